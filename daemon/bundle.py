@@ -1,0 +1,173 @@
+"""The bundle: the files that serve one version, a manifest with their sha256, and the model they load to.
+
+Level 1, shared with `web`: needs numpy and ONNX Runtime only. scikit-learn is imported solely for a bundle whose backend
+is `sklearn`, the fallback when ONNX does not reproduce the estimator.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon import durable
+from daemon.errors import BundleRefused
+from daemon.schema import Schema
+
+Matrix = NDArray[np.float64]
+
+PARITY = 1e-6
+"""Largest difference of a probability between scikit-learn and the backend (docs/architecture.md, Serving)."""
+
+MANIFEST = "manifest.json"
+PROBE = "probe.json"
+ONNX = "model.onnx"
+SKOPS = "model.skops"
+
+# A fixed list, never the one that the file names itself: skops would otherwise load whatever the file asks for.
+TRUSTED = [
+    "daemon.model.Design",
+    "daemon.model.LeastSquaresClassifier",
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+]
+
+
+class Manifest(BaseModel):
+    """What a bundle is made of and where it came from; its own sha256 stands in the journal and the pointer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    format: Literal["retraind-bundle/1"] = "retraind-bundle/1"
+    run: str
+    """MLflow run id."""
+    candidate: str
+    """Name of the candidate that won, for example `forest`."""
+    estimator: str
+    revision: str
+    """Git commit of the data."""
+    dvc_md5: str
+    rows: int
+    """Rows in the revision; `trained_rows` of them taught the model."""
+    trained_rows: int
+    data_schema: Schema
+    backend: Literal["onnx", "sklearn"]
+    input: Literal["float32", "float64"]
+    difference: float
+    """Largest difference of a probability from scikit-learn on the probe rows."""
+    files: dict[str, str]
+    """File name to sha256."""
+    scores: dict[str, Any] = Field(default_factory=dict)
+    """`challenger` and `champion` on the same held-out rows; see `daemon.policy.Scores`."""
+    reason: str
+    """Why the training started."""
+    seed: int
+    libraries: dict[str, str]
+    created: str
+
+
+class Pointer(BaseModel):
+    """`champion.json`: which bundle is to be served, by version and sha256 of its manifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int
+    manifest: str
+    since: str
+    """UTC, ISO 8601: when the version became the served one."""
+
+
+class Model:
+    """A loaded bundle; immutable. `probabilities` takes rows in schema order and gives one column per class."""
+
+    def __init__(self, manifest: Manifest, sha256: str, run: Callable[[Matrix], Matrix]) -> None:
+        self.manifest = manifest
+        self.sha256 = sha256
+        self._run = run
+
+    def probabilities(self, rows: Matrix) -> Matrix:
+        """Float64 (n, d) to float64 (n, classes); NaN is a missing number."""
+        return self._run(rows)
+
+
+def read_pointer(path: Path) -> Pointer | None:
+    """The pointer at `path`; None if nothing has been promoted yet; raises BundleRefused if it is not readable."""
+    try:
+        return Pointer.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise BundleRefused(f"{path} is not a pointer: {error.error_count()} problems.") from None
+
+
+def seal(folder: Path, manifest: Manifest) -> str:
+    """Write the manifest of a finished bundle and make the folder durable; returns the manifest's sha256."""
+    data = orjson.dumps(manifest.model_dump(), option=orjson.OPT_INDENT_2)
+    for name in manifest.files:
+        durable.fsync_file(folder / name)
+    durable.write(folder / MANIFEST, data)
+    durable.fsync_dir(folder.parent)
+    return durable.sha256(data)
+
+
+def load(folder: Path, sha256: str) -> Model:
+    """Verify every file against its sha256, load, and compare with the probe; raises BundleRefused."""
+    manifest = verify(folder, sha256)
+    try:
+        run = (_onnx if manifest.backend == "onnx" else _sklearn)(folder, manifest)
+    except Exception as error:
+        raise BundleRefused(f"{folder}: the {manifest.backend} model does not load: {error}") from error
+    model = Model(manifest, sha256, run)
+    probe(model, orjson.loads((folder / PROBE).read_bytes()))
+    return model
+
+
+def verify(folder: Path, sha256: str) -> Manifest:
+    """Check the bundle's bytes without loading anything; raises BundleRefused naming the file."""
+    try:
+        data = (folder / MANIFEST).read_bytes()
+        if durable.sha256(data) != sha256:
+            raise BundleRefused(f"{folder / MANIFEST} is not the manifest that was recorded ({sha256[:12]}…).")
+        manifest = Manifest.model_validate_json(data)
+        for name, expected in manifest.files.items():
+            if durable.sha256_file(folder / name) != expected:
+                raise BundleRefused(f"{folder / name} is not the file that was recorded ({expected[:12]}…).")
+    except (OSError, ValidationError) as error:
+        raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
+    return manifest
+
+
+def probe(model: Model, expected: dict[str, Any]) -> None:
+    """Predict the probe rows and compare with scikit-learn's stored answers; raises BundleRefused."""
+    rows = np.array(expected["rows"], dtype=np.float64)
+    wanted = np.array(expected["probabilities"], dtype=np.float64)
+    got = model.probabilities(rows)
+    if got.shape != wanted.shape or not np.isfinite(got).all():
+        raise BundleRefused(f"The probe gave {got.shape} probabilities, some maybe not finite; expected {wanted.shape}.")
+    difference = float(np.abs(got - wanted).max())
+    if difference > PARITY or (got.argmax(axis=1) != wanted.argmax(axis=1)).any():
+        raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")
+
+
+def _onnx(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One thread: one-row requests gain nothing from more, and workers must not fight the trainer for cores.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(folder / ONNX), options, providers=["CPUExecutionProvider"])
+    name, output = session.get_inputs()[0].name, session.get_outputs()[1].name
+    dtype = np.dtype(manifest.input)
+    return lambda rows: session.run([output], {name: rows.astype(dtype, copy=False)})[0].astype(np.float64, copy=False)
+
+
+def _sklearn(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:
+    import skops.io
+
+    estimator = skops.io.load(folder / SKOPS, trusted=TRUSTED)
+    return lambda rows: np.asarray(estimator.predict_proba(rows), dtype=np.float64)

@@ -1,0 +1,112 @@
+"""Durable files: what was written is on the disk, whole, or was never there.
+
+Level 1, shared with `web`. The order is always: temporary file beside the target, fsync, rename, fsync of the
+folder (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014).
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+TMP = ".tmp"
+"""Suffix of files that are not finished; `sweep` removes them at start."""
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make the names in `folder` durable; raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def fsync_file(path: Path) -> None:
+    """Make the bytes of an existing file durable; raises OSError."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data` so that a crash leaves the old or the new bytes; raises OSError."""
+    temporary = _write_temporary(path, data, mode, sync=True)
+    os.replace(temporary, path)
+    fsync_dir(path.parent)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
+    """Like `write`, but never over an existing file: False when `path` already exists."""
+    temporary = _write_temporary(path, data, mode, sync=True)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    fsync_dir(path.parent)
+    return True
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Replace `path` atomically without waiting for the disk: for state that a restart writes anew."""
+    os.replace(_write_temporary(path, data, 0o644, sync=False), path)
+
+
+def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
+    # Hidden and ending in .tmp, so that neither the inbox nor a reader takes it for a finished file.
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}{TMP}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(fd)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def remove(path: Path) -> None:
+    """Remove a file durably; a file that is already gone is fine."""
+    path.unlink(missing_ok=True)
+    fsync_dir(path.parent)
+
+
+def sweep(folder: Path) -> int:
+    """Remove temporary files that a killed process left in `folder`; returns how many."""
+    stale = [entry for entry in folder.glob(f".*{TMP}") if entry.is_file()]
+    for entry in stale:
+        entry.unlink(missing_ok=True)
+    return len(stale)
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal sha256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def try_lock(path: Path) -> int | None:
+    """Take the exclusive lock of `path`; returns its open descriptor, or None if another process holds it.
+
+    The kernel gives the lock back when the process ends, however it ends, so a stale lock cannot exist.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd

@@ -1,0 +1,107 @@
+"""The home folder: every path the program reads or writes, in one place.
+
+Level 0. The layout is the table in docs/architecture.md.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below one home folder; nothing here touches the disk except `make`."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "retraind.toml"
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def rejected(self) -> Path:
+        return self.inbox / "rejected"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def segments(self) -> Path:
+        return self.data / "dataset"
+
+    @property
+    def schema(self) -> Path:
+        return self.data / "schema.json"
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry"
+
+    @property
+    def journal(self) -> Path:
+        return self.registry / "journal.db"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.registry / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.registry / "artifacts"
+
+    @property
+    def bundles(self) -> Path:
+        return self.registry / "bundles"
+
+    @property
+    def pointer(self) -> Path:
+        return self.registry / "champion.json"
+
+    @property
+    def token(self) -> Path:
+        return self.registry / "token"
+
+    @property
+    def lock(self) -> Path:
+        return self.registry / "daemon.lock"
+
+    @property
+    def status(self) -> Path:
+        """What the daemon says of itself, rewritten about once a second (never fsynced)."""
+        return self.registry / "status.json"
+
+    @property
+    def requests(self) -> Path:
+        """Durable requests to the loop: one small JSON file each."""
+        return self.registry / "requests"
+
+    @property
+    def workers(self) -> Path:
+        """One lock and one counter snapshot per HTTP worker."""
+        return self.registry / "workers"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def history(self) -> Path:
+        """Predictions in SQLite; can be rebuilt from the logs."""
+        return self.logs / "predictions.db"
+
+    def bundle(self, version: int) -> Path:
+        """Folder of one version's bundle."""
+        return self.bundles / str(version)
+
+    def make(self) -> None:
+        """Create the folders; what holds models, tokens and rows is private to the owner."""
+        for folder in (self.inbox, self.rejected, self.data, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        private = (self.registry, self.artifacts, self.bundles, self.requests, self.workers)
+        for folder in private:
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)

@@ -1,0 +1,56 @@
+"""Requests to the loop as durable files: a request that was answered with 202 survives any crash.
+
+Level 1: the HTTP workers and the command line write them, only the loop consumes them.
+"""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon import durable
+from daemon.home import Home
+
+Kind = Literal["retrain", "promote", "rollback"]
+
+
+class Request(BaseModel):
+    """One request: `version` is for promote and rollback (None: the challenger, the previous), `force` for retrain."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(default_factory=lambda: secrets.token_hex(8), pattern=r"^[0-9a-f]{16}$")
+    kind: Kind
+    force: bool = False
+    version: int | None = None
+    by: str = "cli"
+    """Who asked: `cli` or `http`."""
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def submit(home: Home, kind: Kind, **fields: Any) -> Request:
+    """Write a request for the loop; when this returns it is on the disk."""
+    request = Request(kind=kind, **fields)
+    # The time first, so that the loop reads them in the order in which they were made.
+    name = f"{request.at:%Y%m%dT%H%M%S%f}-{request.id}.json"
+    durable.write(home.requests / name, request.model_dump_json().encode(), mode=0o600)
+    return request
+
+
+def pending(home: Home) -> list[Request]:
+    """Requests not yet consumed, oldest first; what is no request is left alone."""
+    found = []
+    for path in sorted(home.requests.glob("*.json")):
+        try:
+            found.append(Request.model_validate(orjson.loads(path.read_bytes())))
+        except (ValidationError, orjson.JSONDecodeError, FileNotFoundError):
+            continue
+    return found
+
+
+def consume(home: Home, request: Request) -> None:
+    """Remove a request that the journal has taken over."""
+    for path in home.requests.glob(f"*-{request.id}.json"):
+        durable.remove(path)

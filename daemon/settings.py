@@ -1,0 +1,188 @@
+"""Every setting with its unit, default and reason.
+
+Level 0. Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, then `retraind.toml`, then the default.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from daemon.errors import BadSettings
+
+PREFIX = "RETRAIND_"
+
+
+class Section(BaseModel):
+    """A table of `retraind.toml`; an unknown key is an error, not a silent no-op."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    """Where and how the HTTP workers listen."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default: nothing is exposed unasked.")
+    port: int = Field(5000, ge=0, le=65535, description="TCP port; 0 takes a free one and prints it.")
+    workers: int = Field(
+        0, ge=0, le=64, description="HTTP worker processes; 0 is one per two cores, at least one: training needs the rest."
+    )
+    auth: Literal["token", "none"] = Field(
+        "token", description="Beyond loopback, writing endpoints need the token of registry/token; `none` gives that up."
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list, description="Further Host names that browsers may use; loopback names and `host` always may."
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Larger request bodies (bytes) are refused with 413.")
+    body_seconds: float = Field(10.0, gt=0, description="A request body that takes longer (seconds) is given up with 408.")
+    drain_seconds: float = Field(5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish.")
+
+
+class Inbox(Section):
+    """How drops are noticed and limited."""
+
+    settle_seconds: float = Field(
+        0.5, ge=0, description="A file counts as finished after this quiet time (seconds) with no process writing to it."
+    )
+    scan_seconds: float = Field(
+        5.0, gt=0, description="The folder is listed at least this often (seconds): events are only hints."
+    )
+    max_bytes: int = Field(268_435_456, gt=0, description="Larger drops (bytes) are rejected before they are read.")
+    batch_drops: int = Field(1000, gt=0, description="At most this many drops become one batch, to bound memory.")
+
+
+class Retrain(Section):
+    """When a training starts."""
+
+    threshold_rows: int = Field(50, ge=1, description="Accepted rows since the last training that start the next one.")
+    schedule: str = Field(
+        "0 3 * * *",
+        description="Cron text or interval (`30m`, `6h`, `1d`), UTC; trains only if there are new rows; empty is never.",
+    )
+    cooldown_seconds: float = Field(
+        10.0, ge=0, description="Least time (seconds) between the starts of two trainings: a failing fit is no hot loop."
+    )
+
+
+class Train(Section):
+    """How candidates are fitted."""
+
+    candidates: list[str] = Field(
+        default_factory=lambda: ["logistic", "forest", "tree", "least_squares", "boosting"],
+        min_length=1,
+        description="Candidate estimators, see docs/architecture.md.",
+    )
+    folds: int = Field(5, ge=2, le=20, description="Cross-validation folds that choose among candidates.")
+    seed: int = Field(42, ge=0, description="Seed of every split and estimator: same rows, same model.")
+    holdout: float = Field(0.2, gt=0, lt=0.9, description="Share of rows that are never trained on, only judged on.")
+    timeout_seconds: float = Field(3600.0, gt=0, description="A training that takes longer (seconds) is killed.")
+    nice: int = Field(10, ge=0, le=19, description="Niceness of the trainer, so that predictions come first.")
+    report_rows: int = Field(
+        5000, ge=0, description="Up to this many rows the textbook figures (fixed split, 10-fold) are logged as well."
+    )
+
+
+class Promote(Section):
+    """When a challenger may replace the champion."""
+
+    mode: Literal["auto", "manual"] = Field("auto", description="`manual` holds a good challenger for `retraind promote`.")
+    tolerance: float = Field(
+        0.02, ge=0, le=1, description="A challenger may score this much (0-1) below the champion; one row is always allowed."
+    )
+    recall_tolerance: float = Field(
+        0.1, ge=0, le=1, description="No class's recall may fall by more than this (0-1); one row is always allowed."
+    )
+    floor: float = Field(0.0, ge=0, le=1, description="No version with a holdout score (0-1) below this is served.")
+
+
+class Predictions(Section):
+    """The prediction log and its history."""
+
+    rotate_bytes: int = Field(67_108_864, gt=0, description="A log file is closed at this size (bytes).")
+    keep_rows: int = Field(1_000_000, ge=0, description="Predictions kept in the history; the oldest go first.")
+
+
+class Log(Section):
+    """The program's own log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is written.")
+    format: Literal["auto", "text", "json"] = Field("auto", description="`auto` is text on a terminal, JSON elsewhere.")
+
+
+class Settings(BaseSettings):
+    """All settings of one home, validated and frozen."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True
+    )
+
+    server: Server = Server()
+    inbox: Inbox = Inbox()
+    retrain: Retrain = Retrain()
+    train: Train = Train()
+    promote: Promote = Promote()
+    predictions: Predictions = Predictions()
+    log: Log = Log()
+    bootstrap: Literal["iris", "none"] = Field(
+        "iris", description="What an empty home without a schema starts with: the Iris data, so that /predict works at once."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags (init arguments) over the environment over the file."""
+        return sources["init_settings"], sources["env_settings"], TomlConfigSettingsSource(settings_cls)
+
+
+def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read `file` (may be absent), the environment and `flags`; raises BadSettings naming the key and the nearest one."""
+    _check_environment()
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        return FromFile(**(flags or {}))
+    except ValidationError as error:
+        raise BadSettings("\n".join(_explain(error, file))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Mend the line it names.") from None
+
+
+def keys(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Every setting as (dotted key, description, default), in order."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from keys(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field.description or "", field.get_default(call_default_factory=True)
+
+
+def _explain(error: ValidationError, file: Path) -> Iterator[str]:
+    known = [key for key, _, _ in keys()] + list(Settings.model_fields)
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"{file.name}: there is no setting {key!r}.{_nearest(key, known)}"
+        else:
+            yield f"{file.name}: {key} = {problem['input']!r}: {problem['msg']}."
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f" Did you mean {close[0]!r}?" if close else " `retraind doctor` lists all of them."
+
+
+def _check_environment() -> None:
+    """Refuse RETRAIND_… variables that name no setting: pydantic-settings would ignore a misspelt section."""
+    known = {PREFIX + key.upper().replace(".", "__"): key for key, _, _ in keys()}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known and name != "RETRAIND_HOME":
+            raise BadSettings(f"environment: there is no setting {name!r}.{_nearest(name, list(known))}")

@@ -1,0 +1,95 @@
+"""What the daemon says of itself: `registry/status.json`, rewritten about once a second.
+
+Level 1: the loop publishes it, the HTTP workers and `retraind status` read it. It is never history; the journal is.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon import durable
+
+STALE_SECONDS = 15.0
+"""A heartbeat older than this is that of a daemon that hangs."""
+
+
+class Check(BaseModel):
+    """One thing that has to be true for the service to be healthy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ok: bool
+    detail: str
+    """For a person: what was found and, if it is not ok, what to do."""
+
+
+class Training(BaseModel):
+    """The training that runs now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: int
+    reason: str
+    stage: str
+    """For example `cross-validating forest`."""
+    step: int
+    steps: int
+    since: str
+    """UTC, ISO 8601."""
+
+
+class Status(BaseModel):
+    """The daemon at one moment; times are UTC in ISO 8601."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    state: Literal["starting", "ready", "draining"]
+    heartbeat: float
+    """CLOCK_MONOTONIC in seconds, the same clock for every process of the machine."""
+    at: str
+    started_at: str
+    checks: dict[str, Check] = Field(default_factory=dict)
+    backlog_files: int = 0
+    backlog_bytes: int = 0
+    rows: int = 0
+    """Rows in the dataset."""
+    rows_pending: int = 0
+    """Rows accepted since the last training."""
+    threshold_rows: int = 0
+    next_schedule: str | None = None
+    not_before: str | None = None
+    """The cooldown ends then; None: no training has been attempted yet."""
+    training: Training | None = None
+    free_bytes: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether that daemon still runs and its loop turns."""
+        return time.monotonic() - self.heartbeat < STALE_SECONDS and _exists(self.pid)
+
+
+def read(path: Path) -> Status | None:
+    """The last status; None if no daemon has published one, or what stands there is none."""
+    try:
+        return Status.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def publish(path: Path, status: Status) -> None:
+    """Replace the status atomically; raises OSError when the disk is full."""
+    durable.publish(path, status.model_dump_json().encode())
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
