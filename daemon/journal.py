@@ -148,3 +148,212 @@ meta = Table("meta", _tables, Column("key", String, primary_key=True), Column("v
 def utcnow() -> str:
     """Now, for people: UTC in ISO 8601 with milliseconds and a Z."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Journal:
+    """The one writer of `journal.db`; every method is one durable transaction (synchronous=FULL)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection = engine.connect()
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open or create the journal; raises RetraindError when a newer retraind wrote it or it is damaged."""
+        engine = create_engine(f"sqlite:///{path}")
+        event.listen(engine, "connect", _configure)
+        journal = cls(engine)
+        with journal._writing() as connection:
+            found = connection.execute(text("PRAGMA user_version")).scalar_one()
+            if found > FORMAT:
+                raise RetraindError(
+                    f"{path} has format {found}; this retraind knows {FORMAT}.", hint="Install the newer version again."
+                )
+            _tables.create_all(connection)
+            connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
+        problem = journal._connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+        journal._connection.rollback()
+        if problem != "ok":
+            raise RetraindError(f"{path} is damaged: {problem}.", hint="Restore it from a backup; the data is not affected.")
+        path.chmod(0o600)
+        return journal
+
+    def close(self) -> None:
+        """Close the connection; the last one to close folds the WAL into the file."""
+        self._connection.close()
+        self._engine.dispose()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        # IMMEDIATE: a deferred transaction that upgrades from reading fails at once, whatever the busy timeout.
+        self._connection.execute(text("BEGIN IMMEDIATE"))
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def _rows(self, query: Any) -> Sequence[RowMapping]:
+        found = self._connection.execute(query).mappings().all()
+        self._connection.rollback()
+        return found
+
+    def _one(self, query: Any) -> RowMapping | None:
+        found = self._rows(query.limit(1))
+        return found[0] if found else None
+
+    # Drops and batches
+
+    def accept(self, batch: dict[str, Any], accepted: list[dict[str, Any]]) -> int:
+        """Record that `batch` (segment, sha256, md5, rows) holds the rows of `accepted` drops; returns its number."""
+        with self._writing() as connection:
+            seq = connection.execute(select(func.coalesce(func.max(batches.c.seq), 0) + 1)).scalar_one()
+            now = utcnow()
+            connection.execute(batches.insert(), {**batch, "seq": seq, "state": "accepted", "accepted_at": now})
+            rows = [{**drop, "state": "accepted", "batch": seq, "decided_at": now} for drop in accepted]
+            connection.execute(drops.insert(), rows)
+            names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
+            _tell(connection, "accepted", f"Batch {seq}: {batch['rows']} rows of {names}.", batch=seq)
+        return int(seq)
+
+    def refuse(self, drop: dict[str, Any], state: str, message: str, *, batch: int | None = None) -> None:
+        """Record a drop that adds nothing: `rejected` (with reason) or `duplicate` (of a drop in `batch`)."""
+        with self._writing() as connection:
+            connection.execute(drops.insert(), {**drop, "state": state, "batch": batch, "decided_at": utcnow()})
+            level = "warning" if state == "rejected" else "info"
+            _tell(connection, state, message, level=level, drop=drop["sha256"], batch=batch)
+
+    def commit(self, seq: int, revision: str, dvc_md5: str) -> None:
+        """Record that DVC and git hold every batch up to `seq`."""
+        with self._writing() as connection:
+            values = {"state": "committed", "revision": revision, "dvc_md5": dvc_md5, "committed_at": utcnow()}
+            connection.execute(batches.update().where(batches.c.seq == seq).values(**values))
+            _tell(connection, "committed", f"Batch {seq} is revision {revision[:10]} (DVC {dvc_md5[:10]}).", batch=seq)
+
+    def uncommitted(self) -> RowMapping | None:
+        """The oldest batch that is accepted but not committed."""
+        return self._one(select(batches).where(batches.c.state == "accepted").order_by(batches.c.seq))
+
+    def batches(self) -> Sequence[RowMapping]:
+        """All batches, oldest first."""
+        return self._rows(select(batches).order_by(batches.c.seq))
+
+    def batch_of(self, sha256: str) -> int | None:
+        """The batch that holds the drop with these bytes."""
+        query = select(drops.c.batch).where(drops.c.sha256 == sha256, drops.c.state == "accepted")
+        found = self._one(query)
+        return None if found is None else int(found["batch"])
+
+    def drops_in(self, seq: int) -> Sequence[RowMapping]:
+        """The accepted drops of one batch."""
+        return self._rows(select(drops).where(drops.c.batch == seq, drops.c.state == "accepted"))
+
+    # Runs
+
+    def start_run(self, reason: str, revision: str, dvc_md5: str, rows: int) -> int:
+        """Record a training *before* it starts, so that one that kills everything is not tried at once again."""
+        with self._writing() as connection:
+            values = {"reason": reason, "revision": revision, "dvc_md5": dvc_md5, "rows": rows}
+            values |= {"state": "started", "started_at": utcnow()}
+            run = connection.execute(runs.insert(), values).inserted_primary_key[0]
+            _tell(connection, "training", f"Training {run} on {rows} rows: {reason}.", run=run)
+        return int(run)
+
+    def end_run(self, run: int, state: str, detail: str, *, version: int | None = None, seconds: float | None = None) -> None:
+        """Record how a training ended: `trained`, `failed` or `abandoned`."""
+        with self._writing() as connection:
+            values = {"state": state, "detail": detail, "version": version, "ended_at": utcnow(), "seconds": seconds}
+            connection.execute(runs.update().where(runs.c.id == run).values(**values))
+            level = "info" if state == "trained" else "error"
+            _tell(connection, state, f"Training {run} {state}: {detail}", level=level, run=run, version=version)
+
+    def open_runs(self) -> Sequence[RowMapping]:
+        """Runs that have started and not ended."""
+        return self._rows(select(runs).where(runs.c.state == "started").order_by(runs.c.id))
+
+    def last_run(self, state: str | None = None) -> RowMapping | None:
+        """The newest run, or the newest in `state`."""
+        query = select(runs).order_by(runs.c.id.desc())
+        return self._one(query if state is None else query.where(runs.c.state == state))
+
+    # Versions and swaps
+
+    def judge(self, version: dict[str, Any], state: str, reason: str) -> None:
+        """Record a version with its verdict: `promoted`, `refused` or `held`; a later verdict replaces an earlier one."""
+        with self._writing() as connection:
+            connection.execute(versions.delete().where(versions.c.version == version["version"]))
+            connection.execute(versions.insert(), {**version, "state": state, "reason": reason, "judged_at": utcnow()})
+            level = "info" if state in ("promoted", "held") else "warning"
+            _tell(connection, state, f"Version {version['version']} {state}: {reason}", level=level, version=version["version"])
+
+    def mark_unservable(self, version: int, reason: str) -> None:
+        """Record that a version which should be served can't be."""
+        with self._writing() as connection:
+            update = versions.update().where(versions.c.version == version)
+            connection.execute(update.values(state="unservable", reason=reason))
+            _tell(connection, "unservable", f"Version {version} is not served: {reason}", level="error", version=version)
+
+    def version(self, version: int) -> RowMapping | None:
+        """One version, or None if it has no verdict yet."""
+        return self._one(select(versions).where(versions.c.version == version))
+
+    def versions(self) -> Sequence[RowMapping]:
+        """All judged versions, newest first."""
+        return self._rows(select(versions).order_by(versions.c.version.desc()))
+
+    def swap(self, version: int, previous: int | None, reason: str) -> None:
+        """Record that the pointer names `version` from now on."""
+        with self._writing() as connection:
+            connection.execute(swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()})
+            _tell(connection, "serving", f"Version {version} is served: {reason}", version=version)
+
+    def last_swap(self) -> RowMapping | None:
+        """The newest swap."""
+        return self._one(select(swaps).order_by(swaps.c.id.desc()))
+
+    # Requests, events, facts
+
+    def take_request(self, request: str, kind: str, detail: str, at: str) -> None:
+        """Take a request over from its file; a request that is already known stays as it is."""
+        with self._writing() as connection:
+            values = {"id": request, "kind": kind, "state": "queued", "detail": detail, "at": at}
+            connection.execute(requests.insert().prefix_with("OR IGNORE"), values)
+
+    def queued_requests(self) -> Sequence[RowMapping]:
+        """Requests not yet answered, oldest first."""
+        return self._rows(select(requests).where(requests.c.state == "queued").order_by(requests.c.at))
+
+    def end_request(self, request: str, state: str, detail: str) -> None:
+        """Answer a request: `done` or `refused`, with the reason."""
+        with self._writing() as connection:
+            values = {"state": state, "detail": detail, "ended_at": utcnow()}
+            connection.execute(requests.update().where(requests.c.id == request).values(**values))
+            level = "info" if state == "done" else "warning"
+            _tell(connection, "request", f"Request {request[:8]} {state}: {detail}", level=level)
+
+    def tell(self, kind: str, message: str, *, level: str = "info", **about: Any) -> None:
+        """Record an event that changes nothing else."""
+        with self._writing() as connection:
+            _tell(connection, kind, message, level=level, **about)
+
+    def get(self, key: str) -> Any:
+        """A remembered value (JSON), or None."""
+        found = self._one(select(meta.c.value).where(meta.c.key == key))
+        return None if found is None else json.loads(found["value"])
+
+    def put(self, key: str, value: Any) -> None:
+        """Remember a JSON value."""
+        with self._writing() as connection:
+            connection.execute(meta.insert().prefix_with("OR REPLACE"), {"key": key, "value": json.dumps(value)})
+
+
+def _tell(connection: Connection, kind: str, message: str, *, level: str = "info", **about: Any) -> None:
+    connection.execute(events.insert(), {"at": utcnow(), "kind": kind, "level": level, "message": message, **about})
+
+
+def _configure(dbapi: Any, _record: Any) -> None:
+    # SQLAlchemy's own BEGIN is deferred; isolation_level None leaves transactions to `_writing`.
+    dbapi.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "mmap_size=0"):
+        dbapi.execute(f"PRAGMA {pragma}")
