@@ -1,0 +1,139 @@
+"""web.records against a real journal."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.home import Home
+from daemon.journal import Journal
+from web.records import Records
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path)
+    home.make()
+    return home
+
+
+def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **fields: Any) -> dict[str, Any]:
+    return {
+        "sha256": sha256,
+        "name": name,
+        "source": "file",
+        "bytes": 10,
+        "rows_read": 5,
+        "rows_accepted": 5,
+        "rows_refused": 0,
+        "settled_at": "2026-01-01T00:00:00.000Z",
+        **fields,
+    }
+
+
+def a_version(version: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "version": version,
+        "mlflow_run": "f" * 32,
+        "bundle": "b" * 64,
+        "candidate": "forest",
+        "backend": "onnx",
+        "revision": "c" * 40,
+        "dvc_md5": "d" * 32,
+        "rows": 5,
+        "trained_rows": 4,
+        "trigger": "first rows",
+        "scores": json.dumps({"challenger": {"reference": {"n": 1}}}),
+        **fields,
+    }
+
+
+BATCH = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5}
+
+
+def test_home_without_files_is_empty(tmp_path: Path) -> None:
+    records = Records(Home(tmp_path / "nowhere"))
+    assert records.versions() == records.drops() == records.events() == records.history() == []
+    assert records.version(1) is records.drop("x") is records.request("x") is records.batch_at("x") is None
+    assert records.counts()["rows"] == {"accepted": 0, "refused": 0, "rejected": 0}
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_file_without_tables_is_empty(home: Home) -> None:
+    home.journal.touch()
+    assert Records(home).runs() == []
+
+
+def test_damaged_file_is_an_error_not_an_empty_answer(home: Home) -> None:
+    home.journal.write_bytes(b"not a database at all, but long enough to be one" * 50)
+    with pytest.raises(sqlite3.DatabaseError):
+        Records(home).versions()
+
+
+def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> None:
+    journal = Journal.open(home.journal)
+    seq = journal.accept(BATCH, [a_drop(), a_drop("7", "7" * 64, rows_accepted=3, rows_refused=2)])
+    journal.commit(seq, "c" * 40, "d" * 32)
+    journal.refuse(a_drop("a.csv", "b" * 64, rows_accepted=0, reason="bad"), "rejected", "a.csv rejected: bad")
+    journal.refuse(a_drop("copy.csv"), "duplicate", "copy.csv is a duplicate", batch=seq)
+    run = journal.start_run("50 new rows", "c" * 40, "d" * 32, 5)
+    journal.end_run(run, "trained", "forest", version=1, seconds=1.5)
+    journal.judge(a_version(1), "promoted", "the first")
+    journal.swap(1, None, "the first")
+    journal.take_request("q" * 16, "retrain", "asked", "2026-01-01T00:00:00Z")
+    records = Records(home)
+    for _ in range(2):
+        assert [drop["name"] for drop in records.drops()] == ["copy.csv", "a.csv", "7", "a.csv"]
+        assert [drop["id"] for drop in records.drops(limit=1, before=3)] == [2]
+        assert records.drop("a" * 64)["state"] == "accepted"
+        assert records.drop(3)["reason"] == "bad"
+        assert records.drop("copy.csv")["batch"] == seq
+        assert [drop["name"] for drop in records.drops_in(seq)] == ["a.csv", "7"]
+        assert records.version(1)["scores"]["challenger"]["reference"]["n"] == 1
+        assert records.runs()[0]["seconds"] == 1.5
+        assert records.batch_at("c" * 40)["seq"] == seq == records.batches()[0]["seq"]
+        assert records.swaps()[0]["previous"] is None
+        assert records.request("q" * 16)["state"] == "queued"
+        assert records.counts() == {
+            "drops": {"accepted": 2, "rejected": 1, "duplicate": 1},
+            "runs": {"started": 0, "trained": 1, "failed": 0, "abandoned": 0},
+            "versions": {"promoted": 1, "refused": 0, "held": 0, "unservable": 0},
+            "rows": {"accepted": 13, "refused": 2, "rejected": 5},
+        }
+        journal.close()
+
+
+def test_events_go_on_after_the_last_one_seen(home: Home) -> None:
+    journal = Journal.open(home.journal)
+    for number in range(5):
+        journal.tell("started", f"event {number}")
+    journal.close()
+    records = Records(home)
+    assert [event["id"] for event in records.events(after=2, limit=2)] == [3, 4]
+    assert [event["id"] for event in records.recent_events(2)] == [5, 4]
+
+
+def test_a_name_is_data_never_sql(home: Home) -> None:
+    Journal.open(home.journal).close()
+    assert Records(home).drop("x' OR 1=1 --") is None
+
+
+def test_history_pages_by_prediction_id(home: Home) -> None:
+    connection = sqlite3.connect(home.history)
+    connection.execute(
+        "CREATE TABLE predictions(seq INTEGER PRIMARY KEY AUTOINCREMENT, prediction_id TEXT, timestamp TEXT, features TEXT, "
+        "prediction INTEGER, prediction_name TEXT, confidence REAL, model_version INTEGER, latency_ms REAL)"
+    )
+    for number in range(6):
+        values = (None, f"p{number}", "2026-01-01T00:00:00Z", "[5.1, null]", 0, "setosa", 0.9, 1 + number % 2, 0.1)
+        connection.execute("INSERT INTO predictions VALUES (?,?,?,?,?,?,?,?,?)", values)
+    connection.commit()
+    connection.close()
+    records = Records(home)
+    assert [row["prediction_id"] for row in records.history(limit=2)] == ["p5", "p4"]
+    assert [row["prediction_id"] for row in records.history(limit=2, before="p4")] == ["p3", "p2"]
+    assert [row["prediction_id"] for row in records.history(version=1)] == ["p4", "p2", "p0"]
+    assert records.history()[0]["features"] == [5.1, None]
+    assert records.history(before="unknown") == []
