@@ -143,7 +143,7 @@ def verify(folder: Path, sha256: str) -> Manifest:
 
 def probe(model: Model, expected: dict[str, Any]) -> None:
     """Predict the probe rows and compare with scikit-learn's stored answers; raises BundleRefused."""
-    rows = np.array(expected["rows"], dtype=np.float64)
+    rows = np.array(expected["rows"], dtype=np.float64)  # null is NaN
     wanted = np.array(expected["probabilities"], dtype=np.float64)
     got = model.probabilities(rows)
     if got.shape != wanted.shape or not np.isfinite(got).all():
@@ -163,7 +163,14 @@ def _onnx(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:
     session = onnxruntime.InferenceSession(str(folder / ONNX), options, providers=["CPUExecutionProvider"])
     name, output = session.get_inputs()[0].name, session.get_outputs()[1].name
     dtype = np.dtype(manifest.input)
-    return lambda rows: session.run([output], {name: rows.astype(dtype, copy=False)})[0].astype(np.float64, copy=False)
+    return lambda rows: settle(session.run([output], {name: rows.astype(dtype, copy=False)})[0])
+
+
+def settle(probabilities: NDArray[Any]) -> Matrix:
+    """Float64 probabilities; single precision is rounded to 6 decimals, so that scikit-learn's ties stay ties."""
+    if probabilities.dtype == np.float64:
+        return probabilities
+    return np.round(probabilities.astype(np.float64), 6)
 
 
 def _sklearn(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:

@@ -1,0 +1,183 @@
+"""Export: a fitted estimator to the files of a bundle, ONNX if it reproduces scikit-learn, else scikit-learn itself.
+
+Level 3, the only module that knows skl2onnx. The graph takes one matrix in schema order and gives [labels, probabilities].
+"""
+
+import copy
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+import orjson
+import skops.io
+import structlog
+from numpy.typing import NDArray
+from onnx import TensorProto
+from skl2onnx import to_onnx, update_registered_converter
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
+from sklearn.pipeline import Pipeline
+
+from daemon import bundle, durable
+from daemon.model import Design, LeastSquaresClassifier, spread
+from daemon.schema import UNKNOWN, Schema
+
+log = structlog.get_logger()
+
+Matrix = NDArray[np.float64]
+OPSET = {"": 18, "ai.onnx.ml": 3}
+PROBE_ROWS = 64
+
+
+def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
+    """Write the model and its probe into `folder`; returns the manifest's backend, input, difference and files.
+
+    `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe.
+    """
+    classes, gaps = len(schema.classes), _gaps(rows, schema)
+    rows = np.vstack([gaps, rows])
+    wanted = spread(estimator, rows, classes)
+    exported = _export(estimator, rows, wanted, classes)
+    if exported is None:
+        name, facts = bundle.SKOPS, {"backend": "sklearn", "input": "float64", "difference": 0.0}
+        skops.io.dump(estimator, folder / name)
+    else:
+        data, kind, difference = exported
+        name, facts = bundle.ONNX, {"backend": "onnx", "input": kind, "difference": difference}
+        (folder / name).write_bytes(data)
+    count = len(gaps) + PROBE_ROWS
+    probe = {"rows": _without_nan(rows[:count]), "probabilities": wanted[:count]}
+    (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
+    files = {name: durable.sha256_file(folder / name), bundle.PROBE: durable.sha256_file(folder / bundle.PROBE)}
+    return {**facts, "files": files}
+
+
+def _gaps(rows: Matrix, schema: Schema) -> Matrix:
+    """Copies of real rows with each value that may be missing or unlisted taken away, even if no row lacks it yet."""
+    gaps = [rows[:0]]
+    for index, column in enumerate(schema.columns):
+        if column.missing or column.kind == "category":
+            copies = rows[:8].copy()
+            copies[:, index] = np.nan if column.kind == "number" else UNKNOWN
+            gaps.append(copies)
+    return np.vstack(gaps)
+
+
+def _without_nan(rows: Matrix) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else value for value in row] for row in rows.tolist()]
+
+
+def _export(estimator: Any, rows: Matrix, wanted: Matrix, classes: int) -> tuple[bytes, str, float] | None:
+    """ONNX bytes, input type and largest difference; None when the graph does not reproduce the estimator."""
+    if list(estimator.classes_) != list(range(classes)):
+        return None  # a class without rows: the graph would give fewer columns than the schema has classes
+    kind: Literal["float32", "float64"] = "float64" if isinstance(estimator, Pipeline) else "float32"
+    tensor = DoubleTensorType if kind == "float64" else FloatTensorType
+    try:
+        graph = to_onnx(
+            _snapped(estimator),
+            initial_types=[("rows", tensor([None, rows.shape[1]]))],
+            options={"zipmap": False},
+            target_opset=OPSET,
+        ).SerializeToString()
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        got = bundle.settle(session.run(None, {"rows": rows.astype(kind)})[1])
+    except Exception as error:  # skl2onnx and ONNX Runtime raise a score of types; all mean: not in ONNX
+        log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
+        return None
+    difference = float(np.abs(got - wanted).max())
+    same = bool((got.argmax(axis=1) == wanted.argmax(axis=1)).all())
+    return (graph, kind, difference) if same and difference <= bundle.PARITY else None
+
+
+def _snapped(estimator: Any) -> Any:
+    """The same trees with thresholds that float32 holds exactly.
+
+    scikit-learn casts a row to float32 and compares it with a float64 threshold. The largest float32 not above the
+    threshold parts the rows in the same way, and ONNX can store it; rounding to nearest would move some across.
+    """
+    trees = [estimator] if hasattr(estimator, "tree_") else list(getattr(estimator, "estimators_", []))
+    if not trees:
+        return estimator
+    estimator = copy.deepcopy(estimator)
+    for tree in [estimator] if hasattr(estimator, "tree_") else estimator.estimators_:
+        threshold = tree.tree_.threshold
+        near = threshold.astype(np.float32)
+        above = near.astype(np.float64) > threshold
+        near[above] = np.nextafter(near[above], np.float32(-np.inf))
+        threshold[:] = near
+    return estimator
+
+
+def _design_shape(operator: Any) -> None:
+    fitted = operator.raw_operator
+    width = len(fitted._numbers()) + sum(fitted._sizes(fitted.n_features_in_))
+    operator.outputs[0].type = DoubleTensorType([None, width])
+
+
+def _design_graph(scope: Any, operator: Any, container: Any) -> None:
+    fitted = operator.raw_operator
+    rows, output = operator.inputs[0].full_name, operator.outputs[0].full_name
+    def constant(name: str, kind: int, values: Any) -> str:
+        unique = scope.get_unique_variable_name(name)
+        array = np.asarray(values)
+        container.add_initializer(unique, kind, list(array.shape), array.ravel().tolist())
+        return str(unique)
+
+    def node(op: str, inputs: list[str], **attributes: Any) -> str:
+        unique = scope.get_unique_variable_name(op.lower())
+        container.add_node(op, inputs, unique, name=scope.get_unique_operator_name(op), **attributes)
+        return str(unique)
+
+    blocks = []
+    if fitted._numbers():
+        picked = node("Gather", [rows, constant("numbers", TensorProto.INT64, fitted._numbers())], axis=1)
+        filled = node("Where", [node("IsNaN", [picked]), constant("mean", TensorProto.DOUBLE, fitted.mean_), picked])
+        centred = node("Sub", [filled, constant("centre", TensorProto.DOUBLE, fitted.mean_)])
+        blocks.append(node("Div", [centred, constant("scale", TensorProto.DOUBLE, fitted.scale_)]))
+    for index, size in enumerate(fitted._sizes(fitted.n_features_in_)):
+        if size:
+            picked = node("Gather", [rows, constant("column", TensorProto.INT64, [index])], axis=1)
+            hot = node("Equal", [picked, constant("codes", TensorProto.DOUBLE, np.arange(size, dtype=float))])
+            blocks.append(node("Cast", [hot], to=TensorProto.DOUBLE))
+    container.add_node("Concat", blocks, output, name=scope.get_unique_operator_name("Concat"), axis=1)
+
+
+def _least_squares_shape(operator: Any) -> None:
+    operator.outputs[0].type = Int64TensorType([None])
+    operator.outputs[1].type = DoubleTensorType([None, len(operator.raw_operator.classes_)])
+
+
+def _least_squares_graph(scope: Any, operator: Any, container: Any) -> None:
+    fitted = operator.raw_operator
+    label, proba = (output.full_name for output in operator.outputs)
+
+    def constant(name: str, values: Any) -> str:
+        unique = scope.get_unique_variable_name(name)
+        array = np.asarray(values, dtype=np.float64)
+        container.add_initializer(unique, TensorProto.DOUBLE, list(array.shape), array.ravel().tolist())
+        return str(unique)
+
+    def node(op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        unique = output or scope.get_unique_variable_name(op.lower())
+        container.add_node(op, inputs, unique, name=scope.get_unique_operator_name(op), **attributes)
+        return str(unique)
+
+    product = node("MatMul", [operator.inputs[0].full_name, constant("coef", fitted.coef_.T)])
+    summed = node("Add", [product, constant("intercept", fitted.intercept_)])
+    clipped = node("Clip", [summed, constant("low", 1e-6), constant("high", 1.0)])
+    axes = scope.get_unique_variable_name("axes")
+    container.add_initializer(axes, TensorProto.INT64, [1], [1])
+    total = node("ReduceSum", [clipped, axes], keepdims=1)
+    node("Div", [clipped, total], proba)
+    node("ArgMax", [proba], label, axis=1, keepdims=0)
+
+
+update_registered_converter(Design, "RetraindDesign", _design_shape, _design_graph)
+update_registered_converter(
+    LeastSquaresClassifier,
+    "RetraindLeastSquares",
+    _least_squares_shape,
+    _least_squares_graph,
+    options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+)

@@ -1,0 +1,117 @@
+"""Policies: when to train and whether to promote, as pure functions of facts.
+
+Level 2. A policy proposes, the loop performs; time is an argument, nothing is read or written here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from daemon.settings import Promote, Retrain
+
+HOLDOUTS = ("reference", "rolling")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the decision to train depends on; all derived from the journal."""
+
+    rows: int
+    """Rows in the newest revision."""
+    trained_on: int | None
+    """Rows in the revision that the last successful training saw; None: there was none."""
+    same_revision: bool
+    """Whether the last training (successful or not) saw the newest revision."""
+    last_start: datetime | None
+    schedule_due: bool
+    requested: bool
+    forced: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What happens to a version, and the sentence that people will read."""
+
+    state: Literal["promoted", "refused", "held"]
+    reason: str
+
+
+def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
+    """Why a training should start now, or None."""
+    if facts.rows == 0 or not _cooled(facts, settings, now):
+        return None
+    new = facts.rows - (facts.trained_on or 0)
+    if facts.forced:
+        return "requested, forced"
+    if facts.same_revision:
+        return None
+    if facts.requested:
+        return f"requested, {new} new rows"
+    if facts.trained_on is None:
+        return "first model"
+    if new >= settings.threshold_rows:
+        return f"{new} new rows (retrain.threshold_rows = {settings.threshold_rows})"
+    if facts.schedule_due and new > 0:
+        return f"schedule {settings.schedule!r}, {new} new rows"
+    return None
+
+
+def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:
+    if facts.last_start is None or facts.requested:
+        return True
+    waited = (now - facts.last_start).total_seconds()
+    # A clock that was set back must not stop trainings for as long as it was set back.
+    return waited >= settings.cooldown_seconds or waited < 0
+
+
+def judge(scores: Mapping[str, Any], settings: Promote) -> Verdict:
+    """The verdict on a challenger; `scores` as in the manifest: challenger and champion on the same held-out rows."""
+    challenger, champion = scores["challenger"], scores["champion"]
+    objection = _below_floor(challenger, settings)
+    if objection is None and champion is not None:
+        objection = next(filter(None, (_worse(challenger, champion, name, settings) for name in HOLDOUTS)), None)
+    if objection is not None:
+        return Verdict("refused", objection)
+    reason = _praise(challenger, champion, scores.get("champion_version"))
+    if settings.mode == "manual" and champion is not None:
+        return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
+    return Verdict("promoted", reason)
+
+
+def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None:
+    for name in HOLDOUTS:
+        score = challenger[name]
+        if score["n"] and score["accuracy"] < settings.floor:
+            return f"Accuracy {score['accuracy']:.4f} on the {name} holdout (n={score['n']}) is below promote.floor = {settings.floor}."
+    return None
+
+
+def _worse(challenger: Mapping[str, Any], champion: Mapping[str, Any], name: str, settings: Promote) -> str | None:
+    new, old = challenger[name], champion[name]
+    if not new["n"]:
+        return None
+    # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.
+    if old["accuracy"] - new["accuracy"] > max(settings.tolerance, 1 / new["n"]) + 1e-12:
+        return (
+            f"Accuracy on the {name} holdout falls from {old['accuracy']:.4f} to {new['accuracy']:.4f} "
+            f"(n={new['n']}); promote.tolerance = {settings.tolerance}."
+        )
+    for label, recall in new["recall"].items():
+        allowed = max(settings.recall_tolerance, 1 / new["support"][label]) + 1e-12
+        if old["recall"].get(label, 0.0) - recall > allowed:
+            return (
+                f"Recall of {label!r} on the {name} holdout falls from {old['recall'][label]:.4f} to {recall:.4f} "
+                f"(n={new['support'][label]}); promote.recall_tolerance = {settings.recall_tolerance}."
+            )
+    return None
+
+
+def _praise(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None, version: int | None) -> str:
+    new = challenger["rolling"]
+    if champion is None:
+        return f"First version: accuracy {new['accuracy']:.4f} on {new['n']} held-out rows."
+    old = champion["rolling"]
+    return (
+        f"Accuracy {new['accuracy']:.4f} against {old['accuracy']:.4f} of version {version} on the same {new['n']} held-out rows."
+    )
