@@ -1,0 +1,222 @@
+"""The dataset: immutable segment files, and DVC and git as their projection.
+
+Level 3, the only module that knows DVC. `data/` is a git and DVC repository of its own; all segments lie in one folder
+tracked by one `dataset.dvc`, because `dvc add` costs time for every .dvc file of a repository. DVC never fsyncs and
+trusts any cache object of mode 0444, so every new object is hashed and fsynced here before the journal says committed.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet
+import structlog
+
+from daemon import durable
+from daemon.errors import DatasetDamaged
+from daemon.home import Home
+from daemon.schema import Schema
+
+log = structlog.get_logger()
+
+POINTER = "dataset.dvc"
+AUTHOR = ("-c", "user.name=retraind", "-c", "user.email=retraind@localhost")
+# git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
+SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of rows: name in data/dataset, sha256 (ours) and md5 (DVC's) of its bytes, number of rows."""
+
+    name: str
+    sha256: str
+    md5: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The dataset at one moment: git commit and DVC's md5 of the folder."""
+
+    commit: str
+    dvc_md5: str
+
+
+class Dataset:
+    """Writes segments and commits them; used by one thread of one process that holds the home's lock."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._repo: Any = None
+
+    def open(self, known: Iterable[str]) -> None:
+        """Make or repair the repository; segments that are not `known` were never accepted and are removed."""
+        _quiet_dvc(self._home)
+        self._repair()
+        self._home.segments.mkdir(exist_ok=True)
+        for path in self._home.segments.iterdir():
+            if path.name not in set(known):
+                log.warning("orphan_segment_removed", segment=path.name)
+                path.unlink()
+        self._initialise()
+
+    def close(self) -> None:
+        """Let go of DVC's caches and databases."""
+        if self._repo is not None:
+            self._repo.close()
+            self._repo = None
+
+    def write(self, table: pa.Table, schema: Schema) -> Segment:
+        """Write rows as a new segment, durable when this returns; its name follows from its bytes."""
+        sink = pa.BufferOutputStream()
+        table = table.replace_schema_metadata({b"schema": schema.dump()})
+        pa.parquet.write_table(table, sink, compression="zstd")
+        data = sink.getvalue().to_pybytes()
+        sha256, md5 = durable.sha256(data), hashlib.md5(data, usedforsecurity=False).hexdigest()
+        name = f"{sha256[:32]}.parquet"
+        durable.write(self._home.segments / name, data, mode=0o444)
+        return Segment(name, sha256, md5, table.num_rows)
+
+    def commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:
+        """Make a revision of all `segments` (name: md5); doing it again after a crash gives the same revision.
+
+        Raises DatasetDamaged when DVC's objects are not the segments.
+        """
+        repo = self._open_repo()
+        repo.add([str(self._home.segments)])
+        folder = self._pointer_md5()
+        self._secure(folder, segments)
+        self._git("add", POINTER, "schema.json", ".gitignore", ".dvc/config", ".dvcignore")
+        if self._git("status", "--porcelain", "--untracked-files=no"):
+            self._git(*AUTHOR, "commit", "-q", "-m", f"{message}\n\nBatch-Id: {seq}\nDvc-Md5: {folder}")
+        return Revision(self._git("rev-parse", "HEAD"), folder)
+
+    def revision(self) -> Revision | None:
+        """The newest revision; None before the first commit."""
+        if not (self._home.data / POINTER).exists():
+            return None
+        return Revision(self._git("rev-parse", "HEAD"), self._pointer_md5())
+
+    def verify(self, segments: Mapping[str, str]) -> list[str]:
+        """Names of segments whose bytes are not those of the given sha256."""
+        return [name for name, sha256 in segments.items() if not self._intact(name, sha256)]
+
+    def _intact(self, name: str, sha256: str) -> bool:
+        path = self._home.segments / name
+        return path.exists() and durable.sha256_file(path) == sha256
+
+    def _pointer_md5(self) -> str:
+        for line in (self._home.data / POINTER).read_text().splitlines():
+            if "md5:" in line:
+                return line.split("md5:")[1].strip()
+        raise DatasetDamaged(f"{self._home.data / POINTER} names no md5.", hint="Restart: it is restored from git.")
+
+    def _object(self, md5: str) -> Path:
+        return self._home.data / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+
+    def _secure(self, folder: str, segments: Mapping[str, str]) -> None:
+        """Check that the folder object lists exactly our segments, hash what is not yet durable, fsync it."""
+        listed = {entry["relpath"]: entry["md5"] for entry in orjson.loads(self._object(folder).read_bytes())}
+        if listed != dict(segments):
+            raise DatasetDamaged("DVC's list of the dataset is not the journal's.", hint="Run `retraind doctor`.")
+        for md5 in segments.values():
+            self._secure_object(md5)
+        durable.fsync_file(self._object(folder))
+        durable.fsync_dir(self._object(folder).parent)
+        for name in (POINTER, ".gitignore", "schema.json"):
+            durable.fsync_file(self._home.data / name)
+        durable.fsync_dir(self._home.data)
+
+    def _secure_object(self, md5: str) -> None:
+        path, stamp = self._object(md5), self._home.data / ".dvc/tmp/secured" / md5
+        if stamp.exists():
+            return
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() != md5:
+                raise DatasetDamaged(f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment.")
+            os.fsync(file.fileno())
+        durable.fsync_dir(path.parent)
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.touch()
+
+    def _initialise(self) -> None:
+        data = self._home.data
+        if not (data / ".git").exists():
+            self._git("init", "-q", "-b", "main")
+        if not (data / ".dvc/config").exists():
+            from dvc.repo import Repo
+
+            Repo.init(str(data), force=True).close()
+            (data / ".dvc/config").write_text(
+                "[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,copy\n"
+            )
+
+    def _open_repo(self) -> Any:
+        if self._repo is None:
+            from dvc.repo import Repo
+
+            self._repo = Repo(str(self._home.data))
+        return self._repo
+
+    def _repair(self) -> None:
+        """Undo what a killed git or DVC leaves behind; we hold the home's lock, so nobody else is at work."""
+        data = self._home.data
+        leftovers = [*data.glob(".git/**/*.lock"), *data.glob(".dvc/tmp/rwlock"), *data.glob(".dvc/tmp/lock")]
+        leftovers += [path for path in data.glob(".dvc/cache/files/md5/*/*") if not self._plausible(path)]
+        for path in leftovers:
+            log.warning("leftover_removed", path=str(path.relative_to(data)))
+            path.unlink(missing_ok=True)
+        if (data / ".git").exists() and not (data / ".git/HEAD").exists():
+            shutil.rmtree(data / ".git")
+        pointer = data / POINTER
+        if pointer.exists() and "md5:" not in pointer.read_text(errors="replace"):
+            log.warning("pointer_restored", path=POINTER)
+            pointer.unlink()
+            if self._git("ls-files", POINTER):
+                self._git("checkout", "-q", "--", POINTER)
+
+    def _plausible(self, path: Path) -> bool:
+        """Whether a cache object that is not yet known to be durable has the bytes its name promises."""
+        md5 = path.parent.name + path.name
+        if (self._home.data / ".dvc/tmp/secured" / md5).exists():
+            return path.stat().st_size > 0
+        data = path.read_bytes()
+        return hashlib.md5(data, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir")
+
+    def _git(self, *arguments: str) -> str:
+        data = self._home.data
+        # Explicit folders: without them a damaged data/.git would let git walk up into the project's repository.
+        command = ["git", f"--git-dir={data / '.git'}", f"--work-tree={data}", *SAFE, *arguments]
+        done = subprocess.run(command, cwd=data, capture_output=True, text=True, env=_git_environment(), timeout=120)
+        if done.returncode:
+            raise DatasetDamaged(f"git {arguments[0]} failed in {data}: {done.stderr.strip()}", hint="Run `retraind doctor`.")
+        return done.stdout.strip()
+
+
+def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
+    """Name and rows of each segment (name: sha256), verified before they are parsed; raises DatasetDamaged."""
+    for name, sha256 in segments.items():
+        data = (folder / name).read_bytes()
+        if durable.sha256(data) != sha256:
+            raise DatasetDamaged(f"The segment {name} is not the one that was accepted.", hint="Run `retraind doctor`.")
+        yield name, pa.parquet.read_table(pa.BufferReader(data))
+
+
+def _git_environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return kept | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+
+def _quiet_dvc(home: Home) -> None:
+    # The site cache holds pickles; its default is a folder that every user of the machine can write to.
+    private = home.registry / "dvc-site"
+    private.mkdir(mode=0o700, exist_ok=True)
+    os.environ.update(DVC_NO_ANALYTICS="1", DVC_SITE_CACHE_DIR=str(private), DVC_GLOBAL_CONFIG_DIR=str(private))

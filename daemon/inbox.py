@@ -1,0 +1,237 @@
+"""The inbox: which drops are finished, their bytes, and where refused ones go.
+
+Level 3, the only module that knows watchdog. Events are hints that wake the loop; listing the folder is the truth.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from daemon import durable
+from daemon.errors import InvalidDrop
+from daemon.home import Home
+from daemon.settings import Inbox as Limits
+
+log = structlog.get_logger()
+
+UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~")
+"""Names that browsers, rsync, sftp clients and editors give to files they still write."""
+
+RESERVED = frozenset({"README.md"})
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What changes whenever a file's content may have changed."""
+
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Stamp":
+        """The stamp of an `os.stat` result."""
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A settled file: its name in the inbox, its stamp when it was read, its bytes and their sha256."""
+
+    name: str
+    stamp: Stamp
+    data: bytes
+    sha256: str
+
+    @property
+    def source(self) -> str:
+        """`http` for a sample that came over HTTP, else `file`."""
+        return "http" if self.name.startswith("http-") and self.name.endswith(".sample.json") else "file"
+
+
+class Inbox:
+    """Lists, settles, reads and clears the folder; used by the loop thread, fed hints by the observer's."""
+
+    def __init__(self, home: Home, limits: Limits, wake: Callable[[], None]) -> None:
+        self._home, self._limits, self._wake = home, limits, wake
+        self._seen: dict[str, tuple[Stamp, float]] = {}
+        self._moved_in: set[str] = set()
+        self._observer: Any = None
+        self._watched: tuple[int, int] | None = None
+        self.backlog: tuple[int, int] = (0, 0)
+        """Files and bytes that wait, at the last scan."""
+
+    # Watching
+
+    def watch(self) -> None:
+        """Start or restart the observer when it is dead or watches a folder that is no longer the inbox."""
+        self._home.rejected.mkdir(parents=True, exist_ok=True)
+        status = os.stat(self._home.inbox)
+        identity = (status.st_dev, status.st_ino)
+        if self._watched == identity and self._alive():
+            return
+        self.close()
+        observer = Observer()
+        kinds = [FileClosedEvent, FileMovedEvent, FileCreatedEvent]
+        observer.schedule(_Hints(self._hint), str(self._home.inbox), event_filter=kinds)
+        observer.start()
+        self._observer, self._watched = observer, identity
+
+    def _alive(self) -> bool:
+        return self._observer is not None and all(
+            thread.is_alive() for thread in (self._observer, *self._observer.emitters)
+        )
+
+    def watching(self) -> str | None:
+        """None while events arrive; else what is wrong, for people."""
+        if not os.access(self._home.inbox, os.R_OK | os.W_OK | os.X_OK):
+            return f"{self._home.inbox} can't be read or written by this user."
+        return None if self._alive() else "The folder is only scanned, not watched."
+
+    def close(self) -> None:
+        """Stop the observer."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(timeout=5)
+            self._observer, self._watched = None, None
+
+    def _hint(self, name: str, *, moved: bool) -> None:
+        if moved:
+            self._moved_in.add(name)
+        self._wake()
+
+    # Settling
+
+    def settled(self, now: float) -> list[str]:
+        """Names of finished drops, oldest first; `now` is monotonic seconds."""
+        found = self._scan()
+        self._seen = {name: self._first_seen(name, stamp, now) for name, stamp in found.items()}
+        self._moved_in &= found.keys()
+        self.backlog = (len(found), sum(stamp.size for stamp in found.values()))
+        ready = [name for name in found if self._is_settled(name, now)]
+        return sorted(ready, key=lambda name: (found[name].modified, name))
+
+    def wait_seconds(self, now: float) -> float | None:
+        """Seconds until the next file may be settled; None if none is waiting."""
+        ages = [now - since for _, since in self._seen.values()]
+        return max(0.01, self._limits.settle_seconds - max(ages)) if ages else None
+
+    def _scan(self) -> dict[str, Stamp]:
+        found = {}
+        with os.scandir(self._home.inbox) as entries:
+            for entry in entries:
+                if _ignored(entry.name):
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    found[entry.name] = Stamp.of(status)
+        return found
+
+    def _first_seen(self, name: str, stamp: Stamp, now: float) -> tuple[Stamp, float]:
+        known = self._seen.get(name)
+        return known if known is not None and known[0] == stamp else (stamp, now)
+
+    def _is_settled(self, name: str, now: float) -> bool:
+        quiet = now - self._seen[name][1] >= self._limits.settle_seconds
+        # A file that was renamed into the folder was finished before it got its name.
+        return (quiet or name in self._moved_in) and not _being_written(self._home.inbox / name)
+
+    # Reading and clearing
+
+    def read(self, name: str) -> Drop | None:
+        """The drop's bytes, read once; None if it vanished; raises InvalidDrop when it is over the size limit."""
+        try:
+            fd = os.open(self._home.inbox / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                return None
+            raise
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(fd)
+            if status.st_size > self._limits.max_bytes:
+                raise InvalidDrop(f"The file has {status.st_size} bytes; inbox.max_bytes = {self._limits.max_bytes}.")
+            data = file.read()
+        return Drop(name, Stamp.of(status), data, durable.sha256(data))
+
+    def clear(self, name: str, data_sha256: str) -> None:
+        """Remove a drop whose rows are committed; a file that has other bytes by now is a new drop and stays."""
+        path = self._home.inbox / name
+        try:
+            if stat.S_ISREG(os.lstat(path).st_mode) and durable.sha256_file(path) == data_sha256:
+                durable.remove(path)
+        except FileNotFoundError:
+            pass
+        self._forget(name)
+
+    def reject(self, name: str, report: dict[str, Any]) -> str:
+        """Move a refused drop to `rejected/` under a name that is free there, with its report; returns that name."""
+        target = self._free_name(name)
+        durable.write(target.with_name(target.name + ".report.json"), orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        try:
+            os.replace(self._home.inbox / name, target)
+        except FileNotFoundError:
+            log.warning("rejected_drop_vanished", name=name)
+        durable.fsync_dir(self._home.rejected)
+        durable.fsync_dir(self._home.inbox)
+        self._forget(name)
+        return target.name
+
+    def _forget(self, name: str) -> None:
+        self._seen.pop(name, None)
+        self._moved_in.discard(name)
+
+    def _free_name(self, name: str) -> Path:
+        short = name if len(os.fsencode(name)) <= 220 else f"{durable.sha256(os.fsencode(name))[:32]}.csv"
+        target, count = self._home.rejected / short, 1
+        while target.exists() or target.with_name(target.name + ".report.json").exists():
+            count += 1
+            target = self._home.rejected / f"{count}-{short}"
+        return target
+
+
+class _Hints(FileSystemEventHandler):
+    """Turns events into hints; an exception here would kill the observer's thread, so nothing may raise."""
+
+    def __init__(self, hint: Callable[..., None]) -> None:
+        self._hint = hint
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Name what changed and wake the loop."""
+        moved = isinstance(event, FileMovedEvent)
+        self._hint(os.path.basename(os.fsdecode(event.dest_path if moved else event.src_path)), moved=moved)
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.endswith(UNFINISHED) or name in RESERVED
+
+
+def _being_written(path: Path) -> bool:
+    """Whether some process has the file open for writing: the kernel then gives no read lease (fcntl(2)).
+
+    Where leases do not exist (network file systems, other users' files) the answer is no and quiet time has to do.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    finally:
+        os.close(fd)
+    return False

@@ -1,0 +1,162 @@
+"""The registry: runs, versions and aliases in MLflow, on SQLite, offline.
+
+Level 3, the only module that knows MLflow. The daemon reads and moves aliases; the trainer writes runs and versions.
+The alias `champion` is the desired state; what is served is said by `champion.json`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon import bundle
+from daemon.home import Home
+
+# Before the import: MLflow reads these once. It would phone home, and start pip and uv, otherwise.
+os.environ.update(
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="true",
+    MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK="true",
+    MLFLOW_UV_AUTO_DETECT="false",
+    MLFLOW_MODEL_CATALOG_URI="",
+    MLFLOW_ENABLE_ASYNC_LOGGING="false",
+)
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+
+NAME = "retraind"
+"""Name of the experiment and of the registered model in every home."""
+
+TAG = "retraind."
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version as MLflow has it; `bundle` is the sha256 of its manifest, None if somebody else registered it."""
+
+    version: int
+    run: str
+    bundle: str | None
+
+
+class Registry:
+    """MLflow for one home; explicit ids only, because the fluent API keeps global state."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._uri = f"sqlite:///{home.mlflow.absolute()}"
+        self._client: MlflowClient | None = None
+
+    @property
+    def client(self) -> MlflowClient:
+        """The client; the first use migrates a new database, which takes seconds."""
+        if self._client is None:
+            mlflow.set_tracking_uri(self._uri)
+            mlflow.set_registry_uri(self._uri)
+            self._client = MlflowClient(self._uri, self._uri)
+        return self._client
+
+    def open(self) -> None:
+        """Make the experiment and the registered model if they are new."""
+        if self.client.get_experiment_by_name(NAME) is None:
+            self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
+        with suppress(MlflowException):
+            self.client.create_registered_model(NAME, description="Trained by retraind from labelled files.")
+        self._home.mlflow.chmod(0o600)
+
+    # Versions and aliases
+
+    def alias(self, alias: str) -> int | None:
+        """The version that an alias names, or None."""
+        try:
+            return int(self.client.get_model_version_by_alias(NAME, alias).version)
+        except MlflowException:
+            return None
+
+    def set_alias(self, alias: str, version: int | None) -> None:
+        """Point an alias at a version, or take it away."""
+        if version is not None:
+            self.client.set_registered_model_alias(NAME, alias, str(version))
+        elif self.alias(alias) is not None:
+            self.client.delete_registered_model_alias(NAME, alias)
+
+    def versions(self, after: int = 0) -> list[Registered]:
+        """Versions with a larger number than `after`, oldest first."""
+        found = (_registered(version) for version in self.client.search_model_versions(f"name='{NAME}'"))
+        return sorted((one for one in found if one.version > after), key=lambda one: one.version)
+
+    def describe(self, version: int, state: str, reason: str) -> None:
+        """Write a verdict where people look for it in the MLflow UI."""
+        self.client.set_model_version_tag(NAME, str(version), f"{TAG}verdict", state)
+        self.client.update_model_version(NAME, str(version), reason)
+
+    def stop_stale_runs(self) -> int:
+        """Mark runs that a killed trainer left as running; call only while none runs. Returns how many."""
+        experiment = self.client.get_experiment_by_name(NAME)
+        stale = self.client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
+        for run in stale:
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        return len(stale)
+
+    # Runs, used by the trainer
+
+    def start_run(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
+        """Start a run (nested in `parent` if given); returns its id."""
+        experiment = self.client.get_experiment_by_name(NAME)
+        labels = {"mlflow.runName": name, **{TAG + key: value for key, value in tags.items()}}
+        if parent is not None:
+            labels["mlflow.parentRunId"] = parent
+        return str(self.client.create_run(experiment.experiment_id, tags=labels).info.run_id)
+
+    def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Log everything of a run in one transaction."""
+        now = pd.Timestamp.now(tz="UTC").value // 1_000_000
+        self.client.log_batch(
+            run,
+            metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items() if np.isfinite(value)],
+            params=[Param(key, str(value)[:500]) for key, value in params.items()],
+            tags=[RunTag(TAG + key, value) for key, value in tags.items()],
+        )
+
+    def log_dataset(self, run: str, frame: pd.DataFrame, target: str, digest: str, source: Path) -> None:
+        """Log the dataset as the run's input; the digest is DVC's md5 of the folder."""
+        dataset = mlflow.data.from_pandas(frame, source=str(source), targets=target, name="dataset", digest=digest[:36])
+        inputs = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
+        self.client.log_inputs(run, [inputs])
+
+    def log_files(self, run: str, folder: Path) -> None:
+        """Log every file in `folder` as an artifact."""
+        self.client.log_artifacts(run, str(folder))
+
+    def end_run(self, run: str, status: str = "FINISHED") -> None:
+        """Close a run: FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(run, status)
+
+    def register(self, run: str, estimator: Any, rows: Any, requirements: Sequence[str], tags: Mapping[str, str]) -> int:
+        """Log the estimator as a loadable MLflow model of `run` and register it; returns the version's number."""
+        signature = infer_signature(rows, estimator.predict(rows))
+        with mlflow.start_run(run_id=run):
+            logged = mlflow.sklearn.log_model(
+                estimator,
+                name="model",
+                signature=signature,
+                pip_requirements=list(requirements),
+                skops_trusted_types=bundle.TRUSTED,
+            )
+        labels = {TAG + key: value for key, value in tags.items()}
+        version = self.client.create_model_version(NAME, logged.model_uri, run, labels, model_id=logged.model_id)
+        return int(version.version)
+
+
+def _registered(version: ModelVersion) -> Registered:
+    return Registered(int(version.version), str(version.run_id or ""), version.tags.get(f"{TAG}bundle"))

@@ -1,0 +1,328 @@
+"""Training: a revision to fitted candidates to a registered version with its bundle, in a process of its own.
+
+Level 4. `python -m daemon.training HOME NICE` imports everything, says `ready`, and forks a child for each job it reads
+from standard input; the child says how far it is, one JSON line a message. It can be killed at any moment: what it
+writes before the last step, registering the version, is swept later.
+"""
+
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import orjson
+import pyarrow as pa
+import sklearn
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from daemon import bundle, dataset, export, model, rows
+from daemon.bundle import Manifest
+from daemon.errors import TrainingFailed
+from daemon.home import Home
+from daemon.journal import utcnow
+from daemon.registry import Registry
+from daemon.schema import Schema, parse
+from daemon.settings import Train
+
+PR_SET_PDEATHSIG = 1
+Say = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the loop asks for; `segments` and `reference` map segment names to sha256, oldest first."""
+
+    run: int
+    reason: str
+    revision: str
+    dvc_md5: str
+    segments: dict[str, str]
+    first: list[str]
+    """Segments of the first revision: their held-out rows are the reference holdout."""
+    settings: dict[str, Any]
+    champion: int | None
+    champion_bundle: str | None
+
+    @property
+    def train(self) -> Train:
+        """The `[train]` settings."""
+        return Train(**self.settings)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A revision in memory: features (n, d), codes (n,), and which rows are held out and in the reference holdout."""
+
+    table: pa.Table
+    matrix: model.Matrix
+    codes: model.Codes
+    held: np.ndarray[Any, np.dtype[np.bool_]]
+    reference: np.ndarray[Any, np.dtype[np.bool_]]
+
+    @classmethod
+    def read(cls, home: Home, schema: Schema, job: Job) -> "Data":
+        """Read and verify the segments; raises TrainingFailed when there is too little to learn from."""
+        pieces = dict(dataset.read(home.segments, job.segments))
+        first = np.concatenate([np.full(len(piece), name in job.first) for name, piece in pieces.items()])
+        table = pa.concat_tables(pieces.values(), promote_options="permissive").unify_dictionaries()
+        codes, held = rows.codes(table, schema), rows.held_out(table, job.train.holdout)
+        counts = np.bincount(codes[~held], minlength=len(schema.classes))
+        if (counts > 1).sum() < 2:
+            raise TrainingFailed("There are fewer than two classes with two rows to learn from.")
+        return cls(table, rows.matrix(table, schema), codes, held, held & first)
+
+
+def train(home: Home, job: Job, say: Say) -> int:
+    """Run one job to the end; returns the registered version. Raises TrainingFailed, DatasetDamaged, BundleRefused."""
+    schema = _schema(home)
+    registry = Registry(home)
+    parent = registry.start_run(
+        f"training {job.run}", {"reason": job.reason, "revision": job.revision, "dvc_md5": job.dvc_md5}
+    )
+    staging = home.bundles / f".staging-{parent}"
+    try:
+        return _train(home, job, say, schema, registry, parent, staging)
+    except BaseException:
+        registry.end_run(parent, "FAILED")
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _train(
+    home: Home, job: Job, say: Say, schema: Schema, registry: Registry, parent: str, staging: Path
+) -> int:
+    settings, steps = job.train, len(job.train.candidates) + 3
+
+    def stage(name: str, step: int) -> None:
+        say({"run": job.run, "stage": name, "step": step, "steps": steps})
+
+    stage("reading the data", 1)
+    data = Data.read(home, schema, job)
+    taught = ~data.held
+    scored = []
+    for number, name in enumerate(settings.candidates):
+        stage(f"cross-validating {name}", number + 2)
+        estimator = model.build(name, schema, settings.seed)
+        scored.append(
+            model.cross_validate(name, estimator, data.matrix[taught], data.codes[taught], settings.folds, settings.seed)
+        )
+    winner = model.best(scored)
+    stage(f"fitting {winner.name}", steps - 1)
+    fitted = winner.estimator.fit(data.matrix[taught], data.codes[taught])
+    scores = _scores(home, job, schema, data, fitted, winner, scored)
+    staging.mkdir(parents=True)
+    files = export.write(fitted, data.matrix, schema, staging)
+    manifest = _manifest(job, schema, data, winner, files, parent, scores)
+    sealed = bundle.seal(staging, manifest)
+    stage("logging to MLflow", steps)
+    _log(home, job, schema, data, registry, parent, scored, winner, manifest)
+    tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.name}
+    version = registry.register(parent, fitted, data.matrix[:5], _requirements(manifest.libraries), tags)
+    registry.end_run(parent)
+    return version
+
+
+def _schema(home: Home) -> Schema:
+    return parse(home.schema.read_bytes(), str(home.schema))
+
+
+def _scores(
+    home: Home, job: Job, schema: Schema, data: Data, fitted: Any, winner: model.Scored, scored: list[model.Scored]
+) -> dict[str, Any]:
+    """Challenger and champion on the same held-out rows, and how the candidates compared."""
+    width = len(schema.classes)
+    report = len(data.codes) <= job.train.report_rows and np.bincount(data.codes)[np.unique(data.codes)].min() >= 2
+    champion = None
+    if job.champion is not None and job.champion_bundle is not None:
+        served = bundle.load(home.bundle(job.champion), job.champion_bundle)
+        if served.manifest.data_schema == schema:
+            champion = _on_holdouts(served.probabilities, data, schema)
+    return {
+        "challenger": _on_holdouts(lambda matrix: model.spread(fitted, matrix, width), data, schema),
+        "champion": champion,
+        "champion_version": job.champion if champion else None,
+        "cv_accuracy": winner.cv_accuracy,
+        "split42_accuracy": model.split42(winner.estimator, data.matrix, data.codes) if report else None,
+        "cv10_accuracy": _cv10(winner, data, job) if report else None,
+        "features": schema.features,
+        "candidates": [
+            {
+                "name": one.name,
+                "cv_accuracy": one.cv_accuracy,
+                "cv_log_loss": one.cv_log_loss,
+                "fit_seconds": one.fit_seconds,
+                "split42_accuracy": model.split42(one.estimator, data.matrix, data.codes) if report else None,
+            }
+            for one in scored
+        ],
+    }
+
+
+def _cv10(winner: model.Scored, data: Data, job: Job) -> float:
+    again = model.cross_validate(winner.name, winner.estimator, data.matrix, data.codes, 10, job.train.seed)
+    return again.cv_accuracy
+
+
+def _on_holdouts(predict: Callable[[model.Matrix], model.Matrix], data: Data, schema: Schema) -> dict[str, Any]:
+    empty = {"n": 0, "accuracy": 0.0, "log_loss": 0.0, "balanced_accuracy": 0.0, "recall": {}, "support": {}, "confusion": []}
+    found = {}
+    for name, mask in (("reference", data.reference), ("rolling", data.held)):
+        found[name] = model.score(predict(data.matrix[mask]), data.codes[mask], schema) if mask.any() else empty
+    return found
+
+
+def _manifest(
+    job: Job, schema: Schema, data: Data, winner: model.Scored, files: dict[str, Any], parent: str, scores: dict[str, Any]
+) -> Manifest:
+    libraries = {"python": ".".join(map(str, sys.version_info[:3])), "scikit-learn": sklearn.__version__}
+    libraries |= {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
+    return Manifest(
+        run=parent,
+        candidate=winner.name,
+        estimator=str(winner.estimator).replace("\n", "")[:500],
+        revision=job.revision,
+        dvc_md5=job.dvc_md5,
+        rows=len(data.codes),
+        trained_rows=int((~data.held).sum()),
+        data_schema=schema,
+        scores=scores,
+        reason=job.reason,
+        seed=job.train.seed,
+        libraries=libraries,
+        created=utcnow(),
+        **files,
+    )
+
+
+def _requirements(libraries: dict[str, str]) -> list[str]:
+    return [f"{name}=={version}" for name, version in libraries.items() if name in ("scikit-learn", "numpy")]
+
+
+def _log(
+    home: Home,
+    job: Job,
+    schema: Schema,
+    data: Data,
+    registry: Registry,
+    parent: str,
+    scored: list[model.Scored],
+    winner: model.Scored,
+    manifest: Manifest,
+) -> None:
+    frame = data.table.select([*schema.features, schema.target]).to_pandas()
+    registry.log_dataset(parent, frame, schema.target, job.dvc_md5, home.data)
+    pictures = home.bundles / f".staging-{parent}" / "pictures"
+    for one, entry in zip(scored, manifest.scores["candidates"], strict=True):
+        run = registry.start_run(one.name, {"candidate": one.name}, parent)
+        fitted = one.estimator if one is winner else one.estimator.fit(data.matrix[~data.held], data.codes[~data.held])
+        proba = model.spread(fitted, data.matrix[data.held], len(schema.classes)) if data.held.any() else None
+        score = None if proba is None else model.score(proba, data.codes[data.held], schema)
+        registry.log(run, one.estimator.get_params(), _flat(entry, score), {"winner": str(one is winner).lower()})
+        registry.log_dataset(run, frame, schema.target, job.dvc_md5, home.data)
+        if score is not None:
+            _draw(score, schema, pictures / "confusion_matrix.png", f"{one.name}, {score['n']} held-out rows")
+            registry.log_files(run, pictures)
+        registry.end_run(run)
+    figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
+    challenger = {f"{name}_accuracy": manifest.scores["challenger"][name]["accuracy"] for name in ("reference", "rolling")}
+    params = {"candidate": winner.name, "rows": manifest.rows, "trained_rows": manifest.trained_rows, "seed": manifest.seed}
+    registry.log(parent, params, figures | challenger, {"backend": manifest.backend, "candidate": winner.name})
+    if pictures.exists():
+        shutil.rmtree(pictures)
+
+
+def _flat(entry: dict[str, Any], score: dict[str, Any] | None) -> dict[str, float]:
+    figures = {key: value for key, value in entry.items() if isinstance(value, float)}
+    if score is not None:
+        figures |= {f"holdout_{key}": value for key, value in score.items() if isinstance(value, float)}
+        figures |= {f"holdout_recall_{name}": value for name, value in score["recall"].items() if name.isidentifier()}
+    return figures
+
+
+def _draw(score: dict[str, Any], schema: Schema, path: Path, title: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    figure = Figure(figsize=(4, 4), dpi=80)
+    axes = figure.subplots()
+    names = [name[:20] for name in schema.classes]
+    ConfusionMatrixDisplay(np.array(score["confusion"]), display_labels=names).plot(ax=axes, colorbar=False)
+    axes.set_title(title)
+    figure.savefig(path, bbox_inches="tight")
+
+
+# The process
+
+
+def main(arguments: list[str]) -> None:
+    """Wait for jobs on standard input, one JSON line each, and fork a child for each; ends with its parent."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    home, nice = Home(Path(arguments[0])), int(arguments[1])
+    out = os.dup(1)
+    os.dup2(2, 1)  # MLflow and its like print; standard output is for messages only
+
+    def say(message: dict[str, Any]) -> None:
+        os.write(out, orjson.dumps(message) + b"\n")
+
+    os.nice(nice)
+    _warm_up(home)
+    say({"ready": os.getpid()})
+    for line in sys.stdin.buffer:
+        job = Job(**orjson.loads(line))
+        child = os.fork()
+        if child == 0:
+            _child(home, job, say)
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code != 0:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            say({"run": job.run, "failed": f"The trainer {how}."})
+
+
+def _child(home: Home, job: Job, say: Say) -> None:
+    """Train in the forked child; never returns."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    started = time.monotonic()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        version = train(home, job, say)
+        say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
+    except Exception as error:
+        say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
+    finally:
+        os._exit(0)
+
+
+def _warm_up(home: Home) -> None:
+    """Do once, on toy rows, what each training does, so that the forked children find every import done.
+
+    Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
+    """
+    import tempfile
+
+    import mlflow.sklearn
+
+    schema = Schema.model_validate(
+        {"target": "y", "classes": ["a", "b"], "columns": [{"name": "x", "kind": "number"}, {"name": "z", "kind": "number"}]}
+    )
+    matrix, codes = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    with tempfile.TemporaryDirectory() as folder:
+        for name in model.CANDIDATES:
+            estimator = model.build(name, schema, 0).fit(matrix, codes)
+            export.write(estimator, matrix, schema, Path(folder))
+        _draw(model.score(np.eye(2)[codes], codes, schema), schema, Path(folder) / "p" / "picture.png", "")
+        mlflow.sklearn.save_model(
+            estimator, f"{folder}/m", pip_requirements=["numpy"], skops_trusted_types=bundle.TRUSTED
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
