@@ -1,0 +1,44 @@
+# The image of retraind. Build: docker build -t retraind .    Run: ./deploy.sh docker, or see docs/operations.md.
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS builder
+RUN python3 -m venv /opt/retraind
+ENV PATH=/opt/retraind/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# The packages first: this layer is rebuilt only when the lock changes. The secret is optional: a pip.conf for a mirror.
+COPY requirements.lock /src/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    pip install --require-hashes --no-deps -r /src/requirements.lock
+COPY pyproject.toml README.md LICENSE /src/
+COPY daemon /src/daemon
+COPY web /src/web
+RUN pip install --no-deps --no-build-isolation --no-index /src
+
+FROM ${BASE}
+# The data folder is a git repository, and DVC calls git.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/* \
+    && install -d -o 10001 -g 10001 /var/lib/retraind/inbox /var/lib/retraind/data /var/lib/retraind/registry /var/lib/retraind/logs \
+    && chown 10001:10001 /var/lib/retraind
+COPY --from=builder /opt/retraind /opt/retraind
+# Listening on all addresses of the container makes writing endpoints ask for the token of registry/token.
+# USER and HOME are for programs that look up their user: the id may be any, and / may be read-only.
+ENV PATH=/opt/retraind/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp USER=retraind LOGNAME=retraind \
+    RETRAIND_SERVER__HOST=0.0.0.0
+USER 10001:10001
+WORKDIR /var/lib/retraind
+VOLUME ["/var/lib/retraind/inbox", "/var/lib/retraind/data", "/var/lib/retraind/registry", "/var/lib/retraind/logs"]
+EXPOSE 5000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/readyz', timeout=4)"]
+ENTRYPOINT ["retraind"]
+CMD ["run", "--home", "/var/lib/retraind"]
+# Last: what changes with every commit invalidates no layer above.
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="retraind" \
+      org.opencontainers.image.description="Retrains and serves a model from labelled CSV files dropped into a folder." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands: formatter, linter, types, tests with coverage.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    cat <<'TEXT'
+Usage: ./ci.sh [--full]
+
+  --full   also run the tests marked slow
+
+Makes .venv-ci from requirements-dev.lock (reused while the lock stays the same). Run as root it also installs
+the Debian packages that the tests use, if they are missing; otherwise the tests that need them are skipped.
+TEXT
+}
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Debian package and the program by which it is known.
+system_packages() {
+    local pair missing=()
+    for pair in git:git chromium:chromium prometheus:promtool; do
+        command -v "${pair#*:}" >/dev/null || missing+=("${pair%:*}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        say "missing: ${missing[*]}; tests that need them are skipped (Debian, Ubuntu: apt install ${missing[*]})"
+        return
+    fi
+    say "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+environment() {
+    local stamp
+    stamp=$(cat requirements-dev.lock pyproject.toml | sha256sum)
+    [ "$(cat .venv-ci/.stamp 2>/dev/null)" != "$stamp" ] || return 0
+    say "making .venv-ci"
+    rm -rf .venv-ci
+    "${PYTHON:-python3}" -m venv .venv-ci
+    .venv-ci/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+    .venv-ci/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    printf '%s\n' "$stamp" >.venv-ci/.stamp
+}
+
+selection=(-m "not slow")
+case ${1:-} in
+    "") ;;
+    --full) selection=() ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+esac
+
+system_packages
+environment
+export PATH="$PWD/.venv-ci/bin:$PATH"
+
+say "formatter"
+ruff format --check .
+say "linter"
+ruff check .
+say "types"
+mypy
+say "tests"
+exec pytest --cov --cov-report=term ${selection[@]+"${selection[@]}"}
