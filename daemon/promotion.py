@@ -1,0 +1,171 @@
+"""Promotion: judges new versions, and makes the served bundle follow the alias `champion`.
+
+Level 4. The MLflow alias is what should be served, `champion.json` what is. Moving the alias by hand moves the service
+too, as soon as the bundle has been verified; if it can't be served, the old one stays.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from daemon import bundle, durable, policy, requests
+from daemon.bundle import Manifest, Pointer
+from daemon.errors import BundleRefused
+from daemon.home import Home
+from daemon.journal import Journal, utcnow
+from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registered, Registry
+from daemon.settings import Promote
+
+log = structlog.get_logger()
+
+STAGING = ".staging-"
+
+
+class Promotion:
+    """Verdicts, requests to promote or roll back, and the pointer; used by the loop thread."""
+
+    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
+        self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+        self._refused_alias: int | None = None
+        self._seen = 0
+
+    def pointer(self) -> Pointer | None:
+        """What is served now."""
+        return bundle.read_pointer(self._home.pointer)
+
+    # Judging
+
+    def judge(self) -> bool:
+        """Give the oldest version without a verdict one; True: there was one."""
+        for version in self._registry.versions(after=self._seen):
+            if self._journal.version(version.version) is None and version.bundle is not None:
+                self._judge(version, version.bundle)
+                return True
+            self._seen = version.version
+        return False
+
+    def _judge(self, version: Registered, sha256: str) -> None:
+        folder = self._settle(version)
+        try:
+            manifest = bundle.load(folder, sha256).manifest
+        except BundleRefused as error:
+            self._record(version.version, _unreadable(version, sha256), "refused", str(error))
+            return
+        served = self.pointer()
+        if manifest.scores.get("champion_version") != (served.version if served else None) and served is not None:
+            compared = manifest.scores.get("champion_version")
+            reason = f"It was compared with version {compared}, but version {served.version} is served by now."
+            verdict = policy.Verdict("refused", reason)
+        else:
+            verdict = policy.judge(manifest.scores, self._settings)
+        self._record(version.version, _record(version, sha256, manifest), verdict.state, verdict.reason)
+        if verdict.state == "promoted":
+            self._registry.set_alias(CHAMPION, version.version)
+        elif verdict.state == "held":
+            self._registry.set_alias(CHALLENGER, version.version)
+
+    def _settle(self, version: Registered) -> Path:
+        """Give the trainer's bundle its final name; done again after a crash it does nothing."""
+        staging, final = self._home.bundles / f"{STAGING}{version.run}", self._home.bundle(version.version)
+        if staging.exists() and not final.exists():
+            staging.rename(final)
+            durable.fsync_dir(self._home.bundles)
+        return final
+
+    def _record(self, version: int, facts: dict[str, Any], state: str, reason: str) -> None:
+        # MLflow first: the journal's verdict ends the matter, so a crash between the two repeats the description only.
+        self._registry.describe(version, state, reason)
+        self._journal.judge(facts, state, reason)
+        log.info(state, version=version, reason=reason)
+
+    # Requests
+
+    def answer(self) -> bool:
+        """Carry out requests to promote or roll back; True: there was one."""
+        waiting = [request for request in requests.pending(self._home) if request.kind != "retrain"]
+        for request in waiting:
+            self._journal.take_request(request.id, request.kind, str(request.version or ""), request.at.isoformat())
+            state, detail = self._carry_out(request)
+            self._journal.end_request(request.id, state, detail)
+            requests.consume(self._home, request)
+        return bool(waiting)
+
+    def _carry_out(self, request: requests.Request) -> tuple[str, str]:
+        alias = CHALLENGER if request.kind == "promote" else PREVIOUS
+        version = request.version if request.version is not None else self._registry.alias(alias)
+        if version is None:
+            return "refused", f"There is no {alias} version to {request.kind}; name one."
+        found = self._journal.version(version)
+        if found is None:
+            return "refused", f"There is no version {version}; `retraind versions` lists them."
+        try:
+            bundle.load(self._home.bundle(version), found["bundle"])
+        except BundleRefused as error:
+            return "refused", str(error)
+        self._registry.set_alias(CHAMPION, version)
+        if self._registry.alias(CHALLENGER) == version:
+            self._registry.set_alias(CHALLENGER, None)
+        facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
+        self._journal.judge(facts, "promoted", f"By request ({request.kind}, {request.by}).")
+        return "done", f"Version {version} is to be served ({request.kind})."
+
+    # Serving what the alias says
+
+    def adopt(self) -> bool:
+        """Make the pointer follow the alias; True: the served version has changed."""
+        wanted = self._registry.alias(CHAMPION)
+        served = self.pointer()
+        if wanted is None or (served is not None and wanted == served.version) or wanted == self._refused_alias:
+            return False
+        found = self._journal.version(wanted)
+        try:
+            if found is None:
+                raise BundleRefused(f"The journal knows no bundle of version {wanted}.")
+            bundle.load(self._home.bundle(wanted), found["bundle"])
+        except BundleRefused as error:
+            self._refused_alias = wanted
+            self._journal.mark_unservable(wanted, str(error))
+            log.error("unservable", version=wanted, reason=str(error))
+            return True
+        self._point(wanted, found["bundle"], served, found["reason"])
+        return True
+
+    def _point(self, version: int, sha256: str, served: Pointer | None, reason: str) -> None:
+        self._refused_alias = None
+        pointer = Pointer(version=version, manifest=sha256, since=utcnow())
+        durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
+        previous = served.version if served else None
+        self._journal.swap(version, previous, reason)
+        self._registry.set_alias(PREVIOUS, previous)
+        log.info("serving", version=version, previous=previous)
+
+    def recover(self) -> None:
+        """Record a swap that a kill left unrecorded, and sweep bundles that no version was registered for."""
+        served, last = self.pointer(), self._journal.last_swap()
+        if served is not None and (last is None or last["version"] != served.version):
+            self._journal.swap(served.version, last["version"] if last else None, "Recorded after a restart.")
+        registered = {version.run for version in self._registry.versions()}
+        for staging in self._home.bundles.glob(f"{STAGING}*"):
+            if staging.name.removeprefix(STAGING) not in registered:
+                shutil.rmtree(staging)
+
+
+def _record(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
+    facts = {key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")}
+    scores = orjson.dumps(manifest.scores).decode()
+    return facts | {
+        "version": version.version,
+        "mlflow_run": version.run,
+        "bundle": sha256,
+        "trigger": manifest.reason,
+        "scores": scores,
+    }
+
+
+def _unreadable(version: Registered, sha256: str) -> dict[str, Any]:
+    facts: dict[str, Any] = dict.fromkeys(("candidate", "backend", "revision", "dvc_md5", "trigger"), "unknown")
+    counts = {"rows": 0, "trained_rows": 0}
+    return facts | counts | {"version": version.version, "mlflow_run": version.run, "bundle": sha256, "scores": "{}"}

@@ -1,0 +1,150 @@
+"""Retraining: decides when to train, starts the trainer, collects how it ended.
+
+Level 4. The journal says that a run has started before it starts, so that a training which takes the daemon down with
+it is tried once per cooldown and not at once again.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from daemon import policy, requests
+from daemon.children import Trainer
+from daemon.dataset import Dataset
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.schedule import Schedule
+from daemon.settings import Settings
+from daemon.status import Training
+
+log = structlog.get_logger()
+
+KIND = "retrain"
+
+
+class Retraining:
+    """Owns the trainer; used by the loop thread."""
+
+    def __init__(
+        self, home: Home, settings: Settings, journal: Journal, dataset: Dataset, trainer: Trainer, schedule: Schedule
+    ) -> None:
+        self._home, self._settings = home, settings
+        self._journal, self._dataset, self.trainer, self._schedule = journal, dataset, trainer, schedule
+        self.progress: Training | None = None
+        self._started = 0.0
+
+    def recover(self) -> list[int]:
+        """Close the runs that a killed daemon left open; returns their numbers."""
+        left = [int(run["id"]) for run in self._journal.open_runs()]
+        for run in left:
+            self._journal.end_run(run, "abandoned", "The daemon was stopped during the training.")
+        return left
+
+    # Collecting
+
+    def collect(self, now: float) -> bool:
+        """Take the trainer's messages; True: a training has ended."""
+        ended = self.trainer.tend(now)
+        if ended is not None:
+            log.warning("trainer_ended", how=ended)
+            self._fail(f"The trainer {ended}.")
+        handled = [self._handle(message) for message in self.trainer.messages()]
+        if self.progress is not None and now - self._started > self._settings.train.timeout_seconds:
+            self.trainer.kill()
+            self._fail(f"It took longer than train.timeout_seconds = {self._settings.train.timeout_seconds:g}.")
+            return True
+        return any(handled) or ended is not None
+
+    def _handle(self, message: dict[str, Any]) -> bool:
+        if self.progress is None or message.get("run") != self.progress.run:
+            return False
+        if "stage" in message:
+            changes = {key: message[key] for key in ("stage", "step", "steps")}
+            self.progress = self.progress.model_copy(update=changes)
+            return False
+        if "failed" in message:
+            self._fail(message["failed"])
+        else:
+            version, seconds = message["done"], message["seconds"]
+            detail = f"version {version} after {seconds:.1f} s"
+            self._journal.end_run(self.progress.run, "trained", detail, version=version, seconds=seconds)
+            log.info("trained", run=self.progress.run, version=version, seconds=round(seconds, 3))
+            self.progress = None
+        return True
+
+    def _fail(self, detail: str) -> None:
+        if self.progress is not None:
+            self._journal.end_run(self.progress.run, "failed", detail)
+            log.error("training_failed", run=self.progress.run, detail=detail)
+            self.progress = None
+
+    # Starting
+
+    def start_if_due(self, now: datetime, monotonic: float, champion: tuple[int, str] | None) -> bool:
+        """Start a training if the policy finds a reason; `champion` is version and bundle sha256 of the served one."""
+        self._take_requests()
+        if self.progress is not None or not self.trainer.ready:
+            return False
+        queued = [request for request in self._journal.queued_requests() if request["kind"] == KIND]
+        facts = self.facts(now, queued)
+        reason = policy.due(facts, self._settings.retrain, now)
+        if reason is None:
+            return self._decline(queued, facts)
+        self._start(reason, monotonic, champion)
+        for request in queued:
+            self._journal.end_request(request["id"], "done", f"Training started: {reason}.")
+        return True
+
+    def facts(self, now: datetime, queued: list[Any] | None = None) -> policy.Facts:
+        """What the decision depends on, from the journal."""
+        queued = queued or []
+        committed = [batch for batch in self._journal.batches() if batch["state"] == "committed"]
+        last, trained = self._journal.last_run(), self._journal.last_run("trained")
+        newest = committed[-1]["dvc_md5"] if committed else None
+        return policy.Facts(
+            rows=sum(batch["rows"] for batch in committed),
+            trained_on=None if trained is None else trained["rows"],
+            same_revision=last is not None and last["dvc_md5"] == newest and last["state"] in ("trained", "failed"),
+            last_start=None if last is None else datetime.fromisoformat(last["started_at"]),
+            schedule_due=self._schedule.due(None if last is None else datetime.fromisoformat(last["started_at"]), now),
+            requested=bool(queued),
+            forced=any(request["detail"] == "forced" for request in queued),
+        )
+
+    def _take_requests(self) -> None:
+        for request in requests.pending(self._home):
+            if request.kind == KIND:
+                detail = "forced" if request.force else "if there are new rows"
+                self._journal.take_request(request.id, KIND, detail, request.at.isoformat())
+                requests.consume(self._home, request)
+
+    def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:
+        why = "there are no rows yet" if facts.rows == 0 else "there are no new rows since the last training"
+        for request in queued:
+            self._journal.end_request(request["id"], "refused", f"Not started: {why}.")
+        return bool(queued)
+
+    def _start(self, reason: str, monotonic: float, champion: tuple[int, str] | None) -> None:
+        committed = [batch for batch in self._journal.batches() if batch["state"] == "committed"]
+        newest, total = committed[-1], sum(batch["rows"] for batch in committed)
+        run = self._journal.start_run(reason, newest["revision"], newest["dvc_md5"], total)
+        job = {
+            "run": run,
+            "reason": reason,
+            "revision": newest["revision"],
+            "dvc_md5": newest["dvc_md5"],
+            "segments": {batch["segment"]: batch["sha256"] for batch in committed},
+            "first": [committed[0]["segment"]],
+            "settings": self._settings.train.model_dump(),
+            "champion": champion[0] if champion else None,
+            "champion_bundle": champion[1] if champion else None,
+        }
+        since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.progress = Training(run=run, reason=reason, stage="starting", step=0, steps=1, since=since)
+        self._started = monotonic
+        log.info("training", run=run, reason=reason, rows=total, revision=newest["revision"][:10])
+        try:
+            self.trainer.train(job)
+        except OSError as error:
+            self._fail(f"The trainer could not be reached: {error}.")
