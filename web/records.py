@@ -32,9 +32,9 @@ class Records:
         self._journal = home.journal
         self._history = home.history
 
-    def versions(self) -> list[Row]:
-        """All judged versions, newest first, `scores` parsed."""
-        return [_scored(row) for row in self._ask("SELECT * FROM versions ORDER BY version DESC")]
+    def versions(self, limit: int = -1) -> list[Row]:
+        """Judged versions, newest first, `scores` parsed; all of them by default."""
+        return [_scored(row) for row in self._ask("SELECT * FROM versions ORDER BY version DESC LIMIT ?", limit)]
 
     def version(self, version: int) -> Row | None:
         """One judged version, or None."""
@@ -73,6 +73,11 @@ class Records:
     def runs(self, limit: int = 100) -> list[Row]:
         """Trainings, newest first."""
         return self._newest("runs", limit)
+
+    def run_of(self, version: int) -> Row | None:
+        """The training that made a version, or None."""
+        found = self._ask("SELECT * FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1", version)
+        return found[0] if found else None
 
     def batches(self, limit: int = 100) -> list[Row]:
         """Batches, newest first."""

@@ -1,0 +1,186 @@
+"""The dashboard: one JSON document with all that the page shows, and the page made from it.
+
+The page answers its questions without JavaScript; the script only keeps it up to date and sends two requests.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import ValidationError
+
+from daemon import bundle, durable
+from daemon.bundle import Manifest, Pointer
+from daemon.errors import BundleRefused
+from daemon.home import Home
+from daemon.settings import Settings
+from daemon.status import Status
+from web import sections, verdict
+from web.chart import points
+from web.records import Records, Row
+from web.steps import steps
+from web.verdict import Facts, moment
+
+VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
+"""How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
+
+GROUPS = {
+    "data": ("accepted", "rejected", "duplicate", "committed"),
+    "training": ("training", "trained", "failed", "abandoned"),
+    "model": ("promoted", "refused", "held", "unservable", "serving", "request"),
+    "service": ("started", "stopped", "worker", "problem", "healed"),
+}
+"""Filter of the timeline to the kinds of events it lets through; the stream names its events by these kinds too."""
+
+CHARTS = ((720, 40), (340, 12))
+"""Width in pixels and most versions of the chart, for wide and for narrow screens."""
+
+UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+
+GROUP_OF = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
+
+
+def document(
+    home: Home, records: Records, status: Status | None, metrics: Mapping[str, Any], settings: Settings | None = None
+) -> dict[str, Any]:
+    """Everything the page shows, JSON-serialisable; `metrics` is the answer of GET /metrics (all keys optional)."""
+    facts = gather(home, records, status, metrics, settings)
+    questions = {
+        "healthy": ("Is it healthy?", verdict.healthy(facts)),
+        "serving": ("Which model, and why?", verdict.serving(facts)),
+        "flowing": ("Is data flowing?", verdict.flowing(facts)),
+        "good": ("Is it still good?", verdict.good(facts)),
+    }
+    tiles = [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
+    return {
+        "at": facts.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "verdict": verdict.verdict(tiles),
+        "tiles": tiles,
+        "now": steps(facts),
+        "champion": sections.champion(facts),
+        "previous": sections.previous(facts),
+        "versions": [sections.version(row, facts) for row in facts.versions],
+        "versions_total": sum(facts.counts["versions"].values()),
+        "candidates": sections.candidates(facts),
+        "confusion": sections.confusion(facts),
+        "drops": facts.drops[:DROPS],
+        "drops_total": sum(facts.counts["drops"].values()),
+        "events": [{**row, "group": GROUP_OF.get(row["kind"], "service")} for row in records.recent_events(EVENTS)],
+        "lineage": sections.lineage(facts, records),
+        "service": sections.service(facts),
+        "teach": sections.teach(home, facts),
+    }
+
+
+def gather(
+    home: Home, records: Records, status: Status | None, metrics: Mapping[str, Any], settings: Settings | None
+) -> Facts:
+    """Read what the answers depend on."""
+    pointer, manifest, problem = _served(home)
+    return Facts(
+        now=datetime.now(UTC),
+        status=status,
+        metrics=metrics,
+        settings=settings,
+        pointer=pointer,
+        manifest=manifest,
+        problem=problem,
+        versions=_shown_versions(records, pointer),
+        drops=records.drops(DROPS),
+        batches=records.batches(1),
+        runs=records.runs(10),
+        swaps=records.swaps(20),
+        predictions=records.history(PREDICTIONS, version=pointer.version if pointer else None),
+        counts=records.counts(),
+    )
+
+
+def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
+    # The manifest only: hashing the model's bytes at every refresh is the workers' business, at every swap.
+    try:
+        pointer = bundle.read_pointer(home.pointer)
+    except BundleRefused as error:
+        return None, None, str(error)
+    if pointer is None:
+        return None, None, ""
+    path = home.bundle(pointer.version) / bundle.MANIFEST
+    try:
+        data = path.read_bytes()
+        if durable.sha256(data) != pointer.manifest:
+            return pointer, None, f"{path} is not the manifest that was promoted."
+        return pointer, Manifest.model_validate_json(data), ""
+    except OSError as error:
+        return pointer, None, f"{path} cannot be read: {error.strerror}."
+    except ValidationError as error:
+        return pointer, None, f"{path} is not a manifest: {error.error_count()} problems."
+
+
+def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
+    shown = records.versions(VERSIONS)
+    if pointer and all(row["version"] != pointer.version for row in shown):
+        champion = records.version(pointer.version)
+        shown += [champion] if champion else []
+    return shown
+
+
+# The page
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The page as HTML; every value is escaped."""
+    versions = list(reversed(document["versions"]))
+    charts = [points(versions, width, most) for width, most in CHARTS]
+    now = moment(document["at"])
+    template = _pages.get_template("dashboard.html")
+    return template.render(**document, charts=charts, groups=GROUPS, ago=lambda at: ago(moment(at), now))
+
+
+def asset(name: str) -> tuple[bytes, str] | None:
+    """Bytes and content type of a file of `web/static` by its hashed name, which may be cached for ever; or None."""
+    return _assets.get(name)
+
+
+def asset_name(name: str) -> str:
+    """The hashed name of a file of `web/static`; raises KeyError."""
+    return _hashed[name]
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """A time relative to `now`, for people: `12 s ago`, `in 3 h`; the script says it in the same words."""
+    seconds = (now - at).total_seconds()
+    if abs(seconds) < 2:
+        return "now"
+    unit, length = next((unit, length) for unit, length in UNITS if abs(seconds) >= length or length == 1)
+    amount = int(abs(seconds) // length)
+    return f"{amount} {unit} ago" if seconds > 0 else f"in {amount} {unit}"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def _stamp(at: str) -> str:
+    return f"{at[:10]} {at[11:19]} UTC"
+
+
+def _load_assets() -> tuple[dict[str, tuple[bytes, str]], dict[str, str]]:
+    assets, hashed = {}, {}
+    for entry in files("web").joinpath("static").iterdir():
+        stem, _, kind = entry.name.rpartition(".")
+        if kind in TYPES:
+            data = entry.read_bytes()
+            hashed[entry.name] = f"{stem}.{durable.sha256(data)[:12]}.{kind}"
+            assets[hashed[entry.name]] = (data, TYPES[kind])
+    return assets, hashed
+
+
+_assets, _hashed = _load_assets()
+_pages = Environment(
+    loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_pages.filters |= {"number": _number, "stamp": _stamp}
+_pages.globals |= {"asset_name": asset_name}

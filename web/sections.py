@@ -1,0 +1,174 @@
+"""The sections of the dashboard below its four answers: versions, scores, lineage, service, how to begin."""
+
+import shlex
+from typing import Any
+
+import orjson
+
+from daemon.errors import BadSchema
+from daemon.home import Home
+from daemon.schema import Column
+from daemon.schema import load as load_schema
+from daemon.settings import Server
+from web import verdict
+from web.records import Records, Row
+from web.verdict import Facts, held_out, wilson
+
+
+def champion(facts: Facts) -> Row | None:
+    """The served version and the sentence that let it in; None if there is none."""
+    if facts.pointer is None:
+        return None
+    row = facts.champion or {}
+    return {
+        "version": facts.pointer.version,
+        "since": facts.pointer.since,
+        "candidate": row.get("candidate") or (facts.manifest.candidate if facts.manifest else None),
+        "reason": row.get("reason"),
+        "trigger": row.get("trigger"),
+    }
+
+
+def previous(facts: Facts) -> int | None:
+    """The version that a rollback brings back: the one that served before the champion."""
+    swap = next((row for row in facts.swaps if row["version"] == facts.number), None)
+    return swap["previous"] if swap else None
+
+
+def version(row: Row, facts: Facts) -> Row:
+    """One version of the table and the chart; accuracy is on the held-out rows (0-1, None: not scored)."""
+    score, reference = held_out(row), (row["scores"].get("challenger") or {}).get("reference") or {}
+    return {
+        "number": row["version"],
+        "state": row["state"],
+        "champion": row["version"] == facts.number,
+        "candidate": row["candidate"],
+        "accuracy": score["accuracy"] if score else None,
+        "n": score["n"] if score else 0,
+        "log_loss": score.get("log_loss") if score else None,
+        "reference": reference.get("accuracy"),
+        "reference_n": reference.get("n", 0),
+        "cv_accuracy": row["scores"].get("cv_accuracy"),
+        "trained_rows": row["trained_rows"],
+        "rows": row["rows"],
+        "revision": row["revision"],
+        "mlflow_run": row["mlflow_run"],
+        "trigger": row["trigger"],
+        "reason": row["reason"],
+        "judged_at": row["judged_at"],
+    }
+
+
+def candidates(facts: Facts) -> dict[str, Any] | None:
+    """The candidates that the champion was chosen from, best first; None if nothing is known of them."""
+    row = facts.champion
+    if row is None or not row["scores"].get("candidates"):
+        return None
+    fitted = sorted(row["scores"]["candidates"], key=lambda item: -(item.get("cv_accuracy") or 0))
+    return {
+        "version": row["version"],
+        "chosen": row["candidate"],
+        "rows": row["trained_rows"],
+        "fitted": fitted,
+        "split42_accuracy": row["scores"].get("split42_accuracy"),
+        "cv10_accuracy": row["scores"].get("cv10_accuracy"),
+    }
+
+
+def confusion(facts: Facts) -> dict[str, Any] | None:
+    """The champion's confusion matrix (rows: true, columns: predicted) with recall and its 95 % interval per class."""
+    score = held_out(facts.champion)
+    if score is None or not score.get("confusion"):
+        return None
+    recall, support = score.get("recall") or {}, score.get("support") or {}
+    classes = facts.manifest.data_schema.classes if facts.manifest else list(recall)
+    if len(classes) != len(score["confusion"]):
+        classes = [str(code) for code in range(len(score["confusion"]))]
+    rows = []
+    for name, counts in zip(classes, score["confusion"], strict=True):
+        total = sum(counts)
+        low, high = wilson(recall.get(name) or 0.0, support.get(name) or 0)
+        cells = [{"n": n, "share": n / total if total else 0.0} for n in counts]
+        rows.append({"name": name, "cells": cells, "n": total, "recall": recall.get(name), "low": low, "high": high})
+    return {"classes": classes, "rows": rows, "n": score["n"], "accuracy": score["accuracy"]}
+
+
+def lineage(facts: Facts, records: Records) -> list[dict[str, Any]]:
+    """The champion's way from the drops to the service: kind, name and detail of each station."""
+    row = facts.champion
+    if row is None or facts.pointer is None:
+        return []
+    batch = records.batch_at(row["revision"])
+    run = records.run_of(row["version"])
+    stations = [
+        _station("revision", row["revision"][:10], f"{row['rows']:,} rows, DVC {row['dvc_md5'][:10]}", row["revision"])
+    ]
+    if batch:
+        dropped = records.drops_in(batch["seq"], 4)
+        names = ", ".join(drop["name"] for drop in dropped[:3]) + (", …" if len(dropped) > 3 else "")
+        earlier = f" after {batch['seq'] - 1} earlier" if batch["seq"] > 1 else ""
+        stations.insert(
+            0, _station("batch", f"no. {batch['seq']}{earlier}", f"{batch['rows']:,} rows", batch["sha256"])
+        )
+        stations.insert(0, _station("drops", names, f"accepted {batch['accepted_at'][:16].replace('T', ' ')} UTC"))
+    seconds = f", {run['seconds']:.1f} s" if run and run["seconds"] else ""
+    stations.append(_station("run", row["mlflow_run"][:8], f"{row['trigger']}{seconds}", row["mlflow_run"]))
+    stations.append(_station("version", f"v{row['version']} · {row['candidate']}", row["reason"], row["bundle"]))
+    stations.append(_station("predictor", f"since {facts.pointer.since[:16].replace('T', ' ')} UTC", row["backend"]))
+    return stations
+
+
+def _station(kind: str, name: str, detail: str, identity: str = "") -> dict[str, Any]:
+    return {"kind": kind, "name": name, "detail": detail, "id": identity}
+
+
+def service(facts: Facts) -> dict[str, Any]:
+    """Figures of the HTTP side since the beginning; times in milliseconds, None where nothing was counted."""
+    metrics = facts.metrics
+    names = ("request_count", "prediction_count", "average_latency_ms", "p50_ms", "p95_ms", "p99_ms")
+    by_version = metrics.get("predictions_by_version") or {}
+    total = sum(by_version.values())
+    uses = [{"version": str(name), "n": n, "share": n / total if total else 0.0} for name, n in by_version.items()]
+    return {
+        **{name: metrics.get(name) for name in names},
+        "failures": verdict.failures(metrics),
+        "refusals": verdict.failures(metrics, 400, 499),
+        "lost": metrics.get("predictions_lost"),
+        "by_version": sorted(uses, key=lambda use: -use["n"]),
+        "workers": metrics.get("workers"),
+        "runs": facts.counts["runs"],
+        "rows": facts.counts["rows"],
+    }
+
+
+def teach(home: Home, facts: Facts) -> dict[str, Any]:
+    """How to drop a file and ask for a prediction, with the columns of this home."""
+    try:
+        schema = facts.manifest.data_schema if facts.manifest else load_schema(home.schema)
+    except BadSchema:
+        schema = None
+    server = facts.settings.server if facts.settings else Server()
+    lesson: dict[str, Any] = {
+        "inbox": str(home.inbox),
+        "origin": f"http://{server.host}:{server.port}",
+        "header": None,
+        "body": None,
+    }
+    if schema is not None:
+        features = {column.name: _example(column) for column in schema.columns}
+        lesson["header"] = ",".join(_cell(name) for name in [*schema.features, schema.target])
+        lesson["classes"] = schema.classes
+        lesson["body"] = shlex.quote(orjson.dumps({"features": features}).decode())
+    return lesson
+
+
+def _cell(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(mark in name for mark in ',"\r\n') else name
+
+
+def _example(column: Column) -> Any:
+    if column.kind == "category":
+        return column.categories[0] if column.categories else ""
+    if column.minimum is None or column.maximum is None:
+        return 1.0
+    return round((column.minimum + column.maximum) / 2, 2)

@@ -1,0 +1,227 @@
+// Keeps the page up to date and sends two requests. All text on the page comes escaped from the server or goes in as textContent.
+
+const EVENTS = [
+  "message", "status", "accepted", "rejected", "duplicate", "committed", "training", "trained", "failed", "abandoned",
+  "promoted", "refused", "held", "unservable", "serving", "request", "started", "stopped", "worker", "problem", "healed",
+];
+const SETTLE_MS = 300; // several events of one moment are one refresh
+const POLL_MS = 5000; // without a stream
+const CHECK_MS = 15000; // with a stream: it does not say that time passes, nor that it hangs
+const RETRY_MS = 3000;
+const STALE_SECONDS = 10;
+
+const find = (id) => document.getElementById(id);
+
+// Times
+
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+function ago(at, now) {
+  const seconds = (now - at) / 1000;
+  if (Math.abs(seconds) < 2) return "now";
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length);
+  const amount = Math.floor(Math.abs(seconds) / length);
+  return seconds > 0 ? `${amount} ${unit} ago` : `in ${amount} ${unit}`;
+}
+
+function localise(page) {
+  const now = Date.now();
+  for (const time of page.querySelectorAll("time")) time.textContent = ago(Date.parse(time.dateTime), now);
+  for (const span of page.querySelectorAll("[data-origin]")) span.textContent = location.origin;
+}
+
+// Refresh: fetch the page again and exchange the sections that differ
+
+let fresh = Date.now();
+let underway = false;
+let wanted = null;
+
+async function refresh() {
+  if (underway) return want();
+  underway = true;
+  try {
+    const answer = await fetch("/dashboard", { headers: { accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    patch(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    fresh = Date.now();
+  } catch {
+    // The badge says for how long nothing has come; the next poll tries again.
+  } finally {
+    underway = false;
+    badge();
+  }
+}
+
+function want() {
+  if (wanted === null) wanted = setTimeout(() => { wanted = null; refresh(); }, SETTLE_MS);
+}
+
+function patch(page) {
+  const script = (of) => of.querySelector("script[defer]")?.getAttribute("src");
+  if (!page.getElementById("main") || script(page) !== script(document)) return location.reload();
+  localise(page);
+  localise(document);
+  document.title = page.title;
+  for (const section of page.querySelectorAll("[data-live]")) {
+    const current = find(section.id);
+    keep(current, section);
+    if (current.isEqualNode(section)) continue;
+    const focused = path(current, document.activeElement);
+    const scrolls = [...current.querySelectorAll(".tall, .scroll")].map((box) => [box.scrollTop, box.scrollLeft]);
+    current.className = section.className;
+    current.replaceChildren(...section.childNodes);
+    current.querySelectorAll(".tall, .scroll").forEach((box, index) => [box.scrollTop, box.scrollLeft] = scrolls[index] ?? [0, 0]);
+    focused?.reduce((node, index) => node?.children[index], current)?.focus({ preventScroll: true });
+  }
+}
+
+// What a person has opened or chosen stays so.
+function keep(current, section) {
+  current.querySelectorAll("details").forEach((box, index) => section.querySelectorAll("details")[index]?.toggleAttribute("open", box.open));
+  const chosen = current.querySelector("input[name=group]:checked")?.value;
+  for (const input of section.querySelectorAll("input[name=group]")) input.checked = input.value === chosen;
+}
+
+function path(root, node) {
+  if (!root.contains(node) || node === root) return null;
+  const steps = [];
+  for (; node !== root; node = node.parentElement) steps.unshift([...node.parentElement.children].indexOf(node));
+  return steps;
+}
+
+// The stream
+
+let stream = null;
+let retry = null;
+
+function connect() {
+  clearTimeout(retry);
+  stream?.close();
+  stream = new EventSource("/events");
+  stream.onopen = () => { want(); badge(); };
+  stream.onerror = () => {
+    // The browser reconnects by itself unless the server answered with an error.
+    if (stream?.readyState === EventSource.CLOSED) retry = setTimeout(connect, RETRY_MS);
+    badge();
+  };
+  for (const name of EVENTS) stream.addEventListener(name, want);
+}
+
+const streaming = () => stream?.readyState === EventSource.OPEN;
+
+function badge() {
+  const seconds = Math.round((Date.now() - fresh) / 1000);
+  const stale = seconds > (streaming() ? CHECK_MS / 1000 + STALE_SECONDS : STALE_SECONDS);
+  const feed = find("feed");
+  feed.dataset.state = stale ? "stale" : streaming() ? "live" : "poll";
+  feed.textContent = stale ? `stale since ${seconds} s` : streaming() ? "live" : `polled ${seconds} s ago`;
+  feed.title = `Last news at ${new Date(fresh).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}
+
+function tick() {
+  badge();
+  if (document.hidden) return;
+  localise(document);
+  if (Date.now() - fresh > (streaming() ? CHECK_MS : POLL_MS)) refresh();
+}
+
+// A browser allows six connections to one host; a tab that nobody sees must not hold one.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) return connect(), refresh();
+  clearTimeout(retry);
+  stream?.close();
+});
+
+// Requests
+
+function toast(text) {
+  const box = find("toast");
+  box.textContent = text;
+  box.hidden = false;
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => { box.hidden = true; }, 8000);
+}
+
+// A dialog's form as a promise: true when it was submitted, false when it was given up.
+function ask(name) {
+  const dialog = find(name);
+  return new Promise((resolve) => {
+    const done = (answer) => { dialog.onclose = null; dialog.close(); resolve(answer); };
+    find(`${name}-form`).onsubmit = (event) => { event.preventDefault(); done(true); };
+    dialog.querySelector("[data-close]").onclick = () => done(false);
+    dialog.onclose = () => resolve(false);
+    dialog.showModal();
+  });
+}
+
+async function post(url, body) {
+  const headers = { "content-type": "application/json" };
+  const token = sessionStorage.getItem("token");
+  if (token) headers.authorization = `Bearer ${token}`;
+  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  if (answer.status !== 401) return answer;
+  sessionStorage.removeItem("token");
+  if (!(await ask("login"))) return null;
+  sessionStorage.setItem("token", find("token").value.trim());
+  find("token").value = "";
+  return post(url, body);
+}
+
+async function send(button, url, body, success) {
+  button.disabled = true;
+  try {
+    const answer = await post(url, body);
+    if (!answer) return;
+    const said = await answer.json().catch(() => ({}));
+    toast(answer.ok ? success : `Not done: ${said.detail ?? said.title ?? `HTTP ${answer.status}`}`);
+    want();
+  } catch {
+    toast("Not done: the server did not answer.");
+  } finally {
+    button.disabled = false;
+  }
+}
+
+const actions = {
+  retrain: (button) => send(button, "/trigger_retrain", { force_retrain: true }, "A training is asked for; the steps show how it goes."),
+  async rollback(button) {
+    const { from, to } = button.dataset;
+    find("confirm-title").textContent = `Serve v${to} instead of v${from}?`;
+    find("confirm-text").textContent = `All predictions come from v${to} as soon as the daemon has checked its bundle. v${from} stays and can be promoted again.`;
+    find("confirm-yes").textContent = `Roll back to v${to}`;
+    if (await ask("confirm")) await send(button, "/rollback", {}, `The rollback from v${from} to v${to} is asked for.`);
+  },
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-action]");
+  if (button) actions[button.dataset.action](button);
+});
+
+// Theme: as the system has it, light, dark
+
+const THEMES = ["", "light", "dark"];
+
+function showTheme() {
+  const theme = document.documentElement.dataset.theme ?? "";
+  find("theme").textContent = { "": "◐", light: "☀", dark: "☾" }[theme];
+  find("theme").ariaLabel = `Theme: ${theme || "as the system has it"}`;
+}
+
+find("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  const theme = THEMES[(THEMES.indexOf(root.dataset.theme ?? "") + 1) % THEMES.length];
+  if (theme) root.dataset.theme = theme;
+  else delete root.dataset.theme;
+  try {
+    localStorage.setItem("theme", theme);
+  } catch {
+    // Storage is off: the choice lasts as long as the page.
+  }
+  showTheme();
+});
+
+showTheme();
+localise(document);
+connect();
+setInterval(tick, 1000);

@@ -1,0 +1,331 @@
+"""The four questions of the dashboard and their answers: healthy, which model, data flowing, still good.
+
+Pure functions of facts. A state is a word, a shape and a colour; `unknown` is a state of its own and never counts as good.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+from daemon.bundle import Manifest, Pointer
+from daemon.settings import Promote, Settings
+from daemon.status import Status
+
+Row = dict[str, Any]
+Answer = dict[str, Any]
+
+STATES = {"ok": ("✔", "OK"), "watch": ("▲", "WATCH"), "act": ("✖", "ACT"), "unknown": ("?", "UNKNOWN")}
+"""State to shape and word; the style sheet adds the colour."""
+
+WINDOW = timedelta(hours=24)
+"""Drops older than this do not make the data flow look bad."""
+QUIET = timedelta(days=7)
+"""No accepted rows for longer than this is worth a look: nobody says how often data should come."""
+FEW_ROWS = 20
+"""A score on fewer held-out rows than this says nothing: its 95 % interval spans 0.3 and more."""
+STREAK = 3
+"""So many failures in a row are no accident."""
+ERROR_SHARE = 0.01
+REJECTED_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the answers are derived from; lists are newest first."""
+
+    now: datetime
+    status: Status | None
+    metrics: Mapping[str, Any]
+    settings: Settings | None
+    pointer: Pointer | None
+    manifest: Manifest | None
+    problem: str
+    """Why the pointer or the bundle it names cannot be trusted; empty if nothing is wrong."""
+    versions: Sequence[Row]
+    drops: Sequence[Row]
+    batches: Sequence[Row]
+    runs: Sequence[Row]
+    swaps: Sequence[Row]
+    predictions: Sequence[Row]
+    counts: Mapping[str, Mapping[str, int]]
+
+    @property
+    def alive(self) -> bool:
+        """Whether a daemon runs."""
+        return self.status is not None and self.status.alive
+
+    @property
+    def number(self) -> int | None:
+        """The version that the pointer names."""
+        return self.pointer.version if self.pointer else None
+
+    @property
+    def champion(self) -> Row | None:
+        """The journal's row of the version that the pointer names."""
+        return next((row for row in self.versions if row["version"] == self.number), None)
+
+    @property
+    def newer(self) -> list[Row]:
+        """Versions judged since the champion, newest first."""
+        return [row for row in self.versions if self.number is not None and row["version"] > self.number]
+
+
+def healthy(facts: Facts) -> Answer:
+    """Whether the daemon is alive, its checks pass and requests succeed."""
+    status, metrics = facts.status, facts.metrics
+    requests, errors = metrics.get("request_count") or 0, failures(metrics)
+    notes = [_latency(metrics)]
+    if requests:
+        notes.append(
+            fact("errors", f"{errors / requests:.2%}", f"{errors:,} of {requests:,} requests since the beginning")
+        )
+    if status is None:
+        if not facts.counts["drops"]["accepted"]:
+            return answer(
+                "unknown", "No daemon has reported yet", "It reports within seconds of `retraind run`.", notes
+            )
+        return answer(
+            "act", "The daemon is not running", "Predictions go on; drops wait. Start it: `retraind run`.", notes
+        )
+    notes.append(fact("free disk", size(status.free_bytes), "folder of the home"))
+    if not status.alive:
+        sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: `retraind run`."
+        return answer("act", "The daemon is not running", sentence, [fact("last sign of life", at=status.at), *notes])
+    notes.insert(0, fact("daemon up", at=status.started_at, note=f"process {status.pid}"))
+    failing = {name: check for name, check in status.checks.items() if not check.ok}
+    if failing:
+        notes = [fact(name, check.detail) for name, check in failing.items()] + notes
+        return answer("act", f"{', '.join(failing)}: not well", next(iter(failing.values())).detail, notes)
+    if requests and errors / requests > ERROR_SHARE:
+        return answer("act", f"{errors / requests:.1%} of requests fail", "See the workers' log for the reason.", notes)
+    if status.state != "ready":
+        return answer("watch", f"The daemon is {status.state}", "Predictions are answered meanwhile.", notes)
+    sentence = f"{len(status.checks)} of {len(status.checks)} checks pass." if status.checks else ""
+    return answer("ok", "Running", sentence, notes)
+
+
+def serving(facts: Facts) -> Answer:
+    """Which version serves, and the sentence with which it was let in."""
+    pointer, champion = facts.pointer, facts.champion
+    if pointer is None:
+        if facts.problem:
+            return answer("act", "The pointer is unreadable", facts.problem)
+        return answer("unknown", "No model yet", "The first accepted rows train one.")
+    candidate = champion["candidate"] if champion else facts.manifest.candidate if facts.manifest else "unknown"
+    headline, notes = f"v{pointer.version} · {candidate}", [fact("served since", at=pointer.since)]
+    if facts.manifest:
+        rows = f"{facts.manifest.trained_rows:,} of {facts.manifest.rows:,} rows"
+        notes.append(fact("taught by", rows, f"revision {facts.manifest.revision[:10]}"))
+        notes.append(fact("runs on", facts.manifest.backend, f"within {facts.manifest.difference:.1g} of scikit-learn"))
+    if facts.problem:
+        return answer("act", headline, facts.problem, notes)
+    if champion is None:
+        return answer(
+            "watch", headline, "The journal does not know this version, so nobody can say why it serves.", notes
+        )
+    swap = next((row for row in facts.swaps if row["version"] == pointer.version), None)
+    if swap and swap["reason"] != champion["reason"]:
+        notes.insert(0, fact("put in place", swap["reason"]))
+    return _waiting(facts, headline, notes) or answer("ok", headline, champion["reason"], notes)
+
+
+def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
+    for row in facts.newer:
+        if row["state"] == "unservable":
+            return answer("act", headline, f"v{row['version']} should serve and cannot: {row['reason']}", notes)
+    others = [version for version in facts.metrics.get("served_versions") or [] if version != facts.number]
+    if others:
+        return answer("watch", headline, f"A worker still serves v{others[0]}.", notes)
+    if facts.newer and facts.newer[0]["state"] == "held":
+        row = facts.newer[0]
+        notes = [fact("v{} waits".format(row["version"]), row["reason"], "promote.mode = manual"), *notes]
+        return answer("watch", headline, f"v{row['version']} waits for `retraind promote`.", notes)
+    return None
+
+
+def flowing(facts: Facts) -> Answer:
+    """Whether rows arrive and are accepted."""
+    status, counts = facts.status, facts.counts
+    accepted = next((row for row in facts.drops if row["state"] == "accepted"), None)
+    since = facts.now - WINDOW
+    recent = [row for row in facts.drops[:20] if moment(row["decided_at"]) >= since and row["state"] != "duplicate"]
+    rejected = [row for row in recent if row["state"] == "rejected"]
+    drops, rows = counts["drops"], counts["rows"]
+    notes = _pending(status) if status else []
+    notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops since the beginning"))
+    notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
+    last = accepted["decided_at"] if accepted else None
+    if not facts.drops:
+        return answer("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
+    if len(rejected) >= STREAK and len(rejected) == len(recent):
+        return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", notes, at=last)
+    if not facts.alive:
+        return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", notes, at=last)
+    if len(rejected) > REJECTED_SHARE * len(recent):
+        return answer(
+            "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
+        )
+    if last is None:
+        return answer("unknown", "No rows accepted yet", "", notes)
+    if facts.now - moment(last) > QUIET:
+        return answer(
+            "watch", "Last rows", f"Nothing has come for {(facts.now - moment(last)).days} days.", notes, at=last
+        )
+    return answer("ok", "Last rows", "", notes, at=last)
+
+
+def _pending(status: Status) -> list[Answer]:
+    notes = []
+    if status.threshold_rows:
+        text = f"{status.rows_pending:,} of {status.threshold_rows:,} rows"
+        share = min(1.0, status.rows_pending / status.threshold_rows)
+        notes.append({**fact("to next training", text, "retrain.threshold_rows"), "share": share})
+    if status.next_schedule:
+        notes.append(fact("or on schedule", at=status.next_schedule, note="retrain.schedule"))
+    waiting = f"{status.backlog_files:,} files, {size(status.backlog_bytes)}" if status.backlog_files else "empty"
+    return [*notes, fact("inbox", waiting, "now")]
+
+
+def good(facts: Facts) -> Answer:
+    """Whether the champion still scores as when it was let in; on held-out rows, as long as no labels come back."""
+    entry = held_out(facts.champion)
+    if entry is None:
+        return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
+    now = latest_score(facts) or entry
+    low, high = wilson(now["accuracy"], now["n"])
+    headline = f"{now['accuracy']:.3f} accuracy"
+    sentence = f"On {now['n']:,} held-out rows; 95 % interval {low:.3f} to {high:.3f}. No labels from live use yet."
+    notes = [*_against(entry, now), *_weakest(now), *_confidence(facts)]
+    tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
+    ended = [run for run in facts.runs if run["state"] in ("trained", "failed")]
+    failed = list(takewhile(lambda run: run["state"] == "failed", ended))
+    refused = list(takewhile(lambda row: row["state"] == "refused", facts.newer))
+    if failed:
+        times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"
+        state = "act" if len(failed) >= STREAK else "watch"
+        return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
+    if now["n"] < FEW_ROWS:
+        return answer(
+            "unknown", headline, f"Only {now['n']} held-out rows; {FEW_ROWS - now['n']} more make it a figure.", notes
+        )
+    if now["accuracy"] < entry["accuracy"] - max(tolerance, 1 / now["n"]):
+        drop = f"It fell from {entry['accuracy']:.3f}, by more than promote.tolerance = {tolerance:g}."
+        return answer("watch", headline, f"{drop} {sentence}", notes)
+    if len(refused) >= STREAK:
+        return answer(
+            "watch", headline, f"The last {len(refused)} challengers were refused: {refused[0]['reason']}", notes
+        )
+    return answer("ok", headline, sentence, notes)
+
+
+def latest_score(facts: Facts) -> Row | None:
+    """The champion's score on the rows that judged the newest challenger, which are more than it was let in on."""
+    for row in facts.newer:
+        if row["scores"].get("champion_version") == facts.number:
+            return held_out(row, "champion")
+    return None
+
+
+def held_out(version: Row | None, who: str = "challenger") -> Row | None:
+    """The score of `who` in a version's row: on the rolling holdout, which is larger, or else the reference one."""
+    scores = (version or {}).get("scores", {}).get(who) or {}
+    found = [scores[part] for part in ("rolling", "reference") if (scores.get(part) or {}).get("n")]
+    return found[0] if found else None
+
+
+def _against(entry: Row, now: Row) -> list[Answer]:
+    if entry is now:
+        return []
+    return [fact("when let in", f"{entry['accuracy']:.3f}", f"n = {entry['n']:,}")]
+
+
+def _weakest(score: Row) -> list[Answer]:
+    recall = {name: value for name, value in (score.get("recall") or {}).items() if value is not None}
+    if not recall:
+        return []
+    name = min(recall, key=lambda key: recall[key])
+    support = (score.get("support") or {}).get(name, 0)
+    return [fact("weakest class", f"{name}, recall {recall[name]:.3f}", f"n = {support:,}")]
+
+
+def _confidence(facts: Facts) -> list[Answer]:
+    values = [row["confidence"] for row in facts.predictions if row["confidence"] is not None]
+    if not values:
+        return []
+    return [fact("mean confidence", f"{sum(values) / len(values):.3f}", f"last {len(values):,} predictions")]
+
+
+def verdict(tiles: Sequence[Answer]) -> Answer:
+    """One word for the whole: the worst of health and serving; data and quality raise it to WATCH at most."""
+    health, model, data, quality = tiles
+    states = [health["state"], model["state"]]
+    soft = [tile for tile in (data, quality) if tile["state"] in ("watch", "act")]
+    if "act" in states:
+        return _mark("act", "Needs you", _lead(health, model))
+    if "unknown" in states:
+        return _mark("unknown", "No model yet" if model["state"] == "unknown" else "Not known", _lead(health, model))
+    if "watch" in states or soft:
+        return _mark("watch", "Serving, worth a look", _lead(health, model, *soft))
+    data_line = {"ok": "Data arrives and is accepted.", "unknown": "No data has come yet."}[data["state"]]
+    score = f"{quality['headline']}." if quality["state"] == "ok" else f"Quality is not known: {quality['sentence']}"
+    return _mark("ok", "Serving normally", f"{model['headline']} answers. {data_line} {score}")
+
+
+def _lead(*tiles: Answer) -> str:
+    first = next((tile for state in ("act", "watch", "unknown") for tile in tiles if tile["state"] == state), tiles[0])
+    return f"{first['headline']}. {first['sentence']}".strip()
+
+
+def _mark(state: str, word: str, sentence: str) -> Answer:
+    return {"state": state, "shape": STATES[state][0], "word": word, "sentence": sentence}
+
+
+def answer(state: str, headline: str, sentence: str, facts: Sequence[Answer] = (), at: str | None = None) -> Answer:
+    """One tile: state with shape and word, a headline (with a time, if `at`), a sentence and facts."""
+    shape, word = STATES[state]
+    tile = {"state": state, "shape": shape, "word": word, "headline": headline, "sentence": sentence}
+    return {**tile, "at": at, "facts": list(facts)}
+
+
+def fact(label: str, value: str = "", note: str = "", at: str | None = None) -> Answer:
+    """One line of a tile; `note` holds n, window or the setting's key, `at` a UTC time shown instead of the value."""
+    return {"label": label, "value": value, "note": note, "at": at}
+
+
+def failures(metrics: Mapping[str, Any], least: int = 500, most: int = 599) -> int:
+    """Answers of a /metrics document with a status code from `least` to `most`; by default what we failed at."""
+    return sum(n for code, n in (metrics.get("errors") or {}).items() if least <= int(code) <= most)
+
+
+def _latency(metrics: Mapping[str, Any]) -> Answer:
+    values = [metrics.get(name) for name in ("p50_ms", "p95_ms", "p99_ms")]
+    text = " / ".join("–" if value is None else f"{value:.3g}" for value in values)
+    predictions = metrics.get("prediction_count") or 0
+    return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions since the beginning")
+
+
+def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share seen in `n` rows (Wilson 1927); (0, 1) when n is 0."""
+    if n <= 0:
+        return 0.0, 1.0
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def size(count: int) -> str:
+    """Bytes for people, decimal units."""
+    amount, units = float(count), ("B", "kB", "MB", "GB", "TB")
+    for unit in units[:-1]:
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} {units[-1]}"
+
+
+def moment(at: str) -> datetime:
+    """An ISO 8601 UTC text as datetime."""
+    return datetime.fromisoformat(at)
