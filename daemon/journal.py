@@ -178,6 +178,17 @@ class Journal:
         path.chmod(0o600)
         return journal
 
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path) -> Iterator[Self]:
+        """A journal for reading only, beside the daemon that writes it."""
+        engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+        journal = cls(engine)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
     def close(self) -> None:
         """Close the connection; the last one to close folds the WAL into the file."""
         self._connection.close()

@@ -61,7 +61,7 @@ class Promotion:
             verdict = policy.Verdict("refused", reason)
         else:
             verdict = policy.judge(manifest.scores, self._settings)
-        self._record(version.version, _record(version, sha256, manifest), verdict.state, verdict.reason)
+        self._record(version.version, _facts(version, sha256, manifest), verdict.state, verdict.reason)
         if verdict.state == "promoted":
             self._registry.set_alias(CHAMPION, version.version)
         elif verdict.state == "held":
@@ -153,7 +153,7 @@ class Promotion:
                 shutil.rmtree(staging)
 
 
-def _record(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
+def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
     facts = {key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")}
     scores = orjson.dumps(manifest.scores).decode()
     return facts | {

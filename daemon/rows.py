@@ -42,11 +42,15 @@ def parse(data: bytes, name: str, schema: Schema) -> Rows:
     if name.endswith(SUFFIX):
         return _parse_sample(data, schema)
     text = _decode(data)
-    table = _split(text, data)
-    table = _arrange(table, schema)
+    table = _arrange(_split(text, data), schema)
     columns = [_coerce(table[column.name], column, text) for column in schema.columns]
     columns.append(_labels(table[schema.target], schema, text))
     return Rows(pa.table(dict(zip([*schema.features, schema.target], columns, strict=True))))
+
+
+def split(data: bytes) -> pa.Table:
+    """Header and cells of any CSV, all as strings; raises InvalidDrop."""
+    return _split(_decode(data), data)
 
 
 def _parse_sample(data: bytes, schema: Schema) -> Rows:

@@ -1,0 +1,5 @@
+"""`python -m daemon` is `retraind`."""
+
+from daemon.cli import main
+
+main()

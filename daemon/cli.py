@@ -1,0 +1,200 @@
+"""The command line. Data goes to standard output, messages to standard error, exit codes are `daemon.errors.Exit`.
+
+Level 6. Commands import what they need when they run: `retraind --help` and the start of `run` must not wait for MLflow.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from daemon import logs, requests, settings, status
+from daemon.errors import BadSettings, Exit, NotFound, RetraindError
+from daemon.home import Home
+
+app = typer.Typer(
+    name="retraind",
+    help="A model that retrains itself from the labelled CSV files you drop into a folder.\n\nExample: retraind run --home .",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="RETRAIND_HOME", help="The home folder with inbox/, data/ and registry/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HERE = Path()
+
+
+def main() -> None:
+    """Entry point: expected errors become a sentence and an exit code, others a traceback and exit code 1."""
+    try:
+        app()
+    except RetraindError as error:
+        typer.echo(f"retraind: {error}", err=True)
+        sys.exit(error.exit)
+
+
+def _load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
+    place = Home(home.absolute())
+    server = {key: value for key, value in flags.items() if value is not None}
+    loaded = settings.load(place.settings, {"server": server} if server else None)
+    logs.configure(loaded.log)
+    return place, loaded
+
+
+@app.command()
+def run(
+    home: HomeOption = HERE,
+    host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
+) -> None:
+    """Run everything: watch the inbox, retrain, serve, show the dashboard. Example: retraind run --port 5000"""
+    place, loaded = _load(home, host=host, port=port)
+    from daemon import service
+
+    service.run(place, loaded)
+
+
+@app.command()
+def serve(
+    home: HomeOption = HERE,
+    host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
+) -> None:
+    """Only answer over HTTP, without the daemon: nothing is ingested or trained. Example: retraind serve --port 5001"""
+    place, loaded = _load(home, host=host, port=port)
+    from daemon import service
+
+    service.serve(place, loaded)
+
+
+@app.command()
+def ingest(
+    file: Annotated[Path, typer.Argument(help="A labelled CSV file.")],
+    home: HomeOption = HERE,
+) -> None:
+    """Drop a copy of a file into the inbox, whole and durable. Example: retraind ingest examples/more-iris-1.csv"""
+    place, _ = _load(home)
+    from daemon import durable
+
+    place.make()
+    if not file.is_file():
+        raise NotFound(f"{file} is not a file.", hint="Name a labelled CSV file.")
+    name = file.name if not (place.inbox / file.name).exists() else f"{durable.sha256_file(file)[:8]}-{file.name}"
+    durable.write(place.inbox / name, file.read_bytes())
+    typer.echo(f"inbox/{name}")
+    _warn_if_down(place)
+
+
+@app.command()
+def retrain(
+    home: HomeOption = HERE,
+    force: Annotated[bool, typer.Option("--force", help="Also when there are no new rows.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Ask for a training. Example: retraind retrain --force"""
+    _submit(home, json_, "retrain", force=force)
+
+
+@app.command()
+def promote(
+    version: Annotated[int | None, typer.Argument(help="Default: the challenger that waits.")] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Serve a version, by default the challenger that was held. Example: retraind promote 4"""
+    _submit(home, json_, "promote", version=version)
+
+
+@app.command()
+def rollback(
+    version: Annotated[int | None, typer.Argument(help="Default: the version served before.")] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Serve an earlier version again. Example: retraind rollback"""
+    _submit(home, json_, "rollback", version=version)
+
+
+def _submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> None:
+    place, _ = _load(home)
+    place.make()
+    request = requests.submit(place, kind, **fields)
+    typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
+    _warn_if_down(place)
+
+
+def _warn_if_down(place: Home) -> None:
+    daemon = status.read(place.status)
+    if daemon is None or not daemon.alive:
+        typer.echo("retraind: the daemon is not running; it will see to this when it starts.", err=True)
+
+
+@app.command(name="status")
+def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
+    """Say whether all is well; exit code 5 if not. Example: retraind status --json"""
+    place, _ = _load(home)
+    from daemon import report
+
+    facts = report.health(place)
+    typer.echo(json.dumps(facts) if json_ else report.as_text(facts))
+    raise typer.Exit(Exit.OK if facts["healthy"] else Exit.UNHEALTHY)
+
+
+@app.command()
+def versions(home: HomeOption = HERE, json_: JsonOption = False) -> None:
+    """List the versions with their verdicts. Example: retraind versions"""
+    place, _ = _load(home)
+    from daemon import report
+
+    found = report.versions(place)
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        report.print_versions(found)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="A CSV file with a header: your own data.")],
+    target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
+    home: HomeOption = HERE,
+) -> None:
+    """Write retraind.toml and the schema for your own data. Example: retraind init churn.csv --target churned"""
+    place, _ = _load(home)
+    from daemon import draft, durable, report
+
+    if place.schema.exists():
+        hint = "Use another --home for other data, or edit the schema by hand."
+        raise BadSettings(f"{place.schema} exists: this home has its data already.", hint=hint)
+    found = draft.schema_of(file, target)
+    place.make()
+    if not place.settings.exists():
+        durable.write(place.settings, report.settings_file().encode())
+    durable.write(place.schema, found.dump())
+    report.print_schema(found)
+    typer.echo(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.", err=True)
+
+
+@app.command()
+def token(home: HomeOption = HERE) -> None:
+    """Print the token that writing needs when the service listens beyond this machine. Example: retraind token"""
+    place, _ = _load(home)
+    if not place.token.exists():
+        raise NotFound(f"There is no {place.token} yet.", hint="It is made at the first `retraind run`.")
+    typer.echo(place.token.read_text().strip())
+
+
+@app.command()
+def doctor(home: HomeOption = HERE, json_: JsonOption = False) -> None:
+    """Check the home from end to end: settings, segments, bundles, journal. Example: retraind doctor"""
+    place, _ = _load(home)
+    from daemon import report
+
+    findings = report.examine(place)
+    typer.echo(json.dumps(findings) if json_ else report.findings_as_text(findings))
+    raise typer.Exit(Exit.OK if all(finding["ok"] for finding in findings) else Exit.UNHEALTHY)

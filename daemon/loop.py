@@ -1,0 +1,213 @@
+"""The loop: looks at the folders, the journal and the registry, does the most urgent thing, and looks again.
+
+Level 5, the only module that knows all parts. Events, ticks, child exits, signals and requests only wake it, so losing
+one costs at most one scan period, and restart recovery is the normal way of running.
+"""
+
+import os
+import queue
+import shutil
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from daemon import durable, status
+from daemon.children import Workers
+from daemon.errors import DatasetDamaged
+from daemon.history import Historian
+from daemon.home import Home
+from daemon.inbox import Inbox
+from daemon.ingestion import Ingestion
+from daemon.journal import Journal, utcnow
+from daemon.notify import notify
+from daemon.promotion import Promotion
+from daemon.retraining import Retraining
+from daemon.schedule import Schedule
+from daemon.schema import load
+from daemon.settings import Settings
+from daemon.status import Check, Status
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+"""The heartbeat: how often the status is published and children are looked after."""
+
+RETRY_SECONDS = 5.0
+"""After a failure of the disk or the data repository the loop tries again this much later."""
+
+LOW_DISK_BYTES = 100 * 1024 * 1024
+
+
+class Wakeable(Protocol):
+    """What ends the loop's waiting; `stopping` becomes true once somebody has asked the process to end."""
+
+    queue: queue.SimpleQueue[str]
+    stopping: bool
+
+
+class Loop:
+    """One thread that is the only writer of data/, the journal and the pointer."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        wake: "Wakeable",
+        *,
+        journal: Journal,
+        inbox: Inbox,
+        workers: Workers,
+        historian: Historian,
+        schedule: Schedule,
+        ingestion: Ingestion,
+        retraining: Retraining,
+        promotion: Promotion,
+    ) -> None:
+        self._home, self._settings, self._wake = home, settings, wake
+        self._journal, self._inbox, self._workers, self._historian = journal, inbox, workers, historian
+        self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
+        self._promotion = promotion
+        self._problems: dict[str, str] = {}
+        self._retry_at = self._registry_at = self._watch_at = 0.0
+        self._started_at = utcnow()
+
+    def run(self) -> None:
+        """Step until somebody stops the loop."""
+        while not self._wake.stopping:
+            now = time.monotonic()
+            self.tick(now)
+            while not self._wake.stopping and now >= self._retry_at and self._step_safely(now):
+                now = time.monotonic()
+                self._publish(now)
+            self._wait(now)
+
+    def step(self, now: float) -> bool:
+        """Do the most urgent single thing; True: look again at once. `now` is monotonic seconds."""
+        return (
+            self._follow_registry(now)
+            or self._collect(now)
+            or self._ingestion.step(now)
+            or self._retraining.start_if_due(datetime.now(UTC), now, self._champion())
+        )
+
+    def tick(self, now: float) -> None:
+        """What has to happen about once a second: children, watching, status, heartbeat."""
+        for sentence in self._workers.tend(now):
+            log.warning("worker_ended", detail=sentence)
+            self._journal.tell("worker", sentence, level="warning")
+        if now >= self._watch_at:
+            self._watch_at = now + self._settings.inbox.scan_seconds
+            self._guard("inbox", self._inbox.watch)
+        self._publish(now)
+
+    def _step_safely(self, now: float) -> bool:
+        """One step; a failing disk or repository is recorded and tried again later, anything else ends the process."""
+        try:
+            again = self.step(now)
+        except (OSError, DatasetDamaged) as error:
+            self._retry_at = now + RETRY_SECONDS
+            self._fault("work", f"{error} It is tried again every {RETRY_SECONDS:g} s.")
+            return False
+        self._heal("work")
+        return again
+
+    def _follow_registry(self, now: float) -> bool:
+        """Answer requests, judge, adopt: at once when something here may have changed, else once per scan period."""
+        answered = self._promotion.answer()
+        if not answered and now < self._registry_at:
+            return False
+        if self._promotion.judge() or self._promotion.adopt():
+            self._registry_at = now
+            return True
+        self._registry_at = now + self._settings.inbox.scan_seconds
+        return answered
+
+    def _collect(self, now: float) -> bool:
+        ended = self._retraining.collect(now)
+        if ended:
+            self._registry_at = 0.0  # there may be a new version to judge
+        return ended
+
+    def _champion(self) -> tuple[int, str] | None:
+        pointer = self._promotion.pointer()
+        return None if pointer is None else (pointer.version, pointer.manifest)
+
+    # Waiting
+
+    def _wait(self, now: float) -> None:
+        settle = self._inbox.wait_seconds(now)
+        seconds = min(TICK_SECONDS, settle) if settle is not None and now >= self._retry_at else TICK_SECONDS
+        try:
+            self._wake.queue.get(timeout=seconds)
+            while True:
+                self._wake.queue.get_nowait()
+        except queue.Empty:
+            return
+
+    # Status
+
+    def _publish(self, now: float) -> None:
+        self._guard("disk", lambda: status.publish(self._home.status, self._status(now)))
+        text = "training" if self._retraining.progress else "waiting for drops"
+        champion = self._champion()
+        notify(WATCHDOG=1, STATUS=f"serving version {champion[0] if champion else '-'}, {text}")
+
+    def _status(self, now: float) -> Status:
+        facts = self._retraining.facts(datetime.now(UTC))
+        planned = self._schedule.next_after(facts.last_start, datetime.now(UTC))
+        return Status(
+            pid=os.getpid(),
+            state="draining" if self._wake.stopping else "ready",
+            heartbeat=now,
+            at=utcnow(),
+            started_at=self._started_at,
+            checks=self._checks(),
+            backlog_files=self._inbox.backlog[0],
+            backlog_bytes=self._inbox.backlog[1],
+            rows=facts.rows,
+            rows_pending=max(0, facts.rows - (facts.trained_on or 0)),
+            threshold_rows=self._settings.retrain.threshold_rows,
+            next_schedule=planned.astimezone(UTC).isoformat() if planned else None,
+            training=self._retraining.progress,
+            free_bytes=shutil.disk_usage(self._home.root).free,
+        )
+
+    def _checks(self) -> dict[str, Check]:
+        free = shutil.disk_usage(self._home.root).free
+        watching = self._inbox.watching()
+        schema = load(self._home.schema)
+        return {
+            "inbox": Check(ok=watching is None and "inbox" not in self._problems, detail=self._problems.get("inbox") or watching or "Watched."),
+            "disk": Check(ok=free > LOW_DISK_BYTES and "disk" not in self._problems, detail=self._problems.get("disk") or f"{free // 1_048_576} MiB free."),
+            "work": Check(ok="work" not in self._problems, detail=self._problems.get("work", "The last step succeeded.")),
+            "schema": Check(ok=schema is not None, detail="Known." if schema else "Run `retraind init FILE --target COL`."),
+            "trainer": Check(ok=self._retraining.trainer.alive, detail="Ready." if self._retraining.trainer.ready else "Starting."),
+            "workers": Check(ok=self._workers.alive > 0, detail=f"{self._workers.alive} HTTP workers run."),
+            "history": Check(ok=self._historian.alive, detail="The prediction log is being copied."),
+        }
+
+    def _guard(self, what: str, action: object) -> None:
+        try:
+            action()  # type: ignore[operator]
+        except OSError as error:
+            self._fault(what, f"{error.strerror or error}: {error.filename or self._home.root}.")
+        else:
+            self._heal(what)
+
+    def _fault(self, what: str, detail: str) -> None:
+        if self._problems.get(what) != detail:
+            log.error("problem", what=what, detail=detail)
+            self._problems[what] = detail
+
+    def _heal(self, what: str) -> None:
+        if self._problems.pop(what, None) is not None:
+            log.info("healed", what=what)
+            self._journal.tell("healed", f"{what.capitalize()} is in order again.")
+
+
+def sweep(home: Home) -> int:
+    """Remove temporary files that a killed process left; call while holding the home's lock."""
+    folders = (home.inbox, home.rejected, home.data, home.segments, home.registry, home.requests, home.workers)
+    return sum(durable.sweep(folder) for folder in folders if folder.is_dir())

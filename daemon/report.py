@@ -1,0 +1,150 @@
+"""What the command line shows of a home: health, versions, schema, settings, and a check from end to end.
+
+Level 4. Works with and without a running daemon, and changes nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tomlkit
+from rich.console import Console
+from rich.table import Table
+
+from daemon import bundle, durable, schema, settings, status
+from daemon.bundle import Pointer
+from daemon.errors import RetraindError
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.schema import Schema
+
+
+def health(home: Home) -> dict[str, Any]:
+    """Whether all is well, what is served, and every check of the daemon."""
+    daemon = status.read(home.status)
+    alive = daemon is not None and daemon.alive
+    pointer = _pointer(home)
+    checks = {name: check.model_dump() for name, check in (daemon.checks if daemon and alive else {}).items()}
+    checks["daemon"] = {"ok": alive, "detail": "Running." if alive else "Not running: start it with `retraind run`."}
+    found = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
+    checks["model"] = {"ok": pointer is not None, "detail": found}
+    return {
+        "healthy": all(check["ok"] for check in checks.values()),
+        "model_version": pointer.version if pointer else None,
+        "rows": daemon.rows if daemon else 0,
+        "rows_pending": daemon.rows_pending if daemon else 0,
+        "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
+        "checks": checks,
+    }
+
+
+def as_text(facts: dict[str, Any]) -> str:
+    """`health` for people."""
+    lines = ["healthy" if facts["healthy"] else "UNHEALTHY", f"  {facts['rows']} rows, {facts['rows_pending']} since the last training"]
+    if facts["training"]:
+        lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")
+    lines += [f"  {'ok ' if check['ok'] else 'BAD'} {name}: {check['detail']}" for name, check in facts["checks"].items()]
+    return "\n".join(lines)
+
+
+def _pointer(home: Home) -> Pointer | None:
+    try:
+        return bundle.read_pointer(home.pointer)
+    except RetraindError:
+        return None
+
+
+def versions(home: Home) -> list[dict[str, Any]]:
+    """All judged versions, newest first, and which one is served."""
+    if not home.journal.exists():
+        return []
+    pointer = _pointer(home)
+    with Journal.reading(home.journal) as journal:
+        return [dict(row) | {"served": pointer is not None and row["version"] == pointer.version} for row in journal.versions()]
+
+
+def print_versions(found: Sequence[dict[str, Any]]) -> None:
+    """`versions` as a table on standard output."""
+    table = Table("version", "", "model", "rows", "state", "reason", "judged", box=None)
+    for row in found:
+        served = "served" if row["served"] else ""
+        table.add_row(
+            str(row["version"]), served, row["candidate"], str(row["rows"]), row["state"], row["reason"], row["judged_at"]
+        )
+    Console().print(table)
+
+
+def print_schema(found: Schema) -> None:
+    """What `init` decided, as a table on standard output."""
+    table = Table("column", "kind", "missing", "seen", box=None)
+    for column in found.columns:
+        seen = f"{column.minimum:g} to {column.maximum:g}" if column.minimum is not None else ", ".join(column.categories[:5])
+        table.add_row(column.name, column.kind, "allowed" if column.missing else "", seen)
+    table.add_row(found.target, "target", "", ", ".join(found.classes[:10]))
+    Console().print(table)
+
+
+def settings_file() -> str:
+    """The text of a `retraind.toml` that names every setting with its default, commented out."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment("Every setting of retraind with its default. Remove the # before a line to change it."))
+    section = ""
+    for key, description, default in settings.keys():
+        head, _, name = key.rpartition(".")
+        if head != section:
+            section = head
+            document.add(tomlkit.nl())
+            document.add(tomlkit.comment(f"[{head}]"))
+        document.add(tomlkit.comment(f"{description}"))
+        document.add(tomlkit.comment(f"{name} = {tomlkit.item(default).as_string()}"))
+    return tomlkit.dumps(document)
+
+
+def examine(home: Home) -> list[dict[str, Any]]:
+    """Every part of the home, looked at for real: `{"what", "ok", "detail"}` each."""
+    return list(_examine(home))
+
+
+def _examine(home: Home) -> Iterator[dict[str, Any]]:
+    yield _look("settings", lambda: f"{sum(1 for _ in settings.keys())} settings, {home.settings} is valid.")
+    yield _look("schema", lambda: _describe(schema.load(home.schema)))
+    yield _look("journal", lambda: f"{len(versions(home))} versions.")
+    yield _look("segments", lambda: _segments(home))
+    yield _look("bundle", lambda: _bundle(home))
+
+
+def _look(what: str, look: Any) -> dict[str, Any]:
+    try:
+        return {"what": what, "ok": True, "detail": look()}
+    except (RetraindError, OSError) as error:
+        return {"what": what, "ok": False, "detail": str(error)}
+
+
+def _describe(found: Schema | None) -> str:
+    if found is None:
+        return "None yet: `retraind init FILE --target COL` makes one."
+    return f"{len(found.columns)} columns, target {found.target!r} with {len(found.classes)} classes."
+
+
+def _segments(home: Home) -> str:
+    if not home.journal.exists():
+        return "None yet."
+    with Journal.reading(home.journal) as journal:
+        known = {batch["segment"]: batch["sha256"] for batch in journal.batches()}
+    for name, sha256 in known.items():
+        path = home.segments / name
+        if not path.exists() or durable.sha256_file(path) != sha256:
+            raise RetraindError(f"{path} is not what the journal recorded.", hint="`dvc checkout` in data/ may restore it.")
+    return f"{len(known)} segments, every sha256 as recorded."
+
+
+def _bundle(home: Home) -> str:
+    pointer = bundle.read_pointer(home.pointer)
+    if pointer is None:
+        return "None is served yet."
+    loaded = bundle.load(home.bundle(pointer.version), pointer.manifest)
+    return f"Version {pointer.version} ({loaded.manifest.candidate}, {loaded.manifest.backend}) loads and answers its probe."
+
+
+def findings_as_text(findings: Sequence[dict[str, Any]]) -> str:
+    """`examine` for people."""
+    return "\n".join(f"{'ok ' if one['ok'] else 'BAD'} {one['what']}: {one['detail']}" for one in findings)

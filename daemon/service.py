@@ -1,0 +1,178 @@
+"""The running service: every part opened in order and closed in reverse.
+
+Level 6, the composition root. The HTTP workers come first and go last: they predict while the rest is still importing
+MLflow and DVC, and until everything else has ended.
+"""
+
+import os
+import queue
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+
+import structlog
+
+from daemon import bootstrap, durable
+from daemon.children import Trainer, Workers
+from daemon.errors import AlreadyRunning
+from daemon.home import Home
+from daemon.notify import notify
+from daemon.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Wake:
+    """What ends the loop's waiting. Puts to a SimpleQueue only, which alone is safe inside a signal handler."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.stopping = False
+
+    def __call__(self) -> None:
+        """Wake the loop."""
+        self.queue.put("wake")
+
+    def stop(self, number: int, _frame: FrameType | None = None) -> None:
+        """Signal handler: the first signal ends the loop, the second the process at once."""
+        if self.stopping:
+            os._exit(128 + number)
+        self.stopping = True
+        self.queue.put("stop")
+
+
+def run(home: Home, settings: Settings) -> None:
+    """Run everything until SIGTERM or SIGINT; raises AlreadyRunning, PortTaken, BadSchema, BadSettings."""
+    wake = Wake()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, wake.stop)
+    with ExitStack() as stack:
+        stack.enter_context(locked(home))
+        prepare(home, settings)
+        workers = Workers(home, settings, slots(settings))
+        stack.callback(workers.close)
+        workers.tend(time.monotonic())
+        announce(workers, settings)
+        _run_loop(home, settings, workers, wake, stack)
+
+
+def serve(home: Home, settings: Settings) -> None:
+    """Run the HTTP workers alone until SIGTERM or SIGINT; raises PortTaken."""
+    wake = Wake()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, wake.stop)
+    home.make()
+    workers = Workers(home, settings, slots(settings))
+    announce(workers, settings)
+    with ExitStack() as stack:
+        stack.callback(workers.close)
+        notify(READY=1)
+        while not wake.stopping:
+            for sentence in workers.tend(time.monotonic()):
+                log.warning("worker_ended", detail=sentence)
+            notify(WATCHDOG=1)
+            with suppress(queue.Empty):
+                wake.queue.get(timeout=1)
+
+
+def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> None:
+    trainer = Trainer(home, settings.train.nice, wake)
+    stack.callback(trainer.close)
+    trainer.tend(time.monotonic())
+    # Imported only now, seconds after the workers have begun to answer.
+    from daemon.dataset import Dataset
+    from daemon.history import Historian
+    from daemon.inbox import Inbox
+    from daemon.ingestion import Ingestion
+    from daemon.journal import Journal
+    from daemon.loop import Loop, sweep
+    from daemon.promotion import Promotion
+    from daemon.registry import Registry
+    from daemon.retraining import Retraining
+    from daemon.schedule import Schedule
+
+    schedule = Schedule(settings.retrain.schedule, wake)
+    swept = sweep(home)
+    journal = Journal.open(home.journal)
+    stack.callback(journal.close)
+    dataset = Dataset(home)
+    stack.callback(dataset.close)
+    dataset.open(batch["segment"] for batch in journal.batches())
+    historian = Historian(home, settings)
+    historian.start()
+    stack.callback(historian.stop)
+    registry = Registry(home)
+    registry.open()
+    promotion = Promotion(home, settings.promote, journal, registry)
+    promotion.recover()
+    retraining = Retraining(home, settings, journal, dataset, trainer, schedule)
+    abandoned = retraining.recover()
+    registry.stop_stale_runs()
+    schedule.open()
+    stack.callback(schedule.close)
+    inbox = Inbox(home, settings.inbox, wake)
+    stack.callback(inbox.close)
+    ingestion = Ingestion(home, settings, inbox, dataset, journal)
+    loop = Loop(
+        home,
+        settings,
+        wake,
+        journal=journal,
+        inbox=inbox,
+        workers=workers,
+        historian=historian,
+        schedule=schedule,
+        ingestion=ingestion,
+        retraining=retraining,
+        promotion=promotion,
+    )
+    journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
+    log.info("started", home=str(home.root), pid=os.getpid(), swept=swept, abandoned=abandoned)
+    notify(READY=1)
+    workers.retire_old()
+    loop.run()
+    notify(STOPPING=1)
+    journal.tell("stopped", "The daemon was asked to stop.")
+    log.info("stopping")
+
+
+@contextmanager
+def locked(home: Home) -> Iterator[None]:
+    """Hold the home's lock; raises AlreadyRunning. The kernel gives it back however the process ends."""
+    home.make()
+    fd = durable.try_lock(home.lock)
+    if fd is None:
+        owner = home.lock.read_text().strip() or "unknown"
+        raise AlreadyRunning(f"Another daemon (pid {owner}) owns {home.root}.", hint="Stop it first, or use another --home.")
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def prepare(home: Home, settings: Settings) -> None:
+    """Make what a new home lacks: the token and, unless told otherwise, the Iris data as first drop."""
+    if not home.token.exists():
+        durable.write(home.token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
+    if settings.bootstrap == "iris" and bootstrap.iris(home):
+        log.info("bootstrapped", drop=bootstrap.NAME)
+
+
+def slots(settings: Settings) -> int:
+    """How many HTTP workers to run."""
+    return settings.server.workers or max(1, (os.cpu_count() or 2) // 2)
+
+
+def announce(workers: Workers, settings: Settings) -> None:
+    """Say where the dashboard is, for the person who has just typed the command."""
+    host, port = workers.address
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    print(f"retraind: the dashboard is at http://{shown}:{port}/dashboard", flush=True)
+    if host not in ("127.0.0.1", "::1", "localhost") and settings.server.auth == "none":
+        print("retraind: anybody who reaches this address may write (server.auth = 'none')", file=sys.stderr)
