@@ -20,6 +20,7 @@ Usage: ./deploy.sh COMMAND
 Environment:
   PYTHON            interpreter to use (default: the first of python3, python3.14 … python3.11 that is new enough)
   RETRAIND_HOME     home folder of `local` and `docker` (default: this folder)
+  RETRAIND_BASE     base image of `docker` (default: the one that Dockerfile names)
   RETRAIND_PUBLISH  ADDRESS:PORT where `docker` publishes the service (default: 127.0.0.1:5000)
 
 Each command is safe to repeat. docs/operations.md has the rest.
@@ -104,7 +105,7 @@ deploy_local() {
     require_tools
     say "the dashboard will be at http://127.0.0.1:$(announced_port "$@")/dashboard (stop with Ctrl-C)."
     make_environment "$root/.venv" "$root"
-    unset RETRAIND_PUBLISH # the daemon refuses variables that it does not know
+    unset RETRAIND_BASE RETRAIND_PUBLISH # the daemon refuses variables that it does not know
     exec "$root/.venv/bin/retraind" run --home "$home" "$@"
 }
 
@@ -163,6 +164,7 @@ deploy_docker() {
     engine=$(find_engine)
     publish=${RETRAIND_PUBLISH:-127.0.0.1:5000}
     local -a options=(--build-arg "REVISION=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)")
+    if [ -n "${RETRAIND_BASE:-}" ]; then options+=(--build-arg "BASE=$RETRAIND_BASE"); fi
     if [ -n "${PIP_CONFIG_FILE:-}" ]; then options+=(--secret "id=pip,src=$PIP_CONFIG_FILE"); fi
     previous=$("$engine" inspect --format '{{.Image}}' retraind 2>/dev/null || true)
     "$engine" build "${options[@]}" --tag retraind:candidate "$root"
