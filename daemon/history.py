@@ -1,0 +1,217 @@
+"""The prediction history: log lines copied into SQLite exactly once, whatever is killed when.
+
+Level 3. The rows of a file and the offset behind them advance in one transaction. A file goes only when its rows are on the
+disk and no worker writes to it any more. Like the journal, the database has one writer that is its only checkpointer.
+"""
+
+import logging
+import os
+import re
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from daemon import durable
+from daemon.home import Home
+from daemon.settings import Settings
+
+PERIOD_SECONDS = 0.5
+"""How far the history may lag behind the predictions."""
+
+CHUNK_BYTES = 1_048_576
+"""Bytes of log that become one transaction."""
+
+TRIM_ROWS = 20_000
+"""Old rows that one pass removes at most, so that shrinking `keep_rows` does not hold the copying back."""
+
+FORMAT = 1
+NAME = re.compile(r"predictions-\d+-\d{8}T\d{12}-\d+\.jsonl")
+"""Worker slot, start time and process id of a log file."""
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS predictions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, prediction_id TEXT, timestamp TEXT, features TEXT, prediction INTEGER,
+    prediction_name TEXT, confidence REAL, model_version INTEGER, latency_ms REAL);
+CREATE INDEX IF NOT EXISTS predictions_version ON predictions (model_version, seq);
+CREATE INDEX IF NOT EXISTS predictions_id ON predictions (prediction_id);
+CREATE TABLE IF NOT EXISTS offsets (file TEXT PRIMARY KEY, offset INTEGER NOT NULL);
+"""
+
+COLUMNS = (
+    "prediction_id", "timestamp", "features", "prediction", "prediction_name", "confidence", "model_version", "latency_ms",
+)  # fmt: skip
+INSERT = f"INSERT INTO predictions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
+
+_log = logging.getLogger("retraind.history")
+
+
+class Historian:
+    """Copies `logs/predictions-*.jsonl` into `logs/predictions.db`; `copy` may be called as often as one likes."""
+
+    def __init__(self, home: Home, settings: Settings) -> None:
+        self._home = home
+        self._keep_rows = settings.predictions.keep_rows
+        self._connection: sqlite3.Connection | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+        self.problem: str | None = None
+        """Why the last pass failed; None if it did not."""
+        self.skipped = 0
+        """Complete lines that were no predictions, since the start."""
+
+    def start(self) -> None:
+        """Copy in a thread until `stop`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after its current pass, and close the database."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Close the database; the next `copy` opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def copy(self) -> int:
+        """Copy what is new; returns how many predictions. Raises sqlite3.Error or OSError, then nothing is lost."""
+        connection = self._connection = self._connection or _open(self._home.history)
+        # Looked up before reading: what a worker wrote before it ended is then below the end that is read.
+        finished = self._finished()
+        copied = 0
+        for path in self._files():
+            copied += self._copy_file(connection, path, torn=path in finished)
+        # The rows must be on the disk before the only other copy of them goes; a reader can delay that.
+        if finished and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
+            for path in finished:
+                durable.remove(path)
+        self._forget(connection)
+        self._trim(connection)
+        return copied
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.copy()
+                self.problem = None
+            except (sqlite3.Error, OSError) as error:
+                self._fail(error)
+            if self._ended.wait(PERIOD_SECONDS):
+                return
+
+    def _fail(self, error: Exception) -> None:
+        if str(error) != self.problem:
+            _log.error("Predictions can't be copied into the history: %s", error)
+        self.problem = str(error)
+        self.close()
+        # Not an OperationalError (busy, full, read-only): the file itself is broken, and it can be rebuilt.
+        if type(error) is sqlite3.DatabaseError:
+            self._set_aside()
+
+    def _set_aside(self) -> None:
+        path = self._home.history
+        aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+        _log.error("%s is damaged; it is kept as %s and a new history begins.", path, aside.name)
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        # Oldest first: the start time in the name follows the worker's number.
+        named = (path for path in self._home.logs.iterdir() if NAME.fullmatch(path.name))
+        return sorted(named, key=lambda path: path.stem.split("-")[2])
+
+    def _finished(self) -> set[Path]:
+        """Log files that nobody will append to: a newer file of the same process exists, or the process is gone."""
+        newest: dict[tuple[str, str], Path] = {}
+        files = self._files()
+        for path in files:
+            newest[_writer(path)] = path
+        return {path for path in files if newest[_writer(path)] != path or not self._writing(*_writer(path))}
+
+    def _writing(self, slot: str, pid: str) -> bool:
+        lock = self._home.workers / f"{slot}-{pid}.lock"
+        if not lock.exists():
+            return False
+        fd = durable.try_lock(lock)
+        if fd is None:
+            return True
+        os.close(fd)
+        return False
+
+    def _copy_file(self, connection: sqlite3.Connection, path: Path, *, torn: bool) -> int:
+        """Copy the complete lines of one file; a `torn` last line, of a writer that is gone, is passed over."""
+        found = connection.execute("SELECT offset FROM offsets WHERE file = ?", (path.name,)).fetchone()
+        offset, copied = found[0] if found else 0, 0
+        with path.open("rb") as file:
+            file.seek(offset)
+            while lines := file.readlines(CHUNK_BYTES):
+                rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+                offset += sum(map(len, lines))
+                copied += self._store(connection, path.name, offset, lines)
+                if rest:
+                    if torn:
+                        _log.warning("%s ends in the middle of a line (%d bytes).", path.name, len(rest))
+                    # Reading on would take what the worker appends meanwhile for a line of its own.
+                    break
+        return copied
+
+    def _store(self, connection: sqlite3.Connection, file: str, offset: int, lines: list[bytes]) -> int:
+        rows = [row for line in lines if (row := self._row(line, file))]
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(INSERT, rows)
+            connection.execute("INSERT OR REPLACE INTO offsets VALUES (?, ?)", (file, offset))
+        return len(rows)
+
+    def _row(self, line: bytes, file: str) -> tuple[Any, ...] | None:
+        try:
+            entry = orjson.loads(line)
+            entry["features"] = orjson.dumps(entry["features"]).decode()
+            return tuple(entry[name] for name in COLUMNS)
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            self.skipped += 1
+            _log.warning("%s holds a line that is no prediction; it is skipped.", file)
+            return None
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        """Drop the offsets of files that are gone; only after them, or a kill in between would copy them again."""
+        there = {path.name for path in self._files()}
+        gone = [(name,) for (name,) in connection.execute("SELECT file FROM offsets") if name not in there]
+        if gone:
+            with connection:
+                connection.executemany("DELETE FROM offsets WHERE file = ?", gone)
+
+    def _trim(self, connection: sqlite3.Connection) -> None:
+        newest, oldest = connection.execute("SELECT MAX(seq), MIN(seq) FROM predictions").fetchone()
+        if newest is not None and oldest <= newest - self._keep_rows:
+            limit = min(newest - self._keep_rows, oldest + TRIM_ROWS)
+            with connection:
+                connection.execute("DELETE FROM predictions WHERE seq <= ?", (limit,))
+
+
+def _writer(path: Path) -> tuple[str, str]:
+    """Slot and process id in a log file's name."""
+    _, slot, _, pid = path.stem.split("-")
+    return slot, pid
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "mmap_size=0"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.executescript(TABLES)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        path.chmod(0o600)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

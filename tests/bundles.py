@@ -1,0 +1,74 @@
+"""A small real bundle for tests: softmax(X·W + b) over four columns and three classes, in double, as ONNX."""
+
+import numpy as np
+import onnx
+import orjson
+from onnx import TensorProto, helper, numpy_helper
+
+from daemon import bundle, durable
+from daemon.bundle import Manifest, Pointer
+from daemon.home import Home
+from daemon.schema import Column, Schema
+
+NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+CLASSES = ["setosa", "versicolor", "virginica"]
+SCHEMA = Schema(target="species", classes=CLASSES, columns=[Column(name=name, kind="number") for name in NAMES])
+SETOSA = [5.1, 3.5, 1.4, 0.2]
+WEIGHTS = np.array([[0.4, 0.1, -0.5], [1.0, -0.2, -0.8], [-2.0, 0.3, 1.7], [-0.9, -0.4, 1.3]])
+
+
+def make(home: Home, version: int, favourite: int = 0) -> Pointer:
+    """Seal a bundle whose bias favours one class; returns what the pointer would say."""
+    folder = home.bundle(version)
+    folder.mkdir(parents=True)
+    bias = np.zeros(3)
+    bias[favourite] = 20.0
+    (folder / bundle.ONNX).write_bytes(_graph(bias).SerializeToString())
+    rows = np.array([SETOSA, [6.0, 2.9, 4.5, 1.5], [6.9, 3.1, 5.4, 2.1]])
+    scores = np.exp(rows @ WEIGHTS + bias)
+    expected = {"rows": rows.tolist(), "probabilities": (scores / scores.sum(axis=1, keepdims=True)).tolist()}
+    (folder / bundle.PROBE).write_bytes(orjson.dumps(expected))
+    manifest = Manifest(
+        run=f"{version:032x}",
+        candidate="logistic",
+        estimator="LogisticRegression",
+        revision="a" * 40,
+        dvc_md5="b" * 32,
+        rows=150,
+        trained_rows=120,
+        data_schema=SCHEMA,
+        backend="onnx",
+        input="float64",
+        difference=0.0,
+        files={name: durable.sha256_file(folder / name) for name in (bundle.ONNX, bundle.PROBE)},
+        reason="test",
+        seed=42,
+        libraries={},
+        created="2026-01-01T00:00:00.000Z",
+    )
+    return Pointer(version=version, manifest=bundle.seal(folder, manifest), since="2026-01-01T00:00:00.000Z")
+
+
+def point(home: Home, pointer: Pointer) -> None:
+    """Make it the version to serve."""
+    durable.write(home.pointer, pointer.model_dump_json().encode())
+
+
+def _graph(bias: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("MatMul", ["X", "W"], ["product"]),
+        helper.make_node("Add", ["product", "b"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "softmax",
+        [helper.make_tensor_value_info("X", TensorProto.DOUBLE, [None, 4])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info("probabilities", TensorProto.DOUBLE, [None, 3]),
+        ],
+        [numpy_helper.from_array(WEIGHTS, "W"), numpy_helper.from_array(bias, "b")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

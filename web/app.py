@@ -1,0 +1,237 @@
+"""The HTTP routes, as a Bottle application."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from bottle import Bottle, HTTPError, HTTPResponse, request, response
+
+from web import health, intake, metrics, payload, security
+from web.payload import Features
+from web.predictor import Predictor
+from web.problems import JSON, PROBLEM, Problem, document, explain
+from web.worker import Worker
+
+Answer = tuple[int, dict[str, Any]]
+Route = Callable[..., Any]
+
+INLINE = {"/predict", "/health", "/livez", "/readyz", "/"}
+"""Paths whose routes touch no disk but the prediction log: they run on the loop. All others run in a thread."""
+
+UNMATCHED = "unmatched"
+"""Route under which requests to unknown paths are counted: a path is user text and must not become a label."""
+
+FOR_EVER = "public, max-age=31536000, immutable"
+EXPOSITIONS = ("application/openmetrics-text", "text/plain")
+
+
+class App(Bottle):  # type: ignore[misc]
+    """Bottle with problem documents for its own errors and the security headers on every answer."""
+
+    def default_error_handler(self, res: HTTPError) -> bytes:
+        """404, 405 and 500, as Bottle raises them; what went wrong inside stays in the log."""
+        res.content_type = response.content_type = PROBLEM
+        if allowed := response.get_header("Allow"):
+            if "GET" in allowed:
+                response.set_header("Allow", f"{allowed},HEAD")
+            return document(res.status_code, f"{request.method} is not possible here; {allowed} is.")
+        if res.status_code == 500:
+            return document(500, "Something went wrong inside.", hint="The log of the service has the details.")
+        return document(res.status_code, f"There is nothing at {request.path!r:.200}.")
+
+    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """The WSGI interface."""
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            kept = any(name == "Cache-Control" for name, _ in headers)
+            return start_response(
+                status, [*headers, *security.HEADERS, *([] if kept else [security.NO_STORE])], exc_info
+            )
+
+        return super().wsgi(environ, start)
+
+
+def make_app(worker: Worker) -> App:
+    """The application of one worker."""
+    app = App()
+    guard = security.Guard(worker.settings.server, worker.home.token)
+    app.add_hook("before_request", lambda: guard.host(request.environ))
+    views = Views(worker)
+    reading: dict[str, Route] = {
+        "/": views.root,
+        "/health": lambda: _json(*health.health(worker)),
+        "/livez": lambda: _json(200, {"status": "alive"}),
+        "/readyz": lambda: _json(*health.readiness(worker)),
+        "/metrics": views.metrics,
+        "/prometheus_metrics": views.exposition,
+        "/dashboard": views.page,
+        "/dashboard/data": lambda: _json(200, views.document()),
+        "/static/<name>": views.asset,
+        "/predictions/history": views.history,
+        "/versions": views.versions,
+        "/drops": views.drops,
+        "/drops/<key>": views.drop,
+        "/events": views.events,
+        "/requests/<key>": lambda key: _json(*intake.find_request(worker, key)),
+    }
+    writing: dict[str, Route] = {
+        "/add_training_data": lambda: _json(*intake.add_training_data(worker, request.environ)),
+        "/trigger_retrain": lambda: _json(*intake.trigger_retrain(worker, request.environ)),
+        "/promote": lambda: _json(*intake.choose(worker, request.environ, "promote")),
+        "/rollback": lambda: _json(*intake.choose(worker, request.environ, "rollback")),
+    }
+    for path, route in reading.items():
+        app.route(path, "GET", _checked(route))
+    for path, route in writing.items():
+        app.route(path, "POST", _checked(route, guard.write, guard.token))
+    app.route("/predict", "POST", _checked(views.predict, guard.write))
+    return app
+
+
+class Views:
+    """The reading routes and `/predict`; each returns bytes or an HTTPResponse, or raises Problem."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def predict(self) -> bytes:
+        """Answer one row from the predictor that serves at this moment, and log it before the client hears."""
+        started = time.perf_counter()
+        worker = self._worker
+        predictor = worker.slot.current
+        if predictor is None:
+            hint = "The first model is being trained, or see /health."
+            raise Problem(503, "No model is loaded yet.", hint=hint, Retry_After="1")
+        features = payload.parse(Features, request.environ).features
+        answer = predictor.answer(features)
+        identity = worker.next_id()
+        common = {
+            "prediction": answer.code,
+            "prediction_name": answer.name,
+            "confidence": answer.confidence,
+            "model_version": predictor.version,
+            "prediction_id": identity,
+            "latency_ms": round((time.perf_counter() - started) * 1000, 3),
+        }
+        worker.log.append(orjson.dumps({**common, **_logged(predictor, features, answer.probabilities)}))
+        worker.counters.predicted(predictor.version)
+        response.content_type = JSON
+        response.set_header("X-Model-Version", str(predictor.version))
+        return orjson.dumps(
+            {**common, "probabilities": dict(zip(predictor.classes, answer.probabilities, strict=True))}
+        )
+
+    def root(self) -> HTTPResponse:
+        """The dashboard is the front page."""
+        return HTTPResponse(b"", 303, {"Location": "/dashboard"})
+
+    def metrics(self) -> HTTPResponse:
+        """Figures as JSON; for a scraper, told by its Accept header, as exposition."""
+        accept = request.get_header("Accept", "")
+        return self.exposition() if any(kind in accept for kind in EXPOSITIONS) else _json(200, self._figures())
+
+    def exposition(self) -> HTTPResponse:
+        """Figures for Prometheus."""
+        from web import exposition
+
+        worker = self._worker
+        last = worker.records.swaps(1)
+        swaps = last[0]["id"] if last else 0
+        report = exposition.Report(
+            worker.totals(), worker.records.counts(), swaps, worker.slot.status, worker.slot.current
+        )
+        body, content_type = exposition.expose(report, request.get_header("Accept", ""))
+        return HTTPResponse(body, 200, {"Content-Type": content_type})
+
+    def document(self) -> dict[str, Any]:
+        """What the dashboard shows, as data."""
+        from web import dashboard
+
+        worker = self._worker
+        return dashboard.document(worker.home, worker.records, worker.slot.status, self._figures(), worker.settings)
+
+    def page(self) -> HTTPResponse:
+        """The dashboard."""
+        from web import dashboard
+
+        return HTTPResponse(dashboard.render(self.document()), 200, {"Content-Type": "text/html; charset=utf-8"})
+
+    def asset(self, name: str) -> HTTPResponse:
+        """A style sheet, script or picture of the dashboard; its name carries a hash, so it may be kept for ever."""
+        from web import dashboard
+
+        found = dashboard.asset(name)
+        if found is None:
+            raise Problem(404, f"There is nothing at {request.path!r:.200}.")
+        body, content_type = found
+        return HTTPResponse(body, 200, {"Content-Type": content_type, "Cache-Control": FOR_EVER})
+
+    def history(self) -> HTTPResponse:
+        """Predictions, newest first."""
+        limit = payload.number(request.query, "limit", 100, 1, 1000)
+        version = payload.number(request.query, "version", None, 1)
+        return _list("history", self._worker.records.history(limit or 100, request.query.get("before"), version))
+
+    def versions(self) -> HTTPResponse:
+        """All judged versions, newest first."""
+        return _list("versions", self._worker.records.versions(), champion=self._worker.slot.version)
+
+    def drops(self) -> HTTPResponse:
+        """Drops, newest first; `before` is the id of the last one seen."""
+        limit = payload.number(request.query, "limit", 100, 1, 1000)
+        return _list(
+            "drops", self._worker.records.drops(limit or 100, payload.number(request.query, "before", None, 0))
+        )
+
+    def drop(self, key: str) -> HTTPResponse:
+        """The report on one drop, by sha256, id or name."""
+        found = self._worker.records.drop(key)
+        if found is None:
+            hint = "A file that has just been dropped appears once it is decided."
+            raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
+        return _json(200, found)
+
+    def events(self) -> HTTPResponse:
+        """Events after an id, oldest first; with Accept: text/event-stream the server streams them instead."""
+        after = payload.number(request.query, "after", 0, 0)
+        limit = payload.number(request.query, "limit", 200, 1, 1000)
+        return _list("events", self._worker.records.events(after or 0, limit or 200))
+
+    def _figures(self) -> dict[str, Any]:
+        worker = self._worker
+        figures = metrics.summary(worker.totals(), worker.records.counts(), worker.slot.status, worker.uptime)
+        return {**figures, "model_version": worker.slot.version}
+
+
+def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
+    def call(**arguments: str) -> Any:
+        try:
+            for check in checks:
+                check(request.environ)
+            return route(**arguments)
+        except HTTPResponse:
+            raise
+        # Everything that is expected has an explanation; the rest goes on to Bottle, the log and a 500.
+        except Exception as error:
+            problem = explain(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+    return call
+
+
+def _logged(predictor: Predictor, features: list[Any] | dict[str, Any], probabilities: list[float]) -> dict[str, Any]:
+    values = features if isinstance(features, list) else [features.get(name) for name in predictor.schema.features]
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"timestamp": now, "features": values, "probabilities": probabilities}
+
+
+def _json(status: int, content: dict[str, Any]) -> HTTPResponse:
+    return HTTPResponse(orjson.dumps(content), status, {"Content-Type": JSON})
+
+
+def _list(name: str, rows: list[dict[str, Any]], **more: Any) -> HTTPResponse:
+    return _json(200, {name: rows, "count": len(rows), **more})

@@ -1,0 +1,129 @@
+"""The metrics as a Prometheus scraper wants them; the only module that knows prometheus-client."""
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from daemon.status import Status
+from web.metrics import BOUNDS, PREDICT, Totals
+from web.predictor import Predictor
+
+Samples = list[tuple[list[str], float]]
+
+# The closed list of metrics: (name, kind, meaning with unit, labels). Counters get `_total` from the format.
+FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
+    ("prediction_requests", "counter", "Requests to /predict by HTTP status code.", ["code"]),
+    ("prediction_request_duration_seconds", "histogram", "Time from a request to /predict to its answer.", []),
+    ("retraind_predictions", "counter", "Predictions answered, by model version (the newest hundred).", ["version"]),
+    ("retraind_predictions_lost", "counter", "Predictions answered and not logged, for example on a full disk.", []),
+    ("retraind_http_requests", "counter", "Requests by route template and HTTP status code.", ["route", "code"]),
+    ("retraind_http_workers", "gauge", "HTTP workers that answer.", []),
+    ("retraind_build_info", "gauge", "1, with the versions of retraind and Python as labels.", ["version", "python"]),
+    ("retraind_model_info", "gauge", "1, with the served model as labels.", ["version", "candidate", "backend"]),
+    ("retraind_model_load_failures", "counter", "Attempts of HTTP workers to load a promoted version that failed.", []),
+    ("retraind_model_swaps", "counter", "Changes of the served version.", []),
+    ("retraind_versions", "gauge", "Registered versions by their present state.", ["state"]),
+    ("retraind_training_runs", "counter", "Ended trainings by outcome.", ["outcome"]),
+    ("retraind_drops", "counter", "Drops decided, by state.", ["state"]),
+    ("retraind_rows", "gauge", "Rows in the dataset.", []),
+    ("retraind_rows_pending", "gauge", "Rows accepted since the last training.", []),
+    ("retraind_rows_refused", "counter", "Rows of drops that were not accepted.", []),
+    ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that wait to be read.", []),
+    ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that wait to be read.", []),
+    ("retraind_free_bytes", "gauge", "Free bytes on the disk of the home folder.", []),
+    ("retraind_daemon_up", "gauge", "1 while the daemon's loop turns, else 0.", []),
+    ("retraind_check_ok", "gauge", "1 while a check of the daemon is fine, else 0.", ["check"]),
+)
+
+DAEMON = {
+    "retraind_rows": "rows",
+    "retraind_rows_pending": "rows_pending",
+    "retraind_inbox_backlog_files": "backlog_files",
+    "retraind_inbox_backlog_bytes": "backlog_bytes",
+    "retraind_free_bytes": "free_bytes",
+}
+"""Families whose one sample is a field of `daemon.status.Status`."""
+
+
+@dataclass(frozen=True)
+class Report(Collector):
+    """Everything one scrape shows; `counts` is `Records.counts()`, `swaps` the number of swaps so far."""
+
+    totals: Totals
+    counts: dict[str, dict[str, int]]
+    swaps: int
+    status: Status | None
+    predictor: Predictor | None
+
+    def collect(self) -> Iterator[Metric]:
+        """All families of the closed list, also those without a sample yet."""
+        samples = {**self._serving(), **self._journal(), **self._daemon()}
+        for name, kind, meaning, labels in FAMILIES:
+            if kind == "histogram":
+                yield self._durations(name, meaning)
+                continue
+            family = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(name, meaning, labels=labels)
+            for values, number in samples[name]:
+                family.add_metric(values, number)
+            yield family
+
+    def _serving(self) -> dict[str, Samples]:
+        requests = self.totals.requests.items()
+        model = self.predictor
+        info = [([str(model.version), model.manifest.candidate, model.manifest.backend], 1.0)] if model else []
+        return {
+            "prediction_requests": [([code], number) for (route, code), number in requests if route == PREDICT],
+            "retraind_predictions": [([version], number) for version, number in self.totals.predictions.items()],
+            "retraind_predictions_lost": [([], self.totals.lost)],
+            "retraind_http_requests": [([route, code], number) for (route, code), number in requests],
+            "retraind_http_workers": [([], len(self.totals.live))],
+            "retraind_build_info": [([_version(), platform.python_version()], 1.0)],
+            "retraind_model_info": info,
+            "retraind_model_load_failures": [([], self.totals.load_failures)],
+        }
+
+    def _journal(self) -> dict[str, Samples]:
+        runs, rows = self.counts["runs"], self.counts["rows"]
+        return {
+            "retraind_model_swaps": [([], self.swaps)],
+            "retraind_versions": [([state], number) for state, number in self.counts["versions"].items()],
+            "retraind_training_runs": [([state], number) for state, number in runs.items() if state != "started"],
+            "retraind_drops": [([state], number) for state, number in self.counts["drops"].items()],
+            "retraind_rows_refused": [([], rows["refused"] + rows["rejected"])],
+        }
+
+    def _daemon(self) -> dict[str, Samples]:
+        status = self.status
+        samples: dict[str, Samples] = {"retraind_daemon_up": [([], float(status is not None and status.alive))]}
+        for family, figure in DAEMON.items():
+            samples[family] = [([], getattr(status, figure))] if status else []
+        checks = status.checks.items() if status else ()
+        return {**samples, "retraind_check_ok": [([name], float(check.ok)) for name, check in checks]}
+
+    def _durations(self, name: str, meaning: str) -> HistogramMetricFamily:
+        cumulative, seen = [], 0
+        for bound, number in zip([*map(str, BOUNDS), "+Inf"], self.totals.buckets, strict=True):
+            seen += number
+            cumulative.append((bound, float(seen)))
+        return HistogramMetricFamily(name, meaning, buckets=cumulative, sum_value=self.totals.seconds)
+
+
+def expose(report: Report, accept: str) -> tuple[bytes, str]:
+    """The exposition text and its content type, in the format that the Accept header prefers."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(report)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("retraind")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+checkout"

@@ -1,0 +1,71 @@
+"""Is the service well: what this worker sees itself, and what the daemon last said."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from daemon.status import Check
+from web.worker import Worker
+
+DISK = "disk"
+"""The daemon's check that `/readyz` waits for: without a writable disk nothing that is sent can be kept."""
+
+
+def checks(worker: Worker) -> dict[str, Check]:
+    """Every check by name, this worker's first; those of a dead daemon are not repeated."""
+    slot, status = worker.slot, worker.slot.status
+    found = {"model": _model(worker)}
+    if slot.problem:
+        found["promoted_version"] = Check(ok=False, detail=slot.problem)
+    problem = worker.log.problem
+    found["prediction_log"] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
+    if status is None:
+        found["daemon"] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
+    elif not status.alive:
+        found["daemon"] = Check(
+            ok=False, detail=f"The daemon (pid {status.pid}) is gone or hangs; its last word: {status.at}."
+        )
+    else:
+        found["daemon"] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.")
+        found.update(status.checks)
+    return found
+
+
+def health(worker: Worker) -> tuple[int, dict[str, Any]]:
+    """The answer of `/health`: 503 with reasons unless all checks are fine."""
+    found = checks(worker)
+    reasons = _reasons(found)
+    return 503 if reasons else 200, {
+        "status": "unhealthy" if reasons else "healthy",
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "model_version": worker.slot.version,
+        "uptime_seconds": round(worker.uptime, 3),
+        "checks": {name: check.model_dump() for name, check in found.items()},
+        "reasons": reasons,
+    }
+
+
+def readiness(worker: Worker) -> tuple[int, dict[str, Any]]:
+    """The answer of `/readyz`: 200 if a model is loaded, the daemon lives and the disk takes what is sent."""
+    found = {name: check for name, check in checks(worker).items() if name in ("model", "daemon", DISK)}
+    if worker.draining:
+        found["worker"] = Check(ok=False, detail="Stopping.")
+    reasons = _reasons(found)
+    return 503 if reasons else 200, {
+        "status": "not ready" if reasons else "ready",
+        "model_version": worker.slot.version,
+        "checks": {name: check.model_dump() for name, check in found.items()},
+        "reasons": reasons,
+    }
+
+
+def _model(worker: Worker) -> Check:
+    current = worker.slot.current
+    if current is None:
+        return Check(ok=False, detail="No model is loaded: none has been promoted yet, or it could not be loaded.")
+    return Check(
+        ok=True, detail=f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
+    )
+
+
+def _reasons(found: dict[str, Check]) -> list[str]:
+    return [f"{name}: {check.detail}" for name, check in found.items() if not check.ok]

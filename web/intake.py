@@ -1,0 +1,82 @@
+"""The writing routes: each turns into a durable file for the daemon before the client hears 202."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from daemon import durable, requests, sample, schema
+from daemon.requests import Kind
+from daemon.sample import Sample
+from web import payload
+from web.problems import Problem
+from web.worker import Worker
+
+_asking = threading.Lock()
+"""Held while a request to retrain is made, so that a hundred at once become one file."""
+
+
+def add_training_data(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Put one labelled row into the inbox; the same Idempotency-Key puts it there once."""
+    body = payload.parse(payload.Labelled, environ)
+    key = payload.idempotency_key(environ)
+    known = schema.load(worker.home.schema)
+    if known is None:
+        hint = "Drop a CSV into the inbox or run `retraind init` first."
+        raise Problem(409, "There is no schema yet, so it is not known which columns a row has.", hint=hint)
+    given = sample.make(known, body.features, body.target, key)
+    digest = durable.sha256(given.dump())
+    earlier = _earlier(worker, given) if key else None
+    if earlier is None and not sample.drop(worker.home, given):
+        earlier = _earlier(worker, given)
+    if earlier not in (None, digest):
+        raise Problem(422, "This Idempotency-Key was used for another sample.", hint="Use a new key for each sample.")
+    return 202, {"status": "accepted", "drop": digest, "name": given.name}
+
+
+def _earlier(worker: Worker, given: Sample) -> str | None:
+    """The sha256 of the drop that has this name already, in the inbox or in the journal."""
+    try:
+        return durable.sha256_file(worker.home.inbox / given.name)
+    except FileNotFoundError:
+        found = worker.records.drop(given.name)
+        return found["sha256"] if found else None
+
+
+def trigger_retrain(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Ask for a training; without force only when there are rows that no training has seen."""
+    force = payload.parse(payload.Trigger, environ).force_retrain
+    status = worker.slot.status
+    if not force and status is not None and status.rows_pending == 0:
+        reason = "There are no new rows since the last training; send force_retrain: true to train anyway."
+        return 200, {"status": "skipped", "reason": reason}
+    with _asking:
+        waiting = (item for item in requests.pending(worker.home) if item.kind == "retrain" and item.force >= force)
+        request = next(waiting, None) or requests.submit(worker.home, "retrain", force=force, by="http")
+    return 202, {"status": "accepted", "request": request.id}
+
+
+def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
+    """Ask the daemon to `promote` or `rollback`; the version must be one that was judged."""
+    version = payload.parse(payload.Choice, environ).version
+    if version is not None and worker.records.version(version) is None:
+        raise Problem(404, f"There is no version {version}.", hint="GET /versions lists them.")
+    request = requests.submit(worker.home, kind, version=version, by="http")
+    return 202, {"status": "accepted", "request": request.id}
+
+
+def find_request(worker: Worker, request: str) -> tuple[int, dict[str, Any]]:
+    """What has become of a request: `pending` until the daemon has taken it over."""
+    found = worker.records.request(request)
+    if found is None:
+        waiting = (item for item in requests.pending(worker.home) if item.id == request)
+        if (item := next(waiting, None)) is None:
+            raise Problem(404, f"There is no request {request!r:.60}.")
+        found = {
+            "id": item.id,
+            "kind": item.kind,
+            "state": "pending",
+            "detail": "",
+            "at": item.at.isoformat(),
+            "ended_at": None,
+        }
+    return 200, found

@@ -1,0 +1,223 @@
+"""Counters of one worker, their snapshot on disk, and the sum over all workers.
+
+The loop thread counts without locks. About once a second the counters go to `registry/workers/<slot>.json`; whichever worker
+is asked reads all snapshots. A new worker continues the counters of its slot, so that totals never fall.
+"""
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from daemon import durable
+from daemon.home import Home
+from daemon.status import Status
+from web.predictor import Slot
+
+BOUNDS = (
+    *(0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.0007),
+    *(0.001, 0.0015, 0.002, 0.003, 0.005, 0.007),
+    *(0.01, 0.015, 0.02, 0.03, 0.05, 0.07),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.7),
+    *(1.0, 1.5, 2.0, 3.0, 5.0),
+)
+"""Upper bounds of the latency buckets in seconds; one more bucket takes what is slower."""
+
+STALE_SECONDS = 5.0
+"""A snapshot older than this is that of a worker that is gone or hangs."""
+
+VERSIONS_KEPT = 100
+"""Versions counted one by one; older ones leave the table, so that it can't grow without end."""
+
+PREDICT = "/predict"
+
+
+class Snapshot(BaseModel):
+    """The counters of one worker at one moment."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slot: int
+    pid: int
+    heartbeat: float
+    """CLOCK_MONOTONIC in seconds, as in `daemon.status`."""
+    at: str
+    started_at: str
+    ready: bool
+    version: int | None
+    """The served version."""
+    problem: str | None
+    """Why the promoted version is not served, or predictions are not logged."""
+    requests: dict[str, dict[str, int]]
+    """Requests by route template and status code."""
+    predictions: dict[str, int]
+    """Answered predictions by version."""
+    buckets: list[int]
+    """Requests to /predict by duration, one count per bound and one for what is slower; not cumulative."""
+    seconds: float
+    """Sum of those durations."""
+    lost: int
+    """Predictions that were answered and not logged."""
+    load_failures: int
+
+    @property
+    def live(self) -> bool:
+        """Whether that worker wrote it a moment ago."""
+        return time.monotonic() - self.heartbeat < STALE_SECONDS
+
+
+class Counters:
+    """What one worker counts; only its loop thread writes."""
+
+    def __init__(self, home: Home, number: int) -> None:
+        self.number = number
+        self.started = time.monotonic()
+        self._started_at = _utcnow()
+        self._path = home.workers / f"{number}.json"
+        before = _read(self._path)
+        self.requests: dict[str, dict[str, int]] = before.requests if before else {}
+        self.predictions: dict[str, int] = before.predictions if before else {}
+        resumed = before is not None and len(before.buckets) == len(BOUNDS) + 1
+        self.buckets: list[int] = before.buckets if before and resumed else [0] * (len(BOUNDS) + 1)
+        self.seconds = before.seconds if before and resumed else 0.0
+        self._lost_before = before.lost if before else 0
+        self._failures_before = before.load_failures if before else 0
+
+    def count(self, route: str, code: int, seconds: float) -> None:
+        """One request was answered; `route` is a template of a closed set."""
+        codes = self.requests.setdefault(route, {})
+        key = str(code)
+        codes[key] = codes.get(key, 0) + 1
+        if route == PREDICT:
+            self.buckets[bisect_left(BOUNDS, seconds)] += 1
+            self.seconds += seconds
+
+    def predicted(self, version: int) -> None:
+        """One prediction was answered by `version`."""
+        key = str(version)
+        self.predictions[key] = self.predictions.get(key, 0) + 1
+        if len(self.predictions) > VERSIONS_KEPT:
+            del self.predictions[min(self.predictions, key=int)]
+
+    def snapshot(self, slot: Slot, lost: int, problem: str | None) -> Snapshot:
+        """The counters now; `lost` and `problem` are those of the prediction log."""
+        return Snapshot(
+            slot=self.number,
+            pid=os.getpid(),
+            heartbeat=time.monotonic(),
+            at=_utcnow(),
+            started_at=self._started_at,
+            ready=slot.current is not None,
+            version=slot.version,
+            problem=slot.problem or problem,
+            requests={route: dict(codes) for route, codes in self.requests.items()},
+            predictions=dict(self.predictions),
+            buckets=list(self.buckets),
+            seconds=self.seconds,
+            lost=self._lost_before + lost,
+            load_failures=self._failures_before + slot.failures,
+        )
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Write the snapshot for the other processes; raises OSError when the disk is full."""
+        durable.publish(self._path, orjson.dumps(snapshot.model_dump()))
+
+
+class Totals:
+    """The sum over all workers: counters of every one there was, the state of those that live."""
+
+    def __init__(self, snapshots: Sequence[Snapshot]) -> None:
+        self.live = [snapshot for snapshot in snapshots if snapshot.live]
+        self.requests: dict[tuple[str, str], int] = {}
+        self.predictions: dict[str, int] = {}
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        for snapshot in snapshots:
+            self._add(snapshot)
+        self.seconds = sum(snapshot.seconds for snapshot in snapshots)
+        self.lost = sum(snapshot.lost for snapshot in snapshots)
+        self.load_failures = sum(snapshot.load_failures for snapshot in snapshots)
+
+    def _add(self, snapshot: Snapshot) -> None:
+        for route, codes in snapshot.requests.items():
+            for code, number in codes.items():
+                self.requests[route, code] = self.requests.get((route, code), 0) + number
+        for version, number in snapshot.predictions.items():
+            self.predictions[version] = self.predictions.get(version, 0) + number
+        if len(snapshot.buckets) == len(self.buckets):
+            self.buckets = [a + b for a, b in zip(self.buckets, snapshot.buckets, strict=True)]
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Requests by status code from 400 up."""
+        errors: dict[str, int] = {}
+        for (_, code), number in self.requests.items():
+            if int(code) >= 400:
+                errors[code] = errors.get(code, 0) + number
+        return errors
+
+    def quantile(self, share: float) -> float | None:
+        """The duration (seconds) that `share` (0-1) of the requests to /predict did not exceed; None without any."""
+        wanted, seen = share * sum(self.buckets), 0
+        if not wanted:
+            return None
+        for index, number in enumerate(self.buckets):
+            if number and seen + number >= wanted:
+                low = BOUNDS[index - 1] if index else 0.0
+                high = BOUNDS[index] if index < len(BOUNDS) else BOUNDS[-1]
+                return low + (high - low) * (wanted - seen) / number
+            seen += number
+        return BOUNDS[-1]
+
+
+def collect(home: Home, own: Snapshot | None = None) -> Totals:
+    """Read all snapshots; `own` stands in for the file of its slot, which may be a second old."""
+    found = [_read(path) for path in sorted(home.workers.glob("*.json"))]
+    others = [snapshot for snapshot in found if snapshot and (own is None or snapshot.slot != own.slot)]
+    return Totals([*others, own] if own else others)
+
+
+def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> dict[str, Any]:
+    """The figures of `GET /metrics`: times in milliseconds, `uptime` in seconds; `counts` is `Records.counts()`."""
+    timed = sum(totals.buckets)
+    return {
+        "request_count": sum(totals.requests.values()),
+        "prediction_count": sum(totals.predictions.values()),
+        "average_latency_ms": _milliseconds(totals.seconds / timed) if timed else None,
+        **{f"p{percent}_ms": _milliseconds(totals.quantile(percent / 100)) for percent in (50, 95, 99)},
+        "errors": totals.errors,
+        "predictions_by_version": totals.predictions,
+        "predictions_lost": totals.lost,
+        "load_failures": totals.load_failures,
+        "rows": status.rows if status else 0,
+        "rows_pending": status.rows_pending if status else 0,
+        "retrainings": counts["runs"],
+        "versions": counts["versions"],
+        "drops": counts["drops"],
+        "refusals": counts["versions"]["refused"],
+        "rows_accepted": counts["rows"]["accepted"],
+        "rows_refused": counts["rows"]["refused"] + counts["rows"]["rejected"],
+        "uptime_seconds": round(uptime, 3),
+        "workers": len(totals.live),
+        "served_versions": sorted({item.version for item in totals.live if item.version is not None}),
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _read(path: Path) -> Snapshot | None:
+    try:
+        return Snapshot.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _utcnow() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,94 @@
+"""What a request carries, checked: the JSON body as a strict model, and numbers in the query string."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from web.problems import Problem
+
+LARGEST = 2**53
+"""Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
+
+Version = Annotated[int, Field(ge=1, le=LARGEST)]
+VISIBLE = re.compile(r"[!-~]{1,200}")
+
+
+class Body(BaseModel):
+    """A body; a misspelt key is an error, and no value is converted into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Features(Body):
+    """`POST /predict`: values in the order of the columns, or by name."""
+
+    features: list[Any] | dict[str, Any]
+
+
+class Labelled(Body):
+    """`POST /add_training_data`: one row and its class, by code or name."""
+
+    features: list[Any] | dict[str, Any]
+    target: int | str
+
+
+class Trigger(Body):
+    """`POST /trigger_retrain`."""
+
+    force_retrain: bool = False
+
+
+class Choice(Body):
+    """`POST /promote` and `/rollback`; without a version, the challenger or the one before."""
+
+    version: Version | None = None
+
+
+B = TypeVar("B", bound=Body)
+
+
+def parse(kind: type[B], environ: Mapping[str, Any]) -> B:
+    """The request's JSON object as `kind`; raises Problem 400 (no such JSON) or 422 (wrong content)."""
+    text = environ["wsgi.input"].read()
+    try:
+        # orjson refuses NaN, 1e999, lone surrogates and deep nesting; it lets the last of two equal keys win.
+        value = orjson.loads(text)
+        json.loads(text, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"The body is not valid JSON: {error!s:.200}.") from None
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        errors = [
+            {"field": ".".join(map(str, item["loc"])) or "body", "detail": item["msg"]} for item in error.errors()[:10]
+        ]
+        text = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
+        raise Problem(422, f"The body is not as expected: {text:.500}.", errors=errors) from None
+
+
+def number(query: Mapping[str, str], name: str, default: int | None, low: int, high: int = LARGEST) -> int | None:
+    """An integer of the query string within `low` and `high`; raises Problem 422."""
+    given = query.get(name)
+    if given is None or given == "":
+        return default
+    if not (given.isascii() and given.isdecimal() and len(given) < 20 and low <= int(given) <= high):
+        detail = f"{name!r} must be a whole number from {low} to {high}, not {given!r:.60}."
+        raise Problem(422, detail, errors=[{"field": name, "detail": detail}])
+    return int(given)
+
+
+def idempotency_key(environ: Mapping[str, Any]) -> str | None:
+    """The Idempotency-Key header; None without one; raises Problem 400."""
+    key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not VISIBLE.fullmatch(key):
+        raise Problem(400, "Idempotency-Key must be 1 to 200 visible ASCII characters.")
+    return key
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a key is given twice")

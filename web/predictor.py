@@ -1,0 +1,165 @@
+"""The predictor: a bundle in memory, the slot that holds the served one, and the thread that follows the pointer."""
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daemon import bundle, status
+from daemon.errors import InvalidFeatures, RetraindError
+from daemon.home import Home
+
+LOOK_SECONDS = 0.05
+"""How often the pointer is looked at: the longest that a promoted version waits, apart from its loading."""
+
+RETRY_SECONDS = 5.0
+"""A bundle that failed to load is tried again after this time, or at once when the pointer changes."""
+
+_log = logging.getLogger("retraind.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One prediction; `probabilities` in the order of the classes' codes."""
+
+    code: int
+    name: str
+    confidence: float
+    probabilities: list[float]
+
+
+class Predictor:
+    """One version ready to answer; immutable, so a request that took it is not disturbed by a swap."""
+
+    def __init__(self, pointer: bundle.Pointer, model: bundle.Model) -> None:
+        self.version = pointer.version
+        self.since = pointer.since
+        self.sha256 = model.sha256
+        self.manifest = model.manifest
+        self.schema = model.manifest.data_schema
+        self.classes = self.schema.classes
+        self._model = model
+
+    def answer(self, features: Any) -> Answer:
+        """Predict one row of JSON features; raises InvalidFeatures, also where the model has no finite answer."""
+        row = np.array([self.schema.encode(features)], dtype=np.float64)
+        # Values near the largest double overflow inside the model; the check below tells the caller.
+        with np.errstate(all="ignore"):
+            probabilities: list[float] = self._model.probabilities(row)[0].tolist()
+        confidence = max(probabilities)
+        if not math.isfinite(sum(probabilities)):
+            raise InvalidFeatures("The model has no finite answer for values this large.")
+        code = probabilities.index(confidence)
+        return Answer(code, self.classes[code], confidence, probabilities)
+
+    def warm(self) -> None:
+        """Run one-row predictions once, so that the first request does not pay for lazy allocations."""
+        rows = np.zeros((1, len(self.schema.columns)))
+        for _ in range(3):
+            self._model.probabilities(rows)
+
+
+class Slot:
+    """What this process serves now. One thread writes, each attribute by a single assignment; all others read."""
+
+    def __init__(self) -> None:
+        self.current: Predictor | None = None
+        self.problem: str | None = None
+        """Why the version that the pointer names is not the one served; None if it is."""
+        self.swaps = 0
+        self.failures = 0
+        self.status: status.Status | None = None
+        """The daemon's last word about itself."""
+
+    @property
+    def version(self) -> int | None:
+        """The served version; None if no model is loaded."""
+        current = self.current
+        return None if current is None else current.version
+
+
+class Follower(threading.Thread):
+    """Keeps the slot at what `champion.json` names; a bundle that fails leaves the old predictor in place."""
+
+    def __init__(self, home: Home, slot: Slot) -> None:
+        super().__init__(name="follower", daemon=True)
+        self._home = home
+        self._slot = slot
+        self._ended = threading.Event()
+        self._pointer_mark: object = None
+        self._status_mark: object = None
+        self._retry_at = 0.0
+
+    def run(self) -> None:
+        """Look, until `stop`."""
+        while True:
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001 - this thread is the only one that swaps
+                _log.exception("Following the pointer failed; the model stays as it is.")
+            if self._ended.wait(LOOK_SECONDS):
+                return
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._ended.set()
+
+    def look(self) -> None:
+        """One look at pointer and status; costs two `stat` calls when nothing has changed."""
+        self._look_at_status()
+        mark = _mark(self._home.pointer)
+        retry = self._slot.problem is not None and time.monotonic() >= self._retry_at
+        if mark == self._pointer_mark and not retry:
+            return
+        self._pointer_mark = mark
+        try:
+            self._follow(bundle.read_pointer(self._home.pointer))
+            self._slot.problem = None
+        except RetraindError as error:
+            self._fail(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a broken bundle raises, the old predictor stays
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _look_at_status(self) -> None:
+        mark = _mark(self._home.status)
+        if mark != self._status_mark:
+            self._slot.status = status.read(self._home.status)
+            self._status_mark = mark
+
+    def _follow(self, pointer: bundle.Pointer | None) -> None:
+        if pointer is None:
+            return
+        current = self._slot.current
+        if current and (current.version, current.sha256) == (pointer.version, pointer.manifest):
+            return
+        predictor = Predictor(pointer, bundle.load(self._home.bundle(pointer.version), pointer.manifest))
+        predictor.warm()
+        self._slot.current = predictor
+        self._slot.swaps += 1
+        _log.info(
+            "Version %d is served (%s, %s).",
+            predictor.version,
+            predictor.manifest.candidate,
+            predictor.manifest.backend,
+        )
+
+    def _fail(self, reason: str) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._slot.failures += 1
+        if reason != self._slot.problem:
+            _log.error("The promoted version is not served, the old one stays: %s", reason)
+        self._slot.problem = reason
+
+
+def _mark(path: Path) -> object:
+    """What changes whenever the file is replaced; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,46 @@
+"""What one HTTP worker process owns; routes and server share it."""
+
+import itertools
+import secrets
+import time
+
+from daemon.home import Home
+from daemon.settings import Settings
+from web import metrics
+from web.metrics import Counters, Snapshot, Totals
+from web.prediction_log import PredictionLog
+from web.predictor import Slot
+from web.records import Records
+
+
+class Worker:
+    """The state of one worker; nothing here blocks, except `totals`, which reads small files."""
+
+    def __init__(self, home: Home, settings: Settings, number: int) -> None:
+        self.home = home
+        self.settings = settings
+        self.slot = Slot()
+        self.records = Records(home)
+        self.log = PredictionLog(home.logs, number, settings.predictions.rotate_bytes)
+        self.counters = Counters(home, number)
+        self.draining = False
+        """Whether the worker has been told to stop: it answers, but wants no new clients."""
+        self._identity = secrets.token_hex(6)
+        self._serial = itertools.count(1)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since this worker started."""
+        return time.monotonic() - self.counters.started
+
+    def next_id(self) -> str:
+        """A prediction id: random per process, counted within it, so neither clocks nor forks can repeat one."""
+        return f"{self._identity}-{next(self._serial):x}"
+
+    def snapshot(self) -> Snapshot:
+        """The counters of this worker now."""
+        return self.counters.snapshot(self.slot, self.log.lost, self.log.problem)
+
+    def totals(self) -> Totals:
+        """The counters of all workers."""
+        return metrics.collect(self.home, self.snapshot())
