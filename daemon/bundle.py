@@ -154,19 +154,24 @@ def probe(model: Model, expected: dict[str, Any]) -> None:
 
 
 def _onnx(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:
+    return onnx_model((folder / ONNX).read_bytes(), manifest.input)
+
+
+def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[Matrix], Matrix]:
+    """Probabilities by ONNX Runtime; `kind` is the type of the graph's input. Raises what ONNX Runtime raises."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     # One thread: one-row requests gain nothing from more, and workers must not fight the trainer for cores.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / ONNX), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     name, output = session.get_inputs()[0].name, session.get_outputs()[1].name
-    dtype = np.dtype(manifest.input)
-    return lambda rows: settle(session.run([output], {name: rows.astype(dtype, copy=False)})[0])
+    dtype = np.dtype(kind)
+    return lambda rows: _settle(session.run([output], {name: rows.astype(dtype, copy=False)})[0])
 
 
-def settle(probabilities: NDArray[Any]) -> Matrix:
+def _settle(probabilities: NDArray[Any]) -> Matrix:
     """Float64 probabilities; single precision is rounded to 6 decimals, so that scikit-learn's ties stay ties."""
     if probabilities.dtype == np.float64:
         return probabilities

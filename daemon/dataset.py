@@ -6,6 +6,7 @@ trusts any cache object of mode 0444, so every new object is hashed and fsynced 
 """
 
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
@@ -152,18 +153,14 @@ class Dataset:
         if not (data / ".git").exists():
             self._git("init", "-q", "-b", "main")
         if not (data / ".dvc/config").exists():
-            from dvc.repo import Repo
-
-            Repo.init(str(data), force=True).close()
+            _dvc().init(str(data), force=True).close()
             (data / ".dvc/config").write_text(
                 "[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,copy\n"
             )
 
     def _open_repo(self) -> Any:
         if self._repo is None:
-            from dvc.repo import Repo
-
-            self._repo = Repo(str(self._home.data))
+            self._repo = _dvc()(str(self._home.data))
         return self._repo
 
     def _repair(self) -> None:
@@ -213,6 +210,16 @@ def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Ta
 def _git_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return kept | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+
+def _dvc() -> Any:
+    """DVC's Repo class; the import sets up handlers that print advice, which nobody asked a daemon for."""
+    from dvc.repo import Repo
+
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return Repo
 
 
 def _quiet_dvc(home: Home) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
 import orjson
 import skops.io
 import structlog
@@ -80,8 +79,7 @@ def _export(estimator: Any, rows: Matrix, wanted: Matrix, classes: int) -> tuple
             options={"zipmap": False},
             target_opset=OPSET,
         ).SerializeToString()
-        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-        got = bundle.settle(session.run(None, {"rows": rows.astype(kind)})[1])
+        got = bundle.onnx_model(graph, kind)(rows)
     except Exception as error:  # skl2onnx and ONNX Runtime raise a score of types; all mean: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None

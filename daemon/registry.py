@@ -4,6 +4,7 @@ Level 3, the only module that knows MLflow. The daemon reads and moves aliases; 
 The alias `champion` is the desired state; what is served is said by `champion.json`.
 """
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,9 +26,11 @@ os.environ.update(
 )
 
 import mlflow
+import mlflow.sklearn
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -128,11 +131,13 @@ class Registry:
             tags=[RunTag(TAG + key, value) for key, value in tags.items()],
         )
 
-    def log_dataset(self, run: str, frame: pd.DataFrame, target: str, digest: str, source: Path) -> None:
-        """Log the dataset as the run's input; the digest is DVC's md5 of the folder."""
-        dataset = mlflow.data.from_pandas(frame, source=str(source), targets=target, name="dataset", digest=digest[:36])
+    def log_dataset(self, runs: Sequence[str], frame: pd.DataFrame, target: str, digest: str, source: Path) -> None:
+        """Log the dataset as input of each run; the digest is DVC's md5 of the folder (MLflow keeps 36 characters)."""
+        origin = CodeDatasetSource({"retraind.data": str(source)})
+        dataset = mlflow.data.from_pandas(frame, source=origin, targets=target, name="dataset", digest=digest[:36])
         inputs = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
-        self.client.log_inputs(run, [inputs])
+        for run in runs:
+            self.client.log_inputs(run, [inputs])
 
     def log_files(self, run: str, folder: Path) -> None:
         """Log every file in `folder` as an artifact."""
@@ -156,6 +161,16 @@ class Registry:
         labels = {TAG + key: value for key, value in tags.items()}
         version = self.client.create_model_version(NAME, logged.model_uri, run, labels, model_id=logged.model_id)
         return int(version.version)
+
+
+def warm_up(folder: Path, estimator: Any) -> None:
+    """Do in memory and in `folder` what a run does, so that imports and mappings are done; opens no database."""
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+    importlib.import_module("mlflow.store.model_registry.sqlalchemy_store")
+    importlib.import_module("sqlalchemy.orm").configure_mappers()
+    mlflow.sklearn.save_model(
+        estimator, str(folder / "model"), pip_requirements=["numpy"], skops_trusted_types=bundle.TRUSTED
+    )
 
 
 def _registered(version: ModelVersion) -> Registered:

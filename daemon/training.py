@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from daemon.bundle import Manifest
 from daemon.errors import TrainingFailed
 from daemon.home import Home
 from daemon.journal import utcnow
-from daemon.registry import Registry
+from daemon.registry import Registry, warm_up
 from daemon.schema import Schema, parse
 from daemon.settings import Train
 
@@ -141,30 +142,33 @@ def _scores(
 ) -> dict[str, Any]:
     """Challenger and champion on the same held-out rows, and how the candidates compared."""
     width = len(schema.classes)
-    report = len(data.codes) <= job.train.report_rows and np.bincount(data.codes)[np.unique(data.codes)].min() >= 2
+    rarest = np.bincount(data.codes)[np.unique(data.codes)].min()
+    report = bool(len(data.codes) <= job.train.report_rows and rarest >= 2)
     champion = None
     if job.champion is not None and job.champion_bundle is not None:
         served = bundle.load(home.bundle(job.champion), job.champion_bundle)
         if served.manifest.data_schema == schema:
             champion = _on_holdouts(served.probabilities, data, schema)
+    candidates = [_candidate(one, data, report=report) for one in scored]
     return {
         "challenger": _on_holdouts(lambda matrix: model.spread(fitted, matrix, width), data, schema),
         "champion": champion,
         "champion_version": job.champion if champion else None,
         "cv_accuracy": winner.cv_accuracy,
-        "split42_accuracy": model.split42(winner.estimator, data.matrix, data.codes) if report else None,
+        "split42_accuracy": candidates[scored.index(winner)]["split42_accuracy"],
         "cv10_accuracy": _cv10(winner, data, job) if report else None,
         "features": schema.features,
-        "candidates": [
-            {
-                "name": one.name,
-                "cv_accuracy": one.cv_accuracy,
-                "cv_log_loss": one.cv_log_loss,
-                "fit_seconds": one.fit_seconds,
-                "split42_accuracy": model.split42(one.estimator, data.matrix, data.codes) if report else None,
-            }
-            for one in scored
-        ],
+        "candidates": candidates,
+    }
+
+
+def _candidate(one: model.Scored, data: Data, *, report: bool) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "cv_accuracy": one.cv_accuracy,
+        "cv_log_loss": one.cv_log_loss,
+        "fit_seconds": one.fit_seconds,
+        "split42_accuracy": model.split42(one.estimator, data.matrix, data.codes) if report else None,
     }
 
 
@@ -219,16 +223,14 @@ def _log(
     winner: model.Scored,
     manifest: Manifest,
 ) -> None:
-    frame = data.table.select([*schema.features, schema.target]).to_pandas()
-    registry.log_dataset(parent, frame, schema.target, job.dvc_md5, home.data)
-    pictures = home.bundles / f".staging-{parent}" / "pictures"
+    runs, pictures = [parent], home.bundles / f".staging-{parent}" / "pictures"
     for one, entry in zip(scored, manifest.scores["candidates"], strict=True):
         run = registry.start_run(one.name, {"candidate": one.name}, parent)
         fitted = one.estimator if one is winner else one.estimator.fit(data.matrix[~data.held], data.codes[~data.held])
         proba = model.spread(fitted, data.matrix[data.held], len(schema.classes)) if data.held.any() else None
         score = None if proba is None else model.score(proba, data.codes[data.held], schema)
         registry.log(run, one.estimator.get_params(), _flat(entry, score), {"winner": str(one is winner).lower()})
-        registry.log_dataset(run, frame, schema.target, job.dvc_md5, home.data)
+        runs.append(run)
         if score is not None:
             _draw(score, schema, pictures / "confusion_matrix.png", f"{one.name}, {score['n']} held-out rows")
             registry.log_files(run, pictures)
@@ -237,8 +239,9 @@ def _log(
     challenger = {f"{name}_accuracy": manifest.scores["challenger"][name]["accuracy"] for name in ("reference", "rolling")}
     params = {"candidate": winner.name, "rows": manifest.rows, "trained_rows": manifest.trained_rows, "seed": manifest.seed}
     registry.log(parent, params, figures | challenger, {"backend": manifest.backend, "candidate": winner.name})
-    if pictures.exists():
-        shutil.rmtree(pictures)
+    frame = data.table.select([*schema.features, schema.target]).to_pandas()
+    registry.log_dataset(runs, frame, schema.target, job.dvc_md5, home.data)
+    shutil.rmtree(pictures, ignore_errors=True)
 
 
 def _flat(entry: dict[str, Any], score: dict[str, Any] | None) -> dict[str, float]:
@@ -306,10 +309,6 @@ def _warm_up(home: Home) -> None:
 
     Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
     """
-    import tempfile
-
-    import mlflow.sklearn
-
     schema = Schema.model_validate(
         {"target": "y", "classes": ["a", "b"], "columns": [{"name": "x", "kind": "number"}, {"name": "z", "kind": "number"}]}
     )
@@ -319,9 +318,7 @@ def _warm_up(home: Home) -> None:
             estimator = model.build(name, schema, 0).fit(matrix, codes)
             export.write(estimator, matrix, schema, Path(folder))
         _draw(model.score(np.eye(2)[codes], codes, schema), schema, Path(folder) / "p" / "picture.png", "")
-        mlflow.sklearn.save_model(
-            estimator, f"{folder}/m", pip_requirements=["numpy"], skops_trusted_types=bundle.TRUSTED
-        )
+        warm_up(Path(folder), estimator)
 
 
 if __name__ == "__main__":
