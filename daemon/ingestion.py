@@ -115,8 +115,10 @@ class Ingestion:
         record = _record(name, drop, settled) | {"reason": error.reason, "line": error.line, "column": error.column}
         report = {"name": _shown(name), "sha256": record["sha256"], "reason": error.reason}
         report |= {"line": error.line, "column": error.column, "rejected_at": utcnow()}
-        moved = self._inbox.reject(name, report)
-        self._journal.refuse(record, "rejected", f"{_shown(name)}{where}: {error.reason} It is kept as inbox/rejected/{_shown(moved)}.")
+        message = f"{_shown(name)}{where}: {error.reason} It is kept in inbox/rejected."
+        # Before the move: a kill between the two repeats the record, the other order would lose it.
+        self._journal.refuse(record, "rejected", message)
+        self._inbox.reject(name, report)
         log.warning("rejected", drop=record["sha256"], name=_shown(name), reason=error.reason)
 
 

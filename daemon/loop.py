@@ -8,13 +8,14 @@ import os
 import queue
 import shutil
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
 from daemon import durable, status
-from daemon.children import Workers
+from daemon.children import Trainer, Workers
 from daemon.errors import DatasetDamaged
 from daemon.history import Historian
 from daemon.home import Home
@@ -38,6 +39,9 @@ RETRY_SECONDS = 5.0
 """After a failure of the disk or the data repository the loop tries again this much later."""
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
+LOW_DISK = "Less than 100 MiB are free: make room."
+NO_SCHEMA = "There is none yet: run `retraind init FILE --target COL`."
+NO_WORKER = "No HTTP worker runs; one is started again."
 
 
 class Wakeable(Protocol):
@@ -176,21 +180,24 @@ class Loop:
 
     def _checks(self) -> dict[str, Check]:
         free = shutil.disk_usage(self._home.root).free
-        watching = self._inbox.watching()
-        schema = load(self._home.schema)
+        trainer, schema = self._retraining.trainer, load(self._home.schema)
         return {
-            "inbox": Check(ok=watching is None and "inbox" not in self._problems, detail=self._problems.get("inbox") or watching or "Watched."),
-            "disk": Check(ok=free > LOW_DISK_BYTES and "disk" not in self._problems, detail=self._problems.get("disk") or f"{free // 1_048_576} MiB free."),
-            "work": Check(ok="work" not in self._problems, detail=self._problems.get("work", "The last step succeeded.")),
-            "schema": Check(ok=schema is not None, detail="Known." if schema else "Run `retraind init FILE --target COL`."),
-            "trainer": Check(ok=self._retraining.trainer.alive, detail="Ready." if self._retraining.trainer.ready else "Starting."),
-            "workers": Check(ok=self._workers.alive > 0, detail=f"{self._workers.alive} HTTP workers run."),
-            "history": Check(ok=self._historian.alive, detail="The prediction log is being copied."),
+            "inbox": self._check("inbox", self._inbox.watching(), "Watched."),
+            "disk": self._check("disk", None if free > LOW_DISK_BYTES else LOW_DISK, f"{free // 1_048_576} MiB free."),
+            "work": self._check("work", None, "The last step succeeded."),
+            "schema": self._check("schema", None if schema else NO_SCHEMA, "Known."),
+            "trainer": self._check("trainer", None if trainer.alive else "It is started again.", _readiness(trainer)),
+            "workers": self._check("workers", None if self._workers.alive else NO_WORKER, f"{self._workers.alive} run."),
+            "history": self._check("history", self._historian.problem, "Predictions are copied into it."),
         }
 
-    def _guard(self, what: str, action: object) -> None:
+    def _check(self, what: str, objection: str | None, fine: str) -> Check:
+        objection = self._problems.get(what) or objection
+        return Check(ok=objection is None, detail=objection or fine)
+
+    def _guard(self, what: str, action: Callable[[], None]) -> None:
         try:
-            action()  # type: ignore[operator]
+            action()
         except OSError as error:
             self._fault(what, f"{error.strerror or error}: {error.filename or self._home.root}.")
         else:
@@ -205,6 +212,10 @@ class Loop:
         if self._problems.pop(what, None) is not None:
             log.info("healed", what=what)
             self._journal.tell("healed", f"{what.capitalize()} is in order again.")
+
+
+def _readiness(trainer: Trainer) -> str:
+    return "Ready." if trainer.ready else "Importing; trainings wait for it."
 
 
 def sweep(home: Home) -> int:
