@@ -4,12 +4,14 @@ The page answers its questions without JavaScript; the script only keeps it up t
 """
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from daemon import bundle, durable
@@ -39,6 +41,7 @@ CHARTS = ((720, 40), (340, 12))
 """Width in pixels and most versions of the chart, for wide and for narrow screens."""
 
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 GROUP_OF = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
@@ -163,6 +166,13 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
+def _visible(value: Any) -> Any:
+    """Show what would change the look of the text around it: control characters, direction overrides."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+
+
 def _stamp(at: str) -> str:
     return f"{at[:10]} {at[11:19]} UTC"
 
@@ -180,7 +190,12 @@ def _load_assets() -> tuple[dict[str, tuple[bytes, str]], dict[str, str]]:
 
 _assets, _hashed = _load_assets()
 _pages = Environment(
-    loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("web"),
+    autoescape=True,
+    finalize=_visible,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _pages.filters |= {"number": _number, "stamp": _stamp}
 _pages.globals |= {"asset_name": asset_name}

@@ -149,6 +149,8 @@ def teach(home: Home, facts: Facts) -> dict[str, Any]:
         schema = None
     server = facts.settings.server if facts.settings else Server()
     lesson: dict[str, Any] = {
+        "ask": None,
+        "tell": None,
         "inbox": str(home.inbox),
         "origin": f"http://{server.host}:{server.port}",
         "header": None,
@@ -158,8 +160,14 @@ def teach(home: Home, facts: Facts) -> dict[str, Any]:
         features = {column.name: _example(column) for column in schema.columns}
         lesson["header"] = ",".join(_cell(name) for name in [*schema.features, schema.target])
         lesson["classes"] = schema.classes
-        lesson["body"] = shlex.quote(orjson.dumps({"features": features}).decode())
+        lesson["ask"] = _argument({"features": features})
+        lesson["tell"] = _argument({"features": features, "target": schema.classes[0]})
     return lesson
+
+
+def _argument(body: dict[str, Any]) -> str:
+    # Names of columns and classes are user text, and people paste these lines into a shell.
+    return shlex.quote(orjson.dumps(body).decode())
 
 
 def _cell(name: str) -> str:

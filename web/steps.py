@@ -18,8 +18,11 @@ def _sentence(facts: Facts, found: list[dict[str, Any]]) -> str:
         return "Nothing: no daemon is running."
     working = next((step for step in reversed(found) if step["state"] == "active"), None)
     status = facts.status
-    if working or status is None:
-        return f"At work: {working['name']}." if working else ""
+    if status is None or working:
+        training = status.training if status else None
+        return (
+            f"Training, because: {training.reason}." if training else f"At work: {working['name']}." if working else ""
+        )
     if status.threshold_rows and status.rows_pending < status.threshold_rows:
         missing = status.threshold_rows - status.rows_pending
         return f"Waiting for drops; {missing:,} more rows start a training (retrain.threshold_rows)."

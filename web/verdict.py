@@ -84,17 +84,15 @@ def healthy(facts: Facts) -> Answer:
         )
     if status is None:
         if not facts.counts["drops"]["accepted"]:
-            return answer(
-                "unknown", "No daemon has reported yet", "It reports within seconds of `retraind run`.", notes
-            )
+            return answer("unknown", "No daemon has reported yet", "It reports within seconds of retraind run.", notes)
         return answer(
-            "act", "The daemon is not running", "Predictions go on; drops wait. Start it: `retraind run`.", notes
+            "act", "The daemon is not running", "Predictions go on; drops wait. Start it: retraind run.", notes
         )
     notes.append(fact("free disk", size(status.free_bytes), "folder of the home"))
     if not status.alive:
-        sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: `retraind run`."
+        sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: retraind run."
         return answer("act", "The daemon is not running", sentence, [fact("last sign of life", at=status.at), *notes])
-    notes.insert(0, fact("daemon up", at=status.started_at, note=f"process {status.pid}"))
+    notes.insert(0, fact("up since", at=status.started_at, note=f"process {status.pid}"))
     failing = {name: check for name, check in status.checks.items() if not check.ok}
     if failing:
         notes = [fact(name, check.detail) for name, check in failing.items()] + notes
@@ -142,7 +140,7 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     if facts.newer and facts.newer[0]["state"] == "held":
         row = facts.newer[0]
         notes = [fact("v{} waits".format(row["version"]), row["reason"], "promote.mode = manual"), *notes]
-        return answer("watch", headline, f"v{row['version']} waits for `retraind promote`.", notes)
+        return answer("watch", headline, f"v{row['version']} waits for retraind promote.", notes)
     return None
 
 
@@ -155,15 +153,17 @@ def flowing(facts: Facts) -> Answer:
     rejected = [row for row in recent if row["state"] == "rejected"]
     drops, rows = counts["drops"], counts["rows"]
     notes = _pending(status) if status else []
+    last = accepted["decided_at"] if accepted else None
+    if last:
+        notes.append(fact("last accepted", at=last))
     notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops since the beginning"))
     notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
-    last = accepted["decided_at"] if accepted else None
     if not facts.drops:
         return answer("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
     if len(rejected) >= STREAK and len(rejected) == len(recent):
-        return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", notes, at=last)
+        return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", notes)
     if not facts.alive:
-        return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", notes, at=last)
+        return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", notes)
     if len(rejected) > REJECTED_SHARE * len(recent):
         return answer(
             "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
@@ -267,8 +267,10 @@ def verdict(tiles: Sequence[Answer]) -> Answer:
         return _mark("act", "Needs you", _lead(health, model))
     if "unknown" in states:
         return _mark("unknown", "No model yet" if model["state"] == "unknown" else "Not known", _lead(health, model))
-    if "watch" in states or soft:
-        return _mark("watch", "Serving, worth a look", _lead(health, model, *soft))
+    if "watch" in states:
+        return _mark("watch", "Serving, worth a look", _lead(health, model))
+    if soft:
+        return _mark("watch", "Serving, worth a look", f"{model['headline']} answers. {soft[0]['sentence']}")
     data_line = {"ok": "Data arrives and is accepted.", "unknown": "No data has come yet."}[data["state"]]
     score = f"{quality['headline']}." if quality["state"] == "ok" else f"Quality is not known: {quality['sentence']}"
     return _mark("ok", "Serving normally", f"{model['headline']} answers. {data_line} {score}")

@@ -1,9 +1,5 @@
 // Keeps the page up to date and sends two requests. All text on the page comes escaped from the server or goes in as textContent.
 
-const EVENTS = [
-  "message", "status", "accepted", "rejected", "duplicate", "committed", "training", "trained", "failed", "abandoned",
-  "promoted", "refused", "held", "unservable", "serving", "request", "started", "stopped", "worker", "problem", "healed",
-];
 const SETTLE_MS = 300; // several events of one moment are one refresh
 const POLL_MS = 5000; // without a stream
 const CHECK_MS = 15000; // with a stream: it does not say that time passes, nor that it hangs
@@ -11,6 +7,7 @@ const RETRY_MS = 3000;
 const STALE_SECONDS = 10;
 
 const find = (id) => document.getElementById(id);
+const EVENTS = ["message", "status", ...find("main").dataset.kinds.split(" ")];
 
 // Times
 
@@ -40,7 +37,7 @@ async function refresh() {
   if (underway) return want();
   underway = true;
   try {
-    const answer = await fetch("/dashboard", { headers: { accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     patch(new DOMParser().parseFromString(await answer.text(), "text/html"));
     fresh = Date.now();
@@ -77,7 +74,9 @@ function patch(page) {
 
 // What a person has opened or chosen stays so.
 function keep(current, section) {
-  current.querySelectorAll("details").forEach((box, index) => section.querySelectorAll("details")[index]?.toggleAttribute("open", box.open));
+  const boxes = (root) => [root, ...root.querySelectorAll("details")].filter((node) => node.matches("details"));
+  const fresh = boxes(section);
+  boxes(current).forEach((box, index) => fresh[index]?.toggleAttribute("open", box.open));
   const chosen = current.querySelector("input[name=group]:checked")?.value;
   for (const input of section.querySelectorAll("input[name=group]")) input.checked = input.value === chosen;
 }
