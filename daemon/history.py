@@ -63,6 +63,11 @@ class Historian:
         self.skipped = 0
         """Complete lines that were no predictions, since the start."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs; `problem` says whether it gets on."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Copy in a thread until `stop`."""
         self._thread.start()

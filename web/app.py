@@ -31,14 +31,12 @@ class App(Bottle):  # type: ignore[misc]
     """Bottle with problem documents for its own errors and the security headers on every answer."""
 
     def default_error_handler(self, res: HTTPError) -> bytes:
-        """404, 405 and 500, as Bottle raises them; what went wrong inside stays in the log."""
+        """404 and 405, as Bottle raises them."""
         res.content_type = response.content_type = PROBLEM
         if allowed := response.get_header("Allow"):
             if "GET" in allowed:
                 response.set_header("Allow", f"{allowed},HEAD")
             return document(res.status_code, f"{request.method} is not possible here; {allowed} is.")
-        if res.status_code == 500:
-            return document(500, "Something went wrong inside.", hint="The log of the service has the details.")
         return document(res.status_code, f"There is nothing at {request.path!r:.200}.")
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -55,7 +53,9 @@ class App(Bottle):  # type: ignore[misc]
 
 def make_app(worker: Worker) -> App:
     """The application of one worker."""
+    # What nobody expected goes up to the server, which logs it and answers 500.
     app = App()
+    app.config["catchall"] = False
     guard = security.Guard(worker.settings.server, worker.home.token)
     app.add_hook("before_request", lambda: guard.host(request.environ))
     views = Views(worker)

@@ -51,7 +51,7 @@ DAEMON = {
 """Families whose one sample is a field of `daemon.status.Status`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report(Collector):
     """Everything one scrape shows; `counts` is `Records.counts()`, `swaps` the number of swaps so far."""
 

@@ -48,6 +48,9 @@ SEND_SECONDS = 10.0
 
 Headers = list[tuple[str, str]]
 
+# The connection ends, because what is left of a body would be taken for the next request.
+REFUSED: Headers = [("Content-Type", PROBLEM), ("Connection", "close"), *security.HEADERS, security.NO_STORE]
+
 _log = logging.getLogger("retraind.web")
 
 
@@ -70,7 +73,7 @@ class Listener(Server):
     def _init_shared_socket(self) -> None:
         # The stub of this private class does not know its constructor.
         holder: Any = SocketHolder
-        self._ssp, self._shd, self._sfd = None, holder(self._inherited, False, CONNECTIONS), self._inherited
+        vars(self).update(_ssp=None, _shd=holder(self._inherited, False, CONNECTIONS), _sfd=self._inherited)
 
 
 class Bridge:
@@ -95,16 +98,14 @@ class Bridge:
             inline = environ["PATH_INFO"] in app.INLINE
             status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
         except Problem as problem:
-            # What is left of the body would be taken for the next request.
-            status, headers, body = (
-                problem.status_code,
-                [("Content-Type", PROBLEM), ("Connection", "close")],
-                problem.body,
-            )
-            headers += [*security.HEADERS, security.NO_STORE]
+            status, headers, body = problem.status_code, REFUSED, problem.body
         except Exception:  # noqa: BLE001 - the client gets an answer, the log the reason
             _log.exception("%s %s failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"])
-            status, headers, body = 500, [("Content-Type", PROBLEM)], document(500, "Something went wrong inside.")
+            status, headers, body = (
+                500,
+                REFUSED,
+                document(500, "Something went wrong inside.", hint="The log has the details."),
+            )
         protocol.response_bytes(status, headers, body)
         matched = environ.get("bottle.route")
         self._worker.counters.count(matched.rule if matched else app.UNMATCHED, status, time.perf_counter() - started)

@@ -1,0 +1,101 @@
+"""A real HTTP worker for tests: a process on a socket of 127.0.0.1, without a daemon."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import bundles
+
+from daemon.home import Home
+from daemon.settings import Settings
+from daemon.status import Status, publish
+
+ROOT = Path(__file__).parent.parent
+JSON = {"Content-Type": "application/json"}
+PREDICTION = {"features": bundles.SETOSA}
+
+
+class Site:
+    """A home with one promoted bundle, and the worker that serves it."""
+
+    def __init__(self, root: Path, settings: Settings | None = None, *, version: int | None = 1) -> None:
+        self.home = Home(root)
+        self.home.make()
+        self.home.schema.write_bytes(bundles.SCHEMA.dump())
+        if version is not None:
+            bundles.point(self.home, bundles.make(self.home, version))
+        self.settings = settings or Settings()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port: int = self.listener.getsockname()[1]
+        self.process = self.start()
+        if version is not None:
+            self.wait(version)
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        fd = self.listener.fileno()
+        options = ["--home", str(self.home.root), "--slot", "0", "--fd", str(fd)]
+        command = [sys.executable, "-m", "web.server", *options, "--settings", self.settings.model_dump_json()]
+        with (self.home.root / "worker.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stderr=log, stdout=log)
+        return self.process
+
+    def wait(self, version: int) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log
+            if self.get("/health")[1]["model_version"] == version:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"version {version} is not served: {self.log}")
+
+    @property
+    def log(self) -> str:
+        return (self.home.root / "worker.log").read_text()
+
+    def connect(self, seconds: float = 20) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = self.connect()
+        try:
+            data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+            given = {**(JSON if method == "POST" else {}), **(headers or {})}
+            connection.request(method, path, data, {name: value for name, value in given.items() if value})
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        status, _, body = self.ask("GET", path, headers=headers)
+        return status, json.loads(body)
+
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        status, _, answer = self.ask("POST", path, body, headers)
+        return status, json.loads(answer)
+
+    def tell_status(self, **fields: Any) -> None:
+        """Speak as the daemon would."""
+        common: dict[str, Any] = {"pid": os.getpid(), "state": "ready", "heartbeat": time.monotonic()}
+        publish(self.home.status, Status(**{**common, "at": "now", "started_at": "before", **fields}))
+        time.sleep(0.2)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.listener.close()

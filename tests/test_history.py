@@ -1,0 +1,220 @@
+"""daemon.history: every logged prediction is in the database exactly once."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from daemon import durable
+from daemon.history import Historian
+from daemon.home import Home
+from daemon.settings import Predictions, Settings
+from web.prediction_log import PredictionLog
+from web.records import Records
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path)
+    home.make()
+    return home
+
+
+@pytest.fixture
+def historian(home: Home) -> Iterator[Historian]:
+    historian = Historian(home, Settings())
+    yield historian
+    historian.close()
+
+
+def line(number: int, **fields: Any) -> bytes:
+    entry = {
+        "prediction_id": f"id-{number}",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+        "features": [5.1, 3.5, None, "red"],
+        "prediction": 0,
+        "prediction_name": "setosa",
+        "confidence": 0.9,
+        "probabilities": [0.9, 0.1, 0.0],
+        "model_version": 1,
+        "latency_ms": 0.5,
+    }
+    return orjson.dumps({**entry, **fields})
+
+
+def held(home: Home, pid: int | None = None) -> int:
+    """Hold the lock of a worker in slot 0, as a living worker does."""
+    fd = durable.try_lock(home.workers / f"0-{pid or os.getpid()}.lock")
+    assert fd is not None
+    return fd
+
+
+def ids(home: Home) -> list[str]:
+    return [row["prediction_id"] for row in reversed(Records(home).history(10_000))]
+
+
+def logs(home: Home) -> list[Path]:
+    return sorted(home.logs.glob("*.jsonl"))
+
+
+def test_lines_are_copied_once_and_in_order(home: Home, historian: Historian) -> None:
+    lock = held(home)
+    log = PredictionLog(home.logs, 0, 10**6)
+    for number in range(3):
+        log.append(line(number))
+    assert historian.copy() == 3
+    assert historian.copy() == 0
+    log.append(line(3))
+    assert historian.copy() == 1
+    assert ids(home) == ["id-0", "id-1", "id-2", "id-3"]
+    row = Records(home).history(1)[0]
+    assert row["features"] == [5.1, 3.5, None, "red"]
+    assert (row["confidence"], row["model_version"], row["latency_ms"]) == (0.9, 1, 0.5)
+    assert len(logs(home)) == 1, "a living worker's file stays"
+    os.close(lock)
+
+
+def test_a_torn_line_waits_for_its_end(home: Home, historian: Historian) -> None:
+    lock = held(home)
+    path = home.logs / f"predictions-0-20260101T000000000000-{os.getpid()}.jsonl"
+    text = line(0) + b"\n"
+    path.write_bytes(text[:20])
+    assert historian.copy() == 0
+    path.write_bytes(text)
+    assert historian.copy() == 1
+    os.close(lock)
+
+
+def test_a_dead_workers_file_is_copied_to_its_end_and_removed(home: Home, historian: Historian) -> None:
+    path = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
+    path.write_bytes(line(0) + b"\nnot json\n" + line(1) + b"\n" + line(2)[:30])
+    (home.workers / "0-1.lock").touch()
+    assert historian.copy() == 2
+    assert historian.skipped == 1
+    assert logs(home) == []
+    assert ids(home) == ["id-0", "id-1"]
+    assert historian.copy() == 0
+
+
+def test_a_rotated_file_goes_while_the_worker_lives(home: Home, historian: Historian) -> None:
+    lock = held(home)
+    log = PredictionLog(home.logs, 0, rotate_bytes=len(line(0)) * 2 + 10)
+    for number in range(5):
+        log.append(line(number))
+    assert len(logs(home)) == 3
+    assert historian.copy() == 5
+    assert len(logs(home)) == 1
+    assert ids(home) == [f"id-{number}" for number in range(5)]
+    os.close(lock)
+
+
+def test_only_the_newest_rows_are_kept(home: Home) -> None:
+    historian = Historian(home, Settings(predictions=Predictions(keep_rows=3)))
+    path = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
+    path.write_bytes(b"".join(line(number) + b"\n" for number in range(10)))
+    assert historian.copy() == 10
+    historian.close()
+    assert ids(home) == ["id-7", "id-8", "id-9"]
+
+
+def test_foreign_files_are_left_alone(home: Home, historian: Historian) -> None:
+    (home.logs / "predictions-a-b-c-d.jsonl").write_bytes(line(0) + b"\n")
+    (home.logs / "notes.jsonl").write_bytes(b"mine\n")
+    assert historian.copy() == 0
+    assert len(logs(home)) == 2
+
+
+def test_the_database_is_private_and_in_wal_mode(home: Home, historian: Historian) -> None:
+    historian.copy()
+    assert historian._connection is not None
+    ask = historian._connection.execute
+    assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ask("PRAGMA synchronous").fetchone() == (1,)
+    assert home.history.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_database_is_set_aside_and_begun_anew(home: Home) -> None:
+    home.history.write_bytes(b"this is no database, " * 1000)
+    lock = held(home)
+    log = PredictionLog(home.logs, 0, 10**6)
+    log.append(line(0))
+    historian = Historian(home, Settings())
+    historian.start()
+    deadline = time.monotonic() + 10
+    while ids_or_none(home) != ["id-0"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    historian.stop()
+    os.close(lock)
+    assert ids(home) == ["id-0"]
+    assert len(list(home.logs.glob("predictions.db.damaged-*"))) == 1
+
+
+def ids_or_none(home: Home) -> list[str] | None:
+    try:
+        return ids(home)
+    except sqlite3.Error:
+        return None
+
+
+def test_a_reader_does_not_stop_the_copying(home: Home, historian: Historian) -> None:
+    (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(line(0) + b"\n")
+    historian.copy()
+    with closing(sqlite3.connect(home.history)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM predictions").fetchall()
+        (home.logs / "predictions-0-20260102T000000000000-1.jsonl").write_bytes(line(1) + b"\n")
+        historian._connection.execute("PRAGMA busy_timeout=50")  # type: ignore[union-attr]
+        assert historian.copy() == 1
+    historian.copy()
+    assert logs(home) == []
+    assert ids(home) == ["id-0", "id-1"]
+
+
+COPIER = """
+import sys
+from pathlib import Path
+from daemon.history import Historian
+from daemon.home import Home
+from daemon.settings import Predictions, Settings
+historian = Historian(Home(Path(sys.argv[1])), Settings())
+print("ready", flush=True)
+while True:
+    historian.copy()
+"""
+
+
+def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> None:
+    lock = held(home)
+    log = PredictionLog(home.logs, 0, rotate_bytes=20_000)
+    chance, written = random.Random(1), 0
+    for _ in range(10):
+        copier = subprocess.Popen([sys.executable, "-c", COPIER, str(home.root)], cwd=ROOT, stdout=subprocess.PIPE)
+        assert copier.stdout is not None
+        copier.stdout.readline()
+        end = time.monotonic() + chance.uniform(0.02, 0.2)
+        while time.monotonic() < end:
+            log.append(line(written))
+            written += 1
+            time.sleep(0.0002)
+        copier.send_signal(signal.SIGKILL)
+        copier.wait()
+        copier.stdout.close()
+    log.close()
+    os.close(lock)
+    historian = Historian(home, Settings())
+    historian.copy()
+    historian.close()
+    assert ids(home) == [f"id-{number}" for number in range(written)][-10_000:]
+    assert logs(home) == []
