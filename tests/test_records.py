@@ -19,6 +19,11 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
+def found(row: dict[str, Any] | None) -> dict[str, Any]:
+    assert row is not None
+    return row
+
+
 def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **fields: Any) -> dict[str, Any]:
     return {
         "sha256": sha256,
@@ -87,15 +92,15 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
     for _ in range(2):
         assert [drop["name"] for drop in records.drops()] == ["copy.csv", "a.csv", "7", "a.csv"]
         assert [drop["id"] for drop in records.drops(limit=1, before=3)] == [2]
-        assert records.drop("a" * 64)["state"] == "accepted"
-        assert records.drop(3)["reason"] == "bad"
-        assert records.drop("copy.csv")["batch"] == seq
+        assert found(records.drop("a" * 64))["state"] == "accepted"
+        assert found(records.drop(3))["reason"] == "bad"
+        assert found(records.drop("copy.csv"))["batch"] == seq
         assert [drop["name"] for drop in records.drops_in(seq)] == ["a.csv", "7"]
-        assert records.version(1)["scores"]["challenger"]["reference"]["n"] == 1
+        assert found(records.version(1))["scores"]["challenger"]["reference"]["n"] == 1
         assert records.runs()[0]["seconds"] == 1.5
-        assert records.batch_at("c" * 40)["seq"] == seq == records.batches()[0]["seq"]
+        assert found(records.batch_at("c" * 40))["seq"] == seq == records.batches()[0]["seq"]
         assert records.swaps()[0]["previous"] is None
-        assert records.request("q" * 16)["state"] == "queued"
+        assert found(records.request("q" * 16))["state"] == "queued"
         assert records.counts() == {
             "drops": {"accepted": 2, "rejected": 1, "duplicate": 1},
             "runs": {"started": 0, "trained": 1, "failed": 0, "abandoned": 0},

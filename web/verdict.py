@@ -154,16 +154,15 @@ def flowing(facts: Facts) -> Answer:
     drops, rows = counts["drops"], counts["rows"]
     notes = _pending(status) if status else []
     last = accepted["decided_at"] if accepted else None
-    if last:
-        notes.append(fact("last accepted", at=last))
     notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops since the beginning"))
     notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
+    came = [fact("last accepted", at=last)] if last else []
     if not facts.drops:
         return answer("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
     if len(rejected) >= STREAK and len(rejected) == len(recent):
-        return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", notes)
+        return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", [*came, *notes])
     if not facts.alive:
-        return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", notes)
+        return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", [*came, *notes])
     if len(rejected) > REJECTED_SHARE * len(recent):
         return answer(
             "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last

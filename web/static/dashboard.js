@@ -114,6 +114,7 @@ function badge() {
   const feed = find("feed");
   feed.dataset.state = stale ? "stale" : streaming() ? "live" : "poll";
   feed.textContent = stale ? `stale since ${seconds} s` : streaming() ? "live" : `polled ${seconds} s ago`;
+  document.body.toggleAttribute("data-stale", stale);
   feed.title = `Last news at ${new Date(fresh).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 

@@ -1,0 +1,506 @@
+"""web.dashboard: a real journal and pointer on disk, the document's answers, the page, and the page in a real browser."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from daemon import bundle, durable
+from daemon.bundle import Manifest, Pointer
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.schema import Column, Schema
+from daemon.settings import Promote, Settings
+from daemon.status import Check, Status, Training
+from web import chart, dashboard, verdict
+from web.dashboard import document, render
+from web.records import Records
+from web.steps import steps
+
+HOSTILE = ["<script>alert(1)</script>.csv", "{{7*7}}.csv", "\"'><img src=x onerror=alert(1)>.csv", "a\u202egnp.csv"]
+SCHEMA = Schema(
+    target="species",
+    classes=["setosa", "versicolor"],
+    columns=[
+        Column(name="petal, length", kind="number", minimum=1.0, maximum=6.9),
+        Column(name="it's", kind="category", categories=["red", "blue"]),
+    ],
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def score(n: int, wrong: int) -> dict[str, Any]:
+    half = n // 2
+    return {
+        "n": n,
+        "accuracy": (n - wrong) / n,
+        "log_loss": 0.2,
+        "balanced_accuracy": (n - wrong) / n,
+        "recall": {"setosa": 1.0, "versicolor": (half - wrong) / half},
+        "support": {"setosa": half, "versicolor": half},
+        "confusion": [[half, 0], [wrong, half - wrong]],
+    }
+
+
+class Story:
+    """A home that is written as the daemon would write it."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root)
+        self.home.make()
+        self.journal = Journal.open(self.home.journal)
+        self.champion: int | None = None
+
+    def drop(self, name: str, rows: int = 50, **fields: Any) -> dict[str, Any]:
+        common = {"source": "file", "bytes": 10, "settled_at": "2026-01-01T00:00:00.000Z"}
+        return {
+            "sha256": durable.sha256(name.encode()),
+            "name": name,
+            **common,
+            "rows_read": rows,
+            "rows_accepted": rows,
+            "rows_refused": 0,
+            **fields,
+        }
+
+    def accept(self, *names: str) -> int:
+        batch = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 50 * len(names)}
+        seq = self.journal.accept(batch, [self.drop(name) for name in names])
+        self.journal.commit(seq, f"{seq:040x}", "d" * 32)
+        return seq
+
+    def reject(self, name: str) -> None:
+        drop = self.drop(name, rows_accepted=0, reason="'abc' is not a number.", line=17, column="petal, length")
+        self.journal.refuse(drop, "rejected", f"{name} rejected")
+
+    def judge(self, version: int, state: str, wrong: int = 1, *, old: int | None = None, n: int = 60) -> None:
+        scores = {
+            "challenger": {"reference": score(30, 1), "rolling": score(n, wrong)},
+            "champion": None if old is None else {"reference": score(30, 1), "rolling": score(n, old)},
+            "champion_version": self.champion,
+            "candidates": [{"name": "forest", "cv_accuracy": 0.95, "cv_log_loss": 0.1, "fit_seconds": 0.5}],
+            "split42_accuracy": 0.9667,
+            "cv10_accuracy": None,
+        }
+        row: dict[str, Any] = {
+            "mlflow_run": "f" * 32,
+            "candidate": "forest",
+            "backend": "onnx",
+            "revision": f"{1:040x}",
+        }
+        row |= {"dvc_md5": "d" * 32, "rows": 100, "trained_rows": 80, "trigger": "first model"}
+        manifest = self.seal(version, scores)
+        row |= {"version": version, "bundle": manifest, "scores": json.dumps(scores)}
+        reason = f"The gate's sentence about version {version}."
+        self.journal.judge(row, state, reason)
+        if state == "promoted":
+            self.journal.swap(version, self.champion, reason)
+            self.point(version, manifest)
+
+    def seal(self, version: int, scores: dict[str, Any]) -> str:
+        folder = self.home.bundle(version)
+        folder.mkdir()
+        manifest = Manifest(
+            run="f" * 32,
+            candidate="forest",
+            estimator="Pipeline",
+            revision=f"{1:040x}",
+            dvc_md5="d" * 32,
+            rows=100,
+            trained_rows=80,
+            data_schema=SCHEMA,
+            backend="onnx",
+            input="float64",
+            difference=1e-9,
+            files={},
+            scores=scores,
+            reason="first model",
+            seed=42,
+            libraries={},
+            created="2026-01-01T00:00:00Z",
+        )
+        return bundle.seal(folder, manifest)
+
+    def point(self, version: int, manifest: str) -> None:
+        pointer = Pointer(version=version, manifest=manifest, since=verdict_now())
+        self.home.pointer.write_bytes(pointer.model_dump_json().encode())
+        self.champion = version
+
+    def document(self, status: Status | None, metrics: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        return document(self.home, Records(self.home), status, metrics or {}, **more)
+
+
+def verdict_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def alive(**fields: Any) -> Status:
+    base = {"pid": os.getpid(), "state": "ready", "heartbeat": time.monotonic(), "at": verdict_now()}
+    base |= {"started_at": verdict_now(), "checks": {"disk": Check(ok=True, detail="fine")}, "threshold_rows": 50}
+    return Status(**{**base, **fields})
+
+
+def states(found: dict[str, Any]) -> list[str]:
+    return [found["verdict"]["state"], *(tile["state"] for tile in found["tiles"])]
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    story = Story(tmp_path)
+    yield story
+    story.journal.close()
+
+
+@pytest.fixture
+def well(story: Story) -> Story:
+    """One drop, one promoted version."""
+    story.accept("iris.csv")
+    run = story.journal.start_run("first model", f"{1:040x}", "d" * 32, 50)
+    story.journal.end_run(run, "trained", "forest", version=1, seconds=1.5)
+    story.judge(1, "promoted")
+    return story
+
+
+# The answers
+
+
+def test_empty_home_is_unknown_and_teaches(tmp_path: Path) -> None:
+    home = Home(tmp_path / "new")
+    found = document(home, Records(home), None, {})
+    assert states(found) == ["unknown"] * 5
+    page = render(found)
+    assert str(home.inbox) in page
+    assert "retraind init" in page
+    assert 'class="tile ok"' not in page
+
+
+def test_all_well(well: Story) -> None:
+    found = well.document(alive())
+    assert states(found) == ["ok"] * 5
+    assert found["tiles"][1]["sentence"] == "The gate's sentence about version 1."
+    assert "n = 30" in str(found["tiles"][3]["facts"])
+    assert [station["kind"] for station in found["lineage"]] == [
+        "drops",
+        "batch",
+        "revision",
+        "run",
+        "version",
+        "predictor",
+    ]
+    assert found["lineage"][0]["name"] == "iris.csv"
+
+
+def test_every_document_is_json(well: Story) -> None:
+    well.reject(HOSTILE[0])
+    assert orjson.loads(orjson.dumps(well.document(alive(), {"request_count": 1}))) is not None
+
+
+def a_dead_daemon(_: Story) -> Status:
+    return alive(heartbeat=time.monotonic() - 60)
+
+
+def a_failing_check(_: Story) -> Status:
+    return alive(checks={"disk": Check(ok=False, detail="Only 10 MB are left.")})
+
+
+def a_starting_daemon(_: Story) -> Status:
+    return alive(state="starting")
+
+
+def a_lost_manifest(story: Story) -> Status:
+    (story.home.bundle(1) / bundle.MANIFEST).unlink()
+    return alive()
+
+
+def a_changed_manifest(story: Story) -> Status:
+    path = story.home.bundle(1) / bundle.MANIFEST
+    path.write_bytes(path.read_bytes() + b"\n")
+    return alive()
+
+
+def a_broken_pointer(story: Story) -> Status:
+    story.home.pointer.write_bytes(b"{}")
+    return alive()
+
+
+def an_unservable_version(story: Story) -> Status:
+    story.judge(2, "held", old=1)
+    story.journal.mark_unservable(2, "its probe differs")
+    return alive()
+
+
+def a_held_version(story: Story) -> Status:
+    story.judge(2, "held", old=1)
+    return alive()
+
+
+def one_rejected_drop(story: Story) -> Status:
+    story.reject("broken.csv")
+    return alive()
+
+
+def a_failed_training(story: Story) -> Status:
+    run = story.journal.start_run("50 new rows", f"{1:040x}", "d" * 32, 50)
+    story.journal.end_run(run, "failed", "one class is empty")
+    return alive()
+
+
+def a_champion_that_got_worse(story: Story) -> Status:
+    story.judge(2, "refused", wrong=20, old=15)
+    return alive()
+
+
+def three_refusals(story: Story) -> Status:
+    for version in (2, 3, 4):
+        story.judge(version, "refused", wrong=20, old=1)
+    return alive()
+
+
+@pytest.mark.parametrize(
+    ("scene", "tile", "state", "overall", "said"),
+    [
+        (a_dead_daemon, 0, "act", "act", "not running"),
+        (a_failing_check, 0, "act", "act", "Only 10 MB are left."),
+        (a_starting_daemon, 0, "watch", "watch", "starting"),
+        (a_lost_manifest, 1, "act", "act", "cannot be read"),
+        (a_changed_manifest, 1, "act", "act", "not the manifest"),
+        (a_broken_pointer, 1, "act", "act", "not a pointer"),
+        (an_unservable_version, 1, "act", "act", "its probe differs"),
+        (a_held_version, 1, "watch", "watch", "retraind promote"),
+        (one_rejected_drop, 2, "watch", "watch", "broken.csv was rejected"),
+        (a_dead_daemon, 2, "act", "act", "Nobody watches"),
+        (a_failed_training, 3, "watch", "watch", "one class is empty"),
+        (a_champion_that_got_worse, 3, "watch", "watch", "promote.tolerance = 0.02"),
+        (three_refusals, 3, "watch", "watch", "3 challengers were refused"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    well: Story, scene: Callable[[Story], Status], tile: int, state: str, overall: str, said: str
+) -> None:
+    found = well.document(scene(well))
+    assert found["tiles"][tile]["state"] == state
+    assert found["verdict"]["state"] == overall
+    assert said in found["tiles"][tile]["headline"] + found["tiles"][tile]["sentence"]
+    assert render(found)
+
+
+def test_a_daemon_that_never_reported_needs_you_once_there_is_data(well: Story) -> None:
+    assert states(well.document(None))[:2] == ["act", "act"]
+
+
+def test_drops_that_are_all_rejected(story: Story) -> None:
+    for number in range(3):
+        story.reject(f"{number}.csv")
+    assert story.document(alive())["tiles"][2]["state"] == "act"
+
+
+def test_data_and_quality_alone_never_say_act(well: Story) -> None:
+    for _ in range(3):
+        a_failed_training(well)
+    found = well.document(alive())
+    assert found["tiles"][3]["state"] == "act"
+    assert found["verdict"]["state"] == "watch"
+
+
+def test_a_score_on_few_rows_is_not_known(story: Story) -> None:
+    story.accept("iris.csv")
+    story.judge(1, "promoted", n=10)
+    found = story.document(alive())
+    assert found["tiles"][3]["state"] == "unknown"
+    assert "10 more" in found["tiles"][3]["sentence"]
+    assert found["verdict"]["state"] == "ok"
+
+
+def test_no_data_for_long_is_worth_a_look(well: Story) -> None:
+    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    late = replace(facts, now=facts.now + timedelta(days=9))
+    assert verdict.flowing(late)["state"] == "watch"
+    assert "9 days" in verdict.flowing(late)["sentence"]
+
+
+def test_tolerance_comes_from_the_settings(well: Story) -> None:
+    a_champion_that_got_worse(well)
+    settings = Settings(promote=Promote(tolerance=0.5))
+    assert well.document(alive(), settings=settings)["tiles"][3]["state"] == "ok"
+
+
+def test_failing_requests_need_you_and_refused_ones_do_not(well: Story) -> None:
+    refused = well.document(alive(), {"request_count": 100, "errors": {"422": 50}})
+    assert refused["tiles"][0]["state"] == "ok"
+    failing = well.document(alive(), {"request_count": 100, "errors": {"500": 5, "422": 1}})
+    assert failing["tiles"][0]["state"] == "act"
+    assert failing["service"]["failures"] == 5
+
+
+def test_a_worker_that_lags_behind_the_pointer(well: Story) -> None:
+    found = well.document(alive(), {"served_versions": [7]})
+    assert found["tiles"][1]["state"] == "watch"
+    assert "v7" in found["tiles"][1]["sentence"]
+
+
+def test_rollback_names_the_version_that_served_before(well: Story) -> None:
+    well.judge(2, "promoted", old=1)
+    assert well.document(alive())["previous"] == 1
+    assert 'data-from="2" data-to="1"' in render(well.document(alive()))
+
+
+# The steps
+
+
+def test_steps_follow_the_work(story: Story) -> None:
+    def work() -> list[str]:
+        return [step["state"] for step in story.document(alive())["now"]["steps"]]
+
+    assert work() == ["idle"] * 5
+    story.journal.accept({"segment": "s", "sha256": "e", "md5": "0", "rows": 50}, [story.drop("a.csv")])
+    assert work() == ["done", "active", "idle", "idle", "idle"]
+    story.journal.commit(1, "a" * 40, "d" * 32)
+    run = story.journal.start_run("first model", "a" * 40, "d" * 32, 50)
+    assert work() == ["done", "done", "active", "idle", "idle"]
+    story.journal.end_run(run, "trained", "forest", version=1)
+    assert work() == ["done", "done", "done", "active", "idle"]
+    story.judge(1, "promoted")
+    assert work() == ["done"] * 5
+    story.judge(2, "refused", old=1)
+    assert work() == ["done", "done", "done", "failed", "done"]
+
+
+def test_a_training_shows_its_stage(well: Story) -> None:
+    training = Training(run=2, reason="50 new rows", stage="fitting tree", step=3, steps=7, since=verdict_now())
+    now = well.document(alive(training=training, backlog_files=2, backlog_bytes=1500))["now"]
+    assert now["steps"][2]["detail"] == "fitting tree"
+    assert (now["steps"][2]["step"], now["steps"][2]["steps"]) == (3, 7)
+    assert now["steps"][0]["detail"] == "2 files, 1.5 kB"
+    assert "50 new rows" in now["sentence"]
+    dead = dashboard.gather(well.home, Records(well.home), a_dead_daemon(well), {}, None)
+    assert "no daemon" in steps(dead)["sentence"]
+
+
+# The page
+
+
+def test_user_text_is_escaped_and_shown(well: Story) -> None:
+    well.accept(*HOSTILE)
+    for name in HOSTILE:
+        well.reject(name)
+        well.journal.tell("problem", name, level="error")
+    page = render(well.document(alive()))
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "{{7*7}}" in page
+    assert "\u202e" not in page
+    assert "a\\u202egnp.csv" in page
+
+
+def test_the_page_fits_its_content_security_policy(well: Story) -> None:
+    page = render(well.document(alive()))
+    assert not re.search(r"""\sstyle=|\son\w+=|<style|javascript:""", page)
+    sources = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
+    assert sources
+    assert all(source.startswith("/") and not source.startswith("//") for source in sources)
+    assert all(dashboard.asset(source.removeprefix("/static/")) for source in sources if source.startswith("/static/"))
+
+
+def test_curl_lines_survive_a_shell(well: Story) -> None:
+    lesson = well.document(alive())["teach"]
+    said = subprocess.run(["sh", "-c", f"printf %s {lesson['tell']}"], capture_output=True, check=True).stdout
+    assert orjson.loads(said) == {"features": {"petal, length": 3.95, "it's": "red"}, "target": "setosa"}
+    assert lesson["header"] == '"petal, length",it\'s,species'
+
+
+def test_assets_are_a_closed_set() -> None:
+    name = dashboard.asset_name("dashboard.css")
+    found = dashboard.asset(name)
+    assert found is not None
+    assert found[1].startswith("text/css")
+    assert re.fullmatch(r"dashboard\.[0-9a-f]{12}\.css", name)
+    for outside in ("dashboard.css", "../dashboard.py", "", "/etc/passwd"):
+        assert dashboard.asset(outside) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "now"), (59, "59 s ago"), (60, "1 min ago"), (7300, "2 h ago"), (-90, "in 1 min")]
+)
+def test_relative_times(seconds: float, said: str) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    assert dashboard.ago(now - timedelta(seconds=seconds), now) == said
+
+
+def test_wilson_interval_of_29_in_30() -> None:
+    low, high = verdict.wilson(29 / 30, 30)
+    assert (round(low, 3), round(high, 3)) == (0.833, 0.994)
+    assert verdict.wilson(0.0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_every_dot_is_inside_its_picture(accuracy: float, count: int) -> None:
+    rows = [
+        {"number": n, "state": "promoted", "champion": False, "accuracy": accuracy, "n": 10**6} for n in range(count)
+    ]
+    figure = chart.points(rows, 340, 12)
+    assert len(figure["dots"]) == min(count, 12)
+    for dot in figure["dots"]:
+        assert figure["left"] <= dot["x"] <= figure["right"]
+        assert 0 <= dot["high"] <= dot["y"] <= dot["low"] <= figure["base"]
+
+
+# The page in a browser
+
+
+@pytest.fixture
+def address(well: Story) -> Iterator[str]:
+    """The page under the policy of the real server; the stream answers 404, so that the page has to poll."""
+    for name in HOSTILE:
+        well.reject(name)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body, kind = dashboard.asset(self.path.removeprefix("/static/")) or (b"", "text/html; charset=utf-8")
+            if self.path == "/dashboard":
+                body = render(well.document(alive())).encode()
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Type", kind)
+            policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
+            self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/dashboard"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no chromium on this machine")
+def test_a_browser_shows_the_answers_and_runs_no_foreign_script(address: str, tmp_path: Path) -> None:
+    assert CHROMIUM, "CI needs chromium for this test."
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    quiet = "--disable-component-update --disable-sync --enable-logging=stderr --virtual-time-budget=2000 --dump-dom"
+    command = [CHROMIUM, *flags.split(), *quiet.split(), f"--user-data-dir={tmp_path / 'browser'}", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    page = done.stdout
+    assert re.search(r'<html lang="en" class="scripted"', page), done.stderr
+    assert address.removesuffix("/dashboard") + "</span>/predict" in page, "the script has not run to its end"
+    assert len(re.findall(r'<article class="tile ', page)) == 4
+    assert "The gate's sentence about version 1." in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "Content Security Policy" not in done.stderr
