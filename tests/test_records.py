@@ -142,3 +142,4 @@ def test_history_pages_by_prediction_id(home: Home) -> None:
     assert [row["prediction_id"] for row in records.history(version=1)] == ["p4", "p2", "p0"]
     assert records.history()[0]["features"] == [5.1, None]
     assert records.history(before="unknown") == []
+    assert records.confidences(version=2, limit=2) == [0.9, 0.9]

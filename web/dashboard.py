@@ -97,7 +97,7 @@ def gather(
         batches=records.batches(1),
         runs=records.runs(10),
         swaps=records.swaps(20),
-        predictions=records.history(PREDICTIONS, version=pointer.version if pointer else None),
+        confidences=records.confidences(pointer.version, PREDICTIONS) if pointer else [],
         counts=records.counts(),
     )
 

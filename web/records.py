@@ -122,6 +122,11 @@ class Records:
         rows = _ask(self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
         return [{**row, "features": json.loads(row["features"])} for row in rows]
 
+    def confidences(self, version: int, limit: int) -> list[float]:
+        """Confidences (0-1) of the newest predictions of one version, newest first."""
+        query = "SELECT confidence FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
+        return [row["confidence"] for row in _ask(self._history, query, version, limit)]
+
     def _newest(self, table: str, limit: int, before: int | None = None, key: str = "id") -> list[Row]:
         # SQLite compares an integer with NULL as unknown, hence the explicit test.
         query = f"SELECT * FROM {table} WHERE ?1 IS NULL OR {key} < ?1 ORDER BY {key} DESC LIMIT ?2"

@@ -49,7 +49,8 @@ class Facts:
     batches: Sequence[Row]
     runs: Sequence[Row]
     swaps: Sequence[Row]
-    predictions: Sequence[Row]
+    confidences: Sequence[float]
+    """Of the champion's last predictions."""
     counts: Mapping[str, Mapping[str, int]]
 
     @property
@@ -251,7 +252,7 @@ def _weakest(score: Row) -> list[Answer]:
 
 
 def _confidence(facts: Facts) -> list[Answer]:
-    values = [row["confidence"] for row in facts.predictions if row["confidence"] is not None]
+    values = facts.confidences
     if not values:
         return []
     return [fact("mean confidence", f"{sum(values) / len(values):.3f}", f"last {len(values):,} predictions")]
