@@ -6,8 +6,12 @@ idea of a missing value or of a type can change a row. A drop is taken whole or 
 
 import csv
 import io
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import orjson
@@ -23,6 +27,9 @@ from daemon.schema import UNKNOWN, Column, Schema
 
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 """What counts as a number: a decimal point, no thousands separators, no hexadecimal, no `nan` or `inf`."""
+
+# csv's own limit is 131,072 characters a cell; what a drop may hold is for inbox.max_bytes to say.
+csv.field_size_limit(sys.maxsize)
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
@@ -58,12 +65,21 @@ def _parse_sample(data: bytes, schema: Schema) -> Rows:
         sample = Sample.model_validate(orjson.loads(data))
         schema.encode(sample.features)
         label = schema.label(sample.target)
-    except (orjson.JSONDecodeError, ValidationError) as error:
-        raise InvalidDrop(f"Not a sample: {error}") from None
+    except orjson.JSONDecodeError as error:
+        raise InvalidDrop(f"Not a sample: {error}.") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InvalidDrop(f"Not a sample: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from None
     except InvalidFeatures as error:
         raise InvalidDrop(str(error), column=error.field) from None
-    columns = {column.name: pa.array([sample.features.get(column.name)], _type(column)) for column in schema.columns}
+    columns = {column.name: _cell(sample.features.get(column.name), column) for column in schema.columns}
     return Rows(pa.table({**columns, schema.target: pa.array([label], pa.string())}))
+
+
+def _cell(value: Any, column: Column) -> pa.Array:
+    # float() first: Arrow refuses integers beyond 2**53, which serving rounds.
+    number = column.kind == "number" and value is not None
+    return pa.array([float(value) if number else value], _type(column))
 
 
 def _decode(data: bytes) -> str:
@@ -75,19 +91,21 @@ def _decode(data: bytes) -> str:
     if not text.strip():
         raise InvalidDrop("The file is empty.")
     if "\x00" in text:
-        raise InvalidDrop("The file holds a NUL byte: it is not a text file.", line=text.count("\n", 0, text.index("\x00")) + 1)
+        raise InvalidDrop(
+            "The file holds a NUL byte: it is not a text file.", line=text.count("\n", 0, text.index("\x00")) + 1
+        )
     return text
 
 
 def _split(text: str, data: bytes) -> pa.Table:
     """Header and cells, all as strings; a row with too many or too few cells is an error, never shifted."""
-    try:
-        header = [cell.strip() for cell in next(csv.reader(io.StringIO(text)))]
-    except csv.Error as error:
-        raise InvalidDrop(f"The header can't be read: {error}.", line=1) from None
+    line, cells = next(_lines(text))
+    header = [cell.strip() for cell in cells]
     for cell in header:
         if header.count(cell) > 1:
-            raise InvalidDrop(f"The header names {cell!r} twice.", line=1, column=cell)
+            raise InvalidDrop(f"The header names {cell!r} twice.", line=line, column=cell)
+    if text[0] in "\r\n":
+        data = text.lstrip("\r\n").encode()  # Arrow would take the first empty line for the header
     read = pa.csv.ReadOptions(use_threads=False, column_names=header, skip_rows_after_names=1, block_size=1 << 24)
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
     bad: list[pa.csv.InvalidRow] = []
@@ -104,10 +122,21 @@ def _split(text: str, data: bytes) -> pa.Table:
     if bad:
         row = bad[0]
         reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}: {row.text[:80]!r}."
-        raise InvalidDrop(reason, line=row.number)
+        raise InvalidDrop(reason, line=_line_of(text, row.number - 2))
     if table.num_rows == 0:
-        raise InvalidDrop("The file has a header and no rows.", line=1)
+        raise InvalidDrop("The file has a header and no rows.", line=line)
+    _refuse_open_quote(table, text)
     return table
+
+
+def _refuse_open_quote(table: pa.Table, text: str) -> None:
+    """Raise InvalidDrop if the last cell's quote is never closed: it may have swallowed the rows that follow it."""
+    last = table.num_rows - 1
+    tail = '"' + table.columns[-1][last].as_py().replace('"', '""')
+    if text.endswith(tail) and text[-len(tail) - 1] in ",\r\n":
+        raise InvalidDrop(
+            "A quote is opened here and never closed.", line=_line_of(text, last), column=table.column_names[-1]
+        )
 
 
 def _arrange(table: pa.Table, schema: Schema) -> pa.Table:
@@ -133,7 +162,9 @@ def _coerce(cells: pa.ChunkedArray, column: Column, text: str) -> pa.ChunkedArra
         _refuse(empty, cells, column.name, text, "The cell is empty and the schema allows no missing value here.")
     cells = pc.if_else(empty, None, cells)
     if column.kind == "category":
-        _refuse(pc.match_substring_regex(cells, CONTROL), cells, column.name, text, "The cell holds a control character.")
+        _refuse(
+            pc.match_substring_regex(cells, CONTROL), cells, column.name, text, "The cell holds a control character."
+        )
         return cells
     _refuse(pc.invert(pc.match_substring_regex(cells, NUMBER)), cells, column.name, text, "{cell!r} is not a number.")
     numbers = pc.cast(cells, pa.float64())
@@ -161,16 +192,18 @@ def _refuse(bad: pa.ChunkedArray, cells: pa.ChunkedArray, column: str, text: str
 
 
 def _line_of(text: str, row: int) -> int:
-    """The line on which the given 0-based data row ends; only looked up once a row was found to be bad."""
-    reader = csv.reader(io.StringIO(text))
-    seen = -1  # the header
+    """The 1-based line on which the given 0-based data row begins; only looked up once a row was found to be bad."""
+    return next(islice(_lines(text), row + 1, None))[0]  # the header is row -1
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """First line (1-based) and cells of each row that is not empty, the header first, told apart as Arrow does."""
+    reader = csv.reader(io.StringIO(text, newline=None))  # None: a lone carriage return ends a line, too
+    begin = 1
     for cells in reader:
-        if cells and seen == row:
-            return reader.line_num
-        seen += bool(cells)
-        if seen == row:
-            return reader.line_num
-    return reader.line_num
+        if cells:
+            yield begin, cells
+        begin = reader.line_num + 1
 
 
 def with_provenance(rows: Rows, drop: str, accepted_at: datetime, source: str) -> pa.Table:
