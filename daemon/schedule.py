@@ -14,6 +14,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from daemon.errors import BadSettings
 
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -61,10 +62,30 @@ def parse(text: str) -> tuple[timedelta | None, BaseTrigger | None]:
     if not text.strip():
         return None, None
     interval = re.fullmatch(r"\s*([0-9]+)\s*([smhdw])\s*", text)
-    if interval and int(interval[1]) > 0:
-        return timedelta(**{UNITS[interval[2]]: int(interval[1])}), None
     try:
-        return None, CronTrigger.from_crontab(text, timezone=UTC)
-    except ValueError as error:
+        if interval and int(interval[1]) > 0:
+            every = timedelta(**{UNITS[interval[2]]: int(interval[1])})
+            datetime.now(UTC) + every  # raises if that is beyond the calendar
+            return every, None
+        return None, _cron(text)
+    except (ValueError, OverflowError) as error:
         hint = "Write five cron fields (`0 3 * * *`), an interval (`30m`, `6h`, `1d`), or nothing."
         raise BadSettings(f"retrain.schedule = {text!r}: {error}.", hint=hint) from None
+
+
+def _cron(text: str) -> BaseTrigger:
+    *fields, weekdays = text.split()
+    cron = CronTrigger.from_crontab(" ".join([*fields, ",".join(map(_weekday, weekdays.split(",")))]), timezone=UTC)
+    if cron.get_next_fire_time(None, datetime.now(UTC)) is None:
+        raise ValueError("there is no such day")
+    return cron
+
+
+def _weekday(part: str) -> str:
+    """Days of the week by name: cron counts them from Sunday, which is 0 and 7, APScheduler from Monday."""
+    found = re.fullmatch(r"(?:\*|([0-7])(?:-([0-7]))?)(?:/([1-9]))?", part)
+    if found is None or part == "*":
+        return part
+    first = int(found[1] or 0)
+    last = int(found[2] or (first if found[1] and not found[3] else 6))
+    return ",".join(DAYS[first : last + 1 : int(found[3] or 1)]) or part
