@@ -122,9 +122,9 @@ class Inbox:
         return sorted(ready, key=lambda name: (found[name].modified, name))
 
     def wait_seconds(self, now: float) -> float | None:
-        """Seconds until the next file may be settled; None if none is waiting."""
-        ages = [now - since for _, since in self._seen.values()]
-        return max(0.01, self._limits.settle_seconds - max(ages)) if ages else None
+        """Seconds until the next file may be settled; None if none is: one that is quiet but still open tells us itself."""
+        left = [self._limits.settle_seconds - (now - since) for _, since in self._seen.values()]
+        return min((max(0.01, seconds) for seconds in left if seconds > 0), default=None)
 
     def _scan(self) -> dict[str, Stamp]:
         found = {}
@@ -152,12 +152,15 @@ class Inbox:
     # Reading and clearing
 
     def read(self, name: str) -> Drop | None:
-        """The drop's bytes, read once; None if it vanished; raises InvalidDrop when it is over the size limit."""
+        """The drop's bytes, read once; None if it vanished; raises InvalidDrop when it is too large or not ours to read."""
         try:
             fd = os.open(self._home.inbox / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 return None
+            if error.errno in (errno.EACCES, errno.EPERM):
+                # One such file must not keep the others waiting.
+                raise InvalidDrop(f"The file can't be read by this user ({error.strerror}).") from None
             raise
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(fd)
