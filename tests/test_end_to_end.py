@@ -1,0 +1,194 @@
+"""The whole loop with real processes: a drop becomes a revision, a run, a version, a prediction, and the page says so."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from daemon.registry import CHAMPION, NAME, Registry
+from tests.service import REPOSITORY, Service, flowers, parsed, wait_until
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One running service for the whole module, bootstrapped with Iris."""
+    running = Service(tmp_path_factory.mktemp("home")).start()
+    yield running
+    running.end()
+
+
+def test_an_empty_home_learns_iris_and_answers(service: Service) -> None:
+    """The first prediction needs nothing but the command."""
+    answer = service.wait_served(1)
+    assert (answer["prediction"], answer["prediction_name"]) == (0, "setosa")
+    assert answer["confidence"] > 0.9
+    assert abs(sum(answer["probabilities"].values()) - 1) < 1e-6
+    assert sum(service.rows().values()) == 150
+
+
+def test_a_drop_becomes_a_revision_a_run_a_version_and_a_prediction(service: Service) -> None:
+    """Copying a file into the inbox is all it takes, and each step can be seen where its users look."""
+    before = service.wait_served(1)["model_version"]
+    revisions = service.git("rev-list", "--count", "HEAD")
+    service.drop("more.csv", flowers(1, 30))
+    answer = service.wait_served(before + 1)
+    service.wait_ingested()
+    assert int(service.git("rev-list", "--count", "HEAD")) == int(revisions) + 1
+    assert "Batch-Id: 2" in service.git("log", "-1", "--format=%B")
+    assert "up to date" in service.dvc("status")
+    _, listing = service.ask("/versions")
+    newest = listing["versions"][0]
+    assert newest["version"] == answer["model_version"]
+    assert newest["state"] == "promoted"
+    assert service.git("rev-parse", "HEAD") == newest["revision"]
+    _, drops = service.ask("/drops")
+    assert (drops["drops"][0]["name"], drops["drops"][0]["rows_accepted"]) == ("more.csv", 30)
+    _, page = service.ask("/dashboard")
+    assert "more.csv" in page
+
+
+def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
+    """The registry is an ordinary MLflow: nested runs, figures, pictures, dataset digest, a loadable model."""
+    service.wait_served(1)
+    registry = Registry(service.home)
+    champion = registry.client.get_model_version_by_alias(NAME, CHAMPION)
+    run = registry.client.get_run(champion.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["split42_accuracy"] > 0.9
+    assert run.data.metrics["cv10_accuracy"] > 0.9
+    assert run.inputs.dataset_inputs[0].dataset.digest == champion.tags["retraind.dvc_md5"][:36]
+    nested = registry.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    assert {one.data.tags["mlflow.runName"] for one in nested} == {"logistic", "forest", "tree", "least_squares", "boosting"}
+    for one in nested:
+        assert [file.path for file in registry.client.list_artifacts(one.info.run_id)] == ["confusion_matrix.png"]
+        assert "split42_accuracy" in one.data.metrics
+    script = (
+        "import mlflow, sys, pandas; mlflow.set_tracking_uri(sys.argv[1]);"
+        "print(mlflow.pyfunc.load_model('models:/retraind@champion').predict(pandas.DataFrame([[5.1,3.5,1.4,0.2]]).values)[0])"
+    )
+    uri = f"sqlite:///{service.home.mlflow}"
+    done = subprocess.run([sys.executable, "-c", script, uri], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
+
+
+def test_a_bad_file_is_kept_with_its_reason_and_the_loop_goes_on(service: Service) -> None:
+    """A word where a number belongs: line, column and reason are on the disk and over HTTP; the next drop is taken."""
+    service.wait_served(1)
+    service.drop("bad.csv", [*flowers(2, 3), "5.0,wide,1.4,0.2,setosa"])
+    wait_until(lambda: (service.home.rejected / "bad.csv.report.json").exists())
+    wait_until(lambda: "bad.csv" not in service.drops())
+    _, listing = service.ask("/drops")
+    worst = listing["drops"][0]
+    assert (worst["state"], worst["line"], worst["column"]) == ("rejected", 5, "sepal_width")
+    before = service.rows()
+    service.drop("good.csv", flowers(3, 6))
+    wait_until(lambda: service.rows() == before + parsed(flowers(3, 6)))
+
+
+def test_a_file_dropped_twice_counts_once(service: Service) -> None:
+    """The same bytes under another name are reported as a duplicate of their batch."""
+    service.wait_served(1)
+    service.drop("once.csv", flowers(4))
+    service.wait_ingested()
+    before = service.rows()
+    service.drop("twice.csv", flowers(4))
+    service.wait_ingested()
+    _, listing = service.ask("/drops")
+    assert (listing["drops"][0]["name"], listing["drops"][0]["state"]) == ("twice.csv", "duplicate")
+    assert service.rows() == before
+
+
+def test_samples_over_http_count_as_often_as_they_are_sent_but_a_key_counts_once(service: Service) -> None:
+    """The same sample twice is two rows; the same Idempotency-Key twice is one."""
+    service.wait_served(1)
+    service.wait_ingested()
+    before = sum(service.rows().values())
+    sample = {"features": [5.0, 3.3, 1.4, 0.2], "target": "setosa"}
+    drops = {service.ask("/add_training_data", sample)[1]["drop"] for _ in range(2)}
+    keyed = [service.ask("/add_training_data", sample, **{"Idempotency-Key": "key-1"}) for _ in range(3)]
+    assert len(drops) == 2
+    assert {status for status, _ in keyed} == {202}
+    assert len({answer["drop"] for _, answer in keyed}) == 1
+    service.wait_ingested()
+    assert sum(service.rows().values()) == before + 3
+    again = service.ask("/add_training_data", sample, **{"Idempotency-Key": "key-1"})
+    assert again[1]["drop"] == keyed[0][1]["drop"]
+    service.wait_ingested()
+    assert sum(service.rows().values()) == before + 3
+
+
+def test_many_requests_to_retrain_are_one_training(service: Service) -> None:
+    """However many ask at once, one training starts."""
+    service.wait_served(1)
+    wait_until(lambda: service.ask("/health")[0] == 200 and not _training(service))
+    before = service.ask("/metrics")[1]["retrainings"]["trained"]
+    answers = [service.ask("/trigger_retrain", {"force_retrain": True}) for _ in range(20)]
+    assert {status for status, _ in answers} == {202}
+    wait_until(lambda: service.ask("/metrics")[1]["retrainings"]["trained"] > before)
+    wait_until(lambda: not _training(service) and not list(service.home.requests.glob("*.json")))
+    assert service.ask("/metrics")[1]["retrainings"]["trained"] <= before + 2
+
+
+def _training(service: Service) -> bool:
+    return '"training":null' not in service.home.status.read_text()
+
+
+def test_moving_the_alias_moves_the_service_and_rollback_moves_it_back(service: Service) -> None:
+    """What the MLflow UI does by hand, the service follows; `retraind rollback` undoes it."""
+    newest = service.wait_served(2)["model_version"]
+    wait_until(lambda: not _training(service))
+    newest = service.wait_served(newest)["model_version"]
+    Registry(service.home).set_alias(CHAMPION, 1)
+    wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
+    command = [sys.executable, "-m", "daemon", "rollback", "--home", str(service.home.root)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    wait_until(lambda: (service.predict() or {}).get("model_version") == newest)
+
+
+def test_a_tampered_bundle_is_not_served(service: Service) -> None:
+    """Bytes that the journal has not hashed are never loaded; the served version stays."""
+    wait_until(lambda: not _training(service))
+    current = service.wait_served(2)["model_version"]
+    victim = 1 if current != 1 else 2
+    model = service.home.bundle(victim) / "model.onnx"
+    original = model.read_bytes()
+    model.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    Registry(service.home).set_alias(CHAMPION, victim)
+    wait_until(lambda: any(one["state"] == "unservable" for one in service.ask("/versions")[1]["versions"]))
+    assert service.wait_served(1)["model_version"] == current
+    model.write_bytes(original)
+    Registry(service.home).set_alias(CHAMPION, current)
+
+
+def test_a_second_daemon_on_the_same_home_is_refused(service: Service) -> None:
+    """It exits with its own code and names the owner."""
+    command = [sys.executable, "-m", "daemon", "run", "--home", str(service.home.root), "--port", "0"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert str(service.pid) in done.stderr
+
+
+def test_a_taken_port_is_refused(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Another home can't listen where this one does, and says so."""
+    other = tmp_path_factory.mktemp("other")
+    command = [sys.executable, "-m", "daemon", "run", "--home", str(other), "--port", str(service.port)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4
+    assert "--port 0" in done.stderr
+
+
+def test_stopping_drains_and_ends_with_zero_and_restart_serves_at_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SIGTERM ends everything; the next start answers with the champion it finds."""
+    running = Service(tmp_path_factory.mktemp("restart")).start()
+    version = running.wait_served(1)["model_version"]
+    workers = running.workers()
+    assert running.stop() == 0
+    assert workers
+    assert not running.workers()
+    running.start()
+    assert running.wait_served(version)["model_version"] == version
+    assert running.process is not None
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(30) == 0
