@@ -7,12 +7,13 @@ transaction, so the history that people read is never ahead of the facts, nor be
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     Engine,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.exc import DatabaseError
 
 from daemon.errors import RetraindError
 
@@ -159,11 +161,19 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open or create the journal; raises RetraindError when a newer retraind wrote it or it is damaged."""
-        engine = create_engine(f"sqlite:///{path}")
+        """Open or create the journal; raises RetraindError when a newer retraind wrote it or it can't be used."""
+        engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure)
-        journal = cls(engine)
-        with journal._writing() as connection:
+        try:
+            journal = cls(engine)
+            journal._check(path)
+        except DatabaseError as error:
+            raise _unusable(path, error.orig) from None
+        path.chmod(0o600)
+        return journal
+
+    def _check(self, path: Path) -> None:
+        with self._writing() as connection:
             found = connection.execute(text("PRAGMA user_version")).scalar_one()
             if found > FORMAT:
                 raise RetraindError(
@@ -171,23 +181,21 @@ class Journal:
                 )
             _tables.create_all(connection)
             connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
-        problem = journal._connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
-        journal._connection.rollback()
+        problem = self._connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+        self._connection.rollback()
         if problem != "ok":
-            raise RetraindError(f"{path} is damaged: {problem}.", hint="Restore it from a backup; the data is not affected.")
-        path.chmod(0o600)
-        return journal
+            raise _unusable(path, problem)
 
     @classmethod
     @contextmanager
     def reading(cls, path: Path) -> Iterator[Self]:
-        """A journal for reading only, beside the daemon that writes it."""
-        engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
-        journal = cls(engine)
+        """A journal for reading only, beside the daemon that writes it; raises RetraindError when it can't be used."""
+        url = URL.create("sqlite", database=f"{path.absolute().as_uri()}?mode=ro", query={"uri": "true"})
         try:
-            yield journal
-        finally:
-            journal.close()
+            with closing(cls(create_engine(url))) as journal:
+                yield journal
+        except DatabaseError as error:
+            raise _unusable(path, error.orig) from None
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the WAL into the file."""
@@ -271,7 +279,9 @@ class Journal:
             _tell(connection, "training", f"Training {run} on {rows} rows: {reason}.", run=run)
         return int(run)
 
-    def end_run(self, run: int, state: str, detail: str, *, version: int | None = None, seconds: float | None = None) -> None:
+    def end_run(
+        self, run: int, state: str, detail: str, *, version: int | None = None, seconds: float | None = None
+    ) -> None:
         """Record how a training ended: `trained`, `failed` or `abandoned`."""
         with self._writing() as connection:
             values = {"state": state, "detail": detail, "version": version, "ended_at": utcnow(), "seconds": seconds}
@@ -296,14 +306,22 @@ class Journal:
             connection.execute(versions.delete().where(versions.c.version == version["version"]))
             connection.execute(versions.insert(), {**version, "state": state, "reason": reason, "judged_at": utcnow()})
             level = "info" if state in ("promoted", "held") else "warning"
-            _tell(connection, state, f"Version {version['version']} {state}: {reason}", level=level, version=version["version"])
+            _tell(
+                connection,
+                state,
+                f"Version {version['version']} {state}: {reason}",
+                level=level,
+                version=version["version"],
+            )
 
     def mark_unservable(self, version: int, reason: str) -> None:
         """Record that a version which should be served can't be."""
         with self._writing() as connection:
             update = versions.update().where(versions.c.version == version)
             connection.execute(update.values(state="unservable", reason=reason))
-            _tell(connection, "unservable", f"Version {version} is not served: {reason}", level="error", version=version)
+            _tell(
+                connection, "unservable", f"Version {version} is not served: {reason}", level="error", version=version
+            )
 
     def version(self, version: int) -> RowMapping | None:
         """One version, or None if it has no verdict yet."""
@@ -316,7 +334,9 @@ class Journal:
     def swap(self, version: int, previous: int | None, reason: str) -> None:
         """Record that the pointer names `version` from now on."""
         with self._writing() as connection:
-            connection.execute(swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()})
+            connection.execute(
+                swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()}
+            )
             _tell(connection, "serving", f"Version {version} is served: {reason}", version=version)
 
     def last_swap(self) -> RowMapping | None:
@@ -357,6 +377,11 @@ class Journal:
         """Remember a JSON value."""
         with self._writing() as connection:
             connection.execute(meta.insert().prefix_with("OR REPLACE"), {"key": key, "value": json.dumps(value)})
+
+
+def _unusable(path: Path, problem: object) -> RetraindError:
+    hint = "If it is damaged, restore it from a backup; the data is not affected."
+    return RetraindError(f"{path} can't be used: {problem}.", hint=hint)
 
 
 def _tell(connection: Connection, kind: str, message: str, *, level: str = "info", **about: Any) -> None:
