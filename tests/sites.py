@@ -1,6 +1,7 @@
 """A real HTTP worker for tests: a process on a socket of 127.0.0.1, without a daemon."""
 
 import http.client
+import io
 import json
 import os
 import signal
@@ -16,6 +17,9 @@ import bundles
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.status import Status, publish
+from web.app import make_app
+from web.predictor import Follower
+from web.worker import Worker
 
 ROOT = Path(__file__).parent.parent
 JSON = {"Content-Type": "application/json"}
@@ -99,3 +103,19 @@ class Site:
             self.process.kill()
         self.process.wait()
         self.listener.close()
+
+
+class Client:
+    """The application over WSGI."""
+
+    def __init__(self, home: Home, settings: Settings | None = None) -> None:
+        self.worker = Worker(home, settings or Settings(), 0)
+        Follower(home, self.worker.slot).look()
+        self.app = make_app(self.worker)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **environ: str) -> tuple[int, dict[str, str], bytes]:
+        answer: list[Any] = []
+        given = {"HTTP_HOST": "localhost:5000", "CONTENT_TYPE": "application/json", "QUERY_STRING": "", **environ}
+        given |= {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": io.BytesIO(body)}  # type: ignore[dict-item]
+        out = b"".join(self.app(given, lambda status, headers, _=None: answer.extend((status, headers))))
+        return int(answer[0][:3]), {name.lower(): value for name, value in answer[1]}, out

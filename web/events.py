@@ -30,26 +30,30 @@ class Feed:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.streams = 0
+        """How many there are; without one, nobody looks."""
         self.latest = 0
         """Id of the newest event."""
         self.status = b""
         """The status as JSON, without the fields that change at every heartbeat."""
         self._news = asyncio.Event()
+        self._status_due = 0.0
 
     async def run(self) -> None:
         """Look for news while somebody listens, for ever."""
-        loop = asyncio.get_running_loop()
-        status_at = 0.0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if not self.streams:
-                continue
-            latest, status = await self._newest(), self.status
-            if loop.time() - status_at >= STATUS_SECONDS:
-                status, status_at = self._status(), loop.time()
-            if (latest, status) != (self.latest, self.status):
-                self.latest, self.status = latest, status
-                self.wake()
+            if self.streams:
+                await self.look()
+
+    async def look(self) -> None:
+        """Ask once, and wake the streams if there is news."""
+        latest, status = await self._newest(), self.status
+        now = asyncio.get_running_loop().time()
+        if now >= self._status_due:
+            status, self._status_due = self._status(), now + STATUS_SECONDS
+        if (latest, status) != (self.latest, self.status):
+            self.latest, self.status = latest, status
+            self.wake()
 
     def wake(self) -> None:
         """Let every stream look; also called when the worker stops."""
@@ -58,23 +62,19 @@ class Feed:
 
     async def follow(self, after: int | None) -> AsyncIterator[str]:
         """The text of a stream, from the event behind `after` (None: from now), until the worker stops."""
-        self.streams += 1
-        try:
-            self.latest, self.status = await self._newest(), self._status()
-            sent, status = self.latest if after is None else after, b""
-            while not self.worker.draining:
-                news = self._news
-                if status != self.status:
-                    status = self.status
-                    yield f"event: status\ndata: {status.decode()}\n\n"
-                if sent < self.latest:
-                    for event in await asyncio.to_thread(self.worker.records.events, sent, PAGE):
-                        sent = event["id"]
-                        yield f"id: {sent}\nevent: {event['kind']}\ndata: {orjson.dumps(event).decode()}\n\n"
-                elif not await _within(HEARTBEAT_SECONDS, news):
-                    yield ": still here\n\n"
-        finally:
-            self.streams -= 1
+        await self.look()
+        sent, status = self.latest if after is None else after, b""
+        while not self.worker.draining:
+            news = self._news
+            if status != self.status:
+                status = self.status
+                yield f"event: status\ndata: {status.decode()}\n\n"
+            if sent < self.latest:
+                for event in await asyncio.to_thread(self.worker.records.events, sent, PAGE):
+                    sent = event["id"]
+                    yield f"id: {sent}\nevent: {event['kind']}\ndata: {orjson.dumps(event).decode()}\n\n"
+            elif not await _within(HEARTBEAT_SECONDS, news):
+                yield ": still here\n\n"
 
     async def _newest(self) -> int:
         found = await asyncio.to_thread(self.worker.records.recent_events, 1)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from daemon import durable
 from daemon.home import Home
 from daemon.status import Status
+from web.prediction_log import PredictionLog
 from web.predictor import Slot
 
 BOUNDS = (
@@ -105,27 +106,31 @@ class Counters:
         if len(self.predictions) > VERSIONS_KEPT:
             del self.predictions[min(self.predictions, key=int)]
 
-    def snapshot(self, slot: Slot, lost: int, problem: str | None) -> Snapshot:
-        """The counters now; `lost` and `problem` are those of the prediction log."""
+    def snapshot(self, slot: Slot, log: PredictionLog, *, ready: bool) -> Snapshot:
+        """The counters now."""
         return Snapshot(
             slot=self.number,
             pid=os.getpid(),
             heartbeat=time.monotonic(),
             at=_utcnow(),
             started_at=self._started_at,
-            ready=slot.current is not None,
+            ready=ready,
             version=slot.version,
-            problem=slot.problem or problem,
+            problem=slot.problem or log.problem,
             requests={route: dict(codes) for route, codes in self.requests.items()},
             predictions=dict(self.predictions),
             buckets=list(self.buckets),
             seconds=self.seconds,
-            lost=self._lost_before + lost,
+            lost=self._lost_before + log.lost,
             load_failures=self._failures_before + slot.failures,
         )
 
     def publish(self, snapshot: Snapshot) -> None:
         """Write the snapshot for the other processes; raises OSError when the disk is full."""
+        there = _read(self._path)
+        # The worker of a killed daemon drains beside its successor, which has taken its counts over.
+        if there and there.pid != snapshot.pid and there.started_at > snapshot.started_at:
+            return
         durable.publish(self._path, orjson.dumps(snapshot.model_dump()))
 
 

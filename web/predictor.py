@@ -128,8 +128,8 @@ class Follower(threading.Thread):
     def _look_at_status(self) -> None:
         mark = _mark(self._home.status)
         if mark != self._status_mark:
-            self._slot.status = status.read(self._home.status)
             self._status_mark = mark
+            self._slot.status = status.read(self._home.status)
 
     def _follow(self, pointer: bundle.Pointer | None) -> None:
         if pointer is None:
@@ -157,9 +157,9 @@ class Follower(threading.Thread):
 
 
 def _mark(path: Path) -> object:
-    """What changes whenever the file is replaced; None if there is none."""
+    """What changes whenever the file is replaced; None if there is none to be seen."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,14 +1,9 @@
-"""One HTTP worker: a process with one event loop that runs Granian on an inherited socket.
-
-Bodies are read asynchronously, with a limit in bytes and one in seconds, before Bottle sees a request: a client that
-trickles costs a coroutine, not a thread. Predictions run on the loop; whatever touches the disk for long runs in a thread.
-"""
+"""One HTTP worker: a process with one event loop that runs Granian on an inherited socket."""
 
 import argparse
 import asyncio
 import contextlib
 import gc
-import io
 import logging
 import os
 import resource
@@ -17,6 +12,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +27,9 @@ from daemon import durable, settings
 from daemon.errors import Exit, RetraindError
 from daemon.home import Home
 from daemon.settings import Settings
-from web import app, events, security
+from web import events
+from web.bridge import Bridge
 from web.predictor import Follower
-from web.problems import PROBLEM, Problem, document
 from web.worker import Worker
 
 CONNECTIONS = 4096
@@ -43,13 +39,6 @@ HEADER_MILLISECONDS = 10_000
 """A request's head must arrive within this time, also the next one on a connection that is kept alive."""
 
 PUBLISH_SECONDS = 1.0
-SEND_SECONDS = 10.0
-"""A listener that takes no event for so long is cut off."""
-
-Headers = list[tuple[str, str]]
-
-# The connection ends, because what is left of a body would be taken for the next request.
-REFUSED: Headers = [("Content-Type", PROBLEM), ("Connection", "close"), *security.HEADERS, security.NO_STORE]
 
 _log = logging.getLogger("retraind.web")
 
@@ -57,7 +46,7 @@ _log = logging.getLogger("retraind.web")
 class Listener(Server):
     """Granian on a socket that the daemon has bound, so that a worker can die without the address being lost."""
 
-    def __init__(self, bridge: "Bridge", fd: int) -> None:
+    def __init__(self, bridge: Bridge, fd: int) -> None:
         super().__init__(
             bridge,
             interface=Interfaces.RSGI,
@@ -74,124 +63,6 @@ class Listener(Server):
         # The stub of this private class does not know its constructor.
         holder: Any = SocketHolder
         vars(self).update(_ssp=None, _shd=holder(self._inherited, False, CONNECTIONS), _sfd=self._inherited)
-
-
-class Bridge:
-    """RSGI on one side, the WSGI application on the other."""
-
-    def __init__(self, worker: Worker, feed: events.Feed) -> None:
-        self._worker = worker
-        self._feed = feed
-        self._app = app.make_app(worker)
-        self._guard = security.Guard(worker.settings.server, worker.home.token)
-
-    async def __call__(self, scope: Any, protocol: Any) -> None:
-        """Answer one request, whatever happens."""
-        started = time.perf_counter()
-        environ = _environ(scope)
-        try:
-            if environ["PATH_INFO"] == "/events" and "text/event-stream" in environ.get("HTTP_ACCEPT", ""):
-                await self._stream(environ, protocol)
-                return
-            if environ["REQUEST_METHOD"] == "POST":
-                environ["wsgi.input"] = io.BytesIO(await self._body(environ, protocol))
-            inline = environ["PATH_INFO"] in app.INLINE
-            status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
-        except Problem as problem:
-            status, headers, body = problem.status_code, REFUSED, problem.body
-        except Exception:  # noqa: BLE001 - the client gets an answer, the log the reason
-            _log.exception("%s %s failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"])
-            status, headers, body = (
-                500,
-                REFUSED,
-                document(500, "Something went wrong inside.", hint="The log has the details."),
-            )
-        protocol.response_bytes(status, headers, body)
-        matched = environ.get("bottle.route")
-        self._worker.counters.count(matched.rule if matched else app.UNMATCHED, status, time.perf_counter() - started)
-
-    def _ask(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
-        answer: list[Any] = []
-        body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
-        return answer[0], answer[1], b"".join(body)
-
-    async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
-        limits = self._worker.settings.server
-        # The server has checked that Content-Length is a number; a chunked body has none.
-        if int(environ.get("CONTENT_LENGTH", 0)) > limits.max_body_bytes:
-            raise _too_large(limits.max_body_bytes)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(limits.body_seconds):
-                async for chunk in protocol:
-                    body += chunk
-                    if len(body) > limits.max_body_bytes:
-                        raise _too_large(limits.max_body_bytes)
-        except TimeoutError:
-            raise Problem(408, f"The body did not arrive within {limits.body_seconds:g} s.") from None
-        return bytes(body)
-
-    async def _stream(self, environ: dict[str, Any], protocol: Any) -> None:
-        self._guard.host(environ)
-        if self._feed.streams >= events.STREAMS:
-            raise Problem(
-                503, f"{events.STREAMS} listeners are connected already.", hint="GET /events without a stream."
-            )
-        headers = [
-            ("Content-Type", "text/event-stream"),
-            ("X-Accel-Buffering", "no"),
-            *security.HEADERS,
-            security.NO_STORE,
-        ]
-        given = environ.get("HTTP_LAST_EVENT_ID", "")
-        texts = self._feed.follow(int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else None)
-        transport = protocol.response_stream(200, headers)
-        sending = asyncio.ensure_future(_send(transport, texts))
-        gone = asyncio.ensure_future(protocol.client_disconnect())
-        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (sending, gone):
-            task.cancel()
-        await asyncio.gather(sending, gone, return_exceptions=True)
-        self._worker.counters.count("/events", 200, 0.0)
-
-
-async def _send(transport: Any, texts: Any) -> None:
-    async with contextlib.aclosing(texts):
-        async for text in texts:
-            async with asyncio.timeout(SEND_SECONDS):
-                await transport.send_str(text)
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem(413, f"The body is larger than {limit} bytes.", hint="Drop large files into the inbox instead.")
-
-
-def _environ(scope: Any) -> dict[str, Any]:
-    """The WSGI environment of a request without its body; text as WSGI wants it: bytes in Latin-1 clothing."""
-    path = scope.path
-    environ = {
-        "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path if path.isascii() else path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": "retraind",
-        "SERVER_PORT": "0",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0],
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    for name, value in scope.headers.items():
-        key = "HTTP_" + name.upper().replace("-", "_")
-        if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
-            key = key[5:]
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
-    return environ
 
 
 async def serve(worker: Worker, fd: int) -> None:
@@ -216,6 +87,8 @@ async def serve(worker: Worker, fd: int) -> None:
     for helper in helpers:
         helper.cancel()
     worker.log.close()
+    with contextlib.suppress(OSError):
+        worker.counters.publish(worker.snapshot())
     if pending:
         _log.warning("Some requests did not end within %g s.", worker.settings.server.drain_seconds)
         # A thread that hangs in the kernel would keep an orderly exit waiting for ever.
@@ -248,11 +121,12 @@ async def _restarting(run: Any) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per log record."""
+    """One JSON object per log record, as `daemon.logs` writes them; structlog would double the time to start."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
-        line = {"timestamp": self.formatTime(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        line = {"timestamp": at, "level": record.levelname.lower(), "event": record.getMessage()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps({**line, "logger": record.name, "pid": record.process}).decode()

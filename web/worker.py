@@ -39,7 +39,7 @@ class Worker:
 
     def snapshot(self) -> Snapshot:
         """The counters of this worker now."""
-        return self.counters.snapshot(self.slot, self.log.lost, self.log.problem)
+        return self.counters.snapshot(self.slot, self.log, ready=self.slot.current is not None and not self.draining)
 
     def totals(self) -> Totals:
         """The counters of all workers."""

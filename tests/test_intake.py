@@ -1,0 +1,200 @@
+"""Who may write over HTTP, and what is on the disk when it is answered."""
+
+import hashlib
+import json
+import resource
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+from sites import PREDICTION, Client, Site
+
+from daemon import requests, sample
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.settings import Server, Settings
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker that tests share; they must not break it."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    """A worker that a test may maltreat."""
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+# Who may ask
+
+
+def test_every_answer_carries_the_security_headers(site: Site) -> None:
+    for method, path in (("GET", "/health"), ("GET", "/nope"), ("POST", "/predict"), ("GET", "/dashboard")):
+        headers = site.ask(method, path)[1]
+        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "localhost.evil.example"}, 421),
+        ({"Host": "127.0.0.1.evil.example:5000"}, 421),
+        ({"Host": "localhost:abc"}, 400),
+        ({"Host": "192.168.1.5"}, 421),
+        ({"Host": "localhost:1234"}, 200),
+        ({"Host": "LOCALHOST"}, 200),
+        ({"Host": "[::1]:5000"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Host": "localhost:5000", "Origin": "http://localhost:5000"}, 200),
+        ({"Host": "localhost:5000", "Origin": "http://localhost:3000"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+    ],
+)
+def test_foreign_pages_and_names_are_refused(site: Site, headers: dict[str, str], status: int) -> None:
+    assert site.ask("POST", "/predict", PREDICTION, headers)[0] == status
+
+
+def test_beyond_loopback_writing_needs_the_token(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    home.token.write_text("s3cret\n")
+    client = Client(home, Settings(server=Server(host="0.0.0.0", allowed_hosts=["box.lan"])))
+    for sent, status in (
+        ("", 401),
+        ("Bearer wrong", 401),
+        ("Basic s3cret", 401),
+        ("Bearer s3crét", 401),
+        ("Bearer s3cret", 202),
+    ):
+        answered, headers, _ = client.ask("POST", "/rollback", b"{}", HTTP_AUTHORIZATION=sent)
+        assert answered == status
+        assert ("www-authenticate" in headers) == (status == 401)
+    assert client.ask("GET", "/livez", HTTP_HOST="192.168.1.5:5000")[0] == 200
+    assert client.ask("GET", "/livez", HTTP_HOST="box.lan")[0] == 200
+    assert client.ask("GET", "/livez", HTTP_HOST="evil.example")[0] == 421
+    home.token.unlink()
+    assert client.ask("POST", "/rollback", b"{}", HTTP_AUTHORIZATION="Bearer ")[0] == 401
+
+
+def test_the_token_can_be_given_up_and_loopback_needs_none(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    for server in (Server(host="0.0.0.0", auth="none"), Server()):
+        assert Client(home, Settings(server=server)).ask("POST", "/rollback", b"{}")[0] == 202
+
+
+# Writing
+
+
+def test_a_sample_is_in_the_inbox_before_the_answer(site: Site) -> None:
+    status, answer = site.post("/add_training_data", {**PREDICTION, "target": "virginica"})
+    assert (status, answer["status"]) == (202, "accepted")
+    data = (site.home.inbox / answer["name"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == answer["drop"]
+    assert sample.Sample.model_validate_json(data).target == "virginica"
+
+
+def test_a_sample_posted_twice_counts_twice_and_a_key_once(site: Site) -> None:
+    body = {**PREDICTION, "target": 0}
+    assert site.post("/add_training_data", body)[1]["drop"] != site.post("/add_training_data", body)[1]["drop"]
+    key = {"Idempotency-Key": "order-1"}
+    first, second = (site.post("/add_training_data", body, key) for _ in range(2))
+    assert first == second
+    assert site.post("/add_training_data", {**body, "target": 1}, key)[0] == 422
+    assert site.post("/add_training_data", body, {"Idempotency-Key": "a b"})[0] == 400
+    assert site.post("/add_training_data", body, {"Idempotency-Key": "a" * 201})[0] == 400
+
+
+def test_a_key_is_known_after_its_drop_was_ingested(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    client = Client(home)
+    body = json.dumps({**PREDICTION, "target": 0}).encode()
+    answer = json.loads(client.ask("POST", "/add_training_data", body, HTTP_IDEMPOTENCY_KEY="k")[2])
+    (home.inbox / answer["name"]).unlink()
+    journal = Journal.open(home.journal)
+    drop = {"sha256": answer["drop"], "name": answer["name"], "source": "http", "bytes": 1, "settled_at": "now"}
+    journal.accept(
+        {"segment": "s", "sha256": "x", "md5": "m", "rows": 1}, [{**drop, "rows_read": 1, "rows_accepted": 1}]
+    )
+    journal.close()
+    assert json.loads(client.ask("POST", "/add_training_data", body, HTTP_IDEMPOTENCY_KEY="k")[2]) == answer
+    other = json.dumps({**PREDICTION, "target": 1}).encode()
+    assert client.ask("POST", "/add_training_data", other, HTTP_IDEMPOTENCY_KEY="k")[0] == 422
+    assert list(home.inbox.glob("http-*")) == []
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"features": bundles.SETOSA}, {**PREDICTION, "target": 9}, {**PREDICTION, "target": True}]
+)
+def test_bad_samples_leave_nothing_behind(own: Site, body: Any) -> None:
+    assert own.post("/add_training_data", body)[0] == 422
+    assert list(own.home.inbox.glob("*.json")) == []
+
+
+def test_without_a_schema_samples_wait(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    body = json.dumps({**PREDICTION, "target": 0}).encode()
+    status, _, text = Client(home).ask("POST", "/add_training_data", body)
+    assert status == 409
+    assert "inbox" in json.loads(text)["hint"]
+
+
+def test_many_retrain_requests_become_one(own: Site) -> None:
+    answers: list[tuple[int, Any]] = []
+    ask = lambda: answers.append(own.post("/trigger_retrain", {"force_retrain": True}))  # noqa: E731
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {status for status, _ in answers} == {202}
+    assert len({answer["request"] for _, answer in answers}) == 1
+    (request,) = requests.pending(own.home)
+    assert (request.kind, request.force, request.by) == ("retrain", True, "http")
+    assert own.get(f"/requests/{request.id}")[1]["state"] == "pending"
+
+
+def test_without_new_rows_nothing_is_retrained_unless_forced(own: Site) -> None:
+    own.tell_status(rows_pending=0)
+    status, answer = own.post("/trigger_retrain", {"force_retrain": False})
+    assert (status, answer["status"]) == (200, "skipped")
+    assert requests.pending(own.home) == []
+    own.tell_status(rows_pending=3)
+    assert own.post("/trigger_retrain", {})[0] == 202
+
+
+def test_a_full_disk_is_never_a_success_and_predictions_go_on(own: Site) -> None:
+    own.post("/predict", PREDICTION)
+    resource.prlimit(own.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+    for path, body in (
+        ("/add_training_data", {**PREDICTION, "target": 0}),
+        ("/trigger_retrain", {"force_retrain": True}),
+    ):
+        status, problem = own.post(path, body)
+        assert status == 507
+        assert problem["hint"]
+    assert own.post("/predict", PREDICTION)[0] == 200
+    assert own.get("/metrics")[1]["predictions_lost"] == 1
+    assert not own.get("/health")[1]["checks"]["prediction_log"]["ok"]
+    assert list(own.home.inbox.glob("*.json")) == []

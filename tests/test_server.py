@@ -1,0 +1,221 @@
+"""The HTTP worker as a process: swaps, crashes, limits, slow clients."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import bundles
+import pytest
+from sites import PREDICTION, ROOT, Site
+
+from daemon.history import Historian
+from daemon.settings import Predictions, Server, Settings
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker that tests share; they must not break it."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    """A worker that a test may maltreat."""
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+# Swaps and crashes
+
+
+def test_a_swap_under_load_fails_no_request(own: Site) -> None:
+    pointers = [bundles.make(own.home, version, favourite=version % 3) for version in range(2, 8)]
+    answers: list[tuple[int, int, str]] = []
+    ended = threading.Event()
+
+    def hammer() -> None:
+        connection = own.connect()
+        while not ended.is_set():
+            connection.request("POST", "/predict", json.dumps(PREDICTION), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            answers.append((answer.status, body["model_version"], body["prediction_name"]))
+        connection.close()
+
+    threads = [threading.Thread(target=hammer) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for pointer in pointers:
+        bundles.point(own.home, pointer)
+        own.wait(pointer.version)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    names = {1: "setosa", **{version: bundles.CLASSES[version % 3] for version in range(2, 8)}}
+    assert {status for status, _, _ in answers} == {200}
+    assert {version for _, version, _ in answers} >= set(range(2, 8))
+    assert all(names[version] == name for _, version, name in answers)
+
+
+def test_a_broken_promotion_is_reported_and_the_old_model_answers(own: Site) -> None:
+    pointer = bundles.make(own.home, 2)
+    (own.home.bundle(2) / "model.onnx").write_bytes(b"broken")
+    bundles.point(own.home, pointer)
+    time.sleep(0.5)
+    assert own.post("/predict", PREDICTION)[1]["model_version"] == 1
+    status, health = own.get("/health")
+    assert status == 503
+    assert "model.onnx" in health["checks"]["promoted_version"]["detail"]
+    assert own.get("/metrics")[1]["load_failures"] == 1
+
+
+def test_kill_9_loses_no_prediction_that_was_answered(own: Site) -> None:
+    answered = [own.post("/predict", PREDICTION)[1]["prediction_id"] for _ in range(50)]
+    own.process.kill()
+    own.process.wait()
+    historian = Historian(own.home, own.settings)
+    assert historian.copy() == 50
+    historian.close()
+    own.start()
+    own.wait(1)
+    history = own.get("/predictions/history?limit=20")[1]
+    assert [row["prediction_id"] for row in history["history"]] == answered[::-1][:20]
+    assert history["count"] == 20
+    older = own.get(f"/predictions/history?limit=50&before={answered[30]}&version=1")[1]
+    assert [row["prediction_id"] for row in older["history"]] == answered[29::-1]
+    assert set(older["history"][0]) >= {"prediction_id", "timestamp", "features", "prediction_name", "model_version"}
+
+
+def test_counters_go_on_after_a_restart(own: Site) -> None:
+    for _ in range(5):
+        own.post("/predict", PREDICTION)
+    time.sleep(1.3)
+    own.process.kill()
+    own.process.wait()
+    own.start()
+    own.wait(1)
+    assert own.get("/metrics")[1]["prediction_count"] == 5
+
+
+def test_sigterm_lets_a_request_in_flight_finish(own: Site) -> None:
+    body = json.dumps(PREDICTION).encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+        connection.sendall(head.encode() + body[:5])
+        time.sleep(0.3)
+        own.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        connection.sendall(body[5:])
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+    assert own.process.wait(10) == 0
+    assert list(own.home.workers.glob("*.lock")) == []
+
+
+def test_sigterm_ends_in_time_even_with_streams_and_stalled_bodies(tmp_path: Path) -> None:
+    site = Site(tmp_path, Settings(server=Server(drain_seconds=1)))
+    stalled, stream = (socket.create_connection(("127.0.0.1", site.port)) for _ in range(2))
+    stalled.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+    stream.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
+    time.sleep(0.3)
+    started = time.monotonic()
+    assert site.stop() == 0
+    assert time.monotonic() - started < 3
+    stalled.close()
+    stream.close()
+    site.close()
+
+
+# Limits
+
+
+def test_clients_that_trickle_do_not_hold_others_up(own: Site) -> None:
+    head = (
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    )
+    slow = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(200)]
+    for connection in slow:
+        connection.sendall(head)
+    slowest = 0.0
+    for _ in range(50):
+        started = time.monotonic()
+        assert own.post("/predict", PREDICTION)[0] == 200
+        slowest = max(slowest, time.monotonic() - started)
+    for connection in slow:
+        connection.close()
+    assert slowest < 0.5
+
+
+def test_a_body_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
+    site = Site(tmp_path, Settings(server=Server(body_seconds=0.3)))
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+    site.close()
+
+
+def test_large_bodies_are_refused_before_they_are_read(site: Site) -> None:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000000\r\n\r\n{")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b"a" * 65536 + b"\r\n"
+        for _ in range(17):
+            connection.sendall(chunk)
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_a_chunked_body_is_read(site: Site) -> None:
+    body = json.dumps(PREDICTION).encode()
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as connection:
+        head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: abc\r\n\r\n{}",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n{}",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_gets_a_4xx(site: Site, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as connection:
+        connection.sendall(head)
+        assert connection.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 431")
+
+
+# The process
+
+
+def test_the_log_rotates(tmp_path: Path) -> None:
+    site = Site(tmp_path, Settings(predictions=Predictions(rotate_bytes=1000)))
+    for _ in range(10):
+        site.post("/predict", PREDICTION)
+    files = sorted(site.home.logs.glob("predictions-0-*.jsonl"))
+    assert len(files) > 2
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert len(lines) == 10
+    assert lines[0]["features"] == bundles.SETOSA
+    site.close()
+
+
+def test_help_works_and_no_heavy_library_is_loaded(site: Site) -> None:
+    found = subprocess.run([sys.executable, "-m", "web.server", "--help"], cwd=ROOT, capture_output=True, check=True)
+    assert b"--fd" in found.stdout
+    maps = Path(f"/proc/{site.process.pid}/maps").read_text()
+    assert not any(name in maps for name in ("/sklearn/", "/pandas/", "/sqlalchemy/", "/scipy/"))

@@ -1,0 +1,159 @@
+"""RSGI on one side, the WSGI application on the other, and event streams beside it.
+
+Bodies are read asynchronously, with a limit in bytes and one in seconds, before Bottle sees a request: a client that
+trickles costs a coroutine, not a thread. Predictions run on the loop; whatever touches the disk for long runs in a thread.
+"""
+
+import asyncio
+import contextlib
+import io
+import logging
+import sys
+import time
+from typing import Any
+
+from web import app, events, security
+from web.problems import PROBLEM, Problem, document
+from web.worker import Worker
+
+Headers = list[tuple[str, str]]
+
+SEND_SECONDS = 10.0
+"""A listener that takes no event for so long is cut off."""
+
+# The connection ends, because what is left of a body would be taken for the next request.
+REFUSED: Headers = [("Content-Type", PROBLEM), ("Connection", "close"), *security.HEADERS, security.NO_STORE]
+
+BROKEN = document(500, "Something went wrong inside.", hint="The log of the service has the details.")
+
+STREAM: Headers = [
+    ("Content-Type", "text/event-stream"),
+    ("X-Accel-Buffering", "no"),  # a proxy must pass each event on at once
+    *security.HEADERS,
+    security.NO_STORE,
+]
+
+_log = logging.getLogger("retraind.web")
+
+
+class Bridge:
+    """RSGI on one side, the WSGI application on the other."""
+
+    def __init__(self, worker: Worker, feed: events.Feed) -> None:
+        self._worker = worker
+        self._feed = feed
+        self._app = app.make_app(worker)
+        self._guard = security.Guard(worker.settings.server, worker.home.token)
+
+    async def __call__(self, scope: Any, protocol: Any) -> None:
+        """Answer one request, whatever happens."""
+        started = time.perf_counter()
+        environ = _environ(scope)
+        try:
+            if _wants_stream(environ):
+                await self._stream(environ, protocol)
+                return
+            if environ["REQUEST_METHOD"] == "POST":
+                environ["wsgi.input"] = io.BytesIO(await self._body(environ, protocol))
+            inline = environ["PATH_INFO"] in app.INLINE
+            status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
+        except Problem as problem:
+            status, headers, body = problem.status_code, REFUSED, problem.body
+        except Exception:  # noqa: BLE001 - the client gets an answer, the log the reason
+            _log.exception("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            status, headers, body = 500, REFUSED, BROKEN
+        protocol.response_bytes(status, headers, body)
+        self._worker.counters.count(_route(environ), status, time.perf_counter() - started)
+
+    def _ask(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
+        answer: list[Any] = []
+        body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
+        return answer[0], answer[1], b"".join(body)
+
+    async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
+        limits = self._worker.settings.server
+        # Granian has checked that Content-Length is a number; a chunked body has none.
+        promised = int(environ["CONTENT_LENGTH"]) if "CONTENT_LENGTH" in environ else None
+        if promised is not None and promised > limits.max_body_bytes:
+            raise _too_large(limits.max_body_bytes)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(limits.body_seconds):
+                async for chunk in protocol:
+                    body += chunk
+                    if len(body) > limits.max_body_bytes:
+                        raise _too_large(limits.max_body_bytes)
+        except TimeoutError:
+            raise Problem(408, f"The body did not arrive within {limits.body_seconds:g} s.") from None
+        if promised is not None and promised != len(body):
+            raise Problem(400, f"The body ended after {len(body)} of {promised} bytes.")
+        return bytes(body)
+
+    async def _stream(self, environ: dict[str, Any], protocol: Any) -> None:
+        self._guard.host(environ)
+        if self._feed.streams >= events.STREAMS:
+            raise Problem(503, f"{events.STREAMS} listeners are connected already.", hint="Ask for JSON instead.")
+        given = environ.get("HTTP_LAST_EVENT_ID", "")
+        texts = self._feed.follow(int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else None)
+        transport = protocol.response_stream(200, STREAM)
+        self._feed.streams += 1
+        sending = asyncio.ensure_future(_send(transport, texts))
+        gone = asyncio.ensure_future(protocol.client_disconnect())
+        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (sending, gone):
+            task.cancel()
+        await asyncio.gather(sending, gone, return_exceptions=True)
+        self._feed.streams -= 1
+        self._worker.counters.count("/events", 200, 0.0)
+
+
+def _route(environ: dict[str, Any]) -> str:
+    """The template under which a request is counted; a refused body has not met a route yet."""
+    matched, path = environ.get("bottle.route"), environ["PATH_INFO"]
+    if matched:
+        return str(matched.rule)
+    return path if path in app.INLINE else app.UNMATCHED
+
+
+def _wants_stream(environ: dict[str, Any]) -> bool:
+    route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    return route == ("GET", "/events") and "text/event-stream" in environ.get("HTTP_ACCEPT", "")
+
+
+async def _send(transport: Any, texts: Any) -> None:
+    async with contextlib.aclosing(texts):
+        async for text in texts:
+            async with asyncio.timeout(SEND_SECONDS):
+                await transport.send_str(text)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, f"The body is larger than {limit} bytes.", hint="Drop large files into the inbox instead.")
+
+
+def _environ(scope: Any) -> dict[str, Any]:
+    """The WSGI environment of a request without its body; text as WSGI wants it: bytes in Latin-1 clothing."""
+    path = scope.path
+    environ = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path if path.isascii() else path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": "retraind",
+        "SERVER_PORT": "0",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope.headers.items():
+        key = "HTTP_" + name.upper().replace("-", "_")
+        if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
+            key = key[5:]
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
