@@ -59,7 +59,7 @@ def publish(path: Path, data: bytes) -> None:
 
 def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
     # Hidden and ending in .tmp, so that neither the inbox nor a reader takes it for a finished file.
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}{TMP}")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}{TMP}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "wb") as file:
