@@ -80,11 +80,14 @@ def ingest(
     """Drop a copy of a file into the inbox, whole and durable. Example: retraind ingest examples/more-iris-1.csv"""
     place, _ = _load(home)
     from daemon import durable
+    from daemon.inbox import ignored
 
     place.make()
     if not file.is_file():
         raise NotFound(f"{file} is not a file.", hint="Name a labelled CSV file.")
-    name = file.name if not (place.inbox / file.name).exists() else f"{durable.sha256_file(file)[:8]}-{file.name}"
+    name = f"{file.stem}.csv" if ignored(file.name) else file.name
+    if ignored(name) or (place.inbox / name).exists():
+        name = f"{durable.sha256_file(file)[:8]}-{name}"
     durable.write(place.inbox / name, file.read_bytes())
     typer.echo(f"inbox/{name}")
     _warn_if_down(place)

@@ -130,7 +130,7 @@ class Inbox:
         found = {}
         with os.scandir(self._home.inbox) as entries:
             for entry in entries:
-                if _ignored(entry.name):
+                if ignored(entry.name):
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
@@ -217,7 +217,8 @@ class _Hints(FileSystemEventHandler):
         self._hint(os.path.basename(os.fsdecode(event.dest_path if moved else event.src_path)), moved=moved)
 
 
-def _ignored(name: str) -> bool:
+def ignored(name: str) -> bool:
+    """Whether the inbox leaves files of this name alone."""
     return name.startswith(".") or name.endswith(UNFINISHED) or name in RESERVED
 
 
