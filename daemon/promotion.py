@@ -147,14 +147,20 @@ class Promotion:
         served, last = self.pointer(), self._journal.last_swap()
         if served is not None and (last is None or last["version"] != served.version):
             self._journal.swap(served.version, last["version"] if last else None, "Recorded after a restart.")
-        registered = {version.run for version in self._registry.versions()}
+            last = self._journal.last_swap()
+        versions = self._registry.versions()
+        if last is not None and last["previous"] in {version.version for version in versions}:
+            self._registry.set_alias(PREVIOUS, last["previous"])
+        registered = {version.run for version in versions}
         for staging in self._home.bundles.glob(f"{STAGING}*"):
             if staging.name.removeprefix(STAGING) not in registered:
                 shutil.rmtree(staging)
 
 
 def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
-    facts = {key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")}
+    facts = {
+        key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
+    }
     scores = orjson.dumps(manifest.scores).decode()
     return facts | {
         "version": version.version,
