@@ -17,6 +17,9 @@ from daemon.home import Home
 from daemon.journal import Journal
 from daemon.schema import Schema
 
+# Reasons and names are text of other people: `[…]` in them is no markup.
+CONSOLE = Console(markup=False, emoji=False, highlight=False)
+
 
 def health(home: Home) -> dict[str, Any]:
     """Whether all is well, what is served, and every check of the daemon."""
@@ -39,10 +42,15 @@ def health(home: Home) -> dict[str, Any]:
 
 def as_text(facts: dict[str, Any]) -> str:
     """`health` for people."""
-    lines = ["healthy" if facts["healthy"] else "UNHEALTHY", f"  {facts['rows']} rows, {facts['rows_pending']} since the last training"]
+    lines = [
+        "healthy" if facts["healthy"] else "UNHEALTHY",
+        f"  {facts['rows']} rows, {facts['rows_pending']} since the last training",
+    ]
     if facts["training"]:
         lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")
-    lines += [f"  {'ok ' if check['ok'] else 'BAD'} {name}: {check['detail']}" for name, check in facts["checks"].items()]
+    lines += [
+        f"  {'ok ' if check['ok'] else 'BAD'} {name}: {check['detail']}" for name, check in facts["checks"].items()
+    ]
     return "\n".join(lines)
 
 
@@ -59,7 +67,10 @@ def versions(home: Home) -> list[dict[str, Any]]:
         return []
     pointer = _pointer(home)
     with Journal.reading(home.journal) as journal:
-        return [dict(row) | {"served": pointer is not None and row["version"] == pointer.version} for row in journal.versions()]
+        return [
+            dict(row) | {"served": pointer is not None and row["version"] == pointer.version}
+            for row in journal.versions()
+        ]
 
 
 def print_versions(found: Sequence[dict[str, Any]]) -> None:
@@ -68,25 +79,37 @@ def print_versions(found: Sequence[dict[str, Any]]) -> None:
     for row in found:
         served = "served" if row["served"] else ""
         table.add_row(
-            str(row["version"]), served, row["candidate"], str(row["rows"]), row["state"], row["reason"], row["judged_at"]
+            str(row["version"]),
+            served,
+            row["candidate"],
+            str(row["rows"]),
+            row["state"],
+            row["reason"],
+            row["judged_at"],
         )
-    Console().print(table)
+    CONSOLE.print(table)
 
 
 def print_schema(found: Schema) -> None:
     """What `init` decided, as a table on standard output."""
     table = Table("column", "kind", "missing", "seen", box=None)
     for column in found.columns:
-        seen = f"{column.minimum:g} to {column.maximum:g}" if column.minimum is not None else ", ".join(column.categories[:5])
+        seen = (
+            f"{column.minimum:g} to {column.maximum:g}"
+            if column.minimum is not None
+            else ", ".join(column.categories[:5])
+        )
         table.add_row(column.name, column.kind, "allowed" if column.missing else "", seen)
     table.add_row(found.target, "target", "", ", ".join(found.classes[:10]))
-    Console().print(table)
+    CONSOLE.print(table)
 
 
 def settings_file() -> str:
     """The text of a `retraind.toml` that names every setting with its default, commented out."""
     document = tomlkit.document()
-    document.add(tomlkit.comment("Every setting of retraind with its default. Remove the # before a line to change it."))
+    document.add(
+        tomlkit.comment("Every setting of retraind with its default. Remove the # before a line to change it.")
+    )
     section = ""
     for key, description, default in settings.keys():
         head, _, name = key.rpartition(".")
@@ -133,7 +156,9 @@ def _segments(home: Home) -> str:
     for name, sha256 in known.items():
         path = home.segments / name
         if not path.exists() or durable.sha256_file(path) != sha256:
-            raise RetraindError(f"{path} is not what the journal recorded.", hint="`dvc checkout` in data/ may restore it.")
+            raise RetraindError(
+                f"{path} is not what the journal recorded.", hint="`dvc checkout` in data/ may restore it."
+            )
     return f"{len(known)} segments, every sha256 as recorded."
 
 

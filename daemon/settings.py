@@ -30,24 +30,35 @@ class Server(Section):
     host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default: nothing is exposed unasked.")
     port: int = Field(5000, ge=0, le=65535, description="TCP port; 0 takes a free one and prints it.")
     workers: int = Field(
-        0, ge=0, le=64, description="HTTP worker processes; 0 is one per two cores, at least one: training needs the rest."
+        0,
+        ge=0,
+        le=64,
+        description="HTTP worker processes; 0 is one per two cores, at least one: training needs the rest.",
     )
     auth: Literal["token", "none"] = Field(
-        "token", description="Beyond loopback, writing endpoints need the token of registry/token; `none` gives that up."
+        "token",
+        description="Beyond loopback, writing endpoints need the token of registry/token; `none` gives that up.",
     )
     allowed_hosts: list[str] = Field(
-        default_factory=list, description="Further Host names that browsers may use; loopback names and `host` always may."
+        default_factory=list,
+        description="Further Host names that browsers may use; loopback names and `host` always may.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Larger request bodies (bytes) are refused with 413.")
-    body_seconds: float = Field(10.0, gt=0, description="A request body that takes longer (seconds) is given up with 408.")
-    drain_seconds: float = Field(5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish.")
+    body_seconds: float = Field(
+        10.0, gt=0, description="A request body that takes longer (seconds) is given up with 408."
+    )
+    drain_seconds: float = Field(
+        5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish."
+    )
 
 
 class Inbox(Section):
     """How drops are noticed and limited."""
 
     settle_seconds: float = Field(
-        0.5, ge=0, description="A file counts as finished after this quiet time (seconds) with no process writing to it."
+        0.5,
+        ge=0,
+        description="A file counts as finished after this quiet time (seconds) with no process writing to it.",
     )
     scan_seconds: float = Field(
         5.0, gt=0, description="The folder is listed at least this often (seconds): events are only hints."
@@ -65,14 +76,16 @@ class Retrain(Section):
         description="Cron text or interval (`30m`, `6h`, `1d`), UTC; trains only if there are new rows; empty is never.",
     )
     cooldown_seconds: float = Field(
-        10.0, ge=0, description="Least time (seconds) between the starts of two trainings: a failing fit is no hot loop."
+        10.0,
+        ge=0,
+        description="Least time (seconds) between the starts of two trainings: a failing fit is no hot loop.",
     )
 
 
 class Train(Section):
     """How candidates are fitted."""
 
-    candidates: list[str] = Field(
+    candidates: list[Literal["logistic", "forest", "tree", "least_squares", "boosting"]] = Field(
         default_factory=lambda: ["logistic", "forest", "tree", "least_squares", "boosting"],
         min_length=1,
         description="Candidate estimators, see docs/architecture.md.",
@@ -90,9 +103,14 @@ class Train(Section):
 class Promote(Section):
     """When a challenger may replace the champion."""
 
-    mode: Literal["auto", "manual"] = Field("auto", description="`manual` holds a good challenger for `retraind promote`.")
+    mode: Literal["auto", "manual"] = Field(
+        "auto", description="`manual` holds a good challenger for `retraind promote`."
+    )
     tolerance: float = Field(
-        0.02, ge=0, le=1, description="A challenger may score this much (0-1) below the champion; one row is always allowed."
+        0.02,
+        ge=0,
+        le=1,
+        description="A challenger may score this much (0-1) below the champion; one row is always allowed.",
     )
     recall_tolerance: float = Field(
         0.1, ge=0, le=1, description="No class's recall may fall by more than this (0-1); one row is always allowed."
@@ -110,7 +128,9 @@ class Predictions(Section):
 class Log(Section):
     """The program's own log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is written.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is written."
+    )
     format: Literal["auto", "text", "json"] = Field("auto", description="`auto` is text on a terminal, JSON elsewhere.")
 
 
@@ -121,6 +141,11 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True
     )
 
+    # First: in TOML, a key that stands below a table would belong to that table.
+    bootstrap: Literal["iris", "none"] = Field(
+        "iris",
+        description="What an empty home without a schema starts with: the Iris data, so that /predict works at once.",
+    )
     server: Server = Server()
     inbox: Inbox = Inbox()
     retrain: Retrain = Retrain()
@@ -128,9 +153,6 @@ class Settings(BaseSettings):
     promote: Promote = Promote()
     predictions: Predictions = Predictions()
     log: Log = Log()
-    bootstrap: Literal["iris", "none"] = Field(
-        "iris", description="What an empty home without a schema starts with: the Iris data, so that /predict works at once."
-    )
 
     @classmethod
     def settings_customise_sources(
@@ -177,7 +199,7 @@ def _explain(error: ValidationError, file: Path) -> Iterator[str]:
 
 def _nearest(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    return f" Did you mean {close[0]!r}?" if close else " `retraind doctor` lists all of them."
+    return f" Did you mean {close[0]!r}?" if close else " README.md lists all of them."
 
 
 def _check_environment() -> None:
