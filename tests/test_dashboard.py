@@ -356,6 +356,16 @@ def test_rollback_names_the_version_that_served_before(well: Story) -> None:
     assert 'data-from="2" data-to="1"' in render(well.document(alive()))
 
 
+def test_a_version_brought_back_still_says_what_let_it_in(well: Story) -> None:
+    well.judge(2, "promoted", old=1)
+    well.journal.swap(1, 2, "By request (rollback, http).")
+    well.point(1, durable.sha256((well.home.bundle(1) / bundle.MANIFEST).read_bytes()))
+    found = well.document(alive())
+    assert found["tiles"][1]["sentence"] == "The gate's sentence about version 1."
+    assert "By request (rollback, http)." in str(found["tiles"][1]["facts"])
+    assert found["previous"] == 2
+
+
 # The steps
 
 

@@ -9,7 +9,7 @@ from daemon.errors import BadSchema
 from daemon.home import Home
 from daemon.schema import Column
 from daemon.schema import load as load_schema
-from daemon.settings import Server
+from daemon.settings import Settings
 from web import verdict
 from web.records import Records, Row
 from web.verdict import Facts, held_out, wilson
@@ -147,14 +147,14 @@ def teach(home: Home, facts: Facts) -> dict[str, Any]:
         schema = facts.manifest.data_schema if facts.manifest else load_schema(home.schema)
     except BadSchema:
         schema = None
-    server = facts.settings.server if facts.settings else Server()
+    settings = facts.settings or Settings()
     lesson: dict[str, Any] = {
         "ask": None,
         "tell": None,
         "inbox": str(home.inbox),
-        "origin": f"http://{server.host}:{server.port}",
+        "origin": f"http://{settings.server.host}:{settings.server.port}",
         "header": None,
-        "body": None,
+        "bootstrap": settings.bootstrap,
     }
     if schema is not None:
         features = {column.name: _example(column) for column in schema.columns}

@@ -125,9 +125,10 @@ def serving(facts: Facts) -> Answer:
         return answer(
             "watch", headline, "The journal does not know this version, so nobody can say why it serves.", notes
         )
-    swap = next((row for row in facts.swaps if row["version"] == pointer.version), None)
-    if swap and swap["reason"] != champion["reason"]:
-        notes.insert(0, fact("put in place", swap["reason"]))
+    swaps = [row for row in facts.swaps if row["version"] == pointer.version]
+    # A version that a person brought back keeps both: why it serves now, and what let it in at first.
+    others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
+    notes = [*(fact(label, reason) for label, reason in others.items() if reason != champion["reason"]), *notes]
     return _waiting(facts, headline, notes) or answer("ok", headline, champion["reason"], notes)
 
 
