@@ -147,7 +147,9 @@ def probe(model: Model, expected: dict[str, Any]) -> None:
     wanted = np.array(expected["probabilities"], dtype=np.float64)
     got = model.probabilities(rows)
     if got.shape != wanted.shape or not np.isfinite(got).all():
-        raise BundleRefused(f"The probe gave {got.shape} probabilities, some maybe not finite; expected {wanted.shape}.")
+        raise BundleRefused(
+            f"The probe gave {got.shape} probabilities, some maybe not finite; expected {wanted.shape}."
+        )
     difference = float(np.abs(got - wanted).max())
     if difference > PARITY or (got.argmax(axis=1) != wanted.argmax(axis=1)).any():
         raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")

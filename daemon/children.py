@@ -27,6 +27,7 @@ log = structlog.get_logger()
 PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the n-th restart in a row; a child that lived for a minute starts again at the first."""
 
+
 class Child:
     """One supervised process: `tend` starts it again when it has ended and its pause is over."""
 

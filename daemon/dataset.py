@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,16 +58,33 @@ class Dataset:
         self._home = home
         self._repo: Any = None
 
-    def open(self, known: Iterable[str]) -> None:
-        """Make or repair the repository; segments that are not `known` were never accepted and are removed."""
+    def open(self, known: Mapping[str, str]) -> None:
+        """Make or repair the repository; `known` maps the journal's segments to their md5.
+
+        Other files in the dataset were never accepted and are set aside; a segment that is gone comes back from DVC.
+        """
         _quiet_dvc(self._home)
         self._repair()
         self._home.segments.mkdir(exist_ok=True)
-        for path in self._home.segments.iterdir():
-            if path.name not in set(known):
-                log.warning("orphan_segment_removed", segment=path.name)
-                path.unlink()
+        found = {path.name for path in self._home.segments.iterdir()}
+        self._set_aside(found - known.keys())
+        for name in known.keys() - found:
+            self._restore(name, known[name])
         self._initialise()
+
+    def _set_aside(self, names: set[str]) -> None:
+        """Move files out of the dataset; they are kept, because a lost journal would make every segment one of them."""
+        orphans = self._home.data / "orphans"
+        for name in names:
+            log.warning("orphan_segment_set_aside", segment=name)
+            orphans.mkdir(exist_ok=True)
+            os.replace(self._home.segments / name, orphans / name)
+
+    def _restore(self, name: str, md5: str) -> None:
+        source = self._object(md5)
+        if source.exists() and hashlib.md5(source.read_bytes(), usedforsecurity=False).hexdigest() == md5:
+            log.warning("segment_restored", segment=name)
+            durable.write(self._home.segments / name, source.read_bytes(), mode=0o444)
 
     def close(self) -> None:
         """Let go of DVC's caches and databases."""
@@ -142,7 +159,9 @@ class Dataset:
             return
         with path.open("rb") as file:
             if hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() != md5:
-                raise DatasetDamaged(f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment.")
+                raise DatasetDamaged(
+                    f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment."
+                )
             os.fsync(file.fileno())
         durable.fsync_dir(path.parent)
         stamp.parent.mkdir(exist_ok=True)
@@ -169,7 +188,7 @@ class Dataset:
         leftovers = [*data.glob(".git/**/*.lock"), *data.glob(".dvc/tmp/rwlock"), *data.glob(".dvc/tmp/lock")]
         leftovers += [path for path in data.glob(".dvc/cache/files/md5/*/*") if not self._plausible(path)]
         for path in leftovers:
-            log.warning("leftover_removed", path=str(path.relative_to(data)))
+            log.info("leftover_removed", path=str(path.relative_to(data)))
             path.unlink(missing_ok=True)
         if (data / ".git").exists() and not (data / ".git/HEAD").exists():
             shutil.rmtree(data / ".git")
@@ -194,7 +213,9 @@ class Dataset:
         command = ["git", f"--git-dir={data / '.git'}", f"--work-tree={data}", *SAFE, *arguments]
         done = subprocess.run(command, cwd=data, capture_output=True, text=True, env=_git_environment(), timeout=120)
         if done.returncode:
-            raise DatasetDamaged(f"git {arguments[0]} failed in {data}: {done.stderr.strip()}", hint="Run `retraind doctor`.")
+            raise DatasetDamaged(
+                f"git {arguments[0]} failed in {data}: {done.stderr.strip()}", hint="Run `retraind doctor`."
+            )
         return done.stdout.strip()
 
 
@@ -209,7 +230,12 @@ def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Ta
 
 def _git_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    return kept | {
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
 
 
 def _dvc() -> Any:

@@ -56,7 +56,9 @@ def _classes(cells: pa.ChunkedArray) -> list[str]:
     cells = pc.utf8_trim_whitespace(cells)
     names = [name for name in pc.unique(cells).to_pylist() if name]
     if len(names) > MOST_CATEGORIES:
-        raise ValueError(f"the target has {len(names)} different values; at most {MOST_CATEGORIES} classes can be told apart")
+        raise ValueError(
+            f"the target has {len(names)} different values; at most {MOST_CATEGORIES} classes can be told apart"
+        )
     if len(names) < 2:
         raise ValueError("the target has fewer than two classes")
     # Codes in the order of numbers where the names are numbers: 2 before 10.

@@ -116,6 +116,7 @@ def _design_shape(operator: Any) -> None:
 def _design_graph(scope: Any, operator: Any, container: Any) -> None:
     fitted = operator.raw_operator
     rows, output = operator.inputs[0].full_name, operator.outputs[0].full_name
+
     def constant(name: str, kind: int, values: Any) -> str:
         unique = scope.get_unique_variable_name(name)
         array = np.asarray(values)

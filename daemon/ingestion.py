@@ -17,9 +17,10 @@ from daemon.dataset import Dataset, Segment
 from daemon.errors import InvalidDrop
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox
-from daemon.journal import Journal, utcnow
+from daemon.journal import Journal
 from daemon.schema import Schema
 from daemon.settings import Settings
+from daemon.status import utcnow
 
 log = structlog.get_logger()
 
@@ -46,7 +47,9 @@ class Ingestion:
         for name in names:
             self._take(name, found, taken)
         if taken:
-            self._accept([drop for drop, _ in taken.values()], pa.concat_tables(table for _, table in taken.values()), found)
+            self._accept(
+                [drop for drop, _ in taken.values()], pa.concat_tables(table for _, table in taken.values()), found
+            )
         return bool(names)
 
     def _take(self, name: str, found: Schema, taken: dict[str, tuple[Drop, pa.Table]]) -> None:
@@ -107,11 +110,15 @@ class Ingestion:
     def _report_duplicate(self, drop: Drop, batch: int | None, settled: str) -> None:
         where = f"batch {batch}" if batch is not None else "the same batch"
         reason = f"The same bytes are in {where} already; they count once."
-        self._journal.refuse(_record(drop.name, drop, settled) | {"reason": reason}, "duplicate", f"{drop.name}: {reason}", batch=batch)
+        self._journal.refuse(
+            _record(drop.name, drop, settled) | {"reason": reason}, "duplicate", f"{drop.name}: {reason}", batch=batch
+        )
         self._inbox.clear(drop.name, drop.sha256)
 
     def _reject(self, name: str, drop: Drop | None, error: InvalidDrop, settled: str) -> None:
-        where = "".join([f", line {error.line}" if error.line else "", f", column {error.column!r}" if error.column else ""])
+        where = "".join(
+            [f", line {error.line}" if error.line else "", f", column {error.column!r}" if error.column else ""]
+        )
         record = _record(name, drop, settled) | {"reason": error.reason, "line": error.line, "column": error.column}
         report = {"name": _shown(name), "sha256": record["sha256"], "reason": error.reason}
         report |= {"line": error.line, "column": error.column, "rejected_at": utcnow()}

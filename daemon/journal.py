@@ -8,7 +8,6 @@ transaction, so the history that people read is never ahead of the facts, nor be
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 
 from daemon.errors import RetraindError
+from daemon.status import utcnow
 
 FORMAT = 1
 """`PRAGMA user_version` of the tables below; a journal with a larger one was written by a newer retraind."""
@@ -145,11 +145,6 @@ events = Table(
 )
 
 meta = Table("meta", _tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
-
-
-def utcnow() -> str:
-    """Now, for people: UTC in ISO 8601 with milliseconds and a Z."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Journal:

@@ -10,7 +10,18 @@ import structlog
 
 from daemon.settings import Log
 
-NOISY = ("alembic", "apscheduler", "dvc", "dvc_data", "git", "matplotlib", "mlflow", "sqlalchemy", "skl2onnx", "_granian")
+NOISY = (
+    "alembic",
+    "apscheduler",
+    "dvc",
+    "dvc_data",
+    "git",
+    "matplotlib",
+    "mlflow",
+    "sqlalchemy",
+    "skl2onnx",
+    "_granian",
+)
 
 
 def configure(settings: Log) -> None:
@@ -25,7 +36,11 @@ def configure(settings: Log) -> None:
         structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
     )
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )

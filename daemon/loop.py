@@ -21,14 +21,14 @@ from daemon.history import Historian
 from daemon.home import Home
 from daemon.inbox import Inbox
 from daemon.ingestion import Ingestion
-from daemon.journal import Journal, utcnow
+from daemon.journal import Journal
 from daemon.notify import notify
 from daemon.promotion import Promotion
 from daemon.retraining import Retraining
 from daemon.schedule import Schedule
 from daemon.schema import load
 from daemon.settings import Settings
-from daemon.status import Check, Status
+from daemon.status import Check, Status, utcnow
 
 log = structlog.get_logger()
 
@@ -90,8 +90,8 @@ class Loop:
     def step(self, now: float) -> bool:
         """Do the most urgent single thing; True: look again at once. `now` is monotonic seconds."""
         return (
-            self._follow_registry(now)
-            or self._collect(now)
+            self._collect(now)
+            or self._follow_registry(now)
             or self._ingestion.step(now)
             or self._retraining.start_if_due(datetime.now(UTC), now, self._champion())
         )
@@ -187,7 +187,9 @@ class Loop:
             "work": self._check("work", None, "The last step succeeded."),
             "schema": self._check("schema", None if schema else NO_SCHEMA, "Known."),
             "trainer": self._check("trainer", None if trainer.alive else "It is started again.", _readiness(trainer)),
-            "workers": self._check("workers", None if self._workers.alive else NO_WORKER, f"{self._workers.alive} run."),
+            "workers": self._check(
+                "workers", None if self._workers.alive else NO_WORKER, f"{self._workers.alive} run."
+            ),
             "history": self._check("history", self._historian.problem, "Predictions are copied into it."),
         }
 

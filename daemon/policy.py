@@ -112,6 +112,4 @@ def _praise(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None, v
     if champion is None:
         return f"First version: accuracy {new['accuracy']:.4f} on {new['n']} held-out rows."
     old = champion["rolling"]
-    return (
-        f"Accuracy {new['accuracy']:.4f} against {old['accuracy']:.4f} of version {version} on the same {new['n']} held-out rows."
-    )
+    return f"Accuracy {new['accuracy']:.4f} against {old['accuracy']:.4f} of version {version} on the same {new['n']} held-out rows."

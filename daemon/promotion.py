@@ -15,9 +15,10 @@ from daemon import bundle, durable, policy, requests
 from daemon.bundle import Manifest, Pointer
 from daemon.errors import BundleRefused
 from daemon.home import Home
-from daemon.journal import Journal, utcnow
+from daemon.journal import Journal
 from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registered, Registry
 from daemon.settings import Promote
+from daemon.status import utcnow
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ class Promotion:
     def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
         self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
         self._refused_alias: int | None = None
+        self._wishes: dict[int, str] = {}
         self._seen = 0
 
     def pointer(self) -> Pointer | None:
@@ -108,8 +110,10 @@ class Promotion:
         self._registry.set_alias(CHAMPION, version)
         if self._registry.alias(CHALLENGER) == version:
             self._registry.set_alias(CHALLENGER, None)
-        facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
-        self._journal.judge(facts, "promoted", f"By request ({request.kind}, {request.by}).")
+        self._wishes[version] = f"By request ({request.kind}, {request.by})."
+        if found["state"] != "promoted":
+            facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
+            self._journal.judge(facts, "promoted", f"{found['reason']} {self._wishes[version]}")
         return "done", f"Version {version} is to be served ({request.kind})."
 
     # Serving what the alias says
@@ -130,7 +134,7 @@ class Promotion:
             self._journal.mark_unservable(wanted, str(error))
             log.error("unservable", version=wanted, reason=str(error))
             return True
-        self._point(wanted, found["bundle"], served, found["reason"])
+        self._point(wanted, found["bundle"], served, self._wishes.pop(wanted, found["reason"]))
         return True
 
     def _point(self, version: int, sha256: str, served: Pointer | None, reason: str) -> None:

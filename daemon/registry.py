@@ -147,7 +147,9 @@ class Registry:
         """Close a run: FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run, status)
 
-    def register(self, run: str, estimator: Any, rows: Any, requirements: Sequence[str], tags: Mapping[str, str]) -> int:
+    def register(
+        self, run: str, estimator: Any, rows: Any, requirements: Sequence[str], tags: Mapping[str, str]
+    ) -> int:
         """Log the estimator as a loadable MLflow model of `run` and register it; returns the version's number."""
         signature = infer_signature(rows, estimator.predict(rows))
         with mlflow.start_run(run_id=run):

@@ -108,7 +108,9 @@ class Schema(BaseModel):
     def _encode_named(self, features: Mapping[str, Any]) -> list[float]:
         for name in features:
             if name not in self.features:
-                raise InvalidFeatures(f"There is no column {name!r}; the model takes: {', '.join(self.features)}.", field=name)
+                raise InvalidFeatures(
+                    f"There is no column {name!r}; the model takes: {', '.join(self.features)}.", field=name
+                )
         for column in self.columns:
             if column.name not in features and not column.missing:
                 raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
@@ -124,7 +126,8 @@ class Schema(BaseModel):
             if 0 <= target < len(self.classes):
                 return self.classes[target]
         raise InvalidFeatures(
-            f"{target!r:.80} is no class of {self.target!r}; the classes are: {', '.join(self.classes)}.", field=self.target
+            f"{target!r:.80} is no class of {self.target!r}; the classes are: {', '.join(self.classes)}.",
+            field=self.target,
         )
 
     def dump(self) -> bytes:

@@ -16,12 +16,13 @@ from types import FrameType
 
 import structlog
 
-from daemon import bootstrap, durable
+from daemon import bootstrap, durable, status
 from daemon.children import Trainer, Workers
 from daemon.errors import AlreadyRunning
 from daemon.home import Home
 from daemon.notify import notify
 from daemon.settings import Settings
+from daemon.status import Status, utcnow
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ def run(home: Home, settings: Settings) -> None:
         workers = Workers(home, settings, slots(settings))
         stack.callback(workers.close)
         workers.tend(time.monotonic())
+        say_starting(home)
         announce(workers, settings)
         _run_loop(home, settings, workers, wake, stack)
 
@@ -101,7 +103,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     stack.callback(journal.close)
     dataset = Dataset(home)
     stack.callback(dataset.close)
-    dataset.open(batch["segment"] for batch in journal.batches())
+    dataset.open({batch["segment"]: batch["md5"] for batch in journal.batches()})
     historian = Historian(home, settings)
     historian.start()
     stack.callback(historian.stop)
@@ -147,7 +149,9 @@ def locked(home: Home) -> Iterator[None]:
     fd = durable.try_lock(home.lock)
     if fd is None:
         owner = home.lock.read_text().strip() or "unknown"
-        raise AlreadyRunning(f"Another daemon (pid {owner}) owns {home.root}.", hint="Stop it first, or use another --home.")
+        raise AlreadyRunning(
+            f"Another daemon (pid {owner}) owns {home.root}.", hint="Stop it first, or use another --home."
+        )
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     try:
@@ -162,6 +166,13 @@ def prepare(home: Home, settings: Settings) -> None:
         durable.write(home.token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
     if settings.bootstrap == "iris" and bootstrap.iris(home):
         log.info("bootstrapped", drop=bootstrap.NAME)
+
+
+def say_starting(home: Home) -> None:
+    """Publish that the daemon is there and still imports what it needs."""
+    now = utcnow()
+    starting = Status(pid=os.getpid(), state="starting", heartbeat=time.monotonic(), at=now, started_at=now)
+    status.publish(home.status, starting)
 
 
 def slots(settings: Settings) -> int:

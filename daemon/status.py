@@ -5,6 +5,7 @@ Level 1: the loop publishes it, the HTTP workers and `retraind status` read it. 
 
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -70,6 +71,11 @@ class Status(BaseModel):
     def alive(self) -> bool:
         """Whether that daemon still runs and its loop turns."""
         return time.monotonic() - self.heartbeat < STALE_SECONDS and _exists(self.pid)
+
+
+def utcnow() -> str:
+    """Now, for people: UTC in ISO 8601 with milliseconds and a Z."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read(path: Path) -> Status | None:

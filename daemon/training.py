@@ -30,10 +30,10 @@ from daemon import bundle, dataset, export, model, rows
 from daemon.bundle import Manifest
 from daemon.errors import TrainingFailed
 from daemon.home import Home
-from daemon.journal import utcnow
 from daemon.registry import Registry, warm_up
 from daemon.schema import Schema, parse
 from daemon.settings import Train
+from daemon.status import utcnow
 
 PR_SET_PDEATHSIG = 1
 Say = Callable[[dict[str, Any]], None]
@@ -99,9 +99,7 @@ def train(home: Home, job: Job, say: Say) -> int:
         raise
 
 
-def _train(
-    home: Home, job: Job, say: Say, schema: Schema, registry: Registry, parent: str, staging: Path
-) -> int:
+def _train(home: Home, job: Job, say: Say, schema: Schema, registry: Registry, parent: str, staging: Path) -> int:
     settings, steps = job.train, len(job.train.candidates) + 3
 
     def stage(name: str, step: int) -> None:
@@ -115,7 +113,9 @@ def _train(
         stage(f"cross-validating {name}", number + 2)
         estimator = model.build(name, schema, settings.seed)
         scored.append(
-            model.cross_validate(name, estimator, data.matrix[taught], data.codes[taught], settings.folds, settings.seed)
+            model.cross_validate(
+                name, estimator, data.matrix[taught], data.codes[taught], settings.folds, settings.seed
+            )
         )
     winner = model.best(scored)
     stage(f"fitting {winner.name}", steps - 1)
@@ -178,7 +178,15 @@ def _cv10(winner: model.Scored, data: Data, job: Job) -> float:
 
 
 def _on_holdouts(predict: Callable[[model.Matrix], model.Matrix], data: Data, schema: Schema) -> dict[str, Any]:
-    empty = {"n": 0, "accuracy": 0.0, "log_loss": 0.0, "balanced_accuracy": 0.0, "recall": {}, "support": {}, "confusion": []}
+    empty = {
+        "n": 0,
+        "accuracy": 0.0,
+        "log_loss": 0.0,
+        "balanced_accuracy": 0.0,
+        "recall": {},
+        "support": {},
+        "confusion": [],
+    }
     found = {}
     for name, mask in (("reference", data.reference), ("rolling", data.held)):
         found[name] = model.score(predict(data.matrix[mask]), data.codes[mask], schema) if mask.any() else empty
@@ -186,7 +194,13 @@ def _on_holdouts(predict: Callable[[model.Matrix], model.Matrix], data: Data, sc
 
 
 def _manifest(
-    job: Job, schema: Schema, data: Data, winner: model.Scored, files: dict[str, Any], parent: str, scores: dict[str, Any]
+    job: Job,
+    schema: Schema,
+    data: Data,
+    winner: model.Scored,
+    files: dict[str, Any],
+    parent: str,
+    scores: dict[str, Any],
 ) -> Manifest:
     libraries = {"python": ".".join(map(str, sys.version_info[:3])), "scikit-learn": sklearn.__version__}
     libraries |= {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
@@ -236,8 +250,15 @@ def _log(
             registry.log_files(run, pictures)
         registry.end_run(run)
     figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
-    challenger = {f"{name}_accuracy": manifest.scores["challenger"][name]["accuracy"] for name in ("reference", "rolling")}
-    params = {"candidate": winner.name, "rows": manifest.rows, "trained_rows": manifest.trained_rows, "seed": manifest.seed}
+    challenger = {
+        f"{name}_accuracy": manifest.scores["challenger"][name]["accuracy"] for name in ("reference", "rolling")
+    }
+    params = {
+        "candidate": winner.name,
+        "rows": manifest.rows,
+        "trained_rows": manifest.trained_rows,
+        "seed": manifest.seed,
+    }
     registry.log(parent, params, figures | challenger, {"backend": manifest.backend, "candidate": winner.name})
     frame = data.table.select([*schema.features, schema.target]).to_pandas()
     registry.log_dataset(runs, frame, schema.target, job.dvc_md5, home.data)
@@ -310,7 +331,11 @@ def _warm_up(home: Home) -> None:
     Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
     """
     schema = Schema.model_validate(
-        {"target": "y", "classes": ["a", "b"], "columns": [{"name": "x", "kind": "number"}, {"name": "z", "kind": "number"}]}
+        {
+            "target": "y",
+            "classes": ["a", "b"],
+            "columns": [{"name": "x", "kind": "number"}, {"name": "z", "kind": "number"}],
+        }
     )
     matrix, codes = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     with tempfile.TemporaryDirectory() as folder:

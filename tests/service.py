@@ -166,7 +166,9 @@ class Service:
         """Multiset of (features…, target) in the committed dataset, read as training reads it."""
         with Journal.reading(self.home.journal) as journal:
             segments = {batch["segment"]: batch["sha256"] for batch in journal.batches()}
-        table = pa.concat_tables([piece for _, piece in read(self.home.segments, segments)], promote_options="permissive")
+        table = pa.concat_tables(
+            [piece for _, piece in read(self.home.segments, segments)], promote_options="permissive"
+        )
         names = [name for name in table.column_names if not name.startswith("_")]
         return Counter(zip(*(table[name].to_pylist() for name in names), strict=True))
 

@@ -60,7 +60,13 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
     assert run.data.metrics["cv10_accuracy"] > 0.9
     assert run.inputs.dataset_inputs[0].dataset.digest == champion.tags["retraind.dvc_md5"][:36]
     nested = registry.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
-    assert {one.data.tags["mlflow.runName"] for one in nested} == {"logistic", "forest", "tree", "least_squares", "boosting"}
+    assert {one.data.tags["mlflow.runName"] for one in nested} == {
+        "logistic",
+        "forest",
+        "tree",
+        "least_squares",
+        "boosting",
+    }
     for one in nested:
         assert [file.path for file in registry.client.list_artifacts(one.info.run_id)] == ["confusion_matrix.png"]
         assert "split42_accuracy" in one.data.metrics
@@ -69,7 +75,9 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
         "print(mlflow.pyfunc.load_model('models:/retraind@champion').predict(pandas.DataFrame([[5.1,3.5,1.4,0.2]]).values)[0])"
     )
     uri = f"sqlite:///{service.home.mlflow}"
-    done = subprocess.run([sys.executable, "-c", script, uri], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, uri], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "0"
 
 
@@ -135,11 +143,23 @@ def _training(service: Service) -> bool:
     return '"training":null' not in service.home.status.read_text()
 
 
+def _settled(service: Service) -> int:
+    """Wait until nothing trains and the newest version that was promoted answers; returns it."""
+
+    def quiet() -> int | None:
+        version = int((service.predict() or {"model_version": 0})["model_version"])
+        trained = service.ask("/metrics")[1]["retrainings"]
+        listed = service.ask("/versions")[1]["versions"]
+        done = trained["trained"] == len(listed) and trained["started"] == 0 and not _training(service)
+        return version if done and listed[0]["version"] == version else None
+
+    service.wait_ingested()
+    return wait_until(quiet) or 0
+
+
 def test_moving_the_alias_moves_the_service_and_rollback_moves_it_back(service: Service) -> None:
     """What the MLflow UI does by hand, the service follows; `retraind rollback` undoes it."""
-    newest = service.wait_served(2)["model_version"]
-    wait_until(lambda: not _training(service))
-    newest = service.wait_served(newest)["model_version"]
+    newest = _settled(service)
     Registry(service.home).set_alias(CHAMPION, 1)
     wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
     command = [sys.executable, "-m", "daemon", "rollback", "--home", str(service.home.root)]
@@ -149,8 +169,7 @@ def test_moving_the_alias_moves_the_service_and_rollback_moves_it_back(service: 
 
 def test_a_tampered_bundle_is_not_served(service: Service) -> None:
     """Bytes that the journal has not hashed are never loaded; the served version stays."""
-    wait_until(lambda: not _training(service))
-    current = service.wait_served(2)["model_version"]
+    current = _settled(service)
     victim = 1 if current != 1 else 2
     model = service.home.bundle(victim) / "model.onnx"
     original = model.read_bytes()
@@ -179,7 +198,9 @@ def test_a_taken_port_is_refused(service: Service, tmp_path_factory: pytest.Temp
     assert "--port 0" in done.stderr
 
 
-def test_stopping_drains_and_ends_with_zero_and_restart_serves_at_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_stopping_drains_and_ends_with_zero_and_restart_serves_at_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """SIGTERM ends everything; the next start answers with the champion it finds."""
     running = Service(tmp_path_factory.mktemp("restart")).start()
     version = running.wait_served(1)["model_version"]

@@ -1,0 +1,100 @@
+"""kill -9 at ten different moments each of the daemon, a worker and the trainer: nothing lost, nothing double, no human.
+
+After every kill the next start (or the supervisor) finishes the rest: every dropped row is in the dataset exactly once,
+git and DVC are clean, a model is served.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from daemon.journal import Journal
+from tests.service import Service, flowers, parsed, wait_until
+
+MOMENTS = (0.0, 0.05, 0.12, 0.16, 0.2, 0.26, 0.35, 0.6, 1.2, 2.0)
+"""Seconds between a drop and the kill: before it settles, while it is committed, while it trains, while it is swapped."""
+
+
+@pytest.fixture
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that already serves Iris."""
+    running = Service(tmp_path_factory.mktemp("home")).start()
+    running.wait_served(1)
+    running.wait_ingested()
+    yield running
+    running.end()
+
+
+def _check(service: Service, expected: Counter[tuple[object, ...]]) -> None:
+    assert service.rows() == expected
+    assert service.git("status", "--porcelain", "--untracked-files=no") == ""
+    service.git("fsck", "--strict")
+    assert "up to date" in service.dvc("status")
+    assert service.predict() is not None
+
+
+@pytest.mark.timeout(400)
+def test_killing_the_daemon_loses_and_doubles_nothing(service: Service) -> None:
+    """Ten kills, each followed by a restart on the same port; predictions go on meanwhile."""
+    expected = service.rows()
+    port = service.port
+    for number, moment in enumerate(MOMENTS):
+        rows = flowers(100 + number)
+        service.drop(f"drop-{number}.csv", rows)
+        expected += parsed(rows)
+        time.sleep(moment)
+        service.kill()
+        assert service.predict() is not None, "the workers outlive the daemon"
+        service.start(port=port)
+        wait_until(lambda: service.ask("/readyz")[0] == 200, what=service.log()[-2000:])
+        service.wait_ingested()
+        assert service.rows() == expected, f"after the kill at {moment} s"
+    _check(service, expected)
+    with Journal.reading(service.home.journal) as journal:
+        left = journal.open_runs()
+    assert len(left) <= 1, "runs of killed daemons are closed"
+
+
+@pytest.mark.timeout(400)
+def test_killing_a_worker_loses_no_logged_prediction(service: Service) -> None:
+    """The listening socket outlives its workers: the next one answers, and every answer given is in the history."""
+    answered = set()
+    for moment in MOMENTS:
+        answer = wait_until(service.predict)
+        answered.add(answer["prediction_id"])
+        time.sleep(moment / 4)
+        (victim,) = service.workers()
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda gone=victim: service.workers() not in ([], [gone]), what=service.log()[-2000:])
+        answered.add(service.wait_served(1)["prediction_id"])
+
+    def missing() -> set[str]:
+        history = service.ask("/predictions/history?limit=1000")[1]["history"]
+        return answered - {one["prediction_id"] for one in history}
+
+    wait_until(lambda: not missing(), what="every answer in the history")
+
+
+@pytest.mark.timeout(400)
+def test_killing_the_trainer_keeps_the_served_model_and_trains_again(service: Service) -> None:
+    """A killed training is recorded as failed, the old version stays, and the next request trains a new one."""
+    expected = service.rows()
+    for number, moment in enumerate(MOMENTS):
+        rows = flowers(300 + number)
+        service.drop(f"drop-{number}.csv", rows)
+        expected += parsed(rows)
+        time.sleep(moment)
+        victim = wait_until(service.trainer)
+        os.kill(victim, signal.SIGKILL)
+        assert service.predict() is not None
+        wait_until(lambda gone=victim: service.trainer() not in (None, gone))
+    service.wait_ingested()
+    wait_until(lambda: '"detail":"Ready."' in service.home.status.read_text())
+    version = service.wait_served(1)["model_version"]
+    service.ask("/trigger_retrain", {"force_retrain": True})
+    service.wait_served(version + 1)
+    _check(service, expected)
