@@ -1,7 +1,7 @@
 """Counters of one worker, their snapshot on disk, and the sum over all workers.
 
-The loop thread counts without locks. About once a second the counters go to `registry/workers/<slot>.json`; whichever worker
-is asked reads all snapshots. A new worker continues the counters of its slot, so that totals never fall.
+The loop thread counts without locks. About once a second the counters go to `registry/workers/<slot>-<pid>.json`; whichever
+worker is asked reads all snapshots. A new worker goes on with the counters of one that is gone, so that totals never fall.
 """
 
 import os
@@ -80,8 +80,8 @@ class Counters:
         self.number = number
         self.started = time.monotonic()
         self._started_at = _utcnow()
-        self._path = home.workers / f"{number}.json"
-        before = _read(self._path)
+        self._path = home.workers / f"{number}-{os.getpid()}.json"
+        before = _adopt(home, number, self._path)
         self.requests: dict[str, dict[str, int]] = before.requests if before else {}
         self.predictions: dict[str, int] = before.predictions if before else {}
         resumed = before is not None and len(before.buckets) == len(BOUNDS) + 1
@@ -127,10 +127,6 @@ class Counters:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Write the snapshot for the other processes; raises OSError when the disk is full."""
-        there = _read(self._path)
-        # The worker of a killed daemon drains beside its successor, which has taken its counts over.
-        if there and there.pid != snapshot.pid and there.started_at > snapshot.started_at:
-            return
         durable.publish(self._path, orjson.dumps(snapshot.model_dump()))
 
 
@@ -181,10 +177,10 @@ class Totals:
 
 
 def collect(home: Home, own: Snapshot | None = None) -> Totals:
-    """Read all snapshots; `own` stands in for the file of its slot, which may be a second old."""
-    found = [_read(path) for path in sorted(home.workers.glob("*.json"))]
-    others = [snapshot for snapshot in found if snapshot and (own is None or snapshot.slot != own.slot)]
-    return Totals([*others, own] if own else others)
+    """Read all snapshots; `own` stands in for the file of its worker, which may be a second old."""
+    kept = f"{own.slot}-{own.pid}.json" if own else ""
+    found = [_read(path) for path in sorted(home.workers.glob("*.json")) if path.name != kept]
+    return Totals([snapshot for snapshot in (*found, own) if snapshot])
 
 
 def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> dict[str, Any]:
@@ -211,6 +207,24 @@ def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | 
         "workers": len(totals.live),
         "served_versions": sorted({item.version for item in totals.live if item.version is not None}),
     }
+
+
+def _adopt(home: Home, number: int, path: Path) -> Snapshot | None:
+    """The last counters of a worker of this slot that is gone, by a rename: they are never counted twice, nor missed."""
+    for old in sorted(home.workers.glob(f"{number}-*.json")):
+        if old == path or not _held(old.with_suffix(".lock")):
+            old.replace(path)
+            return _read(path)
+    return None
+
+
+def _held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    fd = durable.try_lock(lock)
+    if fd is not None:
+        os.close(fd)
+    return fd is None
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -160,6 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
         return Exit.ALREADY_RUNNING
     worker = Worker(home, chosen, options.slot)
     follower = Follower(home, worker.slot)
+    # Before the first connection is taken: with a champion on the disk, nobody is told that there is none.
+    follower.look()
     follower.start()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
