@@ -175,9 +175,8 @@ def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[M
 
 def _settle(probabilities: NDArray[Any]) -> Matrix:
     """Float64 probabilities; single precision is rounded to 6 decimals, so that scikit-learn's ties stay ties."""
-    if probabilities.dtype == np.float64:
-        return probabilities
-    return np.round(probabilities.astype(np.float64), 6)
+    double: Matrix = probabilities.astype(np.float64, copy=False)
+    return double if probabilities.dtype == np.float64 else np.round(double, 6)
 
 
 def _sklearn(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:

@@ -120,7 +120,7 @@ class Trainer:
     def __init__(self, home: Home, nice: int, wake: Callable[[], None]) -> None:
         command = [sys.executable, "-m", "daemon.training", str(home.root), str(nice)]
         # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._child = Child(
             command,
             stdin=subprocess.PIPE,
@@ -227,9 +227,13 @@ def _listen(host: str, port: int, *, ours: bool) -> socket.socket:
     return listener
 
 
+def reachable(host: str) -> str:
+    """Where a client on this machine reaches a listener: an address that means every one is asked on loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+
+
 def _answers(host: str, port: int) -> bool:
     # Two processes of one user may both bind a port with SO_REUSEPORT, so a failing bind alone would not tell.
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    with contextlib.suppress(OSError), socket.create_connection((target, port), timeout=1):
+    with contextlib.suppress(OSError), socket.create_connection((reachable(host), port), timeout=1):
         return True
     return False

@@ -52,7 +52,10 @@ def run(
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
 ) -> None:
-    """Run everything: watch the inbox, retrain, serve, show the dashboard. Example: retraind run --port 5000"""
+    """Run everything: watch the inbox, retrain, serve, show the dashboard.
+
+    Example: retraind run --port 5000
+    """
     place, loaded = _load(home, host=host, port=port)
     from daemon import service
 
@@ -65,7 +68,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
 ) -> None:
-    """Only answer over HTTP, without the daemon: nothing is ingested or trained. Example: retraind serve --port 5001"""
+    """Only answer over HTTP, without the daemon: nothing is ingested or trained.
+
+    Example: retraind serve --port 5001
+    """
     place, loaded = _load(home, host=host, port=port)
     from daemon import service
 
@@ -77,7 +83,10 @@ def ingest(
     file: Annotated[Path, typer.Argument(help="A labelled CSV file.")],
     home: HomeOption = HERE,
 ) -> None:
-    """Drop a copy of a file into the inbox, whole and durable. Example: retraind ingest examples/more-iris-1.csv"""
+    """Drop a copy of a file into the inbox, whole and durable.
+
+    Example: retraind ingest examples/more-iris-1.csv
+    """
     place, _ = _load(home)
     from daemon import durable
     from daemon.inbox import ignored
@@ -99,7 +108,10 @@ def retrain(
     force: Annotated[bool, typer.Option("--force", help="Also when there are no new rows.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Ask for a training. Example: retraind retrain --force"""
+    """Ask for a training.
+
+    Example: retraind retrain --force
+    """
     _submit(home, json_, "retrain", force=force)
 
 
@@ -109,7 +121,10 @@ def promote(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Serve a version, by default the challenger that was held. Example: retraind promote 4"""
+    """Serve a version, by default the challenger that was held.
+
+    Example: retraind promote 4
+    """
     _submit(home, json_, "promote", version=version)
 
 
@@ -119,7 +134,10 @@ def rollback(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Serve an earlier version again. Example: retraind rollback"""
+    """Serve an earlier version again.
+
+    Example: retraind rollback
+    """
     _submit(home, json_, "rollback", version=version)
 
 
@@ -139,7 +157,10 @@ def _warn_if_down(place: Home) -> None:
 
 @app.command(name="status")
 def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Say whether all is well; exit code 5 if not. Example: retraind status --json"""
+    """Say whether all is well; exit code 5 if not.
+
+    Example: retraind status --json
+    """
     place, _ = _load(home)
     from daemon import report
 
@@ -150,7 +171,10 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
 @app.command()
 def versions(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """List the versions with their verdicts. Example: retraind versions"""
+    """List the versions with their verdicts.
+
+    Example: retraind versions
+    """
     place, _ = _load(home)
     from daemon import report
 
@@ -167,7 +191,10 @@ def init(
     target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
     home: HomeOption = HERE,
 ) -> None:
-    """Write retraind.toml and the schema for your own data. Example: retraind init churn.csv --target churned"""
+    """Write retraind.toml and the schema for your own data.
+
+    Example: retraind init churn.csv --target churned
+    """
     place, _ = _load(home)
     from daemon import draft, durable, report
 
@@ -185,7 +212,10 @@ def init(
 
 @app.command()
 def token(home: HomeOption = HERE) -> None:
-    """Print the token that writing needs when the service listens beyond this machine. Example: retraind token"""
+    """Print the token that writing needs when the service listens beyond this machine.
+
+    Example: retraind token
+    """
     place, _ = _load(home)
     if not place.token.exists():
         raise NotFound(f"There is no {place.token} yet.", hint="It is made at the first `retraind run`.")
@@ -194,7 +224,10 @@ def token(home: HomeOption = HERE) -> None:
 
 @app.command()
 def doctor(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Check the home from end to end: settings, segments, bundles, journal. Example: retraind doctor"""
+    """Check the home from end to end: settings, segments, bundles, journal.
+
+    Example: retraind doctor
+    """
     place, _ = _load(home)
     from daemon import report
 

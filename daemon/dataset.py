@@ -78,7 +78,7 @@ class Dataset:
         for name in names:
             log.warning("orphan_segment_set_aside", segment=name)
             orphans.mkdir(exist_ok=True)
-            os.replace(self._home.segments / name, orphans / name)
+            (self._home.segments / name).replace(orphans / name)
 
     def _restore(self, name: str, md5: str) -> None:
         source = self._object(md5)
@@ -211,7 +211,9 @@ class Dataset:
         data = self._home.data
         # Explicit folders: without them a damaged data/.git would let git walk up into the project's repository.
         command = ["git", f"--git-dir={data / '.git'}", f"--work-tree={data}", *SAFE, *arguments]
-        done = subprocess.run(command, cwd=data, capture_output=True, text=True, env=_git_environment(), timeout=120)
+        done = subprocess.run(
+            command, cwd=data, capture_output=True, text=True, env=_git_environment(), timeout=120, check=False
+        )
         if done.returncode:
             raise DatasetDamaged(
                 f"git {arguments[0]} failed in {data}: {done.stderr.strip()}", hint="Run `retraind doctor`."

@@ -80,7 +80,7 @@ def _export(estimator: Any, rows: Matrix, wanted: Matrix, classes: int) -> tuple
             target_opset=OPSET,
         ).SerializeToString()
         got = bundle.onnx_model(graph, kind)(rows)
-    except Exception as error:  # skl2onnx and ONNX Runtime raise a score of types; all mean: not in ONNX
+    except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None
     difference = float(np.abs(got - wanted).max())

@@ -270,9 +270,10 @@ class Journal:
         with self._writing() as connection:
             values = {"reason": reason, "revision": revision, "dvc_md5": dvc_md5, "rows": rows}
             values |= {"state": "started", "started_at": utcnow()}
-            run = connection.execute(runs.insert(), values).inserted_primary_key[0]
+            connection.execute(runs.insert(), values)
+            run = int(connection.execute(select(func.max(runs.c.id))).scalar_one())
             _tell(connection, "training", f"Training {run} on {rows} rows: {reason}.", run=run)
-        return int(run)
+        return run
 
     def end_run(
         self, run: int, state: str, detail: str, *, version: int | None = None, seconds: float | None = None

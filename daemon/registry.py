@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -77,6 +78,10 @@ class Registry:
             self.client.create_registered_model(NAME, description="Trained by retraind from labelled files.")
         self._home.mlflow.chmod(0o600)
 
+    def _experiment(self) -> str:
+        found = self.client.get_experiment_by_name(NAME)
+        return str(found.experiment_id) if found else ""
+
     # Versions and aliases
 
     def alias(self, alias: str) -> int | None:
@@ -105,8 +110,7 @@ class Registry:
 
     def stop_stale_runs(self) -> int:
         """Mark runs that a killed trainer left as running; call only while none runs. Returns how many."""
-        experiment = self.client.get_experiment_by_name(NAME)
-        stale = self.client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
+        stale = self.client.search_runs([self._experiment()], "attributes.status = 'RUNNING'", max_results=1000)
         for run in stale:
             self.client.set_terminated(run.info.run_id, "KILLED")
         return len(stale)
@@ -115,11 +119,10 @@ class Registry:
 
     def start_run(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
         """Start a run (nested in `parent` if given); returns its id."""
-        experiment = self.client.get_experiment_by_name(NAME)
         labels = {"mlflow.runName": name, **{TAG + key: value for key, value in tags.items()}}
         if parent is not None:
             labels["mlflow.parentRunId"] = parent
-        return str(self.client.create_run(experiment.experiment_id, tags=labels).info.run_id)
+        return str(self.client.create_run(self._experiment(), tags=labels).info.run_id)
 
     def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Log everything of a run in one transaction."""
@@ -134,7 +137,7 @@ class Registry:
     def log_dataset(self, runs: Sequence[str], frame: pd.DataFrame, target: str, digest: str, source: Path) -> None:
         """Log the dataset as input of each run; the digest is DVC's md5 of the folder (MLflow keeps 36 characters)."""
         origin = CodeDatasetSource({"retraind.data": str(source)})
-        dataset = mlflow.data.from_pandas(frame, source=origin, targets=target, name="dataset", digest=digest[:36])
+        dataset = from_pandas(frame, source=origin, targets=target, name="dataset", digest=digest[:36])
         inputs = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
         for run in runs:
             self.client.log_inputs(run, [inputs])

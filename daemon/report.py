@@ -111,7 +111,7 @@ def settings_file() -> str:
         tomlkit.comment("Every setting of retraind with its default. Remove the # before a line to change it.")
     )
     section = ""
-    for key, description, default in settings.keys():
+    for key, description, default in settings.entries():
         head, _, name = key.rpartition(".")
         if head != section:
             section = head
@@ -128,7 +128,7 @@ def examine(home: Home) -> list[dict[str, Any]]:
 
 
 def _examine(home: Home) -> Iterator[dict[str, Any]]:
-    yield _look("settings", lambda: f"{sum(1 for _ in settings.keys())} settings, {home.settings} is valid.")
+    yield _look("settings", lambda: f"{sum(1 for _ in settings.entries())} settings, {home.settings} is valid.")
     yield _look("schema", lambda: _describe(schema.load(home.schema)))
     yield _look("journal", lambda: f"{len(versions(home))} versions.")
     yield _look("segments", lambda: _segments(home))

@@ -36,7 +36,7 @@ class Column(BaseModel):
 
     @cached_property
     def codes(self) -> dict[str, float]:
-        """Category to its code 0.0, 1.0, …"""
+        """Category to its code: 0.0, 1.0 and so on."""
         return {name: float(code) for code, name in enumerate(self.categories)}
 
     def encode(self, value: Any) -> float:

@@ -17,7 +17,7 @@ from types import FrameType
 import structlog
 
 from daemon import bootstrap, durable, status
-from daemon.children import Trainer, Workers
+from daemon.children import Trainer, Workers, reachable
 from daemon.errors import AlreadyRunning
 from daemon.home import Home
 from daemon.notify import notify
@@ -183,7 +183,7 @@ def slots(settings: Settings) -> int:
 def announce(workers: Workers, settings: Settings) -> None:
     """Say where the dashboard is, for the person who has just typed the command."""
     host, port = workers.address
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    shown = f"[{reachable(host)}]" if ":" in host else reachable(host)
     print(f"retraind: the dashboard is at http://{shown}:{port}/dashboard", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost") and settings.server.auth == "none":
         print("retraind: anybody who reaches this address may write (server.auth = 'none')", file=sys.stderr)

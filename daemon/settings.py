@@ -86,7 +86,7 @@ class Train(Section):
     """How candidates are fitted."""
 
     candidates: list[Literal["logistic", "forest", "tree", "least_squares", "boosting"]] = Field(
-        default_factory=lambda: ["logistic", "forest", "tree", "least_squares", "boosting"],
+        default=["logistic", "forest", "tree", "least_squares", "boosting"],
         min_length=1,
         description="Candidate estimators, see docs/architecture.md.",
     )
@@ -156,10 +156,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags (init arguments) over the environment over the file."""
-        return sources["init_settings"], sources["env_settings"], TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
 def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -177,18 +182,18 @@ def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
         raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Mend the line it names.") from None
 
 
-def keys(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+def entries(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
     """Every setting as (dotted key, description, default), in order."""
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from keys(kind, f"{prefix}{name}.")
+            yield from entries(kind, f"{prefix}{name}.")
         else:
             yield prefix + name, field.description or "", field.get_default(call_default_factory=True)
 
 
 def _explain(error: ValidationError, file: Path) -> Iterator[str]:
-    known = [key for key, _, _ in keys()] + list(Settings.model_fields)
+    known = [key for key, _, _ in entries()] + list(Settings.model_fields)
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
@@ -204,7 +209,7 @@ def _nearest(key: str, known: list[str]) -> str:
 
 def _check_environment() -> None:
     """Refuse RETRAIND_… variables that name no setting: pydantic-settings would ignore a misspelt section."""
-    known = {PREFIX + key.upper().replace(".", "__"): key for key, _, _ in keys()}
+    known = {PREFIX + key.upper().replace(".", "__"): key for key, _, _ in entries()}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in known and name != "RETRAIND_HOME":
             raise BadSettings(f"environment: there is no setting {name!r}.{_nearest(name, list(known))}")

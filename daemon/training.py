@@ -319,7 +319,7 @@ def _child(home: Home, job: Job, say: Say) -> None:
     try:
         version = train(home, job, say)
         say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a fit raises is told, and ends this child only
         say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
     finally:
         os._exit(0)
