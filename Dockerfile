@@ -26,6 +26,7 @@ COPY --from=builder /opt/retraind /opt/retraind
 ENV PATH=/opt/retraind/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp USER=retraind LOGNAME=retraind \
+    ORT_DISABLE_TELEMETRY=1 \
     RETRAIND_SERVER__HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /var/lib/retraind

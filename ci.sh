@@ -34,7 +34,7 @@ system_packages() {
 
 environment() {
     local stamp
-    stamp=$(cat requirements-dev.lock pyproject.toml | sha256sum)
+    stamp=$("${PYTHON:-python3}" --version | cat - requirements-dev.lock | sha256sum)
     [ "$(cat .venv-ci/.stamp 2>/dev/null)" != "$stamp" ] || return 0
     say "making .venv-ci"
     rm -rf .venv-ci

@@ -50,12 +50,11 @@ require_tools() {
 # stamp SOURCE: what an environment depends on; an equal stamp means there is nothing to install.
 stamp() {
     "$python" - "$1" <<'PY'
-import hashlib, pathlib, sys
+import hashlib, json, pathlib, sys, tomllib
 source = pathlib.Path(sys.argv[1])
-digest = hashlib.sha256(f"{sys.version} {source}".encode())
-for name in ("requirements.lock", "pyproject.toml"):
-    digest.update((source / name).read_bytes())
-print(digest.hexdigest())
+project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+facts = json.dumps([sys.version, str(source), project], sort_keys=True).encode()
+print(hashlib.sha256(facts + (source / "requirements.lock").read_bytes()).hexdigest())
 PY
 }
 
@@ -166,6 +165,8 @@ deploy_docker() {
     local -a options=(--build-arg "REVISION=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)")
     if [ -n "${RETRAIND_BASE:-}" ]; then options+=(--build-arg "BASE=$RETRAIND_BASE"); fi
     if [ -n "${PIP_CONFIG_FILE:-}" ]; then options+=(--secret "id=pip,src=$PIP_CONFIG_FILE"); fi
+    # Podman's own image format has no health check.
+    if [ "$engine" = podman ]; then options+=(--format docker); fi
     previous=$("$engine" inspect --format '{{.Image}}' retraind 2>/dev/null || true)
     "$engine" build "${options[@]}" --tag retraind:candidate "$root"
     if [ -n "$previous" ]; then "$engine" tag "$previous" retraind:previous; fi
