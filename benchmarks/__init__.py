@@ -1,0 +1,1 @@
+"""Measurements of the real service; docs/benchmarks.md says what each one means."""

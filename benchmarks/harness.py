@@ -1,0 +1,246 @@
+"""What every benchmark needs: the real service in a temporary home, a client, percentiles and one table."""
+
+import http.client
+import json
+import math
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from daemon import durable
+from daemon.home import Home
+from web.records import Records
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parent.parent
+ROW = [5.1, 3.5, 1.4, 0.2]
+"""An Iris flower to predict."""
+
+PATIENCE = 120.0
+"""Seconds after which whatever is waited for counts as never happening: no benchmark may hang."""
+
+
+class NeverHappened(RuntimeError):
+    """Something that was waited for did not happen in time; says what, and the end of the service's log."""
+
+
+def wait_for(what: str, probe: Callable[[], T | None], seconds: float = PATIENCE, pause: float = 0.005) -> T:
+    """Ask `probe` every `pause` seconds until it gives something; raises NeverHappened after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (found := probe()) is None:
+        if time.monotonic() > deadline:
+            raise NeverHappened(f"{what} did not happen within {seconds:g} s.")
+        time.sleep(pause)
+    return found
+
+
+class Client:
+    """One keep-alive connection to a service; connects again by itself after an error."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+
+    def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and JSON of a GET, or with `body` of a POST; raises OSError or HTTPException."""
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            self._connection.request(
+                "GET" if data is None else "POST", path, data, {"Content-Type": "application/json"}
+            )
+            answer = self._connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+
+    def predict(self) -> dict[str, Any] | None:
+        """The answer to one prediction; None if there is none."""
+        with suppress(OSError, http.client.HTTPException):
+            status, answer = self.ask("/predict", {"features": ROW})
+            return dict(answer) if status == 200 else None
+        return None
+
+    def version(self) -> int | None:
+        """The version that a prediction names; None if nobody predicts."""
+        answer = self.predict()
+        return None if answer is None else int(answer["model_version"])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Service:
+    """`retraind run` on 127.0.0.1 as a user starts it; settings as `section__name=value`, handed over by environment."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.home = Home(folder / "home")
+        self.records = Records(self.home)
+        self.port = 0
+        self._out, self._log = folder / "out.txt", folder / "log.txt"
+        self._environment = os.environ | {f"RETRAIND_{key.upper()}": str(value) for key, value in settings.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start, on the port of the last time; returns the moment before the process was made (monotonic seconds)."""
+        command = [sys.executable, "-m", "daemon", "run", "--home", str(self.home.root), "--port", str(self.port)]
+        with self._out.open("wb") as out, self._log.open("ab") as log:
+            started = time.monotonic()
+            self._process = subprocess.Popen(
+                command, stdout=out, stderr=log, env=self._environment, cwd=ROOT, start_new_session=True
+            )
+        if not self.port:
+            self.port = self.wait_for("the announcement of the port", self._announced)
+        return started
+
+    def wait_for(self, what: str, probe: Callable[[], T | None], seconds: float = PATIENCE, pause: float = 0.005) -> T:
+        """Like the function, but gives up at once when the service ends, and shows its log."""
+
+        def check() -> T | None:
+            if self._process is None or self._process.poll() is not None:
+                raise NeverHappened("the service ended by itself")
+            return probe()
+
+        try:
+            return wait_for(what, check, seconds, pause)
+        except NeverHappened as error:
+            tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+            raise NeverHappened(f"{what}: {error}\n{tail}") from None
+
+    def wait_started(self) -> None:
+        """Wait until a model is served and the trainer waits for work."""
+        client = Client(self.port)
+        self.wait_for("the first prediction", client.version, pause=0.05)
+        client.close()
+        self.wait_for("a trainer that is ready", self._trainer_waits, pause=0.05)
+
+    def events(self, kind: str, after: int = 0) -> list[dict[str, Any]]:
+        """Events of one kind with a larger number than `after`, oldest first."""
+        return [event for event in self.records.events(after=after, limit=10_000) if event["kind"] == kind]
+
+    def last_event(self) -> int:
+        """Number of the newest event."""
+        return max((int(event["id"]) for event in self.records.recent_events(1)), default=0)
+
+    def terminate(self) -> None:
+        """Ask the daemon to stop (SIGTERM) and wait until it and its children have."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+
+    def kill(self, *, workers: bool) -> None:
+        """Kill (-9) the daemon (the trainer dies with it) and, if asked, the HTTP workers, which would outlive it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        for pid in self.worker_pids() if workers else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def worker_pids(self) -> list[int]:
+        """Pids of the HTTP workers of this home: each holds the lock that carries its pid."""
+        found = []
+        for path in self.home.workers.glob("*.lock"):
+            fd = durable.try_lock(path)
+            if fd is None:
+                found.append(int(path.stem.split("-")[1]))
+            else:
+                os.close(fd)
+        return found
+
+    def close(self) -> None:
+        """Stop everything that was started, however it is by now."""
+        try:
+            self.terminate()
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self.kill(workers=True)
+
+    def _announced(self) -> int | None:
+        line = self._out.read_text().partition("\n")[0]
+        return int(line.rsplit(":", 1)[1].partition("/")[0]) if "/dashboard" in line else None
+
+    def _trainer_waits(self) -> bool | None:
+        status = self.home.status
+        found = json.loads(status.read_bytes()) if status.exists() else {}
+        ready = found.get("checks", {}).get("trainer", {}).get("detail") == "Ready."
+        return True if ready and found.get("training") is None else None
+
+
+@contextmanager
+def running(**settings: object) -> Iterator[Service]:
+    """A service with its first model (Iris) served, in a temporary home that is removed afterwards."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    with tempfile.TemporaryDirectory(prefix="retraind-benchmark-", ignore_cleanup_errors=True) as folder:
+        service = Service(Path(folder), **settings)
+        try:
+            service.start()
+            service.wait_started()
+            yield service
+        finally:
+            service.close()
+
+
+# Figures
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` (0-1) of the values do not exceed (nearest rank); NaN if there are none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+
+
+def ratio(value: float, base: float) -> str:
+    """How many times `base` goes into `value`, as text: `12.3x`; `-` if that means nothing."""
+    return f"{value / base:.3g}x" if base > 0 and math.isfinite(value) else "-"
+
+
+def spread(values: Sequence[float]) -> list[str]:
+    """Median, least and greatest of some seconds, as text."""
+    return [figure(value) for value in (statistics.median(values), min(values), max(values))] if values else ["-"] * 3
+
+
+def figure(value: float) -> str:
+    """A number with three decimals; `-` for NaN."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def machine() -> str:
+    """What measured: cores, memory, load of the last minute, Python."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the end, Python {platform.python_version()}"
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print one Markdown table: the first column to the left, all others to the right."""
+    table = Table(box=box.MARKDOWN)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=160, highlight=False, markup=False)
+    with console.capture() as capture:
+        console.print(table)
+    # rich draws blank lines where other boxes have an edge.
+    print(
+        f"{title}\n({machine()})\n",
+        *(line for line in capture.get().splitlines() if line.strip()),
+        sep="\n",
+        flush=True,
+    )
