@@ -1,0 +1,90 @@
+"""What every test may use, and the guard against what a test leaves behind."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon import bootstrap
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.schema import Schema, load
+
+LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-")
+"""Threads that fsspec, DVC and MLflow start once per process and keep."""
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hide RETRAIND_ variables of whoever runs the tests; fail a test that leaves threads."""
+    for name in [name for name in os.environ if name.startswith("RETRAIND_")]:
+        monkeypatch.delenv(name)
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 2
+    while (leaked := _leaked(before)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not leaked, f"threads left behind: {leaked}"
+
+
+def _leaked(before: set[threading.Thread]) -> list[str]:
+    alive = set(threading.enumerate()) - before
+    return [thread.name for thread in alive if not thread.name.startswith(LASTING)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home with its folders."""
+    home = Home(tmp_path / "home")
+    home.root.mkdir()
+    home.make()
+    return home
+
+
+@pytest.fixture
+def iris(home: Home) -> bytes:
+    """The home has the schema of Iris; gives the CSV file with its 150 rows, which is not in the inbox."""
+    bootstrap.iris(home)
+    drop = home.inbox / bootstrap.NAME
+    data = drop.read_bytes()
+    drop.unlink()
+    return data
+
+
+@pytest.fixture
+def schema(home: Home, iris: bytes) -> Schema:
+    """The schema of Iris."""
+    assert iris
+    found = load(home.schema)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def journal(home: Home) -> Iterator[Journal]:
+    """The home's open journal."""
+    journal = Journal.open(home.journal)
+    yield journal
+    journal.close()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with every migration done, which takes seconds: tests copy it."""
+    from daemon.registry import Registry
+
+    home = Home(tmp_path_factory.mktemp("migrated"))
+    home.registry.mkdir()
+    Registry(home).client.search_experiments()
+    return home.mlflow
+
+
+@pytest.fixture
+def mlflow_home(home: Home, migrated: Path) -> Home:
+    """A home with a migrated MLflow database."""
+    shutil.copy(migrated, home.mlflow)
+    return home

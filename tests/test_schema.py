@@ -1,0 +1,137 @@
+"""daemon.schema: which rows and targets fit."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon import schema
+from daemon.errors import BadSchema, InvalidFeatures
+from daemon.schema import UNKNOWN, Column, Schema
+
+AGE = Column(name="age", kind="number")
+PLAN = Column(name="plan", kind="category", categories=["basic", "plus"])
+NOTE = Column(name="note", kind="number", missing=True)
+AREA = Column(name="area", kind="category", missing=True, categories=["north"])
+SCHEMA = Schema(target="left", classes=["no", "yes"], columns=[AGE, PLAN, NOTE, AREA])
+GOOD: list[Any] = [40, "plus", None, None]
+
+
+def same(got: list[float], wanted: list[float]) -> bool:
+    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(got, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("features", "wanted"),
+    [
+        (GOOD, [40.0, 1.0, math.nan, UNKNOWN]),
+        ((40, "basic", 1.5, "north"), [40.0, 0.0, 1.5, 0.0]),
+        ([-0.5, "premium", 1e308, "south"], [-0.5, UNKNOWN, 1e308, UNKNOWN]),
+        ([2**53 + 1, "", 0, ""], [2.0**53, UNKNOWN, 0.0, UNKNOWN]),
+        ({"age": 40, "plan": "plus"}, [40.0, 1.0, math.nan, UNKNOWN]),
+        ({"plan": "plus", "area": None, "note": 3, "age": 40}, [40.0, 1.0, 3.0, UNKNOWN]),
+    ],
+)
+def test_features_become_numbers_in_column_order(features: Any, wanted: list[float]) -> None:
+    """Lists go by position, objects by name; what is missing is NaN or UNKNOWN, as is a category nobody has listed."""
+    assert same(SCHEMA.encode(features), wanted)
+
+
+@pytest.mark.parametrize(
+    ("features", "field", "part"),
+    [
+        (None, None, "must be a list"),
+        ("plus", None, "must be a list"),
+        (7, None, "must be a list"),
+        ([], None, "has 0 values; the model takes 4: age, plan, note, area"),
+        ([*GOOD, 1], None, "has 5 values"),
+        ([None, "plus", None, None], "age", "must not be null"),
+        ([40, None, None, None], "plan", "must not be null"),
+        ([True, "plus", None, None], "age", "not bool"),
+        (["40", "plus", None, None], "age", "not str"),
+        ([[40], "plus", None, None], "age", "not list"),
+        ([math.nan, "plus", None, None], "age", "finite"),
+        ([40, "plus", math.inf, None], "note", "finite"),
+        ([10**400, "plus", None, None], "age", "finite"),
+        ([40, 1, None, None], "plan", "give a string"),
+        ({"age": 40}, "plan", "is missing"),
+        ({"age": 40, "plan": "plus", "aeg": 1}, "aeg", "no column 'aeg'"),
+        ({"age": 40, "plan": "plus", "left": "no"}, "left", "no column 'left'"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused_by_name(features: Any, field: str | None, part: str) -> None:
+    """The complaint names the column."""
+    with pytest.raises(InvalidFeatures, match=part) as caught:
+        SCHEMA.encode(features)
+    assert caught.value.field == field
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=6))
+def test_any_json_is_encoded_or_refused(value: Any) -> None:
+    """Nothing else ever happens, and what is encoded is a number a model can take."""
+    for features in (value, [value] * 4, {"age": value, "plan": value}):
+        try:
+            row = SCHEMA.encode(features)
+        except InvalidFeatures:
+            continue
+        assert len(row) == 4
+        assert not any(map(math.isinf, row))
+
+
+@pytest.mark.parametrize(("target", "label"), [("no", "no"), ("yes", "yes"), (0, "no"), (1, "yes")])
+def test_target_is_a_name_or_a_code(target: Any, label: str) -> None:
+    """Both ways of naming a class give its name."""
+    assert SCHEMA.label(target) == label
+
+
+@pytest.mark.parametrize("target", ["maybe", "0", "", 2, -1, True, None, 1.0, ["no"], {"a": 1}, "x" * 10_000])
+def test_other_targets_are_refused(target: Any) -> None:
+    """The complaint lists the classes and stays short."""
+    with pytest.raises(InvalidFeatures, match="the classes are: no, yes") as caught:
+        SCHEMA.label(target)
+    assert caught.value.field == "left"
+    assert len(str(caught.value)) < 300
+
+
+def test_number_names_a_class_of_that_name_before_a_code() -> None:
+    """Where classes are called 1 and 2, 1 means the class, not the code of the second one."""
+    found = Schema(target="t", classes=["1", "2"], columns=[AGE])
+    assert [found.label(1), found.label(2), found.label(0), found.label("2")] == ["1", "2", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"target": "age"}, "'age' is listed twice"),
+        ({"columns": [AGE, AGE]}, "'age' is listed twice"),
+        ({"target": "_drop"}, "'_drop' is reserved"),
+        ({"classes": ["no", "no"]}, "a class is listed twice"),
+        ({"classes": ["no"]}, "classes"),
+        ({"columns": []}, "columns"),
+        ({"columns": [{"name": "a", "kind": "date"}]}, r"columns\.0\.kind"),
+        ({"colunms": []}, "colunms"),
+        ({"format": "retraind-schema/9"}, "format"),
+    ],
+)
+def test_schema_that_contradicts_itself_is_refused(change: dict[str, Any], part: str) -> None:
+    """The complaint names where the schema came from and the key."""
+    document = json.dumps(SCHEMA.model_dump() | change, default=Column.model_dump)
+    with pytest.raises(BadSchema, match=part) as caught:
+        schema.parse(document.encode(), "s.json")
+    assert str(caught.value).startswith("s.json: ")
+    assert "retraind init" in str(caught.value)
+
+
+def test_schema_survives_its_file(tmp_path: Path) -> None:
+    """What was written is what is read; no file is no schema; text that is no JSON is an error."""
+    path = tmp_path / "schema.json"
+    assert schema.load(path) is None
+    path.write_bytes(SCHEMA.dump())
+    assert schema.load(path) == SCHEMA
+    path.write_bytes(SCHEMA.dump()[:-20])
+    with pytest.raises(BadSchema, match=r"schema\.json"):
+        schema.load(path)

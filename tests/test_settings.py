@@ -1,0 +1,129 @@
+"""daemon.settings: one model, precise complaints."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from daemon import model, report, settings
+from daemon.errors import BadSettings, Exit
+
+KEYS = list(settings.entries())
+
+
+def file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "retraind.toml"
+    path.write_text(text)
+    return path
+
+
+def test_no_file_means_defaults(tmp_path: Path) -> None:
+    """A home without retraind.toml listens on loopback, and trains on its own."""
+    found = settings.load(tmp_path / "retraind.toml")
+    assert (found.server.host, found.server.port, found.promote.mode) == ("127.0.0.1", 5000, "auto")
+    assert found.model_dump() == settings.Settings().model_dump()
+
+
+@pytest.mark.parametrize(("key", "description", "default"), KEYS, ids=[key for key, _, _ in KEYS])
+def test_every_setting_is_described_with_its_unit(key: str, description: str, default: Any) -> None:
+    """Each setting has a sentence; sizes and times name their unit in it."""
+    assert description.endswith(".")
+    for unit in ("seconds", "bytes"):
+        assert not key.endswith(unit) or f"({unit})" in description
+    assert default is not None
+
+
+def test_flags_win_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearer to the person who starts the program, the stronger; the rest of a table stays."""
+    path = file(tmp_path, "[server]\nport = 1\nworkers = 1\nhost = '::1'\n")
+    monkeypatch.setenv("RETRAIND_SERVER__PORT", "2")
+    monkeypatch.setenv("RETRAIND_SERVER__WORKERS", "2")
+    found = settings.load(path, {"server": {"port": 3}}).server
+    assert (found.port, found.workers, found.host) == (3, 2, "::1")
+
+
+def test_environment_reaches_every_kind_of_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers, words, texts with spaces and lists (as JSON) can be given in the environment."""
+    monkeypatch.setenv("RETRAIND_RETRAIN__SCHEDULE", "*/5 * * * *")
+    monkeypatch.setenv("RETRAIND_TRAIN__CANDIDATES", '["tree"]')
+    monkeypatch.setenv("RETRAIND_PROMOTE__TOLERANCE", "0.5")
+    monkeypatch.setenv("RETRAIND_BOOTSTRAP", "none")
+    monkeypatch.setenv("RETRAIND_HOME", "/somewhere")
+    found = settings.load(tmp_path / "none")
+    assert (found.retrain.schedule, found.train.candidates) == ("*/5 * * * *", ["tree"])
+    assert (found.promote.tolerance, found.bootstrap) == (0.5, "none")
+
+
+def test_empty_variable_is_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that a unit file leaves empty does not count."""
+    monkeypatch.setenv("RETRAIND_SERVER__PORT", "")
+    assert settings.load(tmp_path / "none").server.port == 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[server]\nprot = 1", ["server.prot", "'server.port'"]),
+        ("[retrain]\ntreshold_rows = 1", ["retrain.treshold_rows", "'retrain.threshold_rows'"]),
+        ("[sever]\nport = 1", ["'sever'", "'server'"]),
+        ("zzzzzz = 1", ["'zzzzzz'", "README.md"]),
+        ("[server]\nport = 70000", ["server.port = 70000", "65535"]),
+        ("[server]\nport = 'x'", ["server.port = 'x'", "integer"]),
+        ("[promote]\nmode = 'yes'", ["promote.mode = 'yes'", "'auto' or 'manual'"]),
+        ("[train]\ncandidates = ['forrest']", ["train.candidates", "'forrest'", "'forest'"]),
+        ("[train]\ncandidates = []", ["train.candidates"]),
+        ("[train]\nholdout = nan", ["train.holdout"]),
+        ("[inbox]\nsettle_seconds = -1", ["inbox.settle_seconds = -1"]),
+        ("server = 5", ["server = 5"]),
+        ("[server\n", ["not valid TOML", "line 1"]),
+        ("[server]\nprot = 1\nwokers = 1", ["server.prot", "server.wokers"]),
+    ],
+)
+def test_bad_file_is_refused_by_key(tmp_path: Path, text: str, parts: list[str]) -> None:
+    """The complaint names the file, the key, the value, and the nearest key that exists."""
+    with pytest.raises(BadSettings) as caught:
+        settings.load(file(tmp_path, text))
+    assert caught.value.exit == Exit.USAGE
+    for part in ["retraind.toml", *parts]:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("RETRAIND_SERVER__PROT", "SERVER__PORT"), ("RETRAIND_SEVER__PORT", "SERVER__PORT")]
+)
+def test_misspelt_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, nearest: str) -> None:
+    """A RETRAIND_ variable that names no setting is an error, with the nearest one that does."""
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(BadSettings, match=f"{name}.*RETRAIND_{nearest}"):
+        settings.load(tmp_path / "none")
+
+
+def test_settings_do_not_change_while_the_program_runs() -> None:
+    """What was loaded is frozen."""
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.Settings().server.port = 1  # type: ignore[misc]
+
+
+def test_candidates_are_those_of_the_model() -> None:
+    """Every candidate that can be named can be built, and by default all are."""
+    annotation = settings.Train.model_fields["candidates"].annotation
+    assert get_args(get_args(annotation)[0]) == model.CANDIDATES == tuple(settings.Train().candidates)
+
+
+def test_written_file_holds_every_default() -> None:
+    """The file that `init` writes changes nothing, and uncommented it says what holds anyway."""
+    text = report.settings_file()
+    assert tomllib.loads(text) == {}
+    lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# [") or " = " in line]
+    found = tomllib.loads("\n".join(lines))
+    assert settings.Settings(**found) == settings.Settings()
+    assert sorted(key for key, _, _ in KEYS) == sorted(_flat(found))
+
+
+def _flat(table: dict[str, Any]) -> list[str]:
+    nested = [
+        [f"{head}.{key}" for key in value] if isinstance(value, dict) else [head] for head, value in table.items()
+    ]
+    return [key for keys in nested for key in keys]
