@@ -118,7 +118,7 @@ class Trainer:
     """
 
     def __init__(self, home: Home, nice: int, wake: Callable[[], None]) -> None:
-        command = [sys.executable, "-m", "daemon.training", str(home.root), str(nice)]
+        command = [sys.executable, "-m", "daemon.trainer", str(home.root), str(nice)]
         # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._child = Child(

@@ -97,5 +97,9 @@ class DatasetDamaged(RetraindError):
     """Raised when a segment, DVC object or the data repository is not what the journal recorded."""
 
 
+class Unavailable(RetraindError):
+    """Raised when the journal or MLflow's database is locked or its disk is full; the loop tries again later."""
+
+
 class TrainingFailed(RetraindError):
     """Raised inside the trainer when no candidate could be fitted."""

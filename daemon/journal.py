@@ -28,9 +28,9 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from daemon.errors import RetraindError
+from daemon.errors import RetraindError, Unavailable
 from daemon.status import utcnow
 
 FORMAT = 1
@@ -200,18 +200,22 @@ class Journal:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         # IMMEDIATE: a deferred transaction that upgrades from reading fails at once, whatever the busy timeout.
-        self._connection.execute(text("BEGIN IMMEDIATE"))
         try:
+            self._connection.execute(text("BEGIN IMMEDIATE"))
             yield self._connection
-        except BaseException:
+            self._connection.commit()
+        except OperationalError as error:
+            raise Unavailable(f"The journal can't be written: {error.orig}.", hint="Is the disk full?") from None
+        finally:
             self._connection.rollback()
-            raise
-        self._connection.commit()
 
     def _rows(self, query: Any) -> Sequence[RowMapping]:
-        found = self._connection.execute(query).mappings().all()
-        self._connection.rollback()
-        return found
+        try:
+            return self._connection.execute(query).mappings().all()
+        except OperationalError as error:
+            raise Unavailable(f"The journal can't be read: {error.orig}.") from None
+        finally:
+            self._connection.rollback()
 
     def _one(self, query: Any) -> RowMapping | None:
         found = self._rows(query.limit(1))

@@ -16,7 +16,7 @@ import structlog
 
 from daemon import durable, status
 from daemon.children import Trainer, Workers
-from daemon.errors import DatasetDamaged
+from daemon.errors import RetraindError
 from daemon.history import Historian
 from daemon.home import Home
 from daemon.inbox import Inbox
@@ -100,7 +100,7 @@ class Loop:
         """What has to happen about once a second: children, watching, status, heartbeat."""
         for sentence in self._workers.tend(now):
             log.warning("worker_ended", detail=sentence)
-            self._journal.tell("worker", sentence, level="warning")
+            self._tell("worker", sentence, level="warning")
         if now >= self._watch_at:
             self._watch_at = now + self._settings.inbox.scan_seconds
             self._guard("inbox", self._inbox.watch)
@@ -110,7 +110,7 @@ class Loop:
         """One step; a failing disk or repository is recorded and tried again later, anything else ends the process."""
         try:
             again = self.step(now)
-        except (OSError, DatasetDamaged) as error:
+        except (OSError, RetraindError) as error:
             self._retry_at = now + RETRY_SECONDS
             self._fault("work", f"{error} It is tried again every {RETRY_SECONDS:g} s.")
             return False
@@ -200,10 +200,16 @@ class Loop:
     def _guard(self, what: str, action: Callable[[], None]) -> None:
         try:
             action()
-        except OSError as error:
-            self._fault(what, f"{error.strerror or error}: {error.filename or self._home.root}.")
+        except (OSError, RetraindError) as error:
+            self._fault(what, f"{error}")
         else:
             self._heal(what)
+
+    def _tell(self, kind: str, message: str, *, level: str = "info") -> None:
+        try:
+            self._journal.tell(kind, message, level=level)
+        except RetraindError as error:
+            log.error("event_lost", kind=kind, message=message, reason=str(error))
 
     def _fault(self, what: str, detail: str) -> None:
         if self._problems.get(what) != detail:
@@ -213,7 +219,7 @@ class Loop:
     def _heal(self, what: str) -> None:
         if self._problems.pop(what, None) is not None:
             log.info("healed", what=what)
-            self._journal.tell("healed", f"{what.capitalize()} is in order again.")
+            self._tell("healed", f"{what.capitalize()} is in order again.")
 
 
 def _readiness(trainer: Trainer) -> str:

@@ -35,8 +35,12 @@ class Promotion:
         self._seen = 0
 
     def pointer(self) -> Pointer | None:
-        """What is served now."""
-        return bundle.read_pointer(self._home.pointer)
+        """What is served now; a pointer that can't be read counts as none, and `adopt` writes it anew."""
+        try:
+            return bundle.read_pointer(self._home.pointer)
+        except BundleRefused as error:
+            log.error("pointer_unreadable", reason=str(error))
+            return None
 
     # Judging
 

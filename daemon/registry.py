@@ -4,15 +4,16 @@ Level 3, the only module that knows MLflow. The daemon reads and moves aliases; 
 The alias `champion` is the desired state; what is served is said by `champion.json`.
 """
 
+import functools
 import importlib
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from daemon import bundle
+from daemon.errors import Unavailable
 from daemon.home import Home
 
 # Before the import: MLflow reads these once. It would phone home, and start pip and uv, otherwise.
@@ -41,6 +42,9 @@ NAME = "retraind"
 """Name of the experiment and of the registered model in every home."""
 
 TAG = "retraind."
+UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""Error codes with which MLflow says that an alias or a model does not exist."""
+
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 
@@ -51,6 +55,22 @@ class Registered:
     version: int
     run: str
     bundle: str | None
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def translated(method: Method) -> Method:
+    """The method with MLflow's exceptions turned into Unavailable: a locked database is waited out, not died of."""
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return method(*arguments, **named)
+        except MlflowException as error:
+            raise Unavailable(f"MLflow's database can't be used: {str(error)[:300]}") from error
+
+    return cast(Method, call)
 
 
 class Registry:
@@ -70,11 +90,12 @@ class Registry:
             self._client = MlflowClient(self._uri, self._uri)
         return self._client
 
+    @translated
     def open(self) -> None:
         """Make the experiment and the registered model if they are new."""
         if self.client.get_experiment_by_name(NAME) is None:
             self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
-        with suppress(MlflowException):
+        if not self.client.search_registered_models(f"name='{NAME}'"):
             self.client.create_registered_model(NAME, description="Trained by retraind from labelled files.")
         self._home.mlflow.chmod(0o600)
 
@@ -84,13 +105,17 @@ class Registry:
 
     # Versions and aliases
 
+    @translated
     def alias(self, alias: str) -> int | None:
         """The version that an alias names, or None."""
         try:
             return int(self.client.get_model_version_by_alias(NAME, alias).version)
-        except MlflowException:
-            return None
+        except MlflowException as error:
+            if error.error_code in UNKNOWN:
+                return None
+            raise
 
+    @translated
     def set_alias(self, alias: str, version: int | None) -> None:
         """Point an alias at a version, or take it away."""
         if version is not None:
@@ -98,16 +123,19 @@ class Registry:
         elif self.alias(alias) is not None:
             self.client.delete_registered_model_alias(NAME, alias)
 
+    @translated
     def versions(self, after: int = 0) -> list[Registered]:
         """Versions with a larger number than `after`, oldest first."""
         found = (_registered(version) for version in self.client.search_model_versions(f"name='{NAME}'"))
         return sorted((one for one in found if one.version > after), key=lambda one: one.version)
 
+    @translated
     def describe(self, version: int, state: str, reason: str) -> None:
         """Write a verdict where people look for it in the MLflow UI."""
         self.client.set_model_version_tag(NAME, str(version), f"{TAG}verdict", state)
         self.client.update_model_version(NAME, str(version), reason)
 
+    @translated
     def stop_stale_runs(self) -> int:
         """Mark runs that a killed trainer left as running; call only while none runs. Returns how many."""
         stale = self.client.search_runs([self._experiment()], "attributes.status = 'RUNNING'", max_results=1000)

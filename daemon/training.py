@@ -1,18 +1,11 @@
 """Training: a revision to fitted candidates to a registered version with its bundle, in a process of its own.
 
-Level 4. `python -m daemon.training HOME NICE` imports everything, says `ready`, and forks a child for each job it reads
-from standard input; the child says how far it is, one JSON line a message. It can be killed at any moment: what it
-writes before the last step, registering the version, is swept later.
+Level 4. Runs in the child that `daemon.trainer` forks, and can be killed at any moment: what is written before the last
+step, registering the version, is swept later.
 """
 
-import ctypes
-import os
-import resource
 import shutil
-import signal
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,28 +13,24 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import orjson
 import pyarrow as pa
 import sklearn
-from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay
 
-from daemon import bundle, dataset, export, model, rows
+from daemon import bundle, dataset, export, model, pictures, rows
 from daemon.bundle import Manifest
 from daemon.errors import TrainingFailed
 from daemon.home import Home
-from daemon.registry import Registry, warm_up
+from daemon.registry import Registry
 from daemon.schema import Schema, parse
 from daemon.settings import Train
 from daemon.status import utcnow
 
-PR_SET_PDEATHSIG = 1
 Say = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the loop asks for; `segments` and `reference` map segment names to sha256, oldest first."""
+    """What the loop asks for; `segments` maps segment names to sha256, oldest first."""
 
     run: int
     reason: str
@@ -237,7 +226,7 @@ def _log(
     winner: model.Scored,
     manifest: Manifest,
 ) -> None:
-    runs, pictures = [parent], home.bundles / f".staging-{parent}" / "pictures"
+    runs, folder = [parent], home.bundles / f".staging-{parent}" / "pictures"
     for one, entry in zip(scored, manifest.scores["candidates"], strict=True):
         run = registry.start_run(one.name, {"candidate": one.name}, parent)
         fitted = one.estimator if one is winner else one.estimator.fit(data.matrix[~data.held], data.codes[~data.held])
@@ -246,8 +235,10 @@ def _log(
         registry.log(run, one.estimator.get_params(), _flat(entry, score), {"winner": str(one is winner).lower()})
         runs.append(run)
         if score is not None:
-            _draw(score, schema, pictures / "confusion_matrix.png", f"{one.name}, {score['n']} held-out rows")
-            registry.log_files(run, pictures)
+            pictures.draw_confusion(
+                score, schema, folder / "confusion_matrix.png", f"{one.name}, {score['n']} held-out rows"
+            )
+            registry.log_files(run, folder)
         registry.end_run(run)
     figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
     challenger = {
@@ -262,7 +253,7 @@ def _log(
     registry.log(parent, params, figures | challenger, {"backend": manifest.backend, "candidate": winner.name})
     frame = data.table.select([*schema.features, schema.target]).to_pandas()
     registry.log_dataset(runs, frame, schema.target, job.dvc_md5, home.data)
-    shutil.rmtree(pictures, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _flat(entry: dict[str, Any], score: dict[str, Any] | None) -> dict[str, float]:
@@ -271,80 +262,3 @@ def _flat(entry: dict[str, Any], score: dict[str, Any] | None) -> dict[str, floa
         figures |= {f"holdout_{key}": value for key, value in score.items() if isinstance(value, float)}
         figures |= {f"holdout_recall_{name}": value for name, value in score["recall"].items() if name.isidentifier()}
     return figures
-
-
-def _draw(score: dict[str, Any], schema: Schema, path: Path, title: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    figure = Figure(figsize=(4, 4), dpi=80)
-    axes = figure.subplots()
-    names = [name[:20] for name in schema.classes]
-    ConfusionMatrixDisplay(np.array(score["confusion"]), display_labels=names).plot(ax=axes, colorbar=False)
-    axes.set_title(title)
-    figure.savefig(path, bbox_inches="tight")
-
-
-# The process
-
-
-def main(arguments: list[str]) -> None:
-    """Wait for jobs on standard input, one JSON line each, and fork a child for each; ends with its parent."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    home, nice = Home(Path(arguments[0])), int(arguments[1])
-    out = os.dup(1)
-    os.dup2(2, 1)  # MLflow and its like print; standard output is for messages only
-
-    def say(message: dict[str, Any]) -> None:
-        os.write(out, orjson.dumps(message) + b"\n")
-
-    os.nice(nice)
-    _warm_up(home)
-    say({"ready": os.getpid()})
-    for line in sys.stdin.buffer:
-        job = Job(**orjson.loads(line))
-        child = os.fork()
-        if child == 0:
-            _child(home, job, say)
-        _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if code != 0:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            say({"run": job.run, "failed": f"The trainer {how}."})
-
-
-def _child(home: Home, job: Job, say: Say) -> None:
-    """Train in the forked child; never returns."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    started = time.monotonic()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        version = train(home, job, say)
-        say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
-    except Exception as error:  # noqa: BLE001 - whatever a fit raises is told, and ends this child only
-        say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
-    finally:
-        os._exit(0)
-
-
-def _warm_up(home: Home) -> None:
-    """Do once, on toy rows, what each training does, so that the forked children find every import done.
-
-    Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
-    """
-    schema = Schema.model_validate(
-        {
-            "target": "y",
-            "classes": ["a", "b"],
-            "columns": [{"name": "x", "kind": "number"}, {"name": "z", "kind": "number"}],
-        }
-    )
-    matrix, codes = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
-    with tempfile.TemporaryDirectory() as folder:
-        for name in model.CANDIDATES:
-            estimator = model.build(name, schema, 0).fit(matrix, codes)
-            export.write(estimator, matrix, schema, Path(folder))
-        _draw(model.score(np.eye(2)[codes], codes, schema), schema, Path(folder) / "p" / "picture.png", "")
-        warm_up(Path(folder), estimator)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,0 +1,92 @@
+"""The trainer: a process that has imported and warmed up everything, and forks a child for each training.
+
+Level 5. `python -m daemon.trainer HOME NICE` says `ready`, then reads jobs from standard input, one JSON line each; it and
+its children say how far they are on standard output in the same way. `daemon.children.Trainer` is the other end.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from daemon import export, model, pictures
+from daemon.home import Home
+from daemon.registry import warm_up
+from daemon.schema import Schema
+from daemon.training import Job, Say, train
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> None:
+    """Wait for jobs on standard input, one JSON line each, and fork a child for each; ends with its parent."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    home, nice = Home(Path(arguments[0])), int(arguments[1])
+    out = os.dup(1)
+    os.dup2(2, 1)  # MLflow and its like print; standard output is for messages only
+
+    def say(message: dict[str, Any]) -> None:
+        os.write(out, orjson.dumps(message) + b"\n")
+
+    os.nice(nice)
+    _warm_up(home)
+    say({"ready": os.getpid()})
+    for line in sys.stdin.buffer:
+        job = Job(**orjson.loads(line))
+        child = os.fork()
+        if child == 0:
+            _child(home, job, say)
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code != 0:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            say({"run": job.run, "failed": f"The trainer {how}."})
+
+
+def _child(home: Home, job: Job, say: Say) -> None:
+    """Train in the forked child; never returns."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    started = time.monotonic()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        version = train(home, job, say)
+        say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
+    except Exception as error:  # noqa: BLE001 - whatever a fit raises is told, and ends this child only
+        say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
+    finally:
+        os._exit(0)
+
+
+def _warm_up(home: Home) -> None:
+    """Do once, on toy rows, what each training does, so that the forked children find every import done.
+
+    Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
+    """
+    schema = Schema.model_validate(
+        {
+            "target": "y",
+            "classes": ["a", "b"],
+            "columns": [{"name": "x", "kind": "number"}, {"name": "z", "kind": "number"}],
+        }
+    )
+    matrix, codes = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    with tempfile.TemporaryDirectory() as folder:
+        for name in model.CANDIDATES:
+            estimator = model.build(name, schema, 0).fit(matrix, codes)
+            export.write(estimator, matrix, schema, Path(folder))
+        pictures.draw_confusion(
+            model.score(np.eye(2)[codes], codes, schema), schema, Path(folder) / "p" / "picture.png", ""
+        )
+        warm_up(Path(folder), estimator)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
