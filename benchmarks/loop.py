@@ -86,7 +86,8 @@ def _seconds(text: str) -> float:
 def table(measured: list[dict[str, float]], peer: dict[str, float] | None) -> list[list[str]]:
     """Rows of the table: each stage, the total, the target, and the naive peer with its ratio."""
     settle = Inbox().settle_seconds
-    names = list(dict.fromkeys(name for one in measured for name in one if name != TOTAL))
+    # A poll can miss a short part of a training: the fullest measurement has them all, in order.
+    names = [name for name in max(measured, key=len) if name != TOTAL]
     rows = [[name, *spread([one[name] for one in measured if name in one]), ""] for name in names]
     totals = [one[TOTAL] for one in measured]
     rows.append([TOTAL, *spread(totals), f"{settle + ALLOWED_SECONDS:g} (aim {settle + AIM_SECONDS:g})"])
