@@ -178,6 +178,9 @@ class Service:
     def _trainer_waits(self) -> bool | None:
         status = self.home.status
         found = json.loads(status.read_bytes()) if status.exists() else {}
+        # The status of a daemon that was killed stays behind, and says that all is well.
+        if self._process is None or found.get("pid") != self._process.pid:
+            return None
         ready = found.get("checks", {}).get("trainer", {}).get("detail") == "Ready."
         return True if ready and found.get("training") is None else None
 

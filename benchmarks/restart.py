@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.harness import ROW, Client, Service, ratio, running, show, spread
+from benchmarks.harness import ROW, Client, Service, ratio, running, show, spread, wait_for
 from benchmarks.peer import Peer
 
 ALLOWED_SECONDS = 1.5
@@ -22,6 +22,8 @@ ALLOWED_SECONDS = 1.5
 def first_prediction(service: Service, stop: Callable[[], None]) -> float:
     """Stop everything, start again; seconds from the start of the process to the first prediction."""
     stop()
+    # A worker that is left over would answer at once, and nothing would have been measured.
+    wait_for("the end of the old workers", lambda: None if service.worker_pids() else True)
     started = service.start()
     client = Client(service.port)
     service.wait_for("the first prediction", client.version, pause=0.002)
@@ -63,14 +65,15 @@ class Visitor(threading.Thread):
 
 def longest_gap(service: Service) -> tuple[float, Counter[str]]:
     """Kill (-9) the daemon alone and start it again under requests: seconds of the longest silence, failed requests."""
+    old = set(service.worker_pids())
     visitor = Visitor(service.port)
     visitor.start()
     time.sleep(0.2)
     service.kill(workers=False)
     service.start()
     service.wait_started()
-    # The workers of the killed daemon retire only now.
-    time.sleep(1)
+    service.wait_for("the retirement of the old workers", lambda: None if old & set(service.worker_pids()) else True)
+    time.sleep(0.2)
     return visitor.stop(), visitor.failed
 
 
