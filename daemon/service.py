@@ -7,6 +7,7 @@ MLflow and DVC, and until everything else has ended.
 import os
 import queue
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -170,9 +171,11 @@ def prepare(home: Home, settings: Settings) -> None:
 
 def say_starting(home: Home) -> None:
     """Publish that the daemon is there and still imports what it needs."""
-    now = utcnow()
-    starting = Status(pid=os.getpid(), state="starting", heartbeat=time.monotonic(), at=now, started_at=now)
-    status.publish(home.status, starting)
+    now, free = utcnow(), shutil.disk_usage(home.root).free
+    beat = time.monotonic()
+    status.publish(
+        home.status, Status(pid=os.getpid(), state="starting", heartbeat=beat, at=now, started_at=now, free_bytes=free)
+    )
 
 
 def slots(settings: Settings) -> int:

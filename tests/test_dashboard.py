@@ -336,11 +336,11 @@ def test_tolerance_comes_from_the_settings(well: Story) -> None:
     assert well.document(alive(), settings=settings)["tiles"][3]["state"] == "ok"
 
 
-def test_failing_requests_need_you_and_refused_ones_do_not(well: Story) -> None:
+def test_failing_requests_are_watched_and_refused_ones_are_not(well: Story) -> None:
     refused = well.document(alive(), {"request_count": 100, "errors": {"422": 50}})
     assert refused["tiles"][0]["state"] == "ok"
     failing = well.document(alive(), {"request_count": 100, "errors": {"500": 5, "422": 1}})
-    assert failing["tiles"][0]["state"] == "act"
+    assert failing["tiles"][0]["state"] == "watch"
     assert failing["service"]["failures"] == 5
 
 

@@ -130,6 +130,9 @@ class Counters:
         durable.publish(self._path, orjson.dumps(snapshot.model_dump()))
 
 
+CHECKS = ("/health", "/readyz")
+
+
 class Totals:
     """The sum over all workers: counters of every one there was, the state of those that live."""
 
@@ -155,10 +158,10 @@ class Totals:
 
     @property
     def errors(self) -> dict[str, int]:
-        """Requests by status code from 400 up."""
+        """Requests by status code from 400 up; a health check that answers 503 has not failed but done its work."""
         errors: dict[str, int] = {}
-        for (_, code), number in self.requests.items():
-            if int(code) >= 400:
+        for (route, code), number in self.requests.items():
+            if int(code) >= 400 and route not in CHECKS:
                 errors[code] = errors.get(code, 0) + number
         return errors
 

@@ -99,7 +99,9 @@ def healthy(facts: Facts) -> Answer:
         notes = [fact(name, check.detail) for name, check in failing.items()] + notes
         return answer("act", f"{', '.join(failing)}: not well", next(iter(failing.values())).detail, notes)
     if requests and errors / requests > ERROR_SHARE:
-        return answer("act", f"{errors / requests:.1%} of requests fail", "See the workers' log for the reason.", notes)
+        return answer(
+            "watch", f"{errors / requests:.1%} of requests failed", "See the workers' log for the reason.", notes
+        )
     if status.state != "ready":
         return answer("watch", f"The daemon is {status.state}", "Predictions are answered meanwhile.", notes)
     sentence = f"{len(status.checks)} of {len(status.checks)} checks pass." if status.checks else ""
