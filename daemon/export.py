@@ -3,7 +3,6 @@
 Level 3, the only module that knows skl2onnx. The graph takes one matrix in schema order and gives [labels, probabilities].
 """
 
-import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import orjson
 import skops.io
 import structlog
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx, update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
 from sklearn.pipeline import Pipeline
@@ -26,6 +25,7 @@ log = structlog.get_logger()
 Matrix = NDArray[np.float64]
 OPSET = {"": 18, "ai.onnx.ml": 3}
 PROBE_ROWS = 64
+FACTS = ("threshold", "value", "missing_go_to_left")
 
 
 def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
@@ -73,12 +73,9 @@ def _export(estimator: Any, rows: Matrix, wanted: Matrix, classes: int) -> tuple
     kind: Literal["float32", "float64"] = "float64" if isinstance(estimator, Pipeline) else "float32"
     tensor = DoubleTensorType if kind == "float64" else FloatTensorType
     try:
-        graph = to_onnx(
-            _snapped(estimator),
-            initial_types=[("rows", tensor([None, rows.shape[1]]))],
-            options={"zipmap": False},
-            target_opset=OPSET,
-        ).SerializeToString()
+        types = [("rows", tensor([None, rows.shape[1]]))]
+        converted = to_onnx(estimator, initial_types=types, options={"zipmap": False}, target_opset=OPSET)
+        graph = _exact(converted, estimator).SerializeToString()
         got = bundle.onnx_model(graph, kind)(rows)
     except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
@@ -88,23 +85,39 @@ def _export(estimator: Any, rows: Matrix, wanted: Matrix, classes: int) -> tuple
     return (graph, kind, difference) if same and difference <= bundle.PARITY else None
 
 
-def _snapped(estimator: Any) -> Any:
-    """The same trees with thresholds that float32 holds exactly.
+def _exact(graph: ModelProto, estimator: Any) -> ModelProto:
+    """The graph with what skl2onnx loses of a tree or a forest: double precision, and the ways of missing values.
 
-    scikit-learn casts a row to float32 and compares it with a float64 threshold. The largest float32 not above the
-    threshold parts the rows in the same way, and ONNX can store it; rounding to nearest would move some across.
+    scikit-learn casts a row to float32, compares it with float64 thresholds and adds up float64 shares. In float32,
+    rows would cross thresholds, and the sum over a hundred trees would miss `bundle.PARITY`.
     """
     trees = [estimator] if hasattr(estimator, "tree_") else list(getattr(estimator, "estimators_", []))
-    if not trees:
-        return estimator
-    estimator = copy.deepcopy(estimator)
-    for tree in [estimator] if hasattr(estimator, "tree_") else estimator.estimators_:
-        threshold = tree.tree_.threshold
-        near = threshold.astype(np.float32)
-        above = near.astype(np.float64) > threshold
-        near[above] = np.nextafter(near[above], np.float32(-np.inf))
-        threshold[:] = near
-    return estimator
+    node = next((node for node in graph.graph.node if node.op_type == "TreeEnsembleClassifier"), None)
+    if not trees or node is None:
+        return graph
+    found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    nodes = list(zip(found["nodes_treeids"], found["nodes_nodeids"], strict=True))
+    leaves = dict.fromkeys(zip(found["class_treeids"], found["class_nodeids"], strict=True))
+    shares = [(tree, index, code) for tree, index in leaves for code in range(len(estimator.classes_))]
+    threshold, value, left = ([getattr(tree.tree_, name) for tree in trees] for name in FACTS)
+    thresholds = [threshold[tree][index] for tree, index in nodes]
+    weights = [value[tree][index, 0, code] / len(trees) for tree, index, code in shares]
+    lost = ("nodes_values", "nodes_hitrates", "class_weights")
+    kept = {name: value for name, value in found.items() if name not in lost} | {
+        "nodes_values_as_tensor": numpy_helper.from_array(np.array(thresholds, dtype=np.float64)),
+        "class_treeids": [tree for tree, _, _ in shares],
+        "class_nodeids": [index for _, index, _ in shares],
+        "class_ids": [code for _, _, code in shares],
+        "class_weights_as_tensor": numpy_helper.from_array(np.array(weights, dtype=np.float64)),
+        "nodes_missing_value_tracks_true": [int(left[tree][index]) for tree, index in nodes],
+    }
+    del node.attribute[:]
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in kept.items())
+    graph.graph.node.insert(0, helper.make_node("Cast", [node.input[0]], ["wide"], to=TensorProto.DOUBLE))
+    node.input[0] = "wide"
+    del graph.opset_import[:]
+    graph.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in OPSET.items())
+    return graph
 
 
 def _design_shape(operator: Any) -> None:
