@@ -183,4 +183,11 @@ def _sklearn(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:
     import skops.io
 
     estimator = skops.io.load(folder / SKOPS, trusted=TRUSTED)
-    return lambda rows: np.asarray(estimator.predict_proba(rows), dtype=np.float64)
+
+    def run(rows: Matrix) -> Matrix:
+        # A class that had no rows yet has no column in scikit-learn's answer.
+        probabilities = np.zeros((len(rows), len(manifest.data_schema.classes)))
+        probabilities[:, estimator.classes_] = estimator.predict_proba(rows)
+        return probabilities
+
+    return run
