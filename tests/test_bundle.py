@@ -1,0 +1,146 @@
+"""daemon.bundle: only what was recorded is ever served."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bundles
+import numpy as np
+import orjson
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+from daemon import bundle, durable
+from daemon.bundle import Manifest
+from daemon.errors import BundleRefused
+from daemon.home import Home
+
+PROBE = {"rows": [[0.0, 0.0, 0.0, 0.0]], "probabilities": [[0.5, 0.5, 0.0]]}
+
+
+def sealed(folder: Path, **changes: Any) -> str:
+    """Seal what lies in `folder` as a bundle; returns the manifest's sha256."""
+    facts = {
+        "run": "r" * 32,
+        "candidate": "tree",
+        "estimator": "Tree()",
+        "revision": "a" * 40,
+        "dvc_md5": "b" * 32,
+        "rows": 1,
+        "trained_rows": 1,
+        "data_schema": bundles.SCHEMA,
+        "difference": 0.0,
+        "reason": "test",
+        "seed": 42,
+        "libraries": {},
+        "created": "2026-01-01T00:00:00.000Z",
+    }
+    return bundle.seal(folder, Manifest.model_validate(facts | changes))
+
+
+def test_sealed_bundle_predicts(home: Home) -> None:
+    """What was sealed loads, knows its manifest and answers in schema order."""
+    pointer = bundles.make(home, 1)
+    model = bundle.load(home.bundle(1), pointer.manifest)
+    proba = model.probabilities(np.array([bundles.SETOSA, [np.nan, 1, 1, 1]]))
+    assert proba.shape == (2, 3)
+    assert proba.dtype == np.float64
+    assert proba[0].argmax() == 0
+    assert (model.sha256, model.manifest.rows) == (pointer.manifest, 150)
+    assert bundle.verify(home.bundle(1), pointer.manifest) == model.manifest
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", [bundle.MANIFEST, bundle.PROBE, bundle.ONNX])
+@pytest.mark.parametrize("harm", [flip, Path.unlink, lambda path: path.write_bytes(b"")], ids=["flip", "gone", "empty"])
+def test_changed_file_is_refused_by_name(home: Home, name: str, harm: Callable[[Path], object]) -> None:
+    """One other bit in any file, or a file that is gone, and the bundle is not loaded."""
+    pointer = bundles.make(home, 1)
+    harm(home.bundle(1) / name)
+    with pytest.raises(BundleRefused, match=name):
+        bundle.load(home.bundle(1), pointer.manifest)
+
+
+def test_bundle_of_another_manifest_is_refused(home: Home) -> None:
+    """A whole and valid bundle in the wrong place is not the one that was recorded."""
+    pointer = bundles.make(home, 1)
+    bundles.make(home, 2, favourite=1)
+    shutil.rmtree(home.bundle(1))
+    home.bundle(2).rename(home.bundle(1))
+    with pytest.raises(BundleRefused, match="is not the manifest that was recorded"):
+        bundle.load(home.bundle(1), pointer.manifest)
+
+
+def test_missing_bundle_is_refused(home: Home) -> None:
+    """A folder that is gone is a refusal, no crash."""
+    with pytest.raises(BundleRefused, match="not a readable bundle"):
+        bundle.load(home.bundle(9), "0" * 64)
+
+
+def test_model_that_answers_otherwise_is_refused(home: Home) -> None:
+    """A graph whose probabilities are not those of scikit-learn fails the probe, though every hash is right."""
+    bundles.make(home, 1, favourite=0)
+    bundles.make(home, 2, favourite=1)
+    folder = home.bundle(1)
+    shutil.copy(home.bundle(2) / bundle.ONNX, folder / bundle.ONNX)
+    files = {name: durable.sha256_file(folder / name) for name in (bundle.ONNX, bundle.PROBE)}
+    sha256 = sealed(folder, backend="onnx", input="float64", files=files)
+    with pytest.raises(BundleRefused, match="differs from scikit-learn"):
+        bundle.load(folder, sha256)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "sklearn"])
+def test_file_that_is_no_model_is_refused(tmp_path: Path, backend: str) -> None:
+    """Bytes that a library can't load are a refusal naming the backend."""
+    name = bundle.ONNX if backend == "onnx" else bundle.SKOPS
+    (tmp_path / name).write_bytes(b"no model")
+    (tmp_path / bundle.PROBE).write_bytes(orjson.dumps(PROBE))
+    files = {each: durable.sha256_file(tmp_path / each) for each in (name, bundle.PROBE)}
+    sha256 = sealed(tmp_path, backend=backend, input="float64", files=files)
+    with pytest.raises(BundleRefused, match=f"the {backend} model does not load"):
+        bundle.load(tmp_path, sha256)
+
+
+def skops_bundle(folder: Path, estimator: Any) -> str:
+    skops.io.dump(estimator, folder / bundle.SKOPS)
+    (folder / bundle.PROBE).write_bytes(orjson.dumps(PROBE))
+    files = {name: durable.sha256_file(folder / name) for name in (bundle.SKOPS, bundle.PROBE)}
+    return sealed(folder, backend="sklearn", input="float64", files=files)
+
+
+def test_scikit_learn_bundle_loads_listed_types_only(tmp_path: Path) -> None:
+    """An estimator that carries a function of somebody's choice is refused, whatever the file says of itself."""
+    good = LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
+    good.coef_[:], good.intercept_[:] = 0.0, 0.0
+    bundle.load(tmp_path, skops_bundle(tmp_path, good))
+    evil = FunctionTransformer(func=shutil.rmtree)
+    with pytest.raises(BundleRefused, match="does not load"):
+        bundle.load(tmp_path, skops_bundle(tmp_path, evil))
+
+
+def test_pointer_survives_its_file(home: Home) -> None:
+    """No file is no pointer; other text is a refusal."""
+    assert bundle.read_pointer(home.pointer) is None
+    pointer = bundles.make(home, 1)
+    bundles.point(home, pointer)
+    assert bundle.read_pointer(home.pointer) == pointer
+    for text in ("", "{}", '{"version": "x"}', pointer.model_dump_json()[:-1]):
+        home.pointer.write_text(text)
+        with pytest.raises(BundleRefused, match=r"champion\.json is not a pointer"):
+            bundle.read_pointer(home.pointer)
+
+
+def test_ties_of_single_precision_stay_ties() -> None:
+    """Noise in the seventh digit does not decide which class wins."""
+    noisy = np.array([[0.33333331, 0.33333334, 0.33333334]], dtype=np.float32)
+    assert bundle._settle(noisy).argmax() == 0
+    double = noisy.astype(np.float64)
+    assert bundle._settle(double) is double

@@ -1,0 +1,96 @@
+"""daemon.export: what a bundle predicts is what scikit-learn predicts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from test_bundle import sealed
+from test_model import MIXED, mixed
+
+from daemon import bundle, export, model
+from daemon.schema import UNKNOWN, Column, Schema
+
+PLAIN = Schema(target="t", classes=["a", "b"], columns=[Column(name=name, kind="number") for name in ("x", "y")])
+
+
+def exported(folder: Path, estimator: Any, matrix: model.Matrix, schema: Schema) -> dict[str, Any]:
+    folder.mkdir()
+    return export.write(estimator, matrix, schema, folder)
+
+
+def loaded(folder: Path, facts: dict[str, Any], schema: Schema) -> bundle.Model:
+    return bundle.load(folder, sealed(folder, data_schema=schema, **facts))
+
+
+@pytest.mark.parametrize("name", model.CANDIDATES)
+@pytest.mark.parametrize("schema", [PLAIN, MIXED], ids=["numbers", "mixed"])
+def test_every_candidate_serves_as_onnx(tmp_path: Path, name: str, schema: Schema) -> None:
+    """On rows the export has never seen labels agree and probabilities differ by at most the allowed parity."""
+    matrix, codes = mixed(400)
+    fresh, _ = mixed(2000, seed=1)
+    if schema is PLAIN:
+        matrix, codes, fresh = np.nan_to_num(matrix[:, [0, 2]]), np.minimum(codes, 1), np.nan_to_num(fresh[:, [0, 2]])
+    fitted = model.build(name, schema, 42).fit(matrix, codes)
+    facts = exported(tmp_path / "b", fitted, matrix, schema)
+    assert facts["backend"] == "onnx"
+    got = loaded(tmp_path / "b", facts, schema).probabilities(fresh)
+    wanted = model.spread(fitted, fresh, len(schema.classes))
+    assert np.abs(got - wanted).max() <= bundle.PARITY
+    assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("name", ["tree", "forest", "boosting"])
+def test_rows_on_a_threshold_go_the_same_way(tmp_path: Path, name: str) -> None:
+    """Single precision moves no row across a split, also where a value is the threshold itself."""
+    random = np.random.default_rng(3)
+    matrix = random.integers(0, 40, (300, 2)) / 10 + 0.1
+    codes = (matrix.sum(axis=1) > 4.2).astype(np.int64)
+    fitted = model.build(name, PLAIN, 42).fit(matrix, codes)
+    got = loaded(tmp_path / "b", exported(tmp_path / "b", fitted, matrix, PLAIN), PLAIN)
+    between = np.array([[a / 20, b / 20] for a in range(100) for b in range(100)])
+    wanted = model.spread(fitted, between, 2)
+    assert np.abs(got.probabilities(between) - wanted).max() <= bundle.PARITY
+
+
+@pytest.mark.parametrize("name", model.CANDIDATES)
+def test_model_that_lacks_a_class_is_served_by_scikit_learn(tmp_path: Path, name: str) -> None:
+    """A class without rows can't be in the graph; the bundle then holds the estimator itself, and gives every column."""
+    matrix, codes = mixed()
+    seen = codes != 2
+    fitted = model.build(name, MIXED, 42).fit(matrix[seen], codes[seen])
+    facts = exported(tmp_path / "b", fitted, matrix, MIXED)
+    assert (facts["backend"], facts["input"]) == ("sklearn", "float64")
+    got = loaded(tmp_path / "b", facts, MIXED).probabilities(matrix)
+    assert got.shape == (len(matrix), 3)
+    np.testing.assert_allclose(got, model.spread(fitted, matrix, 3), atol=bundle.PARITY)
+
+
+def test_probe_has_the_gaps_that_may_come(tmp_path: Path) -> None:
+    """Values that the schema lets be missing are probed, also if no row of the data lacks one."""
+    matrix, codes = mixed()
+    whole = matrix[~np.isnan(matrix).any(axis=1) & (matrix[:, 1] >= 0)]
+    fitted = model.build("boosting", MIXED, 42).fit(matrix, codes)
+    exported(tmp_path / "b", fitted, whole, MIXED)
+    probe = orjson.loads((tmp_path / "b" / bundle.PROBE).read_bytes())
+    assert any(row[0] is None for row in probe["rows"])
+    assert any(row[1] == UNKNOWN for row in probe["rows"])
+    assert len(probe["rows"]) == len(probe["probabilities"]) == 16 + export.PROBE_ROWS
+
+
+def test_exporting_leaves_the_estimator_alone(tmp_path: Path) -> None:
+    """Thresholds are snapped in a copy: what is logged to MLflow is what was fitted."""
+    matrix, codes = mixed()
+    fitted = model.build("tree", MIXED, 42).fit(matrix, codes)
+    before = fitted.tree_.threshold.copy()
+    exported(tmp_path / "b", fitted, matrix, MIXED)
+    np.testing.assert_array_equal(fitted.tree_.threshold, before)
+
+
+def test_one_row_is_enough(tmp_path: Path) -> None:
+    """The first data of a home may be tiny."""
+    matrix, codes = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 1])
+    fitted = model.build("tree", PLAIN, 42).fit(matrix, codes)
+    facts = exported(tmp_path / "b", fitted, matrix[:1], PLAIN)
+    assert loaded(tmp_path / "b", facts, PLAIN).probabilities(matrix[:1]).tolist() == [[1.0, 0.0]]
