@@ -1,1 +1,6 @@
 """The daemon: watches the inbox, versions the data, trains, judges and points at the served model."""
+
+import os
+
+# ONNX Runtime reads this when it is first imported; without it, it would collect telemetry and write to the user's cache.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -32,7 +32,7 @@ FAST = {
 }
 
 
-def wait_until(ask: Callable[[], T], seconds: float = 60, what: str = "") -> T:
+def wait_until(ask: Callable[[], T | None], seconds: float = 60, what: str = "") -> T:
     """The first true answer; fails after `seconds`, naming `what`."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):

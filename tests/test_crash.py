@@ -8,12 +8,13 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
+from service import Service, flowers, parsed, wait_until
 
 from daemon.journal import Journal
-from tests.service import Service, flowers, parsed, wait_until
 
 MOMENTS = (0.0, 0.05, 0.12, 0.16, 0.2, 0.26, 0.35, 0.6, 1.2, 2.0)
 """Seconds between a drop and the kill: before it settles, while it is committed, while it trains, while it is swapped."""
@@ -27,6 +28,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running.wait_ingested()
     yield running
     running.end()
+
+
+def _replaced(ask: Callable[[], object], gone: object) -> bool:
+    """Whether there is one, and it is not the one that was killed."""
+    return ask() not in (None, [], gone)
 
 
 def _check(service: Service, expected: Counter[tuple[object, ...]]) -> None:
@@ -69,7 +75,7 @@ def test_killing_a_worker_loses_no_logged_prediction(service: Service) -> None:
         time.sleep(moment / 4)
         (victim,) = service.workers()
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda gone=victim: service.workers() not in ([], [gone]), what=service.log()[-2000:])
+        wait_until(partial(_replaced, service.workers, [victim]), what=service.log()[-2000:])
         answered.add(service.wait_served(1)["prediction_id"])
 
     def missing() -> set[str]:
@@ -91,7 +97,7 @@ def test_killing_the_trainer_keeps_the_served_model_and_trains_again(service: Se
         victim = wait_until(service.trainer)
         os.kill(victim, signal.SIGKILL)
         assert service.predict() is not None
-        wait_until(lambda gone=victim: service.trainer() not in (None, gone))
+        wait_until(partial(_replaced, service.trainer, victim))
     service.wait_ingested()
     wait_until(lambda: '"detail":"Ready."' in service.home.status.read_text())
     version = service.wait_served(1)["model_version"]

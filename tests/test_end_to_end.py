@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from service import REPOSITORY, Service, flowers, parsed, wait_until
 
 from daemon.registry import CHAMPION, NAME, Registry
-from tests.service import REPOSITORY, Service, flowers, parsed, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,11 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
     service.wait_served(1)
     registry = Registry(service.home)
     champion = registry.client.get_model_version_by_alias(NAME, CHAMPION)
-    run = registry.client.get_run(champion.run_id)
+    run = registry.client.get_run(str(champion.run_id))
     assert run.info.status == "FINISHED"
     assert run.data.metrics["split42_accuracy"] > 0.9
     assert run.data.metrics["cv10_accuracy"] > 0.9
+    assert run.inputs is not None
     assert run.inputs.dataset_inputs[0].dataset.digest == champion.tags["retraind.dvc_md5"][:36]
     nested = registry.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
     assert {one.data.tags["mlflow.runName"] for one in nested} == {
@@ -85,7 +86,7 @@ def test_a_bad_file_is_kept_with_its_reason_and_the_loop_goes_on(service: Servic
     """A word where a number belongs: line, column and reason are on the disk and over HTTP; the next drop is taken."""
     service.wait_served(1)
     service.drop("bad.csv", [*flowers(2, 3), "5.0,wide,1.4,0.2,setosa"])
-    wait_until(lambda: (service.home.rejected / "bad.csv.report.json").exists())
+    wait_until((service.home.rejected / "bad.csv.report.json").exists)
     wait_until(lambda: "bad.csv" not in service.drops())
     _, listing = service.ask("/drops")
     worst = listing["drops"][0]
@@ -154,7 +155,7 @@ def _settled(service: Service) -> int:
         return version if done and listed[0]["version"] == version else None
 
     service.wait_ingested()
-    return wait_until(quiet) or 0
+    return wait_until(quiet)
 
 
 def test_moving_the_alias_moves_the_service_and_rollback_moves_it_back(service: Service) -> None:
