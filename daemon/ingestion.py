@@ -111,7 +111,7 @@ class Ingestion:
         where = f"batch {batch}" if batch is not None else "the same batch"
         reason = f"The same bytes are in {where} already; they count once."
         self._journal.refuse(
-            _record(drop.name, drop, settled) | {"reason": reason}, "duplicate", f"{drop.name}: {reason}", batch=batch
+            _record(drop.name, drop, settled) | {"reason": reason}, "duplicate", f"{_shown(drop.name)}: {reason}", batch=batch
         )
         self._inbox.clear(drop.name, drop.sha256)
 
