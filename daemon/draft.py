@@ -1,6 +1,6 @@
 """A draft of a schema from somebody's own CSV file: what `retraind init` writes.
 
-Level 2. Nothing is asked: a column is a number if every cell that is not empty is one, else a category.
+Level 3. Nothing is asked: a column is a number if every cell that is not empty is one, else a category.
 """
 
 from pathlib import Path
