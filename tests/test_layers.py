@@ -56,7 +56,7 @@ HEAVY = {
     "prometheus_client": {"exposition"},
 }
 
-DAEMON = sorted((ROOT / "daemon").glob("[!_]*.py")) + [ROOT / "daemon/__main__.py"]
+DAEMON = [*sorted((ROOT / "daemon").glob("[!_]*.py")), ROOT / "daemon/__main__.py"]
 WEB = sorted((ROOT / "web").glob("[!_]*.py"))
 PLACE = {name: (level, column) for level, names in enumerate(LEVELS) for column, name in enumerate(names.split())}
 

@@ -1,0 +1,255 @@
+"""daemon.inbox with a real folder, a real observer and real writers."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from daemon import durable
+from daemon.errors import InvalidDrop
+from daemon.home import Home
+from daemon.inbox import Inbox, ignored
+from daemon.settings import Inbox as Limits
+
+LIMITS = Limits(settle_seconds=0.5)
+
+
+@pytest.fixture
+def inbox(home: Home) -> Inbox:
+    return Inbox(home, LIMITS, lambda: None)
+
+
+@pytest.fixture
+def watched(home: Home) -> Iterator[tuple[Inbox, threading.Semaphore]]:
+    """An inbox with a running observer, and a semaphore that each hint releases."""
+    woken = threading.Semaphore(0)
+    inbox = Inbox(home, LIMITS, woken.release)
+    inbox.watch()
+    yield inbox, woken
+    inbox.close()
+
+
+# Settling
+
+
+def test_file_settles_when_it_is_quiet(home: Home, inbox: Inbox) -> None:
+    """A drop is ready after the quiet time, not before; the loop knows how long to wait."""
+    (home.inbox / "a.csv").write_text("x")
+    assert inbox.settled(100.0) == []
+    assert inbox.wait_seconds(100.1) == pytest.approx(0.4)
+    assert inbox.settled(100.4) == []
+    assert inbox.settled(100.5) == ["a.csv"]
+    assert inbox.backlog == (1, 1)
+
+
+def test_change_starts_the_quiet_time_anew(home: Home, inbox: Inbox) -> None:
+    """A file that grows, or is replaced by another of equal size, has to be quiet again."""
+    drop = home.inbox / "a.csv"
+    drop.write_text("x")
+    inbox.settled(100.0)
+    with drop.open("a") as file:
+        file.write("y")
+    assert inbox.settled(100.5) == []
+    durable.write(home.root / "other", b"zz")
+    (home.root / "other").rename(drop)
+    assert inbox.settled(101.0) == []
+    assert inbox.settled(101.5) == ["a.csv"]
+
+
+def test_file_that_is_open_for_writing_is_not_ready(home: Home, inbox: Inbox) -> None:
+    """However quiet it is: while some process holds it open for writing it is not read, and nobody spins waiting."""
+    drop = home.inbox / "a.csv"
+    code = "import sys; f = open(sys.argv[1], 'w'); f.write('x'); f.flush(); print(1, flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, str(drop)], text=True, **pipes) as writer:  # type: ignore[call-overload]
+        writer.stdout.readline()
+        inbox.settled(100.0)
+        assert inbox.settled(200.0) == []
+        assert inbox.wait_seconds(200.0) is None
+        writer.communicate("")
+    assert inbox.settled(200.1) == ["a.csv"]
+
+
+def test_reader_does_not_hold_a_drop_back(home: Home, inbox: Inbox) -> None:
+    """A file that somebody merely looks at is ready."""
+    (home.inbox / "a.csv").write_text("x")
+    inbox.settled(100.0)
+    with (home.inbox / "a.csv").open():
+        assert inbox.settled(101.0) == ["a.csv"]
+
+
+def test_oldest_drop_comes_first(home: Home, inbox: Inbox) -> None:
+    """Order is that of modification, then of names."""
+    for name, modified in (("c", 1), ("b", 3), ("a", 3), ("d", 2)):
+        (home.inbox / name).touch()
+        os.utime(home.inbox / name, (modified, modified))
+    inbox.settled(100.0)
+    assert inbox.settled(101.0) == ["c", "d", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    "name", [".a.csv", "a.csv.tmp", "a.part", "a.csv.crdownload", "a.csv~", ".a.csv.swp", "README.md", "x.filepart"]
+)
+def test_temporary_and_hidden_names_are_left_alone(home: Home, inbox: Inbox, name: str) -> None:
+    """What browsers, editors and copy programs still write is no drop, nor is the folder's own page."""
+    (home.inbox / name).write_text("x")
+    assert ignored(name)
+    inbox.settled(100.0)
+    assert inbox.settled(200.0) == []
+    assert inbox.wait_seconds(200.0) is None
+
+
+def test_only_regular_files_are_drops(home: Home, inbox: Inbox) -> None:
+    """Folders, links, pipes and sockets are left alone and never opened."""
+    (home.inbox / "folder.csv").mkdir()
+    (home.inbox / "link.csv").symlink_to("/etc/passwd")
+    (home.inbox / "dangling.csv").symlink_to("nowhere")
+    os.mkfifo(home.inbox / "pipe.csv")
+    inbox.settled(100.0)
+    assert inbox.settled(200.0) == []
+    for name in ("link.csv", "none.csv"):
+        assert inbox.read(name) is None
+    assert sorted(os.listdir(home.inbox)) == ["dangling.csv", "folder.csv", "link.csv", "pipe.csv", "rejected"]
+
+
+# Watching
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_closing_a_file_wakes_the_loop(home: Home, watched: tuple[Inbox, threading.Semaphore]) -> None:
+    """The observer tells at once, so that the folder need not be listed all the time."""
+    (home.inbox / "a.csv").write_text("x")
+    assert watched[1].acquire(timeout=5)
+
+
+def test_file_renamed_in_the_folder_is_ready_at_once(home: Home, watched: tuple[Inbox, threading.Semaphore]) -> None:
+    """Who writes under a temporary name and renames need not wait for the quiet time."""
+    durable.write(home.inbox / "a.csv", b"x")
+    wait(lambda: watched[0].settled(100.0) == ["a.csv"])
+
+
+def test_replaced_folder_is_watched_again(home: Home, watched: tuple[Inbox, threading.Semaphore]) -> None:
+    """Somebody who removes inbox/ and makes it anew loses nothing."""
+    inbox, woken = watched
+    home.inbox.rename(home.root / "old")
+    home.inbox.mkdir()
+    inbox.watch()
+    while woken.acquire(blocking=False):
+        pass
+    (home.inbox / "a.csv").write_text("x")
+    assert woken.acquire(timeout=5)
+    assert inbox.watching() is None
+
+
+def test_inbox_says_when_nobody_watches(home: Home, inbox: Inbox) -> None:
+    """Before the observer runs, and after it was closed, the folder is only scanned, and that is said."""
+    assert "only scanned" in (inbox.watching() or "")
+    inbox.watch()
+    inbox.watch()
+    assert inbox.watching() is None
+    inbox.close()
+    assert "only scanned" in (inbox.watching() or "")
+    home.rejected.rmdir()
+    home.inbox.rmdir()
+    assert "can't be read" in (inbox.watching() or "")
+
+
+# Reading and clearing
+
+
+def test_read_gives_bytes_and_their_sha256(home: Home, inbox: Inbox) -> None:
+    """One reading gives all that is known of a drop, with where it came from."""
+    (home.inbox / "a.csv").write_bytes(b"abc")
+    drop = inbox.read("a.csv")
+    assert drop is not None
+    assert (drop.data, drop.sha256, drop.source) == (b"abc", durable.sha256(b"abc"), "file")
+    (home.inbox / "http-1.sample.json").write_bytes(b"abc")
+    sample = inbox.read("http-1.sample.json")
+    assert sample is not None
+    assert sample.source == "http"
+
+
+def test_drop_over_the_limit_is_refused_unread(home: Home) -> None:
+    """The complaint names both sizes; a sparse file of a terabyte costs no memory."""
+    inbox = Inbox(home, Limits(max_bytes=1000), lambda: None)
+    with (home.inbox / "a.csv").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InvalidDrop, match=r"1099511627776 bytes; inbox.max_bytes = 1000"):
+        inbox.read("a.csv")
+
+
+def test_file_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A drop that this user may not read is refused, so that it does not hold the others back."""
+    root = tmp_path_factory.mktemp("other")
+    drop = root / "a.csv"
+    drop.write_text("x")
+    drop.chmod(0)
+    for folder in (root, *root.parents[:2]):
+        folder.chmod(0o755)
+    code = (
+        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox; from daemon.home import Home\n"
+        "from daemon.settings import Inbox as Limits; from daemon.errors import InvalidDrop\n"
+        "class There(Home): inbox = property(lambda self: self.root)\n"
+        "inbox = Inbox(There(Path(sys.argv[1])), Limits(), print)\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "try: inbox.read('a.csv')\n"
+        "except InvalidDrop as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True)
+    assert "can't be read by this user (Permission denied)" in done.stdout, done.stderr
+
+
+def test_clear_removes_what_was_read_and_nothing_newer(home: Home, inbox: Inbox) -> None:
+    """A file that has got other bytes since is a new drop and stays; one that is gone is fine."""
+    drop = home.inbox / "a.csv"
+    drop.write_bytes(b"new")
+    inbox.clear("a.csv", durable.sha256(b"old"))
+    assert drop.exists()
+    inbox.clear("a.csv", durable.sha256(b"new"))
+    inbox.clear("a.csv", durable.sha256(b"new"))
+    assert not drop.exists()
+    drop.symlink_to("/etc/passwd")
+    inbox.clear("a.csv", durable.sha256(Path("/etc/passwd").read_bytes()))
+    assert drop.is_symlink()
+
+
+def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> None:
+    """Each refused drop keeps its bytes and its report, whatever else has that name."""
+    names = []
+    for content in ("1", "2", "3"):
+        (home.inbox / "a.csv").write_text(content)
+        names.append(inbox.reject("a.csv", {"reason": content}))
+    assert names == ["a.csv", "2-a.csv", "3-a.csv"]
+    for name, content in zip(names, "123", strict=True):
+        assert (home.rejected / name).read_text() == content
+        assert orjson.loads((home.rejected / f"{name}.report.json").read_bytes()) == {"reason": content}
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 251 + ".csv", "\N{HERB}" * 63, os.fsdecode(b"caf\xe9.csv"), " ", "-rf", "a\nb.csv"]
+)
+def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
+    """Long names, and names that are not UTF-8, make room for the report's name."""
+    (home.inbox / name).write_text("x")
+    moved = inbox.reject(name, {"reason": "bad"})
+    assert (home.rejected / moved).read_text() == "x"
+    assert (home.rejected / f"{moved}.report.json").exists()
+    assert not (home.inbox / name).exists()
+
+
+def test_rejecting_what_is_gone_leaves_the_report(home: Home, inbox: Inbox) -> None:
+    """Somebody who takes the file away in that moment gets the report all the same."""
+    assert inbox.reject("a.csv", {"reason": "bad"}) == "a.csv"
+    assert os.listdir(home.rejected) == ["a.csv.report.json"]

@@ -1,0 +1,208 @@
+"""daemon.journal with a real SQLite file."""
+
+import itertools
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.errors import RetraindError
+from daemon.home import Home
+from daemon.journal import FORMAT, Journal
+
+
+def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> dict[str, Any]:
+    now = "2026-01-01T00:00:00.000Z"
+    return {"sha256": sha256, "name": name, "source": "file", "bytes": 1, "settled_at": now, **more}
+
+
+def a_batch(number: int = 1, rows: int = 5) -> dict[str, Any]:
+    return {"segment": f"{number}.parquet", "sha256": f"{number:064}", "md5": f"{number:032}", "rows": rows}
+
+
+def a_version(version: int) -> dict[str, Any]:
+    texts = ("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger", "scores")
+    return {**dict.fromkeys(texts, "x"), "version": version, "rows": 5, "trained_rows": 4}
+
+
+def events(home: Home) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(home.journal)) as connection:
+        return connection.execute("SELECT kind, level FROM events ORDER BY id").fetchall()
+
+
+def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> None:
+    """The oldest uncommitted batch comes first; a committed one carries its revision."""
+    assert journal.uncommitted() is None
+    assert journal.accept(a_batch(1), [a_drop()]) == 1
+    assert journal.accept(a_batch(2), [a_drop("b.csv", "b" * 64), a_drop("c.csv", "c" * 64)]) == 2
+    first = journal.uncommitted()
+    assert first is not None
+    assert first["seq"] == 1
+    journal.commit(1, "r" * 40, "d" * 32)
+    second = journal.uncommitted()
+    assert second is not None
+    assert second["seq"] == 2
+    assert [batch["state"] for batch in journal.batches()] == ["committed", "accepted"]
+    assert [drop["name"] for drop in journal.drops_in(2)] == ["b.csv", "c.csv"]
+    assert [journal.batch_of(letter * 64) for letter in "abx"] == [1, 2, None]
+    assert events(home) == [("accepted", "info"), ("accepted", "info"), ("committed", "info")]
+
+
+def test_refused_drops_are_known_but_hold_no_rows(home: Home, journal: Journal) -> None:
+    """The bytes of a rejected drop may come again, after the schema was mended, and count then."""
+    journal.refuse(a_drop(reason="bad", line=3, column="x"), "rejected", "a.csv: bad")
+    assert journal.batch_of("a" * 64) is None
+    journal.accept(a_batch(), [a_drop()])
+    journal.refuse(a_drop("copy.csv"), "duplicate", "copy.csv is a duplicate", batch=1)
+    assert [drop["name"] for drop in journal.drops_in(1)] == ["a.csv"]
+    assert events(home) == [("rejected", "warning"), ("accepted", "info"), ("duplicate", "info")]
+
+
+def test_run_is_open_until_it_has_ended(home: Home, journal: Journal) -> None:
+    """A run is on record before it starts; the last one can be asked for by its state."""
+    assert journal.last_run() is None
+    run = journal.start_run("first model", "r" * 40, "d" * 32, 5)
+    assert [open_run["id"] for open_run in journal.open_runs()] == [run]
+    journal.end_run(run, "trained", "version 1", version=1, seconds=1.5)
+    again = journal.start_run("more", "r" * 40, "d" * 32, 6)
+    journal.end_run(again, "failed", "no luck")
+    assert journal.open_runs() == []
+    found = [journal.last_run(), journal.last_run("trained"), journal.last_run("abandoned")]
+    assert [one and one["id"] for one in found] == [again, run, None]
+    assert events(home)[-1] == ("failed", "error")
+
+
+def test_later_verdict_replaces_the_earlier(journal: Journal) -> None:
+    """A version that was held and then promoted by a person is promoted, once."""
+    journal.judge(a_version(1), "held", "good")
+    journal.judge(a_version(2), "refused", "bad")
+    journal.judge(a_version(1), "promoted", "by request")
+    assert [(row["version"], row["state"]) for row in journal.versions()] == [(2, "refused"), (1, "promoted")]
+    journal.mark_unservable(1, "the bundle is gone")
+    found = journal.version(1)
+    assert found is not None
+    assert (found["state"], found["reason"]) == ("unservable", "the bundle is gone")
+    assert journal.version(3) is None
+
+
+def test_last_swap_is_what_is_served(journal: Journal) -> None:
+    """Swaps are remembered in order."""
+    assert journal.last_swap() is None
+    journal.swap(1, None, "first")
+    journal.swap(2, 1, "better")
+    last = journal.last_swap()
+    assert last is not None
+    assert (last["version"], last["previous"]) == (2, 1)
+
+
+def test_request_is_taken_once(journal: Journal) -> None:
+    """Taking a request over again, after a crash, changes neither its state nor its answer."""
+    journal.take_request("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
+    journal.take_request("p" * 16, "retrain", "forced", "2026-01-01T00:00:01Z")
+    assert [request["id"][0] for request in journal.queued_requests()] == ["p", "q"]
+    journal.end_request("q" * 16, "done", "started")
+    journal.take_request("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
+    assert [request["id"][0] for request in journal.queued_requests()] == ["p"]
+
+
+def test_remembered_values_are_json(journal: Journal) -> None:
+    """The newest value of a key counts."""
+    assert journal.get("k") is None
+    journal.put("k", {"a": [1, None]})
+    journal.put("k", [2])
+    assert journal.get("k") == [2]
+
+
+def test_failed_transition_leaves_no_trace(home: Home, journal: Journal) -> None:
+    """Facts and event are one transaction: what can't be recorded is not told either, and the journal goes on."""
+    with pytest.raises(Exception, match="NOT NULL"):
+        journal.accept(a_batch(), [a_drop(name=None)])  # type: ignore[arg-type]
+    assert list(journal.batches()) == []
+    assert events(home) == []
+    assert journal.accept(a_batch(), [a_drop()]) == 1
+
+
+def test_journal_survives_a_kill_between_any_two_writes(home: Home) -> None:
+    """What a killed process had recorded is there; every batch has its drop and its event."""
+    code = (
+        "import itertools, sys; from pathlib import Path; from daemon.journal import Journal\n"
+        "sys.path.insert(0, sys.argv[2]); from test_journal import a_batch, a_drop\n"
+        "journal = Journal.open(Path(sys.argv[1]))\n"
+        "for i in itertools.count(1): print(journal.accept(a_batch(i), [a_drop(sha256=str(i))]), flush=True)"
+    )
+    command = [sys.executable, "-c", code, str(home.journal), str(Path(__file__).parent)]
+    said = 0
+    for _ in range(3):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for line in itertools.islice(writer.stdout, 20):
+                said = int(line)
+            writer.kill()
+        with closing(Journal.open(home.journal)) as journal:
+            count = len(journal.batches())
+            assert said <= count <= said + 5
+            assert [batch["seq"] for batch in journal.batches()] == list(range(1, count + 1))
+            assert all(len(journal.drops_in(seq)) == 1 for seq in range(1, count + 1))
+        assert len(events(home)) == count
+
+
+def test_reader_sees_what_the_writer_has_recorded(home: Home, journal: Journal) -> None:
+    """The command line reads beside the daemon, and can't write."""
+    journal.judge(a_version(1), "promoted", "first")
+    with Journal.reading(home.journal) as reader:
+        assert len(reader.versions()) == 1
+        journal.judge(a_version(2), "refused", "bad")
+        assert len(reader.versions()) == 2
+    with pytest.raises(RetraindError, match="readonly"), Journal.reading(home.journal) as reader:
+        reader.put("k", 1)
+
+
+@pytest.mark.parametrize("name", ["a b", "50%20 #1?x=y", "ü", "'; DROP"])
+def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    """A home may be called what it likes; the journal is where it should be, and only its owner reads it."""
+    folder = tmp_path / name
+    folder.mkdir()
+    with closing(Journal.open(folder / "journal.db")) as journal:
+        journal.put("k", name)
+        with Journal.reading(folder / "journal.db") as reader:
+            assert reader.get("k") == name
+    assert [path.name for path in folder.iterdir()] == ["journal.db"]
+    assert stat.S_IMODE((folder / "journal.db").stat().st_mode) == 0o600
+
+
+def test_damaged_journal_is_a_sentence(home: Home) -> None:
+    """Neither writer nor reader gives a traceback, and both say what to do."""
+    home.journal.write_bytes(b"no database at all" * 500)
+    with pytest.raises(RetraindError, match=r"journal\.db can't be used.*backup"):
+        Journal.open(home.journal)
+    with (
+        pytest.raises(RetraindError, match=r"journal\.db can't be used.*backup"),
+        Journal.reading(home.journal) as journal,
+    ):
+        journal.versions()
+
+
+def test_hole_in_the_journal_is_found_at_start(home: Home) -> None:
+    """Pages that were overwritten are noticed before anything is written after them."""
+    with closing(Journal.open(home.journal)) as journal:
+        for number in range(200):
+            journal.put(str(number), "x" * 500)
+    data = bytearray(home.journal.read_bytes())
+    data[4096 * 3 : 4096 * 9] = b"\xff" * 4096 * 6
+    home.journal.write_bytes(data)
+    with pytest.raises(RetraindError, match="can't be used"):
+        Journal.open(home.journal)
+
+
+def test_journal_of_a_newer_program_is_left_alone(home: Home) -> None:
+    """An older retraind does not touch what it does not know."""
+    Journal.open(home.journal).close()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    with pytest.raises(RetraindError, match=f"has format {FORMAT + 1}.*Install the newer version"):
+        Journal.open(home.journal)
