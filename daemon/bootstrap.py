@@ -18,7 +18,7 @@ TARGET = "species"
 
 def iris(home: Home) -> bool:
     """Write schema and first drop into a home that has neither schema nor data; False if it has."""
-    if home.schema.exists() or (home.data / ".git").exists():
+    if home.schema.exists() or (home.data / ".git").exists() or home.journal.exists():
         return False
     header, *lines = _file().read_text().splitlines()
     _, _, *classes = header.split(",")

@@ -115,30 +115,34 @@ def seal(folder: Path, manifest: Manifest) -> str:
 
 
 def load(folder: Path, sha256: str) -> Model:
-    """Verify every file against its sha256, load, and compare with the probe; raises BundleRefused."""
-    manifest = verify(folder, sha256)
+    """Verify every file against its sha256, load those very bytes, compare with the probe; raises BundleRefused."""
+    manifest, files = _read(folder, sha256)
     try:
-        run = (_onnx if manifest.backend == "onnx" else _sklearn)(folder, manifest)
+        onnx = manifest.backend == "onnx"
+        run = onnx_model(files[ONNX], manifest.input) if onnx else _sklearn(files[SKOPS])
+        model = Model(manifest, sha256, run)
+        probe(model, orjson.loads(files[PROBE]))
+    except BundleRefused:
+        raise
     except Exception as error:
-        raise BundleRefused(f"{folder}: the {manifest.backend} model does not load: {error}") from error
-    model = Model(manifest, sha256, run)
-    probe(model, orjson.loads((folder / PROBE).read_bytes()))
+        raise BundleRefused(f"{folder}: the {manifest.backend} model does not load and predict: {error}") from error
     return model
 
 
-def verify(folder: Path, sha256: str) -> Manifest:
-    """Check the bundle's bytes without loading anything; raises BundleRefused naming the file."""
+def _read(folder: Path, sha256: str) -> tuple[Manifest, dict[str, bytes]]:
+    """Manifest and files, each read once, so that what was verified is what is loaded; raises BundleRefused."""
     try:
         data = (folder / MANIFEST).read_bytes()
         if durable.sha256(data) != sha256:
             raise BundleRefused(f"{folder / MANIFEST} is not the manifest that was recorded ({sha256[:12]}…).")
         manifest = Manifest.model_validate_json(data)
-        for name, expected in manifest.files.items():
-            if durable.sha256_file(folder / name) != expected:
-                raise BundleRefused(f"{folder / name} is not the file that was recorded ({expected[:12]}…).")
+        files = {name: (folder / Path(name).name).read_bytes() for name in manifest.files}
     except (OSError, ValidationError) as error:
         raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
-    return manifest
+    for name, expected in manifest.files.items():
+        if durable.sha256(files[name]) != expected:
+            raise BundleRefused(f"{folder / name} is not the file that was recorded ({expected[:12]}…).")
+    return manifest, files
 
 
 def probe(model: Model, expected: dict[str, Any]) -> None:
@@ -153,10 +157,6 @@ def probe(model: Model, expected: dict[str, Any]) -> None:
     difference = float(np.abs(got - wanted).max())
     if difference > PARITY or (got.argmax(axis=1) != wanted.argmax(axis=1)).any():
         raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")
-
-
-def _onnx(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:
-    return onnx_model((folder / ONNX).read_bytes(), manifest.input)
 
 
 def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[Matrix], Matrix]:
@@ -179,15 +179,8 @@ def _settle(probabilities: NDArray[Any]) -> Matrix:
     return double if probabilities.dtype == np.float64 else np.round(double, 6)
 
 
-def _sklearn(folder: Path, manifest: Manifest) -> Callable[[Matrix], Matrix]:
+def _sklearn(data: bytes) -> Callable[[Matrix], Matrix]:
     import skops.io
 
-    estimator = skops.io.load(folder / SKOPS, trusted=TRUSTED)
-
-    def run(rows: Matrix) -> Matrix:
-        # A class that had no rows yet has no column in scikit-learn's answer.
-        probabilities = np.zeros((len(rows), len(manifest.data_schema.classes)))
-        probabilities[:, estimator.classes_] = estimator.predict_proba(rows)
-        return probabilities
-
-    return run
+    estimator = skops.io.loads(data, trusted=TRUSTED)
+    return lambda rows: np.asarray(estimator.predict_proba(rows), dtype=np.float64)

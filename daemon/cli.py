@@ -85,7 +85,7 @@ def ingest(
 ) -> None:
     """Drop a copy of a file into the inbox, whole and durable.
 
-    Example: retraind ingest examples/more-iris-1.csv
+    Example: retraind ingest examples/iris-more.csv
     """
     place, _ = _load(home)
     from daemon import durable

@@ -108,14 +108,22 @@ class Dataset:
 
         Raises DatasetDamaged when DVC's objects are not the segments.
         """
-        repo = self._open_repo()
-        repo.add([str(self._home.segments)])
+        self._add()
         folder = self._pointer_md5()
         self._secure(folder, segments)
         self._git("add", POINTER, "schema.json", ".gitignore", ".dvc/config", ".dvcignore")
         if self._git("status", "--porcelain", "--untracked-files=no"):
             self._git(*AUTHOR, "commit", "-q", "-m", f"{message}\n\nBatch-Id: {seq}\nDvc-Md5: {folder}")
         return Revision(self._git("rev-parse", "HEAD"), folder)
+
+    def _add(self) -> None:
+        try:
+            self._open_repo().add([str(self._home.segments)])
+        except OSError:
+            raise
+        except Exception as error:  # DVC's exceptions have no common root that is part of its API
+            self.close()
+            raise DatasetDamaged(f"`dvc add` failed in {self._home.data}: {error}.") from error
 
     def revision(self) -> Revision | None:
         """The newest revision; None before the first commit."""
@@ -211,14 +219,21 @@ class Dataset:
         data = self._home.data
         # Explicit folders: without them a damaged data/.git would let git walk up into the project's repository.
         command = ["git", f"--git-dir={data / '.git'}", f"--work-tree={data}", *SAFE, *arguments]
-        done = subprocess.run(
-            command, cwd=data, capture_output=True, text=True, env=_git_environment(), timeout=120, check=False
-        )
+        try:
+            done = self._run_git(command)
+        except subprocess.TimeoutExpired:
+            raise DatasetDamaged(f"git {arguments[0]} did not end within two minutes in {data}.") from None
         if done.returncode:
             raise DatasetDamaged(
                 f"git {arguments[0]} failed in {data}: {done.stderr.strip()}", hint="Run `retraind doctor`."
             )
         return done.stdout.strip()
+
+    def _run_git(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        environment = _git_environment()
+        return subprocess.run(
+            command, cwd=self._home.data, capture_output=True, text=True, env=environment, timeout=120, check=False
+        )
 
 
 def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:

@@ -8,9 +8,11 @@ import fcntl
 import hashlib
 import os
 import secrets
+import time
 from pathlib import Path
 
 TMP = ".tmp"
+MARK = ".retraind-"
 """Suffix of files that are not finished; `sweep` removes them at start."""
 
 
@@ -59,7 +61,7 @@ def publish(path: Path, data: bytes) -> None:
 
 def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
     # Hidden and ending in .tmp, so that neither the inbox nor a reader takes it for a finished file.
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}{TMP}")
+    temporary = path.with_name(f"{MARK}{path.name[:40]}.{secrets.token_hex(6)}{TMP}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -79,9 +81,16 @@ def remove(path: Path) -> None:
     fsync_dir(path.parent)
 
 
-def sweep(folder: Path) -> int:
-    """Remove temporary files that a killed process left in `folder`; returns how many."""
-    stale = [entry for entry in folder.glob(f".*{TMP}") if entry.is_file()]
+def sweep(folder: Path, *, seconds: float = 0.0) -> int:
+    """Remove our own unfinished files in `folder` that are older than `seconds`; returns how many.
+
+    Where other processes write too, the age tells what a killed one left from what a living one is writing.
+    """
+    stale = [
+        entry
+        for entry in folder.glob(f"{MARK}*{TMP}")
+        if entry.is_file() and time.time() - entry.stat().st_mtime >= seconds
+    ]
     for entry in stale:
         entry.unlink(missing_ok=True)
     return len(stale)

@@ -30,6 +30,13 @@ UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "
 RESERVED = frozenset({"README.md"})
 
 
+CLEARING = ".retraind-clearing-"
+"""Prefix of a drop's name while it is removed."""
+
+UNSURE_SECONDS = 10.0
+"""Quiet time for a file of which nobody can tell whether it is still being written."""
+
+
 @dataclass(frozen=True)
 class Stamp:
     """What changes whenever a file's content may have changed."""
@@ -66,6 +73,7 @@ class Inbox:
         self._home, self._limits, self._wake = home, limits, wake
         self._seen: dict[str, tuple[Stamp, float]] = {}
         self._moved_in: set[str] = set()
+        self._left: dict[str, Stamp] = {}
         self._observer: Any = None
         self._watched: tuple[int, int] | None = None
         self.backlog: tuple[int, int] = (0, 0)
@@ -114,7 +122,8 @@ class Inbox:
 
     def settled(self, now: float) -> list[str]:
         """Names of finished drops, oldest first; `now` is monotonic seconds."""
-        found = self._scan()
+        found = {name: stamp for name, stamp in self._scan().items() if self._left.get(name) != stamp}
+        self._left = {name: stamp for name, stamp in self._left.items() if name not in found}
         self._seen = {name: self._first_seen(name, stamp, now) for name, stamp in found.items()}
         self._moved_in &= found.keys()
         self.backlog = (len(found), sum(stamp.size for stamp in found.values()))
@@ -145,9 +154,12 @@ class Inbox:
         return known if known is not None and known[0] == stamp else (stamp, now)
 
     def _is_settled(self, name: str, now: float) -> bool:
-        quiet = now - self._seen[name][1] >= self._limits.settle_seconds
+        quiet, written = now - self._seen[name][1], _being_written(self._home.inbox / name)
         # A file that was renamed into the folder was finished before it got its name.
-        return (quiet or name in self._moved_in) and not _being_written(self._home.inbox / name)
+        if name in self._moved_in:
+            return written is not True
+        patience = self._limits.settle_seconds if written is False else max(UNSURE_SECONDS, self._limits.settle_seconds)
+        return written is not True and quiet >= patience
 
     # Reading and clearing
 
@@ -171,13 +183,37 @@ class Inbox:
 
     def clear(self, name: str, data_sha256: str) -> None:
         """Remove a drop whose rows are committed; a file that has other bytes by now is a new drop and stays."""
-        path = self._home.inbox / name
+        hidden = self._home.inbox / f"{CLEARING}{name}"
         try:
-            if stat.S_ISREG(os.lstat(path).st_mode) and durable.sha256_file(path) == data_sha256:
-                durable.remove(path)
+            # Out of the way first: what gets the name from now on can't be the file that is hashed and removed.
+            os.rename(self._home.inbox / name, hidden)
         except FileNotFoundError:
-            pass
+            return
+        if stat.S_ISREG(os.lstat(hidden).st_mode) and durable.sha256_file(hidden) == data_sha256:
+            durable.remove(hidden)
+        else:
+            self._put_back(hidden)
         self._forget(name)
+
+    def recover(self) -> None:
+        """Give drops that a kill caught in `clear` their names back."""
+        for hidden in self._home.inbox.glob(f"{CLEARING}*"):
+            self._put_back(hidden)
+
+    def _put_back(self, hidden: Path) -> None:
+        name, count = hidden.name.removeprefix(CLEARING), 1
+        target = self._home.inbox / name
+        while target.exists():
+            count += 1
+            target = self._home.inbox / f"{count}-{name}"
+        hidden.rename(target)
+
+    def leave(self, name: str) -> None:
+        """Don't look at a file again until it changes: it can be neither removed nor moved."""
+        try:
+            self._left[name] = Stamp.of(os.lstat(self._home.inbox / name))
+        except FileNotFoundError:
+            self._forget(name)
 
     def reject(self, name: str, report: dict[str, Any]) -> str:
         """Move a refused drop to `rejected/` under a name that is free there, with its report; returns that name."""
@@ -222,20 +258,20 @@ def ignored(name: str) -> bool:
     return name.startswith(".") or name.endswith(UNFINISHED) or name in RESERVED
 
 
-def _being_written(path: Path) -> bool:
+def _being_written(path: Path) -> bool | None:
     """Whether some process has the file open for writing: the kernel then gives no read lease (fcntl(2)).
 
-    Where leases do not exist (network file systems, other users' files) the answer is no and quiet time has to do.
+    None where that can't be told: network file systems, and files of other users.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
-        return error.errno == errno.EAGAIN
+        return True if error.errno == errno.EAGAIN else None
     finally:
         os.close(fd)
     return False

@@ -100,9 +100,22 @@ class Ingestion:
         if self._cleared or self._committed is None:
             return False
         for drop in self._journal.drops_in(self._committed):
-            self._inbox.clear(drop["name"], drop["sha256"])
+            self._clear(drop["name"], drop["sha256"])
         self._cleared = True
         return True
+
+    def _clear(self, name: str, sha256: str) -> None:
+        try:
+            self._inbox.clear(name, sha256)
+        except OSError as error:
+            self._leave(name, error)
+
+    def _leave(self, name: str, error: OSError) -> None:
+        """One file that can't be removed or moved must not keep the others waiting."""
+        self._inbox.leave(name)
+        message = f"{_shown(name)} can't be taken out of the inbox: {error.strerror or error}. Remove it by hand."
+        self._journal.tell("problem", message, level="warning")
+        log.warning("left_in_inbox", name=_shown(name), reason=str(error))
 
     def _last_committed(self) -> int | None:
         return max((batch["seq"] for batch in self._journal.batches() if batch["state"] == "committed"), default=None)
@@ -111,9 +124,12 @@ class Ingestion:
         where = f"batch {batch}" if batch is not None else "the same batch"
         reason = f"The same bytes are in {where} already; they count once."
         self._journal.refuse(
-            _record(drop.name, drop, settled) | {"reason": reason}, "duplicate", f"{_shown(drop.name)}: {reason}", batch=batch
+            _record(drop.name, drop, settled) | {"reason": reason},
+            "duplicate",
+            f"{_shown(drop.name)}: {reason}",
+            batch=batch,
         )
-        self._inbox.clear(drop.name, drop.sha256)
+        self._clear(drop.name, drop.sha256)
 
     def _reject(self, name: str, drop: Drop | None, error: InvalidDrop, settled: str) -> None:
         where = "".join(
@@ -125,7 +141,10 @@ class Ingestion:
         message = f"{_shown(name)}{where}: {error.reason} It is kept in inbox/rejected."
         # Before the move: a kill between the two repeats the record, the other order would lose it.
         self._journal.refuse(record, "rejected", message)
-        self._inbox.reject(name, report)
+        try:
+            self._inbox.reject(name, report)
+        except OSError as stuck:
+            self._leave(name, stuck)
         log.warning("rejected", drop=record["sha256"], name=_shown(name), reason=error.reason)
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     URL,
@@ -147,6 +147,13 @@ events = Table(
 meta = Table("meta", _tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 
+class Committed(NamedTuple):
+    """Rows in the newest revision, and DVC's md5 of it (None before the first)."""
+
+    rows: int
+    dvc_md5: str | None
+
+
 class Journal:
     """The one writer of `journal.db`; every method is one durable transaction (synchronous=FULL)."""
 
@@ -257,6 +264,13 @@ class Journal:
         """All batches, oldest first."""
         return self._rows(select(batches).order_by(batches.c.seq))
 
+    def committed(self) -> Committed:
+        """Rows of all committed batches, and the newest revision's md5 by DVC."""
+        done = batches.c.state == "committed"
+        rows = self._rows(select(func.coalesce(func.sum(batches.c.rows), 0).label("rows")).where(done))
+        newest = self._one(select(batches.c.dvc_md5).where(done).order_by(batches.c.seq.desc()))
+        return Committed(int(rows[0]["rows"]), newest["dvc_md5"] if newest else None)
+
     def batch_of(self, sha256: str) -> int | None:
         """The batch that holds the drop with these bytes."""
         query = select(drops.c.batch).where(drops.c.sha256 == sha256, drops.c.state == "accepted")
@@ -292,6 +306,12 @@ class Journal:
     def open_runs(self) -> Sequence[RowMapping]:
         """Runs that have started and not ended."""
         return self._rows(select(runs).where(runs.c.state == "started").order_by(runs.c.id))
+
+    def setbacks(self) -> int:
+        """How many of the newest ended runs in a row came to nothing."""
+        trained = select(func.coalesce(func.max(runs.c.id), 0)).where(runs.c.state == "trained").scalar_subquery()
+        ended = select(func.count().label("n")).where(runs.c.state.in_(("failed", "abandoned")), runs.c.id > trained)
+        return int(self._rows(ended)[0]["n"])
 
     def last_run(self, state: str | None = None) -> RowMapping | None:
         """The newest run, or the newest in `state`."""

@@ -107,12 +107,20 @@ class Loop:
         self._publish(now)
 
     def _step_safely(self, now: float) -> bool:
-        """One step; a failing disk or repository is recorded and tried again later, anything else ends the process."""
+        """One step; whatever fails is recorded, shown in the health, and tried again later: predictions must go on."""
         try:
             again = self.step(now)
         except (OSError, RetraindError) as error:
             self._retry_at = now + RETRY_SECONDS
             self._fault("work", f"{error} It is tried again every {RETRY_SECONDS:g} s.")
+            return False
+        except Exception as error:
+            self._retry_at = now + RETRY_SECONDS
+            if "work" not in self._problems:
+                log.exception("step_failed")
+            self._fault(
+                "work", f"{type(error).__name__}: {error}. It is tried again every {RETRY_SECONDS:g} s; see the log."
+            )
             return False
         self._heal("work")
         return again
@@ -180,18 +188,24 @@ class Loop:
 
     def _checks(self) -> dict[str, Check]:
         free = shutil.disk_usage(self._home.root).free
-        trainer, schema = self._retraining.trainer, load(self._home.schema)
+        trainer = self._retraining.trainer
         return {
             "inbox": self._check("inbox", self._inbox.watching(), "Watched."),
             "disk": self._check("disk", None if free > LOW_DISK_BYTES else LOW_DISK, f"{free // 1_048_576} MiB free."),
             "work": self._check("work", None, "The last step succeeded."),
-            "schema": self._check("schema", None if schema else NO_SCHEMA, "Known."),
+            "schema": self._check("schema", self._schema_objection(), "Known."),
             "trainer": self._check("trainer", None if trainer.alive else "It is started again.", _readiness(trainer)),
             "workers": self._check(
                 "workers", None if self._workers.alive else NO_WORKER, f"{self._workers.alive} run."
             ),
             "history": self._check("history", self._historian.problem, "Predictions are copied into it."),
         }
+
+    def _schema_objection(self) -> str | None:
+        try:
+            return None if load(self._home.schema) else NO_SCHEMA
+        except (OSError, RetraindError) as error:
+            return str(error)
 
     def _check(self, what: str, objection: str | None, fine: str) -> Check:
         objection = self._problems.get(what) or objection
@@ -227,6 +241,7 @@ def _readiness(trainer: Trainer) -> str:
 
 
 def sweep(home: Home) -> int:
-    """Remove temporary files that a killed process left; call while holding the home's lock."""
-    folders = (home.inbox, home.rejected, home.data, home.segments, home.registry, home.requests, home.workers)
-    return sum(durable.sweep(folder) for folder in folders if folder.is_dir())
+    """Remove unfinished files that a killed process left; call while holding the home's lock."""
+    shared = (home.inbox, home.requests, home.workers, home.registry)  # HTTP workers write there now
+    swept = sum(durable.sweep(folder, seconds=60) for folder in shared)
+    return swept + sum(durable.sweep(folder) for folder in (home.rejected, home.data, home.segments) if folder.is_dir())

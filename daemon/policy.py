@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 from daemon.settings import Promote, Retrain
 
+LONGEST_PAUSE = 3600.0
+"""Seconds. The cooldown doubles with each training in a row that came to nothing, up to this."""
+
 HOLDOUTS = ("reference", "rolling")
 
 
@@ -27,6 +30,13 @@ class Facts:
     schedule_due: bool
     requested: bool
     forced: bool
+    setbacks: int = 0
+    """How many of the last runs in a row failed or were abandoned."""
+
+    @property
+    def new(self) -> int:
+        """Rows since the last successful training."""
+        return self.rows - (self.trained_on or 0)
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     """Why a training should start now, or None."""
     if facts.rows == 0 or not _cooled(facts, settings, now):
         return None
-    new = facts.rows - (facts.trained_on or 0)
+    new = facts.new
     if facts.forced:
         return "requested, forced"
     if facts.same_revision:
@@ -61,8 +71,9 @@ def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:
     if facts.last_start is None or facts.requested:
         return True
     waited = (now - facts.last_start).total_seconds()
+    pause = min(settings.cooldown_seconds * 2 ** min(facts.setbacks, 16), max(LONGEST_PAUSE, settings.cooldown_seconds))
     # A clock that was set back must not stop trainings for as long as it was set back.
-    return waited >= settings.cooldown_seconds or waited < 0
+    return waited >= pause or waited < 0
 
 
 def judge(scores: Mapping[str, Any], settings: Promote) -> Verdict:
@@ -109,6 +120,11 @@ def _worse(challenger: Mapping[str, Any], champion: Mapping[str, Any], name: str
 
 def _praise(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None, version: int | None) -> str:
     new = challenger["rolling"]
+    if champion is None and version is not None:
+        return (
+            f"Version {version} can't be compared (other columns or classes, or damaged): "
+            f"accuracy {new['accuracy']:.4f} on {new['n']} held-out rows."
+        )
     if champion is None:
         return f"First version: accuracy {new['accuracy']:.4f} on {new['n']} held-out rows."
     old = champion["rolling"]

@@ -67,11 +67,12 @@ class Promotion:
             verdict = policy.Verdict("refused", reason)
         else:
             verdict = policy.judge(manifest.scores, self._settings)
-        self._record(version.version, _facts(version, sha256, manifest), verdict.state, verdict.reason)
+        # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
         if verdict.state == "promoted":
             self._registry.set_alias(CHAMPION, version.version)
         elif verdict.state == "held":
             self._registry.set_alias(CHALLENGER, version.version)
+        self._record(version.version, _facts(version, sha256, manifest), verdict.state, verdict.reason)
 
     def _settle(self, version: Registered) -> Path:
         """Give the trainer's bundle its final name; done again after a crash it does nothing."""
@@ -82,7 +83,6 @@ class Promotion:
         return final
 
     def _record(self, version: int, facts: dict[str, Any], state: str, reason: str) -> None:
-        # MLflow first: the journal's verdict ends the matter, so a crash between the two repeats the description only.
         self._registry.describe(version, state, reason)
         self._journal.judge(facts, state, reason)
         log.info(state, version=version, reason=reason)
@@ -114,10 +114,13 @@ class Promotion:
         self._registry.set_alias(CHAMPION, version)
         if self._registry.alias(CHALLENGER) == version:
             self._registry.set_alias(CHALLENGER, None)
-        self._wishes[version] = f"By request ({request.kind}, {request.by})."
+        self._refused_alias = None
+        wish = f"By request ({request.kind}, {request.by})."
+        if (served := self.pointer()) is None or served.version != version:
+            self._wishes[version] = wish
         if found["state"] != "promoted":
             facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
-            self._journal.judge(facts, "promoted", f"{found['reason']} {self._wishes[version]}")
+            self._journal.judge(facts, "promoted", f"{found['reason']} {wish}" if found["state"] == "held" else wish)
         return "done", f"Version {version} is to be served ({request.kind})."
 
     # Serving what the alias says
@@ -135,11 +138,15 @@ class Promotion:
             bundle.load(self._home.bundle(wanted), found["bundle"])
         except BundleRefused as error:
             self._refused_alias = wanted
-            self._journal.mark_unservable(wanted, str(error))
-            log.error("unservable", version=wanted, reason=str(error))
+            self._lament(wanted, str(error))
             return True
-        self._point(wanted, found["bundle"], served, self._wishes.pop(wanted, found["reason"]))
+        judged = found["reason"] if found["state"] == "promoted" else "The alias champion was moved by hand."
+        self._point(wanted, found["bundle"], served, self._wishes.pop(wanted, judged))
         return True
+
+    def _lament(self, version: int, reason: str) -> None:
+        self._journal.mark_unservable(version, reason)
+        log.error("unservable", version=version, reason=reason)
 
     def _point(self, version: int, sha256: str, served: Pointer | None, reason: str) -> None:
         self._refused_alias = None
@@ -151,7 +158,8 @@ class Promotion:
         log.info("serving", version=version, previous=previous)
 
     def recover(self) -> None:
-        """Record a swap that a kill left unrecorded, and sweep bundles that no version was registered for."""
+        """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what is nobody's."""
+        self._replace_damaged()
         served, last = self.pointer(), self._journal.last_swap()
         if served is not None and (last is None or last["version"] != served.version):
             self._journal.swap(served.version, last["version"] if last else None, "Recorded after a restart.")
@@ -163,6 +171,29 @@ class Promotion:
         for staging in self._home.bundles.glob(f"{STAGING}*"):
             if staging.name.removeprefix(STAGING) not in registered:
                 shutil.rmtree(staging)
+
+    def _replace_damaged(self) -> None:
+        """If the served bundle does not load any more, serve the newest promoted version that does, or none."""
+        served = self.pointer()
+        if served is None:
+            return
+        objection = self._objection(served.version, served.manifest)
+        if objection is None:
+            return
+        self._lament(served.version, objection)
+        promoted = (row for row in self._journal.versions() if row["state"] == "promoted")
+        spare = next((row for row in promoted if self._objection(row["version"], row["bundle"]) is None), None)
+        durable.remove(self._home.pointer)
+        self._registry.set_alias(CHAMPION, None if spare is None else spare["version"])
+        if spare is None:
+            requests.submit(self._home, "retrain", force=True, by="daemon")
+
+    def _objection(self, version: int, sha256: str) -> str | None:
+        try:
+            bundle.load(self._home.bundle(version), sha256)
+        except BundleRefused as error:
+            return str(error)
+        return None
 
 
 def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from daemon import bundle
+from daemon import bundle, durable
 from daemon.errors import Unavailable
 from daemon.home import Home
 
@@ -93,6 +93,8 @@ class Registry:
     @translated
     def open(self) -> None:
         """Make the experiment and the registered model if they are new."""
+        if not self._home.mlflow.exists():
+            _create(self._home.mlflow)
         if self.client.get_experiment_by_name(NAME) is None:
             self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
         if not self.client.search_registered_models(f"name='{NAME}'"):
@@ -194,6 +196,17 @@ class Registry:
         labels = {TAG + key: value for key, value in tags.items()}
         version = self.client.create_model_version(NAME, logged.model_uri, run, labels, model_id=logged.model_id)
         return int(version.version)
+
+
+def _create(path: Path) -> None:
+    """Make a migrated database under another name first: a kill in the middle of the migrations leaves no half one."""
+    fresh = path.with_name(f"{path.name}.new")
+    for leftover in path.parent.glob(f"{fresh.name}*"):
+        leftover.unlink()
+    MlflowClient(f"sqlite:///{fresh.absolute()}", f"sqlite:///{fresh.absolute()}").search_experiments()
+    durable.fsync_file(fresh)
+    fresh.replace(path)
+    durable.fsync_dir(path.parent)
 
 
 def warm_up(folder: Path, estimator: Any) -> None:

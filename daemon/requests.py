@@ -3,8 +3,10 @@
 Level 1: the HTTP workers and the command line write them, only the loop consumes them.
 """
 
+import os
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
@@ -26,7 +28,7 @@ class Request(BaseModel):
     force: bool = False
     version: int | None = None
     by: str = "cli"
-    """Who asked: `cli` or `http`."""
+    """Who asked: `cli`, `http`, or `daemon` when nothing that it has can be served."""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -36,7 +38,15 @@ def submit(home: Home, kind: Kind, **fields: Any) -> Request:
     # The time first, so that the loop reads them in the order in which they were made.
     name = f"{request.at:%Y%m%dT%H%M%S%f}-{request.id}.json"
     durable.write(home.requests / name, request.model_dump_json().encode(), mode=0o600)
+    _give_to_owner(home.requests / name)
     return request
+
+
+def _give_to_owner(path: Path) -> None:
+    """A request that root makes for a daemon of another user must be readable for that user."""
+    owner = path.parent.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def pending(home: Home) -> list[Request]:
@@ -45,7 +55,7 @@ def pending(home: Home) -> list[Request]:
     for path in sorted(home.requests.glob("*.json")):
         try:
             found.append(Request.model_validate(orjson.loads(path.read_bytes())))
-        except (ValidationError, orjson.JSONDecodeError, FileNotFoundError):
+        except (ValidationError, orjson.JSONDecodeError, OSError):
             continue
     return found
 

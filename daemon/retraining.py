@@ -4,6 +4,7 @@ Level 4. The journal says that a run has started before it starts, so that a tra
 it is tried once per cooldown and not at once again.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,11 +49,12 @@ class Retraining:
         ended = self.trainer.tend(now)
         if ended is not None:
             log.warning("trainer_ended", how=ended)
-            self._fail(f"The trainer {ended}.")
+            self._fail(f"The trainer {ended}.", "abandoned")
         handled = [self._handle(message) for message in self.trainer.messages()]
         if self.progress is not None and now - self._started > self._settings.train.timeout_seconds:
             self.trainer.kill()
-            self._fail(f"It took longer than train.timeout_seconds = {self._settings.train.timeout_seconds:g}.")
+            limit = self._settings.train.timeout_seconds
+            self._fail(f"It took longer than train.timeout_seconds = {limit:g}.", "abandoned")
             return True
         return any(handled) or ended is not None
 
@@ -64,7 +66,8 @@ class Retraining:
             self.progress = self.progress.model_copy(update=changes)
             return False
         if "failed" in message:
-            self._fail(message["failed"])
+            # Killed says nothing about the rows: such a run is tried again, one that raised is not until rows change.
+            self._fail(message["failed"], "abandoned" if message.get("killed") else "failed")
         else:
             version, seconds = message["done"], message["seconds"]
             detail = f"version {version} after {seconds:.1f} s"
@@ -73,10 +76,10 @@ class Retraining:
             self.progress = None
         return True
 
-    def _fail(self, detail: str) -> None:
+    def _fail(self, detail: str, state: str) -> None:
         if self.progress is not None:
-            self._journal.end_run(self.progress.run, "failed", detail)
-            log.error("training_failed", run=self.progress.run, detail=detail)
+            self._journal.end_run(self.progress.run, state, detail)
+            log.error(state, run=self.progress.run, detail=detail)
             self.progress = None
 
     # Starting
@@ -96,20 +99,22 @@ class Retraining:
             self._journal.end_request(request["id"], "done", f"Training started: {reason}.")
         return True
 
-    def facts(self, now: datetime, queued: list[Any] | None = None) -> policy.Facts:
+    def facts(self, now: datetime, queued: Sequence[Any] = ()) -> policy.Facts:
         """What the decision depends on, from the journal."""
-        queued = queued or []
-        committed = [batch for batch in self._journal.batches() if batch["state"] == "committed"]
+        total = self._journal.committed()
         last, trained = self._journal.last_run(), self._journal.last_run("trained")
-        newest = committed[-1]["dvc_md5"] if committed else None
+        last_start = None if last is None else datetime.fromisoformat(last["started_at"])
         return policy.Facts(
-            rows=sum(batch["rows"] for batch in committed),
+            rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
-            same_revision=last is not None and last["dvc_md5"] == newest and last["state"] in ("trained", "failed"),
-            last_start=None if last is None else datetime.fromisoformat(last["started_at"]),
-            schedule_due=self._schedule.due(None if last is None else datetime.fromisoformat(last["started_at"]), now),
+            same_revision=last is not None
+            and last["dvc_md5"] == total.dvc_md5
+            and last["state"] in ("trained", "failed"),
+            last_start=last_start,
+            schedule_due=self._schedule.due(last_start, now),
             requested=bool(queued),
             forced=any(request["detail"] == "forced" for request in queued),
+            setbacks=self._journal.setbacks(),
         )
 
     def _take_requests(self) -> None:
@@ -147,4 +152,4 @@ class Retraining:
         try:
             self.trainer.train(job)
         except OSError as error:
-            self._fail(f"The trainer could not be reached: {error}.")
+            self._fail(f"The trainer could not be reached: {error}.", "abandoned")

@@ -7,6 +7,7 @@ idea of a missing value or of a type can change a row. A drop is taken whole or 
 import csv
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,9 @@ NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 # csv's own limit is 131,072 characters a cell; what a drop may hold is for inbox.max_bytes to say.
 csv.field_size_limit(sys.maxsize)
+
+MOST_COLUMNS = 10_000
+"""More are a mistake: reading one line of millions of cells would hold up every other drop."""
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
@@ -101,9 +105,11 @@ def _split(text: str, data: bytes) -> pa.Table:
     """Header and cells, all as strings; a row with too many or too few cells is an error, never shifted."""
     line, cells = next(_lines(text))
     header = [cell.strip() for cell in cells]
-    for cell in header:
-        if header.count(cell) > 1:
-            raise InvalidDrop(f"The header names {cell!r} twice.", line=line, column=cell)
+    twice = [cell for cell, count in Counter(header).items() if count > 1]
+    if twice:
+        raise InvalidDrop(f"The header names {twice[0]!r} twice.", line=line, column=twice[0])
+    if len(header) > MOST_COLUMNS:
+        raise InvalidDrop(f"The header has {len(header)} columns; at most {MOST_COLUMNS} are read.", line=line)
     if text[0] in "\r\n":
         data = text.lstrip("\r\n").encode()  # Arrow would take the first empty line for the header
     read = pa.csv.ReadOptions(use_threads=False, column_names=header, skip_rows_after_names=1, block_size=1 << 24)
@@ -229,8 +235,8 @@ def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
 
 
 def codes(table: pa.Table, schema: Schema) -> NDArray[np.int64]:
-    """Targets as class codes, int64 (n,)."""
-    index = pc.index_in(table[schema.target], value_set=pa.array(schema.classes, pa.string()))
+    """Targets as class codes, int64 (n,); -1 for a class that the schema does not list any more."""
+    index = pc.fill_null(pc.index_in(table[schema.target], value_set=pa.array(schema.classes, pa.string())), -1)
     return np.asarray(index.to_numpy(), dtype=np.int64)
 
 

@@ -93,6 +93,11 @@ class Schema(BaseModel):
         """Class name to its code."""
         return {name: code for code, name in enumerate(self.classes)}
 
+    @cached_property
+    def shape(self) -> tuple[Any, ...]:
+        """What a model depends on; the reference ranges are not part of it."""
+        return self.target, *self.classes, *((one.name, one.kind, *one.categories) for one in self.columns)
+
     def encode(self, features: Any) -> list[float]:
         """One row of JSON features, as a list in column order or an object by name; raises InvalidFeatures."""
         if isinstance(features, Mapping):

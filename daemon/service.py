@@ -119,6 +119,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     stack.callback(schedule.close)
     inbox = Inbox(home, settings.inbox, wake)
     stack.callback(inbox.close)
+    inbox.recover()
     ingestion = Ingestion(home, settings, inbox, dataset, journal)
     loop = Loop(
         home,

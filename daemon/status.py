@@ -3,6 +3,7 @@
 Level 1: the loop publishes it, the HTTP workers and `retraind status` read it. It is never history; the journal is.
 """
 
+import functools
 import os
 import time
 from datetime import UTC, datetime
@@ -15,6 +16,21 @@ from daemon import durable
 
 STALE_SECONDS = 15.0
 """A heartbeat older than this is that of a daemon that hangs."""
+
+
+@functools.cache
+def boot_id() -> str:
+    """What tells this boot of the machine from all others; empty where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def fresh(boot: str, heartbeat: float, seconds: float) -> bool:
+    """Whether `heartbeat` (CLOCK_MONOTONIC of the boot `boot`) is less than `seconds` old."""
+    # The clock starts anew with each boot, so an old file's heartbeat may look recent, or lie in the future.
+    return boot == boot_id() and 0 <= time.monotonic() - heartbeat < seconds
 
 
 class Check(BaseModel):
@@ -51,6 +67,7 @@ class Status(BaseModel):
     state: Literal["starting", "ready", "draining"]
     heartbeat: float
     """CLOCK_MONOTONIC in seconds, the same clock for every process of the machine."""
+    boot: str = Field(default_factory=boot_id)
     at: str
     started_at: str
     checks: dict[str, Check] = Field(default_factory=dict)
@@ -70,7 +87,7 @@ class Status(BaseModel):
     @property
     def alive(self) -> bool:
         """Whether that daemon still runs and its loop turns."""
-        return time.monotonic() - self.heartbeat < STALE_SECONDS and _exists(self.pid)
+        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and _exists(self.pid)
 
 
 def utcnow() -> str:
@@ -79,10 +96,10 @@ def utcnow() -> str:
 
 
 def read(path: Path) -> Status | None:
-    """The last status; None if no daemon has published one, or what stands there is none."""
+    """The last status; None if no daemon has published one, or what stands there is none or can't be read."""
     try:
         return Status.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         code = os.waitstatus_to_exitcode(status)
         if code != 0:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            say({"run": job.run, "failed": f"The trainer {how}."})
+            say({"run": job.run, "failed": f"The trainer {how}.", "killed": True})
 
 
 def _child(home: Home, job: Job, say: Say) -> None:

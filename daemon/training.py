@@ -18,7 +18,7 @@ import sklearn
 
 from daemon import bundle, dataset, export, model, pictures, rows
 from daemon.bundle import Manifest
-from daemon.errors import TrainingFailed
+from daemon.errors import BundleRefused, TrainingFailed
 from daemon.home import Home
 from daemon.registry import Registry
 from daemon.schema import Schema, parse
@@ -65,6 +65,8 @@ class Data:
         pieces = dict(dataset.read(home.segments, job.segments))
         first = np.concatenate([np.full(len(piece), name in job.first) for name, piece in pieces.items()])
         table = pa.concat_tables(pieces.values(), promote_options="permissive").unify_dictionaries()
+        listed = rows.codes(table, schema) >= 0
+        table, first = table.filter(pa.array(listed)), first[listed]
         codes, held = rows.codes(table, schema), rows.held_out(table, job.train.holdout)
         counts = np.bincount(codes[~held], minlength=len(schema.classes))
         if (counts > 1).sum() < 2:
@@ -135,20 +137,29 @@ def _scores(
     report = bool(len(data.codes) <= job.train.report_rows and rarest >= 2)
     champion = None
     if job.champion is not None and job.champion_bundle is not None:
-        served = bundle.load(home.bundle(job.champion), job.champion_bundle)
-        if served.manifest.data_schema == schema:
-            champion = _on_holdouts(served.probabilities, data, schema)
+        champion = _champion(home, job.champion, job.champion_bundle, data, schema)
     candidates = [_candidate(one, data, report=report) for one in scored]
     return {
         "challenger": _on_holdouts(lambda matrix: model.spread(fitted, matrix, width), data, schema),
         "champion": champion,
-        "champion_version": job.champion if champion else None,
+        "champion_version": job.champion,
         "cv_accuracy": winner.cv_accuracy,
         "split42_accuracy": candidates[scored.index(winner)]["split42_accuracy"],
         "cv10_accuracy": _cv10(winner, data, job) if report else None,
         "features": schema.features,
         "candidates": candidates,
     }
+
+
+def _champion(home: Home, version: int, sha256: str, data: Data, schema: Schema) -> dict[str, Any] | None:
+    """Scores of the served version on the held-out rows; None if it is damaged or made for other columns or classes."""
+    try:
+        served = bundle.load(home.bundle(version), sha256)
+    except BundleRefused:
+        return None
+    return (
+        _on_holdouts(served.probabilities, data, schema) if served.manifest.data_schema.shape == schema.shape else None
+    )
 
 
 def _candidate(one: model.Scored, data: Data, *, report: bool) -> dict[str, Any]:
