@@ -118,15 +118,19 @@ def load(folder: Path, sha256: str) -> Model:
     """Verify every file against its sha256, load those very bytes, compare with the probe; raises BundleRefused."""
     manifest, files = _read(folder, sha256)
     try:
-        onnx = manifest.backend == "onnx"
-        run = onnx_model(files[ONNX], manifest.input) if onnx else _sklearn(files[SKOPS])
-        model = Model(manifest, sha256, run)
+        model = Model(manifest, sha256, _backend(manifest, files))
         probe(model, orjson.loads(files[PROBE]))
     except BundleRefused:
         raise
     except Exception as error:
         raise BundleRefused(f"{folder}: the {manifest.backend} model does not load and predict: {error}") from error
     return model
+
+
+def _backend(manifest: Manifest, files: dict[str, bytes]) -> Callable[[Matrix], Matrix]:
+    if manifest.backend == "onnx":
+        return onnx_model(files[ONNX], manifest.input)
+    return _sklearn(files[SKOPS], len(manifest.data_schema.classes))
 
 
 def _read(folder: Path, sha256: str) -> tuple[Manifest, dict[str, bytes]]:
@@ -179,8 +183,15 @@ def _settle(probabilities: NDArray[Any]) -> Matrix:
     return double if probabilities.dtype == np.float64 else np.round(double, 6)
 
 
-def _sklearn(data: bytes) -> Callable[[Matrix], Matrix]:
+def _sklearn(data: bytes, classes: int) -> Callable[[Matrix], Matrix]:
     import skops.io
 
     estimator = skops.io.loads(data, trusted=TRUSTED)
-    return lambda rows: np.asarray(estimator.predict_proba(rows), dtype=np.float64)
+
+    def run(rows: Matrix) -> Matrix:
+        # A class that had no rows yet has no column in scikit-learn's answer.
+        probabilities = np.zeros((len(rows), classes))
+        probabilities[:, estimator.classes_] = estimator.predict_proba(rows)
+        return probabilities
+
+    return run

@@ -106,11 +106,12 @@ def test_remove_does_not_mind_a_file_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_sweep_takes_temporary_files_only(tmp_path: Path) -> None:
-    """Files of people, and folders, stay whatever they are called."""
-    kept = ["a.tmp", ".hidden", ".a.tmp.csv"]
-    for name in [*kept, ".a.csv.0123456789ab.tmp"]:
+    """Files of people, and folders, stay whatever they are called; young ones of ours where others write too."""
+    kept = ["a.tmp", ".hidden", ".a.tmp.csv", ".upload.csv.tmp"]
+    for name in [*kept, ".retraind-a.csv.0123456789ab.tmp"]:
         (tmp_path / name).touch()
     (tmp_path / ".folder.tmp").mkdir()
+    assert durable.sweep(tmp_path, seconds=60) == 0
     assert durable.sweep(tmp_path) == 1
     assert sorted(os.listdir(tmp_path)) == sorted([*kept, ".folder.tmp"])
 
