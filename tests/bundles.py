@@ -1,5 +1,7 @@
 """A small real bundle for tests: softmax(X·W + b) over four columns and three classes, in double, as ONNX."""
 
+from contextlib import closing
+
 import numpy as np
 import onnx
 import orjson
@@ -8,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from daemon import bundle, durable
 from daemon.bundle import Manifest, Pointer
 from daemon.home import Home
+from daemon.journal import Journal
 from daemon.schema import Column, Schema
 
 NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
@@ -50,8 +53,17 @@ def make(home: Home, version: int, favourite: int = 0) -> Pointer:
 
 
 def point(home: Home, pointer: Pointer) -> None:
-    """Make it the version to serve."""
+    """Make it the version to serve, as the daemon does: the journal's row first, then the pointer."""
+    record(home, pointer)
     durable.write(home.pointer, pointer.model_dump_json().encode())
+
+
+def record(home: Home, pointer: Pointer) -> None:
+    """Write the journal's row of a promoted version; this takes one event, too."""
+    facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "test")
+    row = {**facts, "candidate": "logistic", "backend": "onnx", "rows": 150, "trained_rows": 120, "scores": "{}"}
+    with closing(Journal.open(home.journal)) as journal:
+        journal.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, "promoted", "For a test.")
 
 
 def _graph(bias: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> onnx.ModelProto:

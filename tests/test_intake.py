@@ -184,7 +184,18 @@ def test_without_new_rows_nothing_is_retrained_unless_forced(own: Site) -> None:
     assert own.post("/trigger_retrain", {})[0] == 202
 
 
+def test_only_drops_are_news(own: Site) -> None:
+    own.tell_status(rows_pending=0)
+    for name in ("README.md", ".hidden.csv", "rows.csv.part", "rows.csv~"):
+        (own.home.inbox / name).write_text("x")
+    (own.home.inbox / "link.csv").symlink_to(own.home.inbox / "README.md")
+    assert own.post("/trigger_retrain", {})[1]["status"] == "skipped"
+    (own.home.inbox / "rows.csv").write_text("x")
+    assert own.post("/trigger_retrain", {})[0] == 202
+
+
 def test_a_full_disk_is_never_a_success_and_predictions_go_on(own: Site) -> None:
+    journal = Journal.open(own.home.journal)  # the daemon lives, and with it SQLite's shared memory
     own.post("/predict", PREDICTION)
     resource.prlimit(own.process.pid, resource.RLIMIT_FSIZE, (0, 0))
     for path, body in (
@@ -198,3 +209,4 @@ def test_a_full_disk_is_never_a_success_and_predictions_go_on(own: Site) -> None
     assert own.get("/metrics")[1]["predictions_lost"] == 1
     assert not own.get("/health")[1]["checks"]["prediction_log"]["ok"]
     assert list(own.home.inbox.glob("*.json")) == []
+    journal.close()

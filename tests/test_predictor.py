@@ -78,6 +78,27 @@ def test_a_bundle_that_fails_leaves_the_old_one_in_place(home: Home, damage: str
     assert slot.failures == 1, "not tried again at once"
 
 
+@pytest.mark.parametrize("journal", ["none", "other version", "other bundle", "damaged"])
+def test_a_bundle_that_the_journal_does_not_know_is_not_loaded(home: Home, journal: str) -> None:
+    slot = Slot()
+    pointer = bundles.make(home, 2)
+    durable.write(home.pointer, pointer.model_dump_json().encode())
+    match journal:
+        case "other version":
+            bundles.record(home, pointer.model_copy(update={"version": 1}))
+        case "other bundle":
+            bundles.record(home, pointer.model_copy(update={"manifest": "0" * 64}))
+        case "damaged":
+            home.journal.write_bytes(b"not a database" * 100)
+    assert served(home, slot) is None
+    assert slot.problem
+    assert (slot.swaps, slot.failures) == (0, 1)
+    home.journal.unlink(missing_ok=True)
+    bundles.record(home, pointer)
+    assert served(home, slot) == 2
+    assert slot.problem is None
+
+
 def test_a_failed_bundle_is_tried_again_later(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictor, "RETRY_SECONDS", 0.1)
     slot = Slot()
@@ -95,10 +116,15 @@ def test_a_failed_bundle_is_tried_again_later(home: Home, monkeypatch: pytest.Mo
     assert slot.failures == 1
 
 
-def test_the_thread_swaps_and_ends(home: Home) -> None:
+def test_the_thread_outlives_a_failure_swaps_and_ends(home: Home) -> None:
     slot = Slot()
     follower = Follower(home, slot)
     follower.start()
+    home.pointer.mkdir()
+    deadline = time.monotonic() + 20
+    while slot.problem is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    home.pointer.rmdir()
     bundles.point(home, bundles.make(home, 7))
     deadline = time.monotonic() + 20
     while slot.version != 7 and time.monotonic() < deadline:

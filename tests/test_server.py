@@ -14,8 +14,10 @@ import bundles
 import pytest
 from sites import PREDICTION, ROOT, Site
 
+from daemon import durable
 from daemon.history import Historian
 from daemon.settings import Predictions, Server, Settings
+from daemon.status import Check
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,22 @@ def test_a_broken_promotion_is_reported_and_the_old_model_answers(own: Site) -> 
     assert status == 503
     assert "model.onnx" in health["checks"]["promoted_version"]["detail"]
     assert own.get("/metrics")[1]["load_failures"] == 1
+
+
+def test_a_planted_pointer_is_refused_and_told(own: Site) -> None:
+    planted = bundles.make(own.home, 2)
+    durable.write(own.home.pointer, planted.model_dump_json().encode())
+    own.tell_status(checks={"disk": Check(ok=True, detail="plenty")})
+    time.sleep(0.3)
+    status, ready = own.get("/readyz")
+    assert (status, ready["model_version"]) == (200, 1)
+    assert "journal does not know" in ready["checks"]["promoted_version"]["detail"]
+    own.process.kill()
+    own.process.wait()
+    own.start()
+    status, ready = own.get("/readyz")
+    assert (status, ready["model_version"]) == (503, None)
+    assert "journal does not know" in ready["reasons"][0]
 
 
 def test_kill_9_loses_no_prediction_that_was_answered(own: Site) -> None:
@@ -200,6 +218,12 @@ def test_a_chunked_body_is_read(site: Site) -> None:
         head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_names_with_underscores_pass_for_no_other_header(site: Site) -> None:
+    for name in ("Content_Length", "content_length", "Content_Type"):
+        assert site.ask("POST", "/predict", PREDICTION, {name: "abc"})[0] == 200
+    assert site.ask("POST", "/predict", PREDICTION, {"Content-Type": "", "Content_Type": "application/json"})[0] == 415
 
 
 @pytest.mark.parametrize(

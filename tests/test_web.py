@@ -1,6 +1,7 @@
 """The routes of the HTTP worker, over real sockets and over WSGI."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -15,9 +16,12 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sites import PREDICTION, Client, Site
 
+from daemon import durable
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.settings import Settings
 from daemon.status import Check
+from web.worker import Worker
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +201,13 @@ def test_head_is_get_without_a_body(site: Site, path: str) -> None:
     assert headers["content-length"] != "0"
 
 
-def test_every_read_answers_on_an_empty_home(site: Site) -> None:
+def test_every_read_answers_on_an_empty_home(tmp_path: Path) -> None:
+    site = Site(tmp_path, version=None)
     for name in ("versions", "drops", "events"):
-        assert site.get(f"/{name}") == (200, {name: [], "count": 0, **({"champion": 1} if name == "versions" else {})})
+        assert site.get(f"/{name}") == (
+            200,
+            {name: [], "count": 0, **({"champion": None} if name == "versions" else {})},
+        )
     status, headers, _ = site.ask("GET", "/")
     assert (status, headers["location"]) == (303, "/dashboard")
     status, headers, page = site.ask("GET", "/dashboard")
@@ -207,6 +215,7 @@ def test_every_read_answers_on_an_empty_home(site: Site) -> None:
     assert page.startswith(b"<!doctype html>")
     assert site.get("/dashboard/data")[0] == 200
     assert site.get("/livez") == (200, {"status": "alive"})
+    site.close()
 
 
 # Health, figures, events
@@ -222,8 +231,9 @@ def test_health_needs_a_model_and_a_living_daemon(own: Site) -> None:
     status, health = own.get("/health")
     assert (status, health["status"], health["reasons"]) == (503, "unhealthy", ["disk: full"])
     assert own.get("/readyz")[1]["reasons"] == ["disk: full"]
-    own.tell_status(heartbeat=time.monotonic() - 60)
-    assert own.get("/health")[0] == 503
+    for dead in ({"heartbeat": time.monotonic() - 60}, {"heartbeat": time.monotonic() + 60}, {"boot": "another"}):
+        own.tell_status(**dead)
+        assert own.get("/health")[0] == 503
     assert own.post("/predict", PREDICTION)[0] == 200
 
 
@@ -240,6 +250,19 @@ def test_figures_count_what_happened(own: Site) -> None:
     assert figures["request_count"] >= 5
     assert figures["average_latency_ms"] > 0
     assert figures["uptime_seconds"] > 0
+
+
+def test_only_workers_that_hold_their_lock_are_alive(own: Site) -> None:
+    mine = Worker(own.home, Settings(), 7).snapshot()
+    path = own.home.workers / f"7-{mine.pid}.json"
+    fd = durable.try_lock(path.with_suffix(".lock"))
+    assert fd is not None
+    for change, workers in (({}, 2), ({"boot": "another"}, 1), ({"heartbeat": time.monotonic() + 60}, 1)):
+        path.write_text(mine.model_copy(update=change).model_dump_json())
+        assert own.get("/metrics")[1]["workers"] == workers
+    path.write_text(mine.model_dump_json())
+    os.close(fd)
+    assert own.get("/metrics")[1]["workers"] == 1
 
 
 def test_a_scraper_gets_the_exposition_format(site: Site) -> None:
@@ -279,17 +302,17 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
     journal.tell("worker", "second\nline")
     head = "GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
     with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
-        connection.sendall(f"{head}Last-Event-ID: 1\r\n\r\n".encode())
+        connection.sendall(f"{head}Last-Event-ID: 2\r\n\r\n".encode())
         text = read_stream(connection, "second")
         assert "event: status" in text
-        assert "id: 2\nevent: worker\ndata: {" in text
+        assert "id: 3\nevent: worker\ndata: {" in text
         assert "first" not in text
         journal.tell("promoted", "third", version=3)
-        assert "id: 3\nevent: promoted" in read_stream(connection, "third")
+        assert "id: 4\nevent: promoted" in read_stream(connection, "third")
         own.tell_status(rows=99)
         assert "event: status" in read_stream(connection, '"rows":99')
     journal.close()
-    answer = own.get("/events?after=1&limit=1")[1]
+    answer = own.get("/events?after=2&limit=1")[1]
     assert (answer["count"], answer["events"][0]["message"]) == (1, "second\nline")
 
 

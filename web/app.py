@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
+from daemon.status import utcnow
 from web import health, intake, metrics, payload, security
 from web.payload import Features
 from web.predictor import Predictor
@@ -225,8 +225,7 @@ def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
 
 def _logged(predictor: Predictor, features: list[Any] | dict[str, Any], probabilities: list[float]) -> dict[str, Any]:
     values = features if isinstance(features, list) else [features.get(name) for name in predictor.schema.features]
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"timestamp": now, "features": values, "probabilities": probabilities}
+    return {"timestamp": utcnow(), "features": values, "probabilities": probabilities}
 
 
 def _json(status: int, content: dict[str, Any]) -> HTTPResponse:

@@ -152,6 +152,9 @@ def _environ(scope: Any) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name, value in scope.headers.items():
+        # In CGI's spelling `Content_Length` would pass for `Content-Length`, which Granian has checked.
+        if "_" in name:
+            continue
         key = "HTTP_" + name.upper().replace("-", "_")
         if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
             key = key[5:]

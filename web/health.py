@@ -1,10 +1,12 @@
 """Is the service well: what this worker sees itself, and what the daemon last said."""
 
-from datetime import UTC, datetime
 from typing import Any
 
-from daemon.status import Check
+from daemon.status import Check, utcnow
 from web.worker import Worker
+
+PROMOTED = "promoted_version"
+"""The check that exists only while the version that the pointer names is not the one served."""
 
 DISK = "disk"
 """The daemon's check that `/readyz` waits for: without a writable disk nothing that is sent can be kept."""
@@ -15,7 +17,7 @@ def checks(worker: Worker) -> dict[str, Check]:
     slot, status = worker.slot, worker.slot.status
     found = {"model": _model(worker)}
     if slot.problem:
-        found["promoted_version"] = Check(ok=False, detail=slot.problem)
+        found[PROMOTED] = Check(ok=False, detail=slot.problem)
     problem = worker.log.problem
     found["prediction_log"] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
     if status is None:
@@ -36,7 +38,7 @@ def health(worker: Worker) -> tuple[int, dict[str, Any]]:
     reasons = _reasons(found)
     return 503 if reasons else 200, {
         "status": "unhealthy" if reasons else "healthy",
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": utcnow(),
         "model_version": worker.slot.version,
         "uptime_seconds": round(worker.uptime, 3),
         "checks": {name: check.model_dump() for name, check in found.items()},
@@ -45,11 +47,14 @@ def health(worker: Worker) -> tuple[int, dict[str, Any]]:
 
 
 def readiness(worker: Worker) -> tuple[int, dict[str, Any]]:
-    """The answer of `/readyz`: 200 if a model is loaded, the daemon lives and the disk takes what is sent."""
-    found = {name: check for name, check in checks(worker).items() if name in ("model", "daemon", DISK)}
+    """The answer of `/readyz`: 200 if a model is loaded, the daemon lives and the disk takes what is sent.
+
+    A promoted version that is refused is told, but while the old one answers the service can do its work.
+    """
+    found = {name: check for name, check in checks(worker).items() if name in ("model", PROMOTED, "daemon", DISK)}
     if worker.draining:
         found["worker"] = Check(ok=False, detail="Stopping.")
-    reasons = _reasons(found)
+    reasons = _reasons({name: check for name, check in found.items() if name != PROMOTED})
     return 503 if reasons else 200, {
         "status": "not ready" if reasons else "ready",
         "model_version": worker.slot.version,
@@ -61,7 +66,7 @@ def readiness(worker: Worker) -> tuple[int, dict[str, Any]]:
 def _model(worker: Worker) -> Check:
     current = worker.slot.current
     if current is None:
-        return Check(ok=False, detail="No model is loaded: none has been promoted yet, or it could not be loaded.")
+        return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or 'none has been promoted yet.'}")
     return Check(
         ok=True, detail=f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
     )

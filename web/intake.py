@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from daemon import durable, requests, sample, schema
+from daemon import durable, names, requests, sample, schema
 from daemon.requests import Kind
 from daemon.sample import Sample
 from web import payload
@@ -59,7 +59,8 @@ def _has_news(worker: Worker) -> bool:
     status = worker.slot.status
     if status is None or not status.alive or status.rows_pending:
         return True
-    return any(entry.is_file() and not entry.name.startswith(".") for entry in worker.home.inbox.iterdir())
+    entries = (entry for entry in worker.home.inbox.iterdir() if not names.ignored(entry.name))
+    return any(entry.is_file() and not entry.is_symlink() for entry in entries)
 
 
 def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:

@@ -4,20 +4,20 @@ The loop thread counts without locks. About once a second the counters go to `re
 worker is asked reads all snapshots. A new worker goes on with the counters of one that is gone, so that totals never fall.
 """
 
+import fcntl
 import os
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon import durable
 from daemon.home import Home
-from daemon.status import Status
+from daemon.status import Status, boot_id, fresh, utcnow
 from web.prediction_log import PredictionLog
 from web.predictor import Slot
 
@@ -48,6 +48,7 @@ class Snapshot(BaseModel):
     pid: int
     heartbeat: float
     """CLOCK_MONOTONIC in seconds, as in `daemon.status`."""
+    boot: str = Field(default_factory=boot_id)
     at: str
     started_at: str
     ready: bool
@@ -67,11 +68,6 @@ class Snapshot(BaseModel):
     """Predictions that were answered and not logged."""
     load_failures: int
 
-    @property
-    def live(self) -> bool:
-        """Whether that worker wrote it a moment ago."""
-        return time.monotonic() - self.heartbeat < STALE_SECONDS
-
 
 class Counters:
     """What one worker counts; only its loop thread writes."""
@@ -79,7 +75,7 @@ class Counters:
     def __init__(self, home: Home, number: int) -> None:
         self.number = number
         self.started = time.monotonic()
-        self._started_at = _utcnow()
+        self._started_at = utcnow()
         self._path = home.workers / f"{number}-{os.getpid()}.json"
         before = _adopt(home, number, self._path)
         self.requests: dict[str, dict[str, int]] = before.requests if before else {}
@@ -112,7 +108,7 @@ class Counters:
             slot=self.number,
             pid=os.getpid(),
             heartbeat=time.monotonic(),
-            at=_utcnow(),
+            at=utcnow(),
             started_at=self._started_at,
             ready=ready,
             version=slot.version,
@@ -136,8 +132,8 @@ CHECKS = ("/health", "/readyz")
 class Totals:
     """The sum over all workers: counters of every one there was, the state of those that live."""
 
-    def __init__(self, snapshots: Sequence[Snapshot]) -> None:
-        self.live = [snapshot for snapshot in snapshots if snapshot.live]
+    def __init__(self, snapshots: Sequence[Snapshot], live: Sequence[Snapshot]) -> None:
+        self.live = live
         self.requests: dict[tuple[str, str], int] = {}
         self.predictions: dict[str, int] = {}
         self.buckets = [0] * (len(BOUNDS) + 1)
@@ -182,8 +178,11 @@ class Totals:
 def collect(home: Home, own: Snapshot | None = None) -> Totals:
     """Read all snapshots; `own` stands in for the file of its worker, which may be a second old."""
     kept = f"{own.slot}-{own.pid}.json" if own else ""
-    found = [_read(path) for path in sorted(home.workers.glob("*.json")) if path.name != kept]
-    return Totals([snapshot for snapshot in (*found, own) if snapshot])
+    paths = [path for path in sorted(home.workers.glob("*.json")) if path.name != kept]
+    found = [(path, snapshot) for path in paths if (snapshot := _read(path))]
+    mine = [own] if own else []
+    live = [snapshot for path, snapshot in found if _lives(path, snapshot)]
+    return Totals([snapshot for _, snapshot in found] + mine, live + mine)
 
 
 def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> dict[str, Any]:
@@ -221,13 +220,23 @@ def _adopt(home: Home, number: int, path: Path) -> Snapshot | None:
     return None
 
 
+def _lives(path: Path, snapshot: Snapshot) -> bool:
+    return fresh(snapshot.boot, snapshot.heartbeat, STALE_SECONDS) and _held(path.with_suffix(".lock"))
+
+
 def _held(lock: Path) -> bool:
-    if not lock.exists():
+    # Never creates the file, and shares the lock with others who look: neither may pass for a worker.
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
-    fd = durable.try_lock(lock)
-    if fd is not None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
         os.close(fd)
-    return fd is None
+    return False
 
 
 def _milliseconds(seconds: float | None) -> float | None:
@@ -239,7 +248,3 @@ def _read(path: Path) -> Snapshot | None:
         return Snapshot.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def _utcnow() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

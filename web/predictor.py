@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from daemon import bundle, status
-from daemon.errors import InvalidFeatures, RetraindError
+from daemon.errors import BundleRefused, InvalidFeatures, RetraindError
 from daemon.home import Home
+from web.records import Records
 
 LOOK_SECONDS = 0.05
 """How often the pointer is looked at: the longest that a promoted version waits, apart from its loading."""
@@ -90,6 +91,7 @@ class Follower(threading.Thread):
         super().__init__(name="follower", daemon=True)
         self._home = home
         self._slot = slot
+        self._records = Records(home)
         self._ended = threading.Event()
         self._pointer_mark: object = None
         self._status_mark: object = None
@@ -137,6 +139,7 @@ class Follower(threading.Thread):
         current = self._slot.current
         if current and (current.version, current.sha256) == (pointer.version, pointer.manifest):
             return
+        self._check(pointer)
         predictor = Predictor(pointer, bundle.load(self._home.bundle(pointer.version), pointer.manifest))
         predictor.warm()
         self._slot.current = predictor
@@ -147,6 +150,19 @@ class Follower(threading.Thread):
             predictor.manifest.candidate,
             predictor.manifest.backend,
         )
+
+    def _check(self, pointer: bundle.Pointer) -> None:
+        # The daemon records a version before it points to it: what the journal does not know, somebody else wrote.
+        judged = self._records.version(pointer.version)
+        if judged is None:
+            raise BundleRefused(
+                f"{self._home.pointer} names version {pointer.version}, which the journal does not know."
+            )
+        if judged["bundle"] != pointer.manifest:
+            raise BundleRefused(
+                f"{self._home.pointer} names the bundle {pointer.manifest[:12]}… for version {pointer.version}; "
+                f"the journal recorded {judged['bundle'][:12]}…."
+            )
 
     def _fail(self, reason: str) -> None:
         self._retry_at = time.monotonic() + RETRY_SECONDS
