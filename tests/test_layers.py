@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "durable schema bundle status requests sample notify logs",
+    "durable schema bundle status requests sample names notify logs",
     "rows model policy bootstrap pictures",
     "draft inbox dataset registry journal history children schedule export",
     "training ingestion retraining promotion report",
