@@ -89,7 +89,7 @@ def ingest(
     """
     place, _ = _load(home)
     from daemon import durable
-    from daemon.inbox import ignored
+    from daemon.names import ignored
 
     place.make()
     if not file.is_file():

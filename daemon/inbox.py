@@ -20,15 +20,10 @@ from watchdog.observers import Observer
 from daemon import durable
 from daemon.errors import InvalidDrop
 from daemon.home import Home
+from daemon.names import ignored
 from daemon.settings import Inbox as Limits
 
 log = structlog.get_logger()
-
-UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~")
-"""Names that browsers, rsync, sftp clients and editors give to files they still write."""
-
-RESERVED = frozenset({"README.md"})
-
 
 CLEARING = ".retraind-clearing-"
 """Prefix of a drop's name while it is removed."""
@@ -251,11 +246,6 @@ class _Hints(FileSystemEventHandler):
         """Name what changed and wake the loop."""
         moved = isinstance(event, FileMovedEvent)
         self._hint(os.path.basename(os.fsdecode(event.dest_path if moved else event.src_path)), moved=moved)
-
-
-def ignored(name: str) -> bool:
-    """Whether the inbox leaves files of this name alone."""
-    return name.startswith(".") or name.endswith(UNFINISHED) or name in RESERVED
 
 
 def _being_written(path: Path) -> bool | None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import orjson
 import pytest
+from conftest import names
 
 from daemon import durable
 from daemon.errors import InvalidDrop
 from daemon.home import Home
-from daemon.inbox import Inbox, ignored
+from daemon.inbox import Inbox
+from daemon.names import ignored
 from daemon.settings import Inbox as Limits
 
 LIMITS = Limits(settle_seconds=0.5)
@@ -115,7 +117,7 @@ def test_only_regular_files_are_drops(home: Home, inbox: Inbox) -> None:
     assert inbox.settled(200.0) == []
     for name in ("link.csv", "none.csv"):
         assert inbox.read(name) is None
-    assert sorted(os.listdir(home.inbox)) == ["dangling.csv", "folder.csv", "link.csv", "pipe.csv", "rejected"]
+    assert sorted(names(home.inbox)) == ["dangling.csv", "folder.csv", "link.csv", "pipe.csv", "rejected"]
 
 
 # Watching
@@ -252,4 +254,4 @@ def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
 def test_rejecting_what_is_gone_leaves_the_report(home: Home, inbox: Inbox) -> None:
     """Somebody who takes the file away in that moment gets the report all the same."""
     assert inbox.reject("a.csv", {"reason": "bad"}) == "a.csv"
-    assert os.listdir(home.rejected) == ["a.csv.report.json"]
+    assert names(home.rejected) == ["a.csv.report.json"]

@@ -1,15 +1,15 @@
 """daemon.sample: one labelled row over HTTP becomes a drop."""
 
 import math
-import os
 from typing import Any
 
 import pytest
+from conftest import names
 
 from daemon import rows, sample
 from daemon.errors import InvalidFeatures
 from daemon.home import Home
-from daemon.inbox import ignored
+from daemon.names import ignored
 from daemon.sample import Sample
 from daemon.schema import Column, Schema
 
@@ -43,7 +43,7 @@ def test_same_sample_twice_is_two_drops(home: Home) -> None:
     assert made[0].name != made[1].name
     assert made[0].dump() != made[1].dump()
     assert [sample.drop(home, one) for one in made] == [True, True]
-    assert len(os.listdir(home.inbox)) == 3  # and rejected/
+    assert len(names(home.inbox)) == 3  # and rejected/
 
 
 def test_same_key_is_one_drop(home: Home) -> None:
