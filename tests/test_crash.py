@@ -20,6 +20,10 @@ MOMENTS = (0.0, 0.05, 0.12, 0.16, 0.2, 0.26, 0.35, 0.6, 1.2, 2.0)
 """Seconds between a drop and the kill: before it settles, while it is committed, while it trains, while it is swapped."""
 
 
+# All ten with `./ci.sh --full`; three of them, one of each kind, whenever anything changes.
+moments = pytest.mark.parametrize("moments", [MOMENTS[1::4], pytest.param(MOMENTS, marks=pytest.mark.slow)])
+
+
 @pytest.fixture
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that already serves Iris."""
@@ -43,12 +47,13 @@ def _check(service: Service, expected: Counter[tuple[object, ...]]) -> None:
     assert service.predict() is not None
 
 
+@moments
 @pytest.mark.timeout(400)
-def test_killing_the_daemon_loses_and_doubles_nothing(service: Service) -> None:
-    """Ten kills, each followed by a restart on the same port; predictions go on meanwhile."""
+def test_killing_the_daemon_loses_and_doubles_nothing(service: Service, moments: tuple[float, ...]) -> None:
+    """Each kill is followed by a restart on the same port; predictions go on meanwhile."""
     expected = service.rows()
     port = service.port
-    for number, moment in enumerate(MOMENTS):
+    for number, moment in enumerate(moments):
         rows = flowers(100 + number)
         service.drop(f"drop-{number}.csv", rows)
         expected += parsed(rows)
@@ -65,11 +70,12 @@ def test_killing_the_daemon_loses_and_doubles_nothing(service: Service) -> None:
     assert len(left) <= 1, "runs of killed daemons are closed"
 
 
+@moments
 @pytest.mark.timeout(400)
-def test_killing_a_worker_loses_no_logged_prediction(service: Service) -> None:
+def test_killing_a_worker_loses_no_logged_prediction(service: Service, moments: tuple[float, ...]) -> None:
     """The listening socket outlives its workers: the next one answers, and every answer given is in the history."""
     answered = set()
-    for moment in MOMENTS:
+    for moment in moments:
         answer = wait_until(service.predict)
         answered.add(answer["prediction_id"])
         time.sleep(moment / 4)
@@ -85,11 +91,14 @@ def test_killing_a_worker_loses_no_logged_prediction(service: Service) -> None:
     wait_until(lambda: not missing(), what="every answer in the history")
 
 
+@moments
 @pytest.mark.timeout(400)
-def test_killing_the_trainer_keeps_the_served_model_and_trains_again(service: Service) -> None:
+def test_killing_the_trainer_keeps_the_served_model_and_trains_again(
+    service: Service, moments: tuple[float, ...]
+) -> None:
     """A killed training is recorded as failed, the old version stays, and a new one comes without a human."""
     expected = service.rows()
-    for number, moment in enumerate(MOMENTS):
+    for number, moment in enumerate(moments):
         rows = flowers(300 + number)
         service.drop(f"drop-{number}.csv", rows)
         expected += parsed(rows)
