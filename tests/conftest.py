@@ -14,7 +14,7 @@ from daemon.home import Home
 from daemon.journal import Journal
 from daemon.schema import Schema, load
 
-LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-")
+LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor")
 """Threads that fsspec, DVC and MLflow start once per process and keep."""
 
 
@@ -34,6 +34,11 @@ def leave_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _leaked(before: set[threading.Thread]) -> list[str]:
     alive = set(threading.enumerate()) - before
     return [thread.name for thread in alive if not thread.name.startswith(LASTING)]
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder, hidden files too, in no order."""
+    return [path.name for path in folder.iterdir()]
 
 
 @pytest.fixture

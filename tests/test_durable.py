@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import names
 
 from daemon import durable
 
@@ -24,14 +25,14 @@ def test_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -
     durable.write(tmp_path / "a", b"new", mode=0o600)
     assert (tmp_path / "a").read_bytes() == b"new"
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
 
 
 def test_write_takes_any_name_that_the_file_system_takes(tmp_path: Path) -> None:
     """The temporary name is not longer than a name may be, also if each character has four bytes."""
     name = "\N{HERB}" * 63
     durable.write(tmp_path / name, b"x")
-    assert os.listdir(tmp_path) == [name]
+    assert names(tmp_path) == [name]
 
 
 def test_failed_write_keeps_the_old_bytes(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_failed_write_keeps_the_old_bytes(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True)
     assert "File too large" in done.stderr
     assert target.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
 
 
 def test_reader_never_sees_half_a_file_while_the_writer_is_killed(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_reader_never_sees_half_a_file_while_the_writer_is_killed(tmp_path: Path
         data = target.read_bytes()
         assert data == data[:1] * 100_000
     durable.sweep(tmp_path)
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
 
 
 def test_write_new_is_won_by_exactly_one(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_write_new_is_won_by_exactly_one(tmp_path: Path) -> None:
         thread.join()
     assert len(won) == 1
     assert (tmp_path / "a").read_bytes() == won[0]
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
 
 
 def test_publish_replaces_the_file(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_publish_replaces_the_file(tmp_path: Path) -> None:
     durable.publish(tmp_path / "a", b"1")
     durable.publish(tmp_path / "a", b"2")
     assert (tmp_path / "a").read_bytes() == b"2"
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
 
 
 def test_remove_does_not_mind_a_file_that_is_gone(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_remove_does_not_mind_a_file_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     durable.remove(tmp_path / "a")
     durable.remove(tmp_path / "a")
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_sweep_takes_temporary_files_only(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_sweep_takes_temporary_files_only(tmp_path: Path) -> None:
     (tmp_path / ".folder.tmp").mkdir()
     assert durable.sweep(tmp_path, seconds=60) == 0
     assert durable.sweep(tmp_path) == 1
-    assert sorted(os.listdir(tmp_path)) == sorted([*kept, ".folder.tmp"])
+    assert sorted(names(tmp_path)) == sorted([*kept, ".folder.tmp"])
 
 
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:

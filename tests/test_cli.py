@@ -1,0 +1,300 @@
+"""The command line as people use it: a process, its output, its exit code. The running daemon has tests of its own."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import tomllib
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+from test_journal import a_batch, a_drop, a_version
+
+from daemon import cli, durable, report, requests, settings, status
+from daemon.errors import Exit
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.status import Check, Status
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = sorted(
+    command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
+)
+HERE: dict[str, Any] = {"env": os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}, "cwd": ROOT, "text": True}
+
+
+def retraind(*arguments: object, home: Home | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    where = [] if home is None else ["--home", str(home.root)]
+    command = [sys.executable, "-m", "daemon", *map(str, arguments), *where]
+    done: subprocess.CompletedProcess[str] = subprocess.run(command, capture_output=True, timeout=60, **HERE | more)
+    return done
+
+
+def a_status(**changes: Any) -> Status:
+    """The status of a daemon that this process pretends to be."""
+    facts: dict[str, Any] = {
+        "pid": os.getpid(),
+        "state": "ready",
+        "heartbeat": time.monotonic(),
+        "rows": 150,
+        "rows_pending": 7,
+    }
+    facts |= {"at": "2026-01-01T00:00:00.000Z", "started_at": "2026-01-01T00:00:00.000Z"}
+    facts |= {"checks": {"disk": Check(ok=True, detail="Plenty.")}}
+    return Status.model_validate(facts | changes)
+
+
+# Help
+
+
+def test_there_are_the_commands_that_are_promised() -> None:
+    """Each one of the list, and no other."""
+    promised = "run serve ingest retrain status versions promote rollback init doctor token"
+    assert sorted(promised.split()) == COMMANDS
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_has_an_example(command: str) -> None:
+    """Every command explains itself, with an example that names it and its --home."""
+    done = retraind(*filter(None, [command, "--help"]))
+    assert done.returncode == Exit.OK
+    assert f"Example: retraind {command}".rstrip() in " ".join(done.stdout.split())
+    assert not command or "--home" in done.stdout
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["fly"], Exit.USAGE, "No such command"),
+        (["status", "--fast"], Exit.USAGE, "No such option"),
+        (["promote", "best"], Exit.USAGE, "a valid int"),
+        (["token"], Exit.NOT_FOUND, "first `retraind run`"),
+        (["ingest", "nowhere.csv"], Exit.NOT_FOUND, "nowhere.csv is not a file"),
+        (["init", "nowhere.csv", "--target", "y"], Exit.USAGE, "nowhere.csv"),
+        (["init", "examples/iris-more.csv", "--target", "colour"], Exit.USAGE, "no column 'colour'"),
+        (["run", "--port", "99999"], Exit.USAGE, "server.port = 99999"),
+    ],
+)
+def test_mistake_is_a_sentence_and_an_exit_code(tmp_path: Path, arguments: list[str], code: Exit, part: str) -> None:
+    """No traceback, nothing on standard output, and a code that scripts can tell apart."""
+    where = ["--home", str(tmp_path)] if arguments != ["fly"] else []
+    done = retraind(*arguments, *where)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_settings_are_named_by_every_command(home: Home) -> None:
+    """A misspelt key stops whatever was asked, with the nearest right one."""
+    home.settings.write_text("[server]\nprot = 1\n")
+    done = retraind("status", home=home)
+    assert done.returncode == Exit.USAGE
+    assert "'server.prot'. Did you mean 'server.port'?" in done.stderr
+
+
+def test_second_daemon_says_who_owns_the_home(home: Home) -> None:
+    """While one process holds the lock another exits at once and changes nothing."""
+    fd = durable.try_lock(home.lock)
+    assert fd is not None
+    home.lock.write_text("4711\n")
+    done = retraind("run", "--port", 0, home=home)
+    os.close(fd)
+    assert done.returncode == Exit.ALREADY_RUNNING
+    assert f"Another daemon (pid 4711) owns {home.root}" in done.stderr
+    assert not home.token.exists()
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_taken_port_is_told(home: Home, command: str) -> None:
+    """Somebody else's port is not shared, whatever the kernel would allow."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = retraind(command, "--port", taken.getsockname()[1], home=home)
+    assert done.returncode == Exit.PORT_TAKEN
+    assert "--port 0" in done.stderr
+
+
+# Without and beside a daemon
+
+
+def test_status_without_a_daemon(home: Home) -> None:
+    """Nothing runs: exit code 5, and what to do; the same as JSON."""
+    done = retraind("status", home=home)
+    assert done.returncode == Exit.UNHEALTHY
+    assert "UNHEALTHY" in done.stdout
+    assert "retraind run" in done.stdout
+    found = json.loads(retraind("status", "--json", home=home).stdout)
+    assert (found["healthy"], found["model_version"], found["checks"]["daemon"]["ok"]) == (False, None, False)
+
+
+def test_status_beside_a_daemon(home: Home) -> None:
+    """All checks of the daemon count; one that fails makes the whole unhealthy."""
+    bundles.point(home, bundles.make(home, 3))
+    status.publish(home.status, a_status())
+    found = report.health(home)
+    assert (found["healthy"], found["model_version"], found["rows"], found["rows_pending"]) == (True, 3, 150, 7)
+    assert report.as_text(found).startswith("healthy")
+    status.publish(home.status, a_status(checks={"disk": Check(ok=False, detail="Full.")}))
+    done = retraind("status", home=home)
+    assert done.returncode == Exit.UNHEALTHY
+    assert "BAD disk: Full." in done.stdout
+
+
+@pytest.mark.parametrize("changes", [{"heartbeat": 0.0}, {"pid": 2**22 + 1}], ids=["hangs", "gone"])
+def test_daemon_that_hangs_or_is_gone_is_not_alive(home: Home, changes: dict[str, Any]) -> None:
+    """An old heartbeat, or a process that does not exist, is no daemon; nor is a file that is no status."""
+    status.publish(home.status, a_status(**changes))
+    found = status.read(home.status)
+    assert found is not None
+    assert not found.alive
+    home.status.write_text("{")
+    assert status.read(home.status) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "version", "force"),
+    [
+        (["retrain"], "retrain", None, False),
+        (["retrain", "--force"], "retrain", None, True),
+        (["promote"], "promote", None, False),
+        (["promote", 4], "promote", 4, False),
+        (["rollback"], "rollback", None, False),
+        (["rollback", 2], "rollback", 2, False),
+    ],
+)
+def test_request_is_on_disk_when_the_command_ends(
+    tmp_path: Path, arguments: list[Any], kind: str, version: int | None, force: bool
+) -> None:
+    """It waits for the daemon, which need not run; the request's id is the only thing on standard output."""
+    home = Home(tmp_path)
+    done = retraind(*arguments, "--json", home=home)
+    assert done.returncode == Exit.OK
+    [request] = requests.pending(home)
+    assert json.loads(done.stdout) == {"request": request.id}
+    assert (request.kind, request.version, request.force, request.by) == (kind, version, force, "cli")
+    assert "is not running" in done.stderr
+
+
+def test_ingest_copies_the_file_whole(home: Home) -> None:
+    """A copy lands in the inbox under a name that is free there and that the inbox takes."""
+    for name, expected in (
+        ("a.csv", "a.csv"),
+        ("a.csv", "-a.csv"),
+        (".b.csv", "-.b.csv"),
+        ("README.md", "README.csv"),
+        ("c.tmp", "c.csv"),
+    ):
+        (home.root / name).write_text(name + expected)
+        done = retraind("ingest", home.root / name, home=home)
+        assert done.returncode == Exit.OK
+        printed = done.stdout.strip()
+        assert printed.endswith(expected)
+        assert (home.root / printed).read_text() == name + expected
+    assert len(list(home.inbox.glob("*.csv"))) == 5
+
+
+def test_versions_are_listed_newest_first(home: Home) -> None:
+    """Which is served, what became of each and why; texts in brackets stay texts."""
+    assert retraind("versions", "--json", home=home).stdout == "[]\n"
+    with closing(Journal.open(home.journal)) as journal:
+        journal.judge(a_version(1), "promoted", "First version.")
+        journal.judge(a_version(2), "refused", "Recall of '[/b]' falls [red].")
+        bundles.point(home, bundles.make(home, 1))
+        found = json.loads(retraind("versions", "--json", home=home).stdout)
+        text = retraind("versions", home=home).stdout
+    assert [(row["version"], row["state"], row["served"]) for row in found] == [
+        (2, "refused", False),
+        (1, "promoted", True),
+    ]
+    assert "Recall of '[/b]' falls [red]." in text
+    assert text.index("refused") < text.index("promoted")
+
+
+def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:
+    """Somebody's own file gives a schema; the settings file says every default; a second init changes nothing."""
+    own = tmp_path / "churn.csv"
+    own.write_text("age,plan [/x],left\n30,basic,no\n,plus,yes\n")
+    done = retraind("init", own, "--target", "left", home=home)
+    assert done.returncode == Exit.OK, done.stderr
+    assert "plan [/x]" in done.stdout
+    assert json.loads(home.schema.read_text())["classes"] == ["no", "yes"]
+    assert tomllib.loads(home.settings.read_text()) == {}
+    assert settings.load(home.settings).server.port == 5000
+    before = home.schema.read_bytes()
+    again = retraind("init", own, "--target", "plan [/x]", home=home)
+    assert again.returncode == Exit.USAGE
+    assert "has its data already" in again.stderr
+    assert home.schema.read_bytes() == before
+
+
+def test_token_is_printed_alone(home: Home) -> None:
+    """So that it can be used in a script."""
+    durable.write(home.token, b"secret\n", mode=0o600)
+    assert retraind("token", home=home).stdout == "secret\n"
+
+
+def test_doctor_looks_at_every_part(home: Home) -> None:
+    """A home in order is found to be; each damaged part is named, with what to do, and the others are looked at all the same."""
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    home.segments.mkdir()
+    bundles.point(home, bundles.make(home, 1))
+    (home.segments / "1.parquet").write_bytes(b"x")
+    with closing(Journal.open(home.journal)) as journal:
+        journal.accept({**a_batch(1), "sha256": durable.sha256(b"x")}, [a_drop()])
+    done = retraind("doctor", "--json", home=home)
+    found = json.loads(done.stdout)
+    assert all(one["ok"] for one in found), found
+    assert {"settings", "schema", "journal", "segments", "bundle"} <= {one["what"] for one in found}
+    assert done.returncode == Exit.OK
+    (home.segments / "1.parquet").write_bytes(b"y")
+    (home.bundle(1) / "model.onnx").unlink()
+    home.schema.write_text("{}")
+    done = retraind("doctor", home=home)
+    assert done.returncode == Exit.UNHEALTHY
+    for part in ("BAD schema", "BAD segments", "BAD bundle", "ok  journal"):
+        assert part in done.stdout
+    home.journal.write_bytes(b"no database" * 1000)
+    for left in home.registry.glob("journal.db-*"):
+        left.unlink()
+    assert "BAD journal" in retraind("doctor", home=home).stdout
+
+
+def test_home_is_taken_from_the_environment(home: Home) -> None:
+    """RETRAIND_HOME stands for --home."""
+    durable.write(home.token, b"secret\n")
+    assert retraind("token", env=HERE["env"] | {"RETRAIND_HOME": str(home.root)}).stdout == "secret\n"
+
+
+def test_new_home_is_private(home: Home) -> None:
+    """Models, tokens and requests are the owner's; making the folders again keeps what is there."""
+    home.make()
+    for folder in (home.registry, home.requests, home.bundles, home.artifacts, home.workers):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_serve_answers_alone_and_ends_with_zero(home: Home) -> None:
+    """Without a daemon the workers answer; SIGTERM ends them and the command."""
+    bundles.point(home, bundles.make(home, 1))
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    command = [sys.executable, "-m", "daemon", "serve", "--port", "0", "--home", str(home.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **HERE) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("retraind: the dashboard is at http://127.0.0.1:")
+        port = int(line.split(":")[3].split("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == Exit.OK, errors

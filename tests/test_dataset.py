@@ -1,0 +1,233 @@
+"""daemon.dataset with real git and DVC."""
+
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from conftest import names
+
+from daemon import dataset, durable
+from daemon.dataset import Dataset, Segment
+from daemon.errors import DatasetDamaged
+from daemon.home import Home
+from daemon.schema import Schema
+
+MESSAGE = "Batch"
+
+
+@pytest.fixture
+def opened(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
+    """A dataset in a new repository; DVC's variables are undone afterwards."""
+    assert schema
+    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    dataset = Dataset(home)
+    dataset.open({})
+    yield dataset
+    dataset.close()
+
+
+def segment(opened: Dataset, schema: Schema, number: int) -> Segment:
+    return opened.write(pa.table({"x": pa.array([float(number)] * 3)}), schema)
+
+
+def git(home: Home, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=home.data, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def reopened(home: Home, known: dict[str, str]) -> Dataset:
+    dataset = Dataset(home)
+    dataset.open(known)
+    return dataset
+
+
+def test_segment_is_named_by_its_bytes_and_never_written_again(home: Home, opened: Dataset, schema: Schema) -> None:
+    """Same rows, same file; it is read-only and says its schema."""
+    first, again, other = (segment(opened, schema, number) for number in (1, 1, 2))
+    assert first == again
+    assert first.name != other.name
+    path = home.segments / first.name
+    assert durable.sha256_file(path) == first.sha256
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+    assert pa.parquet.read_schema(path).metadata[b"schema"] == schema.dump()
+    assert sorted(names(home.segments)) == sorted({first.name, other.name})
+
+
+def test_commit_is_a_revision_that_git_and_dvc_know(home: Home, opened: Dataset, schema: Schema) -> None:
+    """Every segment is in DVC's cache under its md5; git names the folder's md5 and the batch, and has the schema."""
+    assert opened.revision() is None
+    first = segment(opened, schema, 1)
+    revision = opened.commit(1, {first.name: first.md5}, MESSAGE)
+    assert revision == opened.revision()
+    assert git(home, "rev-parse", "HEAD") == revision.commit
+    assert f"Batch-Id: 1\nDvc-Md5: {revision.dvc_md5}" in git(home, "log", "-1", "--format=%B")
+    assert sorted(git(home, "ls-files").split()) == [
+        ".dvc/.gitignore",
+        ".dvc/config",
+        ".dvcignore",
+        ".gitignore",
+        "dataset.dvc",
+        "schema.json",
+    ]
+    assert git(home, "status", "--porcelain") == ""
+    cached = home.data / ".dvc/cache/files/md5" / first.md5[:2] / first.md5[2:]
+    assert durable.sha256_file(cached) == first.sha256
+    second = segment(opened, schema, 2)
+    later = opened.commit(2, {first.name: first.md5, second.name: second.md5}, MESSAGE)
+    assert later.dvc_md5 != revision.dvc_md5
+    assert git(home, "rev-list", "--count", "HEAD") == "2"
+
+
+def test_committing_again_gives_the_same_revision(home: Home, opened: Dataset, schema: Schema) -> None:
+    """After a kill between git and the journal the batch is committed once, also by the next process."""
+    first = segment(opened, schema, 1)
+    known = {first.name: first.md5}
+    revision = opened.commit(1, known, MESSAGE)
+    assert opened.commit(1, known, MESSAGE) == revision
+    again = reopened(home, known)
+    assert again.commit(1, known, MESSAGE) == revision
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "leftover", [".git/index.lock", ".git/refs/heads/main.lock", ".dvc/tmp/rwlock", ".dvc/tmp/lock"]
+)
+def test_locks_of_killed_programs_are_taken_away(home: Home, opened: Dataset, schema: Schema, leftover: str) -> None:
+    """git and DVC leave locks when they are killed; the next start removes them and goes on."""
+    first = segment(opened, schema, 1)
+    opened.close()
+    path = home.data / leftover
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("" if "git" in leftover else "{")
+    again = reopened(home, {first.name: first.md5})
+    assert again.commit(1, {first.name: first.md5}, MESSAGE).dvc_md5
+    again.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"outs:\n- m", b"\0" * 90], ids=["empty", "half", "zeros"])
+def test_torn_pointer_is_restored(home: Home, opened: Dataset, schema: Schema, damage: bytes) -> None:
+    """A half-written dataset.dvc comes back from git."""
+    first = segment(opened, schema, 1)
+    revision = opened.commit(1, {first.name: first.md5}, MESSAGE)
+    opened.close()
+    (home.data / "dataset.dvc").write_bytes(damage)
+    again = reopened(home, {first.name: first.md5})
+    assert again.revision() == revision
+    assert again.commit(1, {first.name: first.md5}, MESSAGE) == revision
+    again.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing"], ids=["empty", "half"])
+def test_torn_object_of_dvc_is_made_anew(home: Home, opened: Dataset, schema: Schema, damage: bytes) -> None:
+    """An object that a kill left unfinished, and that DVC would trust, is replaced before the batch counts."""
+    first = segment(opened, schema, 1)
+    opened.close()
+    cached = home.data / ".dvc/cache/files/md5" / first.md5[:2] / first.md5[2:]
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(damage)
+    cached.chmod(0o444)
+    again = reopened(home, {first.name: first.md5})
+    again.commit(1, {first.name: first.md5}, MESSAGE)
+    assert durable.sha256_file(cached) == first.sha256
+    again.close()
+
+
+def test_half_made_repository_is_made_anew(home: Home, opened: Dataset, schema: Schema) -> None:
+    """A kill during the very first start leaves a .git without HEAD."""
+    opened.close()
+    (home.data / ".git/HEAD").unlink()
+    again = reopened(home, {})
+    first = segment(again, schema, 1)
+    assert again.commit(1, {first.name: first.md5}, MESSAGE).commit
+    again.close()
+
+
+def test_segment_nobody_knows_is_set_aside(home: Home, opened: Dataset, schema: Schema) -> None:
+    """A segment whose batch never got into the journal is no data; it is kept beside it. The others stay."""
+    known, orphan = segment(opened, schema, 1), segment(opened, schema, 2)
+    opened.close()
+    reopened(home, {known.name: known.md5}).close()
+    assert names(home.segments) == [known.name]
+    assert names(home.data / "orphans") == [orphan.name]
+
+
+def test_lost_segment_comes_back_from_dvc(home: Home, opened: Dataset, schema: Schema) -> None:
+    """A committed segment that somebody removed is restored at start, byte for byte."""
+    first = segment(opened, schema, 1)
+    opened.commit(1, {first.name: first.md5}, MESSAGE)
+    opened.close()
+    (home.segments / first.name).unlink()
+    again = reopened(home, {first.name: first.md5})
+    assert again.verify({first.name: first.sha256}) == []
+    again.close()
+
+
+def test_verify_names_what_has_changed(home: Home, opened: Dataset, schema: Schema) -> None:
+    """A changed segment and a missing one are both found."""
+    found = [segment(opened, schema, number) for number in range(3)]
+    changed = home.segments / found[0].name
+    changed.chmod(0o644)
+    changed.write_bytes(b"x")
+    (home.segments / found[1].name).unlink()
+    assert sorted(opened.verify({one.name: one.sha256 for one in found})) == sorted([found[0].name, found[1].name])
+
+
+def test_foreign_file_in_the_dataset_is_no_revision(home: Home, opened: Dataset, schema: Schema) -> None:
+    """What the journal does not know is never committed: the loop stops with a sentence, not with other data."""
+    first = segment(opened, schema, 1)
+    (home.segments / "mine.parquet").write_bytes(b"x")
+    with pytest.raises(DatasetDamaged, match="not the journal's"):
+        opened.commit(1, {first.name: first.md5}, MESSAGE)
+
+
+def test_reading_verifies_before_it_parses(home: Home, opened: Dataset, schema: Schema) -> None:
+    """Segments come back in the order asked for; a changed one is refused by name."""
+    first, second = segment(opened, schema, 1), segment(opened, schema, 2)
+    known = {second.name: second.sha256, first.name: first.sha256}
+    assert [(name, table["x"][0].as_py()) for name, table in dataset.read(home.segments, known)] == [
+        (second.name, 2.0),
+        (first.name, 1.0),
+    ]
+    with pytest.raises(DatasetDamaged, match=first.name):
+        list(dataset.read(home.segments, {first.name: second.sha256}))
+
+
+def test_settings_of_the_user_and_repositories_around_do_not_matter(
+    home: Home, opened: Dataset, schema: Schema, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Hooks, signing and GIT_ variables of the person who starts the daemon change nothing, nor is their repository touched."""
+    subprocess.run(["git", "init", "-q"], cwd=home.root, check=True)
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        "[commit]\n\tgpgsign = true\n[core]\n\thooksPath = /nowhere\n\tautocrlf = true\n[user]\n\tuseConfigOnly = true\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_DIR", str(home.root / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
+    first = segment(opened, schema, 1)
+    revision = opened.commit(1, {first.name: first.md5}, MESSAGE)
+    for name in ("GIT_DIR", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name)
+    assert git(home, "log", "-1", "--format=%H %an") == f"{revision.commit} retraind"
+    log = subprocess.run(["git", "log"], cwd=home.root, capture_output=True, text=True)
+    assert "does not have any commits" in log.stderr
+
+
+def test_revision_can_be_checked_out_elsewhere(home: Home, opened: Dataset, schema: Schema, tmp_path: Path) -> None:
+    """Anybody with git and DVC gets the rows of a revision back from a clone."""
+    from dvc.repo import Repo
+
+    first = segment(opened, schema, 1)
+    opened.commit(1, {first.name: first.md5}, MESSAGE)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(home.data), str(clone)], check=True)
+    repo = Repo(
+        str(clone), config={"remote": {"origin": {"url": str(home.data / ".dvc/cache")}}, "core": {"remote": "origin"}}
+    )
+    repo.pull()
+    repo.close()
+    assert durable.sha256_file(clone / "dataset" / first.name) == first.sha256

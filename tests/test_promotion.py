@@ -1,0 +1,307 @@
+"""daemon.promotion: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+from test_policy import scores
+
+from daemon import bundle, requests
+from daemon.bundle import Manifest
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.promotion import STAGING, Promotion
+from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
+from daemon.settings import Promote
+
+
+class Parts:
+    """A home with registry and journal, whose versions are small real bundles."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self.home, self.journal = home, journal
+        self.registry = Registry(home)
+        self.registry.open()
+        self.restart()
+
+    def restart(self, **settings: Any) -> None:
+        self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.registry)
+
+    def train(self, new: int = 95, old: int | None = None, champion: int | None = None) -> int:
+        """What the trainer leaves behind: a sealed bundle in staging, and a version that names its sha256."""
+        run = self.registry.start_run("training", {})
+        bundles.make(self.home, 999)
+        made = self.home.bundle(999)
+        manifest = Manifest.model_validate_json((made / bundle.MANIFEST).read_bytes())
+        figures = scores(new, old) | {"champion_version": champion}
+        sealed = bundle.seal(made, manifest.model_copy(update={"run": run, "scores": figures}))
+        made.rename(self.home.bundles / f"{STAGING}{run}")
+        labels = {"retraind.bundle": sealed}
+        return int(self.registry.client.create_model_version(NAME, "file:///nowhere", run, labels).version)
+
+    def settle(self) -> None:
+        """Do what there is to do."""
+        for _ in range(50):
+            if not (self.promotion.answer() or self.promotion.adopt() or self.promotion.judge()):
+                return
+        raise AssertionError("promotion never comes to rest")
+
+    def champion(self, new: int = 95) -> int:
+        """Train, judge and serve a version that beats whatever is served."""
+        served = self.served
+        version = self.train(new, None if served is None else new, served)
+        self.settle()
+        assert self.served == version
+        return version
+
+    def ask(self, kind: requests.Kind, version: int | None = None) -> tuple[str, str]:
+        """Make a request and have it answered: state and detail."""
+        request = requests.submit(self.home, kind, version=version)
+        self.settle()
+        found = [row for row in self.requests() if row["id"] == request.id]
+        assert requests.pending(self.home) == []
+        return found[0]["state"], found[0]["detail"]
+
+    def requests(self) -> list[Any]:
+        from sqlalchemy import select
+
+        from daemon.journal import requests as table
+
+        return list(self.journal._rows(select(table)))
+
+    @property
+    def served(self) -> int | None:
+        pointer = bundle.read_pointer(self.home.pointer)
+        return None if pointer is None else pointer.version
+
+    def alias(self, name: str) -> int | None:
+        return self.registry.alias(name)
+
+    def described(self, version: int) -> str:
+        return self.registry.client.get_model_version(NAME, str(version)).description or ""
+
+    def state(self, version: int) -> str | None:
+        found = self.journal.version(version)
+        return None if found is None else str(found["state"])
+
+
+@pytest.fixture
+def parts(mlflow_home: Home, journal: Journal) -> Parts:
+    return Parts(mlflow_home, journal)
+
+
+def test_first_version_is_judged_and_served(parts: Parts) -> None:
+    """From staging to the pointer: named, judged, aliased, pointed to, recorded."""
+    version = parts.train()
+    parts.settle()
+    assert (parts.served, parts.alias(CHAMPION), parts.alias(PREVIOUS)) == (version, version, None)
+    pointer = bundle.read_pointer(parts.home.pointer)
+    assert pointer is not None
+    assert bundle.load(parts.home.bundle(version), pointer.manifest).manifest.scores["challenger"]
+    swap = parts.journal.last_swap()
+    assert swap is not None
+    assert (swap["version"], swap["previous"]) == (version, None)
+    assert "First version" in swap["reason"]
+    assert "First version" in parts.described(version)
+
+
+def test_better_version_replaces_the_champion(parts: Parts) -> None:
+    """The one before becomes `previous`."""
+    first = parts.champion()
+    second = parts.train(96, 95, champion=first)
+    parts.settle()
+    assert (parts.served, parts.alias(CHAMPION), parts.alias(PREVIOUS)) == (second, second, first)
+
+
+def test_worse_version_is_refused_and_kept(parts: Parts) -> None:
+    """The champion stays; the reason stands in journal and MLflow, the bundle on the disk."""
+    first = parts.champion()
+    second = parts.train(50, 95, champion=first)
+    parts.settle()
+    assert (parts.served, parts.alias(CHAMPION), parts.state(second)) == (first, first, "refused")
+    assert "falls from 0.9500 to 0.5000" in parts.described(second)
+    assert parts.home.bundle(second).is_dir()
+
+
+def test_comparison_with_somebody_else_does_not_count(parts: Parts) -> None:
+    """A version that was compared with one that is no longer served is refused: nobody knows who is better."""
+    first = parts.champion()
+    second = parts.train(99, 50, champion=first)
+    third = parts.train(99, 50, champion=first)
+    parts.settle()
+    assert (parts.served, parts.state(third)) == (second, "refused")
+    found = parts.journal.version(third)
+    assert found is not None
+    assert f"compared with version {first}, but version {second} is served" in found["reason"]
+
+
+def test_damaged_bundle_is_refused(parts: Parts) -> None:
+    """A model file that changed between training and judging is never served."""
+    version = parts.train()
+    [staged] = parts.home.bundles.glob(f"{STAGING}*")
+    (staged / bundle.ONNX).write_bytes(b"x")
+    parts.settle()
+    assert (parts.served, parts.alias(CHAMPION), parts.state(version)) == (None, None, "refused")
+
+
+def test_version_without_its_bundle_is_refused(parts: Parts) -> None:
+    """A bundle folder that is gone stops nothing."""
+    version = parts.train()
+    [staged] = parts.home.bundles.glob(f"{STAGING}*")
+    shutil.rmtree(staged)
+    parts.settle()
+    assert parts.state(version) == "refused"
+    assert parts.champion() == version + 1
+
+
+def test_version_that_somebody_registered_is_not_judged(parts: Parts) -> None:
+    """A model from elsewhere has no bundle: it gets no verdict, and pointing the alias at it serves nothing."""
+    first = parts.champion()
+    run = parts.registry.start_run("elsewhere", {})
+    foreign = int(parts.registry.client.create_model_version(NAME, "file:///nowhere", run).version)
+    parts.settle()
+    assert parts.state(foreign) is None
+    parts.registry.set_alias(CHAMPION, foreign)
+    parts.settle()
+    assert parts.served == first
+    assert not parts.promotion.adopt(), "it is told once"
+
+
+def test_alias_moved_by_hand_moves_the_service(parts: Parts) -> None:
+    """Who moves `champion` in MLflow's pages changes what is served, after the bundle was verified."""
+    first = parts.champion()
+    second = parts.champion()
+    parts.registry.client.set_registered_model_alias(NAME, CHAMPION, str(first))
+    parts.settle()
+    assert (parts.served, parts.alias(PREVIOUS)) == (first, second)
+    (parts.home.bundle(second) / bundle.ONNX).write_bytes(b"x")
+    parts.registry.client.set_registered_model_alias(NAME, CHAMPION, str(second))
+    parts.settle()
+    assert (parts.served, parts.state(second)) == (first, "unservable")
+
+
+# Requests
+
+
+def test_manual_mode_waits_for_a_person(parts: Parts) -> None:
+    """A good challenger is held; `promote` serves it and takes the alias `challenger` away."""
+    first = parts.champion()
+    parts.restart(mode="manual")
+    second = parts.train(96, 95, champion=first)
+    parts.settle()
+    assert (parts.served, parts.alias(CHALLENGER), parts.state(second)) == (first, second, "held")
+    assert parts.ask("promote")[0] == "done"
+    assert (parts.served, parts.alias(CHALLENGER), parts.state(second)) == (second, None, "promoted")
+
+
+def test_rollback_and_back(parts: Parts) -> None:
+    """`rollback` serves the version before, and once more the one it came from; with a number any version."""
+    versions = [parts.champion() for _ in range(3)]
+    assert parts.ask("rollback")[0] == "done"
+    assert (parts.served, parts.alias(PREVIOUS)) == (versions[1], versions[2])
+    parts.ask("rollback")
+    assert parts.served == versions[2]
+    parts.ask("rollback", versions[0])
+    assert parts.served == versions[0]
+
+
+def test_refused_version_can_be_promoted_by_a_person(parts: Parts) -> None:
+    """The policy proposes, people decide."""
+    first = parts.champion()
+    second = parts.train(50, 95, champion=first)
+    parts.settle()
+    assert parts.ask("promote", second)[0] == "done"
+    assert (parts.served, parts.state(second)) == (second, "promoted")
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "part"),
+    [
+        ("promote", None, "no challenger version"),
+        ("rollback", None, "no previous version"),
+        ("promote", 99, "no version 99"),
+    ],
+)
+def test_request_that_means_nothing_is_refused(
+    parts: Parts, kind: requests.Kind, version: int | None, part: str
+) -> None:
+    """The answer says what is missing, and nothing changes."""
+    first = parts.champion()
+    state, detail = parts.ask(kind, version)
+    assert (state, parts.served) == ("refused", first)
+    assert part in detail
+
+
+def test_request_for_a_damaged_version_is_refused(parts: Parts) -> None:
+    """A bundle that is not what was recorded is not served on anybody's request."""
+    parts.champion()
+    second = parts.champion()
+    first = second - 1
+    (parts.home.bundle(first) / bundle.PROBE).unlink()
+    state, detail = parts.ask("rollback")
+    assert (state, parts.served) == ("refused", second)
+    assert "not a readable bundle" in detail
+
+
+# After a kill
+
+
+def test_swap_that_a_kill_left_unrecorded_is_recorded(parts: Parts) -> None:
+    """Pointer written, journal not: the next start records the swap, and `rollback` knows the version before."""
+    first = parts.champion()
+    second = parts.train(96, 95, champion=first)
+    parts.promotion.judge()
+    found = parts.journal.version(second)
+    assert found is not None
+    bundles.point(
+        parts.home, bundle.Pointer(version=second, manifest=found["bundle"], since="2026-01-01T00:00:00.000Z")
+    )
+    parts.restart()
+    parts.promotion.recover()
+    parts.settle()
+    swap = parts.journal.last_swap()
+    assert swap is not None
+    assert (swap["version"], swap["previous"]) == (second, first)
+    assert parts.alias(PREVIOUS) == first
+    assert parts.ask("rollback")[0] == "done"
+    assert parts.served == first
+
+
+def test_bundles_of_killed_trainings_are_swept(parts: Parts) -> None:
+    """Staging without a registered version goes; with one it stays and is judged."""
+    orphan = parts.home.bundles / f"{STAGING}{'0' * 32}"
+    orphan.mkdir()
+    (orphan / "model.onnx").touch()
+    version = parts.train()
+    parts.promotion.recover()
+    assert not orphan.exists()
+    parts.settle()
+    assert parts.served == version
+
+
+def test_recovering_twice_changes_nothing(parts: Parts) -> None:
+    """Starting again and again records nothing new."""
+    parts.champion()
+    before = len(list(parts.journal.versions())), parts.journal.last_swap()
+    for _ in range(2):
+        parts.restart()
+        parts.promotion.recover()
+        parts.settle()
+    assert (len(list(parts.journal.versions())), parts.journal.last_swap()) == before
+
+
+# The requests' files
+
+
+def test_request_survives_as_a_file(home: Home) -> None:
+    """Requests come in the order in which they were made; what is no request stays and hurts nobody."""
+    made = [requests.submit(home, "retrain", force=True), requests.submit(home, "promote", version=3, by="http")]
+    (home.requests / "0-note.json").write_text("{}")
+    (home.requests / "1-torn.json").write_text('{"id')
+    assert requests.pending(home) == made
+    for request in (made[0], made[0]):
+        requests.consume(home, request)
+    assert requests.pending(home) == [made[1]]
+    assert {Path(path).name for path in home.requests.iterdir()} >= {"0-note.json", "1-torn.json"}
