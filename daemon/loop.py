@@ -126,11 +126,11 @@ class Loop:
         return again
 
     def _follow_registry(self, now: float) -> bool:
-        """Answer requests, judge, adopt: at once when something here may have changed, else once per scan period."""
+        """Answer requests, adopt, judge: at once when something here may have changed, else once per scan period."""
         answered = self._promotion.answer()
         if not answered and now < self._registry_at:
             return False
-        if self._promotion.judge() or self._promotion.adopt():
+        if self._promotion.adopt() or self._promotion.judge():
             self._registry_at = now
             return True
         self._registry_at = now + self._settings.inbox.scan_seconds

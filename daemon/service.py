@@ -19,7 +19,7 @@ import structlog
 
 from daemon import bootstrap, durable, status
 from daemon.children import Trainer, Workers, reachable
-from daemon.errors import AlreadyRunning
+from daemon.errors import AlreadyRunning, BadSettings
 from daemon.home import Home
 from daemon.notify import notify
 from daemon.settings import Settings
@@ -147,6 +147,9 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
 @contextmanager
 def locked(home: Home) -> Iterator[None]:
     """Hold the home's lock; raises AlreadyRunning. The kernel gives it back however the process ends."""
+    odd = next((mark for mark in "?%#" if mark in str(home.root)), None)
+    if odd is not None:  # MLflow takes the path of its database for a URL
+        raise BadSettings(f"The home folder must not have {odd!r} in its path: {home.root}.", hint="Use another --home.")
     home.make()
     fd = durable.try_lock(home.lock)
     if fd is None:
