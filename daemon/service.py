@@ -149,7 +149,9 @@ def locked(home: Home) -> Iterator[None]:
     """Hold the home's lock; raises AlreadyRunning. The kernel gives it back however the process ends."""
     odd = next((mark for mark in "?%#" if mark in str(home.root)), None)
     if odd is not None:  # MLflow takes the path of its database for a URL
-        raise BadSettings(f"The home folder must not have {odd!r} in its path: {home.root}.", hint="Use another --home.")
+        raise BadSettings(
+            f"The home folder must not have {odd!r} in its path: {home.root}.", hint="Use another --home."
+        )
     home.make()
     fd = durable.try_lock(home.lock)
     if fd is None:

@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,9 @@ def main(arguments: list[str]) -> None:
 def _child(home: Home, job: Job, say: Say) -> None:
     """Train in the forked child; never returns."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    started = time.monotonic()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        version = train(home, job, say)
-        say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
+        train(home, job, say)
     except Exception as error:  # noqa: BLE001 - whatever a fit raises is told, and ends this child only
         say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
     finally:

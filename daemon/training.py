@@ -6,6 +6,7 @@ step, registering the version, is swept later.
 
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +75,9 @@ class Data:
         return cls(table, rows.matrix(table, schema), codes, held, held & first)
 
 
-def train(home: Home, job: Job, say: Say) -> int:
-    """Run one job to the end; returns the registered version. Raises TrainingFailed, DatasetDamaged, BundleRefused."""
+def train(home: Home, job: Job, say: Say) -> None:
+    """Run one job to the end and say `done` with the version; raises TrainingFailed, DatasetDamaged, BundleRefused."""
+    started = time.monotonic()
     schema = _schema(home)
     registry = Registry(home)
     parent = registry.start_run(
@@ -83,14 +85,21 @@ def train(home: Home, job: Job, say: Say) -> int:
     )
     staging = home.bundles / f".staging-{parent}"
     try:
-        return _train(home, job, say, schema, registry, parent, staging)
+        version, winner, data = _train(home, job, say, schema, registry, parent, staging)
     except BaseException:
         registry.end_run(parent, "FAILED")
         shutil.rmtree(staging, ignore_errors=True)
         raise
+    say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
+    # This figure is for people and decides nothing, so the swap does not wait for it.
+    if _is_small(job, data):
+        registry.log(parent, {}, {"cv10_accuracy": _cv10(winner, data, job)}, {})
+    registry.end_run(parent)
 
 
-def _train(home: Home, job: Job, say: Say, schema: Schema, registry: Registry, parent: str, staging: Path) -> int:
+def _train(
+    home: Home, job: Job, say: Say, schema: Schema, registry: Registry, parent: str, staging: Path
+) -> tuple[int, model.Scored, Data]:
     settings, steps = job.train, len(job.train.candidates) + 3
 
     def stage(name: str, step: int) -> None:
@@ -120,8 +129,7 @@ def _train(home: Home, job: Job, say: Say, schema: Schema, registry: Registry, p
     _log(home, job, schema, data, registry, parent, scored, winner, manifest)
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.name}
     version = registry.register(parent, fitted, data.matrix[:5], _requirements(manifest.libraries), tags)
-    registry.end_run(parent)
-    return version
+    return version, winner, data
 
 
 def _schema(home: Home) -> Schema:
@@ -133,8 +141,7 @@ def _scores(
 ) -> dict[str, Any]:
     """Challenger and champion on the same held-out rows, and how the candidates compared."""
     width = len(schema.classes)
-    rarest = np.bincount(data.codes)[np.unique(data.codes)].min()
-    report = bool(len(data.codes) <= job.train.report_rows and rarest >= 2)
+    report = _is_small(job, data)
     champion = None
     if job.champion is not None and job.champion_bundle is not None:
         champion = _champion(home, job.champion, job.champion_bundle, data, schema)
@@ -145,7 +152,6 @@ def _scores(
         "champion_version": job.champion,
         "cv_accuracy": winner.cv_accuracy,
         "split42_accuracy": candidates[scored.index(winner)]["split42_accuracy"],
-        "cv10_accuracy": _cv10(winner, data, job) if report else None,
         "features": schema.features,
         "candidates": candidates,
     }
@@ -170,6 +176,12 @@ def _candidate(one: model.Scored, data: Data, *, report: bool) -> dict[str, Any]
         "fit_seconds": one.fit_seconds,
         "split42_accuracy": model.split42(one.estimator, data.matrix, data.codes) if report else None,
     }
+
+
+def _is_small(job: Job, data: Data) -> bool:
+    """Whether the textbook figures are logged: few enough rows, and at least two of each class."""
+    rarest = np.bincount(data.codes)[np.unique(data.codes)].min()
+    return bool(len(data.codes) <= job.train.report_rows and rarest >= 2)
 
 
 def _cv10(winner: model.Scored, data: Data, job: Job) -> float:

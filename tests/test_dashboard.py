@@ -92,7 +92,6 @@ class Story:
             "champion_version": self.champion,
             "candidates": [{"name": "forest", "cv_accuracy": 0.95, "cv_log_loss": 0.1, "fit_seconds": 0.5}],
             "split42_accuracy": 0.9667,
-            "cv10_accuracy": None,
         }
         row: dict[str, Any] = {
             "mlflow_run": "f" * 32,

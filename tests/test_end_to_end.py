@@ -54,8 +54,9 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
     service.wait_served(1)
     registry = Registry(service.home)
     champion = registry.client.get_model_version_by_alias(NAME, CHAMPION)
-    run = registry.client.get_run(str(champion.run_id))
-    assert run.info.status == "FINISHED"
+    run_id = str(champion.run_id)
+    wait_until(lambda: registry.client.get_run(run_id).info.status == "FINISHED")
+    run = registry.client.get_run(run_id)
     assert run.data.metrics["split42_accuracy"] > 0.9
     assert run.data.metrics["cv10_accuracy"] > 0.9
     assert run.inputs is not None

@@ -71,7 +71,6 @@ def candidates(facts: Facts) -> dict[str, Any] | None:
         "rows": row["trained_rows"],
         "fitted": fitted,
         "split42_accuracy": row["scores"].get("split42_accuracy"),
-        "cv10_accuracy": row["scores"].get("cv10_accuracy"),
     }
 
 
