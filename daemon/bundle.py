@@ -174,13 +174,7 @@ def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[M
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     name, output = session.get_inputs()[0].name, session.get_outputs()[1].name
     dtype = np.dtype(kind)
-    return lambda rows: _settle(session.run([output], {name: rows.astype(dtype, copy=False)})[0])
-
-
-def _settle(probabilities: NDArray[Any]) -> Matrix:
-    """Float64 probabilities; single precision is rounded to 6 decimals, so that scikit-learn's ties stay ties."""
-    double: Matrix = probabilities.astype(np.float64, copy=False)
-    return double if probabilities.dtype == np.float64 else np.round(double, 6)
+    return lambda rows: session.run([output], {name: rows.astype(dtype, copy=False)})[0].astype(np.float64, copy=False)
 
 
 def _sklearn(data: bytes, classes: int) -> Callable[[Matrix], Matrix]:

@@ -73,7 +73,7 @@ class Workers:
     def __init__(self, home: Home, settings: Settings, slots: int) -> None:
         self._home, self._settings = home, settings
         self._old = _running_workers(home)
-        self.socket = _listen(settings.server.host, settings.server.port, ours=bool(self._old))
+        self.socket = _bind(settings.server.host, settings.server.port, ours=bool(self._old))
         self.address: tuple[str, int] = self.socket.getsockname()[:2]
         self._children = [self._child(slot) for slot in range(slots)]
 
@@ -208,8 +208,11 @@ def _running_workers(home: Home) -> list[int]:
     return found
 
 
-def _listen(host: str, port: int, *, ours: bool) -> socket.socket:
-    """Bind and listen; raises PortTaken. SO_REUSEPORT lets us listen beside the workers of a killed daemon."""
+def _bind(host: str, port: int, *, ours: bool) -> socket.socket:
+    """Bind; raises PortTaken. SO_REUSEPORT lets us bind beside the workers of a killed daemon.
+
+    The first worker listens once it can answer: until then connections go to the old ones, not to a queue nobody reads.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -218,7 +221,6 @@ def _listen(host: str, port: int, *, ours: bool) -> socket.socket:
         if port and not ours and _answers(host, port):
             raise OSError("somebody answers there")
         listener.bind((host, port))
-        listener.listen(1024)
     except OSError as error:
         listener.close()
         hint = "Stop it, or set server.port to a free one (`--port 0` finds one)."

@@ -135,11 +135,3 @@ def test_pointer_survives_its_file(home: Home) -> None:
         home.pointer.write_text(text)
         with pytest.raises(BundleRefused, match=r"champion\.json is not a pointer"):
             bundle.read_pointer(home.pointer)
-
-
-def test_ties_of_single_precision_stay_ties() -> None:
-    """Noise in the seventh digit does not decide which class wins."""
-    noisy = np.array([[0.33333331, 0.33333334, 0.33333334]], dtype=np.float32)
-    assert bundle._settle(noisy).argmax() == 0
-    double = noisy.astype(np.float64)
-    assert bundle._settle(double) is double

@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -58,6 +59,8 @@ class Listener(Server):
             log_enabled=False,
         )
         self._inherited = fd
+        with socket.socket(fileno=os.dup(fd)) as shared:
+            shared.listen(CONNECTIONS)
 
     def _init_shared_socket(self) -> None:
         # The stub of this private class does not know its constructor.
@@ -66,7 +69,7 @@ class Listener(Server):
 
 
 async def serve(worker: Worker, fd: int) -> None:
-    """Answer on the listening socket `fd` until SIGTERM, then finish what is in flight."""
+    """Answer on the bound socket `fd` until SIGTERM, then finish what is in flight."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -143,7 +146,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m web.server", description=__doc__, epilog="Started by the daemon.")
     parser.add_argument("--home", type=Path, required=True, help="home folder")
     parser.add_argument("--slot", type=int, required=True, help="number of this worker, from 0")
-    parser.add_argument("--fd", type=int, required=True, help="descriptor of the listening socket, inherited")
+    parser.add_argument("--fd", type=int, required=True, help="descriptor of the bound socket, inherited")
     parser.add_argument("--settings", help="settings as JSON; default: retraind.toml of the home folder")
     return parser.parse_args(arguments)
 
