@@ -211,7 +211,7 @@ def _running_workers(home: Home) -> list[int]:
 def _bind(host: str, port: int, *, ours: bool) -> socket.socket:
     """Bind; raises PortTaken. SO_REUSEPORT lets us bind beside the workers of a killed daemon.
 
-    The first worker listens once it can answer: until then connections go to the old ones, not to a queue nobody reads.
+    Beside old workers only the first new one listens, once it can answer: until then all connections go to the old ones.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -221,6 +221,8 @@ def _bind(host: str, port: int, *, ours: bool) -> socket.socket:
         if port and not ours and _answers(host, port):
             raise OSError("somebody answers there")
         listener.bind((host, port))
+        if not ours:
+            listener.listen(1024)  # who connects before the first worker answers waits instead of being refused
     except OSError as error:
         listener.close()
         hint = "Stop it, or set server.port to a free one (`--port 0` finds one)."
