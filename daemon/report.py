@@ -10,8 +10,9 @@ import tomlkit
 from rich.console import Console
 from rich.table import Table
 
-from daemon import bundle, durable, schema, settings, status
+from daemon import bundle, schema, settings, status
 from daemon.bundle import Pointer
+from daemon.dataset import Dataset
 from daemon.errors import RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
@@ -153,12 +154,10 @@ def _segments(home: Home) -> str:
         return "None yet."
     with Journal.reading(home.journal) as journal:
         known = {batch["segment"]: batch["sha256"] for batch in journal.batches()}
-    for name, sha256 in known.items():
-        path = home.segments / name
-        if not path.exists() or durable.sha256_file(path) != sha256:
-            raise RetraindError(
-                f"{path} is not what the journal recorded.", hint="`dvc checkout` in data/ may restore it."
-            )
+    damaged = Dataset(home).verify(known)
+    if damaged:
+        path = home.segments / damaged[0]
+        raise RetraindError(f"{path} is not what the journal recorded.", hint="`dvc checkout` in data/ may restore it.")
     return f"{len(known)} segments, every sha256 as recorded."
 
 

@@ -79,8 +79,6 @@ class Status(BaseModel):
     """Rows accepted since the last training."""
     threshold_rows: int = 0
     next_schedule: str | None = None
-    not_before: str | None = None
-    """The cooldown ends then; None: no training has been attempted yet."""
     training: Training | None = None
     free_bytes: int = 0
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sites import Site
 
 from daemon import bootstrap
 from daemon.home import Home
@@ -93,3 +94,19 @@ def mlflow_home(home: Home, migrated: Path) -> Home:
     """A home with a migrated MLflow database."""
     shutil.copy(migrated, home.mlflow)
     return home
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker that tests share; they must not break it."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    """A worker that a test may maltreat."""
+    site = Site(tmp_path)
+    yield site
+    site.close()

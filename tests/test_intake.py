@@ -4,7 +4,6 @@ import hashlib
 import json
 import resource
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,6 @@ from daemon import requests, sample
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.settings import Server, Settings
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A worker that tests share; they must not break it."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Site]:
-    """A worker that a test may maltreat."""
-    site = Site(tmp_path)
-    yield site
-    site.close()
-
 
 # Who may ask
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import bundles
@@ -18,23 +17,6 @@ from daemon import durable
 from daemon.history import Historian
 from daemon.settings import Predictions, Server, Settings
 from daemon.status import Check
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A worker that tests share; they must not break it."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Site]:
-    """A worker that a test may maltreat."""
-    site = Site(tmp_path)
-    yield site
-    site.close()
-
 
 # Swaps and crashes
 

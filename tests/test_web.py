@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import bundles
@@ -22,22 +21,6 @@ from daemon.journal import Journal
 from daemon.settings import Settings
 from daemon.status import Check
 from web.worker import Worker
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A worker that tests share; they must not break it."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Site]:
-    """A worker that a test may maltreat."""
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 @pytest.fixture(scope="module")
