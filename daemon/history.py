@@ -157,15 +157,18 @@ class Historian:
         offset, copied = found[0] if found else 0, 0
         with path.open("rb") as file:
             file.seek(offset)
-            while lines := file.readlines(CHUNK_BYTES):
-                rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-                offset += sum(map(len, lines))
-                copied += self._store(connection, path.name, offset, lines)
-                if rest:
+            # Not by lines: at the end of the file, readline gives half a line, and then its other half as another.
+            while chunk := file.read(CHUNK_BYTES):
+                if len(chunk) == CHUNK_BYTES:
+                    chunk += file.readline()
+                end = chunk.rfind(b"\n") + 1
+                if end == 0:
                     if torn:
-                        _log.warning("%s ends in the middle of a line (%d bytes).", path.name, len(rest))
-                    # Reading on would take what the worker appends meanwhile for a line of its own.
+                        _log.warning("%s ends in the middle of a line (%d bytes).", path.name, len(chunk))
                     break
+                offset += end
+                copied += self._store(connection, path.name, offset, chunk[: end - 1].split(b"\n"))
+                file.seek(offset)
         return copied
 
     def _store(self, connection: sqlite3.Connection, file: str, offset: int, lines: list[bytes]) -> int:
