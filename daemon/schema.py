@@ -5,6 +5,7 @@ Level 1, shared with `web`, so it needs nothing but pydantic. `data/schema.json`
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,20 +15,37 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from daemon.errors import BadSchema, InvalidFeatures
 
+Kind = Literal["number", "integer", "boolean", "category", "date"]
+Task = Literal["classification", "regression"]
+
 PROVENANCE = ("_drop", "_row", "_accepted_at", "_source")
-"""Columns that the dataset adds to every row: sha256 of the drop, row number in it, UTC time, `file` or `http`."""
+"""Columns that the dataset adds to every row: sha256 of the drop, row number in it, UTC time, `file`, `http` or `label`."""
+
+REMARKS = ("_line", "_column", "_reason")
+"""Columns that stand before a refused row in `inbox/rejected/NAME.bad.csv`; a drop may carry them, they are not read."""
+
+PREDICTION_ID = "prediction_id"
+"""A drop with this column and the target is one of late labels."""
 
 UNKNOWN = -1.0
 """The code of a missing category, and of one the schema does not list."""
 
+EXACT = 2**53
+"""Integers beyond this are not exact in a double."""
+
+DAY = 86_400.0
+
 
 class Column(BaseModel):
-    """One feature. `minimum` and `maximum` are what was seen at `init`: a reference for people, not a law."""
+    """One feature. `minimum`, `maximum` and `categories` are what was seen at `init`: a reference, not a law.
+
+    `minimum` and `maximum` of a date are days since 1970-01-01 UTC, which is also what a model sees of it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=200)
-    kind: Literal["number", "category"]
+    kind: Kind
     missing: bool = False
     """Whether an empty cell (CSV) or null (JSON) is allowed."""
     categories: list[str] = Field(default_factory=list)
@@ -43,12 +61,21 @@ class Column(BaseModel):
         """One JSON value as a number (NaN: missing); raises InvalidFeatures."""
         if value is None:
             if self.missing:
-                return math.nan if self.kind == "number" else UNKNOWN
+                return UNKNOWN if self.kind == "category" else math.nan
             raise InvalidFeatures(f"{self.name!r} must not be null.", field=self.name)
+        if self.kind == "number":  # first: nearly every value of nearly every request is one
+            return self._number(value)
         if self.kind == "category":
             if not isinstance(value, str):
                 raise InvalidFeatures(f"{self.name!r} is a category: give a string.", field=self.name)
             return self.codes.get(value, UNKNOWN)
+        if self.kind == "boolean":
+            if not isinstance(value, bool):
+                raise InvalidFeatures(f"{self.name!r} is a boolean: give true or false.", field=self.name)
+            return float(value)
+        return self._date(value) if self.kind == "date" else self._integer(value)
+
+    def _number(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidFeatures(f"{self.name!r} is a number, not {type(value).__name__}.", field=self.name)
         try:
@@ -59,28 +86,54 @@ class Column(BaseModel):
             raise InvalidFeatures(f"{self.name!r} must be a finite number.", field=self.name)
         return number
 
+    def _integer(self, value: Any) -> float:
+        number = self._number(value)
+        if number != math.floor(number) or abs(number) > EXACT:
+            raise InvalidFeatures(f"{self.name!r} is a whole number up to 2**53, not {value!r:.40}.", field=self.name)
+        return number
+
+    def _date(self, value: Any) -> float:
+        try:
+            if not isinstance(value, str):
+                raise TypeError
+            moment = datetime.fromisoformat(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() / DAY
+        except (TypeError, ValueError):
+            message = f"{self.name!r} is a date: give ISO 8601 text such as '2026-01-31' or '2026-01-31T12:00:00Z'."
+            raise InvalidFeatures(message, field=self.name) from None
+
 
 class Schema(BaseModel):
-    """Columns, target and classes of one dataset; immutable."""
+    """Columns, target and task of one dataset; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["retraind-schema/1"] = "retraind-schema/1"
+    task: Task = "classification"
     target: str = Field(min_length=1, max_length=200)
-    classes: list[str] = Field(min_length=2)
-    """Class names in the order of their codes 0, 1, …"""
+    classes: list[str] = Field(default_factory=list)
+    """Class names in the order of their codes 0, 1, …; none for regression."""
+    decimal: Literal[".", ","] = "."
+    """The decimal mark in drops. JSON always has a point."""
     columns: list[Column] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _names_are_distinct(self) -> Self:
+    def _is_consistent(self) -> Self:
         names = [*self.features, self.target]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the column {name!r} is listed twice")
-            if name in PROVENANCE:
-                raise ValueError(f"the column name {name!r} is reserved for the provenance of rows")
+            if name in PROVENANCE or name in REMARKS:
+                raise ValueError(f"the column name {name!r} is reserved")
+        if self.task == "regression" and self.classes:
+            raise ValueError("regression has no classes")
+        if self.task == "classification" and len(self.classes) < 2:
+            raise ValueError("classification needs at least two classes")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
+        for column in self.columns:
+            if len(column.codes) < len(column.categories):
+                raise ValueError(f"a category of {column.name!r} is listed twice")
         return self
 
     @cached_property
@@ -96,7 +149,8 @@ class Schema(BaseModel):
     @cached_property
     def shape(self) -> tuple[Any, ...]:
         """What a model depends on; the reference ranges are not part of it."""
-        return self.target, *self.classes, *((one.name, one.kind, *one.categories) for one in self.columns)
+        columns = ((one.name, one.kind, *one.categories) for one in self.columns)
+        return self.task, self.target, *self.classes, *columns
 
     def encode(self, features: Any) -> list[float]:
         """One row of JSON features, as a list in column order or an object by name; raises InvalidFeatures."""
@@ -122,7 +176,9 @@ class Schema(BaseModel):
         return [column.encode(features.get(column.name)) for column in self.columns]
 
     def label(self, target: Any) -> str:
-        """A class given by name or by code, as its name; raises InvalidFeatures."""
+        """A target given in JSON, as the text of its cell: a class by name or code, or a number; raises InvalidFeatures."""
+        if self.task == "regression":
+            return repr(Column(name=self.target, kind="number").encode(target))
         if isinstance(target, str) and target in self.class_codes:
             return target
         if isinstance(target, int) and not isinstance(target, bool):

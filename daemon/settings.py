@@ -63,8 +63,31 @@ class Inbox(Section):
     scan_seconds: float = Field(
         5.0, gt=0, description="The folder is listed at least this often (seconds): events are only hints."
     )
-    max_bytes: int = Field(268_435_456, gt=0, description="Larger drops (bytes) are rejected before they are read.")
-    batch_drops: int = Field(1000, gt=0, description="At most this many drops become one batch, to bound memory.")
+    max_bytes: int = Field(1_073_741_824, gt=0, description="Larger drops (bytes) are rejected before they are read.")
+    max_inflated_bytes: int = Field(
+        4_294_967_296, gt=0, description="A .csv.gz that grows beyond this (bytes) is rejected: it may be a bomb."
+    )
+    batch_drops: int = Field(2000, gt=0, description="At most this many drops become one batch.")
+    batch_bytes: int = Field(
+        67_108_864, gt=0, description="Drops beyond this sum (bytes) wait for the next batch, to bound memory."
+    )
+    bad_rows: Literal["quarantine", "reject_file"] = Field(
+        "quarantine",
+        description="`quarantine` takes the good rows and keeps the bad ones in inbox/rejected/NAME.bad.csv.",
+    )
+    extra_columns: Literal["ignore", "reject", "add"] = Field(
+        "reject",
+        description="A column that the schema lacks: leave it out, reject the drop, or add it to the schema.",
+    )
+    new_classes: Literal["accept", "quarantine"] = Field(
+        "quarantine", description="A target that is no class yet: a new class, or (more often) a misspelt one."
+    )
+    new_categories: Literal["accept", "quarantine"] = Field(
+        "accept", description="A category that the schema does not list: add it, or put the row into quarantine."
+    )
+    rejected_days: float = Field(
+        90.0, ge=0, description="Files in inbox/rejected older than this (days) are removed; 0 keeps them for ever."
+    )
 
 
 class Retrain(Section):
