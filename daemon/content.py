@@ -1,0 +1,105 @@
+"""The content of a drop: bytes that nobody else can change any more.
+
+Level 1. Small files are kept in memory; larger ones are copied into a temporary file without a name, so that neither a
+writer that comes back nor a kill can leave anything half done.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from daemon.errors import InvalidDrop
+
+SMALL_BYTES = 16 * 1024 * 1024
+"""Up to this many bytes are kept in memory."""
+
+BLOCK_BYTES = 1024 * 1024
+
+
+class Content:
+    """Bytes of one drop: `size` of them after inflating; `sha256` is that of the file as it lay in the inbox."""
+
+    def __init__(self, sha256: str, size: int, data: bytes | None, fd: int | None = None) -> None:
+        self.sha256, self.size, self.data = sha256, size, data
+        self._fd = fd
+        if fd is not None:
+            weakref.finalize(self, os.close, fd)
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """Content that is in memory already."""
+        return cls(hashlib.sha256(data).hexdigest(), len(data), data)
+
+    def open(self) -> BinaryIO:
+        """A new reader at the beginning; the caller closes it."""
+        if self.data is not None:
+            return io.BytesIO(self.data)
+        # Opening it anew, instead of duplicating the descriptor, gives each reader a position of its own.
+        return open(f"/proc/self/fd/{self._fd}", "rb", buffering=0)
+
+
+def take(fd: int, folder: Path, *, inflate: bool, most: int) -> Content:
+    """Read a file from `fd` to its end, once; more than SMALL_BYTES go to a nameless file in `folder`.
+
+    Raises InvalidDrop when there are more than `most` bytes, or what should be gzip is not; OSError.
+    """
+    digest = hashlib.sha256()
+    blocks = _blocks(fd, digest)
+    if inflate:
+        blocks = _inflated(blocks)
+    head, size = io.BytesIO(), 0
+    file: BinaryIO | None = None
+    try:
+        for block in blocks:
+            size += len(block)
+            if size > most:
+                raise InvalidDrop(f"It has more than {most} bytes: see inbox.max_bytes and inbox.max_inflated_bytes.")
+            if file is None and size > SMALL_BYTES:
+                file = tempfile.TemporaryFile(dir=folder, buffering=0)
+                _write(file, head.getbuffer())
+            _write(head if file is None else file, block)
+        if file is None:
+            return Content(digest.hexdigest(), size, head.getvalue())
+        return Content(digest.hexdigest(), size, None, os.dup(file.fileno()))
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _blocks(fd: int, digest: "hashlib._Hash") -> Iterator[bytes]:
+    while block := os.read(fd, BLOCK_BYTES):
+        digest.update(block)
+        yield block
+
+
+def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The bytes of all gzip members, in bounded pieces: a small file may inflate to terabytes."""
+    inflater = zlib.decompressobj(wbits=31)
+    fresh = True
+    try:
+        for block in blocks:
+            more = True
+            while more:
+                piece = inflater.decompress(block, BLOCK_BYTES)
+                yield piece
+                block, fresh = inflater.unconsumed_tail, False
+                if inflater.eof:
+                    block, inflater, fresh = inflater.unused_data, zlib.decompressobj(wbits=31), True
+                # A full piece may have left more behind, even where all input has been consumed.
+                more = bool(block) or (len(piece) == BLOCK_BYTES and not fresh)
+        if not fresh:
+            raise InvalidDrop("The gzip file ends too early: copy it again.")
+    except zlib.error as error:
+        raise InvalidDrop(f"Not a gzip file, although its name ends in .gz: {error}.") from None
+
+
+def _write(file: BinaryIO, data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
