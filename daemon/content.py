@@ -11,6 +11,7 @@ import tempfile
 import weakref
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -41,7 +42,7 @@ class Content:
         if self.data is not None:
             return io.BytesIO(self.data)
         # Opening it anew, instead of duplicating the descriptor, gives each reader a position of its own.
-        return open(f"/proc/self/fd/{self._fd}", "rb", buffering=0)
+        return Path(f"/proc/self/fd/{self._fd}").open("rb", buffering=0)
 
 
 def take(fd: int, folder: Path, *, inflate: bool, most: int) -> Content:
@@ -51,25 +52,21 @@ def take(fd: int, folder: Path, *, inflate: bool, most: int) -> Content:
     """
     digest = hashlib.sha256()
     blocks = _blocks(fd, digest)
-    if inflate:
-        blocks = _inflated(blocks)
-    head, size = io.BytesIO(), 0
-    file: BinaryIO | None = None
-    try:
-        for block in blocks:
+    with ExitStack() as stack:
+        sink: BinaryIO = io.BytesIO()
+        size = 0
+        for block in _inflated(blocks) if inflate else blocks:
             size += len(block)
             if size > most:
                 raise InvalidDrop(f"It has more than {most} bytes: see inbox.max_bytes and inbox.max_inflated_bytes.")
-            if file is None and size > SMALL_BYTES:
-                file = tempfile.TemporaryFile(dir=folder, buffering=0)
-                _write(file, head.getbuffer())
-            _write(head if file is None else file, block)
-        if file is None:
-            return Content(digest.hexdigest(), size, head.getvalue())
-        return Content(digest.hexdigest(), size, None, os.dup(file.fileno()))
-    finally:
-        if file is not None:
-            file.close()
+            if isinstance(sink, io.BytesIO) and size > SMALL_BYTES:
+                file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
+                _write(file, sink.getbuffer())
+                sink = file
+            _write(sink, block)
+        if isinstance(sink, io.BytesIO):
+            return Content(digest.hexdigest(), size, sink.getvalue())
+        return Content(digest.hexdigest(), size, None, os.dup(sink.fileno()))
 
 
 def _blocks(fd: int, digest: "hashlib._Hash") -> Iterator[bytes]:
@@ -84,15 +81,15 @@ def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
     fresh = True
     try:
         for block in blocks:
-            more = True
+            rest, more = block, True
             while more:
-                piece = inflater.decompress(block, BLOCK_BYTES)
+                piece = inflater.decompress(rest, BLOCK_BYTES)
                 yield piece
-                block, fresh = inflater.unconsumed_tail, False
+                rest, fresh = inflater.unconsumed_tail, False
                 if inflater.eof:
-                    block, inflater, fresh = inflater.unused_data, zlib.decompressobj(wbits=31), True
+                    rest, inflater, fresh = inflater.unused_data, zlib.decompressobj(wbits=31), True
                 # A full piece may have left more behind, even where all input has been consumed.
-                more = bool(block) or (len(piece) == BLOCK_BYTES and not fresh)
+                more = bool(rest) or (len(piece) == BLOCK_BYTES and not fresh)
         if not fresh:
             raise InvalidDrop("The gzip file ends too early: copy it again.")
     except zlib.error as error:
