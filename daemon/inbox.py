@@ -1,6 +1,6 @@
 """The inbox: which drops are finished, their bytes, and where refused ones go.
 
-Level 3, the only module that knows watchdog. Events are hints that wake the loop; listing the folder is the truth.
+Level 3. Events are hints that wake the loop (`daemon/watcher.py`); listing the folder is the truth.
 """
 
 import errno
@@ -14,8 +14,6 @@ from typing import Any
 
 import orjson
 import structlog
-from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
 
 from daemon import durable
 from daemon.errors import InvalidDrop
@@ -62,53 +60,18 @@ class Drop:
 
 
 class Inbox:
-    """Lists, settles, reads and clears the folder; used by the loop thread, fed hints by the observer's."""
+    """Lists, settles, reads and clears the folder; used by the loop thread, fed hints by the watcher's."""
 
     def __init__(self, home: Home, limits: Limits, wake: Callable[[], None]) -> None:
         self._home, self._limits, self._wake = home, limits, wake
         self._seen: dict[str, tuple[Stamp, float]] = {}
         self._moved_in: set[str] = set()
         self._left: dict[str, Stamp] = {}
-        self._observer: Any = None
-        self._watched: tuple[int, int] | None = None
         self.backlog: tuple[int, int] = (0, 0)
         """Files and bytes that wait, at the last scan."""
 
-    # Watching
-
-    def watch(self) -> None:
-        """Start or restart the observer when it is dead or watches a folder that is no longer the inbox."""
-        self._home.rejected.mkdir(parents=True, exist_ok=True)
-        status = os.stat(self._home.inbox)
-        identity = (status.st_dev, status.st_ino)
-        if self._watched == identity and self._alive():
-            return
-        self.close()
-        observer = Observer()
-        kinds = [FileClosedEvent, FileMovedEvent, FileCreatedEvent]
-        observer.schedule(_Hints(self._hint), str(self._home.inbox), event_filter=kinds)
-        observer.start()
-        self._observer, self._watched = observer, identity
-
-    def _alive(self) -> bool:
-        return self._observer is not None and all(
-            thread.is_alive() for thread in (self._observer, *self._observer.emitters)
-        )
-
-    def watching(self) -> str | None:
-        """None while events arrive; else what is wrong, for people."""
-        if not os.access(self._home.inbox, os.R_OK | os.W_OK | os.X_OK):
-            return f"{self._home.inbox} can't be read or written by this user."
-        return None if self._alive() else "The folder is only scanned, not watched."
-
-    def close(self) -> None:
-        """Stop the observer."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join(timeout=5)
-            self._observer, self._watched = None, None
-
-    def _hint(self, name: str, *, moved: bool) -> None:
+    def hint(self, name: str, *, moved: bool) -> None:
+        """Wake the loop for a file that has changed; one that was renamed into place is finished. For any thread."""
         if moved:
             self._moved_in.add(name)
         self._wake()
@@ -234,18 +197,6 @@ class Inbox:
             count += 1
             target = self._home.rejected / f"{count}-{short}"
         return target
-
-
-class _Hints(FileSystemEventHandler):
-    """Turns events into hints; an exception here would kill the observer's thread, so nothing may raise."""
-
-    def __init__(self, hint: Callable[..., None]) -> None:
-        self._hint = hint
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Name what changed and wake the loop."""
-        moved = isinstance(event, FileMovedEvent)
-        self._hint(os.path.basename(os.fsdecode(event.dest_path if moved else event.src_path)), moved=moved)
 
 
 def _being_written(path: Path) -> bool | None:

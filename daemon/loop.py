@@ -29,6 +29,7 @@ from daemon.schedule import Schedule
 from daemon.schema import load
 from daemon.settings import Settings
 from daemon.status import Check, Status, utcnow
+from daemon.watcher import Watcher
 
 log = structlog.get_logger()
 
@@ -62,6 +63,7 @@ class Loop:
         *,
         journal: Journal,
         inbox: Inbox,
+        watcher: Watcher,
         workers: Workers,
         historian: Historian,
         schedule: Schedule,
@@ -72,9 +74,9 @@ class Loop:
         self._home, self._settings, self._wake = home, settings, wake
         self._journal, self._inbox, self._workers, self._historian = journal, inbox, workers, historian
         self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
-        self._promotion = promotion
+        self._promotion, self._watcher = promotion, watcher
         self._problems: dict[str, str] = {}
-        self._retry_at = self._registry_at = self._watch_at = 0.0
+        self._retry_at = self._registry_at = 0.0
         self._started_at = utcnow()
 
     def run(self) -> None:
@@ -101,9 +103,8 @@ class Loop:
         for sentence in self._workers.tend(now):
             log.warning("worker_ended", detail=sentence)
             self._tell("worker", sentence, level="warning")
-        if now >= self._watch_at:
-            self._watch_at = now + self._settings.inbox.scan_seconds
-            self._guard("inbox", self._inbox.watch)
+        for sentence in self._watcher.watch(now):
+            self._tell("inbox", sentence, level="warning")
         self._publish(now)
 
     def _step_safely(self, now: float) -> bool:
@@ -190,7 +191,8 @@ class Loop:
         free = shutil.disk_usage(self._home.root).free
         trainer = self._retraining.trainer
         return {
-            "inbox": self._check("inbox", self._inbox.watching(), "Watched."),
+            "inbox": self._check("inbox", self._watcher.watching(), self._watcher.manner()),
+            "data": self._check("data", self._missing_data(), "In place."),
             "disk": self._check("disk", None if free > LOW_DISK_BYTES else LOW_DISK, f"{free // 1_048_576} MiB free."),
             "work": self._check("work", None, "The last step succeeded."),
             "schema": self._check("schema", self._schema_objection(), "Known."),
@@ -200,6 +202,10 @@ class Loop:
             ),
             "history": self._check("history", self._historian.problem, "Predictions are copied into it."),
         }
+
+    def _missing_data(self) -> str | None:
+        gone = [path for path in (self._home.data / ".git", self._home.segments) if not path.is_dir()]
+        return f"{gone[0]} is gone: put it back, or stop the daemon and restore data/ from a backup." if gone else None
 
     def _schema_objection(self) -> str | None:
         try:

@@ -97,6 +97,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     from daemon.registry import Registry
     from daemon.retraining import Retraining
     from daemon.schedule import Schedule
+    from daemon.watcher import Watcher
 
     schedule = Schedule(settings.retrain.schedule, wake)
     swept = sweep(home)
@@ -118,7 +119,8 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     schedule.open()
     stack.callback(schedule.close)
     inbox = Inbox(home, settings.inbox, wake)
-    stack.callback(inbox.close)
+    watcher = Watcher(home, inbox.hint, wake)
+    stack.callback(watcher.close)
     inbox.recover()
     ingestion = Ingestion(home, settings, inbox, dataset, journal)
     loop = Loop(
@@ -127,6 +129,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
         wake,
         journal=journal,
         inbox=inbox,
+        watcher=watcher,
         workers=workers,
         historian=historian,
         schedule=schedule,

@@ -3,9 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -25,16 +22,6 @@ LIMITS = Limits(settle_seconds=0.5)
 @pytest.fixture
 def inbox(home: Home) -> Inbox:
     return Inbox(home, LIMITS, lambda: None)
-
-
-@pytest.fixture
-def watched(home: Home) -> Iterator[tuple[Inbox, threading.Semaphore]]:
-    """An inbox with a running observer, and a semaphore that each hint releases."""
-    woken = threading.Semaphore(0)
-    inbox = Inbox(home, LIMITS, woken.release)
-    inbox.watch()
-    yield inbox, woken
-    inbox.close()
 
 
 # Settling
@@ -118,54 +105,6 @@ def test_only_regular_files_are_drops(home: Home, inbox: Inbox) -> None:
     for name in ("link.csv", "none.csv"):
         assert inbox.read(name) is None
     assert sorted(names(home.inbox)) == ["dangling.csv", "folder.csv", "link.csv", "pipe.csv", "rejected"]
-
-
-# Watching
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_closing_a_file_wakes_the_loop(home: Home, watched: tuple[Inbox, threading.Semaphore]) -> None:
-    """The observer tells at once, so that the folder need not be listed all the time."""
-    (home.inbox / "a.csv").write_text("x")
-    assert watched[1].acquire(timeout=5)
-
-
-def test_file_renamed_in_the_folder_is_ready_at_once(home: Home, watched: tuple[Inbox, threading.Semaphore]) -> None:
-    """Who writes under a temporary name and renames need not wait for the quiet time."""
-    durable.write(home.inbox / "a.csv", b"x")
-    wait(lambda: watched[0].settled(100.0) == ["a.csv"])
-
-
-def test_replaced_folder_is_watched_again(home: Home, watched: tuple[Inbox, threading.Semaphore]) -> None:
-    """Somebody who removes inbox/ and makes it anew loses nothing."""
-    inbox, woken = watched
-    home.inbox.rename(home.root / "old")
-    home.inbox.mkdir()
-    inbox.watch()
-    while woken.acquire(blocking=False):
-        pass
-    (home.inbox / "a.csv").write_text("x")
-    assert woken.acquire(timeout=5)
-    assert inbox.watching() is None
-
-
-def test_inbox_says_when_nobody_watches(home: Home, inbox: Inbox) -> None:
-    """Before the observer runs, and after it was closed, the folder is only scanned, and that is said."""
-    assert "only scanned" in (inbox.watching() or "")
-    inbox.watch()
-    inbox.watch()
-    assert inbox.watching() is None
-    inbox.close()
-    assert "only scanned" in (inbox.watching() or "")
-    home.rejected.rmdir()
-    home.inbox.rmdir()
-    assert "can't be read" in (inbox.watching() or "")
 
 
 # Reading and clearing

@@ -15,7 +15,7 @@ LEVELS = [
     "errors home settings",
     "durable schema bundle status requests sample names notify logs",
     "rows model policy bootstrap pictures",
-    "draft inbox dataset registry journal history children schedule export",
+    "draft inbox watcher dataset registry journal history children schedule export",
     "training ingestion retraining promotion report",
     "loop trainer",
     "service cli __main__",
@@ -27,7 +27,7 @@ SHARED = LEVELS[0].split() + LEVELS[1].split()
 """What `web` may import from `daemon`."""
 
 HEAVY = {
-    "watchdog": {"inbox"},
+    "watchdog": {"watcher"},
     "dvc": {"dataset"},
     "mlflow": {"registry"},
     "pandas": {"registry"},
