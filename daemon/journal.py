@@ -1,157 +1,35 @@
 """The journal: what happened to every drop, batch, run, version and swap, with reasons.
 
-Level 3, the only module that knows SQLAlchemy. One connection of one process writes it, and only that one checkpoints:
+Level 3; with `daemon.tables` the only one that knows SQLAlchemy. One connection of one process writes it, and only that one checkpoints:
 SQLite before 3.51.3 can corrupt a WAL that two connections checkpoint. Every transition writes its event in the same
 transaction, so the history that people read is never ahead of the facts, nor behind.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import (
-    URL,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    MetaData,
-    RowMapping,
-    String,
-    Table,
-    create_engine,
-    event,
-    func,
-    select,
-    text,
-)
+from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event, func, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from daemon import tables
 from daemon.errors import RetraindError, Unavailable
 from daemon.status import utcnow
+from daemon.tables import FORMAT, batches, drops, events, labels, meta, requests, runs, segments, swaps, versions
 
-FORMAT = 1
-"""`PRAGMA user_version` of the tables below; a journal with a larger one was written by a newer retraind."""
-
-_tables = MetaData()
-
-drops = Table(
-    "drops",
-    _tables,
-    Column("id", Integer, primary_key=True),
-    Column("sha256", String, index=True, nullable=False),
-    Column("name", String, index=True, nullable=False),
-    Column("source", String, nullable=False),  # file | http
-    Column("bytes", Integer, nullable=False),
-    Column("state", String, nullable=False),  # accepted | rejected | duplicate
-    Column("rows_read", Integer, nullable=False, default=0),
-    Column("rows_accepted", Integer, nullable=False, default=0),
-    Column("rows_refused", Integer, nullable=False, default=0),
-    Column("reason", String),
-    Column("line", Integer),
-    Column("column", String),
-    Column("batch", Integer, index=True),
-    Column("settled_at", String, nullable=False),
-    Column("decided_at", String, nullable=False),
-)
-
-batches = Table(
-    "batches",
-    _tables,
-    Column("seq", Integer, primary_key=True),
-    Column("segment", String, nullable=False),  # file name in data/dataset
-    Column("sha256", String, nullable=False),
-    Column("md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("state", String, nullable=False),  # accepted -> committed
-    Column("revision", String),
-    Column("dvc_md5", String),
-    Column("accepted_at", String, nullable=False),
-    Column("committed_at", String),
-)
-
-runs = Table(
-    "runs",
-    _tables,
-    Column("id", Integer, primary_key=True),
-    Column("reason", String, nullable=False),
-    Column("revision", String, nullable=False),
-    Column("dvc_md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("state", String, nullable=False),  # started -> trained | failed | abandoned
-    Column("version", Integer),
-    Column("detail", String),
-    Column("started_at", String, nullable=False),
-    Column("ended_at", String),
-    Column("seconds", Float),
-)
-
-versions = Table(
-    "versions",
-    _tables,
-    Column("version", Integer, primary_key=True),
-    Column("mlflow_run", String, nullable=False),
-    Column("bundle", String, nullable=False),  # sha256 of the manifest
-    Column("candidate", String, nullable=False),
-    Column("backend", String, nullable=False),
-    Column("revision", String, nullable=False),
-    Column("dvc_md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("trained_rows", Integer, nullable=False),
-    Column("trigger", String, nullable=False),  # why the training started
-    Column("scores", String, nullable=False),  # JSON: challenger and champion on the same held-out rows
-    Column("state", String, nullable=False),  # promoted | refused | held | unservable
-    Column("reason", String, nullable=False),  # why it was promoted or not
-    Column("judged_at", String, nullable=False),
-)
-
-swaps = Table(
-    "swaps",
-    _tables,
-    Column("id", Integer, primary_key=True),
-    Column("version", Integer, nullable=False),
-    Column("previous", Integer),
-    Column("reason", String, nullable=False),
-    Column("at", String, nullable=False),
-)
-
-requests = Table(
-    "requests",
-    _tables,
-    Column("id", String, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("state", String, nullable=False),  # queued -> done | refused
-    Column("detail", String, nullable=False),
-    Column("at", String, nullable=False),
-    Column("ended_at", String),
-)
-
-events = Table(
-    "events",
-    _tables,
-    Column("id", Integer, primary_key=True),
-    Column("at", String, nullable=False),
-    Column("kind", String, index=True, nullable=False),
-    Column("level", String, nullable=False),  # info | warning | error
-    Column("message", String, nullable=False),
-    Column("drop", String),
-    Column("batch", Integer),
-    Column("run", Integer),
-    Column("version", Integer),
-    sqlite_autoincrement=True,
-)
-
-meta = Table("meta", _tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+MANY = 500
+"""Values in one query: SQLite takes a limited number of them."""
 
 
 class Committed(NamedTuple):
-    """Rows in the newest revision, and DVC's md5 of it (None before the first)."""
+    """The newest revision: its rows, DVC's md5 and git commit, and the newest batch that brought rows (None: no revision)."""
 
     rows: int
     dvc_md5: str | None
+    revision: str | None
+    batch: int | None
 
 
 class Journal:
@@ -175,18 +53,26 @@ class Journal:
         return journal
 
     def _check(self, path: Path) -> None:
+        self._keep_old(path)
         with self._writing() as connection:
-            found = connection.execute(text("PRAGMA user_version")).scalar_one()
+            found = tables.prepare(connection)
             if found > FORMAT:
                 raise RetraindError(
                     f"{path} has format {found}; this retraind knows {FORMAT}.", hint="Install the newer version again."
                 )
-            _tables.create_all(connection)
-            connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
         problem = self._connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
         self._connection.rollback()
         if problem != "ok":
             raise _unusable(path, problem)
+
+    def _keep_old(self, path: Path) -> None:
+        """Before a migration: a copy that the retraind which wrote it can still open."""
+        found = self._connection.execute(text("PRAGMA user_version")).scalar_one()
+        self._connection.rollback()
+        copy = path.with_name(f"{path.name}.format-{found}")
+        if 0 < found < FORMAT and not copy.exists():
+            self._connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
+            self._connection.rollback()
 
     @classmethod
     @contextmanager
@@ -205,7 +91,16 @@ class Journal:
         self._engine.dispose()
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make everything that is recorded inside one transaction: one wait for the disk instead of many."""
+        with self._writing():
+            yield
+
+    @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        if self._connection.in_transaction():
+            yield self._connection
+            return
         # IMMEDIATE: a deferred transaction that upgrades from reading fails at once, whatever the busy timeout.
         try:
             self._connection.execute(text("BEGIN IMMEDIATE"))
@@ -217,12 +112,14 @@ class Journal:
             self._connection.rollback()
 
     def _rows(self, query: Any) -> Sequence[RowMapping]:
+        inside = self._connection.in_transaction()
         try:
             return self._connection.execute(query).mappings().all()
         except OperationalError as error:
             raise Unavailable(f"The journal can't be read: {error.orig}.") from None
         finally:
-            self._connection.rollback()
+            if not inside:
+                self._connection.rollback()
 
     def _one(self, query: Any) -> RowMapping | None:
         found = self._rows(query.limit(1))
@@ -230,16 +127,42 @@ class Journal:
 
     # Drops and batches
 
-    def accept(self, batch: dict[str, Any], accepted: list[dict[str, Any]]) -> int:
-        """Record that `batch` (segment, sha256, md5, rows) holds the rows of `accepted` drops; returns its number."""
+    def accept(
+        self, batch: dict[str, Any], accepted: list[dict[str, Any]], labelled: Sequence[dict[str, Any]] = ()
+    ) -> int:
+        """Record that `batch` (segment, sha256, md5, rows, bytes) holds the rows of `accepted` drops; returns its number.
+
+        `labelled` are the late labels among the rows: prediction_id, version, prediction, truth, drop.
+        """
         with self._writing() as connection:
-            seq = connection.execute(select(func.coalesce(func.max(batches.c.seq), 0) + 1)).scalar_one()
-            now = utcnow()
-            connection.execute(batches.insert(), {**batch, "seq": seq, "state": "accepted", "accepted_at": now})
-            rows = [{**drop, "state": "accepted", "batch": seq, "decided_at": now} for drop in accepted]
-            connection.execute(drops.insert(), rows)
+            seq, now = self._append(connection, "drops", batch, batch["rows"]), utcnow()
+            values = [{**_NO_DROP, **drop, "state": "accepted", "batch": seq, "decided_at": now} for drop in accepted]
+            connection.execute(drops.insert(), values)
+            if labelled:
+                connection.execute(labels.insert(), [{**label, "batch": seq, "at": now} for label in labelled])
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
             _tell(connection, "accepted", f"Batch {seq}: {batch['rows']} rows of {names}.", batch=seq)
+        return seq
+
+    def merge(self, batch: dict[str, Any], sources: Sequence[str]) -> int:
+        """Record that the segment of `batch` replaces the segments `sources`; returns the number of this merge."""
+        with self._writing() as connection:
+            old = connection.execute(select(segments).where(segments.c.name.in_(sources))).mappings().all()
+            span = {"first": min(one["first"] for one in old), "last": max(one["last"] for one in old)}
+            seq = self._append(connection, "merge", batch, 0, tier=1 + max(one["tier"] for one in old), **span)
+            connection.execute(segments.update().where(segments.c.name.in_(sources)).values(died=seq))
+            _tell(connection, "merged", f"{len(old)} segments became one of {batch['rows']} rows.", batch=seq)
+        return seq
+
+    def _append(self, connection: Connection, kind: str, batch: dict[str, Any], added: int, **about: int) -> int:
+        last = connection.execute(select(batches).order_by(batches.c.seq.desc()).limit(1)).mappings().first()
+        seq, total = (last["seq"] + 1, last["total_rows"]) if last else (1, 0)
+        facts = {"sha256": batch["sha256"], "md5": batch["md5"]}
+        values = {**facts, "segment": batch["segment"], "rows": added, "total_rows": total + added, "kind": kind}
+        connection.execute(batches.insert(), {**values, "seq": seq, "state": "accepted", "accepted_at": utcnow()})
+        place = {"tier": 0, "first": seq, "last": seq, "born": seq, **about}
+        values = {**facts, "name": batch["segment"], "rows": batch["rows"], "bytes": batch["bytes"]}
+        connection.execute(segments.insert(), {**values, **place})
         return int(seq)
 
     def refuse(self, drop: dict[str, Any], state: str, message: str, *, batch: int | None = None) -> None:
@@ -261,32 +184,56 @@ class Journal:
         return self._one(select(batches).where(batches.c.state == "accepted").order_by(batches.c.seq))
 
     def batches(self) -> Sequence[RowMapping]:
-        """All batches, oldest first."""
+        """All batches and merges, oldest first."""
         return self._rows(select(batches).order_by(batches.c.seq))
 
-    def committed(self) -> Committed:
-        """Rows of all committed batches, and the newest revision's md5 by DVC."""
-        done = batches.c.state == "committed"
-        rows = self._rows(select(func.coalesce(func.sum(batches.c.rows), 0).label("rows")).where(done))
-        newest = self._one(select(batches.c.dvc_md5).where(done).order_by(batches.c.seq.desc()))
-        return Committed(int(rows[0]["rows"]), newest["dvc_md5"] if newest else None)
+    def newest_batch(self) -> RowMapping | None:
+        """The newest committed batch that brought rows."""
+        brought = (batches.c.state == "committed") & (batches.c.kind == "drops")
+        return self._one(select(batches).where(brought).order_by(batches.c.seq.desc()))
 
-    def batch_of(self, sha256: str) -> int | None:
-        """The batch that holds the drop with these bytes."""
-        query = select(drops.c.batch).where(drops.c.sha256 == sha256, drops.c.state == "accepted")
-        found = self._one(query)
-        return None if found is None else int(found["batch"])
+    def committed(self) -> Committed:
+        """The newest revision."""
+        last = self._one(select(batches).where(batches.c.state == "committed").order_by(batches.c.seq.desc()))
+        newest = self.newest_batch()
+        if last is None or newest is None:
+            return Committed(0, None, None, None)
+        return Committed(last["total_rows"], last["dvc_md5"], last["revision"], newest["seq"])
+
+    def segments(self) -> Sequence[RowMapping]:
+        """The segments that the dataset consists of, in the order of their batches."""
+        return self._rows(select(segments).where(segments.c.died.is_(None)).order_by(segments.c.first))
+
+    def replaced(self, names: Iterable[str]) -> set[str]:
+        """Which of `names` are segments that a merge has replaced."""
+        gone = select(segments.c.name).where(segments.c.died.is_not(None))
+        return {row["name"] for row in self._among(gone, segments.c.name, names)}
+
+    def batches_of(self, sha256s: Iterable[str]) -> dict[str, int]:
+        """The batch that holds the drop with these bytes, for those that one holds."""
+        query = select(drops.c.sha256, drops.c.batch).where(drops.c.state == "accepted")
+        return {row["sha256"]: row["batch"] for row in self._among(query, drops.c.sha256, sha256s)}
 
     def drops_in(self, seq: int) -> Sequence[RowMapping]:
         """The accepted drops of one batch."""
         return self._rows(select(drops).where(drops.c.batch == seq, drops.c.state == "accepted"))
 
+    def labelled(self, predictions: Iterable[str]) -> dict[str, str]:
+        """The truth that is known of predictions, by id."""
+        query = select(labels.c.prediction_id, labels.c.truth)
+        return {row["prediction_id"]: row["truth"] for row in self._among(query, labels.c.prediction_id, predictions)}
+
+    def _among(self, query: Any, column: Any, values: Iterable[str]) -> Iterator[RowMapping]:
+        wanted = list(values)
+        for start in range(0, len(wanted), MANY):
+            yield from self._rows(query.where(column.in_(wanted[start : start + MANY])))
+
     # Runs
 
-    def start_run(self, reason: str, revision: str, dvc_md5: str, rows: int) -> int:
+    def start_run(self, reason: str, revision: str, dvc_md5: str, rows: int, batch: int | None = None) -> int:
         """Record a training *before* it starts, so that one that kills everything is not tried at once again."""
         with self._writing() as connection:
-            values = {"reason": reason, "revision": revision, "dvc_md5": dvc_md5, "rows": rows}
+            values = {"reason": reason, "revision": revision, "dvc_md5": dvc_md5, "rows": rows, "batch": batch}
             values |= {"state": "started", "started_at": utcnow()}
             connection.execute(runs.insert(), values)
             run = int(connection.execute(select(func.max(runs.c.id))).scalar_one())
@@ -397,6 +344,10 @@ class Journal:
         """Remember a JSON value."""
         with self._writing() as connection:
             connection.execute(meta.insert().prefix_with("OR REPLACE"), {"key": key, "value": json.dumps(value)})
+
+
+_NO_DROP: Mapping[str, Any] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
+"""What `accept` may leave out; many rows inserted at once must all have the same keys."""
 
 
 def _unusable(path: Path, problem: object) -> RetraindError:

@@ -76,7 +76,8 @@ class Story:
         }
 
     def accept(self, *names: str) -> int:
-        batch = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 50 * len(names)}
+        segment = f"{len(self.journal.batches())}.parquet"
+        batch = {"segment": segment, "sha256": "e" * 64, "md5": "0" * 32, "rows": 50 * len(names), "bytes": 1000}
         seq = self.journal.accept(batch, [self.drop(name) for name in names])
         self.journal.commit(seq, f"{seq:040x}", "d" * 32)
         return seq
@@ -373,7 +374,7 @@ def test_steps_follow_the_work(story: Story) -> None:
         return [step["state"] for step in story.document(alive())["now"]["steps"]]
 
     assert work() == ["idle"] * 5
-    story.journal.accept({"segment": "s", "sha256": "e", "md5": "0", "rows": 50}, [story.drop("a.csv")])
+    story.journal.accept({"segment": "s", "sha256": "e", "md5": "0", "rows": 50, "bytes": 1}, [story.drop("a.csv")])
     assert work() == ["done", "active", "idle", "idle", "idle"]
     story.journal.commit(1, "a" * 40, "d" * 32)
     run = story.journal.start_run("first model", "a" * 40, "d" * 32, 50)

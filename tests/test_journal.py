@@ -13,7 +13,8 @@ import pytest
 
 from daemon.errors import RetraindError
 from daemon.home import Home
-from daemon.journal import FORMAT, Journal
+from daemon.journal import Journal
+from daemon.tables import FORMAT
 
 
 def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> dict[str, Any]:
@@ -22,7 +23,8 @@ def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> dict[str
 
 
 def a_batch(number: int = 1, rows: int = 5) -> dict[str, Any]:
-    return {"segment": f"{number}.parquet", "sha256": f"{number:064}", "md5": f"{number:032}", "rows": rows}
+    facts = {"segment": f"{number}.parquet", "sha256": f"{number:064}", "md5": f"{number:032}"}
+    return {**facts, "rows": rows, "bytes": 100 * rows}
 
 
 def a_version(version: int) -> dict[str, Any]:
@@ -49,14 +51,14 @@ def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> 
     assert second["seq"] == 2
     assert [batch["state"] for batch in journal.batches()] == ["committed", "accepted"]
     assert [drop["name"] for drop in journal.drops_in(2)] == ["b.csv", "c.csv"]
-    assert [journal.batch_of(letter * 64) for letter in "abx"] == [1, 2, None]
+    assert journal.batches_of(letter * 64 for letter in "abx") == {"a" * 64: 1, "b" * 64: 2}
     assert events(home) == [("accepted", "info"), ("accepted", "info"), ("committed", "info")]
 
 
 def test_refused_drops_are_known_but_hold_no_rows(home: Home, journal: Journal) -> None:
     """The bytes of a rejected drop may come again, after the schema was mended, and count then."""
     journal.refuse(a_drop(reason="bad", line=3, column="x"), "rejected", "a.csv: bad")
-    assert journal.batch_of("a" * 64) is None
+    assert journal.batches_of(["a" * 64]) == {}
     journal.accept(a_batch(), [a_drop()])
     journal.refuse(a_drop("copy.csv"), "duplicate", "copy.csv is a duplicate", batch=1)
     assert [drop["name"] for drop in journal.drops_in(1)] == ["a.csv"]
@@ -206,3 +208,55 @@ def test_journal_of_a_newer_program_is_left_alone(home: Home) -> None:
         connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     with pytest.raises(RetraindError, match=f"has format {FORMAT + 1}.*Install the newer version"):
         Journal.open(home.journal)
+
+
+def test_merge_replaces_segments_and_adds_no_rows(journal: Journal) -> None:
+    """The merged segment takes the place of its sources in the order of batches; totals stay."""
+    for number in (1, 2, 3):
+        journal.commit(journal.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32)
+    seq = journal.merge({**a_batch(9, rows=10)}, ["1.parquet", "2.parquet"])
+    assert [one["name"] for one in journal.segments()] == ["9.parquet", "3.parquet"]
+    merged = journal.segments()[0]
+    assert (merged["tier"], merged["first"], merged["last"], merged["born"]) == (1, 1, 2, seq)
+    assert journal.replaced(["1.parquet", "3.parquet", "x"]) == {"1.parquet"}
+    journal.commit(seq, "m" * 40, "e" * 32)
+    assert journal.committed() == (15, "e" * 32, "m" * 40, 3)
+    newest = journal.newest_batch()
+    assert newest is not None
+    assert newest["seq"] == 3
+
+
+def test_many_records_wait_for_the_disk_once(home: Home, journal: Journal) -> None:
+    """What is recorded together is there together, or not at all."""
+    with journal.together():
+        for number in range(700):
+            journal.refuse(a_drop(sha256=str(number)), "rejected", "no")
+    assert len(events(home)) == 700
+    with pytest.raises(ZeroDivisionError), journal.together():
+        journal.refuse(a_drop(), "rejected", "no")
+        journal.tell("x", str(1 // 0))
+    assert len(events(home)) == 700
+
+
+def test_labels_are_known_with_their_batch(journal: Journal) -> None:
+    """A label is on record with the batch that its row went to; a prediction has one truth."""
+    label = {"prediction_id": "p1", "version": 2, "prediction": "a", "truth": "b", "drop": "a" * 64}
+    journal.accept(a_batch(), [a_drop(source="label")], [label])
+    assert journal.labelled(["p1", "p2"]) == {"p1": "b"}
+
+
+def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None:
+    """Every fact stays; what is new follows from the old; the copy is what the earlier release can still open."""
+    with closing(sqlite3.connect(home.journal)) as connection:
+        connection.executescript((Path(__file__).parent / "journal-format-1.sql").read_text())
+    with closing(Journal.open(home.journal)) as journal:
+        assert [one["name"] for one in journal.segments()] == ["1.parquet", "2.parquet"]
+        assert [batch["total_rows"] for batch in journal.batches()] == [5, 12]
+        assert journal.committed() == (12, "2" * 32, "2" * 40, 2)
+        run = journal.last_run()
+        assert run is not None
+        assert run["batch"] == 2
+        assert journal.drops_in(1)[0]["rows_duplicate"] == 0
+    with closing(sqlite3.connect(f"{home.journal}.format-1")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (2,)

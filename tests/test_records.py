@@ -55,7 +55,7 @@ def a_version(version: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-BATCH = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5}
+BATCH = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5, "bytes": 1}
 
 
 def test_home_without_files_is_empty(tmp_path: Path) -> None:

@@ -1,0 +1,189 @@
+"""The journal's tables, and how an older journal becomes one of the present format.
+
+Level 2. DDL of SQLite is transactional: after a kill a journal is of the old format or of the new one.
+"""
+
+from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, inspect, text
+
+FORMAT = 2
+"""`PRAGMA user_version` of the tables below; a journal with a larger one was written by a newer retraind."""
+
+tables = MetaData()
+
+drops = Table(
+    "drops",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", String, index=True, nullable=False),
+    Column("name", String, index=True, nullable=False),
+    Column("source", String, nullable=False),  # file | http | label
+    Column("bytes", Integer, nullable=False),
+    Column("state", String, nullable=False),  # accepted | rejected | duplicate
+    Column("rows_read", Integer, nullable=False, default=0),
+    Column("rows_accepted", Integer, nullable=False, default=0),
+    Column("rows_refused", Integer, nullable=False, default=0),
+    Column("rows_duplicate", Integer, nullable=False, default=0),
+    Column("reason", String),
+    Column("line", Integer),  # of the first bad row
+    Column("column", String),
+    Column("bad_file", String),  # in inbox/rejected: the rows that were refused, verbatim
+    Column("batch", Integer, index=True),
+    Column("seen_at", String),
+    Column("settled_at", String, nullable=False),
+    Column("decided_at", String, nullable=False),
+    # All that the totals need, so that counting never reads the rows themselves.
+    Index("drops_totals", "state", "rows_accepted", "rows_refused", "rows_read"),
+)
+
+batches = Table(
+    "batches",
+    tables,
+    Column("seq", Integer, primary_key=True),
+    Column("kind", String, nullable=False, default="drops"),  # drops | merge
+    Column("segment", String, nullable=False),  # file name in data/dataset
+    Column("sha256", String, nullable=False),
+    Column("md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),  # that it added: a merge adds none
+    Column("total_rows", Integer, nullable=False, default=0),  # of the dataset up to here
+    Column("state", String, nullable=False),  # accepted -> committed
+    Column("revision", String),
+    Column("dvc_md5", String),
+    Column("accepted_at", String, nullable=False),
+    Column("committed_at", String),
+)
+
+segments = Table(
+    "segments",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("sha256", String, nullable=False),
+    Column("md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("tier", Integer, nullable=False),  # 0 as accepted, n + 1 merged from tier n
+    Column("first", Integer, nullable=False, index=True),  # the batches whose rows it holds
+    Column("last", Integer, nullable=False),
+    Column("born", Integer, nullable=False),  # the batch that wrote it
+    Column("died", Integer, index=True),  # the merge that replaced it; NULL: it is part of the dataset
+)
+
+labels = Table(
+    "labels",
+    tables,
+    Column("prediction_id", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("prediction", String, nullable=False),
+    Column("truth", String, nullable=False),
+    Column("drop", String, nullable=False),  # sha256
+    Column("batch", Integer, nullable=False),
+    Column("at", String, nullable=False),
+    Index("labels_of_version", "version", "batch"),
+)
+
+runs = Table(
+    "runs",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("dvc_md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("batch", Integer),  # the newest that brought rows
+    Column("state", String, nullable=False),  # started -> trained | failed | abandoned
+    Column("version", Integer),
+    Column("detail", String),
+    Column("started_at", String, nullable=False),
+    Column("ended_at", String),
+    Column("seconds", Float),
+)
+
+versions = Table(
+    "versions",
+    tables,
+    Column("version", Integer, primary_key=True),
+    Column("mlflow_run", String, nullable=False),
+    Column("bundle", String, nullable=False),  # sha256 of the manifest
+    Column("candidate", String, nullable=False),
+    Column("backend", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("dvc_md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("trained_rows", Integer, nullable=False),
+    Column("trigger", String, nullable=False),  # why the training started
+    Column("scores", String, nullable=False),  # JSON: challenger and champion on the same held-out rows
+    Column("state", String, nullable=False),  # promoted | refused | held | unservable
+    Column("reason", String, nullable=False),  # why it was promoted or not
+    Column("judged_at", String, nullable=False),
+)
+
+swaps = Table(
+    "swaps",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("previous", Integer),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),  # queued -> done | refused
+    Column("detail", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("ended_at", String),
+)
+
+events = Table(
+    "events",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("kind", String, index=True, nullable=False),
+    Column("level", String, nullable=False),  # info | warning | error
+    Column("message", String, nullable=False),
+    Column("drop", String),
+    Column("batch", Integer),
+    Column("run", Integer),
+    Column("version", Integer),
+    sqlite_autoincrement=True,
+)
+
+meta = Table("meta", tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE drops ADD COLUMN rows_duplicate INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE drops ADD COLUMN bad_file VARCHAR",
+        "ALTER TABLE drops ADD COLUMN seen_at VARCHAR",
+        "CREATE INDEX drops_totals ON drops (state, rows_accepted, rows_refused, rows_read)",
+        "ALTER TABLE batches ADD COLUMN kind VARCHAR NOT NULL DEFAULT 'drops'",
+        "ALTER TABLE batches ADD COLUMN total_rows INTEGER NOT NULL DEFAULT 0",
+        "UPDATE batches SET total_rows = (SELECT SUM(rows) FROM batches AS one WHERE one.seq <= batches.seq)",
+        "ALTER TABLE runs ADD COLUMN batch INTEGER",
+        "UPDATE runs SET batch = (SELECT MAX(seq) FROM batches WHERE batches.revision = runs.revision)",
+        """INSERT OR IGNORE INTO segments (name, sha256, md5, rows, bytes, tier, first, last, born)
+        SELECT segment, sha256, md5, rows, 0, 0, seq, seq, seq FROM batches""",
+    ),
+}
+"""Statements that turn a journal of the format named by the key into one of the next."""
+
+
+def prepare(connection: Connection) -> int:
+    """Make or migrate the tables within the caller's transaction; returns the format that was found (0: a new file).
+
+    A format above FORMAT is left alone: the caller has to refuse it.
+    """
+    found = int(connection.execute(text("PRAGMA user_version")).scalar_one())
+    if found > FORMAT:
+        return found
+    new = not inspect(connection).has_table("drops")
+    tables.create_all(connection)
+    for version in range(found, FORMAT) if not new else ():
+        for statement in MIGRATIONS[version]:
+            connection.execute(text(statement))
+    connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
+    return found

@@ -1,0 +1,115 @@
+BEGIN TRANSACTION;
+CREATE TABLE batches (
+	seq INTEGER NOT NULL, 
+	segment VARCHAR NOT NULL, 
+	sha256 VARCHAR NOT NULL, 
+	md5 VARCHAR NOT NULL, 
+	rows INTEGER NOT NULL, 
+	state VARCHAR NOT NULL, 
+	revision VARCHAR, 
+	dvc_md5 VARCHAR, 
+	accepted_at VARCHAR NOT NULL, 
+	committed_at VARCHAR, 
+	PRIMARY KEY (seq)
+);
+INSERT INTO "batches" VALUES(1,'1.parquet','0000000000000000000000000000000000000000000000000000000000000001','00000000000000000000000000000001',5,'committed','1111111111111111111111111111111111111111','11111111111111111111111111111111','2026-11-23T01:59:20.429Z','2026-11-23T01:59:20.430Z');
+INSERT INTO "batches" VALUES(2,'2.parquet','0000000000000000000000000000000000000000000000000000000000000002','00000000000000000000000000000002',7,'committed','2222222222222222222222222222222222222222','22222222222222222222222222222222','2026-11-23T01:59:20.432Z','2026-11-23T01:59:20.432Z');
+CREATE TABLE drops (
+	id INTEGER NOT NULL, 
+	sha256 VARCHAR NOT NULL, 
+	name VARCHAR NOT NULL, 
+	source VARCHAR NOT NULL, 
+	bytes INTEGER NOT NULL, 
+	state VARCHAR NOT NULL, 
+	rows_read INTEGER NOT NULL, 
+	rows_accepted INTEGER NOT NULL, 
+	rows_refused INTEGER NOT NULL, 
+	reason VARCHAR, 
+	line INTEGER, 
+	"column" VARCHAR, 
+	batch INTEGER, 
+	settled_at VARCHAR NOT NULL, 
+	decided_at VARCHAR NOT NULL, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "drops" VALUES(1,'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','a.csv','file',1,'accepted',5,5,0,NULL,NULL,NULL,1,'2026-01-01T00:00:00.000Z','2026-11-23T01:59:20.429Z');
+INSERT INTO "drops" VALUES(2,'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb','b.csv','file',1,'accepted',5,5,0,NULL,NULL,NULL,2,'2026-01-01T00:00:00.000Z','2026-11-23T01:59:20.432Z');
+CREATE TABLE events (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	at VARCHAR NOT NULL, 
+	kind VARCHAR NOT NULL, 
+	level VARCHAR NOT NULL, 
+	message VARCHAR NOT NULL, 
+	"drop" VARCHAR, 
+	batch INTEGER, 
+	run INTEGER, 
+	version INTEGER
+);
+INSERT INTO "events" VALUES(1,'2026-11-23T01:59:20.430Z','accepted','info','Batch 1: 5 rows of a.csv.',NULL,1,NULL,NULL);
+INSERT INTO "events" VALUES(2,'2026-11-23T01:59:20.431Z','committed','info','Batch 1 is revision 1111111111 (DVC 1111111111).',NULL,1,NULL,NULL);
+INSERT INTO "events" VALUES(3,'2026-11-23T01:59:20.432Z','accepted','info','Batch 2: 7 rows of b.csv.',NULL,2,NULL,NULL);
+INSERT INTO "events" VALUES(4,'2026-11-23T01:59:20.432Z','committed','info','Batch 2 is revision 2222222222 (DVC 2222222222).',NULL,2,NULL,NULL);
+INSERT INTO "events" VALUES(5,'2026-11-23T01:59:20.433Z','training','info','Training 1 on 12 rows: first model.',NULL,NULL,1,NULL);
+INSERT INTO "events" VALUES(6,'2026-11-23T01:59:20.434Z','trained','info','Training 1 trained: version 1',NULL,NULL,1,1);
+CREATE TABLE meta (
+	"key" VARCHAR NOT NULL, 
+	value VARCHAR NOT NULL, 
+	PRIMARY KEY ("key")
+);
+CREATE TABLE requests (
+	id VARCHAR NOT NULL, 
+	kind VARCHAR NOT NULL, 
+	state VARCHAR NOT NULL, 
+	detail VARCHAR NOT NULL, 
+	at VARCHAR NOT NULL, 
+	ended_at VARCHAR, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE runs (
+	id INTEGER NOT NULL, 
+	reason VARCHAR NOT NULL, 
+	revision VARCHAR NOT NULL, 
+	dvc_md5 VARCHAR NOT NULL, 
+	rows INTEGER NOT NULL, 
+	state VARCHAR NOT NULL, 
+	version INTEGER, 
+	detail VARCHAR, 
+	started_at VARCHAR NOT NULL, 
+	ended_at VARCHAR, 
+	seconds FLOAT, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "runs" VALUES(1,'first model','2222222222222222222222222222222222222222','22222222222222222222222222222222',12,'trained',1,'version 1','2026-11-23T01:59:20.433Z','2026-11-23T01:59:20.434Z',1.5);
+CREATE TABLE swaps (
+	id INTEGER NOT NULL, 
+	version INTEGER NOT NULL, 
+	previous INTEGER, 
+	reason VARCHAR NOT NULL, 
+	at VARCHAR NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE versions (
+	version INTEGER NOT NULL, 
+	mlflow_run VARCHAR NOT NULL, 
+	bundle VARCHAR NOT NULL, 
+	candidate VARCHAR NOT NULL, 
+	backend VARCHAR NOT NULL, 
+	revision VARCHAR NOT NULL, 
+	dvc_md5 VARCHAR NOT NULL, 
+	rows INTEGER NOT NULL, 
+	trained_rows INTEGER NOT NULL, 
+	"trigger" VARCHAR NOT NULL, 
+	scores VARCHAR NOT NULL, 
+	state VARCHAR NOT NULL, 
+	reason VARCHAR NOT NULL, 
+	judged_at VARCHAR NOT NULL, 
+	PRIMARY KEY (version)
+);
+CREATE INDEX ix_drops_name ON drops (name);
+CREATE INDEX ix_drops_batch ON drops (batch);
+CREATE INDEX ix_drops_sha256 ON drops (sha256);
+CREATE INDEX ix_events_kind ON events (kind);
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('events',6);
+COMMIT;
+PRAGMA user_version = 1;
