@@ -114,6 +114,17 @@ def seal(folder: Path, manifest: Manifest) -> str:
     return durable.sha256(data)
 
 
+def read_manifest(folder: Path, sha256: str) -> Manifest:
+    """The manifest of a bundle, verified against its recorded sha256, without loading the model; raises BundleRefused."""
+    try:
+        data = (folder / MANIFEST).read_bytes()
+        if durable.sha256(data) != sha256:
+            raise BundleRefused(f"{folder / MANIFEST} is not the manifest that was recorded ({sha256[:12]}…).")
+        return Manifest.model_validate_json(data)
+    except (OSError, ValidationError) as error:
+        raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
+
+
 def load(folder: Path, sha256: str) -> Model:
     """Verify every file against its sha256, load those very bytes, compare with the probe; raises BundleRefused."""
     manifest, files = _read(folder, sha256)
@@ -135,13 +146,10 @@ def _backend(manifest: Manifest, files: dict[str, bytes]) -> Callable[[Matrix], 
 
 def _read(folder: Path, sha256: str) -> tuple[Manifest, dict[str, bytes]]:
     """Manifest and files, each read once, so that what was verified is what is loaded; raises BundleRefused."""
+    manifest = read_manifest(folder, sha256)
     try:
-        data = (folder / MANIFEST).read_bytes()
-        if durable.sha256(data) != sha256:
-            raise BundleRefused(f"{folder / MANIFEST} is not the manifest that was recorded ({sha256[:12]}…).")
-        manifest = Manifest.model_validate_json(data)
         files = {name: (folder / Path(name).name).read_bytes() for name in manifest.files}
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
     for name, expected in manifest.files.items():
         if durable.sha256(files[name]) != expected:
