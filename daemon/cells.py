@@ -1,0 +1,308 @@
+"""Cells: the bytes of a drop to text cells, and back to the very text of one record.
+
+Level 2. Arrow splits whole files, as text and nothing but text, so that no library's idea of a type or of a missing value
+can change a cell. Python's csv module reads the header, and finds again the few records that turn out to be bad.
+"""
+
+import codecs
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from daemon.content import Content
+from daemon.errors import InvalidDrop
+
+# csv's own limit is 131,072 characters a cell; ours is that of a record, which Arrow goes by, too.
+csv.field_size_limit(sys.maxsize)
+
+MOST_COLUMNS = 10_000
+"""More are a mistake: reading one line of millions of cells would hold up every other drop."""
+
+MOST_RECORD = 64 << 20
+"""Characters of one record. A longer one is a quote that was never closed, and would fill the memory."""
+
+DELIMITERS = ",;\t"
+
+ARROW_BLOCK = 1 << 20
+"""Bytes that Arrow splits at a time: so many stay in the processor's cache, which makes it a third faster than 8 MiB."""
+
+END = "end"
+"""The last cell of a record that is read after the file's own: inside an open quote it is not a record."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first record of a drop: column names (stripped, in file order), and how the file is written."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    text: str
+    """The record verbatim, without byte order mark and line end."""
+    line: int
+    """1-based line on which it begins."""
+    body: int
+    """Bytes before the first data record."""
+
+
+@dataclass(frozen=True)
+class Torn:
+    """A record with too many or too few cells; `record` is its 0-based number among the data records."""
+
+    record: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some records of a drop in their order: text cells, untrimmed, in the columns of the header.
+
+    `records` is the number of each row, int64 (n,): 0-based, torn records counted, empty lines not.
+    """
+
+    table: pa.Table
+    records: NDArray[np.int64]
+    torn: list[Torn]
+
+
+def examine(content: Content, wanted: Collection[str]) -> Header:
+    """The header, after a look at every byte; the delimiter is the one that makes most of `wanted` column names.
+
+    Raises InvalidDrop: empty, not UTF-8, a NUL byte, a header that names a column twice or too many.
+    """
+    _refuse_binary(content)
+    headers = [_header(content, delimiter) for delimiter in DELIMITERS]
+    found = max(headers, key=lambda header: len(set(wanted).intersection(header.names)))
+    if len(found.names) > MOST_COLUMNS:
+        reason = f"The header has {len(found.names)} columns; at most {MOST_COLUMNS} are read."
+        raise InvalidDrop(reason, line=found.line)
+    twice = [name for name, count in Counter(found.names).items() if count > 1]
+    if twice:
+        raise InvalidDrop(f"The header names {twice[0]!r} twice.", line=found.line, column=twice[0])
+    return found
+
+
+def chunks(content: Content, header: Header, block_bytes: int = 8 << 20) -> Iterator[Chunk]:
+    """All records, about `block_bytes` of the file at a time.
+
+    Raises InvalidDrop for what only the whole file shows: no rows at all, a quote that is never closed.
+    """
+    block, done = min(block_bytes, ARROW_BLOCK), 0
+    while True:
+        try:
+            for chunk in _gather(_chunks(content, header, block), block_bytes // block):
+                yield from _after(chunk, done)
+                done = _next(chunk, done)
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error):
+                raise InvalidDrop(f"Not a CSV file: {error}") from None
+            if block >= MOST_RECORD:
+                _refuse_long(content, header)
+            # Arrow wants each record within two blocks. Start over with larger ones; what was handed out is left out.
+            block = min(8 * block, MOST_RECORD)
+            continue
+        if not done:
+            lines = " that goes over several lines: perhaps a quote is never closed" if "\n" in header.text else ""
+            raise InvalidDrop(f"The file has a header and no rows{lines}.", line=header.line)
+        return
+
+
+def locate(content: Content, header: Header, records: Iterable[int]) -> Iterator[tuple[int, int, str]]:
+    """Number, 1-based first line and verbatim text (without line end) of the given records, ascending."""
+    wanted = sorted(set(records), reverse=True)
+    found = _records(content, header.delimiter)
+    for number, (line, _, text) in enumerate(found, start=-1):  # the header is record -1
+        if not wanted:
+            return
+        if number == wanted[-1]:
+            wanted.pop()
+            yield number, line, text.removesuffix("\n").removesuffix("\r")
+
+
+def _refuse_binary(content: Content) -> None:
+    """Raise InvalidDrop unless the content is UTF-8 text, not only blanks, without a NUL byte."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    offset, blank = 0, True
+    with content.open() as file:
+        while True:
+            block = file.read(ARROW_BLOCK)
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                at = offset - pending + error.start
+                reason = f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."
+                raise InvalidDrop(reason, line=_line_at(content, at)) from None
+            if (nul := block.find(b"\0")) >= 0:
+                line = _line_at(content, offset + nul)
+                raise InvalidDrop("The file holds a NUL byte: it is not a text file.", line=line)
+            blank = blank and not text.strip()
+            if not block:
+                break
+            offset += len(block)
+    if blank:
+        raise InvalidDrop("The file is empty.")
+
+
+def _line_at(content: Content, at: int) -> int:
+    """The 1-based line of the byte `at`."""
+    line, begins = 1, b""
+    with content.open() as file:
+        while at > 0 and (block := file.read(min(at, ARROW_BLOCK))):
+            block, at = begins + block, at - len(block)
+            begins = b"\r" if block.endswith(b"\r") else b""  # may be the first half of a line end
+            block = block.removesuffix(begins)
+            line += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+    return line + len(begins)
+
+
+def _header(content: Content, delimiter: str) -> Header:
+    with content.open() as file:
+        mark = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
+    before, (line, cells, text) = 0, (1, [""], "")
+    for line, cells, text in _records(content, delimiter, empty=True):  # noqa: B007 - used after the loop
+        before += len(text.encode())
+        if cells:
+            break
+    names = tuple(cell.strip() for cell in cells)
+    return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before)
+
+
+def _records(content: Content, delimiter: str, *, empty: bool = False) -> Iterator[tuple[int, list[str], str]]:
+    """First line (1-based), cells and verbatim text of each record, the header first, told apart as Arrow does."""
+    with io.TextIOWrapper(content.open(), encoding="utf-8-sig", newline="") as file:
+        taken: list[str] = []
+        begin = 1
+
+        def lines() -> Iterator[str]:
+            size = 0
+            while line := file.readline(MOST_RECORD + 1):
+                size = len(line) + (size if taken else 0)
+                if size > MOST_RECORD:
+                    reason = f"The record that begins here has more than {MOST_RECORD} characters"
+                    raise InvalidDrop(f"{reason}: perhaps a quote is opened and never closed.", line=begin)
+                taken.append(line)
+                yield line
+
+        reader = csv.reader(lines(), delimiter=delimiter)
+        for cells in reader:
+            if cells or empty:
+                yield begin, cells, "".join(taken)
+            taken.clear()
+            begin = reader.line_num + 1
+
+
+class _Body:
+    """A file for Arrow: the data records, then the record that ends in END."""
+
+    closed = False
+
+    def __init__(self, content: Content, header: Header) -> None:
+        self._file = content.open()
+        self._file.seek(header.body)
+        self._end = b"\n" + header.delimiter.encode() * (len(header.names) - 1) + END.encode() + b"\n"
+
+    def read(self, size: int) -> bytes:
+        block = self._file.read(size)
+        if not block:
+            block, self._end = self._end, b""
+        return block
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _tables(content: Content, header: Header, block: int, torn: list[Torn]) -> Iterator[pa.Table]:
+    """Tables of text cells; the records that are torn go to `torn` before the table that would have held them comes."""
+
+    def remember(row: pa.csv.InvalidRow) -> str:
+        reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}: {row.text[:80]!r}."
+        torn.append(Torn(row.number - 1, reason))
+        return "skip"
+
+    whole = content.size + 2 * MOST_COLUMNS if content.size <= block else 0
+    names = list(header.names)
+    options = (
+        pa.csv.ReadOptions(use_threads=False, column_names=names, block_size=whole or block),
+        pa.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True, invalid_row_handler=remember),
+        # UTF-8 was checked in `examine`.
+        pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
+        ),
+    )
+    body = _Body(content, header)
+    try:
+        if whole:
+            yield pa.csv.read_csv(body, *options)
+        else:
+            yield from (pa.Table.from_batches([batch]) for batch in pa.csv.open_csv(body, *options))
+    finally:
+        body.close()
+
+
+def _chunks(content: Content, header: Header, block: int) -> Iterator[Chunk]:
+    """The tables with their record numbers, without the END record; raises InvalidDrop if a quote swallowed that."""
+    torn: list[Torn] = []
+    last = Chunk(pa.table({}), np.zeros(0, np.int64), [])
+    for table in _tables(content, header, block, torn):
+        if table.num_rows:
+            if len(last.records):
+                yield last
+            last = _numbered(table, _next(last, 0), torn)
+    if torn or not len(last.records) or last.table.columns[-1][-1].as_py() != END:
+        _refuse_open_quote(content, header)
+    if len(last.records) > 1 or last.torn:
+        yield Chunk(last.table.slice(0, len(last.records) - 1), last.records[:-1], last.torn)
+
+
+def _numbered(table: pa.Table, start: int, torn: list[Torn]) -> Chunk:
+    """A chunk whose first record has the number `start`; takes the torn records up to its last row out of `torn`."""
+    rows = np.arange(table.num_rows)
+    before = np.array([one.record - start - i for i, one in enumerate(torn)], np.int64)  # good rows before each
+    here = int(np.searchsorted(before, len(rows)))
+    records = start + rows + np.searchsorted(before[:here], rows, side="right")
+    chunk = Chunk(table, records.astype(np.int64), torn[:here])
+    del torn[:here]
+    return chunk
+
+
+def _gather(parts: Iterator[Chunk], most: int) -> Iterator[Chunk]:
+    while group := list(islice(parts, max(most, 1))):
+        table = pa.concat_tables(part.table for part in group)
+        records = np.concatenate([part.records for part in group])
+        yield Chunk(table, records, [one for part in group for one in part.torn])
+
+
+def _next(chunk: Chunk, done: int) -> int:
+    """The number of the record after a chunk, at least `done`."""
+    following: list[int] = [done, *(chunk.records[-1:] + 1).tolist(), *(one.record + 1 for one in chunk.torn[-1:])]
+    return max(following)
+
+
+def _after(chunk: Chunk, done: int) -> Iterator[Chunk]:
+    """What the chunk holds from record `done` on, if anything."""
+    first = int(np.searchsorted(chunk.records, done))
+    torn = [one for one in chunk.torn if one.record >= done]
+    if torn or first < len(chunk.records):
+        yield Chunk(chunk.table.slice(first), chunk.records[first:], torn)
+
+
+def _refuse_open_quote(content: Content, header: Header) -> None:
+    for line, cells, _ in _records(content, header.delimiter):  # noqa: B007 - the last one is what is asked for
+        pass
+    column = header.names[min(len(cells), len(header.names)) - 1]
+    raise InvalidDrop("A quote is opened here and never closed.", line=line, column=column)
+
+
+def _refuse_long(content: Content, header: Header) -> None:
+    for _ in _records(content, header.delimiter):
+        pass  # raises at the record that is too long
+    raise InvalidDrop(f"A record has more than {MOST_RECORD} bytes: perhaps a quote is opened and never closed.")
