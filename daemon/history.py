@@ -9,6 +9,7 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class Historian:
         """Why the last pass failed; None if it did not."""
         self.skipped = 0
         """Complete lines that were no predictions, since the start."""
+        self.copied_at = 0.0
+        """When the last pass that succeeded began, in monotonic seconds; 0.0 before the first."""
 
     @property
     def alive(self) -> bool:
@@ -87,6 +90,7 @@ class Historian:
 
     def copy(self) -> int:
         """Copy what is new; returns how many predictions. Raises sqlite3.Error or OSError, then nothing is lost."""
+        began = time.monotonic()
         connection = self._connection = self._connection or _open(self._home.history)
         # Looked up before reading: what a worker wrote before it ended is then below the end that is read.
         finished = self._finished()
@@ -99,6 +103,7 @@ class Historian:
                 durable.remove(path)
         self._forget(connection)
         self._trim(connection)
+        self.copied_at = began
         return copied
 
     def _run(self) -> None:

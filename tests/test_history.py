@@ -86,6 +86,23 @@ def test_lines_are_copied_once_and_in_order(home: Home, historian: Historian) ->
     os.close(lock)
 
 
+def test_it_says_from_when_on_all_earlier_predictions_are_there(home: Home, historian: Historian) -> None:
+    assert historian.copied_at == 0.0
+    before = time.monotonic()
+    historian.copy()
+    began = historian.copied_at
+    assert before <= began <= time.monotonic()
+    historian.close()
+    home.history.unlink()
+    home.history.mkdir()
+    with pytest.raises(sqlite3.Error):
+        historian.copy()
+    assert historian.copied_at == began, "a pass that failed has not copied what was written before it"
+    home.history.rmdir()
+    historian.copy()
+    assert historian.copied_at > began
+
+
 def test_a_torn_line_waits_for_its_end(home: Home, historian: Historian) -> None:
     lock = held(home)
     path = home.logs / f"predictions-0-20260101T000000000000-{os.getpid()}.jsonl"
