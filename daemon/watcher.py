@@ -48,7 +48,7 @@ class Watcher:
     def __init__(self, home: Home, hint: Hint, wake: Callable[[], None]) -> None:
         self._home, self._hint, self._wake = home, hint, wake
         self._watch: _Watch | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity: tuple[int, int, bool] | None = None
         self._problem: str | None = None
         self._refused: str | None = None
         self._retry_at = 0.0
@@ -67,10 +67,10 @@ class Watcher:
         except OSError as error:
             self._problem = f"{self._home.inbox} can't be used: {error.strerror}. Make it a folder of this user."
             return told
-        readable = os.access(self._home.inbox, os.R_OK | os.W_OK | os.X_OK)
-        self._problem = None if readable else f"{self._home.inbox} can't be read or written by this user."
+        usable = os.access(self._home.inbox, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+        self._problem = None if usable else f"{self._home.inbox} can't be read or written by this user."
         self._count_overflows()
-        self._tend((status.st_dev, status.st_ino), now)
+        self._tend((status.st_dev, status.st_ino, usable), now)
         return told
 
     def watching(self) -> str | None:
@@ -108,8 +108,8 @@ class Watcher:
             self._overflows, self._overflowed_at = self._overflows + dropped, utcnow()
             log.warning("events_dropped", times=self._overflows)
 
-    def _tend(self, identity: tuple[int, int], now: float) -> None:
-        """Begin anew when the watch is dead or is one of another folder; else see whether events arrive."""
+    def _tend(self, identity: tuple[int, int, bool], now: float) -> None:
+        """Begin anew when the watch is dead, or the folder is another or has other rights; else see whether events arrive."""
         if identity == self._identity and self._watch is not None and self._watch.alive:
             self._watch.prove(now)
         elif identity != self._identity or self._watch is not None or now >= self._retry_at:
@@ -119,6 +119,9 @@ class Watcher:
     def _begin(self, now: float) -> None:
         self.close()
         self._retry_at = now + RETRY_SECONDS
+        if self._problem:  # watchdog takes a folder that it may not read for one in which nothing happens
+            self._refused = self._problem
+            return
         try:
             self._watch = _Watch(self._home.inbox, self._hint, self._wake)
         except OSError as error:
