@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 
 from benchmarks.harness import Service, running, show
-from daemon import model, schema
+from daemon import candidates, schema
 from daemon.registry import CHAMPION, NAME, Registry
 from daemon.settings import Train
 
@@ -51,7 +51,7 @@ def _candidates(service: Service, runs: Any) -> list[list[str]]:
     assert known is not None
     rows, logged = [], []
     for run in sorted(runs, key=lambda run: str(run.info.run_name)):
-        estimator = model.build(run.info.run_name, known, Train().seed)
+        estimator = candidates.build(run.info.run_name, known, Train().seed)
         logged.append(float(run.data.metrics["split42_accuracy"]))
         same = {key: str(value)[:500] for key, value in estimator.get_params().items()} == dict(run.data.params)
         note = "built with the parameters in MLflow" if same else "MLFLOW HAS OTHER PARAMETERS"

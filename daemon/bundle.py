@@ -20,7 +20,8 @@ from daemon.schema import Schema
 Matrix = NDArray[np.float64]
 
 PARITY = 1e-6
-"""Largest difference of a probability between scikit-learn and the backend (docs/architecture.md, Serving)."""
+"""Largest difference between scikit-learn and the backend: of a probability, or of a value as a share of the probe's
+`scale`, the range of the values that the model gives for the rows of its revision (docs/architecture.md, Serving)."""
 
 MANIFEST = "manifest.json"
 PROBE = "probe.json"
@@ -58,11 +59,11 @@ class Manifest(BaseModel):
     backend: Literal["onnx", "sklearn"]
     input: Literal["float32", "float64"]
     difference: float
-    """Largest difference of a probability from scikit-learn on the probe rows."""
+    """Largest difference from scikit-learn on the rows of the revision, in the sense of PARITY."""
     files: dict[str, str]
     """File name to sha256."""
     scores: dict[str, Any] = Field(default_factory=dict)
-    """`challenger` and `champion` on the same held-out rows; see `daemon.policy.Scores`."""
+    """`challenger` and `champion` on the same held-out rows; see docs/architecture.md."""
     reason: str
     """Why the training started."""
     seed: int
@@ -82,16 +83,21 @@ class Pointer(BaseModel):
 
 
 class Model:
-    """A loaded bundle; immutable. `probabilities` takes rows in schema order and gives one column per class."""
+    """A loaded bundle; immutable. `answers` takes rows in schema order."""
 
     def __init__(self, manifest: Manifest, sha256: str, run: Callable[[Matrix], Matrix]) -> None:
         self.manifest = manifest
         self.sha256 = sha256
         self._run = run
 
-    def probabilities(self, rows: Matrix) -> Matrix:
-        """Float64 (n, d) to float64 (n, classes); NaN is a missing number."""
+    def answers(self, rows: Matrix) -> Matrix:
+        """Float64 (n, d) to float64: (n, classes) probabilities or (n, 1) values; NaN is a missing number."""
         return self._run(rows)
+
+
+def answered(schema: Schema) -> str:
+    """What a model of this schema answers, and so the probe's key for it."""
+    return "values" if schema.task == "regression" else "probabilities"
 
 
 def read_pointer(path: Path) -> Pointer | None:
@@ -141,7 +147,7 @@ def load(folder: Path, sha256: str) -> Model:
 def _backend(manifest: Manifest, files: dict[str, bytes]) -> Callable[[Matrix], Matrix]:
     if manifest.backend == "onnx":
         return onnx_model(files[ONNX], manifest.input)
-    return _sklearn(files[SKOPS], len(manifest.data_schema.classes))
+    return _sklearn(files[SKOPS], manifest.data_schema)
 
 
 def _read(folder: Path, sha256: str) -> tuple[Manifest, dict[str, bytes]]:
@@ -160,19 +166,20 @@ def _read(folder: Path, sha256: str) -> tuple[Manifest, dict[str, bytes]]:
 def probe(model: Model, expected: dict[str, Any]) -> None:
     """Predict the probe rows and compare with scikit-learn's stored answers; raises BundleRefused."""
     rows = np.array(expected["rows"], dtype=np.float64)  # null is NaN
-    wanted = np.array(expected["probabilities"], dtype=np.float64)
-    got = model.probabilities(rows)
+    answered_with = answered(model.manifest.data_schema)
+    wanted = np.array(expected[answered_with], dtype=np.float64)
+    got = model.answers(rows)
     if got.shape != wanted.shape or not np.isfinite(got).all():
         raise BundleRefused(
-            f"The probe gave {got.shape} probabilities, some maybe not finite; expected {wanted.shape}."
+            f"The probe gave {got.shape} {answered_with}, some maybe not finite; expected {wanted.shape}."
         )
-    difference = float(np.abs(got - wanted).max())
+    difference = float(np.abs(got - wanted).max()) / expected.get("scale", 1.0)
     if difference > PARITY or (got.argmax(axis=1) != wanted.argmax(axis=1)).any():
         raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")
 
 
 def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[Matrix], Matrix]:
-    """Probabilities by ONNX Runtime; `kind` is the type of the graph's input. Raises what ONNX Runtime raises."""
+    """Answers by ONNX Runtime: the graph's last output. `kind` is the type of its input. Raises what ONNX Runtime raises."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -180,20 +187,28 @@ def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[M
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    name, output = session.get_inputs()[0].name, session.get_outputs()[1].name
+    name, output = session.get_inputs()[0].name, session.get_outputs()[-1].name
     dtype = np.dtype(kind)
-    return lambda rows: session.run([output], {name: rows.astype(dtype, copy=False)})[0].astype(np.float64, copy=False)
+
+    def run(rows: Matrix) -> Matrix:
+        answers: Matrix = session.run([output], {name: rows.astype(dtype, copy=False)})[0]
+        return answers.astype(np.float64, copy=False).reshape(len(rows), -1)
+
+    return run
 
 
-def _sklearn(data: bytes, classes: int) -> Callable[[Matrix], Matrix]:
+def _sklearn(data: bytes, schema: Schema) -> Callable[[Matrix], Matrix]:
     import skops.io
 
     estimator = skops.io.loads(data, trusted=TRUSTED)
 
-    def run(rows: Matrix) -> Matrix:
-        # A class that had no rows yet has no column in scikit-learn's answer.
-        probabilities = np.zeros((len(rows), classes))
-        probabilities[:, estimator.classes_] = estimator.predict_proba(rows)
-        return probabilities
+    def values(rows: Matrix) -> Matrix:
+        return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1, 1)
 
-    return run
+    def probabilities(rows: Matrix) -> Matrix:
+        # A class that had no rows yet has no column in scikit-learn's answer.
+        found = np.zeros((len(rows), len(schema.classes)))
+        found[:, estimator.classes_] = estimator.predict_proba(rows)
+        return found
+
+    return values if schema.task == "regression" else probabilities

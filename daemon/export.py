@@ -1,6 +1,7 @@
 """Export: a fitted estimator to the files of a bundle, ONNX if it reproduces scikit-learn, else scikit-learn itself.
 
-Level 3, the only module that knows skl2onnx. The graph takes one matrix in schema order and gives [labels, probabilities].
+Level 3, the only module that knows skl2onnx. The graph takes one matrix in schema order; its last output is what is
+served: (n, classes) probabilities, or (n, 1) values.
 """
 
 from pathlib import Path
@@ -14,15 +15,17 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx, update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
+from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
-from daemon import bundle, durable
-from daemon.model import Design, LeastSquaresClassifier, spread
+from daemon import bundle, durable, trees
+from daemon.model import Design, LeastSquaresClassifier, answers
 from daemon.schema import UNKNOWN, Schema
 
 log = structlog.get_logger()
 
 Matrix = NDArray[np.float64]
+Kind = Literal["float32", "float64"]
 OPSET = {"": 18, "ai.onnx.ml": 3}
 PROBE_ROWS = 64
 FACTS = ("threshold", "value", "missing_go_to_left")
@@ -31,12 +34,14 @@ FACTS = ("threshold", "value", "missing_go_to_left")
 def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
     """Write the model and its probe into `folder`; returns the manifest's backend, input, difference and files.
 
-    `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe.
+    `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe. For
+    values, parity is a share of their range, so it does not depend on the target's unit.
     """
-    classes, gaps = len(schema.classes), _gaps(rows, schema)
+    gaps = _gaps(rows, schema)
     rows = np.vstack([gaps, rows])
-    wanted = spread(estimator, rows, classes)
-    exported = _export(estimator, rows, wanted, classes)
+    wanted = answers(estimator, rows, schema)
+    scale = _scale(wanted) if schema.task == "regression" else 1.0
+    exported = _export(estimator, rows, wanted, scale, schema)
     if exported is None:
         name, facts = bundle.SKOPS, {"backend": "sklearn", "input": "float64", "difference": 0.0}
         skops.io.dump(estimator, folder / name)
@@ -45,7 +50,7 @@ def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[st
         name, facts = bundle.ONNX, {"backend": "onnx", "input": kind, "difference": difference}
         (folder / name).write_bytes(data)
     count = len(gaps) + PROBE_ROWS
-    probe = {"rows": _without_nan(rows[:count]), "probabilities": wanted[:count]}
+    probe = {"rows": _without_nan(rows[:count]), bundle.answered(schema): wanted[:count], "scale": scale}
     (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
     files = {name: durable.sha256_file(folder / name), bundle.PROBE: durable.sha256_file(folder / bundle.PROBE)}
     return {**facts, "files": files}
@@ -57,7 +62,7 @@ def _gaps(rows: Matrix, schema: Schema) -> Matrix:
     for index, column in enumerate(schema.columns):
         if column.missing or column.kind == "category":
             copies = rows[:8].copy()
-            copies[:, index] = np.nan if column.kind == "number" else UNKNOWN
+            copies[:, index] = UNKNOWN if column.kind == "category" else np.nan
             gaps.append(copies)
     return np.vstack(gaps)
 
@@ -66,42 +71,58 @@ def _without_nan(rows: Matrix) -> list[list[float | None]]:
     return [[None if np.isnan(value) else value for value in row] for row in rows.tolist()]
 
 
-def _export(estimator: Any, rows: Matrix, wanted: Matrix, classes: int) -> tuple[bytes, str, float] | None:
+def _scale(values: Matrix) -> float:
+    """What a difference of values is measured by: their range; where they are all equal, their size."""
+    return float(np.ptp(values)) or float(np.abs(values).max()) or 1.0
+
+
+def _export(
+    estimator: Any, rows: Matrix, wanted: Matrix, scale: float, schema: Schema
+) -> tuple[bytes, str, float] | None:
     """ONNX bytes, input type and largest difference; None when the graph does not reproduce the estimator."""
-    if list(estimator.classes_) != list(range(classes)):
+    if schema.classes and list(estimator.classes_) != list(range(len(schema.classes))):
         return None  # a class without rows: the graph would give fewer columns than the schema has classes
-    kind: Literal["float32", "float64"] = "float64" if isinstance(estimator, Pipeline) else "float32"
-    tensor = DoubleTensorType if kind == "float64" else FloatTensorType
     try:
-        types = [("rows", tensor([None, rows.shape[1]]))]
-        converted = to_onnx(estimator, initial_types=types, options={"zipmap": False}, target_opset=OPSET)
-        graph = _exact(converted, estimator).SerializeToString()
+        graph, kind = _convert(estimator, rows.shape[1])
         got = bundle.onnx_model(graph, kind)(rows)
     except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None
-    difference = float(np.abs(got - wanted).max())
+    difference = float(np.abs(got - wanted).max()) / scale
     same = bool((got.argmax(axis=1) == wanted.argmax(axis=1)).all())
     return (graph, kind, difference) if same and difference <= bundle.PARITY else None
 
 
+def _convert(estimator: Any, width: int) -> tuple[bytes, Kind]:
+    """The graph and the type of its input; raises what skl2onnx raises."""
+    values = trees.graph(estimator) if is_regressor(estimator) else None
+    if values is not None:
+        kind = values.graph.input[0].type.tensor_type.elem_type
+        return values.SerializeToString(), "float64" if kind == TensorProto.DOUBLE else "float32"
+    double = isinstance(estimator, Pipeline)
+    types = [("rows", (DoubleTensorType if double else FloatTensorType)([None, width]))]
+    options = None if is_regressor(estimator) else {"zipmap": False}
+    converted = to_onnx(estimator, initial_types=types, options=options, target_opset=OPSET)
+    return _exact(converted, estimator).SerializeToString(), "float64" if double else "float32"
+
+
 def _exact(graph: ModelProto, estimator: Any) -> ModelProto:
-    """The graph with what skl2onnx loses of a tree or a forest: double precision, and the ways of missing values.
+    """The graph with what skl2onnx loses of a tree or a forest of classes: double precision, and the ways of missing values.
 
     scikit-learn casts a row to float32, compares it with float64 thresholds and adds up float64 shares. In float32,
     rows would cross thresholds, and the sum over a hundred trees would miss `bundle.PARITY`.
     """
-    trees = [estimator] if hasattr(estimator, "tree_") else list(getattr(estimator, "estimators_", []))
+    grown = [estimator] if hasattr(estimator, "tree_") else list(getattr(estimator, "estimators_", []))
     node = next((node for node in graph.graph.node if node.op_type == "TreeEnsembleClassifier"), None)
-    if not trees or node is None:
+    if not grown or node is None:
         return graph
     found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     nodes = list(zip(found["nodes_treeids"], found["nodes_nodeids"], strict=True))
     leaves = dict.fromkeys(zip(found["class_treeids"], found["class_nodeids"], strict=True))
     shares = [(tree, index, code) for tree, index in leaves for code in range(len(estimator.classes_))]
-    threshold, value, left = ([getattr(tree.tree_, name) for tree in trees] for name in FACTS)
+    threshold, value, left = ([getattr(tree.tree_, name) for tree in grown] for name in FACTS)
     thresholds = [threshold[tree][index] for tree, index in nodes]
-    weights = [value[tree][index, 0, code] / len(trees) for tree, index, code in shares]
+    weights = [value[tree][index, 0, code] / len(grown) for tree, index, code in shares]
     lost = ("nodes_values", "nodes_hitrates", "class_weights")
     kept = {name: value for name, value in found.items() if name not in lost} | {
         "nodes_values_as_tensor": numpy_helper.from_array(np.array(thresholds, dtype=np.float64)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from daemon import figures
 from daemon.settings import Promote, Retrain
 
 LONGEST_PAUSE = 3600.0
@@ -91,24 +92,35 @@ def judge(scores: Mapping[str, Any], settings: Promote) -> Verdict:
 
 
 def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None:
+    if settings.floor == 0:
+        return None  # R² can be negative on a few rows; without a floor that is nobody's business
     for name in HOLDOUTS:
-        score = challenger[name]
-        if score["n"] and score["accuracy"] < settings.floor:
-            return f"Accuracy {score['accuracy']:.4f} on the {name} holdout (n={score['n']}) is below promote.floor = {settings.floor}."
+        score, found = challenger[name], figures.value(challenger[name])
+        if found is not None and found < settings.floor:
+            return (
+                f"{_title(score)} {found:.4f} on the {name} holdout (n={score['n']}) "
+                f"is below promote.floor = {settings.floor}."
+            )
     return None
 
 
 def _worse(challenger: Mapping[str, Any], champion: Mapping[str, Any], name: str, settings: Promote) -> str | None:
     new, old = challenger[name], champion[name]
-    if not new["n"]:
+    now, before = figures.value(new), figures.value(old)
+    if now is None or before is None:
         return None
     # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.
-    if old["accuracy"] - new["accuracy"] > max(settings.tolerance, 1 / new["n"]) + 1e-12:
+    if before - now > max(settings.tolerance, 1 / new["n"]) + 1e-12:
         return (
-            f"Accuracy on the {name} holdout falls from {old['accuracy']:.4f} to {new['accuracy']:.4f} "
+            f"{_title(new)} on the {name} holdout falls from {before:.4f} to {now:.4f} "
             f"(n={new['n']}); promote.tolerance = {settings.tolerance}."
         )
-    for label, recall in new["recall"].items():
+    return _forgotten(new, old, name, settings)
+
+
+def _forgotten(new: Mapping[str, Any], old: Mapping[str, Any], name: str, settings: Promote) -> str | None:
+    """The class whose recall falls too far; regression has none."""
+    for label, recall in new.get("recall", {}).items():
         allowed = max(settings.recall_tolerance, 1 / new["support"][label]) + 1e-12
         if old["recall"].get(label, 0.0) - recall > allowed:
             return (
@@ -120,12 +132,23 @@ def _worse(challenger: Mapping[str, Any], champion: Mapping[str, Any], name: str
 
 def _praise(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None, version: int | None) -> str:
     new = challenger["rolling"]
+    found = _said(new)
     if champion is None and version is not None:
         return (
-            f"Version {version} can't be compared (other columns or classes, or damaged): "
-            f"accuracy {new['accuracy']:.4f} on {new['n']} held-out rows."
+            f"Version {version} can't be compared (another target or task, a column that is gone, or damaged): "
+            f"{found} on {new['n']} held-out rows."
         )
     if champion is None:
-        return f"First version: accuracy {new['accuracy']:.4f} on {new['n']} held-out rows."
-    old = champion["rolling"]
-    return f"Accuracy {new['accuracy']:.4f} against {old['accuracy']:.4f} of version {version} on the same {new['n']} held-out rows."
+        return f"First version: {found} on {new['n']} held-out rows."
+    against = _said(champion["rolling"]).rpartition(" ")[2]
+    return f"{found[0].upper()}{found[1:]} against {against} of version {version} on the same {new['n']} held-out rows."
+
+
+def _said(score: Mapping[str, Any]) -> str:
+    found = figures.value(score)
+    return f"{figures.TITLES[figures.deciding(score)]} {'unknown' if found is None else format(found, '.4f')}"
+
+
+def _title(score: Mapping[str, Any]) -> str:
+    title = figures.TITLES[figures.deciding(score)]
+    return title[0].upper() + title[1:]

@@ -164,8 +164,14 @@ class Registry:
             tags=[RunTag(TAG + key, value) for key, value in tags.items()],
         )
 
-    def log_dataset(self, runs: Sequence[str], frame: pd.DataFrame, target: str, digest: str, source: Path) -> None:
-        """Log the dataset as input of each run; the digest is DVC's md5 of the folder (MLflow keeps 36 characters)."""
+    def log_dataset(
+        self, runs: Sequence[str], columns: Mapping[str, Any], target: str, digest: str, source: Path
+    ) -> None:
+        """Log the dataset (name to values, as the model learns from them) as input of each run.
+
+        The digest is DVC's md5 of the folder; MLflow keeps 36 characters of it.
+        """
+        frame = pd.DataFrame(dict(columns), copy=False)
         origin = CodeDatasetSource({"retraind.data": str(source)})
         dataset = from_pandas(frame, source=origin, targets=target, name="dataset", digest=digest[:36])
         inputs = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])

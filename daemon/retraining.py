@@ -140,7 +140,7 @@ class Retraining:
             "revision": newest["revision"],
             "dvc_md5": newest["dvc_md5"],
             "segments": {batch["segment"]: batch["sha256"] for batch in committed},
-            "first": [committed[0]["segment"]],
+            "first_rows": committed[0]["rows"],
             "settings": self._settings.train.model_dump(),
             "champion": champion[0] if champion else None,
             "champion_bundle": champion[1] if champion else None,

@@ -108,10 +108,10 @@ class Retrain(Section):
 class Train(Section):
     """How candidates are fitted."""
 
-    candidates: list[Literal["logistic", "forest", "tree", "least_squares", "boosting"]] = Field(
-        default=["logistic", "forest", "tree", "least_squares", "boosting"],
+    candidates: list[Literal["logistic", "forest", "tree", "least_squares", "boosting", "linear", "ridge"]] = Field(
+        default=["logistic", "forest", "tree", "least_squares", "boosting", "linear", "ridge"],
         min_length=1,
-        description="Candidate estimators, see docs/architecture.md.",
+        description="Candidate estimators, see docs/architecture.md; those that can't do the schema's task are left out.",
     )
     folds: int = Field(5, ge=2, le=20, description="Cross-validation folds that choose among candidates.")
     seed: int = Field(42, ge=0, description="Seed of every split and estimator: same rows, same model.")
@@ -138,7 +138,12 @@ class Promote(Section):
     recall_tolerance: float = Field(
         0.1, ge=0, le=1, description="No class's recall may fall by more than this (0-1); one row is always allowed."
     )
-    floor: float = Field(0.0, ge=0, le=1, description="No version with a holdout score (0-1) below this is served.")
+    floor: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="No version with a holdout score (accuracy or R²) below this is served; 0 is no floor.",
+    )
 
 
 class Predictions(Section):

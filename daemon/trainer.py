@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from daemon import export, model, pictures
+from daemon import candidates, export, model, pictures
 from daemon.home import Home
 from daemon.registry import warm_up
-from daemon.schema import Schema
+from daemon.schema import Column, Schema
+from daemon.scores import score
 from daemon.training import Job, Say, train
 
 PR_SET_PDEATHSIG = 1
@@ -67,21 +68,20 @@ def _warm_up(home: Home) -> None:
 
     Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
     """
-    schema = Schema.model_validate(
-        {
-            "target": "y",
-            "classes": ["a", "b"],
-            "columns": [{"name": "x", "kind": "number"}, {"name": "z", "kind": "number"}],
-        }
-    )
-    matrix, codes = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    columns = [Column(name=name, kind="number") for name in ("x", "z")]
+    toys = [
+        Schema(target="y", classes=["a", "b"], columns=columns),
+        Schema(task="regression", target="y", columns=columns),
+    ]
+    matrix, targets = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     with tempfile.TemporaryDirectory() as folder:
-        for name in model.CANDIDATES:
-            estimator = model.build(name, schema, 0).fit(matrix, codes)
-            export.write(estimator, matrix, schema, Path(folder))
-        pictures.draw_confusion(
-            model.score(np.eye(2)[codes], codes, schema), schema, Path(folder) / "p" / "picture.png", ""
-        )
+        for schema in toys:
+            for name in candidates.NAMES[schema.task]:
+                estimator = candidates.build(name, schema, 0).fit(matrix, targets)
+                export.write(estimator, matrix, schema, Path(folder))
+            answers = model.answers(estimator, matrix, schema)
+            score(answers, targets, schema)
+            pictures.draw(answers, targets, schema, Path(folder) / "pictures", "")
         warm_up(Path(folder), estimator)
 
 

@@ -14,19 +14,31 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import pyarrow as pa
 import sklearn
+import structlog
+from numpy.typing import NDArray
 
-from daemon import bundle, dataset, export, model, pictures, rows
+from daemon import bundle, candidates, export, model, pictures, rows, segments
 from daemon.bundle import Manifest
+from daemon.candidates import Scored
 from daemon.errors import BundleRefused, TrainingFailed
+from daemon.figures import DECIDES
 from daemon.home import Home
 from daemon.registry import Registry
 from daemon.schema import Schema, parse
+from daemon.scores import score
 from daemon.settings import Train
 from daemon.status import utcnow
 
+log = structlog.get_logger()
+
 Say = Callable[[dict[str, Any]], None]
+Mask = NDArray[np.bool_]
+Answering = Callable[[Mask], model.Matrix]
+"""Gives what a model answers for the rows of a mask."""
+
+TEXTBOOK_ROWS = 10
+"""With fewer rows the textbook figures of a regression mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,8 @@ class Job:
     revision: str
     dvc_md5: str
     segments: dict[str, str]
-    first: list[str]
-    """Segments of the first revision: their held-out rows are the reference holdout."""
+    first_rows: int
+    """So many rows at the beginning are the first revision: the held-out ones among them are the reference holdout."""
     settings: dict[str, Any]
     champion: int | None
     champion_bundle: str | None
@@ -52,180 +64,217 @@ class Job:
 
 @dataclass(frozen=True)
 class Data:
-    """A revision in memory: features (n, d), codes (n,), and which rows are held out and in the reference holdout."""
+    """A revision in memory: rows (n, d), targets (n,), and which of them are held out and in the reference holdout."""
 
-    table: pa.Table
+    schema: Schema
+    pieces: list[Any]
+    """The segments as tables; `listed` (all their rows) says which rows have a target that the schema knows."""
+    listed: Mask
     matrix: model.Matrix
-    codes: model.Codes
-    held: np.ndarray[Any, np.dtype[np.bool_]]
-    reference: np.ndarray[Any, np.dtype[np.bool_]]
+    targets: model.Targets
+    held: Mask
+    reference: Mask
 
     @classmethod
     def read(cls, home: Home, schema: Schema, job: Job) -> "Data":
         """Read and verify the segments; raises TrainingFailed when there is too little to learn from."""
-        pieces = dict(dataset.read(home.segments, job.segments))
-        first = np.concatenate([np.full(len(piece), name in job.first) for name, piece in pieces.items()])
-        table = pa.concat_tables(pieces.values(), promote_options="permissive").unify_dictionaries()
-        listed = rows.codes(table, schema) >= 0
-        table, first = table.filter(pa.array(listed)), first[listed]
-        codes, held = rows.codes(table, schema), rows.held_out(table, job.train.holdout)
-        counts = np.bincount(codes[~held], minlength=len(schema.classes))
-        if (counts > 1).sum() < 2:
-            raise TrainingFailed("There are fewer than two classes with two rows to learn from.")
-        return cls(table, rows.matrix(table, schema), codes, held, held & first)
+        pieces = [piece for _, piece in segments.read(home.segments, job.segments)]
+        targets = np.concatenate([_targets(piece, schema) for piece in pieces])
+        listed = np.isfinite(targets) & ((targets >= 0) | (schema.task == "regression"))
+        first = np.arange(len(targets)) < job.first_rows
+        held = np.concatenate([rows.held_out(piece, job.train.holdout) for piece in pieces])[listed]
+        _require_enough(targets[listed][~held], schema)
+        matrix = _encode(pieces, listed, schema)
+        return cls(schema, pieces, listed, matrix, targets[listed], held, held & first[listed])
+
+    def encode(self, schema: Schema) -> model.Matrix:
+        """All rows as a model of another schema sees them: what that schema does not list is unknown to it."""
+        return _encode(self.pieces, self.listed, schema)
+
+    @property
+    def taught(self) -> tuple[model.Matrix, model.Targets]:
+        """Rows and targets that may teach."""
+        return self.matrix[~self.held], self.targets[~self.held]
+
+
+def _encode(pieces: list[Any], listed: Mask, schema: Schema) -> model.Matrix:
+    # Piece by piece: segments from before a change of the schema have other columns and types.
+    return np.vstack([rows.matrix(piece, schema) for piece in pieces])[listed]
+
+
+def _targets(table: Any, schema: Schema) -> model.Targets:
+    return rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
+
+
+def _require_enough(taught: model.Targets, schema: Schema) -> None:
+    if schema.task == "regression" and len(taught) < 2:
+        raise TrainingFailed("There are fewer than two rows to learn from.")
+    if schema.task == "classification" and (np.bincount(taught, minlength=2) > 1).sum() < 2:
+        raise TrainingFailed("There are fewer than two classes with two rows to learn from.")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training under way: what its steps share. `run` is its MLflow run."""
+
+    home: Home
+    job: Job
+    schema: Schema
+    registry: Registry
+    run: str
+
+    @property
+    def staging(self) -> Path:
+        """Where the bundle is made; the daemon gives it its final name."""
+        return self.home.bundles / f".staging-{self.run}"
 
 
 def train(home: Home, job: Job, say: Say) -> None:
     """Run one job to the end and say `done` with the version; raises TrainingFailed, DatasetDamaged, BundleRefused."""
     started = time.monotonic()
-    schema = _schema(home)
-    registry = Registry(home)
-    parent = registry.start_run(
-        f"training {job.run}", {"reason": job.reason, "revision": job.revision, "dvc_md5": job.dvc_md5}
-    )
-    staging = home.bundles / f".staging-{parent}"
+    schema, registry = parse(home.schema.read_bytes(), str(home.schema)), Registry(home)
+    tags = {"reason": job.reason, "revision": job.revision, "dvc_md5": job.dvc_md5}
+    work = Work(home, job, schema, registry, registry.start_run(f"training {job.run}", tags))
     try:
-        version, winner, data = _train(home, job, say, schema, registry, parent, staging)
+        version, winner, data = _train(work, say)
     except BaseException:
-        registry.end_run(parent, "FAILED")
-        shutil.rmtree(staging, ignore_errors=True)
+        registry.end_run(work.run, "FAILED")
+        shutil.rmtree(work.staging, ignore_errors=True)
         raise
     say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
     # This figure is for people and decides nothing, so the swap does not wait for it.
     if _is_small(job, data):
-        registry.log(parent, {}, {"cv10_accuracy": _cv10(winner, data, job)}, {})
-    registry.end_run(parent)
+        again = candidates.cross_validate(winner.name, schema, data.matrix, data.targets, 10, job.train.seed)
+        registry.log(work.run, {}, {f"cv10_{DECIDES[schema.task]}": again.score}, {})
+    registry.end_run(work.run)
 
 
-def _train(
-    home: Home, job: Job, say: Say, schema: Schema, registry: Registry, parent: str, staging: Path
-) -> tuple[int, model.Scored, Data]:
-    settings, steps = job.train, len(job.train.candidates) + 3
+def _train(work: Work, say: Say) -> tuple[int, Scored, Data]:
+    job, schema, settings = work.job, work.schema, work.job.train
+    names = candidates.of(schema.task, settings.candidates)
 
     def stage(name: str, step: int) -> None:
-        say({"run": job.run, "stage": name, "step": step, "steps": steps})
+        say({"run": job.run, "stage": name, "step": step, "steps": len(names) + 3})
 
     stage("reading the data", 1)
-    data = Data.read(home, schema, job)
-    taught = ~data.held
-    scored = []
-    for number, name in enumerate(settings.candidates):
-        stage(f"cross-validating {name}", number + 2)
-        estimator = model.build(name, schema, settings.seed)
-        scored.append(
-            model.cross_validate(
-                name, estimator, data.matrix[taught], data.codes[taught], settings.folds, settings.seed
-            )
-        )
-    winner = model.best(scored)
-    stage(f"fitting {winner.name}", steps - 1)
-    fitted = winner.estimator.fit(data.matrix[taught], data.codes[taught])
-    scores = _scores(home, job, schema, data, fitted, winner, scored)
-    staging.mkdir(parents=True)
-    files = export.write(fitted, data.matrix, schema, staging)
-    manifest = _manifest(job, schema, data, winner, files, parent, scores)
-    sealed = bundle.seal(staging, manifest)
-    stage("logging to MLflow", steps)
-    _log(home, job, schema, data, registry, parent, scored, winner, manifest)
+    data = Data.read(work.home, schema, job)
+    scored = _compare(names, data, settings, stage)
+    winner = candidates.best(scored)
+    stage(f"fitting {winner.name}", len(names) + 2)
+    fitted = winner.estimator.fit(*data.taught)
+    figures = _figures(work, data, winner, scored)
+    work.staging.mkdir(parents=True)
+    files = export.write(fitted, data.matrix, schema, work.staging)
+    manifest = _manifest(work, data, winner, files, figures)
+    sealed = bundle.seal(work.staging, manifest)
+    stage("logging to MLflow", len(names) + 3)
+    _log(work, data, scored, winner, manifest)
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.name}
-    version = registry.register(parent, fitted, data.matrix[:5], _requirements(manifest.libraries), tags)
+    version = work.registry.register(work.run, fitted, data.matrix[:5], _requirements(manifest.libraries), tags)
     return version, winner, data
 
 
-def _schema(home: Home) -> Schema:
-    return parse(home.schema.read_bytes(), str(home.schema))
-
-
-def _scores(
-    home: Home, job: Job, schema: Schema, data: Data, fitted: Any, winner: model.Scored, scored: list[model.Scored]
-) -> dict[str, Any]:
-    """Challenger and champion on the same held-out rows, and how the candidates compared."""
-    width = len(schema.classes)
-    report = _is_small(job, data)
-    champion = None
-    if job.champion is not None and job.champion_bundle is not None:
-        champion = _champion(home, job.champion, job.champion_bundle, data, schema)
-    candidates = [_candidate(one, data, report=report) for one in scored]
-    return {
-        "challenger": _on_holdouts(lambda matrix: model.spread(fitted, matrix, width), data, schema),
-        "champion": champion,
-        "champion_version": job.champion,
-        "cv_accuracy": winner.cv_accuracy,
-        "split42_accuracy": candidates[scored.index(winner)]["split42_accuracy"],
-        "features": schema.features,
-        "candidates": candidates,
-    }
-
-
-def _champion(home: Home, version: int, sha256: str, data: Data, schema: Schema) -> dict[str, Any] | None:
-    """Scores of the served version on the held-out rows; None if it is damaged or made for other columns or classes."""
-    try:
-        served = bundle.load(home.bundle(version), sha256)
-    except BundleRefused:
-        return None
-    return (
-        _on_holdouts(served.probabilities, data, schema) if served.manifest.data_schema.shape == schema.shape else None
-    )
-
-
-def _candidate(one: model.Scored, data: Data, *, report: bool) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "cv_accuracy": one.cv_accuracy,
-        "cv_log_loss": one.cv_log_loss,
-        "fit_seconds": one.fit_seconds,
-        "split42_accuracy": model.split42(one.estimator, data.matrix, data.codes) if report else None,
-    }
+def _compare(names: list[str], data: Data, settings: Train, stage: Callable[[str, int], None]) -> list[Scored]:
+    """Cross-validate the candidates; one that can't learn from these rows is left out, unless none is left."""
+    scored, problems = [], []
+    for number, name in enumerate(names):
+        stage(f"cross-validating {name}", number + 2)
+        try:
+            scored.append(candidates.cross_validate(name, data.schema, *data.taught, settings.folds, settings.seed))
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
+            log.warning("candidate_failed", candidate=name, error=str(error)[:200])
+            problems.append(f"{name}: {error}")
+    if not scored:
+        raise TrainingFailed(f"No candidate could be fitted. {'; '.join(problems)[:800]}")
+    return scored
 
 
 def _is_small(job: Job, data: Data) -> bool:
     """Whether the textbook figures are logged: few enough rows, and at least two of each class."""
-    rarest = np.bincount(data.codes)[np.unique(data.codes)].min()
-    return bool(len(data.codes) <= job.train.report_rows and rarest >= 2)
+    if len(data.targets) > job.train.report_rows:
+        return False
+    if data.schema.task == "regression":
+        return len(data.targets) >= TEXTBOOK_ROWS
+    return bool(np.bincount(data.targets)[np.unique(data.targets)].min() >= 2)
 
 
-def _cv10(winner: model.Scored, data: Data, job: Job) -> float:
-    again = model.cross_validate(winner.name, winner.estimator, data.matrix, data.codes, 10, job.train.seed)
-    return again.cv_accuracy
-
-
-def _on_holdouts(predict: Callable[[model.Matrix], model.Matrix], data: Data, schema: Schema) -> dict[str, Any]:
-    empty = {
-        "n": 0,
-        "accuracy": 0.0,
-        "log_loss": 0.0,
-        "balanced_accuracy": 0.0,
-        "recall": {},
-        "support": {},
-        "confusion": [],
+def _figures(work: Work, data: Data, winner: Scored, scored: list[Scored]) -> dict[str, Any]:
+    """Challenger and champion on the same held-out rows, and how the candidates compared."""
+    task, report = work.schema.task, _is_small(work.job, data)
+    split = f"split42_{DECIDES[task]}"
+    entries = []
+    for one in scored:
+        textbook = candidates.split42(one.estimator, data.matrix, data.targets, task) if report else None
+        entries.append({**one.figures(), split: textbook})
+    return {
+        "challenger": _on_holdouts(_answering(winner.estimator, data), data),
+        "champion": _champion(work, data),
+        "champion_version": work.job.champion,
+        f"cv_{DECIDES[task]}": winner.score,
+        split: entries[scored.index(winner)][split],
+        "features": work.schema.features,
+        "candidates": entries,
     }
-    found = {}
-    for name, mask in (("reference", data.reference), ("rolling", data.held)):
-        found[name] = model.score(predict(data.matrix[mask]), data.codes[mask], schema) if mask.any() else empty
-    return found
 
 
-def _manifest(
-    job: Job,
-    schema: Schema,
-    data: Data,
-    winner: model.Scored,
-    files: dict[str, Any],
-    parent: str,
-    scores: dict[str, Any],
-) -> Manifest:
+def _answering(fitted: Any, data: Data) -> Answering:
+    return lambda mask: model.answers(fitted, data.matrix[mask], data.schema)
+
+
+def _champion(work: Work, data: Data) -> dict[str, Any] | None:
+    """Scores of the served version on the held-out rows; None if it is damaged or they can't be put to it."""
+    if work.job.champion is None or work.job.champion_bundle is None:
+        return None
+    try:
+        served = bundle.load(work.home.bundle(work.job.champion), work.job.champion_bundle)
+    except BundleRefused:
+        return None
+    known = served.manifest.data_schema
+    if not _comparable(known, work.schema):
+        return None
+    matrix = data.matrix if known.shape == work.schema.shape else data.encode(known)
+    return _on_holdouts(lambda mask: _realign(served.answers(matrix[mask]), known, work.schema), data)
+
+
+def _comparable(known: Schema, schema: Schema) -> bool:
+    """Whether a model of `known` can answer rows of `schema`: it may have gained columns, categories and classes since."""
+    same = (known.task, known.target) == (schema.task, schema.target)
+    return same and set(known.features) <= set(schema.features)
+
+
+def _realign(answers: model.Matrix, known: Schema, schema: Schema) -> model.Matrix:
+    """Probabilities (n, classes of `known`) as (n, classes of `schema`), by name; zero for a class it does not know."""
+    if known.classes == schema.classes:
+        return answers
+    spread = np.zeros((len(answers), len(schema.classes)))
+    for name in known.class_codes.keys() & schema.class_codes.keys():
+        spread[:, schema.class_codes[name]] = answers[:, known.class_codes[name]]
+    return spread
+
+
+def _on_holdouts(answering: Answering, data: Data) -> dict[str, Any]:
+    masks = {"reference": data.reference, "rolling": data.held}
+    width = len(data.schema.classes) or 1
+    return {
+        name: score(answering(mask) if mask.any() else np.zeros((0, width)), data.targets[mask], data.schema)
+        for name, mask in masks.items()
+    }
+
+
+def _manifest(work: Work, data: Data, winner: Scored, files: dict[str, Any], figures: dict[str, Any]) -> Manifest:
+    job = work.job
     libraries = {"python": ".".join(map(str, sys.version_info[:3])), "scikit-learn": sklearn.__version__}
     libraries |= {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
     return Manifest(
-        run=parent,
+        run=work.run,
         candidate=winner.name,
         estimator=str(winner.estimator).replace("\n", "")[:500],
         revision=job.revision,
         dvc_md5=job.dvc_md5,
-        rows=len(data.codes),
+        rows=len(data.targets),
         trained_rows=int((~data.held).sum()),
-        data_schema=schema,
-        scores=scores,
+        data_schema=work.schema,
+        scores=figures,
         reason=job.reason,
         seed=job.train.seed,
         libraries=libraries,
@@ -238,50 +287,46 @@ def _requirements(libraries: dict[str, str]) -> list[str]:
     return [f"{name}=={version}" for name, version in libraries.items() if name in ("scikit-learn", "numpy")]
 
 
-def _log(
-    home: Home,
-    job: Job,
-    schema: Schema,
-    data: Data,
-    registry: Registry,
-    parent: str,
-    scored: list[model.Scored],
-    winner: model.Scored,
-    manifest: Manifest,
-) -> None:
-    runs, folder = [parent], home.bundles / f".staging-{parent}" / "pictures"
-    for one, entry in zip(scored, manifest.scores["candidates"], strict=True):
-        run = registry.start_run(one.name, {"candidate": one.name}, parent)
-        fitted = one.estimator if one is winner else one.estimator.fit(data.matrix[~data.held], data.codes[~data.held])
-        proba = model.spread(fitted, data.matrix[data.held], len(schema.classes)) if data.held.any() else None
-        score = None if proba is None else model.score(proba, data.codes[data.held], schema)
-        registry.log(run, one.estimator.get_params(), _flat(entry, score), {"winner": str(one is winner).lower()})
-        runs.append(run)
-        if score is not None:
-            pictures.draw_confusion(
-                score, schema, folder / "confusion_matrix.png", f"{one.name}, {score['n']} held-out rows"
-            )
-            registry.log_files(run, folder)
-        registry.end_run(run)
+def _log(work: Work, data: Data, scored: list[Scored], winner: Scored, manifest: Manifest) -> None:
+    """Log each candidate as a run of its own below the training's, with figures, picture and the dataset."""
+    registry, entries = work.registry, manifest.scores["candidates"]
+    runs = [work.run]
+    for one, entry in zip(scored, entries, strict=True):
+        runs.append(_log_candidate(work, data, one, entry, wins=one is winner))
     figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
-    challenger = {
-        f"{name}_accuracy": manifest.scores["challenger"][name]["accuracy"] for name in ("reference", "rolling")
-    }
-    params = {
-        "candidate": winner.name,
-        "rows": manifest.rows,
-        "trained_rows": manifest.trained_rows,
-        "seed": manifest.seed,
-    }
-    registry.log(parent, params, figures | challenger, {"backend": manifest.backend, "candidate": winner.name})
-    frame = data.table.select([*schema.features, schema.target]).to_pandas()
-    registry.log_dataset(runs, frame, schema.target, job.dvc_md5, home.data)
-    shutil.rmtree(folder, ignore_errors=True)
+    for name, found in manifest.scores["challenger"].items():
+        decides = found[DECIDES[work.schema.task]]
+        figures |= {} if decides is None else {f"{name}_{DECIDES[work.schema.task]}": decides}
+    params = {key: getattr(manifest, key) for key in ("candidate", "rows", "trained_rows", "seed")}
+    registry.log(work.run, params, figures, {"backend": manifest.backend, "candidate": winner.name})
+    learnt = dict(zip(work.schema.features, data.matrix.T, strict=True)) | {work.schema.target: _named(data)}
+    registry.log_dataset(runs, learnt, work.schema.target, work.job.dvc_md5, work.home.data)
 
 
-def _flat(entry: dict[str, Any], score: dict[str, Any] | None) -> dict[str, float]:
+def _log_candidate(work: Work, data: Data, one: Scored, entry: dict[str, Any], *, wins: bool) -> str:
+    registry = work.registry
+    run = registry.start_run(one.name, {"candidate": one.name}, work.run)
+    fitted = one.estimator if wins else one.estimator.fit(*data.taught)
+    found: dict[str, Any] = {}
+    if data.held.any():
+        answers, truth = _answering(fitted, data)(data.held), data.targets[data.held]
+        found = score(answers, truth, work.schema)
+        folder = work.staging / "pictures"
+        pictures.draw(answers, truth, work.schema, folder, f"{one.name}, {found['n']} held-out rows")
+        registry.log_files(run, folder)
+        shutil.rmtree(folder)
+    registry.log(run, one.estimator.get_params(), _flat(entry, found), {"winner": str(wins).lower()})
+    registry.end_run(run)
+    return run
+
+
+def _named(data: Data) -> NDArray[Any]:
+    """The targets as people know them: class names, or numbers."""
+    return np.array(data.schema.classes)[data.targets] if data.schema.classes else data.targets
+
+
+def _flat(entry: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
     figures = {key: value for key, value in entry.items() if isinstance(value, float)}
-    if score is not None:
-        figures |= {f"holdout_{key}": value for key, value in score.items() if isinstance(value, float)}
-        figures |= {f"holdout_recall_{name}": value for name, value in score["recall"].items() if name.isidentifier()}
-    return figures
+    figures |= {f"holdout_{key}": value for key, value in found.items() if isinstance(value, float)}
+    recall = found.get("recall", {})
+    return figures | {f"holdout_recall_{name}": value for name, value in recall.items() if name.isidentifier()}

@@ -45,7 +45,7 @@ def test_sealed_bundle_predicts(home: Home) -> None:
     """What was sealed loads, knows its manifest and answers in schema order."""
     pointer = bundles.make(home, 1)
     model = bundle.load(home.bundle(1), pointer.manifest)
-    proba = model.probabilities(np.array([bundles.SETOSA, [np.nan, 1, 1, 1]]))
+    proba = model.answers(np.array([bundles.SETOSA, [np.nan, 1, 1, 1]]))
     assert proba.shape == (2, 3)
     assert proba.dtype == np.float64
     assert proba[0].argmax() == 0

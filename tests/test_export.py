@@ -7,11 +7,13 @@ import numpy as np
 import orjson
 import pytest
 from test_bundle import sealed
-from test_model import MIXED, mixed
+from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import bundle, export, model
+from daemon import bundle, candidates, durable, export, model
+from daemon.errors import BundleRefused
 from daemon.schema import UNKNOWN, Column, Schema
 
+CLASSIFIERS, REGRESSORS = candidates.NAMES["classification"], candidates.NAMES["regression"]
 PLAIN = Schema(target="t", classes=["a", "b"], columns=[Column(name=name, kind="number") for name in ("x", "y")])
 
 
@@ -24,7 +26,7 @@ def loaded(folder: Path, facts: dict[str, Any], schema: Schema) -> bundle.Model:
     return bundle.load(folder, sealed(folder, data_schema=schema, **facts))
 
 
-@pytest.mark.parametrize("name", model.CANDIDATES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.parametrize("schema", [PLAIN, MIXED], ids=["numbers", "mixed"])
 def test_every_candidate_serves_as_onnx(tmp_path: Path, name: str, schema: Schema) -> None:
     """On rows the export has never seen labels agree and probabilities differ by at most the allowed parity."""
@@ -32,11 +34,11 @@ def test_every_candidate_serves_as_onnx(tmp_path: Path, name: str, schema: Schem
     fresh, _ = mixed(2000, seed=1)
     if schema is PLAIN:
         matrix, codes, fresh = np.nan_to_num(matrix[:, [0, 2]]), np.minimum(codes, 1), np.nan_to_num(fresh[:, [0, 2]])
-    fitted = model.build(name, schema, 42).fit(matrix, codes)
+    fitted = candidates.build(name, schema, 42).fit(matrix, codes)
     facts = exported(tmp_path / "b", fitted, matrix, schema)
     assert facts["backend"] == "onnx"
-    got = loaded(tmp_path / "b", facts, schema).probabilities(fresh)
-    wanted = model.spread(fitted, fresh, len(schema.classes))
+    got = loaded(tmp_path / "b", facts, schema).answers(fresh)
+    wanted = model.answers(fitted, fresh, schema)
     assert np.abs(got - wanted).max() <= bundle.PARITY
     assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
 
@@ -47,31 +49,31 @@ def test_rows_on_a_threshold_go_the_same_way(tmp_path: Path, name: str) -> None:
     random = np.random.default_rng(3)
     matrix = random.integers(0, 40, (300, 2)) / 10 + 0.1
     codes = (matrix.sum(axis=1) > 4.2).astype(np.int64)
-    fitted = model.build(name, PLAIN, 42).fit(matrix, codes)
+    fitted = candidates.build(name, PLAIN, 42).fit(matrix, codes)
     got = loaded(tmp_path / "b", exported(tmp_path / "b", fitted, matrix, PLAIN), PLAIN)
     between = np.array([[a / 20, b / 20] for a in range(100) for b in range(100)])
-    wanted = model.spread(fitted, between, 2)
-    assert np.abs(got.probabilities(between) - wanted).max() <= bundle.PARITY
+    wanted = model.answers(fitted, between, PLAIN)
+    assert np.abs(got.answers(between) - wanted).max() <= bundle.PARITY
 
 
-@pytest.mark.parametrize("name", model.CANDIDATES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_model_that_lacks_a_class_is_served_by_scikit_learn(tmp_path: Path, name: str) -> None:
     """A class without rows can't be in the graph; the bundle then holds the estimator itself, and gives every column."""
     matrix, codes = mixed()
     seen = codes != 2
-    fitted = model.build(name, MIXED, 42).fit(matrix[seen], codes[seen])
+    fitted = candidates.build(name, MIXED, 42).fit(matrix[seen], codes[seen])
     facts = exported(tmp_path / "b", fitted, matrix, MIXED)
     assert (facts["backend"], facts["input"]) == ("sklearn", "float64")
-    got = loaded(tmp_path / "b", facts, MIXED).probabilities(matrix)
+    got = loaded(tmp_path / "b", facts, MIXED).answers(matrix)
     assert got.shape == (len(matrix), 3)
-    np.testing.assert_allclose(got, model.spread(fitted, matrix, 3), atol=bundle.PARITY)
+    np.testing.assert_allclose(got, model.answers(fitted, matrix, MIXED), atol=bundle.PARITY)
 
 
 def test_probe_has_the_gaps_that_may_come(tmp_path: Path) -> None:
     """Values that the schema lets be missing are probed, also if no row of the data lacks one."""
     matrix, codes = mixed()
     whole = matrix[~np.isnan(matrix).any(axis=1) & (matrix[:, 1] >= 0)]
-    fitted = model.build("boosting", MIXED, 42).fit(matrix, codes)
+    fitted = candidates.build("boosting", MIXED, 42).fit(matrix, codes)
     exported(tmp_path / "b", fitted, whole, MIXED)
     probe = orjson.loads((tmp_path / "b" / bundle.PROBE).read_bytes())
     assert any(row[0] is None for row in probe["rows"])
@@ -82,7 +84,7 @@ def test_probe_has_the_gaps_that_may_come(tmp_path: Path) -> None:
 def test_exporting_leaves_the_estimator_alone(tmp_path: Path) -> None:
     """Thresholds are snapped in a copy: what is logged to MLflow is what was fitted."""
     matrix, codes = mixed()
-    fitted = model.build("tree", MIXED, 42).fit(matrix, codes)
+    fitted = candidates.build("tree", MIXED, 42).fit(matrix, codes)
     before = fitted.tree_.threshold.copy()
     exported(tmp_path / "b", fitted, matrix, MIXED)
     np.testing.assert_array_equal(fitted.tree_.threshold, before)
@@ -91,6 +93,74 @@ def test_exporting_leaves_the_estimator_alone(tmp_path: Path) -> None:
 def test_one_row_is_enough(tmp_path: Path) -> None:
     """The first data of a home may be tiny."""
     matrix, codes = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 1])
-    fitted = model.build("tree", PLAIN, 42).fit(matrix, codes)
+    fitted = candidates.build("tree", PLAIN, 42).fit(matrix, codes)
     facts = exported(tmp_path / "b", fitted, matrix[:1], PLAIN)
-    assert loaded(tmp_path / "b", facts, PLAIN).probabilities(matrix[:1]).tolist() == [[1.0, 0.0]]
+    assert loaded(tmp_path / "b", facts, PLAIN).answers(matrix[:1]).tolist() == [[1.0, 0.0]]
+
+
+# Regression
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_every_regressor_serves_as_onnx(tmp_path: Path, name: str) -> None:
+    """In double precision all the way: a large target with a small spread is as exact as any, on rows never seen."""
+    matrix, prices = priced(400)
+    fresh, _ = priced(2000, seed=1)
+    fitted = candidates.build(name, PRICES, 42).fit(matrix, prices)
+    facts = exported(tmp_path / "b", fitted, matrix, PRICES)
+    assert (facts["backend"], facts["difference"] <= 1e-9) == ("onnx", True)
+    got = loaded(tmp_path / "b", facts, PRICES).answers(fresh)
+    assert got.shape == (2000, 1)
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(got[:, 0], fitted.predict(fresh), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["tree", "forest", "boosting"])
+def test_values_on_a_threshold_go_the_same_way(tmp_path: Path, name: str) -> None:
+    """No row crosses a split of a regression, also where a value is the threshold itself."""
+    plain = Schema(task="regression", target="t", columns=PLAIN.columns)
+    matrix = np.random.default_rng(3).integers(0, 40, (300, 2)) / 10 + 0.1
+    fitted = candidates.build(name, plain, 42).fit(matrix, matrix.sum(axis=1))
+    got = loaded(tmp_path / "b", exported(tmp_path / "b", fitted, matrix, plain), plain)
+    between = np.array([[a / 20, b / 20] for a in range(100) for b in range(100)])
+    np.testing.assert_allclose(got.answers(between)[:, 0], fitted.predict(between), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_target_that_never_varies_is_served(tmp_path: Path, name: str) -> None:
+    """Trees of a single leaf are trees, too."""
+    matrix, prices = priced(50)
+    fitted = candidates.build(name, PRICES, 42).fit(matrix, np.full_like(prices, 7.0))
+    facts = exported(tmp_path / "b", fitted, matrix, PRICES)
+    assert facts["backend"] == "onnx"
+    np.testing.assert_allclose(loaded(tmp_path / "b", facts, PRICES).answers(matrix), 7.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_regressor_can_be_served_by_scikit_learn(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the graph is not exact enough the bundle holds the estimator, of the listed types only."""
+    monkeypatch.setattr(bundle, "PARITY", -1.0)
+    matrix, prices = priced(100)
+    fitted = candidates.build(name, PRICES, 42).fit(matrix, prices)
+    facts = exported(tmp_path / "b", fitted, matrix, PRICES)
+    assert facts["backend"] == "sklearn"
+    monkeypatch.setattr(bundle, "PARITY", 1e-6)
+    np.testing.assert_allclose(loaded(tmp_path / "b", facts, PRICES).answers(matrix)[:, 0], fitted.predict(matrix))
+
+
+def test_parity_of_values_is_a_share_of_their_range(tmp_path: Path) -> None:
+    """A graph that is off by more than a millionth of the range is refused when it is loaded."""
+    matrix, prices = priced(100)
+    fitted = candidates.build("ridge", PRICES, 42).fit(matrix, prices)
+    facts = exported(tmp_path / "b", fitted, matrix, PRICES)
+    path = tmp_path / "b" / bundle.PROBE
+    probe = orjson.loads(path.read_bytes())
+    for share, refused in ((0.5e-6, False), (2e-6, True)):
+        shifted = [[value + share * probe["scale"] for value in row] for row in probe["values"]]
+        path.write_bytes(orjson.dumps({**probe, "values": shifted}))
+        files = {**facts["files"], bundle.PROBE: durable.sha256_file(path)}
+        if refused:
+            with pytest.raises(BundleRefused, match="differs from scikit-learn"):
+                loaded(tmp_path / "b", {**facts, "files": files}, PRICES)
+        else:
+            loaded(tmp_path / "b", {**facts, "files": files}, PRICES)

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "durable schema bundle status requests sample names notify logs",
-    "rows model policy bootstrap pictures",
-    "draft inbox watcher dataset registry journal history children schedule export",
+    "durable schema bundle status requests sample names notify logs figures query fates live",
+    "rows model scores trees policy bootstrap pictures",
+    "draft inbox watcher dataset registry journal history children schedule candidates export retention",
     "labels training ingestion retraining promotion report",
     "loop trainer",
     "service cli __main__",
@@ -32,15 +32,11 @@ HEAVY = {
     "mlflow": {"registry"},
     "pandas": {"registry"},
     "sqlalchemy": {"journal"},
-    "sklearn": {
-        "model",
-        "export",
-        "pictures",
-        "training",
-    },  # export converts it, pictures draws, training notes versions
+    # export converts it, pictures draws, training notes versions
+    "sklearn": {"model", "scores", "candidates", "export", "pictures", "training"},
     "matplotlib": {"pictures"},
     "skl2onnx": {"export"},
-    "onnx": {"export"},
+    "onnx": {"export", "trees"},
     "onnxruntime": {"bundle", "training"},
     "skops": {"bundle", "export"},  # one loads, one writes
     "pyarrow": {"rows", "draft", "dataset", "ingestion", "labels", "training"},

@@ -1,14 +1,10 @@
-"""daemon.model: candidates, how they are compared, and the figures that are promised for Iris."""
-
-import math
-from typing import Any
+"""daemon.model: our own estimators, and what a fitted one answers."""
 
 import numpy as np
-import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from daemon import model, rows
-from daemon.model import Codes, Design, LeastSquaresClassifier, Matrix, Scored
+from daemon import candidates, model
+from daemon.model import Codes, Design, LeastSquaresClassifier, Matrix
 from daemon.schema import UNKNOWN, Column, Schema
 
 MIXED = Schema(
@@ -18,6 +14,16 @@ MIXED = Schema(
         Column(name="age", kind="number", missing=True),
         Column(name="plan", kind="category", missing=True, categories=["basic", "plus", "pro"]),
         Column(name="fee", kind="number"),
+    ],
+)
+PRICES = Schema(
+    task="regression",
+    target="price",
+    columns=[
+        *MIXED.columns,
+        Column(name="rooms", kind="integer", missing=True),
+        Column(name="garden", kind="boolean", missing=True),
+        Column(name="built", kind="date", missing=True),
     ],
 )
 
@@ -31,46 +37,15 @@ def mixed(count: int = 200, seed: int = 0) -> tuple[Matrix, Codes]:
     return np.column_stack([age, plan, fee]), np.where(plan == 2, 2, (fee > 0).astype(int)).astype(np.int64)
 
 
-@pytest.fixture
-def flowers(iris: bytes, schema: Schema) -> tuple[Matrix, Codes]:
-    table = rows.parse(iris, "iris.csv", schema).table
-    return rows.matrix(table, schema), rows.codes(table, schema)
-
-
-def test_iris_reaches_the_promised_figures(flowers: tuple[Matrix, Codes], schema: Schema) -> None:
-    """The best candidate has 29 of 30 right on the textbook split; the chosen one at least 0.955 in 10-fold validation."""
-    matrix, codes = flowers
-    scored = [
-        model.cross_validate(name, model.build(name, schema, 42), matrix, codes, 5, 42) for name in model.CANDIDATES
-    ]
-    assert max(model.split42(one.estimator, matrix, codes) for one in scored) >= 29 / 30 - 1e-9
-    chosen = model.best(scored)
-    assert model.cross_validate(chosen.name, chosen.estimator, matrix, codes, 10, 42).cv_accuracy >= 0.955
-
-
-@pytest.mark.parametrize("name", model.CANDIDATES)
-def test_candidate_learns_from_gaps_and_categories(name: str) -> None:
-    """Each candidate takes missing numbers and unknown categories, and learns what there is to learn."""
-    matrix, codes = mixed()
-    fitted = model.build(name, MIXED, 42).fit(matrix, codes)
-    proba = model.spread(fitted, matrix, 3)
-    assert_allclose(proba.sum(axis=1), 1)
-    assert (proba.argmax(axis=1) == codes).mean() > 0.85
-    assert np.isfinite(model.spread(fitted, np.array([[np.nan, UNKNOWN, 1e6]]), 3)).all()
-
-
-@pytest.mark.parametrize("name", model.CANDIDATES)
-def test_same_rows_and_seed_give_the_same_model(name: str) -> None:
-    """A training can be repeated."""
-    matrix, codes = mixed()
-    first, again = (model.build(name, MIXED, 7).fit(matrix, codes).predict_proba(matrix) for _ in range(2))
-    assert_array_equal(first, again)
-
-
-def test_unknown_candidate_is_an_error(schema: Schema) -> None:
-    """A name that no candidate has is not silently another one."""
-    with pytest.raises(KeyError):
-        model.build("oracle", schema, 42)
+def priced(count: int = 200, seed: int = 0) -> tuple[Matrix, Matrix]:
+    """Rows of PRICES with gaps in every column, and a large price with a small spread that follows from them."""
+    matrix, _ = mixed(count, seed)
+    random = np.random.default_rng(seed + 100)
+    more = [random.integers(1, 9, count), random.integers(0, 2, count), random.uniform(7000, 20000, count)]
+    gaps = [np.where(random.random(count) < 0.1, np.nan, column) for column in more]
+    rooms, garden, built = (np.nan_to_num(column) for column in gaps)
+    price = 1e6 + 3 * rooms + 2 * garden + built / 5000 + 4 * (matrix[:, 1] == 2) + random.normal(0, 0.5, count)
+    return np.column_stack([matrix, *gaps]), price
 
 
 def test_design_imputes_scales_and_spreads_categories() -> None:
@@ -100,51 +75,16 @@ def test_class_without_rows_has_probability_zero() -> None:
     """A model that has never seen a class says so, and the other columns stay in place."""
     matrix, codes = mixed()
     seen = codes != 1
-    fitted = model.build("tree", MIXED, 42).fit(matrix[seen], codes[seen])
-    proba = model.spread(fitted, matrix, 3)
+    fitted = candidates.build("tree", MIXED, 42).fit(matrix[seen], codes[seen])
+    proba = model.answers(fitted, matrix, MIXED)
     assert_array_equal(proba[:, 1], 0)
     assert_allclose(proba.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("name", model.CANDIDATES)
-@pytest.mark.parametrize("rare", [1, 2, 3])
-@pytest.mark.filterwarnings("ignore:The least populated class")
-def test_rare_class_does_not_stop_the_comparison(name: str, rare: int) -> None:
-    """With fewer rows of a class than folds there are fewer folds, and figures all the same."""
-    matrix, codes = mixed(60)
-    keep = np.concatenate([np.flatnonzero(codes != 2), np.flatnonzero(codes == 2)[:rare]])
-    scored = model.cross_validate(name, model.build(name, MIXED, 42), matrix[keep], codes[keep], 5, 42)
-    assert 0 <= scored.cv_accuracy <= 1
-    assert math.isfinite(scored.cv_log_loss)
-
-
-@pytest.mark.parametrize(
-    ("figures", "winner"),
-    [
-        ([(0.9, 0.1), (0.95, 0.9)], 1),
-        ([(0.95, 0.3), (0.95, 0.2)], 1),
-        ([(0.95, 0.2), (0.95 + 1e-12, 0.3)], 0),
-        ([(0.95, 0.2), (0.95, 0.2)], 0),
-    ],
-)
-def test_best_is_most_accurate_then_surest(figures: list[tuple[float, float]], winner: int) -> None:
-    """Accuracy decides, the log loss among equals, the order of the candidates among twins."""
-    scored = [Scored(str(i), None, accuracy, loss, 0.0) for i, (accuracy, loss) in enumerate(figures)]
-    assert model.best(scored).name == str(winner)
-
-
-def test_score_by_hand() -> None:
-    """Every figure of four rows, one class of which is not among them."""
-    proba = np.array([[0.8, 0.2, 0.0], [0.4, 0.6, 0.0], [0.5, 0.5, 0.0], [0.1, 0.9, 0.0]])
-    got: dict[str, Any] = model.score(proba, np.array([0, 0, 0, 1]), MIXED)
-    assert (got["n"], got["accuracy"], got["balanced_accuracy"]) == (4, 0.75, pytest.approx((2 / 3 + 1) / 2))
-    assert got["log_loss"] == pytest.approx(-np.log([0.8, 0.4, 0.5, 0.9]).mean())
-    assert got["recall"] == {"no": pytest.approx(2 / 3), "yes": 1.0}
-    assert got["support"] == {"no": 3, "yes": 1, "maybe": 0}
-    assert got["confusion"] == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
-
-
-def test_certain_and_wrong_is_finite() -> None:
-    """A probability of zero for the true class costs much, not infinitely much."""
-    got = model.score(np.array([[1.0, 0.0, 0.0]]), np.array([1]), MIXED)
-    assert 30 < got["log_loss"] < 40
+def test_answers_of_a_regression_are_one_column() -> None:
+    """Values come in the shape that probabilities have, so that everything after can be one path."""
+    matrix, prices = priced()
+    fitted = candidates.build("ridge", PRICES, 42).fit(matrix, prices)
+    got = model.answers(fitted, matrix, PRICES)
+    assert got.shape == (200, 1)
+    assert_allclose(got[:, 0], fitted.predict(matrix))

@@ -51,7 +51,7 @@ class Predictor:
         row = np.array([self.schema.encode(features)], dtype=np.float64)
         # Values near the largest double overflow inside the model; the check below tells the caller.
         with np.errstate(all="ignore"):
-            probabilities: list[float] = self._model.probabilities(row)[0].tolist()
+            probabilities: list[float] = self._model.answers(row)[0].tolist()
         confidence = max(probabilities)
         if not math.isfinite(sum(probabilities)):
             raise InvalidFeatures("The model has no finite answer for values this large.")
@@ -62,7 +62,7 @@ class Predictor:
         """Run one-row predictions once, so that the first request does not pay for lazy allocations."""
         rows = np.zeros((1, len(self.schema.columns)))
         for _ in range(3):
-            self._model.probabilities(rows)
+            self._model.answers(rows)
 
 
 class Slot:

@@ -1,0 +1,30 @@
+"""Figures: which score decides for each task, and under which name people read it.
+
+Level 1, shared with `web`. Scores are the dicts that `daemon.scores` makes and manifest and journal keep.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.schema import Task
+
+DECIDES: dict[Task, str] = {"classification": "accuracy", "regression": "r2"}
+"""The score that a version is chosen and judged by; higher is better, 1 is perfect."""
+
+SETTLES: dict[Task, str] = {"classification": "log_loss", "regression": "rmse"}
+"""What decides among candidates that are equal in that; lower is better."""
+
+TITLES = {"accuracy": "accuracy", "r2": "R²", "log_loss": "log loss", "rmse": "RMSE", "mae": "MAE"}
+
+
+def deciding(score: Mapping[str, Any]) -> str:
+    """Which figure of this score decides: `accuracy` or `r2`."""
+    return "r2" if "r2" in score else "accuracy"
+
+
+def value(score: Mapping[str, Any] | None) -> float | None:
+    """The deciding figure; None where nothing was measured (no rows, or too few for R²)."""
+    if not score or not score.get("n"):
+        return None
+    found: float | None = score.get(deciding(score))
+    return found

@@ -1,0 +1,72 @@
+"""Scores: the figures of answers against the truth.
+
+Level 2. Answers are float64: (n, classes) probabilities for classification, (n, 1) values for regression. The truth is (n,):
+class codes, int64, or numbers, float64. docs/architecture.md lists the keys.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss
+
+from daemon.schema import Schema, Task
+
+Matrix = NDArray[np.float64]
+Truth = NDArray[Any]
+
+
+def score(answers: Matrix, truth: Truth, schema: Schema) -> dict[str, Any]:
+    """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None."""
+    if schema.task == "regression":
+        return _regression(answers[:, 0], truth)
+    return _classification(answers, truth, schema) if len(truth) else _unmeasured()
+
+
+def pair(answers: Matrix, truth: Truth, task: Task) -> tuple[float, float]:
+    """The two figures that compare candidates: accuracy and log loss, or R² (0 where it has no meaning) and RMSE."""
+    if task == "regression":
+        found = _regression(answers[:, 0], truth)
+        return found["r2"] or 0.0, found["rmse"]
+    return float((answers.argmax(axis=1) == truth).mean()), _log_loss(truth, answers)
+
+
+def _regression(values: Matrix, truth: Truth) -> dict[str, Any]:
+    if len(truth) == 0:
+        return {"n": 0, "r2": None, "rmse": 0.0, "mae": 0.0}
+    wrong = values - truth
+    # R² compares with always answering the mean; of one row, or of equal ones, nothing is left to explain.
+    spread = float(((truth - truth.mean()) ** 2).sum()) if np.ptp(truth) > 0 else 0.0
+    return {
+        "n": len(truth),
+        "r2": 1 - float((wrong**2).sum()) / spread if spread > 0 else None,
+        "rmse": float(np.sqrt((wrong**2).mean())),
+        "mae": float(np.abs(wrong).mean()),
+    }
+
+
+def _classification(proba: Matrix, codes: Truth, schema: Schema) -> dict[str, Any]:
+    predicted = proba.argmax(axis=1)
+    table = confusion_matrix(codes, predicted, labels=range(len(schema.classes)))
+    support = table.sum(axis=1)
+    recall = np.where(support > 0, table.diagonal() / np.maximum(support, 1), np.nan)
+    seen = [name for name, n in zip(schema.classes, support, strict=True) if n]
+    return {
+        "n": len(codes),
+        "accuracy": float((predicted == codes).mean()),
+        "log_loss": _log_loss(codes, proba),
+        "balanced_accuracy": float(balanced_accuracy_score(codes, predicted)) if seen else 0.0,
+        "recall": {name: float(recall[schema.class_codes[name]]) for name in seen},
+        "support": {name: int(n) for name, n in zip(schema.classes, support, strict=True)},
+        "confusion": table.tolist(),
+    }
+
+
+def _unmeasured() -> dict[str, Any]:
+    zero = dict.fromkeys(("n", "accuracy", "log_loss", "balanced_accuracy"), 0.0) | {"n": 0}
+    return {**zero, "recall": {}, "support": {}, "confusion": []}
+
+
+def _log_loss(codes: Truth, proba: Matrix) -> float:
+    clipped = np.clip(proba, 1e-15, None)
+    return float(log_loss(codes, clipped / clipped.sum(axis=1, keepdims=True), labels=range(proba.shape[1])))
