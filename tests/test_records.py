@@ -2,14 +2,16 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daemon import live
 from daemon.home import Home
 from daemon.journal import Journal
-from web.records import Records
+from web.records import TOTALS, Records
 
 
 @pytest.fixture
@@ -108,6 +110,111 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
             "rows": {"accepted": 13, "refused": 2, "rejected": 5},
         }
         journal.close()
+
+
+def test_totals_come_from_an_index_alone(home: Home) -> None:
+    Journal.open(home.journal).close()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {TOTALS}"))
+    assert "USING COVERING INDEX drops_totals" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_totals_go_on_from_where_they_were(home: Home) -> None:
+    records = Records(home)
+    assert records.counts()["drops"]["accepted"] == 0
+    with closing(Journal.open(home.journal)) as journal:
+        journal.accept(BATCH, [a_drop(), a_drop("b.csv", "b" * 64)])
+        for _ in range(2):
+            assert records.counts()["rows"] == {"accepted": 10, "refused": 0, "rejected": 0}
+        journal.refuse(a_drop("c.csv", "c" * 64, rows_accepted=0), "rejected", "c.csv: bad")
+        assert records.counts()["drops"] == {"accepted": 2, "rejected": 1, "duplicate": 0}
+        assert records.counts() == Records(home).counts()
+    home.journal.rename(home.registry / "old.db")
+    with closing(Journal.open(home.journal)) as journal:
+        journal.accept(BATCH, [a_drop()])
+    assert records.counts()["rows"]["accepted"] == 5, "another journal is counted from its beginning"
+
+
+def test_a_drop_tells_of_its_batch(home: Home) -> None:
+    with closing(Journal.open(home.journal)) as journal:
+        seq = journal.accept(BATCH, [a_drop(seen_at="then", rows_duplicate=2, bad_file="a.csv.bad.csv", line=3)])
+        journal.refuse(a_drop("b.csv", "b" * 64, reason="bad"), "rejected", "b.csv: bad")
+        records = Records(home)
+        accepted = found(records.drop("a" * 64))
+        assert (accepted["batch"], accepted["revision"], accepted["committed_at"]) == (seq, None, None)
+        journal.commit(seq, "c" * 40, "d" * 32)
+        accepted = found(records.drop("a.csv"))
+        assert (accepted["revision"], accepted["seen_at"], accepted["rows_duplicate"]) == ("c" * 40, "then", 2)
+        assert accepted["committed_at"] >= accepted["decided_at"]
+        rejected = found(records.drop(accepted["id"] + 1))
+        assert (rejected["name"], rejected["revision"], rejected["committed_at"]) == ("b.csv", None, None)
+        assert records.drops() == [rejected, accepted]
+
+
+def labelled(journal: Journal, version: int, *pairs: tuple[str, str], start: int = 0) -> None:
+    """One batch of late labels, each a truth and what had been predicted."""
+    labels = [
+        {"prediction_id": f"{version}-{start + number}", "version": version, "prediction": told, "truth": truth}
+        for number, (truth, told) in enumerate(pairs)
+    ]
+    batch = {**BATCH, "segment": f"{version}-{start}.parquet"}
+    journal.accept(batch, [a_drop(source="label")], [{**label, "drop": "a" * 64} for label in labels])
+
+
+def test_live_scores_come_from_late_labels(home: Home) -> None:
+    records = Records(home)
+    assert (records.live(1), records.live_scores(), records.labels()) == (None, {}, 0)
+    with closing(Journal.open(home.journal)) as journal:
+        for version in (1, 2, 3):
+            journal.judge(a_version(version), "promoted", "better")
+        assert (records.live(1), records.live_scores(), records.labels()) == (None, {}, 0)
+        labelled(journal, 1, *[("cat", "cat")] * 7, ("cat", "dog"), ("dog", "dog"), ("eel", "cat"))
+        labelled(journal, 2, ("cat", "dog"))
+        labelled(journal, 8, ("cat", "cat"))
+    live = found(records.live(1))
+    # The interval of 8 of 10 as statsmodels' proportion_confint(8, 10, method="wilson") gives it.
+    assert live.pop("interval") == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+    assert live == {
+        "n": 10,
+        "accuracy": 0.8,
+        "recall": {"cat": 0.875, "dog": 1.0, "eel": 0.0},
+        "support": {"cat": 8, "dog": 1, "eel": 1},
+    }
+    scores = records.live_scores()
+    assert sorted(scores) == [1, 2], "3 has no label, and 8 is no version"
+    assert scores[2]["interval"][0] == 0.0
+    assert records.labels() == 12
+
+
+def test_live_scores_of_numbers(home: Home) -> None:
+    figures = {"challenger": {"rolling": {"n": 9, "r2": None, "rmse": 0.0, "mae": 0.0}}}
+    with closing(Journal.open(home.journal)) as journal:
+        for version in (1, 2):
+            journal.judge(a_version(version, scores=json.dumps(figures)), "promoted", "better")
+        labelled(journal, 1, ("1.0", "2.0"), ("2.0", "2.0"), ("6.0", "3.0"))
+        labelled(journal, 2, ("0.1", "0.2"), ("0.1", "0.1"), ("0.1", "0.1"))
+    live = found(Records(home).live(1))
+    assert live == pytest.approx({"n": 3, "r2": 1 - 10 / 14, "rmse": (10 / 3) ** 0.5, "mae": 4 / 3})
+    assert found(Records(home).live(2))["r2"] is None, "equal truths leave nothing to explain"
+
+
+def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.live.LABELS", 3)
+    with closing(Journal.open(home.journal)) as journal:
+        journal.judge(a_version(1), "promoted", "better")
+        labelled(journal, 1, *[("cat", "dog")] * 5)
+        labelled(journal, 1, ("cat", "dog"), ("cat", "cat"), ("cat", "cat"), ("cat", "cat"), start=5)
+    assert found(Records(home).live(1))["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("query", [live.PAIRS, live.ERRORS])
+def test_live_scores_read_no_more_than_they_need(home: Home, query: str) -> None:
+    Journal.open(home.journal).close()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", (1, 10))]
+    assert "SEARCH labels USING INDEX labels_of_version (version=?)" in plan
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan
 
 
 def test_events_go_on_after_the_last_one_seen(home: Home) -> None:

@@ -1,16 +1,13 @@
-"""Read-only questions to the journal and the prediction history.
-
-Plain `sqlite3` in `mode=ro`, one short connection per question: a reader that lives for a moment can't hold back the
-daemon's checkpoint, and one that may not write can't take part in it. Rows come back as plain dicts.
-"""
+"""Read-only questions to the journal and the prediction history; rows come back as plain dicts."""
 
 import json
-import sqlite3
-from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daemon import fates, live
 from daemon.home import Home
+from daemon.query import LAST, ask
 
 Row = dict[str, Any]
 
@@ -21,8 +18,24 @@ STATES = {
 }
 """Every state a journal table can hold, so that counters exist at zero before anything has happened."""
 
-BUSY_SECONDS = 2.0
-"""A WAL reader hardly ever waits; only the very first moments of a new database make it."""
+TOTALS = (
+    "SELECT state, COUNT(*) AS n, TOTAL(rows_accepted) AS accepted, TOTAL(rows_refused) AS refused, "
+    "TOTAL(rows_read) AS read, MAX(id) AS last FROM drops GROUP BY state"
+)
+"""Answered by the index `drops_totals` alone."""
+
+NEW_TOTALS = TOTALS.replace("GROUP BY", "NOT INDEXED WHERE id > ? GROUP BY")
+"""By id: SQLite would read all of the index instead, to spare itself the sorting of a few rows."""
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Drops by state, and rows, of all drops up to the id `last` of the journal file `inode`."""
+
+    inode: int | None = None
+    last: int = 0
+    drops: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES["drops"], 0))
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accepted", "refused", "rejected"), 0))
 
 
 class Records:
@@ -31,6 +44,7 @@ class Records:
     def __init__(self, home: Home) -> None:
         self._journal = home.journal
         self._history = home.history
+        self._counted = _Counted()
 
     def versions(self, limit: int = -1) -> list[Row]:
         """Judged versions, newest first, `scores` parsed; all of them by default."""
@@ -41,17 +55,30 @@ class Records:
         found = self._ask("SELECT * FROM versions WHERE version = ?", version)
         return _scored(found[0]) if found else None
 
+    def live(self, version: int) -> Row | None:
+        """The live score of a judged version (see `daemon.live`); None before its first label."""
+        judged = self.version(version)
+        return live.score(self._journal, version, live.task_of(judged["scores"])) if judged else None
+
+    def live_scores(self) -> dict[int, Row]:
+        """The live score of each judged version that has one."""
+        query = "SELECT version FROM versions WHERE EXISTS (SELECT 1 FROM labels WHERE version = versions.version)"
+        scores = {row["version"]: self.live(row["version"]) for row in self._ask(query)}
+        return {version: score for version, score in scores.items() if score}
+
+    def labels(self) -> int:
+        """How many predictions have been labelled."""
+        # A label is never removed, and counting millions of them would take a while.
+        found = self._ask("SELECT MAX(rowid) AS n FROM labels")
+        return (found[0]["n"] or 0) if found else 0
+
     def drops(self, limit: int = 100, before: int | None = None) -> list[Row]:
-        """Drops newest first; `before` is the row id of the last one already seen."""
-        return self._newest("drops", limit, before)
+        """Drops with what became of them, newest first; `before` is the id of the last one already seen."""
+        return fates.newest(self._journal, limit, before)
 
     def drop(self, key: str | int) -> Row | None:
-        """The drop with this full sha256, row id or name; of several the accepted one, then the newest."""
-        for column in ("sha256", "id", "name"):
-            query = f"SELECT * FROM drops WHERE {column} = ? ORDER BY state = 'accepted' DESC, id DESC LIMIT 1"
-            if found := self._ask(query, str(key)):
-                return found[0]
-        return None
+        """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
+        return fates.find(self._journal, key)
 
     def drops_in(self, batch: int, limit: int = 100) -> list[Row]:
         """The accepted drops of one batch, oldest first."""
@@ -99,16 +126,28 @@ class Records:
         `rows` has `accepted`, `refused` (single bad rows) and `rejected` (all rows of rejected drops).
         """
         counts = {table: dict.fromkeys(states, 0) for table, states in STATES.items()}
-        for table in STATES:
+        for table in ("runs", "versions"):
             for row in self._ask(f"SELECT state, COUNT(*) AS n FROM {table} GROUP BY state"):
                 counts[table][row["state"]] = row["n"]
-        rows = self._ask(
-            "SELECT TOTAL(rows_accepted) AS accepted, TOTAL(rows_refused) FILTER (WHERE state = 'accepted') AS refused, "
-            "TOTAL(rows_read) FILTER (WHERE state = 'rejected') AS rejected FROM drops"
-        )
-        totals = rows[0] if rows else {"accepted": 0, "refused": 0, "rejected": 0}
-        counts["rows"] = {name: int(total) for name, total in totals.items()}
+        counted = self._count_drops()
+        counts |= {"drops": dict(counted.drops), "rows": dict(counted.rows)}
         return counts
+
+    def _count_drops(self) -> _Counted:
+        """Totals of the drops. Their rows never change, so that only those since the last time are read."""
+        counted, inode = self._counted, _inode(self._journal)
+        if counted.inode != inode:
+            counted = _Counted(inode)
+        drops, rows, last = dict(counted.drops), dict(counted.rows), counted.last
+        for row in self._ask(NEW_TOTALS, last) if last else self._ask(TOTALS):
+            drops[row["state"]] += row["n"]
+            rows["accepted"] += int(row["accepted"])
+            rows["refused"] += int(row["refused"]) if row["state"] == "accepted" else 0
+            rows["rejected"] += int(row["read"]) if row["state"] == "rejected" else 0
+            last = max(last, row["last"])
+        # One assignment of a value that nobody changes: two threads may count the same rows, but none is counted twice.
+        self._counted = _Counted(inode, last, drops, rows)
+        return self._counted
 
     def history(self, limit: int = 100, before: str | None = None, version: int | None = None) -> list[Row]:
         """Predictions newest first; `before` is the prediction_id of the last one seen (an unknown one gives nothing)."""
@@ -119,37 +158,28 @@ class Records:
         if version is not None:
             query += " AND model_version = ?"
             values.append(str(version))
-        rows = _ask(self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
+        rows = ask(self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
         return [{**row, "features": json.loads(row["features"])} for row in rows]
 
     def confidences(self, version: int, limit: int) -> list[float]:
         """Confidences (0-1) of the newest predictions of one version, newest first."""
         query = "SELECT confidence FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
-        return [row["confidence"] for row in _ask(self._history, query, version, limit)]
+        return [row["confidence"] for row in ask(self._history, query, version, limit)]
 
     def _newest(self, table: str, limit: int, before: int | None = None, key: str = "id") -> list[Row]:
-        # SQLite compares an integer with NULL as unknown, hence the explicit test.
-        query = f"SELECT * FROM {table} WHERE ?1 IS NULL OR {key} < ?1 ORDER BY {key} DESC LIMIT ?2"
-        return self._ask(query, before, limit)
+        query = f"SELECT * FROM {table} WHERE {key} < ? ORDER BY {key} DESC LIMIT ?"
+        return self._ask(query, LAST if before is None else before, limit)
 
     def _ask(self, query: str, *values: str | int | None) -> list[Row]:
-        return _ask(self._journal, query, *values)
-
-
-def _ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
-    if not path.exists():
-        return []
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
-    except sqlite3.OperationalError as error:
-        # The daemon has created the file and not yet its tables, or has just removed it.
-        if str(error).startswith(("no such table", "unable to open")):
-            return []
-        raise
+        return ask(self._journal, query, *values)
 
 
 def _scored(row: Row) -> Row:
     return {**row, "scores": json.loads(row["scores"])}
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,30 @@
+"""What became of each drop: the journal's record of it, and of the batch that took it.
+
+Level 1, shared with `web`: `GET /drops` and `retraind drops` tell the same facts. A row has the columns of the journal's table
+`drops`, and `revision` and `committed_at` of its batch (None before the commit, and for a rejected drop). For a duplicate,
+`batch` is the one that holds the rows.
+"""
+
+from pathlib import Path
+
+from daemon.query import LAST, Row, ask
+
+DROPS = (
+    "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
+)
+
+
+def newest(journal: Path, limit: int, before: int | None = None) -> list[Row]:
+    """Drops newest first; `before` is the id of the last one already seen."""
+    return ask(
+        journal, f"{DROPS} WHERE drops.id < ? ORDER BY drops.id DESC LIMIT ?", LAST if before is None else before, limit
+    )
+
+
+def find(journal: Path, key: str | int) -> Row | None:
+    """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
+    for column in ("sha256", "id", "name"):
+        query = f"{DROPS} WHERE drops.{column} = ? ORDER BY drops.state = 'accepted' DESC, drops.id DESC LIMIT 1"
+        if found := ask(journal, query, str(key)):
+            return found[0]
+    return None

@@ -1,0 +1,72 @@
+"""The live score of a version: its answers against the late labels that have come for them.
+
+Level 1, shared with `web`. Like every score it is a dict with `n` rows: of classification `accuracy`, its Wilson 95 %
+`interval` (low, high), `recall` and `support` by class; of regression `rmse`, `mae` and `r2` (None where all truths are equal).
+Only the newest labels count, so that asking costs the same for ever.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from daemon.query import Row, ask
+from daemon.schema import Task
+
+LABELS = 10_000
+"""The newest labels of a version make its score."""
+
+Z = 1.959964
+"""Two-sided 95 % of the normal distribution."""
+
+NEWEST = "SELECT truth, prediction FROM labels WHERE version = ?1 ORDER BY batch DESC, rowid DESC LIMIT ?2"
+
+PAIRS = f"SELECT truth, prediction, COUNT(*) AS n FROM ({NEWEST}) GROUP BY truth, prediction"  # noqa: S608
+
+ERRORS = f"""
+WITH newest AS (SELECT CAST(truth AS REAL) AS truth, CAST(prediction AS REAL) AS told FROM ({NEWEST})),
+     middle AS (SELECT AVG(truth) AS mean FROM newest)
+SELECT COUNT(*) AS n, AVG((told - truth) * (told - truth)) AS square, AVG(ABS(told - truth)) AS absolute,
+       AVG((truth - mean) * (truth - mean)) AS spread, MAX(truth) > MIN(truth) AS varied
+FROM newest, middle"""  # noqa: S608
+
+
+def score(journal: Path, version: int, task: Task) -> dict[str, Any] | None:
+    """The live score of a version; None before its first label."""
+    if task == "regression":
+        found = ask(journal, ERRORS, version, LABELS)
+        return _regression(found[0]) if found and found[0]["n"] else None
+    pairs = ask(journal, PAIRS, version, LABELS)
+    return _classification(pairs) if pairs else None
+
+
+def task_of(scores: dict[str, Any]) -> Task:
+    """The task of a judged version, told by the figures in its `scores`."""
+    held_out = scores.get("challenger", {}).values()
+    return (
+        "regression" if any(isinstance(figures, dict) and "r2" in figures for figures in held_out) else "classification"
+    )
+
+
+def _classification(pairs: list[Row]) -> dict[str, Any]:
+    support: dict[str, int] = {}
+    right: dict[str, int] = {}
+    for pair in pairs:
+        support[pair["truth"]] = support.get(pair["truth"], 0) + pair["n"]
+        if pair["truth"] == pair["prediction"]:
+            right[pair["truth"]] = pair["n"]
+    n, hits = sum(support.values()), sum(right.values())
+    recall = {name: right.get(name, 0) / seen for name, seen in support.items()}
+    return {"n": n, "accuracy": hits / n, "interval": wilson(hits, n), "recall": recall, "support": support}
+
+
+def _regression(found: Row) -> dict[str, Any]:
+    r2 = 1 - found["square"] / found["spread"] if found["varied"] and found["spread"] > 0 else None
+    return {"n": found["n"], "r2": r2, "rmse": math.sqrt(found["square"]), "mae": found["absolute"]}
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which `hits` among `n` > 0 were seen (Wilson, 1927)."""
+    share, weight = hits / n, Z * Z / n
+    middle = (share + weight / 2) / (1 + weight)
+    reach = Z * math.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
