@@ -1,243 +1,296 @@
-"""Rows: the bytes of a drop to typed, checked rows, and rows to the numbers a model learns from.
+"""Rows: text cells to typed, checked rows, and rows to the numbers a model learns from.
 
-Level 2, pure: no file is opened here. Text is read as text first and then coerced by the schema, so that no library's
-idea of a missing value or of a type can change a row. A drop is taken whole or refused whole, with the first bad cell.
+Level 2, pure: no file is opened here. A row is good or bad as a whole; a bad one is named by its first bad cell.
 """
 
-import csv
-import io
-import sys
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
-from typing import Any
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BaseModel
 
+from daemon import kinds
 from daemon.errors import InvalidDrop, InvalidFeatures
-from daemon.sample import SUFFIX, Sample
-from daemon.schema import UNKNOWN, Column, Schema
+from daemon.sample import Sample
+from daemon.schema import PREDICTION_ID, PROVENANCE, REMARKS, UNKNOWN, Column, Schema
+from daemon.settings import Inbox
+from daemon.survey import MOST_CATEGORIES, Survey
 
-NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-"""What counts as a number: a decimal point, no thousands separators, no hexadecimal, no `nan` or `inf`."""
-
-# csv's own limit is 131,072 characters a cell; what a drop may hold is for inbox.max_bytes to say.
-csv.field_size_limit(sys.maxsize)
-
-MOST_COLUMNS = 10_000
-"""More are a mistake: reading one line of millions of cells would hold up every other drop."""
-
-CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of one drop: feature columns (float64 or string), then the target (class names), in schema order."""
+class BadCell:
+    """The first bad cell of a row; `row` is the row's index in the table that was checked."""
+
+    row: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found.
+
+    `table`: the good rows, features in schema order, then the target; types as in `kinds.TYPES`, a class by its name.
+    `good`: their indices, int64 (n,); `bad`: one for each other row; both ascending.
+    `schema`: with the classes, categories and columns that were accepted; the very one given if there were none.
+    """
 
     table: pa.Table
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
-
-
-def parse(data: bytes, name: str, schema: Schema) -> Rows:
-    """The rows of a drop's bytes; raises InvalidDrop with the reason and, where there is one, line and column."""
-    if name.endswith(SUFFIX):
-        return _parse_sample(data, schema)
-    text = _decode(data)
-    table = _arrange(_split(text, data), schema)
-    columns = [_coerce(table[column.name], column, text) for column in schema.columns]
-    columns.append(_labels(table[schema.target], schema, text))
-    return Rows(pa.table(dict(zip([*schema.features, schema.target], columns, strict=True))))
+    good: NDArray[np.int64]
+    bad: list[BadCell]
+    schema: Schema
 
 
-def split(data: bytes) -> pa.Table:
-    """Header and cells of any CSV, all as strings; raises InvalidDrop."""
-    return _split(_decode(data), data)
+@dataclass
+class _Verdicts:
+    """The first bad cell of each row of `count`, columns taken one after the other."""
+
+    count: int
+    found: dict[int, BadCell] = field(default_factory=dict)
+
+    def add(self, column: str, bad: NDArray[np.int64], reasons: Iterable[str]) -> None:
+        for row, reason in zip(bad.tolist(), reasons, strict=True):
+            if row not in self.found:
+                self.found[row] = BadCell(row, column, reason)
+
+    def good(self) -> NDArray[np.int64]:
+        mask = np.ones(self.count, dtype=bool)
+        mask[list(self.found)] = False
+        return np.flatnonzero(mask)
 
 
-def _parse_sample(data: bytes, schema: Schema) -> Rows:
+def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
+    """Text cells as typed rows by the schema; raises InvalidDrop for a column too few or too many."""
+    schema = _with_extra_columns(cells, schema, policy)
+    verdicts = _Verdicts(cells.num_rows)
+    values: dict[str, pa.Array] = {}
+    for column in schema.columns:
+        text = _text(cells, column.name)
+        coerced = kinds.coerce(text, column, schema.decimal)
+        verdicts.add(column.name, coerced.bad, coerced.reasons)
+        if column.kind == "category" and policy.new_categories == "quarantine":
+            _refuse_new_categories(coerced.values, column, verdicts)
+        values[column.name] = coerced.values
+    text = _text(cells, schema.target)
+    values[schema.target] = _targets(text, schema, policy, verdicts)
+    schema = _with_new_classes(values[schema.target], schema, verdicts)
+    good = verdicts.good()
+    table = pa.table(values)
+    table = table if len(good) == len(table) else table.take(good)
+    if policy.new_categories == "accept":
+        schema = _with_new_categories(table, schema)
+    return Checked(table, good, [verdicts.found[row] for row in sorted(verdicts.found)], schema)
+
+
+def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
+    """The text cells of a sample that came as JSON, one row; raises InvalidDrop if its features do not fit."""
     try:
-        sample = Sample.model_validate(orjson.loads(data))
         schema.encode(sample.features)
-        label = schema.label(sample.target)
-    except orjson.JSONDecodeError as error:
-        raise InvalidDrop(f"Not a sample: {error}.") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise InvalidDrop(f"Not a sample: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from None
     except InvalidFeatures as error:
         raise InvalidDrop(str(error), column=error.field) from None
-    columns = {column.name: _cell(sample.features.get(column.name), column) for column in schema.columns}
-    return Rows(pa.table({**columns, schema.target: pa.array([label], pa.string())}))
+    texts = {column.name: _as_text(sample.features.get(column.name), column, schema) for column in schema.columns}
+    numeric = schema.task == "regression"
+    texts[schema.target] = sample.target.replace(".", schema.decimal) if numeric else sample.target
+    return pa.table({name: pa.array([text], pa.string()) for name, text in texts.items()})
 
 
-def _cell(value: Any, column: Column) -> pa.Array:
-    # float() first: Arrow refuses integers beyond 2**53, which serving rounds.
-    number = column.kind == "number" and value is not None
-    return pa.array([float(value) if number else value], _type(column))
+def _as_text(value: Any, column: Column, schema: Schema) -> str:
+    if value is None:
+        return ""
+    if column.kind in {"number", "integer"}:
+        return repr(float(value)).replace(".", schema.decimal)
+    if column.kind == "date":
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    return str(value)
 
 
-def _decode(data: bytes) -> str:
+def _text(cells: pa.Table, name: str) -> pa.Array:
+    if name not in cells.column_names:  # only a column that was added to the schema later
+        return pa.repeat("", cells.num_rows)
+    column = cells[name].combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _with_extra_columns(cells: pa.Table, schema: Schema, policy: Inbox) -> Schema:
+    """The schema with the columns that are to be added; raises InvalidDrop."""
+    known = {*schema.features, schema.target}
+    adds = policy.extra_columns == "add"
+    optional = {column.name for column in schema.columns if column.missing and adds}
+    for name in [*schema.features, schema.target]:
+        if name not in cells.column_names and name not in optional:
+            found = ", ".join(cells.column_names)[:200]
+            raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
+    extra = [name for name in cells.column_names if name not in known and name not in REMARKS]
+    if extra and policy.extra_columns == "reject":
+        reason = f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns."
+        raise InvalidDrop(reason, line=1, column=extra[0])
+    added = [column for name in extra if adds for column in _surveyed(name, _text(cells, name), schema)]
+    return _grown(schema, columns=[*schema.columns, *added]) if added else schema
+
+
+def _surveyed(name: str, cells: pa.Array, schema: Schema) -> list[Column]:
+    """The column that the cells of one that the schema lacks suggest; none if they are empty or free text."""
+    if name in PROVENANCE or name == PREDICTION_ID:
+        return []
+    survey = Survey()
+    survey.add(cells)
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidDrop(f"Not UTF-8 text: byte {error.start} can't be read. Save it as UTF-8.", line=line) from None
-    if not text.strip():
-        raise InvalidDrop("The file is empty.")
-    if "\x00" in text:
-        raise InvalidDrop(
-            "The file holds a NUL byte: it is not a text file.", line=text.count("\n", 0, text.index("\x00")) + 1
-        )
-    return text
+        return [_grown(survey.column(name, schema.decimal), missing=True)]
+    except ValueError:
+        return []
 
 
-def _split(text: str, data: bytes) -> pa.Table:
-    """Header and cells, all as strings; a row with too many or too few cells is an error, never shifted."""
-    line, cells = next(_lines(text))
-    header = [cell.strip() for cell in cells]
-    twice = [cell for cell, count in Counter(header).items() if count > 1]
-    if twice:
-        raise InvalidDrop(f"The header names {twice[0]!r} twice.", line=line, column=twice[0])
-    if len(header) > MOST_COLUMNS:
-        raise InvalidDrop(f"The header has {len(header)} columns; at most {MOST_COLUMNS} are read.", line=line)
-    if text[0] in "\r\n":
-        data = text.lstrip("\r\n").encode()  # Arrow would take the first empty line for the header
-    read = pa.csv.ReadOptions(use_threads=False, column_names=header, skip_rows_after_names=1, block_size=1 << 24)
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
-    bad: list[pa.csv.InvalidRow] = []
-
-    def remember(row: pa.csv.InvalidRow) -> str:
-        bad.append(row)
-        return "skip"
-
-    layout = pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=remember)
-    try:
-        table = pa.csv.read_csv(io.BytesIO(data), read, layout, convert)
-    except pa.ArrowInvalid as error:
-        raise InvalidDrop(f"Not a CSV file: {error}") from None
-    if bad:
-        row = bad[0]
-        reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}: {row.text[:80]!r}."
-        raise InvalidDrop(reason, line=_line_of(text, row.number - 2))
-    if table.num_rows == 0:
-        raise InvalidDrop("The file has a header and no rows.", line=line)
-    _refuse_open_quote(table, text)
-    return table
-
-
-def _refuse_open_quote(table: pa.Table, text: str) -> None:
-    """Raise InvalidDrop if the last cell's quote is never closed: it may have swallowed the rows that follow it."""
-    last = table.num_rows - 1
-    tail = '"' + table.columns[-1][last].as_py().replace('"', '""')
-    if text.endswith(tail) and text[-len(tail) - 1] in ",\r\n":
-        raise InvalidDrop(
-            "A quote is opened here and never closed.", line=_line_of(text, last), column=table.column_names[-1]
-        )
-
-
-def _arrange(table: pa.Table, schema: Schema) -> pa.Table:
-    wanted = [*schema.features, schema.target]
-    missing = [name for name in wanted if name not in table.column_names]
-    extra = [name for name in table.column_names if name not in wanted]
-    if missing:
-        found = ", ".join(table.column_names)[:200]
-        raise InvalidDrop(f"The column {missing[0]!r} is missing; the header has: {found}.", line=1, column=missing[0])
-    if extra:
-        raise InvalidDrop(f"The column {extra[0]!r} is not in the schema.", line=1, column=extra[0])
-    return table.select(wanted)
-
-
-def _type(column: Column) -> pa.DataType:
-    return pa.float64() if column.kind == "number" else pa.string()
-
-
-def _coerce(cells: pa.ChunkedArray, column: Column, text: str) -> pa.ChunkedArray:
-    cells = pc.utf8_trim_whitespace(cells)
-    empty = pc.equal(cells, "")
-    if not column.missing:
-        _refuse(empty, cells, column.name, text, "The cell is empty and the schema allows no missing value here.")
-    cells = pc.if_else(empty, None, cells)
-    if column.kind == "category":
-        _refuse(
-            pc.match_substring_regex(cells, CONTROL), cells, column.name, text, "The cell holds a control character."
-        )
-        return cells
-    _refuse(pc.invert(pc.match_substring_regex(cells, NUMBER)), cells, column.name, text, "{cell!r} is not a number.")
-    numbers = pc.cast(cells, pa.float64())
-    _refuse(pc.invert(pc.is_finite(numbers)), cells, column.name, text, "{cell!r} is too large for a number.")
-    return numbers
-
-
-def _labels(cells: pa.ChunkedArray, schema: Schema, text: str) -> pa.ChunkedArray:
-    cells = pc.utf8_trim_whitespace(cells)
+def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
+    """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
+    if schema.task == "regression":
+        coerced = kinds.coerce(cells, Column(name=schema.target, kind="number"), schema.decimal)
+        verdicts.add(schema.target, coerced.bad, coerced.reasons)
+        return coerced.values
     codes = {str(code): name for code, name in enumerate(schema.classes) if str(code) not in schema.class_codes}
     known = pa.array([*schema.classes, *codes], pa.string())
-    names = pa.array([*schema.classes, *codes.values()], pa.string())
     index = pc.index_in(cells, value_set=known)
-    classes = ", ".join(schema.classes)[:200]
-    _refuse(pc.is_null(index), cells, schema.target, text, f"{{cell!r}} is no class; the classes are: {classes}.")
-    return pc.take(names, index)
+    if index.null_count:
+        cells = pc.utf8_trim_whitespace(cells)
+        index = pc.index_in(cells, value_set=known)
+    unknown = np.flatnonzero(pc.is_null(index))
+    reasons = [_why_no_class(cells[row].as_py(), schema, policy) for row in unknown.tolist()]
+    verdicts.add(schema.target, unknown[[reason != "" for reason in reasons]], filter(None, reasons))
+    names = pc.take(pa.array([*schema.classes, *codes.values()], pa.string()), index)
+    return pc.coalesce(names, cells)
 
 
-def _refuse(bad: pa.ChunkedArray, cells: pa.ChunkedArray, column: str, text: str, reason: str) -> None:
-    """Raise InvalidDrop for the first row where `bad` is true."""
-    at = pc.index(bad, True).as_py()
-    if at >= 0:
-        cell = (cells[at].as_py() or "")[:80]
-        raise InvalidDrop(reason.format(cell=cell), line=_line_of(text, at), column=column)
+def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
+    """The reason why a target that is no class can't become one; empty if it can."""
+    if not cell:
+        return "The cell is empty: every row needs a target."
+    if policy.new_classes == "quarantine":
+        return f"{kinds.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}."
+    return "The cell holds a control character." if re.search(kinds.CONTROL, cell) else ""
 
 
-def _line_of(text: str, row: int) -> int:
-    """The 1-based line on which the given 0-based data row begins; only looked up once a row was found to be bad."""
-    return next(islice(_lines(text), row + 1, None))[0]  # the header is row -1
+def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> Schema:
+    """The schema with the classes that only good rows have; rows whose class would be one too many become bad."""
+    if schema.task == "regression":
+        return schema
+    seen = pc.unique(names.take(verdicts.good())).to_pylist()
+    new = [name for name in seen if name not in schema.class_codes]
+    room = max(0, MOST_CATEGORIES - len(schema.classes))
+    for name in new[room:]:
+        rows = np.flatnonzero(pc.equal(names, name))
+        verdicts.add(
+            schema.target, rows, [f"{kinds.shown(name)} would be class {MOST_CATEGORIES + 1}: too many."] * len(rows)
+        )
+    return _grown(schema, classes=[*schema.classes, *new[:room]]) if new[:room] else schema
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """First line (1-based) and cells of each row that is not empty, the header first, told apart as Arrow does."""
-    reader = csv.reader(io.StringIO(text, newline=None))  # None: a lone carriage return ends a line, too
-    begin = 1
-    for cells in reader:
-        if cells:
-            yield begin, cells
-        begin = reader.line_num + 1
+def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts) -> None:
+    index = pc.index_in(values, value_set=pa.array(column.categories, pa.string()))
+    new = np.flatnonzero(pc.and_(pc.is_null(index), pc.is_valid(values)))
+    listed = ", ".join(column.categories)[:200]
+    reasons = (
+        f"{kinds.shown(values[row].as_py())} is no category; the categories are: {listed}." for row in new.tolist()
+    )
+    verdicts.add(column.name, new, reasons)
 
 
-def with_provenance(rows: Rows, drop: str, accepted_at: datetime, source: str) -> pa.Table:
-    """The rows with `_drop`, `_row`, `_accepted_at` and `_source`: what a segment stores."""
-    count = len(rows)
-    table = rows.table.append_column("_drop", pa.array([drop] * count, pa.string()).dictionary_encode())
-    table = table.append_column("_row", pa.array(np.arange(count, dtype=np.int64)))
-    table = table.append_column("_accepted_at", pa.array([accepted_at] * count, pa.timestamp("ms", tz="UTC")))
-    return table.append_column("_source", pa.array([source] * count, pa.string()).dictionary_encode())
+def _with_new_categories(table: pa.Table, schema: Schema) -> Schema:
+    """The schema with the categories that good rows have, up to MOST_CATEGORIES a column."""
+    columns = [_with_categories_of(table, column) for column in schema.columns]
+    if all(new is old for new, old in zip(columns, schema.columns, strict=True)):
+        return schema
+    return _grown(schema, columns=columns)
+
+
+def _with_categories_of(table: pa.Table, column: Column) -> Column:
+    if column.kind != "category" or len(column.categories) >= MOST_CATEGORIES:
+        return column
+    seen = pc.unique(table[column.name]).to_pylist()
+    new = [name for name in seen if name is not None and name not in column.codes]
+    return _grown(column, categories=[*column.categories, *new][:MOST_CATEGORIES]) if new else column
+
+
+def _grown(model: M, **changes: Any) -> M:
+    # Not model_copy: it would take along the properties that are cached.
+    return type(model)(**({name: getattr(model, name) for name in type(model).model_fields} | changes))
+
+
+def with_provenance(
+    table: pa.Table,
+    drops: Sequence[str],
+    counts: Sequence[int],
+    row_numbers: NDArray[np.int64],
+    accepted_at: datetime,
+    source: str,
+) -> pa.Table:
+    """The rows with `_drop`, `_row`, `_accepted_at` and `_source`, as a segment stores them.
+
+    The first counts[0] rows come from the drop whose sha256 is drops[0], and so on; row_numbers is int64 (n,).
+    """
+    count = table.num_rows
+    names = list(dict.fromkeys(drops))
+    codes = {name: code for code, name in enumerate(names)}
+    which = np.repeat(np.array([codes[drop] for drop in drops], np.int32), np.asarray(counts, np.int64))
+    table = table.append_column("_drop", _dictionary(which, names))
+    table = table.append_column("_row", pa.array(row_numbers, pa.int64()))
+    table = table.append_column("_accepted_at", pa.repeat(pa.scalar(accepted_at, pa.timestamp("ms", tz="UTC")), count))
+    return table.append_column("_source", _dictionary(np.zeros(count, np.int32), [source]))
+
+
+def _dictionary(which: NDArray[np.int32], names: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(which), pa.array(names, pa.string()))
 
 
 def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
-    """Features as float64 (n, d) in schema order: NaN for a missing number, UNKNOWN for an unlisted category."""
-    columns = []
-    for column in schema.columns:
-        cells = table[column.name]
-        if column.kind == "category":
-            index = pc.index_in(cells, value_set=pa.array(column.categories, pa.string()))
-            columns.append(pc.fill_null(index, int(UNKNOWN)).to_numpy().astype(np.float64))
-        else:
-            columns.append(pc.fill_null(cells, np.nan).to_numpy())
-    return np.column_stack(columns)
+    """Features as float64 (n, d) in schema order: NaN for what is missing, UNKNOWN for an unlisted category.
+
+    A date is its days since 1970-01-01 UTC. Columns that the table lacks, or cells of a kind that can't be cast, are missing.
+    """
+    return np.column_stack([_floats(table, column) for column in schema.columns])
+
+
+def _floats(table: pa.Table, column: Column) -> NDArray[np.float64]:
+    if column.name not in table.column_names:
+        return np.full(table.num_rows, UNKNOWN if column.kind == "category" else np.nan)
+    cells = _as_kind(table[column.name], column)
+    if column.kind == "category":
+        index = pc.index_in(cells, value_set=pa.array(column.categories, pa.string()))
+        return np.asarray(pc.fill_null(index, int(UNKNOWN)).to_numpy(), dtype=np.float64)
+    numbers = pc.cast(pc.cast(cells, pa.int64()) if column.kind == "date" else cells, pa.float64())
+    values: NDArray[np.float64] = pc.fill_null(numbers, np.nan).to_numpy()
+    return values / kinds.MS_OF_DAY if column.kind == "date" else values
+
+
+def _as_kind(cells: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    """Stored cells as the column's kind is now; null where a segment of other times has what can't be cast."""
+    wanted, stored = kinds.TYPES[column.kind], cells.type
+    if pa.types.is_dictionary(stored):
+        cells, stored = cells.cast(stored.value_type), stored.value_type
+    plain = pa.types.is_floating(stored) or pa.types.is_integer(stored) or pa.types.is_boolean(stored)
+    if stored == wanted or (plain and column.kind in {"number", "integer"}):
+        return cells
+    texts = pc.fill_null(cells.cast(pa.string()), "").combine_chunks()
+    return pa.chunked_array([kinds.coerce(texts, Column(name=column.name, kind=column.kind, missing=True)).values])
 
 
 def codes(table: pa.Table, schema: Schema) -> NDArray[np.int64]:
     """Targets as class codes, int64 (n,); -1 for a class that the schema does not list any more."""
-    index = pc.fill_null(pc.index_in(table[schema.target], value_set=pa.array(schema.classes, pa.string())), -1)
+    cells = _as_kind(table[schema.target], Column(name=schema.target, kind="category"))
+    index = pc.fill_null(pc.index_in(cells, value_set=pa.array(schema.classes, pa.string())), -1)
     return np.asarray(index.to_numpy(), dtype=np.int64)
+
+
+def targets(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
+    """Targets of a regression, float64 (n,); NaN for one that is no number."""
+    return _floats(table, Column(name=schema.target, kind="number", missing=True))
 
 
 def held_out(table: pa.Table, share: float) -> NDArray[np.bool_]:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "durable schema bundle status requests sample names notify logs figures query fates live",
-    "rows model scores trees policy bootstrap pictures",
+    "durable schema bundle status requests sample names notify logs figures query fates live kinds survey",
+    "cells rows model scores trees policy bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule candidates export retention",
     "labels training ingestion retraining promotion report",
     "loop trainer",
@@ -39,7 +39,7 @@ HEAVY = {
     "onnx": {"export", "trees"},
     "onnxruntime": {"bundle", "training"},
     "skops": {"bundle", "export"},  # one loads, one writes
-    "pyarrow": {"rows", "draft", "dataset", "ingestion", "labels", "training"},
+    "pyarrow": {"kinds", "survey", "cells", "rows", "draft", "dataset", "ingestion", "labels", "training"},
     "apscheduler": {"schedule"},
     "typer": {"cli"},
     "rich": {"report"},
