@@ -9,6 +9,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,10 +181,18 @@ def cell(value: Any, kind: Kind, decimal: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, int | float):
-        return str(value)
+        return _date(value) if kind == "date" else str(value)
     if kind == "integer" and float(value).is_integer():
         return repr(int(value))
     return repr(value).replace(".", decimal) if kind in ("number", "integer") else repr(value)
+
+
+def _date(text: str) -> str:
+    """A date as drops have it: requests may also write 20260131 or 2026-W05-6."""
+    try:
+        return datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        return text
 
 
 def plain(truth: str, schema: Schema) -> str:

@@ -1,20 +1,25 @@
 """daemon.labels: late labels joined with real predictions, real bundles and a real journal."""
 
 from contextlib import closing
-from typing import Any
+from datetime import UTC, timedelta, timezone
+from typing import Any, Literal
 
 import bundles
+import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from daemon import bundle, durable
+from daemon import bundle, durable, rows
 from daemon.errors import Unavailable
 from daemon.history import Historian
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.labels import Joined, Labels, cell, plain
+from daemon.labels import Joined, Labels, cell, cells, plain
 from daemon.schema import Column, Kind, Schema
-from daemon.settings import Settings
+from daemon.settings import Inbox, Settings
 
 WIDE = Schema(
     target="grade",
@@ -70,8 +75,22 @@ def test_a_label_makes_a_row_of_what_was_predicted_on(home: Home, journal: Journ
     predicted(home, {"prediction_id": "a"}, {"prediction_id": "b", "features": missing})
     joined = labels.join([" b ", "a"], ["high", " low"], WIDE)
     assert joined.cells.to_pylist() == [
-        {"weight": "", "count": "4", "fresh": "", "colour": "blue", "day": "2026-01-31T12:00:00Z", "grade": "high"},
-        {"weight": "1.5", "count": "3", "fresh": "true", "colour": "red", "day": "2026-01-31", "grade": " low"},
+        {
+            "weight": "",
+            "count": "4",
+            "fresh": "",
+            "colour": "blue",
+            "day": "2026-01-31T12:00:00+00:00",
+            "grade": "high",
+        },
+        {
+            "weight": "1.5",
+            "count": "3",
+            "fresh": "true",
+            "colour": "red",
+            "day": "2026-01-31T00:00:00",
+            "grade": " low",
+        },
     ]
     assert joined.cells.column_names == [*WIDE.features, "grade"]
     assert joined.rows.tolist() == [0, 1]
@@ -185,11 +204,32 @@ def test_thousands_of_ids_are_looked_up(home: Home, journal: Journal, labels: La
         (False, "boolean", "false"),
         ("a,b", "category", "a,b"),
         (1.5, "category", "1.5"),
-        ("2026-W05-6", "date", "2026-W05-6"),
+        ("2026-W05-6", "date", "2026-01-31T00:00:00"),
+        ("red", "date", "red"),
     ],
 )
 def test_a_value_as_a_cell(value: Any, kind: Kind, text: str) -> None:
     assert cell(value, kind, ",") == text
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**18), 10**18)
+WHOLE = st.integers(-(2**53), 2**53) | st.integers(-(2**53), 2**53).map(float)
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(str.strip).filter(bool)
+DAYS = st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-9, minutes=-30))])).map(
+    lambda moment: moment.replace(microsecond=0).isoformat()
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.tuples(st.none() | NUMBERS, WHOLE, st.none() | st.booleans(), WORDS, DAYS), st.sampled_from(".,"))
+def test_the_reader_gets_back_what_was_predicted_on(features: tuple[Any, ...], decimal: Literal[".", ","]) -> None:
+    schema = Schema(**(WIDE.model_dump() | {"decimal": decimal}))
+    texts = dict(zip(schema.features, cells(list(features), WIDE, schema), strict=True))
+    checked = rows.check(pa.table({name: [text] for name, text in {**texts, "grade": "low"}.items()}), schema, Inbox())
+    assert checked.bad == []
+    assert checked.table["colour"].to_pylist() == [features[3]]
+    got, wanted = rows.matrix(checked.table, schema)[0].tolist(), schema.encode(list(features))
+    assert np.array_equal(np.array(got), np.array(wanted), equal_nan=True)
 
 
 @pytest.mark.parametrize(
