@@ -455,17 +455,20 @@ def test_wilson_interval_of_29_in_30() -> None:
     assert verdict.wilson(0.0, 0) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("accuracy", [0.0, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize(
+    ("score", "figure"), [(0.0, "accuracy"), (0.5, "accuracy"), (1.0, "accuracy"), (0.999, "R²"), (-3.0, "R²")]
+)
 @pytest.mark.parametrize("count", [0, 1, 100])
-def test_every_dot_is_inside_its_picture(accuracy: float, count: int) -> None:
+def test_every_dot_is_inside_its_picture(score: float, figure: str, count: int) -> None:
     rows = [
-        {"number": n, "state": "promoted", "champion": False, "accuracy": accuracy, "n": 10**6} for n in range(count)
+        {"number": n, "state": "promoted", "champion": False, "score": score, "figure": figure, "n": 10**6}
+        for n in range(count)
     ]
-    figure = chart.points(rows, 340, 12)
-    assert len(figure["dots"]) == min(count, 12)
-    for dot in figure["dots"]:
-        assert figure["left"] <= dot["x"] <= figure["right"]
-        assert 0 <= dot["high"] <= dot["y"] <= dot["low"] <= figure["base"]
+    picture = chart.points(rows, 340, 12)
+    assert len(picture["dots"]) == min(count, 12)
+    for dot in picture["dots"]:
+        assert picture["left"] <= dot["x"] <= picture["right"]
+        assert 0 <= dot["high"] <= dot["y"] <= dot["low"] <= picture["base"]
 
 
 # The page in a browser

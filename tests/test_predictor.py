@@ -139,7 +139,8 @@ def test_answers_name_the_most_likely_class(home: Home) -> None:
     pointer = bundles.make(home, 1, favourite=2)
     loaded = Predictor(pointer, bundle.load(home.bundle(1), pointer.manifest))
     answer = loaded.answer(bundles.SETOSA)
-    assert (answer.code, answer.name) == (2, "virginica")
+    assert (answer.prediction, answer.name) == (2, "virginica")
+    assert answer.probabilities is not None
     assert answer.confidence == max(answer.probabilities)
     assert sum(answer.probabilities) == pytest.approx(1)
     assert loaded.answer(dict(zip(bundles.NAMES, bundles.SETOSA, strict=True))) == answer

@@ -10,11 +10,10 @@ from bottle import Bottle, HTTPError, HTTPResponse, request, response
 from daemon.status import utcnow
 from web import health, intake, metrics, payload, security
 from web.payload import Features
-from web.predictor import Predictor
+from web.predictor import Answer, Predictor
 from web.problems import JSON, PROBLEM, Problem, document, explain
 from web.worker import Worker
 
-Answer = tuple[int, dict[str, Any]]
 Route = Callable[..., Any]
 
 INLINE = {"/predict", "/health", "/livez", "/readyz", "/"}
@@ -108,17 +107,19 @@ class Views:
         answer = predictor.answer(features)
         identity = worker.next_id()
         common = {
-            "prediction": answer.code,
+            "prediction": answer.prediction,
             "prediction_name": answer.name,
             "confidence": answer.confidence,
             "model_version": predictor.version,
             "prediction_id": identity,
             "latency_ms": round((time.perf_counter() - started) * 1000, 3),
         }
-        worker.log.append(orjson.dumps({**common, **_logged(predictor, features, answer.probabilities)}))
+        worker.log.append(orjson.dumps({**common, **_logged(predictor, features, answer)}))
         worker.counters.predicted(predictor.version)
         response.content_type = JSON
         response.set_header("X-Model-Version", str(predictor.version))
+        if answer.probabilities is None:
+            return orjson.dumps(common)
         return orjson.dumps(
             {**common, "probabilities": dict(zip(predictor.classes, answer.probabilities, strict=True))}
         )
@@ -175,18 +176,25 @@ class Views:
         return _list("history", self._worker.records.history(limit or 100, request.query.get("before"), version))
 
     def versions(self) -> HTTPResponse:
-        """All judged versions, newest first."""
-        return _list("versions", self._worker.records.versions(), champion=self._worker.slot.version)
+        """All judged versions with their live scores (null before the first late label), newest first."""
+        records = self._worker.records
+        live = records.live_scores()
+        rows = [{**row, "live": live.get(row["version"])} for row in records.versions()]
+        return _list("versions", rows, champion=self._worker.slot.version)
 
     def drops(self) -> HTTPResponse:
-        """Drops, newest first; `before` is the id of the last one seen."""
+        """Drops and what became of them, newest first; `before` is the id of the last one seen.
+
+        `waiting` is what lies in the inbox, as the daemon last saw it (null: no daemon has said).
+        """
         limit = payload.number(request.query, "limit", 100, 1, 1000)
-        return _list(
-            "drops", self._worker.records.drops(limit or 100, payload.number(request.query, "before", None, 0))
-        )
+        rows = self._worker.records.drops(limit or 100, payload.number(request.query, "before", None, 0))
+        status = self._worker.slot.status
+        waiting = {"files": status.backlog_files, "bytes": status.backlog_bytes} if status else None
+        return _list("drops", rows, waiting=waiting)
 
     def drop(self, key: str) -> HTTPResponse:
-        """The report on one drop, by sha256, id or name."""
+        """What became of one drop, by sha256, id or name."""
         found = self._worker.records.drop(key)
         if found is None:
             hint = "A file that has just been dropped appears once it is decided."
@@ -223,9 +231,9 @@ def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
     return call
 
 
-def _logged(predictor: Predictor, features: list[Any] | dict[str, Any], probabilities: list[float]) -> dict[str, Any]:
+def _logged(predictor: Predictor, features: list[Any] | dict[str, Any], answer: Answer) -> dict[str, Any]:
     values = features if isinstance(features, list) else [features.get(name) for name in predictor.schema.features]
-    return {"timestamp": utcnow(), "features": values, "probabilities": probabilities}
+    return {"timestamp": utcnow(), "features": values, "probabilities": answer.probabilities}
 
 
 def _json(status: int, content: dict[str, Any]) -> HTTPResponse:

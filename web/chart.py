@@ -6,6 +6,7 @@ Drawn by the server, so that it is there without JavaScript and under a policy t
 from collections.abc import Sequence
 from typing import Any
 
+from daemon.figures import TITLES
 from web.verdict import Row, wilson
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 220, 16, 28, 44, 16
@@ -16,19 +17,21 @@ MOST_LINES = 6
 def points(versions: Sequence[Row], width: int, most: int) -> dict[str, Any]:
     """Dots, whiskers, ticks and the line of promoted versions for the newest `most` of `versions` (oldest first).
 
-    A version needs `number`, `state`, `accuracy` (0-1, or None: left out), `n` and `champion`; lengths are in pixels.
+    A version needs `number`, `state`, `score` (at most 1, or None: left out), its `figure`, `n` and `champion`; lengths
+    are in pixels. Versions of another task than the newest are left out; a negative R² is drawn at 0.
     """
-    shown = [row for row in versions if row["accuracy"] is not None][-most:]
-    bounds = [wilson(row["accuracy"], row["n"]) for row in shown]
-    ticks = _ticks(min((low for low, _ in bounds), default=0.0))
+    scored = [row for row in versions if row["score"] is not None]
+    shown = [row for row in scored if row["figure"] == scored[-1]["figure"]][-most:]
+    bounds = [_bounds(row) for row in shown]
+    ticks = _ticks(min((low for low, _, _ in bounds), default=0.0))
     floor, across = ticks[0], (width - LEFT - RIGHT) / max(1, len(shown))
 
     def y(value: float) -> float:
         return round(TOP + (1 - (value - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM), 1)
 
     dots = [
-        {**row, "x": round(LEFT + across * (index + 0.5), 1), "y": y(row["accuracy"]), "low": y(low), "high": y(high)}
-        for index, (row, (low, high)) in enumerate(zip(shown, bounds, strict=True))
+        {**row, "x": round(LEFT + across * (index + 0.5), 1), "y": y(at), "low": y(low), "high": y(high)}
+        for index, (row, (low, at, high)) in enumerate(zip(shown, bounds, strict=True))
     ]
     # A number under every dot would overlap when there are many.
     every = -(-len(dots) * 26 // (width - LEFT - RIGHT)) or 1
@@ -44,6 +47,15 @@ def points(versions: Sequence[Row], width: int, most: int) -> dict[str, Any]:
         "labels": labels,
         "line": " ".join(f"{dot['x']},{dot['y']}" for dot in dots if dot["state"] == "promoted"),
     }
+
+
+def _bounds(row: Row) -> tuple[float, float, float]:
+    """Where a score and the ends of its 95 % interval are drawn; R² has no simple interval."""
+    at = max(0.0, row["score"])
+    if row["figure"] != TITLES["accuracy"]:
+        return at, at, at
+    low, high = wilson(at, row["n"])
+    return low, at, high
 
 
 def _ticks(lowest: float) -> list[float]:

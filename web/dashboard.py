@@ -70,6 +70,7 @@ def document(
         "versions_total": sum(facts.counts["versions"].values()),
         "candidates": sections.candidates(facts),
         "confusion": sections.confusion(facts),
+        "errors": sections.errors(facts),
         "drops": facts.drops[:DROPS],
         "drops_total": sum(facts.counts["drops"].values()),
         "events": [{**row, "group": GROUP_OF.get(row["kind"], "service")} for row in records.recent_events(EVENTS)],
@@ -97,7 +98,8 @@ def gather(
         batches=records.batches(1),
         runs=records.runs(10),
         swaps=records.swaps(20),
-        confidences=records.confidences(pointer.version, PREDICTIONS) if pointer else [],
+        confidences=_confidences(records, pointer),
+        live=records.live(pointer.version) if pointer else None,
         counts=records.counts(),
     )
 
@@ -120,6 +122,11 @@ def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
         return pointer, None, f"{path} cannot be read: {error.strerror}."
     except ValidationError as error:
         return pointer, None, f"{path} is not a manifest: {error.error_count()} problems."
+
+
+def _confidences(records: Records, pointer: Pointer | None) -> list[float]:
+    found = records.confidences(pointer.version, PREDICTIONS) if pointer else []
+    return [value for value in found if value is not None]  # a regression says none
 
 
 def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:

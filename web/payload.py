@@ -30,10 +30,10 @@ class Features(Body):
 
 
 class Labelled(Body):
-    """`POST /add_training_data`: one row and its class, by code or name."""
+    """`POST /add_training_data`: one row and its target: a class by code or name, or a number."""
 
     features: list[Any] | dict[str, Any]
-    target: int | str
+    target: int | float | str
 
 
 class Trigger(Body):

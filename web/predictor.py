@@ -26,12 +26,13 @@ _log = logging.getLogger("retraind.web")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One prediction; `probabilities` in the order of the classes' codes."""
+    """One prediction: a class's code, or a number, of which the other fields say nothing."""
 
-    code: int
-    name: str
-    confidence: float
-    probabilities: list[float]
+    prediction: int | float
+    name: str | None = None
+    confidence: float | None = None
+    probabilities: list[float] | None = None
+    """In the order of the classes' codes."""
 
 
 class Predictor:
@@ -51,12 +52,14 @@ class Predictor:
         row = np.array([self.schema.encode(features)], dtype=np.float64)
         # Values near the largest double overflow inside the model; the check below tells the caller.
         with np.errstate(all="ignore"):
-            probabilities: list[float] = self._model.answers(row)[0].tolist()
-        confidence = max(probabilities)
-        if not math.isfinite(sum(probabilities)):
+            found: list[float] = self._model.answers(row)[0].tolist()
+        if not math.isfinite(sum(found)):
             raise InvalidFeatures("The model has no finite answer for values this large.")
-        code = probabilities.index(confidence)
-        return Answer(code, self.classes[code], confidence, probabilities)
+        if not self.classes:
+            return Answer(found[0])
+        confidence = max(found)
+        code = found.index(confidence)
+        return Answer(code, self.classes[code], confidence, found)
 
     def warm(self) -> None:
         """Run one-row predictions once, so that the first request does not pay for lazy allocations."""

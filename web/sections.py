@@ -1,18 +1,24 @@
 """The sections of the dashboard below its four answers: versions, scores, lineage, service, how to begin."""
 
+import math
 import shlex
+from datetime import date, timedelta
 from typing import Any
 
 import orjson
 
+from daemon import figures
 from daemon.errors import BadSchema
+from daemon.figures import TITLES
 from daemon.home import Home
-from daemon.schema import Column
+from daemon.schema import Column, Task
 from daemon.schema import load as load_schema
 from daemon.settings import Settings
 from web import verdict
 from web.records import Records, Row
 from web.verdict import Facts, held_out, wilson
+
+EPOCH = date(1970, 1, 1)
 
 
 def champion(facts: Facts) -> Row | None:
@@ -36,19 +42,22 @@ def previous(facts: Facts) -> int | None:
 
 
 def version(row: Row, facts: Facts) -> Row:
-    """One version of the table and the chart; accuracy is on the held-out rows (0-1, None: not scored)."""
-    score, reference = held_out(row), (row["scores"].get("challenger") or {}).get("reference") or {}
+    """One version of the table and the chart; its score and loss are on the held-out rows (None: not scored)."""
+    score, reference = held_out(row) or {}, (row["scores"].get("challenger") or {}).get("reference") or {}
+    decides, settles = _names(score)
     return {
         "number": row["version"],
         "state": row["state"],
         "champion": row["version"] == facts.number,
         "candidate": row["candidate"],
-        "accuracy": score["accuracy"] if score else None,
-        "n": score["n"] if score else 0,
-        "log_loss": score.get("log_loss") if score else None,
-        "reference": reference.get("accuracy"),
+        "figure": TITLES[decides],
+        "score": score.get(decides),
+        "n": score.get("n", 0),
+        "loss_figure": TITLES[settles],
+        "loss": score.get(settles),
+        "reference": figures.value(reference),
         "reference_n": reference.get("n", 0),
-        "cv_accuracy": row["scores"].get("cv_accuracy"),
+        "cv": row["scores"].get(f"cv_{decides}"),
         "trained_rows": row["trained_rows"],
         "rows": row["rows"],
         "revision": row["revision"],
@@ -59,19 +68,46 @@ def version(row: Row, facts: Facts) -> Row:
     }
 
 
+def _names(score: Row) -> tuple[str, str]:
+    """The figure that decides and the one that settles, of the task that a score belongs to."""
+    task: Task = "regression" if figures.deciding(score) == "r2" else "classification"
+    return figures.DECIDES[task], figures.SETTLES[task]
+
+
 def candidates(facts: Facts) -> dict[str, Any] | None:
     """The candidates that the champion was chosen from, best first; None if nothing is known of them."""
     row = facts.champion
     if row is None or not row["scores"].get("candidates"):
         return None
-    fitted = sorted(row["scores"]["candidates"], key=lambda item: -(item.get("cv_accuracy") or 0))
+    decides, settles = _names(held_out(row) or {})
+    fitted = [
+        {
+            "name": one["name"],
+            "cv": one.get(f"cv_{decides}"),
+            "loss": one.get(f"cv_{settles}"),
+            "fit_seconds": one.get("fit_seconds"),
+        }
+        for one in row["scores"]["candidates"]
+    ]
     return {
         "version": row["version"],
         "chosen": row["candidate"],
         "rows": row["trained_rows"],
-        "fitted": fitted,
-        "split42_accuracy": row["scores"].get("split42_accuracy"),
+        "figure": TITLES[decides],
+        "loss_figure": TITLES[settles],
+        "fitted": sorted(fitted, key=lambda one: -(one["cv"] or 0)),
+        "split42": row["scores"].get(f"split42_{decides}"),
     }
+
+
+def errors(facts: Facts) -> dict[str, Any] | None:
+    """How far a regression is off: figures of the champion in the target's unit, on held-out rows and on late labels."""
+    score = held_out(facts.champion)
+    if score is None or figures.deciding(score) != "r2":
+        return None
+    measured = [("held-out rows", score), ("late labels", facts.live)]
+    rows = [{"on": on, **{key: one.get(key) for key in ("n", "r2", "rmse", "mae")}} for on, one in measured if one]
+    return {"rows": rows, "target": facts.manifest.data_schema.target if facts.manifest else "target"}
 
 
 def confusion(facts: Facts) -> dict[str, Any] | None:
@@ -160,7 +196,7 @@ def teach(home: Home, facts: Facts) -> dict[str, Any]:
         lesson["header"] = ",".join(_cell(name) for name in [*schema.features, schema.target])
         lesson["classes"] = schema.classes
         lesson["ask"] = _argument({"features": features})
-        lesson["tell"] = _argument({"features": features, "target": schema.classes[0]})
+        lesson["tell"] = _argument({"features": features, "target": schema.classes[0] if schema.classes else 1.5})
     return lesson
 
 
@@ -174,8 +210,13 @@ def _cell(name: str) -> str:
 
 
 def _example(column: Column) -> Any:
+    """A value of JSON that the column takes."""
     if column.kind == "category":
         return column.categories[0] if column.categories else ""
-    if column.minimum is None or column.maximum is None:
-        return 1.0
-    return round((column.minimum + column.maximum) / 2, 2)
+    if column.kind == "boolean":
+        return True
+    known = column.minimum is not None and column.maximum is not None
+    middle = ((column.minimum or 0.0) + (column.maximum or 0.0)) / 2 if known else 1.0
+    if column.kind == "date":
+        return (EPOCH + timedelta(days=math.floor(middle))).isoformat()
+    return math.floor(middle) if column.kind == "integer" else round(middle, 2)

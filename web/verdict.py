@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
+from daemon import figures
 from daemon.bundle import Manifest, Pointer
 from daemon.settings import Promote, Settings
 from daemon.status import Status
@@ -50,7 +51,9 @@ class Facts:
     runs: Sequence[Row]
     swaps: Sequence[Row]
     confidences: Sequence[float]
-    """Of the champion's last predictions."""
+    """Of the champion's last predictions; none for regression."""
+    live: Row | None
+    """The champion's score on late labels (see `daemon.live`); None before the first."""
     counts: Mapping[str, Mapping[str, int]]
 
     @property
@@ -193,35 +196,80 @@ def _pending(status: Status) -> list[Answer]:
 
 
 def good(facts: Facts) -> Answer:
-    """Whether the champion still scores as when it was let in; on held-out rows, as long as no labels come back."""
+    """Whether the champion still scores as when it was let in: on held-out rows, and on late labels for its answers."""
     entry = held_out(facts.champion)
     if entry is None:
         return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
     now = latest_score(facts) or entry
-    low, high = wilson(now["accuracy"], now["n"])
-    headline = f"{now['accuracy']:.3f} accuracy"
-    sentence = f"On {now['n']:,} held-out rows; 95 % interval {low:.3f} to {high:.3f}. No labels from live use yet."
-    notes = [*_against(entry, now), *_weakest(now), *_confidence(facts)]
-    tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
+    found, before = figures.value(now), figures.value(entry)
+    notes = [*_against(entry, now), *_live(facts), *_weakest(now), *_confidence(facts)]
+    if found is None:
+        why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
+        return answer("unknown", "Not measured yet", why, notes)
+    headline = f"{found:.3f} {title(now)}"
+    trouble = _trouble(facts, headline, notes)
+    if trouble:
+        return trouble
+    if now["n"] < FEW_ROWS:
+        few = f"Only {now['n']} held-out rows; {FEW_ROWS - now['n']} more make it a figure."
+        return answer("unknown", headline, few, notes)
+    sentence = (
+        f"On {now['n']:,} held-out rows; {_doubt(now)}. {'' if facts.live else 'No labels from live use yet.'}".strip()
+    )
+    fall = _fall(facts, found, before, now["n"])
+    if fall:
+        return answer("watch", headline, f"{fall} {sentence}", notes)
+    refused = list(takewhile(lambda row: row["state"] == "refused", facts.newer))
+    if len(refused) >= STREAK:
+        many = f"The last {len(refused)} challengers were refused: {refused[0]['reason']}"
+        return answer("watch", headline, many, notes)
+    return answer("ok", headline, sentence, notes)
+
+
+def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
+    """Trainings that fail: whatever the score is, it will not get better."""
     ended = [run for run in facts.runs if run["state"] in ("trained", "failed")]
     failed = list(takewhile(lambda run: run["state"] == "failed", ended))
-    refused = list(takewhile(lambda row: row["state"] == "refused", facts.newer))
-    if failed:
-        times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"
-        state = "act" if len(failed) >= STREAK else "watch"
-        return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
-    if now["n"] < FEW_ROWS:
-        return answer(
-            "unknown", headline, f"Only {now['n']} held-out rows; {FEW_ROWS - now['n']} more make it a figure.", notes
-        )
-    if now["accuracy"] < entry["accuracy"] - max(tolerance, 1 / now["n"]):
-        drop = f"It fell from {entry['accuracy']:.3f}, by more than promote.tolerance = {tolerance:g}."
-        return answer("watch", headline, f"{drop} {sentence}", notes)
-    if len(refused) >= STREAK:
-        return answer(
-            "watch", headline, f"The last {len(refused)} challengers were refused: {refused[0]['reason']}", notes
-        )
-    return answer("ok", headline, sentence, notes)
+    if not failed:
+        return None
+    times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"
+    state = "act" if len(failed) >= STREAK else "watch"
+    return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
+
+
+def _fall(facts: Facts, found: float, before: float | None, n: int) -> str:
+    """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
+    tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
+    if before is None:
+        return ""
+    if found < before - max(tolerance, 1 / n):
+        return f"It fell from {before:.3f}, by more than promote.tolerance = {tolerance:g}."
+    interval = (facts.live or {}).get("interval")
+    if interval and interval[1] < before - tolerance:
+        return f"Late labels say less: at most {interval[1]:.3f}, where it was let in with {before:.3f}."
+    return ""
+
+
+def _doubt(score: Row) -> str:
+    """How far a score is to be believed, and what it means in the target's unit."""
+    if figures.deciding(score) == "r2":
+        return f"RMSE {score['rmse']:.4g}, MAE {score['mae']:.4g}"
+    low, high = wilson(score["accuracy"], score["n"])
+    return f"95 % interval {low:.3f} to {high:.3f}"
+
+
+def _live(facts: Facts) -> list[Answer]:
+    if not facts.live:
+        return []
+    found = figures.value(facts.live)
+    said = "–" if found is None else f"{found:.3f} {title(facts.live)}"
+    error = f"RMSE {facts.live['rmse']:.4g}, " if "rmse" in facts.live else ""
+    return [fact("on late labels", said, f"{error}n = {facts.live['n']:,}")]
+
+
+def title(score: Row) -> str:
+    """What the deciding figure of a score is called."""
+    return figures.TITLES[figures.deciding(score)]
 
 
 def latest_score(facts: Facts) -> Row | None:
@@ -242,7 +290,8 @@ def held_out(version: Row | None, who: str = "challenger") -> Row | None:
 def _against(entry: Row, now: Row) -> list[Answer]:
     if entry is now:
         return []
-    return [fact("when let in", f"{entry['accuracy']:.3f}", f"n = {entry['n']:,}")]
+    before = figures.value(entry)
+    return [fact("when let in", "–" if before is None else f"{before:.3f}", f"n = {entry['n']:,}")]
 
 
 def _weakest(score: Row) -> list[Answer]:
