@@ -1,4 +1,4 @@
-"""The dataset: immutable segment files, and DVC and git as their projection.
+"""The dataset: the segments of `daemon/segments.py`, and DVC and git as their projection.
 
 Level 3, the only module that knows DVC. `data/` is a git and DVC repository of its own; all segments lie in one folder
 tracked by one `dataset.dvc`, because `dvc add` costs time for every .dvc file of a repository. DVC never fsyncs and
@@ -10,20 +10,17 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet
 import structlog
 
 from daemon import durable
 from daemon.errors import DatasetDamaged
 from daemon.home import Home
-from daemon.schema import Schema
 
 log = structlog.get_logger()
 
@@ -31,16 +28,6 @@ POINTER = "dataset.dvc"
 AUTHOR = ("-c", "user.name=retraind", "-c", "user.email=retraind@localhost")
 # git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A file of rows: name in data/dataset, sha256 (ours) and md5 (DVC's) of its bytes, number of rows."""
-
-    name: str
-    sha256: str
-    md5: str
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -58,16 +45,19 @@ class Dataset:
         self._home = home
         self._repo: Any = None
 
-    def open(self, known: Mapping[str, str]) -> None:
+    def open(self, known: Mapping[str, str], replaced: Callable[[Iterable[str]], set[str]]) -> None:
         """Make or repair the repository; `known` maps the journal's segments to their md5.
 
-        Other files in the dataset were never accepted and are set aside; a segment that is gone comes back from DVC.
+        Of the other files in the dataset, those that a merge has replaced (`replaced` tells) are removed; the rest was
+        never accepted and is set aside. A segment that is gone comes back from DVC.
         """
         _quiet_dvc(self._home)
         self._repair()
         self._home.segments.mkdir(exist_ok=True)
         found = {path.name for path in self._home.segments.iterdir()}
-        self._set_aside(found - known.keys())
+        gone = replaced(found - known.keys())
+        self._remove(gone)
+        self._set_aside(found - known.keys() - gone)
         for name in known.keys() - found:
             self._restore(name, known[name])
         self._initialise()
@@ -92,22 +82,13 @@ class Dataset:
             self._repo.close()
             self._repo = None
 
-    def write(self, table: pa.Table, schema: Schema) -> Segment:
-        """Write rows as a new segment, durable when this returns; its name follows from its bytes."""
-        sink = pa.BufferOutputStream()
-        table = table.replace_schema_metadata({b"schema": schema.dump()})
-        pa.parquet.write_table(table, sink, compression="zstd")
-        data = sink.getvalue().to_pybytes()
-        sha256, md5 = durable.sha256(data), hashlib.md5(data, usedforsecurity=False).hexdigest()
-        name = f"{sha256[:32]}.parquet"
-        durable.write(self._home.segments / name, data, mode=0o444)
-        return Segment(name, sha256, md5, table.num_rows)
-
-    def commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:
+    def commit(self, seq: int, segments: Mapping[str, str], message: str, gone: Iterable[str] = ()) -> Revision:
         """Make a revision of all `segments` (name: md5); doing it again after a crash gives the same revision.
 
-        Raises DatasetDamaged when DVC's objects are not the segments.
+        `gone` are segments of earlier revisions that are no part of this one; DVC's cache keeps them. Raises
+        DatasetDamaged when DVC's objects are not the segments.
         """
+        self._remove(gone)
         self._add()
         folder = self._pointer_md5()
         self._secure(folder, segments)
@@ -115,6 +96,10 @@ class Dataset:
         if self._git("status", "--porcelain", "--untracked-files=no"):
             self._git(*AUTHOR, "commit", "-q", "-m", f"{message}\n\nBatch-Id: {seq}\nDvc-Md5: {folder}")
         return Revision(self._git("rev-parse", "HEAD"), folder)
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._home.segments / name).unlink(missing_ok=True)
 
     def _add(self) -> None:
         try:
@@ -234,15 +219,6 @@ class Dataset:
         return subprocess.run(
             command, cwd=self._home.data, capture_output=True, text=True, env=environment, timeout=120, check=False
         )
-
-
-def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
-    """Name and rows of each segment (name: sha256), verified before they are parsed; raises DatasetDamaged."""
-    for name, sha256 in segments.items():
-        data = (folder / name).read_bytes()
-        if durable.sha256(data) != sha256:
-            raise DatasetDamaged(f"The segment {name} is not the one that was accepted.", hint="Run `retraind doctor`.")
-        yield name, pa.parquet.read_table(pa.BufferReader(data))
 
 
 def _git_environment() -> dict[str, str]:

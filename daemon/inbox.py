@@ -7,24 +7,31 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
 
 from daemon import durable
+from daemon.content import Content, take
 from daemon.errors import InvalidDrop
 from daemon.home import Home
 from daemon.names import ignored
 from daemon.settings import Inbox as Limits
+from daemon.status import utcnow
 
 log = structlog.get_logger()
 
 CLEARING = ".retraind-clearing-"
 """Prefix of a drop's name while it is removed."""
+
+REPORT = ".report.json"
+LONGEST_NAME = 220
 
 UNSURE_SECONDS = 10.0
 """Quiet time for a file of which nobody can tell whether it is still being written."""
@@ -46,17 +53,25 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Drop:
-    """A settled file: its name in the inbox, its stamp when it was read, its bytes and their sha256."""
+    """A settled file that was read: its name in the inbox, its size there in bytes, its content, when it was seen (UTC)."""
 
     name: str
-    stamp: Stamp
-    data: bytes
-    sha256: str
+    bytes: int
+    content: Content
+    seen_at: str
 
     @property
-    def source(self) -> str:
-        """`http` for a sample that came over HTTP, else `file`."""
-        return "http" if self.name.startswith("http-") and self.name.endswith(".sample.json") else "file"
+    def sha256(self) -> str:
+        """The drop's identity."""
+        return self.content.sha256
+
+
+class _Seen(NamedTuple):
+    """A file that waits: its stamp, since when it has it (monotonic seconds), and when the file was first seen (UTC)."""
+
+    stamp: Stamp
+    since: float
+    at: str
 
 
 class Inbox:
@@ -64,7 +79,7 @@ class Inbox:
 
     def __init__(self, home: Home, limits: Limits, wake: Callable[[], None]) -> None:
         self._home, self._limits, self._wake = home, limits, wake
-        self._seen: dict[str, tuple[Stamp, float]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._moved_in: set[str] = set()
         self._left: dict[str, Stamp] = {}
         self.backlog: tuple[int, int] = (0, 0)
@@ -78,19 +93,21 @@ class Inbox:
 
     # Settling
 
-    def settled(self, now: float) -> list[str]:
-        """Names of finished drops, oldest first; `now` is monotonic seconds."""
+    def settled(self, now: float, most: int = 1_000_000) -> dict[str, Stamp]:
+        """Finished drops with their stamps, oldest first, at most `most`; `now` is monotonic seconds."""
         found = {name: stamp for name, stamp in self._scan().items() if self._left.get(name) != stamp}
         self._left = {name: stamp for name, stamp in self._left.items() if name not in found}
-        self._seen = {name: self._first_seen(name, stamp, now) for name, stamp in found.items()}
+        at = utcnow()
+        self._seen = {name: self._first_seen(name, stamp, now, at) for name, stamp in found.items()}
         self._moved_in &= found.keys()
         self.backlog = (len(found), sum(stamp.size for stamp in found.values()))
-        ready = [name for name in found if self._is_settled(name, now)]
-        return sorted(ready, key=lambda name: (found[name].modified, name))
+        oldest = sorted(found, key=lambda name: (found[name].modified, name))
+        ready = (name for name in oldest if self._is_settled(name, now))
+        return {name: found[name] for name in islice(ready, most)}
 
     def wait_seconds(self, now: float) -> float | None:
         """Seconds until the next file may be settled; None if none is: one that is quiet but still open tells us itself."""
-        left = [self._limits.settle_seconds - (now - since) for _, since in self._seen.values()]
+        left = [self._limits.settle_seconds - (now - seen.since) for seen in self._seen.values()]
         return min((max(0.01, seconds) for seconds in left if seconds > 0), default=None)
 
     def _scan(self) -> dict[str, Stamp]:
@@ -107,12 +124,15 @@ class Inbox:
                     found[entry.name] = Stamp.of(status)
         return found
 
-    def _first_seen(self, name: str, stamp: Stamp, now: float) -> tuple[Stamp, float]:
+    def _first_seen(self, name: str, stamp: Stamp, now: float, at: str) -> "_Seen":
         known = self._seen.get(name)
-        return known if known is not None and known[0] == stamp else (stamp, now)
+        return known if known is not None and known.stamp == stamp else _Seen(stamp, now, known.at if known else at)
 
     def _is_settled(self, name: str, now: float) -> bool:
-        quiet, written = now - self._seen[name][1], _being_written(self._home.inbox / name)
+        quiet = now - self._seen[name].since
+        if quiet < self._limits.settle_seconds and name not in self._moved_in:
+            return False
+        written = _being_written(self._home.inbox / name)
         # A file that was renamed into the folder was finished before it got its name.
         if name in self._moved_in:
             return written is not True
@@ -132,26 +152,45 @@ class Inbox:
                 # One such file must not keep the others waiting.
                 raise InvalidDrop(f"The file can't be read by this user ({error.strerror}).") from None
             raise
-        with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if status.st_size > self._limits.max_bytes:
-                raise InvalidDrop(f"The file has {status.st_size} bytes; inbox.max_bytes = {self._limits.max_bytes}.")
-            data = file.read()
-        return Drop(name, Stamp.of(status), data, durable.sha256(data))
+        try:
+            size, most = os.fstat(fd).st_size, self._limits.max_bytes
+            if size > most:
+                raise InvalidDrop(f"The file has {size} bytes; inbox.max_bytes = {most}.")
+            packed = name.endswith(".gz")
+            content = take(
+                fd, self._home.registry, inflate=packed, most=self._limits.max_inflated_bytes if packed else most
+            )
+        finally:
+            os.close(fd)
+        seen = self._seen.get(name)
+        return Drop(name, size, content, seen.at if seen else utcnow())
 
-    def clear(self, name: str, data_sha256: str) -> None:
-        """Remove a drop whose rows are committed; a file that has other bytes by now is a new drop and stays."""
+    def clear(self, drops: Iterable[tuple[str, str]]) -> dict[str, OSError]:
+        """Remove drops (name, sha256) whose rows are committed; gives those that can't be removed.
+
+        A file that has other bytes by now is a new drop and stays.
+        """
+        stuck = {}
+        for name, sha256 in drops:
+            try:
+                self._clear(name, sha256)
+            except OSError as error:
+                stuck[name] = error
+            self._forget(name)
+        durable.fsync_dir(self._home.inbox)
+        return stuck
+
+    def _clear(self, name: str, sha256: str) -> None:
         hidden = self._home.inbox / f"{CLEARING}{name}"
         try:
             # Out of the way first: what gets the name from now on can't be the file that is hashed and removed.
             os.rename(self._home.inbox / name, hidden)
         except FileNotFoundError:
             return
-        if stat.S_ISREG(os.lstat(hidden).st_mode) and durable.sha256_file(hidden) == data_sha256:
-            durable.remove(hidden)
+        if stat.S_ISREG(os.lstat(hidden).st_mode) and durable.sha256_file(hidden) == sha256:
+            os.unlink(hidden)
         else:
             self._put_back(hidden)
-        self._forget(name)
 
     def recover(self) -> None:
         """Give drops that a kill caught in `clear` their names back."""
@@ -173,17 +212,46 @@ class Inbox:
         except FileNotFoundError:
             self._forget(name)
 
-    def reject(self, name: str, report: dict[str, Any]) -> str:
-        """Move a refused drop to `rejected/` under a name that is free there, with its report; returns that name."""
+    def reject(self, refused: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, OSError]:
+        """Move refused drops (name, report) to `rejected/` under names that are free there; gives those that can't be moved."""
+        stuck = {}
+        for name, report in refused:
+            try:
+                self._reject(name, report)
+            except OSError as error:
+                stuck[name] = error
+            self._forget(name)
+        durable.fsync_dir(self._home.rejected)
+        durable.fsync_dir(self._home.inbox)
+        return stuck
+
+    def _reject(self, name: str, report: dict[str, Any]) -> None:
         target = self._free_name(name)
-        durable.write(target.with_name(target.name + ".report.json"), orjson.dumps(report, option=orjson.OPT_INDENT_2))
+        # Not waited for: the journal holds the same facts, durably.
+        durable.publish(target.with_name(target.name + REPORT), orjson.dumps(report, option=orjson.OPT_INDENT_2))
         try:
             os.replace(self._home.inbox / name, target)
         except FileNotFoundError:
             log.warning("rejected_drop_vanished", name=name)
+
+    def quarantine(self, name: str, lines: Iterable[bytes]) -> str:
+        """Write the refused rows of a drop to `rejected/`, durably; returns the file's name there.
+
+        After a kill the same rows are written again: they get the same name then.
+        """
+        with tempfile.NamedTemporaryFile(
+            dir=self._home.rejected, prefix=durable.MARK, suffix=durable.TMP, delete=False
+        ) as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = durable.sha256_file(Path(file.name))
+        target, count = self._short(f"{name}.bad.csv"), 1
+        while target.exists() and durable.sha256_file(target) != digest:
+            count += 1
+            target = self._short(f"{count}-{name}.bad.csv")
+        os.replace(file.name, target)
         durable.fsync_dir(self._home.rejected)
-        durable.fsync_dir(self._home.inbox)
-        self._forget(name)
         return target.name
 
     def _forget(self, name: str) -> None:
@@ -191,12 +259,17 @@ class Inbox:
         self._moved_in.discard(name)
 
     def _free_name(self, name: str) -> Path:
-        short = name if len(os.fsencode(name)) <= 220 else f"{durable.sha256(os.fsencode(name))[:32]}.csv"
-        target, count = self._home.rejected / short, 1
-        while target.exists() or target.with_name(target.name + ".report.json").exists():
+        target, count = self._short(name), 1
+        while target.exists() or target.with_name(target.name + REPORT).exists():
             count += 1
-            target = self._home.rejected / f"{count}-{short}"
+            target = self._short(f"{count}-{name}")
         return target
+
+    def _short(self, name: str) -> Path:
+        """Where a file of this name is kept in `rejected/`; names too long for what is added to them are replaced."""
+        if len(os.fsencode(name)) <= LONGEST_NAME:
+            return self._home.rejected / name
+        return self._home.rejected / f"{durable.sha256(os.fsencode(name))[:32]}.csv"
 
 
 def _being_written(path: Path) -> bool | None:

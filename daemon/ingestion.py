@@ -1,169 +1,290 @@
 """Ingestion: settled drops to one batch to one revision, so that every row is in the dataset exactly once.
 
-Level 4. The order on disk: segment, journal *accepted*, DVC and git, their objects hashed and fsynced, journal
-*committed*, drops removed. Whatever step a kill falls on, the next call of `step` goes on from the journal.
+Level 4. The order on disk: quarantine files, schema, segment, journal *accepted*, DVC and git, their objects hashed and
+fsynced, journal *committed*, drops removed. Whatever step a kill falls on, the next call of `step` goes on from the journal.
 """
 
-import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 import structlog
 
-from daemon import rows, schema
-from daemon.dataset import Dataset, Segment
-from daemon.errors import InvalidDrop
+from daemon import accounts, durable, schema, segments
+from daemon.accounts import shown
+from daemon.attempts import TRIES, Attempts
+from daemon.content import SMALL_BYTES
+from daemon.dataset import Dataset
+from daemon.errors import InvalidDrop, RetraindError, Unavailable
 from daemon.home import Home
-from daemon.inbox import Drop, Inbox
+from daemon.inbox import Drop, Inbox, Stamp
 from daemon.journal import Journal
+from daemon.labels import Joined, Labels
+from daemon.reading import Reader, Reading, quarantined
 from daemon.schema import Schema
+from daemon.segments import Segment, Writer
 from daemon.settings import Settings
 from daemon.status import utcnow
 
 log = structlog.get_logger()
 
+HISTORY_SECONDS = 10.0
+"""How long late labels wait for the history to hold every prediction made before they came."""
+
 
 class Ingestion:
     """Takes drops from the inbox to the dataset; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Settings, inbox: Inbox, dataset: Dataset, journal: Journal) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        inbox: Inbox,
+        dataset: Dataset,
+        journal: Journal,
+        labels: Labels,
+        history_at: Callable[[], float],
+    ) -> None:
         self._home, self._limits = home, settings.inbox
-        self._inbox, self._dataset, self._journal = inbox, dataset, journal
-        self._committed = self._last_committed()
-        self._cleared = False
+        self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
+        self._history_at = history_at
+        self._attempts = Attempts(journal)
+        newest = journal.newest_batch()
+        self._to_clear = None if newest is None else int(newest["seq"])
+        self._work: Iterator[None] | None = None
 
-    def step(self, now: float) -> bool:
-        """Do the next thing there is to do; `now` is monotonic seconds. True: look again at once."""
-        return self._finish_commit() or self._clear_accepted() or self._take_settled(now)
+    def step(self, now: float, *, merging: bool = True) -> bool:
+        """Do the next thing there is to do; `now` is monotonic seconds. True: look again at once.
 
-    def _take_settled(self, now: float) -> bool:
-        names = self._inbox.settled(now)[: self._limits.batch_drops]
-        found = schema.load(self._home.schema) if names else None
+        `merging`: whether segments may be replaced now, that is, no training is reading them.
+        """
+        return (
+            self._go_on()
+            or self._finish_commit()
+            or self._clear_accepted()
+            or self._begin(now)
+            or (merging and self._merge())
+        )
+
+    # Taking drops
+
+    def _begin(self, now: float) -> bool:
+        settled = self._inbox.settled(now, self._limits.batch_drops)
+        found = schema.load(self._home.schema) if settled else None
         if found is None:
             return False
-        taken: dict[str, tuple[Drop, pa.Table]] = {}
-        for name in names:
-            self._take(name, found, taken)
-        if taken:
-            self._accept(
-                [drop for drop, _ in taken.values()], pa.concat_tables(table for _, table in taken.values()), found
-            )
-        return bool(names)
+        self._work = self._take(self._portion(settled), found)
+        return True
 
-    def _take(self, name: str, found: Schema, taken: dict[str, tuple[Drop, pa.Table]]) -> None:
-        """Read and check one drop; a good one goes to `taken`, a bad one to rejected/, a known one is reported."""
-        settled = utcnow()
+    def _go_on(self) -> bool:
+        """Take the drops of the batch under way a bit further; a large one needs many steps."""
+        if self._work is None:
+            return False
         try:
-            drop = self._inbox.read(name)
-        except InvalidDrop as error:
-            self._reject(name, None, error, settled)
-            return
-        if drop is None:
-            return
-        batch = self._journal.batch_of(drop.sha256)
-        if batch is not None or drop.sha256 in taken:
-            self._report_duplicate(drop, batch, settled)
-            return
-        try:
-            checked = rows.parse(drop.data, name, found)
-        except InvalidDrop as error:
-            self._reject(name, drop, error, settled)
-            return
-        taken[drop.sha256] = (drop, rows.with_provenance(checked, drop.sha256, datetime.now(UTC), drop.source))
+            next(self._work)
+        except StopIteration:
+            self._work = None
+        except (OSError, RetraindError):
+            self._work = None
+            self._attempts.excuse()
+            raise
+        except Exception:
+            self._work = None
+            raise
+        return True
 
-    def _accept(self, drops: list[Drop], table: pa.Table, found: Schema) -> None:
-        segment = self._dataset.write(table.unify_dictionaries(), found)
-        settled, counts = utcnow(), _counts(table)
-        records = [
-            _record(drop.name, drop, settled) | {"rows_read": counts[drop.sha256], "rows_accepted": counts[drop.sha256]}
-            for drop in drops
-        ]
-        seq = self._journal.accept(_segment_record(segment), records)
-        log.info("accepted", batch=seq, drops=len(drops), rows=segment.rows)
+    def _portion(self, settled: Mapping[str, Stamp]) -> dict[str, Stamp]:
+        """The oldest drops that together stay within inbox.batch_bytes; a large or packed one comes alone."""
+        portion: dict[str, Stamp] = {}
+        size = 0
+        for name in self._attempts.choose(settled):
+            stamp = settled[name]
+            size += stamp.size
+            alone = stamp.size > SMALL_BYTES or name.endswith(".gz")
+            if portion and (alone or size > self._limits.batch_bytes):
+                break
+            portion[name] = stamp
+            if alone:
+                break
+        return portion
+
+    def _take(self, portion: Mapping[str, Stamp], found: Schema) -> Iterator[None]:
+        """Read, check and accept or refuse some drops; yields where other work may be done in between."""
+        refused = _Refused(utcnow())
+        if not self._attempts.begin(portion):
+            [name] = portion
+            refused.reject(name, None, InvalidDrop(f"retraind ended {TRIES} times while it read this file."))
+            self._close(refused, None, [])
+            return
+        drops = self._open(portion, refused)
+        yield
+        reader = Reader(found, self._limits, self._join, datetime.now(UTC))
+        if len(drops) == 1 and drops[0].content.data is None:
+            yield from self._take_large(drops[0], reader, found, refused)
+            return
+        readings, table = reader.read(drops)
+        yield
+        segment = None
+        if table is not None:
+            self._save_schema(reader.schema, found)
+            segment = segments.write(self._home.segments, [table])
+        self._close(refused, segment, readings)
+
+    def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: "_Refused") -> Iterator[None]:
+        reading = Reading(drop)
+        with Writer(self._home.segments) as writer:
+            for part in reader.stream(reading):
+                if part.num_rows:
+                    writer.add(part)
+                yield
+            segment = None
+            if reading.rows_accepted:
+                self._save_schema(reader.schema, found)
+                segment = writer.finish()
+        self._close(refused, segment, [reading])
+
+    def _open(self, portion: Iterable[str], refused: "_Refused") -> list[Drop]:
+        """The drops with their content; those that can't be read, or are in the dataset already, go to `refused`."""
+        opened: dict[str, Drop] = {}
+        for name in portion:
+            try:
+                drop = self._inbox.read(name)
+            except InvalidDrop as error:
+                refused.reject(name, None, error)
+                continue
+            if drop is None:
+                continue
+            if drop.sha256 in opened:
+                refused.repeat(drop, None, "The same bytes are in the same batch already; they count once.")
+            else:
+                opened[drop.sha256] = drop
+        for sha256, batch in self._journal.batches_of(opened).items():
+            refused.repeat(opened.pop(sha256), batch, f"The same bytes are in batch {batch} already; they count once.")
+        return list(opened.values())
+
+    def _join(self, ids: Sequence[str], truths: Sequence[str], found: Schema, pending: Mapping[str, str]) -> Joined:
+        """Late labels with their predictions, once the history holds all that were made before the labels came."""
+        asked = time.monotonic()
+        while self._history_at() < asked:
+            if time.monotonic() - asked > HISTORY_SECONDS:
+                raise Unavailable("The prediction history does not get on.", hint="Late labels wait for it.")
+            time.sleep(0.02)
+        return self._labels.join(ids, truths, found, pending)
+
+    def _save_schema(self, grown: Schema, found: Schema) -> None:
+        """Before the rows that need it: read again after a kill, they find a schema that has grown already."""
+        if grown is not found:
+            durable.write(self._home.schema, grown.dump())
+            for sentence in accounts.growth(found, grown):
+                self._journal.tell("schema", sentence)
+                log.info("schema_grown", detail=sentence)
+
+    def _close(self, refused: "_Refused", segment: Segment | None, readings: Sequence[Reading]) -> None:
+        """Record what became of every drop in one transaction, then take the refused ones out of the inbox."""
+        taken = []
+        for reading in readings:
+            if reading.error is not None:
+                refused.reject(reading.drop.name, reading, reading.error)
+            elif reading.repeats:
+                reason = "Every prediction in it has this label already; they count once."
+                refused.repeat(reading.drop, None, reason, duplicates=reading.rows_duplicate)
+            else:
+                bad = self._inbox.quarantine(reading.drop.name, quarantined(reading)) if reading.bad else None
+                taken.append((reading, bad))
+        with self._journal.together():
+            self._attempts.end()
+            if segment is not None:
+                self._accept(segment, taken, refused.settled_at)
+            for drop, state, message, batch in refused.records:
+                self._journal.refuse(drop, state, message, batch=batch)
+        self._leave(self._inbox.clear(refused.repeated))
+        self._leave(self._inbox.reject(refused.rejected))
+
+    def _accept(self, segment: Segment, taken: Sequence[tuple[Reading, str | None]], settled_at: str) -> None:
+        records = [accounts.accepted(reading, bad, settled_at) for reading, bad in taken]
+        labelled = [label for reading, _ in taken for label in reading.labelled]
+        seq = self._journal.accept(segment.record, records, labelled)
+        for reading, bad in taken:
+            if bad is not None:
+                self._journal.tell(
+                    "quarantined",
+                    accounts.quarantine(reading, bad),
+                    level="warning",
+                    drop=reading.drop.sha256,
+                    batch=seq,
+                )
+        log.info("accepted", batch=seq, drops=len(records), rows=segment.rows)
+
+    def _leave(self, stuck: Mapping[str, OSError]) -> None:
+        """A file that can't be removed or moved must not keep the others waiting."""
+        for name, error in stuck.items():
+            self._inbox.leave(name)
+            reason = error.strerror or error
+            message = f"{shown(name)} can't be taken out of the inbox: {reason}. Remove it by hand."
+            self._journal.tell("problem", message, level="warning")
+            log.warning("left_in_inbox", name=shown(name), reason=str(error))
+
+    # From journal to revision
 
     def _finish_commit(self) -> bool:
         pending = self._journal.uncommitted()
         if pending is None:
             return False
-        batches = [batch for batch in self._journal.batches() if batch["seq"] <= pending["seq"]]
-        message = f"Batch {pending['seq']}: {pending['rows']} rows"
-        revision = self._dataset.commit(pending["seq"], {batch["segment"]: batch["md5"] for batch in batches}, message)
+        live = {one["name"]: one["md5"] for one in self._journal.segments()}
+        present = {path.name for path in self._home.segments.iterdir()}
+        gone = self._journal.replaced(present - live.keys())
+        what = "merged" if pending["kind"] == "merge" else f"{pending['rows']} rows"
+        revision = self._dataset.commit(pending["seq"], live, f"Batch {pending['seq']}: {what}", gone)
         self._journal.commit(pending["seq"], revision.commit, revision.dvc_md5)
-        self._committed, self._cleared = pending["seq"], False
+        self._to_clear = pending["seq"] if pending["kind"] == "drops" else self._to_clear
         log.info("committed", batch=pending["seq"], revision=revision.commit[:10], dvc_md5=revision.dvc_md5[:10])
         return True
 
     def _clear_accepted(self) -> bool:
         """Remove the drops of the newest committed batch from the inbox; also the first thing after a crash."""
-        if self._cleared or self._committed is None:
+        if self._to_clear is None:
             return False
-        for drop in self._journal.drops_in(self._committed):
-            self._clear(drop["name"], drop["sha256"])
-        self._cleared = True
+        drops = self._journal.drops_in(self._to_clear)
+        self._leave(self._inbox.clear((drop["name"], drop["sha256"]) for drop in drops))
+        self._to_clear = None
         return True
 
-    def _clear(self, name: str, sha256: str) -> None:
-        try:
-            self._inbox.clear(name, sha256)
-        except OSError as error:
-            self._leave(name, error)
-
-    def _leave(self, name: str, error: OSError) -> None:
-        """One file that can't be removed or moved must not keep the others waiting."""
-        self._inbox.leave(name)
-        message = f"{_shown(name)} can't be taken out of the inbox: {error.strerror or error}. Remove it by hand."
-        self._journal.tell("problem", message, level="warning")
-        log.warning("left_in_inbox", name=_shown(name), reason=str(error))
-
-    def _last_committed(self) -> int | None:
-        return max((batch["seq"] for batch in self._journal.batches() if batch["state"] == "committed"), default=None)
-
-    def _report_duplicate(self, drop: Drop, batch: int | None, settled: str) -> None:
-        where = f"batch {batch}" if batch is not None else "the same batch"
-        reason = f"The same bytes are in {where} already; they count once."
-        self._journal.refuse(
-            _record(drop.name, drop, settled) | {"reason": reason},
-            "duplicate",
-            f"{_shown(drop.name)}: {reason}",
-            batch=batch,
-        )
-        self._clear(drop.name, drop.sha256)
-
-    def _reject(self, name: str, drop: Drop | None, error: InvalidDrop, settled: str) -> None:
-        where = "".join(
-            [f", line {error.line}" if error.line else "", f", column {error.column!r}" if error.column else ""]
-        )
-        record = _record(name, drop, settled) | {"reason": error.reason, "line": error.line, "column": error.column}
-        report = {"name": _shown(name), "sha256": record["sha256"], "reason": error.reason}
-        report |= {"line": error.line, "column": error.column, "rejected_at": utcnow()}
-        message = f"{_shown(name)}{where}: {error.reason} It is kept in inbox/rejected."
-        # Before the move: a kill between the two repeats the record, the other order would lose it.
-        self._journal.refuse(record, "rejected", message)
-        try:
-            self._inbox.reject(name, report)
-        except OSError as stuck:
-            self._leave(name, stuck)
-        log.warning("rejected", drop=record["sha256"], name=_shown(name), reason=error.reason)
+    def _merge(self) -> bool:
+        """Replace many small segments by one, when there is nothing more urgent."""
+        live = self._journal.segments()
+        sources = segments.due(live)
+        if not sources:
+            return False
+        known = {one["name"]: one["sha256"] for one in live if one["name"] in sources}
+        merged = segments.merge(self._home.segments, known)
+        self._journal.merge(merged.record, sources)
+        log.info("merged", segments=len(sources), rows=merged.rows, bytes=merged.bytes)
+        return True
 
 
-def _record(name: str, drop: Drop | None, settled: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"name": _shown(name), "settled_at": settled}
-    if drop is None:
-        return facts | {"sha256": "", "source": "file", "bytes": 0}
-    return facts | {"sha256": drop.sha256, "source": drop.source, "bytes": len(drop.data)}
+class _Refused:
+    """What is not taken of a batch's drops, in the order in which it was found out."""
 
+    def __init__(self, settled_at: str) -> None:
+        self.settled_at = settled_at
+        self.records: list[tuple[dict[str, Any], str, str, int | None]] = []
+        """Drop, state, message and batch, for the journal."""
+        self.repeated: list[tuple[str, str]] = []
+        """Name and sha256 of what the dataset has already."""
+        self.rejected: list[tuple[str, dict[str, Any]]] = []
+        """Name and report of what goes to rejected/."""
 
-def _shown(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 become a replacement character."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    def reject(self, name: str, reading: Reading | None, error: InvalidDrop) -> None:
+        """It is no drop of this schema."""
+        record = accounts.rejected(name, reading, error, self.settled_at)
+        message = accounts.rejection(record)
+        self.records.append((record, "rejected", message, None))
+        self.rejected.append((name, accounts.report(record)))
+        log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
 
-
-def _segment_record(segment: Segment) -> dict[str, Any]:
-    return {"segment": segment.name, "sha256": segment.sha256, "md5": segment.md5, "rows": segment.rows}
-
-
-def _counts(table: pa.Table) -> dict[str, int]:
-    counted: Iterable[dict[str, Any]] = table["_drop"].cast(pa.string()).value_counts().to_pylist()
-    return {entry["values"]: entry["counts"] for entry in counted}
+    def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
+        """It adds nothing."""
+        record = accounts.repeated(drop, reason, self.settled_at, duplicates)
+        self.records.append((record, "duplicate", f"{record['name']}: {reason}", batch))
+        self.repeated.append((drop.name, drop.sha256))

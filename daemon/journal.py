@@ -130,7 +130,7 @@ class Journal:
     def accept(
         self, batch: dict[str, Any], accepted: list[dict[str, Any]], labelled: Sequence[dict[str, Any]] = ()
     ) -> int:
-        """Record that `batch` (segment, sha256, md5, rows, bytes) holds the rows of `accepted` drops; returns its number.
+        """Record that `batch` (segment, sha256, md5, rows, bytes, tier) holds the rows of `accepted` drops; returns its number.
 
         `labelled` are the late labels among the rows: prediction_id, version, prediction, truth, drop.
         """
@@ -160,7 +160,7 @@ class Journal:
         facts = {"sha256": batch["sha256"], "md5": batch["md5"]}
         values = {**facts, "segment": batch["segment"], "rows": added, "total_rows": total + added, "kind": kind}
         connection.execute(batches.insert(), {**values, "seq": seq, "state": "accepted", "accepted_at": utcnow()})
-        place = {"tier": 0, "first": seq, "last": seq, "born": seq, **about}
+        place = {"tier": batch.get("tier", 0), "first": seq, "last": seq, "born": seq, **about}
         values = {**facts, "name": batch["segment"], "rows": batch["rows"], "bytes": batch["bytes"]}
         connection.execute(segments.insert(), {**values, **place})
         return int(seq)
@@ -186,6 +186,11 @@ class Journal:
     def batches(self) -> Sequence[RowMapping]:
         """All batches and merges, oldest first."""
         return self._rows(select(batches).order_by(batches.c.seq))
+
+    def first_rows(self) -> int:
+        """Rows of the first batch: they begin the dataset, whatever has been merged since."""
+        first = self._one(select(batches.c.rows).order_by(batches.c.seq))
+        return 0 if first is None else int(first["rows"])
 
     def newest_batch(self) -> RowMapping | None:
         """The newest committed batch that brought rows."""

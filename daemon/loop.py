@@ -36,6 +36,9 @@ log = structlog.get_logger()
 TICK_SECONDS = 1.0
 """The heartbeat: how often the status is published and children are looked after."""
 
+PUBLISH_SECONDS = 0.2
+"""How often the status is published while there is work: a batch takes many short steps."""
+
 RETRY_SECONDS = 5.0
 """After a failure of the disk or the data repository the loop tries again this much later."""
 
@@ -84,9 +87,12 @@ class Loop:
         while not self._wake.stopping:
             now = time.monotonic()
             self.tick(now)
+            published = now
             while not self._wake.stopping and now >= self._retry_at and self._step_safely(now):
                 now = time.monotonic()
-                self._publish(now)
+                if now - published >= PUBLISH_SECONDS:
+                    self._publish(now)
+                    published = now
             self._wait(now)
 
     def step(self, now: float) -> bool:
@@ -94,7 +100,7 @@ class Loop:
         return (
             self._collect(now)
             or self._follow_registry(now)
-            or self._ingestion.step(now)
+            or self._ingestion.step(now, merging=self._retraining.progress is None)
             or self._retraining.start_if_due(datetime.now(UTC), now, self._champion())
         )
 

@@ -63,32 +63,41 @@ def _pointer(home: Home) -> Pointer | None:
 
 
 def versions(home: Home) -> list[dict[str, Any]]:
-    """All judged versions, newest first, and which one is served."""
+    """All judged versions, newest first, which one is served, and `live`: the score by late labels (None: there are none)."""
     if not home.journal.exists():
         return []
     pointer = _pointer(home)
     with Journal.reading(home.journal) as journal:
-        return [
-            dict(row) | {"served": pointer is not None and row["version"] == pointer.version}
-            for row in journal.versions()
-        ]
+        found = [dict(row) for row in journal.versions()]
+    for row in found:
+        task = live.task_of(json.loads(row["scores"]))
+        row["served"] = pointer is not None and row["version"] == pointer.version
+        row["live"] = live.score(home.journal, row["version"], task)
+    return found
 
 
 def print_versions(found: Sequence[dict[str, Any]]) -> None:
     """`versions` as a table on standard output."""
-    table = Table("version", "", "model", "rows", "state", "reason", "judged", box=None)
+    table = Table("version", "", "model", "rows", "state", "live", "reason", "judged", box=None)
     for row in found:
-        served = "served" if row["served"] else ""
         table.add_row(
             str(row["version"]),
-            served,
+            "served" if row["served"] else "",
             row["candidate"],
             str(row["rows"]),
             row["state"],
+            _live(row["live"]),
             row["reason"],
             row["judged_at"],
         )
     CONSOLE.print(table)
+
+
+def _live(score: dict[str, Any] | None) -> str:
+    if score is None:
+        return ""
+    figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {score['rmse']:.4g}"
+    return f"{figure} (n={score['n']})"
 
 
 def print_schema(found: Schema) -> None:
@@ -153,7 +162,7 @@ def _segments(home: Home) -> str:
     if not home.journal.exists():
         return "None yet."
     with Journal.reading(home.journal) as journal:
-        known = {batch["segment"]: batch["sha256"] for batch in journal.batches()}
+        known = {segment["name"]: segment["sha256"] for segment in journal.segments()}
     damaged = Dataset(home).verify(known)
     if damaged:
         path = home.segments / damaged[0]

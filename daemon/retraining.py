@@ -107,9 +107,7 @@ class Retraining:
         return policy.Facts(
             rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
-            same_revision=last is not None
-            and last["dvc_md5"] == total.dvc_md5
-            and last["state"] in ("trained", "failed"),
+            same_rows=last is not None and last["batch"] == total.batch and last["state"] in ("trained", "failed"),
             last_start=last_start,
             schedule_due=self._schedule.due(last_start, now),
             requested=bool(queued),
@@ -131,16 +129,17 @@ class Retraining:
         return bool(queued)
 
     def _start(self, reason: str, monotonic: float, champion: tuple[int, str] | None) -> None:
-        committed = [batch for batch in self._journal.batches() if batch["state"] == "committed"]
-        newest, total = committed[-1], sum(batch["rows"] for batch in committed)
-        run = self._journal.start_run(reason, newest["revision"], newest["dvc_md5"], total)
+        newest = self._journal.committed()
+        assert newest.revision is not None
+        assert newest.dvc_md5 is not None
+        run = self._journal.start_run(reason, newest.revision, newest.dvc_md5, newest.rows, newest.batch)
         job = {
             "run": run,
             "reason": reason,
-            "revision": newest["revision"],
-            "dvc_md5": newest["dvc_md5"],
-            "segments": {batch["segment"]: batch["sha256"] for batch in committed},
-            "first_rows": committed[0]["rows"],
+            "revision": newest.revision,
+            "dvc_md5": newest.dvc_md5,
+            "segments": {segment["name"]: segment["sha256"] for segment in self._journal.segments()},
+            "first_rows": self._journal.first_rows(),
             "settings": self._settings.train.model_dump(),
             "champion": champion[0] if champion else None,
             "champion_bundle": champion[1] if champion else None,
@@ -148,7 +147,7 @@ class Retraining:
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.progress = Training(run=run, reason=reason, stage="starting", step=0, steps=1, since=since)
         self._started = monotonic
-        log.info("training", run=run, reason=reason, rows=total, revision=newest["revision"][:10])
+        log.info("training", run=run, reason=reason, rows=newest.rows, revision=newest.revision[:10])
         try:
             self.trainer.train(job)
         except OSError as error:

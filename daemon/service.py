@@ -92,6 +92,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     from daemon.inbox import Inbox
     from daemon.ingestion import Ingestion
     from daemon.journal import Journal
+    from daemon.labels import Labels
     from daemon.loop import Loop, sweep
     from daemon.promotion import Promotion
     from daemon.registry import Registry
@@ -105,7 +106,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     stack.callback(journal.close)
     dataset = Dataset(home)
     stack.callback(dataset.close)
-    dataset.open({batch["segment"]: batch["md5"] for batch in journal.batches()})
+    dataset.open({segment["name"]: segment["md5"] for segment in journal.segments()}, journal.replaced)
     historian = Historian(home, settings)
     historian.start()
     stack.callback(historian.stop)
@@ -122,7 +123,8 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     watcher = Watcher(home, inbox.hint, wake)
     stack.callback(watcher.close)
     inbox.recover()
-    ingestion = Ingestion(home, settings, inbox, dataset, journal)
+    labels = Labels(home, journal)
+    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at)
     loop = Loop(
         home,
         settings,

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from daemon.dataset import read
+from daemon.segments import read
 from daemon.home import Home
 from daemon.journal import Journal
 
@@ -165,7 +165,7 @@ class Service:
     def rows(self) -> Counter[tuple[Any, ...]]:
         """Multiset of (features…, target) in the committed dataset, read as training reads it."""
         with Journal.reading(self.home.journal) as journal:
-            segments = {batch["segment"]: batch["sha256"] for batch in journal.batches()}
+            segments = {segment["name"]: segment["sha256"] for segment in journal.segments()}
         table = pa.concat_tables(
             [piece for _, piece in read(self.home.segments, segments)], promote_options="permissive"
         )

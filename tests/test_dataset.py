@@ -2,18 +2,19 @@
 
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from conftest import names
 
-from daemon import dataset, durable
-from daemon.dataset import Dataset, Segment
+from daemon import durable, segments
+from daemon.dataset import Dataset
 from daemon.errors import DatasetDamaged
 from daemon.home import Home
 from daemon.schema import Schema
+from daemon.segments import Segment
 
 MESSAGE = "Batch"
 
@@ -25,13 +26,18 @@ def opened(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Itera
     for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)
     dataset = Dataset(home)
-    dataset.open({})
+    dataset.open({}, none)
     yield dataset
     dataset.close()
 
 
-def segment(opened: Dataset, schema: Schema, number: int) -> Segment:
-    return opened.write(pa.table({"x": pa.array([float(number)] * 3)}), schema)
+def segment(home: Home, number: int) -> Segment:
+    return segments.write(home.segments, [pa.table({"x": pa.array([float(number)] * 3)})])
+
+
+def none(_: Iterable[str]) -> set[str]:
+    """Nothing has been replaced by a merge."""
+    return set()
 
 
 def git(home: Home, *arguments: str) -> str:
@@ -41,26 +47,26 @@ def git(home: Home, *arguments: str) -> str:
 
 def reopened(home: Home, known: dict[str, str]) -> Dataset:
     dataset = Dataset(home)
-    dataset.open(known)
+    dataset.open(known, none)
     return dataset
 
 
-def test_segment_is_named_by_its_bytes_and_never_written_again(home: Home, opened: Dataset, schema: Schema) -> None:
-    """Same rows, same file; it is read-only and says its schema."""
-    first, again, other = (segment(opened, schema, number) for number in (1, 1, 2))
+def test_segment_is_named_by_its_bytes_and_never_written_again(home: Home, opened: Dataset) -> None:
+    """Same rows, same file; it is read-only."""
+    assert opened
+    first, again, other = (segment(home, number) for number in (1, 1, 2))
     assert first == again
     assert first.name != other.name
     path = home.segments / first.name
     assert durable.sha256_file(path) == first.sha256
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
-    assert pa.parquet.read_schema(path).metadata[b"schema"] == schema.dump()
     assert sorted(names(home.segments)) == sorted({first.name, other.name})
 
 
 def test_commit_is_a_revision_that_git_and_dvc_know(home: Home, opened: Dataset, schema: Schema) -> None:
     """Every segment is in DVC's cache under its md5; git names the folder's md5 and the batch, and has the schema."""
     assert opened.revision() is None
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     revision = opened.commit(1, {first.name: first.md5}, MESSAGE)
     assert revision == opened.revision()
     assert git(home, "rev-parse", "HEAD") == revision.commit
@@ -76,7 +82,7 @@ def test_commit_is_a_revision_that_git_and_dvc_know(home: Home, opened: Dataset,
     assert git(home, "status", "--porcelain") == ""
     cached = home.data / ".dvc/cache/files/md5" / first.md5[:2] / first.md5[2:]
     assert durable.sha256_file(cached) == first.sha256
-    second = segment(opened, schema, 2)
+    second = segment(home, 2)
     later = opened.commit(2, {first.name: first.md5, second.name: second.md5}, MESSAGE)
     assert later.dvc_md5 != revision.dvc_md5
     assert git(home, "rev-list", "--count", "HEAD") == "2"
@@ -84,7 +90,7 @@ def test_commit_is_a_revision_that_git_and_dvc_know(home: Home, opened: Dataset,
 
 def test_committing_again_gives_the_same_revision(home: Home, opened: Dataset, schema: Schema) -> None:
     """After a kill between git and the journal the batch is committed once, also by the next process."""
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     known = {first.name: first.md5}
     revision = opened.commit(1, known, MESSAGE)
     assert opened.commit(1, known, MESSAGE) == revision
@@ -98,7 +104,7 @@ def test_committing_again_gives_the_same_revision(home: Home, opened: Dataset, s
 )
 def test_locks_of_killed_programs_are_taken_away(home: Home, opened: Dataset, schema: Schema, leftover: str) -> None:
     """git and DVC leave locks when they are killed; the next start removes them and goes on."""
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     opened.close()
     path = home.data / leftover
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +117,7 @@ def test_locks_of_killed_programs_are_taken_away(home: Home, opened: Dataset, sc
 @pytest.mark.parametrize("damage", [b"", b"outs:\n- m", b"\0" * 90], ids=["empty", "half", "zeros"])
 def test_torn_pointer_is_restored(home: Home, opened: Dataset, schema: Schema, damage: bytes) -> None:
     """A half-written dataset.dvc comes back from git."""
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     revision = opened.commit(1, {first.name: first.md5}, MESSAGE)
     opened.close()
     (home.data / "dataset.dvc").write_bytes(damage)
@@ -124,7 +130,7 @@ def test_torn_pointer_is_restored(home: Home, opened: Dataset, schema: Schema, d
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing"], ids=["empty", "half"])
 def test_torn_object_of_dvc_is_made_anew(home: Home, opened: Dataset, schema: Schema, damage: bytes) -> None:
     """An object that a kill left unfinished, and that DVC would trust, is replaced before the batch counts."""
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     opened.close()
     cached = home.data / ".dvc/cache/files/md5" / first.md5[:2] / first.md5[2:]
     cached.parent.mkdir(parents=True)
@@ -141,14 +147,14 @@ def test_half_made_repository_is_made_anew(home: Home, opened: Dataset, schema: 
     opened.close()
     (home.data / ".git/HEAD").unlink()
     again = reopened(home, {})
-    first = segment(again, schema, 1)
+    first = segment(home, 1)
     assert again.commit(1, {first.name: first.md5}, MESSAGE).commit
     again.close()
 
 
 def test_segment_nobody_knows_is_set_aside(home: Home, opened: Dataset, schema: Schema) -> None:
     """A segment whose batch never got into the journal is no data; it is kept beside it. The others stay."""
-    known, orphan = segment(opened, schema, 1), segment(opened, schema, 2)
+    known, orphan = segment(home, 1), segment(home, 2)
     opened.close()
     reopened(home, {known.name: known.md5}).close()
     assert names(home.segments) == [known.name]
@@ -157,7 +163,7 @@ def test_segment_nobody_knows_is_set_aside(home: Home, opened: Dataset, schema: 
 
 def test_lost_segment_comes_back_from_dvc(home: Home, opened: Dataset, schema: Schema) -> None:
     """A committed segment that somebody removed is restored at start, byte for byte."""
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     opened.commit(1, {first.name: first.md5}, MESSAGE)
     opened.close()
     (home.segments / first.name).unlink()
@@ -168,7 +174,7 @@ def test_lost_segment_comes_back_from_dvc(home: Home, opened: Dataset, schema: S
 
 def test_verify_names_what_has_changed(home: Home, opened: Dataset, schema: Schema) -> None:
     """A changed segment and a missing one are both found."""
-    found = [segment(opened, schema, number) for number in range(3)]
+    found = [segment(home, number) for number in range(3)]
     changed = home.segments / found[0].name
     changed.chmod(0o644)
     changed.write_bytes(b"x")
@@ -178,7 +184,7 @@ def test_verify_names_what_has_changed(home: Home, opened: Dataset, schema: Sche
 
 def test_foreign_file_in_the_dataset_is_no_revision(home: Home, opened: Dataset, schema: Schema) -> None:
     """What the journal does not know is never committed: the loop stops with a sentence, not with other data."""
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     (home.segments / "mine.parquet").write_bytes(b"x")
     with pytest.raises(DatasetDamaged, match="not the journal's"):
         opened.commit(1, {first.name: first.md5}, MESSAGE)
@@ -186,14 +192,14 @@ def test_foreign_file_in_the_dataset_is_no_revision(home: Home, opened: Dataset,
 
 def test_reading_verifies_before_it_parses(home: Home, opened: Dataset, schema: Schema) -> None:
     """Segments come back in the order asked for; a changed one is refused by name."""
-    first, second = segment(opened, schema, 1), segment(opened, schema, 2)
+    first, second = segment(home, 1), segment(home, 2)
     known = {second.name: second.sha256, first.name: first.sha256}
-    assert [(name, table["x"][0].as_py()) for name, table in dataset.read(home.segments, known)] == [
+    assert [(name, table["x"][0].as_py()) for name, table in segments.read(home.segments, known)] == [
         (second.name, 2.0),
         (first.name, 1.0),
     ]
     with pytest.raises(DatasetDamaged, match=first.name):
-        list(dataset.read(home.segments, {first.name: second.sha256}))
+        list(segments.read(home.segments, {first.name: second.sha256}))
 
 
 def test_settings_of_the_user_and_repositories_around_do_not_matter(
@@ -208,7 +214,7 @@ def test_settings_of_the_user_and_repositories_around_do_not_matter(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_DIR", str(home.root / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     revision = opened.commit(1, {first.name: first.md5}, MESSAGE)
     for name in ("GIT_DIR", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name)
@@ -221,7 +227,7 @@ def test_revision_can_be_checked_out_elsewhere(home: Home, opened: Dataset, sche
     """Anybody with git and DVC gets the rows of a revision back from a clone."""
     from dvc.repo import Repo
 
-    first = segment(opened, schema, 1)
+    first = segment(home, 1)
     opened.commit(1, {first.name: first.md5}, MESSAGE)
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(home.data), str(clone)], check=True)

@@ -1,0 +1,94 @@
+"""Accounts: what the journal, the report in rejected/ and the person are told of one drop.
+
+Level 4, pure: nothing is read or written here.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from daemon.errors import InvalidDrop
+from daemon.inbox import Drop
+from daemon.reading import Reading
+from daemon.schema import Schema
+from daemon.status import utcnow
+
+REPORTED = ("name", "sha256", "rows_read", "reason", "line", "column")
+
+
+def shown(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 become a replacement character."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
+    """The journal's record of a drop that brought rows; `bad_file` holds those that were refused."""
+    first = reading.bad[0] if reading.bad else None
+    return _drop(reading.drop, settled_at) | {
+        "source": reading.source,
+        "rows_read": reading.rows_read,
+        "rows_accepted": reading.rows_accepted,
+        "rows_refused": len(reading.bad),
+        "rows_duplicate": reading.rows_duplicate,
+        "reason": first.reason if first else None,
+        "line": reading.line,
+        "column": first.column if first else None,
+        "bad_file": bad_file,
+    }
+
+
+def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> dict[str, Any]:
+    """The record of a drop that adds nothing; `duplicates` rows were read to find that out."""
+    rows = {"rows_read": duplicates, "rows_duplicate": duplicates}
+    return _drop(drop, settled_at) | {"source": "file", "reason": reason, **rows}
+
+
+def rejected(name: str, reading: Reading | None, error: InvalidDrop, settled_at: str) -> dict[str, Any]:
+    """The record of a drop that is refused whole; without a reading it could not even be read."""
+    why = {"reason": error.reason, "line": error.line, "column": error.column}
+    if reading is None:
+        unread = {"name": shown(name), "sha256": "", "bytes": 0, "source": "file"}
+        return unread | {"settled_at": settled_at, "rows_read": 0, **why}
+    return _drop(reading.drop, settled_at) | {"source": reading.source, "rows_read": reading.rows_read, **why}
+
+
+def _drop(drop: Drop, settled_at: str) -> dict[str, Any]:
+    facts = {"name": shown(drop.name), "sha256": drop.sha256, "bytes": drop.bytes}
+    return facts | {"seen_at": drop.seen_at, "settled_at": settled_at}
+
+
+def report(record: dict[str, Any]) -> dict[str, Any]:
+    """`NAME.report.json` of a rejected drop."""
+    return {key: record[key] for key in REPORTED} | {"rejected_at": utcnow()}
+
+
+def rejection(record: dict[str, Any]) -> str:
+    """A sentence on a drop that was refused whole."""
+    return (
+        f"{record['name']}{_place(record['line'], record['column'])}: {record['reason']} It is kept in inbox/rejected."
+    )
+
+
+def quarantine(reading: Reading, bad_file: str) -> str:
+    """A sentence on the rows of a drop that were refused."""
+    first, count = reading.bad[0], len(reading.bad)
+    rows = f"{count} of {reading.rows_read} rows {'is' if count == 1 else 'are'} in inbox/rejected/{bad_file}"
+    place = _place(reading.line, first.column).removeprefix(", ")
+    return f"{shown(reading.drop.name)}: {rows}; {place}: {first.reason} Mend and drop that file."
+
+
+def growth(before: Schema, after: Schema) -> Iterator[str]:
+    """A sentence on everything that the schema has gained."""
+    for name in after.classes[len(before.classes) :]:
+        yield f"The schema has the new class {name!r}."
+    old = {column.name: column for column in before.columns}
+    for column in after.columns:
+        if column.name not in old:
+            yield f"The schema has the new column {column.name!r} ({column.kind})."
+            continue
+        for category in column.categories[len(old[column.name].categories) :]:
+            yield f"The schema has the new category {category!r} of {column.name!r}."
+
+
+def _place(line: int | None, column: str | None) -> str:
+    return "".join([f", line {line}" if line else "", f", column {column!r}" if column else ""])

@@ -1,0 +1,61 @@
+"""Attempts: which drops are being read, on record before they are, so that one that ends the process can be found.
+
+Level 4. After a death in the middle of reading the same drops are tried again, then half of them, and half of those: a
+single drop that has been tried TRIES times alone is given up, and all others get through.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.inbox import Stamp
+from daemon.journal import Journal
+
+KEY = "reading"
+
+TRIES = 3
+
+
+class Attempts:
+    """The drops of the batch under way and how often they were begun; used by the loop thread."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        found = journal.get(KEY) or {}
+        self._tries: int = found.get("tries", 0)
+        self._alone: int = found.get("alone", 0)
+        self._drops: dict[str, list[int]] = found.get("drops", {})
+
+    def choose(self, settled: Mapping[str, Stamp]) -> list[str]:
+        """What to read next of the settled drops: what was begun and not finished comes first, in ever smaller groups."""
+        left = [name for name, stamp in settled.items() if self._drops.get(name) == _stamp(stamp)]
+        if not left:
+            self._tries, self._alone, self._drops = 0, 0, {}
+            return list(settled)
+        return left[: max(1, len(left) >> max(0, self._tries - 1))]
+
+    def begin(self, names: Mapping[str, Stamp]) -> bool:
+        """Put on record that these drops are read now; False: it is one that has been tried often enough."""
+        same = names.keys() == self._drops.keys()
+        if same and self._alone >= TRIES:
+            return False
+        tries = self._tries if names.keys() <= self._drops.keys() else 0
+        alone = 0 if len(names) > 1 else 1 + (self._alone if same else 0)
+        self._note(tries + 1, alone, {name: _stamp(stamp) for name, stamp in names.items()})
+        return True
+
+    def end(self) -> None:
+        """They are dealt with; part of the transaction that says so."""
+        self._note(0, 0, {})
+
+    def excuse(self) -> None:
+        """What failed was not the drops' fault (a full disk, say): this attempt does not count."""
+        self._note(self._tries - 1, max(0, self._alone - 1), self._drops)
+
+    def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
+        value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}
+        self._journal.put(KEY, value)
+        self._tries, self._alone, self._drops = tries, alone, drops
+
+
+def _stamp(stamp: Stamp) -> list[int]:
+    return [stamp.inode, stamp.size, stamp.modified]

@@ -1,0 +1,185 @@
+"""Segments: immutable Parquet files of rows, written once, read verified, merged as they get many.
+
+Level 2. A name follows from the bytes. Merging is size-tiered, as in a log-structured merge tree (O'Neil et al., 1996): FAN
+segments of a tier become one of the next, so their number grows with the logarithm of the number of batches.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from daemon import durable
+from daemon.errors import DatasetDamaged
+
+FAN = 16
+"""Segments of one tier that become one: fewer would write each row more often, more would make commits slower."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""No merge makes a segment larger than this: from here on, writing rows once more gains nothing."""
+
+REPEATED = ["_drop", "_source"]
+"""Columns with few different values in long runs, kept as dictionaries in memory."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of rows: name in data/dataset, sha256 (ours) and md5 (DVC's) of its bytes, number of rows, size in bytes."""
+
+    name: str
+    sha256: str
+    md5: str
+    rows: int
+    bytes: int
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the journal notes of a batch's segment."""
+        return {
+            "segment": self.name,
+            "sha256": self.sha256,
+            "md5": self.md5,
+            "rows": self.rows,
+            "bytes": self.bytes,
+        } | {"tier": tier_of(self.bytes)}
+
+
+class Writer:
+    """One segment in the making: `add` tables of the same columns, `finish`; leaving the context without it drops all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / f"{durable.MARK}segment.{secrets.token_hex(6)}{durable.TMP}"
+        self._sink: _Hashing | None = None
+        self._parquet: Any = None
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows; raises OSError."""
+        if self._parquet is None:
+            self._sink = _Hashing(self._path)
+            self._parquet = _parquet(self._sink, table.schema)
+        self._parquet.write_table(table.cast(self._parquet.schema))
+        self.rows += table.num_rows
+
+    def finish(self) -> Segment:
+        """Give the file its name, durable when this returns; at least one table must have been added."""
+        assert self._sink is not None
+        self._parquet.close()
+        sink = self._sink
+        sink.sync()
+        os.fchmod(sink.fileno(), 0o444)
+        sink.close()
+        name = f"{sink.sha256.hexdigest()[:32]}.parquet"
+        self._path.replace(self._folder / name)
+        durable.fsync_dir(self._folder)
+        self._sink = None
+        return Segment(name, sink.sha256.hexdigest(), sink.md5.hexdigest(), self.rows, sink.size)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sink is not None:
+            self._path.unlink(missing_ok=True)
+            self._sink.close()
+
+
+class _Hashing:
+    """A file that hashes what passes through it, so that nothing has to be read again."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb", buffering=0)
+        self.sha256, self.md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self.size = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        self.sha256.update(rest)
+        self.md5.update(rest)
+        self.size += len(rest)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        return len(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def close(self) -> None:
+        self._file.close()
+        self.closed = True
+
+
+def _parquet(sink: _Hashing, schema: pa.Schema) -> Any:
+    # Row numbers count up: as differences they take next to nothing. The Arrow schema and statistics would be most of
+    # the bytes of a small segment.
+    names = [name for name in schema.names if name != "_row"]
+    options = {"compression": "zstd", "write_statistics": False, "store_schema": False}
+    return pq.ParquetWriter(
+        sink, schema, use_dictionary=names, column_encoding={"_row": "DELTA_BINARY_PACKED"}, **options
+    )
+
+
+def write(folder: Path, tables: Iterable[pa.Table]) -> Segment:
+    """One segment of all rows of `tables`, durable when this returns; raises OSError."""
+    with Writer(folder) as writer:
+        for table in tables:
+            writer.add(table)
+        return writer.finish()
+
+
+def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
+    """Name and rows of each segment (name: sha256), verified before they are parsed; raises DatasetDamaged."""
+    for name, sha256 in segments.items():
+        data = (folder / name).read_bytes()
+        if durable.sha256(data) != sha256:
+            raise DatasetDamaged(f"The segment {name} is not the one that was accepted.", hint="Run `retraind doctor`.")
+        yield name, pq.read_table(pa.BufferReader(data), read_dictionary=REPEATED)
+
+
+def merge(folder: Path, sources: Mapping[str, str]) -> Segment:
+    """One segment with the rows of all `sources` (name: sha256), in their order; raises DatasetDamaged, OSError."""
+    tables = [table for _, table in read(folder, sources)]
+    return write(folder, [pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()])
+
+
+def due(live: Iterable[Any]) -> list[str]:
+    """Names of the segments to be merged next, oldest first; none if there is nothing to gain.
+
+    `live` are rows of the journal's table: name, tier, first (batch) and bytes of each segment.
+    """
+    tiers: dict[int, list[Any]] = {}
+    for one in sorted(live, key=lambda one: int(one["first"])):
+        tiers.setdefault(one["tier"], []).append(one)
+    for tier in sorted(tiers):
+        oldest = tiers[tier][:FAN]
+        if len(oldest) == FAN and sum(one["bytes"] for one in oldest) <= MOST_BYTES:
+            return [one["name"] for one in oldest]
+    return []
+
+
+def tier_of(size: int) -> int:
+    """The tier at which a new segment of `size` bytes begins: large ones have no need to be merged FAN by FAN."""
+    tier = 0
+    while size > 262_144 * FAN**tier and size < MOST_BYTES:
+        tier += 1
+    return tier
