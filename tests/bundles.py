@@ -1,10 +1,11 @@
-"""A small real bundle for tests: softmax(X·W + b) over four columns and three classes, in double, as ONNX."""
+"""Small real bundles for tests, in double, as ONNX: softmax(X·W + b) over four columns, and a sum over five kinds."""
 
 from contextlib import closing
 
 import numpy as np
 import onnx
 import orjson
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from daemon import bundle, durable
@@ -13,6 +14,8 @@ from daemon.home import Home
 from daemon.journal import Journal
 from daemon.schema import Column, Schema
 
+Array = NDArray[np.float64]
+
 NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 CLASSES = ["setosa", "versicolor", "virginica"]
 SCHEMA = Schema(target="species", classes=CLASSES, columns=[Column(name=name, kind="number") for name in NAMES])
@@ -20,17 +23,43 @@ SETOSA = [5.1, 3.5, 1.4, 0.2]
 WEIGHTS = np.array([[0.4, 0.1, -0.5], [1.0, -0.2, -0.8], [-2.0, 0.3, 1.7], [-0.9, -0.4, 1.3]])
 
 
+PRICES = Schema(
+    task="regression",
+    target="price",
+    columns=[
+        Column(name="size", kind="number", minimum=20.0, maximum=200.0),
+        Column(name="rooms", kind="integer", minimum=1, maximum=8),
+        Column(name="garden", kind="boolean"),
+        Column(name="built", kind="date", missing=True, minimum=10957.0, maximum=20454.5),
+        Column(name="town", kind="category", categories=["Aachen", "Zürich"]),
+    ],
+)
+HOUSE = [100.0, 4, True, "2026-01-31", "Zürich"]
+HOUSE_PRICE = 100.0 * 2 + 4 * 10 + 5 + 20484 * 0.01 + 50
+
+
 def make(home: Home, version: int, favourite: int = 0) -> Pointer:
     """Seal a bundle whose bias favours one class; returns what the pointer would say."""
-    folder = home.bundle(version)
-    folder.mkdir(parents=True)
     bias = np.zeros(3)
     bias[favourite] = 20.0
-    (folder / bundle.ONNX).write_bytes(_graph(bias).SerializeToString())
     rows = np.array([SETOSA, [6.0, 2.9, 4.5, 1.5], [6.9, 3.1, 5.4, 2.1]])
     scores = np.exp(rows @ WEIGHTS + bias)
-    expected = {"rows": rows.tolist(), "probabilities": (scores / scores.sum(axis=1, keepdims=True)).tolist()}
-    (folder / bundle.PROBE).write_bytes(orjson.dumps(expected))
+    return _seal(home, version, SCHEMA, _graph(bias), rows, scores / scores.sum(axis=1, keepdims=True))
+
+
+def make_prices(home: Home, version: int) -> Pointer:
+    """Seal a bundle of a regression; returns what the pointer would say."""
+    weights = np.array([[2.0], [10.0], [5.0], [0.01], [50.0]])
+    rows = np.array([PRICES.encode(HOUSE), [30.0, 1.0, 0.0, 12000.0, 0.0]])
+    return _seal(home, version, PRICES, _sum(weights), rows, rows @ weights)
+
+
+def _seal(home: Home, version: int, schema: Schema, graph: onnx.ModelProto, rows: Array, answers: Array) -> Pointer:
+    folder = home.bundle(version)
+    folder.mkdir(parents=True)
+    (folder / bundle.ONNX).write_bytes(graph.SerializeToString())
+    probe = {"rows": rows.tolist(), bundle.answered(schema): answers.tolist()}
+    (folder / bundle.PROBE).write_bytes(orjson.dumps(probe))
     manifest = Manifest(
         run=f"{version:032x}",
         candidate="logistic",
@@ -39,7 +68,7 @@ def make(home: Home, version: int, favourite: int = 0) -> Pointer:
         dvc_md5="b" * 32,
         rows=150,
         trained_rows=120,
-        data_schema=SCHEMA,
+        data_schema=schema,
         backend="onnx",
         input="float64",
         difference=0.0,
@@ -66,7 +95,18 @@ def record(home: Home, pointer: Pointer) -> None:
         journal.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, "promoted", "For a test.")
 
 
-def _graph(bias: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> onnx.ModelProto:
+def _sum(weights: Array) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["X", "W"], ["values"])],
+        "sum",
+        [helper.make_tensor_value_info("X", TensorProto.DOUBLE, [None, len(weights)])],
+        [helper.make_tensor_value_info("values", TensorProto.DOUBLE, [None, 1])],
+        [numpy_helper.from_array(weights, "W")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def _graph(bias: Array) -> onnx.ModelProto:
     nodes = [
         helper.make_node("MatMul", ["X", "W"], ["product"]),
         helper.make_node("Add", ["product", "b"], ["scores"]),

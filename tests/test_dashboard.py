@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import bundles
 import orjson
 import pytest
 
@@ -87,13 +89,18 @@ class Story:
         self.journal.refuse(drop, "rejected", f"{name} rejected")
 
     def judge(self, version: int, state: str, wrong: int = 1, *, old: int | None = None, n: int = 60) -> None:
-        scores = {
+        self.record(version, state, self.scores(wrong, old, n), SCHEMA)
+
+    def scores(self, wrong: int, old: int | None, n: int) -> dict[str, Any]:
+        return {
             "challenger": {"reference": score(30, 1), "rolling": score(n, wrong)},
             "champion": None if old is None else {"reference": score(30, 1), "rolling": score(n, old)},
             "champion_version": self.champion,
             "candidates": [{"name": "forest", "cv_accuracy": 0.95, "cv_log_loss": 0.1, "fit_seconds": 0.5}],
             "split42_accuracy": 0.9667,
         }
+
+    def record(self, version: int, state: str, scores: dict[str, Any], schema: Schema) -> None:
         row: dict[str, Any] = {
             "mlflow_run": "f" * 32,
             "candidate": "forest",
@@ -101,7 +108,7 @@ class Story:
             "revision": f"{1:040x}",
         }
         row |= {"dvc_md5": "d" * 32, "rows": 100, "trained_rows": 80, "trigger": "first model"}
-        manifest = self.seal(version, scores)
+        manifest = self.seal(version, scores, schema)
         row |= {"version": version, "bundle": manifest, "scores": json.dumps(scores)}
         reason = f"The gate's sentence about version {version}."
         self.journal.judge(row, state, reason)
@@ -109,7 +116,7 @@ class Story:
             self.journal.swap(version, self.champion, reason)
             self.point(version, manifest)
 
-    def seal(self, version: int, scores: dict[str, Any]) -> str:
+    def seal(self, version: int, scores: dict[str, Any], schema: Schema = SCHEMA) -> str:
         folder = self.home.bundle(version)
         folder.mkdir()
         manifest = Manifest(
@@ -120,7 +127,7 @@ class Story:
             dvc_md5="d" * 32,
             rows=100,
             trained_rows=80,
-            data_schema=SCHEMA,
+            data_schema=schema,
             backend="onnx",
             input="float64",
             difference=1e-9,
@@ -364,6 +371,74 @@ def test_a_version_brought_back_still_says_what_let_it_in(well: Story) -> None:
     assert found["tiles"][1]["sentence"] == "The gate's sentence about version 1."
     assert "By request (rollback, http)." in str(found["tiles"][1]["facts"])
     assert found["previous"] == 2
+
+
+# Regression
+
+
+def explained(n: int, r2: float | None) -> dict[str, Any]:
+    return {"n": n, "r2": r2, "rmse": 12.25, "mae": 9.5}
+
+
+def a_regression(
+    story: Story, version: int = 1, state: str = "promoted", r2: float | None = 0.8, old: float = 0.8
+) -> None:
+    now = {"reference": explained(30, 0.75), "rolling": explained(60, r2)}
+    before = {"reference": explained(30, 0.75), "rolling": explained(60, old)} if story.champion else None
+    fitted = [{"name": "ridge", "cv_r2": 0.79, "cv_rmse": 13.5, "fit_seconds": 0.5}]
+    scores = {"challenger": now, "champion": before, "champion_version": story.champion, "candidates": fitted}
+    story.record(version, state, scores | {"cv_r2": 0.79, "split42_r2": 0.4526}, bundles.PRICES)
+
+
+def test_a_regression_is_shown_by_its_figures(story: Story) -> None:
+    story.accept("prices.csv")
+    a_regression(story)
+    found = story.document(alive())
+    assert states(found) == ["ok"] * 5
+    assert found["tiles"][3]["headline"] == "0.800 R²"
+    assert "RMSE 12.25, MAE 9.5" in found["tiles"][3]["sentence"]
+    assert found["confusion"] is None
+    assert found["errors"]["rows"] == [{"on": "held-out rows", "n": 60, "r2": 0.8, "rmse": 12.25, "mae": 9.5}]
+    assert (found["candidates"]["figure"], found["candidates"]["fitted"][0]["cv"]) == ("R²", 0.79)
+    assert (found["versions"][0]["score"], found["versions"][0]["loss_figure"]) == (0.8, "RMSE")
+    page = render(found)
+    assert "12.25" in page
+    assert "recall" not in page
+    assert "The target, the last column, is a number." in page
+
+
+def test_a_regression_that_got_worse_is_watched(story: Story) -> None:
+    story.accept("prices.csv")
+    a_regression(story)
+    a_regression(story, 2, "refused", r2=0.6, old=0.5)
+    tile = story.document(alive())["tiles"][3]
+    assert (tile["state"], "It fell from 0.800" in tile["sentence"]) == ("watch", True)
+
+
+def test_a_score_without_meaning_is_unknown(story: Story) -> None:
+    story.accept("prices.csv")
+    a_regression(story, r2=None)
+    found = story.document(alive())
+    assert found["tiles"][3]["state"] == "unknown"
+    assert render(found)
+
+
+def test_examples_hold_for_every_kind(story: Story) -> None:
+    a_regression(story)
+    lesson = story.document(alive())["teach"]
+    said = orjson.loads(shlex.split(lesson["tell"])[0])
+    assert bundles.PRICES.encode(said["features"])
+    assert said["features"] == {"size": 110.0, "rooms": 4, "garden": True, "built": "2012-12-31", "town": "Aachen"}
+    assert bundles.PRICES.label(said["target"]) == "1.5"
+
+
+def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
+    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    good = verdict.good(replace(facts, live={"n": 40, "accuracy": 0.975, "interval": (0.87, 0.99)}))
+    assert good["state"] == "ok"
+    assert "0.975 accuracy" in str(good["facts"])
+    bad = verdict.good(replace(facts, live={"n": 40, "accuracy": 0.5, "interval": (0.35, 0.65)}))
+    assert (bad["state"], "Late labels say less" in bad["sentence"]) == ("watch", True)
 
 
 # The steps

@@ -10,7 +10,7 @@ from daemon import bundle, durable
 from daemon.errors import InvalidFeatures
 from daemon.home import Home
 from web import predictor
-from web.predictor import Follower, Predictor, Slot
+from web.predictor import Answer, Follower, Predictor, Slot
 
 
 @pytest.fixture
@@ -151,3 +151,18 @@ def test_values_that_overflow_the_model_are_refused(home: Home) -> None:
     loaded = Predictor(pointer, bundle.load(home.bundle(1), pointer.manifest))
     with pytest.raises(InvalidFeatures):
         loaded.answer([1e308, 1e308, -1e308, 1e308])
+
+
+def test_a_regression_answers_with_a_number(home: Home) -> None:
+    pointer = bundles.make_prices(home, 1)
+    loaded = Predictor(pointer, bundle.load(home.bundle(1), pointer.manifest))
+    answer = loaded.answer(bundles.HOUSE)
+    assert answer == Answer(answer.prediction)
+    assert answer.prediction == pytest.approx(bundles.HOUSE_PRICE)
+    for wrong in (
+        [100.0, 4.5, *bundles.HOUSE[2:]],
+        [100.0, 4, 1, *bundles.HOUSE[3:]],
+        [*bundles.HOUSE[:3], "31.1.2026", "Aachen"],
+    ):
+        with pytest.raises(InvalidFeatures):
+            loaded.answer(wrong)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import bundles
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from sites import PREDICTION, Client, Site
 
 from daemon import durable
+from daemon.history import Historian
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.settings import Settings
@@ -144,6 +146,55 @@ def test_without_a_model_predict_says_so(tmp_path: Path) -> None:
     assert json.loads(body)["hint"]
 
 
+# Regression
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Client:
+    home = Home(tmp_path)
+    home.make()
+    home.schema.write_bytes(bundles.PRICES.dump())
+    bundles.point(home, bundles.make_prices(home, 1))
+    return Client(home)
+
+
+def posted(client: Client, path: str, body: object) -> tuple[int, dict[str, Any]]:
+    status, _, text = client.ask("POST", path, json.dumps(body).encode())
+    return status, json.loads(text)
+
+
+def test_a_regression_answers_with_a_number_and_without_classes(prices: Client) -> None:
+    status, answer = posted(prices, "/predict", {"features": bundles.HOUSE})
+    assert status == 200
+    assert set(answer) == {
+        "prediction", "prediction_name", "confidence", "model_version", "prediction_id", "latency_ms",
+    }  # fmt: skip
+    assert answer["prediction"] == pytest.approx(bundles.HOUSE_PRICE)
+    assert (answer["prediction_name"], answer["confidence"], answer["model_version"]) == (None, None, 1)
+    assert posted(prices, "/predict", {"features": [100.0, "four", True, None, "Aachen"]})[0] == 422
+
+
+def test_numbers_are_in_the_history_without_a_confidence(prices: Client) -> None:
+    _, answer = posted(prices, "/predict", {"features": bundles.HOUSE})
+    historian = Historian(prices.worker.home, Settings())
+    assert (historian.copy(), historian.skipped) == (1, 0)
+    historian.close()
+    found = json.loads(prices.ask("GET", "/predictions/history")[2])["history"][0]
+    assert (found["prediction"], found["confidence"], found["prediction_name"]) == (answer["prediction"], None, None)
+    assert found["features"] == bundles.HOUSE
+    for path in ("/dashboard", "/metrics", "/prometheus_metrics"):
+        assert prices.ask("GET", path)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [(250000, 202), (1.5, 202), (-3, 202), ("dear", 422), (None, 422), (True, 422)]
+)
+def test_a_numeric_target_teaches_a_regression(prices: Client, target: object, status: int) -> None:
+    answered, _ = posted(prices, "/add_training_data", {"features": bundles.HOUSE, "target": target})
+    assert answered == status
+    assert len(list(prices.worker.home.inbox.glob("*.sample.json"))) == (status == 202)
+
+
 # Paths and methods
 
 
@@ -186,11 +237,9 @@ def test_head_is_get_without_a_body(site: Site, path: str) -> None:
 
 def test_every_read_answers_on_an_empty_home(tmp_path: Path) -> None:
     site = Site(tmp_path, version=None)
-    for name in ("versions", "drops", "events"):
-        assert site.get(f"/{name}") == (
-            200,
-            {name: [], "count": 0, **({"champion": None} if name == "versions" else {})},
-        )
+    more = {"versions": {"champion": None}, "drops": {"waiting": None}, "events": {}}
+    for name, beside in more.items():
+        assert site.get(f"/{name}") == (200, {name: [], "count": 0, **beside})
     status, headers, _ = site.ask("GET", "/")
     assert (status, headers["location"]) == (303, "/dashboard")
     status, headers, page = site.ask("GET", "/dashboard")
