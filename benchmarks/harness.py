@@ -1,24 +1,17 @@
-"""What every benchmark needs: the real service in a temporary home, a client, percentiles and one table."""
+"""What every benchmark needs: the real service in a temporary home, and a client."""
 
 import http.client
 import json
-import math
 import os
-import platform
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from daemon import durable
 from daemon.home import Home
@@ -126,6 +119,10 @@ class Service:
         client = Client(self.port)
         self.wait_for("the first prediction", client.version, pause=0.05)
         client.close()
+        self.wait_idle()
+
+    def wait_idle(self) -> None:
+        """Wait until the trainer has nothing to do and is ready to be given something."""
         self.wait_for("a trainer that is ready", self._trainer_waits, pause=0.05)
 
     def events(self, kind: str, after: int = 0) -> list[dict[str, Any]]:
@@ -150,6 +147,12 @@ class Service:
         for pid in self.worker_pids() if workers else []:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """Pid of the daemon."""
+        assert self._process is not None
+        return self._process.pid
 
     def worker_pids(self) -> list[int]:
         """Pids of the HTTP workers of this home: each holds the lock that carries its pid."""
@@ -197,53 +200,3 @@ def running(**settings: object) -> Iterator[Service]:
             yield service
         finally:
             service.close()
-
-
-# Figures
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` (0-1) of the values do not exceed (nearest rank); NaN if there are none."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
-
-
-def ratio(value: float, base: float) -> str:
-    """How many times `base` goes into `value`, as text: `12.3x`; `-` if that means nothing."""
-    return f"{value / base:.3g}x" if base > 0 and math.isfinite(value) else "-"
-
-
-def spread(values: Sequence[float]) -> list[str]:
-    """Median, least and greatest of some seconds, as text."""
-    return [figure(value) for value in (statistics.median(values), min(values), max(values))] if values else ["-"] * 3
-
-
-def figure(value: float) -> str:
-    """A number with three decimals; `-` for NaN."""
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def machine() -> str:
-    """What measured: cores, memory, load of the last minute, Python."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the end, Python {platform.python_version()}"
-
-
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print one Markdown table: the first column to the left, all others to the right."""
-    table = Table(box=box.MARKDOWN)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(width=160, highlight=False, markup=False)
-    with console.capture() as capture:
-        console.print(table)
-    # rich draws blank lines where other boxes have an edge.
-    print(
-        f"{title}\n({machine()})\n",
-        *(line for line in capture.get().splitlines() if line.strip()),
-        sep="\n",
-        flush=True,
-    )

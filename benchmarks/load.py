@@ -1,4 +1,4 @@
-"""An open-loop load: predictions at a fixed rate, whether the answers come or not.
+"""An open-loop load: predictions (or GETs of one path) at a fixed rate, whether the answers come or not.
 
 Two threads and raw keep-alive connections: one sends each request at its moment on whichever connection is free, the
 other takes the answers. Latency counts from the moment a request was due, so a stall is charged to all it delays.
@@ -19,6 +19,8 @@ from benchmarks.harness import ROW
 OPENED, MOST = 32, 512
 """Connections at the start, and at most: a request that would need one more is not sent, and counts as failed."""
 
+PREDICT = "/predict"
+
 PATIENCE = 10.0
 """Seconds after the last request during which answers are awaited."""
 
@@ -28,7 +30,10 @@ _NAMED = re.compile(rb"\r\nx-model-version: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with status 200: when its request was due (wall clock), how long it took from then, which version."""
+    """An answer with status 200: when its request was due (wall clock), how long it took from then, which version.
+
+    The version of what is no prediction is 0.
+    """
 
     due: float
     seconds: float
@@ -58,11 +63,11 @@ class _Connection:
 
 
 class Load:
-    """Sends `rate` predictions a second to 127.0.0.1 from `start` until `stop`."""
+    """Sends `rate` requests a second to 127.0.0.1 from `start` until `stop`: predictions, or GETs of another `path`."""
 
-    def __init__(self, port: int, rate: int) -> None:
-        self._port, self._rate = port, rate
-        self._request = _request(port)
+    def __init__(self, port: int, rate: int, path: str = PREDICT) -> None:
+        self._port, self._rate, self._predicts = port, rate, path == PREDICT
+        self._request = _prediction(port) if self._predicts else _get(port, path)
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}
         self._free: deque[_Connection] = deque()
@@ -166,6 +171,9 @@ class Load:
         if (status := head[9:12]) != b"200":
             self._outcome.failed[f"status {status.decode()}"] += 1
             return
+        if not self._predicts:
+            self._outcome.answers.append(Answer(self._wall + due, seconds, 0))
+            return
         version = orjson.loads(body).get("model_version")
         named = {int(number) for number in _NAMED.findall(head)} | {version}
         if len(named) != 1 or type(version) is not int or body.count(b'"model_version"') != 1:
@@ -183,7 +191,11 @@ class Load:
             connection.socket.close()
 
 
-def _request(port: int) -> bytes:
+def _get(port: int, path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+
+
+def _prediction(port: int) -> bytes:
     body = orjson.dumps({"features": ROW})
-    head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

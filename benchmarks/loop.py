@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.harness import Client, Service, figure, ratio, running, show, spread
+from benchmarks.figures import figure, ratio, show, spread
+from benchmarks.harness import Client, Service, running
 from benchmarks.peer import Peer
 from benchmarks.rows import header, lines
 from daemon.settings import Inbox

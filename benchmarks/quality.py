@@ -10,7 +10,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 
-from benchmarks.harness import Service, running, show
+from benchmarks.figures import show
+from benchmarks.harness import Service, running
 from daemon import candidates, schema
 from daemon.registry import CHAMPION, NAME, Registry
 from daemon.settings import Train

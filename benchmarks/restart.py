@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.harness import ROW, Client, Service, ratio, running, show, spread, wait_for
+from benchmarks.figures import ratio, show, spread
+from benchmarks.harness import ROW, Client, Service, running, wait_for
 from benchmarks.peer import Peer
 
 ALLOWED_SECONDS = 1.5

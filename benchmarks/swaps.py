@@ -8,7 +8,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from benchmarks.harness import Client, Service, percentile, ratio, running, show
+from benchmarks.figures import percentile, ratio, show
+from benchmarks.harness import Client, Service, running
 from benchmarks.load import Answer, Load, Outcome
 
 # Nothing but the requests of this benchmark may start a training, and the cooldown would only make it longer.

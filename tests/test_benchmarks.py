@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import figure, percentile, ratio, spread
+from benchmarks.figures import figure, percentile, ratio, spread
 from benchmarks.rows import header, lines
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["loop", "swaps", "restart", "quality"])
+@pytest.mark.parametrize("name", ["ingest", "loop", "swaps", "restart", "quality"])
 def test_help_says_what_is_measured(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100
@@ -25,8 +25,8 @@ def test_help_says_what_is_measured(name: str) -> None:
 
 def test_every_benchmark_is_documented() -> None:
     text = (ROOT / "docs/benchmarks.md").read_text()
-    found = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()]
-    assert len(found) == 4
+    found = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if 'prog="python -m' in path.read_text()]
+    assert len(found) == 5
     assert [name for name in found if f"python -m benchmarks.{name}" not in text] == []
 
 

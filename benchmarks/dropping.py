@@ -1,0 +1,110 @@
+"""Dropping many files at once, waiting until the journal says committed, and what the processes used meanwhile."""
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.harness import Service
+
+PATIENCE = 3600.0
+"""Seconds for the largest drop; a service that ends is noticed at once."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Moments of one round of drops, wall clock in seconds: by our clock, then by the journal (exact to 1 ms)."""
+
+    renamed: float
+    """Before the first rename into the inbox."""
+    last_renamed: float
+    settled: float
+    """When the first of them was found settled."""
+    committed: float
+    """When the last of their batches was committed."""
+    batches: int
+
+    @property
+    def wall(self) -> float:
+        """Seconds from the first rename until all are committed."""
+        return self.committed - self.renamed
+
+    @property
+    def work(self) -> float:
+        """Seconds from the first drop that was found settled until all are committed."""
+        return self.committed - self.settled
+
+
+def drop(service: Service, folder: Path, pause: float = 0.05) -> Timing:
+    """Rename all files of `folder`, on the inbox's file system, into the inbox; wait until all are committed.
+
+    The journal is asked every `pause` seconds.
+    """
+    paths = sorted(folder.iterdir())
+    after = ask(service, "SELECT coalesce(max(id), 0) FROM drops")
+    renamed = time.time()
+    for path in paths:
+        path.rename(service.home.inbox / path.name)
+    last_renamed = time.time()
+    service.wait_for("all of it committed", lambda: _decided(service, after, len(paths)), PATIENCE, pause)
+    return Timing(renamed, last_renamed, *_moments(service, after))
+
+
+def _decided(service: Service, after: int, count: int) -> bool | None:
+    refused = ask(service, f"SELECT count(*) FROM drops WHERE id > {after} AND state <> 'accepted'")
+    if refused:
+        raise RuntimeError(f"{refused} drops were not accepted: the benchmark has made bad files.")
+    done = ask(
+        service,
+        f"SELECT count(*) FROM drops WHERE id > {after}"
+        " AND batch <= (SELECT max(seq) FROM batches WHERE state = 'committed')",
+    )
+    return True if done == count else None
+
+
+def _moments(service: Service, after: int) -> tuple[float, float, int]:
+    with closing(_journal(service)) as connection:
+        settled, committed, batches = connection.execute(
+            "SELECT min(d.settled_at), max(b.committed_at), count(DISTINCT b.seq)"
+            " FROM drops d JOIN batches b ON b.seq = d.batch WHERE d.id > ?",
+            (after,),
+        ).fetchone()
+    return _seconds(settled), _seconds(committed), batches
+
+
+def ask(service: Service, query: str) -> int:
+    """The one number that a query to the journal gives."""
+    with closing(_journal(service)) as connection:
+        return int(connection.execute(query).fetchone()[0])
+
+
+def _journal(service: Service) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{service.home.journal}?mode=ro", uri=True, timeout=10)
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+# Processes
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory a process has had resident so far (VmHWM)."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory a process has resident now (VmRSS)."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far, user and system, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
