@@ -186,6 +186,28 @@ def versions(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
 
 @app.command()
+def drops(
+    key: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this drop: its id, sha256 or name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 20,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Say what became of the files that were dropped.
+
+    Example: retraind drops iris-more.csv
+    """
+    place, _ = _load(home)
+    from daemon import report
+
+    if key is None:
+        found = report.drops(place, limit)
+        typer.echo(json.dumps(found)) if json_ else report.print_drops(found)
+    else:
+        one = report.drop(place, key)
+        typer.echo(json.dumps(one)) if json_ else report.print_drop(one)
+
+
+@app.command()
 def init(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header: your own data.")],
     target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],

@@ -3,17 +3,20 @@
 Level 4. Works with and without a running daemon, and changes nothing.
 """
 
+import json
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import tomlkit
 from rich.console import Console
 from rich.table import Table
 
-from daemon import bundle, schema, settings, status
+from daemon import bundle, fates, live, schema, settings, status
 from daemon.bundle import Pointer
 from daemon.dataset import Dataset
-from daemon.errors import RetraindError
+from daemon.errors import NotFound, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.schema import Schema
@@ -98,6 +101,61 @@ def _live(score: dict[str, Any] | None) -> str:
         return ""
     figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {score['rmse']:.4g}"
     return f"{figure} (n={score['n']})"
+
+
+def drops(home: Home, limit: int) -> list[dict[str, Any]]:
+    """The newest drops, newest first, and what became of each; see `daemon.fates`."""
+    with _reading(home):
+        return fates.newest(home.journal, limit)
+
+
+def drop(home: Home, key: str) -> dict[str, Any]:
+    """What became of one drop, by id, sha256 or name; raises NotFound."""
+    with _reading(home):
+        found = fates.find(home.journal, key)
+    if found is None:
+        hint = "`retraind drops` lists the newest; a file that still lies in the inbox is not decided yet."
+        raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
+    return found
+
+
+@contextmanager
+def _reading(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise RetraindError(f"{home.journal} can't be read: {error}.", hint="See `retraind doctor`.") from None
+
+
+def print_drops(found: Sequence[dict[str, Any]]) -> None:
+    """`drops` as a table on standard output."""
+    table = Table("id", "name", "state", "rows", "bad", "twice", "batch", "revision", "seen", "committed", "", box=None)
+    for row in found:
+        counts = f"{row['rows_accepted']}/{row['rows_read']}", row["rows_refused"], row.get("rows_duplicate")
+        where = row["batch"], (row["revision"] or "")[:10], row.get("seen_at"), row["committed_at"], _why(row)
+        table.add_row(*(_printable(one) for one in (row["id"], row["name"], row["state"], *counts, *where)))
+    CONSOLE.print(table)
+
+
+def print_drop(found: dict[str, Any]) -> None:
+    """All facts of one drop, one a line, on standard output."""
+    table = Table(box=None, show_header=False)
+    for name, value in found.items():
+        if value is not None:
+            table.add_row(name, _printable(value))
+    CONSOLE.print(table)
+
+
+def _why(row: dict[str, Any]) -> str:
+    place = [f"line {row['line']}"] if row["line"] else []
+    place += [repr(row["column"])] if row["column"] else []
+    return ": ".join(filter(None, [", ".join(place), row["reason"] or ""]))
+
+
+def _printable(value: object) -> str:
+    """Names and reasons come from other people's files: nothing in them may steer the terminal."""
+    text = "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def print_schema(found: Schema) -> None:

@@ -57,7 +57,7 @@ def a_status(**changes: Any) -> Status:
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest retrain status versions promote rollback init doctor token"
+    promised = "run serve ingest retrain status versions drops promote rollback init doctor token"
     assert sorted(promised.split()) == COMMANDS
 
 
@@ -218,6 +218,48 @@ def test_versions_are_listed_newest_first(home: Home) -> None:
     ]
     assert "Recall of '[/b]' falls [red]." in text
     assert text.index("refused") < text.index("promoted")
+
+
+def test_versions_show_their_live_score(home: Home) -> None:
+    """As soon as a prediction has been labelled."""
+    with closing(Journal.open(home.journal)) as journal:
+        journal.judge(a_version(1), "promoted", "First version.")
+        sha256 = durable.sha256(b"labels")
+        label = {"version": 1, "prediction": "setosa", "drop": sha256}
+        truths = ("setosa", "setosa", "setosa", "virginica")
+        labels = [{**label, "prediction_id": f"p{n}", "truth": truth} for n, truth in enumerate(truths)]
+        journal.accept(a_batch(), [a_drop(sha256=sha256)], labels)
+        found = json.loads(retraind("versions", "--json", home=home).stdout)
+        assert "0.750 (n=4)" in retraind("versions", home=home).stdout
+    assert found[0]["live"]["recall"] == {"setosa": 1.0, "virginica": 0.0}
+
+
+def test_drops_are_listed_and_told_one_by_one(home: Home) -> None:
+    """By id, sha256 or name; what a file says of itself does not reach the terminal as it is."""
+    assert retraind("drops", "--json", home=home).stdout == "[]\n"
+    with closing(Journal.open(home.journal)) as journal:
+        seen = {"seen_at": "2026-01-01T00:00:00.000Z"}
+        seq = journal.accept(a_batch(), [a_drop("good.csv", **seen)])
+        journal.commit(seq, "c" * 40, "d" * 32)
+        bad = a_drop("bad\x1b[31m.csv", sha256="b" * 64, line=3, column="petal", reason="'[red]' is not a number.")
+        journal.refuse(bad, "rejected", "bad.csv: '[red]' is not a number.")
+        listed = json.loads(retraind("drops", "--json", home=home).stdout)
+        assert [row["state"] for row in listed] == ["rejected", "accepted"]
+        text = retraind("drops", home=home).stdout
+        assert "line 3, 'petal': '[red]' is not a number." in text
+        assert "c" * 10 in text
+        assert "\x1b" not in text
+        assert json.loads(retraind("drops", "--limit", 1, "--json", home=home).stdout) == listed[:1]
+        for key in ("2", "b" * 64, "bad\x1b[31m.csv"):
+            assert json.loads(retraind("drops", key, "--json", home=home).stdout) == listed[0]
+        one = retraind("drops", "good.csv", home=home).stdout
+        assert "2026-01-01T00:00:00.000Z" in one
+        assert "c" * 40 in one
+        none = retraind("drops", "none.csv", home=home)
+    assert (none.returncode, none.stdout) == (Exit.NOT_FOUND, "")
+    assert "There is no drop 'none.csv'." in none.stderr
+    home.journal.write_bytes(b"no journal at all, but long enough to be one" * 50)
+    assert "can't be read" in retraind("drops", home=home).stderr
 
 
 def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:

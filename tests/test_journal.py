@@ -28,8 +28,8 @@ def a_batch(number: int = 1, rows: int = 5) -> dict[str, Any]:
 
 
 def a_version(version: int) -> dict[str, Any]:
-    texts = ("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger", "scores")
-    return {**dict.fromkeys(texts, "x"), "version": version, "rows": 5, "trained_rows": 4}
+    texts = ("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger")
+    return {**dict.fromkeys(texts, "x"), "scores": "{}", "version": version, "rows": 5, "trained_rows": 4}
 
 
 def events(home: Home) -> list[tuple[str, str]]:

@@ -1,0 +1,84 @@
+"""What people are told of their drops and of live scores: `GET /drops`, `GET /drops/ID`, `GET /versions`."""
+
+import json
+from typing import Any
+
+import bundles
+import pytest
+from sites import Client
+
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.status import Status, publish
+
+SEEN = {"seen_at": "2026-01-01T00:00:00.000Z", "settled_at": "2026-01-01T00:00:01.000Z"}
+SEGMENT = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 8, "bytes": 99}
+GOOD = {**SEEN, "sha256": "a" * 64, "name": "good.csv", "source": "file", "bytes": 80, "rows_read": 10}
+REFUSED = {"rows_accepted": 8, "rows_refused": 1, "rows_duplicate": 1, "bad_file": "good.csv.bad.csv"}
+FIRST_BAD = {"line": 4, "column": "petal_width", "reason": "'x' is not a number."}
+BAD = {**SEEN, "sha256": "b" * 64, "name": "bad.csv", "source": "file", "bytes": 9, "reason": "The file is empty."}
+
+
+@pytest.fixture
+def told(home: Home, journal: Journal) -> Client:
+    """A home in which one drop was accepted, one rejected, and one dropped again."""
+    seq = journal.accept(SEGMENT, [{**GOOD, **REFUSED, **FIRST_BAD}])
+    journal.commit(seq, "c" * 40, "d" * 32)
+    journal.refuse(BAD, "rejected", "bad.csv: The file is empty.")
+    journal.refuse({**GOOD, "name": "7"}, "duplicate", "7: The same bytes are in batch 1 already.", batch=seq)
+    return Client(home)
+
+
+def get(client: Client, path: str, query: str = "") -> tuple[int, Any]:
+    status, _, body = client.ask("GET", path, QUERY_STRING=query)
+    return status, json.loads(body)
+
+
+def test_a_drop_by_id_sha256_and_name(told: Client) -> None:
+    status, found = get(told, "/drops/1")
+    assert status == 200
+    assert found == get(told, "/drops/" + "a" * 64)[1] == get(told, "/drops/good.csv")[1]
+    assert found.items() >= {**GOOD, **REFUSED, **FIRST_BAD, "state": "accepted", "batch": 1}.items()
+    assert found["revision"] == "c" * 40
+    assert found["settled_at"] < found["decided_at"] <= found["committed_at"]
+    assert get(told, "/drops/7")[1]["state"] == "duplicate", "7 is no id here, but a name"
+
+
+def test_a_rejected_drop_says_why(told: Client) -> None:
+    found = get(told, "/drops/bad.csv")[1]
+    assert (found["state"], found["reason"], found["line"]) == ("rejected", "The file is empty.", None)
+    assert (found["batch"], found["revision"], found["committed_at"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("key", ["99", "c" * 64, "none.csv", "x' OR 1=1 --"])
+def test_an_unknown_drop_is_a_problem(told: Client, key: str) -> None:
+    status, headers, body = told.ask("GET", f"/drops/{key}")
+    assert (status, headers["content-type"]) == (404, "application/problem+json")
+    assert "There is no drop" in json.loads(body)["detail"]
+
+
+def test_drops_are_listed_newest_first_and_in_pages(told: Client) -> None:
+    status, found = get(told, "/drops")
+    assert status == 200
+    assert [drop["name"] for drop in found["drops"]] == ["7", "bad.csv", "good.csv"]
+    assert found["drops"][2] == get(told, "/drops/1")[1]
+    assert found["count"] == 3
+    assert [drop["id"] for drop in get(told, "/drops", "limit=1&before=3")[1]["drops"]] == [2]
+
+
+def test_what_waits_in_the_inbox_is_told(home: Home, told: Client) -> None:
+    assert get(told, "/drops")[1]["waiting"] is None, "no daemon has looked yet"
+    said = {"pid": 1, "state": "ready", "heartbeat": 0.0, "at": "now", "started_at": "before"}
+    publish(home.status, Status.model_validate({**said, "backlog_files": 3, "backlog_bytes": 700}))
+    assert get(Client(home), "/drops")[1]["waiting"] == {"files": 3, "bytes": 700}
+
+
+def test_versions_show_their_live_score(home: Home, journal: Journal) -> None:
+    for version in (1, 2):
+        bundles.point(home, bundles.make(home, version))
+    label = {"version": 1, "prediction": "setosa", "truth": "setosa", "drop": "a" * 64}
+    journal.accept(SEGMENT, [{**GOOD, "source": "label"}], [{**label, "prediction_id": f"p{n}"} for n in range(4)])
+    found = get(Client(home), "/versions")[1]["versions"]
+    assert [(row["version"], row["live"] and row["live"]["accuracy"]) for row in found] == [(2, None), (1, 1.0)]
+    assert found[1]["live"]["n"] == 4
+    assert found[1]["live"]["interval"] == pytest.approx([0.5101092, 1.0], abs=1e-6)
