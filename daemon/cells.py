@@ -5,9 +5,6 @@ can change a cell. Python's csv module reads the header, and finds again the few
 """
 
 import codecs
-import csv
-import io
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,15 +17,10 @@ from numpy.typing import NDArray
 
 from daemon.content import Content
 from daemon.errors import InvalidDrop
-
-# csv's own limit is 131,072 characters a cell; ours is that of a record, which Arrow goes by, too.
-csv.field_size_limit(sys.maxsize)
+from daemon.text import MOST_RECORD, records, refuse_binary
 
 MOST_COLUMNS = 10_000
 """More are a mistake: reading one line of millions of cells would hold up every other drop."""
-
-MOST_RECORD = 64 << 20
-"""Characters of one record. A longer one is a quote that was never closed, and would fill the memory."""
 
 DELIMITERS = ",;\t"
 
@@ -78,7 +70,7 @@ def examine(content: Content, wanted: Collection[str]) -> Header:
 
     Raises InvalidDrop: empty, not UTF-8, a NUL byte, a header that names a column twice or too many.
     """
-    _refuse_binary(content)
+    refuse_binary(content)
     headers = [_header(content, delimiter) for delimiter in DELIMITERS]
     found = max(headers, key=lambda header: len(set(wanted).intersection(header.names)))
     if len(found.names) > MOST_COLUMNS:
@@ -91,7 +83,7 @@ def examine(content: Content, wanted: Collection[str]) -> Header:
 
 
 def chunks(content: Content, header: Header, block_bytes: int = 8 << 20) -> Iterator[Chunk]:
-    """All records, about `block_bytes` of the file at a time.
+    """All records, about `block_bytes` (at least 2) of the file at a time.
 
     Raises InvalidDrop for what only the whole file shows: no rows at all, a quote that is never closed.
     """
@@ -115,10 +107,10 @@ def chunks(content: Content, header: Header, block_bytes: int = 8 << 20) -> Iter
         return
 
 
-def locate(content: Content, header: Header, records: Iterable[int]) -> Iterator[tuple[int, int, str]]:
+def locate(content: Content, header: Header, numbers: Iterable[int]) -> Iterator[tuple[int, int, str]]:
     """Number, 1-based first line and verbatim text (without line end) of the given records, ascending."""
-    wanted = sorted(set(records), reverse=True)
-    found = _records(content, header.delimiter)
+    wanted = sorted(set(numbers), reverse=True)
+    found = records(content, header.delimiter)
     for number, (line, _, text) in enumerate(found, start=-1):  # the header is record -1
         if not wanted:
             return
@@ -127,48 +119,11 @@ def locate(content: Content, header: Header, records: Iterable[int]) -> Iterator
             yield number, line, text.removesuffix("\n").removesuffix("\r")
 
 
-def _refuse_binary(content: Content) -> None:
-    """Raise InvalidDrop unless the content is UTF-8 text, not only blanks, without a NUL byte."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    offset, blank = 0, True
-    with content.open() as file:
-        while True:
-            block = file.read(ARROW_BLOCK)
-            pending = len(decoder.getstate()[0])
-            try:
-                text = decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                at = offset - pending + error.start
-                reason = f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."
-                raise InvalidDrop(reason, line=_line_at(content, at)) from None
-            if (nul := block.find(b"\0")) >= 0:
-                line = _line_at(content, offset + nul)
-                raise InvalidDrop("The file holds a NUL byte: it is not a text file.", line=line)
-            blank = blank and not text.strip()
-            if not block:
-                break
-            offset += len(block)
-    if blank:
-        raise InvalidDrop("The file is empty.")
-
-
-def _line_at(content: Content, at: int) -> int:
-    """The 1-based line of the byte `at`."""
-    line, begins = 1, b""
-    with content.open() as file:
-        while at > 0 and (block := file.read(min(at, ARROW_BLOCK))):
-            block, at = begins + block, at - len(block)
-            begins = b"\r" if block.endswith(b"\r") else b""  # may be the first half of a line end
-            block = block.removesuffix(begins)
-            line += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
-    return line + len(begins)
-
-
 def _header(content: Content, delimiter: str) -> Header:
     with content.open() as file:
         mark = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
     before, (line, cells, text) = 0, (1, [""], "")
-    for line, cells, text in _records(content, delimiter, empty=True):  # noqa: B007 - used after the loop
+    for line, cells, text in records(content, delimiter, empty=True):  # noqa: B007 - used after the loop
         before += len(text.encode())
         if cells:
             break
@@ -176,34 +131,11 @@ def _header(content: Content, delimiter: str) -> Header:
     return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before)
 
 
-def _records(content: Content, delimiter: str, *, empty: bool = False) -> Iterator[tuple[int, list[str], str]]:
-    """First line (1-based), cells and verbatim text of each record, the header first, told apart as Arrow does."""
-    with io.TextIOWrapper(content.open(), encoding="utf-8-sig", newline="") as file:
-        taken: list[str] = []
-        begin = 1
-
-        def lines() -> Iterator[str]:
-            size = 0
-            while line := file.readline(MOST_RECORD + 1):
-                size = len(line) + (size if taken else 0)
-                if size > MOST_RECORD:
-                    reason = f"The record that begins here has more than {MOST_RECORD} characters"
-                    raise InvalidDrop(f"{reason}: perhaps a quote is opened and never closed.", line=begin)
-                taken.append(line)
-                yield line
-
-        reader = csv.reader(lines(), delimiter=delimiter)
-        for cells in reader:
-            if cells or empty:
-                yield begin, cells, "".join(taken)
-            taken.clear()
-            begin = reader.line_num + 1
-
-
 class _Body:
     """A file for Arrow: the data records, then the record that ends in END."""
 
     closed = False
+    _held = b"\n"  # an empty line, or Arrow would take a U+FEFF that begins the first cell for a byte order mark
 
     def __init__(self, content: Content, header: Header) -> None:
         self._file = content.open()
@@ -211,10 +143,13 @@ class _Body:
         self._end = b"\n" + header.delimiter.encode() * (len(header.names) - 1) + END.encode() + b"\n"
 
     def read(self, size: int) -> bytes:
-        block = self._file.read(size)
-        if not block:
-            block, self._end = self._end, b""
-        return block
+        block = self._held + self._file.read(size - len(self._held))
+        if room := size - len(block):
+            # At once: Arrow takes a block that is only the second half of a CRLF for the end of the file.
+            block, self._end = block + self._end[:room], self._end[room:]
+        # Arrow drops a line feed that begins a block after one that ended in a carriage return, even inside a cell.
+        self._held = b"\r" if block.endswith(b"\r") else b""
+        return block.removesuffix(self._held)
 
     def close(self) -> None:
         self._file.close()
@@ -224,7 +159,7 @@ def _tables(content: Content, header: Header, block: int, torn: list[Torn]) -> I
     """Tables of text cells; the records that are torn go to `torn` before the table that would have held them comes."""
 
     def remember(row: pa.csv.InvalidRow) -> str:
-        reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}: {row.text[:80]!r}."
+        reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}."
         torn.append(Torn(row.number - 1, reason))
         return "skip"
 
@@ -296,13 +231,13 @@ def _after(chunk: Chunk, done: int) -> Iterator[Chunk]:
 
 
 def _refuse_open_quote(content: Content, header: Header) -> None:
-    for line, cells, _ in _records(content, header.delimiter):  # noqa: B007 - the last one is what is asked for
+    for line, cells, _ in records(content, header.delimiter):  # noqa: B007 - the last one is what is asked for
         pass
     column = header.names[min(len(cells), len(header.names)) - 1]
     raise InvalidDrop("A quote is opened here and never closed.", line=line, column=column)
 
 
 def _refuse_long(content: Content, header: Header) -> None:
-    for _ in _records(content, header.delimiter):
+    for _ in records(content, header.delimiter):
         pass  # raises at the record that is too long
     raise InvalidDrop(f"A record has more than {MOST_RECORD} bytes: perhaps a quote is opened and never closed.")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "durable schema bundle status requests sample names notify logs figures query fates live kinds survey",
+    "durable schema bundle status requests sample names notify logs figures query fates live kinds survey content text",
     "cells rows model scores trees policy bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule candidates export retention",
     "labels training ingestion retraining promotion report",
