@@ -73,6 +73,25 @@ def test_what_waits_in_the_inbox_is_told(home: Home, told: Client) -> None:
     assert get(Client(home), "/drops")[1]["waiting"] == {"files": 3, "bytes": 700}
 
 
+def test_the_live_score_of_the_served_version_can_be_scraped(home: Home, journal: Journal) -> None:
+    bundles.point(home, bundles.make(home, 1))
+    client = Client(home)
+    text = client.ask("GET", "/prometheus_metrics")[2].decode()
+    assert "retraind_labels_total 0.0" in text
+    assert "retraind_live_score{" not in text
+    labels = [
+        {"prediction_id": f"p{version}{n}", "version": version, "prediction": told, "truth": "setosa", "drop": "a" * 64}
+        for version, told in ((1, "setosa"), (2, "virginica"))
+        for n in range(3)
+    ]
+    labels[0]["prediction"] = "virginica"
+    journal.accept({**SEGMENT, "rows": 6}, [{**GOOD, "source": "label"}], labels)
+    text = client.ask("GET", "/prometheus_metrics")[2].decode()
+    assert "retraind_labels_total 6.0" in text
+    assert 'retraind_live_score{version="1"} 0.6666666666666666' in text
+    assert text.count("retraind_live_score{") == 1
+
+
 def test_versions_show_their_live_score(home: Home, journal: Journal) -> None:
     for version in (1, 2):
         bundles.point(home, bundles.make(home, version))

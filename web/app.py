@@ -137,11 +137,16 @@ class Views:
         """Figures for Prometheus."""
         from web import exposition
 
-        worker = self._worker
-        last = worker.records.swaps(1)
-        swaps = last[0]["id"] if last else 0
+        worker, records = self._worker, self._worker.records
+        last, predictor = records.swaps(1), worker.slot.current
         report = exposition.Report(
-            worker.totals(), worker.records.counts(), swaps, worker.slot.status, worker.slot.current
+            worker.totals(),
+            records.counts(),
+            last[0]["id"] if last else 0,
+            records.labels(),
+            records.live(predictor.version) if predictor else None,
+            worker.slot.status,
+            predictor,
         )
         body, content_type = exposition.expose(report, request.get_header("Accept", ""))
         return HTTPResponse(body, 200, {"Content-Type": content_type})

@@ -4,12 +4,14 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from daemon import figures
 from daemon.status import Status
 from web.metrics import BOUNDS, PREDICT, Totals
 from web.predictor import Predictor
@@ -29,6 +31,8 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_model_load_failures", "counter", "Attempts of HTTP workers to load a promoted version that failed.", []),
     ("retraind_model_swaps", "counter", "Changes of the served version.", []),
     ("retraind_versions", "gauge", "Registered versions by their present state.", ["state"]),
+    ("retraind_labels", "counter", "Predictions whose true value has come.", []),
+    ("retraind_live_score", "gauge", "Accuracy or R² of the served version on its late labels.", ["version"]),
     ("retraind_training_runs", "counter", "Ended trainings by outcome.", ["outcome"]),
     ("retraind_drops", "counter", "Drops decided, by state.", ["state"]),
     ("retraind_rows", "gauge", "Rows in the dataset.", []),
@@ -53,11 +57,16 @@ DAEMON = {
 
 @dataclass(frozen=True, eq=False)
 class Report(Collector):
-    """Everything one scrape shows; `counts` is `Records.counts()`, `swaps` the number of swaps so far."""
+    """Everything one scrape shows; `counts` is `Records.counts()`, `swaps` and `labels` say how many there are so far.
+
+    `live` is the live score of the predictor's version; see `daemon.live`.
+    """
 
     totals: Totals
     counts: dict[str, dict[str, int]]
     swaps: int
+    labels: int
+    live: dict[str, Any] | None
     status: Status | None
     predictor: Predictor | None
 
@@ -76,6 +85,7 @@ class Report(Collector):
     def _serving(self) -> dict[str, Samples]:
         requests = self.totals.requests.items()
         model = self.predictor
+        live = figures.value(self.live)
         info = [([str(model.version), model.manifest.candidate, model.manifest.backend], 1.0)] if model else []
         return {
             "prediction_requests": [([code], number) for (route, code), number in requests if route == PREDICT],
@@ -85,6 +95,7 @@ class Report(Collector):
             "retraind_http_workers": [([], len(self.totals.live))],
             "retraind_build_info": [([_version(), platform.python_version()], 1.0)],
             "retraind_model_info": info,
+            "retraind_live_score": [([str(model.version)], live)] if model and live is not None else [],
             "retraind_model_load_failures": [([], self.totals.load_failures)],
         }
 
@@ -92,6 +103,7 @@ class Report(Collector):
         runs, rows = self.counts["runs"], self.counts["rows"]
         return {
             "retraind_model_swaps": [([], self.swaps)],
+            "retraind_labels": [([], self.labels)],
             "retraind_versions": [([state], number) for state, number in self.counts["versions"].items()],
             "retraind_training_runs": [([state], number) for state, number in runs.items() if state != "started"],
             "retraind_drops": [([state], number) for state, number in self.counts["drops"].items()],
