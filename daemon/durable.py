@@ -101,10 +101,15 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Path | str) -> str:
     """Hexadecimal sha256 of a file's bytes; raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest, fd = hashlib.sha256(), os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while block := os.read(fd, 1_048_576):
+            digest.update(block)
+    finally:
+        os.close(fd)
+    return digest.hexdigest()
 
 
 def try_lock(path: Path) -> int | None:

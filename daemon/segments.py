@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,22 +60,30 @@ class Writer:
         self._path = folder / f"{durable.MARK}segment.{secrets.token_hex(6)}{durable.TMP}"
         self._sink: _Hashing | None = None
         self._parquet: Any = None
+        self._encoder = ThreadPoolExecutor(1, "segment")
+        self._encoding: Future[None] | None = None
         self.rows = 0
 
     def __enter__(self) -> Self:
         return self
 
     def add(self, table: pa.Table) -> None:
-        """Append rows; raises OSError."""
+        """Append rows, in a thread, so that the next ones can be parsed meanwhile; raises OSError, maybe of the last call."""
         if self._parquet is None:
             self._sink = _Hashing(self._path)
             self._parquet = _parquet(self._sink, table.schema)
-        self._parquet.write_table(table.cast(self._parquet.schema))
+        self._wait()
+        self._encoding = self._encoder.submit(self._parquet.write_table, table.cast(self._parquet.schema))
         self.rows += table.num_rows
+
+    def _wait(self) -> None:
+        if self._encoding is not None:
+            self._encoding.result()
 
     def finish(self) -> Segment:
         """Give the file its name, durable when this returns; at least one table must have been added."""
         assert self._sink is not None
+        self._wait()
         self._parquet.close()
         sink = self._sink
         sink.sync()
@@ -89,6 +98,7 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._encoder.shutdown()
         if self._sink is not None:
             self._path.unlink(missing_ok=True)
             self._sink.close()
