@@ -99,7 +99,8 @@ class Data:
 
 def _encode(pieces: list[Any], listed: Mask, schema: Schema) -> model.Matrix:
     # Piece by piece: segments from before a change of the schema have other columns and types.
-    return np.vstack([rows.matrix(piece, schema) for piece in pieces])[listed]
+    matrix = np.vstack([rows.matrix(piece, schema) for piece in pieces])
+    return matrix if listed.all() else matrix[listed]
 
 
 def _targets(table: Any, schema: Schema) -> model.Targets:

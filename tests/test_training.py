@@ -1,0 +1,203 @@
+"""daemon.training: from segments to a registered version with its bundle, in this process, with the real MLflow."""
+
+import shutil
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from daemon import bundle, rows, segments
+from daemon.bundle import Manifest
+from daemon.errors import TrainingFailed
+from daemon.home import Home
+from daemon.registry import Registry
+from daemon.schema import Column, Schema
+from daemon.settings import Inbox
+from daemon.training import Job, train
+
+PRICES = Schema(
+    task="regression",
+    target="price",
+    columns=[
+        Column(name="size", kind="number"),
+        Column(name="rooms", kind="integer", missing=True),
+        Column(name="garden", kind="boolean"),
+        Column(name="built", kind="date"),
+        Column(name="town", kind="category", categories=["Aachen", "Bonn"]),
+    ],
+)
+LEAVES = Schema(
+    target="tree",
+    classes=["ash", "elm"],
+    columns=[
+        Column(name="length", kind="number"),
+        Column(name="edge", kind="category", categories=["smooth", "toothed"]),
+    ],
+)
+
+
+class Workshop:
+    """A home with segments, in which one training follows another as the daemon would ask for them."""
+
+    def __init__(self, home: Home, schema: Schema) -> None:
+        self.home, self.registry = home, Registry(home)
+        self.registry.open()
+        home.segments.mkdir(parents=True)
+        self.segments: dict[str, str] = {}
+        self.first_rows, self.champion = 0, (0, "")
+        self.said: list[dict[str, Any]] = []
+        self.use(schema)
+
+    def use(self, schema: Schema) -> None:
+        self.schema = schema
+        self.home.schema.write_bytes(schema.dump())
+
+    def add(self, cells: dict[str, list[str]]) -> None:
+        """One drop becomes one segment, by the schema as it is now."""
+        checked = rows.check(pa.table(cells), self.schema, Inbox())
+        assert not checked.bad
+        count = checked.table.num_rows
+        drop = f"{len(self.segments):064x}"
+        table = rows.with_provenance(checked.table, [drop], [count], np.arange(count), datetime.now(UTC), "file")
+        made = segments.write(self.home.segments, [table])
+        self.segments[made.name] = made.sha256
+        self.first_rows = self.first_rows or count
+
+    def train(self, *candidates: str, **settings: Any) -> Manifest:
+        """Train, put the bundle in its place and serve it; returns its manifest."""
+        given = {"candidates": list(candidates), "report_rows": 0, **settings}
+        number, sha256 = self.champion
+        job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, given, number or None, sha256 or None)
+        train(self.home, job, self.said.append)
+        version = self.registry.versions()[-1]
+        assert version.bundle is not None
+        (self.home.bundles / f".staging-{version.run}").rename(self.home.bundle(version.version))
+        self.champion = version.version, version.bundle
+        return bundle.load(self.home.bundle(version.version), version.bundle).manifest
+
+
+def prices(count: int, seed: int = 0) -> dict[str, list[str]]:
+    random = np.random.default_rng(seed)
+    size, rooms, year = random.uniform(20, 200, count), random.integers(1, 9, count), random.integers(1950, 2020, count)
+    garden, town = random.random(count) < 0.5, random.choice(["Aachen", "Bonn"], count)
+    price = 2000 * size + 5000 * rooms + 100 * (year - 1950) + 9000 * garden + 20000 * (town == "Bonn")
+    return {
+        "size": [f"{value:.2f}" for value in size],
+        "rooms": ["" if index % 9 == 0 else str(value) for index, value in enumerate(rooms)],
+        "garden": [str(value).lower() for value in garden],
+        "built": [f"{value}-06-01" for value in year],
+        "town": list(town),
+        "price": [f"{value:.1f}" for value in price],
+    }
+
+
+def leaves(trees: str, count: int, edges: str = "smooth toothed", seed: int = 0, **more: str) -> dict[str, list[str]]:
+    """`count` leaves of each tree, told apart by their length; `more` are further columns of one text each."""
+    random = np.random.default_rng(seed)
+    names = [tree for tree in trees.split() for _ in range(count)]
+    length = [f"{['ash', 'elm', 'oak'].index(tree) * 3 + random.normal():.3f}" for tree in names]
+    edge = [edges.split()[index % len(edges.split())] for index in range(len(names))]
+    return {"length": length, "edge": edge, "tree": names} | {key: [text] * len(names) for key, text in more.items()}
+
+
+def grown(schema: Schema, **changes: Any) -> Schema:
+    return Schema.model_validate(schema.model_dump() | changes)
+
+
+@pytest.fixture
+def leafy(mlflow_home: Home) -> Workshop:
+    """A home with a champion that knows two trees, two edges and two columns."""
+    workshop = Workshop(mlflow_home, LEAVES)
+    workshop.add(leaves("ash elm", 60))
+    workshop.train("tree")
+    return workshop
+
+
+def test_regression_from_segments_to_a_version(mlflow_home: Home) -> None:
+    """Every kind of column teaches; figures, picture and dataset are in MLflow, and the bundle answers as it was judged."""
+    workshop = Workshop(mlflow_home, PRICES)
+    workshop.add(prices(80))
+    workshop.add(prices(70, seed=1))
+    manifest = workshop.train("linear", "tree", "logistic", report_rows=1000)
+    assert (manifest.candidate, manifest.backend, manifest.rows) == ("linear", "onnx", 150)
+    challenger = manifest.scores["challenger"]
+    assert challenger["rolling"]["r2"] > 0.95
+    assert 0 < challenger["reference"]["n"] < challenger["rolling"]["n"]
+    assert [one["name"] for one in manifest.scores["candidates"]] == ["linear", "tree"]
+    assert workshop.said[-1]["done"] == 1
+    client = workshop.registry.client
+    run = client.get_run(manifest.run)
+    assert {"cv_r2", "cv10_r2", "split42_r2", "rolling_r2", "reference_r2"} <= run.data.metrics.keys()
+    nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{manifest.run}'")
+    for one in nested:
+        assert [file.path for file in client.list_artifacts(one.info.run_id)] == ["predicted_actual.png"]
+        assert {"holdout_r2", "holdout_rmse", "holdout_mae", "cv_rmse"} <= one.data.metrics.keys()
+    assert workshop.train("tree").scores["champion"]["rolling"] == pytest.approx(challenger["rolling"])
+
+
+def test_champion_is_compared_after_the_schema_has_grown(leafy: Workshop) -> None:
+    """A new class, a new category and a new column: the old model answers the same held-out rows as well as it can."""
+    columns = [
+        LEAVES.columns[0],
+        Column(name="edge", kind="category", categories=["lobed", "smooth", "toothed"]),
+        Column(name="hairs", kind="integer", missing=True),
+    ]
+    leafy.use(grown(LEAVES, classes=["oak", "ash", "elm"], columns=columns))
+    leafy.add(leaves("ash elm oak", 40, "lobed smooth toothed", seed=1, hairs="7"))
+    scores = leafy.train("tree").scores
+    old, new = scores["champion"]["rolling"], scores["challenger"]["rolling"]
+    assert scores["champion_version"] == 1
+    assert old["n"] == new["n"]
+    assert old["support"] == new["support"]
+    assert (old["recall"]["oak"], old["recall"]["ash"] > 0.8) == (0.0, True)
+    assert new["recall"]["oak"] > 0.8
+    assert scores["champion"]["reference"]["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("change", ["target", "column", "damaged"])
+def test_champion_that_can_not_be_asked_is_not_compared(leafy: Workshop, change: str) -> None:
+    """Another target, a column that is gone, a damaged bundle: there is no figure, and the training goes on."""
+    match change:
+        case "target":
+            leafy.segments.clear()
+            leafy.use(grown(LEAVES, target="wood"))
+            cells = leaves("ash elm", 60)
+            leafy.add({"wood": cells.pop("tree"), **cells})
+        case "column":
+            leafy.use(grown(LEAVES, columns=LEAVES.columns[:1]))
+        case "damaged":
+            shutil.rmtree(leafy.home.bundle(1))
+    scores = leafy.train("tree").scores
+    assert (scores["champion"], scores["champion_version"]) == (None, 1)
+    assert scores["challenger"]["rolling"]["n"] > 0
+
+
+def test_candidate_that_can_not_learn_is_left_out(leafy: Workshop) -> None:
+    """A column that has no value yet stops boosting; the others compete without it, and alone it says why."""
+    leafy.use(grown(LEAVES, columns=[*LEAVES.columns, Column(name="hairs", kind="integer", missing=True)]))
+    manifest = leafy.train("boosting", "logistic")
+    assert [one["name"] for one in manifest.scores["candidates"]] == ["logistic"]
+    with pytest.raises(TrainingFailed, match=r"No candidate could be fitted\. boosting: "):
+        leafy.train("boosting")
+    assert not list(leafy.home.bundles.glob(".staging-*"))
+
+
+@pytest.mark.parametrize(("schema", "cells"), [(PRICES, prices(1)), (LEAVES, leaves("ash", 30))])
+def test_too_little_to_learn_from_is_said(mlflow_home: Home, schema: Schema, cells: dict[str, list[str]]) -> None:
+    """One row of a regression, one class of a classification: the training fails with the reason."""
+    workshop = Workshop(mlflow_home, schema)
+    workshop.add(cells)
+    with pytest.raises(TrainingFailed, match="fewer than two"):
+        workshop.train("tree")
+
+
+def test_class_that_was_taken_out_is_not_learnt(leafy: Workshop) -> None:
+    """Rows of a class that the schema does not list any more neither teach nor judge."""
+    leafy.use(grown(LEAVES, classes=["ash", "elm", "oak"]))
+    leafy.add(leaves("oak", 30, seed=2))
+    leafy.use(LEAVES)
+    manifest = leafy.train("tree")
+    assert manifest.rows == 120
+    assert set(manifest.scores["challenger"]["rolling"]["recall"]) == {"ash", "elm"}
