@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_ingestion import Parts
 
 from daemon import bundle, durable, rows
 from daemon.errors import Unavailable
@@ -20,6 +21,7 @@ from daemon.journal import Journal
 from daemon.labels import Joined, Labels, cell, cells, plain
 from daemon.schema import Column, Kind, Schema
 from daemon.settings import Inbox, Settings
+from web.records import Records
 
 WIDE = Schema(
     target="grade",
@@ -210,6 +212,39 @@ def test_thousands_of_ids_are_looked_up(home: Home, journal: Journal, labels: La
 )
 def test_a_value_as_a_cell(value: Any, kind: Kind, text: str) -> None:
     assert cell(value, kind, ",") == text
+
+
+def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> None:
+    parts = Parts(home)
+    bundles.point(home, bundles.make(home, 1))
+    setosa = {"features": bundles.SETOSA, "prediction_name": "setosa"}
+    predicted(home, *({**setosa, "prediction_id": one} for one in ("p1", "p2", "p3")))
+    parts.drop("labels.csv", "species,prediction_id\nvirginica,p1\nsetosa,p9\nsetosa,p2\n0,p2\n")
+    parts.run()
+    assert parts.lengths == [5.1, 5.1]
+    records = Records(home)
+    told = records.drops()[0]
+    counts = {"rows_read": 4, "rows_accepted": 2, "rows_refused": 1, "rows_duplicate": 1}
+    assert (
+        told.items() >= {**counts, "state": "accepted", "source": "label", "line": 3, "column": "prediction_id"}.items()
+    )
+    quarantine = (home.rejected / told["bad_file"]).read_text().splitlines()
+    assert quarantine[1].startswith("3,prediction_id,")
+    assert quarantine[1].endswith(",setosa,p9")
+    live = records.live(1)
+    assert live is not None
+    assert (live["n"], live["accuracy"]) == (2, 0.5)
+    parts.drop("again.csv", "prediction_id,species\np1,virginica\np2,setosa\n")
+    parts.drop("more.csv", "prediction_id,species\np2,setosa\np3,setosa\n")
+    parts.reopen()
+    parts.run()
+    assert parts.lengths == [5.1] * 3
+    assert records.labels() == 3
+    assert sorted((drop["name"], drop["state"], drop["rows_duplicate"]) for drop in records.drops(2)) == [
+        ("again.csv", "duplicate", 2),
+        ("more.csv", "accepted", 1),
+    ]
+    parts.close()
 
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**18), 10**18)
