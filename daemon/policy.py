@@ -25,8 +25,8 @@ class Facts:
     """Rows in the newest revision."""
     trained_on: int | None
     """Rows in the revision that the last successful training saw; None: there was none."""
-    same_revision: bool
-    """Whether the last training (successful or not) saw the newest revision."""
+    same_rows: bool
+    """Whether the last training (successful or not) saw the newest rows."""
     last_start: datetime | None
     schedule_due: bool
     requested: bool
@@ -55,7 +55,7 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     new = facts.new
     if facts.forced:
         return "requested, forced"
-    if facts.same_revision:
+    if facts.same_rows:
         return None
     if facts.requested:
         return f"requested, {new} new rows"

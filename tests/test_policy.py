@@ -16,9 +16,9 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG_AGO, JUST_NOW = NOW - timedelta(days=1), NOW - timedelta(seconds=9)
 SETTINGS = Retrain()
 IDLE = Facts(
-    rows=150, trained_on=150, same_revision=True, last_start=LONG_AGO, schedule_due=False, requested=False, forced=False
+    rows=150, trained_on=150, same_rows=True, last_start=LONG_AGO, schedule_due=False, requested=False, forced=False
 )
-NEW = replace(IDLE, rows=160, same_revision=False)
+NEW = replace(IDLE, rows=160, same_rows=False)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ NEW = replace(IDLE, rows=160, same_revision=False)
         (replace(NEW, rows=200, last_start=JUST_NOW), None),
         (replace(NEW, rows=200, last_start=NOW - timedelta(seconds=10)), "50 new rows"),
         (replace(NEW, rows=200, last_start=NOW + timedelta(days=1)), "50 new rows"),
-        (replace(NEW, rows=200, same_revision=True), None),
+        (replace(NEW, rows=200, same_rows=True), None),
     ],
 )
 def test_training_starts_for_a_reason(facts: Facts, part: str | None) -> None:
@@ -54,7 +54,7 @@ def test_training_starts_for_a_reason(facts: Facts, part: str | None) -> None:
 @given(st.builds(replace, st.just(NEW), rows=st.integers(0, 300), trained_on=st.none() | st.integers(0, 300)))
 def test_failing_training_is_no_hot_loop(facts: Facts) -> None:
     """After a failure on a revision nothing but force starts another training on it."""
-    assert policy.due(replace(facts, same_revision=True, requested=True, schedule_due=True), SETTINGS, NOW) is None
+    assert policy.due(replace(facts, same_rows=True, requested=True, schedule_due=True), SETTINGS, NOW) is None
 
 
 # Promotion
@@ -159,3 +159,53 @@ def test_not_worse_is_always_promoted(new: int, old: int, n: int, tolerance: flo
     state = policy.judge(scores(new, old, n), Promote(tolerance=tolerance)).state
     assert new < old or state == "promoted"
     assert old - new <= tolerance * n + 2 or state == "refused"
+
+
+# Regression
+
+
+def explained(r2: float | None, n: int) -> dict[str, Any]:
+    return {"n": n, "r2": r2, "rmse": 1.0, "mae": 1.0}
+
+
+def regression(new: float | None, old: float | None, n: int = 100, *, first: bool = False) -> dict[str, Any]:
+    challenger = {name: explained(new, n) for name in policy.HOLDOUTS}
+    champion = None if first else {name: explained(old, n) for name in policy.HOLDOUTS}
+    return {"challenger": challenger, "champion": champion, "champion_version": None if first else 7}
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "n", "state"),
+    [
+        (0.5, 0.5, 100, "promoted"),
+        (0.48, 0.5, 100, "promoted"),
+        (0.47, 0.5, 100, "refused"),
+        (0.4, 0.5, 10, "promoted"),  # one row of ten
+        (-0.5, -0.4, 1000, "refused"),
+        (None, 0.5, 1, "promoted"),  # R² of one row has no meaning
+        (0.5, None, 1, "promoted"),
+    ],
+)
+def test_regression_is_judged_by_r2(new: float | None, old: float | None, n: int, state: str) -> None:
+    """The same gate with the task's own figure; what can't be measured is not held against anybody."""
+    verdict = policy.judge(regression(new, old, n), Promote())
+    assert verdict.state == state
+    if state == "refused":
+        assert f"R² on the reference holdout falls from {old:.4f} to {new:.4f} (n={n})" in verdict.reason
+
+
+def test_regression_has_a_floor_if_one_is_set() -> None:
+    """R² below 0 is served by default, because a few rows may give it; a floor refuses the first version, too."""
+    assert policy.judge(regression(-0.2, None, first=True), Promote()).state == "promoted"
+    verdict = policy.judge(regression(-0.2, None, first=True), Promote(floor=0.1))
+    assert (verdict.state, "R² -0.2000" in verdict.reason) == ("refused", True)
+
+
+def test_verdict_on_a_regression_names_r2() -> None:
+    """Nobody takes an R² for an accuracy."""
+    reasons = [
+        policy.judge(found, Promote()).reason for found in (regression(0.5, 0.4), regression(0.5, None, first=True))
+    ]
+    assert "R² 0.5000 against 0.4000 of version 7" in reasons[0]
+    assert reasons[1] == "First version: R² 0.5000 on 100 held-out rows."
+    assert "R² unknown" in policy.judge(regression(None, None, 1, first=True), Promote()).reason
