@@ -5,7 +5,6 @@ read like the cells of any drop and gives the same values again. A prediction is
 """
 
 import sqlite3
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -77,7 +76,8 @@ class Labels:
         """
         ids = [identity.strip() for identity in ids]
         known = {identity for identity in ids if identity}
-        labelled = ChainMap({}, self._journal.labelled(known), {**(pending or {})})
+        labelled = self._journal.labelled(known)
+        labelled |= {identity: pending[identity] for identity in known & pending.keys()} if pending else {}
         wanted = sorted(known - labelled.keys())
         work = _Work(schema, labelled, dict(_predictions(self._home.history, wanted)), self._schema_of)
         for row, (identity, truth) in enumerate(zip(ids, truths, strict=True)):
@@ -101,7 +101,7 @@ class _Work:
     def __init__(
         self,
         schema: Schema,
-        labelled: ChainMap[str, str],
+        labelled: dict[str, str],
         predictions: Mapping[str, Prediction],
         schema_of: Callable[[int], Schema],
     ) -> None:
