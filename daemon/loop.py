@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from daemon import durable, status
+from daemon import durable, retention, status
 from daemon.children import Trainer, Workers
 from daemon.errors import RetraindError
 from daemon.history import Historian
@@ -41,6 +41,9 @@ PUBLISH_SECONDS = 0.2
 
 RETRY_SECONDS = 5.0
 """After a failure of the disk or the data repository the loop tries again this much later."""
+
+RETENTION_SECONDS = 3600.0
+"""How often old files in inbox/rejected are looked for."""
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: make room."
@@ -79,7 +82,7 @@ class Loop:
         self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
         self._promotion, self._watcher = promotion, watcher
         self._problems: dict[str, str] = {}
-        self._retry_at = self._registry_at = 0.0
+        self._retry_at = self._registry_at = self._retention_at = 0.0
         self._started_at = utcnow()
 
     def run(self) -> None:
@@ -111,7 +114,13 @@ class Loop:
             self._tell("worker", sentence, level="warning")
         for sentence in self._watcher.watch(now):
             self._tell("inbox", sentence, level="warning")
+        if now >= self._retention_at:
+            self._retention_at = now + RETENTION_SECONDS
+            self._guard("inbox", self._retain)
         self._publish(now)
+
+    def _retain(self) -> None:
+        retention.sweep(self._home, self._settings.inbox.rejected_days, time.time())
 
     def _step_safely(self, now: float) -> bool:
         """One step; whatever fails is recorded, shown in the health, and tried again later: predictions must go on."""

@@ -101,6 +101,8 @@ class Writer:
         self._encoder.shutdown()
         if self._sink is not None:
             self._path.unlink(missing_ok=True)
+            self._sink.void = True  # closing writes a footer, for which a full disk has no room
+            self._parquet.close()
             self._sink.close()
 
 
@@ -112,13 +114,15 @@ class _Hashing:
         self.sha256, self.md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self.size = 0
         self.closed = False
+        self.void = False
+        """Whether the file has been given up: nothing is written any more."""
 
     def write(self, data: Any) -> int:
         rest = memoryview(data)
         self.sha256.update(rest)
         self.md5.update(rest)
         self.size += len(rest)
-        while rest:
+        while rest and not self.void:
             rest = rest[self._file.write(rest) :]
         return len(data)
 

@@ -1,5 +1,6 @@
 """daemon.inbox with a real folder, a real observer and real writers."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -30,10 +31,10 @@ def inbox(home: Home) -> Inbox:
 def test_file_settles_when_it_is_quiet(home: Home, inbox: Inbox) -> None:
     """A drop is ready after the quiet time, not before; the loop knows how long to wait."""
     (home.inbox / "a.csv").write_text("x")
-    assert inbox.settled(100.0) == []
+    assert list(inbox.settled(100.0)) == []
     assert inbox.wait_seconds(100.1) == pytest.approx(0.4)
-    assert inbox.settled(100.4) == []
-    assert inbox.settled(100.5) == ["a.csv"]
+    assert list(inbox.settled(100.4)) == []
+    assert list(inbox.settled(100.5)) == ["a.csv"]
     assert inbox.backlog == (1, 1)
 
 
@@ -44,11 +45,11 @@ def test_change_starts_the_quiet_time_anew(home: Home, inbox: Inbox) -> None:
     inbox.settled(100.0)
     with drop.open("a") as file:
         file.write("y")
-    assert inbox.settled(100.5) == []
+    assert list(inbox.settled(100.5)) == []
     durable.write(home.root / "other", b"zz")
     (home.root / "other").rename(drop)
-    assert inbox.settled(101.0) == []
-    assert inbox.settled(101.5) == ["a.csv"]
+    assert list(inbox.settled(101.0)) == []
+    assert list(inbox.settled(101.5)) == ["a.csv"]
 
 
 def test_file_that_is_open_for_writing_is_not_ready(home: Home, inbox: Inbox) -> None:
@@ -59,10 +60,10 @@ def test_file_that_is_open_for_writing_is_not_ready(home: Home, inbox: Inbox) ->
     with subprocess.Popen([sys.executable, "-c", code, str(drop)], text=True, **pipes) as writer:  # type: ignore[call-overload]
         writer.stdout.readline()
         inbox.settled(100.0)
-        assert inbox.settled(200.0) == []
+        assert list(inbox.settled(200.0)) == []
         assert inbox.wait_seconds(200.0) is None
         writer.communicate("")
-    assert inbox.settled(200.1) == ["a.csv"]
+    assert list(inbox.settled(200.1)) == ["a.csv"]
 
 
 def test_reader_does_not_hold_a_drop_back(home: Home, inbox: Inbox) -> None:
@@ -70,7 +71,7 @@ def test_reader_does_not_hold_a_drop_back(home: Home, inbox: Inbox) -> None:
     (home.inbox / "a.csv").write_text("x")
     inbox.settled(100.0)
     with (home.inbox / "a.csv").open():
-        assert inbox.settled(101.0) == ["a.csv"]
+        assert list(inbox.settled(101.0)) == ["a.csv"]
 
 
 def test_oldest_drop_comes_first(home: Home, inbox: Inbox) -> None:
@@ -79,7 +80,7 @@ def test_oldest_drop_comes_first(home: Home, inbox: Inbox) -> None:
         (home.inbox / name).touch()
         os.utime(home.inbox / name, (modified, modified))
     inbox.settled(100.0)
-    assert inbox.settled(101.0) == ["c", "d", "a", "b"]
+    assert list(inbox.settled(101.0)) == ["c", "d", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_temporary_and_hidden_names_are_left_alone(home: Home, inbox: Inbox, nam
     (home.inbox / name).write_text("x")
     assert ignored(name)
     inbox.settled(100.0)
-    assert inbox.settled(200.0) == []
+    assert list(inbox.settled(200.0)) == []
     assert inbox.wait_seconds(200.0) is None
 
 
@@ -101,7 +102,7 @@ def test_only_regular_files_are_drops(home: Home, inbox: Inbox) -> None:
     (home.inbox / "dangling.csv").symlink_to("nowhere")
     os.mkfifo(home.inbox / "pipe.csv")
     inbox.settled(100.0)
-    assert inbox.settled(200.0) == []
+    assert list(inbox.settled(200.0)) == []
     for name in ("link.csv", "none.csv"):
         assert inbox.read(name) is None
     assert sorted(names(home.inbox)) == ["dangling.csv", "folder.csv", "link.csv", "pipe.csv", "rejected"]
@@ -111,15 +112,24 @@ def test_only_regular_files_are_drops(home: Home, inbox: Inbox) -> None:
 
 
 def test_read_gives_bytes_and_their_sha256(home: Home, inbox: Inbox) -> None:
-    """One reading gives all that is known of a drop, with where it came from."""
+    """A packed drop is inflated, and is known by the bytes that lay in the inbox."""
     (home.inbox / "a.csv").write_bytes(b"abc")
     drop = inbox.read("a.csv")
     assert drop is not None
-    assert (drop.data, drop.sha256, drop.source) == (b"abc", durable.sha256(b"abc"), "file")
-    (home.inbox / "http-1.sample.json").write_bytes(b"abc")
-    sample = inbox.read("http-1.sample.json")
-    assert sample is not None
-    assert sample.source == "http"
+    assert (drop.content.data, drop.sha256, drop.bytes) == (b"abc", durable.sha256(b"abc"), 3)
+    packed = gzip.compress(b"abc" * 100)
+    (home.inbox / "b.csv.gz").write_bytes(packed)
+    drop = inbox.read("b.csv.gz")
+    assert drop is not None
+    assert (drop.content.data, drop.sha256, drop.bytes) == (b"abc" * 100, durable.sha256(packed), len(packed))
+
+
+def test_bomb_is_refused_before_it_fills_the_disk(home: Home) -> None:
+    """What inflates beyond the limit is given up on the way."""
+    inbox = Inbox(home, Limits(max_inflated_bytes=1_000_000), lambda: None)
+    (home.inbox / "a.csv.gz").write_bytes(gzip.compress(bytes(50_000_000)))
+    with pytest.raises(InvalidDrop, match="more than 1000000 bytes"):
+        inbox.read("a.csv.gz")
 
 
 def test_drop_over_the_limit_is_refused_unread(home: Home) -> None:
@@ -156,24 +166,22 @@ def test_clear_removes_what_was_read_and_nothing_newer(home: Home, inbox: Inbox)
     """A file that has got other bytes since is a new drop and stays; one that is gone is fine."""
     drop = home.inbox / "a.csv"
     drop.write_bytes(b"new")
-    inbox.clear("a.csv", durable.sha256(b"old"))
+    inbox.clear([("a.csv", durable.sha256(b"old"))])
     assert drop.exists()
-    inbox.clear("a.csv", durable.sha256(b"new"))
-    inbox.clear("a.csv", durable.sha256(b"new"))
+    inbox.clear([("a.csv", durable.sha256(b"new"))])
+    inbox.clear([("a.csv", durable.sha256(b"new"))])
     assert not drop.exists()
     drop.symlink_to("/etc/passwd")
-    inbox.clear("a.csv", durable.sha256(Path("/etc/passwd").read_bytes()))
+    inbox.clear([("a.csv", durable.sha256(Path("/etc/passwd").read_bytes()))])
     assert drop.is_symlink()
 
 
 def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> None:
     """Each refused drop keeps its bytes and its report, whatever else has that name."""
-    names = []
     for content in ("1", "2", "3"):
         (home.inbox / "a.csv").write_text(content)
-        names.append(inbox.reject("a.csv", {"reason": content}))
-    assert names == ["a.csv", "2-a.csv", "3-a.csv"]
-    for name, content in zip(names, "123", strict=True):
+        assert inbox.reject([("a.csv", {"reason": content})]) == {}
+    for name, content in (("a.csv", "1"), ("2-a.csv", "2"), ("3-a.csv", "3")):
         assert (home.rejected / name).read_text() == content
         assert orjson.loads((home.rejected / f"{name}.report.json").read_bytes()) == {"reason": content}
 
@@ -184,7 +192,8 @@ def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> No
 def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
     """Long names, and names that are not UTF-8, make room for the report's name."""
     (home.inbox / name).write_text("x")
-    moved = inbox.reject(name, {"reason": "bad"})
+    inbox.reject([(name, {"reason": "bad"})])
+    [moved] = [found for found in names(home.rejected) if not found.endswith(".report.json")]
     assert (home.rejected / moved).read_text() == "x"
     assert (home.rejected / f"{moved}.report.json").exists()
     assert not (home.inbox / name).exists()
@@ -192,5 +201,16 @@ def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
 
 def test_rejecting_what_is_gone_leaves_the_report(home: Home, inbox: Inbox) -> None:
     """Somebody who takes the file away in that moment gets the report all the same."""
-    assert inbox.reject("a.csv", {"reason": "bad"}) == "a.csv"
+    assert inbox.reject([("a.csv", {"reason": "bad"})]) == {}
     assert names(home.rejected) == ["a.csv.report.json"]
+
+
+def test_quarantine_keeps_one_copy_of_the_same_rows(home: Home, inbox: Inbox) -> None:
+    """Written again after a kill it is one file; other rows of a drop with that name get a name of their own."""
+    assert inbox.quarantine("a.csv", [b"head\n", b"1\n"]) == "a.csv.bad.csv"
+    assert inbox.quarantine("a.csv", [b"head\n", b"1\n"]) == "a.csv.bad.csv"
+    assert inbox.quarantine("a.csv", [b"head\n", b"2\n"]) == "2-a.csv.bad.csv"
+    assert (home.rejected / "a.csv.bad.csv").read_text() == "head\n1\n"
+    assert len(names(home.rejected)) == 2
+    long = inbox.quarantine("\N{HERB}" * 60 + ".csv", [b"x"])
+    assert (home.rejected / long).read_bytes() == b"x"

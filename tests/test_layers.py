@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     "errors home settings",
     "durable schema bundle status requests sample names notify logs figures query fates live kinds survey content text",
-    "cells rows model scores trees policy bootstrap pictures",
+    "tables segments cells rows model scores trees policy bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule candidates export retention",
-    "labels training ingestion retraining promotion report",
+    "labels reading accounts attempts ingestion training retraining promotion report",
     "loop trainer",
     "service cli __main__",
 ]
@@ -31,7 +31,7 @@ HEAVY = {
     "dvc": {"dataset"},
     "mlflow": {"registry"},
     "pandas": {"registry"},
-    "sqlalchemy": {"journal"},
+    "sqlalchemy": {"tables", "journal"},
     # export converts it, pictures draws, training notes versions
     "sklearn": {"model", "scores", "candidates", "export", "pictures", "training"},
     "matplotlib": {"pictures"},
@@ -39,7 +39,7 @@ HEAVY = {
     "onnx": {"export", "trees"},
     "onnxruntime": {"bundle", "training"},
     "skops": {"bundle", "export"},  # one loads, one writes
-    "pyarrow": {"kinds", "survey", "cells", "rows", "draft", "dataset", "ingestion", "labels", "training"},
+    "pyarrow": {"kinds", "survey", "segments", "cells", "rows", "draft", "reading", "labels"},
     "apscheduler": {"schedule"},
     "typer": {"cli"},
     "rich": {"report"},
