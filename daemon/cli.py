@@ -5,14 +5,19 @@ Level 6. Commands import what they need when they run: `retraind --help` and the
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from daemon import logs, requests, settings, status
 from daemon.errors import BadSettings, Exit, NotFound, RetraindError
 from daemon.home import Home
+from daemon.schema import Task
+
+if TYPE_CHECKING:
+    from daemon.draft import Draft
 
 app = typer.Typer(
     name="retraind",
@@ -209,27 +214,44 @@ def drops(
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header: your own data.")],
+    file: Annotated[Path, typer.Argument(help="A CSV file (or .csv.gz) with a header: your own data.")],
     target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
+    task: Annotated[Task | None, typer.Option("--task", help="Default: what the target looks like.")] = None,
     home: HomeOption = HERE,
 ) -> None:
     """Write retraind.toml and the schema for your own data.
 
     Example: retraind init churn.csv --target churned
     """
-    place, _ = _load(home)
+    place, loaded = _load(home)
     from daemon import draft, durable, report
 
     if place.schema.exists():
         hint = "Use another --home for other data, or edit the schema by hand."
         raise BadSettings(f"{place.schema} exists: this home has its data already.", hint=hint)
-    found = draft.schema_of(file, target)
+    found = draft.of(file, target, task, loaded.inbox.max_inflated_bytes)
+    fresh = not place.settings.exists()
     place.make()
-    if not place.settings.exists():
-        durable.write(place.settings, report.settings_file().encode())
-    durable.write(place.schema, found.dump())
-    report.print_schema(found)
+    if fresh:
+        chosen = {"inbox.extra_columns": "ignore"} if found.left_out else {}
+        durable.write(place.settings, report.settings_file(chosen).encode())
+    durable.write(place.schema, found.schema.dump())
+    report.print_schema(found.schema, found.left_out)
+    for remark in _remarks(found, fresh, loaded.inbox.extra_columns):
+        typer.echo(remark, err=True)
     typer.echo(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.", err=True)
+
+
+def _remarks(found: "Draft", fresh: bool, extra_columns: str) -> Iterator[str]:
+    """What a person should know of a draft beside the table; `fresh`: retraind.toml was written now."""
+    if found.schema.decimal == ",":
+        yield "Numbers have a decimal comma, as in 1,5."
+    if found.torn:
+        yield f"Rows with too many or too few cells, which were not looked at: {found.torn}."
+    if found.left_out and fresh:
+        yield 'Drops may have the columns that are left out: retraind.toml says inbox.extra_columns = "ignore".'
+    elif found.left_out and extra_columns == "reject":
+        yield 'Set inbox.extra_columns = "ignore" in retraind.toml, or drops with the columns left out will be refused.'
 
 
 @app.command()

@@ -1,69 +1,150 @@
 """A draft of a schema from somebody's own CSV file: what `retraind init` writes.
 
-Level 3. Nothing is asked: a column is a number if every cell that is not empty is one, else a category.
+Level 3. Nothing is asked; what was decided is shown, and `data/schema.json` can be edited.
 """
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
-from daemon import rows
+from daemon import cells, content, kinds
+from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop
-from daemon.schema import Column, Schema
+from daemon.schema import PREDICTION_ID, REMARKS, Column, Schema, Task
+from daemon.survey import MOST_CATEGORIES, Survey
 
-MOST_CATEGORIES = 100
-"""A text column with more distinct values is taken for free text or an id, which no candidate can learn from."""
+FEW_VALUES = 20
+"""Whole numbers in a target are classes up to so many different ones, in large files up to FEW_SHARE of the rows."""
+
+FEW_SHARE = 0.05
 
 
-def schema_of(path: Path, target: str) -> Schema:
-    """The schema that the file suggests; raises BadSchema with what stands in the way."""
+@dataclass(frozen=True)
+class Draft:
+    """A schema, and the columns of the file that it leaves out, each with the reason; rows that could not be read."""
+
+    schema: Schema
+    left_out: dict[str, str]
+    torn: int
+
+
+def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40) -> Draft:
+    """The schema that a .csv or .csv.gz (at most `most` bytes inflated) suggests; raises BadSchema with what is in the way.
+
+    A column is of the first of these kinds that all its filled cells fit: number (integer if all are written as such; none
+    is written like 007), boolean (true and false), date (ISO 8601), category (up to MOST_CATEGORIES texts).
+    The numbers have a decimal comma if the delimiter is another character and more columns hold numbers like 1,5 than
+    like 1.5. The task, unless given, is regression if the target is a number and has fractions or many different values:
+    more than FEW_VALUES and more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
+    """
     try:
-        table = rows.split(path.read_bytes())
+        surveys, delimiter, torn = _survey(_content(path, most), target)
     except InvalidDrop as error:
-        raise BadSchema(f"{path}: {error.reason}", hint="Mend the file and try again.") from None
+        where = f"{path}, line {error.line}" if error.line else str(path)
+        raise BadSchema(f"{where}: {error.reason}", hint="Mend the file and try again.") from None
     except OSError as error:
         raise BadSchema(f"{path}: {error.strerror}.", hint="Name a CSV file with a header.") from None
-    if target not in table.column_names:
-        raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(table.column_names)}.")
-    features = [name for name in table.column_names if name != target]
+    if target not in surveys:
+        raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(surveys)}.")
     try:
-        columns = [_column(name, table[name]) for name in features]
-        return Schema(target=target, classes=_classes(table[target]), columns=columns)
+        schema, left_out = _decide(surveys, target, task, _decimal(surveys, delimiter))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise BadSchema(f"{path}: {reason}.", hint="Change the file, or write data/schema.json by hand.") from None
     except ValueError as error:
-        raise BadSchema(f"{path}: {error}", hint="Change the file, or write data/schema.json by hand.") from None
+        raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None
+    return Draft(schema, left_out, torn)
 
 
-def _column(name: str, cells: pa.ChunkedArray) -> Column:
-    cells = pc.utf8_trim_whitespace(cells)
-    filled = cells.filter(pc.not_equal(cells, ""))
-    missing = len(filled) < len(cells)
-    if len(filled) == 0:
-        raise ValueError(f"the column {name!r} is empty")
-    if pc.all(pc.match_substring_regex(filled, rows.NUMBER)).as_py():
-        bounds = pc.min_max(pc.cast(filled, pa.float64())).as_py()
-        return Column(name=name, kind="number", missing=missing, minimum=bounds["min"], maximum=bounds["max"])
-    categories = sorted(pc.unique(filled).to_pylist())
-    if len(categories) > MOST_CATEGORIES:
-        raise ValueError(
-            f"the column {name!r} has {len(categories)} different texts, for example {categories[0]!r}: neither a number "
-            f"nor a category (at most {MOST_CATEGORIES}); leave it out"
-        )
-    return Column(name=name, kind="category", missing=missing, categories=categories)
+def _content(path: Path, most: int) -> Content:
+    fd = os.open(path, os.O_RDONLY)
+    if path.name.endswith(".gz"):
+        try:
+            return content.take(fd, Path(gettempdir()), inflate=True, most=most)
+        finally:
+            os.close(fd)
+    return Content("", os.fstat(fd).st_size, None, fd)  # closes it
 
 
-def _classes(cells: pa.ChunkedArray) -> list[str]:
-    cells = pc.utf8_trim_whitespace(cells)
-    names = [name for name in pc.unique(cells).to_pylist() if name]
+def _survey(file: Content, target: str) -> tuple[dict[str, Survey], str, int]:
+    """What each column holds, the delimiter, and the number of torn records; raises InvalidDrop, OSError."""
+    header = cells.examine(file, [target])
+    surveys = {name: Survey() for name in header.names if name not in REMARKS}
+    torn = []
+    for chunk in cells.chunks(file, header):
+        torn += chunk.torn
+        for name, survey in surveys.items():
+            survey.add(pa.concat_arrays(chunk.table[name].chunks) if len(chunk.records) else pa.array([], pa.string()))
+    if torn and not any(survey.rows for survey in surveys.values()):
+        _, line, _ = next(cells.locate(file, header, [torn[0].record]))
+        raise InvalidDrop(torn[0].reason, line=line)
+    return surveys, header.delimiter, len(torn)
+
+
+def _decimal(surveys: Mapping[str, Survey], delimiter: str) -> Literal[".", ","]:
+    points, commas = (
+        sum(survey.numbers[mark].fits and mark in survey.marks for survey in surveys.values()) for mark in (".", ",")
+    )
+    return "," if delimiter != "," and commas > points else "."
+
+
+def _decide(
+    surveys: Mapping[str, Survey], target: str, task: Task | None, decimal: Literal[".", ","]
+) -> tuple[Schema, dict[str, str]]:
+    """Schema and left-out columns; raises ValueError."""
+    task = task or _task(surveys[target], decimal)
+    classes = []
+    if task == "classification":
+        classes = _classes(surveys[target])
+    elif not surveys[target].is_numeric(decimal):
+        example = min(surveys[target].texts, default="")
+        raise ValueError(f"the target {target!r} is not a number in every row, for example {example!r:.80}")
+    columns: list[Column] = []
+    left_out: dict[str, str] = {}
+    for name, survey in surveys.items():
+        if name == target:
+            continue
+        try:
+            columns.append(_column(name, survey, decimal))
+        except ValueError as error:
+            left_out[name] = str(error)
+    if not columns:
+        reasons = "".join(f"; {name!r}: {reason}" for name, reason in left_out.items())
+        raise ValueError(f"no columns are left to learn from{reasons}")
+    schema = Schema(task=task, target=target, classes=classes, decimal=decimal, columns=columns)
+    return schema, left_out
+
+
+def _column(name: str, survey: Survey, decimal: str) -> Column:
+    if not 0 < len(name) <= 200:
+        raise ValueError("its name is empty or longer than 200 characters")
+    if name == PREDICTION_ID:
+        raise ValueError("a column of this name makes a drop one of late labels")
+    return survey.column(name, decimal)
+
+
+def _task(survey: Survey, decimal: str) -> Task:
+    if not survey.is_numeric(decimal):
+        return "classification"
+    few = min(MOST_CATEGORIES, max(FEW_VALUES, FEW_SHARE * (survey.rows - survey.empty)))
+    return "regression" if survey.numbers[decimal].fractions or len(survey.texts) > few else "classification"
+
+
+def _classes(survey: Survey) -> list[str]:
+    names = sorted(name for name in survey.texts if not kinds.holds_control(name))
     if len(names) > MOST_CATEGORIES:
         raise ValueError(
-            f"the target has {len(names)} different values; at most {MOST_CATEGORIES} classes can be told apart"
+            f"the target has more than {MOST_CATEGORIES} different values, such as {names[0]!r:.80}: too many classes"
         )
     if len(names) < 2:
         raise ValueError("the target has fewer than two classes")
+    numeric = pc.all(pc.match_substring_regex(pa.array(names), kinds.NUMBER)).as_py()
     # Codes in the order of numbers where the names are numbers: 2 before 10.
-    return sorted(names, key=lambda name: (float(name), name)) if _numeric(names) else sorted(names)
-
-
-def _numeric(names: list[str]) -> bool:
-    return bool(pc.all(pc.match_substring_regex(pa.array(names), rows.NUMBER)).as_py())
+    return sorted(names, key=lambda name: (float(name), name)) if numeric else names

@@ -4,6 +4,7 @@ Level 1, for `rows` and `draft`. Nothing is left to a library's taste: what coun
 and Arrow's casts are only asked first because they are fast. Both ways have the same outcome for every cell.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,11 @@ def _coerce(cells: pa.Array, column: Column, decimal: str) -> Coerced:
     at = np.flatnonzero(bad)
     values = pc.if_else(pa.array(bad), None, values) if len(at) else values
     return Coerced(values, at, [EMPTY if empty[i] else reason(i) for i in at.tolist()])
+
+
+def holds_control(cell: str) -> bool:
+    """Whether a text holds a character that no name should."""
+    return re.search(CONTROL, cell) is not None
 
 
 def shown(cell: str) -> str:
@@ -203,6 +209,7 @@ def _dates(cells: pa.Array) -> Parsed:
 
 def _integers(digits: pa.Array, valid: NDArray[np.bool_]) -> NDArray[Any]:
     """Digits of a part of a date as int64; 0 where there are none."""
+    digits = pc.fill_null(digits, "")
     there = pc.and_(pa.array(valid), pc.not_equal(digits, ""))
     text = pc.if_else(there, digits, "0")
     return np.asarray(pc.cast(pc.replace_substring(text, "+", ""), pa.int64()))

@@ -5,8 +5,9 @@ Level 4. Works with and without a running daemon, and changes nothing.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import tomlkit
@@ -19,10 +20,12 @@ from daemon.dataset import Dataset
 from daemon.errors import NotFound, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.schema import Schema
+from daemon.schema import Column, Schema
 
 # Reasons and names are text of other people: `[…]` in them is no markup.
 CONSOLE = Console(markup=False, emoji=False, highlight=False)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def health(home: Home) -> dict[str, Any]:
@@ -158,36 +161,40 @@ def _printable(value: object) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def print_schema(found: Schema) -> None:
-    """What `init` decided, as a table on standard output."""
+def print_schema(found: Schema, left_out: Mapping[str, str]) -> None:
+    """What `init` decided, as a table on standard output: features, target, and columns left out with the reason."""
     table = Table("column", "kind", "missing", "seen", box=None)
     for column in found.columns:
-        seen = (
-            f"{column.minimum:g} to {column.maximum:g}"
-            if column.minimum is not None
-            else ", ".join(column.categories[:5])
-        )
-        table.add_row(column.name, column.kind, "allowed" if column.missing else "", seen)
-    table.add_row(found.target, "target", "", ", ".join(found.classes[:10]))
+        table.add_row(column.name, column.kind, "allowed" if column.missing else "", _seen(column))
+    classes = f": {', '.join(found.classes[:10])}" + (", …" if len(found.classes) > 10 else "")
+    table.add_row(found.target, "target", "", found.task + (classes if found.classes else ""))
+    for name, reason in left_out.items():
+        table.add_row(name, "left out", "", reason)
     CONSOLE.print(table)
 
 
-def settings_file() -> str:
-    """The text of a `retraind.toml` that names every setting with its default, commented out."""
-    document = tomlkit.document()
-    document.add(
-        tomlkit.comment("Every setting of retraind with its default. Remove the # before a line to change it.")
-    )
+def _seen(column: Column) -> str:
+    if column.minimum is None or column.maximum is None:
+        return ", ".join(column.categories[:5]) + (", …" if len(column.categories) > 5 else "")
+    if column.kind == "date":
+        low, high = (EPOCH + timedelta(days=days) for days in (column.minimum, column.maximum))
+        return f"{low:%Y-%m-%d} to {high:%Y-%m-%d}"
+    return f"{column.minimum:g} to {column.maximum:g}"
+
+
+def settings_file(chosen: Mapping[str, Any] | None = None) -> str:
+    """The text of a `retraind.toml` that names every setting with its default, commented out, but for those `chosen`."""
+    chosen = chosen or {}
+    lines = ["# Every setting of retraind with its default. Remove the # before a line to change it."]
     section = ""
     for key, description, default in settings.entries():
         head, _, name = key.rpartition(".")
         if head != section:
             section = head
-            document.add(tomlkit.nl())
-            document.add(tomlkit.comment(f"[{head}]"))
-        document.add(tomlkit.comment(f"{description}"))
-        document.add(tomlkit.comment(f"{name} = {tomlkit.item(default).as_string()}"))
-    return tomlkit.dumps(document)
+            lines += ["", f"[{head}]" if any(one.startswith(f"{head}.") for one in chosen) else f"# [{head}]"]
+        mark = "" if key in chosen else "# "
+        lines += [f"# {description}", f"{mark}{name} = {tomlkit.item(chosen.get(key, default)).as_string()}"]
+    return "\n".join(lines) + "\n"
 
 
 def examine(home: Home) -> list[dict[str, Any]]:

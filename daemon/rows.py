@@ -3,7 +3,6 @@
 Level 2, pure: no file is opened here. A row is good or bad as a whole; a bad one is named by its first bad cell.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -174,7 +173,7 @@ def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
         return "The cell is empty: every row needs a target."
     if policy.new_classes == "quarantine":
         return f"{kinds.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}."
-    return "The cell holds a control character." if re.search(kinds.CONTROL, cell) else ""
+    return "The cell holds a control character." if kinds.holds_control(cell) else ""
 
 
 def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> Schema:

@@ -4,7 +4,6 @@ Level 1, for `draft` (a whole file) and `rows` (a column that the schema lacks a
 """
 
 import math
-import re
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -109,5 +108,5 @@ class Survey:
             return Column(name=name, kind="date", missing=missing, minimum=low, maximum=high)
         if len(self.texts) > MOST_CATEGORIES:
             raise ValueError(f"free text or an id: more than {MOST_CATEGORIES} texts, such as {min(self.texts)!r:.80}")
-        categories = sorted(text for text in self.texts if not re.search(kinds.CONTROL, text))
+        categories = sorted(text for text in self.texts if not kinds.holds_control(text))
         return Column(name=name, kind="category", missing=missing, categories=categories)

@@ -112,7 +112,7 @@ def test_number_names_a_class_of_that_name_before_a_code() -> None:
         ({"classes": ["no", "no"]}, "a class is listed twice"),
         ({"classes": ["no"]}, "classes"),
         ({"columns": []}, "columns"),
-        ({"columns": [{"name": "a", "kind": "date"}]}, r"columns\.0\.kind"),
+        ({"columns": [{"name": "a", "kind": "text"}]}, r"columns\.0\.kind"),
         ({"colunms": []}, "colunms"),
         ({"format": "retraind-schema/9"}, "format"),
     ],
