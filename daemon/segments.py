@@ -147,7 +147,9 @@ def _parquet(sink: _Hashing, schema: pa.Schema) -> Any:
     # Row numbers count up: as differences they take next to nothing. The Arrow schema and statistics would be most of
     # the bytes of a small segment.
     names = [name for name in schema.names if name != "_row"]
-    options = {"compression": "zstd", "write_statistics": False, "store_schema": False}
+    # A dictionary of measurements, nearly all of them different, is given up early: it costs time and bytes.
+    options = {"compression": "zstd", "dictionary_pagesize_limit": 32_768}
+    options |= {"write_statistics": False, "store_schema": False}
     return pq.ParquetWriter(
         sink, schema, use_dictionary=names, column_encoding={"_row": "DELTA_BINARY_PACKED"}, **options
     )
