@@ -1,7 +1,5 @@
 """One large file, then many of them at once: speed from settled to committed, and the daemon's memory."""
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ import pyarrow.parquet
 
 from benchmarks import inputs
 from benchmarks.dropping import Timing, drop, peak_bytes, resident_bytes
-from benchmarks.harness import ROOT, Service
+from benchmarks.harness import Service
 from benchmarks.ingest_small import QUIET
 
 MB_PER_SECOND, PEAK_BYTES = 60, 1_000_000_000
@@ -39,8 +37,8 @@ def serving(folder: Path) -> Iterator[Service]:
     service = Service(folder, **SETTINGS)
     sample = folder / "sample.csv"
     inputs.large_file(sample, rows=300, seed=0)
-    command = [sys.executable, "-m", "daemon", "init", str(sample), "--target", inputs.WIDE_TARGET]
-    subprocess.run([*command, "--home", str(service.home.root)], cwd=ROOT, check=True, capture_output=True)
+    service.home.make()
+    service.home.schema.write_bytes(inputs.WIDE_SCHEMA.dump())
     try:
         service.start()
         sample.rename(service.home.inbox / sample.name)

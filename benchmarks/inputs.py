@@ -13,10 +13,14 @@ from sklearn.datasets import load_iris
 from benchmarks.rows import header
 from daemon.bootstrap import FEATURES, TARGET
 from daemon.home import Home
+from daemon.schema import Column, Schema
 
 WIDE = tuple(f"x{number:02}" for number in range(19))
 WIDE_TARGET = "y"
 LABELS = ("c0", "c1", "c2")
+WIDE_SCHEMA = Schema(
+    target=WIDE_TARGET, classes=list(LABELS), columns=[Column(name=name, kind="number") for name in WIDE]
+)
 
 _CHUNK = 100_000
 """Rows of a large file that are made at once: the benchmark itself shall not need the memory it measures."""
