@@ -53,6 +53,7 @@ class Ingestion:
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._work: Iterator[None] | None = None
+        self._begun_at = 0.0
 
     def step(self, now: float, *, merging: bool = True) -> bool:
         """Do the next thing there is to do; `now` is monotonic seconds. True: look again at once.
@@ -74,6 +75,7 @@ class Ingestion:
         found = schema.load(self._home.schema) if settled else None
         if found is None:
             return False
+        self._begun_at = now
         self._work = self._take(self._portion(settled), found)
         return True
 
@@ -164,9 +166,9 @@ class Ingestion:
         return list(opened.values())
 
     def _join(self, ids: Sequence[str], truths: Sequence[str], found: Schema, pending: Mapping[str, str]) -> Joined:
-        """Late labels with their predictions, once the history holds all that were made before the labels came."""
+        """Late labels with their predictions, once the history holds all that were made before the batch was begun."""
         asked = time.monotonic()
-        while self._history_at() < asked:
+        while self._history_at() < self._begun_at:
             if time.monotonic() - asked > HISTORY_SECONDS:
                 raise Unavailable("The prediction history does not get on.", hint="Late labels wait for it.")
             time.sleep(0.02)

@@ -6,6 +6,7 @@ by file; a large file comes in parts, so that memory stays bounded.
 
 import csv
 import io
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +30,9 @@ from daemon.settings import Inbox as Policy
 
 MOST_BAD = 100_000
 """Bad rows of one drop that are put into quarantine; with more, it is another kind of file."""
+
+LABEL_BYTES = 1 << 20
+"""Late labels that are looked up at a time: a few seconds' worth, for the loop has other things to do in between."""
 
 Join = Callable[[Sequence[str], Sequence[str], Schema, Mapping[str, str]], Joined]
 """`daemon.labels.Labels.join`."""
@@ -54,6 +58,8 @@ class Reading:
     rows_duplicate: int = 0
     bad: list[Bad] = field(default_factory=list)
     labelled: list[dict[str, str | int]] = field(default_factory=list)
+    truths: dict[str, str] = field(default_factory=dict)
+    """What `labelled` says of each prediction id."""
     line: int | None = None
     """Of the first bad record, 1-based."""
     error: InvalidDrop | None = None
@@ -100,9 +106,8 @@ class Reader:
             _conclude(reading, self._policy)
         except InvalidDrop as error:
             reading.error, reading.line = error, error.line or reading.line
-            reading.rows_accepted, reading.labelled, self.schema = 0, [], before
-        for label in reading.labelled:
-            self._pending[str(label["prediction_id"])] = str(label["truth"])
+            reading.rows_accepted, reading.labelled, reading.truths, self.schema = 0, [], {}, before
+        self._pending |= reading.truths
 
     def _sample(self, reading: Reading) -> pa.Table:
         reading.source, reading.rows_read = "http", 1
@@ -118,10 +123,10 @@ class Reader:
         wanted = {*self.schema.features, self.schema.target, PREDICTION_ID}
         header = reading.header = cells.examine(content, wanted)
         labels = PREDICTION_ID in header.names and PREDICTION_ID not in self.schema.features
-        for chunk in cells.chunks(content, header):
+        check = self._check_labels if labels else self._check
+        for chunk in cells.chunks(content, header, LABEL_BYTES if labels else cells.BLOCK_BYTES):
             reading.rows_read += len(chunk.records) + len(chunk.torn)
             reading.bad += [Bad(torn.record, None, torn.reason) for torn in chunk.torn]
-            check = self._check_labels if labels else self._check
             yield check(reading, chunk.table, chunk.records)
             _stop_early(reading, self._policy)
 
@@ -137,15 +142,17 @@ class Reader:
             reason = f"Late labels need the target: the column {self.schema.target!r} is missing."
             raise InvalidDrop(reason, line=1, column=self.schema.target)
         ids, truths = (table[name].to_pylist() for name in (PREDICTION_ID, self.schema.target))
-        pending = self._pending | {str(one["prediction_id"]): str(one["truth"]) for one in reading.labelled}
-        joined = self._join(ids, truths, self.schema, pending)
+        joined = self._join(ids, truths, self.schema, ChainMap(reading.truths, self._pending))
         reading.bad += [Bad(int(records[bad.row]), bad.column, bad.reason) for bad in joined.bad]
         reading.rows_duplicate += joined.duplicates
         checked = rows.check(joined.cells, self.schema, self._policy)
         self.schema = checked.schema
         known = records[joined.rows]
         reading.bad += [Bad(int(known[bad.row]), bad.column, bad.reason) for bad in checked.bad]
-        reading.labelled += [{**joined.records[row], "drop": reading.drop.sha256} for row in checked.good.tolist()]
+        for row in checked.good.tolist():
+            record = joined.records[row]
+            reading.labelled.append({**record, "drop": reading.drop.sha256})
+            reading.truths[str(record["prediction_id"])] = str(record["truth"])
         return self._proven(reading, checked.table, known[checked.good])
 
     def _proven(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:

@@ -83,15 +83,30 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
     assert done.stdout.strip() == "0"
 
 
-def test_a_bad_file_is_kept_with_its_reason_and_the_loop_goes_on(service: Service) -> None:
-    """A word where a number belongs: line, column and reason are on the disk and over HTTP; the next drop is taken."""
+def test_a_bad_row_is_kept_with_its_reason_and_the_others_are_taken(service: Service) -> None:
+    """A word where a number belongs: line, column and reason are on the disk and over HTTP; mended, the row is taken."""
     service.wait_served(1)
+    before = service.rows()
     service.drop("bad.csv", [*flowers(2, 3), "5.0,wide,1.4,0.2,setosa"])
-    wait_until((service.home.rejected / "bad.csv.report.json").exists)
-    wait_until(lambda: "bad.csv" not in service.drops())
+    wait_until(lambda: service.rows() == before + parsed(flowers(2, 3)))
+    quarantine = service.home.rejected / "bad.csv.bad.csv"
+    assert quarantine.read_text().splitlines()[1].endswith(",5.0,wide,1.4,0.2,setosa")
     _, listing = service.ask("/drops")
-    worst = listing["drops"][0]
-    assert (worst["state"], worst["line"], worst["column"]) == ("rejected", 5, "sepal_width")
+    drop = listing["drops"][0]
+    assert (drop["state"], drop["line"], drop["column"]) == ("accepted", 5, "sepal_width")
+    assert (drop["rows_accepted"], drop["rows_refused"], drop["bad_file"]) == (3, 1, quarantine.name)
+    (service.home.inbox / "mended.csv").write_text(quarantine.read_text().replace("wide", "3.5"))
+    mended = parsed(["5.0,3.5,1.4,0.2,setosa"])
+    wait_until(lambda: service.rows() == before + parsed(flowers(2, 3)) + mended)
+
+
+def test_a_bad_file_is_kept_with_its_reason_and_the_loop_goes_on(service: Service) -> None:
+    """A file of another kind goes to rejected/ whole, with a report; the next drop is taken."""
+    service.wait_served(1)
+    (service.home.inbox / "other.csv").write_text("name,age\nAda,36\n")
+    wait_until((service.home.rejected / "other.csv.report.json").exists)
+    _, listing = service.ask("/drops")
+    assert (listing["drops"][0]["state"], listing["drops"][0]["column"]) == ("rejected", "sepal_length")
     before = service.rows()
     service.drop("good.csv", flowers(3, 6))
     wait_until(lambda: service.rows() == before + parsed(flowers(3, 6)))
