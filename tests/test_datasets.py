@@ -1,0 +1,174 @@
+"""Data of other people from end to end: `init`, drops in pieces, training, serving, late labels. Real processes."""
+
+import csv
+import gzip
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sklearn.datasets
+from service import REPOSITORY, Service, wait_until
+
+from daemon.journal import Journal
+from daemon.schema import Column, Schema, load
+
+ASKED = 3
+"""Rows at the end of each data set that are predicted first and labelled later."""
+
+SETTINGS = {
+    "RETRAIND_BOOTSTRAP": "none",
+    "RETRAIND_TRAIN__CANDIDATES": '["logistic", "tree", "ridge"]',
+    "RETRAIND_TRAIN__REPORT_ROWS": "0",
+    "RETRAIND_PROMOTE__TOLERANCE": "1",
+    "RETRAIND_PROMOTE__RECALL_TOLERANCE": "1",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set as text: the header and rows of cells, the target last."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+    def csv(self, rows: list[list[str]], header: list[str] | None = None) -> bytes:
+        """A CSV file of these rows."""
+        text = io.StringIO()
+        csv.writer(text).writerows([header or self.header, *rows])
+        return text.getvalue().encode()
+
+
+def of_scikit_learn(name: str) -> Table:
+    """A bundled data set, in an order that mixes its classes."""
+    found = getattr(sklearn.datasets, f"load_{name}")()
+    names = [str(one) for one in found.feature_names]
+    targets = [repr(float(y)) if name == "diabetes" else str(found.target_names[y]) for y in found.target]
+    rows = [[*map(repr, row.tolist()), target] for row, target in zip(found.data, targets, strict=True)]
+    return Table([*names, "target"], mixed(rows))
+
+
+def penguins(name: str) -> Table:
+    """The Palmer penguins as their authors published them: categories, integers and `NA` or empty where nobody looked."""
+    import palmerpenguins
+
+    text = (Path(palmerpenguins.__file__).parent / "data" / f"{name}.csv").read_text()
+    header, *rows = csv.reader(io.StringIO(text))
+    target = header.index("species")
+    order = [index for index in range(len(header)) if index != target] + [target]
+    cells = [["" if row[index] == "NA" else row[index] for index in order] for row in rows]
+    return Table([header[index] for index in order], mixed(cells))
+
+
+def mixed(rows: list[list[str]]) -> list[list[str]]:
+    """Every seventh row, then the next of them, and so on: any piece has rows of every class."""
+    return [row for first in range(7) for row in rows[first::7]]
+
+
+def value(column: Column, cell: str) -> Any:
+    """A cell as JSON has it."""
+    if cell == "":
+        return None
+    match column.kind:
+        case "number":
+            return float(cell)
+        case "integer":
+            return int(float(cell))
+        case "boolean":
+            return cell in ("true", "1")
+    return cell
+
+
+class Journey:
+    """One data set on its way through a service of its own."""
+
+    def __init__(self, folder: Path, table: Table) -> None:
+        self.table = table
+        self.service = Service(folder / "home", **SETTINGS)
+        self.taught, self.asked = table.rows[:-ASKED], table.rows[-ASKED:]
+        self.folder = folder
+
+    def init(self) -> Schema:
+        """`retraind init` on a file with all the data; the schema that it writes."""
+        path = self.folder / "all.csv"
+        path.write_bytes(self.table.csv(self.table.rows))
+        home = str(self.service.home.root)
+        command = [sys.executable, "-m", "daemon", "init", str(path), "--target", self.table.header[-1], "--home", home]
+        subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+        schema = load(self.service.home.schema)
+        assert schema is not None
+        return schema
+
+    def drop_in_pieces(self) -> None:
+        """A large drop, a compressed one, and one whose columns come the other way round."""
+        first, second = len(self.taught) * 6 // 10, len(self.taught) * 9 // 10
+        inbox = self.service.home.inbox
+        (inbox / "first.csv").write_bytes(self.table.csv(self.taught[:first]))
+        (inbox / "second.csv.gz").write_bytes(gzip.compress(self.table.csv(self.taught[first:second])))
+        backwards = [row[::-1] for row in self.taught[second:]]
+        (inbox / "third.csv").write_bytes(self.table.csv(backwards, self.table.header[::-1]))
+
+    def wait_trained(self, rows: int) -> None:
+        """Wait until a version that has seen all rows answers."""
+
+        def served() -> bool:
+            _, listing = self.service.ask("/versions")
+            return any(row["rows"] == rows and row["version"] == listing["champion"] for row in listing["versions"])
+
+        wait_until(served, what=f"a version of {rows} rows: {self.service.log()[-1500:]}")
+
+    def predict(self, schema: Schema, row: list[str]) -> dict[str, Any]:
+        """The answer for a row of cells."""
+        cells = dict(zip(self.table.header, row, strict=True))
+        features = {column.name: value(column, cells[column.name]) for column in schema.columns}
+        status, answer = self.service.ask("/predict", {"features": features})
+        assert status == 200, answer
+        return dict(answer)
+
+    def label(self, answers: list[dict[str, Any]]) -> dict[str, str]:
+        """Drop what was true, and wait until the rows are in; gives the journal's record by prediction id."""
+        ids = [answer["prediction_id"] for answer in answers]
+        rows = [[name, row[-1]] for name, row in zip(ids, self.asked, strict=True)]
+        labels = self.table.csv(rows, ["prediction_id", self.table.header[-1]])
+        (self.service.home.inbox / "labels.csv").write_bytes(labels)
+        self.service.wait_ingested()
+        with Journal.reading(self.service.home.journal) as journal:
+            return dict(journal.labelled(ids))
+
+
+@pytest.fixture
+def journey(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journey]:
+    """The data set that a test is parametrised with."""
+    name = request.param
+    journey = Journey(tmp_path, penguins(name) if "penguins" in name else of_scikit_learn(name))
+    yield journey
+    journey.service.end()
+
+
+DATA = ["iris", "wine", "breast_cancer", "digits", "diabetes", "penguins"]
+
+
+@pytest.mark.parametrize("journey", DATA, indirect=True)
+def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.FixtureRequest) -> None:
+    """Whatever the data are: inferred, taken whole, learnt, served, and labelled afterwards, each row once."""
+    schema = journey.init()
+    regression = "diabetes" in request.node.name
+    assert schema.task == ("regression" if regression else "classification")
+    journey.service.start()
+    journey.drop_in_pieces()
+    journey.wait_trained(len(journey.taught))
+    assert sum(journey.service.rows().values()) == len(journey.taught)
+    answers = [journey.predict(schema, row) for row in journey.asked]
+    assert all((answer["prediction_name"] in schema.classes) != regression for answer in answers)
+    truths = [row[-1] for row in journey.asked]
+    labelled = journey.label(answers)
+    assert [labelled[answer["prediction_id"]] for answer in answers] == truths
+    assert sum(journey.service.rows().values()) == len(journey.table.rows)
+    _, listing = journey.service.ask("/versions")
+    live = next(row["live"] for row in listing["versions"] if row["version"] == answers[0]["model_version"])
+    assert live["n"] == ASKED
+    assert "rmse" in live if regression else live["accuracy"] >= 1 / ASKED
