@@ -17,7 +17,7 @@ import bundles
 import pytest
 from test_journal import a_batch, a_drop, a_version
 
-from daemon import cli, durable, report, requests, settings, status
+from daemon import cli, durable, report, requests, schema, settings, status
 from daemon.errors import Exit
 from daemon.home import Home
 from daemon.journal import Journal
@@ -277,6 +277,27 @@ def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:
     assert again.returncode == Exit.USAGE
     assert "has its data already" in again.stderr
     assert home.schema.read_bytes() == before
+
+
+def test_init_says_what_it_decided(home: Home, tmp_path: Path) -> None:
+    """Free text is left out, and the settings let drops keep it; the task can be chosen; the decimal comma is noticed."""
+    own = tmp_path / "rents.csv"
+    own.write_text("area;note;rooms\n" + "".join(f"{i},5;a note {i};{i % 4}\n" for i in range(101)) + "torn\n")
+    done = retraind("init", own, "--target", "rooms", "--task", "regression", home=home)
+    assert done.returncode == Exit.OK, done.stderr
+    found = schema.load(home.schema)
+    assert found is not None
+    assert (found.task, found.decimal, found.features) == ("regression", ",", ["area"])
+    assert tomllib.loads(home.settings.read_text()) == {"inbox": {"extra_columns": "ignore"}}
+    assert settings.load(home.settings).inbox.extra_columns == "ignore"
+    assert "left out" in done.stdout
+    assert "decimal comma" in done.stderr
+    assert "not looked at: 1." in done.stderr
+    home.schema.unlink()
+    home.settings.write_text("")
+    again = retraind("init", own, "--target", "rooms", home=home)
+    assert home.settings.read_text() == ""
+    assert 'Set inbox.extra_columns = "ignore"' in again.stderr
 
 
 def test_token_is_printed_alone(home: Home) -> None:

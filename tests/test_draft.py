@@ -1,68 +1,231 @@
-"""daemon.draft and daemon.bootstrap: the first schema of a home."""
+"""daemon.draft, daemon.survey and daemon.bootstrap: the first schema of a home."""
 
+import gzip
+import itertools
 from pathlib import Path
+from typing import Any, Literal
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from daemon import bootstrap, draft, rows
+from daemon import bootstrap, cells, draft, kinds, rows
+from daemon.content import Content
+from daemon.draft import Draft
 from daemon.errors import BadSchema, Exit
 from daemon.home import Home
-from daemon.schema import Schema, load
+from daemon.schema import Column, Schema, Task, load
+from daemon.settings import Inbox
+from daemon.survey import Survey
 
 
-def schema_of(tmp_path: Path, text: str | bytes, target: str = "y") -> Schema:
-    path = tmp_path / "own.csv"
+def draft_of(folder: Path, text: str | bytes, target: str = "y", task: Task | None = None) -> Draft:
+    path = folder / "own.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return draft.schema_of(path, target)
+    return draft.of(path, target, task)
+
+
+def schema_of(folder: Path, text: str | bytes, target: str = "y", task: Task | None = None) -> Schema:
+    return draft_of(folder, text, target, task).schema
+
+
+def check(text: bytes, schema: Schema, **policy: Any) -> rows.Checked:
+    content = Content.of(text)
+    header = cells.examine(content, [*schema.features, schema.target])
+    return rows.check(next(cells.chunks(content, header)).table, schema, Inbox(**policy))
 
 
 def test_columns_are_what_their_cells_are(tmp_path: Path) -> None:
-    """Numbers with their range, categories in order, and whether a cell is missing; the target may stand anywhere."""
-    found = schema_of(tmp_path, "plan,y,age,fee\nplus,no,30,\nbasic,yes,-1e1,2.5\n,no,7,\n")
-    plan, age, fee = found.columns
-    assert (plan.kind, plan.missing, plan.categories) == ("category", True, ["basic", "plus"])
-    assert (age.kind, age.missing, age.minimum, age.maximum) == ("number", False, -10.0, 30.0)
-    assert (fee.kind, fee.missing, fee.minimum, fee.maximum) == ("number", True, 2.5, 2.5)
-    assert (found.target, found.classes) == ("y", ["no", "yes"])
+    """Kinds with their range, categories in order, and whether a cell is missing; the target may stand anywhere."""
+    lines = [
+        "plan,y,age,fee,left,since,zip,_line",
+        "plus,no,30,,true,2026-01-31,0070,1",
+        "basic,yes,-1,2.5,False,,1234,2",
+        ",no, 7,-1e1,TRUE,1970-01-02T12:00Z,99,3",
+    ]
+    found = schema_of(tmp_path, "\n".join(lines))
+    assert found.columns == [
+        Column(name="plan", kind="category", missing=True, categories=["basic", "plus"]),
+        Column(name="age", kind="integer", minimum=-1, maximum=30),
+        Column(name="fee", kind="number", missing=True, minimum=-10, maximum=2.5),
+        Column(name="left", kind="boolean"),
+        Column(name="since", kind="date", missing=True, minimum=1.5, maximum=20_484),
+        Column(name="zip", kind="category", categories=["0070", "1234", "99"]),
+    ]
+    assert (found.task, found.target, found.classes) == ("classification", "y", ["no", "yes"])
 
 
 @pytest.mark.parametrize(
-    ("cells", "classes"),
-    [("b a b", ["a", "b"]), ("10 2 1", ["1", "2", "10"]), ("1 a 10", ["1", "10", "a"]), ("0.5 -1", ["-1", "0.5"])],
+    ("texts", "kind"),
+    [
+        (["1", "0"], "integer"),
+        (["1", "true"], "boolean"),
+        (["1.0", "2"], "number"),
+        (["1e3"], "number"),
+        (["9007199254740993", "1" * 20], "number"),
+        (["0", "0.5"], "number"),
+        (["00", "1"], "category"),
+        (["n/a", "1"], "category"),
+        (["nan", "1"], "category"),
+        (["2026-02-30"], "category"),
+        (["2026-02-28", "1"], "category"),
+        (["yes", "no"], "category"),
+        ([f"{i}.5" for i in range(1000)], "number"),
+        ([f"2026-01-01T00:{i // 60:02d}:{i % 60:02d}" for i in range(130)], "date"),
+        (["", " "], "every cell is empty"),
+        ([f"t{i}" for i in range(101)], "more than 100 texts, such as 't0'"),
+        (["1"] * 200 + [f"t{i}" for i in range(101)], "more than 100 texts"),
+        ([f"0{i}" for i in range(101)], "more than 100 texts"),
+    ],
 )
-def test_classes_are_in_the_order_people_expect(tmp_path: Path, cells: str, classes: list[str]) -> None:
+def test_kind_is_the_first_that_all_cells_fit(texts: list[str], kind: str) -> None:
+    """Whether they come at once or bit by bit; what fits none is left out."""
+    for size in (1, 7, 10_000):
+        survey = Survey()
+        for i in range(0, len(texts), size):
+            survey.add(pa.array(texts[i : i + size]))
+        try:
+            assert survey.column("c", ".").kind == kind
+        except ValueError as error:
+            assert kind in str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from(["1", "-2.5", "1,5", "007", "true", "0", "2026-01-31", "", " ", "red", "\x07", "1e400"]))
+)
+def test_every_cell_surveyed_fits_its_column(texts: list[str]) -> None:
+    """What the survey says holds for the very cells it has seen, but for control characters."""
+    survey = Survey()
+    survey.add(pa.array(texts, pa.string()))
+    for decimal in (".", ","):
+        try:
+            column = survey.column("c", decimal)
+        except ValueError:
+            assert not any(text.strip() for text in texts)
+            continue
+        bad = kinds.coerce(pa.array(texts, pa.string()), column, decimal).bad
+        assert [texts[i] for i in bad] == ["\x07"] * len(bad)
+
+
+@pytest.mark.parametrize(
+    ("texts", "classes"),
+    [("b a b", ["a", "b"]), ("10 2 1", ["1", "2", "10"]), ("1 a 10", ["1", "10", "a"]), ("1.0 -1.0", ["-1.0", "1.0"])],
+)
+def test_classes_are_in_the_order_people_expect(tmp_path: Path, texts: str, classes: list[str]) -> None:
     """By number where all names are numbers, else by letter."""
-    text = "x,y\n" + "".join(f"1,{cell}\n" for cell in cells.split())
+    text = "x,y\n" + "".join(f"1,{cell}\n" for cell in texts.split())
     assert schema_of(tmp_path, text).classes == classes
 
 
-def test_one_text_among_numbers_makes_a_category(tmp_path: Path) -> None:
-    """A column is a number only if every cell is one."""
-    assert schema_of(tmp_path, "x,y\n1,a\nn/a,b\n").columns[0].categories == ["1", "n/a"]
+@pytest.mark.parametrize(
+    ("values", "times", "task"),
+    [
+        (["0", "1"], 1, "classification"),
+        (["0.0", "1.0", "2.0"], 1, "classification"),
+        (["0.5", "1"], 100, "regression"),
+        ([str(i) for i in range(20)], 1, "classification"),
+        ([str(i) for i in range(21)], 1, "regression"),
+        ([str(i) for i in range(21)], 20, "classification"),
+        ([str(i) for i in range(100)], 20, "classification"),
+        ([str(i) for i in range(101)], 100, "regression"),
+        (["01", "02.5"], 1, "classification"),
+        (["a", "1.5"], 1, "classification"),
+        (["2026-01-01", "2026-01-02"], 1, "classification"),
+    ],
+)
+def test_task_follows_from_the_target(tmp_path: Path, values: list[str], times: int, task: Task) -> None:
+    """Numbers with fractions or many values are predicted as numbers; the command line may say otherwise."""
+    text = "x,y\n" + "".join(f"1,{value}\n" for value in values * times)
+    found = schema_of(tmp_path, text)
+    assert found.task == task
+    assert bool(found.classes) == (task == "classification")
+    other: Task = "regression" if task == "classification" else "classification"
+    if len(values) <= 100 and values[0] not in {"a", "01", "2026-01-01"}:
+        assert schema_of(tmp_path, text, task=other).task == other
 
 
 @pytest.mark.parametrize(
-    ("text", "part"),
+    ("text", "decimal"),
     [
-        ("x,z\n1,2\n", "no column 'y'. It has: x, z"),
-        ("", "empty"),
-        ("x,y\n", "no rows"),
-        ("x,y\n1\n", "1 cells"),
-        (b"x,y\n\xff,a\n", "UTF-8"),
-        ("x,y\n1,a\n2,a\n", "fewer than two classes"),
-        ("x,y\n,a\n,b\n", "'x' is empty"),
-        ("y\na\nb\n", "columns"),
-        ("_drop,y\n1,a\n2,b\n", "reserved"),
-        ("x,y\n" + "".join(f"t{i},{i % 2}\n" for i in range(101)), "'x' has 101 different texts"),
-        ("x,y\n" + "".join(f"1,{i}\n" for i in range(101)), "101 different values"),
+        ("x;z;y\n1,5;2;a\n-2,25e1;3;b\n", ","),
+        ("x\tz\ty\n1,5\t2\ta\n2\t3\tb\n", ","),
+        ("x;z;y\n1.5;2;a\n2;3;b\n", "."),
+        ("x;z;y\n1,5;2.5;a\n2;3;b\n", "."),
+        ("x;z;y\n1;2;a\n2;3;b\n", "."),
+        ('x,z,y\n"1,5",2,a\n2,3,b\n', "."),
+        ("x;z;y\n1,5;red;1,5\n2;blue;2,5\n", ","),
     ],
 )
-def test_file_that_gives_no_schema_is_refused(tmp_path: Path, text: str | bytes, part: str) -> None:
+def test_decimal_comma_is_told_by_the_numbers(tmp_path: Path, text: str, decimal: Literal[".", ","]) -> None:
+    """Only where the comma is not the delimiter, and more columns speak for it than against it."""
+    found = schema_of(tmp_path, text)
+    assert found.decimal == decimal
+    assert not check(text.encode(), found).bad
+    if decimal == ",":
+        assert found.columns[0].kind == "number"
+
+
+def test_what_no_candidate_can_learn_from_is_left_out(tmp_path: Path) -> None:
+    """Free text, ids, empty columns, columns without a name: each with its reason; the drops may still have them."""
+    header = "x,text,empty,,prediction_id," + "n" * 201 + ",y\n"
+    text = header + "".join(f"{i},some {i},,1,{i},1,{i % 2}\n" for i in range(101))
+    found = draft_of(tmp_path, text)
+    assert found.schema.features == ["x"]
+    assert list(found.left_out) == ["text", "empty", "", "prediction_id", "n" * 201]
+    assert "more than 100 texts" in found.left_out["text"]
+    assert "empty" in found.left_out["empty"]
+    assert len(check(text.encode(), found.schema, extra_columns="ignore").good) == 101
+
+
+def test_torn_rows_are_counted_and_not_looked_at(tmp_path: Path) -> None:
+    """They would be refused when the file is dropped."""
+    found = draft_of(tmp_path, "x,y\n1,a\nz\n2,b\n3,c,d\n")
+    assert (found.torn, found.schema.classes, found.schema.columns[0].kind) == (2, ["a", "b"], "integer")
+
+
+def test_compressed_file_is_a_file(tmp_path: Path) -> None:
+    """Also one larger than what is kept in memory; up to a limit."""
+    path = tmp_path / "own.csv.gz"
+    path.write_bytes(gzip.compress(b"x,y\n" + b"1,a\n2.5,b\n" * 2_000_000, 1))
+    found = draft.of(path, "y").schema
+    assert found == Schema(
+        target="y", classes=["a", "b"], columns=[Column(name="x", kind="number", minimum=1, maximum=2.5)]
+    )
+    with pytest.raises(BadSchema, match="more than 1000 bytes"):
+        draft.of(path, "y", most=1000)
+    path.write_bytes(b"x,y\n1,a\n2,b\n")
+    with pytest.raises(BadSchema, match="Not a gzip file"):
+        draft.of(path, "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "part"),
+    [
+        ("x,z\n1,2\n", None, "no column 'y'. It has: x, z"),
+        ("", None, "empty"),
+        ("x,y\n", None, "no rows"),
+        ("x,y\n\n1\n", None, "line 3: This row has 1 cells"),
+        (b"x,y\n1,\xff\n", None, "line 2: Not UTF-8"),
+        ("x,y\n1,a\n2,a\n", None, "fewer than two classes"),
+        ("x,y\n1,\n2,\n", None, "fewer than two classes"),
+        ("x,y\n1,a\n2,b\n", "regression", "not a number in every row, for example 'a'"),
+        ("x,y\n1,\n2,\n", "regression", "not a number"),
+        ("x,y\n,a\n,b\n", None, "no columns are left to learn from; 'x': every cell is empty"),
+        ("y\na\nb\n", None, "no columns are left"),
+        ("_drop,y\n1,a\n2,b\n", None, "reserved"),
+        ("x,y\n" + "".join(f"1,t{i}\n" for i in range(101)), None, "more than 100 different values"),
+        ("x,y\n" + "".join(f"1,{i}\n" for i in range(101)), "classification", "more than 100 different values"),
+    ],
+)
+def test_file_that_gives_no_schema_is_refused(tmp_path: Path, text: str | bytes, task: Task | None, part: str) -> None:
     """The complaint names the file and what to change."""
     with pytest.raises(BadSchema) as caught:
-        schema_of(tmp_path, text)
+        schema_of(tmp_path, text, task=task)
     assert part in str(caught.value)
     assert "own.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert caught.value.exit == Exit.USAGE
 
 
@@ -70,16 +233,18 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     """A wrong path, and a folder, are a sentence and no traceback."""
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(BadSchema, match="Name a CSV file"):
-            draft.schema_of(path, "y")
+            draft.of(path, "y")
 
 
 def test_draft_takes_the_file_it_was_made_of(tmp_path: Path) -> None:
     """The file can be dropped as it is, and so can the schema's own text."""
-    text = "plan,y,age,fee\nplus,0,30,\nbasic,1,-1e1,2.5\n,0,7,\n"
-    found = schema_of(tmp_path, text)
-    assert len(rows.parse(text.encode(), "own.csv", found)) == 3
-    (tmp_path / "schema.json").write_bytes(found.dump())
-    assert load(tmp_path / "schema.json") == found
+    text = "plan,y,age,fee,new,on\nplus,0,30,,true,2026-01-31\nbasic,1,-1e1,2.5,false,\n,0,7,,,2026-01-31 10:00\n"
+    for swap in itertools.product([text, text.replace(",", ";")], ["y", "age", "fee"]):
+        found = schema_of(tmp_path, *swap)
+        checked = check(swap[0].encode(), found)
+        assert (len(checked.bad), checked.schema is found) == (2 if swap[1] == "fee" else 0, True)
+        (tmp_path / "schema.json").write_bytes(found.dump())
+        assert load(tmp_path / "schema.json") == found
 
 
 # Iris
@@ -90,9 +255,9 @@ def test_new_home_gets_iris(home: Home) -> None:
     assert bootstrap.iris(home)
     drop = home.inbox / bootstrap.NAME
     found = load(home.schema)
-    assert found == draft.schema_of(drop, bootstrap.TARGET)
+    assert found == draft.of(drop, bootstrap.TARGET).schema
     assert found is not None
-    table = rows.parse(drop.read_bytes(), drop.name, found).table
+    table = check(drop.read_bytes(), found).table
     assert table.num_rows == 150
     assert table["species"].value_counts().to_pylist() == [
         {"values": name, "counts": 50} for name in ("setosa", "versicolor", "virginica")

@@ -458,6 +458,11 @@ def test_held_out_row_stays_held_out(drops: list[tuple[str, int]]) -> None:
     assert not (apart & ~rows.held_out(together, 0.6)).any()
 
 
+def test_held_out_rows_are_the_ones_they_always_were() -> None:
+    """Figures of the first release: a row that moved would have been trained on and then judged on."""
+    assert np.flatnonzero(rows.held_out(table("0123456789abcdef" * 4, 40), 0.2)).tolist() == [2, 6, 7, 9, 11, 25]
+
+
 def test_no_rows_no_holdout() -> None:
     """An empty table gives an empty mask."""
     assert rows.held_out(table("0" * 64, 0), 0.2).tolist() == []

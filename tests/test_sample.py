@@ -12,6 +12,7 @@ from daemon.home import Home
 from daemon.names import ignored
 from daemon.sample import Sample
 from daemon.schema import Column, Schema
+from daemon.settings import Inbox
 
 SCHEMA = Schema(
     target="kind",
@@ -25,7 +26,7 @@ SCHEMA = Schema(
 def test_sample_means_the_row_it_was_made_of(features: Any, target: Any) -> None:
     """Lists and objects, names and codes: reading the drop gives the numbers that serving computes."""
     made = sample.make(SCHEMA, features, target)
-    read = rows.parse(made.dump(), made.name, SCHEMA).table
+    read = rows.check(rows.sample_cells(made, SCHEMA), SCHEMA, Inbox()).table
     assert rows.matrix(read, SCHEMA).tolist() == [SCHEMA.encode(features)]
     assert rows.codes(read, SCHEMA).tolist() == [1]
 

@@ -82,6 +82,60 @@ def test_any_json_is_encoded_or_refused(value: Any) -> None:
         assert not any(map(math.isinf, row))
 
 
+KINDS = Schema(
+    task="regression",
+    target="y",
+    columns=[
+        Column(name="count", kind="integer"),
+        Column(name="left", kind="boolean", missing=True),
+        Column(name="since", kind="date", missing=True),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("features", "wanted"),
+    [
+        ([3, True, "1970-01-02"], [3, 1, 1]),
+        ([3.0, False, "1970-01-02T12:00:00"], [3, 0, 1.5]),
+        ([-(2**53), None, "1970-01-02T00:00:00+06:00"], [-(2.0**53), math.nan, 0.75]),
+        ([0, None, None], [0, math.nan, math.nan]),
+    ],
+)
+def test_kinds_become_numbers(features: list[Any], wanted: list[float]) -> None:
+    """A boolean is 0 or 1, a date its days since 1970 in UTC."""
+    assert same(KINDS.encode(features), wanted)
+
+
+@pytest.mark.parametrize(
+    ("features", "field", "part"),
+    [
+        ([0.5, None, None], "count", "whole number"),
+        ([2**53 + 2, None, None], "count", "whole number"),
+        ([True, None, None], "count", "not bool"),
+        ([None, None, None], "count", "null"),
+        ([1, 1, None], "left", "give true or false"),
+        ([1, "true", None], "left", "give true or false"),
+        ([1, None, "31.1.2026"], "since", "ISO 8601"),
+        ([1, None, "2026-02-30"], "since", "ISO 8601"),
+        ([1, None, 20_000], "since", "ISO 8601"),
+    ],
+)
+def test_value_of_another_kind_is_refused(features: list[Any], field: str, part: str) -> None:
+    """JSON has types of its own: nothing is guessed."""
+    with pytest.raises(InvalidFeatures, match=part) as caught:
+        KINDS.encode(features)
+    assert caught.value.field == field
+
+
+def test_target_of_a_regression_is_a_number() -> None:
+    """As the text that its cell would have."""
+    assert [KINDS.label(1), KINDS.label(-2.5), KINDS.label(1e300)] == ["1.0", "-2.5", "1e+300"]
+    for target in ("1", None, True, math.nan):
+        with pytest.raises(InvalidFeatures):
+            KINDS.label(target)
+
+
 @pytest.mark.parametrize(("target", "label"), [("no", "no"), ("yes", "yes"), (0, "no"), (1, "yes")])
 def test_target_is_a_name_or_a_code(target: Any, label: str) -> None:
     """Both ways of naming a class give its name."""
@@ -112,6 +166,11 @@ def test_number_names_a_class_of_that_name_before_a_code() -> None:
         ({"classes": ["no", "no"]}, "a class is listed twice"),
         ({"classes": ["no"]}, "classes"),
         ({"columns": []}, "columns"),
+        ({"task": "regression"}, "regression has no classes"),
+        ({"classes": []}, "at least two classes"),
+        ({"decimal": ";"}, "decimal"),
+        ({"target": "_reason"}, "'_reason' is reserved"),
+        ({"columns": [{"name": "a", "kind": "category", "categories": ["b", "b"]}]}, "category of 'a' is listed twice"),
         ({"columns": [{"name": "a", "kind": "text"}]}, r"columns\.0\.kind"),
         ({"colunms": []}, "colunms"),
         ({"format": "retraind-schema/9"}, "format"),
