@@ -16,26 +16,23 @@ import numpy as np
 import onnxruntime
 import sklearn
 import structlog
-from numpy.typing import NDArray
 
-from daemon import bundle, candidates, export, model, pictures, rows, segments
+from daemon import bundle, candidates, export, holdouts
 from daemon.bundle import Manifest
 from daemon.candidates import Scored
 from daemon.errors import BundleRefused, TrainingFailed
 from daemon.figures import DECIDES
 from daemon.home import Home
+from daemon.logbook import Logbook
 from daemon.registry import Registry
+from daemon.revision import Data
 from daemon.schema import Schema, parse
-from daemon.scores import score
 from daemon.settings import Train
 from daemon.status import utcnow
 
 log = structlog.get_logger()
 
 Say = Callable[[dict[str, Any]], None]
-Mask = NDArray[np.bool_]
-Answering = Callable[[Mask], model.Matrix]
-"""Gives what a model answers for the rows of a mask."""
 
 TEXTBOOK_ROWS = 10
 """With fewer rows the textbook figures of a regression mean nothing."""
@@ -60,58 +57,6 @@ class Job:
     def train(self) -> Train:
         """The `[train]` settings."""
         return Train(**self.settings)
-
-
-@dataclass(frozen=True)
-class Data:
-    """A revision in memory: rows (n, d), targets (n,), and which of them are held out and in the reference holdout."""
-
-    schema: Schema
-    pieces: list[Any]
-    """The segments as tables; `listed` (all their rows) says which rows have a target that the schema knows."""
-    listed: Mask
-    matrix: model.Matrix
-    targets: model.Targets
-    held: Mask
-    reference: Mask
-
-    @classmethod
-    def read(cls, home: Home, schema: Schema, job: Job) -> "Data":
-        """Read and verify the segments; raises TrainingFailed when there is too little to learn from."""
-        pieces = [piece for _, piece in segments.read(home.segments, job.segments)]
-        targets = np.concatenate([_targets(piece, schema) for piece in pieces])
-        listed = np.isfinite(targets) & ((targets >= 0) | (schema.task == "regression"))
-        first = np.arange(len(targets)) < job.first_rows
-        held = np.concatenate([rows.held_out(piece, job.train.holdout) for piece in pieces])[listed]
-        _require_enough(targets[listed][~held], schema)
-        matrix = _encode(pieces, listed, schema)
-        return cls(schema, pieces, listed, matrix, targets[listed], held, held & first[listed])
-
-    def encode(self, schema: Schema) -> model.Matrix:
-        """All rows as a model of another schema sees them: what that schema does not list is unknown to it."""
-        return _encode(self.pieces, self.listed, schema)
-
-    @property
-    def taught(self) -> tuple[model.Matrix, model.Targets]:
-        """Rows and targets that may teach."""
-        return self.matrix[~self.held], self.targets[~self.held]
-
-
-def _encode(pieces: list[Any], listed: Mask, schema: Schema) -> model.Matrix:
-    # Piece by piece: segments from before a change of the schema have other columns and types.
-    matrix = np.vstack([rows.matrix(piece, schema) for piece in pieces])
-    return matrix if listed.all() else matrix[listed]
-
-
-def _targets(table: Any, schema: Schema) -> model.Targets:
-    return rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
-
-
-def _require_enough(taught: model.Targets, schema: Schema) -> None:
-    if schema.task == "regression" and len(taught) < 2:
-        raise TrainingFailed("There are fewer than two rows to learn from.")
-    if schema.task == "classification" and (np.bincount(taught, minlength=2) > 1).sum() < 2:
-        raise TrainingFailed("There are fewer than two classes with two rows to learn from.")
 
 
 @dataclass(frozen=True)
@@ -158,7 +103,7 @@ def _train(work: Work, say: Say) -> tuple[int, Scored, Data]:
         say({"run": job.run, "stage": name, "step": step, "steps": len(names) + 3})
 
     stage("reading the data", 1)
-    data = Data.read(work.home, schema, job)
+    data = Data.read(work.home.segments, job.segments, schema, job.first_rows, settings.holdout)
     scored = _compare(names, data, settings, stage)
     winner = candidates.best(scored)
     stage(f"fitting {winner.name}", len(names) + 2)
@@ -169,7 +114,7 @@ def _train(work: Work, say: Say) -> tuple[int, Scored, Data]:
     manifest = _manifest(work, data, winner, files, figures)
     sealed = bundle.seal(work.staging, manifest)
     stage("logging to MLflow", len(names) + 3)
-    _log(work, data, scored, winner, manifest)
+    Logbook(work.registry, work.run, work.staging / "pictures").write(data, scored, winner, manifest, work.home.data)
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.name}
     version = work.registry.register(work.run, fitted, data.matrix[:5], _requirements(manifest.libraries), tags)
     return version, winner, data
@@ -208,7 +153,7 @@ def _figures(work: Work, data: Data, winner: Scored, scored: list[Scored]) -> di
         textbook = candidates.split42(one.estimator, data.matrix, data.targets, task) if report else None
         entries.append({**one.figures(), split: textbook})
     return {
-        "challenger": _on_holdouts(_answering(winner.estimator, data), data),
+        "challenger": holdouts.of_challenger(winner.estimator, data),
         "champion": _champion(work, data),
         "champion_version": work.job.champion,
         f"cv_{DECIDES[task]}": winner.score,
@@ -218,48 +163,15 @@ def _figures(work: Work, data: Data, winner: Scored, scored: list[Scored]) -> di
     }
 
 
-def _answering(fitted: Any, data: Data) -> Answering:
-    return lambda mask: model.answers(fitted, data.matrix[mask], data.schema)
-
-
 def _champion(work: Work, data: Data) -> dict[str, Any] | None:
-    """Scores of the served version on the held-out rows; None if it is damaged or they can't be put to it."""
+    """Scores of the served version on the held-out rows; None if it is damaged or can't answer them."""
     if work.job.champion is None or work.job.champion_bundle is None:
         return None
     try:
         served = bundle.load(work.home.bundle(work.job.champion), work.job.champion_bundle)
     except BundleRefused:
         return None
-    known = served.manifest.data_schema
-    if not _comparable(known, work.schema):
-        return None
-    matrix = data.matrix if known.shape == work.schema.shape else data.encode(known)
-    return _on_holdouts(lambda mask: _realign(served.answers(matrix[mask]), known, work.schema), data)
-
-
-def _comparable(known: Schema, schema: Schema) -> bool:
-    """Whether a model of `known` can answer rows of `schema`: it may have gained columns, categories and classes since."""
-    same = (known.task, known.target) == (schema.task, schema.target)
-    return same and set(known.features) <= set(schema.features)
-
-
-def _realign(answers: model.Matrix, known: Schema, schema: Schema) -> model.Matrix:
-    """Probabilities (n, classes of `known`) as (n, classes of `schema`), by name; zero for a class it does not know."""
-    if known.classes == schema.classes:
-        return answers
-    spread = np.zeros((len(answers), len(schema.classes)))
-    for name in known.class_codes.keys() & schema.class_codes.keys():
-        spread[:, schema.class_codes[name]] = answers[:, known.class_codes[name]]
-    return spread
-
-
-def _on_holdouts(answering: Answering, data: Data) -> dict[str, Any]:
-    masks = {"reference": data.reference, "rolling": data.held}
-    width = len(data.schema.classes) or 1
-    return {
-        name: score(answering(mask) if mask.any() else np.zeros((0, width)), data.targets[mask], data.schema)
-        for name, mask in masks.items()
-    }
+    return holdouts.of_champion(served, data)
 
 
 def _manifest(work: Work, data: Data, winner: Scored, files: dict[str, Any], figures: dict[str, Any]) -> Manifest:
@@ -286,48 +198,3 @@ def _manifest(work: Work, data: Data, winner: Scored, files: dict[str, Any], fig
 
 def _requirements(libraries: dict[str, str]) -> list[str]:
     return [f"{name}=={version}" for name, version in libraries.items() if name in ("scikit-learn", "numpy")]
-
-
-def _log(work: Work, data: Data, scored: list[Scored], winner: Scored, manifest: Manifest) -> None:
-    """Log each candidate as a run of its own below the training's, with figures, picture and the dataset."""
-    registry, entries = work.registry, manifest.scores["candidates"]
-    runs = [work.run]
-    for one, entry in zip(scored, entries, strict=True):
-        runs.append(_log_candidate(work, data, one, entry, wins=one is winner))
-    figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
-    for name, found in manifest.scores["challenger"].items():
-        decides = found[DECIDES[work.schema.task]]
-        figures |= {} if decides is None else {f"{name}_{DECIDES[work.schema.task]}": decides}
-    params = {key: getattr(manifest, key) for key in ("candidate", "rows", "trained_rows", "seed")}
-    registry.log(work.run, params, figures, {"backend": manifest.backend, "candidate": winner.name})
-    learnt = dict(zip(work.schema.features, data.matrix.T, strict=True)) | {work.schema.target: _named(data)}
-    registry.log_dataset(runs, learnt, work.schema.target, work.job.dvc_md5, work.home.data)
-
-
-def _log_candidate(work: Work, data: Data, one: Scored, entry: dict[str, Any], *, wins: bool) -> str:
-    registry = work.registry
-    run = registry.start_run(one.name, {"candidate": one.name}, work.run)
-    fitted = one.estimator if wins else one.estimator.fit(*data.taught)
-    found: dict[str, Any] = {}
-    if data.held.any():
-        answers, truth = _answering(fitted, data)(data.held), data.targets[data.held]
-        found = score(answers, truth, work.schema)
-        folder = work.staging / "pictures"
-        pictures.draw(answers, truth, work.schema, folder, f"{one.name}, {found['n']} held-out rows")
-        registry.log_files(run, folder)
-        shutil.rmtree(folder)
-    registry.log(run, one.estimator.get_params(), _flat(entry, found), {"winner": str(wins).lower()})
-    registry.end_run(run)
-    return run
-
-
-def _named(data: Data) -> NDArray[Any]:
-    """The targets as people know them: class names, or numbers."""
-    return np.array(data.schema.classes)[data.targets] if data.schema.classes else data.targets
-
-
-def _flat(entry: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
-    figures = {key: value for key, value in entry.items() if isinstance(value, float)}
-    figures |= {f"holdout_{key}": value for key, value in found.items() if isinstance(value, float)}
-    recall = found.get("recall", {})
-    return figures | {f"holdout_recall_{name}": value for name, value in recall.items() if name.isidentifier()}

@@ -15,8 +15,8 @@ LEVELS = [
     "errors home settings",
     "durable schema bundle status requests sample names notify logs figures query fates live kinds survey content text",
     "tables segments cells rows model scores trees policy bootstrap pictures",
-    "draft inbox watcher dataset registry journal history children schedule candidates export retention",
-    "labels reading accounts attempts ingestion training retraining promotion report",
+    "draft inbox watcher dataset registry journal history children schedule revision candidates export retention",
+    "labels reading accounts attempts ingestion holdouts logbook training retraining promotion report",
     "loop trainer",
     "service cli __main__",
 ]
