@@ -6,22 +6,19 @@ Level 2, pure: no file is opened here. A row is good or bad as a whole; a bad on
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
-from daemon import kinds
+from daemon import growth, kinds
 from daemon.errors import InvalidDrop, InvalidFeatures
 from daemon.sample import Sample
-from daemon.schema import PREDICTION_ID, PROVENANCE, REMARKS, UNKNOWN, Column, Schema
+from daemon.schema import UNKNOWN, Column, Schema
 from daemon.settings import Inbox
-from daemon.survey import MOST_CATEGORIES, Survey
-
-M = TypeVar("M", bound=BaseModel)
+from daemon.survey import MOST_CATEGORIES
 
 
 @dataclass(frozen=True)
@@ -68,25 +65,25 @@ class _Verdicts:
 
 def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
     """Text cells as typed rows by the schema; raises InvalidDrop for a column too few or too many."""
-    schema = _with_extra_columns(cells, schema, policy)
+    given, schema = schema, growth.with_columns(cells, schema, policy)
     verdicts = _Verdicts(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
-        text = _text(cells, column.name)
-        coerced = kinds.coerce(text, column, schema.decimal)
+        coerced = kinds.coerce(growth.texts(cells, column.name), column, schema.decimal)
         verdicts.add(column.name, coerced.bad, coerced.reasons)
         if column.kind == "category" and policy.new_categories == "quarantine":
             _refuse_new_categories(coerced.values, column, verdicts)
         values[column.name] = coerced.values
-    text = _text(cells, schema.target)
-    values[schema.target] = _targets(text, schema, policy, verdicts)
-    schema = _with_new_classes(values[schema.target], schema, verdicts)
+    values[schema.target] = _targets(growth.texts(cells, schema.target), schema, policy, verdicts)
+    if schema.task == "classification":
+        schema = _with_new_classes(values[schema.target], schema, verdicts)
     good = verdicts.good()
     table = pa.table(values)
     table = table if len(good) == len(table) else table.take(good)
     if policy.new_categories == "accept":
-        schema = _with_new_categories(table, schema)
-    return Checked(table, good, [verdicts.found[row] for row in sorted(verdicts.found)], schema)
+        schema = growth.with_categories(table, schema)
+    bad = [verdicts.found[row] for row in sorted(verdicts.found)]
+    return Checked(table, good, bad, schema if len(good) else given)
 
 
 def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
@@ -110,42 +107,6 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
     return str(value)
-
-
-def _text(cells: pa.Table, name: str) -> pa.Array:
-    if name not in cells.column_names:  # only a column that was added to the schema later
-        return pa.repeat("", cells.num_rows)
-    column = cells[name].combine_chunks()
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-
-
-def _with_extra_columns(cells: pa.Table, schema: Schema, policy: Inbox) -> Schema:
-    """The schema with the columns that are to be added; raises InvalidDrop."""
-    known = {*schema.features, schema.target}
-    adds = policy.extra_columns == "add"
-    optional = {column.name for column in schema.columns if column.missing and adds}
-    for name in [*schema.features, schema.target]:
-        if name not in cells.column_names and name not in optional:
-            found = ", ".join(cells.column_names)[:200]
-            raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
-    extra = [name for name in cells.column_names if name not in known and name not in REMARKS]
-    if extra and policy.extra_columns == "reject":
-        reason = f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns."
-        raise InvalidDrop(reason, line=1, column=extra[0])
-    added = [column for name in extra if adds for column in _surveyed(name, _text(cells, name), schema)]
-    return _grown(schema, columns=[*schema.columns, *added]) if added else schema
-
-
-def _surveyed(name: str, cells: pa.Array, schema: Schema) -> list[Column]:
-    """The column that the cells of one that the schema lacks suggest; none if they are empty or free text."""
-    if name in PROVENANCE or name == PREDICTION_ID:
-        return []
-    survey = Survey()
-    survey.add(cells)
-    try:
-        return [_grown(survey.column(name, schema.decimal), missing=True)]
-    except ValueError:
-        return []
 
 
 def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
@@ -177,18 +138,16 @@ def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
 
 
 def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> Schema:
-    """The schema with the classes that only good rows have; rows whose class would be one too many become bad."""
-    if schema.task == "regression":
-        return schema
+    """The schema with the classes that good rows have; rows whose class would be one too many become bad."""
     seen = pc.unique(names.take(verdicts.good())).to_pylist()
     new = [name for name in seen if name not in schema.class_codes]
+    if not new:
+        return schema
     room = max(0, MOST_CATEGORIES - len(schema.classes))
-    for name in new[room:]:
-        rows = np.flatnonzero(pc.equal(names, name))
-        verdicts.add(
-            schema.target, rows, [f"{kinds.shown(name)} would be class {MOST_CATEGORIES + 1}: too many."] * len(rows)
-        )
-    return _grown(schema, classes=[*schema.classes, *new[:room]]) if new[:room] else schema
+    over = np.flatnonzero(pc.is_in(names, value_set=pa.array(new[room:], pa.string())))
+    reason = f"The class would be number {MOST_CATEGORIES + 1}: that is too many."
+    verdicts.add(schema.target, over, [reason] * len(over))
+    return growth.grown(schema, classes=[*schema.classes, *new[:room]])
 
 
 def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts) -> None:
@@ -199,27 +158,6 @@ def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts
         f"{kinds.shown(values[row].as_py())} is no category; the categories are: {listed}." for row in new.tolist()
     )
     verdicts.add(column.name, new, reasons)
-
-
-def _with_new_categories(table: pa.Table, schema: Schema) -> Schema:
-    """The schema with the categories that good rows have, up to MOST_CATEGORIES a column."""
-    columns = [_with_categories_of(table, column) for column in schema.columns]
-    if all(new is old for new, old in zip(columns, schema.columns, strict=True)):
-        return schema
-    return _grown(schema, columns=columns)
-
-
-def _with_categories_of(table: pa.Table, column: Column) -> Column:
-    if column.kind != "category" or len(column.categories) >= MOST_CATEGORIES:
-        return column
-    seen = pc.unique(table[column.name]).to_pylist()
-    new = [name for name in seen if name is not None and name not in column.codes]
-    return _grown(column, categories=[*column.categories, *new][:MOST_CATEGORIES]) if new else column
-
-
-def _grown(model: M, **changes: Any) -> M:
-    # Not model_copy: it would take along the properties that are cached.
-    return type(model)(**({name: getattr(model, name) for name in type(model).model_fields} | changes))
 
 
 def with_provenance(

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "durable schema bundle status requests sample names notify logs figures query fates live kinds survey content text",
+    "durable schema bundle status requests sample names notify logs figures query fates live kinds survey growth content text",
     "tables segments cells rows model scores trees policy bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule revision candidates export retention",
     "labels reading accounts attempts ingestion holdouts logbook training retraining promotion report",
@@ -39,7 +39,7 @@ HEAVY = {
     "onnx": {"export", "trees"},
     "onnxruntime": {"bundle", "training"},
     "skops": {"bundle", "export"},  # one loads, one writes
-    "pyarrow": {"kinds", "survey", "segments", "cells", "rows", "draft", "reading", "labels"},
+    "pyarrow": {"kinds", "survey", "growth", "segments", "cells", "rows", "draft", "reading", "labels"},
     "apscheduler": {"schedule"},
     "typer": {"cli"},
     "rich": {"report"},

@@ -1,0 +1,76 @@
+"""Growth: how the drops may change the schema, where the policies of `inbox` let them.
+
+Level 1, for `rows`. A schema only ever grows at its ends, so that the codes of classes and categories stay what they were.
+"""
+
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel
+
+from daemon.errors import InvalidDrop
+from daemon.schema import PREDICTION_ID, PROVENANCE, REMARKS, Column, Schema
+from daemon.settings import Inbox
+from daemon.survey import MOST_CATEGORIES, Survey
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def grown(model: M, **changes: Any) -> M:
+    """A copy of a schema or column with some fields changed."""
+    # Not model_copy: it would take along the properties that are cached.
+    return type(model)(**({name: getattr(model, name) for name in type(model).model_fields} | changes))
+
+
+def texts(cells: pa.Table, name: str) -> pa.Array:
+    """The text cells of a column in one piece; empty ones if the table lacks it."""
+    if name not in cells.column_names:
+        return pa.repeat("", cells.num_rows)
+    column = cells[name].combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def with_columns(cells: pa.Table, schema: Schema, policy: Inbox) -> Schema:
+    """The schema with the columns that are to be added; raises InvalidDrop."""
+    known = {*schema.features, schema.target}
+    adds = policy.extra_columns == "add"
+    optional = {column.name for column in schema.columns if column.missing and adds}
+    for name in [*schema.features, schema.target]:
+        if name not in cells.column_names and name not in optional:
+            found = ", ".join(cells.column_names)[:200]
+            raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
+    extra = [name for name in cells.column_names if name not in known and name not in REMARKS]
+    if extra and policy.extra_columns == "reject":
+        reason = f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns."
+        raise InvalidDrop(reason, line=1, column=extra[0])
+    added = [column for name in extra if adds for column in _surveyed(name, texts(cells, name), schema)]
+    return grown(schema, columns=[*schema.columns, *added]) if added else schema
+
+
+def _surveyed(name: str, cells: pa.Array, schema: Schema) -> list[Column]:
+    """The column that the cells of one that the schema lacks suggest; none if they are empty or free text."""
+    if name in PROVENANCE or name == PREDICTION_ID:
+        return []
+    survey = Survey()
+    survey.add(cells)
+    try:
+        return [grown(survey.column(name, schema.decimal), missing=True)]
+    except ValueError:
+        return []
+
+
+def with_categories(table: pa.Table, schema: Schema) -> Schema:
+    """The schema with the categories that good rows have, up to MOST_CATEGORIES a column."""
+    columns = [_with_categories_of(table, column) for column in schema.columns]
+    if all(new is old for new, old in zip(columns, schema.columns, strict=True)):
+        return schema
+    return grown(schema, columns=columns)
+
+
+def _with_categories_of(table: pa.Table, column: Column) -> Column:
+    if column.kind != "category" or len(column.categories) >= MOST_CATEGORIES:
+        return column
+    seen = pc.unique(table[column.name]).to_pylist()
+    new = [name for name in seen if name is not None and name not in column.codes]
+    return grown(column, categories=[*column.categories, *new][:MOST_CATEGORIES]) if new else column
