@@ -3,14 +3,13 @@
 Pure functions of facts. A state is a word, a shape and a colour; `unknown` is a state of its own and never counts as good.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from daemon import figures
+from daemon import figures, live
 from daemon.bundle import Manifest, Pointer
 from daemon.settings import Promote, Settings
 from daemon.status import Status
@@ -361,13 +360,9 @@ def _latency(metrics: Mapping[str, Any]) -> Answer:
     return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions since the beginning")
 
 
-def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share seen in `n` rows (Wilson 1927); (0, 1) when n is 0."""
-    if n <= 0:
-        return 0.0, 1.0
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share seen in `n` rows; (0, 1) when n is 0."""
+    return live.wilson(round(share * n), n) if n > 0 else (0.0, 1.0)
 
 
 def size(count: int) -> str:
