@@ -61,11 +61,11 @@ def _add(home: Home, journal: Journal, history: "History", sample: pa.Table, num
     segment = segments.write(home.segments, [table])
     drop = {"sha256": sha256, "name": name, "source": "file", "bytes": 300, "settled_at": utcnow()}
     rows = {"rows_read": table.num_rows, "rows_accepted": table.num_rows}
-    _commit(home, journal, history, journal.accept(segment.record, [drop | rows]))
-    while sources := segments.due(_live(journal)):
-        known = {row["name"]: row["sha256"] for row in _live(journal)}
+    live = _commit(home, journal, history, journal.accept(segment.record, [drop | rows]))
+    while sources := segments.due(live):
+        known = {row["name"]: row["sha256"] for row in live}
         merged = segments.merge(home.segments, {name: known[name] for name in sources})
-        _commit(home, journal, history, journal.merge(merged.record, sources))
+        live = _commit(home, journal, history, journal.merge(merged.record, sources))
 
 
 def _variant(sample: pa.Table, number: int, drop: str) -> pa.Table:
@@ -77,18 +77,15 @@ def _variant(sample: pa.Table, number: int, drop: str) -> pa.Table:
     return table.set_column(table.column_names.index("_drop"), "_drop", marks)
 
 
-def _commit(home: Home, journal: Journal, history: "History", seq: int) -> None:
-    live = _live(journal)
+def _commit(home: Home, journal: Journal, history: "History", seq: int) -> list[dict[str, Any]]:
+    live = [{str(key): value for key, value in row.items()} for row in journal.segments()]
     commit, folder = history.commit(seq, live)
     journal.commit(seq, commit, folder)
     for name, md5 in history.leave(live):
         _object(home, md5).parent.mkdir(exist_ok=True)
         (home.segments / name).replace(_object(home, md5))
         _stamp(home, md5)
-
-
-def _live(journal: Journal) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in journal.segments()]
+    return live
 
 
 def _copy_to_cache(home: Home, live: Mapping[str, str]) -> None:

@@ -4,11 +4,14 @@ import math
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from benchmarks import ingest_growth, ingest_idle, ingest_large, ingest_peers, ingest_small, inputs
 from benchmarks.figures import figure, percentile, ratio, spread
+from benchmarks.harness import running
 from benchmarks.rows import header, lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,3 +71,69 @@ def test_rows_are_whole_and_differ() -> None:
     assert first != second
     assert {line.count(",") for line in (header() + first).splitlines()} == {4}
     assert [line.rsplit(",", 1)[1] for line in first.splitlines()[:3]] == ["setosa", "versicolor", "virginica"]
+
+
+def test_small_files_hold_each_row_once(tmp_path: Path) -> None:
+    size = inputs.small_files(tmp_path / "one", 7, 10, seed=1)
+    assert size == sum(path.stat().st_size for path in (tmp_path / "one").iterdir())
+    rows = inputs.dropped(tmp_path / "one")
+    assert set(rows.values()) == {1}
+    assert rows.total() == 70
+
+
+def test_a_lost_row_and_a_doubled_one_both_differ(tmp_path: Path) -> None:
+    inputs.small_files(tmp_path / "one", 1, 3, seed=1)
+    rows = inputs.dropped(tmp_path / "one")
+    first = next(iter(rows))
+    assert inputs.differing(rows, rows) == 0
+    assert inputs.differing(rows, rows + Counter([first])) == 1
+    assert inputs.differing(rows, rows - Counter([first])) == 1
+
+
+def test_a_large_file_has_the_columns_of_its_schema(tmp_path: Path) -> None:
+    inputs.large_file(tmp_path / "large.csv", 100, seed=1)
+    first, *rows = (tmp_path / "large.csv").read_text().splitlines()
+    assert first.split(",") == [*inputs.WIDE_SCHEMA.features, inputs.WIDE_TARGET]
+    assert len(rows) == 100
+    assert {row.count(",") for row in rows} == {19}
+    assert {row.rsplit(",", 1)[1] for row in rows} <= set(inputs.LABELS)
+
+
+def test_spark_is_left_out_with_a_reason() -> None:
+    with pytest.raises(ingest_peers.Unavailable, match="--peers"):
+        ingest_peers.spark_python(None)
+
+
+@pytest.mark.slow
+def test_small_files_and_an_idle_service_are_measured() -> None:
+    with running(**ingest_small.QUIET) as service:
+        measured = ingest_small.measure(service, files=20, repeat=2, rate=20, quiet_seconds=0.2)
+        shares = ingest_idle.measure(service, rejected=5, seconds=0.2)
+    assert measured.differing == 0
+    assert [one.files for one in measured.rounds] == [20, 20]
+    assert {len(row) for row in ingest_small.table("alone", measured)} == {len(ingest_small.COLUMNS)}
+    assert {len(row) for row in ingest_small.asked_table("alone", measured)} == {len(ingest_small.ASKED_COLUMNS)}
+    assert {"daemon", "trainer", "worker 1"} <= shares.keys()
+
+
+@pytest.mark.slow
+def test_large_files_are_measured() -> None:
+    before, measured = ingest_large.measure(rows=500, many=2)
+    assert [(one.files, one.lacking) for one in measured] == [(1, 0), (2, 0)]
+    assert {len(row) for row in ingest_large.table(before, measured)} == {len(ingest_large.COLUMNS)}
+
+
+@pytest.mark.slow
+def test_a_constructed_dataset_goes_on_like_an_ingested_one(tmp_path: Path) -> None:
+    found, reading = ingest_growth.stages([3], [40], 2, tmp_path)
+    assert [(stage.batches, stage.how) for stage in found] == [(3, "ingested"), (40, "constructed")]
+    assert found[1].live < 40
+    assert {len(row) for row in ingest_growth.table(found)} == {len(ingest_growth.COLUMNS)}
+    assert {len(row) for row in reading} == {len(ingest_growth.READING_COLUMNS)}
+
+
+@pytest.mark.slow
+def test_the_script_of_the_peer_commits_each_file(tmp_path: Path) -> None:
+    assert ingest_peers.script(tmp_path / "script", 1) > 0
+    log = subprocess.run(["git", "log", "--format=%s"], cwd=tmp_path / "script", capture_output=True, text=True)
+    assert log.stdout.split() == ["drop-1.csv", "drop-0.csv"]
