@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from daemon.home import Home
 log = structlog.get_logger()
 
 POINTER = "dataset.dvc"
+OBJECTS = ".dvc/cache/files/md5"
+SECURED = ".dvc/tmp/secured"
+"""One empty file for each object that was hashed and fsynced."""
+
 AUTHOR = ("-c", "user.name=retraind", "-c", "user.email=retraind@localhost")
 # git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
@@ -131,7 +135,7 @@ class Dataset:
         raise DatasetDamaged(f"{self._home.data / POINTER} names no md5.", hint="Restart: it is restored from git.")
 
     def _object(self, md5: str) -> Path:
-        return self._home.data / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        return self._home.data / OBJECTS / md5[:2] / md5[2:]
 
     def _secure(self, folder: str, segments: Mapping[str, str]) -> None:
         """Check that the folder object lists exactly our segments, hash what is not yet durable, fsync it."""
@@ -140,18 +144,18 @@ class Dataset:
             raise DatasetDamaged("DVC's list of the dataset is not the journal's.", hint="Run `retraind doctor`.")
         for md5 in segments.values():
             self._secure_object(md5)
-        durable.fsync_file(self._object(folder))
-        durable.fsync_dir(self._object(folder).parent)
+        self._secure_object(folder)
         for name in (POINTER, ".gitignore", "schema.json"):
             durable.fsync_file(self._home.data / name)
         durable.fsync_dir(self._home.data)
 
     def _secure_object(self, md5: str) -> None:
-        path, stamp = self._object(md5), self._home.data / ".dvc/tmp/secured" / md5
+        path, stamp = self._object(md5), self._home.data / SECURED / md5
         if stamp.exists():
             return
         with path.open("rb") as file:
-            if hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() != md5:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if found != md5.removesuffix(".dir"):
                 raise DatasetDamaged(
                     f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment."
                 )
@@ -178,9 +182,12 @@ class Dataset:
     def _repair(self) -> None:
         """Undo what a killed git or DVC leaves behind; we hold the home's lock, so nobody else is at work."""
         data = self._home.data
-        leftovers = [*data.glob(".git/**/*.lock"), *data.glob(".dvc/tmp/rwlock"), *data.glob(".dvc/tmp/lock")]
-        leftovers += [path for path in data.glob(".dvc/cache/files/md5/*/*") if not self._plausible(path)]
-        for path in leftovers:
+        leftovers = [*data.glob(".dvc/tmp/rwlock"), *data.glob(".dvc/tmp/lock")]
+        # os.walk and names alone: after 100,000 batches there are hundreds of thousands of files to be passed by.
+        leftovers += [
+            Path(at, name) for at, _, names in os.walk(data / ".git") for name in names if name.endswith(".lock")
+        ]
+        for path in (*leftovers, *self._implausible()):
             log.info("leftover_removed", path=str(path.relative_to(data)))
             path.unlink(missing_ok=True)
         if (data / ".git").exists() and not (data / ".git/HEAD").exists():
@@ -192,13 +199,19 @@ class Dataset:
             if self._git("ls-files", POINTER):
                 self._git("checkout", "-q", "--", POINTER)
 
-    def _plausible(self, path: Path) -> bool:
-        """Whether a cache object that is not yet known to be durable has the bytes its name promises."""
-        md5 = path.parent.name + path.name
-        if (self._home.data / ".dvc/tmp/secured" / md5).exists():
-            return path.stat().st_size > 0
-        data = path.read_bytes()
-        return hashlib.md5(data, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir")
+    def _implausible(self) -> Iterator[Path]:
+        """Cache objects, not yet known to be durable, that have not the bytes their names promise."""
+        stamps = self._home.data / SECURED
+        secured = {entry.name for entry in os.scandir(stamps)} if stamps.exists() else set()
+        for at, _, names in os.walk(self._home.data / OBJECTS):
+            prefix = Path(at).name
+            for name in names:
+                path, md5 = Path(at, name), prefix + name
+                if md5 in secured:
+                    continue
+                found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+                if found != md5.removesuffix(".dir"):
+                    yield path
 
     def _git(self, *arguments: str) -> str:
         data = self._home.data

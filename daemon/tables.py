@@ -45,7 +45,7 @@ batches = Table(
     Column("md5", String, nullable=False),
     Column("rows", Integer, nullable=False),  # that it added: a merge adds none
     Column("total_rows", Integer, nullable=False, default=0),  # of the dataset up to here
-    Column("state", String, nullable=False),  # accepted -> committed
+    Column("state", String, index=True, nullable=False),  # accepted -> committed
     Column("revision", String),
     Column("dvc_md5", String),
     Column("accepted_at", String, nullable=False),
@@ -160,6 +160,7 @@ MIGRATIONS = {
         "ALTER TABLE drops ADD COLUMN bad_file VARCHAR",
         "ALTER TABLE drops ADD COLUMN seen_at VARCHAR",
         "CREATE INDEX drops_totals ON drops (state, rows_accepted, rows_refused, rows_read)",
+        "CREATE INDEX ix_batches_state ON batches (state)",
         "ALTER TABLE batches ADD COLUMN kind VARCHAR NOT NULL DEFAULT 'drops'",
         "ALTER TABLE batches ADD COLUMN total_rows INTEGER NOT NULL DEFAULT 0",
         "UPDATE batches SET total_rows = (SELECT SUM(rows) FROM batches AS one WHERE one.seq <= batches.seq)",
