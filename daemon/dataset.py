@@ -33,6 +33,8 @@ AUTHOR = ("-c", "user.name=retraind", "-c", "user.email=retraind@localhost")
 # git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
 
+CONFIG = b"[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,copy\n"
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -61,12 +63,12 @@ class Dataset:
         found = {path.name for path in self._home.segments.iterdir()}
         gone = replaced(found - known.keys())
         self._remove(gone)
-        self._set_aside(found - known.keys() - gone)
+        self.set_aside(found - known.keys() - gone)
         for name in known.keys() - found:
             self._restore(name, known[name])
         self._initialise()
 
-    def _set_aside(self, names: set[str]) -> None:
+    def set_aside(self, names: set[str]) -> None:
         """Move files out of the dataset; they are kept, because a lost journal would make every segment one of them."""
         orphans = self._home.data / "orphans"
         for name in names:
@@ -166,13 +168,14 @@ class Dataset:
 
     def _initialise(self) -> None:
         data = self._home.data
-        if not (data / ".git").exists():
+        # The settings come last: until they are there a kill may have left either repository half made.
+        config = data / ".dvc/config"
+        begun = config.exists() and config.read_text().strip()
+        if not begun or not (data / ".git").exists():
             self._git("init", "-q", "-b", "main")
-        if not (data / ".dvc/config").exists():
+        if not begun:
             _dvc().init(str(data), force=True).close()
-            (data / ".dvc/config").write_text(
-                "[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,copy\n"
-            )
+            durable.write(config, CONFIG)
 
     def _open_repo(self) -> Any:
         if self._repo is None:

@@ -261,7 +261,7 @@ class Inbox:
 
     def _free_name(self, name: str) -> Path:
         target, count = self._short(name), 1
-        while target.exists() or target.with_name(target.name + REPORT).exists():
+        while target.exists():  # a report alone is that of a move that was cut short
             count += 1
             target = self._short(f"{count}-{name}")
         return target

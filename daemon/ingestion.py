@@ -7,12 +7,11 @@ fsynced, journal *committed*, drops removed. Whatever step a kill falls on, the 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
 from daemon import accounts, durable, schema, segments
-from daemon.accounts import shown
+from daemon.accounts import Refused, shown
 from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES
 from daemon.dataset import Dataset
@@ -87,12 +86,11 @@ class Ingestion:
             next(self._work)
         except StopIteration:
             self._work = None
-        except (OSError, RetraindError):
+        except Exception as error:
             self._work = None
-            self._attempts.excuse()
-            raise
-        except Exception:
-            self._work = None
+            self._attempts.reload()
+            if isinstance(error, OSError | RetraindError):
+                self._attempts.excuse()
             raise
         return True
 
@@ -113,11 +111,11 @@ class Ingestion:
 
     def _take(self, portion: Mapping[str, Stamp], found: Schema) -> Iterator[None]:
         """Read, check and accept or refuse some drops; yields where other work may be done in between."""
-        refused = _Refused(utcnow())
+        refused = Refused(utcnow())
         if not self._attempts.begin(portion):
             [name] = portion
-            refused.reject(name, None, InvalidDrop(f"retraind ended {TRIES} times while it read this file."))
-            self._close(refused, None, [])
+            refused.reject(name, None, InvalidDrop(f"retraind failed or ended {TRIES} times while it read this file."))
+            self._conclude(refused, None, [])
             return
         drops = self._open(portion, refused)
         yield
@@ -131,9 +129,9 @@ class Ingestion:
         if table is not None:
             self._save_schema(reader.schema, found)
             segment = segments.write(self._home.segments, [table])
-        self._close(refused, segment, readings)
+        self._conclude(refused, segment, readings)
 
-    def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: "_Refused") -> Iterator[None]:
+    def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: Refused) -> Iterator[None]:
         reading = Reading(drop)
         with Writer(self._home.segments) as writer:
             for part in reader.stream(reading):
@@ -144,9 +142,9 @@ class Ingestion:
             if reading.rows_accepted:
                 self._save_schema(reader.schema, found)
                 segment = writer.finish()
-        self._close(refused, segment, [reading])
+        self._conclude(refused, segment, [reading])
 
-    def _open(self, portion: Iterable[str], refused: "_Refused") -> list[Drop]:
+    def _open(self, portion: Iterable[str], refused: Refused) -> list[Drop]:
         """The drops with their content; those that can't be read, or are in the dataset already, go to `refused`."""
         opened: dict[str, Drop] = {}
         for name in portion:
@@ -182,8 +180,26 @@ class Ingestion:
                 self._journal.tell("schema", sentence)
                 log.info("schema_grown", detail=sentence)
 
-    def _close(self, refused: "_Refused", segment: Segment | None, readings: Sequence[Reading]) -> None:
+    def _conclude(self, refused: Refused, segment: Segment | None, readings: Sequence[Reading]) -> None:
         """Record what became of every drop in one transaction, then take the refused ones out of the inbox."""
+        try:
+            taken = self._sort(refused, readings)
+            with self._journal.together():
+                self._attempts.end()
+                if segment is not None:
+                    self._accept(segment, taken, refused.settled_at)
+                for drop, state, message, batch in refused.records:
+                    self._journal.refuse(drop, state, message, batch=batch)
+        except Exception:
+            # A segment that is not on record would be in the way of every later commit.
+            if segment is not None and segment.name not in {one["name"] for one in self._journal.segments()}:
+                (self._home.segments / segment.name).unlink()
+            raise
+        self._leave(self._inbox.clear(refused.repeated))
+        self._leave(self._inbox.reject(refused.rejected))
+
+    def _sort(self, refused: Refused, readings: Sequence[Reading]) -> list[tuple[Reading, str | None]]:
+        """The drops that bring rows, each with the name of its quarantine file; the others go to `refused`."""
         taken = []
         for reading in readings:
             if reading.error is not None:
@@ -194,14 +210,7 @@ class Ingestion:
             else:
                 bad = self._inbox.quarantine(reading.drop.name, quarantined(reading)) if reading.bad else None
                 taken.append((reading, bad))
-        with self._journal.together():
-            self._attempts.end()
-            if segment is not None:
-                self._accept(segment, taken, refused.settled_at)
-            for drop, state, message, batch in refused.records:
-                self._journal.refuse(drop, state, message, batch=batch)
-        self._leave(self._inbox.clear(refused.repeated))
-        self._leave(self._inbox.reject(refused.rejected))
+        return taken
 
     def _accept(self, segment: Segment, taken: Sequence[tuple[Reading, str | None]], settled_at: str) -> None:
         records = [accounts.accepted(reading, bad, settled_at) for reading, bad in taken]
@@ -236,6 +245,8 @@ class Ingestion:
         live = {one["name"]: one["md5"] for one in self._journal.segments()}
         present = {path.name for path in self._home.segments.iterdir()}
         gone = self._journal.replaced(present - live.keys())
+        # Written, but then the journal could not be: a full disk, say.
+        self._dataset.set_aside(present - live.keys() - gone)
         what = "merged" if pending["kind"] == "merge" else f"{pending['rows']} rows"
         revision = self._dataset.commit(pending["seq"], live, f"Batch {pending['seq']}: {what}", gone)
         self._journal.commit(pending["seq"], revision.commit, revision.dvc_md5)
@@ -263,30 +274,3 @@ class Ingestion:
         self._journal.merge(merged.record, sources)
         log.info("merged", segments=len(sources), rows=merged.rows, bytes=merged.bytes)
         return True
-
-
-class _Refused:
-    """What is not taken of a batch's drops, in the order in which it was found out."""
-
-    def __init__(self, settled_at: str) -> None:
-        self.settled_at = settled_at
-        self.records: list[tuple[dict[str, Any], str, str, int | None]] = []
-        """Drop, state, message and batch, for the journal."""
-        self.repeated: list[tuple[str, str]] = []
-        """Name and sha256 of what the dataset has already."""
-        self.rejected: list[tuple[str, dict[str, Any]]] = []
-        """Name and report of what goes to rejected/."""
-
-    def reject(self, name: str, reading: Reading | None, error: InvalidDrop) -> None:
-        """It is no drop of this schema."""
-        record = accounts.rejected(name, reading, error, self.settled_at)
-        message = accounts.rejection(record)
-        self.records.append((record, "rejected", message, None))
-        self.rejected.append((name, accounts.report(record)))
-        log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
-
-    def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
-        """It adds nothing."""
-        record = accounts.repeated(drop, reason, self.settled_at, duplicates)
-        self.records.append((record, "duplicate", f"{record['name']}: {reason}", batch))
-        self.repeated.append((drop.name, drop.sha256))

@@ -1,5 +1,6 @@
 """daemon.dataset with real git and DVC."""
 
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -142,10 +143,13 @@ def test_torn_object_of_dvc_is_made_anew(home: Home, opened: Dataset, schema: Sc
     again.close()
 
 
-def test_half_made_repository_is_made_anew(home: Home, opened: Dataset, schema: Schema) -> None:
-    """A kill during the very first start leaves a .git without HEAD."""
+@pytest.mark.parametrize("missing", [".git/HEAD", ".git/refs", ".git/objects"])
+def test_half_made_repository_is_made_anew(home: Home, opened: Dataset, schema: Schema, missing: str) -> None:
+    """A kill during the very first start leaves a .git without some of its parts, and DVC's settings empty."""
     opened.close()
-    (home.data / ".git/HEAD").unlink()
+    path = home.data / missing
+    path.unlink() if path.is_file() else shutil.rmtree(path)
+    (home.data / ".dvc/config").write_text("")
     again = reopened(home, {})
     first = segment(home, 1)
     assert again.commit(1, {first.name: first.md5}, MESSAGE).commit
