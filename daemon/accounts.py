@@ -1,17 +1,21 @@
 """Accounts: what the journal, the report in rejected/ and the person are told of one drop.
 
-Level 4, pure: nothing is read or written here.
+Level 4: nothing is read or written here but the log.
 """
 
 import os
 from collections.abc import Iterator
 from typing import Any
 
+import structlog
+
 from daemon.errors import InvalidDrop
 from daemon.inbox import Drop
 from daemon.reading import Reading
 from daemon.schema import Schema
 from daemon.status import utcnow
+
+log = structlog.get_logger()
 
 REPORTED = ("name", "sha256", "rows_read", "reason", "line", "column")
 
@@ -92,3 +96,30 @@ def growth(before: Schema, after: Schema) -> Iterator[str]:
 
 def _place(line: int | None, column: str | None) -> str:
     return "".join([f", line {line}" if line else "", f", column {column!r}" if column else ""])
+
+
+class Refused:
+    """What is not taken of a batch's drops, in the order in which it was found out."""
+
+    def __init__(self, settled_at: str) -> None:
+        self.settled_at = settled_at
+        self.records: list[tuple[dict[str, Any], str, str, int | None]] = []
+        """Drop, state, message and batch, for the journal."""
+        self.repeated: list[tuple[str, str]] = []
+        """Name and sha256 of what the dataset has already."""
+        self.rejected: list[tuple[str, dict[str, Any]]] = []
+        """Name and report of what goes to rejected/."""
+
+    def reject(self, name: str, reading: Reading | None, error: InvalidDrop) -> None:
+        """It is no drop of this schema."""
+        record = rejected(name, reading, error, self.settled_at)
+        message = rejection(record)
+        self.records.append((record, "rejected", message, None))
+        self.rejected.append((name, report(record)))
+        log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
+
+    def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
+        """It adds nothing."""
+        record = repeated(drop, reason, self.settled_at, duplicates)
+        self.records.append((record, "duplicate", f"{record['name']}: {reason}", batch))
+        self.repeated.append((drop.name, drop.sha256))

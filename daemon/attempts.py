@@ -20,10 +20,15 @@ class Attempts:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        found = journal.get(KEY) or {}
-        self._tries: int = found.get("tries", 0)
-        self._alone: int = found.get("alone", 0)
-        self._drops: dict[str, list[int]] = found.get("drops", {})
+        self._tries, self._alone = 0, 0
+        self._drops: dict[str, list[int]] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Forget what a transaction that failed has not put on record."""
+        found = self._journal.get(KEY) or {}
+        self._tries, self._alone = found.get("tries", 0), found.get("alone", 0)
+        self._drops = found.get("drops", {})
 
     def choose(self, settled: Mapping[str, Stamp]) -> list[str]:
         """What to read next of the settled drops: what was begun and not finished comes first, in ever smaller groups."""
@@ -49,7 +54,7 @@ class Attempts:
 
     def excuse(self) -> None:
         """What failed was not the drops' fault (a full disk, say): this attempt does not count."""
-        self._note(self._tries - 1, max(0, self._alone - 1), self._drops)
+        self._note(max(0, self._tries - 1), max(0, self._alone - 1), self._drops)
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
         value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}

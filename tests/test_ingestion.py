@@ -16,6 +16,7 @@ from conftest import names
 from daemon import content, durable, ingestion, sample, segments
 from daemon import schema as schema_module
 from daemon.dataset import Dataset
+from daemon.errors import Unavailable
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox
 from daemon.ingestion import Ingestion
@@ -444,3 +445,39 @@ def test_schema_grows_with_the_data_that_needs_it(home: Home, parts: Parts) -> N
     shown = subprocess.run(["git", "show", "HEAD:schema.json"], cwd=home.data, capture_output=True, check=True)
     assert shown.stdout == home.schema.read_bytes()
     assert parts.lengths == [1, 2]
+
+
+def test_segment_that_could_not_be_recorded_is_in_nobodys_way(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal's disk is full after the segment was written: nothing stays behind, and later the drop is taken once."""
+    parts.drop("a.csv", HEADER + row(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.journal, "accept", lambda *_: (_ for _ in ()).throw(Unavailable("The journal is full.")))
+        with pytest.raises(Unavailable):
+            parts.run()
+    assert names(parts.home.segments) == []
+    parts.run()
+    assert parts.lengths == [1]
+
+
+def test_drop_that_always_raises_is_given_up_without_a_restart(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody thought of, in one file: it is found by halving while the daemon runs on."""
+    for number in range(4):
+        parts.drop(f"{number}.csv", HEADER + row(number))
+    real = Inbox.read
+
+    def read(inbox: Inbox, name: str) -> Drop | None:
+        if name == "2.csv":
+            raise MemoryError
+        return real(inbox, name)
+
+    monkeypatch.setattr(Inbox, "read", read)
+    failures = 0
+    while True:
+        try:
+            parts.run()
+            break
+        except MemoryError:
+            failures += 1
+            assert failures < 15
+    assert parts.lengths == [0, 1, 3]
+    assert ("2.csv", "rejected") in parts.drops()
