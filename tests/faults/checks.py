@@ -1,0 +1,94 @@
+"""What has to hold after every fault, once a process without faults has finished the work."""
+
+import hashlib
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import orjson
+from wiring import BAD, FILES, FIRST, HEADER, LABELLED, LATER, ONLY, SAMPLE, SPOILT, Parts, put, rows_text
+
+from daemon import durable, segments
+from daemon.home import Home
+from daemon.inbox import REPORT
+
+
+def lengths(parts: Parts) -> Counter[float]:
+    """The first column of every row of the dataset, as a training would read it; verifies each segment's sha256."""
+    tables = [table for _, table in segments.read(parts.home.segments, parts.segments("sha256"))]
+    return Counter(length for table in tables for length in table["sepal_length"].to_pylist())
+
+
+def expected(*numbers: range) -> Counter[float]:
+    """What `lengths` has to give for the rows of these numbers."""
+    return Counter(number / 8 for some in numbers for number in some)
+
+
+def check(parts: Parts, *, first: bool, dvc: bool) -> None:
+    """Everything that must be true; `first`: the home had never been started; `dvc`: also ask DVC, which takes a second."""
+    rows = expected(FILES[ONLY]) if first else expected(FIRST, *FILES.values()) + Counter([SAMPLE, LABELLED])
+    _check_rows(parts, rows)
+    if not first:
+        _check_rejected(parts.home)
+    put(parts.home, "later.csv", rows_text(LATER))
+    assert parts.run(), "the next drop is not taken"
+    _check_rows(parts, rows + expected(LATER))
+    if dvc:
+        from dvc.repo import Repo
+
+        with Repo(str(parts.home.data)) as repo:
+            assert repo.status() == {}
+
+
+def _check_rows(parts: Parts, rows: Counter[float]) -> None:
+    found = lengths(parts)
+    assert found == rows, f"lost {rows - found}, too many {found - rows}"
+    assert {path.name for path in parts.home.inbox.iterdir()} == {"rejected"}
+    _check_objects(parts)
+    _check_git(parts)
+
+
+def _check_rejected(home: Home) -> None:
+    """The refused file and the bad rows are kept, each once, and every report is that of a file."""
+    kept = {path.name: path.read_bytes() for path in home.rejected.iterdir()}
+    [rows] = [content for name, content in kept.items() if name.endswith(".bad.csv")]
+    lines = rows.decode().splitlines()
+    assert HEADER.strip() in lines[0]
+    assert [line.count(spoilt) for line, spoilt in zip(lines[1:], SPOILT, strict=True)] == [1, 1]
+    reports = {name for name in kept if name.endswith(REPORT)}
+    files = {name: content for name, content in kept.items() if name not in reports and not name.endswith(".bad.csv")}
+    assert list(files.values()) == list(BAD.values())
+    assert {f"{name}{REPORT}" for name in files} == reports
+    for name in reports:
+        assert orjson.loads(kept[name])["reason"]
+
+
+def _check_objects(parts: Parts) -> None:
+    """DVC's cache holds every segment under its md5, whole."""
+    for name, md5 in parts.segments("md5").items():
+        path = parts.home.data / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        assert hashlib.md5(path.read_bytes()).hexdigest() == md5, f"object of {name}"
+        assert durable.sha256_file(path) == parts.segments("sha256")[name]
+
+
+def _check_git(parts: Parts) -> None:
+    """The repository is sound, has one commit for each batch, and its newest is the journal's newest revision."""
+    git = ["git", "-c", "safe.directory=*", "-C", str(parts.home.data)]
+    done = subprocess.run([*git, "fsck", "--strict", "--no-dangling"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+    status = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True)
+    assert status.stdout == "", status.stdout
+    log = subprocess.run([*git, "log", "--format=%H %(trailers:key=Batch-Id,valueonly,separator=%x2C)"],
+                         capture_output=True, text=True).stdout.splitlines()  # fmt: skip
+    batches = [line.split()[1] for line in log]
+    revision = parts.dataset.revision()
+    assert revision is not None
+    assert batches == [str(batch["seq"]) for batch in reversed(parts.journal.batches())]
+    assert log[0].split()[0] == revision.commit == parts.journal.committed().revision
+    listed = orjson.loads(_folder_object(parts.home, revision.dvc_md5).read_bytes())
+    assert {entry["relpath"]: entry["md5"] for entry in listed} == parts.segments("md5")
+    assert {path.name for path in parts.home.segments.iterdir()} == parts.segments("md5").keys()
+
+
+def _folder_object(home: Home, md5: str) -> Path:
+    return home.data / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
