@@ -145,6 +145,7 @@ class History:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(listed)
         path.chmod(0o444)
+        _stamp(self._home, folder)
         self._pointer = _pointing(self._pointer, folder, sum(row["bytes"] for row in live), len(live))
         self._number += 1
         text, message = self._pointer.encode(), f"Batch {seq}\n\nBatch-Id: {seq}\nDvc-Md5: {folder}\n".encode()

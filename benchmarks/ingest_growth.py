@@ -1,23 +1,18 @@
-"""What one small batch costs when there are many already, what the cache holds, and how fast everything is read."""
+"""What one small batch costs when there are many already, and what DVC's cache then holds."""
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet
 
 from benchmarks import inputs
 from benchmarks.dropping import Timing, ask, drop
 from benchmarks.figures import ratio, spread
 from benchmarks.growth import grow
 from benchmarks.harness import Service, running
+from benchmarks.ingest_reading import reading
 from benchmarks.ingest_small import QUIET, ROWS
-from daemon import segments
-from daemon.home import Home
-from daemon.journal import Journal
 
 SETTINGS = QUIET | {"inbox__batch_drops": 1}
 """Every file a batch."""
@@ -25,8 +20,8 @@ SETTINGS = QUIET | {"inbox__batch_drops": 1}
 WARMING = 3
 """Drops before the measured ones: DVC's own caches are new after a start."""
 
-FLAT, CACHE, READING = 1.5, 4.0, 1.5
-"""What the project promises: the slowest stage by the first, DVC's cache by the rows' segments, reading by one file."""
+FLAT, CACHE = 1.5, 4.0
+"""What the project promises: the slowest stage by the first, DVC's cache by the rows' segments."""
 
 
 @dataclass(frozen=True)
@@ -124,47 +119,3 @@ def cache_table(found: list[Stage]) -> list[list[str]]:
         for stage in found
     ]
     return [*rows, ["target", "", f"<= {CACHE:g}x", ""]]
-
-
-# Reading
-
-READING_COLUMNS = ["reading the dataset", "median, s", "least", "most", "ratio"]
-
-
-def reading(home: Home, folder: Path, repeat: int) -> list[list[str]]:
-    """Rows: reading all live segments as training does (verified), against one Parquet file of the same rows."""
-    wanted = _live(home)
-    rows = _read(home, wanted)
-    path = folder / "one.parquet"
-    pyarrow.parquet.write_table(rows, path, compression="zstd")
-    count, named = rows.num_rows, len(wanted)
-    del rows
-    ours, one = _alternately(
-        [lambda: _read(home, wanted), lambda: pyarrow.parquet.read_table(path, read_dictionary=segments.REPEATED)],
-        repeat,
-    )
-    quotient = ratio(statistics.median(ours), statistics.median(one))
-    return [
-        [f"{count} rows in {named} segments, hashed and read", *spread(ours), quotient],
-        [f"{count} rows in one Parquet file", *spread(one), f"target <= {READING}x"],
-    ]
-
-
-def _live(home: Home) -> dict[str, str]:
-    with Journal.reading(home.journal) as journal:
-        return {row["name"]: row["sha256"] for row in journal.segments()}
-
-
-def _read(home: Home, wanted: dict[str, str]) -> pa.Table:
-    return pa.concat_tables((table for _, table in segments.read(home.segments, wanted)), promote_options="permissive")
-
-
-def _alternately(readers: list[Callable[[], pa.Table]], repeat: int) -> list[list[float]]:
-    """Seconds of each reader, in turn, so that another load falls on both; the first turn is not counted."""
-    seconds: list[list[float]] = [[] for _ in readers]
-    for _ in range(repeat + 1):
-        for taken, reader in zip(seconds, readers, strict=True):
-            started = time.monotonic()
-            reader()
-            taken.append(time.monotonic() - started)
-    return [taken[1:] for taken in seconds]

@@ -11,6 +11,7 @@ import pyarrow.parquet
 from benchmarks import inputs
 from benchmarks.dropping import Timing, drop, peak_bytes, resident_bytes
 from benchmarks.harness import Service
+from benchmarks.ingest_reading import reading
 from benchmarks.ingest_small import QUIET
 
 MB_PER_SECOND, PEAK_BYTES = 60, 1_000_000_000
@@ -49,13 +50,14 @@ def serving(folder: Path) -> Iterator[Service]:
         service.close()
 
 
-def measure(rows: int, many: int) -> tuple[int, list[Measured]]:
-    """Drop one file of `rows` rows, then `many` at once; also the daemon's memory before (bytes)."""
+def measure(rows: int, many: int) -> tuple[int, list[Measured], list[list[str]]]:
+    """Drop one file of `rows` rows, then `many` at once, then read them all; the first is the memory before (bytes)."""
     with tempfile.TemporaryDirectory(prefix="retraind-benchmark-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with serving(folder) as service:
             before = resident_bytes(service.pid)
-            return before, [_drop(service, folder / "one", rows, 1), _drop(service, folder / "many", rows, many)]
+            measured = [_drop(service, folder / "one", rows, 1), _drop(service, folder / "many", rows, many)]
+        return before, measured, reading(service.home, folder, repeat=3)
 
 
 def _drop(service: Service, staging: Path, rows: int, files: int) -> Measured:

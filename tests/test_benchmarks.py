@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ingest_growth, ingest_idle, ingest_large, ingest_peers, ingest_small, inputs
+from benchmarks import ingest_growth, ingest_idle, ingest_large, ingest_peers, ingest_reading, ingest_small, inputs
 from benchmarks.figures import figure, percentile, ratio, spread
 from benchmarks.harness import running
 from benchmarks.rows import header, lines
@@ -118,9 +118,10 @@ def test_small_files_and_an_idle_service_are_measured() -> None:
 
 @pytest.mark.slow
 def test_large_files_are_measured() -> None:
-    before, measured = ingest_large.measure(rows=500, many=2)
+    before, measured, reading = ingest_large.measure(rows=500, many=2)
     assert [(one.files, one.lacking) for one in measured] == [(1, 0), (2, 0)]
     assert {len(row) for row in ingest_large.table(before, measured)} == {len(ingest_large.COLUMNS)}
+    assert {len(row) for row in reading} == {len(ingest_reading.COLUMNS)}
 
 
 @pytest.mark.slow
@@ -129,7 +130,7 @@ def test_a_constructed_dataset_goes_on_like_an_ingested_one(tmp_path: Path) -> N
     assert [(stage.batches, stage.how) for stage in found] == [(3, "ingested"), (40, "constructed")]
     assert found[1].live < 40
     assert {len(row) for row in ingest_growth.table(found)} == {len(ingest_growth.COLUMNS)}
-    assert {len(row) for row in reading} == {len(ingest_growth.READING_COLUMNS)}
+    assert {len(row) for row in reading} == {len(ingest_reading.COLUMNS)}
 
 
 @pytest.mark.slow

@@ -1,0 +1,58 @@
+"""How fast the whole dataset is read for training, against one Parquet file of the same rows."""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from benchmarks.figures import ratio, spread
+from daemon import segments
+from daemon.home import Home
+from daemon.journal import Journal
+
+TARGET = 1.5
+"""What the project promises."""
+
+COLUMNS = ["reading the dataset", "median, s", "least", "most", "ratio"]
+
+
+def reading(home: Home, folder: Path, repeat: int) -> list[list[str]]:
+    """Rows: reading all live segments as training does (verified), against one Parquet file of the same rows."""
+    wanted = _live(home)
+    rows = _read(home, wanted)
+    path = folder / "one.parquet"
+    pyarrow.parquet.write_table(rows, path, compression="zstd")
+    count, named = rows.num_rows, len(wanted)
+    del rows
+    ours, one = _alternately(
+        [lambda: _read(home, wanted), lambda: pyarrow.parquet.read_table(path, read_dictionary=segments.REPEATED)],
+        repeat,
+    )
+    quotient = ratio(statistics.median(ours), statistics.median(one))
+    return [
+        [f"{count} rows in {named} segments, hashed and read", *spread(ours), quotient],
+        [f"{count} rows in one Parquet file", *spread(one), f"target <= {TARGET}x"],
+    ]
+
+
+def _live(home: Home) -> dict[str, str]:
+    with Journal.reading(home.journal) as journal:
+        return {row["name"]: row["sha256"] for row in journal.segments()}
+
+
+def _read(home: Home, wanted: dict[str, str]) -> pa.Table:
+    return pa.concat_tables((table for _, table in segments.read(home.segments, wanted)), promote_options="permissive")
+
+
+def _alternately(readers: list[Callable[[], pa.Table]], repeat: int) -> list[list[float]]:
+    """Seconds of each reader, in turn, so that another load falls on both; the first turn is not counted."""
+    seconds: list[list[float]] = [[] for _ in readers]
+    for _ in range(repeat + 1):
+        for taken, reader in zip(seconds, readers, strict=True):
+            started = time.monotonic()
+            reader()
+            taken.append(time.monotonic() - started)
+    return [taken[1:] for taken in seconds]
