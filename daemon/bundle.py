@@ -63,10 +63,14 @@ class Manifest(BaseModel):
     files: dict[str, str]
     """File name to sha256."""
     scores: dict[str, Any] = Field(default_factory=dict)
-    """`challenger` and `champion` on the same held-out rows; see docs/architecture.md."""
+    """`challenger` and `champion` on the same held-out rows, `importance` by feature; see docs/architecture.md."""
     reason: str
     """Why the training started."""
     seed: int
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """The `[train]` settings, with which the training can be repeated; empty in bundles of earlier times."""
+    first_rows: int = 0
+    """So many rows began the dataset: the held-out ones among them are the reference holdout."""
     libraries: dict[str, str]
     created: str
 

@@ -59,6 +59,11 @@ class Data:
         return self.matrix[~self.held], self.targets[~self.held]
 
     @property
+    def judging(self) -> tuple[Matrix, Targets]:
+        """Rows and targets that are held out."""
+        return self.matrix[self.held], self.targets[self.held]
+
+    @property
     def named(self) -> NDArray[Any]:
         """The targets as people know them: class names, or numbers."""
         return np.array(self.schema.classes)[self.targets] if self.schema.classes else self.targets

@@ -17,7 +17,7 @@ import onnxruntime
 import sklearn
 import structlog
 
-from daemon import bundle, candidates, export, holdouts
+from daemon import bundle, candidates, export, holdouts, importance
 from daemon.bundle import Manifest
 from daemon.candidates import Scored
 from daemon.errors import BundleRefused, TrainingFailed
@@ -159,6 +159,7 @@ def _figures(work: Work, data: Data, winner: Scored, scored: list[Scored]) -> di
         f"cv_{DECIDES[task]}": winner.score,
         split: entries[scored.index(winner)][split],
         "features": work.schema.features,
+        "importance": importance.of(winner.estimator, *data.judging, work.schema, work.job.train.seed),
         "candidates": entries,
     }
 
@@ -190,6 +191,8 @@ def _manifest(work: Work, data: Data, winner: Scored, files: dict[str, Any], fig
         scores=figures,
         reason=job.reason,
         seed=job.train.seed,
+        settings=job.train.model_dump(),
+        first_rows=job.first_rows,
         libraries=libraries,
         created=utcnow(),
         **files,

@@ -127,6 +127,10 @@ def test_regression_from_segments_to_a_version(mlflow_home: Home) -> None:
     assert 0 < challenger["reference"]["n"] < challenger["rolling"]["n"]
     assert [one["name"] for one in manifest.scores["candidates"]] == ["linear", "tree"]
     assert workshop.said[-1]["done"] == 1
+    importance = manifest.scores["importance"]
+    assert list(importance) == PRICES.features
+    assert max(importance, key=importance.__getitem__) == "size"
+    assert (manifest.settings["report_rows"], manifest.settings["folds"], manifest.first_rows) == (1000, 5, 80)
     client = workshop.registry.client
     run = client.get_run(manifest.run)
     assert {"cv_r2", "cv10_r2", "split42_r2", "rolling_r2", "reference_r2"} <= run.data.metrics.keys()
