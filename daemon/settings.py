@@ -94,6 +94,20 @@ class Retrain(Section):
     """When a training starts."""
 
     threshold_rows: int = Field(50, ge=1, description="Accepted rows since the last training that start the next one.")
+    growth: float = Field(
+        0.1,
+        ge=0,
+        description="And this share of the rows it saw: all trainings together then cost 11 times the last one, not its square; 0 is off.",
+    )
+    drift: bool = Field(True, description="Drift starts a training, too, as soon as there are new rows.")
+    live: bool = Field(
+        True, description="So does a live score (late labels) that has fallen below what the gate allows."
+    )
+    alarm_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="Least time (seconds) between trainings that drift or the live score start: new rows may not help.",
+    )
     schedule: str = Field(
         "0 3 * * *",
         description="Cron text or interval (`30m`, `6h`, `1d`), UTC; trains only if there are new rows; empty is never.",
@@ -144,6 +158,54 @@ class Promote(Section):
         le=1,
         description="No version with a holdout score (accuracy or R²) below this is served; 0 is no floor.",
     )
+    baseline_versions: int = Field(
+        20,
+        ge=0,
+        description="The best of so many promoted versions is the mark on the reference holdout: small falls must not add up.",
+    )
+    live_rows: int = Field(
+        50, ge=0, description="Late labels that a new champion needs before it may be rolled back for them; 0 never."
+    )
+    live_until: int = Field(
+        1000,
+        ge=1,
+        description="A champion that got over so many late labels is on trial no more; what falls later is drift.",
+    )
+    keep_versions: int = Field(
+        20,
+        ge=0,
+        description="Model files of the newest versions that stay, besides those in use; 0 keeps all. Data always stays.",
+    )
+
+
+class Drift(Section):
+    """When recent predictions count as different from the rows that taught the model."""
+
+    check_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Least time (seconds) between two checks, made when there are new predictions; 0 is never.",
+    )
+    window_rows: int = Field(
+        1000, ge=50, le=100_000, description="The newest predictions of the served version that are compared."
+    )
+    min_rows: int = Field(
+        50, ge=10, description="With fewer predictions, or fewer rows that taught, nothing is said: that is no drift."
+    )
+    p_value: float = Field(
+        0.05, gt=0, lt=1, description="Share of false finds allowed among the drifted features (Benjamini-Hochberg)."
+    )
+    distance: float = Field(
+        0.1,
+        gt=0,
+        description="Above 1,000 reference rows a feature has also to be this far away (Wasserstein by std, Jensen-Shannon).",
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, description="An alarm is raised when this share of all features drifted (0-1),"
+    )
+    important: float = Field(
+        0.05, ge=0, le=1, description="or one that has at least this share of the importance (0-1), or the largest."
+    )
 
 
 class Predictions(Section):
@@ -179,6 +241,7 @@ class Settings(BaseSettings):
     retrain: Retrain = Retrain()
     train: Train = Train()
     promote: Promote = Promote()
+    drift: Drift = Drift()
     predictions: Predictions = Predictions()
     log: Log = Log()
 
