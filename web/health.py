@@ -1,5 +1,7 @@
 """Is the service well: what this worker sees itself, and what the daemon last said."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from daemon.status import Check, utcnow
@@ -10,6 +12,9 @@ PROMOTED = "promoted_version"
 
 DISK = "disk"
 """The daemon's check that `/readyz` waits for: without a writable disk nothing that is sent can be kept."""
+
+LEAST_BYTES = 64 * 1024
+"""Less room than this can't be told from none."""
 
 
 def checks(worker: Worker) -> dict[str, Check]:
@@ -29,6 +34,8 @@ def checks(worker: Worker) -> dict[str, Check]:
     else:
         found["daemon"] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.")
         found.update(status.checks)
+    if full := _full(worker.home.root):
+        found[DISK] = Check(ok=False, detail=full)
     return found
 
 
@@ -61,6 +68,16 @@ def readiness(worker: Worker) -> tuple[int, dict[str, Any]]:
         "checks": {name: check.model_dump() for name, check in found.items()},
         "reasons": reasons,
     }
+
+
+def _full(folder: Path) -> str | None:
+    """Why nothing can be taken now; a worker looks itself, because then the daemon can't write how it is."""
+    room = os.statvfs(folder)
+    if room.f_bavail * room.f_frsize < LEAST_BYTES:
+        return "The disk is full, so nothing is taken: make room."
+    if room.f_files and room.f_favail == 0:
+        return "The disk has no inodes left, so nothing is taken: remove some files."
+    return None
 
 
 def _model(worker: Worker) -> Check:
