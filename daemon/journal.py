@@ -17,10 +17,26 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from daemon import tables
 from daemon.errors import RetraindError, Unavailable
 from daemon.status import utcnow
-from daemon.tables import FORMAT, batches, drops, events, labels, meta, requests, runs, segments, swaps, versions
+from daemon.tables import (
+    FORMAT,
+    batches,
+    drifts,
+    drops,
+    events,
+    labels,
+    meta,
+    requests,
+    runs,
+    segments,
+    swaps,
+    versions,
+)
 
 MANY = 500
 """Values in one query: SQLite takes a limited number of them."""
+
+DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
+"""Checks for drift that are kept, and those of them with their detail, which is long where columns are many."""
 
 
 class Committed(NamedTuple):
@@ -314,6 +330,25 @@ class Journal:
     def last_swap(self) -> RowMapping | None:
         """The newest swap."""
         return self._one(select(swaps).order_by(swaps.c.id.desc()))
+
+    # Drift
+
+    def drift(self, check: dict[str, Any]) -> None:
+        """Record a check for drift: version, n, drifted, state, alarm, reason, detail; an alarm that starts or ends is an event."""
+        with self._writing() as connection:
+            last = self.last_drift()
+            connection.execute(drifts.insert(), {**check, "at": utcnow()})
+            newest = int(connection.execute(select(func.max(drifts.c.id))).scalar_one())
+            connection.execute(drifts.delete().where(drifts.c.id <= newest - DRIFTS_KEPT))
+            old = (drifts.c.id <= newest - DETAILS_KEPT) & drifts.c.detail.is_not(None)
+            connection.execute(drifts.update().where(old).values(detail=None))
+            if bool(last and last["alarm"]) != bool(check["alarm"]):
+                level, prefix = ("warning", "") if check["alarm"] else ("info", "The alarm for drift has ended: ")
+                _tell(connection, "drift", prefix + check["reason"], level=level, version=check["version"])
+
+    def last_drift(self) -> RowMapping | None:
+        """The newest check for drift; if its `alarm` is set, `reason` says why the model may not fit its inputs any more."""
+        return self._one(select(drifts).order_by(drifts.c.id.desc()))
 
     # Requests, events, facts
 

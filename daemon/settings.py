@@ -200,11 +200,12 @@ class Drift(Section):
         gt=0,
         description="Above 1,000 reference rows a feature has also to be this far away (Wasserstein by std, Jensen-Shannon).",
     )
-    share: float = Field(
-        0.5, gt=0, le=1, description="An alarm is raised when this share of all features drifted (0-1),"
-    )
+    share: float = Field(0.5, gt=0, le=1, description="Such a share of drifted features (0-1) raises an alarm.")
     important: float = Field(
-        0.05, ge=0, le=1, description="or one that has at least this share of the importance (0-1), or the largest."
+        0.05,
+        ge=0,
+        le=1,
+        description="So does a single one with this share of the importance (0-1), or with the largest.",
     )
 
 

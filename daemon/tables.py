@@ -137,6 +137,20 @@ requests = Table(
     Column("ended_at", String),
 )
 
+drifts = Table(
+    "drifts",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("n", Integer, nullable=False),  # predictions that were compared
+    Column("drifted", Integer, nullable=False),  # features that drifted
+    Column("state", String, nullable=False),  # ok | drift | waiting
+    Column("alarm", Integer, nullable=False),  # 1 while somebody should look
+    Column("reason", String, nullable=False),  # a sentence
+    Column("detail", String),  # JSON: see daemon/drift.py; NULL in all but the newest
+)
+
 events = Table(
     "events",
     tables,
