@@ -3,39 +3,55 @@
 Level 4. The reference holdout never grows, so its score compares versions over time; the rolling one is all held-out rows.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from daemon import model
 from daemon.bundle import Model
-from daemon.model import Matrix
-from daemon.revision import Data, Mask
+from daemon.model import Matrix, Targets
+from daemon.revision import Data
 from daemon.schema import Schema
 from daemon.scores import score
 
-Answering = Callable[[Mask], Matrix]
-"""Gives what a model answers for the rows of a mask."""
+RESAMPLES = 1000
+"""Bootstrap resamples of one interval."""
+
+GROUPS = 1000
+"""More rows than this are drawn in so many groups of equal size: the mean of the groups' means is the rows' mean."""
 
 
-def of_challenger(fitted: Any, data: Data) -> dict[str, Any]:
-    """Scores of a fitted estimator by holdout."""
-    return _on_holdouts(answering(fitted, data), data)
+def compare(fitted: Any, served: Model | None, data: Data) -> dict[str, Any]:
+    """Entries of a manifest's scores: `challenger`, `champion` (each by holdout), and `paired`.
+
+    `champion` and `paired` are None without a served version that can be asked (another target, task or columns).
+    """
+    new = answers_of(fitted, data)
+    old = None if served is None else answers_of_served(served, data)
+    return {
+        "challenger": _on_holdouts(new, data),
+        "champion": None if old is None else _on_holdouts(old, data),
+        "paired": None if old is None else {"holdout": _paired(new, old, data)},
+    }
 
 
-def of_champion(served: Model, data: Data) -> dict[str, Any] | None:
-    """Scores of a served version by holdout; None if the rows can't be put to it: another target, task or columns."""
+def answers_of(fitted: Any, data: Data) -> Matrix:
+    """What a fitted estimator answers for the held-out rows, in their order."""
+    if not data.held.any():
+        return np.zeros((0, len(data.schema.classes) or 1))
+    return model.answers(fitted, data.matrix[data.held], data.schema)
+
+
+def answers_of_served(served: Model, data: Data) -> Matrix | None:
+    """The same of a served version; None if the rows can't be put to it: another target, task or columns."""
     known, schema = served.manifest.data_schema, data.schema
     if not _comparable(known, schema):
         return None
-    matrix = data.encode(known)
-    return _on_holdouts(lambda mask: _realign(served.answers(matrix[mask]), known, schema), data)
-
-
-def answering(fitted: Any, data: Data) -> Answering:
-    """A fitted estimator as it answers rows of `data`."""
-    return lambda mask: model.answers(fitted, data.matrix[mask], data.schema)
+    if not data.held.any():
+        return np.zeros((0, len(schema.classes) or 1))
+    return _realign(served.answers(data.encode(known)[data.held]), known, schema)
 
 
 def _comparable(known: Schema, schema: Schema) -> bool:
@@ -54,10 +70,52 @@ def _realign(answers: Matrix, known: Schema, schema: Schema) -> Matrix:
     return spread
 
 
-def _on_holdouts(answers: Answering, data: Data) -> dict[str, Any]:
-    masks = {"reference": data.reference, "rolling": data.held}
-    nothing = np.zeros((0, len(data.schema.classes) or 1))
-    return {
-        name: score(answers(mask) if mask.any() else nothing, data.targets[mask], data.schema)
-        for name, mask in masks.items()
-    }
+def _parts(data: Data) -> dict[str, NDArray[np.bool_]]:
+    """Which of the held-out rows belong to which holdout."""
+    return {"reference": data.reference[data.held], "rolling": np.ones(int(data.held.sum()), dtype=bool)}
+
+
+def _on_holdouts(answers: Matrix, data: Data) -> dict[str, Any]:
+    truth = data.targets[data.held]
+    return {name: score(answers[part], truth[part], data.schema) for name, part in _parts(data).items()}
+
+
+def _paired(new: Matrix, old: Matrix, data: Data) -> dict[str, Any]:
+    truth = data.targets[data.held]
+    if data.schema.task == "regression":
+        return {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in _parts(data).items()}
+    right, before = new.argmax(axis=1) == truth, old.argmax(axis=1) == truth
+    return {name: mcnemar(right[part], before[part]) for name, part in _parts(data).items()}
+
+
+def _errors(new: Matrix, old: Matrix, truth: Targets, part: NDArray[np.bool_]) -> tuple[Any, Any]:
+    return new[part, 0] - truth[part], old[part, 0] - truth[part]
+
+
+def mcnemar(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> dict[str, Any]:
+    """Whether one is right more often than the other on the same n rows, (n,) each (McNemar, 1947, exact, two-sided).
+
+    `only_champion` and `only_challenger` count the rows that only one has right; `p` is how often chance alone would
+    part that many at least as unevenly.
+    """
+    lost, won = int((champion & ~challenger).sum()), int((challenger & ~champion).sum())
+    p = float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+    return {"n": len(champion), "only_champion": lost, "only_challenger": won, "p": p}
+
+
+def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float64]) -> dict[str, Any]:
+    """RMSE of the challenger less that of the champion, from their errors (n,) on the same rows, in the target's unit.
+
+    `low` and `high` are the ends of its 95 % percentile bootstrap interval (Efron, 1979), seeded; None without rows.
+    """
+    n = len(challenger)
+    if n == 0:
+        return {"n": 0, "difference": None, "low": None, "high": None}
+    random = np.random.default_rng(0)
+    order = random.permutation(n)[: n // GROUPS * GROUPS or n]
+    squares = np.stack([challenger[order] ** 2, champion[order] ** 2]).reshape(2, min(n, GROUPS), -1).mean(axis=2)
+    drawn = random.integers(squares.shape[1], size=(RESAMPLES, squares.shape[1]))
+    means = np.sqrt([each[drawn].mean(axis=1) for each in squares])
+    low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
+    difference = np.sqrt(np.mean(challenger**2)) - np.sqrt(np.mean(champion**2))
+    return {"n": n, "difference": float(difference), "low": float(low), "high": float(high)}

@@ -12,7 +12,7 @@ from daemon import pictures
 from daemon.bundle import Manifest
 from daemon.candidates import Scored
 from daemon.figures import DECIDES
-from daemon.holdouts import answering
+from daemon.holdouts import answers_of
 from daemon.registry import Registry
 from daemon.revision import Data
 from daemon.scores import score
@@ -41,7 +41,7 @@ class Logbook:
         fitted = one.estimator if wins else one.estimator.fit(*data.taught)
         found: dict[str, Any] = {}
         if data.held.any():
-            answers, truth = answering(fitted, data)(data.held), data.targets[data.held]
+            answers, truth = answers_of(fitted, data), data.targets[data.held]
             found = score(answers, truth, data.schema)
             pictures.draw(answers, truth, data.schema, self._folder, f"{one.name}, {found['n']} held-out rows")
             self._registry.log_files(run, self._folder)

@@ -18,7 +18,7 @@ import sklearn
 import structlog
 
 from daemon import bundle, candidates, export, holdouts, importance
-from daemon.bundle import Manifest
+from daemon.bundle import Manifest, Model
 from daemon.candidates import Scored
 from daemon.errors import BundleRefused, TrainingFailed
 from daemon.figures import DECIDES
@@ -153,8 +153,7 @@ def _figures(work: Work, data: Data, winner: Scored, scored: list[Scored]) -> di
         textbook = candidates.split42(one.estimator, data.matrix, data.targets, task) if report else None
         entries.append({**one.figures(), split: textbook})
     return {
-        "challenger": holdouts.of_challenger(winner.estimator, data),
-        "champion": _champion(work, data),
+        **holdouts.compare(winner.estimator, _served(work), data),
         "champion_version": work.job.champion,
         f"cv_{DECIDES[task]}": winner.score,
         split: entries[scored.index(winner)][split],
@@ -164,15 +163,14 @@ def _figures(work: Work, data: Data, winner: Scored, scored: list[Scored]) -> di
     }
 
 
-def _champion(work: Work, data: Data) -> dict[str, Any] | None:
-    """Scores of the served version on the held-out rows; None if it is damaged or can't answer them."""
+def _served(work: Work) -> Model | None:
+    """The served version; None if there is none or it is damaged."""
     if work.job.champion is None or work.job.champion_bundle is None:
         return None
     try:
-        served = bundle.load(work.home.bundle(work.job.champion), work.job.champion_bundle)
+        return bundle.load(work.home.bundle(work.job.champion), work.job.champion_bundle)
     except BundleRefused:
         return None
-    return holdouts.of_champion(served, data)
 
 
 def _manifest(work: Work, data: Data, winner: Scored, files: dict[str, Any], figures: dict[str, Any]) -> Manifest:
