@@ -2,15 +2,18 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import names
+from service import Service, flowers, parsed, wait_until
 from watchdog.observers.inotify_c import InotifyFD
 
 from daemon import durable
@@ -291,3 +294,53 @@ def test_file_in_the_place_of_the_folder_is_said(watched: Watched) -> None:
     assert len(watched.watch()) == 1
     assert watched.watcher.watching() is None
     assert watched.hears("a.csv")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_burst_that_overflows_the_queue_is_taken_whole(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """20,000 files written while the daemon is stopped: the kernel drops events, and every row is there once all the same."""
+    count = 20_000
+    service = Service(tmp_path_factory.mktemp("home"), RETRAIND_RETRAIN__THRESHOLD_ROWS="1000000").start()
+    try:
+        service.wait_served(1)
+        service.wait_ingested()
+        expected = service.rows()
+        os.kill(service.pid, signal.SIGSTOP)
+        for number in range(count):
+            service.drop(f"{number}.csv", [f"{number / 8},3.5,1.4,0.2,setosa"])
+        os.kill(service.pid, signal.SIGCONT)
+        wait_until(lambda: "dropped events" in service.ask("/health")[1]["checks"]["inbox"]["detail"])
+        wait_until(lambda: not service.drops(), 300, "an empty inbox")
+        service.wait_ingested()
+        expected += Counter((number / 8, 3.5, 1.4, 0.2, "setosa") for number in range(count))
+        assert service.rows() == expected
+    finally:
+        os.kill(service.pid, signal.SIGCONT)
+        service.end()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_running_daemon_notices_lost_folders_and_gets_over_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """inbox/ is made again and the journal says so; data/ is missed in the health until it is back, then drops are taken."""
+    service = Service(tmp_path_factory.mktemp("home")).start()
+    home = service.home
+    try:
+        service.wait_served(1)
+        service.wait_ingested()
+        expected = service.rows()
+        shutil.rmtree(home.inbox)
+        wait_until(home.rejected.is_dir)
+        service.drop("a.csv", flowers(1))
+        wait_until(lambda: service.rows() == expected + parsed(flowers(1)), what=service.log()[-1500:])
+        assert "The inbox was gone and has been made again" in service.ask("/dashboard")[1]
+        home.data.rename(home.root / "away")
+        wait_until(lambda: "data: " in str(service.ask("/health")[1]["reasons"]))
+        assert service.predict() is not None
+        service.drop("b.csv", flowers(2))
+        (home.root / "away").rename(home.data)
+        wait_until(lambda: service.rows() == expected + parsed(flowers(1) + flowers(2)), what=service.log()[-1500:])
+        wait_until(lambda: service.ask("/health")[0] == 200, what=str(service.ask("/health")))
+    finally:
+        service.end()
