@@ -193,8 +193,16 @@ def settings_file(chosen: Mapping[str, Any] | None = None) -> str:
             section = head
             lines += ["", f"[{head}]" if any(one.startswith(f"{head}.") for one in chosen) else f"# [{head}]"]
         mark = "" if key in chosen else "# "
-        lines += [f"# {description}", f"{mark}{name} = {tomlkit.item(chosen.get(key, default)).as_string()}"]
+        lines += [f"# {description}", f"{mark}{name} = {_toml(chosen.get(key, default))}"]
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table.as_string()
+    return tomlkit.item(value).as_string()
 
 
 def examine(home: Home) -> list[dict[str, Any]]:

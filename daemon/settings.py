@@ -5,12 +5,13 @@ Level 0. Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, 
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from daemon.errors import BadSettings
@@ -119,22 +120,75 @@ class Retrain(Section):
     )
 
 
+CANDIDATES = ("logistic", "forest", "tree", "least_squares", "boosting", "linear", "ridge")
+"""The candidates that come with retraind."""
+
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""How a candidate of somebody else is named: `sklearn.neighbors:KNeighborsClassifier`."""
+
+
 class Train(Section):
     """How candidates are fitted."""
 
-    candidates: list[Literal["logistic", "forest", "tree", "least_squares", "boosting", "linear", "ridge"]] = Field(
-        default=["logistic", "forest", "tree", "least_squares", "boosting", "linear", "ridge"],
+    candidates: list[str] = Field(
+        default=list(CANDIDATES),
         min_length=1,
         description="Candidate estimators, see docs/architecture.md; those that can't do the schema's task are left out.",
+    )
+    grids: dict[str, dict[str, list[Any]]] = Field(
+        default_factory=dict,
+        description="By candidate, values to try of its parameters: each combination competes. None by default: time.",
+    )
+    metric: Literal["auto", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae"] = Field(
+        "auto", description="What chooses among candidates; `auto` is accuracy or R², by which the gate judges as well."
+    )
+    class_weight: Literal["none", "balanced"] = Field(
+        "none", description="`balanced` makes rare classes count as much as common ones, where the candidate can."
+    )
+    calibrate: bool = Field(
+        True, description="Correct the winner's probabilities if that lowers its cross-validated log loss by 1 %."
     )
     folds: int = Field(5, ge=2, le=20, description="Cross-validation folds that choose among candidates.")
     seed: int = Field(42, ge=0, description="Seed of every split and estimator: same rows, same model.")
     holdout: float = Field(0.2, gt=0, lt=0.9, description="Share of rows that are never trained on, only judged on.")
+    window_rows: int = Field(
+        0, ge=0, description="Only so many of the newest rows teach and judge; 0 is all. The reference holdout stays."
+    )
+    window_days: float = Field(
+        0.0, ge=0, description="Only rows accepted within so many days before the newest one; 0 is all, as above."
+    )
+    budget_seconds: float = Field(
+        900.0,
+        ge=0,
+        description="When comparing has taken this long (seconds), who has not finished is left out; 0 is no limit.",
+    )
     timeout_seconds: float = Field(3600.0, gt=0, description="A training that takes longer (seconds) is killed.")
+    memory_bytes: int = Field(
+        0, ge=0, description="A training may take this much memory (bytes); 0 is two thirds of the machine's."
+    )
     nice: int = Field(10, ge=0, le=19, description="Niceness of the trainer, so that predictions come first.")
     report_rows: int = Field(
         5000, ge=0, description="Up to this many rows the textbook figures (fixed split, 10-fold) are logged as well."
     )
+
+    @field_validator("candidates", "grids")
+    @classmethod
+    def _name_candidates(cls, given: Any) -> Any:
+        for name in given:
+            if name not in CANDIDATES and not IMPORT_PATH.fullmatch(name):
+                close = difflib.get_close_matches(name, CANDIDATES, n=1, cutoff=0.4)
+                meant = f" Did you mean {close[0]!r}?" if close else ""
+                raise ValueError(f"{name!r} is neither one of {', '.join(CANDIDATES)} nor package.module:Class.{meant}")
+        return given
+
+    @field_validator("grids")
+    @classmethod
+    def _fill_grids(cls, given: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
+        for name, grid in given.items():
+            for key, values in grid.items():
+                if not values:
+                    raise ValueError(f"{name}.{key} has no values to try")
+        return given
 
 
 class Promote(Section):

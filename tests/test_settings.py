@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -108,9 +108,39 @@ def test_settings_do_not_change_while_the_program_runs() -> None:
 
 def test_candidates_are_those_of_the_model() -> None:
     """Every candidate of either task can be named, and by default all are."""
-    annotation = settings.Train.model_fields["candidates"].annotation
     known = tuple(dict.fromkeys(name for names in candidates.NAMES.values() for name in names))
-    assert get_args(get_args(annotation)[0]) == known == tuple(settings.Train().candidates)
+    assert known == settings.CANDIDATES == tuple(settings.Train().candidates)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("candidates = ['forrest']", r"train\.candidates = .*'forrest' is neither .* Did you mean 'forest'\?"),
+        ("candidates = ['sklearn.svm.SVC']", r"nor package\.module:Class"),
+        ("grids.logistik.C = [1]", r"train\.grids = .* Did you mean 'logistic'\?"),
+        ("grids.logistic.C = []", r"logistic\.C has no values to try"),
+        ("grids.logistic.C = 1", r"train\.grids\.logistic\.C = 1"),
+    ],
+)
+def test_candidate_that_can_not_be_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    """A misspelt candidate, and a grid without values, are told apart from what only scikit-learn can judge."""
+    with pytest.raises(BadSettings, match=complaint):
+        settings.load(file(tmp_path, f"[train]\n{text}\n"))
+
+
+def test_candidates_and_grids_can_be_named(tmp_path: Path) -> None:
+    """A table for each grid; a candidate by its import path stands in quotes there."""
+    text = """
+        [train]
+        candidates = ["logistic", "sklearn.svm:SVC"]
+        [train.grids.logistic]
+        C = [0.1, 1, 10]
+        [train.grids."sklearn.svm:SVC"]
+        kernel = ["linear", "rbf"]
+    """
+    found = settings.load(file(tmp_path, text)).train
+    assert found.candidates == ["logistic", "sklearn.svm:SVC"]
+    assert found.grids == {"logistic": {"C": [0.1, 1, 10]}, "sklearn.svm:SVC": {"kernel": ["linear", "rbf"]}}
 
 
 def test_written_file_holds_every_default() -> None:
