@@ -30,6 +30,9 @@ log = structlog.get_logger()
 CLEARING = ".retraind-clearing-"
 """Prefix of a drop's name while it is removed."""
 
+KEPT_BYTES = 255 - len(CLEARING)
+"""How much of the name follows it."""
+
 REPORT = ".report.json"
 LONGEST_NAME = 220
 
@@ -182,7 +185,8 @@ class Inbox:
         return stuck
 
     def _clear(self, name: str, sha256: str) -> None:
-        hidden = f"{self._folder}{CLEARING}{name}"
+        # A name may be as long as a name can be; its end will do for this moment.
+        hidden = f"{self._folder}{CLEARING}{os.fsdecode(os.fsencode(name)[-KEPT_BYTES:])}"
         try:
             # Out of the way first: what gets the name from now on can't be the file that is hashed and removed.
             os.rename(self._folder + name, hidden)

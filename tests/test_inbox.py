@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -95,17 +96,45 @@ def test_temporary_and_hidden_names_are_left_alone(home: Home, inbox: Inbox, nam
     assert inbox.wait_seconds(200.0) is None
 
 
-def test_only_regular_files_are_drops(home: Home, inbox: Inbox) -> None:
+def test_only_regular_files_are_drops(home: Home, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders, links, pipes and sockets are left alone and never opened."""
     (home.inbox / "folder.csv").mkdir()
     (home.inbox / "link.csv").symlink_to("/etc/passwd")
     (home.inbox / "dangling.csv").symlink_to("nowhere")
     os.mkfifo(home.inbox / "pipe.csv")
+    (home.inbox / "loop.csv").symlink_to("loop.csv")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(home.inbox)  # the address of a socket is short
+        server.bind("socket.csv")
     inbox.settled(100.0)
     assert list(inbox.settled(200.0)) == []
-    for name in ("link.csv", "none.csv"):
+    for name in ("link.csv", "loop.csv", "socket.csv", "none.csv"):
         assert inbox.read(name) is None
-    assert sorted(names(home.inbox)) == ["dangling.csv", "folder.csv", "link.csv", "pipe.csv", "rejected"]
+    assert sorted(names(home.inbox)) == sorted(
+        ["dangling.csv", "folder.csv", "link.csv", "loop.csv", "pipe.csv", "rejected", "socket.csv"]
+    )
+
+
+def test_writer_that_opens_and_closes_again_is_waited_for(home: Home, inbox: Inbox) -> None:
+    """Each time it goes on, the quiet time begins anew; it is read once, whole."""
+    drop = home.inbox / "a.csv"
+    for now, text in ((100.0, "a"), (100.4, "b"), (100.8, "c")):
+        with drop.open("a") as file:
+            file.write(text)
+        assert not inbox.settled(now)
+    assert list(inbox.settled(101.3)) == ["a.csv"]
+    read = inbox.read("a.csv")
+    assert read is not None
+    assert read.content.data == b"abc"
+
+
+@pytest.mark.parametrize("modified", [0, 4_102_444_800], ids=["1970", "2100"])
+def test_time_of_modification_decides_nothing_but_the_order(home: Home, inbox: Inbox, modified: int) -> None:
+    """A clock that is wrong where the file was written neither holds it back nor hurries it."""
+    (home.inbox / "a.csv").write_text("x")
+    os.utime(home.inbox / "a.csv", (modified, modified))
+    assert not inbox.settled(100.0)
+    assert list(inbox.settled(100.5)) == ["a.csv"]
 
 
 # Reading and clearing
@@ -174,6 +203,53 @@ def test_clear_removes_what_was_read_and_nothing_newer(home: Home, inbox: Inbox)
     drop.symlink_to("/etc/passwd")
     inbox.clear([("a.csv", durable.sha256(Path("/etc/passwd").read_bytes()))])
     assert drop.is_symlink()
+
+
+ODD = [
+    "a\nb.csv", "'\"<script>.csv", "-rf.csv", "x.csv.dvc", "=cmd|' calc'!A0.csv", " .csv ", "A.csv",
+    "a" * 251 + ".csv", os.fsdecode(b"caf\xe9.csv"), "cafe\N{COMBINING ACUTE ACCENT}.csv",
+    "caf\N{LATIN SMALL LETTER E WITH ACUTE}.csv",
+]  # fmt: skip
+
+
+def test_any_name_is_settled_read_and_cleared(home: Home, inbox: Inbox) -> None:
+    """Names are never part of a command or a path that is made of them; twins in another normal form are two files."""
+    for number, name in enumerate(ODD):
+        (home.inbox / name).write_text(str(number))
+    inbox.settled(100.0)
+    assert set(inbox.settled(101.0)) == set(ODD)
+    drops = [drop for name in ODD if (drop := inbox.read(name)) is not None]
+    assert [drop.content.data for drop in drops] == [str(number).encode() for number in range(len(ODD))]
+    assert inbox.clear((drop.name, drop.sha256) for drop in drops) == {}
+    assert names(home.inbox) == ["rejected"]
+
+
+def test_one_of_two_hard_links_is_removed(home: Home, inbox: Inbox) -> None:
+    """What lies elsewhere under another name stays."""
+    (home.inbox / "a.csv").write_bytes(b"x")
+    os.link(home.inbox / "a.csv", home.root / "mine")
+    inbox.clear([("a.csv", durable.sha256(b"x"))])
+    assert names(home.inbox) == ["rejected"]
+    assert (home.root / "mine").read_bytes() == b"x"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting needs root")
+def test_drop_in_a_read_only_inbox_is_stuck_and_left(home: Home, inbox: Inbox) -> None:
+    """It can be read but not removed: that is said once, and it is not read again and again."""
+    (home.inbox / "a.csv").write_bytes(b"x")
+    inbox.settled(100.0)
+    subprocess.run(["mount", "--bind", home.inbox, home.inbox], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", home.inbox], check=True)
+        assert list(inbox.settled(101.0)) == ["a.csv"]
+        assert inbox.read("a.csv") is not None
+        assert set(inbox.clear([("a.csv", durable.sha256(b"x"))])) == {"a.csv"}
+        assert set(inbox.reject([("a.csv", {"reason": "bad"})])) == {"a.csv"}
+        inbox.leave("a.csv")
+        assert not inbox.settled(102.0)
+    finally:
+        subprocess.run(["umount", home.inbox], check=True)
+    assert names(home.rejected) == []
 
 
 def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> None:
