@@ -85,7 +85,18 @@ def test_oldest_drop_comes_first(home: Home, inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [".a.csv", "a.csv.tmp", "a.part", "a.csv.crdownload", "a.csv~", ".a.csv.swp", "README.md", "x.filepart"]
+    "name",
+    [
+        ".a.csv",
+        ".gitignore",
+        "a.csv.tmp",
+        "a.part",
+        "a.csv.crdownload",
+        "a.csv~",
+        ".a.csv.swp",
+        "README.md",
+        "x.filepart",
+    ],
 )
 def test_temporary_and_hidden_names_are_left_alone(home: Home, inbox: Inbox, name: str) -> None:
     """What browsers, editors and copy programs still write is no drop, nor is the folder's own page."""
