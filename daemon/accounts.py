@@ -4,7 +4,7 @@ Level 4: nothing is read or written here but the log.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -70,6 +70,14 @@ def rejection(record: dict[str, Any]) -> str:
     """A sentence on a drop that was refused whole."""
     return (
         f"{record['name']}{_place(record['line'], record['column'])}: {record['reason']} It is kept in inbox/rejected."
+    )
+
+
+def forgotten(drop: Mapping[str, Any]) -> str:
+    """Why bytes that were forgotten are not taken again; `drop` is the journal's row."""
+    return (
+        f"These bytes were forgotten in batch {drop['forgotten_in']} ({drop['forgotten_by']}, {drop['forgotten_at']}) and are "
+        "not taken again. Should they be wanted after all, add an empty line: that makes it another file."
     )
 
 

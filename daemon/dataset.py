@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any
 import orjson
 import structlog
 
-from daemon import durable
-from daemon.errors import DatasetDamaged
+from daemon import durable, git
+from daemon.errors import DatasetDamaged, NotFound
 from daemon.home import Home
 
 log = structlog.get_logger()
@@ -30,8 +29,6 @@ SECURED = ".dvc/tmp/secured"
 """One empty file for each object that was hashed and fsynced."""
 
 AUTHOR = ("-c", "user.name=retraind", "-c", "user.email=retraind@localhost")
-# git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
-SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
 
 CONFIG = b"[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,copy\n"
 
@@ -78,7 +75,7 @@ class Dataset:
 
     def _restore(self, name: str, md5: str) -> None:
         source = self._object(md5)
-        if source.exists() and hashlib.md5(source.read_bytes(), usedforsecurity=False).hexdigest() == md5:
+        if source.exists() and _md5(source) == md5:
             log.warning("segment_restored", segment=name)
             durable.write(self._home.segments / name, source.read_bytes(), mode=0o444)
 
@@ -130,6 +127,51 @@ class Dataset:
         path = self._home.segments / name
         return path.exists() and durable.sha256_file(path) == sha256
 
+    def check_out(self, source: Home, revision: Revision) -> list[str]:
+        """Bring a revision of `source` into this, an empty home, beside whoever works there; the names of its segments.
+
+        DVC fetches them from the cache of `source` as from any remote. Raises NotFound when they are gone from it,
+        DatasetDamaged when they are not what the revision names.
+        """
+        _quiet_dvc(self._home)
+        git.clone(source.data, self._home.data)
+        self._git("checkout", "--quiet", "--detach", revision.commit)
+        if (found := self._pointer_md5()) != revision.dvc_md5:
+            raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {found}, not {revision.dvc_md5}.")
+        self._pull(source.data / ".dvc/cache", revision)
+        listed = _listed(self._object(revision.dvc_md5))
+        for name, md5 in listed.items():
+            if _md5(self._home.segments / name) != md5:
+                raise DatasetDamaged(f"DVC gave other bytes than {md5} for {name}.", hint="Run `retraind doctor`.")
+        return list(listed)
+
+    def _pull(self, cache: Path, revision: Revision) -> None:
+        remote = {"remote": {"home": {"url": str(cache)}}, "core": {"remote": "home"}}
+        repo = _dvc()(str(self._home.data), config=remote)
+        try:
+            repo.pull()
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `_add`
+            hint = "They may have been purged (`retraind forget --purge`); a backup of data/ has them."
+            raise NotFound(
+                f"The rows of revision {revision.commit[:10]} can't be fetched: {error}.", hint=hint
+            ) from None
+        finally:
+            repo.close()
+
+    def purge(self, md5s: Iterable[str]) -> int:
+        """Remove objects of earlier revisions from DVC's cache, for good; returns how many there were.
+
+        The revisions that need them can't be checked out any more.
+        """
+        there = [path for path in map(self._object, md5s) if path.exists()]
+        for path in there:
+            # The stamp first: without it the object, should it ever come back, is hashed and fsynced again.
+            (self._home.data / SECURED / f"{path.parent.name}{path.name}").unlink(missing_ok=True)
+            durable.remove(path)
+        return len(there)
+
     def _pointer_md5(self) -> str:
         for line in (self._home.data / POINTER).read_text().splitlines():
             if "md5:" in line:
@@ -141,8 +183,7 @@ class Dataset:
 
     def _secure(self, folder: str, segments: Mapping[str, str]) -> None:
         """Check that the folder object lists exactly our segments, hash what is not yet durable, fsync it."""
-        listed = {entry["relpath"]: entry["md5"] for entry in orjson.loads(self._object(folder).read_bytes())}
-        if listed != dict(segments):
+        if _listed(self._object(folder)) != dict(segments):
             raise DatasetDamaged("DVC's list of the dataset is not the journal's.", hint="Run `retraind doctor`.")
         for md5 in segments.values():
             self._secure_object(md5)
@@ -212,39 +253,21 @@ class Dataset:
                 path, md5 = Path(at, name), prefix + name
                 if md5 in secured:
                     continue
-                found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-                if found != md5.removesuffix(".dir"):
+                if _md5(path) != md5.removesuffix(".dir"):
                     yield path
 
     def _git(self, *arguments: str) -> str:
-        data = self._home.data
-        # Explicit folders: without them a damaged data/.git would let git walk up into the project's repository.
-        command = ["git", f"--git-dir={data / '.git'}", f"--work-tree={data}", *SAFE, *arguments]
-        try:
-            done = self._run_git(command)
-        except subprocess.TimeoutExpired:
-            raise DatasetDamaged(f"git {arguments[0]} did not end within two minutes in {data}.") from None
-        if done.returncode:
-            raise DatasetDamaged(
-                f"git {arguments[0]} failed in {data}: {done.stderr.strip()}", hint="Run `retraind doctor`."
-            )
-        return done.stdout.strip()
-
-    def _run_git(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        environment = _git_environment()
-        return subprocess.run(
-            command, cwd=self._home.data, capture_output=True, text=True, env=environment, timeout=120, check=False
-        )
+        return git.run(self._home.data, *arguments)
 
 
-def _git_environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C",
-    }
+def _listed(folder: Path) -> dict[str, str]:
+    """Name and md5 of each file of a folder, by DVC's object for it."""
+    return {entry["relpath"]: entry["md5"] for entry in orjson.loads(folder.read_bytes())}
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _dvc() -> Any:

@@ -16,6 +16,7 @@ from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES
 from daemon.dataset import Dataset
 from daemon.errors import InvalidDrop, RetraindError, Unavailable
+from daemon.forgetting import Forgetting
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox, Stamp
 from daemon.journal import Journal
@@ -49,6 +50,7 @@ class Ingestion:
         self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
         self._history_at = history_at
         self._attempts = Attempts(journal)
+        self._forgetting = Forgetting(home, dataset, journal)
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._work: Iterator[None] | None = None
@@ -63,6 +65,7 @@ class Ingestion:
             self._go_on()
             or self._finish_commit()
             or self._clear_accepted()
+            or (merging and self._forgetting.step())
             or self._begin(now)
             or (merging and self._merge())
         )
@@ -161,6 +164,9 @@ class Ingestion:
                 opened[drop.sha256] = drop
         for sha256, batch in self._journal.batches_of(opened).items():
             refused.repeat(opened.pop(sha256), batch, f"The same bytes are in batch {batch} already; they count once.")
+        for sha256, forgotten in self._journal.forgotten(opened).items():
+            drop = opened.pop(sha256)
+            refused.reject(drop.name, Reading(drop), InvalidDrop(accounts.forgotten(forgotten)))
         return list(opened.values())
 
     def _join(self, ids: Sequence[str], truths: Sequence[str], found: Schema, pending: Mapping[str, str]) -> Joined:
@@ -247,7 +253,8 @@ class Ingestion:
         gone = self._journal.replaced(present - live.keys())
         # Written, but then the journal could not be: a full disk, say.
         self._dataset.set_aside(present - live.keys() - gone)
-        what = "merged" if pending["kind"] == "merge" else f"{pending['rows']} rows"
+        rows = pending["rows"]
+        what = {"merge": "merged", "forget": f"{-rows} rows forgotten"}.get(pending["kind"], f"{rows} rows")
         revision = self._dataset.commit(pending["seq"], live, f"Batch {pending['seq']}: {what}", gone)
         self._journal.commit(pending["seq"], revision.commit, revision.dvc_md5)
         self._to_clear = pending["seq"] if pending["kind"] == "drops" else self._to_clear

@@ -40,7 +40,10 @@ DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
 
 
 class Committed(NamedTuple):
-    """The newest revision: its rows, DVC's md5 and git commit, and the newest batch that brought rows (None: no revision)."""
+    """The newest revision: its rows, DVC's md5 and git commit, and the newest batch that brought or removed rows.
+
+    All but the rows are None before the first one.
+    """
 
     rows: int
     dvc_md5: str | None
@@ -170,15 +173,52 @@ class Journal:
             _tell(connection, "merged", f"{len(old)} segments became one of {batch['rows']} rows.", batch=seq)
         return seq
 
+    def forget(self, drop: Mapping[str, Any], old: str, removed: int, rest: dict[str, Any] | None, by: str) -> int:
+        """Record that an accepted drop's `removed` rows have gone with segment `old`; returns the number of this batch.
+
+        `rest` is the segment of the other rows, with their `first` and `last` batch; None: there were none. The drop's late
+        labels go too, and what was noted of its bad cells.
+        """
+        nothing = {"segment": "", "sha256": "", "md5": ""}
+        with self._writing() as connection:
+            tier = connection.execute(select(segments.c.tier).where(segments.c.name == old)).scalar_one()
+            span = {key: rest[key] for key in ("first", "last")} if rest else {}
+            seq = self._append(connection, "forget", rest or nothing, -removed, tier=tier, **span)
+            connection.execute(segments.update().where(segments.c.name == old).values(died=seq))
+            gone = {"state": "forgotten", "forgotten_in": seq, "forgotten_at": utcnow(), "forgotten_by": by}
+            gone |= dict.fromkeys(("reason", "line", "column", "bad_file"))
+            connection.execute(drops.update().where(drops.c.id == drop["id"]).values(**gone))
+            # Their rows stay, empty, because the number of labels that have come must not fall.
+            empty = {
+                "prediction_id": text("'forgotten-' || rowid"),
+                "version": 0,
+                "prediction": "",
+                "truth": "",
+                "drop": "",
+            }
+            connection.execute(labels.update().where(labels.c.drop == drop["sha256"]).values(**empty))
+            told = (events.c.drop == drop["sha256"]) & (events.c.kind == "quarantined")
+            connection.execute(events.delete().where(told))
+            _tell(
+                connection,
+                "forgotten",
+                f"Batch {seq}: the {removed} rows of {drop['name']} are forgotten ({by}).",
+                level="warning",
+                drop=drop["sha256"],
+                batch=seq,
+            )
+        return seq
+
     def _append(self, connection: Connection, kind: str, batch: dict[str, Any], added: int, **about: int) -> int:
         last = connection.execute(select(batches).order_by(batches.c.seq.desc()).limit(1)).mappings().first()
         seq, total = (last["seq"] + 1, last["total_rows"]) if last else (1, 0)
         facts = {"sha256": batch["sha256"], "md5": batch["md5"]}
         values = {**facts, "segment": batch["segment"], "rows": added, "total_rows": total + added, "kind": kind}
         connection.execute(batches.insert(), {**values, "seq": seq, "state": "accepted", "accepted_at": utcnow()})
-        place = {"tier": batch.get("tier", 0), "first": seq, "last": seq, "born": seq, **about}
-        values = {**facts, "name": batch["segment"], "rows": batch["rows"], "bytes": batch["bytes"]}
-        connection.execute(segments.insert(), {**values, **place})
+        if batch["segment"]:
+            place = {"tier": batch.get("tier", 0), "first": seq, "last": seq, "born": seq, **about}
+            values = {**facts, "name": batch["segment"], "rows": batch["rows"], "bytes": batch["bytes"]}
+            connection.execute(segments.insert(), {**values, **place})
         return int(seq)
 
     def refuse(self, drop: dict[str, Any], state: str, message: str, *, batch: int | None = None) -> None:
@@ -204,19 +244,25 @@ class Journal:
         return self._rows(select(batches).order_by(batches.c.seq))
 
     def first_rows(self) -> int:
-        """Rows of the first batch: they begin the dataset, whatever has been merged since."""
-        first = self._one(select(batches.c.rows).order_by(batches.c.seq))
-        return 0 if first is None else int(first["rows"])
+        """Rows of the first batch, less what was forgotten: they begin the dataset, whatever has been merged since.
 
-    def newest_batch(self) -> RowMapping | None:
-        """The newest committed batch that brought rows."""
-        brought = (batches.c.state == "committed") & (batches.c.kind == "drops")
-        return self._one(select(batches).where(brought).order_by(batches.c.seq.desc()))
+        If nothing is left of it, the oldest batch of which something is.
+        """
+        here = (drops.c.batch == batches.c.seq) & (drops.c.state == "forgotten")
+        gone = select(func.coalesce(func.sum(drops.c.rows_accepted), 0)).where(here).scalar_subquery()
+        left = select((batches.c.rows - gone).label("n")).where(batches.c.kind == "drops", batches.c.rows > gone)
+        first = self._one(left.order_by(batches.c.seq))
+        return 0 if first is None else int(first["n"])
+
+    def newest_batch(self, *kinds: str) -> RowMapping | None:
+        """The newest committed batch of these kinds; without any, the newest that brought rows."""
+        wanted = (batches.c.state == "committed") & batches.c.kind.in_(kinds or ("drops",))
+        return self._one(select(batches).where(wanted).order_by(batches.c.seq.desc()))
 
     def committed(self) -> Committed:
         """The newest revision."""
         last = self._one(select(batches).where(batches.c.state == "committed").order_by(batches.c.seq.desc()))
-        newest = self.newest_batch()
+        newest = self.newest_batch("drops", "forget")
         if last is None or newest is None:
             return Committed(0, None, None, None)
         return Committed(last["total_rows"], last["dvc_md5"], last["revision"], newest["seq"])
@@ -226,7 +272,7 @@ class Journal:
         return self._rows(select(segments).where(segments.c.died.is_(None)).order_by(segments.c.first))
 
     def replaced(self, names: Iterable[str]) -> set[str]:
-        """Which of `names` are segments that a merge has replaced."""
+        """Which of `names` are segments that a merge or forgetting has replaced."""
         gone = select(segments.c.name).where(segments.c.died.is_not(None))
         return {row["name"] for row in self._among(gone, segments.c.name, names)}
 
@@ -234,6 +280,26 @@ class Journal:
         """The batch that holds the drop with these bytes, for those that one holds."""
         query = select(drops.c.sha256, drops.c.batch).where(drops.c.state == "accepted")
         return {row["sha256"]: row["batch"] for row in self._among(query, drops.c.sha256, sha256s)}
+
+    def drop(self, sha256: str) -> dict[str, Any] | None:
+        """The drop with these bytes whose rows the dataset holds, or held until they were forgotten."""
+        found = self._one(select(drops).where(drops.c.sha256 == sha256, drops.c.state.in_(("accepted", "forgotten"))))
+        return None if found is None else dict(found)
+
+    def forgotten(self, sha256s: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The drops with these bytes whose rows were forgotten."""
+        query = select(drops).where(drops.c.state == "forgotten")
+        return {row["sha256"]: dict(row) for row in self._among(query, drops.c.sha256, sha256s)}
+
+    def holders(self, drop: Mapping[str, Any]) -> list[str]:
+        """md5 of every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
+        found, born = [], drop["batch"]
+        while born != drop["forgotten_in"]:
+            segment = self._one(select(segments).where(segments.c.born == born))
+            assert segment is not None
+            found.append(segment["md5"])
+            born = segment["died"]  # what it died for took its rows over
+        return found
 
     def drops_in(self, seq: int) -> Sequence[RowMapping]:
         """The accepted drops of one batch."""
@@ -318,6 +384,12 @@ class Journal:
     def versions(self) -> Sequence[RowMapping]:
         """All judged versions, newest first."""
         return self._rows(select(versions).order_by(versions.c.version.desc()))
+
+    def promoted(self, limit: int, chosen: int = 0, after: int = 0) -> Sequence[RowMapping]:
+        """The newest promoted versions, newest first: those with a larger number than `after`, and `chosen`."""
+        wanted = (versions.c.version > after) | (versions.c.version == chosen)
+        query = select(versions).where(versions.c.state == "promoted", wanted)
+        return self._rows(query.order_by(versions.c.version.desc()).limit(limit))
 
     def swap(self, version: int, previous: int | None, reason: str) -> None:
         """Record that the pointer names `version` from now on."""

@@ -31,6 +31,8 @@ class Facts:
     schedule_due: bool
     requested: bool
     forced: bool
+    forgotten: bool = False
+    """Whether rows have been forgotten since the last successful training, which may have learnt from them."""
     setbacks: int = 0
     """How many of the last runs in a row failed or were abandoned."""
 
@@ -57,6 +59,8 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
         return "requested, forced"
     if facts.same_rows:
         return None
+    if facts.forgotten:
+        return "rows were forgotten"
     if facts.requested:
         return f"requested, {new} new rows"
     if facts.trained_on is None:

@@ -24,6 +24,9 @@ log = structlog.get_logger()
 
 STAGING = ".staging-"
 
+KINDS = ("promote", "rollback")
+"""The requests that are answered here."""
+
 
 class Promotion:
     """Verdicts, requests to promote or roll back, and the pointer; used by the loop thread."""
@@ -91,7 +94,7 @@ class Promotion:
 
     def answer(self) -> bool:
         """Carry out requests to promote or roll back; True: there was one."""
-        waiting = [request for request in requests.pending(self._home) if request.kind != "retrain"]
+        waiting = [request for request in requests.pending(self._home) if request.kind in KINDS]
         for request in waiting:
             self._journal.take_request(request.id, request.kind, str(request.version or ""), request.at.isoformat())
             state, detail = self._carry_out(request)

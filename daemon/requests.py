@@ -15,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from daemon import durable
 from daemon.home import Home
 
-Kind = Literal["retrain", "promote", "rollback"]
+Kind = Literal["retrain", "promote", "rollback", "forget"]
 
 
 class Request(BaseModel):
-    """One request: `version` is for promote and rollback (None: the challenger, the previous), `force` for retrain."""
+    """One request: `version` is for promote and rollback (None: the challenger, the previous), `force` for retrain.
+
+    To forget: the sha256 of a `drop`; `purge` also removes its rows from DVC's cache, and with them older revisions.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,6 +30,8 @@ class Request(BaseModel):
     kind: Kind
     force: bool = False
     version: int | None = None
+    drop: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    purge: bool = False
     by: str = "cli"
     """Who asked: `cli`, `http`, or `daemon` when nothing that it has can be served."""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))

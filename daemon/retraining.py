@@ -104,6 +104,7 @@ class Retraining:
         total = self._journal.committed()
         last, trained = self._journal.last_run(), self._journal.last_run("trained")
         last_start = None if last is None else datetime.fromisoformat(last["started_at"])
+        forgetting = self._journal.newest_batch("forget")
         return policy.Facts(
             rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
@@ -112,6 +113,7 @@ class Retraining:
             schedule_due=self._schedule.due(last_start, now),
             requested=bool(queued),
             forced=any(request["detail"] == "forced" for request in queued),
+            forgotten=bool(forgetting and trained and forgetting["seq"] > (trained["batch"] or 0)),
             setbacks=self._journal.setbacks(),
         )
 

@@ -7,15 +7,17 @@ segments of a tier become one of the next, so their number grows with the logari
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from daemon import durable
 from daemon.errors import DatasetDamaged
@@ -25,6 +27,9 @@ FAN = 16
 
 MOST_BYTES = 64 * 1024 * 1024
 """No merge makes a segment larger than this: from here on, writing rows once more gains nothing."""
+
+PIECE_ROWS = 65_536
+"""Rows of a piece: 13 MB of twenty numbers each."""
 
 REPEATED = ["_drop", "_source"]
 """Columns with few different values in long runs, kept as dictionaries in memory."""
@@ -80,10 +85,15 @@ class Writer:
         if self._encoding is not None:
             self._encoding.result()
 
-    def finish(self) -> Segment:
-        """Give the file its name, durable when this returns; at least one table must have been added."""
+    def finish(self, replaces: str = "") -> Segment:
+        """Give the file its name, durable when this returns; at least one table must have been added.
+
+        The bytes name the segment that it `replaces`: without, they might be those of another that is long gone.
+        """
         assert self._sink is not None
         self._wait()
+        if replaces:
+            self._parquet.add_key_value_metadata({"replaces": replaces})
         self._parquet.close()
         sink = self._sink
         sink.sync()
@@ -155,27 +165,77 @@ def _parquet(sink: _Hashing, schema: pa.Schema) -> Any:
     )
 
 
-def write(folder: Path, tables: Iterable[pa.Table]) -> Segment:
-    """One segment of all rows of `tables`, durable when this returns; raises OSError."""
+def write(folder: Path, tables: Iterable[pa.Table], replaces: str = "") -> Segment:
+    """One segment of all rows of `tables`, durable when this returns; raises OSError. See `Writer.finish`."""
     with Writer(folder) as writer:
         for table in tables:
             writer.add(table)
-        return writer.finish()
+        return writer.finish(replaces)
 
 
 def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
     """Name and rows of each segment (name: sha256), verified before they are parsed; raises DatasetDamaged."""
     for name, sha256 in segments.items():
-        data = (folder / name).read_bytes()
-        if durable.sha256(data) != sha256:
-            raise DatasetDamaged(f"The segment {name} is not the one that was accepted.", hint="Run `retraind doctor`.")
+        data = _verified(folder / name, sha256)
         yield name, pq.read_table(pa.BufferReader(data), read_dictionary=REPEATED)
+
+
+def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of all segments (name: sha256) in order, a few at a time and only `columns`; raises DatasetDamaged.
+
+    For whoever makes something else of the rows: a table of all of them would need as much memory again.
+    """
+    for name, sha256 in segments.items():
+        data = _verified(folder / name, sha256)
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=REPEATED)
+        present = [column for column in columns if column in file.schema_arrow.names]
+        for batch in file.iter_batches(PIECE_ROWS, columns=present):
+            yield pa.Table.from_batches([batch])
+
+
+def _verified(path: Path, sha256: str) -> bytes:
+    data = path.read_bytes()
+    if durable.sha256(data) != sha256:
+        raise DatasetDamaged(f"The segment {path.name} is not the one that was accepted.", hint="Run `retraind doctor`.")
+    return data
 
 
 def merge(folder: Path, sources: Mapping[str, str]) -> Segment:
     """One segment with the rows of all `sources` (name: sha256), in their order; raises DatasetDamaged, OSError."""
     tables = [table for _, table in read(folder, sources)]
     return write(folder, [pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()])
+
+
+def find(folder: Path, segments: Mapping[str, str], drop: str) -> tuple[str, pa.Table] | None:
+    """The one of `segments` (name: sha256) that holds rows of a drop, with its rows; raises DatasetDamaged."""
+    return next(((name, table) for name, table in read(folder, segments) if drop in drops(table)), None)
+
+
+def drops(table: pa.Table) -> list[str]:
+    """The drops (sha256) that a segment's rows come from."""
+    return _drops(table)[0]
+
+
+def without(table: pa.Table, drop: str, batches: Mapping[str, int]) -> pa.Table:
+    """The rows from other drops, in the order of their batches; `batches` has the number of each such drop's.
+
+    A merged segment may hold batches out of order; in order, those that begin the dataset stay together whatever goes.
+    """
+    names, codes = _drops(table)
+    order = np.flatnonzero(codes != names.index(drop))
+    numbers = np.array([batches.get(name, 0) for name in names])[codes[order]]
+    order = order[np.argsort(numbers, kind="stable")]
+    # A dictionary made anew, because the old one names the drop that goes.
+    found, which = np.unique(codes[order], return_inverse=True)
+    column = pa.DictionaryArray.from_arrays(pa.array(which.astype(np.int32)), pa.array([names[code] for code in found]))
+    return table.take(order).set_column(table.schema.get_field_index("_drop"), "_drop", column)
+
+
+def _drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
+    """The drops of a table, and for each row which of them it is from."""
+    found = table["_drop"].unify_dictionaries().combine_chunks()
+    found = found if isinstance(found, pa.DictionaryArray) else found.dictionary_encode()
+    return found.dictionary.to_pylist(), found.indices.to_numpy().astype(np.int64)
 
 
 def due(live: Iterable[Any]) -> list[str]:

@@ -18,7 +18,7 @@ drops = Table(
     Column("name", String, index=True, nullable=False),
     Column("source", String, nullable=False),  # file | http | label
     Column("bytes", Integer, nullable=False),
-    Column("state", String, nullable=False),  # accepted | rejected | duplicate
+    Column("state", String, nullable=False),  # accepted (-> forgotten) | rejected | duplicate
     Column("rows_read", Integer, nullable=False, default=0),
     Column("rows_accepted", Integer, nullable=False, default=0),
     Column("rows_refused", Integer, nullable=False, default=0),
@@ -31,6 +31,9 @@ drops = Table(
     Column("seen_at", String),
     Column("settled_at", String, nullable=False),
     Column("decided_at", String, nullable=False),
+    Column("forgotten_in", Integer),  # the batch that removed its rows
+    Column("forgotten_at", String),
+    Column("forgotten_by", String),
     # All that the totals need, so that counting never reads the rows themselves.
     Index("drops_totals", "state", "rows_accepted", "rows_refused", "rows_read"),
 )
@@ -39,11 +42,11 @@ batches = Table(
     "batches",
     tables,
     Column("seq", Integer, primary_key=True),
-    Column("kind", String, nullable=False, default="drops"),  # drops | merge
-    Column("segment", String, nullable=False),  # file name in data/dataset
+    Column("kind", String, nullable=False, default="drops"),  # drops | merge | forget
+    Column("segment", String, nullable=False),  # file name in data/dataset; "" if forgetting left no rows
     Column("sha256", String, nullable=False),
     Column("md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),  # that it added: a merge adds none
+    Column("rows", Integer, nullable=False),  # that it added: a merge none, forgetting less
     Column("total_rows", Integer, nullable=False, default=0),  # of the dataset up to here
     Column("state", String, index=True, nullable=False),  # accepted -> committed
     Column("revision", String),
@@ -64,7 +67,7 @@ segments = Table(
     Column("first", Integer, nullable=False, index=True),  # the batches whose rows it holds
     Column("last", Integer, nullable=False),
     Column("born", Integer, nullable=False),  # the batch that wrote it
-    Column("died", Integer, index=True),  # the merge that replaced it; NULL: it is part of the dataset
+    Column("died", Integer, index=True),  # the merge or forgetting that replaced it; NULL: it is part of the dataset
 )
 
 labels = Table(
@@ -88,7 +91,7 @@ runs = Table(
     Column("revision", String, nullable=False),
     Column("dvc_md5", String, nullable=False),
     Column("rows", Integer, nullable=False),
-    Column("batch", Integer),  # the newest that brought rows
+    Column("batch", Integer),  # the newest that brought or removed rows
     Column("state", String, nullable=False),  # started -> trained | failed | abandoned
     Column("version", Integer),
     Column("detail", String),
@@ -173,6 +176,9 @@ MIGRATIONS = {
         "ALTER TABLE drops ADD COLUMN rows_duplicate INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE drops ADD COLUMN bad_file VARCHAR",
         "ALTER TABLE drops ADD COLUMN seen_at VARCHAR",
+        "ALTER TABLE drops ADD COLUMN forgotten_in INTEGER",
+        "ALTER TABLE drops ADD COLUMN forgotten_at VARCHAR",
+        "ALTER TABLE drops ADD COLUMN forgotten_by VARCHAR",
         "CREATE INDEX drops_totals ON drops (state, rows_accepted, rows_refused, rows_read)",
         "CREATE INDEX ix_batches_state ON batches (state)",
         "ALTER TABLE batches ADD COLUMN kind VARCHAR NOT NULL DEFAULT 'drops'",

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     "errors home settings",
     "durable schema bundle status requests sample names notify logs figures query fates live kinds survey growth content text",
-    "tables segments cells rows model scores trees policy bootstrap pictures",
+    "git tables segments cells rows model scores trees policy bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule revision candidates importance export retention",
-    "labels reading accounts attempts ingestion holdouts logbook training retraining promotion report",
+    "labels reading accounts attempts forgetting ingestion holdouts logbook training retraining promotion report",
     "loop trainer",
     "service cli __main__",
 ]

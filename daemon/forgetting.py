@@ -1,0 +1,88 @@
+"""Forgetting: a drop's rows leave the dataset by a new revision, for privacy or because they were poison.
+
+Level 4. The order: what lies in rejected/ of it, the segment of the other rows, the journal's batch of kind `forget`; then
+DVC and git as for any batch, and only after that, if asked, the objects of older revisions in DVC's cache. The request's file
+goes last, so whatever step a kill falls on, the next call of `step` goes on from the journal.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from daemon import durable, requests, segments
+from daemon.dataset import Dataset
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.requests import Request
+
+log = structlog.get_logger()
+
+KIND = "forget"
+
+KEPT = (
+    "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those. "
+    "So may the bundles and MLflow runs of versions that they taught, until retention removes these."
+)
+
+
+class Forgetting:
+    """Carries out requests to forget; used by the loop thread, when no batch is on its way and no training reads."""
+
+    def __init__(self, home: Home, dataset: Dataset, journal: Journal) -> None:
+        self._home, self._dataset, self._journal = home, dataset, journal
+
+    def step(self) -> bool:
+        """Do the next thing for the oldest request; True: there was one. What it recorded must be committed before the next."""
+        request = next((one for one in requests.pending(self._home) if one.kind == KIND), None)
+        if request is None:
+            return False
+        drop = self._journal.drop(request.drop or "")
+        detail = f"{request.drop}{', purge' if request.purge else ''}"
+        self._journal.take_request(request.id, KIND, detail, request.at.isoformat())
+        if drop is None:
+            self._end(request, "refused", f"The dataset holds no rows of a drop {request.drop}.")
+        elif drop["state"] == "accepted":
+            self._remove(drop, request)
+        else:
+            self._end(request, "done", self._account(drop, request))
+        return True
+
+    def _remove(self, drop: Mapping[str, Any], request: Request) -> None:
+        if drop["bad_file"]:
+            durable.remove(self._home.rejected / drop["bad_file"])
+        live = (one for one in self._journal.segments() if one["first"] <= drop["batch"] <= one["last"])
+        found = segments.find(self._home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
+        if found is None:
+            self._end(
+                request,
+                "refused",
+                f"No segment holds rows of {drop['name']}, which the journal says. See `retraind doctor`.",
+            )
+            return
+        name, table = found
+        others = self._journal.batches_of(set(segments.drops(table)) - {drop["sha256"]})
+        rest = self._write(table, name, drop["sha256"], others) if others else None
+        removed = table.num_rows - (rest["rows"] if rest else 0)
+        seq = self._journal.forget(drop, name, removed, rest, request.by)
+        log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
+
+    def _write(self, table: Any, name: str, drop: str, others: dict[str, int]) -> dict[str, Any]:
+        """The segment that takes the place of `name`, without the drop."""
+        written = segments.write(self._home.segments, [segments.without(table, drop, others)], replaces=name)
+        return {**written.record, "first": min(others.values()), "last": max(others.values())}
+
+    def _account(self, drop: Mapping[str, Any], request: Request) -> str:
+        """What has become of a drop that is forgotten and committed; purges if that was asked."""
+        done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
+        if not request.purge:
+            return f"{done} {KEPT}"
+        count = self._dataset.purge(self._journal.holders(drop))
+        gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
+        self._journal.tell("purged", f"{drop['name']}: {gone}.", level="warning", drop=drop["sha256"])
+        return f"{done} {gone}. {KEPT.partition('. ')[2]}"
+
+    def _end(self, request: Request, state: str, detail: str) -> None:
+        self._journal.end_request(request.id, state, detail)
+        requests.consume(self._home, request)
+        log.info(state, request=request.id, detail=detail)
