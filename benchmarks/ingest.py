@@ -4,6 +4,7 @@ Run it with `python -m benchmarks.ingest`; `--quick` is the same with small numb
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -26,14 +27,14 @@ class Sizes:
     rows: int = 1_000_000
     many: int = 10
     ingested: tuple[int, ...] = (10, 1000)
-    constructed: tuple[int, ...] = (100_000,)
+    constructed: int = 100_000
     commits: int = 15
     idle_seconds: float = 30
     scripted: int = 10
 
 
 FULL = Sizes()
-QUICK = Sizes(200, 1, 20_000, 2, (10,), (300,), 3, 3, 2)
+QUICK = Sizes(200, 1, 20_000, 2, (10,), 300, 3, 3, 2)
 
 
 def small(sizes: Sizes) -> None:
@@ -60,14 +61,13 @@ def large(sizes: Sizes) -> None:
 
 def growth(sizes: Sizes) -> None:
     """Small batches to a small and to a large dataset; its cache; reading it."""
-    with tempfile.TemporaryDirectory(prefix="retraind-benchmark-") as folder:
-        found, reading = ingest_growth.stages(sizes.ingested, sizes.constructed, sizes.commits, Path(folder))
-    title = f"One batch of {ingest_small.ROWS} rows, settled to committed, {sizes.commits} times at each stage"
+    found = ingest_growth.stages(sizes.ingested, sizes.constructed, sizes.commits)
+    title = f"One batch of {ingest_small.ROWS} rows, settled to committed, {sizes.commits} times at each stage, in turn"
     show(title, ingest_growth.COLUMNS, ingest_growth.table(found))
     print()
     show("Bytes on the disk", ingest_growth.CACHE_COLUMNS, ingest_growth.cache_table(found))
     print()
-    show("Reading all of it", ingest_reading.COLUMNS, reading)
+    show("Reading all of it", ingest_reading.COLUMNS, [row for stage in found for row in stage.reading])
 
 
 def idle(sizes: Sizes) -> None:
@@ -98,6 +98,8 @@ def main() -> None:
         "--peers", type=Path, metavar="DIR", help="folder for an environment with pyspark; else no Spark"
     )
     options = parser.parse_args()
+    # Ended from outside, it still stops what it has started.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     # The threads of the load hand over often: a default of 5 ms would show in every latency.
     sys.setswitchinterval(0.0002)
     sizes = QUICK if options.quick else FULL

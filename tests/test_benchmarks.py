@@ -105,6 +105,7 @@ def test_spark_is_left_out_with_a_reason() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_small_files_and_an_idle_service_are_measured() -> None:
     with running(**ingest_small.QUIET) as service:
         measured = ingest_small.measure(service, files=20, repeat=2, rate=20, quiet_seconds=0.2)
@@ -117,6 +118,7 @@ def test_small_files_and_an_idle_service_are_measured() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_large_files_are_measured() -> None:
     before, measured, reading = ingest_large.measure(rows=500, many=2)
     assert [(one.files, one.lacking) for one in measured] == [(1, 0), (2, 0)]
@@ -125,15 +127,21 @@ def test_large_files_are_measured() -> None:
 
 
 @pytest.mark.slow
-def test_a_constructed_dataset_goes_on_like_an_ingested_one(tmp_path: Path) -> None:
-    found, reading = ingest_growth.stages([3], [40], 2, tmp_path)
-    assert [(stage.batches, stage.how) for stage in found] == [(3, "ingested"), (40, "constructed")]
+@pytest.mark.timeout(400)
+def test_a_constructed_dataset_goes_on_like_an_ingested_one() -> None:
+    found = ingest_growth.stages([3], 40, 2)
+    assert [(stage.batches, stage.how, len(stage.timings)) for stage in found] == [
+        (3, "ingested", 2),
+        (40, "constructed", 2),
+    ]
     assert found[1].live < 40
     assert {len(row) for row in ingest_growth.table(found)} == {len(ingest_growth.COLUMNS)}
-    assert {len(row) for row in reading} == {len(ingest_reading.COLUMNS)}
+    assert {len(row) for row in ingest_growth.cache_table(found)} == {len(ingest_growth.CACHE_COLUMNS)}
+    assert {len(row) for stage in found for row in stage.reading} == {len(ingest_reading.COLUMNS)}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_the_script_of_the_peer_commits_each_file(tmp_path: Path) -> None:
     assert ingest_peers.script(tmp_path / "script", 1) > 0
     log = subprocess.run(["git", "log", "--format=%s"], cwd=tmp_path / "script", capture_output=True, text=True)
