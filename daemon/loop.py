@@ -16,6 +16,7 @@ import structlog
 
 from daemon import durable, retention, status
 from daemon.children import Trainer, Workers
+from daemon.driftwatch import Driftwatch
 from daemon.errors import RetraindError
 from daemon.history import Historian
 from daemon.home import Home
@@ -76,11 +77,12 @@ class Loop:
         ingestion: Ingestion,
         retraining: Retraining,
         promotion: Promotion,
+        driftwatch: Driftwatch,
     ) -> None:
         self._home, self._settings, self._wake = home, settings, wake
         self._journal, self._inbox, self._workers, self._historian = journal, inbox, workers, historian
         self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
-        self._promotion, self._watcher = promotion, watcher
+        self._promotion, self._watcher, self._driftwatch = promotion, watcher, driftwatch
         self._problems: dict[str, str] = {}
         self._retry_at = self._registry_at = self._retention_at = 0.0
         self._started_at = utcnow()
@@ -117,6 +119,7 @@ class Loop:
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_SECONDS
             self._guard("inbox", self._retain)
+        self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
         self._publish(now)
 
     def _retain(self) -> None:

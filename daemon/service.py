@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from types import FrameType
 
 import structlog
@@ -88,6 +88,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     trainer.tend(time.monotonic())
     # Imported only now, seconds after the workers have begun to answer.
     from daemon.dataset import Dataset
+    from daemon.driftwatch import Driftwatch
     from daemon.history import Historian
     from daemon.inbox import Inbox
     from daemon.ingestion import Ingestion
@@ -138,6 +139,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
         ingestion=ingestion,
         retraining=retraining,
         promotion=promotion,
+        driftwatch=stack.enter_context(closing(Driftwatch(home, settings.drift, journal))),
     )
     journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid(), swept=swept, abandoned=abandoned)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import onnxruntime
 import sklearn
 import structlog
 
-from daemon import bundle, candidates, export, holdouts, importance
+from daemon import bundle, candidates, export, holdouts, importance, model, reference
 from daemon.bundle import Manifest, Model
 from daemon.candidates import Scored
 from daemon.errors import BundleRefused, TrainingFailed
@@ -111,6 +112,8 @@ def _train(work: Work, say: Say) -> tuple[int, Scored, Data]:
     figures = _figures(work, data, winner, scored)
     work.staging.mkdir(parents=True)
     files = export.write(fitted, data.matrix, schema, work.staging)
+    unseen, answering = data.matrix[data.held], partial(model.answers, fitted, schema=schema)
+    files["files"] |= reference.write(work.staging, data.taught[0], unseen, answering, settings.seed)
     manifest = _manifest(work, data, winner, files, figures)
     sealed = bundle.seal(work.staging, manifest)
     stage("logging to MLflow", len(names) + 3)

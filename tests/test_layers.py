@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     "errors home settings",
     "durable schema bundle status requests sample names notify logs figures query fates live kinds survey growth content text",
-    "git tables segments cells rows model scores trees policy bootstrap pictures",
-    "draft inbox watcher dataset registry journal history children schedule revision candidates importance export retention",
-    "labels reading accounts attempts forgetting ingestion holdouts logbook training retraining promotion report",
+    "git tables segments cells rows model reference drift detector scores trees policy bootstrap pictures",
+    "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance export retention",
+    "labels reading accounts attempts forgetting ingestion holdouts logbook training retraining promotion driftwatch report",
     "loop trainer",
     "service cli __main__",
 ]
@@ -39,6 +39,8 @@ HEAVY = {
     "onnx": {"export", "trees"},
     "onnxruntime": {"bundle", "training"},
     "skops": {"bundle", "export"},  # one loads, one writes
+    "scipy": {"drift", "holdouts"},
+    "river": {"detector"},
     "pyarrow": {"kinds", "survey", "growth", "segments", "cells", "rows", "draft", "reading", "labels"},
     "apscheduler": {"schedule"},
     "typer": {"cli"},
