@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event, func, select, text
+from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event, func, or_, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon import tables
@@ -347,10 +347,12 @@ class Journal:
         ended = select(func.count().label("n")).where(runs.c.state.in_(("failed", "abandoned")), runs.c.id > trained)
         return int(self._rows(ended)[0]["n"])
 
-    def last_run(self, state: str | None = None) -> RowMapping | None:
-        """The newest run, or the newest in `state`."""
+    def last_run(self, state: str | None = None, because: Sequence[str] = ()) -> RowMapping | None:
+        """The newest run; only those in `state`, and only those whose reason begins like one of `because`, if given."""
         query = select(runs).order_by(runs.c.id.desc())
-        return self._one(query if state is None else query.where(runs.c.state == state))
+        query = query if state is None else query.where(runs.c.state == state)
+        begins = [runs.c.reason.startswith(one, autoescape=True) for one in because]
+        return self._one(query.where(or_(*begins)) if begins else query)
 
     # Versions and swaps
 
@@ -381,9 +383,18 @@ class Journal:
         """One version, or None if it has no verdict yet."""
         return self._one(select(versions).where(versions.c.version == version))
 
-    def versions(self) -> Sequence[RowMapping]:
-        """All judged versions, newest first."""
-        return self._rows(select(versions).order_by(versions.c.version.desc()))
+    def roll_back(self, version: int, reason: str) -> None:
+        """Record that late labels tell against the served version, before another takes its place."""
+        with self._writing() as connection:
+            update = versions.update().where(versions.c.version == version)
+            connection.execute(update.values(state="rolled back", reason=reason, judged_at=utcnow()))
+            _tell(
+                connection, "rolled back", f"Version {version} rolled back: {reason}", level="warning", version=version
+            )
+
+    def versions(self, limit: int | None = None) -> Sequence[RowMapping]:
+        """Judged versions, newest first; all of them without a limit."""
+        return self._rows(select(versions).order_by(versions.c.version.desc()).limit(limit))
 
     def promoted(self, limit: int, chosen: int = 0, after: int = 0) -> Sequence[RowMapping]:
         """The newest promoted versions, newest first: those with a larger number than `after`, and `chosen`."""
@@ -398,6 +409,10 @@ class Journal:
                 swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()}
             )
             _tell(connection, "serving", f"Version {version} is served: {reason}", version=version)
+
+    def was_served(self, version: int) -> bool:
+        """Whether a version has ever been served."""
+        return self._one(select(swaps.c.id).where(swaps.c.version == version)) is not None
 
     def last_swap(self) -> RowMapping | None:
         """The newest swap."""

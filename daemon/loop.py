@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from daemon import durable, retention, status
+from daemon import durable, policy, retention, status
 from daemon.children import Trainer, Workers
 from daemon.driftwatch import Driftwatch
 from daemon.errors import RetraindError
@@ -149,7 +149,7 @@ class Loop:
         answered = self._promotion.answer()
         if not answered and now < self._registry_at:
             return False
-        if self._promotion.adopt() or self._promotion.judge():
+        if self._promotion.adopt() or self._promotion.judge() or self._promotion.watch():
             self._registry_at = now
             return True
         self._registry_at = now + self._settings.inbox.scan_seconds
@@ -199,7 +199,7 @@ class Loop:
             backlog_bytes=self._inbox.backlog[1],
             rows=facts.rows,
             rows_pending=max(0, facts.rows - (facts.trained_on or 0)),
-            threshold_rows=self._settings.retrain.threshold_rows,
+            threshold_rows=policy.needed(facts.trained_on, self._settings.retrain),
             next_schedule=planned.astimezone(UTC).isoformat() if planned else None,
             training=self._retraining.progress,
             free_bytes=shutil.disk_usage(self._home.root).free,

@@ -5,17 +5,19 @@ too, as soon as the bundle has been verified; if it can't be served, the old one
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
 
-from daemon import bundle, durable, policy, requests
+from daemon import bundle, durable, requests, verdicts
 from daemon.bundle import Manifest, Pointer
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.livewatch import ROLLED_BACK, LiveWatch
 from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registered, Registry
 from daemon.settings import Promote
 from daemon.status import utcnow
@@ -23,6 +25,9 @@ from daemon.status import utcnow
 log = structlog.get_logger()
 
 STAGING = ".staging-"
+
+CHOSEN = "chosen_version"
+"""The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""
 
 KINDS = ("promote", "rollback")
 """The requests that are answered here."""
@@ -35,6 +40,7 @@ class Promotion:
         self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
         self._refused_alias: int | None = None
         self._wishes: dict[int, str] = {}
+        self._live = LiveWatch(home, settings, journal)
         self._seen = 0
 
     def pointer(self) -> Pointer | None:
@@ -67,15 +73,21 @@ class Promotion:
         if manifest.scores.get("champion_version") != (served.version if served else None) and served is not None:
             compared = manifest.scores.get("champion_version")
             reason = f"It was compared with version {compared}, but version {served.version} is served by now."
-            verdict = policy.Verdict("refused", reason)
+            verdict = verdicts.Verdict("refused", reason)
         else:
-            verdict = policy.judge(manifest.scores, self._settings)
+            verdict = verdicts.judge(manifest.scores, self._settings, self._past())
         # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
         if verdict.state == "promoted":
             self._registry.set_alias(CHAMPION, version.version)
         elif verdict.state == "held":
             self._registry.set_alias(CHALLENGER, version.version)
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, verdict.reason)
+
+    def _past(self) -> dict[int, Any]:
+        """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""
+        chosen, newest = self._journal.get(CHOSEN) or (0, 0)
+        rows = self._journal.promoted(self._settings.baseline_versions, chosen, newest)
+        return {row["version"]: orjson.loads(row["scores"]) for row in rows}
 
     def _settle(self, version: Registered) -> Path:
         """Give the trainer's bundle its final name; done again after a crash it does nothing."""
@@ -118,6 +130,7 @@ class Promotion:
         if self._registry.alias(CHALLENGER) == version:
             self._registry.set_alias(CHALLENGER, None)
         self._refused_alias = None
+        self._choose(version)
         wish = f"By request ({request.kind}, {request.by})."
         if (served := self.pointer()) is None or served.version != version:
             self._wishes[version] = wish
@@ -143,9 +156,50 @@ class Promotion:
             self._refused_alias = wanted
             self._lament(wanted, str(error))
             return True
-        judged = found["reason"] if found["state"] == "promoted" else "The alias champion was moved by hand."
-        self._point(wanted, found["bundle"], served, self._wishes.pop(wanted, judged))
+        self._point(wanted, found["bundle"], served, self._wishes.pop(wanted, "") or self._why(found, served))
         return True
+
+    def _why(self, found: Mapping[Any, Any], served: Pointer | None) -> str:
+        """The reason of a swap that nobody has asked for by request."""
+        left = None if served is None else self._journal.version(served.version)
+        if left is not None and left["state"] == ROLLED_BACK:
+            return f"Version {left['version']} was rolled back: {left['reason']}"
+        if found["state"] == "promoted" and not self._journal.was_served(found["version"]):
+            return str(found["reason"])
+        self._choose(found["version"])
+        return "The alias champion was moved by hand."
+
+    def _choose(self, version: int) -> None:
+        """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
+        newest = self._journal.versions(1)[0]["version"]
+        self._journal.put(CHOSEN, [version, newest])
+
+    def watch(self) -> bool:
+        """Give the version before its place back if late labels tell against a new champion; True: it is to be adopted."""
+        served, swap = self.pointer(), self._journal.last_swap()
+        if served is None or swap is None or swap["version"] != served.version:
+            return False
+        found = self._journal.version(served.version)
+        # A kill may have come between the journal and the alias.
+        begun = found is not None and found["state"] == ROLLED_BACK and found["judged_at"] >= swap["at"]
+        reason = str(found["reason"]) if found is not None and begun else self._live.trial()
+        if reason is None or not self._may_return(swap["previous"]):
+            return False
+        if not begun:
+            self._journal.roll_back(served.version, reason)
+        self._registry.describe(served.version, ROLLED_BACK, reason)
+        self._registry.set_alias(CHAMPION, swap["previous"])
+        return True
+
+    def _may_return(self, version: int) -> bool:
+        """Whether a version can take its place back."""
+        found = self._journal.version(version)
+        if found is None or found["state"] in (ROLLED_BACK, "unservable"):
+            return False
+        objection = self._objection(version, found["bundle"])
+        if objection is not None:
+            self._lament(version, objection)
+        return objection is None
 
     def _lament(self, version: int, reason: str) -> None:
         self._journal.mark_unservable(version, reason)

@@ -15,6 +15,7 @@ from daemon.children import Trainer
 from daemon.dataset import Dataset
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.livewatch import LiveWatch
 from daemon.schedule import Schedule
 from daemon.settings import Settings
 from daemon.status import Training
@@ -32,6 +33,7 @@ class Retraining:
     ) -> None:
         self._home, self._settings = home, settings
         self._journal, self._dataset, self.trainer, self._schedule = journal, dataset, trainer, schedule
+        self._live = LiveWatch(home, settings.promote, journal)
         self.progress: Training | None = None
         self._started = 0.0
 
@@ -103,7 +105,8 @@ class Retraining:
         """What the decision depends on, from the journal."""
         total = self._journal.committed()
         last, trained = self._journal.last_run(), self._journal.last_run("trained")
-        last_start = None if last is None else datetime.fromisoformat(last["started_at"])
+        last_start, drifted, live_fell = _started(last), self._drifted(), self._live.fell()
+        alarmed = self._journal.last_run(because=policy.ALARMS) if drifted or live_fell else None
         forgetting = self._journal.newest_batch("forget")
         return policy.Facts(
             rows=total.rows,
@@ -115,7 +118,17 @@ class Retraining:
             forced=any(request["detail"] == "forced" for request in queued),
             forgotten=bool(forgetting and trained and forgetting["seq"] > (trained["batch"] or 0)),
             setbacks=self._journal.setbacks(),
+            drifted=drifted,
+            live_fell=live_fell,
+            last_alarm=_started(alarmed),
         )
+
+    def _drifted(self) -> str | None:
+        """Why the inputs of the served version are not what it learnt from; checks of other versions don't count."""
+        swap, check = self._journal.last_swap(), self._journal.last_drift()
+        if swap is None or check is None or check["version"] != swap["version"] or not check["alarm"]:
+            return None
+        return str(check["reason"])
 
     def _take_requests(self) -> None:
         for request in requests.pending(self._home):
@@ -126,6 +139,9 @@ class Retraining:
 
     def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:
         why = "there are no rows yet" if facts.rows == 0 else "there are no new rows since the last training"
+        alarm = facts.drifted or facts.live_fell
+        if facts.rows and alarm:
+            why += f", and these would give the same model again, in spite of the alarm: {alarm.rstrip('.')}"
         for request in queued:
             self._journal.end_request(request["id"], "refused", f"Not started: {why}.")
         return bool(queued)
@@ -154,3 +170,7 @@ class Retraining:
             self.trainer.train(job)
         except OSError as error:
             self._fail(f"The trainer could not be reached: {error}.", "abandoned")
+
+
+def _started(run: Any) -> datetime | None:
+    return None if run is None else datetime.fromisoformat(run["started_at"])

@@ -248,6 +248,12 @@ def an_unservable_version(story: Story) -> Status:
     return alive()
 
 
+def a_version_that_was_rolled_back(story: Story) -> Status:
+    story.judge(2, "refused", old=1)
+    story.journal.roll_back(2, "late labels tell against it")
+    return alive()
+
+
 def a_held_version(story: Story) -> Status:
     story.judge(2, "held", old=1)
     return alive()
@@ -285,6 +291,7 @@ def three_refusals(story: Story) -> Status:
         (a_changed_manifest, 1, "act", "act", "not the manifest"),
         (a_broken_pointer, 1, "act", "act", "not a pointer"),
         (an_unservable_version, 1, "act", "act", "its probe differs"),
+        (a_version_that_was_rolled_back, 1, "watch", "watch", "v2 was rolled back: late labels tell against it"),
         (a_held_version, 1, "watch", "watch", "retraind promote"),
         (one_rejected_drop, 2, "watch", "watch", "broken.csv was rejected"),
         (a_dead_daemon, 2, "act", "act", "Nobody watches"),

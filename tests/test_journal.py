@@ -92,6 +92,22 @@ def test_later_verdict_replaces_the_earlier(journal: Journal) -> None:
     assert journal.version(3) is None
 
 
+def test_promoted_versions_are_found_from_a_chosen_one_on(journal: Journal, home: Home) -> None:
+    """What was promoted after a number, and one below it that a person chose; rolled-back ones don't count."""
+    for version in range(1, 7):
+        journal.judge(a_version(version), "refused" if version == 4 else "promoted", "good")
+    journal.roll_back(6, "late labels tell against it")
+    assert events(home)[-1] == ("rolled back", "warning")
+
+    def found(*limits: int) -> list[int]:
+        return [row["version"] for row in journal.promoted(*limits)]
+
+    assert found(10) == [5, 3, 2, 1]
+    assert found(2) == [5, 3]
+    assert found(10, 1, 3) == [5, 1]
+    assert [row["version"] for row in journal.versions(2)] == [6, 5]
+
+
 def test_last_swap_is_what_is_served(journal: Journal) -> None:
     """Swaps are remembered in order."""
     assert journal.last_swap() is None

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     "errors home settings",
     "durable schema bundle status requests sample names notify logs figures query fates live kinds survey growth content text",
-    "git tables segments cells rows model reference drift detector scores trees policy bootstrap pictures",
+    "git tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance export retention",
     "labels reading accounts attempts forgetting ingestion holdouts logbook training retraining promotion driftwatch report",
     "loop trainer",

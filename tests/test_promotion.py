@@ -6,7 +6,7 @@ from typing import Any
 
 import bundles
 import pytest
-from test_policy import scores
+from test_verdicts import scores
 
 from daemon import bundle, requests
 from daemon.bundle import Manifest

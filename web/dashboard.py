@@ -30,9 +30,9 @@ VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
 
 GROUPS = {
-    "data": ("accepted", "rejected", "duplicate", "committed"),
+    "data": ("accepted", "rejected", "duplicate", "committed", "forgotten", "purged"),
     "training": ("training", "trained", "failed", "abandoned"),
-    "model": ("promoted", "refused", "held", "unservable", "serving", "request"),
+    "model": ("promoted", "refused", "held", "unservable", "rolled back", "serving", "request"),
     "service": ("started", "stopped", "worker", "problem", "healed"),
 }
 """Filter of the timeline to the kinds of events it lets through; the stream names its events by these kinds too."""
@@ -72,7 +72,7 @@ def document(
         "confusion": sections.confusion(facts),
         "errors": sections.errors(facts),
         "drops": facts.drops[:DROPS],
-        "drops_total": sum(facts.counts["drops"].values()),
+        "drops_total": sum(facts.counts["drops"].values()) - facts.counts["drops"]["forgotten"],
         "events": [{**row, "group": GROUP_OF.get(row["kind"], "service")} for row in records.recent_events(EVENTS)],
         "lineage": sections.lineage(facts, records),
         "service": sections.service(facts),

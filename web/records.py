@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daemon import fates, live
+from daemon import fates, lineage, live
 from daemon.home import Home
 from daemon.query import LAST, ask
 
 Row = dict[str, Any]
 
 STATES = {
-    "drops": ("accepted", "rejected", "duplicate"),
+    "drops": ("accepted", "rejected", "duplicate", "forgotten"),
     "runs": ("started", "trained", "failed", "abandoned"),
-    "versions": ("promoted", "refused", "held", "unservable"),
+    "versions": ("promoted", "refused", "held", "unservable", "rolled back"),
 }
 """Every state a journal table can hold, so that counters exist at zero before anything has happened."""
 
@@ -42,6 +42,7 @@ class Records:
     """What a home remembers; a file that does not exist yet reads as empty. Raises sqlite3.Error on a damaged one."""
 
     def __init__(self, home: Home) -> None:
+        self._home = home
         self._journal = home.journal
         self._history = home.history
         self._counted = _Counted()
@@ -54,6 +55,10 @@ class Records:
         """One judged version, or None."""
         found = self._ask("SELECT * FROM versions WHERE version = ?", version)
         return _scored(found[0]) if found else None
+
+    def lineage(self, version: int, limit: int = lineage.SHOWN, before: int | None = None) -> Row | None:
+        """Where a judged version came from and where it went (see `daemon.lineage`), or None."""
+        return lineage.of(self._home, version, limit, before)
 
     def live(self, version: int) -> Row | None:
         """The live score of a judged version (see `daemon.live`); None before its first label."""
@@ -79,6 +84,10 @@ class Records:
     def drop(self, key: str | int) -> Row | None:
         """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
         return fates.find(self._journal, key)
+
+    def taught(self, drop: Row) -> Row:
+        """How many versions a drop has taught, and the newest of them."""
+        return lineage.taught(self._home, drop)
 
     def drops_in(self, batch: int, limit: int = 100) -> list[Row]:
         """The accepted drops of one batch, oldest first."""
@@ -111,8 +120,10 @@ class Records:
         return self._newest("batches", limit, key="seq")
 
     def batch_at(self, revision: str) -> Row | None:
-        """The last batch that a data revision holds, or None."""
-        found = self._ask("SELECT * FROM batches WHERE revision = ? ORDER BY seq DESC LIMIT 1", revision)
+        """The last batch that brought rows to a data revision, or None."""
+        last = "SELECT MAX(seq) FROM batches WHERE revision = ?"
+        query = f"SELECT * FROM batches WHERE kind = 'drops' AND seq <= ({last}) ORDER BY seq DESC LIMIT 1"
+        found = self._ask(query, revision)
         return found[0] if found else None
 
     def request(self, request: str) -> Row | None:
@@ -123,7 +134,8 @@ class Records:
     def counts(self) -> dict[str, dict[str, int]]:
         """Totals since the journal began: `drops`, `runs`, `versions` by state, and `rows`.
 
-        `rows` has `accepted`, `refused` (single bad rows) and `rejected` (all rows of rejected drops).
+        `rows` has `accepted`, `refused` (single bad rows) and `rejected` (all rows of rejected drops). A drop that was
+        forgotten counts as accepted as well: totals never fall.
         """
         counts = {table: dict.fromkeys(states, 0) for table, states in STATES.items()}
         for table in ("runs", "versions"):
@@ -131,18 +143,21 @@ class Records:
                 counts[table][row["state"]] = row["n"]
         counted = self._count_drops()
         counts |= {"drops": dict(counted.drops), "rows": dict(counted.rows)}
+        for row in self._ask("SELECT COUNT(*) AS n FROM drops WHERE state = 'forgotten'"):
+            counts["drops"]["forgotten"] = row["n"]
         return counts
 
     def _count_drops(self) -> _Counted:
-        """Totals of the drops. Their rows never change, so that only those since the last time are read."""
+        """Totals of the drops. But for those forgotten they never change, so that only those since the last time are read."""
         counted, inode = self._counted, _inode(self._journal)
         if counted.inode != inode:
             counted = _Counted(inode)
         drops, rows, last = dict(counted.drops), dict(counted.rows), counted.last
         for row in self._ask(NEW_TOTALS, last) if last else self._ask(TOTALS):
-            drops[row["state"]] += row["n"]
+            state = "accepted" if row["state"] == "forgotten" else row["state"]
+            drops[state] += row["n"]
             rows["accepted"] += int(row["accepted"])
-            rows["refused"] += int(row["refused"]) if row["state"] == "accepted" else 0
+            rows["refused"] += int(row["refused"]) if state == "accepted" else 0
             rows["rejected"] += int(row["read"]) if row["state"] == "rejected" else 0
             last = max(last, row["last"])
         # One assignment of a value that nobody changes: two threads may count the same rows, but none is counted twice.

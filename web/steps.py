@@ -25,7 +25,7 @@ def _sentence(facts: Facts, found: list[dict[str, Any]]) -> str:
         )
     if status.threshold_rows and status.rows_pending < status.threshold_rows:
         missing = status.threshold_rows - status.rows_pending
-        return f"Waiting for drops; {missing:,} more rows start a training (retrain.threshold_rows)."
+        return f"Waiting for drops; {missing:,} more rows start a training (retrain.threshold_rows, retrain.growth)."
     return "Waiting for drops."
 
 

@@ -147,6 +147,9 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
         row = facts.newer[0]
         notes = [fact("v{} waits".format(row["version"]), row["reason"], "promote.mode = manual"), *notes]
         return answer("watch", headline, f"v{row['version']} waits for retraind promote.", notes)
+    if facts.newer and facts.newer[0]["state"] == "rolled back":
+        row = facts.newer[0]
+        return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
     return None
 
 
@@ -187,7 +190,7 @@ def _pending(status: Status) -> list[Answer]:
     if status.threshold_rows:
         text = f"{status.rows_pending:,} of {status.threshold_rows:,} rows"
         share = min(1.0, status.rows_pending / status.threshold_rows)
-        notes.append({**fact("to next training", text, "retrain.threshold_rows"), "share": share})
+        notes.append({**fact("to next training", text, "retrain.threshold_rows, growth"), "share": share})
     if status.next_schedule:
         notes.append(fact("or on schedule", at=status.next_schedule, note="retrain.schedule"))
     waiting = f"{status.backlog_files:,} files, {size(status.backlog_bytes)}" if status.backlog_files else "empty"

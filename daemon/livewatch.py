@@ -1,0 +1,183 @@
+"""The live watch: whether the champion keeps, on late labels, what the holdouts promised.
+
+Level 4. A new champion is on trial: the version before answers the same labelled predictions from the history, so a world
+that has become harder for both is held against neither. What falls after the trial starts a training instead.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from daemon import bundle, figures, live
+from daemon.errors import BundleRefused, InvalidFeatures
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.query import Row, ask
+from daemon.schema import Schema, Task
+from daemon.settings import Promote
+
+ROLLED_BACK = "rolled back"
+"""State of a version that the live watch has taken out of service."""
+
+FIRST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND at >= ?
+ORDER BY batch, rowid LIMIT ?"""
+
+NEWEST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ?
+ORDER BY batch DESC, rowid DESC LIMIT ?"""
+
+FEATURES = """SELECT prediction_id, features FROM predictions
+WHERE prediction_id IN (SELECT value FROM json_each(?)) AND model_version = ?"""
+
+RESAMPLES = 1000
+"""Bootstrap resamples of the interval of R²."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Accuracy or R² on n labels, and the upper end of its 95 % interval: Wilson, or percentile bootstrap for R²."""
+
+    value: float
+    upper: float
+    n: int
+
+
+class LiveWatch:
+    """Compares live scores; every answer is remembered until a batch or a swap makes it old."""
+
+    def __init__(self, home: Home, settings: Promote, journal: Journal) -> None:
+        self._home, self._settings, self._journal = home, settings, journal
+        self._known: dict[str, tuple[tuple[int, int | None], str | None]] = {}
+
+    def trial(self) -> str | None:
+        """Why the served version should give way to the one before it; None if it should not, or nobody can say.
+
+        Only a newer version that replaced an older one is on trial: who was brought back has been chosen for a reason.
+        """
+        return self._remembered("trial", self._trial)
+
+    def fell(self) -> str | None:
+        """Why the champion's newest answers are worse than what it was let in with; None if they are not."""
+        return self._remembered("fell", self._fell)
+
+    def _remembered(self, what: str, look: Callable[[Row], str | None]) -> str | None:
+        swap = self._journal.last_swap()
+        if self._settings.live_rows == 0 or swap is None:
+            return None
+        state = swap["id"], self._journal.committed().batch
+        if self._known.get(what, (None, None))[0] != state:
+            self._known[what] = state, look(dict(swap))
+        return self._known[what][1]
+
+    def _trial(self, swap: Row) -> str | None:
+        if swap["previous"] is None or swap["previous"] > swap["version"]:
+            return None
+        new, old = self._version(swap["version"]), self._version(swap["previous"])
+        rows = ask(self._home.journal, FIRST, swap["version"], swap["at"], self._settings.live_until)
+        if new is None or old is None or len(rows) < self._settings.live_rows:
+            return None
+        task = live.task_of(orjson.loads(new["scores"]))
+        if live.task_of(orjson.loads(old["scores"])) != task:
+            return None
+        both = self._on_the_same(new, old, rows, task) or self._on_their_own(old, rows, task)
+        return None if both is None else self._complaint(new["version"], old["version"], task, *both)
+
+    def _version(self, version: int) -> Row | None:
+        found = self._journal.version(version)
+        return None if found is None else dict(found)
+
+    def _complaint(self, new: int, old: int, task: Task, now: Measured, before: float, where: str) -> str | None:
+        if now.upper >= before - self._settings.tolerance:
+            return None
+        return (
+            f"Live {figures.TITLES[figures.DECIDES[task]]} of version {new} is {now.value:.4f} on {now.n} late labels "
+            f"(95 % interval up to {now.upper:.4f}); version {old} has {before:.4f} {where}; "
+            f"promote.tolerance = {self._settings.tolerance}."
+        )
+
+    def _on_the_same(self, new: Row, old: Row, rows: list[Row], task: Task) -> tuple[Measured, float, str] | None:
+        """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
+        ids = orjson.dumps([row["prediction_id"] for row in rows]).decode()
+        features = {
+            row["prediction_id"]: row["features"] for row in ask(self._home.history, FEATURES, ids, new["version"])
+        }
+        known = [row for row in rows if row["prediction_id"] in features]
+        if len(known) < self._settings.live_rows:
+            return None
+        try:
+            trained = bundle.read_manifest(self._home.bundle(new["version"]), new["bundle"]).data_schema
+            served = bundle.load(self._home.bundle(old["version"]), old["bundle"])
+            told = _replayed(served, trained, [orjson.loads(features[row["prediction_id"]]) for row in known])
+        except (BundleRefused, InvalidFeatures):
+            return None
+        replayed = [{**row, "prediction": one} for row, one in zip(known, told, strict=True)]
+        now, before = measure(known, task), measure(replayed, task)
+        return None if now is None or before is None else (now, before.value, "on the same ones")
+
+    def _on_their_own(self, old: Row, rows: list[Row], task: Task) -> tuple[Measured, float, str] | None:
+        """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
+        own = live.score(self._home.journal, old["version"], task)
+        held = orjson.loads(old["scores"]).get("challenger", {}).get("rolling")
+        enough = own is not None and own["n"] >= self._settings.live_rows
+        score, where = (own, "late labels of its own") if enough else (held, "held-out rows")
+        now, before = measure(rows, task), figures.value(score)
+        if now is None or score is None or before is None:
+            return None
+        return now, before, f"on {score['n']} {where}"
+
+    def _fell(self, swap: Row) -> str | None:
+        judged = self._journal.version(swap["version"])
+        if judged is None:
+            return None
+        scores = orjson.loads(judged["scores"])
+        task, entry = live.task_of(scores), figures.value(scores.get("challenger", {}).get("rolling"))
+        rows = ask(self._home.journal, NEWEST, swap["version"], self._settings.live_until)
+        now = measure(rows, task) if len(rows) >= self._settings.live_rows else None
+        if now is None or entry is None or now.upper >= entry - self._settings.tolerance:
+            return None
+        return (
+            f"{figures.TITLES[figures.DECIDES[task]]} {now.value:.4f} on the newest {now.n} late labels "
+            f"(95 % interval up to {now.upper:.4f}), where it was let in with {entry:.4f}."
+        )
+
+
+def measure(rows: list[Row], task: Task) -> Measured | None:
+    """The live figure of rows with `truth` and `prediction`; None without rows, or where R² has no meaning."""
+    if not rows:
+        return None
+    if task == "classification":
+        hits = sum(row["truth"] == row["prediction"] for row in rows)
+        return Measured(hits / len(rows), live.wilson(hits, len(rows))[1], len(rows))
+    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
+    if np.ptp(truth) == 0:
+        return None
+    drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
+    found = _r2(truth[drawn], told[drawn])
+    upper = float(np.percentile(found[np.isfinite(found)], 97.5))
+    return Measured(float(_r2(truth[None], told[None])[0]), upper, len(rows))
+
+
+def _r2(truth: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
+    """R² of each row of (resamples, n); -inf where the truths of one are all equal."""
+    spread = truth.var(axis=1)
+    wrong = ((told - truth) ** 2).mean(axis=1)
+    return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
+
+
+def _replayed(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> list[Any]:
+    """What a served version answers to features that were given in the columns of `trained`: class names or numbers.
+
+    Raises InvalidFeatures if it takes other columns, or does not take a value.
+    """
+    schema = served.manifest.data_schema
+    if not set(schema.features) <= set(trained.features):
+        raise InvalidFeatures("The versions take other columns.")
+    named = [dict(zip(trained.features, values, strict=True)) for values in features]
+    matrix = np.array([schema.encode({name: row[name] for name in schema.features}) for row in named])
+    answers = served.answers(matrix)
+    if schema.task == "regression":
+        return [float(value) for value in answers[:, 0]]
+    return [schema.classes[code] for code in answers.argmax(axis=1)]

@@ -1,0 +1,172 @@
+"""Verdicts: whether a challenger may replace the champion, as a pure function of scores.
+
+Level 2. A verdict is a sentence with the figures it rests on: it is all that people will read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from daemon import figures
+from daemon.settings import Promote
+
+HOLDOUTS = ("reference", "rolling")
+
+FEW = 2
+"""A class that the champion has right so often, and the challenger never names, is no accident of one row."""
+
+Scores = Mapping[str, Any]
+"""One model on one holdout, as `daemon.scores` makes it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What happens to a version, and the sentence that people will read."""
+
+    state: Literal["promoted", "refused", "held"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Whom a challenger is measured against on one holdout."""
+
+    score: Scores
+    name: str
+    """As the sentence names it; empty for the champion."""
+    paired: Scores
+    """How sure the difference is (`daemon.holdouts`); empty if nobody knows."""
+
+
+def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mapping[str, Any]] | None = None) -> Verdict:
+    """The verdict on a challenger; `scores` as in the manifest: challenger and champion on the same held-out rows.
+
+    `past` has the scores of versions that were promoted before: the best of them is the mark on the reference holdout,
+    because a champion that has lost a little at every step would be an ever easier one.
+    """
+    challenger, champion = scores["challenger"], scores["champion"]
+    objection = _below_floor(challenger, settings)
+    if objection is None and champion is not None:
+        rivals = {name: Rival(champion[name], "", _paired(scores, name)) for name in HOLDOUTS}
+        objections = (_worse(challenger[name], rival, name, settings) for name, rival in rivals.items())
+        objection = next(filter(None, objections), None)
+    objection = objection or _slipped(challenger, past or {}, settings)
+    if objection is not None:
+        return Verdict("refused", objection)
+    reason = _praise(scores)
+    if settings.mode == "manual" and champion is not None:
+        return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
+    return Verdict("promoted", reason)
+
+
+def _paired(scores: Mapping[str, Any], name: str) -> Scores:
+    found: Scores = ((scores.get("paired") or {}).get("holdout") or {}).get(name) or {}
+    return found
+
+
+def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None:
+    if settings.floor == 0:
+        return None  # R² can be negative on a few rows; without a floor that is nobody's business
+    for name in HOLDOUTS:
+        score, found = challenger[name], figures.value(challenger[name])
+        if found is not None and found < settings.floor:
+            return (
+                f"{_title(score)} {found:.4f} on the {name} holdout (n = {score['n']}) "
+                f"is below promote.floor = {settings.floor}."
+            )
+    return None
+
+
+def _slipped(challenger: Mapping[str, Any], past: Mapping[int, Mapping[str, Any]], settings: Promote) -> str | None:
+    """Why it is too far below the best promoted version on the reference holdout, whose rows never change."""
+    new = challenger["reference"]
+    marks = {version: scores.get("challenger", {}).get("reference", {}) for version, scores in past.items()}
+    marks = {version: mark for version, mark in marks.items() if _same_rows(mark, new)}
+    if not marks:
+        return None
+    best = max(sorted(marks), key=lambda version: figures.value(marks[version]) or 0.0)
+    return _worse(new, Rival(marks[best], f" of version {best}, the best so far,", {}), "reference", settings)
+
+
+def _same_rows(one: Scores, other: Scores) -> bool:
+    """Whether two scores are of the same rows, as far as can be told: as many, of the same classes."""
+    if figures.value(one) is None or figures.deciding(one) != figures.deciding(other):
+        return False
+    classes = [{name: n for name, n in score.get("support", {}).items() if n} for score in (one, other)]
+    return bool(one["n"] == other["n"] and classes[0] == classes[1])
+
+
+def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
+    now, before = figures.value(new), figures.value(rival.score)
+    if now is None or before is None:
+        return None
+    # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.
+    if before - now > max(settings.tolerance, 1 / new["n"]) + 1e-12:
+        return (
+            f"{_title(new)} on the {name} holdout falls from {before:.4f}{rival.name} to {now:.4f} "
+            f"({_certainty(new, rival.paired)}); promote.tolerance = {settings.tolerance}."
+        )
+    return _forgotten(new, rival, name, settings) or _collapsed(new, rival, name)
+
+
+def _forgotten(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
+    """The class whose recall falls too far; regression has none."""
+    for label, recall in new.get("recall", {}).items():
+        allowed = max(settings.recall_tolerance, 1 / new["support"][label]) + 1e-12
+        before = rival.score["recall"].get(label, 0.0)
+        if before - recall > allowed:
+            return (
+                f"Recall of {label!r} on the {name} holdout falls from {before:.4f}{rival.name} to {recall:.4f} "
+                f"(n = {new['support'][label]}); promote.recall_tolerance = {settings.recall_tolerance}."
+            )
+    return None
+
+
+def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
+    """The class that the rival gets right and the challenger never names, whatever share of it that was."""
+    named = [sum(column) for column in zip(*new.get("confusion", []), strict=True)]
+    for label, times in zip(new.get("support", {}), named, strict=False):
+        right = round(rival.score["recall"].get(label, 0.0) * new["support"][label])
+        if times == 0 and right >= FEW:
+            return (
+                f"It never answers {label!r} on the {name} holdout, where {right} rows were right before{rival.name}."
+            )
+    return None
+
+
+def _praise(scores: Mapping[str, Any]) -> str:
+    champion, version, new = scores["champion"], scores.get("champion_version"), scores["challenger"]["rolling"]
+    found = _said(new)
+    if champion is None and version is not None:
+        return (
+            f"Version {version} can't be compared (another target or task, a column that is gone, or damaged): "
+            f"{found} on {new['n']} held-out rows."
+        )
+    if champion is None:
+        return f"First version: {found} on {new['n']} held-out rows."
+    against = _said(champion["rolling"]).rpartition(" ")[2]
+    certainty = _certainty(new, _paired(scores, "rolling"))
+    return (
+        f"{found[0].upper()}{found[1:]} against {against} of version {version} on the same held-out rows ({certainty})."
+    )
+
+
+def _certainty(score: Scores, paired: Scores) -> str:
+    """How many rows a difference was seen on, and how sure it is."""
+    n = f"n = {score['n']}"
+    if "p" in paired:
+        return f"{'p < 0.001' if paired['p'] < 0.001 else 'p = {:.2g}'.format(paired['p'])}, {n}"
+    if paired.get("low") is not None:
+        change, low, high = paired["difference"], paired["low"], paired["high"]
+        return f"RMSE {change:+.3g}, 95 % interval {low:+.3g} to {high:+.3g}, {n}"
+    return n
+
+
+def _said(score: Scores) -> str:
+    found = figures.value(score)
+    return f"{figures.TITLES[figures.deciding(score)]} {'unknown' if found is None else format(found, '.4f')}"
+
+
+def _title(score: Scores) -> str:
+    title = figures.TITLES[figures.deciding(score)]
+    return title[0].upper() + title[1:]

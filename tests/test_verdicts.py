@@ -1,0 +1,253 @@
+"""daemon.verdicts: what to promote, as tables."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon import verdicts
+from daemon.settings import Promote
+
+
+def holdout(right: int, n: int, recall: dict[str, float] | None = None) -> dict[str, Any]:
+    recall = recall or {}
+    return {"n": n, "accuracy": right / n if n else 0.0, "recall": recall, "support": dict.fromkeys(recall, n // 2)}
+
+
+def scores(new: int, old: int | None, n: int = 100, **changes: Any) -> dict[str, Any]:
+    challenger = {name: holdout(new, n) for name in verdicts.HOLDOUTS}
+    champion = None if old is None else {name: holdout(old, n) for name in verdicts.HOLDOUTS}
+    return {"challenger": challenger, "champion": champion, "champion_version": None if old is None else 7, **changes}
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "n", "state"),
+    [
+        (50, None, 100, "promoted"),
+        (0, None, 0, "promoted"),
+        (90, 90, 100, "promoted"),
+        (95, 90, 100, "promoted"),
+        (88, 90, 100, "promoted"),  # exactly the tolerance
+        (87, 90, 100, "refused"),
+        (8, 9, 10, "promoted"),  # one row
+        (7, 9, 10, "refused"),
+        (0, 1, 1, "promoted"),
+        (979, 1000, 1000, "refused"),
+    ],
+)
+def test_challenger_may_be_worse_by_tolerance_or_one_row(new: int, old: int | None, n: int, state: str) -> None:
+    """Ties are promoted; a fall beyond the tolerance is refused with both figures and the setting."""
+    verdict = verdicts.judge(scores(new, old, n), Promote())
+    assert verdict.state == state
+    if state == "refused":
+        assert old is not None
+        for part in (f"{old / n:.4f}", f"{new / n:.4f}", f"n = {n}", "promote.tolerance = 0.02"):
+            assert part in verdict.reason
+
+
+@pytest.mark.parametrize("name", verdicts.HOLDOUTS)
+def test_each_holdout_must_hold(name: str) -> None:
+    """A challenger that is better on one holdout and worse on the other is refused, naming the one."""
+    found = scores(99, 90)
+    found["challenger"][name] = holdout(80, 100)
+    verdict = verdicts.judge(found, Promote())
+    assert verdict.state == "refused"
+    assert f"the {name} holdout" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "n", "state"),
+    [
+        ({"a": 1.0, "b": 0.9}, {"a": 1.0, "b": 1.0}, 100, "promoted"),
+        ({"a": 1.0, "b": 0.8}, {"a": 1.0, "b": 1.0}, 100, "refused"),
+        ({"a": 1.0, "b": 0.75}, {"a": 1.0, "b": 1.0}, 8, "promoted"),  # one row of four
+        ({"a": 1.0, "b": 0.5}, {"a": 1.0, "b": 1.0}, 8, "refused"),
+        ({"a": 1.0, "b": 0.0}, {"a": 1.0}, 100, "promoted"),  # the champion has never seen b
+        ({"a": 1.0}, {"a": 1.0, "b": 1.0}, 100, "promoted"),  # no row of b is held out
+    ],
+)
+def test_no_class_may_be_forgotten(new: dict[str, float], old: dict[str, float], n: int, state: str) -> None:
+    """A class's recall may fall by its tolerance or one row; the refusal names the class."""
+    found = scores(99, 99, n=100)
+    for name in verdicts.HOLDOUTS:
+        found["challenger"][name] = holdout(n, n, new)
+        found["champion"][name] = holdout(n, n, old)
+    verdict = verdicts.judge(found, Promote())
+    assert verdict.state == state
+    assert state == "promoted" or "Recall of 'b'" in verdict.reason
+
+
+@pytest.mark.parametrize("old", [None, 10])
+def test_nothing_below_the_floor_is_served(old: int | None) -> None:
+    """The floor holds for the first version too, and for one that beats its champion."""
+    verdict = verdicts.judge(scores(79, old), Promote(floor=0.8))
+    assert (verdict.state, "promote.floor = 0.8" in verdict.reason) == ("refused", True)
+    assert verdicts.judge(scores(80, old), Promote(floor=0.8)).state == "promoted"
+
+
+@pytest.mark.parametrize(("new", "old", "state"), [(95, 90, "held"), (50, 90, "refused"), (95, None, "promoted")])
+def test_manual_mode_holds_what_is_good(new: int, old: int | None, state: str) -> None:
+    """A person decides about a good challenger; the first version is served at once, or nothing would be."""
+    verdict = verdicts.judge(scores(new, old), Promote(mode="manual"))
+    assert verdict.state == state
+    assert ("retraind promote" in verdict.reason) == (state == "held")
+
+
+def test_verdict_names_both_figures() -> None:
+    """Why a version was promoted can be read without looking anything up."""
+    assert (
+        "0.9500 against 0.9000 of version 7 on the same held-out rows (n = 100)."
+        in verdicts.judge(scores(95, 90), Promote()).reason
+    )
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 60), st.floats(0, 1))
+def test_not_worse_is_always_promoted(new: int, old: int, n: int, tolerance: float) -> None:
+    """Whatever the tolerance, a challenger that has as many rows right is promoted, one two rows beyond it is not."""
+    new, old = min(new, n), min(old, n)
+    state = verdicts.judge(scores(new, old, n), Promote(tolerance=tolerance)).state
+    assert new < old or state == "promoted"
+    assert old - new <= tolerance * n + 2 or state == "refused"
+
+
+# Against slow drips
+
+
+def classes(*tables: tuple[str, int, int, int]) -> dict[str, Any]:
+    """A score from (class, held-out rows, right ones, how often it is answered)."""
+    support = {name: n for name, n, _, _ in tables}
+    n, right = sum(support.values()), sum(right for _, _, right, _ in tables)
+    # Only the column sums of the confusion are looked at.
+    confusion = [[times if row == 0 else 0 for _, _, _, times in tables] for row in range(len(tables))]
+    recall = {name: right / n for name, n, right, _ in tables if n}
+    return {"n": n, "accuracy": right / n, "recall": recall, "support": support, "confusion": confusion}
+
+
+def against(reference: dict[str, Any], champion: dict[str, Any]) -> dict[str, Any]:
+    """Scores of a challenger that is perfect on the rolling holdout."""
+    both = {"rolling": holdout(100, 100)}
+    return {"challenger": both | {"reference": reference}, "champion": both | {"reference": champion}} | {
+        "champion_version": 9
+    }
+
+
+def judged_after(falls: int, n: int = 100) -> verdicts.Verdict:
+    """Each of the versions before has one row in 100 less right than the one before it; this one, too."""
+    past = {version: {"challenger": {"reference": holdout(98 - version, n)}} for version in range(1, 1 + falls)}
+    return verdicts.judge(scores(97 - falls, 98 - falls, n), Promote(), past)
+
+
+def test_small_falls_do_not_add_up() -> None:
+    """Every step is within the tolerance of the one before; the sum of them is not, and the sentence says since when."""
+    assert judged_after(1).state == "promoted"
+    assert judged_after(2).state == "promoted"
+    verdict = judged_after(3)
+    assert verdict.state == "refused"
+    assert "from 0.9700 of version 1, the best so far, to 0.9400 (n = 100); promote.tolerance = 0.02" in verdict.reason
+
+
+def test_recall_may_not_slip_either() -> None:
+    """The best version's recall of a class is a mark, too, where the class is too rare to weigh in the accuracy."""
+    at = [classes(("a", 190, 190, 190), ("b", 10, right, right)) for right in (10, 9, 8)]
+    past = {version: {"challenger": {"reference": mark}} for version, mark in enumerate(at[:2], start=1)}
+    verdict = verdicts.judge(against(at[2], at[1]), Promote(), past)
+    assert verdict.state == "refused"
+    assert "Recall of 'b' on the reference holdout falls from 1.0000 of version 1" in verdict.reason
+    assert verdicts.judge(against(at[2], at[1]), Promote(), {2: past[2]}).state == "promoted"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [holdout(99, 101), {**holdout(99, 100), "support": {"a": 100}}, {"n": 100, "r2": 0.99}, {}],
+    ids=["another number of rows", "other classes", "another task", "no score"],
+)
+def test_only_scores_on_the_same_rows_are_a_mark(other: dict[str, Any]) -> None:
+    """After rows were forgotten, or the target was changed, older scores say nothing."""
+    past = {1: {"challenger": {"reference": other}}, 2: {}}
+    assert verdicts.judge(scores(90, 90), Promote(), past).state == "promoted"
+    past[3] = {"challenger": {"reference": holdout(99, 100)}}
+    assert verdicts.judge(scores(90, 90), Promote(), past).state == "refused"
+
+
+@pytest.mark.parametrize(("right", "state"), [(3, "refused"), (2, "refused"), (1, "promoted"), (0, "promoted")])
+def test_class_that_is_never_answered_any_more_is_refused(right: int, state: str) -> None:
+    """Even where its recall was too low for the recall's tolerance to notice; one row may be an accident."""
+    champion = classes(("a", 100, 99, 100), ("b", 40, right, right))
+    challenger = classes(("a", 100, 99 + (right > 0), 140), ("b", 40, 0, 0))
+    verdict = verdicts.judge(against(challenger, champion), Promote(tolerance=0.05))
+    assert verdict.state == state
+    assert state == "promoted" or f"It never answers 'b' on the reference holdout, where {right} rows" in verdict.reason
+
+
+# How sure it is
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.0304, "(p = 0.03, n = 100)"), (1.0, "(p = 1, n = 100)"), (1e-9, "(p < 0.001, n = 100)")]
+)
+def test_verdict_says_how_sure_a_difference_is(p: float, said: str) -> None:
+    """Of a better and of a worse challenger; the figure informs, the tolerance decides."""
+    paired = {
+        "holdout": {name: {"n": 100, "only_champion": 1, "only_challenger": 9, "p": p} for name in verdicts.HOLDOUTS}
+    }
+    for new, state in ((98, "promoted"), (80, "refused")):
+        verdict = verdicts.judge(scores(new, 90, paired=paired), Promote())
+        assert (verdict.state, said in verdict.reason) == (state, True)
+
+
+def test_verdict_on_a_regression_has_an_interval() -> None:
+    """By how much the RMSE differs, in the target's unit."""
+    found = {"n": 100, "difference": -1.25, "low": -2.0, "high": 0.5}
+    scored = regression(0.6, 0.5) | {"paired": {"holdout": dict.fromkeys(verdicts.HOLDOUTS, found)}}
+    assert "(RMSE -1.25, 95 % interval -2 to +0.5, n = 100)" in verdicts.judge(scored, Promote()).reason
+
+
+# Regression
+
+
+def explained(r2: float | None, n: int) -> dict[str, Any]:
+    return {"n": n, "r2": r2, "rmse": 1.0, "mae": 1.0}
+
+
+def regression(new: float | None, old: float | None, n: int = 100, *, first: bool = False) -> dict[str, Any]:
+    challenger = {name: explained(new, n) for name in verdicts.HOLDOUTS}
+    champion = None if first else {name: explained(old, n) for name in verdicts.HOLDOUTS}
+    return {"challenger": challenger, "champion": champion, "champion_version": None if first else 7}
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "n", "state"),
+    [
+        (0.5, 0.5, 100, "promoted"),
+        (0.48, 0.5, 100, "promoted"),
+        (0.47, 0.5, 100, "refused"),
+        (0.4, 0.5, 10, "promoted"),  # one row of ten
+        (-0.5, -0.4, 1000, "refused"),
+        (None, 0.5, 1, "promoted"),  # R² of one row has no meaning
+        (0.5, None, 1, "promoted"),
+    ],
+)
+def test_regression_is_judged_by_r2(new: float | None, old: float | None, n: int, state: str) -> None:
+    """The same gate with the task's own figure; what can't be measured is not held against anybody."""
+    verdict = verdicts.judge(regression(new, old, n), Promote())
+    assert verdict.state == state
+    if state == "refused":
+        assert f"R² on the reference holdout falls from {old:.4f} to {new:.4f} (n = {n})" in verdict.reason
+
+
+def test_regression_has_a_floor_if_one_is_set() -> None:
+    """R² below 0 is served by default, because a few rows may give it; a floor refuses the first version, too."""
+    assert verdicts.judge(regression(-0.2, None, first=True), Promote()).state == "promoted"
+    verdict = verdicts.judge(regression(-0.2, None, first=True), Promote(floor=0.1))
+    assert (verdict.state, "R² -0.2000" in verdict.reason) == ("refused", True)
+
+
+def test_verdict_on_a_regression_names_r2() -> None:
+    """Nobody takes an R² for an accuracy."""
+    reasons = [
+        verdicts.judge(found, Promote()).reason for found in (regression(0.5, 0.4), regression(0.5, None, first=True))
+    ]
+    assert "R² 0.5000 against 0.4000 of version 7" in reasons[0]
+    assert reasons[1] == "First version: R² 0.5000 on 100 held-out rows."
+    assert "R² unknown" in verdicts.judge(regression(None, None, 1, first=True), Promote()).reason
