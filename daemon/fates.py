@@ -13,6 +13,8 @@ DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
 )
 
+RANK = "drops.state = 'accepted' DESC, drops.state = 'forgotten' DESC"
+
 
 def newest(journal: Path, limit: int, before: int | None = None) -> list[Row]:
     """Drops newest first; `before` is the id of the last one already seen."""
@@ -22,9 +24,9 @@ def newest(journal: Path, limit: int, before: int | None = None) -> list[Row]:
 
 
 def find(journal: Path, key: str | int) -> Row | None:
-    """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
+    """The drop with this full sha256, id or name; of several the accepted one, then the forgotten one, then the newest."""
     for column in ("sha256", "id", "name"):
-        query = f"{DROPS} WHERE drops.{column} = ? ORDER BY drops.state = 'accepted' DESC, drops.id DESC LIMIT 1"
+        query = f"{DROPS} WHERE drops.{column} = ? ORDER BY {RANK}, drops.id DESC LIMIT 1"
         if found := ask(journal, query, str(key)):
             return found[0]
     return None

@@ -163,7 +163,7 @@ def test_rows_that_begin_the_dataset_stay_known(parts: Parts) -> None:
 def test_segment_that_was_merged_is_put_in_order(parts: Parts) -> None:
     """Out of many batches in one segment one drop goes; the others are in the order of their batches, with their tier."""
     for number in range(segments.FAN):
-        take(parts, **{f"f{number}": [number, number + 0.5]})
+        take(parts, **{f"f{number}": [float(number), number + 0.5]})
     [merged] = parts.journal.segments()
     forget(parts, 0, 0.5)
     parts.run()
@@ -185,7 +185,7 @@ def test_batches_out_of_order_are_sorted() -> None:
 def test_rows_come_back_to_an_old_set(parts: Parts) -> None:
     """What is left may be just the rows of a segment that a merge replaced: it is another segment all the same."""
     for number in range(segments.FAN):
-        take(parts, **{f"f{number}": [number]})
+        take(parts, **{f"f{number}": [float(number)]})
     for number in range(1, segments.FAN):
         forget(parts, number)
     parts.run()
@@ -238,7 +238,7 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
     """Merged and rewritten segments that held them go as well; the revisions before can't be checked out, the newest can."""
     for number in range(segments.FAN):
-        take(parts, **{f"f{number}": [number]})
+        take(parts, **{f"f{number}": [float(number)]})
     old = parts.dataset.revision()
     forget(parts, 5)
     parts.run()

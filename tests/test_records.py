@@ -104,7 +104,7 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
         assert records.swaps()[0]["previous"] is None
         assert found(records.request("q" * 16))["state"] == "queued"
         assert records.counts() == {
-            "drops": {"accepted": 2, "rejected": 1, "duplicate": 1},
+            "drops": {"accepted": 2, "rejected": 1, "duplicate": 1, "forgotten": 0},
             "runs": {"started": 0, "trained": 1, "failed": 0, "abandoned": 0},
             "versions": {"promoted": 1, "refused": 0, "held": 0, "unservable": 0, "rolled back": 0},
             "rows": {"accepted": 13, "refused": 2, "rejected": 5},
@@ -128,7 +128,7 @@ def test_totals_go_on_from_where_they_were(home: Home) -> None:
         for _ in range(2):
             assert records.counts()["rows"] == {"accepted": 10, "refused": 0, "rejected": 0}
         journal.refuse(a_drop("c.csv", "c" * 64, rows_accepted=0), "rejected", "c.csv: bad")
-        assert records.counts()["drops"] == {"accepted": 2, "rejected": 1, "duplicate": 0}
+        assert records.counts()["drops"] == {"accepted": 2, "rejected": 1, "duplicate": 0, "forgotten": 0}
         assert records.counts() == Records(home).counts()
     home.journal.rename(home.registry / "old.db")
     with closing(Journal.open(home.journal)) as journal:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
+from daemon import lineage
 from daemon.status import utcnow
 from web import health, intake, metrics, payload, security
 from web.payload import Features
@@ -70,6 +71,7 @@ def make_app(worker: Worker) -> App:
         "/static/<name>": views.asset,
         "/predictions/history": views.history,
         "/versions": views.versions,
+        "/versions/<key>": views.version,
         "/drops": views.drops,
         "/drops/<key>": views.drop,
         "/events": views.events,
@@ -181,11 +183,25 @@ class Views:
         return _list("history", self._worker.records.history(limit or 100, request.query.get("before"), version))
 
     def versions(self) -> HTTPResponse:
-        """All judged versions with their live scores (null before the first late label), newest first."""
+        """All judged versions with their live scores (null before the first late label), newest first.
+
+        `lineage` is where the whole chain of a version is told.
+        """
         records = self._worker.records
         live = records.live_scores()
-        rows = [{**row, "live": live.get(row["version"])} for row in records.versions()]
+        more = ((row, row["version"]) for row in records.versions())
+        rows = [{**row, "live": live.get(version), "lineage": f"/versions/{version}"} for row, version in more]
         return _list("versions", rows, champion=self._worker.slot.version)
+
+    def version(self, key: str) -> HTTPResponse:
+        """One version, from the drops that taught it to the predictions that it made; `before` is the last drop seen."""
+        limit = payload.number(request.query, "limit", lineage.SHOWN, 1, 1000)
+        before = payload.number(request.query, "before", None, 0)
+        number = int(key) if key.isdecimal() and len(key) < 10 else 0
+        found = self._worker.records.lineage(number, limit or lineage.SHOWN, before)
+        if found is None:
+            raise Problem(404, f"There is no version {key!r:.60}.", hint="GET /versions lists them.")
+        return _json(200, found)
 
     def drops(self) -> HTTPResponse:
         """Drops and what became of them, newest first; `before` is the id of the last one seen.
@@ -199,12 +215,12 @@ class Views:
         return _list("drops", rows, waiting=waiting)
 
     def drop(self, key: str) -> HTTPResponse:
-        """What became of one drop, by sha256, id or name."""
+        """What became of one drop, by sha256, id or name, and the versions that it taught."""
         found = self._worker.records.drop(key)
         if found is None:
             hint = "A file that has just been dropped appears once it is decided."
             raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
-        return _json(200, found)
+        return _json(200, {**found, "taught": self._worker.records.taught(found)})
 
     def events(self) -> HTTPResponse:
         """Events after an id, oldest first; with Accept: text/event-stream the server streams them instead."""
