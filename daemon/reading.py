@@ -260,7 +260,7 @@ def _conclude(reading: Reading, policy: Policy) -> None:
     if len(reading.bad) > MOST_BAD:
         reason = f"More than {MOST_BAD} rows are bad, the first because: {first.reason}"
         raise InvalidDrop(reason, line=reading.line, column=first.column)
-    if policy.bad_rows == "reject_file" or not reading.rows_accepted + reading.rows_duplicate:
+    if policy.bad_rows == "reject_file" or not reading.rows_accepted:
         raise InvalidDrop(first.reason, line=reading.line, column=first.column)
 
 

@@ -15,6 +15,9 @@ from daemon.schema import EXACT, Column, Kind
 MOST_CATEGORIES = 100
 """A text column with more distinct values is taken for free text or an id, which no candidate can learn from."""
 
+DISTINCT_SHARE, DISTINCT_ROWS = 0.9, 20
+"""A text column with at least so large a share of different values in at least so many rows is an id, however few it has."""
+
 LEADING_ZERO = r"^[+-]?0[0-9]"
 """007 is a name that is written in digits: as a number it would lose its zeros."""
 
@@ -108,5 +111,8 @@ class Survey:
             return Column(name=name, kind="date", missing=missing, minimum=low, maximum=high)
         if len(self.texts) > MOST_CATEGORIES:
             raise ValueError(f"free text or an id: more than {MOST_CATEGORIES} texts, such as {min(self.texts)!r:.80}")
+        filled = self.rows - self.empty
+        if filled >= DISTINCT_ROWS and len(self.texts) >= DISTINCT_SHARE * filled:
+            raise ValueError(f"an id: {len(self.texts)} texts in {filled} rows, such as {min(self.texts)!r:.80}")
         categories = sorted(text for text in self.texts if not kinds.holds_control(text))
         return Column(name=name, kind="category", missing=missing, categories=categories)

@@ -273,3 +273,12 @@ def test_home_with_a_schema_or_data_is_left_alone(home: Home) -> None:
     (home.data / ".git").mkdir()
     assert not bootstrap.iris(home)
     assert not (home.inbox / bootstrap.NAME).exists()
+
+
+def test_an_id_is_no_category_however_few_rows_there_are(tmp_path: Path) -> None:
+    """A text that differs in nearly every row says nothing about the next one: it is left out, with the reason."""
+    rows = [f"C{number},{'red' if number % 2 else 'blue'},{'yes' if number % 3 else 'no'}" for number in range(30)]
+    (tmp_path / "own.csv").write_text("\n".join(["customer,colour,left", *rows]) + "\n")
+    found = draft.of(tmp_path / "own.csv", "left")
+    assert found.schema.features == ["colour"]
+    assert found.left_out == {"customer": "an id: 30 texts in 30 rows, such as 'C0'"}

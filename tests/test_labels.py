@@ -244,6 +244,11 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
         ("again.csv", "duplicate", 2),
         ("more.csv", "accepted", 1),
     ]
+    parts.drop("odd.csv", "prediction_id,species\np1,virginica\np8,setosa\n")
+    parts.run()
+    odd = records.drops(1)[0]
+    assert (odd["state"], odd["line"], odd["rows_read"]) == ("rejected", 3, 2)
+    assert (home.rejected / "odd.csv").exists()
     parts.close()
 
 
