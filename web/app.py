@@ -74,6 +74,7 @@ def make_app(worker: Worker) -> App:
         "/versions/<key>": views.version,
         "/drops": views.drops,
         "/drops/<key>": views.drop,
+        "/drift": lambda: _json(200, views.drift()),
         "/events": views.events,
         "/requests/<key>": lambda key: _json(*intake.find_request(worker, key)),
     }
@@ -147,6 +148,7 @@ class Views:
             last[0]["id"] if last else 0,
             records.labels(),
             records.live(predictor.version) if predictor else None,
+            self.drift(),
             worker.slot.status,
             predictor,
         )
@@ -227,6 +229,12 @@ class Views:
         after = payload.number(request.query, "after", 0, 0)
         limit = payload.number(request.query, "limit", 200, 1, 1000)
         return _list("events", self._worker.records.events(after or 0, limit or 200))
+
+    def drift(self) -> dict[str, Any]:
+        """Whether the served version is asked what it was taught: the newest check, feature by feature."""
+        from web import drift
+
+        return drift.newest(self._worker.records, self._worker.slot.version, self._worker.settings)
 
     def _figures(self) -> dict[str, Any]:
         worker = self._worker

@@ -20,7 +20,7 @@ from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.status import Status
-from web import sections, verdict
+from web import drift, sections, verdict
 from web.chart import points
 from web.records import Records, Row
 from web.steps import steps
@@ -32,7 +32,7 @@ VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 GROUPS = {
     "data": ("accepted", "rejected", "duplicate", "committed", "forgotten", "purged"),
     "training": ("training", "trained", "failed", "abandoned"),
-    "model": ("promoted", "refused", "held", "unservable", "rolled back", "serving", "request"),
+    "model": ("promoted", "refused", "held", "unservable", "rolled back", "serving", "request", "drift"),
     "service": ("started", "stopped", "worker", "problem", "healed"),
 }
 """Filter of the timeline to the kinds of events it lets through; the stream names its events by these kinds too."""
@@ -71,6 +71,7 @@ def document(
         "candidates": sections.candidates(facts),
         "confusion": sections.confusion(facts),
         "errors": sections.errors(facts),
+        "drift": drift.shown(facts.drift),
         "drops": facts.drops[:DROPS],
         "drops_total": sum(facts.counts["drops"].values()) - facts.counts["drops"]["forgotten"],
         "events": [{**row, "group": GROUP_OF.get(row["kind"], "service")} for row in records.recent_events(EVENTS)],
@@ -100,6 +101,7 @@ def gather(
         swaps=records.swaps(20),
         confidences=_confidences(records, pointer),
         live=records.live(pointer.version) if pointer else None,
+        drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
         counts=records.counts(),
     )
 

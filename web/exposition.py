@@ -33,6 +33,10 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_versions", "gauge", "Registered versions by their present state.", ["state"]),
     ("retraind_labels", "counter", "Predictions whose true value has come.", []),
     ("retraind_live_score", "gauge", "Accuracy or R² of the served version on its late labels.", ["version"]),
+    ("retraind_drift", "gauge", "How far a feature is from what was taught, 0-1 (shares that moved).", ["feature"]),
+    ("retraind_drift_features", "gauge", "Features of the served version that drifted.", []),
+    ("retraind_drift_share", "gauge", "Share of the compared features that drifted, 0-1.", []),
+    ("retraind_drift_alarm", "gauge", "1 while drift or a risen error is worth a look, else 0.", []),
     ("retraind_training_runs", "counter", "Ended trainings by outcome.", ["outcome"]),
     ("retraind_drops", "counter", "Drops decided, by state.", ["state"]),
     ("retraind_rows", "gauge", "Rows in the dataset.", []),
@@ -59,7 +63,7 @@ DAEMON = {
 class Report(Collector):
     """Everything one scrape shows; `counts` is `Records.counts()`, `swaps` and `labels` say how many there are so far.
 
-    `live` is the live score of the predictor's version; see `daemon.live`.
+    `live` is the live score of the predictor's version, see `daemon.live`; `drift` the newest check, see `web.drift`.
     """
 
     totals: Totals
@@ -67,12 +71,13 @@ class Report(Collector):
     swaps: int
     labels: int
     live: dict[str, Any] | None
+    drift: dict[str, Any]
     status: Status | None
     predictor: Predictor | None
 
     def collect(self) -> Iterator[Metric]:
         """All families of the closed list, also those without a sample yet."""
-        samples = {**self._serving(), **self._journal(), **self._daemon()}
+        samples = {**self._serving(), **self._journal(), **self._drift(), **self._daemon()}
         for name, kind, meaning, labels in FAMILIES:
             if kind == "histogram":
                 yield self._durations(name, meaning)
@@ -108,6 +113,16 @@ class Report(Collector):
             "retraind_training_runs": [([state], number) for state, number in runs.items() if state != "started"],
             "retraind_drops": [([state], number) for state, number in self.counts["drops"].items()],
             "retraind_rows_refused": [([], rows["refused"] + rows["rejected"])],
+        }
+
+    def _drift(self) -> dict[str, Samples]:
+        tested, drifted = self.drift["tested"], self.drift["drifted"]
+        sizes = [([one["name"]], one["size"]) for one in self.drift["features"] if one["size"] is not None]
+        return {
+            "retraind_drift": sizes,
+            "retraind_drift_features": [([], drifted)],
+            "retraind_drift_share": [([], drifted / tested)] if tested else [],
+            "retraind_drift_alarm": [([], self.drift["alarm"])],
         }
 
     def _daemon(self) -> dict[str, Samples]:

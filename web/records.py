@@ -71,6 +71,13 @@ class Records:
         scores = {row["version"]: self.live(row["version"]) for row in self._ask(query)}
         return {version: score for version, score in scores.items() if score}
 
+    def drift(self, version: int) -> Row | None:
+        """The newest check for drift (see `daemon.driftreport`) and its time, if it is one of this version."""
+        found = self._ask("SELECT * FROM drifts ORDER BY id DESC LIMIT 1")
+        if not found or found[0]["version"] != version or found[0]["detail"] is None:
+            return None
+        return {"at": found[0]["at"], **json.loads(found[0]["detail"])}
+
     def labels(self) -> int:
         """How many predictions have been labelled."""
         # A label is never removed, and counting millions of them would take a while.

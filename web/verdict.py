@@ -53,6 +53,8 @@ class Facts:
     """Of the champion's last predictions; none for regression."""
     live: Row | None
     """The champion's score on late labels (see `daemon.live`); None before the first."""
+    drift: Mapping[str, Any]
+    """The newest check for drift (see `web.drift`)."""
     counts: Mapping[str, Mapping[str, int]]
 
     @property
@@ -198,7 +200,17 @@ def _pending(status: Status) -> list[Answer]:
 
 
 def good(facts: Facts) -> Answer:
-    """Whether the champion still scores as when it was let in: on held-out rows, and on late labels for its answers."""
+    """Whether the champion scores as when it was let in, and is asked for what it was taught."""
+    tile, drift = _scored(facts), facts.drift
+    counts = f"{drift['drifted']:,} of {drift['tested']:,} features drifted" if drift["tested"] else "not compared yet"
+    notes = [*tile["facts"], fact("its inputs", counts, f"last {drift['n']:,} predictions")]
+    if drift["alarm"]:
+        return answer("watch", tile["headline"], drift["reason"], notes)
+    return {**tile, "facts": notes}
+
+
+def _scored(facts: Facts) -> Answer:
+    """Whether the score holds: on held-out rows, and on late labels for its answers."""
     entry = held_out(facts.champion)
     if entry is None:
         return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
