@@ -213,6 +213,49 @@ def drops(
 
 
 @app.command()
+def lineage(
+    version: Annotated[int, typer.Argument(help="As `retraind versions` lists them.")],
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest drops, batches and swaps.")] = 20,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Say where a version came from and where it went: from the drops that taught it to its predictions.
+
+    Example: retraind lineage 3
+    """
+    place, _ = _load(home)
+    from daemon import chain, report
+
+    found = report.version(place, version, limit)
+    typer.echo(json.dumps(found)) if json_ else chain.show(found)
+
+
+@app.command()
+def forget(
+    drop: Annotated[str, typer.Argument(help="Its id, sha256 or name, as `retraind drops` lists them.")],
+    purge: Annotated[bool, typer.Option("--purge", help="Also from DVC's cache: older revisions are lost.")] = False,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Remove a drop's rows from the dataset by a new revision, and train without them.
+
+    Example: retraind forget poison.csv
+    """
+    place, _ = _load(home)
+    from daemon import report
+
+    found = report.drop(place, drop)
+    if found["state"] == "duplicate":
+        found = report.drop(place, found["sha256"])
+    if found["state"] not in ("accepted", "forgotten"):
+        raise NotFound(f"The dataset holds no rows of {found['name']}: it was {found['state']}.")
+    _submit(home, json_, "forget", drop=found["sha256"], purge=purge)
+    if not purge:
+        hint = "Older revisions in DVC's cache still hold its rows; --purge removes them there, and those revisions with them."
+        typer.echo(f"retraind: {hint}", err=True)
+
+
+@app.command()
 def init(
     file: Annotated[Path, typer.Argument(help="A CSV file (or .csv.gz) with a header: your own data.")],
     target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],

@@ -21,7 +21,9 @@ class Exit(IntEnum):
     UNHEALTHY = 5
     """`status` or `doctor` found something wrong."""
     NOT_FOUND = 6
-    """The version, drop or file named on the command line does not exist."""
+    """The version, drop or file named on the command line does not exist, or the rows of a revision are gone."""
+    DIFFERENT = 7
+    """`reproduce` got another model than the one on record."""
 
 
 class RetraindError(Exception):

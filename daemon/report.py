@@ -14,7 +14,7 @@ import tomlkit
 from rich.console import Console
 from rich.table import Table
 
-from daemon import bundle, fates, live, schema, settings, status
+from daemon import bundle, fates, lineage, live, schema, settings, status
 from daemon.bundle import Pointer
 from daemon.dataset import Dataset
 from daemon.errors import NotFound, RetraindError
@@ -113,12 +113,22 @@ def drops(home: Home, limit: int) -> list[dict[str, Any]]:
 
 
 def drop(home: Home, key: str) -> dict[str, Any]:
-    """What became of one drop, by id, sha256 or name; raises NotFound."""
+    """What became of one drop, by id, sha256 or name, and which versions it `taught`; raises NotFound."""
     with _reading(home):
         found = fates.find(home.journal, key)
+        taught = found and lineage.taught(home, found)
     if found is None:
         hint = "`retraind drops` lists the newest; a file that still lies in the inbox is not decided yet."
         raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
+    return {**found, "taught": taught}
+
+
+def version(home: Home, number: int, limit: int) -> dict[str, Any]:
+    """Where a version came from and where it went (see `daemon.lineage`); raises NotFound."""
+    with _reading(home):
+        found = lineage.of(home, number, limit)
+    if found is None:
+        raise NotFound(f"There is no version {number}.", hint="`retraind versions` lists them.")
     return found
 
 
@@ -136,17 +146,23 @@ def print_drops(found: Sequence[dict[str, Any]]) -> None:
     for row in found:
         counts = f"{row['rows_accepted']}/{row['rows_read']}", row["rows_refused"], row.get("rows_duplicate")
         where = row["batch"], (row["revision"] or "")[:10], row.get("seen_at"), row["committed_at"], _why(row)
-        table.add_row(*(_printable(one) for one in (row["id"], row["name"], row["state"], *counts, *where)))
+        table.add_row(*(printable(one) for one in (row["id"], row["name"], row["state"], *counts, *where)))
     CONSOLE.print(table)
 
 
 def print_drop(found: dict[str, Any]) -> None:
     """All facts of one drop, one a line, on standard output."""
     table = Table(box=None, show_header=False)
-    for name, value in found.items():
+    for name, value in {**found, "taught": _taught(found["taught"])}.items():
         if value is not None:
-            table.add_row(name, _printable(value))
+            table.add_row(name, printable(value))
     CONSOLE.print(table)
+
+
+def _taught(versions: dict[str, Any]) -> str | None:
+    named = [f"v{one['version']} {one['state']}" for one in versions["newest"]]
+    older = versions["count"] - len(named)
+    return ", ".join(named + ([f"{older} older ones"] if older else [])) or None
 
 
 def _why(row: dict[str, Any]) -> str:
@@ -155,7 +171,7 @@ def _why(row: dict[str, Any]) -> str:
     return ": ".join(filter(None, [", ".join(place), row["reason"] or ""]))
 
 
-def _printable(value: object) -> str:
+def printable(value: object) -> str:
     """Names and reasons come from other people's files: nothing in them may steer the terminal."""
     text = "" if value is None else str(value)
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -57,7 +57,7 @@ def a_status(**changes: Any) -> Status:
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest retrain status versions drops promote rollback init doctor token"
+    promised = "run serve ingest retrain status versions drops lineage forget promote rollback init doctor token"
     assert sorted(promised.split()) == COMMANDS
 
 
@@ -251,7 +251,8 @@ def test_drops_are_listed_and_told_one_by_one(home: Home) -> None:
         assert "\x1b" not in text
         assert json.loads(retraind("drops", "--limit", 1, "--json", home=home).stdout) == listed[:1]
         for key in ("2", "b" * 64, "bad\x1b[31m.csv"):
-            assert json.loads(retraind("drops", key, "--json", home=home).stdout) == listed[0]
+            found = json.loads(retraind("drops", key, "--json", home=home).stdout)
+            assert found == {**listed[0], "taught": {"count": 0, "newest": []}}
         one = retraind("drops", "good.csv", home=home).stdout
         assert "2026-01-01T00:00:00.000Z" in one
         assert "c" * 40 in one

@@ -16,7 +16,7 @@ LEVELS = [
     "durable schema bundle status requests sample names notify logs figures query fates live kinds survey growth content text",
     "git tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance export retention",
-    "labels reading accounts attempts forgetting ingestion holdouts logbook training retraining promotion driftwatch report",
+    "labels reading accounts attempts forgetting ingestion holdouts logbook training retraining promotion driftwatch report chain",
     "loop trainer",
     "service cli __main__",
 ]
@@ -44,7 +44,7 @@ HEAVY = {
     "pyarrow": {"kinds", "survey", "growth", "segments", "cells", "rows", "draft", "reading", "labels"},
     "apscheduler": {"schedule"},
     "typer": {"cli"},
-    "rich": {"report"},
+    "rich": {"report", "chain"},
     "tomlkit": {"report"},
     "pydantic_settings": {"settings"},
     "bottle": {"app", "problems"},
