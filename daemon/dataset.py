@@ -5,6 +5,7 @@ tracked by one `dataset.dvc`, because `dvc add` costs time for every .dvc file o
 trusts any cache object of mode 0444, so every new object is hashed and fsynced here before the journal says committed.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -24,6 +25,10 @@ from daemon.home import Home
 log = structlog.get_logger()
 
 POINTER = "dataset.dvc"
+
+LEAST_BYTES, LEAST_FILES = 8 * 1024 * 1024, 64
+"""Room on the disk without which no commit is begun."""
+
 OBJECTS = ".dvc/cache/files/md5"
 SECURED = ".dvc/tmp/secured"
 """One empty file for each object that was hashed and fsynced."""
@@ -105,6 +110,7 @@ class Dataset:
             (self._home.segments / name).unlink(missing_ok=True)
 
     def _add(self) -> None:
+        self._demand_room()
         try:
             self._open_repo().add([str(self._home.segments)])
         except OSError:
@@ -112,6 +118,12 @@ class Dataset:
         except Exception as error:  # DVC's exceptions have no common root that is part of its API
             self.close()
             raise DatasetDamaged(f"`dvc add` failed in {self._home.data}: {error}.") from error
+
+    def _demand_room(self) -> None:
+        """Fail before DVC does: while the disk is full its cache tries again without a pause, and never comes back."""
+        room = os.statvfs(self._home.data)
+        if room.f_bavail * room.f_frsize < LEAST_BYTES or (room.f_files and room.f_favail < LEAST_FILES):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._home.data))
 
     def revision(self) -> Revision | None:
         """The newest revision; None before the first commit."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from conftest import names
 
-from daemon import durable, segments
+from daemon import dataset, durable, segments
 from daemon.dataset import Dataset
 from daemon.errors import DatasetDamaged
 from daemon.home import Home
@@ -141,6 +141,16 @@ def test_torn_object_of_dvc_is_made_anew(home: Home, opened: Dataset, schema: Sc
     again.commit(1, {first.name: first.md5}, MESSAGE)
     assert durable.sha256_file(cached) == first.sha256
     again.close()
+
+
+def test_commit_is_not_begun_without_room(home: Home, opened: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk DVC would try again for ever without a pause; with room again the same commit succeeds."""
+    first = segment(home, 1)
+    with monkeypatch.context() as full:
+        full.setattr(dataset, "LEAST_BYTES", 1 << 62)
+        with pytest.raises(OSError, match="No space left"):
+            opened.commit(1, {first.name: first.md5}, MESSAGE)
+    assert opened.commit(1, {first.name: first.md5}, MESSAGE).commit
 
 
 @pytest.mark.parametrize("missing", [".git/HEAD", ".git/refs", ".git/objects"])
