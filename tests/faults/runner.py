@@ -18,10 +18,12 @@ import wiring
 from checks import check
 from tracer import Fault, Outcome, Tracer
 
+from daemon import logs
 from daemon.dataset import Dataset
 from daemon.home import Home
 from daemon.inbox import Inbox
 from daemon.journal import Journal
+from daemon.settings import Log
 
 log = structlog.get_logger()
 
@@ -125,6 +127,7 @@ def serve(case: dict[str, Any]) -> Outcome:
             return forked(lambda: finish(home, first=case["first"], dvc=case["dvc"]), Fault(), home)
 
 
+logs.configure(Log(format="json"))
 for line in sys.stdin:
     ended = serve(json.loads(line))
     print(json.dumps({"code": ended.code, "calls": ended.calls, "hit": ended.hit}), flush=True)

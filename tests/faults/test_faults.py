@@ -183,8 +183,11 @@ def test_fault_at_any_change_loses_and_doubles_nothing(
     results = bench.many(series, cases)
     hit = sum(result["hit"] for result in results)
     restarts = sum(result["code"] != 0 for result in results)
+    ended = sum(result["code"] < 0 for result in results)
     with capsys.disabled():
-        print(f"\n{name}: {hit} faults at {len(counted['calls'])} points, {restarts} restarts")
+        print(
+            f"\n{name}: {hit} faults at {len(counted['calls'])} points, {restarts} restarts, {ended} of them after kills"
+        )
     assert hit >= 0.9 * len(points)
 
 
