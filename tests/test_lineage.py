@@ -1,0 +1,267 @@
+"""daemon.lineage, `retraind lineage` and `GET /versions/V`: one chain, told in two ways. Real journal, history and bundles."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+from sites import Client
+from test_cli import retraind
+from test_journal import a_batch, a_drop
+
+from daemon import lineage, requests
+from daemon.errors import Exit
+from daemon.history import COLUMNS, INSERT, TABLES
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.query import ask
+
+
+def sha(number: int) -> str:
+    return f"{number:064x}"
+
+
+def revision(seq: int) -> str:
+    return f"{seq:040x}"
+
+
+def take(journal: Journal, number: int, rows: int = 5) -> int:
+    """One drop in one batch, committed."""
+    drop = a_drop(f"{number}.csv", sha256=sha(number), rows_accepted=rows)
+    seq = journal.accept(a_batch(number, rows=rows), [drop])
+    journal.commit(seq, revision(seq), f"{seq:032x}")
+    return seq
+
+
+def forget(journal: Journal, number: int) -> int:
+    """Forget a drop that is a segment of its own."""
+    drop = journal.drop(sha(number))
+    assert drop is not None
+    seq = journal.forget(drop, f"{number}.parquet", drop["rows_accepted"], None, "cli")
+    journal.commit(seq, revision(seq), f"{seq:032x}")
+    return seq
+
+
+def train(home: Home, journal: Journal, version: int, state: str = "promoted") -> None:
+    """A run on the newest revision that registered a version, with a real bundle."""
+    newest = journal.committed()
+    assert newest.revision is not None
+    assert newest.dvc_md5 is not None
+    run = journal.start_run("50 new rows", newest.revision, newest.dvc_md5, newest.rows, newest.batch)
+    journal.end_run(run, "trained", "forest", version=version, seconds=1.5)
+    sealed = bundles.make(home, version)
+    score = {"n": 30, "accuracy": 0.9}
+    facts = {
+        "version": version,
+        "mlflow_run": "f" * 32,
+        "bundle": sealed.manifest,
+        "candidate": "forest",
+        "backend": "onnx",
+        "revision": newest.revision,
+        "dvc_md5": newest.dvc_md5,
+        "rows": newest.rows,
+        "trained_rows": newest.rows,
+        "trigger": "50 new rows",
+        "scores": json.dumps({"challenger": {"reference": score, "rolling": score}, "champion": None}),
+    }
+    journal.judge(facts, state, "First version.")
+
+
+def predict(home: Home, *versions: int) -> None:
+    """Predictions in the history, one for each of `versions`, a second apart."""
+    with closing(sqlite3.connect(home.history)) as connection, connection:
+        connection.executescript(TABLES)
+        for number, version in enumerate(versions):
+            values: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {
+                "prediction_id": f"p{number}",
+                "model_version": version,
+            }
+            values |= {"timestamp": f"2026-01-01T00:00:{number:02}.000Z"}
+            connection.execute(INSERT, [values[name] for name in COLUMNS])
+
+
+@pytest.fixture
+def told(home: Home, journal: Journal) -> Home:
+    """Drops 1 and 2 taught version 1; drop 2 was forgotten and drop 3 came before version 2; version 1 served twice."""
+    take(journal, 1)
+    take(journal, 2, rows=7)
+    train(home, journal, 1)
+    journal.swap(1, None, "First version.")
+    forget(journal, 2)
+    take(journal, 3)
+    train(home, journal, 2)
+    journal.swap(2, 1, "Better.")
+    journal.swap(1, 2, "By request (rollback, cli).")
+    predict(home, 1, 1, 2, 1)
+    return home
+
+
+def of(home: Home, version: int, **more: Any) -> dict[str, Any]:
+    found = lineage.of(home, version, **more)
+    assert found is not None
+    return found
+
+
+def test_chain_from_the_drops_to_the_predictions(told: Home) -> None:
+    """Every station names the next one by its identity."""
+    found = of(told, 2)
+    assert [(drop["name"], drop["sha256"], drop["batch"]) for drop in found["drops"]["newest"]] == [
+        ("3.csv", sha(3), 4),
+        ("1.csv", sha(1), 1),
+    ]
+    assert (found["drops"]["count"], found["drops"]["rows"], found["drops"]["forgotten"]) == (2, 10, 0)
+    assert [(one["seq"], one["kind"], one["rows"]) for one in found["batches"]["newest"]] == [
+        (4, "drops", 5),
+        (3, "forget", -7),
+        (2, "drops", 7),
+        (1, "drops", 5),
+    ]
+    wanted = {"commit": revision(4), "dvc_md5": f"{4:032x}", "rows": 10, "batch": 4}
+    assert found["revision"].items() >= wanted.items()
+    assert (found["run"]["id"], found["run"]["reason"], found["run"]["mlflow_run"]) == (2, "50 new rows", "f" * 32)
+    assert set(found["bundle"]["files"]) == {"model.onnx", "probe.json"}
+    assert [(one["from"] <= one["to"], one["reason"]) for one in found["served"]] == [(True, "Better.")]
+    assert found["predictions"] == {
+        "count": 1,
+        "first_at": "2026-01-01T00:00:02.000Z",
+        "last_at": "2026-01-01T00:00:02.000Z",
+    }
+
+
+def test_forgotten_drop_taught_the_versions_before(told: Home) -> None:
+    """What was forgotten later is still said of the versions that learnt from it, and that it is gone by now."""
+    found = of(told, 1)
+    assert [(drop["name"], drop["state"]) for drop in found["drops"]["newest"]] == [
+        ("2.csv", "forgotten"),
+        ("1.csv", "accepted"),
+    ]
+    assert (found["drops"]["count"], found["drops"]["rows"], found["drops"]["forgotten"]) == (2, 12, 1)
+    assert [(one["to"] is None, one["reason"]) for one in found["served"]] == [
+        (True, "By request (rollback, cli)."),
+        (False, "First version."),
+    ]
+    assert found["predictions"]["count"] == 3
+
+
+def test_versions_that_a_drop_taught(told: Home) -> None:
+    """The other way round: newest first, none for what was never in the dataset."""
+    drops = ask(told.journal, "SELECT * FROM drops ORDER BY id")
+    taught = [[one["version"] for one in lineage.taught(told, drop)["newest"]] for drop in drops]
+    assert taught == [[2, 1], [1], [2]]
+    assert lineage.taught(told, drops[0], limit=1)["count"] == 2
+    assert lineage.taught(told, {**drops[0], "state": "duplicate"}) == {"count": 0, "newest": []}
+
+
+def test_lists_are_bounded_and_come_in_pages(home: Home, journal: Journal) -> None:
+    """However many drops there are; the totals count them all."""
+    for number in range(1, 31):
+        take(journal, number)
+    train(home, journal, 1)
+    first = of(home, 1, limit=10)["drops"]
+    assert (first["count"], first["rows"], len(first["newest"])) == (30, 150, 10)
+    second = of(home, 1, limit=10, before=first["newest"][-1]["id"])["drops"]
+    assert [drop["name"] for drop in second["newest"]] == [f"{number}.csv" for number in range(20, 10, -1)]
+    assert len(of(home, 1)["batches"]["newest"]) == lineage.SHOWN
+
+
+def test_version_whose_run_was_cut_off(home: Home, journal: Journal) -> None:
+    """A daemon that was killed between registering and noting the run: the chain is the same, from what the version says."""
+    take(journal, 1)
+    train(home, journal, 1)
+    with closing(sqlite3.connect(home.journal)) as connection, connection:
+        connection.execute("UPDATE runs SET state = 'abandoned', version = NULL")
+    found = of(home, 1)
+    assert found["run"] == {"id": None, "reason": "50 new rows", "mlflow_run": "f" * 32}
+    assert found["drops"]["count"] == 1
+
+
+def test_merged_batches_bring_nothing(home: Home, journal: Journal) -> None:
+    """A version on the revision of a merge was taught by the drops before it; the merge itself is no batch of theirs."""
+    take(journal, 1)
+    take(journal, 2)
+    seq = journal.merge(a_batch(9, rows=10), ["1.parquet", "2.parquet"])
+    journal.commit(seq, revision(seq), f"{seq:032x}")
+    train(home, journal, 1)
+    found = of(home, 1)
+    assert [drop["name"] for drop in found["drops"]["newest"]] == ["2.csv", "1.csv"]
+    assert found["batches"]["count"] == 2
+    assert found["revision"]["batch"] == 3
+
+
+def test_bundle_that_is_gone_says_so(told: Home) -> None:
+    """Its sha256 stays on record; so does everything else."""
+    (told.bundle(1) / "manifest.json").unlink()
+    found = of(told, 1)
+    assert found["bundle"]["files"] is None
+    assert "not a readable bundle" in found["bundle"]["problem"]
+    assert found["drops"]["count"] == 2
+
+
+def test_home_without_anything_has_no_version(tmp_path: Path) -> None:
+    assert lineage.of(Home(tmp_path), 1) is None
+
+
+def test_tree_is_for_people(told: Home) -> None:
+    """Everything that identifies a station is on it, whole."""
+    text = retraind("lineage", 1, home=told).stdout
+    for part in (sha(1), sha(2), "FORGOTTEN", revision(2), f"{2:032x}", "run 1: 50 new rows", "f" * 32, "model.onnx"):
+        assert part in text
+    assert "version 1 · forest · promoted: First version." in text
+    assert "to now: By request (rollback, cli)." in text
+    assert "3 predictions in the history" in text
+    assert "accuracy 0.9000 on the reference holdout (n=30)" in text
+    short = retraind("lineage", 1, "--limit", 1, home=told).stdout
+    assert "… and 1 older ones (--limit)" in short
+
+
+def test_command_and_endpoint_tell_the_same(told: Home) -> None:
+    """`--json` is the answer of `GET /versions/1`; `GET /versions` links to it; a drop names the versions it taught."""
+    client = Client(told)
+
+    def get(path: str, query: str = "") -> Any:
+        status, _, body = client.ask("GET", path, QUERY_STRING=query)
+        assert status == 200
+        return json.loads(body)
+
+    assert json.loads(retraind("lineage", 1, "--json", home=told).stdout) == get("/versions/1")
+    assert [row["lineage"] for row in get("/versions")["versions"]] == ["/versions/2", "/versions/1"]
+    assert [one["version"] for one in get("/drops/1.csv")["taught"]["newest"]] == [2, 1]
+    assert len(get("/versions/1", "limit=1")["drops"]["newest"]) == 1
+    assert "v2 promoted, v1 promoted" in retraind("drops", "1.csv", home=told).stdout
+
+
+@pytest.mark.parametrize("version", ["99", "x", "-1", "1e3", "9" * 40])
+def test_version_that_does_not_exist(told: Home, version: str) -> None:
+    """A sentence and 404, or exit code 6; nothing that a person types is an error of ours."""
+    status, headers, body = Client(told).ask("GET", f"/versions/{version}")
+    assert (status, headers["content-type"]) == (404, "application/problem+json")
+    assert "There is no version" in json.loads(body)["detail"]
+
+
+def test_version_that_does_not_exist_on_the_command_line(told: Home) -> None:
+    done = retraind("lineage", 99, home=told)
+    assert (done.returncode, done.stdout) == (Exit.NOT_FOUND, "")
+    assert "There is no version 99. `retraind versions` lists them." in done.stderr
+
+
+def test_asking_to_forget(told: Home) -> None:
+    """By name, id or sha256; what was never in the dataset can't be forgotten; it is said what stays, and how to purge."""
+    with closing(Journal.open(told.journal)) as journal:
+        journal.refuse(a_drop("bad.csv", sha256=sha(9)), "rejected", "no")
+        journal.refuse(a_drop("copy.csv", sha256=sha(3)), "duplicate", "twice", batch=4)
+    for key in ("3.csv", sha(3), 3, "copy.csv"):
+        done = retraind("forget", key, home=told)
+        assert done.returncode == Exit.OK
+        assert "--purge" in done.stderr
+    later = retraind("forget", "2.csv", "--purge", "--json", home=told)
+    assert "--purge" not in later.stderr
+    asked = requests.pending(told)
+    assert [(one.drop, one.purge) for one in asked] == [(sha(3), False)] * 4 + [(sha(2), True)]
+    assert json.loads(later.stdout) == {"request": asked[-1].id}
+    for key, part in (("bad.csv", "it was rejected"), ("none.csv", "no drop 'none.csv'")):
+        done = retraind("forget", key, home=told)
+        assert done.returncode == Exit.NOT_FOUND
+        assert part in done.stderr
