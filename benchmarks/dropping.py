@@ -26,6 +26,8 @@ class Timing:
     committed: float
     """When the last of their batches was committed."""
     batches: int
+    cpu: float
+    """Processor time of the daemon in between, which does not depend on what else the machine does."""
 
     @property
     def wall(self) -> float:
@@ -45,12 +47,12 @@ def drop(service: Service, folder: Path, pause: float = 0.05) -> Timing:
     """
     paths = sorted(folder.iterdir())
     after = ask(service, "SELECT coalesce(max(id), 0) FROM drops")
-    renamed = time.time()
+    renamed, used = time.time(), cpu_seconds(service.pid)
     for path in paths:
         path.rename(service.home.inbox / path.name)
     last_renamed = time.time()
     service.wait_for("all of it committed", lambda: _decided(service, after, len(paths)), PATIENCE, pause)
-    return Timing(renamed, last_renamed, *_moments(service, after))
+    return Timing(renamed, last_renamed, *_moments(service, after), cpu_seconds(service.pid) - used)
 
 
 def _decided(service: Service, after: int, count: int) -> bool | None:

@@ -64,7 +64,8 @@ def _add(home: Home, journal: Journal, history: "History", sample: pa.Table, num
     live = _commit(home, journal, history, journal.accept(segment.record, [drop | rows]))
     while sources := segments.due(live):
         known = {row["name"]: row["sha256"] for row in live}
-        merged = segments.merge(home.segments, {name: known[name] for name in sources})
+        *_, merged = segments.merging(home.segments, {name: known[name] for name in sources})
+        assert merged is not None
         live = _commit(home, journal, history, journal.merge(merged.record, sources))
 
 

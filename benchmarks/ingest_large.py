@@ -79,7 +79,7 @@ def _rows(service: Service) -> int:
 def table(before: int, measured: list[Measured]) -> list[list[str]]:
     """Rows: each drop with its speed and the daemon's peak."""
     first = measured[0].peak
-    rows = [["before", "", "", "", "", "", f"{before / 1e6:.0f}", ""]]
+    rows = [["before", "", "", "", "", "", "", f"{before / 1e6:.0f}", ""]]
     for one in measured:
         megabytes = one.bytes / 1e6
         rows.append(
@@ -90,11 +90,12 @@ def table(before: int, measured: list[Measured]) -> list[list[str]]:
                 f"{one.timing.work:.2f}",
                 f"{megabytes / one.timing.work:.1f}",
                 f"{megabytes / one.timing.wall:.1f}",
+                f"{megabytes / one.timing.cpu:.1f}",
                 f"{one.peak / 1e6:.0f}",
                 f"{one.peak / first:.2f}x",
             ]
         )
-    return [*rows, ["target", "", "0", "", f">= {MB_PER_SECOND}", "", f"< {PEAK_BYTES / 1e6:.0f}", "about 1x"]]
+    return [*rows, ["target", "", "0", "", f">= {MB_PER_SECOND}", "", "", f"< {PEAK_BYTES / 1e6:.0f}", "about 1x"]]
 
 
 COLUMNS = [
@@ -104,6 +105,7 @@ COLUMNS = [
     "settled to committed, s",
     "MB/s",
     "MB/s from rename",
+    "MB per CPU s",
     "peak of the daemon, MB",
     "peak / first",
 ]

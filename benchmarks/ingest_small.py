@@ -90,11 +90,13 @@ def table(name: str, measured: Measured) -> list[list[str]]:
     rounds = measured.rounds
     wall = [one.files / one.timing.wall for one in rounds]
     work = [one.files / one.timing.work for one in rounds]
+    spent = [one.files / one.timing.cpu for one in rounds]
     renaming = [one.timing.last_renamed - one.timing.renamed for one in rounds]
     batches = [float(one.timing.batches) for one in rounds]
     return [
         [f"{name}: files/s, first rename to all committed", *spread(wall, 0), f">= {FILES_PER_SECOND}"],
         [f"{name}: files/s, first settled to all committed", *spread(work, 0), ""],
+        [f"{name}: files per second of the daemon's processor time", *spread(spent, 0), ""],
         [f"{name}: seconds of renaming", *spread(renaming), ""],
         [f"{name}: batches", *spread(batches, 0), ""],
         [f"{name}: trainings begun, all rounds", str(measured.trainings), "", "", ""],
