@@ -61,3 +61,9 @@ def test_links_lead_somewhere(page: str) -> None:
     """Links and pictures within the repository exist."""
     for target in re.findall(r"\]\(([^)#]+)", PAGES[page]):
         assert target.startswith("http") or ((ROOT / page).parent / target).exists(), target
+
+
+def test_tests_that_are_named_exist() -> None:
+    """Who doubts a promise finds the test that shows it."""
+    for file, name in re.findall(r"`([a-z_/]+\.py)(?:::(\w+))?`", PAGES["docs/reliability.md"]):
+        assert f"def {name}" in (ROOT / "tests" / file).read_text(), f"{file}::{name}"
