@@ -4,6 +4,7 @@ Level 4. A new champion is on trial: the version before answers the same labelle
 that has become harder for both is held against neither. What falls after the trial starts a training instead.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,10 @@ ORDER BY batch DESC, rowid DESC LIMIT ?"""
 FEATURES = """SELECT prediction_id, features FROM predictions
 WHERE prediction_id IN (SELECT value FROM json_each(?)) AND model_version = ?"""
 
+SURE = 3.0
+"""So many standard errors a fall must have. Labels are looked at again with every drop of them, and each look is another
+chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials at worst (tests/test_livewatch.py)."""
+
 RESAMPLES = 1000
 """Bootstrap resamples of the interval of R²."""
 
@@ -43,6 +48,17 @@ class Measured:
     value: float
     upper: float
     n: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a new champion's labels say: its figure, that of the version `before`, and whether the fall can't be chance."""
+
+    now: Measured
+    before: float
+    sure: bool
+    where: str
+    """On which rows the version before has its figure."""
 
 
 class LiveWatch:
@@ -82,42 +98,41 @@ class LiveWatch:
         task = live.task_of(orjson.loads(new["scores"]))
         if live.task_of(orjson.loads(old["scores"])) != task:
             return None
-        both = self._on_the_same(new, old, rows, task) or self._on_their_own(old, rows, task)
-        return None if both is None else self._complaint(new["version"], old["version"], task, *both)
+        found = self._on_the_same(new, old, rows, task) or self._on_their_own(old, rows, task)
+        if found is None or not found.sure or found.now.upper >= found.before - self._settings.tolerance:
+            return None
+        return (
+            f"Live {figures.TITLES[figures.DECIDES[task]]} of version {new['version']} is {found.now.value:.4f} on "
+            f"{found.now.n} late labels (95 % interval up to {found.now.upper:.4f}); version {old['version']} has "
+            f"{found.before:.4f} {found.where}; promote.tolerance = {self._settings.tolerance}."
+        )
 
     def _version(self, version: int) -> Row | None:
         found = self._journal.version(version)
         return None if found is None else dict(found)
 
-    def _complaint(self, new: int, old: int, task: Task, now: Measured, before: float, where: str) -> str | None:
-        if now.upper >= before - self._settings.tolerance:
-            return None
-        return (
-            f"Live {figures.TITLES[figures.DECIDES[task]]} of version {new} is {now.value:.4f} on {now.n} late labels "
-            f"(95 % interval up to {now.upper:.4f}); version {old} has {before:.4f} {where}; "
-            f"promote.tolerance = {self._settings.tolerance}."
-        )
-
-    def _on_the_same(self, new: Row, old: Row, rows: list[Row], task: Task) -> tuple[Measured, float, str] | None:
+    def _on_the_same(self, new: Row, old: Row, rows: list[Row], task: Task) -> Found | None:
         """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
         ids = orjson.dumps([row["prediction_id"] for row in rows]).decode()
-        features = {
+        found = {
             row["prediction_id"]: row["features"] for row in ask(self._home.history, FEATURES, ids, new["version"])
         }
-        known = [row for row in rows if row["prediction_id"] in features]
+        known = [row for row in rows if row["prediction_id"] in found]
         if len(known) < self._settings.live_rows:
             return None
         try:
             trained = bundle.read_manifest(self._home.bundle(new["version"]), new["bundle"]).data_schema
             served = bundle.load(self._home.bundle(old["version"]), old["bundle"])
-            told = _replayed(served, trained, [orjson.loads(features[row["prediction_id"]]) for row in known])
+            told = replay(served, trained, [orjson.loads(found[row["prediction_id"]]) for row in known])
         except (BundleRefused, InvalidFeatures):
             return None
         replayed = [{**row, "prediction": one} for row, one in zip(known, told, strict=True)]
         now, before = measure(known, task), measure(replayed, task)
-        return None if now is None or before is None else (now, before.value, "on the same ones")
+        if now is None or before is None:
+            return None
+        return Found(now, before.value, sigmas(known, replayed, task) > SURE, "on the same ones")
 
-    def _on_their_own(self, old: Row, rows: list[Row], task: Task) -> tuple[Measured, float, str] | None:
+    def _on_their_own(self, old: Row, rows: list[Row], task: Task) -> Found | None:
         """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
         own = live.score(self._home.journal, old["version"], task)
         held = orjson.loads(old["scores"]).get("challenger", {}).get("rolling")
@@ -126,7 +141,9 @@ class LiveWatch:
         now, before = measure(rows, task), figures.value(score)
         if now is None or score is None or before is None:
             return None
-        return now, before, f"on {score['n']} {where}"
+        variance = sum(one * (1 - one) / n for one, n in ((now.value, now.n), (before, score["n"])))
+        sure = task == "regression" or before - now.value > SURE * math.sqrt(variance)
+        return Found(now, before, sure, f"on {score['n']} {where}")
 
     def _fell(self, swap: Row) -> str | None:
         judged = self._journal.version(swap["version"])
@@ -167,13 +184,28 @@ def _r2(truth: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.flo
     return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
 
 
-def _replayed(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> list[Any]:
+def sigmas(now: list[Row], before: list[Row], task: Task) -> float:
+    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired)."""
+    worse = _losses(now, task) - _losses(before, task)
+    mean, error = float(worse.mean()), float(worse.std()) / math.sqrt(len(worse))
+    return mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
+
+
+def _losses(rows: list[Row], task: Task) -> NDArray[np.float64]:
+    """Of each row 0 or 1 (right or wrong), or the squared error."""
+    if task == "classification":
+        return np.array([float(row["truth"] != row["prediction"]) for row in rows])
+    return np.array([(float(row["truth"]) - float(row["prediction"])) ** 2 for row in rows])
+
+
+def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> list[Any]:
     """What a served version answers to features that were given in the columns of `trained`: class names or numbers.
 
     Raises InvalidFeatures if it takes other columns, or does not take a value.
     """
     schema = served.manifest.data_schema
-    if not set(schema.features) <= set(trained.features):
+    width = len(trained.features)
+    if not set(schema.features) <= set(trained.features) or any(len(values) != width for values in features):
         raise InvalidFeatures("The versions take other columns.")
     named = [dict(zip(trained.features, values, strict=True)) for values in features]
     matrix = np.array([schema.encode({name: row[name] for name in schema.features}) for row in named])

@@ -1,4 +1,4 @@
-"""Promotion: judges new versions, and makes the served bundle follow the alias `champion`.
+"""Promotion: makes the served bundle follow the alias `champion`, which verdicts, people and late labels move.
 
 Level 4. The MLflow alias is what should be served, `champion.json` what is. Moving the alias by hand moves the service
 too, as soon as the bundle has been verified; if it can't be served, the old one stays.
@@ -6,42 +6,37 @@ too, as soon as the bundle has been verified; if it can't be served, the old one
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
 
-from daemon import bundle, durable, requests, verdicts
-from daemon.bundle import Manifest, Pointer
+from daemon import bundle, durable, requests
+from daemon.bundle import Pointer
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.judging import CHOSEN, STAGING, Judging
 from daemon.livewatch import ROLLED_BACK, LiveWatch
-from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registered, Registry
+from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.settings import Promote
 from daemon.status import utcnow
 
 log = structlog.get_logger()
 
-STAGING = ".staging-"
-
-CHOSEN = "chosen_version"
-"""The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""
-
 KINDS = ("promote", "rollback")
-"""The requests that are answered here."""
+"""Requests that are answered here."""
 
 
 class Promotion:
-    """Verdicts, requests to promote or roll back, and the pointer; used by the loop thread."""
+    """Requests to promote or roll back, the live watch, and the pointer; used by the loop thread."""
 
     def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
         self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
         self._refused_alias: int | None = None
         self._wishes: dict[int, str] = {}
+        self._judging = Judging(home, settings, journal, registry)
         self._live = LiveWatch(home, settings, journal)
-        self._seen = 0
 
     def pointer(self) -> Pointer | None:
         """What is served now; a pointer that can't be read counts as none, and `adopt` writes it anew."""
@@ -51,56 +46,10 @@ class Promotion:
             log.error("pointer_unreadable", reason=str(error))
             return None
 
-    # Judging
-
     def judge(self) -> bool:
         """Give the oldest version without a verdict one; True: there was one."""
-        for version in self._registry.versions(after=self._seen):
-            if self._journal.version(version.version) is None and version.bundle is not None:
-                self._judge(version, version.bundle)
-                return True
-            self._seen = version.version
-        return False
-
-    def _judge(self, version: Registered, sha256: str) -> None:
-        folder = self._settle(version)
-        try:
-            manifest = bundle.load(folder, sha256).manifest
-        except BundleRefused as error:
-            self._record(version.version, _unreadable(version, sha256), "refused", str(error))
-            return
         served = self.pointer()
-        if manifest.scores.get("champion_version") != (served.version if served else None) and served is not None:
-            compared = manifest.scores.get("champion_version")
-            reason = f"It was compared with version {compared}, but version {served.version} is served by now."
-            verdict = verdicts.Verdict("refused", reason)
-        else:
-            verdict = verdicts.judge(manifest.scores, self._settings, self._past())
-        # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
-        if verdict.state == "promoted":
-            self._registry.set_alias(CHAMPION, version.version)
-        elif verdict.state == "held":
-            self._registry.set_alias(CHALLENGER, version.version)
-        self._record(version.version, _facts(version, sha256, manifest), verdict.state, verdict.reason)
-
-    def _past(self) -> dict[int, Any]:
-        """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""
-        chosen, newest = self._journal.get(CHOSEN) or (0, 0)
-        rows = self._journal.promoted(self._settings.baseline_versions, chosen, newest)
-        return {row["version"]: orjson.loads(row["scores"]) for row in rows}
-
-    def _settle(self, version: Registered) -> Path:
-        """Give the trainer's bundle its final name; done again after a crash it does nothing."""
-        staging, final = self._home.bundles / f"{STAGING}{version.run}", self._home.bundle(version.version)
-        if staging.exists() and not final.exists():
-            staging.rename(final)
-            durable.fsync_dir(self._home.bundles)
-        return final
-
-    def _record(self, version: int, facts: dict[str, Any], state: str, reason: str) -> None:
-        self._registry.describe(version, state, reason)
-        self._journal.judge(facts, state, reason)
-        log.info(state, version=version, reason=reason)
+        return self._judging.judge(None if served is None else served.version)
 
     # Requests
 
@@ -251,23 +200,3 @@ class Promotion:
         except BundleRefused as error:
             return str(error)
         return None
-
-
-def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
-    facts = {
-        key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
-    }
-    scores = orjson.dumps(manifest.scores).decode()
-    return facts | {
-        "version": version.version,
-        "mlflow_run": version.run,
-        "bundle": sha256,
-        "trigger": manifest.reason,
-        "scores": scores,
-    }
-
-
-def _unreadable(version: Registered, sha256: str) -> dict[str, Any]:
-    facts: dict[str, Any] = dict.fromkeys(("candidate", "backend", "revision", "dvc_md5", "trigger"), "unknown")
-    counts = {"rows": 0, "trained_rows": 0}
-    return facts | counts | {"version": version.version, "mlflow_run": version.run, "bundle": sha256, "scores": "{}"}

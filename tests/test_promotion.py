@@ -12,7 +12,8 @@ from daemon import bundle, requests
 from daemon.bundle import Manifest
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.promotion import STAGING, Promotion
+from daemon.judging import STAGING
+from daemon.promotion import Promotion
 from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
 from daemon.settings import Promote
 
@@ -29,10 +30,13 @@ class Parts:
     def restart(self, **settings: Any) -> None:
         self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.registry)
 
-    def train(self, new: int = 95, old: int | None = None, champion: int | None = None) -> int:
-        """What the trainer leaves behind: a sealed bundle in staging, and a version that names its sha256."""
+    def train(self, new: int = 95, old: int | None = None, champion: int | None = None, favourite: int = 0) -> int:
+        """What the trainer leaves behind: a sealed bundle in staging, and a version that names its sha256.
+
+        The model answers nearly always with its favourite class.
+        """
         run = self.registry.start_run("training", {})
-        bundles.make(self.home, 999)
+        bundles.make(self.home, 999, favourite)
         made = self.home.bundle(999)
         manifest = Manifest.model_validate_json((made / bundle.MANIFEST).read_bytes())
         figures = scores(new, old) | {"champion_version": champion}
@@ -44,14 +48,15 @@ class Parts:
     def settle(self) -> None:
         """Do what there is to do."""
         for _ in range(50):
-            if not (self.promotion.answer() or self.promotion.adopt() or self.promotion.judge()):
+            promotion = self.promotion
+            if not (promotion.answer() or promotion.adopt() or promotion.judge() or promotion.watch()):
                 return
         raise AssertionError("promotion never comes to rest")
 
-    def champion(self, new: int = 95) -> int:
+    def champion(self, new: int = 95, favourite: int = 0) -> int:
         """Train, judge and serve a version that beats whatever is served."""
         served = self.served
-        version = self.train(new, None if served is None else new, served)
+        version = self.train(new, None if served is None else new, served, favourite)
         self.settle()
         assert self.served == version
         return version
@@ -67,7 +72,7 @@ class Parts:
     def requests(self) -> list[Any]:
         from sqlalchemy import select
 
-        from daemon.journal import requests as table
+        from daemon.tables import requests as table
 
         return list(self.journal._rows(select(table)))
 
@@ -180,6 +185,28 @@ def test_alias_moved_by_hand_moves_the_service(parts: Parts) -> None:
     parts.registry.client.set_registered_model_alias(NAME, CHAMPION, str(second))
     parts.settle()
     assert (parts.served, parts.state(second)) == (first, "unservable")
+
+
+def test_mark_is_the_best_version_until_a_person_chooses_another(parts: Parts) -> None:
+    """Small falls add up to a refusal; who promotes the version all the same has set a new mark."""
+    first = parts.champion(97)
+    second = parts.champion(96)
+    third = parts.champion(95)
+    fourth = parts.train(94, 95, champion=third)
+    parts.settle()
+    assert (parts.served, parts.state(fourth)) == (third, "refused")
+    assert f"from 0.9700 of version {first}, the best so far, to 0.9400" in parts.described(fourth)
+    assert parts.ask("promote", fourth)[0] == "done"
+    fifth = parts.train(93, 94, champion=fourth)
+    parts.settle()
+    assert parts.served == fifth
+    parts.registry.client.set_registered_model_alias(NAME, CHAMPION, str(second))
+    parts.settle()
+    sixth = parts.train(93, 96, champion=second)
+    parts.settle()
+    assert (parts.served, parts.state(sixth)) == (second, "refused")
+    seventh = parts.champion(94)
+    assert parts.served == seventh, "of the versions before only the chosen one counts"
 
 
 # Requests

@@ -1,0 +1,103 @@
+"""Judging: every version that the trainer has registered gets a verdict, once.
+
+Level 4. The bundle gets its final name, is loaded and probed in this process, which did not make it, and then compared.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from daemon import bundle, durable, verdicts
+from daemon.bundle import Manifest
+from daemon.errors import BundleRefused
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.registry import CHALLENGER, CHAMPION, Registered, Registry
+from daemon.settings import Promote
+
+log = structlog.get_logger()
+
+STAGING = ".staging-"
+
+CHOSEN = "chosen_version"
+"""The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""
+
+
+class Judging:
+    """Verdicts; used by the loop thread."""
+
+    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
+        self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+        self._seen = 0
+
+    def judge(self, served: int | None) -> bool:
+        """Give the oldest version without a verdict one, while `served` serves; True: there was one."""
+        for version in self._registry.versions(after=self._seen):
+            if self._journal.version(version.version) is None and version.bundle is not None:
+                self._judge(version, version.bundle, served)
+                return True
+            self._seen = version.version
+        return False
+
+    def _judge(self, version: Registered, sha256: str, served: int | None) -> None:
+        folder = self._settle(version)
+        try:
+            manifest = bundle.load(folder, sha256).manifest
+        except BundleRefused as error:
+            self._record(version.version, _unreadable(version, sha256), "refused", str(error))
+            return
+        verdict = self._verdict(manifest.scores, served)
+        # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
+        if verdict.state == "promoted":
+            self._registry.set_alias(CHAMPION, version.version)
+        elif verdict.state == "held":
+            self._registry.set_alias(CHALLENGER, version.version)
+        self._record(version.version, _facts(version, sha256, manifest), verdict.state, verdict.reason)
+
+    def _verdict(self, scores: dict[str, Any], served: int | None) -> verdicts.Verdict:
+        compared = scores.get("champion_version")
+        if served is not None and compared != served:
+            reason = f"It was compared with version {compared}, but version {served} is served by now."
+            return verdicts.Verdict("refused", reason)
+        return verdicts.judge(scores, self._settings, self._past())
+
+    def _past(self) -> dict[int, Any]:
+        """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""
+        chosen, newest = self._journal.get(CHOSEN) or (0, 0)
+        rows = self._journal.promoted(self._settings.baseline_versions, chosen, newest)
+        return {row["version"]: orjson.loads(row["scores"]) for row in rows}
+
+    def _settle(self, version: Registered) -> Path:
+        """Give the trainer's bundle its final name; done again after a crash it does nothing."""
+        staging, final = self._home.bundles / f"{STAGING}{version.run}", self._home.bundle(version.version)
+        if staging.exists() and not final.exists():
+            staging.rename(final)
+            durable.fsync_dir(self._home.bundles)
+        return final
+
+    def _record(self, version: int, facts: dict[str, Any], state: str, reason: str) -> None:
+        self._registry.describe(version, state, reason)
+        self._journal.judge(facts, state, reason)
+        log.info(state, version=version, reason=reason)
+
+
+def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
+    facts = {
+        key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
+    }
+    scores = orjson.dumps(manifest.scores).decode()
+    return facts | {
+        "version": version.version,
+        "mlflow_run": version.run,
+        "bundle": sha256,
+        "trigger": manifest.reason,
+        "scores": scores,
+    }
+
+
+def _unreadable(version: Registered, sha256: str) -> dict[str, Any]:
+    facts: dict[str, Any] = dict.fromkeys(("candidate", "backend", "revision", "dvc_md5", "trigger"), "unknown")
+    counts = {"rows": 0, "trained_rows": 0}
+    return facts | counts | {"version": version.version, "mlflow_run": version.run, "bundle": sha256, "scores": "{}"}
