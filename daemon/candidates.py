@@ -1,15 +1,15 @@
-"""The candidates: estimators that compete for each task, and how they are compared.
+"""The candidates: estimators that compete for each task, built in or named by import path, with their grids.
 
-Level 3. Comparing is cross-validation on the rows that teach; the held-out rows are for judging the winner only.
+Level 3. Nothing is fitted here; `daemon.comparison` does.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import difflib
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from sklearn.base import clone
+from sklearn.base import is_classifier, is_regressor
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -17,50 +17,51 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import get_tags
 
 from daemon.errors import TrainingFailed
-from daemon.figures import DECIDES, SETTLES
-from daemon.model import Design, LeastSquaresClassifier, Matrix, Targets, answers
+from daemon.model import Design, LeastSquaresClassifier
 from daemon.schema import Schema, Task
-from daemon.scores import pair
+from daemon.settings import Train
 
 NAMES: dict[Task, tuple[str, ...]] = {
     "classification": ("logistic", "forest", "tree", "least_squares", "boosting"),
     "regression": ("linear", "ridge", "forest", "tree", "boosting"),
 }
-Split = tuple[Any, Any]
+
+CHEAP_FIRST = ("least_squares", "linear", "ridge", "tree", "logistic", "boosting", "forest")
+"""The order in which candidates are tried, so that a budget leaves as many as it can; those of others come last."""
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One candidate after cross-validation: means over the folds, seconds of wall time for all its fits."""
+class Candidate:
+    """One competitor: a name that no other one has, and its estimator, not fitted."""
 
     name: str
     estimator: Any
-    task: Task
-    score: float
-    """Accuracy or R²."""
-    loss: float
-    """Log loss or RMSE."""
-    fit_seconds: float
-
-    def figures(self) -> dict[str, Any]:
-        """The entry of this candidate among the scores of a manifest, under the names of its task."""
-        cv = {f"cv_{DECIDES[self.task]}": self.score, f"cv_{SETTLES[self.task]}": self.loss}
-        return {"name": self.name, **cv, "fit_seconds": self.fit_seconds}
 
 
-def of(task: Task, wanted: Sequence[str]) -> list[str]:
-    """The candidates of `wanted` that can do the task, in that order; raises TrainingFailed if none can."""
-    found = [name for name in wanted if name in NAMES[task]]
+def plan(schema: Schema, settings: Train) -> list[Candidate]:
+    """Every candidate of the settings that can do the schema's task, once for each combination of its grid.
+
+    Raises TrainingFailed for a class that can't be imported, a parameter that does not exist, and if none is left.
+    """
+    found = [one for name in settings.candidates for one in _combinations(name, schema, settings)]
     if not found:
         raise TrainingFailed(
-            f"No candidate of train.candidates can do {task}.", hint=f"Name some of {', '.join(NAMES[task])}."
+            f"No candidate of train.candidates can do {schema.task}.",
+            hint=f"Name some of {', '.join(NAMES[schema.task])}.",
         )
     return found
+
+
+def by_cost(found: Sequence[Candidate]) -> list[Candidate]:
+    """The same candidates, those that are quickly fitted first."""
+    places = {name: place for place, name in enumerate(CHEAP_FIRST)}
+    return sorted(found, key=lambda one: places.get(one.name.partition("(")[0], len(places)))
 
 
 def build(name: str, schema: Schema, seed: int) -> Any:
@@ -88,35 +89,44 @@ def build(name: str, schema: Schema, seed: int) -> Any:
     return (regressors if schema.task == "regression" else classifiers)[name]()
 
 
-def cross_validate(name: str, schema: Schema, rows: Matrix, targets: Targets, folds: int, seed: int) -> Scored:
-    """The mean figures of one candidate over shuffled folds (stratified for classes); raises KeyError."""
-    started = time.perf_counter()
-    estimator = build(name, schema, seed)
-    found = []
-    for train, test in _folds(schema.task, rows, targets, folds, seed):
-        fitted = clone(estimator).fit(rows[train], targets[train])
-        found.append(pair(answers(fitted, rows[test], schema), targets[test], schema.task))
-    score, loss = (float(np.mean(figures)) for figures in zip(*found, strict=True))
-    return Scored(name, estimator, schema.task, score, loss, time.perf_counter() - started)
+def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candidate]:
+    if ":" not in name and name not in NAMES[schema.task]:
+        return
+    grid = settings.grids.get(name, {})
+    for choice in ParameterGrid(grid):
+        estimator = build(name, schema, settings.seed) if ":" not in name else _imported(name, schema, settings.seed)
+        if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
+            return
+        core = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        weight = {"class_weight": "balanced"} if settings.class_weight == "balanced" else {}
+        _check(name, choice, core)
+        core.set_params(**{key: value for key, value in weight.items() if key in core.get_params()}, **choice)
+        chosen = ", ".join(f"{key}={value}" for key, value in choice.items())
+        yield Candidate(f"{name}({chosen})" if choice else name, estimator)
 
 
-def _folds(task: Task, rows: Matrix, targets: Targets, folds: int, seed: int) -> Iterator[Split]:
-    """Pairs of row indices. Fewer folds (at least 2) where a class is rarer, or where one would hold a single row."""
-    if task == "regression":
-        plain = KFold(max(2, min(folds, len(rows) // 2)), shuffle=True, random_state=seed)
-        return iter(plain.split(rows))
-    rarest = int(np.bincount(targets)[np.unique(targets)].min())
-    stratified = StratifiedKFold(max(2, min(folds, rarest)), shuffle=True, random_state=seed)
-    return iter(stratified.split(rows, targets))
+def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
+    known = estimator.get_params()
+    for key in choice:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(known)}."
+            raise TrainingFailed(f"train.grids: {name} has no parameter {key!r}.", hint=hint)
 
 
-def best(scored: Sequence[Scored]) -> Scored:
-    """The candidate with the highest accuracy or R²; among equals (to 1e-9) the one with the lowest log loss or RMSE."""
-    return min(scored, key=lambda one: (-round(one.score, 9), one.loss))
-
-
-def split42(estimator: Any, rows: Matrix, targets: Targets, task: Task) -> float:
-    """Accuracy or R² on the textbook split: test_size=0.2, random_state=42, stratified if there are classes."""
-    classes = targets if task == "classification" else None
-    train, test, seen, wanted = train_test_split(rows, targets, test_size=0.2, random_state=42, stratify=classes)
-    return float(clone(estimator).fit(train, seen).score(test, wanted))
+def _imported(path: str, schema: Schema, seed: int) -> Any:
+    """An estimator of somebody else, seeded; behind Design if it takes no missing values. Raises TrainingFailed."""
+    module, _, name = path.partition(":")
+    try:
+        estimator = getattr(importlib.import_module(module), name)()
+        takes_gaps = get_tags(estimator).input_tags.allow_nan
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=seed)
+    except Exception as error:
+        raise TrainingFailed(
+            f"train.candidates: {path} can't be used: {type(error).__name__}: {error}.",
+            hint="It has to be an estimator as scikit-learn defines it, whose arguments all have defaults, in a package "
+            "that the Python of retraind can import.",
+        ) from error
+    sizes = [len(column.categories) for column in schema.columns]
+    return estimator if takes_gaps else make_pipeline(Design(sizes), estimator)

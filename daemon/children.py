@@ -114,7 +114,8 @@ class Workers:
 class Trainer:
     """The trainer: a process with its imports done that forks a child for each training.
 
-    The messages it sends (dicts with `stage`, `done` or `failed`) are taken with `messages`; `wake` is called for each.
+    The messages it sends are taken with `messages`; `wake` is called for each. They are dicts with `ready`, when it waits
+    for a job; or with the number of a `run` and how far it is (`stage`, see `daemon.progress`), a `note`, `done` or `failed`.
     """
 
     def __init__(self, home: Home, nice: int, wake: Callable[[], None]) -> None:
@@ -160,6 +161,7 @@ class Trainer:
             raise BrokenPipeError("the trainer is not running")
         process.stdin.write(orjson.dumps(job) + b"\n")
         process.stdin.flush()
+        self.ready = False
 
     def messages(self) -> list[dict[str, Any]]:
         """What the trainer has said since the last call, oldest first."""

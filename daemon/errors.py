@@ -105,3 +105,7 @@ class Unavailable(RetraindError):
 
 class TrainingFailed(RetraindError):
     """Raised inside the trainer when no candidate could be fitted."""
+
+
+class NotServable(RetraindError):
+    """Raised inside the trainer for an estimator that no bundle can hold; the next best candidate takes its place."""

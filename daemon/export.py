@@ -4,10 +4,12 @@ Level 3, the only module that knows skl2onnx. The graph takes one matrix in sche
 served: (n, classes) probabilities, or (n, 1) values.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 import orjson
 import skops.io
 import structlog
@@ -19,7 +21,8 @@ from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
 from daemon import bundle, durable, trees
-from daemon.model import Design, LeastSquaresClassifier, answers
+from daemon.errors import NotServable
+from daemon.model import FLOOR, Calibrated, Design, LeastSquaresClassifier, answers
 from daemon.schema import UNKNOWN, Schema
 
 log = structlog.get_logger()
@@ -28,32 +31,56 @@ Matrix = NDArray[np.float64]
 Kind = Literal["float32", "float64"]
 OPSET = {"": 18, "ai.onnx.ml": 3}
 PROBE_ROWS = 64
+PIECE_ROWS = 16_384
 FACTS = ("threshold", "value", "missing_go_to_left")
 
 
 def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
     """Write the model and its probe into `folder`; returns the manifest's backend, input, difference and files.
 
+    Raises NotServable for an estimator that neither ONNX reproduces nor a bundle may load.
+
     `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe. For
     values, parity is a share of their range, so it does not depend on the target's unit.
     """
-    gaps = _gaps(rows, schema)
-    rows = np.vstack([gaps, rows])
-    wanted = answers(estimator, rows, schema)
+    first = np.vstack([_gaps(rows, schema), rows[:PROBE_ROWS]])
+    wanted = np.vstack([answers(estimator, part, schema) for part in _parts(first, rows)])
     scale = _scale(wanted) if schema.task == "regression" else 1.0
-    exported = _export(estimator, rows, wanted, scale, schema)
+    exported = _export(estimator, first, rows, wanted, scale, schema)
     if exported is None:
         name, facts = bundle.SKOPS, {"backend": "sklearn", "input": "float64", "difference": 0.0}
-        skops.io.dump(estimator, folder / name)
+        (folder / name).write_bytes(_trusted(estimator))
     else:
         data, kind, difference = exported
         name, facts = bundle.ONNX, {"backend": "onnx", "input": kind, "difference": difference}
         (folder / name).write_bytes(data)
-    count = len(gaps) + PROBE_ROWS
-    probe = {"rows": _without_nan(rows[:count]), bundle.answered(schema): wanted[:count], "scale": scale}
+    probe = {"rows": _without_nan(first), bundle.answered(schema): wanted[: len(first)], "scale": scale}
     (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
     files = {name: durable.sha256_file(folder / name), bundle.PROBE: durable.sha256_file(folder / bundle.PROBE)}
     return {**facts, "files": files}
+
+
+def _parts(first: Matrix, rows: Matrix) -> Iterator[Matrix]:
+    """All rows in pieces: answering is done in copies of them, which need not be as large as a revision."""
+    yield first
+    yield from (rows[start : start + PIECE_ROWS] for start in range(0, len(rows), PIECE_ROWS))
+
+
+def _trusted(estimator: Any) -> bytes:
+    """The estimator as skops writes it; raises NotServable if it holds what no bundle may load."""
+    unknown = strange(estimator)
+    if unknown:
+        raise NotServable(f"ONNX does not reproduce it, and no bundle may load {', '.join(unknown)[:200]}.")
+    return bytes(skops.io.dumps(estimator))
+
+
+def strange(estimator: Any) -> list[str]:
+    """The types in an estimator that neither skops nor `bundle.TRUSTED` trusts; raises NotServable if it can't be written."""
+    try:
+        data = skops.io.dumps(estimator)
+    except Exception as error:
+        raise NotServable(f"skops can't write it: {type(error).__name__}: {error}") from error
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(bundle.TRUSTED))
 
 
 def _gaps(rows: Matrix, schema: Schema) -> Matrix:
@@ -77,14 +104,15 @@ def _scale(values: Matrix) -> float:
 
 
 def _export(
-    estimator: Any, rows: Matrix, wanted: Matrix, scale: float, schema: Schema
+    estimator: Any, first: Matrix, rows: Matrix, wanted: Matrix, scale: float, schema: Schema
 ) -> tuple[bytes, str, float] | None:
     """ONNX bytes, input type and largest difference; None when the graph does not reproduce the estimator."""
     if schema.classes and list(estimator.classes_) != list(range(len(schema.classes))):
         return None  # a class without rows: the graph would give fewer columns than the schema has classes
     try:
         graph, kind = _convert(estimator, rows.shape[1])
-        got = bundle.onnx_model(graph, kind)(rows)
+        run = bundle.onnx_model(graph, kind)
+        got = np.vstack([run(part) for part in _parts(first, rows)])
     except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None
@@ -95,6 +123,9 @@ def _export(
 
 def _convert(estimator: Any, width: int) -> tuple[bytes, Kind]:
     """The graph and the type of its input; raises what skl2onnx raises."""
+    if isinstance(estimator, Calibrated):
+        data, kind = _convert(estimator.estimator, width)
+        return _corrected(data, estimator), kind
     values = trees.graph(estimator) if is_regressor(estimator) else None
     if values is not None:
         kind = values.graph.input[0].type.tensor_type.elem_type
@@ -104,6 +135,27 @@ def _convert(estimator: Any, width: int) -> tuple[bytes, Kind]:
     options = None if is_regressor(estimator) else {"zipmap": False}
     converted = to_onnx(estimator, initial_types=types, options=options, target_opset=OPSET)
     return _exact(converted, estimator).SerializeToString(), "float64" if double else "float32"
+
+
+def _corrected(data: bytes, estimator: Calibrated) -> bytes:
+    """The graph of the classifier with the correction of its probabilities behind it, in double precision."""
+    model = onnx.load_model_from_string(data)
+    graph, proba = model.graph, model.graph.output[-1]
+    for name, value in (("floor", FLOOR), ("slope", estimator.slope)):
+        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.float64), name))
+    axes = numpy_helper.from_array(np.array([1], dtype=np.int64), "classes")
+    graph.initializer.append(axes)
+    graph.node.extend(
+        [
+            helper.make_node("Cast", [proba.name], ["told"], to=TensorProto.DOUBLE),
+            helper.make_node("Max", ["told", "floor"], ["at_least"]),
+            helper.make_node("Pow", ["at_least", "slope"], ["raised"]),
+            helper.make_node("ReduceSum", ["raised", "classes"], ["total"], keepdims=1),
+            helper.make_node("Div", ["raised", "total"], ["calibrated"]),
+        ]
+    )
+    graph.output.append(helper.make_tensor_value_info("calibrated", TensorProto.DOUBLE, [None, None]))
+    return bytes(model.SerializeToString())
 
 
 def _exact(graph: ModelProto, estimator: Any) -> ModelProto:

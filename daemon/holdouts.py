@@ -41,7 +41,7 @@ def answers_of(fitted: Any, data: Data) -> Matrix:
     """What a fitted estimator answers for the held-out rows, in their order."""
     if not data.held.any():
         return np.zeros((0, len(data.schema.classes) or 1))
-    return model.answers(fitted, data.matrix[data.held], data.schema)
+    return model.answers(fitted, data.judging[0], data.schema)
 
 
 def answers_of_served(served: Model, data: Data) -> Matrix | None:
@@ -51,7 +51,7 @@ def answers_of_served(served: Model, data: Data) -> Matrix | None:
         return None
     if not data.held.any():
         return np.zeros((0, len(schema.classes) or 1))
-    return _realign(served.answers(data.encode(known)[data.held]), known, schema)
+    return _realign(served.answers(data.judged_by(known)), known, schema)
 
 
 def _comparable(known: Schema, schema: Schema) -> bool:
@@ -72,7 +72,7 @@ def _realign(answers: Matrix, known: Schema, schema: Schema) -> Matrix:
 
 def _parts(data: Data) -> dict[str, NDArray[np.bool_]]:
     """Which of the held-out rows belong to which holdout."""
-    return {"reference": data.reference[data.held], "rolling": np.ones(int(data.held.sum()), dtype=bool)}
+    return {"reference": data.reference[data.held], "rolling": data.recent[data.held]}
 
 
 def _on_holdouts(answers: Matrix, data: Data) -> dict[str, Any]:

@@ -3,52 +3,84 @@
 Level 4. Nothing here decides anything; the manifest holds the same figures.
 """
 
-import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon import pictures
+from sklearn.base import clone
+
+from daemon import comparison, pictures
 from daemon.bundle import Manifest
-from daemon.candidates import Scored
+from daemon.comparison import Scored
 from daemon.figures import DECIDES
 from daemon.holdouts import answers_of
-from daemon.registry import Registry
+from daemon.registry import Registry, Source
 from daemon.revision import Data
 from daemon.scores import score
 
+SCHEMA_ROWS = 100
+"""So many rows tell MLflow the columns and types of a dataset."""
+
 
 class Logbook:
-    """Writes below one run; `folder` is a place for files on their way into MLflow."""
+    """Writes below one run; `source` is the folder of the data."""
 
-    def __init__(self, registry: Registry, run: str, folder: Path) -> None:
-        self._registry, self._run, self._folder = registry, run, folder
+    def __init__(self, registry: Registry, run: str, data: Data, manifest: Manifest, source: Path) -> None:
+        self._registry, self._run, self._data, self._manifest = registry, run, data, manifest
+        self._source = Source(str(source), manifest.revision, manifest.dvc_md5, len(data.targets))
 
-    def write(self, data: Data, scored: Sequence[Scored], winner: Scored, manifest: Manifest, source: Path) -> None:
-        """Log candidates, figures and the dataset that lies in `source`; all candidates but the winner are fitted for it."""
-        entries = manifest.scores["candidates"]
-        runs = [self._run]
-        for one, entry in zip(scored, entries, strict=True):
-            runs.append(self._candidate(data, one, entry, wins=one is winner))
+    def begin(self) -> None:
+        """Log parameters, figures and dataset of the training itself, before its version is registered."""
+        manifest = self._manifest
         params = {key: getattr(manifest, key) for key in ("candidate", "rows", "trained_rows", "seed")}
-        tags = {"backend": manifest.backend, "candidate": winner.name}
+        params |= {f"train.{key}": value for key, value in manifest.settings.items()}
+        tags = {"backend": manifest.backend, "candidate": manifest.candidate}
         self._registry.log(self._run, params, _figures(manifest), tags)
-        learnt = dict(zip(data.schema.features, data.matrix.T, strict=True)) | {data.schema.target: data.named}
-        self._registry.log_dataset(runs, learnt, data.schema.target, manifest.dvc_md5, source)
+        self._log_dataset([self._run])
 
-    def _candidate(self, data: Data, one: Scored, entry: dict[str, Any], *, wins: bool) -> str:
+    def finish(self, scored: Sequence[Scored], winner: Scored, fitted: Any, *, textbook: bool) -> None:
+        """Log the candidates and draw the pictures; with `textbook`, fit for it whatever makes the candidates comparable."""
+        runs = [self._candidate(one, fitted if one is winner else None, textbook=textbook) for one in scored]
+        self._log_dataset(runs)
+        if self._data.held.any():
+            self._draw(self._run, fitted, self._manifest.candidate, everything=True)
+        if textbook:
+            data, seed = self._data, self._manifest.seed
+            again = comparison.cross_validate(winner, data.schema, data.matrix, data.targets, 10, seed)
+            self._registry.log(self._run, {}, {f"cv10_{DECIDES[self._data.schema.task]}": again.score}, {})
+
+    def _candidate(self, one: Scored, fitted: Any, *, textbook: bool) -> str:
+        """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""
+        data, wins = self._data, fitted is not None
         run = self._registry.start_run(one.name, {"candidate": one.name}, self._run)
-        fitted = one.estimator if wins else one.estimator.fit(*data.taught)
-        found: dict[str, Any] = {}
-        if data.held.any():
-            answers, truth = answers_of(fitted, data), data.targets[data.held]
-            found = score(answers, truth, data.schema)
-            pictures.draw(answers, truth, data.schema, self._folder, f"{one.name}, {found['n']} held-out rows")
-            self._registry.log_files(run, self._folder)
-            shutil.rmtree(self._folder)
-        self._registry.log(run, one.estimator.get_params(), _flat(entry, found), {"winner": str(wins).lower()})
+        figures = one.figures()
+        if textbook:
+            split = comparison.split42(one.estimator, data.matrix, data.targets, data.schema.task)
+            figures[f"split42_{DECIDES[data.schema.task]}"] = split
+            fitted = fitted if wins else clone(one.estimator).fit(*data.taught)
+        found = self._draw(run, fitted, one.name) if data.held.any() and fitted is not None else {}
+        self._registry.log(run, one.estimator.get_params(), _flat(figures, found), {"winner": str(wins).lower()})
         self._registry.end_run(run)
         return run
+
+    def _draw(self, run: str, fitted: Any, name: str, *, everything: bool = False) -> dict[str, Any]:
+        """Score a fitted candidate on the held-out rows and log the pictures of that; returns the scores."""
+        data = self._data
+        answers, truth = answers_of(fitted, data), data.targets[data.held]
+        found = score(answers, truth, data.schema)
+        with tempfile.TemporaryDirectory(prefix="retraind-") as folder:
+            pictures.draw(answers, truth, data.schema, Path(folder), f"{name}, {found['n']} held-out rows")
+            if everything:
+                pictures.draw_more(answers, truth, data.schema, Path(folder), self._manifest.scores["importance"])
+            self._registry.log_files(run, Path(folder))
+        return found
+
+    def _log_dataset(self, runs: Sequence[str]) -> None:
+        data = self._data
+        first = data.matrix[:SCHEMA_ROWS].T
+        learnt = dict(zip(data.schema.features, first, strict=True)) | {data.schema.target: data.named(SCHEMA_ROWS)}
+        self._registry.log_dataset(runs, learnt, data.schema.target, self._source)
 
 
 def _figures(manifest: Manifest) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.linear_model import LinearRegression
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -34,12 +34,9 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn mean and standard deviation of the numbers; columns that are empty or constant become zero."""
         rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        numbers = rows[:, self._numbers()]
-        known = ~np.isnan(numbers)
-        count = np.maximum(known.sum(axis=0), 1)
-        self.mean_ = np.where(known, numbers, 0.0).sum(axis=0) / count
-        deviation = np.where(known, numbers - self.mean_, 0.0)
-        spread = np.sqrt((deviation**2).sum(axis=0) / count)
+        found = [_moments(rows[:, index]) for index in self._numbers()]
+        self.mean_ = np.array([mean for mean, _ in found])
+        spread = np.array([deviation for _, deviation in found])
         self.scale_ = np.where(spread > 0, spread, 1.0)
         return self
 
@@ -47,16 +44,30 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """(n, d) to (n, numbers + sum of categories): the numbers first, then one column per category code."""
         check_is_fitted(self, "scale_")
         rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
-        numbers = rows[:, self._numbers()]
-        scaled = (np.where(np.isnan(numbers), self.mean_, numbers) - self.mean_) / self.scale_
-        hot = [rows[:, [i]] == np.arange(n) for i, n in enumerate(self._sizes(rows.shape[1])) if n]
-        return np.hstack([scaled, *(block.astype(np.float64) for block in hot)])
+        numbers, sizes = self._numbers(), self._sizes(rows.shape[1])
+        # Column by column into one array: expressions over all of it would need several times its memory.
+        made = np.empty((len(rows), len(numbers) + sum(sizes)))
+        for place, index in enumerate(numbers):
+            values, mean = rows[:, index], self.mean_[place]
+            np.divide(np.where(np.isnan(values), mean, values) - mean, self.scale_[place], out=made[:, place])
+        place = len(numbers)
+        for index, size in enumerate(sizes):
+            for code in range(size):
+                np.equal(rows[:, index], code, out=made[:, place], casting="unsafe")
+                place += 1
+        return made
 
     def _sizes(self, width: int) -> list[int]:
         return list(self.categories) or [0] * width
 
     def _numbers(self) -> list[int]:
         return [i for i, n in enumerate(self._sizes(self.n_features_in_)) if not n]
+
+
+def _moments(values: Matrix) -> tuple[float, float]:
+    """Mean and standard deviation of the known values of one column, (n,); 0 without any."""
+    known = values[~np.isnan(values)]
+    return (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
 
 
 class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -77,6 +88,44 @@ class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     def predict(self, X: ArrayLike) -> Codes:
         """(n, d) to the codes of the likeliest classes, (n,)."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier whose probabilities are raised to a power, p not below FLOOR, and normalised: temperature scaling.
+
+    `slope` is a parameter, found by `daemon.calibration`; `fit` fits the classifier only. No label changes.
+    """
+
+    def __init__(self, estimator: Any = None, slope: float = 1.0) -> None:
+        self.estimator, self.slope = estimator, slope
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit the classifier anew; the slope stays."""
+        self.estimator = clone(self.estimator).fit(X, y)
+        return self
+
+    @property
+    def classes_(self) -> Codes:
+        """The class codes that the classifier has seen."""
+        return np.asarray(self.estimator.classes_)
+
+    def predict_proba(self, X: ArrayLike) -> Matrix:
+        """(n, d) to (n, classes); rows sum to 1."""
+        return calibrate(np.asarray(self.estimator.predict_proba(X)), self.slope)
+
+    def predict(self, X: ArrayLike) -> Codes:
+        """(n, d) to the codes of the likeliest classes, (n,)."""
+        return np.asarray(self.estimator.predict(X))
+
+
+FLOOR = 1e-4
+"""The smallest probability that is corrected: a forest of a hundred trees may say 0 of what is merely rare."""
+
+
+def calibrate(proba: Matrix, slope: float) -> Matrix:
+    """Corrected probabilities (n, classes), see Calibrated."""
+    raised = np.maximum(proba, FLOOR) ** slope
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def answers(estimator: Any, rows: Matrix, schema: Schema) -> Matrix:

@@ -6,6 +6,7 @@ The alias `champion` is the desired state; what is served is said by `champion.j
 
 import functools
 import importlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -55,6 +56,16 @@ class Registered:
     version: int
     run: str
     bundle: str | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset came from: folder, git commit, DVC's md5 (MLflow keeps 36 characters as its digest), rows."""
+
+    folder: str
+    revision: str
+    dvc_md5: str
+    rows: int
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -164,17 +175,17 @@ class Registry:
             tags=[RunTag(TAG + key, value) for key, value in tags.items()],
         )
 
-    def log_dataset(
-        self, runs: Sequence[str], columns: Mapping[str, Any], target: str, digest: str, source: Path
-    ) -> None:
-        """Log the dataset (name to values, as the model learns from them) as input of each run.
-
-        The digest is DVC's md5 of the folder; MLflow keeps 36 characters of it.
-        """
+    def log_dataset(self, runs: Sequence[str], columns: Mapping[str, Any], target: str, source: Source) -> None:
+        """Log the dataset as input of each run; of `columns` (name to values, as the model learns) a few rows are enough."""
         frame = pd.DataFrame(dict(columns), copy=False)
-        origin = CodeDatasetSource({"retraind.data": str(source)})
-        dataset = from_pandas(frame, source=origin, targets=target, name="dataset", digest=digest[:36])
-        inputs = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
+        tags = {"retraind.data": source.folder, "mlflow.source.git.commit": source.revision}
+        dataset = from_pandas(
+            frame, source=CodeDatasetSource(tags), targets=target, name="dataset", digest=source.dvc_md5[:36]
+        )
+        seen = dataset._to_mlflow_entity()
+        profile = json.dumps({"num_rows": source.rows, "num_elements": source.rows * frame.shape[1]})
+        logged = Dataset(seen.name, seen.digest, seen.source_type, seen.source, seen.schema, profile)
+        inputs = DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
         for run in runs:
             self.client.log_inputs(run, [inputs])
 
@@ -187,9 +198,18 @@ class Registry:
         self.client.set_terminated(run, status)
 
     def register(
-        self, run: str, estimator: Any, rows: Any, requirements: Sequence[str], tags: Mapping[str, str]
+        self,
+        run: str,
+        estimator: Any,
+        rows: Any,
+        requirements: Sequence[str],
+        tags: Mapping[str, str],
+        strange: Sequence[str] = (),
     ) -> int:
-        """Log the estimator as a loadable MLflow model of `run` and register it; returns the version's number."""
+        """Log the estimator as a loadable MLflow model of `run` and register it; returns the version's number.
+
+        `strange` are types beside those of bundles that whoever loads it from MLflow has to trust.
+        """
         signature = infer_signature(rows, estimator.predict(rows))
         with mlflow.start_run(run_id=run):
             logged = mlflow.sklearn.log_model(
@@ -197,7 +217,7 @@ class Registry:
                 name="model",
                 signature=signature,
                 pip_requirements=list(requirements),
-                skops_trusted_types=bundle.TRUSTED,
+                skops_trusted_types=[*bundle.TRUSTED, *strange],
             )
         labels = {TAG + key: value for key, value in tags.items()}
         version = self.client.create_model_version(NAME, logged.model_uri, run, labels, model_id=logged.model_id)

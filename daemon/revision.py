@@ -1,11 +1,10 @@
 """A revision in memory, as training sees it: which rows teach, and which are only judged on.
 
-Level 3, pure but for reading the segments.
+Level 3, pure but for reading the segments. The rows that teach come first, so that neither part has to be copied.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,60 +18,127 @@ from daemon.schema import Schema
 
 Mask = NDArray[np.bool_]
 
+MS_OF_DAY = 86_400_000
+
+
+@dataclass(frozen=True)
+class Window:
+    """Only so many of the newest rows, accepted within so many days before the newest one; 0 is all."""
+
+    rows: int = 0
+    days: float = 0.0
+
 
 @dataclass(frozen=True)
 class Data:
-    """Rows (n, d), targets (n,), and which of them are held out and in the reference holdout."""
+    """Rows (n, d), targets (n,), and masks (n,) of those that are held out, in the reference holdout, in the window.
+
+    `listed`: how many rows of the revision have a target that the schema knows, whether the window takes them or not.
+    """
 
     schema: Schema
-    pieces: list[Any]
-    """The segments as tables; `listed` (all their rows) says which rows have a target that the schema knows."""
-    listed: Mask
+    folder: Path
+    segments: Mapping[str, str]
+    place: NDArray[np.int64]
+    """For each row of the segments its row here, -1 for one that is left out."""
     matrix: Matrix
     targets: Targets
     held: Mask
     reference: Mask
+    recent: Mask
+    listed: int
 
     @classmethod
-    def read(cls, folder: Path, wanted: Mapping[str, str], schema: Schema, first_rows: int, share: float) -> Self:
+    def read(
+        cls,
+        folder: Path,
+        wanted: Mapping[str, str],
+        schema: Schema,
+        first_rows: int,
+        share: float,
+        window: Window | None = None,
+    ) -> Self:
         """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
 
-        The held-out ones of the first `first_rows` are the reference holdout. Raises DatasetDamaged, and TrainingFailed
-        when there is too little to learn from.
+        The held-out ones of the first `first_rows` are the reference holdout, which no window shortens. Raises
+        DatasetDamaged, and TrainingFailed when there is too little to learn from.
         """
-        pieces = [piece for _, piece in segments.read(folder, wanted)]
-        targets = np.concatenate([_targets(piece, schema) for piece in pieces])
+        targets, held, times = _roles(folder, wanted, schema, share)
         listed = np.isfinite(targets) & ((targets >= 0) | (schema.task == "regression"))
-        first = np.arange(len(targets)) < first_rows
-        held = np.concatenate([rows.held_out(piece, share) for piece in pieces])[listed]
-        _require_enough(targets[listed][~held], schema)
-        matrix = _encode(pieces, listed, schema)
-        return cls(schema, pieces, listed, matrix, targets[listed], held, held & first[listed])
+        recent = _within(times, listed, window or Window())
+        reference = listed & held & (np.arange(len(targets)) < first_rows)
+        taught, judged = np.flatnonzero(recent & ~held), np.flatnonzero((recent & held) | reference)
+        _require_enough(targets[taught], schema)
+        order = np.concatenate([taught, judged])
+        place = np.full(len(targets), -1, dtype=np.int64)
+        place[order] = np.arange(len(order))
+        matrix = _encode(folder, wanted, schema, place, len(order))
+        masks = held[order], reference[order], recent[order]
+        return cls(schema, folder, wanted, place, matrix, targets[order], *masks, int(listed.sum()))
 
-    def encode(self, schema: Schema) -> Matrix:
-        """All rows as a model of another schema sees them: what that schema does not list is unknown to it."""
-        return self.matrix if schema.shape == self.schema.shape else _encode(self.pieces, self.listed, schema)
+    def judged_by(self, schema: Schema) -> Matrix:
+        """The held-out rows as a model of another schema sees them: what that schema does not list is unknown to it."""
+        if schema.shape == self.schema.shape:
+            return self.judging[0]
+        count = self._taught_rows
+        place = np.where(self.place >= count, self.place - count, -1)
+        return _encode(self.folder, self.segments, schema, place, len(self.targets) - count)
 
-    @cached_property
+    @property
+    def _taught_rows(self) -> int:
+        return len(self.held) - int(self.held.sum())
+
+    @property
     def taught(self) -> tuple[Matrix, Targets]:
         """Rows and targets that may teach."""
-        return self.matrix[~self.held], self.targets[~self.held]
+        return self.matrix[: self._taught_rows], self.targets[: self._taught_rows]
 
     @property
     def judging(self) -> tuple[Matrix, Targets]:
         """Rows and targets that are held out."""
-        return self.matrix[self.held], self.targets[self.held]
+        return self.matrix[self._taught_rows :], self.targets[self._taught_rows :]
 
-    @property
-    def named(self) -> NDArray[Any]:
-        """The targets as people know them: class names, or numbers."""
-        return np.array(self.schema.classes)[self.targets] if self.schema.classes else self.targets
+    def named(self, count: int) -> NDArray[Any]:
+        """The first targets as people know them: class names, or numbers."""
+        first = self.targets[:count]
+        return np.array(self.schema.classes)[first] if self.schema.classes else first
 
 
-def _encode(pieces: list[Any], listed: Mask, schema: Schema) -> Matrix:
+def _roles(
+    folder: Path, wanted: Mapping[str, str], schema: Schema, share: float
+) -> tuple[Targets, Mask, NDArray[np.int64]]:
+    """Of every row its target, whether it is held out, and when it was accepted (ms)."""
+    columns = [schema.target, "_drop", "_row", "_accepted_at"]
+    found = [
+        (_targets(piece, schema), rows.held_out(piece, share), rows.accepted_at(piece))
+        for piece in segments.pieces(folder, wanted, columns)
+    ]
+    targets, held, times = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return targets, held, times
+
+
+def _within(times: NDArray[np.int64], listed: Mask, window: Window) -> Mask:
+    """Which of the listed rows are in the window."""
+    recent = listed.copy()
+    if window.days and listed.any():
+        recent &= times > times[listed].max() - window.days * MS_OF_DAY
+    if window.rows:
+        candidates = np.flatnonzero(recent)
+        newest = candidates[np.argsort(times[candidates], kind="stable")][-window.rows :]
+        recent = np.zeros_like(recent)
+        recent[newest] = True
+    return recent
+
+
+def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
     # Piece by piece: segments from before a change of the schema have other columns and types.
-    matrix = np.vstack([rows.matrix(piece, schema) for piece in pieces])
-    return matrix if listed.all() else matrix[listed]
+    matrix, start = np.empty((count, len(schema.columns))), 0
+    for piece in segments.pieces(folder, wanted, [*schema.features, "_row"]):
+        into = place[start : start + piece.num_rows]
+        start += piece.num_rows
+        used = into >= 0
+        matrix[into[used]] = rows.matrix(piece, schema)[used]
+    return matrix
 
 
 def _targets(table: Any, schema: Schema) -> Targets:

@@ -241,6 +241,11 @@ def held_out(table: pa.Table, share: float) -> NDArray[np.bool_]:
     return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53 < share
 
 
+def accepted_at(table: pa.Table) -> NDArray[np.int64]:
+    """When rows were accepted, int64 (n,): milliseconds since 1970-01-01 UTC."""
+    return np.asarray(table["_accepted_at"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy())
+
+
 def _splitmix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     # The output function of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
     with np.errstate(over="ignore"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
 
 from daemon.schema import Schema, Task
 
@@ -21,6 +21,38 @@ def score(answers: Matrix, truth: Truth, schema: Schema) -> dict[str, Any]:
     if schema.task == "regression":
         return _regression(answers[:, 0], truth)
     return _classification(answers, truth, schema) if len(truth) else _unmeasured()
+
+
+METRICS: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "balanced_accuracy", "log_loss", "roc_auc"),
+    "regression": ("r2", "rmse", "mae"),
+}
+"""What may choose among candidates, for each task."""
+
+LOWER = {"log_loss", "rmse", "mae"}
+"""Metrics of which less is better."""
+
+
+def measure(metric: str, answers: Matrix, truth: Truth, task: Task) -> float:
+    """One metric of METRICS; one that has no meaning for these rows (R² of equal values, one class) is 0 or 0.5."""
+    if task == "regression":
+        return _regression(answers[:, 0], truth)[metric] or 0.0
+    if metric == "log_loss":
+        return _log_loss(truth, answers)
+    if metric == "roc_auc":
+        return _roc_auc(answers, truth)
+    predicted = answers.argmax(axis=1)
+    return float(
+        balanced_accuracy_score(truth, predicted) if metric == "balanced_accuracy" else np.mean(predicted == truth)
+    )
+
+
+def _roc_auc(proba: Matrix, codes: Truth) -> float:
+    """Of two classes the area for the second, else the mean over one class against the rest, for those that can be told."""
+    one_or_all = range(1, 2) if proba.shape[1] == 2 else range(proba.shape[1])
+    mixed = [code for code in one_or_all if 0 < (codes == code).sum() < len(codes)]
+    areas = [roc_auc_score(codes == code, proba[:, code]) for code in mixed]
+    return float(np.mean(areas)) if areas else 0.5
 
 
 def pair(answers: Matrix, truth: Truth, task: Task) -> tuple[float, float]:

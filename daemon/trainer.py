@@ -6,7 +6,6 @@ its children say how far they are on standard output in the same way. `daemon.ch
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -16,14 +15,18 @@ from typing import Any
 import numpy as np
 import orjson
 
-from daemon import candidates, export, model, pictures
+from daemon import calibration, candidates, export, limits, model, pictures
 from daemon.home import Home
+from daemon.progress import Say
 from daemon.registry import warm_up
 from daemon.schema import Column, Schema
 from daemon.scores import score
-from daemon.training import Job, Say, train
+from daemon.training import Job, train
 
 PR_SET_PDEATHSIG = 1
+
+REPORT_SECONDS = 300
+"""What comes after registering is for people; it is killed when it takes longer, so that the next training can start."""
 
 
 def main(arguments: list[str]) -> None:
@@ -45,22 +48,37 @@ def main(arguments: list[str]) -> None:
         if child == 0:
             _child(home, job, say)
         _, status = os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if code != 0:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            say({"run": job.run, "failed": f"The trainer {how}.", "killed": True})
+        # Of a training that has said how it ended, this is not heard any more.
+        say({"run": job.run, "failed": _how(os.waitstatus_to_exitcode(status)), "killed": True})
+        say({"ready": os.getpid()})
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"The training ended with code {code} before it was done."
+    name = signal.Signals(-code).name
+    likely = " Most likely the machine had no memory left." if -code == signal.SIGKILL else ""
+    return f"The training was killed by {name}.{likely}"
 
 
 def _child(home: Home, job: Job, say: Say) -> None:
     """Train in the forked child; never returns."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    allowed = limits.memory(job.train.memory_bytes)
     try:
-        train(home, job, say)
-    except Exception as error:  # noqa: BLE001 - whatever a fit raises is told, and ends this child only
+        limits.confine(allowed)
+        train(home, job, say, _hurry)
+    except MemoryError as error:
+        limit = f"It may take {allowed} bytes (train.memory_bytes) beyond the trainer itself."
+        say({"run": job.run, "failed": f"MemoryError: {error}. {limit}"[:1000]})
+    except BaseException as error:  # noqa: BLE001 - whatever a fit raises, also SystemExit, is told, and ends this child only
         say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
     finally:
         os._exit(0)
+
+
+def _hurry() -> None:
+    signal.alarm(REPORT_SECONDS)
 
 
 def _warm_up(home: Home) -> None:
@@ -82,6 +100,10 @@ def _warm_up(home: Home) -> None:
             answers = model.answers(estimator, matrix, schema)
             score(answers, targets, schema)
             pictures.draw(answers, targets, schema, Path(folder) / "pictures", "")
+            pictures.draw_more(answers, targets, schema, Path(folder) / "pictures", {"x": 1.0})
+            if schema.task == "classification":
+                export.write(model.Calibrated(estimator, 1.5), matrix, schema, Path(folder))
+                calibration.find(np.tile(answers, (2, 1)), np.tile(targets, 2), 0)
         warm_up(Path(folder), estimator)
 
 

@@ -1,14 +1,14 @@
 """Training: a revision to fitted candidates to a registered version with its bundle, in a process of its own.
 
-Level 4. Runs in the child that `daemon.trainer` forks, and can be killed at any moment: what is written before the last
-step, registering the version, is swept later.
+Level 4. Runs in the child that `daemon.trainer` forks, and can be killed at any moment: what is written before the version
+is registered is swept later, and what comes after that is for people only.
 """
 
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,24 @@ import numpy as np
 import onnxruntime
 import sklearn
 import structlog
+from sklearn.base import clone
 
-from daemon import bundle, candidates, export, holdouts, importance, model, reference
+from daemon import bundle, calibration, candidates, comparison, export, holdouts, importance, model, reference
 from daemon.bundle import Manifest, Model
-from daemon.candidates import Scored
-from daemon.errors import BundleRefused, TrainingFailed
+from daemon.comparison import Outcome, Scored
+from daemon.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.figures import DECIDES
 from daemon.home import Home
 from daemon.logbook import Logbook
+from daemon.model import Calibrated
+from daemon.progress import Progress, Say
 from daemon.registry import Registry
-from daemon.revision import Data
+from daemon.revision import Data, Window
 from daemon.schema import Schema, parse
 from daemon.settings import Train
 from daemon.status import utcnow
 
 log = structlog.get_logger()
-
-Say = Callable[[dict[str, Any]], None]
 
 TEXTBOOK_ROWS = 10
 """With fewer rows the textbook figures of a regression mean nothing."""
@@ -76,66 +77,104 @@ class Work:
         return self.home.bundles / f".staging-{self.run}"
 
 
-def train(home: Home, job: Job, say: Say) -> None:
-    """Run one job to the end and say `done` with the version; raises TrainingFailed, DatasetDamaged, BundleRefused."""
+@dataclass(frozen=True)
+class Winner:
+    """The candidate that is served: as it was compared, fitted on all rows that teach, and the files of its bundle."""
+
+    scored: Scored
+    fitted: Any
+    files: dict[str, Any]
+    correction: calibration.Correction | None
+
+
+def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: None) -> None:
+    """Run one job to the end and say `done` with the version; raises TrainingFailed, DatasetDamaged, BundleRefused.
+
+    `finish` is called when the version is registered: what follows is worth less patience.
+    """
     started = time.monotonic()
     schema, registry = parse(home.schema.read_bytes(), str(home.schema)), Registry(home)
     tags = {"reason": job.reason, "revision": job.revision, "dvc_md5": job.dvc_md5}
     work = Work(home, job, schema, registry, registry.start_run(f"training {job.run}", tags))
     try:
-        version, winner, data = _train(work, say)
+        version, afterwards = _train(work, say)
     except BaseException:
         registry.end_run(work.run, "FAILED")
         shutil.rmtree(work.staging, ignore_errors=True)
         raise
     say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
-    # This figure is for people and decides nothing, so the swap does not wait for it.
-    if _is_small(job, data):
-        again = candidates.cross_validate(winner.name, schema, data.matrix, data.targets, 10, job.train.seed)
-        registry.log(work.run, {}, {f"cv10_{DECIDES[schema.task]}": again.score}, {})
+    # Figures and pictures for people decide nothing, so the swap does not wait for them.
+    finish()
+    try:
+        afterwards()
+    except Exception:  # the version is served by now; a picture that can't be drawn changes nothing of that
+        log.exception("report_incomplete", run=job.run)
     registry.end_run(work.run)
 
 
-def _train(work: Work, say: Say) -> tuple[int, Scored, Data]:
+def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
+    """The registered version, and what is left to do for people."""
     job, schema, settings = work.job, work.schema, work.job.train
-    names = candidates.of(schema.task, settings.candidates)
-
-    def stage(name: str, step: int) -> None:
-        say({"run": job.run, "stage": name, "step": step, "steps": len(names) + 3})
-
-    stage("reading the data", 1)
-    data = Data.read(work.home.segments, job.segments, schema, job.first_rows, settings.holdout)
-    scored = _compare(names, data, settings, stage)
-    winner = candidates.best(scored)
-    stage(f"fitting {winner.name}", len(names) + 2)
-    fitted = winner.estimator.fit(*data.taught)
-    figures = _figures(work, data, winner, scored)
+    competing = candidates.plan(schema, settings)
+    comparison.metric_of(schema.task, settings)
+    progress = Progress(job.run, len(competing), say)
+    progress.stage("reading the data")
+    window = Window(settings.window_rows, settings.window_days)
+    data = Data.read(work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window)
+    outcome = comparison.compare(competing, schema, data.taught, settings, progress)
     work.staging.mkdir(parents=True)
-    files = export.write(fitted, data.matrix, schema, work.staging)
-    unseen, answering = data.matrix[data.held], partial(model.answers, fitted, schema=schema)
-    files["files"] |= reference.write(work.staging, data.taught[0], unseen, answering, settings.seed)
-    manifest = _manifest(work, data, winner, files, figures)
+    winner = _winner(work, data, outcome, progress)
+    answering = partial(model.answers, winner.fitted, schema=schema)
+    winner.files["files"] |= reference.write(work.staging, data.taught[0], data.judging[0], answering, settings.seed)
+    manifest = _manifest(work, data, winner, _figures(work, data, winner, outcome))
     sealed = bundle.seal(work.staging, manifest)
-    stage("logging to MLflow", len(names) + 3)
-    Logbook(work.registry, work.run, work.staging / "pictures").write(data, scored, winner, manifest, work.home.data)
-    tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.name}
-    version = work.registry.register(work.run, fitted, data.matrix[:5], _requirements(manifest.libraries), tags)
-    return version, winner, data
+    progress.stage("logging to MLflow", len(competing) + 3)
+    logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
+    logbook.begin()
+    tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
+    version = work.registry.register(
+        work.run, winner.fitted, data.matrix[:5], _requirements(manifest.libraries), tags, _strange(winner)
+    )
+    return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, textbook=_is_small(job, data))
 
 
-def _compare(names: list[str], data: Data, settings: Train, stage: Callable[[str, int], None]) -> list[Scored]:
-    """Cross-validate the candidates; one that can't learn from these rows is left out, unless none is left."""
-    scored, problems = [], []
-    for number, name in enumerate(names):
-        stage(f"cross-validating {name}", number + 2)
+def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
+    """The best candidate that can be fitted on all rows and served; who can't is left out with the reason."""
+    for one in outcome.ranking:
+        progress.stage(f"fitting {one.name}", progress.candidates + 2)
         try:
-            scored.append(candidates.cross_validate(name, data.schema, *data.taught, settings.folds, settings.seed))
-        except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
-            log.warning("candidate_failed", candidate=name, error=str(error)[:200])
-            problems.append(f"{name}: {error}")
-    if not scored:
-        raise TrainingFailed(f"No candidate could be fitted. {'; '.join(problems)[:800]}")
-    return scored
+            fitted = clone(one.estimator).fit(*data.taught)
+            return _exported(work, data, one, fitted)
+        except NotServable as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like
+            reason = f"{type(error).__name__}: {error}"[:300]
+        outcome.left_out[one.name] = reason
+        log.warning("candidate_left_out", candidate=one.name, reason=reason)
+    problems = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
+    raise TrainingFailed(f"No candidate can be served. {problems[:800]}")
+
+
+def _exported(work: Work, data: Data, one: Scored, fitted: Any) -> Winner:
+    """The fitted candidate in its bundle, calibrated if that pays and ONNX can say it."""
+    if ":" in one.name:
+        export.strange(fitted)  # raises for what can't be written at all, which MLflow would have to
+    correction = None
+    if work.schema.task == "classification" and work.job.train.calibrate:
+        correction = calibration.find(*one.kept, work.job.train.seed)
+    if correction is not None:
+        calibrated = Calibrated(fitted, correction.slope)
+        files = export.write(calibrated, data.matrix, work.schema, work.staging)
+        if files["backend"] == "onnx":
+            return Winner(one, calibrated, files, correction)
+        shutil.rmtree(work.staging)
+        work.staging.mkdir()
+    return Winner(one, fitted, export.write(fitted, data.matrix, work.schema, work.staging), None)
+
+
+def _strange(winner: Winner) -> list[str]:
+    """Types that MLflow shall write for a candidate of somebody else; retraind itself loads none of them."""
+    return export.strange(winner.fitted) if ":" in winner.scored.name else []
 
 
 def _is_small(job: Job, data: Data) -> bool:
@@ -147,22 +186,22 @@ def _is_small(job: Job, data: Data) -> bool:
     return bool(np.bincount(data.targets)[np.unique(data.targets)].min() >= 2)
 
 
-def _figures(work: Work, data: Data, winner: Scored, scored: list[Scored]) -> dict[str, Any]:
+def _figures(work: Work, data: Data, winner: Winner, outcome: Outcome) -> dict[str, Any]:
     """Challenger and champion on the same held-out rows, and how the candidates compared."""
-    task, report = work.schema.task, _is_small(work.job, data)
-    split = f"split42_{DECIDES[task]}"
-    entries = []
-    for one in scored:
-        textbook = candidates.split42(one.estimator, data.matrix, data.targets, task) if report else None
-        entries.append({**one.figures(), split: textbook})
+    task, best, found = work.schema.task, winner.scored, winner.correction
+    textbook = None
+    if _is_small(work.job, data):
+        textbook = comparison.split42(best.estimator, data.matrix, data.targets, task)
     return {
-        **holdouts.compare(winner.estimator, _served(work), data),
+        **holdouts.compare(winner.fitted, _served(work), data),
         "champion_version": work.job.champion,
-        f"cv_{DECIDES[task]}": winner.score,
-        split: entries[scored.index(winner)][split],
+        f"cv_{DECIDES[task]}": best.score,
+        f"split42_{DECIDES[task]}": textbook,
         "features": work.schema.features,
-        "importance": importance.of(winner.estimator, *data.judging, work.schema, work.job.train.seed),
-        "candidates": entries,
+        "importance": importance.of(winner.fitted, *data.judging, work.schema, work.job.train.seed),
+        "candidates": [one.figures() for one in outcome.scored],
+        "left_out": outcome.left_out,
+        "calibration": None if found is None else asdict(found),
     }
 
 
@@ -176,18 +215,18 @@ def _served(work: Work) -> Model | None:
         return None
 
 
-def _manifest(work: Work, data: Data, winner: Scored, files: dict[str, Any], figures: dict[str, Any]) -> Manifest:
+def _manifest(work: Work, data: Data, winner: Winner, figures: dict[str, Any]) -> Manifest:
     job = work.job
     libraries = {"python": ".".join(map(str, sys.version_info[:3])), "scikit-learn": sklearn.__version__}
     libraries |= {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
     return Manifest(
         run=work.run,
-        candidate=winner.name,
-        estimator=str(winner.estimator).replace("\n", "")[:500],
+        candidate=winner.scored.name,
+        estimator=str(winner.fitted).replace("\n", "")[:500],
         revision=job.revision,
         dvc_md5=job.dvc_md5,
-        rows=len(data.targets),
-        trained_rows=int((~data.held).sum()),
+        rows=data.listed,
+        trained_rows=len(data.taught[0]),
         data_schema=work.schema,
         scores=figures,
         reason=job.reason,
@@ -196,7 +235,7 @@ def _manifest(work: Work, data: Data, winner: Scored, files: dict[str, Any], fig
         first_rows=job.first_rows,
         libraries=libraries,
         created=utcnow(),
-        **files,
+        **winner.files,
     )
 
 

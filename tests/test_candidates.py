@@ -1,6 +1,7 @@
 """daemon.candidates: what competes, how it is compared, and the figures that are promised for Iris."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import candidates, model
-from daemon.candidates import NAMES, Scored
+from daemon import candidates, comparison, model
+from daemon.candidates import NAMES, Candidate
+from daemon.comparison import Scored
 from daemon.errors import TrainingFailed
-from daemon.model import Codes, Matrix
+from daemon.model import Codes, Matrix, Targets
 from daemon.schema import UNKNOWN, Column, Schema
+from daemon.settings import Train
+
+
+def cross_validated(name: str, schema: Schema, matrix: Matrix, targets: Targets, folds: int, seed: int) -> Scored:
+    one = Candidate(name, candidates.build(name, schema, seed))
+    return comparison.cross_validate(one, schema, matrix, targets, folds, seed)
+
 
 CLASSIFIERS, REGRESSORS = NAMES["classification"], NAMES["regression"]
 
@@ -28,11 +37,11 @@ def flowers(iris: bytes, schema: Schema) -> tuple[Matrix, Codes]:
 def test_iris_reaches_the_promised_figures(flowers: tuple[Matrix, Codes], schema: Schema) -> None:
     """The best candidate has 29 of 30 right on the textbook split; the chosen one at least 0.955 in 10-fold validation."""
     matrix, codes = flowers
-    scored = [candidates.cross_validate(name, schema, matrix, codes, 5, 42) for name in CLASSIFIERS]
-    splits = [candidates.split42(one.estimator, matrix, codes, "classification") for one in scored]
+    scored = [cross_validated(name, schema, matrix, codes, 5, 42) for name in CLASSIFIERS]
+    splits = [comparison.split42(one.estimator, matrix, codes, "classification") for one in scored]
     assert max(splits) >= 29 / 30 - 1e-9
-    chosen = candidates.best(scored)
-    assert candidates.cross_validate(chosen.name, schema, matrix, codes, 10, 42).score >= 0.955
+    chosen = comparison.best(scored)
+    assert cross_validated(chosen.name, schema, matrix, codes, 10, 42).score >= 0.955
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -67,7 +76,7 @@ def test_rare_class_does_not_stop_the_comparison(name: str, rare: int) -> None:
     """With fewer rows of a class than folds there are fewer folds, and figures all the same."""
     matrix, codes = mixed(60)
     keep = np.concatenate([np.flatnonzero(codes != 2), np.flatnonzero(codes == 2)[:rare]])
-    scored = candidates.cross_validate(name, MIXED, matrix[keep], codes[keep], 5, 42)
+    scored = cross_validated(name, MIXED, matrix[keep], codes[keep], 5, 42)
     assert 0 <= scored.score <= 1
     assert math.isfinite(scored.loss)
 
@@ -83,8 +92,12 @@ def test_rare_class_does_not_stop_the_comparison(name: str, rare: int) -> None:
 )
 def test_best_is_most_accurate_then_surest(figures: list[tuple[float, float]], winner: int) -> None:
     """Accuracy decides, the log loss among equals, the order of the candidates among twins."""
-    scored = [Scored(str(i), None, "classification", accuracy, loss, 0.0) for i, (accuracy, loss) in enumerate(figures)]
-    assert candidates.best(scored).name == str(winner)
+    nothing = np.empty((0, 2)), np.empty(0)
+    scored = [
+        Scored(str(i), None, "classification", accuracy, loss, 0.0, nothing)
+        for i, (accuracy, loss) in enumerate(figures)
+    ]
+    assert comparison.best(scored).name == str(winner)
 
 
 # Regression
@@ -108,9 +121,9 @@ def test_textbook_figures_of_diabetes() -> None:
     schema = Schema(
         task="regression", target="y", columns=[Column(name=f"x{i}", kind="number") for i in range(matrix.shape[1])]
     )
-    scored = [candidates.cross_validate(name, schema, matrix, targets, 5, 42) for name in ("linear", "ridge", "tree")]
-    assert candidates.split42(scored[0].estimator, matrix, targets, "regression") == pytest.approx(0.4526, abs=1e-4)
-    assert candidates.best(scored).name in ("linear", "ridge")
+    scored = [cross_validated(name, schema, matrix, targets, 5, 42) for name in ("linear", "ridge", "tree")]
+    assert comparison.split42(scored[0].estimator, matrix, targets, "regression") == pytest.approx(0.4526, abs=1e-4)
+    assert comparison.best(scored).name in ("linear", "ridge")
     assert scored[0].score == pytest.approx(0.48, abs=0.02)
     assert scored[0].figures().keys() == {"name", "cv_r2", "cv_rmse", "fit_seconds"}
 
@@ -120,15 +133,75 @@ def test_few_rows_do_not_stop_a_regression(count: int) -> None:
     """Fewer rows make fewer folds, and figures all the same."""
     matrix, prices = priced(count)
     for name in REGRESSORS:
-        scored = candidates.cross_validate(name, PRICES, np.nan_to_num(matrix), prices, 5, 42)
+        scored = cross_validated(name, PRICES, np.nan_to_num(matrix), prices, 5, 42)
         assert math.isfinite(scored.score)
         assert math.isfinite(scored.loss)
 
 
+# Plans
+
+
+def names(schema: Schema, **settings: Any) -> list[str]:
+    return [one.name for one in candidates.plan(schema, Train(**settings))]
+
+
 def test_each_task_takes_its_candidates() -> None:
     """What can't do the task is left out; with nothing left the reason names what there is."""
-    everything = [*CLASSIFIERS, *REGRESSORS]
-    assert set(candidates.of("regression", everything)) == set(REGRESSORS)
-    assert candidates.of("classification", ["ridge", "tree", "logistic"]) == ["tree", "logistic"]
+    everything = [*CLASSIFIERS, *REGRESSORS, "sklearn.naive_bayes:GaussianNB", "sklearn.svm:SVR"]
+    assert set(names(PRICES, candidates=everything)) == {*REGRESSORS, "sklearn.svm:SVR"}
+    given = ["ridge", "sklearn.naive_bayes:GaussianNB", "tree", "logistic"]
+    assert names(MIXED, candidates=given) == ["sklearn.naive_bayes:GaussianNB", "tree", "logistic"]
     with pytest.raises(TrainingFailed, match=r"No candidate .* regression.* linear, ridge"):
-        candidates.of("regression", ["logistic"])
+        names(PRICES, candidates=["logistic"])
+
+
+def test_each_combination_of_a_grid_competes() -> None:
+    """A parameter is that of the estimator itself, whatever stands before it; names tell the combinations apart."""
+    grids = {"logistic": {"C": [0.1, 10], "fit_intercept": [True]}, "tree": {"max_depth": [2]}}
+    found = candidates.plan(MIXED, Train(candidates=["logistic", "tree", "forest"], grids=grids))
+    assert [one.name for one in found] == [
+        "logistic(C=0.1, fit_intercept=True)",
+        "logistic(C=10, fit_intercept=True)",
+        "tree(max_depth=2)",
+        "forest",
+    ]
+    assert [one.estimator[-1].C for one in found[:2]] == [0.1, 10]
+    assert candidates.by_cost(found)[0].name == "tree(max_depth=2)"
+
+
+def test_parameter_that_does_not_exist_is_named() -> None:
+    """Not at the first fit, and with the nearest one that there is."""
+    with pytest.raises(TrainingFailed, match=r"train\.grids: forest has no parameter 'max_dept'\. .*'max_depth'"):
+        names(MIXED, candidates=["forest"], grids={"forest": {"max_dept": [3]}})
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere.at_all:Thing", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("sklearn.svm:SVX", "AttributeError"),
+        ("sklearn.ensemble:VotingClassifier", "TypeError: .*estimators"),
+        ("pathlib:Path", "has to be an estimator"),
+    ],
+)
+def test_class_that_can_not_be_used_is_named(path: str, reason: str) -> None:
+    """A misspelt module or class, one that needs arguments, one that is no estimator."""
+    with pytest.raises(TrainingFailed, match=rf"train\.candidates: {path} can't be used: (.|\n)*{reason}"):
+        names(MIXED, candidates=[path, "tree"])
+
+
+def test_class_of_somebody_else_is_seeded_and_sees_what_it_can() -> None:
+    """Trees take rows as they are; who refuses missing values gets them imputed, one-hot and standardised."""
+    paths = ["sklearn.ensemble:ExtraTreesClassifier", "sklearn.neighbors:KNeighborsClassifier"]
+    trees, neighbours = candidates.plan(MIXED, Train(candidates=paths, seed=7))
+    assert trees.estimator.random_state == 7
+    matrix, codes = mixed()
+    for estimator in (trees.estimator, neighbours.estimator):
+        assert (estimator.fit(matrix, codes).predict(matrix) == codes).mean() > 0.8
+
+
+def test_weights_of_classes_go_to_those_who_know_them() -> None:
+    """A rare class is found more often by whoever can weigh classes; the others stay as they are."""
+    found = candidates.plan(MIXED, Train(class_weight="balanced"))
+    weighed = {one.name for one in found if "'balanced'" in str(one.estimator)}
+    assert weighed == {"logistic", "forest", "tree", "boosting"}

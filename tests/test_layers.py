@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "durable schema bundle status requests sample names notify logs figures query fates live kinds survey growth content text",
+    "durable schema bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress",
     "git tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures",
-    "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance export retention",
-    "labels reading accounts attempts forgetting ingestion holdouts logbook training livewatch retraining judging promotion driftwatch report chain",
+    "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance calibration export retention",
+    "labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training livewatch retraining judging promotion driftwatch report chain",
     "loop trainer",
     "service cli __main__",
 ]
@@ -33,13 +33,13 @@ HEAVY = {
     "pandas": {"registry"},
     "sqlalchemy": {"tables", "journal"},
     # export converts it, pictures draws, training notes versions
-    "sklearn": {"model", "scores", "candidates", "export", "pictures", "training"},
+    "sklearn": {"model", "scores", "candidates", "calibration", "comparison", "export", "pictures", "logbook", "training"},
     "matplotlib": {"pictures"},
     "skl2onnx": {"export"},
     "onnx": {"export", "trees"},
     "onnxruntime": {"bundle", "training"},
     "skops": {"bundle", "export"},  # one loads, one writes
-    "scipy": {"drift", "holdouts"},
+    "scipy": {"drift", "holdouts", "calibration"},
     "river": {"detector"},
     "pyarrow": {"kinds", "survey", "growth", "segments", "cells", "rows", "draft", "reading", "labels"},
     "apscheduler": {"schedule"},

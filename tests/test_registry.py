@@ -1,17 +1,17 @@
 """daemon.registry with a real MLflow database."""
 
+import json
 import stat
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from daemon.errors import Unavailable
 from daemon.home import Home
-from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
+from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry, Source
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_run_holds_what_was_logged(registry: Registry, mlflow_home: Home, tmp_pa
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/note.txt").write_text("x")
     registry.log_files(run, tmp_path / "notes")
-    frame = pd.DataFrame({"x": [1.0, 2.0], "y": ["a", "b"]})
-    registry.log_dataset([run, parent], frame, "y", "d" * 32 + ".dir", mlflow_home.data)
+    source = Source(str(mlflow_home.data), "a" * 40, "d" * 32 + ".dir", 1000)
+    registry.log_dataset([run, parent], {"x": [1.0, 2.0], "y": ["a", "b"]}, "y", source)
     registry.end_run(run)
     found = registry.client.get_run(run)
     assert found.info.status == "FINISHED"
@@ -90,7 +90,10 @@ def test_run_holds_what_was_logged(registry: Registry, mlflow_home: Home, tmp_pa
     assert (found.data.tags["retraind.candidate"], found.data.tags["retraind.backend"]) == ("tree", "onnx")
     for one in (found, registry.client.get_run(parent)):
         assert one.inputs is not None
-        assert [entry.dataset.digest for entry in one.inputs.dataset_inputs] == ["d" * 32 + ".dir"]
+        (logged,) = [entry.dataset for entry in one.inputs.dataset_inputs]
+        assert logged.digest == "d" * 32 + ".dir"
+        assert json.loads(logged.source)["tags"]["mlflow.source.git.commit"] == "a" * 40
+        assert json.loads(logged.profile or "")["num_rows"] == 1000
     assert "note.txt" in [entry.path for entry in registry.client.list_artifacts(run)]
     assert list(mlflow_home.artifacts.rglob("note.txt"))
 

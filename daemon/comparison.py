@@ -1,0 +1,230 @@
+"""The comparison: candidates are cross-validated on the rows that teach, within a budget of time, and one is best.
+
+Level 4. The held-out rows take no part in it: they are for judging the winner only.
+"""
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import structlog
+from sklearn.base import clone
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+
+from daemon import candidates
+from daemon.candidates import Candidate
+from daemon.errors import TrainingFailed
+from daemon.figures import DECIDES, SETTLES, TITLES
+from daemon.model import Matrix, Targets, answers
+from daemon.progress import Progress
+from daemon.schema import Schema, Task
+from daemon.scores import LOWER, METRICS, measure, pair
+from daemon.settings import Train
+
+log = structlog.get_logger()
+
+KEPT_ROWS = 20_000
+"""Answers for rows that a fold held back are kept for calibration, up to so many: its few numbers need no more."""
+
+Split = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One candidate after cross-validation: means over the folds, seconds of wall time for all its fits."""
+
+    name: str
+    estimator: Any
+    task: Task
+    score: float
+    """Accuracy or R²."""
+    loss: float
+    """Log loss or RMSE."""
+    fit_seconds: float
+    kept: tuple[Matrix, Targets] = field(repr=False)
+    """What it answered for rows that it had not learnt, and their targets."""
+    metric: str = ""
+    """What chooses, if it is not `score`."""
+    value: float = 0.0
+    """The mean of that metric."""
+
+    def figures(self) -> dict[str, Any]:
+        """The entry of this candidate among the scores of a manifest, under the names of its task."""
+        cv = {f"cv_{DECIDES[self.task]}": self.score, f"cv_{SETTLES[self.task]}": self.loss}
+        chosen = {f"cv_{self.metric}": self.value} if self.metric else {}
+        return {"name": self.name, **cv, **chosen, "fit_seconds": self.fit_seconds}
+
+    @property
+    def sentence(self) -> str:
+        """What the journal says of it."""
+        decides, settles = DECIDES[self.task], SETTLES[self.task]
+        chosen = f", {TITLES.get(self.metric, self.metric)} {self.value:.4g}" if self.metric else ""
+        figures = f"{TITLES[decides]} {self.score:.4f}, {TITLES[settles]} {self.loss:.4g}{chosen}"
+        return f"{self.name}: {figures} in {self.fit_seconds:.1f} s."
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """By what candidates are sorted: the smaller the better; equal are those that differ by less than 1e-9."""
+        if not self.metric:
+            return -round(self.score, 9), self.loss
+        return round(self.value if self.metric in LOWER else -self.value, 9), self.loss
+
+
+@dataclass
+class Budget:
+    """Seconds of wall time for all candidates together; 0 is no limit."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, infinite without a limit."""
+        return self.started + self.seconds - time.monotonic() if self.seconds else math.inf
+
+
+class BudgetUsed(BaseException):
+    """Raised in the middle of a fit when the budget is used; no Exception, so that no estimator swallows it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The candidates that finished, in the order of the settings, and why others did not, by name."""
+
+    scored: list[Scored]
+    left_out: dict[str, str]
+
+    @property
+    def ranking(self) -> list[Scored]:
+        """Best first; among equals the order of the settings."""
+        return sorted(self.scored, key=lambda one: one.rank)
+
+
+def compare(
+    found: Sequence[Candidate], schema: Schema, taught: tuple[Matrix, Targets], settings: Train, progress: Progress
+) -> Outcome:
+    """Cross-validate the candidates, cheap ones first; one that can't learn from these rows is left out.
+
+    When the budget is used, what has not finished is left out as well, but at least one is always finished. Raises
+    TrainingFailed if none could be fitted.
+    """
+    trial = Trial(schema, *taught, settings, progress, Budget(settings.budget_seconds))
+    scored: dict[str, Scored] = {}
+    left_out: dict[str, str] = {}
+    for one in candidates.by_cost(found):
+        try:
+            with _alarm(trial.budget.left if scored else math.inf):
+                scored[one.name] = trial.of(one, whole=bool(scored))
+            progress.note(scored[one.name].sentence, scored[one.name].fit_seconds)
+        except BudgetUsed:
+            left_out[one.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
+            left_out[one.name] = f"{type(error).__name__}: {error}"[:300]
+        if one.name in left_out:
+            log.warning("candidate_left_out", candidate=one.name, reason=left_out[one.name])
+    if not scored:
+        problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
+    return Outcome([scored[one.name] for one in found if one.name in scored], left_out)
+
+
+def metric_of(task: Task, settings: Train) -> str:
+    """The metric that chooses, empty where it is the deciding figure; raises TrainingFailed for one of another task."""
+    if settings.metric in ("auto", DECIDES[task]):
+        return ""
+    if settings.metric not in METRICS[task]:
+        raise TrainingFailed(
+            f"train.metric = {settings.metric!r} can't measure {task}.", hint=f"Use one of {', '.join(METRICS[task])}."
+        )
+    return settings.metric
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise BudgetUsed within the block after so many seconds: also in the middle of a fit, between two of its steps."""
+    if seconds == math.inf:
+        yield
+        return
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise BudgetUsed
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What all candidates are tried on, and how."""
+
+    schema: Schema
+    rows: Matrix
+    targets: Targets
+    settings: Train
+    progress: Progress | None = None
+    budget: Budget = field(default_factory=lambda: Budget(0))
+
+    def of(self, one: Candidate, *, whole: bool) -> Scored:
+        """Mean figures over shuffled folds, stratified for classes; unless `whole`, those that the budget has time for."""
+        started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings)
+        count, splits = self._folds()
+        found: list[tuple[float, ...]] = []
+        kept: list[tuple[Matrix, Targets]] = []
+        for number, (train, test) in enumerate(splits, 1):
+            if found and not whole and self.budget.left <= 0:
+                break
+            if self.progress:
+                self.progress.fold(one.name, number, count)
+            given, truth = self._answers(one, train, test), self.targets[test]
+            value = measure(metric, given, truth, self.schema.task) if metric else 0.0
+            found.append((*pair(given, truth, self.schema.task), value))
+            kept.append((given[: KEPT_ROWS // count], truth[: KEPT_ROWS // count]))
+        score, loss, value = (float(np.mean(figures)) for figures in zip(*found, strict=True))
+        answered = np.vstack([given for given, _ in kept]), np.concatenate([truth for _, truth in kept])
+        seconds = time.perf_counter() - started
+        return Scored(one.name, one.estimator, self.schema.task, score, loss, seconds, answered, metric, value)
+
+    def _answers(self, one: Candidate, train: Any, test: Any) -> Matrix:
+        fitted = clone(one.estimator).fit(self.rows[train], self.targets[train])
+        return answers(fitted, self.rows[test], self.schema)
+
+    def _folds(self) -> tuple[int, Iterator[Split]]:
+        """How many folds: fewer (at least 2) where a class is rarer, or where one would hold a single row; their indices."""
+        folds, seed = self.settings.folds, self.settings.seed
+        if self.schema.task == "regression":
+            count = max(2, min(folds, len(self.rows) // 2))
+            return count, iter(KFold(count, shuffle=True, random_state=seed).split(self.rows))
+        count = max(2, min(folds, int(np.bincount(self.targets)[np.unique(self.targets)].min())))
+        stratified = StratifiedKFold(count, shuffle=True, random_state=seed)
+        return count, iter(stratified.split(np.empty((len(self.rows), 0)), self.targets))
+
+
+def cross_validate(
+    one: Candidate | Scored, schema: Schema, rows: Matrix, targets: Targets, folds: int, seed: int
+) -> Scored:
+    """The mean figures of one candidate over so many folds."""
+    competitor = Candidate(one.name, one.estimator)
+    return Trial(schema, rows, targets, Train(folds=folds, seed=seed)).of(competitor, whole=True)
+
+
+def best(scored: Sequence[Scored]) -> Scored:
+    """The candidate with the best metric (highest accuracy or R²); among equals the one with the lowest log loss or RMSE."""
+    return min(scored, key=lambda one: one.rank)
+
+
+def split42(estimator: Any, rows: Matrix, targets: Targets, task: Task) -> float:
+    """Accuracy or R² on the textbook split: test_size=0.2, random_state=42, stratified if there are classes."""
+    classes = targets if task == "classification" else None
+    train, test, seen, wanted = train_test_split(rows, targets, test_size=0.2, random_state=42, stratify=classes)
+    return float(clone(estimator).fit(train, seen).score(test, wanted))
