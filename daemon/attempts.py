@@ -14,6 +14,9 @@ KEY = "reading"
 
 TRIES = 3
 
+LATER_SECONDS = 20.0
+"""A drop that could not be read through no fault of its own lets the others go first for so long."""
+
 
 class Attempts:
     """The drops of the batch under way and how often they were begun; used by the loop thread."""
@@ -22,6 +25,7 @@ class Attempts:
         self._journal = journal
         self._tries, self._alone = 0, 0
         self._drops: dict[str, list[int]] = {}
+        self._later: dict[str, float] = {}
         self.reload()
 
     def reload(self) -> None:
@@ -30,12 +34,17 @@ class Attempts:
         self._tries, self._alone = found.get("tries", 0), found.get("alone", 0)
         self._drops = found.get("drops", {})
 
-    def choose(self, settled: Mapping[str, Stamp]) -> list[str]:
-        """What to read next of the settled drops: what was begun and not finished comes first, in ever smaller groups."""
-        left = [name for name, stamp in settled.items() if self._drops.get(name) == _stamp(stamp)]
+    def choose(self, settled: Mapping[str, Stamp], now: float) -> list[str]:
+        """What to read next of the settled drops: what was begun and not finished comes first, in ever smaller groups.
+
+        A single drop that failed through no fault of its own is passed over for a while; `now` is monotonic seconds.
+        """
+        self._later = {name: until for name, until in self._later.items() if now < until and name in settled}
+        ready = {name: stamp for name, stamp in settled.items() if name not in self._later}
+        left = [name for name, stamp in ready.items() if self._drops.get(name) == _stamp(stamp)]
         if not left:
             self._tries, self._alone, self._drops = 0, 0, {}
-            return list(settled)
+            return list(ready)
         return left[: max(1, len(left) >> max(0, self._tries - 1))]
 
     def begin(self, names: Mapping[str, Stamp]) -> bool:
@@ -52,9 +61,13 @@ class Attempts:
         """They are dealt with; part of the transaction that says so."""
         self._note(0, 0, {})
 
-    def excuse(self) -> None:
-        """What failed was not the drops' fault (a full disk, say): this attempt does not count."""
-        self._note(max(0, self._tries - 1), max(0, self._alone - 1), self._drops)
+    def excuse(self, now: float) -> None:
+        """What failed was not the drops' fault (a full disk, say): it counts for finding the one, not for giving it up."""
+        if len(self._drops) == 1:
+            self._later |= dict.fromkeys(self._drops, now + LATER_SECONDS)
+            self._note(0, 0, {})
+        else:
+            self._note(self._tries, 0, self._drops)
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
         value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}

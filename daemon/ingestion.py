@@ -21,6 +21,7 @@ from daemon.home import Home
 from daemon.inbox import Drop, Inbox, Stamp
 from daemon.journal import Journal
 from daemon.labels import Joined, Labels
+from daemon.merging import Merging
 from daemon.reading import Reader, Reading, quarantined
 from daemon.schema import Schema
 from daemon.segments import Segment, Writer
@@ -29,7 +30,10 @@ from daemon.status import utcnow
 
 log = structlog.get_logger()
 
-HISTORY_SECONDS = 10.0
+FAULTLESS = (OSError, RetraindError, MemoryError, RuntimeError)
+"""What is not held against the drops that were being read: a full disk, a journal that is locked, no memory, no thread."""
+
+HISTORY_SECONDS = 3.0
 """How long late labels wait for the history to hold every prediction made before they came."""
 
 
@@ -51,6 +55,7 @@ class Ingestion:
         self._history_at = history_at
         self._attempts = Attempts(journal)
         self._forgetting = Forgetting(home, dataset, journal)
+        self._merging = Merging(home, journal)
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._work: Iterator[None] | None = None
@@ -62,12 +67,12 @@ class Ingestion:
         `merging`: whether segments may be replaced now, that is, no training is reading them.
         """
         return (
-            self._go_on()
+            self._go_on(now)
             or self._finish_commit()
             or self._clear_accepted()
             or (merging and self._forgetting.step())
             or self._begin(now)
-            or (merging and self._merge())
+            or (merging and self._merging.step(now))
         )
 
     # Taking drops
@@ -75,13 +80,14 @@ class Ingestion:
     def _begin(self, now: float) -> bool:
         settled = self._inbox.settled(now, self._limits.batch_drops)
         found = schema.load(self._home.schema) if settled else None
-        if found is None:
+        portion = self._portion(settled, now) if found is not None else {}
+        if found is None or not portion:
             return False
         self._begun_at = now
-        self._work = self._take(self._portion(settled), found)
+        self._work = self._take(portion, found)
         return True
 
-    def _go_on(self) -> bool:
+    def _go_on(self, now: float) -> bool:
         """Take the drops of the batch under way a bit further; a large one needs many steps."""
         if self._work is None:
             return False
@@ -92,16 +98,23 @@ class Ingestion:
         except Exception as error:
             self._work = None
             self._attempts.reload()
-            if isinstance(error, OSError | RetraindError):
-                self._attempts.excuse()
+            if isinstance(error, FAULTLESS):
+                self._attempts.excuse(now)
             raise
         return True
 
-    def _portion(self, settled: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    def close(self) -> None:
+        """Give up the batch under way: its drops stay in the inbox, and being stopped is not their fault."""
+        if self._work is not None:
+            self._work = None
+            self._attempts.reload()
+            self._attempts.excuse(time.monotonic())
+
+    def _portion(self, settled: Mapping[str, Stamp], now: float) -> dict[str, Stamp]:
         """The oldest drops that together stay within inbox.batch_bytes; a large or packed one comes alone."""
         portion: dict[str, Stamp] = {}
         size = 0
-        for name in self._attempts.choose(settled):
+        for name in self._attempts.choose(settled, now):
             stamp = settled[name]
             size += stamp.size
             alone = stamp.size > SMALL_BYTES or name.endswith(".gz")
@@ -156,11 +169,8 @@ class Ingestion:
             except InvalidDrop as error:
                 refused.reject(name, None, error)
                 continue
-            if drop is None:
-                continue
-            if drop.sha256 in opened:
-                refused.repeat(drop, None, "The same bytes are in the same batch already; they count once.")
-            else:
+            # The same bytes twice: the second waits until it is known what becomes of the first.
+            if drop is not None and drop.sha256 not in opened:
                 opened[drop.sha256] = drop
         for sha256, batch in self._journal.batches_of(opened).items():
             refused.repeat(opened.pop(sha256), batch, f"The same bytes are in batch {batch} already; they count once.")
@@ -181,6 +191,10 @@ class Ingestion:
     def _save_schema(self, grown: Schema, found: Schema) -> None:
         """Before the rows that need it: read again after a kill, they find a schema that has grown already."""
         if grown is not found:
+            if schema.load(self._home.schema) != found:
+                raise Unavailable(
+                    f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it."
+                )
             durable.write(self._home.schema, grown.dump())
             for sentence in accounts.growth(found, grown):
                 self._journal.tell("schema", sentence)
@@ -215,7 +229,7 @@ class Ingestion:
                 refused.repeat(reading.drop, None, reason, duplicates=reading.rows_duplicate)
             else:
                 bad = self._inbox.quarantine(reading.drop.name, quarantined(reading)) if reading.bad else None
-                taken.append((reading, bad))
+                taken.append((reading, None if bad is None else shown(bad)))
         return taken
 
     def _accept(self, segment: Segment, taken: Sequence[tuple[Reading, str | None]], settled_at: str) -> None:
@@ -268,16 +282,4 @@ class Ingestion:
         drops = self._journal.drops_in(self._to_clear)
         self._leave(self._inbox.clear((drop["name"], drop["sha256"]) for drop in drops))
         self._to_clear = None
-        return True
-
-    def _merge(self) -> bool:
-        """Replace many small segments by one, when there is nothing more urgent."""
-        live = self._journal.segments()
-        sources = segments.due(live)
-        if not sources:
-            return False
-        known = {one["name"]: one["sha256"] for one in live if one["name"] in sources}
-        merged = segments.merge(self._home.segments, known)
-        self._journal.merge(merged.record, sources)
-        log.info("merged", segments=len(sources), rows=merged.rows, bytes=merged.bytes)
         return True

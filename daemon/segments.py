@@ -62,7 +62,8 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / f"{durable.MARK}segment.{secrets.token_hex(6)}{durable.TMP}"
+        # Beside the folder, because DVC takes whatever lies in it; a merge may be under way while a batch is committed.
+        self._path = folder.parent / f"{durable.MARK}segment.{secrets.token_hex(6)}{durable.TMP}"
         self._sink: _Hashing | None = None
         self._parquet: Any = None
         self._encoder = ThreadPoolExecutor(1, "segment")
@@ -196,14 +197,56 @@ def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) ->
 def _verified(path: Path, sha256: str) -> bytes:
     data = path.read_bytes()
     if durable.sha256(data) != sha256:
-        raise DatasetDamaged(f"The segment {path.name} is not the one that was accepted.", hint="Run `retraind doctor`.")
+        raise DatasetDamaged(
+            f"The segment {path.name} is not the one that was accepted.", hint="Run `retraind doctor`."
+        )
     return data
 
 
-def merge(folder: Path, sources: Mapping[str, str]) -> Segment:
-    """One segment with the rows of all `sources` (name: sha256), in their order; raises DatasetDamaged, OSError."""
-    tables = [table for _, table in read(folder, sources)]
-    return write(folder, [pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()])
+class UnlikeError(Exception):
+    """Raised when segments have columns of one name and of types that have nothing in common."""
+
+
+def merging(folder: Path, sources: Mapping[str, str]) -> Iterator[Segment | None]:
+    """One segment with the rows of all `sources` (name: sha256), in their order; None after each piece, then the segment.
+
+    A column that some sources lack is empty there; whole numbers become numbers beside numbers. Raises UnlikeError,
+    DatasetDamaged, OSError.
+    """
+    files = [
+        pq.ParquetFile(pa.BufferReader(_verified(folder / name, sha256)), read_dictionary=REPEATED)
+        for name, sha256 in sources.items()
+    ]
+    try:
+        schema = pa.unify_schemas([file.schema_arrow for file in files], promote_options="permissive")
+    except pa.ArrowTypeError as error:
+        raise UnlikeError(str(error)) from None
+    with Writer(folder) as writer:
+        for piece in _gathered(files):
+            writer.add(_with_all(piece, schema))
+            yield None
+        yield writer.finish()
+
+
+def _gathered(files: Sequence[Any]) -> Iterator[pa.Table]:
+    """The rows of all files in order, PIECE_ROWS at a time: a piece becomes a row group, which has its own overhead."""
+    waiting: list[pa.Table] = []
+    for batch in (batch for file in files for batch in file.iter_batches(PIECE_ROWS)):
+        waiting.append(pa.Table.from_batches([batch]))
+        if sum(table.num_rows for table in waiting) >= PIECE_ROWS:
+            yield pa.concat_tables(waiting, promote_options="permissive")
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting, promote_options="permissive")
+
+
+def _with_all(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns and types of `schema`; those that it lacks are empty."""
+    columns = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema).unify_dictionaries()
 
 
 def find(folder: Path, segments: Mapping[str, str], drop: str) -> tuple[str, pa.Table] | None:

@@ -52,6 +52,8 @@ def run(home: Home, settings: Settings) -> None:
     wake = Wake()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, wake.stop)
+    # Its default action is the end, and the kernel sends it for files that others touch (leases, see daemon/inbox.py).
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(locked(home))
         prepare(home, settings)
@@ -126,6 +128,7 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     inbox.recover()
     labels = Labels(home, journal)
     ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at)
+    stack.callback(ingestion.close)
     loop = Loop(
         home,
         settings,

@@ -15,7 +15,8 @@ from daemon.segments import FAN, MOST_BYTES, Writer
 
 
 def rows(*values: float) -> pa.Table:
-    return pa.table({"x": pa.array(values, pa.float64()), "_row": pa.array(range(len(values)), pa.int64())})
+    plain = {"x": pa.array(values, pa.float64()), "_row": pa.array(range(len(values)), pa.int64())}
+    return pa.table({**plain, "_drop": ["d"] * len(values), "_source": ["file"] * len(values)})
 
 
 def test_segment_written_in_parts_is_one_file(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_segment_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
         writer.add(rows(1 / 0))
     with pytest.raises(pa.ArrowInvalid), Writer(tmp_path) as writer:  # noqa: PT012 - the first call succeeds
         writer.add(rows(1))
-        writer.add(pa.table({"x": ["no number"], "_row": [1]}))
+        writer.add(pa.table({"x": ["no number"], "_row": [1], "_drop": ["d"], "_source": ["file"]}))
     assert names(tmp_path) == []
 
 
@@ -46,11 +47,15 @@ def test_merged_rows_are_those_of_the_sources_in_their_order(tmp_path: Path) -> 
     """A column that only the later segment has is empty in the earlier one's rows; a damaged source stops the merge."""
     first = segments.write(tmp_path, [rows(1, 2)])
     second = segments.write(tmp_path, [rows(3).append_column("y", pa.array(["new"]))])
-    merged = segments.merge(tmp_path, {first.name: first.sha256, second.name: second.sha256})
+    *_, merged = segments.merging(tmp_path, {first.name: first.sha256, second.name: second.sha256})
+    assert merged is not None
     [(_, table)] = segments.read(tmp_path, {merged.name: merged.sha256})
     assert table.select(["x", "y"]).to_pylist() == [{"x": 1, "y": None}, {"x": 2, "y": None}, {"x": 3, "y": "new"}]
     with pytest.raises(DatasetDamaged, match=first.name):
-        segments.merge(tmp_path, {first.name: second.sha256})
+        list(segments.merging(tmp_path, {first.name: second.sha256}))
+    words = segments.write(tmp_path, [pa.table({"x": ["word"], "_drop": ["d"], "_source": ["file"]})])
+    with pytest.raises(segments.UnlikeError):
+        list(segments.merging(tmp_path, {first.name: first.sha256, words.name: words.sha256}))
 
 
 def grown(sizes: list[int]) -> tuple[list[dict[str, Any]], int]:

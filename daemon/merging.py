@@ -1,0 +1,68 @@
+"""Merging: many small segments become one, piece by piece, when there is nothing more urgent.
+
+Level 4. The journal knows nothing of a merge until its segment is finished; a kill before that leaves a temporary file. What
+can't be merged (other types, since somebody has edited the schema; a damaged file) stays as it is and holds nothing up.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import structlog
+
+from daemon import segments
+from daemon.errors import RetraindError
+from daemon.home import Home
+from daemon.journal import Journal
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 60.0
+"""After a failure (a full disk, say) merging is tried again this much later."""
+
+
+class Merging:
+    """Merges under way; used by the loop thread, only while no training reads segments."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal = home, journal
+        self._work: Iterator[None] | None = None
+        self._unlike: set[str] = set()
+        self._retry_at = 0.0
+
+    def step(self, now: float) -> bool:
+        """Do a piece of a merge; `now` is monotonic seconds. True: look again at once."""
+        if self._work is None and (now < self._retry_at or not self._begin()):
+            return False
+        assert self._work is not None
+        try:
+            next(self._work)
+        except StopIteration:
+            self._work = None
+        except (OSError, RetraindError) as error:
+            self._work, self._retry_at = None, now + RETRY_SECONDS
+            log.warning("merge_failed", reason=str(error))
+        return True
+
+    def _begin(self) -> bool:
+        live = [one for one in self._journal.segments() if one["name"] not in self._unlike]
+        names = segments.due(live)
+        if names:
+            self._work = self._merge({one["name"]: one["sha256"] for one in live if one["name"] in names})
+        return bool(names)
+
+    def _merge(self, sources: Mapping[str, str]) -> Iterator[None]:
+        merged = None
+        try:
+            for found in segments.merging(self._home.segments, sources):
+                merged = found
+                yield
+        except segments.UnlikeError as error:
+            self._unlike |= sources.keys()
+            log.warning("segments_not_merged", segments=len(sources), reason=str(error))
+        if merged is None:
+            return
+        if not sources.keys() <= {one["name"] for one in self._journal.segments()}:
+            # A drop was forgotten meanwhile, and its rows are in what was just written.
+            (self._home.segments / merged.name).unlink()
+            return
+        self._journal.merge(merged.record, list(sources))
+        log.info("merged", segments=len(sources), rows=merged.rows, bytes=merged.bytes)
