@@ -31,10 +31,7 @@ class Detector:
     """Follows the errors of one version: 0 or 1 for classes; for numbers absolute errors, of which `usual` is a common one."""
 
     def __init__(self, usual: float | None = None) -> None:
-        from river import drift
-
-        adwin: Any = drift.ADWIN  # river has types, but not for this
-        self._adwin = adwin()
+        self._adwin: Any = None
         self._unit = LONGEST * usual if usual else 1.0
         self._before: float | None = None
         self._at = 0
@@ -55,6 +52,11 @@ class Detector:
 
     def add(self, errors: Iterable[float]) -> None:
         """The next errors, in the order in which their labels came."""
+        if self._adwin is None:
+            from river import drift  # with the first label: it takes seconds and 50 MB, and many homes have none
+
+            adwin: Any = drift.ADWIN  # river has types, but not for this
+            self._adwin = adwin()
         for error in errors:
             before = float(self._adwin.estimation)
             self._adwin.update(min(error / self._unit, 1.0))

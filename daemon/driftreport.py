@@ -30,7 +30,7 @@ NAMED = 3
 
 QUARTILES = (25, 50, 75)
 
-DATE = "A date moves on by itself: only missing ones are compared."
+DATE = "a date moves on by itself: only missing ones are compared."
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _entry(
     moved, lost = (one is not None and one.drifted(settings) for one in (values, missing))
     sentence = _told(column, pair) if values else DATE if column.kind == "date" else _few(pair, settings)
     if lost:
-        sentence = f"Missing in {shares[1]:.1%}, before in {shares[0]:.1%}. {sentence}"
+        sentence = f"missing {shares[1]:.1%}, before {shares[0]:.1%}; {sentence}"
     return {
         "name": column.name,
         "kind": column.kind,
@@ -189,9 +189,12 @@ def _conclude(found: Report, lack: str | None, settings: Drift) -> Report:
     error = found["error"]
     reasons = []
     if important:
-        reasons.append(f"{_list(important)} in the last {found['n']:,} predictions. {_first(important[0])}")
+        reasons.append(f"In the last {found['n']:,} predictions {_list(important)} from what was taught.")
+        reasons.append(f"{important[0]['name'][:60]} ({important[0]['importance']:.0%} of the importance):")
+        reasons.append(important[0]["sentence"])
     elif found["tested"] and len(drifted) >= settings.share * found["tested"]:
-        reasons.append(f"{len(drifted)} of {found['tested']} features differ in the last {found['n']:,} predictions.")
+        told = f"{len(drifted)} of {found['tested']} features differ from what was taught."
+        reasons.append(f"In the last {found['n']:,} predictions {told}")
     if error and error["rose"]:
         said = f"from {_figure(error['before'])} to {_figure(error['now'])} after {error['at']:,} labels"
         reasons.append(f"The error on late labels changed {said}.")
@@ -203,21 +206,20 @@ def _conclude(found: Report, lack: str | None, settings: Drift) -> Report:
 
 
 def _calm(found: Report, drifted: Sequence[Report]) -> str:
-    among = f"the last {found['n']:,} predictions"
+    among = f"In the last {found['n']:,} predictions"
     if not drifted:
-        return f"No feature differs in {among} from the {found['reference']:,} rows compared with."
-    return f"{_list(drifted)} in {among}, but the model hardly needs {'it' if len(drifted) == 1 else 'them'}."
+        return f"{among} no feature differs from what was taught."
+    them = "it" if len(drifted) == 1 else "them"
+    return f"{among} {_list(drifted)} from what was taught, but the model hardly needs {them}."
 
 
 def _list(features: Sequence[Report]) -> str:
     names = [one["name"][:60] for one in features[:NAMED]]
     if len(features) > NAMED:
         names.append(f"{len(features) - NAMED} more")
-    return f"{', '.join(names)} {'differs' if len(features) == 1 else 'differ'}"
-
-
-def _first(feature: Report) -> str:
-    return f"{feature['name'][:60]}, {feature['importance']:.0%} of the importance: {feature['sentence']}"
+    if len(names) == 1:
+        return f"{names[0]} differs"
+    return f"{', '.join(names[:-1])} and {names[-1]} differ"
 
 
 def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
@@ -229,18 +231,18 @@ def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
         before, after, code = max(shares, key=lambda one: abs(one[1] - one[0]))
         return f"{_name(column, code)}: {after:.1%}, before {before:.1%}."
     (low, _, high), (old_low, _, old_high) = _quartiles(now), _quartiles(reference)
-    return f"The middle half lies in {_figure(low)} to {_figure(high)}, before in {_figure(old_low)} to {_figure(old_high)}."
+    return f"middle half {_figure(low)} to {_figure(high)}, before {_figure(old_low)} to {_figure(old_high)}."
 
 
 def _few(pair: tuple[Vector, Vector], settings: Drift) -> str:
     least = min(int((~np.isnan(one)).sum()) for one in pair)
-    return f"Only {least} values to compare; drift.min_rows = {settings.min_rows} are needed."
+    return f"only {least} values to compare; drift.min_rows = {settings.min_rows} are needed."
 
 
 def _name(column: Column, code: float) -> str:
     if column.kind == "boolean":
         return "true" if code else "false"
-    return "Unknown or missing" if code == UNKNOWN else repr(column.categories[int(code)])[:60]
+    return "unknown or missing" if code == UNKNOWN else repr(column.categories[int(code)])[:60]
 
 
 def _share(values: Vector, code: float) -> float:

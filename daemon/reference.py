@@ -1,7 +1,7 @@
 """The reference: what a version was taught on and what it answers, kept small in its bundle to compare predictions with.
 
 Level 2. `reference.npz` holds two arrays: `rows`, float64 (n, d), a sample of the rows that taught, as a model sees them, and
-`answers`, float64 (m,), the class codes or values that the version answers for rows it has not learnt.
+`answers`, float64 (m,), the class codes or values that the version answers, mostly for rows it has not learnt.
 """
 
 import io
@@ -22,6 +22,9 @@ Vector = NDArray[np.float64]
 
 FILE = "reference.npz"
 
+ENOUGH = 100
+"""With fewer rows that it has not learnt a version answers those that taught it, too: a mix of ten answers says nothing."""
+
 MOST_ROWS = 10_000
 MOST_CELLS = 1_000_000
 """Rows and values at most: 8 MB in each bundle, and every worker that loads it hashes them."""
@@ -41,11 +44,12 @@ def write(
     """Write seeded samples into a bundle's folder; returns the file's name and sha256 for the manifest.
 
     `taught` (n, d) are the rows that taught the version. `answering` gives its answers, (m, classes) or (m, 1), which are
-    asked for rows of `unseen` (m, d): a forest is surer of rows that it has learnt. Without any, it has to be those.
+    asked for rows of `unseen` (m, d), because a forest is surer of rows that it has learnt.
     """
     random = np.random.default_rng(seed)
     rows = _sample(taught, max(1, min(MOST_ROWS, MOST_CELLS // taught.shape[1])), random)
-    told = answering(_sample(unseen if len(unseen) else taught, MOST_ROWS, random))
+    asked = unseen if len(unseen) >= ENOUGH else np.vstack([unseen, taught])
+    told = answering(_sample(asked, MOST_ROWS, random))
     answers = told.argmax(axis=1).astype(np.float64) if told.shape[1] > 1 else told[:, 0]
     packed = io.BytesIO()
     np.savez(packed, rows=rows, answers=answers)
