@@ -67,6 +67,28 @@ def test_file_that_is_open_for_writing_is_not_ready(home: Home, inbox: Inbox) ->
     assert list(inbox.settled(200.1)) == ["a.csv"]
 
 
+def test_writer_that_comes_while_it_is_asked_ends_nobody(home: Home) -> None:
+    """The kernel sends a signal to who holds the lease; the daemon survives it, whatever its signal handlers are."""
+    (home.inbox / "a.csv").write_text("x")
+    code = """
+import fcntl, os, sys
+from daemon import inbox
+path, real = sys.argv[1], fcntl.fcntl
+def interrupted(fd, what, value):
+    answer = real(fd, what, value)
+    if (what, value) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+        try:
+            os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except BlockingIOError:
+            print("a writer waits", flush=True)
+    return answer
+fcntl.fcntl = interrupted
+print(inbox._being_written(path))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(home.inbox / "a.csv")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split("\n")) == (0, ["a writer waits", "False", ""]), done.stderr
+
+
 def test_reader_does_not_hold_a_drop_back(home: Home, inbox: Inbox) -> None:
     """A file that somebody merely looks at is ready."""
     (home.inbox / "a.csv").write_text("x")
