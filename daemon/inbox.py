@@ -6,6 +6,7 @@ Level 3. Events are hints that wake the loop (`daemon/watcher.py`); listing the 
 import errno
 import fcntl
 import os
+import signal
 import stat
 import tempfile
 from collections.abc import Callable, Iterable
@@ -287,6 +288,9 @@ def _being_written(path: str) -> bool | None:
     except OSError:
         return None
     try:
+        # Who opens the file for writing while the lease is held has us told by a signal. That of F_SETSIG is ignored unless
+        # a process asks for it; SIGIO, which it would be otherwise, ends one.
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:

@@ -228,5 +228,6 @@ def test_stopping_drains_and_ends_with_zero_and_restart_serves_at_once(
     running.start()
     assert running.wait_served(version)["model_version"] == version
     assert running.process is not None
+    running.process.send_signal(signal.SIGIO)  # of the kernel, when a file of the inbox is written to; its default ends
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(30) == 0
