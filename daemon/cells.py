@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from daemon import text as texts
 from daemon.content import Content
 from daemon.errors import InvalidDrop
-from daemon.text import MOST_RECORD, records, refuse_binary
+from daemon.text import MOST_RECORD, records
 
 MOST_COLUMNS = 10_000
 """More are a mistake: reading one line of millions of cells would hold up every other drop."""
@@ -29,6 +30,9 @@ BLOCK_BYTES = 8 << 20
 
 ARROW_BLOCK = 1 << 20
 """Bytes that Arrow splits at a time: so many stay in the processor's cache, which makes it a third faster than 8 MiB."""
+
+MOST_TORN = 20_000
+"""Torn records in a row; more make another kind of file, a log for example, of which not every line need be read."""
 
 END = "end"
 """The last cell of a record that is read after the file's own: inside an open quote it is not a record."""
@@ -46,6 +50,8 @@ class Header:
     """1-based line on which it begins."""
     body: int
     """Bytes before the first data record."""
+    plain: bool = False
+    """Whether each line of the file is a record: there is neither a quote nor a carriage return."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,8 @@ def examine(content: Content, wanted: Collection[str]) -> Header:
 
     Raises InvalidDrop: empty, not UTF-8, a NUL byte, a header that names a column twice or too many.
     """
-    refuse_binary(content)
-    headers = [_header(content, delimiter) for delimiter in DELIMITERS]
+    plain = texts.examine(content)
+    headers = [_header(content, delimiter, plain=plain) for delimiter in DELIMITERS]
     found = max(headers, key=lambda header: len(set(wanted).intersection(header.names)))
     if len(found.names) > MOST_COLUMNS:
         reason = f"The header has {len(found.names)} columns; at most {MOST_COLUMNS} are read."
@@ -113,6 +119,9 @@ def chunks(content: Content, header: Header, block_bytes: int = BLOCK_BYTES) -> 
 def locate(content: Content, header: Header, numbers: Iterable[int]) -> Iterator[tuple[int, int, str]]:
     """Number, 1-based first line and verbatim text (without line end) of the given records, ascending."""
     wanted = sorted(set(numbers), reverse=True)
+    if header.plain:
+        yield from texts.lines(content, header.body, header.line + 1, wanted)
+        return
     found = records(content, header.delimiter)
     for number, (line, _, text) in enumerate(found, start=-1):  # the header is record -1
         if not wanted:
@@ -122,7 +131,7 @@ def locate(content: Content, header: Header, numbers: Iterable[int]) -> Iterator
             yield number, line, text.removesuffix("\n").removesuffix("\r")
 
 
-def _header(content: Content, delimiter: str) -> Header:
+def _header(content: Content, delimiter: str, *, plain: bool) -> Header:
     with content.open() as file:
         mark = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
     before, (line, cells, text) = 0, (1, [""], "")
@@ -131,7 +140,7 @@ def _header(content: Content, delimiter: str) -> Header:
         if cells:
             break
     names = tuple(cell.strip() for cell in cells)
-    return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before)
+    return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before, plain)
 
 
 class _Body:
@@ -164,7 +173,7 @@ def _tables(content: Content, header: Header, block: int, torn: list[Torn]) -> I
     def remember(row: pa.csv.InvalidRow) -> str:
         reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}."
         torn.append(Torn(row.number - 1, reason))
-        return "skip"
+        return "skip" if len(torn) <= MOST_TORN else "error"
 
     whole = content.size + 2 * MOST_COLUMNS if content.size <= block else 0
     names = list(header.names)
@@ -182,6 +191,12 @@ def _tables(content: Content, header: Header, block: int, torn: list[Torn]) -> I
             yield pa.csv.read_csv(body, *options)
         else:
             yield from (pa.Table.from_batches([batch]) for batch in pa.csv.open_csv(body, *options))
+    except pa.ArrowInvalid:
+        if len(torn) <= MOST_TORN:
+            raise
+        _, line, _ = next(locate(content, header, [torn[0].record]))
+        reason = f"More than {MOST_TORN} rows have too many or too few cells, the first one here: {torn[0].reason}"
+        raise InvalidDrop(reason, line=line) from None
     finally:
         body.close()
 

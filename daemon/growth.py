@@ -3,6 +3,7 @@
 Level 1, for `rows`. A schema only ever grows at its ends, so that the codes of classes and categories stay what they were.
 """
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -31,8 +32,11 @@ def texts(cells: pa.Table, name: str) -> pa.Array:
     return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
 
 
-def with_columns(cells: pa.Table, schema: Schema, policy: Inbox) -> Schema:
-    """The schema with the columns that are to be added; raises InvalidDrop."""
+def with_columns(cells: pa.Table, schema: Schema, policy: Inbox, parts: Iterable[pa.Table] | None = None) -> Schema:
+    """The schema with the columns that are to be added; raises InvalidDrop for one too few or too many.
+
+    Their kinds follow from all `parts` of the drop, which are only looked at if there is a column to add; default `cells`.
+    """
     known = {*schema.features, schema.target}
     adds = policy.extra_columns == "add"
     optional = {column.name for column in schema.columns if column.missing and adds}
@@ -44,16 +48,16 @@ def with_columns(cells: pa.Table, schema: Schema, policy: Inbox) -> Schema:
     if extra and policy.extra_columns == "reject":
         reason = f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns."
         raise InvalidDrop(reason, line=1, column=extra[0])
-    added = [column for name in extra if adds for column in _surveyed(name, texts(cells, name), schema)]
+    surveys = {name: Survey() for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID}
+    for part in (parts or [cells]) if surveys else ():
+        for name, survey in surveys.items():
+            survey.add(texts(part, name))
+    added = [column for name, survey in surveys.items() for column in _surveyed(name, survey, schema)]
     return grown(schema, columns=[*schema.columns, *added]) if added else schema
 
 
-def _surveyed(name: str, cells: pa.Array, schema: Schema) -> list[Column]:
+def _surveyed(name: str, survey: Survey, schema: Schema) -> list[Column]:
     """The column that the cells of one that the schema lacks suggest; none if they are empty or free text."""
-    if name in PROVENANCE or name == PREDICTION_ID:
-        return []
-    survey = Survey()
-    survey.add(cells)
     try:
         return [grown(survey.column(name, schema.decimal), missing=True)]
     except ValueError:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from daemon import cells, rows, sample
+from daemon import cells, growth, rows, sample
 from daemon.cells import Header
 from daemon.content import Content
 from daemon.errors import InvalidDrop
@@ -30,6 +30,12 @@ from daemon.settings import Inbox as Policy
 
 MOST_BAD = 100_000
 """Bad rows of one drop that are put into quarantine; with more, it is another kind of file."""
+
+MOST_LABELS = 250_000
+"""Late labels of one drop."""
+
+PIECE_ROWS = 65_536
+"""Rows that are checked at a time, so that a file of bad ones is given up soon."""
 
 LABEL_BYTES = 1 << 20
 """Late labels that are looked up at a time: a few seconds' worth, for the loop has other things to do in between."""
@@ -61,7 +67,7 @@ class Reading:
     truths: dict[str, str] = field(default_factory=dict)
     """What `labelled` says of each prediction id."""
     line: int | None = None
-    """Of the first bad record, 1-based."""
+    """Of the first bad record, 1-based; known once the drop was refused or its bad rows were written out."""
     error: InvalidDrop | None = None
 
     @property
@@ -123,12 +129,29 @@ class Reader:
         wanted = {*self.schema.features, self.schema.target, PREDICTION_ID}
         header = reading.header = cells.examine(content, wanted)
         labels = PREDICTION_ID in header.names and PREDICTION_ID not in self.schema.features
+        self._match(reading, header, labels=labels)
         check = self._check_labels if labels else self._check
         for chunk in cells.chunks(content, header, LABEL_BYTES if labels else cells.BLOCK_BYTES):
             reading.rows_read += len(chunk.records) + len(chunk.torn)
             reading.bad += [Bad(torn.record, None, torn.reason) for torn in chunk.torn]
-            yield check(reading, chunk.table, chunk.records)
-            _stop_early(reading, self._policy)
+            for begin in range(0, max(1, len(chunk.records)), PIECE_ROWS):
+                piece = slice(begin, begin + PIECE_ROWS)
+                yield check(reading, chunk.table.slice(begin, PIECE_ROWS), chunk.records[piece])
+                _stop_early(reading, self._policy)
+
+    def _match(self, reading: Reading, header: Header, *, labels: bool) -> None:
+        """Raise InvalidDrop at once if the header does not fit; add what the policy adds, by a look at the whole drop."""
+        if labels:
+            if self.schema.target not in header.names:
+                reason = f"Late labels need the target: the column {self.schema.target!r} is missing."
+                raise InvalidDrop(reason, line=header.line, column=self.schema.target)
+            return
+        content = reading.drop.content
+        empty = pa.table({name: pa.array([], pa.string()) for name in header.names})
+        parts = (chunk.table for chunk in cells.chunks(content, header))
+        grown = growth.with_columns(empty, self.schema, self._policy, parts if content.data is None else None)
+        if content.data is None:
+            self.schema = grown
 
     def _check(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
         checked = rows.check(table, self.schema, self._policy)
@@ -138,9 +161,6 @@ class Reader:
 
     def _check_labels(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
         reading.source = "label"
-        if self.schema.target not in table.column_names:
-            reason = f"Late labels need the target: the column {self.schema.target!r} is missing."
-            raise InvalidDrop(reason, line=1, column=self.schema.target)
         ids, truths = (table[name].to_pylist() for name in (PREDICTION_ID, self.schema.target))
         joined = self._join(ids, truths, self.schema, ChainMap(reading.truths, self._pending))
         reading.bad += [Bad(int(records[bad.row]), bad.column, bad.reason) for bad in joined.bad]
@@ -153,6 +173,8 @@ class Reader:
             record = joined.records[row]
             reading.labelled.append({**record, "drop": reading.drop.sha256})
             reading.truths[str(record["prediction_id"])] = str(record["truth"])
+        if len(reading.labelled) > MOST_LABELS:
+            raise InvalidDrop(f"It has more than {MOST_LABELS} labels, which memory has to hold: split the file.")
         return self._proven(reading, checked.table, known[checked.good])
 
     def _proven(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
@@ -251,17 +273,16 @@ def _stop_early(reading: Reading, policy: Policy) -> None:
 
 
 def _conclude(reading: Reading, policy: Policy) -> None:
-    """Order the bad records and find the first one's line; raise InvalidDrop if nothing of the drop is to be taken."""
+    """Order the bad records; raise InvalidDrop if nothing of the drop is to be taken."""
     if not reading.bad:
         return
     reading.bad.sort(key=lambda bad: bad.record)
     first = reading.bad[0]
-    reading.line = _line(reading)
     if len(reading.bad) > MOST_BAD:
         reason = f"More than {MOST_BAD} rows are bad, the first because: {first.reason}"
-        raise InvalidDrop(reason, line=reading.line, column=first.column)
+        raise InvalidDrop(reason, line=_line(reading), column=first.column)
     if policy.bad_rows == "reject_file" or not reading.rows_accepted:
-        raise InvalidDrop(first.reason, line=reading.line, column=first.column)
+        raise InvalidDrop(first.reason, line=_line(reading), column=first.column)
 
 
 def _settle(reading: Reading, policy: Policy) -> None:
@@ -283,12 +304,12 @@ def quarantined(reading: Reading) -> Iterator[bytes]:
     header, why = reading.header, {bad.record: bad for bad in reading.bad}
     yield _remarked(header, REMARKS, header.text)
     for record, line, text in cells.locate(reading.drop.content, header, why):
-        bad = why[record]
+        bad, reading.line = why[record], reading.line or line
         yield _remarked(header, (str(line), bad.column or "", bad.reason), text)
 
 
 def _remarked(header: Header, remarks: Sequence[str], text: str) -> bytes:
-    if set(REMARKS) <= set(header.names):
+    if header.names[: len(REMARKS)] == REMARKS:
         text = _without_remarks(header, text)
     return (_joined(header.delimiter, remarks) + header.delimiter + text + "\n").encode()
 
@@ -296,10 +317,7 @@ def _remarked(header: Header, remarks: Sequence[str], text: str) -> bytes:
 def _without_remarks(header: Header, text: str) -> str:
     """A row of a quarantine file that was dropped again, without the remarks of last time."""
     found = next(csv.reader(io.StringIO(text, newline=""), delimiter=header.delimiter))
-    if len(found) != len(header.names):
-        return text
-    kept = [cell for cell, name in zip(found, header.names, strict=True) if name not in REMARKS]
-    return _joined(header.delimiter, kept)
+    return _joined(header.delimiter, found[len(REMARKS) :])
 
 
 def _joined(delimiter: str, values: Sequence[str]) -> str:

@@ -25,10 +25,13 @@ Arrow reads up to 32 blocks ahead, and a block must hold half a record.
 BLOCK_BYTES = 1 << 20
 
 
-def refuse_binary(content: Content) -> None:
-    """Raise InvalidDrop unless the content is UTF-8 text, not only blanks, without a NUL byte."""
+def examine(content: Content) -> bool:
+    """Whether each line is a record, for there is neither a quote nor a carriage return.
+
+    Raises InvalidDrop unless the content is UTF-8 text, not only blanks, without a NUL byte.
+    """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    offset, blank = 0, True
+    offset, blank, plain = 0, True, True
     with content.open() as file:
         while True:
             block = file.read(BLOCK_BYTES)
@@ -43,11 +46,13 @@ def refuse_binary(content: Content) -> None:
                 line = _line_at(content, offset + nul)
                 raise InvalidDrop("The file holds a NUL byte: it is not a text file.", line=line)
             blank = blank and not text.strip()
+            plain = plain and b'"' not in block and b"\r" not in block
             if not block:
                 break
             offset += len(block)
     if blank:
         raise InvalidDrop("The file is empty.")
+    return plain
 
 
 def _line_at(content: Content, at: int) -> int:
@@ -84,3 +89,26 @@ def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterato
                 yield begin, cells, "".join(taken)
             taken.clear()
             begin = reader.line_num + 1
+
+
+def lines(content: Content, begin: int, line: int, wanted: list[int]) -> Iterator[tuple[int, int, str]]:
+    """Number, 1-based line and text of the records `wanted` (descending; emptied) where each line is a record.
+
+    The first data record begins at byte `begin` in line `line`. Blocks that hold none of them are only counted.
+    """
+    number, rest = 0, b""
+    with content.open() as file:
+        file.seek(begin)
+        while wanted and (block := file.read(BLOCK_BYTES) or rest):
+            last = block is rest
+            block = block + b"\n" if last else rest + block
+            cut = block.rfind(b"\n") + 1
+            block, rest = block[:cut], b"" if last else block[cut:]
+            count = block.count(b"\n")
+            if number + count <= wanted[-1] and b"\n\n" not in block and not block.startswith(b"\n"):
+                number, line = number + count, line + count
+                continue
+            for text in block.split(b"\n")[:-1]:
+                if text and wanted and number == wanted[-1]:
+                    yield wanted.pop(), line, text.decode()
+                number, line = number + bool(text), line + 1
