@@ -261,7 +261,7 @@ class Loop:
 
 
 def _readiness(trainer: Trainer) -> str:
-    return "Ready." if trainer.ready else "Importing; trainings wait for it."
+    return "Ready." if trainer.ready else "At work or importing; the next training waits for it."
 
 
 def sweep(home: Home) -> int:

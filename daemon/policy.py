@@ -25,7 +25,7 @@ class Facts:
     trained_on: int | None
     """Rows in the revision that the last successful training saw; None: there was none."""
     same_rows: bool
-    """Whether the last training (successful or not) saw the newest rows."""
+    """Whether the last training saw the newest rows and succeeded: one that failed is tried again after the cooldown."""
     last_start: datetime | None
     schedule_due: bool
     requested: bool

@@ -217,8 +217,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, dict):
         table = tomlkit.inline_table()
         table.update(value)
-        return table.as_string()
-    return tomlkit.item(value).as_string()
+        return str(table.as_string())
+    return str(tomlkit.item(value).as_string())
 
 
 def examine(home: Home) -> list[dict[str, Any]]:

@@ -24,6 +24,12 @@ log = structlog.get_logger()
 
 KIND = "retrain"
 
+PROGRESS = ("stage", "step", "steps", "candidate", "candidates", "fold", "folds", "left")
+"""What the status says of a training under way, as in `daemon.status.Training`."""
+
+NOTEWORTHY_SECONDS = 2.0
+"""A candidate that takes at least so long has a line in the journal: then somebody waits for it."""
+
 
 class Retraining:
     """Owns the trainer; used by the loop thread."""
@@ -56,7 +62,7 @@ class Retraining:
         if self.progress is not None and now - self._started > self._settings.train.timeout_seconds:
             self.trainer.kill()
             limit = self._settings.train.timeout_seconds
-            self._fail(f"It took longer than train.timeout_seconds = {limit:g}.", "abandoned")
+            self._fail(f"It took longer than train.timeout_seconds = {limit:g}.", "failed")
             return True
         return any(handled) or ended is not None
 
@@ -64,12 +70,14 @@ class Retraining:
         if self.progress is None or message.get("run") != self.progress.run:
             return False
         if "stage" in message:
-            changes = {key: message[key] for key in ("stage", "step", "steps")}
-            self.progress = self.progress.model_copy(update=changes)
+            self.progress = self.progress.model_copy(update={key: message.get(key) for key in PROGRESS})
+            return False
+        if "note" in message:
+            if message["seconds"] >= NOTEWORTHY_SECONDS:
+                self._journal.tell("candidate", message["note"], run=self.progress.run)
             return False
         if "failed" in message:
-            # Killed says nothing about the rows: such a run is tried again, one that raised is not until rows change.
-            self._fail(message["failed"], "abandoned" if message.get("killed") else "failed")
+            self._fail(message["failed"], "failed")
         else:
             version, seconds = message["done"], message["seconds"]
             detail = f"version {version} after {seconds:.1f} s"
@@ -111,7 +119,7 @@ class Retraining:
         return policy.Facts(
             rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
-            same_rows=last is not None and last["batch"] == total.batch and last["state"] in ("trained", "failed"),
+            same_rows=last is not None and last["batch"] == total.batch and last["state"] == "trained",
             last_start=last_start,
             schedule_due=self._schedule.due(last_start, now),
             requested=bool(queued),

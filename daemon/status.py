@@ -56,6 +56,13 @@ class Training(BaseModel):
     steps: int
     since: str
     """UTC, ISO 8601."""
+    candidate: int | None = None
+    """The how many-th of `candidates` is cross-validated, and the how many-th of its `folds`; None in other stages."""
+    candidates: int | None = None
+    fold: int | None = None
+    folds: int | None = None
+    left: float | None = None
+    """Seconds that comparing the candidates will still take, judged by those before; None: nobody knows."""
 
 
 class Status(BaseModel):

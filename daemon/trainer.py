@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
             _child(home, job, say)
         _, status = os.waitpid(child, 0)
         # Of a training that has said how it ended, this is not heard any more.
-        say({"run": job.run, "failed": _how(os.waitstatus_to_exitcode(status)), "killed": True})
+        say({"run": job.run, "failed": _how(os.waitstatus_to_exitcode(status))})
         say({"ready": os.getpid()})
 
 

@@ -1,0 +1,131 @@
+"""Trainings that go wrong: each ends with its reason, and the trainer goes on. Real processes, estimators of `crashing`."""
+
+import os
+import queue
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service import Service, flowers, wait_until
+from test_training import LEAVES, Workshop, leaves
+
+from daemon.children import Trainer
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.training import Job
+
+
+class Shop:
+    """A home with rows to learn from, and a trainer that waits for jobs."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.workshop, self._said = workshop, queue.SimpleQueue[None]()
+        self.trainer = Trainer(workshop.home, 0, lambda: self._said.put(None))
+        self._run, self._messages = 0, list[dict[str, Any]]()
+
+    def wait(self, key: str) -> dict[str, Any]:
+        """The next message that has this key."""
+        while True:
+            while self._messages:
+                message = self._messages.pop(0)
+                if key in message:
+                    return message
+            self._said.get(timeout=60)
+            self._messages = self.trainer.messages()
+
+    def train(self, *candidates: str, **settings: Any) -> dict[str, Any]:
+        """How a training ended: `done` or `failed`; waits until the trainer is ready again."""
+        self._run += 1
+        given = {"candidates": list(candidates), "report_rows": 0, **settings}
+        job = Job(self._run, "test", "a" * 40, "b" * 32, self.workshop.segments, 100, given, None, None)
+        self.trainer.train(asdict(job))
+        assert not self.trainer.ready
+        ended: dict[str, Any] = {}
+        while "ready" not in ended:
+            self._said.get(timeout=60)
+            for message in self.trainer.messages():
+                if message.get("run") == self._run and ("done" in message or "failed" in message):
+                    ended = {**message, **ended}
+                elif "ready" in message:
+                    ended["ready"] = True
+        return ended
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Shop]:
+    home = Home(tmp_path_factory.mktemp("shop"))
+    home.make()
+    home.mlflow.write_bytes(migrated.read_bytes())
+    workshop = Workshop(home, LEAVES)
+    workshop.add(leaves("ash elm", 60))
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    shop = Shop(workshop)
+    try:
+        shop.trainer.tend(1e9)
+        shop.wait("ready")
+        yield shop
+    finally:
+        shop.trainer.close()
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reason"),
+    [
+        ("Crashes", "The training was killed by SIGSEGV."),
+        ("Leaves", "The training ended with code 0 before it was done."),
+        ("Exits", "SystemExit: enough"),
+        (
+            "Raises",
+            "TrainingFailed: No candidate could be fitted. crashing:Raises: ZeroDivisionError: somebody divided",
+        ),
+        ("Eats", "TrainingFailed: No candidate could be fitted. crashing:Eats: MemoryError"),
+        ("Own", "TrainingFailed: No candidate can be served. crashing:Own: ONNX does not reproduce it"),
+        ("Missing", "TrainingFailed: train.candidates: crashing:Missing can't be used: AttributeError"),
+    ],
+)
+def test_training_that_goes_wrong_says_how(shop: Shop, estimator: str, reason: str) -> None:
+    """The forked child dies or gives up; the trainer lives, leaves no bundle behind and trains the next one."""
+    before, versions = shop.trainer.pid, len(shop.workshop.registry.versions())
+    ended = shop.train(f"crashing:{estimator}", memory_bytes=300_000_000)
+    assert str(ended["failed"]).startswith(reason)
+    assert not list(shop.workshop.home.bundles.iterdir()) or estimator in ("Crashes", "Leaves")
+    assert shop.train("tree")["done"] == versions + 1
+    assert shop.trainer.pid == before
+    for folder in shop.workshop.home.bundles.iterdir():
+        folder.rename(shop.workshop.home.root / folder.name)
+
+
+@pytest.mark.parametrize("estimator", ["Eats", "Raises", "Own"])
+def test_bad_candidate_loses_to_a_good_one(shop: Shop, estimator: str) -> None:
+    """One that runs out of memory, raises, or could not be served is left out, whatever it scores."""
+    assert "done" in shop.train(f"crashing:{estimator}", "tree", memory_bytes=300_000_000)
+
+
+def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path: Path) -> None:
+    """The old version goes on answering; every attempt has its reason; with good candidates the next one succeeds."""
+    good, bad = '["tree"]', '["crashing:Hangs"]'
+    paths = f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"
+    settings = {"PYTHONPATH": paths, "RETRAIND_TRAIN__TIMEOUT_SECONDS": "1", "RETRAIND_TRAIN__REPORT_ROWS": "0"}
+    service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES=good).start()
+    try:
+        service.wait_served(1)
+        service.stop()
+        service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES=bad, **settings).start()
+        service.drop("more.csv", flowers(1, 12))
+
+        def failed_twice() -> str | None:
+            with Journal.reading(service.home.journal) as journal:
+                last = journal.last_run("failed")
+                return str(last["detail"]) if last and journal.setbacks() >= 2 else None
+
+        assert wait_until(failed_twice, what="two attempts") == "It took longer than train.timeout_seconds = 1."
+        assert service.wait_served(1)["model_version"] == 1
+        service.stop()
+        service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES=good).start()
+        service.wait_served(2)
+    finally:
+        service.end()
