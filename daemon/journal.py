@@ -39,6 +39,10 @@ DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
 """Checks for drift that are kept, and those of them with their detail, which is long where columns are many."""
 
 
+MANY_ROWS = 10_000
+"""Rows that are inserted at once: each is held in memory twice meanwhile."""
+
+
 class Committed(NamedTuple):
     """The newest revision: its rows, DVC's md5 and git commit, and the newest batch that brought or removed rows.
 
@@ -157,8 +161,9 @@ class Journal:
             seq, now = self._append(connection, "drops", batch, batch["rows"]), utcnow()
             values = [{**_NO_DROP, **drop, "state": "accepted", "batch": seq, "decided_at": now} for drop in accepted]
             connection.execute(drops.insert(), values)
-            if labelled:
-                connection.execute(labels.insert(), [{**label, "batch": seq, "at": now} for label in labelled])
+            for start in range(0, len(labelled), MANY_ROWS):
+                some = labelled[start : start + MANY_ROWS]
+                connection.execute(labels.insert(), [{**label, "batch": seq, "at": now} for label in some])
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
             _tell(connection, "accepted", f"Batch {seq}: {batch['rows']} rows of {names}.", batch=seq)
         return seq
