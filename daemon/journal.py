@@ -104,9 +104,17 @@ class Journal:
         url = URL.create("sqlite", database=f"{path.absolute().as_uri()}?mode=ro", query={"uri": "true"})
         try:
             with closing(cls(create_engine(url))) as journal:
+                journal._refuse_other_formats(path)
                 yield journal
         except DatabaseError as error:
             raise _unusable(path, error.orig) from None
+
+    def _refuse_other_formats(self, path: Path) -> None:
+        found = self._connection.execute(text("PRAGMA user_version")).scalar_one()
+        self._connection.rollback()
+        if found != FORMAT:
+            hint = "The next `retraind run` migrates it." if found < FORMAT else "Install the newer version again."
+            raise RetraindError(f"{path} has format {found}; this retraind reads {FORMAT}.", hint=hint)
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the WAL into the file."""

@@ -265,6 +265,8 @@ def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None
     """Every fact stays; what is new follows from the old; the copy is what the earlier release can still open."""
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.executescript((Path(__file__).parent / "journal-format-1.sql").read_text())
+    with pytest.raises(RetraindError, match="`retraind run` migrates it"), Journal.reading(home.journal):
+        pass
     with closing(Journal.open(home.journal)) as journal:
         assert [one["name"] for one in journal.segments()] == ["1.parquet", "2.parquet"]
         assert [batch["total_rows"] for batch in journal.batches()] == [5, 12]
