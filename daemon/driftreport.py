@@ -64,9 +64,11 @@ def _lack(common: Report, reference: Reference | None, settings: Drift) -> str |
     if reference is None:
         return f"Version {version} was trained before drift was known and has no reference; the next version has one."
     if common["reference"] < settings.min_rows:
-        return f"Version {version} was taught by {common['reference']} rows; drift.min_rows = {settings.min_rows} are needed."
+        return (
+            f"Version {version} was taught by {common['reference']} rows; drift.min_rows asks for {settings.min_rows}."
+        )
     if common["n"] < settings.min_rows:
-        return f"Version {version} has made {common['n']} predictions; drift.min_rows = {settings.min_rows} are needed."
+        return f"Version {version} has made {common['n']} of the {settings.min_rows} predictions that drift.min_rows asks for."
     return None
 
 
@@ -236,7 +238,7 @@ def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
 
 def _few(pair: tuple[Vector, Vector], settings: Drift) -> str:
     least = min(int((~np.isnan(one)).sum()) for one in pair)
-    return f"only {least} values to compare; drift.min_rows = {settings.min_rows} are needed."
+    return f"only {least} values; drift.min_rows asks for {settings.min_rows}."
 
 
 def _name(column: Column, code: float) -> str:

@@ -9,7 +9,7 @@ from web.records import Records
 
 Row = dict[str, Any]
 
-SHOWN = 12
+SHOWN = 10
 """Features that the page shows; `GET /drift` has all of them."""
 
 STATES = {"ok": "ok", "drift": "watch", "waiting": "unknown"}

@@ -202,8 +202,13 @@ def _pending(status: Status) -> list[Answer]:
 def good(facts: Facts) -> Answer:
     """Whether the champion scores as when it was let in, and is asked for what it was taught."""
     tile, drift = _scored(facts), facts.drift
-    counts = f"{drift['drifted']:,} of {drift['tested']:,} features drifted" if drift["tested"] else "not compared yet"
-    notes = [*tile["facts"], fact("its inputs", counts, f"last {drift['n']:,} predictions")]
+    counts, among = "not compared yet", ""
+    if drift["tested"]:
+        counts, among = (
+            f"{drift['drifted']:,} of {drift['tested']:,} features drifted",
+            f"last {drift['n']:,} predictions",
+        )
+    notes = [*tile["facts"], fact("its inputs", counts, among)]
     if drift["alarm"]:
         return answer("watch", tile["headline"], drift["reason"], notes)
     return {**tile, "facts": notes}
