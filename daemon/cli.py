@@ -4,6 +4,7 @@ Level 6. Commands import what they need when they run: `retraind --help` and the
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,6 +229,25 @@ def lineage(
 
     found = report.version(place, version, limit)
     typer.echo(json.dumps(found)) if json_ else chain.show(found)
+
+
+@app.command()
+def reproduce(
+    version: Annotated[int, typer.Argument(help="As `retraind versions` lists them.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Train a version again from its data revision and compare; exit code 7 if it is another model.
+
+    Example: retraind reproduce 3
+    """
+    place, loaded = _load(home)
+    os.nice(loaded.train.nice)
+    from daemon import reproduction
+
+    found = reproduction.reproduce(place, version, loaded.train)
+    typer.echo(json.dumps(found) if json_ else reproduction.sentence(found))
+    raise typer.Exit(Exit.OK if found["equal"] else Exit.DIFFERENT)
 
 
 @app.command()

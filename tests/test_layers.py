@@ -16,7 +16,7 @@ LEVELS = [
     "durable schema bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress",
     "git tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance calibration export retention",
-    "labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training livewatch retraining judging promotion driftwatch report chain",
+    "labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch retraining judging promotion driftwatch report chain",
     "loop trainer",
     "service cli __main__",
 ]

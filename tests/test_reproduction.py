@@ -1,0 +1,277 @@
+"""daemon.reproduction: a version trained again from its revision is the same model, or it is said how far apart they are.
+
+Real git, DVC, SQLite, MLflow and scikit-learn; at the end with the service, which goes on meanwhile.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from service import Service, flowers, wait_until
+from test_cli import retraind
+from test_ingestion import Parts
+
+from daemon import bundle, durable, reproduction, requests
+from daemon.errors import DatasetDamaged, Exit, NotFound
+from daemon.home import Home
+from daemon.registry import Registry
+from daemon.schema import Column, Schema
+from daemon.settings import Train
+from daemon.training import Job, train
+
+PRICES = Schema(
+    task="regression",
+    target="price",
+    columns=[
+        Column(name="size", kind="number"),
+        Column(name="rooms", kind="integer", missing=True),
+        Column(name="town", kind="category", categories=["Aachen", "Bonn"]),
+    ],
+)
+
+
+class Works(Parts):
+    """A home that ingests drops and trains versions, as the daemon would."""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home)
+        self.registry = Registry(home)
+        self.registry.open()
+
+    def train(self, *candidates: str, **settings: Any) -> int:
+        """A version of the newest revision, judged and in its place."""
+        newest = self.journal.committed()
+        assert newest.revision is not None
+        assert newest.dvc_md5 is not None
+        names = {one["name"]: one["sha256"] for one in self.journal.segments()}
+        given = Train(candidates=list(candidates), report_rows=0, **settings).model_dump()
+        first = self.journal.first_rows()
+        job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, given, None, None)
+        train(self.home, job, lambda _: None)
+        version = self.registry.versions()[-1]
+        assert version.bundle is not None
+        (self.home.bundles / f".staging-{version.run}").rename(self.home.bundle(version.version))
+        self.judge(version.version, version.run, version.bundle)
+        return version.version
+
+    def judge(self, version: int, run: str, sha256: str) -> None:
+        """Put a version on record as it is in its folder."""
+        manifest = bundle.load(self.home.bundle(version), sha256).manifest
+        names = ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
+        facts = {name: getattr(manifest, name) for name in names} | {"trigger": "test", "bundle": sha256}
+        scores = json.dumps(manifest.scores)
+        self.journal.judge({**facts, "version": version, "mlflow_run": run, "scores": scores}, "promoted", "Good.")
+
+    def reseal(self, version: int, **changes: Any) -> None:
+        """Change what is on record of a version."""
+        folder, row = self.home.bundle(version), self.journal.version(version)
+        assert row is not None
+        manifest = bundle.read_manifest(folder, row["bundle"]).model_copy(update=changes)
+        self.judge(version, row["mlflow_run"], bundle.seal(folder, manifest))
+
+
+@pytest.fixture
+def works(mlflow_home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
+    """A home with Iris' schema; DVC's variables are undone afterwards."""
+    assert schema
+    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    works = Works(mlflow_home)
+    yield works
+    works.close()
+
+
+def csv(rows: list[str]) -> str:
+    return "\n".join(["sepal_length,sepal_width,petal_length,petal_width,species", *rows]) + "\n"
+
+
+def again(works: Works, version: int) -> dict[str, Any]:
+    return reproduction.reproduce(works.home, version, Train())
+
+
+def prices(seed: int) -> str:
+    random = np.random.default_rng(seed)
+    lines = ["size,rooms,town,price"]
+    for _ in range(150):
+        size, rooms, town = random.uniform(20, 200), random.integers(1, 8), random.choice(["Aachen", "Bonn"])
+        price = size * 2 + rooms * 10 + 50 * (town == "Bonn") + random.normal(0, 5)
+        lines.append(f"{size},{'' if rooms == 7 else rooms},{town},{price}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "settings"),
+    [
+        ("forest", {}),
+        ("logistic", {"seed": 7, "holdout": 0.3}),
+        ("boosting", {"window_rows": 100}),
+        ("tree", {"grids": {"tree": {"max_depth": [2, 3]}}}),
+        ("sklearn.naive_bayes:GaussianNB", {}),
+    ],
+)
+def test_model_of_classes_is_the_same(works: Works, iris: bytes, candidate: str, settings: dict[str, Any]) -> None:
+    """Scores, what scikit-learn answers and what is served: bit for bit, with the settings of then, whatever those of now."""
+    works.drop("iris.csv", iris)
+    works.run()
+    found = again(works, works.train(candidate, **settings))
+    assert found["equal"] == "bit for bit", found
+    assert found["differences"] == {"scores": 0.0, "estimator": 0.0, "answers": 0.0}
+    assert found["libraries"] == {}
+    assert found["candidate"].startswith(candidate)
+    assert found["settings_recorded"]
+
+
+@pytest.mark.parametrize("candidate", ["forest", "ridge", "boosting"])
+def test_model_of_values_is_the_same(works: Works, candidate: str) -> None:
+    """Numbers, gaps and categories, from two segments, and with rows that came after the training."""
+    works.home.schema.write_bytes(PRICES.dump())
+    for seed in (1, 2):
+        works.drop(f"{seed}.csv", prices(seed))
+        works.run()
+    version = works.train(candidate)
+    works.drop("later.csv", prices(3))
+    works.run()
+    found = again(works, version)
+    assert found["equal"] in ("bit for bit", "within 1e-12"), found
+
+
+def test_calibrated_model_is_the_same(works: Works) -> None:
+    """The correction is found again from the same folds."""
+    random = np.random.default_rng(0)
+    lines = [f"{x},{random.normal()},{random.normal()},{random.normal()}," for x in random.normal(size=600)]
+    species = random.permuted(np.repeat(["setosa", "versicolor", "virginica"], 200))
+    works.drop("noise.csv", csv([line + name for line, name in zip(lines, species, strict=True)]))
+    works.run()
+    version = works.train("forest", calibrate=True)
+    row = works.journal.version(version)
+    assert row is not None
+    assert json.loads(row["scores"])["calibration"], "noise makes a forest far too sure"
+    assert again(works, version)["equal"] == "bit for bit"
+
+
+def test_version_from_before_a_drop_was_forgotten(works: Works, iris: bytes) -> None:
+    """Its revision is in DVC's cache still; once purged, it is said that and why it can't be had."""
+    works.drop("iris.csv", iris)
+    extra = csv(flowers(1, 30))
+    works.drop("extra.csv", extra)
+    works.run()
+    before = works.train("forest")
+    requests.submit(works.home, "forget", drop=durable.sha256(extra.encode()))
+    works.run()
+    after = works.train("forest")
+    assert again(works, before)["equal"] == "bit for bit"
+    assert again(works, after)["equal"] == "bit for bit"
+    requests.submit(works.home, "forget", drop=durable.sha256(extra.encode()), purge=True)
+    works.run()
+    with pytest.raises(NotFound, match="purged"):
+        again(works, before)
+    assert again(works, after)["equal"] == "bit for bit"
+
+
+def test_other_model_is_told_from_the_recorded_one(works: Works, iris: bytes) -> None:
+    """Another seed, or a library that was another version: not equal, how far apart, and which library it may be."""
+    works.drop("iris.csv", iris)
+    works.run()
+    version = works.train("forest")
+    row = works.journal.version(version)
+    assert row is not None
+    manifest = bundle.read_manifest(works.home.bundle(version), row["bundle"])
+    libraries = manifest.libraries | {"scikit-learn": "0.1", "nowhere": "2"}
+    works.reseal(version, settings={**manifest.settings, "seed": 1}, libraries=libraries)
+    found = again(works, version)
+    assert found["equal"] is None
+    assert 0.01 < found["differences"]["answers"] < 1
+    assert found["libraries"]["scikit-learn"][0] == "0.1"
+    assert found["libraries"]["nowhere"] == ["2", None]
+    said = reproduction.sentence(found)
+    assert said.startswith(f"DIFFERENT: version {version} (forest) from revision {manifest.revision[:10]}")
+    assert "scikit-learn was 0.1, is " in said
+    assert "nowhere was 2, is not installed" in said
+
+
+def test_bundle_without_settings_takes_those_of_now(works: Works, iris: bytes) -> None:
+    """One of an earlier retraind; it is said."""
+    works.drop("iris.csv", iris)
+    works.run()
+    version = works.train("tree")
+    works.reseal(version, settings={}, first_rows=0)
+    found = again(works, version)
+    assert found["equal"] == "bit for bit"
+    assert "today's were used" in reproduction.sentence(found)
+
+
+def test_what_is_gone_or_damaged_is_named(works: Works, iris: bytes) -> None:
+    """No such version, no bundle, another md5 than the revision's, another object than its md5."""
+    works.drop("iris.csv", iris)
+    works.run()
+    version = works.train("tree")
+    with pytest.raises(NotFound, match="There is no version 9"):
+        again(works, 9)
+    works.reseal(version, dvc_md5="0" * 32 + ".dir")
+    with pytest.raises(DatasetDamaged, match="names DVC's"):
+        again(works, version)
+    (works.home.bundle(version) / bundle.PROBE).write_bytes(b"{}")
+    with pytest.raises(NotFound, match="nothing to compare version 1 with"):
+        again(works, version)
+
+
+def test_nothing_in_the_home_is_touched(works: Works, iris: bytes) -> None:
+    """Neither the data, nor bundles, nor DVC's own databases; and nothing stays behind."""
+    works.drop("iris.csv", iris)
+    works.run()
+    version = works.train("tree")
+
+    def stamps() -> dict[Path, tuple[int, int]]:
+        # Whoever reads a database with a write-ahead log takes part in its index.
+        files = (
+            path for path in works.home.root.rglob("*") if path.is_file() and not path.name.startswith("journal.db")
+        )
+        return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
+
+    before = stamps()
+    assert again(works, version)["equal"]
+    assert stamps() == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_service_goes_on_while_a_version_is_traced_reproduced_and_forgotten(tmp_path: Path) -> None:
+    """A drop is forgotten: a training follows by itself; the new version has not seen it, lineage says so, both reproduce."""
+    service = Service(tmp_path / "home").start()
+    try:
+        served = service.wait_served(1)["model_version"]
+        service.drop("poison.csv", flowers(5, 30))
+        service.wait_served(served + 1)
+        service.wait_ingested()
+        poisoned = service.ask("/versions")[1]["versions"][0]["version"]
+        found = retraind("reproduce", poisoned, "--json", home=service.home)
+        assert (found.returncode, json.loads(found.stdout)["equal"]) == (Exit.OK, "bit for bit"), found.stderr
+        asked = json.loads(retraind("forget", "poison.csv", "--json", home=service.home).stdout)["request"]
+        wait_until(lambda: service.ask(f"/requests/{asked}")[1].get("state") == "done", what="the drop to be forgotten")
+        clean = wait_until(lambda: newest(service, after=poisoned), what="a version without it")
+        assert sum(service.rows().values()) == 150
+        assert clean["trigger"] == "rows were forgotten"
+        chain = service.ask(f"/versions/{clean['version']}")[1]
+        assert [drop["name"] for drop in chain["drops"]["newest"]] == ["iris.csv"]
+        assert chain["batches"]["newest"][0]["kind"] == "forget"
+        drop = service.ask("/drops/poison.csv")[1]
+        assert drop["state"] == "forgotten"
+        assert clean["version"] not in [one["version"] for one in drop["taught"]["newest"]]
+        assert poisoned in [one["version"] for one in drop["taught"]["newest"]]
+        done = retraind("reproduce", clean["version"], home=service.home)
+        assert done.returncode == Exit.OK, done.stderr
+        assert done.stdout.startswith(f"equal bit for bit: version {clean['version']}")
+        assert service.predict() is not None
+        assert "forgotten" in service.ask("/dashboard")[1]
+        assert service.ask("/health")[0] == 200
+    finally:
+        service.end()
+
+
+def newest(service: Service, after: int) -> dict[str, Any] | None:
+    """The newest judged version, if it came after another one."""
+    [found, *_] = service.ask("/versions")[1]["versions"]
+    return dict(found) if found["version"] > after else None
