@@ -14,7 +14,10 @@ from benchmarks.load import PREDICT, Load, Outcome
 ROWS = 10
 PATHS = ("/health", PREDICT)
 
-QUIET: dict[str, object] = {"retrain__schedule": "", "retrain__threshold_rows": 1_000_000_000}
+QUIET: dict[str, object] = {"retrain__schedule": "", "retrain__threshold_rows": 1_000_000_000} | {
+    "retrain__drift": False,
+    "retrain__live": False,
+}
 """No training but the first: ingestion alone is measured."""
 
 TRAINING: dict[str, object] = {"retrain__schedule": ""}
