@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from daemon.segments import read
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.segments import read
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ FAST = {
     "RETRAIND_INBOX__SCAN_SECONDS": "1",
     "RETRAIND_RETRAIN__COOLDOWN_SECONDS": "0",
     "RETRAIND_RETRAIN__THRESHOLD_ROWS": "5",
+    "RETRAIND_RETRAIN__GROWTH": "0",
 }
 
 

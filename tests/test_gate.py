@@ -1,0 +1,142 @@
+"""The gate with real processes: what starts a training, what a person and a label can do, and what an alias."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from service import REPOSITORY, Service, flowers, wait_until
+
+from daemon import requests, status
+from daemon.journal import Journal
+from daemon.registry import CHAMPION, NAME
+from web.records import Records
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a service with these settings, waits until it serves Iris, and ends it after the test."""
+    running: list[Service] = []
+
+    def begin(**settings: str) -> Service:
+        names = {f"RETRAIND_{key.upper()}": value for key, value in settings.items()}
+        running.append(Service(tmp_path / "home", **names).start())
+        running[-1].wait_served(1)
+        wait_until(lambda: idle(running[-1]), what="the first training to end")
+        return running[-1]
+
+    yield begin
+    for service in running:
+        service.end()
+
+
+def idle(service: Service) -> bool:
+    """Whether nothing trains, the trainer is ready for the next job, and no request waits."""
+    found = status.read(service.home.status)
+    ready = found is not None and found.training is None and found.checks["trainer"].detail == "Ready."
+    return ready and not list(service.home.requests.glob("*.json"))
+
+
+def versions(service: Service) -> dict[int, Any]:
+    """The judged versions by number."""
+    return {one["version"]: one for one in service.ask("/versions")[1]["versions"]}
+
+
+def runs(service: Service) -> list[str]:
+    """How each training ended, oldest first."""
+    return [row["state"] for row in reversed(Records(service.home).runs())]
+
+
+def mlflow(service: Service) -> MlflowClient:
+    """MLflow as its users open it."""
+    uri = f"sqlite:///{service.home.mlflow}"
+    return MlflowClient(uri, uri)
+
+
+def test_a_thousand_triggers_during_a_training_are_one_follow_up(start: Start) -> None:
+    """They wait together, and together they are answered by the one training that starts next."""
+    service = start()
+    before = len(runs(service))
+    trainer = service.trainer()
+    assert trainer is not None
+    os.kill(trainer, signal.SIGSTOP)  # whatever starts now does not end
+    requests.submit(service.home, "retrain", force=True)
+    wait_until(lambda: len(runs(service)) == before + 1)
+    for _ in range(1000):
+        requests.submit(service.home, "retrain", force=True)
+    wait_until(lambda: not list(service.home.requests.glob("*.json")), what="the journal to take the requests")
+    assert len(runs(service)) == before + 1
+    os.kill(trainer, signal.SIGCONT)
+    wait_until(lambda: len(runs(service)) > before + 1 and idle(service))
+    with Journal.reading(service.home.journal) as journal:
+        assert journal.queued_requests() == []
+    assert runs(service) == ["trained"] * (before + 2)
+
+
+def test_manual_mode_holds_until_a_person_says_so(start: Start) -> None:
+    """Once with the button of the page, which posts, and once with the command; meanwhile the old one serves."""
+    service = start(promote__mode="manual")
+    for version in (2, 3):
+        service.drop(f"{version}.csv", flowers(version, 30))
+        wait_until(lambda: versions(service).get(version, {}).get("state") == "held")  # noqa: B023 - asked at once
+        assert service.wait_served(1)["model_version"] == version - 1
+        if version == 2:
+            assert service.ask("/promote", {})[0] == 202
+        else:
+            command = [sys.executable, "-m", "daemon", "promote", "--home", str(service.home.root)]
+            subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+        service.wait_served(version)
+        assert versions(service)[version]["state"] == "promoted"
+
+
+def test_moving_the_alias_in_mlflow_moves_the_service(start: Start) -> None:
+    """To a version that can be served; to one that can't it does not, and it is said why."""
+    service = start()
+    service.drop("more.csv", flowers(1, 30))
+    service.wait_served(2)
+    client = mlflow(service)
+    client.set_registered_model_alias(NAME, CHAMPION, "1")
+    wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
+    experiment = client.get_experiment_by_name(NAME)
+    assert experiment is not None
+    run = client.create_run(experiment.experiment_id)
+    foreign = client.create_model_version(NAME, "file:///nowhere", run.info.run_id)
+    client.set_registered_model_alias(NAME, CHAMPION, foreign.version)
+    wait_until(lambda: any(f"no bundle of version {foreign.version}" in one for one in _messages(service)))
+    (service.home.bundle(2) / "model.onnx").write_bytes(b"not a model")
+    client.set_registered_model_alias(NAME, CHAMPION, "2")
+    wait_until(lambda: versions(service)[2]["state"] == "unservable")
+    assert "is not the file that was recorded" in versions(service)[2]["reason"]
+    assert service.wait_served(1)["model_version"] == 1
+
+
+def _messages(service: Service) -> list[str]:
+    return [event["message"] for event in service.ask("/events?limit=1000")[1]["events"]]
+
+
+def test_a_champion_that_is_wrong_live_gives_way_without_anybody(start: Start) -> None:
+    """Mislabelled flowers of a kind that was never seen teach a model that is better on the holdouts; labels tell the truth."""
+    service = start(retrain__threshold_rows="100", retrain__live="false", retrain__drift="false")
+    odd = [f"5.{index % 10},{8 + index / 1000},1.4,0.2" for index in range(150)]
+    service.drop("poison.csv", [f"{row},virginica" for row in odd])
+    service.wait_served(2)
+    assert versions(service)[2]["state"] == "promoted"
+    answers = [service.ask("/predict", {"features": [float(cell) for cell in row.split(",")]})[1] for row in odd[:60]]
+    assert {answer["prediction_name"] for answer in answers} == {"virginica"}
+    labels = ["prediction_id,species", *(f"{answer['prediction_id']},setosa" for answer in answers)]
+    (service.home.inbox / "labels.csv").write_text("\n".join(labels) + "\n")
+    wait_until(lambda: (service.predict() or {}).get("model_version") == 1, what=service.log()[-2000:])
+    found = versions(service)[2]
+    assert found["state"] == "rolled back"
+    assert "of version 2 is 0.0000 on 60 late labels" in found["reason"]
+    assert "version 1 has 1.0000 on the same ones" in found["reason"]
+    assert int(mlflow(service).get_model_version_by_alias(NAME, CHAMPION).version) == 1
+    assert any("Version 2 rolled back" in one for one in _messages(service))
+    assert "v2 was rolled back" in service.ask("/dashboard")[1]
