@@ -115,7 +115,7 @@ def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path
         service.wait_served(1)
         service.stop()
         service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES=bad, **settings).start()
-        service.drop("more.csv", flowers(1, 12))
+        service.drop("more.csv", flowers(1, 30))
 
         def failed_twice() -> str | None:
             with Journal.reading(service.home.journal) as journal:
