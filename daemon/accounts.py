@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from daemon.errors import InvalidDrop
-from daemon.inbox import Drop
+from daemon.inbox import Drop, Stamp
 from daemon.reading import Reading
 from daemon.schema import Schema
 from daemon.status import utcnow
@@ -115,15 +115,15 @@ class Refused:
         """Drop, state, message and batch, for the journal."""
         self.repeated: list[tuple[str, str]] = []
         """Name and sha256 of what the dataset has already."""
-        self.rejected: list[tuple[str, dict[str, Any]]] = []
-        """Name and report of what goes to rejected/."""
+        self.rejected: list[tuple[str, Stamp, dict[str, Any]]] = []
+        """Name, stamp and report of what goes to rejected/."""
 
-    def reject(self, name: str, reading: Reading | None, error: InvalidDrop) -> None:
-        """It is no drop of this schema."""
+    def reject(self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop) -> None:
+        """It is no drop of this schema; `stamp` is that of the file that was judged."""
         record = rejected(name, reading, error, self.settled_at)
         message = rejection(record)
         self.records.append((record, "rejected", message, None))
-        self.rejected.append((name, report(record)))
+        self.rejected.append((name, stamp, report(record)))
         log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
 
     def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:

@@ -4,6 +4,8 @@ Level 1, shared with `web`. The order is always: temporary file beside the targe
 folder (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014).
 """
 
+import ctypes
+import errno
 import fcntl
 import hashlib
 import os
@@ -14,6 +16,11 @@ from pathlib import Path
 TMP = ".tmp"
 MARK = ".retraind-"
 """Suffix of files that are not finished; `sweep` removes them at start."""
+
+AT_FDCWD, RENAME_NOREPLACE = -100, 1
+"""renameat2(2): paths are relative to the current folder; an existing target is an error."""
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def fsync_dir(folder: Path) -> None:
@@ -57,6 +64,36 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
 def publish(path: Path, data: bytes) -> None:
     """Replace `path` atomically without waiting for the disk: for state that a restart writes anew."""
     os.replace(_write_temporary(path, data, 0o644, sync=False), path)
+
+
+def rename_new(source: str, target: str) -> bool:
+    """Rename within a file system, but never over what exists: False when `target` does; raises OSError."""
+    old, new = os.fsencode(source), os.fsencode(target)
+    if _LIBC.renameat2(AT_FDCWD, old, AT_FDCWD, new, RENAME_NOREPLACE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number == errno.EINVAL:
+        return _relink(source, target)
+    if number == errno.EEXIST:
+        return False
+    raise OSError(number, os.strerror(number), source, None, target)
+
+
+def _relink(source: str, target: str) -> bool:
+    """`rename_new` where the file system (NFS, 9p) has links but no such rename."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except (
+        PermissionError
+    ):  # no links either, or none to files of other users (fs.protected_hardlinks): look, then rename
+        if os.path.lexists(target):
+            return False
+        os.rename(source, target)
+        return True
+    os.unlink(source)
+    return True
 
 
 def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:

@@ -6,10 +6,13 @@ Level 3. Events are hints that wake the loop (`daemon/watcher.py`); listing the 
 import errno
 import fcntl
 import os
+import re
+import secrets
 import signal
 import stat
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,10 +32,13 @@ from daemon.status import utcnow
 log = structlog.get_logger()
 
 CLEARING = ".retraind-clearing-"
-"""Prefix of a drop's name while it is removed."""
+"""Prefix of a drop's name while it is removed or moved; eight random digits, a hyphen and the name follow."""
 
-KEPT_BYTES = 255 - len(CLEARING)
-"""How much of the name follows it."""
+HIDDEN = re.compile(r"(?:[0-9a-f]{8}-)?(.+)", re.DOTALL)
+"""What follows the prefix; the digits were not there always."""
+
+LONGEST = 255
+"""Bytes that a name can have on all usual file systems."""
 
 REPORT = ".report.json"
 LONGEST_NAME = 220
@@ -57,12 +63,17 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Drop:
-    """A settled file that was read: its name in the inbox, its size there in bytes, its content, when it was seen (UTC)."""
+    """A settled file that was read: its name and stamp in the inbox, its content, when it was seen there first (UTC)."""
 
     name: str
-    bytes: int
+    stamp: Stamp
     content: Content
     seen_at: str
+
+    @property
+    def bytes(self) -> int:
+        """Its size in the inbox."""
+        return self.stamp.size
 
     @property
     def sha256(self) -> str:
@@ -116,10 +127,11 @@ class Inbox:
         return min((max(0.01, seconds) for seconds in left if seconds > 0), default=None)
 
     def _scan(self) -> dict[str, Stamp]:
-        found = {}
+        found, hidden = {}, False
         with os.scandir(self._home.inbox) as entries:
             for entry in entries:
                 if ignored(entry.name):
+                    hidden |= entry.name.startswith(CLEARING)
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
@@ -127,6 +139,8 @@ class Inbox:
                     continue
                 if stat.S_ISREG(status.st_mode):
                     found[entry.name] = Stamp.of(status)
+        if hidden:  # it could not be put back when it should have been
+            self.recover()
         return found
 
     def _first_seen(self, name: str, stamp: Stamp, now: float, at: str) -> "_Seen":
@@ -146,10 +160,34 @@ class Inbox:
 
     # Reading and clearing
 
-    def read(self, name: str) -> Drop | None:
-        """The drop's bytes, read once; None if it vanished; raises InvalidDrop when it is too large or not ours to read."""
+    def read(self, name: str, stamp: Stamp) -> Drop | None:
+        """The drop's bytes, read once; raises InvalidDrop when it is too large or not ours to read.
+
+        None if it is gone, or not, from beginning to end, the settled file that has the stamp: it is looked at again then.
+        """
+        fd = self._open(name)
+        if fd is None:
+            return None
+        found: Content | InvalidDrop
         try:
-            fd = os.open(self._folder + name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            found = self._content(fd, name)
+        except InvalidDrop as error:
+            found = error
+        finally:
+            settled = Stamp.of(os.fstat(fd)) == stamp and _is_written(fd) is not True
+            os.close(fd)
+        if not settled:
+            log.info("changed_while_read", name=ascii(name))
+            self._moved_in.discard(name)
+            return None
+        if isinstance(found, InvalidDrop):
+            raise found
+        seen = self._seen.get(name)
+        return Drop(name, stamp, found, seen.at if seen else utcnow())
+
+    def _open(self, name: str) -> int | None:
+        try:
+            return os.open(self._folder + name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 return None
@@ -157,18 +195,13 @@ class Inbox:
                 # One such file must not keep the others waiting.
                 raise InvalidDrop(f"The file can't be read by this user ({error.strerror}).") from None
             raise
-        try:
-            size, most = os.fstat(fd).st_size, self._limits.max_bytes
-            if size > most:
-                raise InvalidDrop(f"The file has {size} bytes; inbox.max_bytes = {most}.")
-            packed = name.endswith(".gz")
-            content = take(
-                fd, self._home.registry, inflate=packed, most=self._limits.max_inflated_bytes if packed else most
-            )
-        finally:
-            os.close(fd)
-        seen = self._seen.get(name)
-        return Drop(name, size, content, seen.at if seen else utcnow())
+
+    def _content(self, fd: int, name: str) -> Content:
+        size, most = os.fstat(fd).st_size, self._limits.max_bytes
+        if size > most:
+            raise InvalidDrop(f"The file has {size} bytes; inbox.max_bytes = {most}.")
+        packed = name.endswith(".gz")
+        return take(fd, self._home.registry, inflate=packed, most=self._limits.max_inflated_bytes if packed else most)
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> dict[str, OSError]:
         """Remove drops (name, sha256) whose rows are committed; gives those that can't be removed.
@@ -186,30 +219,44 @@ class Inbox:
         return stuck
 
     def _clear(self, name: str, sha256: str) -> None:
-        # A name may be as long as a name can be; its end will do for this moment.
-        hidden = f"{self._folder}{CLEARING}{os.fsdecode(os.fsencode(name)[-KEPT_BYTES:])}"
+        with self._hidden(name) as hidden:
+            if hidden is not None and stat.S_ISREG(os.lstat(hidden).st_mode) and durable.sha256_file(hidden) == sha256:
+                os.unlink(hidden)
+
+    @contextmanager
+    def _hidden(self, name: str) -> Iterator[str | None]:
+        """The path of a drop that is out of the way: what gets its name from now on can't be the file that is judged.
+
+        None if it is gone. Whatever is left of it at the end, however that comes, gets its name back.
+        """
+        hidden = f"{self._folder}{CLEARING}{secrets.token_hex(4)}-"
+        hidden += _end(name, LONGEST - len(os.path.basename(hidden)))
         try:
-            # Out of the way first: what gets the name from now on can't be the file that is hashed and removed.
             os.rename(self._folder + name, hidden)
         except FileNotFoundError:
+            yield None
             return
-        if stat.S_ISREG(os.lstat(hidden).st_mode) and durable.sha256_file(hidden) == sha256:
-            os.unlink(hidden)
-        else:
-            self._put_back(Path(hidden))
+        try:
+            yield hidden
+        finally:
+            if os.path.lexists(hidden):
+                self._put_back(hidden, name)
 
     def recover(self) -> None:
-        """Give drops that a kill caught in `clear` their names back."""
+        """Give drops their names back that a kill, or a failing disk, left out of the way."""
         for hidden in self._home.inbox.glob(f"{CLEARING}*"):
-            self._put_back(hidden)
+            if found := HIDDEN.fullmatch(hidden.name.removeprefix(CLEARING)):
+                self._put_back(str(hidden), found[1])
 
-    def _put_back(self, hidden: Path) -> None:
-        name, count = hidden.name.removeprefix(CLEARING), 1
-        target = self._home.inbox / name
-        while target.exists():
-            count += 1
-            target = self._home.inbox / f"{count}-{name}"
-        hidden.rename(target)
+    def _put_back(self, hidden: str, name: str) -> None:
+        """Under its name or, where that is another file's by now, one with a number."""
+        try:
+            count, target = 1, name
+            while not durable.rename_new(hidden, self._folder + target):
+                count += 1
+                target = f"{count}-{_end(name, LONGEST - len(f'{count}-'))}"
+        except OSError as error:
+            log.error("drop_stays_hidden", path=hidden, reason=str(error), hint="Rename it by hand.")
 
     def leave(self, name: str) -> None:
         """Don't look at a file again until it changes: it can be neither removed nor moved."""
@@ -218,12 +265,15 @@ class Inbox:
         except FileNotFoundError:
             self._forget(name)
 
-    def reject(self, refused: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, OSError]:
-        """Move refused drops (name, report) to `rejected/` under names that are free there; gives those that can't be moved."""
+    def reject(self, refused: Iterable[tuple[str, Stamp, dict[str, Any]]]) -> dict[str, OSError]:
+        """Move refused drops to `rejected/` under names that are free there; gives those that can't be moved.
+
+        Of each: its name, its stamp when it was judged, its report. A file that is another by now is a new drop and stays.
+        """
         stuck = {}
-        for name, report in refused:
+        for name, stamp, report in refused:
             try:
-                self._reject(name, report)
+                self._reject(name, stamp, report)
             except OSError as error:
                 stuck[name] = error
             self._forget(name)
@@ -231,14 +281,19 @@ class Inbox:
         durable.fsync_dir(self._home.inbox)
         return stuck
 
-    def _reject(self, name: str, report: dict[str, Any]) -> None:
-        target = self._free_name(name)
-        # Not waited for: the journal holds the same facts, durably.
-        durable.publish(target.with_name(target.name + REPORT), orjson.dumps(report, option=orjson.OPT_INDENT_2))
-        try:
-            os.replace(self._home.inbox / name, target)
-        except FileNotFoundError:
-            log.warning("rejected_drop_vanished", name=name)
+    def _reject(self, name: str, stamp: Stamp, report: dict[str, Any]) -> None:
+        with self._hidden(name) as hidden:
+            moved = False
+            while not moved:
+                target = self._free_name(name)
+                # Not waited for: the journal holds the same facts, durably.
+                durable.publish(
+                    target.with_name(target.name + REPORT), orjson.dumps(report, option=orjson.OPT_INDENT_2)
+                )
+                if hidden is None or not _is_judged(hidden, stamp, report.get("sha256")):
+                    log.warning("rejected_drop_vanished", name=name)
+                    return
+                moved = durable.rename_new(hidden, str(target))
 
     def quarantine(self, name: str, lines: Iterable[bytes]) -> str:
         """Write the refused rows of a drop to `rejected/`, durably; returns the file's name there.
@@ -278,15 +333,37 @@ class Inbox:
         return self._home.rejected / f"{durable.sha256(os.fsencode(name))[:32]}.csv"
 
 
-def _being_written(path: str) -> bool | None:
-    """Whether some process has the file open for writing: the kernel then gives no read lease (fcntl(2)).
+def _is_judged(hidden: str, stamp: Stamp, sha256: str | None) -> bool:
+    """Whether this is the file that had the stamp, or at least its bytes."""
+    found = os.lstat(hidden)
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    return Stamp.of(found) == stamp or (bool(sha256) and durable.sha256_file(hidden) == sha256)
 
-    None where that can't be told: network file systems, and files of other users.
-    """
+
+def _end(name: str, most: int) -> str:
+    """The last `most` bytes of a name, all of it if it is shorter; what is cut does not begin with a dot: that would hide it."""
+    data = os.fsencode(name)
+    return name if len(data) <= most else os.fsdecode(data[-most:].lstrip(b".")) or "drop"
+
+
+def _being_written(path: str) -> bool | None:
+    """Whether some process has the file at the path open for writing; None where that can't be told."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return _is_written(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_written(fd: int) -> bool | None:
+    """Whether some process has the file open for writing: the kernel then gives no read lease (fcntl(2)).
+
+    None where that can't be told: network file systems, and files of other users.
+    """
     try:
         # Who opens the file for writing while the lease is held has us told by a signal. That of F_SETSIG is ignored unless
         # a process asks for it; SIGIO, which it would be otherwise, ends one.
@@ -295,6 +372,4 @@ def _being_written(path: str) -> bool | None:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
         return True if error.errno == errno.EAGAIN else None
-    finally:
-        os.close(fd)
     return False

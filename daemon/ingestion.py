@@ -5,7 +5,7 @@ fsynced, journal *committed*, drops removed. Whatever step a kill falls on, the 
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -129,8 +129,9 @@ class Ingestion:
         """Read, check and accept or refuse some drops; yields where other work may be done in between."""
         refused = Refused(utcnow())
         if not self._attempts.begin(portion):
-            [name] = portion
-            refused.reject(name, None, InvalidDrop(f"retraind failed or ended {TRIES} times while it read this file."))
+            [(name, stamp)] = portion.items()
+            reason = f"retraind failed or ended {TRIES} times while it read this file."
+            refused.reject(name, stamp, None, InvalidDrop(reason))
             self._conclude(refused, None, [])
             return
         drops = self._open(portion, refused)
@@ -160,14 +161,14 @@ class Ingestion:
                 segment = writer.finish()
         self._conclude(refused, segment, [reading])
 
-    def _open(self, portion: Iterable[str], refused: Refused) -> list[Drop]:
+    def _open(self, portion: Mapping[str, Stamp], refused: Refused) -> list[Drop]:
         """The drops with their content; those that can't be read, or are in the dataset already, go to `refused`."""
         opened: dict[str, Drop] = {}
-        for name in portion:
+        for name, stamp in portion.items():
             try:
-                drop = self._inbox.read(name)
+                drop = self._inbox.read(name, stamp)
             except InvalidDrop as error:
-                refused.reject(name, None, error)
+                refused.reject(name, stamp, None, error)
                 continue
             # The same bytes twice: the second waits until it is known what becomes of the first.
             if drop is not None and drop.sha256 not in opened:
@@ -176,7 +177,7 @@ class Ingestion:
             refused.repeat(opened.pop(sha256), batch, f"The same bytes are in batch {batch} already; they count once.")
         for sha256, forgotten in self._journal.forgotten(opened).items():
             drop = opened.pop(sha256)
-            refused.reject(drop.name, Reading(drop), InvalidDrop(accounts.forgotten(forgotten)))
+            refused.reject(drop.name, drop.stamp, Reading(drop), InvalidDrop(accounts.forgotten(forgotten)))
         return list(opened.values())
 
     def _join(self, ids: Sequence[str], truths: Sequence[str], found: Schema, pending: Mapping[str, str]) -> Joined:
@@ -223,7 +224,7 @@ class Ingestion:
         taken = []
         for reading in readings:
             if reading.error is not None:
-                refused.reject(reading.drop.name, reading, reading.error)
+                refused.reject(reading.drop.name, reading.drop.stamp, reading, reading.error)
             elif reading.repeats:
                 reason = "Every prediction in it has this label already; they count once."
                 refused.repeat(reading.drop, None, reason, duplicates=reading.rows_duplicate)

@@ -1,5 +1,7 @@
 """daemon.durable with real files, processes and kills."""
 
+import ctypes
+import errno
 import os
 import signal
 import stat
@@ -8,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import names
@@ -144,3 +147,32 @@ def test_missing_folder_is_an_error(tmp_path: Path, name: str) -> None:
     """Nothing is made up: a file for a folder that is not there raises."""
     with pytest.raises(FileNotFoundError):
         getattr(durable, name)(tmp_path / "gone" / "a", b"x")
+
+
+@pytest.mark.parametrize("way", ["rename", "link", "look"])
+def test_rename_never_replaces(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the file system can do for it: what has the name already, a dangling link too, stays, and so does the other."""
+    if way != "rename":  # as on NFS and 9p
+
+        def unknown(*_: object) -> int:
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+
+        monkeypatch.setattr(durable, "_LIBC", SimpleNamespace(renameat2=unknown))
+    if way == "look":  # as in folders of a virtual machine's host
+
+        def refused(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refused)
+    old, new, taken, link = (str(tmp_path / name) for name in ("old", "new", "taken", "link"))
+    Path(old).write_text("old")
+    Path(taken).write_text("taken")
+    Path(link).symlink_to("nowhere")
+    assert not durable.rename_new(old, taken)
+    assert not durable.rename_new(old, link)
+    assert durable.rename_new(old, new)
+    assert (Path(new).read_text(), Path(taken).read_text()) == ("old", "taken")
+    assert sorted(names(tmp_path)) == ["link", "new", "taken"]
+    with pytest.raises(FileNotFoundError):
+        durable.rename_new(old, str(tmp_path / "other"))

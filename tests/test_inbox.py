@@ -1,20 +1,23 @@
 """daemon.inbox with a real folder, a real observer and real writers."""
 
+import errno
 import gzip
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from conftest import names
 
-from daemon import durable
+from daemon import content, durable
+from daemon.content import Content
 from daemon.errors import InvalidDrop
 from daemon.home import Home
-from daemon.inbox import Inbox
+from daemon.inbox import CLEARING, Drop, Inbox, Stamp
 from daemon.names import ignored
 from daemon.settings import Inbox as Limits
 
@@ -24,6 +27,16 @@ LIMITS = Limits(settle_seconds=0.5)
 @pytest.fixture
 def inbox(home: Home) -> Inbox:
     return Inbox(home, LIMITS, lambda: None)
+
+
+def stamp(home: Home, name: str) -> Stamp:
+    """What a drop is known by while it has neither been read nor changed."""
+    return Stamp.of(os.lstat(home.inbox / name))
+
+
+def read(home: Home, inbox: Inbox, name: str) -> Drop | None:
+    """Read a drop as it is now."""
+    return inbox.read(name, stamp(home, name))
 
 
 # Settling
@@ -141,8 +154,9 @@ def test_only_regular_files_are_drops(home: Home, inbox: Inbox, monkeypatch: pyt
         server.bind("socket.csv")
     inbox.settled(100.0)
     assert list(inbox.settled(200.0)) == []
-    for name in ("link.csv", "loop.csv", "socket.csv", "none.csv"):
-        assert inbox.read(name) is None
+    for name in ("link.csv", "loop.csv", "socket.csv"):
+        assert read(home, inbox, name) is None
+    assert inbox.read("none.csv", stamp(home, "link.csv")) is None
     assert sorted(names(home.inbox)) == sorted(
         ["dangling.csv", "folder.csv", "link.csv", "loop.csv", "pipe.csv", "rejected", "socket.csv"]
     )
@@ -156,9 +170,9 @@ def test_writer_that_opens_and_closes_again_is_waited_for(home: Home, inbox: Inb
             file.write(text)
         assert not inbox.settled(now)
     assert list(inbox.settled(101.3)) == ["a.csv"]
-    read = inbox.read("a.csv")
-    assert read is not None
-    assert read.content.data == b"abc"
+    found = read(home, inbox, "a.csv")
+    assert found is not None
+    assert found.content.data == b"abc"
 
 
 @pytest.mark.parametrize("modified", [0, 4_102_444_800], ids=["1970", "2100"])
@@ -176,14 +190,50 @@ def test_time_of_modification_decides_nothing_but_the_order(home: Home, inbox: I
 def test_read_gives_bytes_and_their_sha256(home: Home, inbox: Inbox) -> None:
     """A packed drop is inflated, and is known by the bytes that lay in the inbox."""
     (home.inbox / "a.csv").write_bytes(b"abc")
-    drop = inbox.read("a.csv")
+    drop = read(home, inbox, "a.csv")
     assert drop is not None
     assert (drop.content.data, drop.sha256, drop.bytes) == (b"abc", durable.sha256(b"abc"), 3)
     packed = gzip.compress(b"abc" * 100)
     (home.inbox / "b.csv.gz").write_bytes(packed)
-    drop = inbox.read("b.csv.gz")
+    drop = read(home, inbox, "b.csv.gz")
     assert drop is not None
     assert (drop.content.data, drop.sha256, drop.bytes) == (b"abc" * 100, durable.sha256(packed), len(packed))
+
+
+def test_drop_that_changes_while_it_is_read_is_not_taken(
+    home: Home, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither as a drop nor, half written, as a damaged one: it settles anew and is read whole."""
+    packed = gzip.compress(b"abc" * 100)
+    drop = home.inbox / "a.csv.gz"
+    durable.write(home.inbox / ".a", packed[:-4])
+    inbox.hint("a.csv.gz", moved=True)
+    (home.inbox / ".a").rename(drop)
+    [(name, settled)] = inbox.settled(100.0).items()
+    real = content.take
+
+    def while_read(*arguments: Any, **options: Any) -> Content:
+        with drop.open("ab") as file:
+            file.write(packed[-4:])
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.inbox.take", while_read)
+        assert inbox.read(name, settled) is None
+    assert inbox.read(name, settled) is None
+    assert not inbox.settled(101.0)
+    [(name, settled)] = inbox.settled(101.5).items()
+    found = inbox.read(name, settled)
+    assert found is not None
+    assert found.sha256 == durable.sha256(packed)
+
+
+def test_drop_that_is_opened_for_writing_while_it_is_read_is_not_taken(home: Home, inbox: Inbox) -> None:
+    """Its size and time are still those that had settled, but somebody is about to change it."""
+    (home.inbox / "a.csv").write_bytes(b"x")
+    with (home.inbox / "a.csv").open("r+"):
+        assert read(home, inbox, "a.csv") is None
+    assert read(home, inbox, "a.csv") is not None
 
 
 def test_bomb_is_refused_before_it_fills_the_disk(home: Home) -> None:
@@ -191,7 +241,7 @@ def test_bomb_is_refused_before_it_fills_the_disk(home: Home) -> None:
     inbox = Inbox(home, Limits(max_inflated_bytes=1_000_000), lambda: None)
     (home.inbox / "a.csv.gz").write_bytes(gzip.compress(bytes(50_000_000)))
     with pytest.raises(InvalidDrop, match="more than 1000000 bytes"):
-        inbox.read("a.csv.gz")
+        read(home, inbox, "a.csv.gz")
 
 
 def test_drop_over_the_limit_is_refused_unread(home: Home) -> None:
@@ -200,7 +250,7 @@ def test_drop_over_the_limit_is_refused_unread(home: Home) -> None:
     with (home.inbox / "a.csv").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(InvalidDrop, match=r"1099511627776 bytes; inbox.max_bytes = 1000"):
-        inbox.read("a.csv")
+        read(home, inbox, "a.csv")
 
 
 def test_file_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -212,12 +262,12 @@ def test_file_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFacto
     for folder in (root, *root.parents[:2]):
         folder.chmod(0o755)
     code = (
-        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox; from daemon.home import Home\n"
+        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox, Stamp; from daemon.home import Home\n"
         "from daemon.settings import Inbox as Limits; from daemon.errors import InvalidDrop\n"
         "class There(Home): inbox = property(lambda self: self.root)\n"
         "inbox = Inbox(There(Path(sys.argv[1])), Limits(), print)\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
-        "try: inbox.read('a.csv')\n"
+        "try: inbox.read('a.csv', Stamp.of(os.stat(sys.argv[1] + '/a.csv')))\n"
         "except InvalidDrop as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True)
@@ -238,6 +288,56 @@ def test_clear_removes_what_was_read_and_nothing_newer(home: Home, inbox: Inbox)
     assert drop.is_symlink()
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a" * 251 + ".csv"])
+def test_drop_that_can_not_be_hashed_keeps_its_name(
+    home: Home, inbox: Inbox, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing disk hides no drop, and what comes in that moment is not overwritten."""
+    (home.inbox / name).write_bytes(b"first")
+
+    def fails(_: str) -> str:
+        (home.inbox / name).write_bytes(b"second")
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "sha256_file", fails)
+        assert set(inbox.clear([(name, durable.sha256(b"first"))])) == {name}
+    numbered = names(home.inbox)
+    numbered.remove("rejected")
+    numbered.remove(name)
+    assert (home.inbox / name).read_bytes() == b"second"
+    assert (home.inbox / numbered[0]).read_bytes() == b"first"
+    assert numbered[0].startswith("2-a")
+    assert not ignored(numbered[0])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a" * 90 + "." * 90 + "b" * 71 + ".csv", "\N{HERB}" * 63])
+def test_drop_that_a_kill_left_hidden_comes_back(home: Home, inbox: Inbox, name: str) -> None:
+    """Under its name, or the end of it, which is no hidden one; files that came in between stay as they are."""
+    (home.inbox / name).write_bytes(b"first")
+    code = (
+        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox; from daemon.home import Home\n"
+        "from daemon.settings import Inbox as Limits\n"
+        "with Inbox(Home(Path(sys.argv[1])), Limits(), print)._hidden(sys.argv[2]): os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(home.root), name], check=True)
+    assert all(map(ignored, set(names(home.inbox)) - {"rejected"}))
+    (home.inbox / name).write_bytes(b"second")
+    inbox.recover()
+    back = set(names(home.inbox)) - {"rejected", name}
+    assert [(home.inbox / one).read_bytes() for one in back] == [b"first"]
+    assert not any(map(ignored, back))
+    assert (home.inbox / name).read_bytes() == b"second"
+
+
+def test_hidden_drops_are_found_by_the_next_look(home: Home, inbox: Inbox) -> None:
+    """One that could not be given its name back gets it when the folder is listed; no restart is needed."""
+    (home.inbox / f"{CLEARING}01234567-a.csv").write_bytes(b"x")
+    (home.inbox / f"{CLEARING}b.csv").write_bytes(b"y")
+    assert not inbox.settled(100.0)
+    assert sorted(names(home.inbox)) == ["a.csv", "b.csv", "rejected"]
+
+
 ODD = [
     "a\nb.csv", "'\"<script>.csv", "-rf.csv", "x.csv.dvc", "=cmd|' calc'!A0.csv", " .csv ", "A.csv",
     "a" * 251 + ".csv", os.fsdecode(b"caf\xe9.csv"), "cafe\N{COMBINING ACUTE ACCENT}.csv",
@@ -251,7 +351,7 @@ def test_any_name_is_settled_read_and_cleared(home: Home, inbox: Inbox) -> None:
         (home.inbox / name).write_text(str(number))
     inbox.settled(100.0)
     assert set(inbox.settled(101.0)) == set(ODD)
-    drops = [drop for name in ODD if (drop := inbox.read(name)) is not None]
+    drops = [drop for name in ODD if (drop := read(home, inbox, name)) is not None]
     assert [drop.content.data for drop in drops] == [str(number).encode() for number in range(len(ODD))]
     assert inbox.clear((drop.name, drop.sha256) for drop in drops) == {}
     assert names(home.inbox) == ["rejected"]
@@ -275,9 +375,9 @@ def test_drop_in_a_read_only_inbox_is_stuck_and_left(home: Home, inbox: Inbox) -
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", home.inbox], check=True)
         assert list(inbox.settled(101.0)) == ["a.csv"]
-        assert inbox.read("a.csv") is not None
+        assert read(home, inbox, "a.csv") is not None
         assert set(inbox.clear([("a.csv", durable.sha256(b"x"))])) == {"a.csv"}
-        assert set(inbox.reject([("a.csv", {"reason": "bad"})])) == {"a.csv"}
+        assert set(inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": "bad"})])) == {"a.csv"}
         inbox.leave("a.csv")
         assert not inbox.settled(102.0)
     finally:
@@ -287,12 +387,12 @@ def test_drop_in_a_read_only_inbox_is_stuck_and_left(home: Home, inbox: Inbox) -
 
 def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> None:
     """Each refused drop keeps its bytes and its report, whatever else has that name."""
-    for content in ("1", "2", "3"):
-        (home.inbox / "a.csv").write_text(content)
-        assert inbox.reject([("a.csv", {"reason": content})]) == {}
-    for name, content in (("a.csv", "1"), ("2-a.csv", "2"), ("3-a.csv", "3")):
-        assert (home.rejected / name).read_text() == content
-        assert orjson.loads((home.rejected / f"{name}.report.json").read_bytes()) == {"reason": content}
+    for text in ("1", "2", "3"):
+        (home.inbox / "a.csv").write_text(text)
+        assert inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": text})]) == {}
+    for name, text in (("a.csv", "1"), ("2-a.csv", "2"), ("3-a.csv", "3")):
+        assert (home.rejected / name).read_text() == text
+        assert orjson.loads((home.rejected / f"{name}.report.json").read_bytes()) == {"reason": text}
 
 
 @pytest.mark.parametrize(
@@ -301,7 +401,7 @@ def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> No
 def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
     """Long names, and names that are not UTF-8, make room for the report's name."""
     (home.inbox / name).write_text("x")
-    inbox.reject([(name, {"reason": "bad"})])
+    inbox.reject([(name, stamp(home, name), {"reason": "bad"})])
     [moved] = [found for found in names(home.rejected) if not found.endswith(".report.json")]
     assert (home.rejected / moved).read_text() == "x"
     assert (home.rejected / f"{moved}.report.json").exists()
@@ -310,8 +410,39 @@ def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
 
 def test_rejecting_what_is_gone_leaves_the_report(home: Home, inbox: Inbox) -> None:
     """Somebody who takes the file away in that moment gets the report all the same."""
-    assert inbox.reject([("a.csv", {"reason": "bad"})]) == {}
+    assert inbox.reject([("a.csv", Stamp(1, 2, 3), {"reason": "bad"})]) == {}
     assert names(home.rejected) == ["a.csv.report.json"]
+
+
+def test_file_that_took_the_name_of_a_refused_one_is_a_new_drop(home: Home, inbox: Inbox) -> None:
+    """It stays in the inbox, also when it is a folder; the refused bytes under another stamp are still the refused ones."""
+    bad, drop = b"nonsense", home.inbox / "a.csv"
+    report = {"sha256": durable.sha256(bad)}
+    drop.write_bytes(bad)
+    judged = stamp(home, "a.csv")
+    durable.write(drop, b"good")
+    assert inbox.reject([("a.csv", judged, report)]) == {}
+    assert drop.read_bytes() == b"good"
+    assert names(home.rejected) == ["a.csv.report.json"]
+    drop.unlink()
+    drop.mkdir()
+    assert inbox.reject([("a.csv", judged, report)]) == {}
+    assert drop.is_dir()
+    drop.rmdir()
+    durable.write(drop, bad)
+    assert inbox.reject([("a.csv", judged, report)]) == {}
+    assert (home.rejected / "a.csv").read_bytes() == bad
+    assert names(home.inbox) == ["rejected"]
+
+
+def test_drop_that_can_not_be_moved_keeps_its_name(home: Home, inbox: Inbox) -> None:
+    """Whatever is wrong with rejected/, the file is where it was, and can be seen."""
+    (home.inbox / "a.csv").write_bytes(b"x")
+    home.rejected.rmdir()
+    home.rejected.write_text("a file")
+    with pytest.raises(NotADirectoryError):
+        inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": "bad"})])
+    assert sorted(names(home.inbox)) == ["a.csv", "rejected"]
 
 
 def test_quarantine_keeps_one_copy_of_the_same_rows(home: Home, inbox: Inbox) -> None:

@@ -18,7 +18,7 @@ from daemon import schema as schema_module
 from daemon.dataset import Dataset
 from daemon.errors import Unavailable
 from daemon.home import Home
-from daemon.inbox import Drop, Inbox
+from daemon.inbox import Drop, Inbox, Stamp
 from daemon.ingestion import Ingestion
 from daemon.journal import Journal
 from daemon.labels import Labels
@@ -398,10 +398,10 @@ def test_drop_that_ends_the_process_is_found_and_given_up(parts: Parts, monkeypa
         parts.drop(f"{number}.csv", HEADER + row(number))
     real = Inbox.read
 
-    def read(inbox: Inbox, name: str) -> Drop | None:
+    def read(inbox: Inbox, name: str, stamp: Stamp) -> Drop | None:
         if name == "5.csv":
             raise Killed
-        return real(inbox, name)
+        return real(inbox, name, stamp)
 
     monkeypatch.setattr(Inbox, "read", read)
     deaths = 0
@@ -468,10 +468,10 @@ def test_drop_that_always_raises_is_given_up_without_a_restart(parts: Parts, mon
         parts.drop(f"{number}.csv", HEADER + row(number))
     real = Inbox.read
 
-    def read(inbox: Inbox, name: str) -> Drop | None:
+    def read(inbox: Inbox, name: str, stamp: Stamp) -> Drop | None:
         if name == "2.csv":
             raise ValueError("nobody thought of this")
-        return real(inbox, name)
+        return real(inbox, name, stamp)
 
     monkeypatch.setattr(Inbox, "read", read)
     failures = 0
@@ -492,10 +492,10 @@ def test_failure_of_the_machine_on_one_drop_holds_up_no_other(parts: Parts, monk
         parts.drop(f"{number}.csv", HEADER + row(number))
     real = Inbox.read
 
-    def read(inbox: Inbox, name: str) -> Drop | None:
+    def read(inbox: Inbox, name: str, stamp: Stamp) -> Drop | None:
         if name == "2.csv":
             raise OSError(5, "Input/output error")
-        return real(inbox, name)
+        return real(inbox, name, stamp)
 
     with monkeypatch.context() as patch:
         patch.setattr(Inbox, "read", read)
