@@ -65,7 +65,7 @@ class Detector:
                 self._note(before)
 
     def _note(self, before: float) -> None:
-        """A change was detected. ADWIN may need several cuts for one, so the error before the first of them is what counts."""
+        """A change was detected; ADWIN may need several cuts for one, and the mean before the first of them is what counts."""
         now = float(self._adwin.estimation)
         if self._before is None and now > before:
             self._before, self._at = before, self.n

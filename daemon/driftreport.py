@@ -230,7 +230,7 @@ def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
     if column.kind in ("category", "boolean"):
         codes = np.unique(np.concatenate([reference, now]))
         shares = [(_share(reference, code), _share(now, code), code) for code in codes]
-        before, after, code = max(shares, key=lambda one: abs(one[1] - one[0]))
+        before, after, code = max(shares, key=lambda one: (round(abs(one[1] - one[0]), 9), one[1]))
         return f"{_name(column, code)}: {after:.1%}, before {before:.1%}."
     (low, _, high), (old_low, _, old_high) = _quartiles(now), _quartiles(reference)
     return f"middle half {_figure(low)} to {_figure(high)}, before {_figure(old_low)} to {_figure(old_high)}."
