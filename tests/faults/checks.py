@@ -6,9 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import orjson
-from wiring import BAD, FILES, FIRST, HEADER, LABELLED, LATER, ONLY, SAMPLE, SPOILT, Parts, put, rows_text
+import pyarrow.parquet as pq
+from wiring import BAD, FILES, FIRST, FORGOTTEN, HEADER, LABELLED, LATER, ONLY, SAMPLE, SPOILT, Parts, put, rows_text
 
-from daemon import durable, segments
+from daemon import durable, requests, segments
 from daemon.home import Home
 from daemon.inbox import REPORT
 
@@ -30,6 +31,7 @@ def check(parts: Parts, *, first: bool, dvc: bool) -> None:
     _check_rows(parts, rows)
     if not first:
         _check_rejected(parts.home)
+        _check_forgotten(parts)
     put(parts.home, "later.csv", rows_text(LATER))
     assert parts.run(), "the next drop is not taken"
     _check_rows(parts, rows + expected(LATER))
@@ -61,6 +63,17 @@ def _check_rejected(home: Home) -> None:
     assert {f"{name}{REPORT}" for name in files} == reports
     for name in reports:
         assert orjson.loads(kept[name])["reason"]
+
+
+def _check_forgotten(parts: Parts) -> None:
+    """The drop is forgotten once, the request is answered, and no object of DVC's cache has a row of it."""
+    assert [batch["rows"] for batch in parts.journal.batches() if batch["kind"] == "forget"] == [-len(FORGOTTEN)]
+    assert not requests.pending(parts.home)
+    assert not parts.journal.queued_requests()
+    objects = (parts.home.data / ".dvc/cache/files/md5").glob("*/*")
+    tables = [pq.read_table(path, columns=["sepal_length"]) for path in objects if path.suffix != ".dir"]
+    found = {length for table in tables for length in table["sepal_length"].to_pylist()}
+    assert not found & set(expected(FORGOTTEN)), "rows in DVC's cache"
 
 
 def _check_objects(parts: Parts) -> None:

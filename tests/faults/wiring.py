@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 import orjson
 import structlog
 
-from daemon import bootstrap, durable, sample, schema, segments
+from daemon import bootstrap, durable, requests, sample, schema, segments
 from daemon.dataset import Dataset
 from daemon.history import Historian
 from daemon.home import Home
@@ -29,6 +29,9 @@ TRIES = 5
 
 FIRST = range(segments.FAN - 1)
 """Rows that are there before, each a segment of its own: one more, and they are merged."""
+
+FORGOTTEN = range(50, 52)
+"""Rows of a drop that shares its segment with the first of these, and is to be forgotten and purged."""
 
 ONLY = "a.csv"
 """What a home is given that has never been started."""
@@ -116,6 +119,7 @@ def prepare(home: Home) -> None:
     """A home with a prediction without a label, and one batch less than a merge needs."""
     bare(home)
     with opened(home) as parts:
+        put(home, "poison.csv", rows_text(FORGOTTEN))
         for number in FIRST:
             put(home, "first.csv", rows_text(range(number, number + 1)))
             assert parts.run()
@@ -142,7 +146,10 @@ def drop_one(home: Home) -> None:
 
 
 def drop(home: Home) -> None:
-    """The drops of all other cases: good files, one of them packed, one with bad rows, a refused one, a sample, a late label."""
+    """The drops of all other cases: good files, one of them packed, one with bad rows, a refused one, a sample, a late label.
+
+    And the request to forget one from before.
+    """
     for name, numbers in FILES.items():
         text = rows_text(numbers)
         if name == "mixed.csv":
@@ -152,6 +159,7 @@ def drop(home: Home) -> None:
     for name, content in BAD.items():
         put(home, name, content)
     put(home, "label.csv", b"prediction_id,species\nlate,virginica\n")
+    requests.submit(home, "forget", drop=durable.sha256(rows_text(FORGOTTEN)), purge=True)
     found = schema.load(home.schema)
     assert found is not None
     sample.drop(home, sample.make(found, [SAMPLE, 1.0, 1.0, 0.5], "virginica", key="one"))
