@@ -66,8 +66,7 @@ class Dataset:
         gone = replaced(found - known.keys())
         self._remove(gone)
         self.set_aside(found - known.keys() - gone)
-        for name in known.keys() - found:
-            self._restore(name, known[name])
+        self._restore(known)
         self._initialise()
 
     def set_aside(self, names: set[str]) -> None:
@@ -78,11 +77,13 @@ class Dataset:
             orphans.mkdir(exist_ok=True)
             (self._home.segments / name).replace(orphans / name)
 
-    def _restore(self, name: str, md5: str) -> None:
-        source = self._object(md5)
-        if source.exists() and _md5(source) == md5:
-            log.warning("segment_restored", segment=name)
-            durable.write(self._home.segments / name, source.read_bytes(), mode=0o444)
+    def _restore(self, known: Mapping[str, str]) -> None:
+        """Bring segments (name: md5) that are gone back from DVC's cache, as far as it has them."""
+        for name in known.keys() - {path.name for path in self._home.segments.iterdir()}:
+            source = self._object(known[name])
+            if source.exists() and _md5(source) == known[name]:
+                log.warning("segment_restored", segment=name)
+                durable.write(self._home.segments / name, source.read_bytes(), mode=0o444)
 
     def close(self) -> None:
         """Let go of DVC's caches and databases."""
@@ -93,10 +94,21 @@ class Dataset:
     def commit(self, seq: int, segments: Mapping[str, str], message: str, gone: Iterable[str] = ()) -> Revision:
         """Make a revision of all `segments` (name: md5); doing it again after a crash gives the same revision.
 
-        `gone` are segments of earlier revisions that are no part of this one; DVC's cache keeps them. Raises
-        DatasetDamaged when DVC's objects are not the segments.
+        `gone` are segments of earlier revisions that are no part of this one; DVC's cache keeps them. What stands in the
+        way and a restart would mend is mended, once. Raises DatasetDamaged when DVC's objects are not the segments.
         """
         self._remove(gone)
+        try:
+            return self._commit(seq, segments, message)
+        except (DatasetDamaged, OSError) as error:
+            log.warning("commit_failed", batch=seq, reason=str(error), hint="It is repaired and tried again.")
+        self.close()
+        self._repair()
+        self._restore(segments)
+        self._restore_tracked(self._home.schema.name)
+        return self._commit(seq, segments, message)
+
+    def _commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:
         self._add()
         folder = self._pointer_md5()
         self._secure(folder, segments)
@@ -221,6 +233,8 @@ class Dataset:
 
     def _initialise(self) -> None:
         data = self._home.data
+        if (data / ".git").exists() and not (data / ".git/HEAD").exists():
+            shutil.rmtree(data / ".git")
         # The settings come last: until they are there a kill may have left either repository half made.
         config = data / ".dvc/config"
         begun = config.exists() and config.read_text().strip()
@@ -246,14 +260,16 @@ class Dataset:
         for path in (*leftovers, *self._implausible()):
             log.info("leftover_removed", path=str(path.relative_to(data)))
             path.unlink(missing_ok=True)
-        if (data / ".git").exists() and not (data / ".git/HEAD").exists():
-            shutil.rmtree(data / ".git")
         pointer = data / POINTER
         if pointer.exists() and "md5:" not in pointer.read_text(errors="replace"):
-            log.warning("pointer_restored", path=POINTER)
             pointer.unlink()
-            if self._git("ls-files", POINTER):
-                self._git("checkout", "-q", "--", POINTER)
+            self._restore_tracked(POINTER)
+
+    def _restore_tracked(self, name: str) -> None:
+        """Bring a file that is gone back from git, if it has been committed."""
+        if not (self._home.data / name).exists() and self._git("ls-files", name):
+            log.warning("restored_from_git", path=name)
+            self._git("checkout", "-q", "--", name)
 
     def _implausible(self) -> Iterator[Path]:
         """Cache objects, not yet known to be durable, that have not the bytes their names promise."""
