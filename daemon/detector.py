@@ -4,27 +4,29 @@ Level 2, the only module that knows river. ADWIN (Bifet and Gavaldà, "Learning 
 windowing", 2007) keeps as many of the newest errors as have one mean, and drops the older ones when they have another.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 LONGEST = 5.0
 """Errors of a regression count as at most so many times the usual one: ADWIN's bound is for values between 0 and 1."""
 
+RECENT = 1000
+"""The error of now is the mean of at most so many labels."""
+
 
 @dataclass(frozen=True)
 class Change:
-    """The error has changed, and is higher than before as long as `rose`."""
+    """The error has changed."""
 
     before: float
     now: float
     at: int
     """After so many labels it was noticed first."""
-
-    @property
-    def rose(self) -> bool:
-        """Whether the error is higher than before."""
-        return self.now > self.before
+    rose: bool
+    """Whether it is higher than before."""
 
 
 class Detector:
@@ -33,6 +35,7 @@ class Detector:
     def __init__(self, usual: float | None = None) -> None:
         self._adwin: Any = None
         self._unit = LONGEST * usual if usual else 1.0
+        self._recent: deque[float] = deque(maxlen=RECENT)
         self._before: float | None = None
         self._at = 0
         self.n = 0
@@ -40,15 +43,19 @@ class Detector:
 
     @property
     def error(self) -> float | None:
-        """The mean of the errors since the last change; None before the first."""
-        return float(self._adwin.estimation) * self._unit if self.n else None
+        """The mean of the newest errors since the last change; None before the first."""
+        if not self.n:
+            return None
+        count = min(len(self._recent), max(1, int(self._adwin.width)))
+        return sum(islice(reversed(self._recent), count)) / count
 
     @property
     def change(self) -> Change | None:
         """The change that is still felt: the error has not come back to what it was before."""
         if self._before is None or self.error is None:
             return None
-        return Change(self._before * self._unit, self.error, self._at)
+        rose = float(self._adwin.estimation) > self._before
+        return Change(self._before * self._unit, self.error, self._at, rose)
 
     def add(self, errors: Iterable[float]) -> None:
         """The next errors, in the order in which their labels came."""
@@ -60,6 +67,7 @@ class Detector:
         for error in errors:
             before = float(self._adwin.estimation)
             self._adwin.update(min(error / self._unit, 1.0))
+            self._recent.append(error)
             self.n += 1
             if self._adwin.drift_detected:
                 self._note(before)

@@ -14,7 +14,7 @@ from scipy.spatial.distance import jensenshannon
 from daemon.drift import Comparison, adjust, compare
 from daemon.settings import Drift
 
-Vector = NDArray[np.float64]
+Vector = NDArray[Any]
 Draw = Callable[[np.random.Generator, int], Vector]
 SETTINGS = Drift()
 
@@ -105,12 +105,13 @@ def test_the_rule_is_evidentlys(rows: int, kind: str, test: str) -> None:
 
 def test_figures_are_those_of_scipy_stats() -> None:
     random = np.random.default_rng(3)
-    before, now = random.normal(size=1500), random.normal(0.1, 1, 400)
+    before: Vector = random.normal(size=1500)
+    now: Vector = random.normal(0.1, 1, 400)
     found, wanted = compare(before, now, named=False), stats.ks_2samp(before, now)
     assert found.size == pytest.approx(wanted.statistic)
     assert found.p == pytest.approx(wanted.pvalue, rel=0.1)
     assert found.distance == pytest.approx(stats.wasserstein_distance(before, now) / before.std())
-    codes, later = random.integers(0, 5, 1500) * 1.0, random.integers(0, 4, 400) * 1.0
+    codes, later = random.integers(0, 5, 1500).astype(float), random.integers(0, 4, 400).astype(float)
     found, table = compare(codes, later, named=True), counts(codes, later)
     assert found.p == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue)
     assert found.distance == pytest.approx(jensenshannon(*(table / table.sum(axis=1, keepdims=True))))
