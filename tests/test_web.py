@@ -246,6 +246,7 @@ def test_every_read_answers_on_an_empty_home(tmp_path: Path) -> None:
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.startswith(b"<!doctype html>")
     assert site.get("/dashboard/data")[0] == 200
+    assert site.get("/drift")[1]["reason"] == "No model is served yet."
     assert site.get("/livez") == (200, {"status": "alive"})
     site.close()
 
