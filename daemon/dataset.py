@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from daemon import durable, git
-from daemon.errors import DatasetDamaged, NotFound
+from daemon.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.home import Home
 
 log = structlog.get_logger()
@@ -155,19 +155,32 @@ class Dataset:
         """Bring a revision of `source` into this, an empty home, beside whoever works there; the names of its segments.
 
         DVC fetches them from the cache of `source` as from any remote. Raises NotFound when they are gone from it,
-        DatasetDamaged when they are not what the revision names.
+        Unavailable when there is no room for them, DatasetDamaged when they are not what the revision names.
         """
         _quiet_dvc(self._home)
         git.clone(source.data, self._home.data)
         self._git("checkout", "--quiet", "--detach", revision.commit)
         if (found := self._pointer_md5()) != revision.dvc_md5:
             raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {found}, not {revision.dvc_md5}.")
+        self._demand_room_for(Dataset(source), revision)
         self._pull(source.data / ".dvc/cache", revision)
         listed = _listed(self._object(revision.dvc_md5))
         for name, md5 in listed.items():
             if _md5(self._home.segments / name) != md5:
                 raise DatasetDamaged(f"DVC gave other bytes than {md5} for {name}.", hint="Run `retraind doctor`.")
         return list(listed)
+
+    def _demand_room_for(self, source: "Dataset", revision: Revision) -> None:
+        folder = source._object(revision.dvc_md5)
+        objects = [source._object(md5) for md5 in _listed(folder).values()] if folder.exists() else [folder]
+        if gone := sum(not path.exists() for path in objects):
+            hint = "They may have been purged (`retraind forget --purge`); a backup of data/ has them."
+            raise NotFound(f"{gone} segments of revision {revision.commit[:10]} are gone from DVC's cache.", hint=hint)
+        needed = 2 * sum(path.stat().st_size for path in objects)  # in the cache here, and checked out
+        free = shutil.disk_usage(self._home.data).free
+        if needed + LEAST_BYTES > free:
+            hint = "Set TMPDIR to a folder with more room."
+            raise Unavailable(f"{needed} bytes have to be fetched into {self._home.data}; {free} are free.", hint=hint)
 
     def _pull(self, cache: Path, revision: Revision) -> None:
         remote = {"remote": {"home": {"url": str(cache)}}, "core": {"remote": "home"}}
@@ -176,11 +189,8 @@ class Dataset:
             repo.pull()
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 - as in `_add`
-            hint = "They may have been purged (`retraind forget --purge`); a backup of data/ has them."
-            raise NotFound(
-                f"The rows of revision {revision.commit[:10]} can't be fetched: {error}.", hint=hint
-            ) from None
+        except Exception as error:  # as in `_add`
+            raise DatasetDamaged(f"Revision {revision.commit[:10]} can't be fetched by DVC: {error}.") from error
         finally:
             repo.close()
 

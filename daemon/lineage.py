@@ -22,7 +22,7 @@ FROM drops WHERE batch <= ?1 AND (state = 'accepted' OR state = 'forgotten' AND 
 
 DROPS = f"""
 SELECT id, sha256, name, source, state, rows_accepted AS rows, batch, decided_at, forgotten_in, forgotten_at
-{TAUGHT} AND id < ?2 ORDER BY id DESC LIMIT ?3"""
+{TAUGHT} AND id < ?2 ORDER BY batch DESC, id DESC LIMIT ?3"""
 
 TOTALS = f"""
 SELECT COUNT(*) AS count, TOTAL(rows_accepted) AS rows, TOTAL(state = 'forgotten') AS forgotten {TAUGHT}"""

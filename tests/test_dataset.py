@@ -12,7 +12,7 @@ from conftest import names
 
 from daemon import dataset, durable, segments
 from daemon.dataset import Dataset
-from daemon.errors import DatasetDamaged
+from daemon.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.home import Home
 from daemon.schema import Schema
 from daemon.segments import Segment
@@ -214,6 +214,32 @@ def test_reading_verifies_before_it_parses(home: Home, opened: Dataset, schema: 
     ]
     with pytest.raises(DatasetDamaged, match=first.name):
         list(segments.read(home.segments, {first.name: second.sha256}))
+
+
+def test_revision_is_fetched_into_another_home(
+    home: Home, opened: Dataset, schema: Schema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verified against its md5; if an object is gone or there is no room, that is said before DVC begins."""
+    first, second = segment(home, 1), segment(home, 2)
+    revision = opened.commit(1, {one.name: one.md5 for one in (first, second)}, MESSAGE)
+
+    def fetch(name: str) -> list[str]:
+        scratch = Home(tmp_path / name)
+        scratch.make()
+        found = Dataset(scratch).check_out(home, revision)
+        assert [durable.sha256_file(scratch.segments / one) for one in sorted(found)] == sorted(
+            [first.sha256, second.sha256]
+        )
+        return found
+
+    assert sorted(fetch("a")) == sorted([first.name, second.name])
+    with monkeypatch.context() as full:
+        full.setattr(dataset, "LEAST_BYTES", 1 << 62)
+        with pytest.raises(Unavailable, match="TMPDIR"):
+            fetch("b")
+    assert opened.purge([second.md5, "0" * 32]) == 1
+    with pytest.raises(NotFound, match="1 segments of revision"):
+        fetch("c")
 
 
 def test_settings_of_the_user_and_repositories_around_do_not_matter(

@@ -34,7 +34,7 @@ def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def text(*lengths: float) -> str:
     """An Iris file with one row for each sepal length."""
-    return HEADER + "".join(map(row, lengths))
+    return HEADER + "".join(row(float(length)) for length in lengths)
 
 
 def forget(parts: Parts, *lengths: float, purge: bool = False) -> Request:

@@ -53,6 +53,10 @@ NEW = replace(IDLE, rows=160, same_rows=False)
         (replace(NEW, drifted=DRIFT, last_alarm=NOW - timedelta(hours=1)), "drift: "),
         (replace(NEW, rows=200, drifted=DRIFT, last_alarm=JUST_NOW), "50 new rows"),
         (replace(IDLE, drifted=DRIFT, live_fell=FALL), None),
+        (replace(NEW, rows=140, forgotten=True), "rows were forgotten"),
+        (replace(NEW, rows=0, forgotten=True), None),
+        (replace(NEW, forgotten=True, last_start=JUST_NOW), None),
+        (replace(IDLE, forgotten=True), None),
         (replace(NEW, same_rows=True, drifted=DRIFT), None),
     ],
 )
