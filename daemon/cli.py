@@ -112,13 +112,29 @@ def ingest(
 def retrain(
     home: HomeOption = HERE,
     force: Annotated[bool, typer.Option("--force", help="Also when there are no new rows.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Show how it goes until there is a verdict.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Ask for a training.
+    """Ask for a training; with --follow, exit code 8 means that it was declined or its version refused.
 
-    Example: retraind retrain --force
+    Example: retraind retrain --force --follow
     """
-    _submit(home, json_, "retrain", force=force)
+    if follow:
+        _follow(home, json_, force=force)
+    else:
+        _submit(home, json_, "retrain", force=force)
+
+
+def _follow(home: Path, json_: bool, *, force: bool) -> None:
+    place, _ = _load(home)
+    from daemon import follow
+
+    place.make()
+    before = follow.last_run(place)
+    request = requests.submit(place, "retrain", force=force)
+    code, facts = follow.follow(place, request.id, before)
+    typer.echo(json.dumps({"request": request.id, **facts}) if json_ else facts["sentence"])
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -24,6 +24,8 @@ class Exit(IntEnum):
     """The version, drop or file named on the command line does not exist, or the rows of a revision are gone."""
     DIFFERENT = 7
     """`reproduce` got another model than the one on record."""
+    REFUSED = 8
+    """The training that `retrain --follow` asked for was declined, or its version refused."""
 
 
 class RetraindError(Exception):

@@ -458,6 +458,10 @@ class Journal:
             values = {"id": request, "kind": kind, "state": "queued", "detail": detail, "at": at}
             connection.execute(requests.insert().prefix_with("OR IGNORE"), values)
 
+    def request(self, request: str) -> RowMapping | None:
+        """One request, or None if the loop has not taken it over yet."""
+        return self._one(select(requests).where(requests.c.id == request))
+
     def queued_requests(self) -> Sequence[RowMapping]:
         """Requests not yet answered, oldest first."""
         return self._rows(select(requests).where(requests.c.state == "queued").order_by(requests.c.at))

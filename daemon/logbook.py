@@ -46,9 +46,12 @@ class Logbook:
         if self._data.held.any():
             self._draw(self._run, fitted, self._manifest.candidate, everything=True)
         if textbook:
-            data, seed = self._data, self._manifest.seed
-            again = comparison.cross_validate(winner, data.schema, data.matrix, data.targets, 10, seed)
-            self._registry.log(self._run, {}, {f"cv10_{DECIDES[self._data.schema.task]}": again.score}, {})
+            self._ten_folds(winner)
+
+    def _ten_folds(self, winner: Scored) -> None:
+        data, seed = self._data, self._manifest.seed
+        again = comparison.cross_validate(winner, data.schema, data.matrix, data.targets, 10, seed)
+        self._registry.log(self._run, {}, {f"cv10_{DECIDES[data.schema.task]}": again.score}, {})
 
     def _candidate(self, one: Scored, fitted: Any, *, textbook: bool) -> str:
         """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""

@@ -16,7 +16,7 @@ LEVELS = [
     "durable schema bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress",
     "git tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures",
     "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance calibration export retention",
-    "labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch retraining judging promotion driftwatch report chain",
+    "labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance retraining judging promotion driftwatch follow report chain",
     "loop trainer",
     "service cli __main__",
 ]
@@ -44,7 +44,7 @@ HEAVY = {
     "pyarrow": {"kinds", "survey", "growth", "segments", "cells", "rows", "draft", "reading", "labels"},
     "apscheduler": {"schedule"},
     "typer": {"cli"},
-    "rich": {"report", "chain"},
+    "rich": {"report", "chain", "follow"},
     "tomlkit": {"report"},
     "pydantic_settings": {"settings"},
     "bottle": {"app", "problems"},

@@ -1,0 +1,105 @@
+"""retraind retrain --follow: from the request to the verdict, with the exit code that says how it ended."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service import Service
+from test_cli import a_status, retraind
+from test_journal import a_version
+
+from daemon import follow, status
+from daemon.errors import Exit, Unavailable
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.status import Training
+
+
+def followed(home: Home) -> tuple[Exit, dict[str, Any]]:
+    """What `follow` returns of a request that the journal has as number 1, while a daemon seems to run."""
+    status.publish(home.status, a_status(training=TRAINING))
+    return follow.follow(home, "1" * 16, 0)
+
+
+TRAINING = Training(
+    run=1,
+    reason="test",
+    stage="cross-validating forest",
+    step=3,
+    steps=8,
+    since="2026-01-01T00:00:00.000Z",
+    candidate=2,
+    candidates=5,
+    fold=4,
+    folds=5,
+    left=12.6,
+)
+
+
+def ask(journal: Journal, state: str, detail: str = "") -> None:
+    journal.take_request("1" * 16, "retrain", "forced", "2026-01-01T00:00:00Z")
+    if state == "done":
+        journal.start_run("requested, forced", "a" * 40, "b" * 32, 150)
+    journal.end_request("1" * 16, state, detail)
+
+
+def test_line_says_how_far_it_is() -> None:
+    """Candidate, fold and the time that is left, where they are known."""
+    assert follow.described(TRAINING) == (
+        "training 1: cross-validating forest (candidate 2 of 5, fold 4 of 5), about 13 s to go"
+    )
+    plain = TRAINING.model_copy(update=dict.fromkeys(("candidate", "candidates", "fold", "folds", "left")))
+    assert follow.described(plain) == "training 1: cross-validating forest"
+
+
+@pytest.mark.parametrize(("state", "code"), [("promoted", Exit.OK), ("held", Exit.OK), ("refused", Exit.REFUSED)])
+def test_verdict_ends_it(home: Home, journal: Journal, state: str, code: Exit) -> None:
+    """With the sentence that the journal has."""
+    ask(journal, "done")
+    journal.end_run(1, "trained", "version 1 after 2 s", version=1, seconds=2.0)
+    journal.judge(a_version(1), state, "Because.")
+    ended, facts = followed(home)
+    assert ended == code
+    assert facts == {"run": 1, "version": 1, "state": state, "sentence": f"Version 1 {state}: Because."}
+
+
+def test_declined_request_and_failed_training_end_it(home: Home, journal: Journal) -> None:
+    """A request without new rows is declined; a training that fails has its reason."""
+    ask(journal, "refused", "Not started: there are no new rows.")
+    assert followed(home) == (
+        Exit.REFUSED,
+        {"run": None, "version": None, "state": "refused", "sentence": "Not started: there are no new rows."},
+    )
+
+
+def test_failure_ends_it(home: Home, journal: Journal) -> None:
+    """Watched while it runs: the end comes later than the first look."""
+    ask(journal, "done")
+    looking = threading.Timer(0.5, lambda: journal.end_run(1, "failed", "MemoryError."))
+    looking.start()
+    ended, facts = followed(home)
+    looking.join()
+    assert (ended, facts["sentence"]) == (Exit.FAILED, "Training 1: MemoryError.")
+
+
+def test_without_a_daemon_nobody_waits(home: Home) -> None:
+    """The request stays for the next start."""
+    with pytest.raises(Unavailable, match="when it starts"):
+        follow.follow(home, "1" * 16, 0)
+
+
+def test_service_is_followed_to_the_verdict(tmp_path: Path) -> None:
+    """Forced, the same rows are learnt again and the version is judged; without new rows nothing is started."""
+    service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES='["tree"]').start()
+    try:
+        service.wait_served(1)
+        done = retraind("retrain", "--force", "--follow", home=service.home)
+        assert (done.returncode, done.stdout.startswith("Version 2 promoted: Accuracy")) == (0, True), done.stderr
+        declined = retraind("retrain", "--follow", "--json", home=service.home)
+        assert declined.returncode == Exit.REFUSED
+        facts = json.loads(declined.stdout)
+        assert facts["sentence"] == "Not started: there are no new rows since the last training."
+    finally:
+        service.end()
