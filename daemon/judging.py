@@ -11,6 +11,7 @@ import structlog
 
 from daemon import bundle, durable, verdicts
 from daemon.bundle import Manifest
+from daemon.clearance import STAGING
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
@@ -18,8 +19,6 @@ from daemon.registry import CHALLENGER, CHAMPION, Registered, Registry
 from daemon.settings import Promote
 
 log = structlog.get_logger()
-
-STAGING = ".staging-"
 
 CHOSEN = "chosen_version"
 """The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""

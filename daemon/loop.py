@@ -119,6 +119,7 @@ class Loop:
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_SECONDS
             self._guard("inbox", self._retain)
+            self._guard("registry", lambda: self._promotion.clear(training=self._retraining.progress is not None))
         self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
         self._publish(now)
 

@@ -4,7 +4,6 @@ Level 4. The MLflow alias is what should be served, `champion.json` what is. Mov
 too, as soon as the bundle has been verified; if it can't be served, the old one stays.
 """
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +12,11 @@ import structlog
 
 from daemon import bundle, durable, requests
 from daemon.bundle import Pointer
+from daemon.clearance import Clearance, verify
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.judging import CHOSEN, STAGING, Judging
+from daemon.judging import CHOSEN, Judging
 from daemon.livewatch import ROLLED_BACK, LiveWatch
 from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.settings import Promote
@@ -37,6 +37,7 @@ class Promotion:
         self._wishes: dict[int, str] = {}
         self._judging = Judging(home, settings, journal, registry)
         self._live = LiveWatch(home, settings, journal)
+        self._clearance = Clearance(home, settings, journal, registry)
 
     def pointer(self) -> Pointer | None:
         """What is served now; a pointer that can't be read counts as none, and `adopt` writes it anew."""
@@ -72,7 +73,7 @@ class Promotion:
         if found is None:
             return "refused", f"There is no version {version}; `retraind versions` lists them."
         try:
-            bundle.load(self._home.bundle(version), found["bundle"])
+            verify(self._home, version, found["bundle"])
         except BundleRefused as error:
             return "refused", str(error)
         self._registry.set_alias(CHAMPION, version)
@@ -100,7 +101,7 @@ class Promotion:
         try:
             if found is None:
                 raise BundleRefused(f"The journal knows no bundle of version {wanted}.")
-            bundle.load(self._home.bundle(wanted), found["bundle"])
+            verify(self._home, wanted, found["bundle"])
         except BundleRefused as error:
             self._refused_alias = wanted
             self._lament(wanted, str(error))
@@ -170,13 +171,15 @@ class Promotion:
         if served is not None and (last is None or last["version"] != served.version):
             self._journal.swap(served.version, last["version"] if last else None, "Recorded after a restart.")
             last = self._journal.last_swap()
-        versions = self._registry.versions()
-        if last is not None and last["previous"] in {version.version for version in versions}:
+        if last is not None and last["previous"] in {version.version for version in self._registry.versions()}:
             self._registry.set_alias(PREVIOUS, last["previous"])
-        registered = {version.run for version in versions}
-        for staging in self._home.bundles.glob(f"{STAGING}*"):
-            if staging.name.removeprefix(STAGING) not in registered:
-                shutil.rmtree(staging)
+        self._clearance.sweep_staging()
+
+    def clear(self, *, training: bool) -> None:
+        """Remove what old versions and killed trainings have left in `registry/`; `training`: one is making a bundle."""
+        if not training:
+            self._clearance.sweep_staging()
+        self._clearance.clear()
 
     def _replace_damaged(self) -> None:
         """If the served bundle does not load any more, serve the newest promoted version that does, or none."""
@@ -196,7 +199,7 @@ class Promotion:
 
     def _objection(self, version: int, sha256: str) -> str | None:
         try:
-            bundle.load(self._home.bundle(version), sha256)
+            verify(self._home, version, sha256)
         except BundleRefused as error:
             return str(error)
         return None

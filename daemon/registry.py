@@ -8,6 +8,7 @@ import functools
 import importlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,10 @@ NAME = "retraind"
 """Name of the experiment and of the registered model in every home."""
 
 TAG = "retraind."
+
+MODELS = "models:/"
+"""How the source of a version begins that is a logged model; its id follows."""
+
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """Error codes with which MLflow says that an alias or a model does not exist."""
 
@@ -56,6 +61,10 @@ class Registered:
     version: int
     run: str
     bundle: str | None
+    model: str
+    """Id of the MLflow model that was logged for it; empty if there is none."""
+    cleared: bool
+    """Whether its model files have been removed."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,21 @@ class Registry:
         """Write a verdict where people look for it in the MLflow UI."""
         self.client.set_model_version_tag(NAME, str(version), f"{TAG}verdict", state)
         self.client.update_model_version(NAME, str(version), reason)
+
+    @translated
+    def artifacts(self, version: Registered) -> list[Path]:
+        """Folders with what was logged for a version: by its run, the runs nested in it, and its model."""
+        nested = self.client.search_runs([self._experiment()], f"tags.`mlflow.parentRunId` = '{version.run}'")
+        names = [version.run, *(run.info.run_id for run in nested), f"models/{version.model}"]
+        # Ids as MLflow makes them: whatever else somebody has written there must lead nowhere.
+        return [
+            self._home.artifacts / name for name in names if re.fullmatch(r"[0-9a-f]{32}|models/m-[0-9a-f]{32}", name)
+        ]
+
+    @translated
+    def mark_cleared(self, version: int) -> None:
+        """Note on a version that its model and pictures have been removed."""
+        self.client.set_model_version_tag(NAME, str(version), f"{TAG}artifacts", "removed")
 
     @translated
     def stop_stale_runs(self) -> int:
@@ -246,4 +270,6 @@ def warm_up(folder: Path, estimator: Any) -> None:
 
 
 def _registered(version: ModelVersion) -> Registered:
-    return Registered(int(version.version), str(version.run_id or ""), version.tags.get(f"{TAG}bundle"))
+    model = str(version.source).removeprefix(MODELS) if str(version.source).startswith(MODELS) else ""
+    tags, run = version.tags, str(version.run_id or "")
+    return Registered(int(version.version), run, tags.get(f"{TAG}bundle"), model, f"{TAG}artifacts" in tags)

@@ -10,9 +10,9 @@ from test_verdicts import scores
 
 from daemon import bundle, requests
 from daemon.bundle import Manifest
+from daemon.clearance import STAGING
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.judging import STAGING
 from daemon.promotion import Promotion
 from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
 from daemon.settings import Promote
@@ -42,6 +42,10 @@ class Parts:
         figures = scores(new, old) | {"champion_version": champion}
         sealed = bundle.seal(made, manifest.model_copy(update={"run": run, "scores": figures}))
         made.rename(self.home.bundles / f"{STAGING}{run}")
+        return self.register(run, sealed)
+
+    def register(self, run: str, sealed: str) -> int:
+        """A version without an MLflow model, which takes a second to log."""
         labels = {"retraind.bundle": sealed}
         return int(self.registry.client.create_model_version(NAME, "file:///nowhere", run, labels).version)
 
