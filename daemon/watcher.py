@@ -36,7 +36,7 @@ KINDS: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, FileCreat
 
 
 class Hint(Protocol):
-    """Takes the name of a file that has changed; `moved`: it got that name by a rename within the folder."""
+    """Takes the name of a file that has changed; `moved`: it got that name, or came into the folder, by a rename."""
 
     def __call__(self, name: str, *, moved: bool) -> None:
         """Called by the observer's thread."""
@@ -142,7 +142,7 @@ class _Watch(FileSystemEventHandler):
 
     def __init__(self, folder: Path, hint: Hint, wake: Callable[[], None]) -> None:
         self._folder, self._hint = folder, hint
-        self._reader = _Reader(wake)
+        self._reader = _Reader(hint, wake)
         self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._reader)
         self._canary, self._canary_at = "", 0.0
         self.proven = False
@@ -200,12 +200,12 @@ class _Watch(FileSystemEventHandler):
 
 
 class _Reader(InotifyFD):
-    """Reads the kernel's queue, and notes what watchdog does not tell: lost events and a lost folder."""
+    """Reads the kernel's queue, and notes what watchdog does not tell: lost events, a lost folder, files moved in from outside."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, hint: Hint, wake: Callable[[], None]) -> None:
         super().__init__()
         self._overflown, self._taken = 0, 0
-        self._wake = wake
+        self._hint, self._wake = hint, wake
         self.lost = False
         """Whether the folder was removed or unmounted: no event will come any more."""
 
@@ -222,3 +222,5 @@ class _Reader(InotifyFD):
         super().handle_event(event)
         if event.is_queue_overflow or event.is_ignored:
             self._wake()
+        elif event.is_moved_to and event.name:  # watchdog calls it created where the other half of the move is not seen
+            self._hint(os.fsdecode(event.name), moved=True)

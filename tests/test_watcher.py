@@ -81,6 +81,14 @@ def test_file_renamed_in_the_folder_is_ready_at_once(watched: Watched) -> None:
     wait(lambda: list(watched.inbox.settled(100.0)) == ["a.csv"])
 
 
+@pytest.mark.parametrize("name", ["b.csv", os.fsdecode(b"caf\xe9.csv")])
+def test_file_renamed_into_the_folder_is_ready_at_once(watched: Watched, name: str) -> None:
+    """`mv` from another folder of the same file system: the file was finished elsewhere."""
+    (watched.home.root / "a.csv").write_text("x")
+    (watched.home.root / "a.csv").rename(watched.home.inbox / name)
+    wait(lambda: list(watched.inbox.settled(100.0)) == [name])
+
+
 def test_canary_leaves_nothing_and_wakes_nobody(watched: Watched) -> None:
     """That events arrive is proven by a hidden file, which is gone at once; the loop has nothing to do."""
     assert names(watched.home.inbox) == ["rejected"]
