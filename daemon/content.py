@@ -46,6 +46,11 @@ class Content:
         return Path(f"/proc/self/fd/{self._fd}").open("rb", buffering=0)
 
 
+def is_packed(name: str) -> bool:
+    """Whether a file of this name is one of gzip."""
+    return name.lower().endswith(".gz")
+
+
 def take(fd: int, folder: Path, *, inflate: bool, most: int) -> Content:
     """Read a file from `fd` to its end, once; more than SMALL_BYTES go to a nameless file in `folder`.
 
@@ -81,18 +86,23 @@ def _hashed(blocks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]
 
 
 def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The bytes of all gzip members, in bounded pieces: a small file may inflate to terabytes."""
+    """The bytes of all gzip members, in bounded pieces: a small file may inflate to terabytes.
+
+    Zeros after a member are padding, as for gzip itself: tapes and some uploads fill up a last block with them.
+    """
     inflater = zlib.decompressobj(wbits=31)
-    fresh = True
+    fresh, padding = True, b""
     try:
         for block in blocks:
-            rest, more = block, True
+            rest = block.lstrip(padding) if fresh else block
+            more = bool(rest)
             while more:
                 piece = inflater.decompress(rest, BLOCK_BYTES)
                 yield piece
                 rest, fresh = inflater.unconsumed_tail, False
                 if inflater.eof:
-                    rest, inflater, fresh = inflater.unused_data, zlib.decompressobj(wbits=31), True
+                    padding = b"\0"
+                    rest, inflater, fresh = inflater.unused_data.lstrip(padding), zlib.decompressobj(wbits=31), True
                 # A full piece may have left more behind, even where all input has been consumed.
                 more = bool(rest) or (len(piece) == BLOCK_BYTES and not fresh)
         if not fresh:

@@ -65,7 +65,7 @@ def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40) -
 
 def _content(path: Path, most: int) -> Content:
     fd = os.open(path, os.O_RDONLY)
-    if path.name.endswith(".gz"):
+    if content.is_packed(path.name):
         try:
             return content.take(fd, Path(gettempdir()), inflate=True, most=most)
         finally:

@@ -22,7 +22,7 @@ import orjson
 import structlog
 
 from daemon import durable
-from daemon.content import Content, take
+from daemon.content import Content, is_packed, take
 from daemon.errors import InvalidDrop
 from daemon.home import Home
 from daemon.names import ignored
@@ -200,7 +200,7 @@ class Inbox:
         size, most = os.fstat(fd).st_size, self._limits.max_bytes
         if size > most:
             raise InvalidDrop(f"The file has {size} bytes; inbox.max_bytes = {most}.")
-        packed = name.endswith(".gz")
+        packed = is_packed(name)
         return take(fd, self._home.registry, inflate=packed, most=self._limits.max_inflated_bytes if packed else most)
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> dict[str, OSError]:

@@ -13,7 +13,7 @@ import structlog
 from daemon import accounts, durable, schema, segments
 from daemon.accounts import Refused, shown
 from daemon.attempts import TRIES, Attempts
-from daemon.content import SMALL_BYTES
+from daemon.content import SMALL_BYTES, is_packed
 from daemon.dataset import Dataset
 from daemon.errors import InvalidDrop, RetraindError, Unavailable
 from daemon.forgetting import Forgetting
@@ -117,7 +117,7 @@ class Ingestion:
         for name in self._attempts.choose(settled, now):
             stamp = settled[name]
             size += stamp.size
-            alone = stamp.size > SMALL_BYTES or name.endswith(".gz")
+            alone = stamp.size > SMALL_BYTES or is_packed(name)
             if portion and (alone or size > self._limits.batch_bytes):
                 break
             portion[name] = stamp

@@ -54,12 +54,28 @@ def test_gzip_is_inflated_with_all_its_members(tmp_path: Path, parts: list[bytes
     assert found.sha256 == durable.sha256(packed)
 
 
+@pytest.mark.parametrize("zeros", [1, 512, content.BLOCK_BYTES, 2 * content.BLOCK_BYTES + 1])
+def test_zeros_after_a_gzip_member_are_padding(tmp_path: Path, zeros: int) -> None:
+    """gzip ignores them too, also before another member."""
+    packed, padding = gzip.compress(b"a,b\n"), bytes(zeros)
+    for data, wanted in ((packed + padding, b"a,b\n"), (packed + padding + packed, b"a,b\na,b\n")):
+        assert taken(tmp_path, data, inflate=True).data == wanted
+
+
+@pytest.mark.parametrize(("name", "packed"), [("a.csv.gz", True), ("D.CSV.GZ", True), ("a.csv", False), ("gz", False)])
+def test_the_name_tells_what_is_packed(name: str, packed: bool) -> None:
+    """Whatever its case."""
+    assert content.is_packed(name) == packed
+
+
 @pytest.mark.parametrize(
     ("packed", "part"),
     [
         (gzip.compress(LARGE)[:-4], "ends too early"),
         (b"a,b\n1,2\n", "Not a gzip file"),
         (gzip.compress(b"abc") + b"rest", "Not a gzip file"),
+        (gzip.compress(b"abc") + b"\0rest", "Not a gzip file"),
+        (b"\0" + gzip.compress(b"abc"), "Not a gzip file"),
         (gzip.compress(bytes(100_000_000)), "more than 30000000 bytes"),
     ],
 )

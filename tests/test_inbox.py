@@ -194,10 +194,11 @@ def test_read_gives_bytes_and_their_sha256(home: Home, inbox: Inbox) -> None:
     assert drop is not None
     assert (drop.content.data, drop.sha256, drop.bytes) == (b"abc", durable.sha256(b"abc"), 3)
     packed = gzip.compress(b"abc" * 100)
-    (home.inbox / "b.csv.gz").write_bytes(packed)
-    drop = read(home, inbox, "b.csv.gz")
-    assert drop is not None
-    assert (drop.content.data, drop.sha256, drop.bytes) == (b"abc" * 100, durable.sha256(packed), len(packed))
+    for name in ("b.csv.gz", "B.CSV.GZ"):
+        (home.inbox / name).write_bytes(packed)
+        drop = read(home, inbox, name)
+        assert drop is not None
+        assert (drop.content.data, drop.sha256, drop.bytes) == (b"abc" * 100, durable.sha256(packed), len(packed))
 
 
 def test_drop_that_changes_while_it_is_read_is_not_taken(
