@@ -6,11 +6,15 @@ Level 4.
 from collections.abc import Iterator
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from daemon import figures
-from daemon.report import CONSOLE, printable
+from daemon.report import printable
+
+WIDTH = 1000
+"""Columns; lines are as long as they are, up to this."""
 
 
 def show(found: dict[str, Any]) -> None:
@@ -20,7 +24,8 @@ def show(found: dict[str, Any]) -> None:
         branch = tree.add(_text(title))
         for line in branches:
             branch.add(_text(line))
-    CONSOLE.print(tree, soft_wrap=True)
+    # The terminal breaks long lines where it must; rich would break the sums of bytes that people want to copy.
+    Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(tree)
 
 
 def _branches(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -55,7 +60,7 @@ def _drops(found: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _drop(one: dict[str, Any]) -> str:
     gone = f"  FORGOTTEN {one['forgotten_at']}, in batch {one['forgotten_in']}" if one["state"] == "forgotten" else ""
-    return f"{one['name']}  {one['rows']:,} rows  batch {one['batch']}  {one['source']}  sha256 {one['sha256']}{gone}"
+    return f"{one['name']}  {one['rows']:,} rows  batch {one['batch']}  {one['source']}{gone}  sha256 {one['sha256']}"
 
 
 def _window(settings: dict[str, Any]) -> str:

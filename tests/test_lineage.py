@@ -1,6 +1,7 @@
 """daemon.lineage, `retraind lineage` and `GET /versions/V`: one chain, told in two ways. Real journal, history and bundles."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -205,8 +206,8 @@ def test_home_without_anything_has_no_version(tmp_path: Path) -> None:
 
 
 def test_tree_is_for_people(told: Home) -> None:
-    """Everything that identifies a station is on it, whole."""
-    text = retraind("lineage", 1, home=told).stdout
+    """Everything that identifies a station is on it, whole, however narrow the terminal is."""
+    text = retraind("lineage", 1, home=told, env=os.environ | {"COLUMNS": "40"}).stdout
     for part in (sha(1), sha(2), "FORGOTTEN", revision(2), f"{2:032x}", "run 1: 50 new rows", "f" * 32, "model.onnx"):
         assert part in text
     assert "version 1 · forest · promoted: First version." in text
