@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from daemon import durable, policy, retention, status
+from daemon import durable, policy, status
 from daemon.children import Trainer, Workers
 from daemon.driftwatch import Driftwatch
 from daemon.errors import RetraindError
@@ -25,6 +25,7 @@ from daemon.ingestion import Ingestion
 from daemon.journal import Journal
 from daemon.notify import notify
 from daemon.promotion import Promotion
+from daemon.retention import Retention
 from daemon.retraining import Retraining
 from daemon.schedule import Schedule
 from daemon.schema import load
@@ -43,8 +44,10 @@ PUBLISH_SECONDS = 0.2
 RETRY_SECONDS = 5.0
 """After a failure of the disk or the data repository the loop tries again this much later."""
 
-RETENTION_SECONDS = 3600.0
-"""How often old files in inbox/rejected are looked for."""
+TIDY_SECONDS = 3600.0
+"""How often what is old is looked for, to be removed; after a failure it is tried again in TIDY_AGAIN_SECONDS."""
+
+TIDY_AGAIN_SECONDS = 30.0
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: make room."
@@ -83,8 +86,10 @@ class Loop:
         self._journal, self._inbox, self._workers, self._historian = journal, inbox, workers, historian
         self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
         self._promotion, self._watcher, self._driftwatch = promotion, watcher, driftwatch
+        self._retention = Retention(home, settings.inbox.rejected_days)
         self._problems: dict[str, str] = {}
-        self._retry_at = self._registry_at = self._retention_at = 0.0
+        self._tidy_at: dict[str, float] = {}
+        self._retry_at = self._registry_at = 0.0
         self._started_at = utcnow()
 
     def run(self) -> None:
@@ -110,21 +115,27 @@ class Loop:
         )
 
     def tick(self, now: float) -> None:
-        """What has to happen about once a second: children, watching, status, heartbeat."""
-        for sentence in self._workers.tend(now):
-            log.warning("worker_ended", detail=sentence)
-            self._tell("worker", sentence, level="warning")
-        for sentence in self._watcher.watch(now):
-            self._tell("inbox", sentence, level="warning")
-        if now >= self._retention_at:
-            self._retention_at = now + RETENTION_SECONDS
-            self._guard("inbox", self._retain)
-            self._guard("registry", lambda: self._promotion.clear(training=self._retraining.progress is not None))
+        """What has to happen about once a second: children, watching, status, heartbeat; none keeps the others from it."""
+        self._guard("workers", lambda: self._tend(now))
+        self._guard("inbox", lambda: self._watch(now))
+        self._tidy("rejected", now, lambda: self._retention.sweep(time.time(), now))
+        self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
         self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
         self._publish(now)
 
-    def _retain(self) -> None:
-        retention.sweep(self._home, self._settings.inbox.rejected_days, time.time())
+    def _tend(self, now: float) -> None:
+        for sentence in self._workers.tend(now):
+            log.warning("worker_ended", detail=sentence)
+            self._tell("worker", sentence, level="warning")
+
+    def _watch(self, now: float) -> None:
+        for sentence in self._watcher.watch(now):
+            self._tell("inbox", sentence, level="warning")
+
+    def _tidy(self, what: str, now: float, action: Callable[[], object]) -> None:
+        """Do something about once an hour."""
+        if now >= self._tidy_at.get(what, 0.0):
+            self._tidy_at[what] = now + (TIDY_SECONDS if self._guard(what, action) else TIDY_AGAIN_SECONDS)
 
     def _step_safely(self, now: float) -> bool:
         """One step; whatever fails is recorded, shown in the health, and tried again later: predictions must go on."""
@@ -181,10 +192,13 @@ class Loop:
     # Status
 
     def _publish(self, now: float) -> None:
+        self._guard("pointer", self._notify)
         self._guard("disk", lambda: status.publish(self._home.status, self._status(now)))
-        text = "training" if self._retraining.progress else "waiting for drops"
-        champion = self._champion()
-        notify(WATCHDOG=1, STATUS=f"serving version {champion[0] if champion else '-'}, {text}")
+
+    def _notify(self) -> None:
+        notify(WATCHDOG=1)
+        champion, text = self._champion(), "training" if self._retraining.progress else "waiting for drops"
+        notify(STATUS=f"serving version {champion[0] if champion else '-'}, {text}")
 
     def _status(self, now: float) -> Status:
         facts = self._retraining.facts(datetime.now(UTC))
@@ -209,7 +223,7 @@ class Loop:
     def _checks(self) -> dict[str, Check]:
         free = shutil.disk_usage(self._home.root).free
         trainer = self._retraining.trainer
-        return {
+        found = {
             "inbox": self._check("inbox", self._watcher.watching(), self._watcher.manner()),
             "data": self._check("data", self._missing_data(), "In place."),
             "disk": self._check("disk", None if free > LOW_DISK_BYTES else LOW_DISK, f"{free // 1_048_576} MiB free."),
@@ -221,6 +235,7 @@ class Loop:
             ),
             "history": self._check("history", self._historian.problem, "Predictions are copied into it."),
         }
+        return found | {what: self._check(what, None, "") for what in self._problems if what not in found}
 
     def _missing_data(self) -> str | None:
         gone = [path for path in (self._home.data / ".git", self._home.segments) if not path.is_dir()]
@@ -236,18 +251,25 @@ class Loop:
         objection = self._problems.get(what) or objection
         return Check(ok=objection is None, detail=objection or fine)
 
-    def _guard(self, what: str, action: Callable[[], None]) -> None:
+    def _guard(self, what: str, action: Callable[[], object]) -> bool:
+        """Do something that may fail: it is recorded and shown in the health, and everything else goes on. True: it did not."""
         try:
             action()
         except (OSError, RetraindError) as error:
             self._fault(what, f"{error}")
-        else:
-            self._heal(what)
+            return False
+        except Exception as error:
+            if what not in self._problems:
+                log.exception("failed", what=what)
+            self._fault(what, f"{type(error).__name__}: {error}. See the log.")
+            return False
+        self._heal(what)
+        return True
 
     def _tell(self, kind: str, message: str, *, level: str = "info") -> None:
         try:
             self._journal.tell(kind, message, level=level)
-        except RetraindError as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the journal, the event is in the log
             log.error("event_lost", kind=kind, message=message, reason=str(error))
 
     def _fault(self, what: str, detail: str) -> None:

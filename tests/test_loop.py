@@ -1,0 +1,146 @@
+"""daemon.loop: whatever fails once a second or once an hour is shown and gone again, and the loop goes on. Real parts."""
+
+import os
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from daemon import status
+from daemon.children import Trainer, Workers
+from daemon.dataset import Dataset
+from daemon.driftwatch import Driftwatch
+from daemon.history import Historian
+from daemon.home import Home
+from daemon.inbox import Inbox
+from daemon.ingestion import Ingestion
+from daemon.journal import Journal
+from daemon.labels import Labels
+from daemon.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
+from daemon.promotion import Promotion
+from daemon.registry import Registry
+from daemon.retraining import Retraining
+from daemon.schedule import Schedule
+from daemon.service import Wake
+from daemon.settings import Server, Settings
+from daemon.status import Check
+from daemon.watcher import Watcher
+
+SETTINGS = Settings(server=Server(port=0))
+
+
+@pytest.fixture
+def loop(mlflow_home: Home, journal: Journal) -> Iterator[Loop]:
+    """A loop as the service makes it, but for the children, of which none is started."""
+    home, wake = mlflow_home, Wake()
+    dataset, historian, schedule = Dataset(home), Historian(home, SETTINGS), Schedule("", wake)
+    inbox = Inbox(home, SETTINGS.inbox, wake)
+    with ExitStack() as stack:
+        workers = Workers(home, SETTINGS, 0)
+        stack.callback(workers.close)
+        watcher = Watcher(home, inbox.hint, wake)
+        stack.callback(watcher.close)
+        yield Loop(
+            home,
+            SETTINGS,
+            wake,
+            journal=journal,
+            inbox=inbox,
+            watcher=watcher,
+            workers=workers,
+            historian=historian,
+            schedule=schedule,
+            ingestion=Ingestion(home, SETTINGS, inbox, dataset, journal, Labels(home, journal), lambda: 0.0),
+            retraining=Retraining(home, SETTINGS, journal, dataset, Trainer(home, 0, wake), schedule),
+            promotion=Promotion(home, SETTINGS.promote, journal, Registry(home)),
+            driftwatch=stack.enter_context(closing(Driftwatch(home, SETTINGS.drift, journal))),
+        )
+
+
+def checks(home: Home) -> dict[str, Check]:
+    """What the daemon says of itself."""
+    found = status.read(home.status)
+    assert found is not None
+    return found.checks
+
+
+def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
+    mlflow_home: Home, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of the inbox, which is in order, and does not stay in the health for an hour."""
+    loop.tick(100.0)
+    now = 100.0 + TIDY_SECONDS
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "daemon.retention._times", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error", "rejected"))
+        )
+        patch.setattr("time.time", lambda: 1_800_000_000.0 + now)
+        loop._retention._ahead = 1_800_000_000.0
+        loop.tick(now)
+    assert checks(mlflow_home)["inbox"].ok
+    assert not checks(mlflow_home)["rejected"].ok
+    loop.tick(now + TIDY_AGAIN_SECONDS - 1)
+    assert not checks(mlflow_home)["rejected"].ok
+    loop.tick(now + TIDY_AGAIN_SECONDS)
+    assert "rejected" not in checks(mlflow_home)
+
+
+def test_loop_without_file_descriptors_goes_on(mlflow_home: Home, loop: Loop) -> None:
+    """Neither children nor status nor pointer can be looked at: the next tick does, and says so."""
+    loop.tick(100.0)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with closing(_Descriptors()):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            loop.tick(101.0)
+            failed = dict(loop._problems)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "Too many open files" in failed["disk"]
+    assert "Too many open files" in failed["pointer"]
+    loop.tick(102.0)
+    assert loop._problems == {}
+    assert "pointer" not in checks(mlflow_home)
+
+
+class _Descriptors:
+    """Takes the lowest descriptors that are free, of which three would be left below the limit."""
+
+    def __init__(self) -> None:
+        self._taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
+
+    def close(self) -> None:
+        for fd in self._taken:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("table", ["events", "batches"])
+def test_journal_that_fails_ends_nothing(mlflow_home: Home, loop: Loop, table: str) -> None:
+    """Whatever the database says, to a reader or to a writer: it is shown until the journal is in order again."""
+    with closing(sqlite3.connect(mlflow_home.journal)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+        loop._problems["inbox"] = "There was something to be told of."
+        loop.tick(100.0)
+        assert ("disk" in loop._problems) == (table == "batches")
+        connection.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
+    loop.tick(101.0)
+    assert loop._problems == {}
+    assert checks(mlflow_home)["inbox"].ok
+
+
+def test_tick_that_fails_in_one_part_does_the_others(
+    mlflow_home: Home, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even by an exception that nobody thought of, in the first of them."""
+
+    def fails(_: Workers, now: float) -> list[str]:
+        raise ZeroDivisionError(now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workers, "tend", fails)
+        loop.tick(100.0)
+    assert checks(mlflow_home)["workers"].detail == "ZeroDivisionError: 100.0. See the log."
+    loop.tick(101.0)
+    assert "ZeroDivisionError" not in checks(mlflow_home)["workers"].detail
