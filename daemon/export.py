@@ -32,6 +32,7 @@ Kind = Literal["float32", "float64"]
 OPSET = {"": 18, "ai.onnx.ml": 3}
 PROBE_ROWS = 64
 PIECE_ROWS = 16_384
+CALIBRATION = ("told", "raised", "floor", "slope", "classes", "total")
 FACTS = ("threshold", "value", "missing_go_to_left")
 
 
@@ -141,17 +142,18 @@ def _corrected(data: bytes, estimator: Calibrated) -> bytes:
     """The graph of the classifier with the correction of its probabilities behind it, in double precision."""
     model = onnx.load_model_from_string(data)
     graph, proba = model.graph, model.graph.output[-1]
-    for name, value in (("floor", FLOOR), ("slope", estimator.slope)):
-        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.float64), name))
-    axes = numpy_helper.from_array(np.array([1], dtype=np.int64), "classes")
-    graph.initializer.append(axes)
+    # Names of their own: the classifier's graph has some that are as plain as these.
+    told, raised, floor, slope, classes, total = (f"calibration_{name}" for name in CALIBRATION)
+    for name, value in ((floor, FLOOR), (slope, estimator.slope), (classes, [1])):
+        kind = np.int64 if name == classes else np.float64
+        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=kind), name))
     graph.node.extend(
         [
-            helper.make_node("Cast", [proba.name], ["told"], to=TensorProto.DOUBLE),
-            helper.make_node("Max", ["told", "floor"], ["at_least"]),
-            helper.make_node("Pow", ["at_least", "slope"], ["raised"]),
-            helper.make_node("ReduceSum", ["raised", "classes"], ["total"], keepdims=1),
-            helper.make_node("Div", ["raised", "total"], ["calibrated"]),
+            helper.make_node("Cast", [proba.name], [told], to=TensorProto.DOUBLE),
+            helper.make_node("Max", [told, floor], [f"{told}_at_least"]),
+            helper.make_node("Pow", [f"{told}_at_least", slope], [raised]),
+            helper.make_node("ReduceSum", [raised, classes], [total], keepdims=1),
+            helper.make_node("Div", [raised, total], ["calibrated"]),
         ]
     )
     graph.output.append(helper.make_tensor_value_info("calibrated", TensorProto.DOUBLE, [None, None]))

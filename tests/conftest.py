@@ -1,6 +1,10 @@
 """What every test may use, and the guard against what a test leaves behind."""
 
 import os
+
+# As for the trainer, and before numpy is imported: on a busy machine, threads wait for each other longer than they compute.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
 import shutil
 import threading
 import time

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import crashing
 import numpy as np
 import orjson
 import pytest
@@ -10,8 +11,9 @@ from test_bundle import sealed
 from test_model import MIXED, PRICES, mixed, priced
 
 from daemon import bundle, candidates, durable, export, model
-from daemon.errors import BundleRefused
+from daemon.errors import BundleRefused, NotServable
 from daemon.schema import UNKNOWN, Column, Schema
+from daemon.settings import Train
 
 CLASSIFIERS, REGRESSORS = candidates.NAMES["classification"], candidates.NAMES["regression"]
 PLAIN = Schema(target="t", classes=["a", "b"], columns=[Column(name=name, kind="number") for name in ("x", "y")])
@@ -164,3 +166,46 @@ def test_parity_of_values_is_a_share_of_their_range(tmp_path: Path) -> None:
                 loaded(tmp_path / "b", {**facts, "files": files}, PRICES)
         else:
             loaded(tmp_path / "b", {**facts, "files": files}, PRICES)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_corrected_probabilities_serve_as_onnx(tmp_path: Path, name: str) -> None:
+    """Calibration is part of the graph; where ONNX can't say it, as without a class, it is part of the estimator."""
+    matrix, codes = mixed(400)
+    fitted = model.Calibrated(candidates.build(name, MIXED, 42).fit(matrix, codes), 0.6)
+    facts = exported(tmp_path / "b", fitted, matrix, MIXED)
+    assert facts["backend"] == "onnx"
+    fresh, _ = mixed(500, seed=1)
+    wanted = model.answers(fitted, fresh, MIXED)
+    assert np.abs(loaded(tmp_path / "b", facts, MIXED).answers(fresh) - wanted).max() <= bundle.PARITY
+    seen = codes != 1
+    fitted = model.Calibrated(candidates.build(name, MIXED, 42).fit(matrix[seen], codes[seen]), 0.6)
+    facts = exported(tmp_path / "s", fitted, matrix, MIXED)
+    assert facts["backend"] == "sklearn"
+    assert (loaded(tmp_path / "s", facts, MIXED).answers(fresh) == model.answers(fitted, fresh, MIXED)).all()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["ensemble:ExtraTreesClassifier", "naive_bayes:GaussianNB", "neighbors:KNeighborsClassifier", "svm:LinearSVC"],
+)
+def test_estimator_of_somebody_else_is_served_or_refused_with_the_reason(tmp_path: Path, path: str) -> None:
+    """By ONNX or by skops, and then it answers as it did; one that gives no probabilities can't be asked at all."""
+    (one,) = candidates.plan(MIXED, Train(candidates=[f"sklearn.{path}"]))
+    matrix, codes = mixed(300)
+    fitted = one.estimator.fit(matrix, codes)
+    if path == "svm:LinearSVC":
+        with pytest.raises(AttributeError, match="predict_proba"):
+            exported(tmp_path / "b", fitted, matrix, MIXED)
+        return
+    facts = exported(tmp_path / "b", fitted, matrix, MIXED)
+    got = loaded(tmp_path / "b", facts, MIXED).answers(matrix)
+    assert np.abs(got - model.answers(fitted, matrix, MIXED)).max() <= bundle.PARITY
+
+
+def test_type_that_nobody_trusts_is_not_written(tmp_path: Path) -> None:
+    """A subclass of a tree is as good as the tree, but a bundle that holds it could not be loaded."""
+    matrix, codes = mixed(100)
+    with pytest.raises(NotServable, match=r"no bundle may load crashing\.Own"):
+        exported(tmp_path / "b", crashing.Own(max_depth=3).fit(matrix, codes), matrix, MIXED)
+    assert not (tmp_path / "b" / bundle.SKOPS).exists()

@@ -4,6 +4,7 @@ import shutil
 from datetime import UTC, datetime
 from typing import Any
 
+import mlflow
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -54,13 +55,13 @@ class Workshop:
         self.schema = schema
         self.home.schema.write_bytes(schema.dump())
 
-    def add(self, cells: dict[str, list[str]]) -> None:
-        """One drop becomes one segment, by the schema as it is now."""
+    def add(self, cells: dict[str, list[str]], at: datetime | None = None) -> None:
+        """One drop becomes one segment, by the schema as it is now; accepted now, if nothing else is said."""
         checked = rows.check(pa.table(cells), self.schema, Inbox())
         assert not checked.bad
         count = checked.table.num_rows
         drop = f"{len(self.segments):064x}"
-        table = rows.with_provenance(checked.table, [drop], [count], np.arange(count), datetime.now(UTC), "file")
+        table = rows.with_provenance(checked.table, [drop], [count], np.arange(count), at or datetime.now(UTC), "file")
         made = segments.write(self.home.segments, [table])
         self.segments[made.name] = made.sha256
         self.first_rows = self.first_rows or count
@@ -134,9 +135,16 @@ def test_regression_from_segments_to_a_version(mlflow_home: Home) -> None:
     client = workshop.registry.client
     run = client.get_run(manifest.run)
     assert {"cv_r2", "cv10_r2", "split42_r2", "rolling_r2", "reference_r2"} <= run.data.metrics.keys()
+    assert {file.path for file in client.list_artifacts(manifest.run)} >= {
+        "predicted_actual.png",
+        "residuals.png",
+        "importance.png",
+    }
     nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{manifest.run}'")
     for one in nested:
         assert [file.path for file in client.list_artifacts(one.info.run_id)] == ["predicted_actual.png"]
+        assert one.inputs is not None
+        assert one.inputs.dataset_inputs[0].dataset.digest == "b" * 32
         assert {"holdout_r2", "holdout_rmse", "holdout_mae", "cv_rmse"} <= one.data.metrics.keys()
     assert workshop.train("tree").scores["champion"]["rolling"] == pytest.approx(challenger["rolling"])
 
@@ -205,3 +213,102 @@ def test_class_that_was_taken_out_is_not_learnt(leafy: Workshop) -> None:
     manifest = leafy.train("tree")
     assert manifest.rows == 120
     assert set(manifest.scores["challenger"]["rolling"]["recall"]) == {"ash", "elm"}
+
+
+def test_pictures_and_figures_of_classes_are_for_people(leafy: Workshop) -> None:
+    """MLflow has a run for each candidate, the pictures of the winner, and a model with its signature."""
+    manifest = leafy.train(
+        "tree", "logistic", report_rows=1000, metric="roc_auc", grids={"tree": {"max_depth": [1, 3]}}
+    )
+    client = leafy.registry.client
+    run = client.get_run(manifest.run)
+    pictures = {"confusion_matrix.png", "roc.png", "calibration.png", "importance.png"}
+    assert pictures <= {file.path for file in client.list_artifacts(manifest.run)}
+    nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{manifest.run}'")
+    assert {one.info.run_name for one in nested} == {"logistic", "tree(max_depth=1)", "tree(max_depth=3)"}
+    assert all(
+        {"cv_accuracy", "cv_log_loss", "cv_roc_auc", "split42_accuracy"} <= one.data.metrics.keys() for one in nested
+    )
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.metric"] == "roc_auc"
+    (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{manifest.run}'")
+    signature = mlflow.models.get_model_info(logged.model_uri).signature
+    assert signature.inputs.input_types()[0] == np.float64
+
+
+def test_done_is_said_before_the_pictures_are_drawn(leafy: Workshop) -> None:
+    """The swap does not wait for what decides nothing: the nested runs come after it."""
+    runs: list[int] = []
+    client = leafy.registry.client
+
+    def say(message: dict[str, Any]) -> None:
+        if "done" in message:
+            experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+            runs.append(len(client.search_runs(experiments, "tags.`mlflow.parentRunId` LIKE '%'")))
+
+    before = len(client.search_runs(["1"], "tags.`mlflow.parentRunId` LIKE '%'"))
+    given = {"candidates": ["tree"], "report_rows": 0}
+    train(leafy.home, Job(2, "test", "a" * 40, "b" * 32, leafy.segments, leafy.first_rows, given, None, None), say)
+    assert runs == [before]
+
+
+def test_probabilities_are_corrected_when_that_pays(mlflow_home: Home) -> None:
+    """A deep tree is sure of everything; told to, it says how sure it may be, with the same labels."""
+    workshop = Workshop(mlflow_home, LEAVES)
+    random = np.random.default_rng(5)
+    cells = leaves("ash elm", 200)
+    cells["length"] = [f"{float(value) + random.normal(0, 3):.3f}" for value in cells["length"]]
+    workshop.add(cells)
+    deep = {"grids": {"tree": {"max_depth": [20]}}}
+    plain = workshop.train("tree", **deep, calibrate=False)
+    better = workshop.train("tree", **deep)
+    assert (plain.scores["calibration"], better.backend) == (None, "onnx")
+    assert better.scores["calibration"]["slope"] < 0.5
+    before, after = (one.scores["challenger"]["rolling"] for one in (plain, better))
+    assert after["log_loss"] < before["log_loss"] / 2
+    assert after["confusion"] == before["confusion"]
+
+
+def test_same_seed_gives_the_same_bundle(leafy: Workshop) -> None:
+    """Trained twice on the same rows, every file of the bundle has the same bytes."""
+    first, second = (leafy.train("forest", "tree", "boosting", "logistic", seed=3) for _ in range(2))
+    assert first.files == second.files
+    same = ("challenger", "importance", "calibration")
+    assert [first.scores[key] for key in same] == [second.scores[key] for key in same]
+
+
+# Windows
+
+
+def test_window_takes_the_newest_rows_and_leaves_the_reference(mlflow_home: Home) -> None:
+    """Of three batches only the last two teach; the holdout of the first goes on judging, the rolling one forgets it."""
+    workshop = Workshop(mlflow_home, LEAVES)
+    for seed in range(3):
+        workshop.add(leaves("ash elm", 50, seed=seed))
+    everything = workshop.train("tree")
+    newest = workshop.train("tree", window_rows=200)
+    before, after = (one.scores["challenger"] for one in (everything, newest))
+    assert (everything.rows, newest.rows) == (300, 300)
+    assert after["reference"]["n"] == before["reference"]["n"] > 0
+    assert after["rolling"]["n"] == before["rolling"]["n"] - before["reference"]["n"]
+    assert newest.trained_rows + after["rolling"]["n"] == 200
+
+
+def test_window_of_days_ends_with_the_newest_row(mlflow_home: Home) -> None:
+    """Counted back from the newest row and not from today, so that a training can be repeated."""
+    workshop = Workshop(mlflow_home, LEAVES)
+    for seed, day in enumerate((1, 20, 22)):
+        workshop.add(leaves("ash elm", 50, seed=seed), datetime(2026, 1, day, tzinfo=UTC))
+    manifest = workshop.train("tree", window_days=5)
+    assert manifest.trained_rows + manifest.scores["challenger"]["rolling"]["n"] == 200
+    both = workshop.train("tree", window_days=5, window_rows=60)
+    assert both.trained_rows + both.scores["challenger"]["rolling"]["n"] == 60
+
+
+def test_champion_of_another_schema_is_asked_the_rows_of_the_window(leafy: Workshop) -> None:
+    """Rows outside the window are not encoded for it either."""
+    leafy.use(grown(LEAVES, classes=["oak", "ash", "elm"]))
+    leafy.add(leaves("ash elm oak", 40, seed=1))
+    scores = leafy.train("tree", window_rows=100).scores
+    assert scores["champion"]["rolling"]["n"] == scores["challenger"]["rolling"]["n"] > 0
+    assert scores["champion"]["reference"]["accuracy"] > 0.8
