@@ -25,7 +25,7 @@ from daemon import durable
 from daemon.content import Content, is_packed, take
 from daemon.errors import InvalidDrop
 from daemon.home import Home
-from daemon.names import ignored
+from daemon.names import BAD_ROWS, REPORT, ignored
 from daemon.settings import Inbox as Limits
 from daemon.status import utcnow
 
@@ -40,7 +40,6 @@ HIDDEN = re.compile(r"(?:[0-9a-f]{8}-)?(.+)", re.DOTALL)
 LONGEST = 255
 """Bytes that a name can have on all usual file systems."""
 
-REPORT = ".report.json"
 LONGEST_NAME = 220
 
 UNSURE_SECONDS = 10.0
@@ -295,10 +294,10 @@ class Inbox:
                     return
                 moved = durable.rename_new(hidden, str(target))
 
-    def quarantine(self, name: str, lines: Iterable[bytes]) -> str:
+    def quarantine(self, drop: Drop, lines: Iterable[bytes]) -> str:
         """Write the refused rows of a drop to `rejected/`, durably; returns the file's name there.
 
-        After a kill the same rows are written again: they get the same name then.
+        The name tells drops of the same name apart. After a kill the same rows are written again: they get the same name then.
         """
         with tempfile.NamedTemporaryFile(
             dir=self._home.rejected, prefix=durable.MARK, suffix=durable.TMP, delete=False
@@ -307,10 +306,12 @@ class Inbox:
             file.flush()
             os.fsync(file.fileno())
         digest = durable.sha256_file(Path(file.name))
-        target, count = self._short(f"{name}.bad.csv"), 1
+        ending = f".{drop.sha256[:8]}{BAD_ROWS}"
+        name = os.fsencode(drop.name).decode("utf-8", "replace")  # the journal keeps it, as text
+        target, count = self._short(name, ending), 1
         while target.exists() and durable.sha256_file(target) != digest:
             count += 1
-            target = self._short(f"{count}-{name}.bad.csv")
+            target = self._short(f"{count}-{name}", ending)
         os.replace(file.name, target)
         durable.fsync_dir(self._home.rejected)
         return target.name
@@ -326,11 +327,11 @@ class Inbox:
             target = self._short(f"{count}-{name}")
         return target
 
-    def _short(self, name: str) -> Path:
+    def _short(self, name: str, ending: str = "") -> Path:
         """Where a file of this name is kept in `rejected/`; names too long for what is added to them are replaced."""
-        if len(os.fsencode(name)) <= LONGEST_NAME:
-            return self._home.rejected / name
-        return self._home.rejected / f"{durable.sha256(os.fsencode(name))[:32]}.csv"
+        if len(os.fsencode(name + ending)) <= LONGEST_NAME:
+            return self._home.rejected / f"{name}{ending}"
+        return self._home.rejected / f"{durable.sha256(os.fsencode(name))[:32]}{ending or '.csv'}"
 
 
 def _is_judged(hidden: str, stamp: Stamp, sha256: str | None) -> bool:

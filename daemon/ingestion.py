@@ -229,7 +229,7 @@ class Ingestion:
                 reason = "Every prediction in it has this label already; they count once."
                 refused.repeat(reading.drop, None, reason, duplicates=reading.rows_duplicate)
             else:
-                bad = self._inbox.quarantine(reading.drop.name, quarantined(reading)) if reading.bad else None
+                bad = self._inbox.quarantine(reading.drop, quarantined(reading)) if reading.bad else None
                 taken.append((reading, None if bad is None else shown(bad)))
         return taken
 

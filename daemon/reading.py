@@ -299,7 +299,7 @@ def _line(reading: Reading) -> int | None:
 
 
 def quarantined(reading: Reading) -> Iterator[bytes]:
-    """The lines of `NAME.bad.csv`: line, column and reason before each refused row, which stands there verbatim."""
+    """The lines of `NAME.*.bad.csv`: line, column and reason before each refused row, which stands there verbatim."""
     assert reading.header is not None
     header, why = reading.header, {bad.record: bad for bad in reading.bad}
     yield _remarked(header, REMARKS, header.text)

@@ -74,7 +74,7 @@ class Inbox(Section):
     )
     bad_rows: Literal["quarantine", "reject_file"] = Field(
         "quarantine",
-        description="`quarantine` takes the good rows and keeps the bad ones in inbox/rejected/NAME.bad.csv.",
+        description="`quarantine` takes the good rows and keeps the bad ones in inbox/rejected/NAME.*.bad.csv.",
     )
     extra_columns: Literal["ignore", "reject", "add"] = Field(
         "reject",

@@ -446,12 +446,36 @@ def test_drop_that_can_not_be_moved_keeps_its_name(home: Home, inbox: Inbox) -> 
     assert sorted(names(home.inbox)) == ["a.csv", "rejected"]
 
 
+def quarantined(inbox: Inbox, name: str, text: bytes, *lines: bytes) -> str:
+    """The name of the file that keeps refused rows of a drop with this name and text."""
+    return inbox.quarantine(Drop(name, Stamp(1, len(text), 1), Content.of(text), "now"), lines)
+
+
 def test_quarantine_keeps_one_copy_of_the_same_rows(home: Home, inbox: Inbox) -> None:
     """Written again after a kill it is one file; other rows of a drop with that name get a name of their own."""
-    assert inbox.quarantine("a.csv", [b"head\n", b"1\n"]) == "a.csv.bad.csv"
-    assert inbox.quarantine("a.csv", [b"head\n", b"1\n"]) == "a.csv.bad.csv"
-    assert inbox.quarantine("a.csv", [b"head\n", b"2\n"]) == "2-a.csv.bad.csv"
-    assert (home.rejected / "a.csv.bad.csv").read_text() == "head\n1\n"
+    first = quarantined(inbox, "a.csv", b"1", b"head\n", b"1\n")
+    assert first == f"a.csv.{durable.sha256(b'1')[:8]}.bad.csv"
+    assert quarantined(inbox, "a.csv", b"1", b"head\n", b"1\n") == first
+    assert quarantined(inbox, "a.csv", b"1", b"head\n", b"2\n") == f"2-{first}"
+    assert (home.rejected / first).read_text() == "head\n1\n"
     assert len(names(home.rejected)) == 2
-    long = inbox.quarantine("\N{HERB}" * 60 + ".csv", [b"x"])
+    long = quarantined(inbox, "\N{HERB}" * 60 + ".csv", b"1", b"x")
     assert (home.rejected / long).read_bytes() == b"x"
+    assert long.endswith(".bad.csv")
+    odd = quarantined(inbox, os.fsdecode(b"caf\xe9.csv"), b"1", b"x")
+    assert odd.encode().startswith("caf\N{REPLACEMENT CHARACTER}.csv.".encode())
+    assert (home.rejected / odd).read_bytes() == b"x"
+
+
+def test_quarantine_reads_no_file_of_another_drop(home: Home, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many drops had that name: the time that one takes does not grow with them."""
+    hashed, real = [], durable.sha256_file
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return real(path)
+
+    monkeypatch.setattr(durable, "sha256_file", counted)
+    found = {quarantined(inbox, "a.csv", b"%d" % number, b"row %d" % number) for number in range(20)}
+    assert found == set(names(home.rejected))
+    assert len(hashed) == len(found) == 20

@@ -11,7 +11,7 @@ from wiring import BAD, FILES, FIRST, FORGOTTEN, HEADER, LABELLED, LATER, ONLY, 
 
 from daemon import durable, requests, segments
 from daemon.home import Home
-from daemon.inbox import REPORT
+from daemon.names import REPORT
 
 
 def lengths(parts: Parts) -> Counter[float]:
