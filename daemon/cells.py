@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from daemon import text as texts
 from daemon.content import Content
 from daemon.errors import InvalidDrop
+from daemon.schema import MOST_COLUMNS, REMARKS
 from daemon.text import MOST_RECORD, records
-
-MOST_COLUMNS = 10_000
-"""More are a mistake: reading one line of millions of cells would hold up every other drop."""
 
 DELIMITERS = ",;\t"
 
@@ -82,8 +80,9 @@ def examine(content: Content, wanted: Collection[str]) -> Header:
     plain = texts.examine(content)
     headers = [_header(content, delimiter, plain=plain) for delimiter in DELIMITERS]
     found = max(headers, key=lambda header: len(set(wanted).intersection(header.names)))
-    if len(found.names) > MOST_COLUMNS:
-        reason = f"The header has {len(found.names)} columns; at most {MOST_COLUMNS} are read."
+    count = len(found.names) - len(set(REMARKS).intersection(found.names))
+    if count > MOST_COLUMNS:
+        reason = f"The header has {count} columns; at most {MOST_COLUMNS} are read."
         raise InvalidDrop(reason, line=found.line)
     twice = [name for name, count in Counter(found.names).items() if count > 1]
     if twice:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from daemon.errors import InvalidDrop
-from daemon.schema import PREDICTION_ID, PROVENANCE, REMARKS, Column, Schema
+from daemon.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Column, Schema
 from daemon.settings import Inbox
 from daemon.survey import MOST_CATEGORIES, Survey
 
@@ -26,7 +26,7 @@ def grown(model: M, **changes: Any) -> M:
 
 def texts(cells: pa.Table, name: str) -> pa.Array:
     """The text cells of a column in one piece; empty ones if the table lacks it."""
-    if name not in cells.column_names:
+    if cells.schema.get_field_index(name) < 0:
         return pa.repeat("", cells.num_rows)
     column = cells[name].combine_chunks()
     return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
@@ -37,11 +37,11 @@ def with_columns(cells: pa.Table, schema: Schema, policy: Inbox, parts: Iterable
 
     Their kinds follow from all `parts` of the drop, which are only looked at if there is a column to add; default `cells`.
     """
-    known = {*schema.features, schema.target}
+    known, there = {*schema.features, schema.target}, set(cells.column_names)
     adds = policy.extra_columns == "add"
     optional = {column.name for column in schema.columns if column.missing and adds}
     for name in [*schema.features, schema.target]:
-        if name not in cells.column_names and name not in optional:
+        if name not in there and name not in optional:
             found = ", ".join(cells.column_names)[:200]
             raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
     extra = [name for name in cells.column_names if name not in known and name not in REMARKS]
@@ -53,6 +53,9 @@ def with_columns(cells: pa.Table, schema: Schema, policy: Inbox, parts: Iterable
         for name, survey in surveys.items():
             survey.add(texts(part, name))
     added = [column for name, survey in surveys.items() for column in _surveyed(name, survey, schema)]
+    if len(known) + len(added) > MOST_COLUMNS:
+        reason = f"The schema has {len(known)} columns and would have {len(added)} more; at most {MOST_COLUMNS} can be."
+        raise InvalidDrop(reason, line=1, column=added[0].name)
     return grown(schema, columns=[*schema.columns, *added]) if added else schema
 
 

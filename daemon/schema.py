@@ -4,9 +4,10 @@ Level 1, shared with `web`, so it needs nothing but pydantic. `data/schema.json`
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,6 +30,9 @@ PREDICTION_ID = "prediction_id"
 
 UNKNOWN = -1.0
 """The code of a missing category, and of one the schema does not list."""
+
+MOST_COLUMNS = 10_000
+"""Of a schema with its target, and of a drop: more are a mistake, and reading one line of millions of cells takes long."""
 
 EXACT = 2**53
 """Integers beyond this are not exact in a double."""
@@ -119,9 +123,11 @@ class Schema(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        names = [*self.features, self.target]
-        for name in names:
-            if names.count(name) > 1:
+        names = Counter([*self.features, self.target])
+        if names.total() > MOST_COLUMNS:
+            raise ValueError(f"there are {names.total()} columns with the target, and at most {MOST_COLUMNS} can be")
+        for name, count in names.items():
+            if count > 1:
                 raise ValueError(f"the column {name!r} is listed twice")
             if name in PROVENANCE or name in REMARKS:
                 raise ValueError(f"the column name {name!r} is reserved")
@@ -140,6 +146,11 @@ class Schema(BaseModel):
     def features(self) -> list[str]:
         """Names of the feature columns, in order."""
         return [column.name for column in self.columns]
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Names of the feature columns, for looking them up."""
+        return frozenset(self.features)
 
     @cached_property
     def class_codes(self) -> dict[str, int]:
@@ -166,7 +177,7 @@ class Schema(BaseModel):
 
     def _encode_named(self, features: Mapping[str, Any]) -> list[float]:
         for name in features:
-            if name not in self.features:
+            if name not in self.known:
                 raise InvalidFeatures(
                     f"There is no column {name!r}; the model takes: {', '.join(self.features)}.", field=name
                 )
@@ -201,13 +212,22 @@ def parse(text: bytes, origin: str) -> Schema:
     try:
         return Schema.model_validate_json(text)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise BadSchema(f"{origin}: {problems}.", hint="Mend the file or make it anew with `retraind init`.") from None
+        problems = "; ".join(
+            ".".join(map(str, item["loc"])) + ": " * bool(item["loc"]) + item["msg"] for item in error.errors()
+        )
+        hint = "Mend the file, or move it away and make a new one with `retraind init FILE --target COL`."
+        raise BadSchema(f"{origin}: {problems}.", hint=hint) from None
 
 
 def load(path: Path) -> Schema | None:
-    """The schema at `path`; None if there is none yet; raises BadSchema."""
+    """The schema at `path`, parsed when the file has changed; None if there is none yet; raises BadSchema, OSError."""
     try:
-        return parse(path.read_bytes(), str(path))
+        found = path.stat()
+        return _load(path, found.st_mtime_ns, found.st_size, found.st_ino)
     except FileNotFoundError:
         return None
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, *_stamp: int) -> Schema:
+    return parse(path.read_bytes(), str(path))

@@ -5,13 +5,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import schema
-from daemon.errors import BadSchema, InvalidFeatures
-from daemon.schema import UNKNOWN, Column, Schema
+from daemon import cells, durable, growth, schema
+from daemon.content import Content
+from daemon.errors import BadSchema, InvalidDrop, InvalidFeatures
+from daemon.schema import MOST_COLUMNS, REMARKS, UNKNOWN, Column, Schema
+from daemon.settings import Inbox
 
 AGE = Column(name="age", kind="number")
 PLAN = Column(name="plan", kind="category", categories=["basic", "plus"])
@@ -191,6 +194,38 @@ def test_schema_survives_its_file(tmp_path: Path) -> None:
     assert schema.load(path) is None
     path.write_bytes(SCHEMA.dump())
     assert schema.load(path) == SCHEMA
+    assert schema.load(path) is schema.load(path), "what has not changed is not parsed again"
+    durable.write(path, SCHEMA.dump().replace(b"age", b"Age"))
+    assert schema.load(path) != SCHEMA
     path.write_bytes(SCHEMA.dump()[:-20])
-    with pytest.raises(BadSchema, match=r"schema\.json"):
-        schema.load(path)
+    for _ in range(2):
+        with pytest.raises(BadSchema, match=rf"^{path}: Invalid JSON.*move it away.*retraind init FILE --target COL"):
+            schema.load(path)
+    path.unlink()
+    assert schema.load(path) is None
+
+
+def wide(count: int) -> Schema:
+    """A schema of so many feature columns."""
+    return Schema(target="t", task="regression", columns=[Column(name=f"c{i}", kind="number") for i in range(count)])
+
+
+def test_schema_has_as_many_columns_as_a_drop_may_have() -> None:
+    """With the target; one more is refused by the same limit."""
+    found = wide(MOST_COLUMNS - 1)
+    assert len(found.encode(dict.fromkeys(found.features, 1.0))) == MOST_COLUMNS - 1
+    text = ",".join([*REMARKS, *found.features, "t"]).encode()
+    assert len(cells.examine(Content.of(text + b"\n"), ["t"]).names) == MOST_COLUMNS + len(REMARKS)
+    with pytest.raises(ValueError, match=f"{MOST_COLUMNS + 1} columns with the target"):
+        wide(MOST_COLUMNS)
+    with pytest.raises(InvalidDrop, match=f"at most {MOST_COLUMNS}"):
+        cells.examine(Content.of(text + b",more\n"), ["t"])
+
+
+def test_drop_can_not_make_the_schema_too_wide() -> None:
+    """One whose new columns would is refused, by the first of them."""
+    found = wide(MOST_COLUMNS - 1)
+    row = pa.table({name: pa.array(["1"]) for name in [*found.features, "t", "more"]})
+    with pytest.raises(InvalidDrop, match=f"would have 1 more; at most {MOST_COLUMNS}") as caught:
+        growth.with_columns(row, found, Inbox(extra_columns="add"))
+    assert caught.value.column == "more"
