@@ -14,7 +14,7 @@ import orjson
 import skops.io
 import structlog
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx, update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
 from sklearn.base import is_regressor
@@ -33,7 +33,6 @@ OPSET = {"": 18, "ai.onnx.ml": 3}
 PROBE_ROWS = 64
 PIECE_ROWS = 16_384
 CALIBRATION = ("told", "raised", "floor", "slope", "classes", "total")
-FACTS = ("threshold", "value", "missing_go_to_left")
 
 
 def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
@@ -127,15 +126,15 @@ def _convert(estimator: Any, width: int) -> tuple[bytes, Kind]:
     if isinstance(estimator, Calibrated):
         data, kind = _convert(estimator.estimator, width)
         return _corrected(data, estimator), kind
-    values = trees.graph(estimator) if is_regressor(estimator) else None
-    if values is not None:
-        kind = values.graph.input[0].type.tensor_type.elem_type
-        return values.SerializeToString(), "float64" if kind == TensorProto.DOUBLE else "float32"
+    grown = trees.graph(estimator)
+    if grown is not None:
+        kind = grown.graph.input[0].type.tensor_type.elem_type
+        return grown.SerializeToString(), "float64" if kind == TensorProto.DOUBLE else "float32"
     double = isinstance(estimator, Pipeline)
     types = [("rows", (DoubleTensorType if double else FloatTensorType)([None, width]))]
     options = None if is_regressor(estimator) else {"zipmap": False}
     converted = to_onnx(estimator, initial_types=types, options=options, target_opset=OPSET)
-    return _exact(converted, estimator).SerializeToString(), "float64" if double else "float32"
+    return converted.SerializeToString(), "float64" if double else "float32"
 
 
 def _corrected(data: bytes, estimator: Calibrated) -> bytes:
@@ -158,41 +157,6 @@ def _corrected(data: bytes, estimator: Calibrated) -> bytes:
     )
     graph.output.append(helper.make_tensor_value_info("calibrated", TensorProto.DOUBLE, [None, None]))
     return bytes(model.SerializeToString())
-
-
-def _exact(graph: ModelProto, estimator: Any) -> ModelProto:
-    """The graph with what skl2onnx loses of a tree or a forest of classes: double precision, and the ways of missing values.
-
-    scikit-learn casts a row to float32, compares it with float64 thresholds and adds up float64 shares. In float32,
-    rows would cross thresholds, and the sum over a hundred trees would miss `bundle.PARITY`.
-    """
-    grown = [estimator] if hasattr(estimator, "tree_") else list(getattr(estimator, "estimators_", []))
-    node = next((node for node in graph.graph.node if node.op_type == "TreeEnsembleClassifier"), None)
-    if not grown or node is None:
-        return graph
-    found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    nodes = list(zip(found["nodes_treeids"], found["nodes_nodeids"], strict=True))
-    leaves = dict.fromkeys(zip(found["class_treeids"], found["class_nodeids"], strict=True))
-    shares = [(tree, index, code) for tree, index in leaves for code in range(len(estimator.classes_))]
-    threshold, value, left = ([getattr(tree.tree_, name) for tree in grown] for name in FACTS)
-    thresholds = [threshold[tree][index] for tree, index in nodes]
-    weights = [value[tree][index, 0, code] / len(grown) for tree, index, code in shares]
-    lost = ("nodes_values", "nodes_hitrates", "class_weights")
-    kept = {name: value for name, value in found.items() if name not in lost} | {
-        "nodes_values_as_tensor": numpy_helper.from_array(np.array(thresholds, dtype=np.float64)),
-        "class_treeids": [tree for tree, _, _ in shares],
-        "class_nodeids": [index for _, index, _ in shares],
-        "class_ids": [code for _, _, code in shares],
-        "class_weights_as_tensor": numpy_helper.from_array(np.array(weights, dtype=np.float64)),
-        "nodes_missing_value_tracks_true": [int(left[tree][index]) for tree, index in nodes],
-    }
-    del node.attribute[:]
-    node.attribute.extend(helper.make_attribute(name, value) for name, value in kept.items())
-    graph.graph.node.insert(0, helper.make_node("Cast", [node.input[0]], ["wide"], to=TensorProto.DOUBLE))
-    node.input[0] = "wide"
-    del graph.opset_import[:]
-    graph.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in OPSET.items())
-    return graph
 
 
 def _design_shape(operator: Any) -> None:

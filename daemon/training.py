@@ -85,6 +85,7 @@ class Winner:
     fitted: Any
     files: dict[str, Any]
     correction: calibration.Correction | None
+    fit_seconds: float
 
 
 def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: None) -> None:
@@ -142,9 +143,10 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
     """The best candidate that can be fitted on all rows and served; who can't is left out with the reason."""
     for one in outcome.ranking:
         progress.stage(f"fitting {one.name}", progress.candidates + 2)
+        started = time.perf_counter()
         try:
             fitted = clone(one.estimator).fit(*data.taught)
-            return _exported(work, data, one, fitted)
+            return _exported(work, data, one, fitted, time.perf_counter() - started)
         except NotServable as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - estimators raise what they like
@@ -155,7 +157,7 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
     raise TrainingFailed(f"No candidate can be served. {problems[:800]}")
 
 
-def _exported(work: Work, data: Data, one: Scored, fitted: Any) -> Winner:
+def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) -> Winner:
     """The fitted candidate in its bundle, calibrated if that pays and ONNX can say it."""
     if ":" in one.name:
         export.strange(fitted)  # raises for what can't be written at all, which MLflow would have to
@@ -166,10 +168,10 @@ def _exported(work: Work, data: Data, one: Scored, fitted: Any) -> Winner:
         calibrated = Calibrated(fitted, correction.slope)
         files = export.write(calibrated, data.matrix, work.schema, work.staging)
         if files["backend"] == "onnx":
-            return Winner(one, calibrated, files, correction)
+            return Winner(one, calibrated, files, correction, seconds)
         shutil.rmtree(work.staging)
         work.staging.mkdir()
-    return Winner(one, fitted, export.write(fitted, data.matrix, work.schema, work.staging), None)
+    return Winner(one, fitted, export.write(fitted, data.matrix, work.schema, work.staging), None, seconds)
 
 
 def _strange(winner: Winner) -> list[str]:
@@ -197,6 +199,7 @@ def _figures(work: Work, data: Data, winner: Winner, outcome: Outcome) -> dict[s
         "champion_version": work.job.champion,
         f"cv_{DECIDES[task]}": best.score,
         f"split42_{DECIDES[task]}": textbook,
+        "fit_seconds": winner.fit_seconds,
         "features": work.schema.features,
         "importance": importance.of(winner.fitted, *data.judging, work.schema, work.job.train.seed),
         "candidates": [one.figures() for one in outcome.scored],

@@ -204,8 +204,10 @@ def test_estimator_of_somebody_else_is_served_or_refused_with_the_reason(tmp_pat
 
 
 def test_type_that_nobody_trusts_is_not_written(tmp_path: Path) -> None:
-    """A subclass of a tree is as good as the tree, but a bundle that holds it could not be loaded."""
+    """A bundle that holds it could not be loaded; if ONNX can say what it does, the bundle holds that."""
     matrix, codes = mixed(100)
     with pytest.raises(NotServable, match=r"no bundle may load crashing\.Own"):
-        exported(tmp_path / "b", crashing.Own(max_depth=3).fit(matrix, codes), matrix, MIXED)
-    assert not (tmp_path / "b" / bundle.SKOPS).exists()
+        exported(tmp_path / "own", crashing.Own().fit(np.nan_to_num(matrix), codes), np.nan_to_num(matrix), MIXED)
+    assert not (tmp_path / "own" / bundle.SKOPS).exists()
+    grown = crashing.Grown(max_depth=3).fit(matrix, codes)
+    assert exported(tmp_path / "grown", grown, matrix, MIXED)["backend"] == "onnx"

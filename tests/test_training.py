@@ -4,7 +4,9 @@ import shutil
 from datetime import UTC, datetime
 from typing import Any
 
+import crashing
 import mlflow
+import mlflow.sklearn
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,7 +15,7 @@ from daemon import bundle, rows, segments
 from daemon.bundle import Manifest
 from daemon.errors import TrainingFailed
 from daemon.home import Home
-from daemon.registry import Registry
+from daemon.registry import NAME, Registry
 from daemon.schema import Column, Schema
 from daemon.settings import Inbox
 from daemon.training import Job, train
@@ -267,6 +269,15 @@ def test_probabilities_are_corrected_when_that_pays(mlflow_home: Home) -> None:
     before, after = (one.scores["challenger"]["rolling"] for one in (plain, better))
     assert after["log_loss"] < before["log_loss"] / 2
     assert after["confusion"] == before["confusion"]
+
+
+def test_class_of_somebody_else_is_served_and_kept_in_mlflow(leafy: Workshop) -> None:
+    """What retraind itself serves is the ONNX graph; MLflow says which types its copy needs."""
+    manifest = leafy.train("crashing:Grown", calibrate=False)
+    assert (manifest.candidate, manifest.backend) == ("crashing:Grown", "onnx")
+    assert manifest.scores["challenger"]["rolling"]["accuracy"] > 0.8
+    stored = mlflow.sklearn.load_model(f"models:/{NAME}/{leafy.champion[0]}")
+    assert isinstance(stored, crashing.Grown)
 
 
 def test_same_seed_gives_the_same_bundle(leafy: Workshop) -> None:
