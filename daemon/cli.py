@@ -209,7 +209,7 @@ def versions(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
 @app.command()
 def drops(
-    key: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this drop: its id, sha256 or name.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="ID", help="Only this drop: its id, sha256 or name.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 20,
     home: HomeOption = HERE,
     json_: JsonOption = False,

@@ -150,6 +150,9 @@ def _true(mask: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(pc.fill_null(mask, False))
 
 
+_DECIMAL_HINT = {".": "", ",": ' with a decimal comma ("decimal" in data/schema.json)'}
+
+
 def _numbers(cells: pa.Array, kind: Kind, decimal: str) -> Parsed:
     pattern = NUMBER if decimal == "." else NUMBER.replace(r"\.", ",")
     not_numbers = ~_true(pc.match_substring_regex(cells, pattern)) & _true(pc.is_valid(cells))
@@ -165,7 +168,7 @@ def _numbers(cells: pa.Array, kind: Kind, decimal: str) -> Parsed:
     def reason(at: int) -> str:
         cell = cells[at].as_py()
         if not_numbers[at]:
-            return f"{shown(cell)} is not a number{'' if decimal == '.' else ' with a decimal comma'}."
+            return f"{shown(cell)} is not a number{_DECIMAL_HINT[decimal]}."
         if infinite[at]:
             return f"{shown(cell)} is too large for a number."
         return f"{shown(cell)} is not a whole number up to 2**53."

@@ -12,6 +12,7 @@ from typing import Any
 
 import tomlkit
 from rich.console import Console
+from rich.table import Column as Wide
 from rich.table import Table
 
 from daemon import bundle, fates, lineage, live, schema, settings, status
@@ -142,17 +143,21 @@ def _reading(home: Home) -> Iterator[None]:
 
 def print_drops(found: Sequence[dict[str, Any]]) -> None:
     """`drops` as a table on standard output."""
-    table = Table("id", "name", "state", "rows", "bad", "twice", "batch", "revision", "seen", "committed", "", box=None)
+    table = Table("id", Wide("name", overflow="fold"), "state", "rows", "bad", "twice", "batch", "seen", box=None)
     for row in found:
-        counts = f"{row['rows_accepted']}/{row['rows_read']}", row["rows_refused"], row.get("rows_duplicate")
-        where = row["batch"], (row["revision"] or "")[:10], row.get("seen_at"), row["committed_at"], _why(row)
-        table.add_row(*(printable(one) for one in (row["id"], row["name"], row["state"], *counts, *where)))
+        counts = f"{row['rows_accepted']}/{row['rows_read']}", row["rows_refused"], row["rows_duplicate"]
+        seen = (row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
+        facts = (row["id"], row["name"], row["state"], *counts, row["batch"], seen)
+        table.add_row(*(printable(one) for one in facts))
     CONSOLE.print(table)
+    for row in found:
+        if row["reason"]:
+            CONSOLE.print(f"  {row['id']} {printable(row['name'])}: {printable(_why(row))}", soft_wrap=True)
 
 
 def print_drop(found: dict[str, Any]) -> None:
     """All facts of one drop, one a line, on standard output."""
-    table = Table(box=None, show_header=False)
+    table = Table(Wide(), Wide(overflow="fold"), box=None, show_header=False)
     for name, value in {**found, "taught": _taught(found["taught"])}.items():
         if value is not None:
             table.add_row(name, printable(value))
@@ -201,7 +206,9 @@ def _seen(column: Column) -> str:
 def settings_file(chosen: Mapping[str, Any] | None = None) -> str:
     """The text of a `retraind.toml` that names every setting with its default, commented out, but for those `chosen`."""
     chosen = chosen or {}
-    lines = ["# Every setting of retraind with its default. Remove the # before a line to change it."]
+    lines = [
+        "# Every setting of retraind with its default. To change one, remove the # before it and before its [section]."
+    ]
     section = ""
     for key, description, default in settings.entries():
         head, _, name = key.rpartition(".")
