@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -24,6 +25,10 @@ from daemon.home import Home
 from daemon.notify import notify
 from daemon.settings import Settings
 from daemon.status import Status, utcnow
+
+if TYPE_CHECKING:
+    from daemon.journal import Journal
+    from daemon.loop import Loop
 
 log = structlog.get_logger()
 
@@ -85,6 +90,19 @@ def serve(home: Home, settings: Settings) -> None:
 
 
 def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> None:
+    journal, loop = _compose(home, settings, workers, wake, stack)
+    journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
+    log.info("started", home=str(home.root), pid=os.getpid())
+    notify(READY=1)
+    workers.retire_old()
+    loop.run()
+    notify(STOPPING=1)
+    journal.tell("stopped", "The daemon was asked to stop.")
+    log.info("stopping")
+
+
+def _compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> "tuple[Journal, Loop]":
+    """Open the parts in order, each put right where the last daemon was killed; `stack` closes them in reverse."""
     trainer = Trainer(home, settings.train.nice, wake)
     stack.callback(trainer.close)
     trainer.tend(time.monotonic())
@@ -144,14 +162,8 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
         promotion=promotion,
         driftwatch=stack.enter_context(closing(Driftwatch(home, settings.drift, journal))),
     )
-    journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
-    log.info("started", home=str(home.root), pid=os.getpid(), swept=swept, abandoned=abandoned)
-    notify(READY=1)
-    workers.retire_old()
-    loop.run()
-    notify(STOPPING=1)
-    journal.tell("stopped", "The daemon was asked to stop.")
-    log.info("stopping")
+    log.info("recovered", swept=swept, abandoned=abandoned)
+    return journal, loop
 
 
 @contextmanager

@@ -33,7 +33,17 @@ HEAVY = {
     "pandas": {"registry"},
     "sqlalchemy": {"tables", "journal"},
     # export converts it, pictures draws, training notes versions
-    "sklearn": {"model", "scores", "candidates", "calibration", "comparison", "export", "pictures", "logbook", "training"},
+    "sklearn": {
+        "model",
+        "scores",
+        "candidates",
+        "calibration",
+        "comparison",
+        "export",
+        "pictures",
+        "logbook",
+        "training",
+    },
     "matplotlib": {"pictures"},
     "skl2onnx": {"export"},
     "onnx": {"export", "trees"},
