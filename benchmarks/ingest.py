@@ -61,13 +61,13 @@ def large(sizes: Sizes) -> None:
 
 def growth(sizes: Sizes) -> None:
     """Small batches to a small and to a large dataset; its cache; reading it."""
-    found = ingest_growth.stages(sizes.ingested, sizes.constructed, sizes.commits)
     title = f"One batch of {ingest_small.ROWS} rows, settled to committed, {sizes.commits} times at each stage, in turn"
-    show(title, ingest_growth.COLUMNS, ingest_growth.table(found))
-    print()
-    show("Bytes on the disk", ingest_growth.CACHE_COLUMNS, ingest_growth.cache_table(found))
-    print()
-    show("Reading all of it", ingest_reading.COLUMNS, [row for stage in found for row in stage.reading])
+    with ingest_growth.stages(sizes.ingested, sizes.constructed, sizes.commits) as found:
+        show(title, ingest_growth.COLUMNS, ingest_growth.table(found))
+        print()
+        show("Bytes on the disk", ingest_growth.CACHE_COLUMNS, ingest_growth.cache_table(found))
+        print()
+        show("Reading all of it", ingest_reading.COLUMNS, [row for stage in found for row in stage.reading])
 
 
 def idle(sizes: Sizes) -> None:

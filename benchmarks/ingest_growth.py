@@ -4,8 +4,8 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,10 +46,12 @@ class Stage:
     live_bytes: int = 0
 
 
-def stages(ingested: Sequence[int], constructed: int, repeat: int) -> list[Stage]:
+@contextmanager
+def stages(ingested: Sequence[int], constructed: int, repeat: int) -> Iterator[list[Stage]]:
     """Homes with so many batches, the last one `constructed` on a copy of the one before; `repeat` drops into each.
 
-    The drops go round, so that whatever else the machine does falls on every stage.
+    The drops go round, so that whatever else the machine does falls on every stage. Half a million files are removed
+    at the end, which takes minutes: print before.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retraind-benchmark-")))
@@ -73,7 +75,7 @@ def stages(ingested: Sequence[int], constructed: int, repeat: int) -> list[Stage
             stage.service.terminate()
             _weigh(stage)
             stage.reading = reading(stage.service.home, folder, repeat=5)
-        return found
+        yield found
 
 
 def _service(folder: Path, stack: ExitStack) -> Service:
