@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from service import REPOSITORY, Service, flowers, wait_until
+from sklearn.datasets import load_iris
 
 from daemon import requests, status
 from daemon.journal import Journal
@@ -42,6 +44,16 @@ def idle(service: Service) -> bool:
     found = status.read(service.home.status)
     ready = found is not None and found.training is None and found.checks["trainer"].detail == "Ready."
     return ready and not list(service.home.requests.glob("*.json"))
+
+
+def garden(seed: int, count: int) -> list[list[str]]:
+    """Cells of so many flowers as those of Iris, with as many digits: a model must not tell them by these."""
+    iris = load_iris()
+    random = np.random.default_rng(seed)
+    chosen = random.integers(0, 150, count)
+    matrix = iris.data[chosen] + random.normal(0, 0.1, (count, 4)).clip(-0.2, 0.2)
+    names = [str(iris.target_names[code]) for code in iris.target[chosen]]
+    return [[*(f"{abs(value):.1f}" for value in row), name] for row, name in zip(matrix, names, strict=True)]
 
 
 def versions(service: Service) -> dict[int, Any]:
@@ -119,6 +131,41 @@ def test_moving_the_alias_in_mlflow_moves_the_service(start: Start) -> None:
 
 def _messages(service: Service) -> list[str]:
     return [event["message"] for event in service.ask("/events?limit=1000")[1]["events"]]
+
+
+def test_poisoned_drops_are_refused_and_stay_inspectable(start: Start) -> None:
+    """One class flipped, everything of one class: the champion stays; verdict, bundle and run of the others can be read."""
+    service = start(retrain__threshold_rows="150")
+    drops = [
+        [[*row[:4], {"setosa": "virginica"}.get(row[4], row[4])] for row in garden(1, 300)],
+        [[*row[:4], "setosa"] for row in garden(2, 300)],
+    ]
+    for version, rows in enumerate(drops, start=2):
+        service.drop(f"poison-{version}.csv", [",".join(row) for row in rows])
+        wait_until(lambda: version in versions(service), what=service.log()[-2000:])  # noqa: B023 - asked at once
+        found = versions(service)[version]
+        assert (found["state"], service.wait_served(1)["model_version"]) == ("refused", 1), found["reason"]
+        assert "on the reference holdout falls from" in found["reason"]
+        assert (service.home.bundle(version) / "model.onnx").exists()
+        run = mlflow(service).get_run(str(mlflow(service).get_model_version(NAME, str(version)).run_id))
+        assert run.data.metrics["reference_accuracy"] < 0.9
+
+
+def test_flood_of_duplicates_counts_once_and_in_other_bytes_costs_nothing(start: Start) -> None:
+    """The same bytes are one drop however often they come; the same rows in another order are rows, and Iris is learnt still."""
+    service = start(retrain__threshold_rows="100")
+    rows = [",".join(row) for row in garden(1, 300) if row[4] == "setosa"]
+    for number in range(20):
+        service.drop(f"same-{number}.csv", rows)
+    service.drop("other.csv", [*rows[50:], *rows[:50]])
+    service.wait_ingested()
+    assert sum(service.rows().values()) == 150 + 2 * len(rows)
+    wait_until(lambda: 2 in versions(service), what=service.log()[-2000:])
+    answers = {
+        name: service.ask("/predict", {"features": cells})[1]["prediction_name"]
+        for name, cells in {"setosa": [5.0, 3.4, 1.5, 0.2], "versicolor": [5.9, 2.8, 4.3, 1.3]}.items()
+    }
+    assert answers == {name: name for name in answers}
 
 
 def test_a_champion_that_is_wrong_live_gives_way_without_anybody(start: Start) -> None:

@@ -1,0 +1,131 @@
+"""A line of drops, trainings and verdicts in memory: what the daemon does with rows, without its processes.
+
+Reading, candidates, holdouts and verdicts are the daemon's own; only MLflow, bundles and the journal are left out.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+
+from daemon import candidates, comparison, durable, holdouts, model, rows, segments, verdicts
+from daemon.bundle import Manifest, Model
+from daemon.progress import Progress
+from daemon.revision import Data
+from daemon.schema import Column, Schema
+from daemon.settings import Inbox, Promote, Train
+
+FIRST = 1000
+"""Clean rows of the first drop; a poisoned one has as many, so half of all rows come from it."""
+
+CANDIDATES = ("logistic", "tree", "forest")
+
+Rows = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""(n, d) and class codes (n,)."""
+
+
+class World:
+    """A source of clean rows: three classes, six columns, of which four tell something; about 0.9 can be learnt."""
+
+    schema = Schema(
+        target="kind", classes=["a", "b", "c"], columns=[Column(name=f"x{i}", kind="number") for i in range(6)]
+    )
+
+    def __init__(self, seed: int) -> None:
+        matrix, codes = make_classification(
+            45_000,
+            n_features=6,
+            n_informative=4,
+            n_redundant=0,
+            n_classes=3,
+            n_clusters_per_class=1,
+            class_sep=1.4,
+            flip_y=0.02,
+            random_state=seed,
+        )
+        self.test: Rows = matrix[:20_000].round(4), codes[:20_000].astype(np.int64)
+        self._pool: Rows = matrix[20_000:].round(4), codes[20_000:].astype(np.int64)
+        self._taken = 0
+
+    def draw(self, count: int) -> Rows:
+        """Clean rows that were not drawn before."""
+        part = slice(self._taken, self._taken + count)
+        self._taken += count
+        return self._pool[0][part], self._pool[1][part].copy()
+
+    def of_class(self, code: int, count: int) -> Rows:
+        """Clean rows of one class."""
+        matrix, codes = self.draw(4 * count)
+        return matrix[codes == code][:count], codes[codes == code][:count]
+
+
+class Judged(NamedTuple):
+    """One training: the verdict, and how much accuracy on clean rows the challenger loses against the first champion."""
+
+    promoted: bool
+    reason: str
+    loss: float
+
+
+class Line:
+    """Drops, trainings and verdicts one after the other, as the daemon would have them."""
+
+    def __init__(self, folder: Path, world: World, promote: Promote, names: Sequence[str] = CANDIDATES) -> None:
+        self._folder, self._world, self._promote = folder, world, promote
+        self._train = Train(candidates=list(names), calibrate=False)
+        self._segments: dict[str, str] = {}
+        self._served: Model | None = None
+        self._past: dict[int, Any] = {}
+        self._version, self._first_rows = 0, 0
+        self._clean = 0.0
+        self.loss = 0.0
+        """How much accuracy on clean rows the served version has lost against the first one."""
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def drop(self, given: Rows) -> None:
+        """Take a drop as ingestion does: text cells, typed and checked, one segment; its bytes decide who is held out."""
+        schema, (matrix, codes) = self._world.schema, given
+        cells = {name: [repr(float(value)) for value in matrix[:, i]] for i, name in enumerate(schema.features)}
+        cells[schema.target] = [schema.classes[code] for code in codes]
+        sha256 = durable.sha256("\n".join(",".join(row) for row in zip(*cells.values(), strict=True)).encode())
+        checked = rows.check(pa.table(cells), schema, Inbox())
+        count = checked.table.num_rows
+        table = rows.with_provenance(checked.table, [sha256], [count], np.arange(count), datetime.now(UTC), "file")
+        made = segments.write(self._folder, [table])
+        self._segments[made.name] = made.sha256
+        self._first_rows = self._first_rows or count
+
+    def train(self) -> Judged:
+        """Train on all rows so far, compare with what is served, judge, and serve the challenger if it is promoted."""
+        schema, self._version = self._world.schema, self._version + 1
+        data = Data.read(self._folder, self._segments, schema, self._first_rows, self._train.holdout)
+        competing = candidates.plan(schema, self._train)
+        progress = Progress(self._version, len(competing), lambda _message: None)
+        best = comparison.compare(competing, schema, data.taught, self._train, progress).ranking[0]
+        fitted = clone(best.estimator).fit(*data.taught)
+        scores = holdouts.compare(fitted, self._served, data) | {"champion_version": self._version - 1}
+        marks = (
+            dict(list(self._past.items())[-self._promote.baseline_versions :])
+            if self._promote.baseline_versions
+            else {}
+        )
+        verdict = verdicts.judge(scores, self._promote, marks)
+        matrix, codes = self._world.test
+        accuracy = float((model.answers(fitted, matrix, schema).argmax(axis=1) == codes).mean())
+        self._clean = self._clean or accuracy
+        if verdict.state == "promoted":
+            self._past[self._version], self.loss = scores, self._clean - accuracy
+            self._served = Model(self._manifest(), "", lambda given: model.answers(fitted, given, schema))
+        return Judged(verdict.state == "promoted", verdict.reason, self._clean - accuracy)
+
+    def _manifest(self) -> Manifest:
+        texts = dict.fromkeys(("run", "candidate", "estimator", "revision", "dvc_md5", "reason", "created"), "poison")
+        numbers: dict[str, Any] = {"rows": 0, "trained_rows": 0, "difference": 0.0, "seed": self._train.seed}
+        kind: dict[str, Any] = {"backend": "sklearn", "input": "float64", "files": {}, "libraries": {}}
+        return Manifest(**texts, **numbers, **kind, data_schema=self._world.schema)
