@@ -235,7 +235,8 @@ class Registry:
         `strange` are types beside those of bundles that whoever loads it from MLflow has to trust.
         """
         signature = infer_signature(rows, estimator.predict(rows))
-        with mlflow.start_run(run_id=run):
+        mlflow.start_run(run_id=run)
+        try:
             logged = mlflow.sklearn.log_model(
                 estimator,
                 name="model",
@@ -243,6 +244,8 @@ class Registry:
                 pip_requirements=list(requirements),
                 skops_trusted_types=[*bundle.TRUSTED, *strange],
             )
+        finally:
+            mlflow.end_run("RUNNING")  # it goes on: pictures and textbook figures are still to come
         labels = {TAG + key: value for key, value in tags.items()}
         version = self.client.create_model_version(NAME, logged.model_uri, run, labels, model_id=logged.model_id)
         return int(version.version)
