@@ -168,6 +168,18 @@ def test_flood_of_duplicates_counts_once_and_in_other_bytes_costs_nothing(start:
     assert answers == {name: name for name in answers}
 
 
+def test_a_live_score_that_falls_starts_a_training(start: Start) -> None:
+    """The world has changed: the newest labels say so before enough rows for an ordinary training have come."""
+    service = start(retrain__threshold_rows="100000")
+    answers = [service.ask("/predict", {"features": [5.1, 3.5, 1.4, index / 100]})[1] for index in range(60)]
+    labels = ["prediction_id,species", *(f"{answer['prediction_id']},virginica" for answer in answers)]
+    (service.home.inbox / "labels.csv").write_text("\n".join(labels) + "\n")
+    wait_until(lambda: len(runs(service)) == 2, what=service.log()[-2000:])
+    newest = Records(service.home).runs(1)[0]["reason"]
+    assert newest.startswith("live score: accuracy 0.0000 on the newest 60 late labels")
+    assert newest.endswith("60 new rows")
+
+
 def test_a_champion_that_is_wrong_live_gives_way_without_anybody(start: Start) -> None:
     """Mislabelled flowers of a kind that was never seen teach a model that is better on the holdouts; labels tell the truth."""
     service = start(retrain__threshold_rows="100", retrain__live="false", retrain__drift="false")

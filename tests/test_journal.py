@@ -76,6 +76,8 @@ def test_run_is_open_until_it_has_ended(home: Home, journal: Journal) -> None:
     assert journal.open_runs() == []
     found = [journal.last_run(), journal.last_run("trained"), journal.last_run("abandoned")]
     assert [one and one["id"] for one in found] == [again, run, None]
+    found = [journal.last_run(because=["first", "drift"]), journal.last_run(because=["drift"])]
+    assert [one and one["id"] for one in found] == [run, None]
     assert events(home)[-1] == ("failed", "error")
 
 
