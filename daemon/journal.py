@@ -61,6 +61,8 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection = engine.connect()
+        self.writes = 0
+        """Transactions so far: while it stays the same, so does all that the journal says (there is no other writer)."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -137,6 +139,7 @@ class Journal:
             self._connection.execute(text("BEGIN IMMEDIATE"))
             yield self._connection
             self._connection.commit()
+            self.writes += 1
         except OperationalError as error:
             raise Unavailable(f"The journal can't be written: {error.orig}.", hint="Is the disk full?") from None
         finally:

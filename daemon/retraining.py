@@ -5,6 +5,7 @@ it is tried once per cooldown and not at once again.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,8 @@ class Retraining:
         self._live = LiveWatch(home, settings.promote, journal)
         self.progress: Training | None = None
         self._started = 0.0
+        self._facts: policy.Facts | None = None
+        self._facts_at = -1
 
     def recover(self) -> list[int]:
         """Close the runs that a killed daemon left open; returns their numbers."""
@@ -110,7 +113,18 @@ class Retraining:
         return True
 
     def facts(self, now: datetime, queued: Sequence[Any] = ()) -> policy.Facts:
-        """What the decision depends on, from the journal."""
+        """What the decision depends on, from the journal; asked anew only after something was written there."""
+        if self._facts is None or self._facts_at != self._journal.writes:
+            self._facts_at, self._facts = self._journal.writes, self._recorded()
+        return replace(
+            self._facts,
+            schedule_due=self._schedule.due(self._facts.last_start, now),
+            requested=bool(queued),
+            forced=any(request["detail"] == "forced" for request in queued),
+        )
+
+    def _recorded(self) -> policy.Facts:
+        """The facts without what depends on the time and on requests."""
         total = self._journal.committed()
         last, trained = self._journal.last_run(), self._journal.last_run("trained")
         last_start, drifted, live_fell = _started(last), self._drifted(), self._live.fell()
@@ -121,9 +135,9 @@ class Retraining:
             trained_on=None if trained is None else trained["rows"],
             same_rows=last is not None and last["batch"] == total.batch and last["state"] == "trained",
             last_start=last_start,
-            schedule_due=self._schedule.due(last_start, now),
-            requested=bool(queued),
-            forced=any(request["detail"] == "forced" for request in queued),
+            schedule_due=False,
+            requested=False,
+            forced=False,
             forgotten=bool(forgetting and trained and forgetting["seq"] > (trained["batch"] or 0)),
             setbacks=self._journal.setbacks(),
             drifted=drifted,
