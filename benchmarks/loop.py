@@ -55,6 +55,7 @@ def measure(service: Service, client: Client, source: random.Random, number: int
 
     seen = service.wait_for("another version in /predict", served, pause=poll)
     service.wait_for("the end of the training", lambda: service.events("trained", after) or None)
+    service.wait_idle()
     at = {event["kind"]: _seconds(event["at"]) for event in service.records.events(after=after, limit=1000)}
     drop, served_now = service.records.drop(path.name), service.records.versions(1)[0]
     assert drop is not None
@@ -67,12 +68,11 @@ def measure(service: Service, client: Client, source: random.Random, number: int
         "training": run.registered - at["training"],
         "- fork, open MLflow": run.started - at["training"],
         "- cross-validate": sum(one["fit_seconds"] for one in served_now["scores"]["candidates"]),
-        "- all until logging": run.logging - run.started,
-        "- log candidates, pictures": run.logged - run.logging,
-        "- log the model, register": run.registered - run.logged,
+        "- fit the winner": served_now["scores"]["fit_seconds"],
         "judge": at["promoted"] - run.registered,
         "swap": at["serving"] - at["promoted"],
         "the worker adopts it": seen - at["serving"],
+        "later: candidates, pictures": run.ended - run.registered,
         TOTAL: seen - dropped,
     }
     return Drop(f"{served_now['candidate']} ({served_now['backend']})", seconds)
@@ -86,21 +86,16 @@ class Run:
     """
 
     started: float
-    logging: float
-    """The first candidate's run began."""
-    logged: float
-    """The last candidate's run ended."""
     registered: float
+    ended: float
+    """All is logged that is for people only."""
 
     @classmethod
     def read(cls, service: Service, run: str) -> "Run":
         """The moments of the parent run `run`."""
-        nested = "SELECT run_uuid FROM tags WHERE key = 'mlflow.parentRunId' AND value = :run"
-        query = f"""
-            SELECT (SELECT start_time FROM runs WHERE run_uuid = :run),
-                   (SELECT min(start_time) FROM runs WHERE run_uuid IN ({nested})),
-                   (SELECT max(end_time) FROM runs WHERE run_uuid IN ({nested})),
-                   (SELECT creation_time FROM model_versions WHERE run_id = :run)"""
+        query = """
+            SELECT start_time, (SELECT creation_time FROM model_versions WHERE run_id = :run), end_time
+            FROM runs WHERE run_uuid = :run"""
         with closing(sqlite3.connect(f"file:{service.home.mlflow}?mode=ro", uri=True)) as connection:
             return cls(*(moment / 1000 for moment in connection.execute(query, {"run": run}).fetchone()))
 

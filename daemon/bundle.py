@@ -32,6 +32,7 @@ SKOPS = "model.skops"
 TRUSTED = [
     "daemon.model.Calibrated",
     "daemon.model.Design",
+    "daemon.model.LeastSquares",
     "daemon.model.LeastSquaresClassifier",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",

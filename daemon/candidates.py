@@ -16,14 +16,14 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 
 from daemon.errors import TrainingFailed
-from daemon.model import Design, LeastSquaresClassifier
+from daemon.model import Design, LeastSquares, LeastSquaresClassifier
 from daemon.schema import Schema, Task
 from daemon.settings import Train
 
@@ -80,8 +80,8 @@ def build(name: str, schema: Schema, seed: int) -> Any:
         "boosting": lambda: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
     }
     regressors: dict[str, Callable[[], Any]] = {
-        "linear": lambda: linear(LinearRegression()),
-        "ridge": lambda: linear(Ridge(alpha=1.0)),
+        "linear": lambda: linear(LeastSquares()),
+        "ridge": lambda: linear(Ridge(alpha=1.0, copy_X=False)),
         "forest": lambda: RandomForestRegressor(n_estimators=100, random_state=seed),
         "tree": lambda: DecisionTreeRegressor(max_depth=8, random_state=seed),
         "boosting": lambda: HistGradientBoostingRegressor(early_stopping=False, random_state=seed),

@@ -17,7 +17,7 @@ import structlog
 from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
-from daemon import candidates
+from daemon import candidates, limits, model
 from daemon.candidates import Candidate
 from daemon.errors import TrainingFailed
 from daemon.figures import DECIDES, SETTLES, TITLES
@@ -118,6 +118,7 @@ def compare(
     scored: dict[str, Scored] = {}
     left_out: dict[str, str] = {}
     for one in candidates.by_cost(found):
+        limits.release()
         try:
             with _alarm(trial.budget.left if scored else math.inf):
                 scored[one.name] = trial.of(one, whole=bool(scored))
@@ -196,7 +197,7 @@ class Trial:
         return Scored(one.name, one.estimator, self.schema.task, score, loss, seconds, answered, metric, value)
 
     def _answers(self, one: Candidate, train: Any, test: Any) -> Matrix:
-        fitted = clone(one.estimator).fit(self.rows[train], self.targets[train])
+        fitted = model.fit(one.estimator, self.rows, self.targets, train)
         return answers(fitted, self.rows[test], self.schema)
 
     def _folds(self) -> tuple[int, Iterator[Split]]:

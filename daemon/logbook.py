@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sklearn.base import clone
-
-from daemon import comparison, pictures
+from daemon import comparison, model, pictures
 from daemon.bundle import Manifest
 from daemon.comparison import Scored
 from daemon.figures import DECIDES
@@ -61,7 +59,7 @@ class Logbook:
         if textbook:
             split = comparison.split42(one.estimator, data.matrix, data.targets, data.schema.task)
             figures[f"split42_{DECIDES[data.schema.task]}"] = split
-            fitted = fitted if wins else clone(one.estimator).fit(*data.taught)
+            fitted = fitted if wins else model.fit(one.estimator, *data.taught)
         found = self._draw(run, fitted, one.name) if data.held.any() and fitted is not None else {}
         self._registry.log(run, one.estimator.get_params(), _flat(figures, found), {"winner": str(wins).lower()})
         self._registry.end_run(run)

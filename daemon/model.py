@@ -11,7 +11,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from daemon.schema import Schema
@@ -20,6 +23,17 @@ Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Targets = NDArray[Any]
 """Class codes, int64 (n,), or numbers, float64 (n,)."""
+
+
+Chosen = slice | NDArray[Any]
+"""Which rows: a slice, or their indices."""
+
+ALL = slice(None)
+
+QR_ROWS = 8192
+
+SINGLE = DecisionTreeClassifier, DecisionTreeRegressor, RandomForestClassifier, RandomForestRegressor
+"""Estimators that learn from rows in single precision."""
 
 
 class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -33,8 +47,12 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn mean and standard deviation of the numbers; columns that are empty or constant become zero."""
-        rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        found = [_moments(rows[:, index]) for index in self._numbers()]
+        return self.learn(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan"))
+
+    def learn(self, rows: Matrix, chosen: Chosen = ALL) -> Self:
+        """As `fit` on rows[chosen], which are not copied."""
+        self.n_features_in_ = rows.shape[1]
+        found = [_moments(rows[chosen, index]) for index in self._numbers()]
         self.mean_ = np.array([mean for mean, _ in found])
         spread = np.array([deviation for _, deviation in found])
         self.scale_ = np.where(spread > 0, spread, 1.0)
@@ -43,17 +61,20 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: ArrayLike) -> Matrix:
         """(n, d) to (n, numbers + sum of categories): the numbers first, then one column per category code."""
         check_is_fitted(self, "scale_")
-        rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        return self.make(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False))
+
+    def make(self, rows: Matrix, chosen: Chosen = ALL) -> Matrix:
+        """As `transform` of rows[chosen], which are not copied: expressions over all of them would need that memory again."""
         numbers, sizes = self._numbers(), self._sizes(rows.shape[1])
-        # Column by column into one array: expressions over all of it would need several times its memory.
-        made = np.empty((len(rows), len(numbers) + sum(sizes)))
+        made = np.empty((len(rows[chosen, 0]), len(numbers) + sum(sizes)))
         for place, index in enumerate(numbers):
-            values, mean = rows[:, index], self.mean_[place]
+            values, mean = rows[chosen, index], self.mean_[place]
             np.divide(np.where(np.isnan(values), mean, values) - mean, self.scale_[place], out=made[:, place])
         place = len(numbers)
         for index, size in enumerate(sizes):
+            values = rows[chosen, index] if size else rows[:0, index]
             for code in range(size):
-                np.equal(rows[:, index], code, out=made[:, place], casting="unsafe")
+                np.equal(values, code, out=made[:, place], casting="unsafe")
                 place += 1
         return made
 
@@ -70,14 +91,41 @@ def _moments(values: Matrix) -> tuple[float, float]:
     return (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
 
 
+def solve(rows: Matrix, targets: Matrix) -> tuple[Matrix, Matrix]:
+    """Least squares of (n, d) and (n, k): coefficients (k, d), of least norm if there are many, and intercepts (k,).
+
+    By QR, a few rows at a time (Demmel et al., "Communication-optimal parallel and sequential QR and LU factorizations",
+    2012): as exact as on all rows at once, which would take them several times more memory.
+    """
+    width, centre, middle = rows.shape[1], rows.mean(axis=0), targets.mean(axis=0)
+    upper = np.empty((0, width + targets.shape[1]))
+    for start in range(0, len(rows), QR_ROWS):
+        part = slice(start, start + QR_ROWS)
+        both = np.column_stack([rows[part] - centre, targets[part] - middle])
+        upper = np.asarray(np.linalg.qr(np.vstack([upper, both]), mode="r"))
+    tolerance = np.finfo(np.float64).eps * max(rows.shape)
+    found = np.linalg.lstsq(upper[:, :width], upper[:, width:], rcond=tolerance)[0].T
+    return found, middle - found @ centre
+
+
+class LeastSquares(LinearRegression):  # type: ignore[misc]
+    """scikit-learn's linear regression, fitted with less memory; see `solve`."""
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit (n, d) to targets (n,)."""
+        rows, targets = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        coefficients, intercepts = solve(rows, np.asarray(targets, dtype=np.float64).reshape(-1, 1))
+        self.coef_, self.intercept_ = coefficients[0], intercepts[0]
+        return self
+
+
 class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Linear regression as a classifier: least squares on one-hot targets; scores are clipped and normalised."""
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit one regression per class; `y` holds class codes."""
         self.classes_, index = np.unique(np.asarray(y), return_inverse=True)
-        regression = LinearRegression().fit(X, np.eye(len(self.classes_))[index])
-        self.coef_, self.intercept_ = regression.coef_, regression.intercept_
+        self.coef_, self.intercept_ = solve(np.asarray(X, dtype=np.float64), np.eye(len(self.classes_))[index])
         return self
 
     def predict_proba(self, X: ArrayLike) -> Matrix:
@@ -126,6 +174,25 @@ def calibrate(proba: Matrix, slope: float) -> Matrix:
     """Corrected probabilities (n, classes), see Calibrated."""
     raised = np.maximum(proba, FLOOR) ** slope
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def fit(estimator: Any, rows: Matrix, targets: Targets, chosen: Chosen = ALL) -> Any:
+    """A fitted clone, as estimator.fit(rows[chosen], targets[chosen]), without a copy of these rows where it can be had."""
+    fresh = clone(estimator)
+    if isinstance(fresh, Pipeline) and isinstance(fresh[0], Design):
+        fresh[1:].fit(fresh[0].learn(rows, chosen).make(rows, chosen), targets[chosen])
+        return fresh
+    if isinstance(fresh, SINGLE):
+        return fresh.fit(_single(rows, chosen), targets[chosen])
+    return fresh.fit(rows[chosen], targets[chosen])
+
+
+def _single(rows: Matrix, chosen: Chosen) -> NDArray[np.float32]:
+    """rows[chosen] in single precision, as trees cast them anyway."""
+    made = np.empty((len(rows[chosen, 0]), rows.shape[1]), dtype=np.float32)
+    for index in range(rows.shape[1]):
+        made[:, index] = rows[chosen, index]
+    return made
 
 
 def answers(estimator: Any, rows: Matrix, schema: Schema) -> Matrix:

@@ -190,8 +190,13 @@ def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) ->
         data = _verified(folder / name, sha256)
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=REPEATED)
         present = [column for column in columns if column in file.schema_arrow.names]
-        for batch in file.iter_batches(PIECE_ROWS, columns=present):
+        for batch in file.iter_batches(PIECE_ROWS, columns=present, use_threads=False):
             yield pa.Table.from_batches([batch])
+
+
+def release() -> None:
+    """Give back what reading has taken and Arrow keeps for the next time."""
+    pa.default_memory_pool().release_unused()
 
 
 def _verified(path: Path, sha256: str) -> bytes:

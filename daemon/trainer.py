@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from daemon import calibration, candidates, export, limits, model, pictures
+from daemon import calibration, candidates, export, limits, model, pictures, registry
 from daemon.home import Home
 from daemon.progress import Say
-from daemon.registry import warm_up
 from daemon.schema import Column, Schema
 from daemon.scores import score
 from daemon.training import Job, train
@@ -40,7 +39,7 @@ def main(arguments: list[str]) -> None:
         os.write(out, orjson.dumps(message) + b"\n")
 
     os.nice(nice)
-    _warm_up(home)
+    warm_up(home)
     say({"ready": os.getpid()})
     for line in sys.stdin.buffer:
         job = Job(**orjson.loads(line))
@@ -81,7 +80,7 @@ def _hurry() -> None:
     signal.alarm(REPORT_SECONDS)
 
 
-def _warm_up(home: Home) -> None:
+def warm_up(home: Home) -> None:
     """Do once, on toy rows, what each training does, so that the forked children find every import done.
 
     Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
@@ -104,7 +103,7 @@ def _warm_up(home: Home) -> None:
             if schema.task == "classification":
                 export.write(model.Calibrated(estimator, 1.5), matrix, schema, Path(folder))
                 calibration.find(np.tile(answers, (2, 1)), np.tile(targets, 2), 0)
-        warm_up(Path(folder), estimator)
+        registry.warm_up(Path(folder), estimator)
 
 
 if __name__ == "__main__":

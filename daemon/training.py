@@ -17,9 +17,8 @@ import numpy as np
 import onnxruntime
 import sklearn
 import structlog
-from sklearn.base import clone
 
-from daemon import bundle, calibration, candidates, comparison, export, holdouts, importance, model, reference
+from daemon import bundle, calibration, candidates, comparison, export, holdouts, importance, model, reference, segments
 from daemon.bundle import Manifest, Model
 from daemon.comparison import Outcome, Scored
 from daemon.errors import BundleRefused, NotServable, TrainingFailed
@@ -122,6 +121,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     progress.stage("reading the data")
     window = Window(settings.window_rows, settings.window_days)
     data = Data.read(work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window)
+    segments.release()
     outcome = comparison.compare(competing, schema, data.taught, settings, progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
@@ -145,7 +145,7 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
         progress.stage(f"fitting {one.name}", progress.candidates + 2)
         started = time.perf_counter()
         try:
-            fitted = clone(one.estimator).fit(*data.taught)
+            fitted = model.fit(one.estimator, *data.taught)
             return _exported(work, data, one, fitted, time.perf_counter() - started)
         except NotServable as error:
             reason = str(error)

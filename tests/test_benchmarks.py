@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ingest_growth, ingest_idle, ingest_large, ingest_peers, ingest_reading, ingest_small, inputs
+from benchmarks import (
+    ingest_growth,
+    ingest_idle,
+    ingest_large,
+    ingest_peers,
+    ingest_reading,
+    ingest_small,
+    inputs,
+    retrain_large,
+)
 from benchmarks.figures import figure, percentile, ratio, spread
 from benchmarks.harness import running
 from benchmarks.rows import header, lines
@@ -17,7 +26,7 @@ from benchmarks.rows import header, lines
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["ingest", "loop", "swaps", "restart", "quality"])
+@pytest.mark.parametrize("name", ["ingest", "loop", "swaps", "restart", "quality", "retrain"])
 def test_help_says_what_is_measured(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100
@@ -147,3 +156,12 @@ def test_the_script_of_the_peer_commits_each_file(tmp_path: Path) -> None:
     assert ingest_peers.script(tmp_path / "script", 1) > 0
     log = subprocess.run(["git", "log", "--format=%s"], cwd=tmp_path / "script", capture_output=True, text=True)
     assert log.stdout.split() == ["drop-1.csv", "drop-0.csv"]
+
+
+@pytest.mark.slow
+def test_a_training_is_measured_beside_scikit_learn(tmp_path: Path) -> None:
+    measured = retrain_large.measure(tmp_path, 3000, 2, ["tree", "logistic"])
+    assert measured.frame == 3000 * 20 * 8
+    assert set(measured.ours.fits) == set(measured.theirs.fits) == {"tree", "logistic"}
+    assert measured.ours.stages[-1][0] == "done"
+    assert {len(row) for row in retrain_large.table(measured)} == {4}

@@ -15,8 +15,8 @@ LEVELS = [
     "errors home settings",
     "durable schema bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress",
     "git tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures",
-    "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance calibration export retention",
-    "labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance retraining judging promotion driftwatch follow report chain",
+    "draft inbox watcher dataset registry journal history children schedule driftreport revision candidates importance calibration graphs retention",
+    "export labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance retraining judging promotion driftwatch follow report chain",
     "loop trainer",
     "service cli __main__",
 ]
@@ -32,21 +32,20 @@ HEAVY = {
     "mlflow": {"registry"},
     "pandas": {"registry"},
     "sqlalchemy": {"tables", "journal"},
-    # export converts it, pictures draws, training notes versions
+    # graphs converts it, pictures draws, training notes versions
     "sklearn": {
         "model",
         "scores",
         "candidates",
         "calibration",
         "comparison",
-        "export",
+        "graphs",
         "pictures",
-        "logbook",
         "training",
     },
     "matplotlib": {"pictures"},
-    "skl2onnx": {"export"},
-    "onnx": {"export", "trees"},
+    "skl2onnx": {"graphs"},
+    "onnx": {"graphs", "trees"},
     "onnxruntime": {"bundle", "training"},
     "skops": {"bundle", "export"},  # one loads, one writes
     "scipy": {"drift", "holdouts", "calibration"},
