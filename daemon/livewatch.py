@@ -95,10 +95,11 @@ class LiveWatch:
         rows = ask(self._home.journal, FIRST, swap["version"], swap["at"], self._settings.live_until)
         if new is None or old is None or len(rows) < self._settings.live_rows:
             return None
-        task = live.task_of(orjson.loads(new["scores"]))
-        if live.task_of(orjson.loads(old["scores"])) != task:
+        trained, before = self._schema(new), self._schema(old)
+        if trained is None or before is None or (trained.task, trained.target) != (before.task, before.target):
             return None
-        found = self._on_the_same(new, old, rows, task) or self._on_their_own(old, rows, task)
+        task = trained.task
+        found = self._on_the_same(new, old, rows, trained) or self._on_their_own(old, rows, task)
         if found is None or not found.sure or found.now.upper >= found.before - self._settings.tolerance:
             return None
         return (
@@ -111,7 +112,13 @@ class LiveWatch:
         found = self._journal.version(version)
         return None if found is None else dict(found)
 
-    def _on_the_same(self, new: Row, old: Row, rows: list[Row], task: Task) -> Found | None:
+    def _schema(self, judged: Row) -> Schema | None:
+        try:
+            return bundle.read_manifest(self._home.bundle(judged["version"]), judged["bundle"]).data_schema
+        except BundleRefused:
+            return None
+
+    def _on_the_same(self, new: Row, old: Row, rows: list[Row], trained: Schema) -> Found | None:
         """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
         ids = orjson.dumps([row["prediction_id"] for row in rows]).decode()
         found = {
@@ -121,16 +128,15 @@ class LiveWatch:
         if len(known) < self._settings.live_rows:
             return None
         try:
-            trained = bundle.read_manifest(self._home.bundle(new["version"]), new["bundle"]).data_schema
             served = bundle.load(self._home.bundle(old["version"]), old["bundle"])
             told = replay(served, trained, [orjson.loads(found[row["prediction_id"]]) for row in known])
         except (BundleRefused, InvalidFeatures):
             return None
         replayed = [{**row, "prediction": one} for row, one in zip(known, told, strict=True)]
-        now, before = measure(known, task), measure(replayed, task)
+        now, before = measure(known, trained.task), measure(replayed, trained.task)
         if now is None or before is None:
             return None
-        return Found(now, before.value, sigmas(known, replayed, task) > SURE, "on the same ones")
+        return Found(now, before.value, sigmas(known, replayed, trained.task) > SURE, "on the same ones")
 
     def _on_their_own(self, old: Row, rows: list[Row], task: Task) -> Found | None:
         """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
