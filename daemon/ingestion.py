@@ -33,6 +33,9 @@ log = structlog.get_logger()
 FAULTLESS = (OSError, RetraindError, MemoryError, RuntimeError)
 """What is not held against the drops that were being read: a full disk, a journal that is locked, no memory, no thread."""
 
+MOST_SEGMENTS = 64
+"""With more, merging goes before new drops: each revision lists all segments, so a long queue of batches would cost their square."""
+
 HISTORY_SECONDS = 3.0
 """How long late labels wait for the history to hold every prediction made before they came."""
 
@@ -60,6 +63,7 @@ class Ingestion:
         self._to_clear = None if newest is None else int(newest["seq"])
         self._work: Iterator[None] | None = None
         self._begun_at = 0.0
+        self._live = 0
 
     def step(self, now: float, *, merging: bool = True) -> bool:
         """Do the next thing there is to do; `now` is monotonic seconds. True: look again at once.
@@ -71,6 +75,7 @@ class Ingestion:
             or self._finish_commit()
             or self._clear_accepted()
             or (merging and self._forgetting.step())
+            or (merging and self._live > MOST_SEGMENTS and self._merging.step(now))
             or self._begin(now)
             or (merging and self._merging.step(now))
         )
@@ -267,6 +272,7 @@ class Ingestion:
         present = {path.name for path in self._home.segments.iterdir()}
         gone = self._journal.replaced(present - live.keys())
         # Written, but then the journal could not be: a full disk, say.
+        self._live = len(live)
         self._dataset.set_aside(present - live.keys() - gone)
         rows = pending["rows"]
         what = {"merge": "merged", "forget": f"{-rows} rows forgotten"}.get(pending["kind"], f"{rows} rows")

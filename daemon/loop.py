@@ -90,6 +90,7 @@ class Loop:
         self._problems: dict[str, str] = {}
         self._tidy_at: dict[str, float] = {}
         self._retry_at = self._registry_at = 0.0
+        self._followed: tuple[object, ...] | None = None
         self._started_at = utcnow()
 
     def run(self) -> None:
@@ -161,11 +162,21 @@ class Loop:
         answered = self._promotion.answer()
         if not answered and now < self._registry_at:
             return False
+        state = self._registry_state()
+        if not answered and state == self._followed:
+            self._registry_at = now + self._settings.inbox.scan_seconds
+            return False
         if self._promotion.adopt() or self._promotion.judge() or self._promotion.watch():
             self._registry_at = now
             return True
-        self._registry_at = now + self._settings.inbox.scan_seconds
+        self._registry_at, self._followed = now + self._settings.inbox.scan_seconds, state
         return answered
+
+    def _registry_state(self) -> tuple[object, ...]:
+        """What changes whenever there may be something to follow: asking MLflow itself costs a hundred times as much."""
+        wal = self._home.mlflow.with_name(f"{self._home.mlflow.name}-wal")
+        found = [path.stat() for path in (self._home.mlflow, wal, self._home.pointer) if path.exists()]
+        return self._journal.writes, *((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
 
     def _collect(self, now: float) -> bool:
         ended = self._retraining.collect(now)
