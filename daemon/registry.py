@@ -266,6 +266,7 @@ def warm_up(folder: Path, estimator: Any) -> None:
     """Do in memory and in `folder` what a run does, so that imports and mappings are done; opens no database."""
     importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     importlib.import_module("mlflow.store.model_registry.sqlalchemy_store")
+    importlib.import_module("mlflow.tracing.processor.base_mlflow")
     importlib.import_module("sqlalchemy.orm").configure_mappers()
     mlflow.sklearn.save_model(
         estimator, str(folder / "model"), pip_requirements=["numpy"], skops_trusted_types=bundle.TRUSTED
