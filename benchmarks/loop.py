@@ -28,6 +28,8 @@ SETTINGS = {
     "retrain__cooldown_seconds": 0,
     "retrain__schedule": "",
     "retrain__threshold_rows": ROWS,
+    "retrain__growth": 0,
+    "retrain__drift": False,
     "promote__tolerance": 1,
     "promote__recall_tolerance": 1,
 }

@@ -14,7 +14,7 @@ TIMES = 3
 ROWS = 150_000
 """Rows to learn from, so that a training lasts longer than the load."""
 
-SETTINGS = {"retrain__schedule": "", "retrain__cooldown_seconds": 0, "retrain__threshold_rows": ROWS // 2}
+SETTINGS = {"retrain__schedule": "", "retrain__drift": False, "retrain__threshold_rows": ROWS // 2}
 
 
 def measure(rate: int, seconds: float) -> tuple[Outcome, Outcome]:
