@@ -48,7 +48,7 @@ class Logbook:
 
     def _ten_folds(self, winner: Scored) -> None:
         data, seed = self._data, self._manifest.seed
-        again = comparison.cross_validate(winner, data.schema, data.matrix, data.targets, 10, seed)
+        again = comparison.cross_validate(winner, data.schema, *data.as_accepted, 10, seed)
         self._registry.log(self._run, {}, {f"cv10_{DECIDES[data.schema.task]}": again.score}, {})
 
     def _candidate(self, one: Scored, fitted: Any, *, textbook: bool) -> str:
@@ -57,7 +57,7 @@ class Logbook:
         run = self._registry.start_run(one.name, {"candidate": one.name}, self._run)
         figures = one.figures()
         if textbook:
-            split = comparison.split42(one.estimator, data.matrix, data.targets, data.schema.task)
+            split = comparison.split42(one.estimator, *data.as_accepted, data.schema.task)
             figures[f"split42_{DECIDES[data.schema.task]}"] = split
             fitted = fitted if wins else model.fit(one.estimator, *data.taught)
         found = self._draw(run, fitted, one.name) if data.held.any() and fitted is not None else {}

@@ -98,6 +98,12 @@ class Data:
         """Rows and targets that are held out."""
         return self.matrix[self._taught_rows :], self.targets[self._taught_rows :]
 
+    @property
+    def as_accepted(self) -> tuple[Matrix, Targets]:
+        """All rows and targets in the order of the segments: textbook figures depend on it."""
+        order = self.place[self.place >= 0]
+        return self.matrix[order], self.targets[order]
+
     def named(self, count: int) -> NDArray[Any]:
         """The first targets as people know them: class names, or numbers."""
         first = self.targets[:count]

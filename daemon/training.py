@@ -193,7 +193,7 @@ def _figures(work: Work, data: Data, winner: Winner, outcome: Outcome) -> dict[s
     task, best, found = work.schema.task, winner.scored, winner.correction
     textbook = None
     if _is_small(work.job, data):
-        textbook = comparison.split42(best.estimator, data.matrix, data.targets, task)
+        textbook = comparison.split42(best.estimator, *data.as_accepted, task)
     return {
         **holdouts.compare(winner.fitted, _served(work), data),
         "champion_version": work.job.champion,

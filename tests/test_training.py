@@ -10,14 +10,17 @@ import mlflow.sklearn
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.datasets import make_friedman1, make_regression
+from sklearn.model_selection import train_test_split
 
-from daemon import bundle, rows, segments
+from daemon import bundle, candidates, rows, segments
 from daemon.bundle import Manifest
 from daemon.errors import TrainingFailed
 from daemon.home import Home
 from daemon.registry import NAME, Registry
+from daemon.revision import Data
 from daemon.schema import Column, Schema
-from daemon.settings import Inbox
+from daemon.settings import Inbox, Train
 from daemon.training import Job, train
 
 PRICES = Schema(
@@ -286,6 +289,35 @@ def test_same_seed_gives_the_same_bundle(leafy: Workshop) -> None:
     assert first.files == second.files
     same = ("challenger", "importance", "calibration")
     assert [first.scores[key] for key in same] == [second.scores[key] for key in same]
+
+
+def test_textbook_figures_are_those_of_the_rows_in_their_order(mlflow_home: Home) -> None:
+    """Whoever splits the file with random_state=42 gets the same figure."""
+    workshop = Workshop(mlflow_home, PRICES)
+    cells = prices(120)
+    workshop.add(cells)
+    manifest = workshop.train("tree", report_rows=1000)
+    matrix = np.column_stack([np.asarray(cells["size"], dtype=float), np.asarray(cells["garden"]) == "true"])
+    data = Data.read(workshop.home.segments, workshop.segments, PRICES, 120, 0.2)
+    rows, targets = data.as_accepted
+    assert (rows[:, [0, 2]] == matrix).all()
+    assert (targets == np.asarray(cells["price"], dtype=float)).all()
+    (one,) = candidates.plan(PRICES, Train(candidates=["tree"]))
+    train_rows, test_rows, seen, wanted = train_test_split(rows, targets, test_size=0.2, random_state=42)
+    assert manifest.scores["split42_r2"] == one.estimator.fit(train_rows, seen).score(test_rows, wanted)
+
+
+@pytest.mark.parametrize("make", [make_friedman1, make_regression])
+def test_made_regression_is_learnt_and_served(mlflow_home: Home, make: Any) -> None:
+    """The data sets of scikit-learn's own examples: most of the variance is explained, and ONNX serves it."""
+    matrix, targets = make(n_samples=600, n_features=8, noise=0.5, random_state=0)
+    columns = [Column(name=f"x{index}", kind="number") for index in range(8)]
+    workshop = Workshop(mlflow_home, Schema(task="regression", target="y", columns=columns))
+    texts = {f"x{index}": [repr(float(value)) for value in matrix[:, index]] for index in range(8)}
+    workshop.add(texts | {"y": [repr(float(value)) for value in targets]})
+    manifest = workshop.train("linear", "ridge", "boosting")
+    assert manifest.backend == "onnx"
+    assert manifest.scores["challenger"]["rolling"]["r2"] > 0.85
 
 
 # Windows
