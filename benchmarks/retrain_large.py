@@ -11,9 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-# Numerics in one thread, as in the trainer; read when the libraries are loaded.
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import figure, ratio
 from daemon import candidates, rows, segments, trainer
@@ -95,6 +93,8 @@ def measure(folder: Path, count: int, folds: int, names: list[str]) -> Measured:
     home.schema.write_bytes(SCHEMA.dump())
     written = write(home, count)
     Registry(home).open()
+    # As the daemon starts its trainer: one thread, and no team of OpenMP, which would hang in a forked child.
+    threadpool_limits(1)
     trainer.warm_up(home)
     settings = {"candidates": names, "folds": folds, "budget_seconds": 0, "report_rows": 0}
     job = Job(1, "benchmark", "a" * 40, "b" * 32, written, count, settings, None, None)
