@@ -73,10 +73,10 @@ def test_lines_are_copied_once_and_in_order(home: Home, historian: Historian) ->
     lock = held(home)
     log = PredictionLog(home.logs, 0, 10**6)
     for number in range(3):
-        log.append(line(number))
+        log.append(line(number) + b"\n", 1)
     assert historian.copy() == 3
     assert historian.copy() == 0
-    log.append(line(3))
+    log.append(line(3) + b"\n", 1)
     assert historian.copy() == 1
     assert ids(home) == ["id-0", "id-1", "id-2", "id-3"]
     row = Records(home).history(1)[0]
@@ -129,7 +129,7 @@ def test_a_rotated_file_goes_while_the_worker_lives(home: Home, historian: Histo
     lock = held(home)
     log = PredictionLog(home.logs, 0, rotate_bytes=len(line(0)) * 2 + 10)
     for number in range(5):
-        log.append(line(number))
+        log.append(line(number) + b"\n", 1)
     assert len(logs(home)) == 3
     assert historian.copy() == 5
     assert len(logs(home)) == 1
@@ -166,7 +166,7 @@ def test_a_damaged_database_is_set_aside_and_begun_anew(home: Home) -> None:
     home.history.write_bytes(b"this is no database, " * 1000)
     lock = held(home)
     log = PredictionLog(home.logs, 0, 10**6)
-    log.append(line(0))
+    log.append(line(0) + b"\n", 1)
     historian = Historian(home, Settings())
     historian.start()
     deadline = time.monotonic() + 10
@@ -222,7 +222,7 @@ def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> No
         copier.stdout.readline()
         end = time.monotonic() + chance.uniform(0.02, 0.2)
         while time.monotonic() < end:
-            log.append(line(written))
+            log.append(line(written) + b"\n", 1)
             written += 1
             time.sleep(0.0002)
         copier.send_signal(signal.SIGKILL)

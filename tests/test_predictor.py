@@ -4,13 +4,14 @@ import time
 from pathlib import Path
 
 import bundles
+import numpy as np
 import pytest
 
 from daemon import bundle, durable
 from daemon.errors import InvalidFeatures
 from daemon.home import Home
 from web import predictor
-from web.predictor import Answer, Follower, Predictor, Slot
+from web.predictor import Follower, Predictor, Slot
 
 
 @pytest.fixture
@@ -135,34 +136,8 @@ def test_the_thread_outlives_a_failure_swaps_and_ends(home: Home) -> None:
     assert not follower.is_alive()
 
 
-def test_answers_name_the_most_likely_class(home: Home) -> None:
-    pointer = bundles.make(home, 1, favourite=2)
-    loaded = Predictor(pointer, bundle.load(home.bundle(1), pointer.manifest))
-    answer = loaded.answer(bundles.SETOSA)
-    assert (answer.prediction, answer.name) == (2, "virginica")
-    assert answer.probabilities is not None
-    assert answer.confidence == max(answer.probabilities)
-    assert sum(answer.probabilities) == pytest.approx(1)
-    assert loaded.answer(dict(zip(bundles.NAMES, bundles.SETOSA, strict=True))) == answer
-
-
 def test_values_that_overflow_the_model_are_refused(home: Home) -> None:
     pointer = bundles.make(home, 1)
     loaded = Predictor(pointer, bundle.load(home.bundle(1), pointer.manifest))
     with pytest.raises(InvalidFeatures):
-        loaded.answer([1e308, 1e308, -1e308, 1e308])
-
-
-def test_a_regression_answers_with_a_number(home: Home) -> None:
-    pointer = bundles.make_prices(home, 1)
-    loaded = Predictor(pointer, bundle.load(home.bundle(1), pointer.manifest))
-    answer = loaded.answer(bundles.HOUSE)
-    assert answer == Answer(answer.prediction)
-    assert answer.prediction == pytest.approx(bundles.HOUSE_PRICE)
-    for wrong in (
-        [100.0, 4.5, *bundles.HOUSE[2:]],
-        [100.0, 4, 1, *bundles.HOUSE[3:]],
-        [*bundles.HOUSE[:3], "31.1.2026", "Aachen"],
-    ):
-        with pytest.raises(InvalidFeatures):
-            loaded.answer(wrong)
+        loaded.answers(np.array([[1e308, 1e308, -1e308, 1e308]]))

@@ -55,6 +55,19 @@ def test_features_may_be_given_by_name(site: Site) -> None:
     assert (status, answer["prediction_name"]) == (200, "setosa")
 
 
+def test_many_rows_have_an_answer_each(site: Site) -> None:
+    rows = [bundles.SETOSA, dict(zip(bundles.NAMES, [6.9, 3.1, 5.4, 2.1], strict=True))]
+    status, answer = site.post("/predict", {"instances": rows})
+    assert (status, answer["model_version"]) == (200, 1)
+    alone = site.post("/predict", {"features": rows[1]})[1]
+    assert {**answer["predictions"][1], "prediction_id": ""} == {
+        **{key: alone[key] for key in answer["predictions"][1]},
+        "prediction_id": "",
+    }
+    written = b"".join(path.read_bytes() for path in site.home.logs.glob("*.jsonl"))
+    assert all(one["prediction_id"].encode() in written for one in answer["predictions"])
+
+
 def test_prediction_ids_are_distinct(site: Site) -> None:
     assert len({site.post("/predict", PREDICTION)[1]["prediction_id"] for _ in range(20)}) == 20
 
@@ -85,6 +98,10 @@ def test_prediction_ids_are_distinct(site: Site) -> None:
         (b'{"features":[1,2,3,null]}', 422),
         (b'{"features":[1,2,3,[4]]}', 422),
         (b'{"features":{"sepal_length":1}}', 422),
+        (b'{"instances":[]}', 422),
+        (b'{"instances":[[1,2,3,4],[1,2,3]]}', 422),
+        (b'{"instances":[[1,2,3,4]],"features":[1,2,3,4]}', 422),
+        (b'{"instances":[1,2,3,4]}', 422),
         (b'{"features":{"sepal_length":1,"sepal_width":1,"petal_length":1,"petal_width":1,"x":1}}', 422),
         (b'{"features":[1' + b"0" * 400 + b",1,1,1]}", 400),
         (b'{"features":[1e308,1e308,-1e308,1e308]}', 422),

@@ -1,6 +1,5 @@
 """The HTTP routes, as a Bottle application."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +7,9 @@ import orjson
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon import lineage
-from daemon.status import utcnow
-from web import health, intake, metrics, payload, security
-from web.payload import Features
-from web.predictor import Answer, Predictor
-from web.problems import JSON, PROBLEM, Problem, document, explain
+from web import health, intake, metrics, payload, predicting, security
+from web.problems import PROBLEM, Problem, document, explain
+from web.reply import JSON, Reply
 from web.worker import Worker
 
 Route = Callable[..., Any]
@@ -88,44 +85,15 @@ def make_app(worker: Worker) -> App:
         app.route(path, "GET", _checked(route))
     for path, route in writing.items():
         app.route(path, "POST", _checked(route, guard.write, guard.token))
-    app.route("/predict", "POST", _checked(views.predict, guard.write))
+    app.route("/predict", "POST", _checked(lambda: _reply(predicting.predict(worker, request.environ)), guard.write))
     return app
 
 
 class Views:
-    """The reading routes and `/predict`; each returns bytes or an HTTPResponse, or raises Problem."""
+    """The reading routes; each returns bytes or an HTTPResponse, or raises Problem."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-
-    def predict(self) -> bytes:
-        """Answer one row from the predictor that serves at this moment, and log it before the client hears."""
-        started = time.perf_counter()
-        worker = self._worker
-        predictor = worker.slot.current
-        if predictor is None:
-            hint = "The first model is being trained, or see /health."
-            raise Problem(503, "No model is loaded yet.", hint=hint, Retry_After="1")
-        features = payload.parse(Features, request.environ).features
-        answer = predictor.answer(features)
-        identity = worker.next_id()
-        common = {
-            "prediction": answer.prediction,
-            "prediction_name": answer.name,
-            "confidence": answer.confidence,
-            "model_version": predictor.version,
-            "prediction_id": identity,
-            "latency_ms": round((time.perf_counter() - started) * 1000, 3),
-        }
-        worker.log.append(orjson.dumps({**common, **_logged(predictor, features, answer)}))
-        worker.counters.predicted(predictor.version)
-        response.content_type = JSON
-        response.set_header("X-Model-Version", str(predictor.version))
-        if answer.probabilities is None:
-            return orjson.dumps(common)
-        return orjson.dumps(
-            {**common, "probabilities": dict(zip(predictor.classes, answer.probabilities, strict=True))}
-        )
 
     def root(self) -> HTTPResponse:
         """The dashboard is the front page."""
@@ -260,9 +228,8 @@ def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
     return call
 
 
-def _logged(predictor: Predictor, features: list[Any] | dict[str, Any], answer: Answer) -> dict[str, Any]:
-    values = features if isinstance(features, list) else [features.get(name) for name in predictor.schema.features]
-    return {"timestamp": utcnow(), "features": values, "probabilities": answer.probabilities}
+def _reply(given: Reply) -> HTTPResponse:
+    return HTTPResponse(given.body, given.status, given.headers)
 
 
 def _json(status: int, content: dict[str, Any]) -> HTTPResponse:

@@ -6,6 +6,7 @@ worker is asked reads all snapshots. A new worker goes on with the counters of o
 
 import fcntl
 import os
+import threading
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -70,10 +71,11 @@ class Snapshot(BaseModel):
 
 
 class Counters:
-    """What one worker counts; only its loop thread writes."""
+    """What one worker counts; requests on its loop thread, predictions where they are made."""
 
     def __init__(self, home: Home, number: int) -> None:
         self.number = number
+        self._lock = threading.Lock()
         self.started = time.monotonic()
         self._started_at = utcnow()
         self._path = home.workers / f"{number}-{os.getpid()}.json"
@@ -95,12 +97,13 @@ class Counters:
             self.buckets[bisect_left(BOUNDS, seconds)] += 1
             self.seconds += seconds
 
-    def predicted(self, version: int) -> None:
-        """One prediction was answered by `version`."""
+    def predicted(self, version: int, count: int) -> None:
+        """So many predictions were answered by `version`; any thread may say so."""
         key = str(version)
-        self.predictions[key] = self.predictions.get(key, 0) + 1
-        if len(self.predictions) > VERSIONS_KEPT:
-            del self.predictions[min(self.predictions, key=int)]
+        with self._lock:
+            self.predictions[key] = self.predictions.get(key, 0) + count
+            if len(self.predictions) > VERSIONS_KEPT:
+                del self.predictions[min(self.predictions, key=int)]
 
     def snapshot(self, slot: Slot, log: PredictionLog, *, ready: bool) -> Snapshot:
         """The counters now."""

@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from web.problems import Problem
 
@@ -14,6 +14,9 @@ LARGEST = 2**53
 """Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
 
 Version = Annotated[int, Field(ge=1, le=LARGEST)]
+MOST_ROWS = 100_000
+"""Rows in one request; more belong into several."""
+
 VISIBLE = re.compile(r"[!-~]{1,200}")
 
 
@@ -24,9 +27,16 @@ class Body(BaseModel):
 
 
 class Features(Body):
-    """`POST /predict`: values in the order of the columns, or by name."""
+    """`POST /predict`: one row, values in the order of the columns or by name; or a list of such rows."""
 
-    features: list[Any] | dict[str, Any]
+    features: list[Any] | dict[str, Any] | None = None
+    instances: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_ROWS)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.features is None) == (self.instances is None):
+            raise ValueError("give either 'features' (one row) or 'instances' (a list of rows)")
+        return self
 
 
 class Labelled(Body):

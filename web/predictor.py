@@ -1,12 +1,9 @@
 """The predictor: a bundle in memory, the slot that holds the served one, and the thread that follows the pointer."""
 
 import logging
-import math
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,17 +21,6 @@ RETRY_SECONDS = 5.0
 _log = logging.getLogger("retraind.web")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One prediction: a class's code, or a number, of which the other fields say nothing."""
-
-    prediction: int | float
-    name: str | None = None
-    confidence: float | None = None
-    probabilities: list[float] | None = None
-    """In the order of the classes' codes."""
-
-
 class Predictor:
     """One version ready to answer; immutable, so a request that took it is not disturbed by a swap."""
 
@@ -47,19 +33,14 @@ class Predictor:
         self.classes = self.schema.classes
         self._model = model
 
-    def answer(self, features: Any) -> Answer:
-        """Predict one row of JSON features; raises InvalidFeatures, also where the model has no finite answer."""
-        row = np.array([self.schema.encode(features)], dtype=np.float64)
+    def answers(self, rows: bundle.Matrix) -> bundle.Matrix:
+        """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures where they are not finite."""
         # Values near the largest double overflow inside the model; the check below tells the caller.
         with np.errstate(all="ignore"):
-            found: list[float] = self._model.answers(row)[0].tolist()
-        if not math.isfinite(sum(found)):
+            found = self._model.answers(rows)
+        if not np.isfinite(found).all():
             raise InvalidFeatures("The model has no finite answer for values this large.")
-        if not self.classes:
-            return Answer(found[0])
-        confidence = max(found)
-        code = found.index(confidence)
-        return Answer(code, self.classes[code], confidence, found)
+        return found
 
     def warm(self) -> None:
         """Run one-row predictions once, so that the first request does not pay for lazy allocations."""

@@ -10,7 +10,6 @@ from bottle import HTTPResponse
 
 from daemon.errors import BadSchema, InvalidFeatures, RetraindError
 
-JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

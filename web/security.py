@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.settings import Server
-from web.problems import JSON, Problem
+from web.problems import Problem
+from web.reply import JSON
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

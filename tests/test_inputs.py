@@ -1,0 +1,89 @@
+"""web.inputs: every shape of request means the same rows."""
+
+from typing import Any
+
+import bundles
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.errors import InvalidFeatures
+from daemon.schema import Column, Schema
+from web import inputs
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["Aachen", 10**400])
+)
+
+
+def by_name(schema: Schema, row: list[Any]) -> dict[str, Any]:
+    return dict(zip(schema.features, row, strict=True))
+
+
+@given(st.lists(st.lists(VALUES, min_size=3, max_size=4) | st.just(bundles.SETOSA), min_size=1, max_size=4))
+def test_many_rows_are_what_each_is_alone(rows: list[list[Any]]) -> None:
+    """Numbers go through numpy at once, and yet nothing passes that one row would not."""
+    try:
+        expected = [bundles.SCHEMA.encode(row) for row in rows]
+    except InvalidFeatures:
+        with pytest.raises(InvalidFeatures):
+            inputs.from_rows(bundles.SCHEMA, rows)
+    else:
+        found = inputs.from_rows(bundles.SCHEMA, rows)
+        assert found.matrix.tolist() == expected
+        assert list(found.values) == rows
+
+
+def test_rows_columns_and_matrix_agree() -> None:
+    rows = [bundles.SETOSA, [6.0, 3.0, 4.0, 1.0]]
+    named = inputs.from_rows(bundles.SCHEMA, [by_name(bundles.SCHEMA, row) for row in rows])
+    columns = inputs.from_columns(
+        bundles.SCHEMA, by_name(bundles.SCHEMA, [list(one) for one in zip(*rows, strict=True)])
+    )
+    matrix = inputs.from_matrix(bundles.SCHEMA, np.array(rows))
+    for found in (named, columns, matrix):
+        assert found.matrix.tolist() == rows
+        assert [list(row) for row in found.values] == rows
+        assert len(found) == 2
+
+
+def test_kinds_keep_their_meaning_in_columns() -> None:
+    columns: dict[str, list[Any]] = {
+        name: [value] * 2 for name, value in by_name(bundles.PRICES, bundles.HOUSE).items()
+    }
+    del columns["built"]
+    found = inputs.from_columns(bundles.PRICES, columns)
+    assert np.isnan(found.matrix[:, 3]).all(), "what may be missing may be left out"
+    assert found.values[1] == [100.0, 4, True, None, "Zürich"]
+
+
+def test_not_a_number_is_a_missing_value_where_one_may_be() -> None:
+    schema = Schema(task="regression", target="y", columns=[Column(name="x", kind="number", missing=True)])
+    found = inputs.from_matrix(schema, np.array([[1.0], [np.nan]], dtype=np.float32))
+    assert found.values == [[1.0], [None]]
+    assert np.isnan(found.matrix[1, 0])
+    with pytest.raises(InvalidFeatures, match="Row 2: 'sepal_length' must not be null"):
+        inputs.from_matrix(bundles.SCHEMA, np.array([bundles.SETOSA, [np.nan, 1, 1, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ({"sepal_length": [1.0], "sepal_width": [1.0, 2.0]}, "same number of rows"),
+        ({"sepal_length": [1.0], "colour": ["red"]}, "no column 'colour'"),
+        ({"sepal_length": [1.0]}, "column 'sepal_width' is missing"),
+        ({}, "same number of rows"),
+        ({name: [True] for name in bundles.NAMES}, "'sepal_length' is a number, not bool"),
+        ({name: [] for name in bundles.NAMES}, "There are no rows"),
+    ],
+)
+def test_wrong_columns_are_refused(columns: dict[str, list[Any]], complaint: str) -> None:
+    with pytest.raises(InvalidFeatures, match=complaint):
+        inputs.from_columns(bundles.SCHEMA, columns)
+
+
+def test_a_wrong_shape_is_refused() -> None:
+    for shape in ((2, 3), (4,), (1, 2, 4)):
+        with pytest.raises(InvalidFeatures, match="the model takes"):
+            inputs.from_matrix(bundles.SCHEMA, np.zeros(shape))

@@ -1,0 +1,108 @@
+"""Answering: from checked inputs to predictions that are in the log before the client hears of them.
+
+Every way in (`/predict` and the protocols) ends here, so that all of them are logged, counted and traced alike.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from daemon.status import utcnow
+from web.inputs import Inputs
+from web.predictor import Predictor
+from web.problems import Problem
+from web.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Predictions of one request, one per row, already logged."""
+
+    predictor: Predictor
+    predictions: list[int | float]
+    """Codes of classes, or values."""
+    probabilities: list[list[float]] | None
+    """By row, in the order of the classes' codes; None for values."""
+    ids: list[str]
+    """The prediction ids."""
+    latency_ms: float
+
+    def row(self, number: int) -> dict[str, Any]:
+        """What `/predict` tells of one row, but for what is the same in all of them."""
+        common = {"prediction": self.predictions[number], "prediction_id": self.ids[number]}
+        if self.probabilities is None:
+            return {**common, "prediction_name": None, "confidence": None}
+        found = self.probabilities[number]
+        classes, code = self.predictor.classes, int(self.predictions[number])
+        shares = dict(zip(classes, found, strict=True))
+        return {**common, "prediction_name": classes[code], "confidence": found[code], "probabilities": shares}
+
+    @property
+    def names(self) -> list[str | float]:
+        """What is predicted, as people call it: names of classes, or values."""
+        if self.probabilities is None:
+            return list(self.predictions)
+        return [self.predictor.classes[int(code)] for code in self.predictions]
+
+
+def predictor(worker: Worker) -> Predictor:
+    """The predictor that serves at this moment; a request takes it once. Raises Problem 503 while there is none."""
+    found = worker.slot.current
+    if found is None:
+        hint = "The first model is being trained, or see /health."
+        raise Problem(503, "No model is loaded yet.", hint=hint, Retry_After="1")
+    return found
+
+
+def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
+    """Answer and log all rows, in one write; raises InvalidFeatures where the model has no finite answer."""
+    started = time.perf_counter()
+    found = chosen.answers(inputs.matrix)
+    probabilities: list[list[float]] | None = found.tolist() if chosen.classes else None
+    predictions: list[Any] = (found.argmax(axis=1) if chosen.classes else found[:, 0]).tolist()
+    answered = Answered(
+        chosen,
+        predictions,
+        probabilities,
+        [worker.next_id() for _ in predictions],
+        round((time.perf_counter() - started) * 1000, 3),
+    )
+    worker.log.append(_lines(answered, inputs), len(predictions))
+    worker.counters.predicted(chosen.version, len(predictions))
+    return answered
+
+
+def _lines(answered: Answered, inputs: Inputs) -> bytes:
+    """What the log keeps, a line of JSON for each row; see `daemon.history` for who reads it."""
+    common = {
+        "timestamp": utcnow(),
+        "model_version": answered.predictor.version,
+        "latency_ms": answered.latency_ms,
+    }
+    rows = zip(inputs.values, range(len(inputs)), strict=True)
+    return b"".join(
+        orjson.dumps(_line(answered, number, common, values), option=orjson.OPT_APPEND_NEWLINE)
+        for values, number in rows
+    )
+
+
+def _line(answered: Answered, number: int, common: Mapping[str, Any], values: Any) -> dict[str, Any]:
+    line = {
+        **common,
+        "prediction_id": answered.ids[number],
+        "features": values,
+        "prediction": answered.predictions[number],
+    }
+    if answered.probabilities is None:
+        return {**line, "prediction_name": None, "confidence": None, "probabilities": None}
+    found = answered.probabilities[number]
+    code = int(answered.predictions[number])
+    return {
+        **line,
+        "prediction_name": answered.predictor.classes[code],
+        "confidence": found[code],
+        "probabilities": found,
+    }

@@ -1,0 +1,98 @@
+"""Inputs: rows of a request in any shape, as the numbers that a model takes and the values that the log keeps.
+
+Every way in is columns first and numpy where it can be; whatever looks wrong there goes through `Schema.encode` row by row,
+which knows the exact complaint. So there is one meaning of "valid", and a large request costs no Python call per value.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.errors import InvalidFeatures
+from daemon.schema import Schema
+
+Matrix = NDArray[np.float64]
+
+NUMBERS = frozenset((int, float))
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """`matrix` (n, d) float64 is for the model; `values` are the same n rows as JSON values, in the order of the columns."""
+
+    matrix: Matrix
+    values: Sequence[Sequence[Any]]
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.matrix)
+
+
+def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
+    """Rows of JSON: lists in the order of the columns, or objects by name; raises InvalidFeatures naming the first bad row."""
+    if not rows:
+        raise InvalidFeatures("There are no rows.")
+    if _plain(schema, rows):
+        try:
+            matrix = np.array(rows, dtype=np.float64)
+        except OverflowError:
+            return _exactly(schema, rows)
+        if np.isfinite(matrix).all():
+            return Inputs(matrix, rows)
+    return _exactly(schema, rows)
+
+
+def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs:
+    """Columns of JSON values by name, all of one length; those left out are null; raises InvalidFeatures."""
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) != 1:
+        raise InvalidFeatures("All columns must have the same number of rows.")
+    for name in columns:
+        if name not in schema.known:
+            raise InvalidFeatures(
+                f"There is no column {name!r:.100}; the model takes: {', '.join(schema.features)}.", field=name
+            )
+    for column in schema.columns:
+        if column.name not in columns and not column.missing:
+            raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
+    nothing = [None] * lengths.pop()
+    return from_rows(
+        schema, [list(row) for row in zip(*(columns.get(n, nothing) for n in schema.features), strict=True)]
+    )
+
+
+def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
+    """A numeric array (n, d) in the order of the columns, NaN where a value is missing; raises InvalidFeatures."""
+    if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
+        raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
+    if all(column.kind == "number" for column in schema.columns) and np.isfinite(matrix).all():
+        return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
+    rows: list[list[Any]] = matrix.tolist()
+    return from_rows(schema, [[None if math.isnan(value) else value for value in row] for row in rows])
+
+
+def _plain(schema: Schema, rows: Sequence[Any]) -> bool:
+    """Whether every row is a list of as many JSON numbers as there are columns, and every column takes any number."""
+    return (
+        all(column.kind == "number" for column in schema.columns)
+        and all(type(row) is list and len(row) == len(schema.columns) for row in rows)
+        and NUMBERS.issuperset(map(type, chain.from_iterable(rows)))
+    )
+
+
+def _exactly(schema: Schema, rows: Sequence[Any]) -> Inputs:
+    matrix = np.empty((len(rows), len(schema.columns)))
+    values: list[list[Any]] = []
+    for number, row in enumerate(rows):
+        try:
+            matrix[number] = schema.encode(row)
+        except InvalidFeatures as error:
+            where = f"Row {number + 1}: " if len(rows) > 1 else ""
+            raise InvalidFeatures(f"{where}{error}", field=error.field) from None
+        values.append(row if isinstance(row, list) else [row.get(name) for name in schema.features])
+    return Inputs(matrix, values)

@@ -1,0 +1,20 @@
+"""`POST /predict`, our own way in: one row, or many."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from web import answering, inputs, payload, reply
+from web.payload import Features
+from web.reply import Reply
+from web.worker import Worker
+
+
+def predict(worker: Worker, environ: Mapping[str, Any]) -> Reply:
+    """`{"features": …}` is one row and gives one answer; `{"instances": […]}` are many and give `predictions`."""
+    body = payload.parse(Features, environ)
+    chosen = answering.predictor(worker)
+    rows = [body.features] if body.instances is None else body.instances
+    answered = answering.answer(worker, chosen, inputs.from_rows(chosen.schema, rows))
+    told = [answered.row(number) for number in range(len(rows))]
+    content = told[0] if body.instances is None else {"predictions": told}
+    return reply.of({**content, "model_version": chosen.version, "latency_ms": answered.latency_ms}, chosen.version)
