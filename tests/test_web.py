@@ -68,6 +68,25 @@ def test_many_rows_have_an_answer_each(site: Site) -> None:
     assert all(one["prediction_id"].encode() in written for one in answer["predictions"])
 
 
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [
+        ("?version=1", {}, 200),
+        ("?version=champion", {}, 200),
+        ("", {"X-Model-Version": "1"}, 200),
+        ("?version=1", {"X-Model-Version": "7"}, 200),
+        ("?version=7", {}, 404),
+        ("", {"X-Model-Version": "7"}, 404),
+        ("?version=newest", {}, 400),
+        ("?version=0", {}, 400),
+        ("?version=" + "9" * 5000, {}, 400),
+        ("", {"X-Model-Version": "1, 7"}, 400),
+    ],
+)
+def test_a_request_may_name_its_version(site: Site, query: str, headers: dict[str, str], status: int) -> None:
+    assert site.ask("POST", f"/predict{query}", PREDICTION, headers)[0] == status
+
+
 def test_prediction_ids_are_distinct(site: Site) -> None:
     assert len({site.post("/predict", PREDICTION)[1]["prediction_id"] for _ in range(20)}) == 20
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -15,6 +16,12 @@ from web.inputs import Inputs
 from web.predictor import Predictor
 from web.problems import Problem
 from web.worker import Worker
+
+ALIASES = ("champion", "challenger", "previous")
+"""Names that stand for a version, as in MLflow."""
+
+MOST_DIGITS = 10
+"""A number of a version is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +55,36 @@ class Answered:
         return [self.predictor.classes[int(code)] for code in self.predictions]
 
 
-def predictor(worker: Worker) -> Predictor:
-    """The predictor that serves at this moment; a request takes it once. Raises Problem 503 while there is none."""
+def predictor(
+    worker: Worker, environ: Mapping[str, Any], version: int | None = None, alias: str | None = None
+) -> Predictor:
+    """The predictor that answers a request; the request takes it once.
+
+    `version` or `alias` (`champion`, `challenger`, `previous`) are what a path names. Otherwise `?version=` or the header
+    `X-Model-Version` may name a number or an alias; without them it is the served version.
+
+    Raises Problem 503 while no model is loaded, 404 for a version that can't answer, 400 for what names none.
+    """
     found = worker.slot.current
     if found is None:
         hint = "The first model is being trained, or see /health."
         raise Problem(503, "No model is loaded yet.", hint=hint, Retry_After="1")
-    return found
+    wanted = version or alias or _asked(environ)
+    if wanted in (None, found.version, "champion"):
+        return found
+    raise Problem(404, f"Version {wanted} is not loaded.", hint="GET /versions lists the versions.")
+
+
+def _asked(environ: Mapping[str, Any]) -> int | str | None:
+    """The version that the query or the header names, as a number or an alias; None if neither does."""
+    key = environ.get("HTTP_X_MODEL_VERSION")
+    if query := environ.get("QUERY_STRING"):
+        key = parse_qs(query).get("version", [key])[0]
+    if key is None or key in ALIASES:
+        return key
+    if key.isascii() and key.isdecimal() and len(key) < MOST_DIGITS and int(key) > 0:
+        return int(key)
+    raise Problem(400, f"{key!r:.60} is no version.", hint=f"It is a number, or one of {', '.join(ALIASES)}.")
 
 
 def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:

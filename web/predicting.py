@@ -12,7 +12,7 @@ from web.worker import Worker
 def predict(worker: Worker, environ: Mapping[str, Any]) -> Reply:
     """`{"features": …}` is one row and gives one answer; `{"instances": […]}` are many and give `predictions`."""
     body = payload.parse(Features, environ)
-    chosen = answering.predictor(worker)
+    chosen = answering.predictor(worker, environ)
     rows = [body.features] if body.instances is None else body.instances
     answered = answering.answer(worker, chosen, inputs.from_rows(chosen.schema, rows))
     told = [answered.row(number) for number in range(len(rows))]
