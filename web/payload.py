@@ -59,19 +59,29 @@ class Choice(Body):
 
 
 B = TypeVar("B", bound=Body)
+M = TypeVar("M", bound=BaseModel)
 
 
 def parse(kind: type[B], environ: Mapping[str, Any]) -> B:
     """The request's JSON object as `kind`; raises Problem 400 (no such JSON) or 422 (wrong content)."""
-    text = environ["wsgi.input"].read()
+    return check(kind, value(environ["wsgi.input"].read()))
+
+
+def value(text: bytes) -> Any:
+    """JSON in the strict sense of RFC 8259, each key once; raises Problem 400."""
     try:
         # orjson refuses NaN, 1e999, lone surrogates and deep nesting; it lets the last of two equal keys win.
-        value = orjson.loads(text)
+        found = orjson.loads(text)
         json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"The body is not valid JSON: {error!s:.200}.") from None
+    return found
+
+
+def check(kind: type[M], given: Any) -> M:
+    """A JSON value as `kind`; raises Problem 422 naming the first wrong fields."""
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(given)
     except ValidationError as error:
         errors = [
             {"field": ".".join(map(str, item["loc"])) or "body", "detail": item["msg"]} for item in error.errors()[:10]

@@ -62,11 +62,19 @@ class Guard:
 
     def write(self, environ: Mapping[str, Any]) -> None:
         """Refuse a body that is not JSON (415) and a request that another site's page makes (403)."""
+        self.json(environ)
+        self.site(environ)
+
+    def json(self, environ: Mapping[str, Any]) -> None:
+        """Refuse a body that is not JSON (415)."""
         kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         if kind != JSON:
             raise Problem(
                 415, f"The body must be {JSON}, not {kind or 'untyped'!r:.80}.", hint=f"Send Content-Type: {JSON}."
             )
+
+    def site(self, environ: Mapping[str, Any]) -> None:
+        """Refuse a request that another site's page makes (403); alone where clients send no content type."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and origin.lower().partition("://")[2] != environ.get("HTTP_HOST", "").lower():
             raise Problem(403, f"A page of {origin!r:.100} may not write here.")
