@@ -37,6 +37,9 @@ MOST_COLUMNS = 10_000
 EXACT = 2**53
 """Integers beyond this are not exact in a double."""
 
+BOUND = 1e100
+"""No value to predict on is larger: it measures nothing, and a model that weighs and adds many of them must stay finite."""
+
 DAY = 86_400.0
 
 
@@ -82,13 +85,9 @@ class Column(BaseModel):
     def _number(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidFeatures(f"{self.name!r} is a number, not {type(value).__name__}.", field=self.name)
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise InvalidFeatures(f"{self.name!r} must be a finite number.", field=self.name)
-        return number
+        if not -BOUND <= value <= BOUND:
+            raise InvalidFeatures(f"{self.name!r} must be a number between -1e100 and 1e100.", field=self.name)
+        return float(value)
 
     def _integer(self, value: Any) -> float:
         number = self._number(value)

@@ -33,7 +33,7 @@ def same(got: list[float], wanted: list[float]) -> bool:
     [
         (GOOD, [40.0, 1.0, math.nan, UNKNOWN]),
         ((40, "basic", 1.5, "north"), [40.0, 0.0, 1.5, 0.0]),
-        ([-0.5, "premium", 1e308, "south"], [-0.5, UNKNOWN, 1e308, UNKNOWN]),
+        ([-0.5, "premium", 1e100, "south"], [-0.5, UNKNOWN, 1e100, UNKNOWN]),
         ([2**53 + 1, "", 0, ""], [2.0**53, UNKNOWN, 0.0, UNKNOWN]),
         ({"age": 40, "plan": "plus"}, [40.0, 1.0, math.nan, UNKNOWN]),
         ({"plan": "plus", "area": None, "note": 3, "age": 40}, [40.0, 1.0, 3.0, UNKNOWN]),
@@ -57,9 +57,10 @@ def test_features_become_numbers_in_column_order(features: Any, wanted: list[flo
         ([True, "plus", None, None], "age", "not bool"),
         (["40", "plus", None, None], "age", "not str"),
         ([[40], "plus", None, None], "age", "not list"),
-        ([math.nan, "plus", None, None], "age", "finite"),
-        ([40, "plus", math.inf, None], "note", "finite"),
-        ([10**400, "plus", None, None], "age", "finite"),
+        ([math.nan, "plus", None, None], "age", "between"),
+        ([40, "plus", math.inf, None], "note", "between"),
+        ([10**400, "plus", None, None], "age", "between"),
+        ([1.1e100, "plus", None, None], "age", "between"),
         ([40, 1, None, None], "plan", "give a string"),
         ({"age": 40}, "plan", "is missing"),
         ({"age": 40, "plan": "plus", "aeg": 1}, "aeg", "no column 'aeg'"),
@@ -133,7 +134,7 @@ def test_value_of_another_kind_is_refused(features: list[Any], field: str, part:
 
 def test_target_of_a_regression_is_a_number() -> None:
     """As the text that its cell would have."""
-    assert [KINDS.label(1), KINDS.label(-2.5), KINDS.label(1e300)] == ["1.0", "-2.5", "1e+300"]
+    assert [KINDS.label(1), KINDS.label(-2.5), KINDS.label(1e100)] == ["1.0", "-2.5", "1e+100"]
     for target in ("1", None, True, math.nan):
         with pytest.raises(InvalidFeatures):
             KINDS.label(target)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.errors import InvalidFeatures
-from daemon.schema import Schema
+from daemon.schema import BOUND, Schema
 
 Matrix = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
             matrix = np.array(rows, dtype=np.float64)
         except OverflowError:
             return _exactly(schema, rows)
-        if np.isfinite(matrix).all():
+        if _bounded(matrix):
             return Inputs(matrix, rows)
     return _exactly(schema, rows)
 
@@ -70,10 +70,15 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     """A numeric array (n, d) in the order of the columns, NaN where a value is missing; raises InvalidFeatures."""
     if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
         raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
-    if all(column.kind == "number" for column in schema.columns) and np.isfinite(matrix).all():
+    if all(column.kind == "number" for column in schema.columns) and _bounded(matrix):
         return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
     rows: list[list[Any]] = matrix.tolist()
     return from_rows(schema, [[None if math.isnan(value) else value for value in row] for row in rows])
+
+
+def _bounded(matrix: NDArray[Any]) -> bool:
+    """Whether every value is a number that `Column.encode` takes: NaN is in no range."""
+    return bool((np.abs(matrix.astype(np.float64, copy=False)) <= BOUND).all())
 
 
 def _plain(schema: Schema, rows: Sequence[Any]) -> bool:
