@@ -19,7 +19,7 @@ from daemon.history import Historian
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.labels import Joined, Labels, cell, cells, plain
-from daemon.schema import Column, Kind, Schema
+from daemon.schema import BOUND, Column, Kind, Schema
 from daemon.settings import Inbox, Settings
 from web.records import Records
 
@@ -252,7 +252,7 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
     parts.close()
 
 
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**18), 10**18)
+NUMBERS = st.floats(-BOUND, BOUND) | st.integers(-(10**18), 10**18)
 WHOLE = st.integers(-(2**53), 2**53) | st.integers(-(2**53), 2**53).map(float)
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(str.strip).filter(bool)
 DAYS = st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-9, minutes=-30))])).map(
