@@ -93,6 +93,10 @@ class InvalidFeatures(RetraindError):
         self.field = field
 
 
+class NotKept(RetraindError):
+    """Raised when predictions are strict and the disk did not keep what is to be answered."""
+
+
 class BundleRefused(RetraindError):
     """Raised when a bundle's files do not match their recorded sha256, do not load, or fail the probe."""
 

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ CHUNK_BYTES = 1_048_576
 """Bytes of log that become one transaction."""
 
 TRIM_ROWS = 20_000
-"""Old rows that one pass removes at most, so that shrinking `keep_rows` does not hold the copying back."""
+"""Old rows that one pass removes at most, so that less to keep does not hold the copying back."""
 
 FORMAT = 1
 NAME = re.compile(r"predictions-\d+-\d{8}T\d{12}-\d+\.jsonl")
@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS predictions (
     prediction_name TEXT, confidence REAL, model_version INTEGER, latency_ms REAL);
 CREATE INDEX IF NOT EXISTS predictions_version ON predictions (model_version, seq);
 CREATE INDEX IF NOT EXISTS predictions_id ON predictions (prediction_id);
+CREATE INDEX IF NOT EXISTS predictions_timestamp ON predictions (timestamp);
 CREATE TABLE IF NOT EXISTS offsets (file TEXT PRIMARY KEY, offset INTEGER NOT NULL);
 """
 
@@ -46,6 +47,7 @@ COLUMNS = (
     "prediction_id", "timestamp", "features", "prediction", "prediction_name", "confidence", "model_version", "latency_ms",
 )  # fmt: skip
 INSERT = f"INSERT INTO predictions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
+FORGET = "DELETE FROM predictions WHERE seq IN (SELECT seq FROM predictions WHERE timestamp < ? LIMIT ?)"
 
 _log = logging.getLogger("retraind.history")
 
@@ -56,6 +58,7 @@ class Historian:
     def __init__(self, home: Home, settings: Settings) -> None:
         self._home = home
         self._keep_rows = settings.predictions.keep_rows
+        self._keep_days = settings.predictions.keep_days
         self._connection: sqlite3.Connection | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
@@ -208,6 +211,11 @@ class Historian:
             limit = min(newest - self._keep_rows, oldest + TRIM_ROWS)
             with connection:
                 connection.execute("DELETE FROM predictions WHERE seq <= ?", (limit,))
+        if self._keep_days:
+            # By the time that each row names, not by order: a clock that was wrong must not keep what came after.
+            oldest = (datetime.now(UTC) - timedelta(days=self._keep_days)).isoformat()
+            with connection:
+                connection.execute(FORGET, (oldest, TRIM_ROWS))
 
 
 def _writer(path: Path) -> tuple[str, str]:

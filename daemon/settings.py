@@ -266,8 +266,18 @@ class Drift(Section):
 class Predictions(Section):
     """The prediction log and its history."""
 
+    durability: Literal["relaxed", "strict"] = Field(
+        "relaxed",
+        description="What a power cut may cost: `relaxed` the last second of the log, `strict` (fsync before the answer) nothing.",
+    )
     rotate_bytes: int = Field(67_108_864, gt=0, description="A log file is closed at this size (bytes).")
+    rotate_seconds: float = Field(
+        3600.0, gt=0, description="And at this age (seconds), so that it can go even if little is asked."
+    )
     keep_rows: int = Field(1_000_000, ge=0, description="Predictions kept in the history; the oldest go first.")
+    keep_days: float = Field(
+        0.0, ge=0, description="Predictions older than this (days) leave the history, too; 0 keeps them for ever."
+    )
 
 
 class Log(Section):

@@ -71,12 +71,12 @@ def logs(home: Home) -> list[Path]:
 
 def test_lines_are_copied_once_and_in_order(home: Home, historian: Historian) -> None:
     lock = held(home)
-    log = PredictionLog(home.logs, 0, 10**6)
+    log = PredictionLog(home.logs, 0, Predictions())
     for number in range(3):
-        log.append(line(number) + b"\n", 1)
+        log.append([line(number) + b"\n"])
     assert historian.copy() == 3
     assert historian.copy() == 0
-    log.append(line(3) + b"\n", 1)
+    log.append([line(3) + b"\n"])
     assert historian.copy() == 1
     assert ids(home) == ["id-0", "id-1", "id-2", "id-3"]
     row = Records(home).history(1)[0]
@@ -127,9 +127,9 @@ def test_a_dead_workers_file_is_copied_to_its_end_and_removed(home: Home, histor
 
 def test_a_rotated_file_goes_while_the_worker_lives(home: Home, historian: Historian) -> None:
     lock = held(home)
-    log = PredictionLog(home.logs, 0, rotate_bytes=len(line(0)) * 2 + 10)
+    log = PredictionLog(home.logs, 0, Predictions(rotate_bytes=len(line(0)) * 2 + 10))
     for number in range(5):
-        log.append(line(number) + b"\n", 1)
+        log.append([line(number) + b"\n"])
     assert len(logs(home)) == 3
     assert historian.copy() == 5
     assert len(logs(home)) == 1
@@ -165,8 +165,8 @@ def test_the_database_is_private_and_in_wal_mode(home: Home, historian: Historia
 def test_a_damaged_database_is_set_aside_and_begun_anew(home: Home) -> None:
     home.history.write_bytes(b"this is no database, " * 1000)
     lock = held(home)
-    log = PredictionLog(home.logs, 0, 10**6)
-    log.append(line(0) + b"\n", 1)
+    log = PredictionLog(home.logs, 0, Predictions())
+    log.append([line(0) + b"\n"])
     historian = Historian(home, Settings())
     historian.start()
     deadline = time.monotonic() + 10
@@ -214,7 +214,7 @@ while True:
 
 def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> None:
     lock = held(home)
-    log = PredictionLog(home.logs, 0, rotate_bytes=20_000)
+    log = PredictionLog(home.logs, 0, Predictions(rotate_bytes=20_000))
     chance, written = random.Random(1), 0
     for _ in range(10):
         copier = subprocess.Popen([sys.executable, "-c", COPIER, str(home.root)], cwd=ROOT, stdout=subprocess.PIPE)
@@ -222,7 +222,7 @@ def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> No
         copier.stdout.readline()
         end = time.monotonic() + chance.uniform(0.02, 0.2)
         while time.monotonic() < end:
-            log.append(line(written) + b"\n", 1)
+            log.append([line(written) + b"\n"])
             written += 1
             time.sleep(0.0002)
         copier.send_signal(signal.SIGKILL)

@@ -4,7 +4,7 @@ Every way in (`/predict` and the protocols) ends here, so that all of them are l
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -88,7 +88,7 @@ def _asked(environ: Mapping[str, Any]) -> int | str | None:
 
 
 def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
-    """Answer and log all rows, in one write; raises InvalidFeatures where the model has no finite answer."""
+    """Answer and log all rows; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict."""
     started = time.perf_counter()
     found = chosen.answers(inputs.matrix)
     probabilities: list[list[float]] | None = found.tolist() if chosen.classes else None
@@ -100,23 +100,20 @@ def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
         [worker.next_id() for _ in predictions],
         round((time.perf_counter() - started) * 1000, 3),
     )
-    worker.log.append(_lines(answered, inputs), len(predictions))
+    worker.log.append(_lines(answered, inputs))
     worker.counters.predicted(chosen.version, len(predictions))
     return answered
 
 
-def _lines(answered: Answered, inputs: Inputs) -> bytes:
+def _lines(answered: Answered, inputs: Inputs) -> Iterator[bytes]:
     """What the log keeps, a line of JSON for each row; see `daemon.history` for who reads it."""
     common = {
         "timestamp": utcnow(),
         "model_version": answered.predictor.version,
         "latency_ms": answered.latency_ms,
     }
-    rows = zip(inputs.values, range(len(inputs)), strict=True)
-    return b"".join(
-        orjson.dumps(_line(answered, number, common, values), option=orjson.OPT_APPEND_NEWLINE)
-        for values, number in rows
-    )
+    for number, values in enumerate(inputs.values):
+        yield orjson.dumps(_line(answered, number, common, values), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _line(answered: Answered, number: int, common: Mapping[str, Any], values: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+from daemon.errors import NotKept
 from web import app, events, security
 from web.problems import PROBLEM, Problem, document
 from web.worker import Worker
@@ -55,10 +56,15 @@ class Bridge:
                 return
             if environ["REQUEST_METHOD"] == "POST":
                 environ["wsgi.input"] = io.BytesIO(await self._body(environ, protocol))
+            logged = self._worker.log.written
             inline = environ["PATH_INFO"] in app.INLINE
             status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
+            if self._worker.log.written != logged:
+                await self._worker.durable()
         except Problem as problem:
             status, headers, body = problem.status_code, REFUSED, problem.body
+        except NotKept as error:
+            status, headers, body = 503, REFUSED, document(503, str(error.args[0]), hint=error.hint)
         except Exception:  # noqa: BLE001 - the client gets an answer, the log the reason
             _log.exception("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             status, headers, body = 500, REFUSED, BROKEN

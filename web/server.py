@@ -77,7 +77,11 @@ async def serve(worker: Worker, fd: int) -> None:
     feed = events.Feed(worker)
     listener = Listener(Bridge(worker, feed), fd)
     serving = asyncio.create_task(listener.serve())
-    helpers = [asyncio.create_task(_publish(worker)), asyncio.create_task(_restarting(feed.run))]
+    helpers = [
+        asyncio.create_task(_publish(worker)),
+        asyncio.create_task(_restarting(feed.run)),
+        asyncio.create_task(worker.durability.run()),
+    ]
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
@@ -89,7 +93,7 @@ async def serve(worker: Worker, fd: int) -> None:
     _, pending = await asyncio.wait({serving}, timeout=worker.settings.server.drain_seconds)
     for helper in helpers:
         helper.cancel()
-    worker.log.close()
+    worker.durability.close()
     with contextlib.suppress(OSError):
         worker.counters.publish(worker.snapshot())
     if pending:

@@ -7,6 +7,7 @@ import time
 from daemon.home import Home
 from daemon.settings import Settings
 from web import metrics
+from web.durability import Durability
 from web.metrics import Counters, Snapshot, Totals
 from web.prediction_log import PredictionLog
 from web.predictor import Slot
@@ -21,7 +22,8 @@ class Worker:
         self.settings = settings
         self.slot = Slot()
         self.records = Records(home)
-        self.log = PredictionLog(home.logs, number, settings.predictions.rotate_bytes)
+        self.log = PredictionLog(home.logs, number, settings.predictions)
+        self.durability = Durability(self.log)
         self.counters = Counters(home, number)
         self.draining = False
         """Whether the worker has been told to stop: it answers, but wants no new clients."""
@@ -36,6 +38,11 @@ class Worker:
     def next_id(self) -> str:
         """A prediction id: random per process, counted within it, so neither clocks nor forks can repeat one."""
         return f"{self._identity}-{next(self._serial):x}"
+
+    async def durable(self) -> None:
+        """Return once every prediction that was logged may be told to its client; raises NotKept."""
+        if self.log.strict:
+            await self.durability.wait()
 
     def snapshot(self) -> Snapshot:
         """The counters of this worker now."""
