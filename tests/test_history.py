@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,24 @@ def test_only_the_newest_rows_are_kept(home: Home) -> None:
     assert historian.copy() == 10
     historian.close()
     assert ids(home) == ["id-7", "id-8", "id-9"]
+
+
+def test_old_rows_go_whatever_their_order(home: Home) -> None:
+    """A clock that ran ahead for a while must not keep what came after it."""
+    path = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
+    now = datetime.now(UTC)
+    ages = [3, 1.5, -400, 2.5, 0.5, 0]
+    times = [utcnow_of(now - timedelta(days=age)) for age in ages]
+    path.write_bytes(b"".join(line(number, timestamp=at) + b"\n" for number, at in enumerate(times)))
+    historian = Historian(home, Settings(predictions=Predictions(keep_days=2)))
+    assert historian.copy() == 6
+    historian.close()
+    assert ids(home) == ["id-1", "id-2", "id-4", "id-5"]
+
+
+def utcnow_of(at: datetime) -> str:
+    """A time as the log writes it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def test_foreign_files_are_left_alone(home: Home, historian: Historian) -> None:

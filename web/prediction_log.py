@@ -113,7 +113,8 @@ class PredictionLog:
                 os.close(file.fd)
             if failed:
                 self._give_up(current, failed[0])
-            self._failures.pop("sync", None)
+            if due:
+                self._failures.pop("sync", None)
 
     def close(self) -> None:
         """Sync and close; the next line opens another file."""
