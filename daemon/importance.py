@@ -3,13 +3,15 @@
 Level 3. Measured on held-out rows, so it says what the model needs for rows that it has not learnt.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from daemon.model import Matrix, Targets, answers
+from daemon.model import Matrix, Targets
 from daemon.schema import Schema
 from daemon.scores import pair
+
+Answering = Callable[[Matrix], Matrix]
 
 MOST_ROWS = 1000
 """More rows make the figures steadier than anybody needs, and every feature costs a prediction of all of them."""
@@ -21,20 +23,23 @@ MOST_ASKED = 20_000
 """Rows of one prediction: a forest's call has its price, however few rows it is asked."""
 
 
-def of(fitted: Any, rows: Matrix, targets: Targets, schema: Schema, seed: int) -> dict[str, float]:
-    """By feature the mean fall of accuracy or R² when its column is shuffled; empty with fewer than two rows (n, d)."""
+def of(answering: Answering, rows: Matrix, targets: Targets, schema: Schema, seed: int) -> dict[str, float]:
+    """By feature the mean fall of accuracy or R² when its column is shuffled; empty with fewer than two rows (n, d).
+
+    `answering` gives (n, classes) probabilities or (n, 1) values for rows.
+    """
     if len(rows) < 2:
         return {}
     random = np.random.default_rng(seed)
     if len(rows) > MOST_ROWS:
         chosen = np.sort(random.choice(len(rows), MOST_ROWS, replace=False))
         rows, targets = rows[chosen], targets[chosen]
-    whole, _ = pair(answers(fitted, rows, schema), targets, schema.task)
+    whole, _ = pair(answering(rows), targets, schema.task)
     width, together = len(schema.features), max(1, MOST_ASKED // (REPEATS * len(rows)))
     found: list[float] = []
     for start in range(0, width, together):
         shuffled = [_shuffled(rows, index, random) for index in range(start, min(width, start + together))]
-        told = answers(fitted, np.vstack(shuffled), schema)
+        told = answering(np.vstack(shuffled))
         scored = [pair(one, targets, schema.task)[0] for one in np.split(told, REPEATS * len(shuffled))]
         found += np.reshape(scored, (-1, REPEATS)).mean(axis=1).tolist()
     return {name: whole - without for name, without in zip(schema.features, found, strict=True)}

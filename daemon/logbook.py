@@ -44,12 +44,13 @@ class Logbook:
         if self._data.held.any():
             self._draw(self._run, fitted, self._manifest.candidate, everything=True)
         if textbook:
-            self._ten_folds(winner)
+            self._textbook(winner)
 
-    def _ten_folds(self, winner: Scored) -> None:
-        data, seed = self._data, self._manifest.seed
-        again = comparison.cross_validate(winner, data.schema, *data.as_accepted, 10, seed)
-        self._registry.log(self._run, {}, {f"cv10_{DECIDES[data.schema.task]}": again.score}, {})
+    def _textbook(self, winner: Scored) -> None:
+        data, decides = self._data, DECIDES[self._data.schema.task]
+        split = comparison.split42(winner.estimator, *data.as_accepted, data.schema.task)
+        again = comparison.cross_validate(winner, data.schema, *data.as_accepted, 10, self._manifest.seed)
+        self._registry.log(self._run, {}, {f"split42_{decides}": split, f"cv10_{decides}": again.score}, {})
 
     def _candidate(self, one: Scored, fitted: Any, *, textbook: bool) -> str:
         """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""

@@ -25,7 +25,7 @@ from daemon.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.figures import DECIDES
 from daemon.home import Home
 from daemon.logbook import Logbook
-from daemon.model import Calibrated
+from daemon.model import Calibrated, Matrix
 from daemon.progress import Progress, Say
 from daemon.registry import Registry
 from daemon.revision import Data, Window
@@ -83,6 +83,8 @@ class Winner:
     scored: Scored
     fitted: Any
     files: dict[str, Any]
+    answering: Callable[[Matrix], Matrix]
+    """What is served answers rows: the graph where it reproduces the estimator, because that is many times as fast."""
     correction: calibration.Correction | None
     fit_seconds: float
 
@@ -125,8 +127,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     outcome = comparison.compare(competing, schema, data.taught, settings, progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
-    answering = partial(model.answers, winner.fitted, schema=schema)
-    winner.files["files"] |= reference.write(work.staging, data.taught[0], data.judging[0], answering, settings.seed)
+    kept = reference.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed)
+    winner.files["files"] |= kept
     manifest = _manifest(work, data, winner, _figures(work, data, winner, outcome))
     sealed = bundle.seal(work.staging, manifest)
     progress.stage("logging to MLflow", len(competing) + 3)
@@ -168,10 +170,17 @@ def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) 
         calibrated = Calibrated(fitted, correction.slope)
         files = export.write(calibrated, data.matrix, work.schema, work.staging)
         if files["backend"] == "onnx":
-            return Winner(one, calibrated, files, correction, seconds)
+            return Winner(one, calibrated, files, _answering(work, calibrated, files), correction, seconds)
         shutil.rmtree(work.staging)
         work.staging.mkdir()
-    return Winner(one, fitted, export.write(fitted, data.matrix, work.schema, work.staging), None, seconds)
+    files = export.write(fitted, data.matrix, work.schema, work.staging)
+    return Winner(one, fitted, files, _answering(work, fitted, files), None, seconds)
+
+
+def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matrix], Matrix]:
+    if files["backend"] == "onnx":
+        return bundle.onnx_model((work.staging / bundle.ONNX).read_bytes(), files["input"])
+    return partial(model.answers, fitted, schema=work.schema)
 
 
 def _strange(winner: Winner) -> list[str]:
@@ -190,18 +199,14 @@ def _is_small(job: Job, data: Data) -> bool:
 
 def _figures(work: Work, data: Data, winner: Winner, outcome: Outcome) -> dict[str, Any]:
     """Challenger and champion on the same held-out rows, and how the candidates compared."""
-    task, best, found = work.schema.task, winner.scored, winner.correction
-    textbook = None
-    if _is_small(work.job, data):
-        textbook = comparison.split42(best.estimator, *data.as_accepted, task)
+    best, found = winner.scored, winner.correction
     return {
         **holdouts.compare(winner.fitted, _served(work), data),
         "champion_version": work.job.champion,
-        f"cv_{DECIDES[task]}": best.score,
-        f"split42_{DECIDES[task]}": textbook,
+        f"cv_{DECIDES[work.schema.task]}": best.score,
         "fit_seconds": winner.fit_seconds,
         "features": work.schema.features,
-        "importance": importance.of(winner.fitted, *data.judging, work.schema, work.job.train.seed),
+        "importance": importance.of(winner.answering, *data.judging, work.schema, work.job.train.seed),
         "candidates": [one.figures() for one in outcome.scored],
         "left_out": outcome.left_out,
         "calibration": None if found is None else asdict(found),

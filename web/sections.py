@@ -96,7 +96,6 @@ def candidates(facts: Facts) -> dict[str, Any] | None:
         "figure": TITLES[decides],
         "loss_figure": TITLES[settles],
         "fitted": sorted(fitted, key=lambda one: -(one["cv"] or 0)),
-        "split42": row["scores"].get(f"split42_{decides}"),
     }
 
 
