@@ -137,6 +137,11 @@ def read_manifest(folder: Path, sha256: str) -> Manifest:
         raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
 
 
+def cleared(folder: Path) -> bool:
+    """Whether the files of a bundle have been removed, all but its manifest (`promote.keep_versions`)."""
+    return folder.is_dir() and [path.name for path in folder.iterdir()] == [MANIFEST]
+
+
 def load(folder: Path, sha256: str) -> Model:
     """Verify every file against its sha256, load those very bytes, compare with the probe; raises BundleRefused."""
     manifest, files = _read(folder, sha256)

@@ -79,7 +79,7 @@ class Clearance:
 def verify(home: Home, version: int, sha256: str) -> bundle.Model:
     """Load a version's bundle; raises BundleRefused, which says so if the version was cleared."""
     folder = home.bundle(version)
-    if folder.is_dir() and [path.name for path in folder.iterdir()] == [bundle.MANIFEST]:
+    if bundle.cleared(folder):
         kept = "Its manifest, its figures and the revision of its data are kept."
         raise BundleRefused(f"The model files of version {version} were removed (promote.keep_versions). {kept}")
     return bundle.load(folder, sha256)

@@ -48,6 +48,12 @@ class Server(Section):
     body_seconds: float = Field(
         10.0, gt=0, description="A request body that takes longer (seconds) is given up with 408."
     )
+    versions_loaded: int = Field(
+        2,
+        ge=0,
+        le=100,
+        description="Other versions that a worker keeps in memory because requests name them; 0 is none.",
+    )
     drain_seconds: float = Field(
         5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish."
     )

@@ -87,12 +87,12 @@ def point(home: Home, pointer: Pointer) -> None:
     durable.write(home.pointer, pointer.model_dump_json().encode())
 
 
-def record(home: Home, pointer: Pointer) -> None:
-    """Write the journal's row of a promoted version; this takes one event, too."""
+def record(home: Home, pointer: Pointer, state: str = "promoted") -> None:
+    """Write the journal's row of a version; this takes one event, too."""
     facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "test")
     row = {**facts, "candidate": "logistic", "backend": "onnx", "rows": 150, "trained_rows": 120, "scores": "{}"}
     with closing(Journal.open(home.journal)) as journal:
-        journal.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, "promoted", "For a test.")
+        journal.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, state, "For a test.")
 
 
 def _sum(weights: Array) -> onnx.ModelProto:

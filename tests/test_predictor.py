@@ -138,6 +138,6 @@ def test_the_thread_outlives_a_failure_swaps_and_ends(home: Home) -> None:
 
 def test_values_that_overflow_the_model_are_refused(home: Home) -> None:
     pointer = bundles.make(home, 1)
-    loaded = Predictor(pointer, bundle.load(home.bundle(1), pointer.manifest))
+    loaded = Predictor(1, bundle.load(home.bundle(1), pointer.manifest))
     with pytest.raises(InvalidFeatures):
         loaded.answers(np.array([[1e308, 1e308, -1e308, 1e308]]))

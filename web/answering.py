@@ -4,7 +4,7 @@ Every way in (`/predict` and the protocols) ends here, so that all of them are l
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +15,7 @@ from daemon.status import utcnow
 from web.inputs import Inputs
 from web.predictor import Predictor
 from web.problems import Problem
+from web.shelf import LOADING
 from web.worker import Worker
 
 ALIASES = ("champion", "challenger", "previous")
@@ -56,14 +57,15 @@ class Answered:
 
 
 def predictor(
-    worker: Worker, environ: Mapping[str, Any], version: int | None = None, alias: str | None = None
+    worker: Worker, environ: MutableMapping[str, Any], version: int | None = None, alias: str | None = None
 ) -> Predictor:
     """The predictor that answers a request; the request takes it once.
 
     `version` or `alias` (`champion`, `challenger`, `previous`) are what a path names. Otherwise `?version=` or the header
     `X-Model-Version` may name a number or an alias; without them it is the served version.
 
-    Raises Problem 503 while no model is loaded, 404 for a version that can't answer, 400 for what names none.
+    Raises Problem 503 while no model, or not this one, is loaded, 404 for a version that there is not, 400 for what names
+    none.
     """
     found = worker.slot.current
     if found is None:
@@ -72,7 +74,20 @@ def predictor(
     wanted = version or alias or _asked(environ)
     if wanted in (None, found.version, "champion"):
         return found
-    raise Problem(404, f"Version {wanted} is not loaded.", hint="GET /versions lists the versions.")
+    number = wanted if isinstance(wanted, int) else _named(worker, wanted)
+    other = worker.shelf.find(number)
+    if isinstance(other, Predictor):
+        return other
+    # The bridge sees this, waits, and asks again; the answer below is for who does not.
+    environ[LOADING] = other
+    raise Problem(503, f"Version {number} is being loaded.", hint="Try again in a moment.", Retry_After="1")
+
+
+def _named(worker: Worker, alias: str) -> int:
+    found = worker.slot.challenger if alias == "challenger" else worker.slot.previous
+    if found is None:
+        raise Problem(404, f"There is no {alias} version now.", hint="GET /versions lists the versions.")
+    return found
 
 
 def _asked(environ: Mapping[str, Any]) -> int | str | None:

@@ -15,9 +15,13 @@ from typing import Any
 from daemon.errors import NotKept
 from web import app, events, security
 from web.problems import PROBLEM, Problem, document
+from web.shelf import LOADING
 from web.worker import Worker
 
 Headers = list[tuple[str, str]]
+
+LOAD_SECONDS = 10.0
+"""A request waits so long for the version that it names; then it is told to come again."""
 
 SEND_SECONDS = 10.0
 """A listener that takes no event for so long is cut off."""
@@ -59,6 +63,8 @@ class Bridge:
             logged = self._worker.log.written
             inline = environ["PATH_INFO"] in app.INLINE
             status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
+            if LOADING in environ:
+                status, headers, body = await self._ask_again(environ)
             if self._worker.log.written != logged:
                 await self._worker.durable()
         except Problem as problem:
@@ -75,6 +81,16 @@ class Bridge:
         answer: list[Any] = []
         body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
         return answer[0], answer[1], b"".join(body)
+
+    async def _ask_again(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
+        """Wait for the version that the request has named, then ask once more; the loop goes on meanwhile."""
+        loading = asyncio.wrap_future(environ.pop(LOADING))
+        # `wait` leaves the loading alone when the time is over: others wait for it, too.
+        await asyncio.wait({loading}, timeout=LOAD_SECONDS)
+        for key in [key for key in environ if key.startswith("bottle.")]:
+            del environ[key]
+        environ["wsgi.input"].seek(0)
+        return self._ask(environ)
 
     async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
         limits = self._worker.settings.server

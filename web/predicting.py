@@ -1,6 +1,6 @@
 """`POST /predict`, our own way in: one row, or many."""
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from web import answering, inputs, payload, reply
@@ -9,7 +9,7 @@ from web.reply import Reply
 from web.worker import Worker
 
 
-def predict(worker: Worker, environ: Mapping[str, Any]) -> Reply:
+def predict(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
     """`{"features": …}` is one row and gives one answer; `{"instances": […]}` are many and give `predictions`."""
     body = payload.parse(Features, environ)
     chosen = answering.predictor(worker, environ)

@@ -1,6 +1,7 @@
 """The predictor: a bundle in memory, the slot that holds the served one, and the thread that follows the pointer."""
 
 import logging
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -24,9 +25,8 @@ _log = logging.getLogger("retraind.web")
 class Predictor:
     """One version ready to answer; immutable, so a request that took it is not disturbed by a swap."""
 
-    def __init__(self, pointer: bundle.Pointer, model: bundle.Model) -> None:
-        self.version = pointer.version
-        self.since = pointer.since
+    def __init__(self, version: int, model: bundle.Model) -> None:
+        self.version = version
         self.sha256 = model.sha256
         self.manifest = model.manifest
         self.schema = model.manifest.data_schema
@@ -60,6 +60,10 @@ class Slot:
         self.failures = 0
         self.status: status.Status | None = None
         """The daemon's last word about itself."""
+        self.challenger: int | None = None
+        """The newest version that waits for `retraind promote`, and so is newer than the served one."""
+        self.previous: int | None = None
+        """The version that was served before."""
 
     @property
     def version(self) -> int | None:
@@ -97,11 +101,15 @@ class Follower(threading.Thread):
 
     def look(self) -> None:
         """One look at pointer and status; costs two `stat` calls when nothing has changed."""
-        self._look_at_status()
+        spoken = self._look_at_status()
         mark = _mark(self._home.pointer)
-        retry = self._slot.problem is not None and time.monotonic() >= self._retry_at
-        if mark == self._pointer_mark and not retry:
-            return
+        moved = mark != self._pointer_mark
+        if moved or (self._slot.problem is not None and time.monotonic() >= self._retry_at):
+            self._look_at_pointer(mark)
+        if moved or spoken:
+            self._look_at_journal()
+
+    def _look_at_pointer(self, mark: object) -> None:
         self._pointer_mark = mark
         try:
             self._follow(bundle.read_pointer(self._home.pointer))
@@ -111,11 +119,22 @@ class Follower(threading.Thread):
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle raises, the old predictor stays
             self._fail(f"{type(error).__name__}: {error}")
 
-    def _look_at_status(self) -> None:
+    def _look_at_status(self) -> bool:
+        """True: the daemon has spoken since the last look, which it does about once a second."""
         mark = _mark(self._home.status)
-        if mark != self._status_mark:
-            self._status_mark = mark
-            self._slot.status = status.read(self._home.status)
+        if mark == self._status_mark:
+            return False
+        self._status_mark = mark
+        self._slot.status = status.read(self._home.status)
+        return True
+
+    def _look_at_journal(self) -> None:
+        # The daemon writes the journal, so it says nothing new while the daemon is silent.
+        try:
+            found = self._records.aliases()
+        except sqlite3.Error:
+            return  # what was known stays; who serves it says so, see `_fail`
+        self._slot.challenger, self._slot.previous = found["challenger"], found["previous"]
 
     def _follow(self, pointer: bundle.Pointer | None) -> None:
         if pointer is None:
@@ -124,7 +143,7 @@ class Follower(threading.Thread):
         if current and (current.version, current.sha256) == (pointer.version, pointer.manifest):
             return
         self._check(pointer)
-        predictor = Predictor(pointer, bundle.load(self._home.bundle(pointer.version), pointer.manifest))
+        predictor = Predictor(pointer.version, bundle.load(self._home.bundle(pointer.version), pointer.manifest))
         predictor.warm()
         self._slot.current = predictor
         self._slot.swaps += 1

@@ -56,6 +56,13 @@ class Records:
         found = self._ask("SELECT * FROM versions WHERE version = ?", version)
         return _scored(found[0]) if found else None
 
+    def aliases(self) -> dict[str, int | None]:
+        """The versions that `challenger` (held, and newer than what is served) and `previous` stand for."""
+        swap = next(iter(self.swaps(1)), {"version": 0, "previous": None})
+        held = "SELECT MAX(version) AS version FROM versions WHERE state = 'held' AND version > ?"
+        found = self._ask(held, swap["version"])
+        return {"challenger": found[0]["version"] if found else None, "previous": swap["previous"]}
+
     def lineage(self, version: int, limit: int = lineage.SHOWN, before: int | None = None) -> Row | None:
         """Where a judged version came from and where it went (see `daemon.lineage`), or None."""
         return lineage.of(self._home, version, limit, before)

@@ -12,6 +12,7 @@ from web.metrics import Counters, Snapshot, Totals
 from web.prediction_log import PredictionLog
 from web.predictor import Slot
 from web.records import Records
+from web.shelf import Shelf
 
 
 class Worker:
@@ -22,6 +23,7 @@ class Worker:
         self.settings = settings
         self.slot = Slot()
         self.records = Records(home)
+        self.shelf = Shelf(home, self.records, settings.server.versions_loaded)
         self.log = PredictionLog(home.logs, number, settings.predictions)
         self.durability = Durability(self.log)
         self.counters = Counters(home, number)

@@ -1,0 +1,142 @@
+"""The shelf: versions beside the served one, loaded because somebody asked for them by number or alias.
+
+Threads load them, one at a time, so that the loop goes on answering: the request that came first waits in the bridge, those
+that come meanwhile wait for the same loading. The `server.versions_loaded` used last stay in memory.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from daemon import bundle
+from daemon.errors import BundleRefused, NotFound
+from daemon.home import Home
+from web.predictor import Predictor
+from web.problems import Problem
+from web.records import Records
+
+LOADING = "retraind.loading"
+"""Key of a request's environment under which the loading that it has to wait for is found."""
+
+FORGET_SECONDS = 5.0
+"""So long a version that could not be loaded is not tried again."""
+
+REMEMBERED = 100
+"""Failures that are remembered at most: anybody can ask for any number."""
+
+MOST_LOADING = 8
+"""Versions that wait to be loaded at most."""
+
+Loading = Future[None]
+
+_log = logging.getLogger("retraind.web")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    status: int
+    reason: str
+    until: float
+
+
+class Shelf:
+    """Loaded versions beside the served one; any thread may ask."""
+
+    def __init__(self, home: Home, records: Records, room: int) -> None:
+        self._home, self._records, self._room = home, records, room
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[int, Predictor] = OrderedDict()
+        self._loading: dict[int, Loading] = {}
+        self._failed: OrderedDict[int, _Failure] = OrderedDict()
+        self._turn = threading.Lock()
+        self.failures = 0
+        """Loadings that failed, of versions that the journal knows and whose files should be there."""
+
+    @property
+    def versions(self) -> list[int]:
+        """What is loaded, the version used last at the end."""
+        with self._lock:
+            return list(self._loaded)
+
+    def find(self, version: int) -> Predictor | Loading:
+        """The version's predictor, or the loading to wait for before asking again.
+
+        Raises Problem 404 for a version that there is not (any more), 503 for one that does not load now.
+        """
+        with self._lock:
+            if (found := self._loaded.get(version)) is not None:
+                self._loaded.move_to_end(version)
+                return found
+            if (failure := self._failed.get(version)) is not None:
+                if time.monotonic() < failure.until:
+                    raise self._problem(failure)
+                del self._failed[version]
+            if version not in self._loading:
+                self._begin(version)
+            return self._loading[version]
+
+    def _begin(self, version: int) -> None:
+        if not self._room:
+            raise Problem(404, "This service answers by the served version only.", hint="See server.versions_loaded.")
+        if len(self._loading) >= MOST_LOADING:
+            raise Problem(503, f"{MOST_LOADING} versions are being loaded already.", Retry_After="1")
+        loading: Loading = Future()
+        self._loading[version] = loading
+        threading.Thread(target=self._load, args=(version, loading), name=f"shelf-{version}", daemon=True).start()
+
+    def _load(self, version: int, loading: Loading) -> None:
+        # One at a time: several at once would only take more memory.
+        with self._turn:
+            found = self._attempt(version)
+        self._keep(version, found)
+        loading.set_result(None)
+
+    def _attempt(self, version: int) -> Predictor | _Failure:
+        try:
+            return self._predictor(version)
+        except BundleRefused as error:
+            return self._failure(503, str(error))
+        except NotFound as error:
+            return self._failure(404, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a broken bundle or a damaged journal raises
+            return self._failure(503, f"{type(error).__name__}: {error}")
+
+    def _keep(self, version: int, found: Predictor | _Failure) -> None:
+        with self._lock:
+            del self._loading[version]
+            if isinstance(found, Predictor):
+                self._put(version, found)
+                return
+            self._failed[version] = found
+            while len(self._failed) > REMEMBERED:
+                self._failed.popitem(last=False)
+        if found.status == 503:
+            self.failures += 1
+            _log.error("Version %d, which somebody asked for, does not load: %s", version, found.reason)
+
+    def _predictor(self, version: int) -> Predictor:
+        judged = self._records.version(version)
+        if judged is None:
+            raise NotFound(f"There is no version {version}.")
+        if bundle.cleared(self._home.bundle(version)):
+            raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
+        loaded = bundle.load(self._home.bundle(version), judged["bundle"])
+        predictor = Predictor(version, loaded)
+        predictor.warm()
+        return predictor
+
+    def _put(self, version: int, found: Predictor) -> None:
+        self._loaded[version] = found
+        while len(self._loaded) > self._room:
+            self._loaded.popitem(last=False)
+
+    def _failure(self, status: int, reason: str) -> _Failure:
+        return _Failure(status, reason, time.monotonic() + FORGET_SECONDS)
+
+    def _problem(self, failure: _Failure) -> Problem:
+        if failure.status == 404:
+            return Problem(404, failure.reason, hint="GET /versions lists the versions.")
+        return Problem(503, failure.reason, hint="`retraind doctor` looks closer.", Retry_After=f"{FORGET_SECONDS:g}")
