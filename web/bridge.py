@@ -90,7 +90,7 @@ class Bridge:
         for key in [key for key in environ if key.startswith("bottle.")]:
             del environ[key]
         environ["wsgi.input"].seek(0)
-        return self._ask(environ)
+        return await asyncio.to_thread(self._ask, environ)
 
     async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
         limits = self._worker.settings.server
