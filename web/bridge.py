@@ -1,7 +1,6 @@
 """RSGI on one side, the WSGI application on the other, and event streams beside it.
 
-Bodies are read asynchronously, with a limit in bytes and one in seconds, before Bottle sees a request: a client that
-trickles costs a coroutine, not a thread. Predictions run on the loop; whatever touches the disk for long runs in a thread.
+Bodies are read asynchronously before Bottle sees a request. Predictions run on the loop; whatever touches the disk for long runs in a thread.
 """
 
 import asyncio
@@ -10,10 +9,12 @@ import io
 import logging
 import sys
 import time
+from functools import lru_cache
 from typing import Any
 
 from daemon.errors import NotKept
 from web import app, events, security
+from web.bodies import Bodies
 from web.problems import PROBLEM, Problem, document
 from web.shelf import LOADING
 from web.worker import Worker
@@ -47,6 +48,7 @@ class Bridge:
     def __init__(self, worker: Worker, feed: events.Feed) -> None:
         self._worker = worker
         self._feed = feed
+        self._bodies = Bodies(worker.settings.server)
         self._app = app.make_app(worker)
         self._guard = security.Guard(worker.settings.server, worker.home.token)
 
@@ -59,7 +61,7 @@ class Bridge:
                 await self._stream(environ, protocol)
                 return
             if environ["REQUEST_METHOD"] == "POST":
-                environ["wsgi.input"] = io.BytesIO(await self._body(environ, protocol))
+                environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
             logged = self._worker.log.written
             inline = environ["PATH_INFO"] in app.INLINE
             status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
@@ -92,25 +94,6 @@ class Bridge:
         environ["wsgi.input"].seek(0)
         return await asyncio.to_thread(self._ask, environ)
 
-    async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
-        limits = self._worker.settings.server
-        # Granian has checked that Content-Length is a number; a chunked body has none.
-        promised = int(environ["CONTENT_LENGTH"]) if "CONTENT_LENGTH" in environ else None
-        if promised is not None and promised > limits.max_body_bytes:
-            raise _too_large(limits.max_body_bytes)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(limits.body_seconds):
-                async for chunk in protocol:
-                    body += chunk
-                    if len(body) > limits.max_body_bytes:
-                        raise _too_large(limits.max_body_bytes)
-        except TimeoutError:
-            raise Problem(408, f"The body did not arrive within {limits.body_seconds:g} s.") from None
-        if promised is not None and promised != len(body):
-            raise Problem(400, f"The body ended after {len(body)} of {promised} bytes.")
-        return bytes(body)
-
     async def _stream(self, environ: dict[str, Any], protocol: Any) -> None:
         self._guard.host(environ)
         if self._feed.streams >= events.STREAMS:
@@ -137,6 +120,11 @@ def _route(environ: dict[str, Any]) -> str:
     return path if path in app.INLINE else app.UNMATCHED
 
 
+def _promised(environ: dict[str, Any]) -> int | None:
+    """The length of the body; None for a chunked one. Granian has checked that it is a number."""
+    return int(environ["CONTENT_LENGTH"]) if "CONTENT_LENGTH" in environ else None
+
+
 def _wants_stream(environ: dict[str, Any]) -> bool:
     route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     return route == ("GET", "/events") and "text/event-stream" in environ.get("HTTP_ACCEPT", "")
@@ -147,10 +135,6 @@ async def _send(transport: Any, texts: Any) -> None:
         async for text in texts:
             async with asyncio.timeout(SEND_SECONDS):
                 await transport.send_str(text)
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem(413, f"The body is larger than {limit} bytes.", hint="Drop large files into the inbox instead.")
 
 
 def _environ(scope: Any) -> dict[str, Any]:
@@ -174,11 +158,17 @@ def _environ(scope: Any) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name, value in scope.headers.items():
-        # In CGI's spelling `Content_Length` would pass for `Content-Length`, which Granian has checked.
-        if "_" in name:
-            continue
-        key = "HTTP_" + name.upper().replace("-", "_")
-        if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
-            key = key[5:]
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
+        key = _key(name)
+        if key is not None:
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
     return environ
+
+
+@lru_cache(maxsize=256)  # bounded: names are the client's
+def _key(name: str) -> str | None:
+    """The WSGI key of a header."""
+    # In CGI's spelling `Content_Length` would pass for `Content-Length`, which Granian has checked.
+    if "_" in name:
+        return None
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
