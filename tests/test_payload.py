@@ -1,0 +1,43 @@
+"""What a request carries: JSON whose keys are given once."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from web import payload
+from web.problems import Problem
+
+NAMES = st.sampled_from(["a", "b", ":", 'x":1,"a'])
+TEXTS = st.recursive(
+    st.none() | st.integers(0, 9) | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(NAMES, inner), max_size=3).map(tuple),
+    max_leaves=8,
+)
+
+
+def written(value: Any) -> str:
+    """JSON text in which a tuple of pairs is an object, whose keys may be given twice."""
+    if isinstance(value, tuple):
+        return "{%s}" % ",".join(f"{json.dumps(name)}:{written(inner)}" for name, inner in value)
+    if isinstance(value, list):
+        return "[%s]" % ",".join(map(written, value))
+    return json.dumps(value)
+
+
+def repeats(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return len(dict(value)) < len(value) or any(repeats(inner) for _, inner in value)
+    return isinstance(value, list) and any(map(repeats, value))
+
+
+@given(TEXTS)
+def test_a_value_is_refused_if_and_only_if_a_key_is_given_twice(value: Any) -> None:
+    text = written(value)
+    if repeats(value):
+        with pytest.raises(Problem, match="twice"):
+            payload.value(text.encode())
+    else:
+        assert payload.value(text.encode()) == json.loads(text)
