@@ -152,6 +152,11 @@ class Schema(BaseModel):
         return frozenset(self.features)
 
     @cached_property
+    def numeric(self) -> bool:
+        """Whether every column takes any number."""
+        return all(column.kind == "number" for column in self.columns)
+
+    @cached_property
     def class_codes(self) -> dict[str, int]:
         """Class name to its code."""
         return {name: code for code, name in enumerate(self.classes)}

@@ -228,8 +228,11 @@ def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
     return call
 
 
-def _reply(given: Reply) -> HTTPResponse:
-    return HTTPResponse(given.body, given.status, given.headers)
+def _reply(given: Reply) -> bytes:
+    response.status = given.status
+    for name, value in given.headers.items():
+        response.set_header(name, value)
+    return given.body
 
 
 def _json(status: int, content: dict[str, Any]) -> HTTPResponse:

@@ -70,7 +70,7 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     """A numeric array (n, d) in the order of the columns, NaN where a value is missing; raises InvalidFeatures."""
     if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
         raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
-    if all(column.kind == "number" for column in schema.columns) and _bounded(matrix):
+    if schema.numeric and _bounded(matrix):
         return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
     rows: list[list[Any]] = matrix.tolist()
     return from_rows(schema, [[None if math.isnan(value) else value for value in row] for row in rows])
@@ -78,13 +78,13 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
 
 def _bounded(matrix: NDArray[Any]) -> bool:
     """Whether every value is a number that `Column.encode` takes: NaN is in no range."""
-    return bool((np.abs(matrix.astype(np.float64, copy=False)) <= BOUND).all())
+    return bool(np.abs(matrix.astype(np.float64, copy=False)).max(initial=0.0) <= BOUND)
 
 
 def _plain(schema: Schema, rows: Sequence[Any]) -> bool:
     """Whether every row is a list of as many JSON numbers as there are columns, and every column takes any number."""
     return (
-        all(column.kind == "number" for column in schema.columns)
+        schema.numeric
         and all(type(row) is list and len(row) == len(schema.columns) for row in rows)
         and NUMBERS.issuperset(map(type, chain.from_iterable(rows)))
     )
