@@ -21,9 +21,9 @@ TEXTS = st.recursive(
 def written(value: Any) -> str:
     """JSON text in which a tuple of pairs is an object, whose keys may be given twice."""
     if isinstance(value, tuple):
-        return "{%s}" % ",".join(f"{json.dumps(name)}:{written(inner)}" for name, inner in value)
+        return "{" + ",".join(f"{json.dumps(name)}:{written(inner)}" for name, inner in value) + "}"
     if isinstance(value, list):
-        return "[%s]" % ",".join(map(written, value))
+        return "[" + ",".join(map(written, value)) + "]"
     return json.dumps(value)
 
 
