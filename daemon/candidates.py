@@ -98,9 +98,9 @@ def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candid
         if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
             return
         core = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        weight = {"class_weight": "balanced"} if settings.class_weight == "balanced" else {}
+        balanced = settings.class_weight == "balanced" and "class_weight" in core.get_params()
         _check(name, choice, core)
-        core.set_params(**{key: value for key, value in weight.items() if key in core.get_params()}, **choice)
+        core.set_params(**{**({"class_weight": "balanced"} if balanced else {}), **choice})
         chosen = ", ".join(f"{key}={value}" for key, value in choice.items())
         yield Candidate(f"{name}({chosen})" if choice else name, estimator)
 

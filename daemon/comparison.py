@@ -32,6 +32,12 @@ log = structlog.get_logger()
 KEPT_ROWS = 20_000
 """Answers for rows that a fold held back are kept for calibration, up to so many: its few numbers need no more."""
 
+RING_SECONDS = 0.5
+"""How often a candidate is told that the budget is used, until it listens."""
+
+TEXTBOOK_SHARE = 0.2
+"""Of the rows, that textbooks test on."""
+
 Split = tuple[Any, Any]
 
 
@@ -124,7 +130,8 @@ def compare(
                 scored[one.name] = trial.of(one, whole=bool(scored))
             progress.note(scored[one.name].sentence, scored[one.name].fit_seconds)
         except BudgetUsed:
-            left_out[one.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
+            if one.name not in scored:  # it may have rung after the last fold
+                left_out[one.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
         except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
             left_out[one.name] = f"{type(error).__name__}: {error}"[:300]
         if one.name in left_out:
@@ -157,10 +164,14 @@ def _alarm(seconds: float) -> Iterator[None]:
         raise BudgetUsed
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))
     try:
-        yield
-    finally:
+        try:
+            # Again and again: an exception that is raised in a callback from C or in a destructor reaches nobody.
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), RING_SECONDS)
+            yield
+        finally:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    finally:  # also if it has rung on the way out
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
@@ -192,6 +203,8 @@ class Trial:
             found.append((*pair(given, truth, self.schema.task), value))
             kept.append((given[: KEPT_ROWS // count], truth[: KEPT_ROWS // count]))
         score, loss, value = (float(np.mean(figures)) for figures in zip(*found, strict=True))
+        if not np.isfinite([score, loss, value]).all():
+            raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
         answered = np.vstack([given for given, _ in kept]), np.concatenate([truth for _, truth in kept])
         seconds = time.perf_counter() - started
         return Scored(one.name, one.estimator, self.schema.task, score, loss, seconds, answered, metric, value)
@@ -227,5 +240,7 @@ def best(scored: Sequence[Scored]) -> Scored:
 def split42(estimator: Any, rows: Matrix, targets: Targets, task: Task) -> float:
     """Accuracy or R² on the textbook split: test_size=0.2, random_state=42, stratified if there are classes."""
     classes = targets if task == "classification" else None
-    train, test, seen, wanted = train_test_split(rows, targets, test_size=0.2, random_state=42, stratify=classes)
+    train, test, seen, wanted = train_test_split(
+        rows, targets, test_size=TEXTBOOK_SHARE, random_state=42, stratify=classes
+    )
     return float(clone(estimator).fit(train, seen).score(test, wanted))

@@ -189,12 +189,15 @@ def _strange(winner: Winner) -> list[str]:
 
 
 def _is_small(job: Job, data: Data) -> bool:
-    """Whether the textbook figures are logged: few enough rows, and at least two of each class."""
-    if len(data.targets) > job.train.report_rows:
+    """Whether the textbook figures are logged: few enough rows, and enough of each class for the split."""
+    count = len(data.targets)
+    if count > job.train.report_rows:
         return False
     if data.schema.task == "regression":
-        return len(data.targets) >= TEXTBOOK_ROWS
-    return bool(np.bincount(data.targets)[np.unique(data.targets)].min() >= 2)
+        return count >= TEXTBOOK_ROWS
+    classes = np.bincount(data.targets)[np.unique(data.targets)]
+    # A stratified fifth has to hold a row of each class.
+    return bool(classes.min() >= 2 and comparison.TEXTBOOK_SHARE * count >= len(classes))
 
 
 def _figures(work: Work, data: Data, winner: Winner, outcome: Outcome) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Estimators that do what no estimator should: for tests that name them by import path."""
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.tree import DecisionTreeClassifier
 
 
@@ -69,6 +70,17 @@ class Exits(Odd):
         sys.exit("enough")
 
 
+class Nonsense(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Says that every number is none."""
+
+    def fit(self, X: Any, y: Any) -> Self:
+        self.fitted_ = True
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), np.nan)
+
+
 class Own(Odd):
     """A good classifier that ONNX does not know and no bundle may load: it looks how far the means of the classes are."""
 
@@ -95,4 +107,13 @@ class Slow(DecisionTreeClassifier):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, **more: Any) -> Any:
         while not Path("/nonexistent").exists():
             time.sleep(0.001)
+        return super().fit(X, y, **more)
+
+
+class Deaf(Slow):
+    """As slow, and does not hear the first time."""
+
+    def fit(self, X: Any, y: Any, **more: Any) -> Any:
+        with contextlib.suppress(BaseException):
+            super().fit(X, y, **more)
         return super().fit(X, y, **more)

@@ -205,3 +205,10 @@ def test_weights_of_classes_go_to_those_who_know_them() -> None:
     found = candidates.plan(MIXED, Train(class_weight="balanced"))
     weighed = {one.name for one in found if "'balanced'" in str(one.estimator)}
     assert weighed == {"logistic", "forest", "tree", "boosting"}
+
+
+def test_grid_says_more_than_the_setting_for_all() -> None:
+    """Who tries weights of classes in a grid gets each of them once."""
+    grid = {"tree": {"class_weight": [None, "balanced"]}}
+    found = candidates.plan(MIXED, Train(candidates=["tree"], class_weight="balanced", grids=grid))
+    assert [one.estimator.class_weight for one in found] == [None, "balanced"]

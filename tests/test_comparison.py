@@ -1,5 +1,6 @@
 """daemon.comparison: what chooses among candidates, and what a budget of time leaves of them."""
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -65,12 +66,15 @@ def test_metric_of_another_task_is_refused() -> None:
         compare(MIXED, mixed(), metric="rmse", candidates=["tree"])
 
 
-def test_used_budget_leaves_who_has_finished() -> None:
-    """A fit that never ends is interrupted; what finished before competes, and the reason of the others is kept."""
-    given = ["crashing:Slow", "least_squares", "tree"]
-    outcome = compare(MIXED, mixed(), candidates=given, budget_seconds=1)
+@pytest.mark.parametrize("endless", ["crashing:Slow", "crashing:Deaf"])
+def test_used_budget_leaves_who_has_finished(endless: str) -> None:
+    """A fit that never ends is interrupted, until it listens; what finished before competes, the reason of the others is kept."""
+    before = signal.getsignal(signal.SIGALRM)
+    outcome = compare(MIXED, mixed(), candidates=[endless, "least_squares", "tree"], budget_seconds=1)
     assert [one.name for one in outcome.scored] == ["least_squares", "tree"]
-    assert outcome.left_out == {"crashing:Slow": "train.budget_seconds = 1 was used up."}
+    assert outcome.left_out == {endless: "train.budget_seconds = 1 was used up."}
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_used_budget_leaves_one_at_least() -> None:
@@ -87,6 +91,13 @@ def test_candidate_that_raises_is_left_out() -> None:
     assert outcome.left_out == {"crashing:Raises": "ZeroDivisionError: somebody divided by zero"}
     with pytest.raises(TrainingFailed, match="crashing:Raises: ZeroDivisionError"):
         compare(MIXED, mixed(), candidates=["crashing:Raises"])
+
+
+def test_answers_that_are_no_numbers_never_win() -> None:
+    """Such a score is neither more nor less than another one, so it could stand anywhere in the order."""
+    outcome = compare(PRICES, priced(), candidates=["crashing:Nonsense", "ridge"])
+    assert [one.name for one in outcome.scored] == ["ridge"]
+    assert "no numbers that can be scored" in outcome.left_out["crashing:Nonsense"]
 
 
 def test_area_under_the_curve_is_that_of_each_class_against_the_rest() -> None:

@@ -210,6 +210,19 @@ def test_too_little_to_learn_from_is_said(mlflow_home: Home, schema: Schema, cel
         workshop.train("tree")
 
 
+def test_few_rows_of_many_classes_are_learnt(mlflow_home: Home) -> None:
+    """Too few for the textbook split, which needs a row of each class on either side, and enough for a model."""
+    workshop = Workshop(mlflow_home, grown(LEAVES, classes=["ash", "elm", "oak"]))
+    workshop.add(leaves("ash elm oak", 3))
+    manifest = workshop.train("tree", "logistic", report_rows=1000)
+    assert manifest.rows == 9
+    client = workshop.registry.client
+    run = client.get_run(manifest.run)
+    nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{manifest.run}'")
+    assert {one.info.run_name: one.info.status for one in nested} == {"tree": "FINISHED", "logistic": "FINISHED"}
+    assert "split42_accuracy" not in run.data.metrics
+
+
 def test_class_that_was_taken_out_is_not_learnt(leafy: Workshop) -> None:
     """Rows of a class that the schema does not list any more neither teach nor judge."""
     leafy.use(grown(LEAVES, classes=["ash", "elm", "oak"]))
