@@ -67,6 +67,8 @@ def _paired(scores: Mapping[str, Any], name: str) -> Scores:
 def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None:
     if settings.floor == 0:
         return None  # R² can be negative on a few rows; without a floor that is nobody's business
+    if all(figures.value(challenger[name]) is None for name in HOLDOUTS):
+        return f"No held-out row says whether it reaches promote.floor = {settings.floor}: more rows are needed."
     for name in HOLDOUTS:
         score, found = challenger[name], figures.value(challenger[name])
         if found is not None and found < settings.floor:

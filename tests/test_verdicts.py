@@ -86,6 +86,13 @@ def test_nothing_below_the_floor_is_served(old: int | None) -> None:
     assert verdicts.judge(scores(80, old), Promote(floor=0.8)).state == "promoted"
 
 
+def test_floor_that_nothing_was_measured_against_is_not_reached() -> None:
+    """Without a held-out row nobody knows; whoever sets a floor wants to know."""
+    verdict = verdicts.judge(scores(0, None, 0), Promote(floor=0.8))
+    assert verdict.state == "refused"
+    assert verdict.reason == "No held-out row says whether it reaches promote.floor = 0.8: more rows are needed."
+
+
 @pytest.mark.parametrize(("new", "old", "state"), [(95, 90, "held"), (50, 90, "refused"), (95, None, "promoted")])
 def test_manual_mode_holds_what_is_good(new: int, old: int | None, state: str) -> None:
     """A person decides about a good challenger; the first version is served at once, or nothing would be."""
