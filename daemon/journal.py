@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon import tables
 from daemon.errors import RetraindError, Unavailable
+from daemon.live import ROLLED_BACK
 from daemon.status import utcnow
 from daemon.tables import (
     FORMAT,
@@ -403,10 +404,8 @@ class Journal:
         """Record that late labels tell against the served version, before another takes its place."""
         with self._writing() as connection:
             update = versions.update().where(versions.c.version == version)
-            connection.execute(update.values(state="rolled back", reason=reason, judged_at=utcnow()))
-            _tell(
-                connection, "rolled back", f"Version {version} rolled back: {reason}", level="warning", version=version
-            )
+            connection.execute(update.values(state=ROLLED_BACK, reason=reason, judged_at=utcnow()))
+            _tell(connection, ROLLED_BACK, f"Version {version} rolled back: {reason}", level="warning", version=version)
 
     def versions(self, limit: int | None = None) -> Sequence[RowMapping]:
         """Judged versions, newest first; all of them without a limit."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
-from daemon import bundle, durable, verdicts
+from daemon import bundle, durable, requests, verdicts
 from daemon.bundle import Manifest
 from daemon.clearance import STAGING
 from daemon.errors import BundleRefused
@@ -40,6 +40,12 @@ class Judging:
             self._seen = version.version
         return False
 
+    def awaits(self, version: int) -> bool:
+        """Whether a version that the journal does not know will get its verdict here."""
+        return any(
+            one.version == version and one.bundle is not None for one in self._registry.versions(after=version - 1)
+        )
+
     def _judge(self, version: Registered, sha256: str, served: int | None) -> None:
         folder = self._settle(version)
         try:
@@ -58,8 +64,10 @@ class Judging:
     def _verdict(self, scores: dict[str, Any], served: int | None) -> verdicts.Verdict:
         compared = scores.get("champion_version")
         if served is not None and compared != served:
+            # The rows have been learnt, so no policy would find a reason to compare them with the other version.
+            requests.submit(self._home, "retrain", force=True, by="daemon")
             reason = f"It was compared with version {compared}, but version {served} is served by now."
-            return verdicts.Verdict("refused", reason)
+            return verdicts.Verdict("refused", f"{reason} Another training compares with that one.")
         return verdicts.judge(scores, self._settings, self._past())
 
     def _past(self) -> dict[int, Any]:

@@ -21,9 +21,6 @@ from daemon.query import Row, ask
 from daemon.schema import Schema, Task
 from daemon.settings import Promote
 
-ROLLED_BACK = "rolled back"
-"""State of a version that the live watch has taken out of service."""
-
 FIRST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND at >= ?
 ORDER BY batch, rowid LIMIT ?"""
 

@@ -17,7 +17,8 @@ from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.judging import CHOSEN, Judging
-from daemon.livewatch import ROLLED_BACK, LiveWatch
+from daemon.live import ROLLED_BACK
+from daemon.livewatch import LiveWatch
 from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.settings import Promote
 from daemon.status import utcnow
@@ -72,32 +73,48 @@ class Promotion:
         found = self._journal.version(version)
         if found is None:
             return "refused", f"There is no version {version}; `retraind versions` lists them."
+        if request.version is None and found["state"] == ROLLED_BACK:
+            return (
+                "refused",
+                f"The version before, {version}, was rolled back: {found['reason']} Name it to serve it again.",
+            )
         try:
             verify(self._home, version, found["bundle"])
         except BundleRefused as error:
             return "refused", str(error)
         self._registry.set_alias(CHAMPION, version)
-        if self._registry.alias(CHALLENGER) == version:
-            self._registry.set_alias(CHALLENGER, None)
         self._refused_alias = None
         self._choose(version)
         wish = f"By request ({request.kind}, {request.by})."
         if (served := self.pointer()) is None or served.version != version:
             self._wishes[version] = wish
-        if found["state"] != "promoted":
-            facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
-            self._journal.judge(facts, "promoted", f"{found['reason']} {wish}" if found["state"] == "held" else wish)
+        self._approve(found, wish)
         return "done", f"Version {version} is to be served ({request.kind})."
+
+    def _approve(self, found: Mapping[Any, Any], wish: str) -> None:
+        """Record that a person serves a version, whatever its verdict was."""
+        if found["state"] == "promoted":
+            return
+        reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
+        facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
+        if self._registry.alias(CHALLENGER) == found["version"]:
+            self._registry.set_alias(CHALLENGER, None)
+        self._registry.describe(found["version"], "promoted", reason)
+        self._journal.judge(facts, "promoted", reason)
 
     # Serving what the alias says
 
     def adopt(self) -> bool:
-        """Make the pointer follow the alias; True: the served version has changed."""
+        """Make the pointer follow the alias; True: there was something to do."""
         wanted = self._registry.alias(CHAMPION)
         served = self.pointer()
+        if served is not None and self._make_up(served):
+            return True
         if wanted is None or (served is not None and wanted == served.version) or wanted == self._refused_alias:
             return False
         found = self._journal.version(wanted)
+        if found is None and self._judging.awaits(wanted):
+            return False  # a verdict that could not be recorded: it is given again
         try:
             if found is None:
                 raise BundleRefused(f"The journal knows no bundle of version {wanted}.")
@@ -106,7 +123,9 @@ class Promotion:
             self._refused_alias = wanted
             self._lament(wanted, str(error))
             return True
-        self._point(wanted, found["bundle"], served, self._wishes.pop(wanted, "") or self._why(found, served))
+        reason = self._wishes.pop(wanted, "") or self._why(found, served)
+        self._approve(found, reason)
+        self._point(wanted, found["bundle"], served, reason)
         return True
 
     def _why(self, found: Mapping[Any, Any], served: Pointer | None) -> str:
@@ -167,13 +186,25 @@ class Promotion:
     def recover(self) -> None:
         """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what is nobody's."""
         self._replace_damaged()
-        served, last = self.pointer(), self._journal.last_swap()
-        if served is not None and (last is None or last["version"] != served.version):
-            self._journal.swap(served.version, last["version"] if last else None, "Recorded after a restart.")
-            last = self._journal.last_swap()
+        served = self.pointer()
+        if served is None or not self._make_up(served):
+            self._name_previous()
+        self._clearance.sweep_staging()
+
+    def _make_up(self, served: Pointer) -> bool:
+        """Record a swap that was made when the journal could not be written; True: there was one."""
+        last = self._journal.last_swap()
+        if last is not None and last["version"] == served.version:
+            return False
+        self._journal.swap(served.version, last["version"] if last else None, "Recorded later than it was made.")
+        self._name_previous()
+        return True
+
+    def _name_previous(self) -> None:
+        """Set the alias `previous` as the newest swap has it, if MLflow knows that version."""
+        last = self._journal.last_swap()
         if last is not None and last["previous"] in {version.version for version in self._registry.versions()}:
             self._registry.set_alias(PREVIOUS, last["previous"])
-        self._clearance.sweep_staging()
 
     def clear(self, *, training: bool) -> None:
         """Remove what old versions and killed trainings have left in `registry/`; `training`: one is making a bundle."""

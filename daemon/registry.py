@@ -148,8 +148,8 @@ class Registry:
     @translated
     def versions(self, after: int = 0) -> list[Registered]:
         """Versions with a larger number than `after`, oldest first."""
-        found = (_registered(version) for version in self.client.search_model_versions(f"name='{NAME}'"))
-        return sorted((one for one in found if one.version > after), key=lambda one: one.version)
+        newer = self.client.search_model_versions(f"name='{NAME}' and version_number > {after}")
+        return sorted(map(_registered, newer), key=lambda one: one.version)
 
     @translated
     def describe(self, version: int, state: str, reason: str) -> None:

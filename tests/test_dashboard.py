@@ -447,6 +447,38 @@ def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
     assert (bad["state"], "Late labels say less" in bad["sentence"]) == ("watch", True)
 
 
+def test_trial_of_a_new_champion_is_shown(story: Story) -> None:
+    """As soon as there are labels, until there are enough of them; a version that was brought back is on none."""
+
+    def said(number: int, before: int | None, labels: int) -> list[str]:
+        facts = dashboard.gather(story.home, Records(story.home), alive(), {}, None)
+        assert facts.pointer is not None
+        pointer = facts.pointer.model_copy(update={"version": number})
+        swap = {"version": number, "previous": before, "reason": "so", "at": facts.pointer.since}
+        tile = verdict.serving(replace(facts, pointer=pointer, swaps=[swap], live={"n": labels} if labels else None))
+        return [one["value"] for one in tile["facts"] if one["label"] == "on trial"]
+
+    story.accept("a.csv")
+    story.judge(1, "promoted")
+    story.judge(2, "promoted", old=1)
+    assert said(2, 1, 12) == ["12 of 50 late labels"]
+    assert said(2, 1, 60) == ["60 late labels"]
+    assert said(2, 1, 0) == said(2, 1, 1000) == said(2, None, 12) == said(1, 2, 12) == []
+
+
+def test_no_button_leads_back_to_what_was_rolled_back(story: Story) -> None:
+    story.accept("a.csv")
+    story.judge(1, "promoted")
+    story.judge(2, "promoted", old=1)
+    assert story.document(alive())["previous"] == 1
+    story.journal.roll_back(2, "late labels tell against it")
+    first = story.journal.version(1)
+    assert first is not None
+    story.journal.swap(1, 2, "Version 2 was rolled back.")
+    story.point(1, first["bundle"])
+    assert story.document(alive())["previous"] is None
+
+
 # The steps
 
 

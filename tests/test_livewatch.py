@@ -86,6 +86,11 @@ def test_champion_that_fails_live_gives_way_to_the_one_before(parts: Parts, told
     assert swap is not None
     assert (swap["version"], swap["previous"]) == (good, bad)
     assert swap["reason"].startswith(f"Version {bad} was rolled back: Live accuracy")
+    state, detail = parts.ask("rollback")
+    assert (state, parts.served) == ("refused", good), "back to what was wrong only by its number"
+    assert detail.startswith(f"The version before, {bad}, was rolled back: Live accuracy")
+    assert parts.ask("rollback", bad)[0] == "done"
+    assert parts.served == bad
 
 
 def test_version_that_was_rolled_back_does_not_come_back_by_itself(parts: Parts, told: Live) -> None:

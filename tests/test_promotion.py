@@ -1,11 +1,14 @@
 """daemon.promotion: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import bundles
 import pytest
+from sqlalchemy.exc import IntegrityError
 from test_verdicts import scores
 
 from daemon import bundle, requests
@@ -16,6 +19,7 @@ from daemon.journal import Journal
 from daemon.promotion import Promotion
 from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
 from daemon.settings import Promote
+from web.records import Records
 
 
 class Parts:
@@ -144,6 +148,8 @@ def test_comparison_with_somebody_else_does_not_count(parts: Parts) -> None:
     found = parts.journal.version(third)
     assert found is not None
     assert f"compared with version {first}, but version {second} is served" in found["reason"]
+    [asked] = requests.pending(parts.home)
+    assert (asked.kind, asked.force, asked.by) == ("retrain", True, "daemon"), "or these rows would never be compared"
 
 
 def test_damaged_bundle_is_refused(parts: Parts) -> None:
@@ -189,6 +195,22 @@ def test_alias_moved_by_hand_moves_the_service(parts: Parts) -> None:
     parts.registry.client.set_registered_model_alias(NAME, CHAMPION, str(second))
     parts.settle()
     assert (parts.served, parts.state(second)) == (first, "unservable")
+
+
+def test_refused_version_that_is_served_by_hand_counts_as_promoted(parts: Parts) -> None:
+    """It is the mark for those that follow, it may be returned to, and why it was refused stays readable."""
+    first = parts.champion(97)
+    second = parts.train(50, 97, champion=first)
+    parts.settle()
+    parts.registry.client.set_registered_model_alias(NAME, CHAMPION, str(second))
+    parts.settle()
+    assert (parts.served, parts.state(second)) == (second, "promoted")
+    assert parts.described(second).startswith("The alias champion was moved by hand. Before, it was refused: Accuracy")
+    tags = parts.registry.client.get_model_version(NAME, str(second)).tags
+    assert tags["retraind.verdict"] == "promoted"
+    third = parts.train(40, 50, champion=second)
+    parts.settle()
+    assert (parts.served, parts.state(third)) == (second, "refused")
 
 
 def test_mark_is_the_best_version_until_a_person_chooses_another(parts: Parts) -> None:
@@ -276,7 +298,25 @@ def test_request_for_a_damaged_version_is_refused(parts: Parts) -> None:
     assert "not a readable bundle" in detail
 
 
-# After a kill
+# After a failure or a kill
+
+
+@pytest.mark.parametrize("table", ["versions", "swaps"])
+def test_what_the_journal_could_not_take_is_recorded_as_soon_as_it_can(parts: Parts, table: str) -> None:
+    """The alias has moved, or the pointer: nothing is forgotten, nothing called unservable, without a restart."""
+    first = parts.champion()
+    second = parts.train(96, 95, champion=first)
+    with closing(sqlite3.connect(parts.home.journal)) as connection:
+        connection.execute(f"CREATE TRIGGER full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'full'); END")
+        with pytest.raises(IntegrityError, match="full"):
+            parts.settle()
+        connection.execute("DROP TRIGGER full")
+    parts.settle()
+    swap = parts.journal.last_swap()
+    assert swap is not None
+    assert (swap["version"], swap["previous"]) == (second, first)
+    assert (parts.served, parts.state(second), parts.alias(PREVIOUS)) == (second, "promoted", first)
+    assert "unservable" not in {event["kind"] for event in Records(parts.home).recent_events(100)}
 
 
 def test_swap_that_a_kill_left_unrecorded_is_recorded(parts: Parts) -> None:

@@ -11,6 +11,7 @@ from daemon import figures
 from daemon.errors import BadSchema
 from daemon.figures import TITLES
 from daemon.home import Home
+from daemon.live import ROLLED_BACK
 from daemon.schema import Column, Task
 from daemon.schema import load as load_schema
 from daemon.settings import Settings
@@ -36,9 +37,11 @@ def champion(facts: Facts) -> Row | None:
 
 
 def previous(facts: Facts) -> int | None:
-    """The version that a rollback brings back: the one that served before the champion."""
+    """The version that a rollback brings back: the one that served before the champion, unless it was taken back itself."""
     swap = next((row for row in facts.swaps if row["version"] == facts.number), None)
-    return swap["previous"] if swap else None
+    before = swap["previous"] if swap else None
+    taken = any(row["version"] == before and row["state"] == ROLLED_BACK for row in facts.versions)
+    return None if taken else before
 
 
 def version(row: Row, facts: Facts) -> Row:

@@ -135,7 +135,21 @@ def serving(facts: Facts) -> Answer:
     # A version that a person brought back keeps both: why it serves now, and what let it in at first.
     others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
     notes = [*(fact(label, reason) for label, reason in others.items() if reason != champion["reason"]), *notes]
+    notes = [*_trial(facts), *notes]
     return _waiting(facts, headline, notes) or answer("ok", headline, champion["reason"], notes)
+
+
+def _trial(facts: Facts) -> list[Answer]:
+    """How far the trial of a new champion on late labels is; empty without labels, and when it is over."""
+    promote, swap = (facts.settings or Settings()).promote, facts.swaps[0] if facts.swaps else None
+    before = swap["previous"] if swap and swap["version"] == facts.number else None
+    labels = facts.live["n"] if facts.live else 0
+    if not promote.live_rows or before is None or before > facts.number or not 0 < labels < promote.live_until:
+        return []
+    told = (
+        f"{labels:,} of {promote.live_rows:,} late labels" if labels < promote.live_rows else f"{labels:,} late labels"
+    )
+    return [fact("on trial", told, f"beside v{before}; promote.live_rows, live_until")]
 
 
 def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
@@ -149,7 +163,7 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
         row = facts.newer[0]
         notes = [fact("v{} waits".format(row["version"]), row["reason"], "promote.mode = manual"), *notes]
         return answer("watch", headline, f"v{row['version']} waits for retraind promote.", notes)
-    if facts.newer and facts.newer[0]["state"] == "rolled back":
+    if facts.newer and facts.newer[0]["state"] == live.ROLLED_BACK:
         row = facts.newer[0]
         return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
     return None
