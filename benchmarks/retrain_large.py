@@ -173,7 +173,7 @@ def _resident(name: str) -> int:
 def table(measured: Measured) -> list[list[str]]:
     """Rows: each part in seconds, the sum of what both do, the ratio, and the peaks as multiples of the frame."""
     ours, theirs = measured.ours, measured.theirs
-    moments = dict(ours.stages)
+    moments = dict(reversed(ours.stages))  # when each began: a stage is told again with every fold
     names = [name for name, _ in ours.stages]
     first = next(name for name in names if name.startswith("cross-validating"))
     fitting = next(name for name in names if name.startswith("fitting"))
