@@ -23,6 +23,9 @@ PARITY = 1e-6
 """Largest difference between scikit-learn and the backend: of a probability, or of a value as a share of the probe's
 `scale`, the range of the values that the model gives for the rows of its revision (docs/architecture.md, Serving)."""
 
+MODEL = "retraind"
+"""Name of the model, in the registry and in the paths of the protocols that name one."""
+
 MANIFEST = "manifest.json"
 PROBE = "probe.json"
 ONNX = "model.onnx"

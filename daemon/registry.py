@@ -40,7 +40,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
-NAME = "retraind"
+NAME = bundle.MODEL
 """Name of the experiment and of the registered model in every home."""
 
 TAG = "retraind."

@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import bundles
 import pytest
-from sites import Site
+from sites import Client, Site
 
 from daemon import bootstrap
 from daemon.home import Home
@@ -106,6 +107,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("site"))
     yield site
     site.close()
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """The application with a classification, without a process."""
+    home = Home(tmp_path_factory.mktemp("flowers"))
+    home.make()
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    bundles.point(home, bundles.make(home, 1))
+    return Client(home)
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Client:
+    """The application with a regression, whose columns are of every kind."""
+    home = Home(tmp_path / "prices")
+    home.root.mkdir()
+    home.make()
+    home.schema.write_bytes(bundles.PRICES.dump())
+    bundles.point(home, bundles.make_prices(home, 1))
+    return Client(home)
 
 
 @pytest.fixture

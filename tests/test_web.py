@@ -24,16 +24,6 @@ from daemon.settings import Settings
 from daemon.status import Check
 from web.worker import Worker
 
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    home = Home(tmp_path_factory.mktemp("client"))
-    home.make()
-    home.schema.write_bytes(bundles.SCHEMA.dump())
-    bundles.point(home, bundles.make(home, 1))
-    return Client(home)
-
-
 # Predictions
 
 
@@ -151,26 +141,26 @@ BODIES = st.one_of(
 
 @profile(deadline=None, max_examples=300)
 @given(body=BODIES)
-def test_no_body_breaks_predict(client: Client, body: bytes) -> None:
-    status, _, text = client.ask("POST", "/predict", body)
+def test_no_body_breaks_predict(flowers: Client, body: bytes) -> None:
+    status, _, text = flowers.ask("POST", "/predict", body)
     assert status == 200 or 400 <= status < 500
     json.loads(text)
 
 
 @profile(deadline=None, max_examples=150)
 @given(body=BODIES, path=st.sampled_from(["/add_training_data", "/trigger_retrain", "/promote", "/rollback"]))
-def test_no_body_breaks_a_writing_route(client: Client, body: bytes, path: str) -> None:
-    status, _, text = client.ask("POST", path, body)
+def test_no_body_breaks_a_writing_route(flowers: Client, body: bytes, path: str) -> None:
+    status, _, text = flowers.ask("POST", path, body)
     assert status in (200, 202) or 400 <= status < 500
     json.loads(text)
 
 
 @profile(deadline=None, max_examples=150)
 @given(path=st.text(max_size=30), query=st.text(alphabet=st.characters(max_codepoint=255), max_size=30))
-def test_no_path_breaks_the_routes(client: Client, path: str, query: str) -> None:
+def test_no_path_breaks_the_routes(flowers: Client, path: str, query: str) -> None:
     raw = ("/" + path).encode("utf-8", "replace").decode("latin-1")
     for place in (raw, "/predictions/history", "/events", "/drops", "/drops" + raw):
-        status, _, _ = client.ask("GET", place, QUERY_STRING=query)
+        status, _, _ = flowers.ask("GET", place, QUERY_STRING=query)
         assert status < 500
 
 
@@ -183,15 +173,6 @@ def test_without_a_model_predict_says_so(tmp_path: Path) -> None:
 
 
 # Regression
-
-
-@pytest.fixture
-def prices(tmp_path: Path) -> Client:
-    home = Home(tmp_path)
-    home.make()
-    home.schema.write_bytes(bundles.PRICES.dump())
-    bundles.point(home, bundles.make_prices(home, 1))
-    return Client(home)
 
 
 def posted(client: Client, path: str, body: object) -> tuple[int, dict[str, Any]]:

@@ -7,14 +7,14 @@ import orjson
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon import lineage
-from web import health, intake, metrics, payload, predicting, security
-from web.problems import PROBLEM, Problem, document, explain
+from web import doors, health, intake, metrics, payload, predicting, security, shapes
+from web.problems import Problem, explain
 from web.reply import JSON, Reply
 from web.worker import Worker
 
 Route = Callable[..., Any]
 
-INLINE = {"/predict", "/health", "/livez", "/readyz", "/"}
+INLINE = {"/predict", "/health", "/livez", "/readyz", "/", "/ping", "/v2/health/live", "/v2/health/ready"}
 """Paths whose routes touch no disk but the prediction log: they run on the loop. All others run in a thread."""
 
 UNMATCHED = "unmatched"
@@ -25,16 +25,18 @@ EXPOSITIONS = ("application/openmetrics-text", "text/plain")
 
 
 class App(Bottle):  # type: ignore[misc]
-    """Bottle with problem documents for its own errors and the security headers on every answer."""
+    """Bottle with problems for its own errors, told as the path's clients expect, and security headers on every answer."""
 
     def default_error_handler(self, res: HTTPError) -> bytes:
         """404 and 405, as Bottle raises them."""
-        res.content_type = response.content_type = PROBLEM
+        told = f"There is nothing at {request.path!r:.200}."
         if allowed := response.get_header("Allow"):
             if "GET" in allowed:
                 response.set_header("Allow", f"{allowed},HEAD")
-            return document(res.status_code, f"{request.method} is not possible here; {allowed} is.")
-        return document(res.status_code, f"There is nothing at {request.path!r:.200}.")
+            told = f"{request.method} is not possible here; {allowed} is."
+        problem = shapes.dress(Problem(res.status_code, told), request.path)
+        res.content_type = response.content_type = problem.content_type
+        return bytes(problem.body)
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """The WSGI interface."""
@@ -54,7 +56,7 @@ def make_app(worker: Worker) -> App:
     app = App()
     app.config["catchall"] = False
     guard = security.Guard(worker.settings.server, worker.home.token)
-    app.add_hook("before_request", lambda: guard.host(request.environ))
+    app.add_hook("before_request", _checked(lambda: guard.host(request.environ)))
     views = Views(worker)
     reading: dict[str, Route] = {
         "/": views.root,
@@ -86,6 +88,10 @@ def make_app(worker: Worker) -> App:
     for path, route in writing.items():
         app.route(path, "POST", _checked(route, guard.write, guard.token))
     app.route("/predict", "POST", _checked(lambda: _reply(predicting.predict(worker, request.environ)), guard.write))
+    for path, door in doors.READING.items():
+        app.route(path, "GET", _checked(_door(worker, door)))
+    for path, door in doors.POSTING.items():
+        app.route(path, "POST", _checked(_door(worker, door), guard.site))
     return app
 
 
@@ -96,8 +102,10 @@ class Views:
         self._worker = worker
 
     def root(self) -> HTTPResponse:
-        """The dashboard is the front page."""
-        return HTTPResponse(b"", 303, {"Location": "/dashboard"})
+        """The dashboard is the front page for people; KServe's clients ask here whether the server is alive."""
+        if "text/html" in request.get_header("Accept", "text/html"):
+            return HTTPResponse(b"", 303, {"Location": "/dashboard"})
+        return _json(200, {"status": "alive"})
 
     def metrics(self) -> HTTPResponse:
         """Figures as JSON; for a scraper, told by its Accept header, as exposition."""
@@ -216,16 +224,22 @@ def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
             for check in checks:
                 check(request.environ)
             return route(**arguments)
+        except Problem as problem:
+            raise shapes.dress(problem, request.path) from None
         except HTTPResponse:
             raise
         # Everything that is expected has an explanation; the rest goes on to Bottle, the log and a 500.
         except Exception as error:
-            problem = explain(error)
-            if problem is None:
+            explained = explain(error)
+            if explained is None:
                 raise
-            raise problem from error
+            raise shapes.dress(explained, request.path) from error
 
     return call
+
+
+def _door(worker: Worker, door: doors.Door) -> Route:
+    return lambda **place: _reply(door(worker, request.environ, **place))
 
 
 def _reply(given: Reply) -> bytes:

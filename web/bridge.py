@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from daemon.errors import NotKept
-from web import app, events, security
+from web import app, doors, events, security, shapes
 from web.bodies import Bodies
-from web.problems import PROBLEM, Problem, document
+from web.problems import Problem
 from web.shelf import LOADING
 from web.worker import Worker
 
@@ -28,9 +28,7 @@ SEND_SECONDS = 10.0
 """A listener that takes no event for so long is cut off."""
 
 # The connection ends, because what is left of a body would be taken for the next request.
-REFUSED: Headers = [("Content-Type", PROBLEM), ("Connection", "close"), *security.HEADERS, security.NO_STORE]
-
-BROKEN = document(500, "Something went wrong inside.", hint="The log of the service has the details.")
+REFUSED: Headers = [("Connection", "close"), *security.HEADERS, security.NO_STORE]
 
 STREAM: Headers = [
     ("Content-Type", "text/event-stream"),
@@ -63,19 +61,20 @@ class Bridge:
             if environ["REQUEST_METHOD"] == "POST":
                 environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
             logged = self._worker.log.written
-            inline = environ["PATH_INFO"] in app.INLINE
+            inline = environ["PATH_INFO"] in app.INLINE or doors.predicts(environ["PATH_INFO"])
             status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
             if LOADING in environ:
                 status, headers, body = await self._ask_again(environ)
             if self._worker.log.written != logged:
                 await self._worker.durable()
         except Problem as problem:
-            status, headers, body = problem.status_code, REFUSED, problem.body
+            status, headers, body = _refused(environ, problem)
         except NotKept as error:
-            status, headers, body = 503, REFUSED, document(503, str(error.args[0]), hint=error.hint)
+            status, headers, body = _refused(environ, Problem(503, str(error.args[0]), hint=error.hint))
         except Exception:  # noqa: BLE001 - the client gets an answer, the log the reason
             _log.exception("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"])
-            status, headers, body = 500, REFUSED, BROKEN
+            broken = Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")
+            status, headers, body = _refused(environ, broken)
         protocol.response_bytes(status, headers, body)
         self._worker.counters.count(_route(environ), status, time.perf_counter() - started)
 
@@ -110,6 +109,11 @@ class Bridge:
         await asyncio.gather(sending, gone, return_exceptions=True)
         self._feed.streams -= 1
         self._worker.counters.count("/events", 200, 0.0)
+
+
+def _refused(environ: dict[str, Any], problem: Problem) -> tuple[int, Headers, bytes]:
+    told = shapes.dress(problem, environ["PATH_INFO"])
+    return told.status_code, [("Content-Type", told.content_type), *REFUSED], told.body
 
 
 def _route(environ: dict[str, Any]) -> str:

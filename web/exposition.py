@@ -1,6 +1,5 @@
 """The metrics as a Prometheus scraper wants them; the only module that knows prometheus-client."""
 
-import importlib.metadata
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from daemon import figures
 from daemon.status import Status
+from web import release
 from web.metrics import BOUNDS, PREDICT, Totals
 from web.predictor import Predictor
 
@@ -98,7 +98,7 @@ class Report(Collector):
             "retraind_predictions_lost": [([], self.totals.lost)],
             "retraind_http_requests": [([route, code], number) for (route, code), number in requests],
             "retraind_http_workers": [([], len(self.totals.live))],
-            "retraind_build_info": [([_version(), platform.python_version()], 1.0)],
+            "retraind_build_info": [([release.of("retraind"), platform.python_version()], 1.0)],
             "retraind_model_info": info,
             "retraind_live_score": [([str(model.version)], live)] if model and live is not None else [],
             "retraind_model_load_failures": [([], self.totals.load_failures)],
@@ -147,10 +147,3 @@ def expose(report: Report, accept: str) -> tuple[bytes, str]:
     registry.register(report)
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("retraind")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+checkout"

@@ -22,7 +22,7 @@ class Problem(HTTPResponse):  # type: ignore[misc]
     def __init__(
         self, status: int, detail: str, *, hint: str = "", errors: list[dict[str, Any]] | None = None, **headers: str
     ) -> None:
-        self.detail = detail
+        self.detail, self.hint = detail, hint
         body = document(status, detail, hint=hint, errors=errors)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         super().__init__(body, status, {"Content-Type": PROBLEM, **given})

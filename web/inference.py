@@ -1,0 +1,255 @@
+"""The Open Inference Protocol V2, with the extensions for binary tensors, classification and model repositories.
+
+Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.md`; triton-inference-server/server
+`docs/protocol/extension_{binary_data,classification,model_repository}.md`; outputs are named as by MLServer's scikit-learn.
+"""
+
+from collections.abc import MutableMapping
+from itertools import chain
+from typing import Any, NamedTuple
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.bundle import MODEL
+from daemon.schema import Kind
+from web import answering, payload, release, tables, tensors
+from web.answering import Answered
+from web.predictor import Predictor
+from web.problems import Problem
+from web.reply import JSON, Reply
+from web.worker import Worker
+
+EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Bytes of JSON at the beginning of a body that goes on with binary tensors."""
+
+DATATYPES: dict[Kind, str] = {
+    "number": "FP64",
+    "integer": "INT64",
+    "boolean": "BOOL",
+    "date": tensors.BYTES,
+    "category": tensors.BYTES,
+}
+
+DEFAULT = ("predict", "prediction_id")
+"""Outputs of a request that asks for none."""
+
+
+class Requested(BaseModel):
+    """An output that a request asks for."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class Request(BaseModel):
+    """The JSON of `POST …/infer`; what the protocol does not know, such as KServe's `model_name`, is left out."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    inputs: list[tensors.Tensor] = Field(min_length=1)
+    outputs: list[Requested] | None = None
+
+
+class Output(NamedTuple):
+    """What a model can answer: datatype, and how many values there are for each row (None: one, without a dimension)."""
+
+    datatype: str
+    width: int | None = None
+
+
+class Wish(NamedTuple):
+    """An output as it is asked for: `best` (0: no) classes as VALUE:INDEX:NAME instead of its values."""
+
+    name: str
+    binary: bool
+    best: int
+
+
+def server(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """Name, version and extensions of the server."""
+    return _json({"name": "retraind", "version": release.of("retraind"), "extensions": EXTENSIONS})
+
+
+def live(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """The worker answers."""
+    return _json({"live": True})
+
+
+def ready(worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """Whether the worker predicts; the protocol's text names the key `live`, its servers and clients `ready`."""
+    is_ready = worker.slot.current is not None and not worker.draining
+    return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+
+
+def model_ready(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+    """Whether a version of the model predicts; raises Problem if it does not."""
+    chosen = _chosen(worker, environ, name, version)
+    return Reply(orjson.dumps({"name": name, "ready": True}), headers=_headers(chosen))
+
+
+def model(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+    """Inputs and outputs of a version: an input for each column; -1 is the number of rows."""
+    chosen = _chosen(worker, environ, name, version)
+    columns = [
+        {"name": column.name, "datatype": DATATYPES[column.kind], "shape": [-1]} for column in chosen.schema.columns
+    ]
+    outputs = [
+        {"name": key, "datatype": output.datatype, "shape": [-1, *([output.width] if output.width else [])]}
+        for key, output in outputs_of(chosen).items()
+    ]
+    content = {
+        "name": name,
+        "versions": [str(chosen.version)],
+        "platform": f"retraind_{chosen.manifest.backend}",
+        "inputs": columns,
+        "outputs": outputs,
+        "parameters": {"classes": chosen.classes},
+    }
+    return Reply(orjson.dumps(content), headers=_headers(chosen))
+
+
+def index(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+    """The model repository: the version that is served; the body may be empty or ask for what is `ready`, which it is."""
+    text = environ["wsgi.input"].read()
+    if text:
+        payload.check(Index, payload.value(text))
+    current = worker.slot.current
+    found = [{"name": MODEL, "version": str(current.version), "state": "READY", "reason": ""}] if current else []
+    return Reply(orjson.dumps(found))
+
+
+class Index(BaseModel):
+    """The body of `POST /v2/repository/index`."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    ready: bool = False
+
+
+def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+    """Predict all rows of the inputs; raises Problem or InvalidFeatures."""
+    chosen = _chosen(worker, environ, name, version)
+    text, tail = _parted(environ)
+    request = payload.check(Request, payload.value(tables.without_nan(text)))
+    wishes = _wishes(chosen, request)
+    answered = answering.answer(worker, chosen, tensors.read(chosen.schema, request.inputs, tail))
+    outputs = [_output(answered, wish) for wish in wishes]
+    content: dict[str, Any] = {"model_name": name, "model_version": str(chosen.version)}
+    if request.id is not None:
+        content["id"] = request.id
+    header = orjson.dumps({**content, "outputs": [told for told, _ in outputs]})
+    if not any(wish.binary for wish in wishes):
+        return Reply(header, headers=_headers(chosen))
+    headers = {**_headers(chosen), "Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(header))}
+    return Reply(b"".join([header, *(packed for _, packed in outputs)]), headers=headers)
+
+
+def outputs_of(chosen: Predictor) -> dict[str, Output]:
+    """What can be asked for: `predict` is the name of the class or the number."""
+    ids = Output(tensors.BYTES)
+    if not chosen.classes:
+        return {"predict": Output("FP64"), "prediction_id": ids}
+    return {
+        "predict": Output(tensors.BYTES),
+        "predict_proba": Output("FP64", len(chosen.classes)),
+        "predict_code": Output("INT64"),
+        "prediction_id": ids,
+    }
+
+
+def _chosen(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None) -> Predictor:
+    return answering.predictor(worker, environ, version=model_version(name, version))
+
+
+def model_version(name: str, version: str | None) -> int | None:
+    """The number of a version in a path; raises Problem 404 for what is none, or not of our model."""
+    if name != MODEL:
+        raise Problem(404, f"There is no model {name!r:.100}.", hint=f"The one that is served is {MODEL!r}.")
+    if version is None:
+        return None
+    if not (version.isascii() and version.isdecimal() and len(version) < answering.MOST_DIGITS and int(version)):
+        raise Problem(404, f"There is no version {version!r:.60}.", hint="Versions are numbers from 1.")
+    return int(version)
+
+
+def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:
+    """The JSON of a body and what follows it; raises Problem 400."""
+    body = environ["wsgi.input"].read()
+    given = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+    if given is None:
+        return body, memoryview(b"")
+    if not (given.isascii() and given.isdecimal() and len(given) < answering.MOST_DIGITS and int(given) <= len(body)):
+        raise Problem(400, f"{HEADER_LENGTH} is {given!r:.40}, and the body has {len(body)} bytes.")
+    return body[: int(given)], memoryview(body)[int(given) :]
+
+
+def _wishes(chosen: Predictor, request: Request) -> list[Wish]:
+    """The outputs that are asked for, in that order; raises Problem 400."""
+    always = _flag(request.parameters, "binary_data_output", default=False)
+    known = outputs_of(chosen)
+    if not request.outputs:
+        return [Wish(name, always, 0) for name in DEFAULT]
+    if len({output.name for output in request.outputs}) < len(request.outputs):
+        raise Problem(400, "An output is asked for twice.")
+    wishes = []
+    for output in request.outputs:
+        if output.name not in known:
+            names = ", ".join(known)
+            raise Problem(400, f"There is no output {output.name!r:.100}.", hint=f"The model has {names}.")
+        binary = _flag(output.parameters, "binary_data", default=always)
+        wishes.append(Wish(output.name, binary, _best(output, known[output.name].width)))
+    return wishes
+
+
+def _flag(parameters: dict[str, Any] | None, name: str, *, default: bool) -> bool:
+    given = (parameters or {}).get(name, default)
+    if not isinstance(given, bool):
+        raise Problem(400, f"The parameter {name!r} is true or false, not {given!r:.40}.")
+    return given
+
+
+def _best(output: Requested, width: int | None) -> int:
+    given = (output.parameters or {}).get("classification", 0)
+    if type(given) is not int or given < 0:
+        raise Problem(400, f"The parameter 'classification' is a number of classes, not {given!r:.40}.")
+    if given and width is None:
+        raise Problem(400, f"The output {output.name!r} has no classes.", hint="Ask for 'predict_proba'.")
+    return min(given, width or 0)
+
+
+def _output(answered: Answered, wish: Wish) -> tuple[dict[str, Any], bytes]:
+    rows = len(answered.ids)
+    if wish.name == "prediction_id":
+        return tensors.write(wish.name, tensors.BYTES, [rows], answered.ids, binary=wish.binary)
+    if wish.name == "predict_code":
+        return tensors.write(wish.name, "INT64", [rows], answered.predictions, binary=wish.binary)
+    if wish.name == "predict":
+        datatype = "FP64" if answered.probabilities is None else tensors.BYTES
+        return tensors.write(wish.name, datatype, [rows], answered.names, binary=wish.binary)
+    shares, classes = answered.probabilities or [], answered.predictor.classes
+    if wish.best:
+        best = [text for row in shares for text in _classified(row, classes)[: wish.best]]
+        return tensors.write(wish.name, tensors.BYTES, [rows, wish.best], best, binary=wish.binary)
+    values = list(chain.from_iterable(shares))
+    return tensors.write(wish.name, "FP64", [rows, len(classes)], values, binary=wish.binary)
+
+
+def _classified(shares: list[float], classes: list[str]) -> list[str]:
+    """VALUE:INDEX:NAME of every class, the likeliest first."""
+    order = sorted(range(len(shares)), key=lambda code: -shares[code])
+    return [f"{shares[code]:f}:{code}:{classes[code]}" for code in order]
+
+
+def _headers(chosen: Predictor) -> dict[str, str]:
+    return {"Content-Type": JSON, "X-Model-Version": str(chosen.version)}
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Reply:
+    return Reply(orjson.dumps(content), status)

@@ -1,0 +1,105 @@
+"""MLflow's scoring protocol: `POST /invocations`, `GET /ping`, `GET /version`.
+
+Source: mlflow 3.17 `mlflow/pyfunc/scoring_server/__init__.py`. Unlike MLflow's server, a classifier's answer is the names
+of its classes, `params` choose probabilities, and version and prediction ids stand beside `predictions`.
+"""
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from daemon.schema import Schema
+from web import answering, payload, release, reply, tables
+from web.answering import Answered
+from web.inputs import Inputs
+from web.predictor import Predictor
+from web.problems import Problem
+from web.reply import JSON, Reply
+from web.worker import Worker
+
+CSV = "text/csv"
+
+FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
+    "dataframe_split": tables.split,
+    "dataframe_records": tables.records,
+    "instances": tables.rows,
+    "inputs": tables.columns,
+}
+
+PREDICT, PROBA = "predict", "predict_proba"
+
+
+def ping(worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """A line feed, with 200 if a model is loaded and else 404, as from MLflow's server."""
+    return Reply(b"\n", 200 if worker.slot.current else 404)
+
+
+def version(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """The version of MLflow, as bare text."""
+    return Reply(release.of("mlflow").encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
+
+
+def invoke(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+    """All rows of a body of JSON or CSV; raises Problem or InvalidFeatures."""
+    chosen = answering.predictor(worker, environ)
+    kind, text = _media_type(environ), environ["wsgi.input"].read()
+    if kind == CSV:
+        method, rows = PREDICT, tables.comma_separated(chosen.schema, _decoded(text))
+    else:
+        method, rows = _parsed(chosen, text)
+    answered = answering.answer(worker, chosen, rows)
+    content = {
+        "predictions": told(answered, method),
+        **({"classes": chosen.classes} if method == PROBA else {}),
+        "model_version": chosen.version,
+        "prediction_ids": answered.ids,
+    }
+    return reply.of(content, chosen.version)
+
+
+def told(answered: Answered, method: str) -> list[Any]:
+    """What is predicted for each row: the name of the class or the number, or (PROBA) the probabilities of all classes."""
+    return answered.probabilities or [] if method == PROBA else answered.names
+
+
+def method_of(chosen: Predictor, given: Any) -> str:
+    """PREDICT or PROBA from what a client asks for; raises Problem 400."""
+    if given not in (PREDICT, PROBA):
+        raise Problem(400, f"There is no method {given!r:.60}.", hint=f"It is {PREDICT!r} or {PROBA!r}.")
+    if given == PROBA and not chosen.classes:
+        raise Problem(400, "A regression has no probabilities.", hint=f"Ask for {PREDICT!r}.")
+    return str(given)
+
+
+def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
+    body = payload.value(tables.without_nan(text))
+    found = FORMATS.keys() & body.keys() if isinstance(body, dict) else set()
+    if len(found) != 1 or not body.keys() <= {*found, "params"}:
+        names = ", ".join(repr(name) for name in FORMATS)
+        raise Problem(400, f"The body must be an object with one of {names}, and 'params' if there are any.")
+    params = body.get("params") or {}
+    if not isinstance(params, dict) or not params.keys() <= {"predict_method"}:
+        raise Problem(400, "'params' is an object that may have 'predict_method', and nothing else.")
+    name = found.pop()
+    return method_of(chosen, params.get("predict_method", PREDICT)), FORMATS[name](chosen.schema, body[name])
+
+
+def _media_type(environ: MutableMapping[str, Any]) -> str:
+    """JSON or CSV; a body without a type is JSON; raises Problem 415."""
+    given = environ.get("CONTENT_TYPE", "") or JSON
+    if given == JSON:
+        return JSON
+    kind, *parameters = (part.strip().lower() for part in given.split(";"))
+    if kind not in (JSON, CSV):
+        raise Problem(415, f"The body must be {JSON} or {CSV}, not {kind!r:.80}.")
+    for parameter in filter(None, parameters):
+        name, _, value = parameter.partition("=")
+        if name != "charset" or value.strip('"') not in ("utf-8", "utf8"):
+            raise Problem(415, f"The body must be UTF-8; {parameter!r:.80} is no parameter that {kind} may have here.")
+    return kind
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"The body is not UTF-8: {error}.") from None

@@ -1,0 +1,124 @@
+"""Tables: the shapes in which protocols send many rows as JSON, as inputs of a model.
+
+Rows of MLflow and TensorFlow Serving; raises InvalidFeatures for what is none. The words are those of MLflow 3.17
+(`mlflow/utils/proto_json_utils.py`) and of TensorFlow Serving's REST API.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from daemon.errors import InvalidFeatures
+from daemon.schema import Column, Schema
+from web import inputs
+from web.inputs import Inputs
+
+WORDS = re.compile(rb'"(?:[^"\\]+|\\.)*+"?|NaN', re.DOTALL)
+"""A string of a JSON text, closed or not, or the token that Python's encoders write for a missing number."""
+
+MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"}
+"""Cells of numbers that pandas reads as missing; a category may have such a name, so there only the empty cell counts."""
+
+TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+def without_nan(text: bytes) -> bytes:
+    """JSON in which `NaN`, which pandas and TensorFlow write for a missing number, is null."""
+    return WORDS.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], text) if b"NaN" in text else text
+
+
+def rows(schema: Schema, given: Any) -> Inputs:
+    """A list of rows, each a list in the order of the columns or an object by name."""
+    if not isinstance(given, list):
+        raise InvalidFeatures(f"The rows must be a list, not {_kind(given)}.")
+    return inputs.from_rows(schema, given)
+
+
+def columns(schema: Schema, given: Any) -> Inputs:
+    """An object of columns by name, each a list of values or (one row) a value; or a list of rows."""
+    if not isinstance(given, dict):
+        return rows(schema, given)
+    lists = [isinstance(values, list) for values in given.values()]
+    if any(lists) and not all(lists):
+        raise InvalidFeatures("Give every column a list of values, or every one a single value.")
+    return inputs.from_columns(schema, given if any(lists) else {name: [value] for name, value in given.items()})
+
+
+def records(schema: Schema, given: Any) -> Inputs:
+    """MLflow's `dataframe_records`: objects by name, of which columns that the model does not take are left out."""
+    if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
+        raise InvalidFeatures("'dataframe_records' must be a list of objects of column: value.")
+    if all(schema.known.issuperset(row) for row in given):
+        return inputs.from_rows(schema, given)
+    return inputs.from_rows(
+        schema, [{name: value for name, value in row.items() if name in schema.known} for row in given]
+    )
+
+
+def split(schema: Schema, given: Any) -> Inputs:
+    """MLflow's `dataframe_split`: `data` rows, their `columns` if they have names, an `index` that says nothing."""
+    if not isinstance(given, dict) or "data" not in given or not given.keys() <= {"columns", "index", "data"}:
+        raise InvalidFeatures("'dataframe_split' must be an object of 'data' and, optionally, 'columns' and 'index'.")
+    data, index, names = given["data"], given.get("index"), given.get("columns")
+    if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
+        raise InvalidFeatures("'data' of 'dataframe_split' must be a list of rows, each a list of values.")
+    if index is not None and (not isinstance(index, list) or len(index) != len(data)):
+        raise InvalidFeatures("'index' of 'dataframe_split' must have an entry for each row.")
+    if names is None or names == schema.features:
+        return inputs.from_rows(schema, data)
+    return _named(schema, names, data)
+
+
+def comma_separated(schema: Schema, text: str) -> Inputs:
+    """A CSV file with a header, as `pandas.DataFrame.to_csv` writes it: an empty cell is a missing value."""
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise InvalidFeatures(f"The body is not CSV: {error}.") from None
+    if not lines:
+        raise InvalidFeatures("The CSV file has no header.")
+    found = {column.name: column for column in schema.columns}
+    kept = [found.get(name) for name in lines[0]]
+    data = [[column and _cell(column, cell) for column, cell in zip(kept, line, strict=False)] for line in lines[1:]]
+    if any(len(line) != len(kept) for line in lines):
+        raise InvalidFeatures("Every line of the CSV file must have as many cells as its header.")
+    return _named(schema, lines[0], data)
+
+
+def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
+    """Rows whose values have names; those that the model does not take are left out, as MLflow does."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidFeatures("'columns' must be a list of names.")
+    if len(set(names)) < len(names):
+        raise InvalidFeatures("'columns' names a column twice.")
+    if any(len(row) != len(names) for row in data):
+        raise InvalidFeatures(f"Every row must have as many values as there are columns: {len(names)}.")
+    if not data:
+        raise InvalidFeatures("There are no rows.")
+    found: Mapping[str, Sequence[Any]] = dict(zip(names, zip(*data, strict=True), strict=True))
+    kept = {name: values for name, values in found.items() if name in schema.known}
+    if not kept:
+        raise InvalidFeatures(f"The model takes: {', '.join(schema.features)}; none of them is there.")
+    return inputs.from_columns(schema, kept)
+
+
+def _cell(column: Column, text: str) -> Any:
+    """The JSON value that a cell stands for; the text itself where it is none, so that the schema tells what is wrong."""
+    if text == "" or (column.kind in ("number", "integer", "boolean") and text in MISSING):
+        return None
+    if column.kind == "boolean":
+        return TRUTHS.get(text.lower(), text)
+    if column.kind in ("number", "integer"):
+        try:
+            number = float(text)
+        except ValueError:
+            return text
+        return int(number) if column.kind == "integer" and math.isfinite(number) and number.is_integer() else number
+    return text
+
+
+def _kind(given: Any) -> str:
+    return "null" if given is None else {"dict": "an object", "str": "a text"}.get(type(given).__name__, "a number")
