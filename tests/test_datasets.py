@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sklearn.datasets
 from service import REPOSITORY, Service, wait_until
@@ -52,6 +54,21 @@ def of_scikit_learn(name: str) -> Table:
     return Table([*names, "target"], mixed(rows))
 
 
+def made(name: str) -> Table:
+    """Made by `sklearn.datasets.make_NAME`: eight columns of numbers, as the districts of California have, and a value."""
+    found, values = getattr(sklearn.datasets, f"make_{name}")(n_samples=600, n_features=8, noise=0.5, random_state=7)
+    names = ["income", "age", "rooms", "bedrooms", "population", "occupancy", "latitude", "longitude"]
+    rows = np.column_stack([found, values]).round(4).tolist()
+    return Table([*names, "value"], [[repr(cell) for cell in row] for row in rows])
+
+
+def table(name: str) -> Table:
+    """A data set by its name."""
+    if name in MADE:
+        return made(name)
+    return penguins(name) if name == "penguins" else of_scikit_learn(name)
+
+
 def penguins(name: str) -> Table:
     """The Palmer penguins as their authors published them: categories, integers and `NA` or empty where nobody looked."""
     import palmerpenguins
@@ -86,9 +103,9 @@ def value(column: Column, cell: str) -> Any:
 class Journey:
     """One data set on its way through a service of its own."""
 
-    def __init__(self, folder: Path, table: Table) -> None:
+    def __init__(self, folder: Path, table: Table, settings: dict[str, str]) -> None:
         self.table = table
-        self.service = Service(folder / "home", **SETTINGS)
+        self.service = Service(folder / "home", **settings)
         self.taught, self.asked = table.rows[:-ASKED], table.rows[-ASKED:]
         self.folder = folder
 
@@ -121,6 +138,22 @@ class Journey:
 
         wait_until(served, what=f"a version of {rows} rows: {self.service.log()[-1500:]}")
 
+    def wait_judged(self, version: int) -> dict[str, Any]:
+        """Wait for the verdict on a version."""
+
+        def found() -> dict[str, Any] | None:
+            _, listing = self.service.ask("/versions")
+            return next((dict(row) for row in listing["versions"] if row["version"] == version), None)
+
+        return wait_until(found, what=f"a verdict on version {version}: {self.service.log()[-1500:]}")
+
+    def reproduce(self, version: int) -> dict[str, Any]:
+        """What `retraind reproduce` says."""
+        home = str(self.service.home.root)
+        command = [sys.executable, "-m", "daemon", "reproduce", str(version), "--home", home, "--json"]
+        done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
+        return dict(json.loads(done.stdout))
+
     def predict(self, schema: Schema, row: list[str]) -> dict[str, Any]:
         """The answer for a row of cells."""
         cells = dict(zip(self.table.header, row, strict=True))
@@ -142,21 +175,23 @@ class Journey:
 
 @pytest.fixture
 def journey(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journey]:
-    """The data set that a test is parametrised with."""
-    name = request.param
-    journey = Journey(tmp_path, penguins(name) if "penguins" in name else of_scikit_learn(name))
+    """The data set that a test is parametrised with: its name, and settings of the service."""
+    name, settings = request.param
+    journey = Journey(tmp_path, table(name), settings)
     yield journey
     journey.service.end()
 
 
-DATA = ["iris", "wine", "breast_cancer", "digits", "diabetes", "penguins"]
+MADE = ["regression", "friedman1"]
+VALUES = ["diabetes", *MADE]
+DATA = ["iris", "wine", "breast_cancer", "digits", "penguins", *VALUES]
 
 
-@pytest.mark.parametrize("journey", DATA, indirect=True)
+@pytest.mark.parametrize("journey", [(name, SETTINGS) for name in DATA], ids=DATA, indirect=True)
 def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.FixtureRequest) -> None:
     """Whatever the data are: inferred, taken whole, learnt, served, and labelled afterwards, each row once."""
     schema = journey.init()
-    regression = "diabetes" in request.node.name
+    regression = request.node.callspec.id in VALUES
     assert schema.task == ("regression" if regression else "classification")
     journey.service.start()
     journey.drop_in_pieces()
@@ -172,3 +207,29 @@ def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.Fix
     live = next(row["live"] for row in listing["versions"] if row["version"] == answers[0]["model_version"])
     assert live["n"] == ASKED
     assert "rmse" in live if regression else live["accuracy"] >= 1 / ASKED
+
+
+STRICT = {key: value for key, value in SETTINGS.items() if "PROMOTE" not in key}
+
+
+@pytest.mark.parametrize("journey", [(name, STRICT) for name in MADE], ids=MADE, indirect=True)
+def test_values_are_judged_and_can_be_reproduced(journey: Journey) -> None:
+    """More rows are compared with those before on the same held-out ones; lies about the values are refused."""
+    journey.init()
+    journey.service.start()
+    inbox, rows = journey.service.home.inbox, journey.taught
+    (inbox / "first.csv").write_bytes(journey.table.csv(rows[:200]))
+    assert journey.wait_judged(1)["state"] == "promoted"
+    (inbox / "second.csv").write_bytes(journey.table.csv(rows[200:400]))
+    second = journey.wait_judged(2)
+    assert second["state"] == "promoted", second["reason"]
+    assert second["scores"]["paired"]["holdout"]["rolling"]["n"] == second["scores"]["champion"]["rolling"]["n"] > 50
+    values = [row[-1] for row in rows[:400]]
+    lies = [[*row[:-1], value] for row, value in zip(rows[:400], values[7:] + values[:7], strict=True)]
+    (inbox / "lies.csv").write_bytes(journey.table.csv(lies))
+    third = journey.wait_judged(3)
+    assert third["state"] == "refused"
+    assert "R² on the reference holdout falls" in third["reason"]
+    assert journey.service.ask("/versions")[1]["champion"] == 2
+    found = journey.reproduce(2)
+    assert (found["equal"], found["seed"]) == ("bit for bit", 42)
