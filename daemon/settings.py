@@ -44,7 +44,7 @@ class Server(Section):
         default_factory=list,
         description="Further Host names that browsers may use; loopback names and `host` always may.",
     )
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="Larger request bodies (bytes) are refused with 413.")
+    max_body_bytes: int = Field(8_388_608, ge=1024, description="Larger request bodies (bytes) are refused with 413.")
     body_seconds: float = Field(
         10.0, gt=0, description="A request body that takes longer (seconds) is given up with 408."
     )
@@ -53,6 +53,16 @@ class Server(Section):
         ge=0,
         le=100,
         description="Other versions that a worker keeps in memory because requests name them; 0 is none.",
+    )
+    max_inflight: int = Field(
+        64,
+        ge=1,
+        description="Large predictions that a worker holds at once, and as many pages and lists; more get 503 and Retry-After.",
+    )
+    request_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="What waits so long (seconds) for its turn is given up with 503, what takes so long with 504.",
     )
     drain_seconds: float = Field(
         5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish."

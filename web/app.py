@@ -14,8 +14,8 @@ from web.worker import Worker
 
 Route = Callable[..., Any]
 
-INLINE = {"/predict", "/health", "/livez", "/readyz", "/", "/ping", "/v2/health/live", "/v2/health/ready"}
-"""Paths whose routes touch no disk but the prediction log: they run on the loop. All others run in a thread."""
+INLINE = {"/health", "/livez", "/readyz", "/", "/ping", "/v2/health/live", "/v2/health/ready"}
+"""Paths whose routes touch no disk: they run on the loop, as predictions do. All others run in a thread."""
 
 UNMATCHED = "unmatched"
 """Route under which requests to unknown paths are counted: a path is user text and must not become a label."""

@@ -1,6 +1,7 @@
 """RSGI on one side, the WSGI application on the other, and event streams beside it.
 
-Bodies are read asynchronously before Bottle sees a request. Predictions run on the loop; whatever touches the disk for long runs in a thread.
+Bodies are read asynchronously before Bottle sees a request. Single predictions run on the loop;
+large ones and whatever touches the disk for long run in lanes of threads.
 """
 
 import asyncio
@@ -9,17 +10,28 @@ import io
 import logging
 import sys
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from daemon.errors import NotKept
 from web import app, doors, events, security, shapes
 from web.bodies import Bodies
+from web.lanes import Lane
+from web.metrics import PREDICT
 from web.problems import Problem
 from web.shelf import LOADING
 from web.worker import Worker
 
 Headers = list[tuple[str, str]]
+Answer = tuple[int, Headers, bytes]
+
+LARGE_BYTES = 16_384
+"""A larger body may hold many rows, which must not keep the loop from single ones."""
+
+BATCHES, PAGES = 1, 4
+"""Threads for large predictions and for all that reads the disk: one batch at a time takes half of two cores already."""
+
+_NOWHERE: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 
 LOAD_SECONDS = 10.0
 """A request waits so long for the version that it names; then it is told to come again."""
@@ -47,6 +59,8 @@ class Bridge:
         self._worker = worker
         self._feed = feed
         self._bodies = Bodies(worker.settings.server)
+        self._batches = Lane("batches", BATCHES, worker.settings.server)
+        self._pages = Lane("pages", PAGES, worker.settings.server)
         self._app = app.make_app(worker)
         self._guard = security.Guard(worker.settings.server, worker.home.token)
 
@@ -58,15 +72,7 @@ class Bridge:
             if _wants_stream(environ):
                 await self._stream(environ, protocol)
                 return
-            if environ["REQUEST_METHOD"] == "POST":
-                environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
-            logged = self._worker.log.written
-            inline = environ["PATH_INFO"] in app.INLINE or doors.predicts(environ["PATH_INFO"])
-            status, headers, body = self._ask(environ) if inline else await asyncio.to_thread(self._ask, environ)
-            if LOADING in environ:
-                status, headers, body = await self._ask_again(environ)
-            if self._worker.log.written != logged:
-                await self._worker.durable()
+            status, headers, body = await self._answer(environ, protocol)
         except Problem as problem:
             status, headers, body = _refused(environ, problem)
         except NotKept as error:
@@ -78,12 +84,33 @@ class Bridge:
         protocol.response_bytes(status, headers, body)
         self._worker.counters.count(_route(environ), status, time.perf_counter() - started)
 
-    def _ask(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
+    async def _answer(self, environ: dict[str, Any], protocol: Any) -> Answer:
+        lane = self._lane(environ)
+        with lane.place() if lane else _NOWHERE:
+            if environ["REQUEST_METHOD"] == "POST":
+                environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
+            logged = self._worker.log.written
+            answer = await lane.run(partial(self._ask, environ)) if lane else self._ask(environ)
+            if LOADING in environ:
+                answer = await self._ask_again(environ)
+            if self._worker.log.written != logged:
+                await self._worker.durable()
+        return answer
+
+    def _lane(self, environ: dict[str, Any]) -> Lane | None:
+        """Where to answer: a single row and what only looks at memory on the loop (None), which costs least."""
+        path = environ["PATH_INFO"]
+        if doors.predicts(path):
+            length = _promised(environ)
+            return self._batches if length is None or length > LARGE_BYTES else None
+        return None if path in app.INLINE else self._pages
+
+    def _ask(self, environ: dict[str, Any]) -> Answer:
         answer: list[Any] = []
         body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
         return answer[0], answer[1], b"".join(body)
 
-    async def _ask_again(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
+    async def _ask_again(self, environ: dict[str, Any]) -> Answer:
         """Wait for the version that the request has named, then ask once more; the loop goes on meanwhile."""
         loading = asyncio.wrap_future(environ.pop(LOADING))
         # `wait` leaves the loading alone when the time is over: others wait for it, too.
@@ -91,7 +118,7 @@ class Bridge:
         for key in [key for key in environ if key.startswith("bottle.")]:
             del environ[key]
         environ["wsgi.input"].seek(0)
-        return await asyncio.to_thread(self._ask, environ)
+        return await self._batches.run(partial(self._ask, environ))
 
     async def _stream(self, environ: dict[str, Any], protocol: Any) -> None:
         self._guard.host(environ)
@@ -111,9 +138,9 @@ class Bridge:
         self._worker.counters.count("/events", 200, 0.0)
 
 
-def _refused(environ: dict[str, Any], problem: Problem) -> tuple[int, Headers, bytes]:
+def _refused(environ: dict[str, Any], problem: Problem) -> Answer:
     told = shapes.dress(problem, environ["PATH_INFO"])
-    return told.status_code, [("Content-Type", told.content_type), *REFUSED], told.body
+    return told.status_code, [*told.headerlist, *REFUSED], told.body
 
 
 def _route(environ: dict[str, Any]) -> str:
@@ -121,7 +148,7 @@ def _route(environ: dict[str, Any]) -> str:
     matched, path = environ.get("bottle.route"), environ["PATH_INFO"]
     if matched:
         return str(matched.rule)
-    return path if path in app.INLINE else app.UNMATCHED
+    return path if path in app.INLINE or path == PREDICT else app.UNMATCHED
 
 
 def _promised(environ: dict[str, Any]) -> int | None:

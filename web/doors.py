@@ -43,5 +43,7 @@ ENDINGS = ("/infer", *(f":{verb}" for verb in tfserving.VERBS))
 
 
 def predicts(path: str) -> bool:
-    """Whether a POST to the path comes to one of the doors that predict, or to none."""
-    return path == "/invocations" or (path.startswith(("/v2/models/", "/v1/models/")) and path.endswith(ENDINGS))
+    """Whether a POST to the path predicts, or finds nothing."""
+    return path in ("/predict", "/invocations") or (
+        path.startswith(("/v2/models/", "/v1/models/")) and path.endswith(ENDINGS)
+    )

@@ -39,6 +39,9 @@ CONNECTIONS = 4096
 HEADER_MILLISECONDS = 10_000
 """A request's head must arrive within this time, also the next one on a connection that is kept alive."""
 
+STALLED_MILLISECONDS = 30_000
+"""A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
+
 PUBLISH_SECONDS = 1.0
 
 _log = logging.getLogger("retraind.web")
@@ -61,6 +64,8 @@ class Listener(Server):
         self._inherited = fd
         with socket.socket(fileno=os.dup(fd)) as shared:
             shared.listen(CONNECTIONS)
+            if shared.family != socket.AF_UNIX:  # connections inherit it
+                shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MILLISECONDS)
 
     def _init_shared_socket(self) -> None:
         # The stub of this private class does not know its constructor.

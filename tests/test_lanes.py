@@ -1,0 +1,111 @@
+"""Lanes: many rows, slow clients and full lanes do not keep others from their answers."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import bundles
+import pytest
+from sites import PREDICTION, Site
+
+from daemon.settings import Server, Settings
+
+ROWS = 40_000
+"""So many rows are worth hundreds of single ones."""
+
+
+def request(body: bytes, length: int | None = None) -> bytes:
+    """A POST to /predict; `length` is what it promises, if not the length of the body."""
+    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+def many(rows: int = ROWS) -> bytes:
+    return json.dumps({"instances": [bundles.SETOSA] * rows}, separators=(",", ":")).encode()
+
+
+@contextmanager
+def connected(site: Site) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
+        yield connection
+
+
+def answered(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and head of the answer that comes."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        part = connection.recv(65_536)
+        assert part, head
+        head += part
+    return int(head[9:12]), head.lower()
+
+
+def test_single_rows_are_answered_beside_many(site: Site) -> None:
+    found: list[tuple[int, int]] = []
+
+    def ask_many() -> None:
+        status, answer = site.post("/predict", {"instances": [bundles.SETOSA] * ROWS})
+        found.append((status, len(answer["predictions"])))
+
+    asking = threading.Thread(target=ask_many)
+    asking.start()
+    beside = 0
+    while asking.is_alive():
+        assert site.post("/predict", PREDICTION)[0] == 200
+        beside += asking.is_alive()
+    assert found == [(200, ROWS)]
+    assert beside > 0
+
+
+def test_a_full_lane_says_so_and_single_rows_are_answered(tmp_path: Path) -> None:
+    site = Site(tmp_path, Settings(server=Server(max_inflight=1)))
+    body = many(2_000)
+    with connected(site) as slow, connected(site) as refused:
+        slow.sendall(request(body[:10], len(body)))
+        assert site.post("/predict", PREDICTION)[0] == 200
+        refused.sendall(request(body))
+        status, head = answered(refused)
+        assert status == 503
+        assert b"retry-after: 1\r\n" in head
+        assert b"application/problem+json" in head
+        assert site.post("/predict", PREDICTION)[0] == 200
+        slow.sendall(body[10:])
+        assert answered(slow)[0] == 200
+    assert site.post("/predict", {"instances": [bundles.SETOSA] * 2_000})[0] == 200
+    site.close()
+
+
+def test_what_takes_too_long_or_waits_too_long_is_given_up(tmp_path: Path) -> None:
+    site = Site(tmp_path, Settings(server=Server(request_seconds=0.02)))
+    with connected(site) as first, connected(site) as second:
+        for connection in (first, second):
+            connection.sendall(request(many(90_000)))
+        assert {answered(first)[0], answered(second)[0]} <= {503, 504}
+    assert site.post("/predict", PREDICTION)[0] == 200
+    site.close()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"POST /predict HTTP/1.1\r\nHost: loc",
+        request(b'{"fea', 60),
+        request(b'{"instances":', 1_000_000),
+        request(many(5_000)),
+    ],
+    ids=["idle", "half a head", "half a body", "half a large body", "an answer that is not read"],
+)
+def test_slow_clients_keep_nobody_from_an_answer(site: Site, start: bytes) -> None:
+    with ExitStack() as stack:
+        for _ in range(60):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", site.port))
+            connection.sendall(start)
+        for _ in range(5):
+            assert site.post("/predict", PREDICTION)[0] == 200
+            assert site.get("/livez")[0] == 200
