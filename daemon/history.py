@@ -4,6 +4,7 @@ Level 3. The rows of a file and the offset behind them advance in one transactio
 disk and no worker writes to it any more. Like the journal, the database has one writer that is its only checkpointer.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -26,6 +27,9 @@ PERIOD_SECONDS = 0.5
 CHUNK_BYTES = 1_048_576
 """Bytes of log that become one transaction."""
 
+KEEP_DISAGREEMENTS = 1000
+"""The newest rows on which champion and challenger disagree."""
+
 TRIM_ROWS = 20_000
 """Old rows that one pass removes at most, so that less to keep does not hold the copying back."""
 
@@ -40,6 +44,12 @@ CREATE TABLE IF NOT EXISTS predictions (
 CREATE INDEX IF NOT EXISTS predictions_version ON predictions (model_version, seq);
 CREATE INDEX IF NOT EXISTS predictions_id ON predictions (prediction_id);
 CREATE INDEX IF NOT EXISTS predictions_timestamp ON predictions (timestamp);
+CREATE TABLE IF NOT EXISTS agreements (
+    version INTEGER, champion INTEGER, n INTEGER, failed INTEGER, agreed INTEGER, difference REAL, largest REAL, at TEXT,
+    PRIMARY KEY (version, champion));
+CREATE TABLE IF NOT EXISTS disagreements (
+    id INTEGER PRIMARY KEY, version INTEGER, champion INTEGER, prediction_id TEXT, told TEXT, shadow TEXT);
+CREATE INDEX IF NOT EXISTS disagreements_version ON disagreements (version, id);
 CREATE TABLE IF NOT EXISTS offsets (file TEXT PRIMARY KEY, offset INTEGER NOT NULL);
 """
 
@@ -47,6 +57,13 @@ COLUMNS = (
     "prediction_id", "timestamp", "features", "prediction", "prediction_name", "confidence", "model_version", "latency_ms",
 )  # fmt: skip
 INSERT = f"INSERT INTO predictions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
+AGREE = """
+INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    n = n + excluded.n, failed = failed + excluded.failed, agreed = agreed + excluded.agreed,
+    difference = difference + excluded.difference, largest = MAX(largest, excluded.largest), at = excluded.at"""
+"""`agreed` is null for values, `difference` a sum over the n rows; see `web.agreement`."""
+DISAGREE = "INSERT INTO disagreements (version, champion, prediction_id, told, shadow) VALUES (?, ?, ?, ?, ?)"
+TRIM = "DELETE FROM disagreements WHERE id <= (SELECT MAX(id) FROM disagreements) - ?"
 FORGET = "DELETE FROM predictions WHERE seq IN (SELECT seq FROM predictions WHERE timestamp < ? LIMIT ?)"
 
 _log = logging.getLogger("retraind.history")
@@ -180,22 +197,49 @@ class Historian:
         return copied
 
     def _store(self, connection: sqlite3.Connection, file: str, offset: int, lines: list[bytes]) -> int:
-        rows = [row for line in lines if (row := self._row(line, file))]
+        entries = [entry for line in lines if (entry := self._parsed(line, file)) is not None]
+        rows = [row for entry in entries if "shadow" not in entry and (row := self._row(entry, file))]
+        compared = [one for entry in entries if "shadow" in entry and (one := self._compared(entry, file))]
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(INSERT, rows)
+            for agreement, disagreements in compared:
+                connection.execute(AGREE, agreement)
+                connection.executemany(DISAGREE, disagreements)
+            if compared:
+                connection.execute(TRIM, (KEEP_DISAGREEMENTS,))
             connection.execute("INSERT OR REPLACE INTO offsets VALUES (?, ?)", (file, offset))
         return len(rows)
 
-    def _row(self, line: bytes, file: str) -> tuple[Any, ...] | None:
-        try:
+    def _parsed(self, line: bytes, file: str) -> dict[str, Any] | None:
+        with contextlib.suppress(orjson.JSONDecodeError):
             entry = orjson.loads(line)
+            if isinstance(entry, dict):
+                return entry
+        self._skip(file)
+        return None
+
+    def _row(self, entry: dict[str, Any], file: str) -> tuple[Any, ...] | None:
+        try:
             entry["features"] = orjson.dumps(entry["features"]).decode()
             return tuple(entry[name] for name in COLUMNS)
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            self.skipped += 1
-            _log.warning("%s holds a line that is no prediction; it is skipped.", file)
+        except (KeyError, TypeError):
+            self._skip(file)
             return None
+
+    def _compared(self, entry: dict[str, Any], file: str) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]] | None:
+        """How far a shadow agreed with the champion, and some rows on which it did not."""
+        try:
+            pair = entry["shadow"], entry["model_version"]
+            figures = (entry[name] for name in ("n", "failed", "agreed", "difference", "largest", "timestamp"))
+            return (*pair, *figures), [(*pair, name, told, shadow) for name, told, shadow in entry["differing"]]
+        except (KeyError, TypeError, ValueError):
+            self._skip(file)
+            return None
+
+    def _skip(self, file: str) -> None:
+        self.skipped += 1
+        _log.warning("%s holds a line that is no prediction; it is skipped.", file)
 
     def _forget(self, connection: sqlite3.Connection) -> None:
         """Drop the offsets of files that are gone; only after them, or a kill in between would copy them again."""

@@ -38,6 +38,11 @@ FROM swaps WHERE version = ? ORDER BY id DESC LIMIT ?"""
 PREDICTIONS = """
 SELECT COUNT(*) AS count, MIN(seq) AS oldest, MAX(seq) AS newest FROM predictions WHERE model_version = ?"""
 
+AGREEMENTS = "SELECT * FROM agreements WHERE version = ? ORDER BY at DESC"
+
+DISAGREEMENTS = """
+SELECT prediction_id, told, shadow FROM disagreements WHERE version = ? AND champion = ? ORDER BY id DESC LIMIT ?"""
+
 # The newest batch of each version's revision; the journal's runs know it too, but not of a run whose end a kill left out.
 REACH = """
 WITH reach AS (
@@ -67,7 +72,22 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
         "bundle": _bundle(home, row),
         "served": ask(home.journal, SERVED, version, limit),
         "predictions": _predictions(home, version),
+        "shadow": [{**one, "newest": _disagreements(home, one)} for one in shadow(home, version)],
     }
+
+
+def shadow(home: Home, version: int) -> list[Row]:
+    """How far a version agreed with each champion beside which it was tried, the last one first.
+
+    Of the `n` rows compared, `agreed` have the same label (None for values); `difference` is the mean difference (of
+    probabilities the largest of a row, of values the absolute one), `largest` the greatest; `failed` rows it did not answer.
+    """
+    found = ask(home.history, AGREEMENTS, version)
+    return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in found]
+
+
+def _disagreements(home: Home, agreement: Row) -> list[Row]:
+    return ask(home.history, DISAGREEMENTS, agreement["version"], agreement["champion"], SHOWN)
 
 
 def taught(home: Home, drop: Row, limit: int = SHOWN) -> Row:

@@ -213,6 +213,20 @@ class Promote(Section):
     mode: Literal["auto", "manual"] = Field(
         "auto", description="`manual` holds a good challenger for `retraind promote`."
     )
+    shadow: bool = Field(
+        True, description="A held challenger answers the same requests unseen, so that one knows how far it agrees."
+    )
+    canary_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="A held challenger answers this share (0-1) of the keys in `canary_header`; 0 is none.",
+    )
+    canary_header: str = Field(
+        "X-Routing-Key",
+        pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
+        description="Requests with the same value of this header get the same version; without it, the champion.",
+    )
     tolerance: float = Field(
         0.02,
         ge=0,

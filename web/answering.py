@@ -11,8 +11,10 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from daemon.errors import InvalidFeatures
 from daemon.status import utcnow
-from web.inputs import Inputs
+from web.agreement import Told
+from web.inputs import Inputs, Matrix, from_rows
 from web.predictor import Predictor
 from web.problems import Problem
 from web.shelf import LOADING
@@ -62,7 +64,7 @@ def predictor(
     """The predictor that answers a request; the request takes it once.
 
     `version` or `alias` (`champion`, `challenger`, `previous`) are what a path names. Otherwise `?version=` or the header
-    `X-Model-Version` may name a number or an alias; without them it is the served version.
+    `X-Model-Version` may name a number or an alias; without them it is the served version, or a challenger on trial.
 
     Raises Problem 503 while no model, or not this one, is loaded, 404 for a version that there is not, 400 for what names
     none.
@@ -72,10 +74,13 @@ def predictor(
         hint = "The first model is being trained, or see /health."
         raise Problem(503, "No model is loaded yet.", hint=hint, Retry_After="1")
     wanted = version or alias or _asked(environ)
-    if wanted in (None, found.version, "champion"):
+    if wanted is None:
+        return worker.challenger.instead(found, environ)
+    if wanted in (found.version, "champion"):
         return found
     number = wanted if isinstance(wanted, int) else _named(worker, wanted)
-    other = worker.shelf.find(number)
+    tried = worker.challenger.predictor
+    other = tried if tried is not None and tried.version == number else worker.shelf.find(number)
     if isinstance(other, Predictor):
         return other
     # The bridge sees this, waits, and asks again; the answer below is for who does not.
@@ -103,9 +108,15 @@ def _asked(environ: Mapping[str, Any]) -> int | str | None:
 
 
 def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
-    """Answer and log all rows; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict."""
+    """Answer and log all rows; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict.
+
+    A challenger on trial that fails is replaced by the champion: `Answered.predictor` says who answered.
+    """
     started = time.perf_counter()
-    found = chosen.answers(inputs.matrix)
+    if chosen.trial:
+        chosen, inputs, found = _tried(worker, chosen, inputs)
+    else:
+        found = chosen.answers(inputs.matrix)
     probabilities: list[list[float]] | None = found.tolist() if chosen.classes else None
     predictions: list[Any] = (found.argmax(axis=1) if chosen.classes else found[:, 0]).tolist()
     answered = Answered(
@@ -117,7 +128,23 @@ def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
     )
     worker.log.append(_lines(answered, inputs))
     worker.counters.predicted(chosen.version, len(predictions))
+    if chosen is worker.slot.current:
+        worker.shadow.offer(Told(chosen, found, answered.ids, inputs))
     return answered
+
+
+def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor, Inputs, Matrix]:
+    champion = worker.slot.current
+    try:
+        return trial, inputs, trial.answers(inputs.matrix)
+    except Exception as error:
+        if champion is None:
+            raise
+        if not isinstance(error, InvalidFeatures):
+            worker.challenger.give_up(trial.version, error)
+    # Its own schema: a category that only the challenger knows is none for the champion.
+    rows = from_rows(champion.schema, inputs.values)
+    return champion, rows, champion.answers(rows.matrix)
 
 
 def _lines(answered: Answered, inputs: Inputs) -> Iterator[bytes]:

@@ -10,8 +10,16 @@ from web.worker import Worker
 PROMOTED = "promoted_version"
 """The check that exists only while the version that the pointer names is not the one served."""
 
+CHALLENGER = "challenger"
+"""The check that exists only while the held version can't be tried."""
+
 DISK = "disk"
 """The daemon's check that `/readyz` waits for: without a writable disk nothing that is sent can be kept."""
+
+TOLD = (PROMOTED, CHALLENGER)
+"""`/readyz` tells these, but while the champion answers the service can do its work."""
+
+READINESS = ("model", "daemon", DISK, *TOLD)
 
 LEAST_BYTES = 64 * 1024
 """Less room than this can't be told from none."""
@@ -23,6 +31,8 @@ def checks(worker: Worker) -> dict[str, Check]:
     found = {"model": _model(worker)}
     if slot.problem:
         found[PROMOTED] = Check(ok=False, detail=slot.problem)
+    if trouble := worker.challenger.problem:
+        found[CHALLENGER] = Check(ok=False, detail=f"{trouble}. The champion answers.")
     problem = worker.log.problem
     found["prediction_log"] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
     if status is None:
@@ -58,10 +68,10 @@ def readiness(worker: Worker) -> tuple[int, dict[str, Any]]:
 
     A promoted version that is refused is told, but while the old one answers the service can do its work.
     """
-    found = {name: check for name, check in checks(worker).items() if name in ("model", PROMOTED, "daemon", DISK)}
+    found = {name: check for name, check in checks(worker).items() if name in READINESS}
     if worker.draining:
         found["worker"] = Check(ok=False, detail="Stopping.")
-    reasons = _reasons({name: check for name, check in found.items() if name != PROMOTED})
+    reasons = _reasons({name: check for name, check in found.items() if name not in TOLD})
     return 503 if reasons else 200, {
         "status": "not ready" if reasons else "ready",
         "model_version": worker.slot.version,

@@ -68,6 +68,8 @@ class Snapshot(BaseModel):
     lost: int
     """Predictions that were answered and not logged."""
     load_failures: int
+    shadow_dropped: int = 0
+    """Answers that the held challenger did not get to compare; see `web.shadow`."""
 
 
 class Counters:
@@ -87,6 +89,7 @@ class Counters:
         self.seconds = before.seconds if before and resumed else 0.0
         self._lost_before = before.lost if before else 0
         self._failures_before = before.load_failures if before else 0
+        self._dropped_before = before.shadow_dropped if before else 0
 
     def count(self, route: str, code: int, seconds: float) -> None:
         """One request was answered; `route` is a template of a closed set."""
@@ -105,7 +108,7 @@ class Counters:
             if len(self.predictions) > VERSIONS_KEPT:
                 del self.predictions[min(self.predictions, key=int)]
 
-    def snapshot(self, slot: Slot, log: PredictionLog, *, ready: bool) -> Snapshot:
+    def snapshot(self, slot: Slot, log: PredictionLog, shadow_dropped: int = 0, *, ready: bool) -> Snapshot:
         """The counters now."""
         return Snapshot(
             slot=self.number,
@@ -122,6 +125,7 @@ class Counters:
             seconds=self.seconds,
             lost=self._lost_before + log.lost,
             load_failures=self._failures_before + slot.failures,
+            shadow_dropped=self._dropped_before + shadow_dropped,
         )
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -145,6 +149,7 @@ class Totals:
         self.seconds = sum(snapshot.seconds for snapshot in snapshots)
         self.lost = sum(snapshot.lost for snapshot in snapshots)
         self.load_failures = sum(snapshot.load_failures for snapshot in snapshots)
+        self.shadow_dropped = sum(snapshot.shadow_dropped for snapshot in snapshots)
 
     def _add(self, snapshot: Snapshot) -> None:
         for route, codes in snapshot.requests.items():
@@ -200,6 +205,7 @@ def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | 
         "predictions_by_version": totals.predictions,
         "predictions_lost": totals.lost,
         "load_failures": totals.load_failures,
+        "shadow_dropped": totals.shadow_dropped,
         "rows": status.rows if status else 0,
         "rows_pending": status.rows_pending if status else 0,
         "retrainings": counts["runs"],

@@ -81,10 +81,11 @@ class PredictionLog:
         """Why the last lines could not be written, or not made durable; None if they were."""
         return next(iter(self._failures.values()), None)
 
-    def append(self, lines: Iterable[bytes]) -> None:
+    def append(self, lines: Iterable[bytes], *, predictions: bool = True) -> None:
         """Write lines of JSON, each with its newline, GROUP_BYTES at once.
 
-        A full disk loses lines, never a prediction: see `problem`. If strict, it raises NotKept instead.
+        A full disk loses lines, never a prediction: see `problem`. If strict, it raises NotKept instead. Lines that are no
+        `predictions` are not counted as such when they are lost.
         """
         for group in _groups(lines):
             with self._lock:
@@ -94,7 +95,7 @@ class PredictionLog:
                     if kept < len(group):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 except OSError as error:
-                    self._fail(error, group.count(b"\n", kept))
+                    self._fail(error, group.count(b"\n", kept) if predictions else 0)
                 else:
                     self._failures.pop("write", None)
 

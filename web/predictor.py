@@ -1,5 +1,6 @@
 """The predictor: a bundle in memory, the slot that holds the served one, and the thread that follows the pointer."""
 
+import copy
 import logging
 import sqlite3
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon import bundle, status
-from daemon.errors import BundleRefused, InvalidFeatures, RetraindError
+from daemon.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
 from daemon.home import Home
 from web.records import Records
 
@@ -31,7 +32,15 @@ class Predictor:
         self.manifest = model.manifest
         self.schema = model.manifest.data_schema
         self.classes = self.schema.classes
+        self.trial = False
+        """Whether it answers a request in the champion's place, which takes over if it fails."""
         self._model = model
+
+    def on_trial(self) -> "Predictor":
+        """The same model in the champion's place."""
+        trial = copy.copy(self)
+        trial.trial = True
+        return trial
 
     def answers(self, rows: bundle.Matrix) -> bundle.Matrix:
         """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures where they are not finite."""
@@ -47,6 +56,21 @@ class Predictor:
         rows = np.zeros((1, len(self.schema.columns)))
         for _ in range(3):
             self._model.answers(rows)
+
+
+def fetch(home: Home, records: Records, version: int) -> Predictor:
+    """Load a version that the journal knows: verified, probed and warm.
+
+    Raises NotFound for a version that there is not (any more), BundleRefused for one that is damaged, sqlite3.Error.
+    """
+    judged = records.version(version)
+    if judged is None:
+        raise NotFound(f"There is no version {version}.")
+    if bundle.cleared(home.bundle(version)):
+        raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
+    predictor = Predictor(version, bundle.load(home.bundle(version), judged["bundle"]))
+    predictor.warm()
+    return predictor
 
 
 class Slot:

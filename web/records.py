@@ -63,6 +63,10 @@ class Records:
         found = self._ask(held, swap["version"])
         return {"challenger": found[0]["version"] if found else None, "previous": swap["previous"]}
 
+    def agreement(self, version: int, champion: int | None) -> Row | None:
+        """How far a version agreed with the champion that it was compared with (see `daemon.lineage`); None before that."""
+        return next((one for one in lineage.shadow(self._home, version) if one["champion"] == champion), None)
+
     def lineage(self, version: int, limit: int = lineage.SHOWN, before: int | None = None) -> Row | None:
         """Where a judged version came from and where it went (see `daemon.lineage`), or None."""
         return lineage.of(self._home, version, limit, before)

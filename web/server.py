@@ -175,6 +175,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Before the first connection is taken: with a champion on the disk, nobody is told that there is none.
     follower.look()
     follower.start()
+    if worker.challenger.wanted:
+        worker.shadow.start()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # A thread that computes gives the interpreter back after this time, so that a prediction does not wait for a page.
@@ -182,6 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc.freeze()
     uvloop.run(serve(worker, options.fd))
     follower.stop()
+    worker.shadow.stop()
     (home.workers / f"{options.slot}-{os.getpid()}.lock").unlink(missing_ok=True)
     return Exit.OK
 

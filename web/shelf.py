@@ -11,10 +11,9 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from daemon import bundle
 from daemon.errors import BundleRefused, NotFound
 from daemon.home import Home
-from web.predictor import Predictor
+from web.predictor import Predictor, fetch
 from web.problems import Problem
 from web.records import Records
 
@@ -96,7 +95,7 @@ class Shelf:
 
     def _attempt(self, version: int) -> Predictor | _Failure:
         try:
-            return self._predictor(version)
+            return fetch(self._home, self._records, version)
         except BundleRefused as error:
             return self._failure(503, str(error))
         except NotFound as error:
@@ -116,17 +115,6 @@ class Shelf:
         if found.status == 503:
             self.failures += 1
             _log.error("Version %d, which somebody asked for, does not load: %s", version, found.reason)
-
-    def _predictor(self, version: int) -> Predictor:
-        judged = self._records.version(version)
-        if judged is None:
-            raise NotFound(f"There is no version {version}.")
-        if bundle.cleared(self._home.bundle(version)):
-            raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
-        loaded = bundle.load(self._home.bundle(version), judged["bundle"])
-        predictor = Predictor(version, loaded)
-        predictor.warm()
-        return predictor
 
     def _put(self, version: int, found: Predictor) -> None:
         self._loaded[version] = found

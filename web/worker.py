@@ -7,11 +7,13 @@ import time
 from daemon.home import Home
 from daemon.settings import Settings
 from web import metrics
+from web.challenger import Challenger
 from web.durability import Durability
 from web.metrics import Counters, Snapshot, Totals
 from web.prediction_log import PredictionLog
 from web.predictor import Slot
 from web.records import Records
+from web.shadow import Shadow
 from web.shelf import Shelf
 
 
@@ -26,6 +28,9 @@ class Worker:
         self.shelf = Shelf(home, self.records, settings.server.versions_loaded)
         self.log = PredictionLog(home.logs, number, settings.predictions)
         self.durability = Durability(self.log)
+        promote = settings.promote
+        self.challenger = Challenger(home, promote, self.slot, self.records)
+        self.shadow = Shadow(self.challenger, self.log, compares=promote.shadow and promote.mode == "manual")
         self.counters = Counters(home, number)
         self.draining = False
         """Whether the worker has been told to stop: it answers, but wants no new clients."""
@@ -48,7 +53,9 @@ class Worker:
 
     def snapshot(self) -> Snapshot:
         """The counters of this worker now."""
-        return self.counters.snapshot(self.slot, self.log, ready=self.slot.current is not None and not self.draining)
+        return self.counters.snapshot(
+            self.slot, self.log, self.shadow.dropped, ready=self.slot.current is not None and not self.draining
+        )
 
     def totals(self) -> Totals:
         """The counters of all workers."""

@@ -1,0 +1,250 @@
+"""web.shadow, web.agreement, daemon.history: a held challenger answers the same rows, and how far it agrees is kept once."""
+
+import json
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import bundles
+import numpy as np
+import pytest
+from sites import PREDICTION, Client, Site
+
+from daemon import bundle, lineage
+from daemon.history import Historian
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.settings import Promote, Settings
+from web import agreement, shadow
+from web.agreement import Told
+from web.inputs import from_rows
+from web.predictor import Predictor
+from web.records import Records
+
+MANUAL = Settings(promote=Promote(mode="manual"))
+ROWS = [bundles.SETOSA, [6.0, 2.9, 4.5, 1.5], [6.9, 3.1, 5.4, 2.1]]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path)
+    home.make()
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    bundles.point(home, bundles.make(home, 1))
+    with closing(Journal.open(home.journal)) as journal:
+        journal.swap(1, None, "For a test.")
+    return home
+
+
+def hold(home: Home, version: int = 2, favourite: int = 0) -> None:
+    bundles.record(home, bundles.make(home, version, favourite), "held")
+
+
+def loaded(home: Home, version: int, favourite: int = 0) -> Predictor:
+    pointer = bundles.make(home, version, favourite)
+    return Predictor(version, bundle.load(home.bundle(version), pointer.manifest))
+
+
+def tried(home: Home, settings: Settings = MANUAL) -> Client:
+    """A worker whose challenger is loaded."""
+    client = Client(home, settings)
+    client.worker.challenger.look()
+    return client
+
+
+def predict(client: Client, rows: int = 1) -> None:
+    body = json.dumps({"instances": [bundles.SETOSA] * rows}).encode()
+    assert client.ask("POST", "/predict", body)[0] == 200
+
+
+def copied(home: Home) -> None:
+    with closing(Historian(home, MANUAL)) as historian:
+        historian.copy()
+        historian.copy()
+
+
+# How far two versions agree
+
+
+def test_labels_and_probabilities_are_compared(home: Home) -> None:
+    champion, other = loaded(home, 5), loaded(home, 6, favourite=1)
+    inputs = from_rows(champion.schema, ROWS)
+    found = agreement.compare(other, [Told(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)])
+    assert (found.n, found.failed, found.agreed) == (3, 0, 0)
+    assert found.differing == [(name, "setosa", "versicolor") for name in "abc"]
+    assert 2.9 < found.difference <= 3.0
+    same = agreement.compare(champion, [Told(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)])
+    assert (same.agreed, same.difference, same.largest, same.differing) == (3, 0.0, 0.0, [])
+
+
+def test_values_have_a_difference_and_no_labels(home: Home) -> None:
+    pointer = bundles.make_prices(home, 7)
+    champion = Predictor(7, bundle.load(home.bundle(7), pointer.manifest))
+    inputs = from_rows(champion.schema, [bundles.HOUSE, bundles.HOUSE])
+    told = Told(champion, champion.answers(inputs.matrix) + np.array([[1.0], [3.0]]), ["a", "b"], inputs)
+    found = agreement.compare(champion, [told])
+    assert (found.n, found.agreed, found.differing) == (2, None, [])
+    assert (found.difference, found.largest) == pytest.approx((4.0, 3.0))
+
+
+def test_rows_without_an_answer_are_counted_apart(home: Home) -> None:
+    champion, other = loaded(home, 5), loaded(home, 6)
+    huge = [1e308, 1e308, -1e308, 1e308]
+    inputs = from_rows(champion.schema, [*ROWS, bundles.SETOSA])
+    inputs.matrix[1] = huge
+    told = Told(
+        champion, champion.answers(from_rows(champion.schema, [*ROWS, bundles.SETOSA]).matrix), list("abcd"), inputs
+    )
+    found = agreement.compare(other, [told])
+    assert (found.n, found.failed, found.agreed) == (3, 1, 3)
+
+
+def test_a_version_that_predicts_something_else_answers_nothing(home: Home) -> None:
+    champion = loaded(home, 5)
+    pointer = bundles.make_prices(home, 7)
+    other = Predictor(7, bundle.load(home.bundle(7), pointer.manifest))
+    inputs = from_rows(champion.schema, ROWS)
+    found = agreement.compare(other, [Told(champion, champion.answers(inputs.matrix), list("abc"), inputs)])
+    assert (found.n, found.failed) == (0, 3)
+
+
+# From the answer to the history
+
+
+def test_agreement_is_logged_and_copied_once(home: Home) -> None:
+    hold(home, favourite=1)
+    client = tried(home)
+    for _ in range(3):
+        predict(client)
+    client.worker.shadow.compare()
+    predict(client, rows=5)
+    client.worker.shadow.compare()
+    client.worker.log.close()
+    copied(home)
+    records = Records(home)
+    assert len(records.history(100)) == 8
+    found = records.agreement(2, 1)
+    assert found is not None
+    assert (found["n"], found["agreed"], found["failed"]) == (8, 0, 0)
+    assert 0.9 < found["difference"] <= found["largest"] <= 1
+    told = lineage.of(home, 2)
+    assert told is not None
+    newest = told["shadow"][0]["newest"]
+    assert len(newest) == 8
+    assert (newest[0]["told"], newest[0]["shadow"]) == ("setosa", "versicolor")
+    assert {one["prediction_id"] for one in newest} == {one["prediction_id"] for one in records.history(100)}
+
+
+def test_disagreements_are_kept_up_to_a_number(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.history.KEEP_DISAGREEMENTS", 3)
+    hold(home, favourite=1)
+    client = tried(home)
+    predict(client, rows=9)
+    client.worker.shadow.compare()
+    client.worker.log.close()
+    copied(home)
+    [found] = lineage.of(home, 2)["shadow"]  # type: ignore[index]
+    assert (found["n"], len(found["newest"])) == (9, 3)
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(), Settings(promote=Promote(mode="manual", shadow=False))], ids=["auto", "off"]
+)
+def test_nobody_is_shadowed_unless_it_is_wanted(home: Home, settings: Settings) -> None:
+    hold(home)
+    client = Client(home, settings)
+    assert not client.worker.challenger.wanted
+    predict(client)
+    assert not client.worker.shadow._waiting
+
+
+def test_only_what_the_champion_answers_is_compared(home: Home) -> None:
+    hold(home)
+    client = tried(home)
+    assert client.ask("POST", "/predict", json.dumps(PREDICTION).encode(), HTTP_X_MODEL_VERSION="2")[0] == 200
+    assert not client.worker.shadow._waiting
+
+
+def test_a_shadow_that_is_behind_drops_and_counts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "MOST_ROWS", 10)
+    hold(home)
+    client = tried(home)
+    predict(client, rows=30)  # a large one alone is taken
+    predict(client, rows=1)
+    assert client.worker.shadow.dropped == 1
+    client.worker.shadow.compare()
+    predict(client, rows=10)
+    predict(client, rows=4)
+    assert client.worker.shadow.dropped == 5
+    assert client.worker.snapshot().shadow_dropped == 5
+
+
+def test_a_challenger_that_breaks_disturbs_nobody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold(home)
+    client = tried(home)
+    predict(client)
+
+    def broken(_: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(client.worker.challenger.predictor, "answers", broken)
+    client.worker.shadow.compare()
+    predict(client)
+    client.worker.log.close()
+    copied(home)
+    found = Records(home).agreement(2, 1)
+    assert found is not None
+    assert (found["n"], found["failed"], found["difference"]) == (0, 1, None)
+    assert "out of order" in (client.worker.challenger.problem or "")
+
+
+def test_a_challenger_that_does_not_load_is_told(home: Home) -> None:
+    hold(home)
+    (home.bundle(2) / bundle.ONNX).write_bytes(b"not a model")
+    client = tried(home)
+    predict(client)
+    assert client.worker.challenger.predictor is None
+    body = client.ask("GET", "/readyz")[2]
+    assert "Version 2 can't be tried" in json.loads(body)["checks"]["challenger"]["detail"]
+    assert not any("challenger" in reason for reason in json.loads(body)["reasons"])
+
+
+def test_it_ends_when_nothing_is_held(home: Home) -> None:
+    hold(home)
+    client = tried(home)
+    client.worker.slot.challenger = None
+    client.worker.challenger.look()
+    assert client.worker.challenger.predictor is None
+
+
+def test_the_thread_ends(home: Home) -> None:
+    hold(home)
+    client = Client(home, MANUAL)
+    client.worker.shadow.start()
+    deadline = time.monotonic() + 20
+    while client.worker.challenger.predictor is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert client.worker.challenger.predictor is not None
+    client.worker.shadow.stop()
+    client.worker.shadow.join(5)
+    assert not client.worker.shadow.is_alive()
+    assert threading.current_thread() is threading.main_thread()
+
+
+def test_a_worker_shadows_and_its_answers_are_the_champions(tmp_path: Path) -> None:
+    own = Site(tmp_path, MANUAL)
+    with closing(Journal.open(own.home.journal)) as journal:
+        journal.swap(1, None, "For a test.")
+    hold(own.home, favourite=1)
+    own.tell_status()
+    deadline = time.monotonic() + 20
+    found = None
+    while found is None and time.monotonic() < deadline:
+        assert own.post("/predict", PREDICTION)[1]["model_version"] == 1
+        time.sleep(0.1)
+        copied(own.home)
+        found = Records(own.home).agreement(2, 1)
+    own.close()
+    assert found is not None
+    assert found["agreed"] == 0
