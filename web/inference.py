@@ -140,6 +140,7 @@ def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
     request = payload.check(Request, payload.value(tables.without_nan(text)))
     wishes = _wishes(chosen, request)
     answered = answering.answer(worker, chosen, tensors.read(chosen.schema, request.inputs, tail))
+    chosen = answered.predictor
     outputs = [_output(answered, wish) for wish in wishes]
     content: dict[str, Any] = {"model_name": name, "model_version": str(chosen.version)}
     if request.id is not None:

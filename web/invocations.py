@@ -47,6 +47,7 @@ def invoke(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
     else:
         method, rows = _parsed(chosen, text)
     answered = answering.answer(worker, chosen, rows)
+    chosen = answered.predictor
     content = {
         "predictions": told(answered, method),
         **({"classes": chosen.classes} if method == PROBA else {}),

@@ -83,6 +83,7 @@ def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> 
     in_rows = "instances" in body
     rows = tables.rows(chosen.schema, body["instances"]) if in_rows else tables.columns(chosen.schema, body["inputs"])
     answered = answering.answer(worker, chosen, rows)
+    chosen = answered.predictor
     content = {
         "predictions" if in_rows else "outputs": invocations.told(answered, method),
         "model_version": chosen.version,
@@ -98,7 +99,7 @@ def classify(worker: Worker, environ: MutableMapping[str, Any], **place: str) ->
         raise Problem(400, "The model is a regression.", hint="Ask for :regress or :predict.")
     answered = answering.answer(worker, chosen, _examples(chosen, environ))
     found = [
-        sorted(zip(chosen.classes, shares, strict=True), key=lambda pair: -pair[1])
+        sorted(zip(answered.predictor.classes, shares, strict=True), key=lambda pair: -pair[1])
         for shares in answered.probabilities or []
     ]
     return _results(answered, found)
