@@ -208,6 +208,35 @@ def test_all_well(well: Story) -> None:
     assert found["lineage"][0]["name"] == "iris.csv"
 
 
+def test_version_after_forgetting_comes_from_the_other_drops(story: Story) -> None:
+    """The batch that took rows away brought none, and its drop taught nobody."""
+    story.accept("iris.csv")
+    story.accept("poison.csv")
+    drop = story.journal.drop(durable.sha256(b"poison.csv"))
+    assert drop is not None
+    seq = story.journal.forget(drop, "1.parquet", 50, None, "cli")
+    story.journal.commit(seq, f"{1:040x}", "d" * 32)
+    story.judge(1, "promoted")
+    drops, batch, *_ = story.document(alive())["lineage"]
+    assert (drops["name"], batch["name"], batch["detail"]) == ("iris.csv", "no. 3 after 2 earlier", "50 rows forgotten")
+
+
+def test_a_rollback_is_told_once(story: Story) -> None:
+    """Why the version is back stands in one place; rows that spoke for the other one say nothing against it."""
+    story.accept("iris.csv")
+    story.judge(1, "promoted")
+    story.judge(2, "promoted", old=30)
+    story.journal.roll_back(2, "late labels tell against it")
+    first = story.journal.version(1)
+    assert first is not None
+    story.journal.swap(1, 2, "Version 2 was rolled back: late labels tell against it")
+    story.point(1, first["bundle"])
+    _, serving, _, good = story.document(alive())["tiles"]
+    assert serving["sentence"] == "v2 was rolled back: late labels tell against it"
+    assert "rolled back" not in str(serving["facts"])
+    assert good["headline"] == "0.983 accuracy"
+
+
 def test_every_document_is_json(well: Story) -> None:
     well.reject(HOSTILE[0])
     assert orjson.loads(orjson.dumps(well.document(alive(), {"request_count": 1}))) is not None

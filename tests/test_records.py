@@ -97,7 +97,7 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
         assert found(records.drop("a" * 64))["state"] == "accepted"
         assert found(records.drop(3))["reason"] == "bad"
         assert found(records.drop("copy.csv"))["batch"] == seq
-        assert [drop["name"] for drop in records.drops_in(seq)] == ["a.csv", "7"]
+        assert [drop["name"] for drop in records.drops_until(seq)] == ["7", "a.csv"]
         assert found(records.version(1))["scores"]["challenger"]["reference"]["n"] == 1
         assert records.runs()[0]["seconds"] == 1.5
         assert found(records.batch_at("c" * 40))["seq"] == seq == records.batches()[0]["seq"]

@@ -107,10 +107,9 @@ class Records:
         """How many versions a drop has taught, and the newest of them."""
         return lineage.taught(self._home, drop)
 
-    def drops_in(self, batch: int, limit: int = 100) -> list[Row]:
-        """The accepted drops of one batch, oldest first."""
-        query = "SELECT * FROM drops WHERE batch = ? AND state = 'accepted' ORDER BY id LIMIT ?"
-        return self._ask(query, batch, limit)
+    def drops_until(self, batch: int, limit: int = 100) -> list[Row]:
+        """The drops whose rows a revision up to this batch holds, newest first."""
+        return self._ask(lineage.DROPS, batch, 2**62, limit)
 
     def events(self, after: int = 0, limit: int = 200) -> list[Row]:
         """Events with an id larger than `after`, oldest first."""
@@ -138,9 +137,9 @@ class Records:
         return self._newest("batches", limit, key="seq")
 
     def batch_at(self, revision: str) -> Row | None:
-        """The last batch that brought rows to a data revision, or None."""
+        """The last batch that brought rows to a data revision, or took some away; or None."""
         last = "SELECT MAX(seq) FROM batches WHERE revision = ?"
-        query = f"SELECT * FROM batches WHERE kind = 'drops' AND seq <= ({last}) ORDER BY seq DESC LIMIT 1"
+        query = f"SELECT * FROM batches WHERE kind != 'merge' AND seq <= ({last}) ORDER BY seq DESC LIMIT 1"
         found = self._ask(query, revision)
         return found[0] if found else None
 

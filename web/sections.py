@@ -141,18 +141,25 @@ def lineage(facts: Facts, records: Records) -> list[dict[str, Any]]:
         _station("revision", row["revision"][:10], f"{row['rows']:,} rows, DVC {row['dvc_md5'][:10]}", row["revision"])
     ]
     if batch:
-        dropped = records.drops_in(batch["seq"], 4)
-        names = ", ".join(drop["name"] for drop in dropped[:3]) + (", …" if len(dropped) > 3 else "")
         earlier = f" after {batch['seq'] - 1} earlier" if batch["seq"] > 1 else ""
-        stations.insert(
-            0, _station("batch", f"no. {batch['seq']}{earlier}", f"{batch['rows']:,} rows", batch["sha256"])
-        )
-        stations.insert(0, _station("drops", names, f"accepted {batch['accepted_at'][:16].replace('T', ' ')} UTC"))
+        stations.insert(0, _station("batch", f"no. {batch['seq']}{earlier}", _brought(batch), batch["sha256"]))
+        stations.insert(0, _dropped(records.drops_until(batch["seq"], 4)))
     seconds = f", {run['seconds']:.1f} s" if run and run["seconds"] else ""
     stations.append(_station("run", row["mlflow_run"][:8], f"{row['trigger']}{seconds}", row["mlflow_run"]))
     stations.append(_station("version", f"v{row['version']} · {row['candidate']}", row["reason"], row["bundle"]))
     stations.append(_station("predictor", f"since {facts.pointer.since[:16].replace('T', ' ')} UTC", row["backend"]))
     return stations
+
+
+def _dropped(drops: list[Row]) -> dict[str, Any]:
+    """The station of the newest drops, of which the first three are named."""
+    names = ", ".join(drop["name"] for drop in drops[:3]) + (", …" if len(drops) > 3 else "")
+    at = f"accepted {drops[0]['decided_at'][:16].replace('T', ' ')} UTC" if drops else ""
+    return _station("drops", names or "all forgotten", at)
+
+
+def _brought(batch: Row) -> str:
+    return f"{-batch['rows']:,} rows forgotten" if batch["kind"] == "forget" else f"{batch['rows']:,} rows"
 
 
 def _station(kind: str, name: str, detail: str, identity: str = "") -> dict[str, Any]:

@@ -134,7 +134,8 @@ def serving(facts: Facts) -> Answer:
     swaps = [row for row in facts.swaps if row["version"] == pointer.version]
     # A version that a person brought back keeps both: why it serves now, and what let it in at first.
     others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
-    notes = [*(fact(label, reason) for label, reason in others.items() if reason != champion["reason"]), *notes]
+    told = {champion["reason"], *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer)}
+    notes = [*(fact(label, reason) for label, reason in others.items() if reason not in told), *notes]
     notes = [*_trial(facts), *notes]
     return _waiting(facts, headline, notes) or answer("ok", headline, champion["reason"], notes)
 
@@ -306,9 +307,12 @@ def title(score: Row) -> str:
 
 
 def latest_score(facts: Facts) -> Row | None:
-    """The champion's score on the rows that judged the newest challenger, which are more than it was let in on."""
+    """The champion's score on the rows that judged the newest challenger, which are more than it was let in on.
+
+    Rows that spoke for a version which late labels have taken back say little against the one before it.
+    """
     for row in facts.newer:
-        if row["scores"].get("champion_version") == facts.number:
+        if row["scores"].get("champion_version") == facts.number and row["state"] != live.ROLLED_BACK:
             return held_out(row, "champion")
     return None
 
