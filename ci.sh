@@ -9,7 +9,8 @@ Usage: ./ci.sh [--full]
 
   --full   also run the tests marked slow
 
-Makes .venv-ci from requirements-dev.lock (reused while the lock stays the same). Run as root it also installs
+Makes .venv-ci from requirements-dev.lock, and an environment from each tests/clients/*.lock (reused while the locks
+stay the same). Run as root it also installs
 the Debian packages that the tests use, if they are missing; otherwise the tests that need them are skipped.
 TEXT
 }
@@ -44,6 +45,24 @@ environment() {
     printf '%s\n' "$stamp" >.venv-ci/.stamp
 }
 
+# Clients of other projects whose dependencies clash with ours and with each other, each in an environment of its own.
+clients() {
+    local name stamp
+    for name in tritons kserves; do
+        stamp=$("${PYTHON:-python3}" --version | cat - "tests/clients/$name.lock" | sha256sum)
+        [ "$(cat ".venv-$name/.stamp" 2>/dev/null)" != "$stamp" ] || continue
+        say "making .venv-$name"
+        rm -rf ".venv-$name"
+        (
+            "${PYTHON:-python3}" -m venv ".venv-$name" &&
+                ".venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+                    -r "tests/clients/$name.lock" &&
+                printf '%s\n' "$stamp" >".venv-$name/.stamp"
+        ) || say ".venv-$name could not be made; the tests that need it are skipped" &
+    done
+    wait
+}
+
 selection=(-m "not slow")
 case ${1:-} in
     "") ;;
@@ -56,6 +75,7 @@ esac
 
 system_packages
 environment
+clients
 export PATH="$PWD/.venv-ci/bin:$PATH"
 
 say "formatter"

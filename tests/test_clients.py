@@ -1,0 +1,118 @@
+"""The doors, through clients that nobody here wrote, from processes of their own to a worker on a socket."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import bundles
+import numpy as np
+import pandas as pd
+import pytest
+from sites import ROOT, Site
+
+ROWS = [bundles.SETOSA, [6.9, 3.1, 5.4, 2.1]]
+NAMES = ["setosa", "setosa"]
+
+
+def program(environment: str, name: str) -> str:
+    """A program of an environment that ci.sh makes."""
+    path = ROOT / f".venv-{environment}/bin" / name
+    if not (ROOT / f".venv-{environment}/.stamp").exists():
+        pytest.skip(f"{path.parent.parent} is not there; ./ci.sh makes it if there is a network")
+    return str(path)
+
+
+def ask(site: Site, environment: str) -> Any:
+    """What the clients of an environment say of the site."""
+    script = ROOT / f"tests/clients/{environment}.py"
+    command = [program(environment, "python"), str(script), f"127.0.0.1:{site.port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def shares(site: Site) -> list[float]:
+    """The probabilities that `/predict` gives for ROWS, row by row."""
+    answers = site.post("/predict", {"instances": ROWS})[1]["predictions"]
+    return [value for one in answers for value in one["probabilities"].values()]
+
+
+def test_tritonclient_and_the_clients_of_the_open_inference_protocol(site: Site) -> None:
+    said = ask(site, "tritons")
+    everything = {"predict": NAMES, "predict_code": [0, 0], "predict_proba": shares(site), "shape": [2, 3]}
+    for found in [said["sync"][name] for name in ("binary", "json", "mixed", "columns")] + [
+        said["aio"][name] for name in ("binary", "json")
+    ]:
+        assert len(set(found.pop("prediction_id"))) == 2
+        assert found == everything
+    sync = said["sync"]
+    assert (sync["live"], sync["ready"]) == ([True, True], [True, True, False])
+    assert sync["server"]["name"] == "retraind"
+    assert [(one["name"], one["datatype"]) for one in sync["model"]["inputs"]] == [(n, "FP64") for n in bundles.NAMES]
+    assert sync["index"] == [{"name": "retraind", "version": "1", "state": "READY", "reason": ""}]
+    assert (sync["single"]["predict"], sync["half"]["predict"], sync["id"]) == (NAMES, NAMES, "mine")
+    assert sync["best"][0] == "1.000000:0:setosa"
+    assert [status for status, _ in sync["refused"]] == ["404", "400", "400", "404"]
+    assert "There is no output 'logits'" in sync["refused"][2][1]
+    assert (said["aio"]["ready"], said["aio"]["many"]) == ([True] * 3, 50)
+    assert said["generated"] == {"inputs": bundles.NAMES, "predict": NAMES}
+    assert said["typed"] == {"ready": True, "predict": NAMES, "predict_proba": everything["predict_proba"]}
+
+
+def test_the_clients_of_kserve(site: Site) -> None:
+    said = ask(site, "kserves")
+    first, second = said["v1"], said["v2"]
+    assert (first["live"], first["ready"]) == (True, True)
+    assert (first["rows"]["predictions"], first["columns"]["outputs"]) == (NAMES, NAMES)
+    assert "3 values; the model takes 4" in first["refused"]
+    assert "There is no model 'other'" in first["unknown"]
+    for found in (second["json"], second["binary"]):
+        assert (found["id"], found["predict"], found["ids"]) == ("mine", NAMES, 2)
+        assert found["predict_proba"] == shares(site)
+    assert (second["live"], second["ready"], second["unknown"]) == (True, [True, True], False)
+    assert "the model takes [n, 4]" in second["refused"]
+
+
+@pytest.mark.parametrize("extra", [[], ["--binary-data"], ["--batch-size", "8", "--workers", "2"]])
+def test_mlserver_infer_answers_a_file_of_requests(site: Site, tmp_path: Path, extra: list[str]) -> None:
+    wanted = [{"name": "predict"}, {"name": "predict_proba"}]
+    tensors = [
+        {"name": n, "shape": [1], "datatype": "FP64", "data": [v]} for n, v in zip(bundles.NAMES, ROWS[0], strict=True)
+    ]
+    asked, answered = tmp_path / "asked.jsonl", tmp_path / "answered.jsonl"
+    asked.write_text(
+        "".join(json.dumps({"id": f"r{n}", "inputs": tensors, "outputs": wanted}) + "\n" for n in range(20))
+    )
+    command = [program("tritons", "mlserver"), "infer", "-u", f"127.0.0.1:{site.port}", "-m", "retraind"]
+    files = ["-i", str(asked), "-o", str(answered)]
+    done = subprocess.run([*command, *files, *extra], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in answered.read_text().splitlines()]
+    assert {line["id"] for line in lines} == {f"r{n}" for n in range(20)}
+    for line in lines:
+        labels, probabilities = line["outputs"]
+        assert (line["model_name"], labels["data"]) == ("retraind", ["setosa"])
+        assert probabilities["data"] == shares(site)[:3]
+
+
+def test_the_client_of_mlflow(site: Site) -> None:
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
+    client: Any = ScoringServerClient("127.0.0.1", site.port)  # type: ignore[no-untyped-call]
+    client.wait_server_ready(timeout=5)
+    assert client.get_version().split(".")[0] == "3"
+    frame = pd.DataFrame(ROWS, columns=bundles.NAMES)
+    for data in (
+        frame,
+        frame[bundles.NAMES[::-1]].assign(species="?"),
+        np.array(ROWS),
+        ROWS,
+        json.dumps({"instances": ROWS}),
+    ):
+        assert client.invoke(data).get_predictions()[0].tolist() == NAMES
+    found = client.invoke(frame, params={"predict_method": "predict_proba"})
+    assert found.get_predictions("ndarray").ravel().tolist() == shares(site)
+    assert (found["classes"], found["model_version"], len(found["prediction_ids"])) == (bundles.CLASSES, 1, 2)
+    with pytest.raises(Exception, match=r"error code 400.*'sepal_length' must not be null"):
+        client.invoke(frame.assign(sepal_length=[1.0, np.nan]))
