@@ -1,13 +1,12 @@
-"""Child processes: the HTTP workers, which outlive a crash of the daemon, and the trainer, which must not.
+"""Child processes that are supervised: started again when they end, at once the first time, then after growing pauses.
 
-Level 3. A child that ends unasked is started again, at once the first time, then after growing pauses.
+Level 2. The trainer must not outlive the daemon; the HTTP workers (`daemon/workers.py`) do.
 """
 
 import contextlib
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,10 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
-from daemon import durable
-from daemon.errors import PortTaken
 from daemon.home import Home
-from daemon.settings import Settings
 
 log = structlog.get_logger()
 
@@ -29,10 +25,13 @@ PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 
 
 class Child:
-    """One supervised process: `tend` starts it again when it has ended and its pause is over."""
+    """One supervised process: `tend` starts it again when it has ended and its pause is over.
 
-    def __init__(self, command: Sequence[str], **options: Any) -> None:
-        self._command, self._options = list(command), options
+    The first start gets the arguments `once`, too.
+    """
+
+    def __init__(self, command: Sequence[str], once: Sequence[str] = (), **options: Any) -> None:
+        self._command, self._once, self._options = list(command), list(once), options
         self._started, self._failures = 0.0, 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -51,64 +50,26 @@ class Child:
             self.process = None
         if now - self._started >= PAUSES[min(self._failures, len(PAUSES) - 1)]:
             self._started = now
-            self.process = subprocess.Popen(self._command, **self._options)
+            self.process = subprocess.Popen([*self._command, *self._once], **self._options)
+            self._once = []
         return ended
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, without waiting."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
 
     def stop(self, seconds: float) -> None:
         """Ask the process to end, wait, then kill it."""
         if self.process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
+        self.ask_to_end()
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-
-class Workers:
-    """The HTTP workers. They share one listening socket, so that none of them takes a connection to its grave."""
-
-    def __init__(self, home: Home, settings: Settings, slots: int) -> None:
-        self._home, self._settings = home, settings
-        self._old = _running_workers(home)
-        self.socket = _bind(settings.server.host, settings.server.port, ours=bool(self._old))
-        self.address: tuple[str, int] = self.socket.getsockname()[:2]
-        self._children = [self._child(slot) for slot in range(slots)]
-
-    def _child(self, slot: int) -> Child:
-        arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", str(self.socket.fileno())]
-        command = [sys.executable, "-m", "web.server", *arguments, "--settings", self._settings.model_dump_json()]
-        # A session of its own: Ctrl-C in a terminal must reach the daemon only, which then drains the workers.
-        return Child(command, pass_fds=[self.socket.fileno()], start_new_session=True)
-
-    def tend(self, now: float) -> list[str]:
-        """Restart what died; returns a sentence for each worker that ended."""
-        ended = [(slot, child.tend(now)) for slot, child in enumerate(self._children)]
-        return [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
-
-    @property
-    def alive(self) -> int:
-        """How many workers run."""
-        return sum(child.alive for child in self._children)
-
-    def retire_old(self) -> int:
-        """Let the workers of a daemon that was killed drain and end, once ours answer; returns how many."""
-        for pid in self._old:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        count, self._old = len(self._old), []
-        return count
-
-    def close(self) -> None:
-        """Stop accepting, let requests in flight finish, end the workers."""
-        for child in self._children:
-            if child.process is not None and child.alive:
-                child.process.terminate()
-        for child in self._children:
-            child.stop(self._settings.server.drain_seconds + 2)
-        self.socket.close()
 
 
 class Trainer:
@@ -195,51 +156,3 @@ class Trainer:
                 log.warning("trainer_said", line=line.decode(errors="replace").rstrip()[:500])
             self._wake()
         self._wake()
-
-
-def _running_workers(home: Home) -> list[int]:
-    """Pids of workers of this home that still run: they hold the lock that carries their pid."""
-    found = []
-    for path in home.workers.glob("*.lock"):
-        fd = durable.try_lock(path)
-        if fd is None:
-            found.append(int(path.stem.split("-")[1]))
-            continue
-        path.unlink()
-        os.close(fd)
-    return found
-
-
-def _bind(host: str, port: int, *, ours: bool) -> socket.socket:
-    """Bind; raises PortTaken. SO_REUSEPORT lets us bind beside the workers of a killed daemon.
-
-    Beside old workers only the first new one listens, once it can answer: until then all connections go to the old ones.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        if port and not ours and _answers(host, port):
-            raise OSError("somebody answers there")
-        listener.bind((host, port))
-        if not ours:
-            listener.listen(1024)  # who connects before the first worker answers waits instead of being refused
-    except OSError as error:
-        listener.close()
-        hint = "Stop it, or set server.port to a free one (`--port 0` finds one)."
-        raise PortTaken(f"Can't listen on {host}:{port}: {error}.", hint=hint) from None
-    listener.setblocking(False)
-    return listener
-
-
-def reachable(host: str) -> str:
-    """Where a client on this machine reaches a listener: an address that means every one is asked on loopback."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
-
-
-def _answers(host: str, port: int) -> bool:
-    # Two processes of one user may both bind a port with SO_REUSEPORT, so a failing bind alone would not tell.
-    with contextlib.suppress(OSError), socket.create_connection((reachable(host), port), timeout=1):
-        return True
-    return False

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from daemon import durable, policy, status
-from daemon.children import Trainer, Workers
+from daemon.children import Trainer
 from daemon.driftwatch import Driftwatch
 from daemon.errors import RetraindError
 from daemon.history import Historian
@@ -32,6 +32,7 @@ from daemon.schema import load
 from daemon.settings import Settings
 from daemon.status import Check, Status, utcnow
 from daemon.watcher import Watcher
+from daemon.workers import Workers
 
 log = structlog.get_logger()
 
@@ -126,7 +127,7 @@ class Loop:
 
     def _tend(self, now: float) -> None:
         for sentence in self._workers.tend(now):
-            log.warning("worker_ended", detail=sentence)
+            log.warning("worker", detail=sentence)
             self._tell("worker", sentence, level="warning")
 
     def _watch(self, now: float) -> None:

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from daemon import bootstrap, durable, status
-from daemon.children import Trainer, Workers, reachable
+from daemon.children import Trainer
 from daemon.errors import AlreadyRunning, BadSettings
 from daemon.home import Home
+from daemon.listening import reachable
 from daemon.notify import notify
 from daemon.settings import Settings
 from daemon.status import Status, utcnow
+from daemon.workers import Workers
 
 if TYPE_CHECKING:
     from daemon.journal import Journal
@@ -64,6 +66,7 @@ def run(home: Home, settings: Settings) -> None:
         prepare(home, settings)
         workers = Workers(home, settings, slots(settings))
         stack.callback(workers.close)
+        follow_hangups(wake, workers)
         workers.tend(time.monotonic())
         say_starting(home)
         announce(workers, settings)
@@ -77,13 +80,14 @@ def serve(home: Home, settings: Settings) -> None:
         signal.signal(number, wake.stop)
     home.make()
     workers = Workers(home, settings, slots(settings))
+    follow_hangups(wake, workers)
     announce(workers, settings)
     with ExitStack() as stack:
         stack.callback(workers.close)
         notify(READY=1)
         while not wake.stopping:
             for sentence in workers.tend(time.monotonic()):
-                log.warning("worker_ended", detail=sentence)
+                log.warning("worker", detail=sentence)
             notify(WATCHDOG=1)
             with suppress(queue.Empty):
                 wake.queue.get(timeout=1)
@@ -164,6 +168,20 @@ def _compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack
     )
     log.info("recovered", swept=swept, abandoned=abandoned)
     return journal, loop
+
+
+def follow_hangups(wake: Wake, workers: Workers) -> None:
+    """SIGHUP replaces the workers one after the other; from a terminal that is closed it means the end, as everywhere."""
+    terminal = sys.stderr.isatty()
+
+    def hang_up(number: int, _frame: FrameType | None) -> None:
+        if terminal:
+            wake.stop(number)
+        else:
+            workers.renew()
+            wake()
+
+    signal.signal(signal.SIGHUP, hang_up)
 
 
 @contextmanager

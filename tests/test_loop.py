@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from daemon import status
-from daemon.children import Trainer, Workers
+from daemon.children import Trainer
 from daemon.dataset import Dataset
 from daemon.driftwatch import Driftwatch
 from daemon.history import Historian
@@ -27,6 +27,7 @@ from daemon.service import Wake
 from daemon.settings import Server, Settings
 from daemon.status import Check
 from daemon.watcher import Watcher
+from daemon.workers import Workers
 
 SETTINGS = Settings(server=Server(port=0))
 

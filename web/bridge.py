@@ -40,7 +40,8 @@ SEND_SECONDS = 10.0
 """A listener that takes no event for so long is cut off."""
 
 # The connection ends, because what is left of a body would be taken for the next request.
-REFUSED: Headers = [("Connection", "close"), *security.HEADERS, security.NO_STORE]
+CLOSE = ("Connection", "close")
+REFUSED: Headers = [CLOSE, *security.HEADERS, security.NO_STORE]
 
 STREAM: Headers = [
     ("Content-Type", "text/event-stream"),
@@ -81,6 +82,8 @@ class Bridge:
             _log.exception("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             broken = Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")
             status, headers, body = _refused(environ, broken)
+        if self._worker.draining:
+            headers = [*headers, CLOSE]
         protocol.response_bytes(status, headers, body)
         self._worker.counters.count(_route(environ), status, time.perf_counter() - started)
 

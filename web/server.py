@@ -42,6 +42,13 @@ HEADER_MILLISECONDS = 10_000
 STALLED_MILLISECONDS = 30_000
 """A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
 
+FAREWELL_SECONDS = 1.0
+"""Who keeps a connection hears with an answer within this time that it ends, before idle connections are closed."""
+
+HANDSHAKE_SECONDS = 0.2
+"""A connection that a client has just begun gets this long to arrive, also when nobody is connected."""
+
+LOOK_SECONDS = 0.05
 PUBLISH_SECONDS = 1.0
 
 _log = logging.getLogger("retraind.web")
@@ -80,6 +87,7 @@ async def serve(worker: Worker, fd: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     feed = events.Feed(worker)
+    quiet = _sockets()
     listener = Listener(Bridge(worker, feed), fd)
     serving = asyncio.create_task(listener.serve())
     helpers = [
@@ -91,11 +99,13 @@ async def serve(worker: Worker, fd: int) -> None:
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         raise RetraindError("The HTTP server ended by itself.")
+    deadline = loop.time() + worker.settings.server.drain_seconds
     worker.draining = True
     feed.wake()
+    await _farewell(min(FAREWELL_SECONDS, worker.settings.server.drain_seconds / 2), quiet)
     stop: Callable[[], None] = listener.stop
     stop()
-    _, pending = await asyncio.wait({serving}, timeout=worker.settings.server.drain_seconds)
+    _, pending = await asyncio.wait({serving}, timeout=deadline - loop.time())
     for helper in helpers:
         helper.cancel()
     worker.durability.close()
@@ -105,6 +115,23 @@ async def serve(worker: Worker, fd: int) -> None:
         _log.warning("Some requests did not end within %g s.", worker.settings.server.drain_seconds)
         # A thread that hangs in the kernel would keep an orderly exit waiting for ever.
         os._exit(Exit.OK)
+
+
+async def _farewell(seconds: float, quiet: int) -> None:
+    """Go on accepting and answering, the last answer on each connection saying so, until all clients are gone or time is up."""
+    for look in range(round(seconds / LOOK_SECONDS)):
+        if look * LOOK_SECONDS >= HANDSHAKE_SECONDS and _sockets() <= quiet:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _sockets() -> int:
+    """How many sockets this process has open."""
+    found = 0
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the folder's own
+            found += str(path.readlink()).startswith("socket:")
+    return found
 
 
 async def _publish(worker: Worker) -> None:
@@ -120,7 +147,7 @@ async def _publish(worker: Worker) -> None:
                 if str(error) != problem:
                     _log.error("The counters can't be written: %s", error)
                 problem = str(error)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _restarting(run: Any) -> None:
@@ -156,6 +183,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, required=True, help="home folder")
     parser.add_argument("--slot", type=int, required=True, help="number of this worker, from 0")
     parser.add_argument("--fd", type=int, required=True, help="descriptor of the bound socket, inherited")
+    parser.add_argument("--model-needed", action="store_true", help="end instead of answering that no model is loaded")
     parser.add_argument("--settings", help="settings as JSON; default: retraind.toml of the home folder")
     return parser.parse_args(arguments)
 
@@ -174,6 +202,9 @@ def main(arguments: list[str] | None = None) -> int:
     follower = Follower(home, worker.slot)
     # Before the first connection is taken: with a champion on the disk, nobody is told that there is none.
     follower.look()
+    if options.model_needed and worker.slot.current is None:
+        _log.error("The promoted version can't be loaded, so this worker replaces none.")
+        return Exit.FAILED
     follower.start()
     if worker.challenger.wanted:
         worker.shadow.start()

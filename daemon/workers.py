@@ -1,0 +1,133 @@
+"""The HTTP workers, which outlive a crash of the daemon, and how they are replaced without a request being lost.
+
+Level 3. A new worker answers before the old one drains, and the kernel's queue of connections belongs to all of them.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+
+import orjson
+
+from daemon import durable, listening
+from daemon.children import Child
+from daemon.home import Home
+from daemon.settings import Settings
+
+RENEW_SECONDS = 60.0
+"""A worker that shall replace another one and does not answer after this time is given up."""
+
+
+class Workers:
+    """The HTTP workers. They share one listening socket, so that none of them takes a connection to its grave."""
+
+    def __init__(self, home: Home, settings: Settings, slots: int) -> None:
+        self._home, self._settings = home, settings
+        self._old = _running(home)
+        self.socket = listening.bind(settings.server.host, settings.server.port, ours=bool(self._old))
+        self.address: tuple[str, int] = self.socket.getsockname()[:2]
+        self._children = [self._child(slot) for slot in range(slots)]
+        self._retiring = False
+        self._due: list[int] = []
+        """Slots whose worker is to be replaced."""
+        self._next: Child | None = None
+        """What replaces the first of them, until it is ready."""
+        self._next_until = 0.0
+        self._leaving: list[Child] = []
+
+    def _child(self, slot: int, *once: str) -> Child:
+        arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", str(self.socket.fileno())]
+        command = [sys.executable, "-m", "web.server", *arguments, "--settings", self._settings.model_dump_json()]
+        # A session of its own: Ctrl-C in a terminal must reach the daemon only, which then drains the workers.
+        return Child(command, once, pass_fds=[self.socket.fileno()], start_new_session=True)
+
+    def tend(self, now: float) -> list[str]:
+        """Restart what died, and go on with what was asked for; returns a sentence for each worker that ended or came."""
+        ended = [(slot, child.tend(now)) for slot, child in enumerate(self._children)]
+        told = [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
+        self._leaving = [child for child in self._leaving if child.alive]
+        if self._retiring and any(self._says(slot, child) for slot, child in enumerate(self._children)):
+            self._retire_now()
+        if self._due:
+            told += self._renew(self._due[0], now)
+        return told
+
+    @property
+    def alive(self) -> int:
+        """How many workers run."""
+        return sum(child.alive for child in self._children)
+
+    def renew(self) -> None:
+        """Have every worker replaced, one after the other. Only sets an attribute: safe in a signal handler."""
+        self._due = list(range(len(self._children)))
+
+    def retire_old(self) -> None:
+        """Let the workers of a daemon that was killed drain and end, as soon as one of ours answers."""
+        self._retiring = bool(self._old)
+
+    def close(self) -> None:
+        """Stop accepting, let requests in flight finish, end the workers."""
+        listening.refuse_new(self.socket)
+        self._end_old()
+        everyone = [*self._children, *self._leaving, *([self._next] if self._next else [])]
+        for child in everyone:
+            child.ask_to_end()
+        # The workers empty the queue; from the moment the last of them leaves it, clients are refused.
+        self.socket.close()
+        for child in everyone:
+            child.stop(self._settings.server.drain_seconds + 2)
+
+    def _retire_now(self) -> None:
+        listening.steer_here(self.socket)
+        self._end_old()
+
+    def _end_old(self) -> None:
+        for pid in self._old:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        self._old, self._retiring = [], False
+
+    def _renew(self, slot: int, now: float) -> list[str]:
+        """One look at the replacement of a slot: start it, or let it take over, or give it up."""
+        old, fresh = self._children[slot], self._next
+        if fresh is None:
+            # It must not answer that there is no model where the old one has one.
+            self._next = self._child(slot, *(["--model-needed"] if self._says(slot, old) else []))
+            self._next_until = now + RENEW_SECONDS
+            self._next.tend(now)
+            return []
+        if self._says(slot, fresh) is not None:
+            self._children[slot] = fresh
+            self._leaving.append(old)
+            old.ask_to_end()
+            self._next, self._due = None, self._due[1:]
+            return [f"HTTP worker {slot} was replaced."]
+        if fresh.alive and now < self._next_until:
+            return []
+        fresh.ask_to_end()
+        self._leaving.append(fresh)
+        self._next, self._due = None, []
+        return [f"HTTP worker {slot} could not be replaced, because the new one did not get ready; see the log."]
+
+    def _says(self, slot: int, child: Child) -> bool | None:
+        """Whether a worker answers with a model, by its counters (`web/metrics.py`); None while it does not answer at all."""
+        if child.process is None or not child.alive:
+            return None
+        counters = self._home.workers / f"{slot}-{child.process.pid}.json"
+        with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError, KeyError):
+            return bool(orjson.loads(counters.read_bytes())["ready"])
+        return None
+
+
+def _running(home: Home) -> list[int]:
+    """Pids of workers of this home that still run: they hold the lock that carries their pid."""
+    found = []
+    for path in home.workers.glob("*.lock"):
+        fd = durable.try_lock(path)
+        if fd is None:
+            found.append(int(path.stem.split("-")[1]))
+            continue
+        path.unlink()
+        os.close(fd)
+    return found

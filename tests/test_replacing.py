@@ -1,0 +1,157 @@
+"""Workers that are replaced, one by one or with the daemon, under load: no request is lost, and nobody waits for long."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import bundles
+import pytest
+from load import BODY, Load
+from service import Service, wait_until
+from sites import Site
+
+from daemon.home import Home
+from daemon.listening import bind, refuse_new
+from daemon.settings import Server, Settings
+from daemon.workers import Workers
+
+PREDICT = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+REQUEST = PREDICT % (len(BODY), BODY)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with one worker that serves Iris."""
+    running = Service(tmp_path_factory.mktemp("home"), RETRAIND_SERVER__WORKERS="1").start()
+    running.wait_served(1)
+    wait_until(lambda: running.ask("/readyz")[0] == 200)
+    yield running
+    running.end()
+
+
+def stop_worker(service: Service) -> None:
+    """What a person does with `kill`."""
+    (worker,) = service.workers()
+    os.kill(worker, signal.SIGTERM)
+
+
+def reload(service: Service) -> None:
+    """What `systemctl reload` does."""
+    os.kill(service.pid, signal.SIGHUP)
+
+
+def restart(service: Service) -> None:
+    port = service.port
+    assert service.stop() == 0
+    service.start(port=port)
+
+
+def crash(service: Service) -> None:
+    port = service.port
+    service.kill()
+    service.start(port=port)
+
+
+def others(service: Service, before: list[int]) -> bool:
+    """Whether all workers are new and those of before are gone."""
+    now = service.workers()
+    return bool(now) and not set(now) & set(before)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("replace", [stop_worker, reload, restart, crash])
+def test_no_request_is_lost(service: Service, replace: Callable[[Service], None]) -> None:
+    """Neither on fresh connections nor on those that are kept; refused are only those that come while nobody is there."""
+    before = service.workers()
+    with Load(service.port) as load:
+        wait_until(lambda: len(load.answers) > 100)
+        replace(service)
+        wait_until(partial(others, service, before), what=service.log()[-2000:])
+        wait_until(lambda: service.ask("/readyz")[0] == 200)
+        answered = len(load.answers)
+        wait_until(lambda: len(load.answers) > answered + 100)
+    assert load.failures == {}
+    assert load.refused == 0 or replace is restart
+    assert len(set(load.answers)) == len(load.answers)
+
+
+def test_a_replacement_is_told(service: Service) -> None:
+    before = service.workers()
+    reload(service)
+    wait_until(partial(others, service, before))
+    told = [event["message"] for event in service.ask("/events?limit=1000")[1]["events"]]
+    assert "HTTP worker 0 was replaced." in told
+
+
+def read_answer(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Status line and headers of an answer, in lower case; its body."""
+    head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+    return head.lower(), body
+
+
+def test_the_last_answer_on_a_kept_connection_says_so(own: Site) -> None:
+    with socket.create_connection(("127.0.0.1", own.port), timeout=5) as kept:
+        kept.sendall(REQUEST)
+        assert b"connection: close" not in read_answer(kept)[0]
+        own.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        kept.sendall(REQUEST)
+        head, _ = read_answer(kept)
+        assert head.startswith(b"http/1.1 200")
+        assert b"\r\nconnection: close" in head
+        assert kept.recv(100) == b""
+    assert own.process.wait(10) == 0
+
+
+def test_idle_connections_are_closed_before_the_time_is_up(tmp_path: Path) -> None:
+    site = Site(tmp_path, Settings(server=Server(drain_seconds=30)))
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as idle:
+        idle.sendall(REQUEST)
+        read_answer(idle)
+        site.process.send_signal(signal.SIGTERM)
+        assert idle.recv(100) == b""
+        assert site.process.wait(10) == 0
+    site.close()
+
+
+def test_a_socket_that_is_given_up_empties_its_queue_and_takes_nothing_new() -> None:
+    """What has connected is served; who comes later is neither accepted nor reset: its first packet is dropped."""
+    with closing(bind("127.0.0.1", 0, ours=False)) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address, timeout=5) as early, socket.socket() as late:
+            refuse_new(listener)
+            late.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                late.connect(address)
+            connection, _ = listener.accept()
+            with connection:
+                early.sendall(b"x")
+                assert connection.recv(1) == b"x"
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+
+def test_a_worker_that_does_not_get_ready_replaces_nobody(home: Home) -> None:
+    """A version that can no more be loaded: the worker that has it in memory goes on."""
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    bundles.point(home, bundles.make(home, 1))
+    workers = Workers(home, Settings(server=Server(port=0)), 1)
+    now = time.monotonic()
+    try:
+        workers.tend(now)
+        wait_until(lambda: list(home.workers.glob("0-*.json")))
+        (home.bundle(1) / "model.onnx").write_bytes(b"broken")
+        workers.renew()
+        workers.tend(now)
+        (told,) = wait_until(lambda: workers.tend(now))
+        assert "could not be replaced" in told
+        with socket.create_connection(workers.address, timeout=5) as connection:
+            connection.sendall(REQUEST)
+            assert read_answer(connection)[0].startswith(b"http/1.1 200")
+    finally:
+        workers.close()
