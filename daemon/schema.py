@@ -91,7 +91,8 @@ class Column(BaseModel):
 
     def _integer(self, value: Any) -> float:
         number = self._number(value)
-        if number != math.floor(number) or abs(number) > EXACT:
+        # Of the value as it was given: as a double, 2**53 + 1 is 2**53.
+        if number != math.floor(number) or abs(value) > EXACT:
             raise InvalidFeatures(f"{self.name!r} is a whole number up to 2**53, not {value!r:.40}.", field=self.name)
         return number
 

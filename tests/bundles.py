@@ -97,11 +97,15 @@ def record(home: Home, pointer: Pointer, state: str = "promoted") -> None:
 
 def _sum(weights: Array) -> onnx.ModelProto:
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["X", "W"], ["values"])],
+        [
+            helper.make_node("IsNaN", ["X"], ["missing"]),
+            helper.make_node("Where", ["missing", "nothing", "X"], ["known"]),
+            helper.make_node("MatMul", ["known", "W"], ["values"]),
+        ],
         "sum",
         [helper.make_tensor_value_info("X", TensorProto.DOUBLE, [None, len(weights)])],
         [helper.make_tensor_value_info("values", TensorProto.DOUBLE, [None, 1])],
-        [numpy_helper.from_array(weights, "W")],
+        [numpy_helper.from_array(weights, "W"), numpy_helper.from_array(np.zeros(1), "nothing")],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 

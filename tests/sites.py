@@ -16,7 +16,7 @@ import bundles
 
 from daemon.home import Home
 from daemon.settings import Settings
-from daemon.status import Status, publish
+from daemon.status import Status, publish, utcnow
 from web.app import make_app
 from web.predictor import Follower
 from web.worker import Worker
@@ -90,7 +90,7 @@ class Site:
     def tell_status(self, **fields: Any) -> None:
         """Speak as the daemon would."""
         common: dict[str, Any] = {"pid": os.getpid(), "state": "ready", "heartbeat": time.monotonic()}
-        publish(self.home.status, Status(**{**common, "at": "now", "started_at": "before", **fields}))
+        publish(self.home.status, Status(**{**common, "at": utcnow(), "started_at": utcnow(), **fields}))
         time.sleep(0.2)
 
     def stop(self) -> int:

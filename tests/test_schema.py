@@ -116,6 +116,7 @@ def test_kinds_become_numbers(features: list[Any], wanted: list[float]) -> None:
     [
         ([0.5, None, None], "count", "whole number"),
         ([2**53 + 2, None, None], "count", "whole number"),
+        ([2**53 + 1, None, None], "count", "whole number"),
         ([True, None, None], "count", "not bool"),
         ([None, None, None], "count", "null"),
         ([1, 1, None], "left", "give true or false"),

@@ -96,11 +96,18 @@ def _named(worker: Worker, alias: str) -> int:
 
 
 def _asked(environ: Mapping[str, Any]) -> int | str | None:
-    """The version that the query or the header names, as a number or an alias; None if neither does."""
-    key = environ.get("HTTP_X_MODEL_VERSION")
+    """The version that the query or else the header names, as a number or an alias; None if neither does."""
+    header = environ.get("HTTP_X_MODEL_VERSION")
+    wanted = None if header is None else _choice(header)
     if query := environ.get("QUERY_STRING"):
-        key = parse_qs(query).get("version", [key])[0]
-    if key is None or key in ALIASES:
+        for key in parse_qs(query, keep_blank_values=True).get("version", ()):
+            wanted = _choice(key)
+    return wanted
+
+
+def _choice(key: str) -> int | str:
+    """The version that a text names; raises Problem 400."""
+    if key in ALIASES:
         return key
     if key.isascii() and key.isdecimal() and len(key) < MOST_DIGITS and int(key) > 0:
         return int(key)

@@ -7,7 +7,7 @@ import orjson
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon import lineage
-from web import doors, health, intake, metrics, payload, predicting, security, shapes
+from web import docs, doors, health, intake, metrics, payload, predicting, reply, security, shapes
 from web.problems import Problem, explain
 from web.reply import JSON, Reply
 from web.worker import Worker
@@ -20,7 +20,6 @@ INLINE = {"/health", "/livez", "/readyz", "/", "/ping", "/v2/health/live", "/v2/
 UNMATCHED = "unmatched"
 """Route under which requests to unknown paths are counted: a path is user text and must not become a label."""
 
-FOR_EVER = "public, max-age=31536000, immutable"
 EXPOSITIONS = ("application/openmetrics-text", "text/plain")
 
 
@@ -57,7 +56,7 @@ def make_app(worker: Worker) -> App:
     app.config["catchall"] = False
     guard = security.Guard(worker.settings.server, worker.home.token)
     app.add_hook("before_request", _checked(lambda: guard.host(request.environ)))
-    views = Views(worker)
+    views, pages = Views(worker), docs.Pages(worker)
     reading: dict[str, Route] = {
         "/": views.root,
         "/health": lambda: _json(*health.health(worker)),
@@ -68,6 +67,9 @@ def make_app(worker: Worker) -> App:
         "/dashboard": views.page,
         "/dashboard/data": lambda: _json(200, views.document()),
         "/static/<name>": views.asset,
+        "/openapi.json": lambda: _reply(pages.description(request.get_header("If-None-Match", ""))),
+        "/docs": lambda: _reply(pages.page()),
+        "/docs/<release>/<name>": lambda release, name: _reply(pages.asset(release, name)),
         "/predictions/history": views.history,
         "/versions": views.versions,
         "/versions/<key>": views.version,
@@ -152,7 +154,7 @@ class Views:
         if found is None:
             raise Problem(404, f"There is nothing at {request.path!r:.200}.")
         body, content_type = found
-        return HTTPResponse(body, 200, {"Content-Type": content_type, "Cache-Control": FOR_EVER})
+        return HTTPResponse(body, 200, {"Content-Type": content_type, "Cache-Control": reply.FOR_EVER})
 
     def history(self) -> HTTPResponse:
         """Predictions, newest first."""

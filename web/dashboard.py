@@ -151,6 +151,11 @@ def render(document: Mapping[str, Any]) -> str:
     return template.render(**document, charts=charts, groups=GROUPS, ago=lambda at: ago(moment(at), now))
 
 
+def render_docs(release: str) -> str:
+    """The page of the HTTP interface; `release` is that of Swagger UI."""
+    return _pages.get_template("docs.html").render(release=release)
+
+
 def asset(name: str) -> tuple[bytes, str] | None:
     """Bytes and content type of a file of `web/static` by its hashed name, which may be cached for ever; or None."""
     return _assets.get(name)

@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from web.problems import Problem
 
 LARGEST = 2**53
 """Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
 
-Version = Annotated[int, Field(ge=1, le=LARGEST)]
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number, so 3.0 is the whole number 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Version = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
 MOST_ROWS = 100_000
 """Rows in one request; more belong into several."""
 
@@ -34,7 +40,7 @@ class Features(Body):
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.features is None) == (self.instances is None):
+        if len(self.model_fields_set) != 1 or self.features is self.instances is None:
             raise ValueError("give either 'features' (one row) or 'instances' (a list of rows)")
         return self
 
@@ -94,7 +100,7 @@ def check(kind: type[M], given: Any) -> M:
 def number(query: Mapping[str, str], name: str, default: int | None, low: int, high: int = LARGEST) -> int | None:
     """An integer of the query string within `low` and `high`; raises Problem 422."""
     given = query.get(name)
-    if given is None or given == "":
+    if given is None:
         return default
     if not (given.isascii() and given.isdecimal() and len(given) < 20 and low <= int(given) <= high):
         detail = f"{name!r} must be a whole number from {low} to {high}, not {given!r:.60}."

@@ -7,6 +7,9 @@ import orjson
 
 JSON = "application/json"
 
+FOR_EVER = "public, max-age=31536000, immutable"
+"""Cache-Control of what another address would have if it changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

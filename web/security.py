@@ -43,7 +43,7 @@ class Guard:
             *(name.strip("[]").lower() for name in server.allowed_hosts),
         }
         self._any_address = host in WILDCARDS
-        self._token = token if server.auth == "token" and not is_loopback(host) else None
+        self._token = token if needs_token(server) else None
         self._known: set[str] = set()
 
     def host(self, environ: Mapping[str, Any]) -> None:
@@ -105,6 +105,11 @@ def hostname(header: str) -> str:
     if (bracket and host) or (port and not port.isdecimal()):
         return ""
     return (name[1:] if bracket else host).rstrip(".").lower()
+
+
+def needs_token(server: Server) -> bool:
+    """Whether writing endpoints ask for the token: beyond loopback, unless the settings give that up."""
+    return server.auth == "token" and not is_loopback(server.host.strip("[]").lower())
 
 
 def is_loopback(host: str) -> bool:

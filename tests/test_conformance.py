@@ -1,0 +1,100 @@
+"""The service does what `/openapi.json` says of it: schemathesis with every check, on real workers."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bundles
+import pytest
+from service import Service, wait_until
+from sites import Site
+
+from daemon.settings import Server, Settings
+
+TESTS = Path(__file__).parent
+FEW, MANY = ("--max-examples", "6", "--seed", "1"), ("--max-examples", "200")
+"""The first are the same in each run, so that a change is to blame if one fails; the others are new each time."""
+
+depth = pytest.mark.parametrize(
+    "depth", [FEW, pytest.param(MANY, marks=[pytest.mark.slow, pytest.mark.timeout(600)])], ids=["few", "many"]
+)
+
+
+def conforms(url: str, *options: str, config: Path = TESTS / "schemathesis.toml") -> None:
+    """Run every check on every operation; the report is the message of a failure."""
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(config)]
+    done = subprocess.run(
+        [*command, "run", f"{url}/openapi.json", "--checks", "all", *options],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+@contextmanager
+def tended(site: Site) -> Iterator[str]:
+    """The site's address, while somebody speaks as its daemon: without one, /health rightly answers 503."""
+    ended = threading.Event()
+
+    def tend() -> None:
+        while not ended.wait(1):
+            site.tell_status()
+
+    site.tell_status()
+    daemon = threading.Thread(target=tend)
+    daemon.start()
+    try:
+        yield f"http://127.0.0.1:{site.port}"
+    finally:
+        ended.set()
+        daemon.join()
+
+
+@depth
+def test_a_classifier_is_served_as_described(own: Site, depth: tuple[str, ...]) -> None:
+    """And after a swap to a regression with other columns, that one."""
+    with tended(own) as url:
+        conforms(url, *depth)
+        own.home.schema.write_bytes(bundles.PRICES.dump())
+        bundles.point(own.home, bundles.make_prices(own.home, 2))
+        own.wait(2)
+        conforms(url, *depth)
+
+
+@depth
+def test_writing_needs_the_token_as_described(tmp_path: Path, depth: tuple[str, ...]) -> None:
+    """With it all works; the checks also send requests without it, and with a wrong one."""
+    site = Site(tmp_path / "home", Settings(server=Server(host="0.0.0.0")))
+    site.home.token.write_text("a-token-for-this-test\n")
+    config = tmp_path / "schemathesis.toml"
+    token = '[auth.openapi]\ntoken = { bearer = "a-token-for-this-test" }\n'
+    config.write_text((TESTS / "schemathesis.toml").read_text() + token)
+    # Where the answers lead to is not among these four, so there is no stateful phase.
+    chosen = ("--include-path-regex", "/(add_training_data|trigger_retrain|promote|rollback)")
+    phases = ("--phases", "examples,coverage,fuzzing")
+    with tended(site) as url:
+        conforms(url, *depth, *chosen, *phases, config=config)
+    site.close()
+
+
+@depth
+def test_the_whole_service_is_as_described_before_and_after_a_swap(tmp_path: Path, depth: tuple[str, ...]) -> None:
+    """A daemon, its trainer and its workers: what is posted becomes drops, trainings and versions meanwhile."""
+    lenient = {"RETRAIND_PROMOTE__TOLERANCE": "1", "RETRAIND_PROMOTE__RECALL_TOLERANCE": "1"}
+    service = Service(tmp_path / "home", RETRAIND_INBOX__NEW_CLASSES="accept", **lenient).start()
+    try:
+        service.wait_served(1)
+        conforms(service.url, *depth)
+        rows = [f"{5 + n / 100:.2f},3.1,{2 + n / 100:.2f},0.{n % 9},hybrid" for n in range(60)]
+        service.drop("hybrid.csv", rows)
+        wait_until(lambda: "hybrid" in (service.predict() or {}).get("probabilities", {}), what=service.log()[-1500:])
+        # A version from before would be served again, rightly with another description than the one that is checked.
+        conforms(service.url, *depth, "--exclude-path-regex", "/(promote|rollback)")
+    finally:
+        service.end()

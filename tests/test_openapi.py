@@ -1,0 +1,120 @@
+"""The description of the service: of all routes, of the served model, with examples that work."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+import schemathesis
+from sites import Client, Site
+
+from daemon.home import Home
+from daemon.schema import Column, Schema
+from daemon.settings import Server, Settings
+from web import columns, doors
+
+PLACE = re.compile("<[^>]+>|{[^}]+}")
+
+PARTS = {"GET /static/{name}", "GET /docs/{name}/{name}"}
+"""Files of the two pages: no interface."""
+
+
+def described(client: Client) -> dict[str, Any]:
+    status, headers, body = client.ask("GET", "/openapi.json")
+    assert (status, headers["content-type"], headers["cache-control"]) == (200, "application/json", "no-cache")
+    found: dict[str, Any] = json.loads(body)
+    schemathesis.openapi.from_dict(found).validate()
+    return found
+
+
+def served(root: Path, *, prices: bool = False, settings: Settings | None = None) -> Client:
+    home = Home(root)
+    home.make()
+    home.schema.write_bytes((bundles.PRICES if prices else bundles.SCHEMA).dump())
+    bundles.point(home, bundles.make_prices(home, 1) if prices else bundles.make(home, 1))
+    return Client(home, settings)
+
+
+def test_every_route_is_described_and_nothing_else(tmp_path: Path) -> None:
+    client = served(tmp_path)
+    routes = {f"{route.method} {PLACE.sub('{name}', route.rule)}" for route in client.app.routes}
+    operations = {
+        f"{method.upper()} {PLACE.sub('{name}', path)}"
+        for path, methods in described(client)["paths"].items()
+        for method in methods
+    }
+    pending = {f"GET {PLACE.sub('{name}', path)}" for path in doors.READING}
+    pending |= {f"POST {PLACE.sub('{name}', path)}" for path in doors.POSTING}
+    assert operations == routes - PARTS - pending
+
+
+@pytest.mark.parametrize("prices", [False, True], ids=["classes", "numbers"])
+def test_every_example_works_when_pasted(tmp_path: Path, prices: bool) -> None:
+    client = served(tmp_path, prices=prices)
+    tried = 0
+    for path, methods in described(client)["paths"].items():
+        for kind, media in methods.get("post", {}).get("requestBody", {"content": {}})["content"].items():
+            for example in media["examples"].values():
+                body = json.dumps(example["value"]).encode()
+                status, _, answer = client.ask("POST", path, body, CONTENT_TYPE=kind)
+                assert status in (200, 202), (path, example, answer)
+                tried += 1
+    assert tried >= 9
+
+
+def test_columns_classes_and_ranges_are_those_of_the_served_model(tmp_path: Path) -> None:
+    document = described(served(tmp_path))
+    listed, named = document["components"]["schemas"]["Row"]["anyOf"]
+    assert (listed["minItems"], listed["maxItems"]) == (4, 4)
+    assert list(named["properties"]) == named["required"] == bundles.NAMES
+    assert document["components"]["schemas"]["OneAnswer"]["properties"]["prediction_name"]["enum"] == bundles.CLASSES
+    assert document["components"]["schemas"]["Target"]["enum"] == [*bundles.CLASSES, 0, 1, 2]
+    assert document["info"]["x-model"]["version"] == 1
+    assert document["info"]["version"].endswith("+model.1")
+
+
+def test_every_kind_of_column_has_its_type_and_an_example_within_what_was_seen(tmp_path: Path) -> None:
+    listed, named = described(served(tmp_path, prices=True))["components"]["schemas"]["Row"]["anyOf"]
+    assert listed["examples"] == [[110.0, 4, True, "2012-12-31", "Aachen"]]
+    assert named["required"] == ["size", "rooms", "garden", "town"]
+    assert named["properties"]["town"]["examples"] == ["Aachen", "Zürich"]
+    assert {"type": "null"} in named["properties"]["built"]["anyOf"]
+
+
+def test_a_class_that_is_a_number_is_meant_by_it() -> None:
+    column = Column(name="x", kind="number")
+    schema = Schema(target="y", classes=["-1", "1", "01", "one"], columns=[column])
+    for target in columns.target(schema)["enum"]:
+        assert schema.label(target) in schema.classes
+    assert columns.target(schema)["enum"] == ["-1", "1", "01", "one", -1, 1, 0, 2, 3]
+
+
+def test_before_the_first_model_there_is_a_document_too(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    assert "x-model" not in described(Client(home))["info"]
+
+
+def test_the_token_is_described_where_it_is_needed(tmp_path: Path) -> None:
+    open_to_all = served(tmp_path / "open")
+    closed = served(tmp_path / "closed", settings=Settings(server=Server(host="0.0.0.0")))
+    assert "securitySchemes" not in described(open_to_all)["components"]
+    document = described(closed)
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    secured = {path for path, methods in document["paths"].items() if "security" in methods.get("post", {})}
+    assert secured == {"/add_training_data", "/trigger_retrain", "/promote", "/rollback"}
+
+
+def test_the_document_changes_with_the_swap_and_only_then(own: Site) -> None:
+    first = own.ask("GET", "/openapi.json")
+    tag = first[1]["etag"]
+    for known in (tag, f'"other", W/{tag}', "*"):
+        assert own.ask("GET", "/openapi.json", headers={"If-None-Match": known})[::2] == (304, b"")
+    assert own.ask("GET", "/openapi.json", headers={"If-None-Match": '"other"'})[0] == 200
+    bundles.point(own.home, bundles.make_prices(own.home, 2))
+    own.wait(2)
+    status, headers, body = own.ask("GET", "/openapi.json", headers={"If-None-Match": tag})
+    assert (status, headers["etag"] != tag) == (200, True)
+    assert list(json.loads(body)["components"]["schemas"]["Row"]["anyOf"][1]["properties"]) == bundles.PRICES.features

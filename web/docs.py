@@ -1,0 +1,64 @@
+"""The description of the service: `/openapi.json` for programs, and `/docs`, a page of Swagger UI over it.
+
+The package flask-swagger-ui carries Swagger UI as released. It is found without being imported: its Python part wants Flask.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from daemon import schema
+from daemon.errors import RetraindError
+from web import openapi, release, security
+from web.problems import Problem
+from web.reply import FOR_EVER, JSON, Reply
+from web.worker import Worker
+
+TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
+"""The files of Swagger UI that the page uses, and their content types."""
+
+
+class Pages:
+    """What one worker answers about itself."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        secured = security.needs_token(worker.settings.server)
+        self._description = openapi.Description(secured=secured, program=release.of("retraind"))
+
+    def description(self, known: str) -> Reply:
+        """The document; 304 for who has one of the ETags `known` (the header If-None-Match) already."""
+        made = self._description.now(self._worker.slot.current, schema.load(self._worker.home.schema))
+        headers = {"ETag": made.tag, "Cache-Control": "no-cache"}
+        if known.strip() == "*" or made.tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+            return Reply(b"", 304, headers)
+        return Reply(made.body, 200, {**headers, "Content-Type": JSON})
+
+    def page(self) -> Reply:
+        """The same for people."""
+        from web import dashboard
+
+        page = dashboard.render_docs(swagger_release())
+        return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
+
+    def asset(self, wanted: str, name: str) -> Reply:
+        """A file of Swagger UI; its release is part of the address, so it may be kept for ever."""
+        if name not in TYPES or wanted != swagger_release():
+            raise Problem(404, f"There is no file {name!r:.60} of Swagger UI {wanted!r:.60}.")
+        headers = {"Content-Type": TYPES[name], "Cache-Control": FOR_EVER}
+        return Reply((_folder() / name).read_bytes(), headers=headers)
+
+
+@cache
+def swagger_release() -> str:
+    """The release of Swagger UI; raises RetraindError without the package."""
+    return (_folder() / "VERSION").read_text().strip().lstrip("v")
+
+
+@cache
+def _folder() -> Path:
+    spec = find_spec("flask_swagger_ui")
+    if spec is None or not spec.submodule_search_locations:
+        hint = "Install the packages of requirements.lock; GET /openapi.json needs none of it."
+        raise RetraindError("Swagger UI is not installed.", hint=hint)
+    return Path(spec.submodule_search_locations[0]) / "dist"

@@ -1,0 +1,99 @@
+"""Operations as OpenAPI wants them: parameters, bodies, answers, and the problems that can come instead."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from web.contents import TEXT, Json, ref
+from web.problems import PROBLEM
+from web.reply import JSON
+
+MEANINGS = {
+    400: "The request is no valid HTTP, or its body is not JSON.",
+    401: "The token is missing or wrong.",
+    403: "A page of another site may not do this.",
+    404: "There is no such thing.",
+    408: "The body did not arrive in time.",
+    409: "There is no schema yet, so nobody knows which columns a row has.",
+    413: "The body is too large.",
+    415: "The body is of another type.",
+    421: "The Host is no name of this server.",
+    422: "The content is not as expected; `errors` says where.",
+    500: "Something went wrong inside; the log has the details.",
+    503: "Not now: no model is loaded, the records can't be read, or too much is asked at once.",
+    507: "The disk is full; nothing was accepted.",
+}
+"""Statuses of problems, which more than one operation answers."""
+
+ALWAYS = (400, 421, 500, 503)
+"""Can come whatever is asked."""
+
+WITH_BODY = (403, 408, 413, 415, 422)
+"""Can come where a body is sent."""
+
+RETRY: Json = {
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which asking again may help."}
+}
+
+
+def problems(codes: Iterable[int]) -> Json:
+    """Answers of those statuses, as references."""
+    return {str(code): {"$ref": f"#/components/responses/Problem{code}"} for code in sorted(codes)}
+
+
+def responses() -> Json:
+    """What the references lead to."""
+    content = {PROBLEM: {"schema": ref("Problem")}}
+    found = {f"Problem{code}": {"description": meaning, "content": content} for code, meaning in MEANINGS.items()}
+    found["Problem503"] = {**found["Problem503"], "headers": RETRY}
+    token: Json = {"schema": TEXT, "required": True, "description": "The scheme that is wanted."}
+    found["Problem401"] = {**found["Problem401"], "headers": {"WWW-Authenticate": token}}
+    return found
+
+
+def answer(description: str, content: Mapping[str, Json], headers: Json | None = None) -> Json:
+    """One answer: schemas by content type."""
+    media = {kind: {"schema": schema} for kind, schema in content.items()}
+    return {"description": description, "content": media, **({"headers": headers} if headers else {})}
+
+
+def leads(name: str, path: str, key: str) -> Json:
+    """A link of that name from an answer to GET `path`, whose key is the answer's property `key`."""
+    return {"links": {name: {"operationId": identity("get", path), "parameters": {"key": f"$response.body#/{key}"}}}}
+
+
+def identity(method: str, path: str) -> str:
+    """The name of an operation, for links and for clients that are made from the document."""
+    return "_".join([method, *re.findall(r"[A-Za-z0-9]+", path)])
+
+
+def query(name: str, schema: Json, description: str) -> Json:
+    """A parameter of the query string."""
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def header(name: str, schema: Json, description: str) -> Json:
+    """A parameter in a header."""
+    return {"name": name, "in": "header", "schema": schema, "description": description}
+
+
+def place(name: str, schema: Json, description: str) -> Json:
+    """A parameter in the path."""
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
+
+
+def operation(
+    tag: str, summary: str, answers: Mapping[int, Json], codes: Iterable[int] = (), parameters: Iterable[Json] = ()
+) -> Json:
+    """A reading operation; `codes` are the problems that it has beside those that always can come."""
+    told = {str(code): one for code, one in answers.items()}
+    rest = problems({*ALWAYS, *codes} - set(answers))
+    given = list(parameters)
+    known: Json = {"tags": [tag], "summary": summary}
+    return {**known, **({"parameters": given} if given else {}), "responses": {**told, **rest}}
+
+
+def body(schema: Json, examples: Mapping[str, Any]) -> Json:
+    """A JSON body that has to be there; `examples` can be sent as they are."""
+    named = {name.replace(" ", "_"): {"summary": name, "value": value} for name, value in examples.items()}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema, "examples": named}}}}
