@@ -42,6 +42,8 @@ def _branches(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     yield f"bundle sha256 {bundle['sha256']}", files or [bundle["problem"]]
     served = [f"from {one['from']} to {one['to'] or 'now'}: {one['reason']}" for one in found["served"]]
     yield "served" if served else "never served", served
+    if shadow := found["shadow"]:
+        yield "tried", [f"beside version {one['champion']}: {figures.agreement(one)}" for one in shadow]
     made = found["predictions"]
     times = [f"from {made['first_at']} to {made['last_at']}"] if made["count"] else []
     yield f"{made['count']:,} predictions in the history", times

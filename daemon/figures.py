@@ -28,3 +28,18 @@ def value(score: Mapping[str, Any] | None) -> float | None:
         return None
     found: float | None = score.get(deciding(score))
     return found
+
+
+def agreement(found: Mapping[str, Any]) -> str:
+    """How far a held version agrees with the champion (see `daemon.lineage.agreements`), for people."""
+    n = f"{found['n']:,} answers"
+    if not found["n"]:
+        return f"no answer yet, {found['failed']:,} rows refused"
+    if found["agreed"] is None:
+        said = f"off by {found['difference']:.4g} on average of {n}, at most {found['largest']:.4g}"
+    else:
+        share = found["agreed"] / found["n"]
+        # Rounding must not hide the last disagreement.
+        shown = f"{share:.2%}" if share == 1 or share < 0.99995 else "99.99%"
+        said = f"same label for {shown} of {n}"
+    return f"{said}; {found['failed']:,} refused" if found["failed"] else said

@@ -38,7 +38,8 @@ FROM swaps WHERE version = ? ORDER BY id DESC LIMIT ?"""
 PREDICTIONS = """
 SELECT COUNT(*) AS count, MIN(seq) AS oldest, MAX(seq) AS newest FROM predictions WHERE model_version = ?"""
 
-AGREEMENTS = "SELECT * FROM agreements WHERE version = ? ORDER BY at DESC"
+AGREEMENTS = """
+SELECT * FROM agreements WHERE (?1 IS NULL OR version = ?1) AND (?2 IS NULL OR champion = ?2) ORDER BY at DESC"""
 
 DISAGREEMENTS = """
 SELECT prediction_id, told, shadow FROM disagreements WHERE version = ? AND champion = ? ORDER BY id DESC LIMIT ?"""
@@ -72,17 +73,17 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
         "bundle": _bundle(home, row),
         "served": ask(home.journal, SERVED, version, limit),
         "predictions": _predictions(home, version),
-        "shadow": [{**one, "newest": _disagreements(home, one)} for one in shadow(home, version)],
+        "shadow": [{**one, "newest": _disagreements(home, one)} for one in agreements(home, version)],
     }
 
 
-def shadow(home: Home, version: int) -> list[Row]:
-    """How far a version agreed with each champion beside which it was tried, the last one first.
+def agreements(home: Home, version: int | None = None, champion: int | None = None) -> list[Row]:
+    """How far held versions agreed with the champions beside which they were tried, the last ones first.
 
     Of the `n` rows compared, `agreed` have the same label (None for values); `difference` is the mean difference (of
     probabilities the largest of a row, of values the absolute one), `largest` the greatest; `failed` rows it did not answer.
     """
-    found = ask(home.history, AGREEMENTS, version)
+    found = ask(home.history, AGREEMENTS, version, champion)
     return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in found]
 
 

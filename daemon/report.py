@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Column as Wide
 from rich.table import Table
 
-from daemon import bundle, fates, lineage, live, schema, settings, status
+from daemon import bundle, fates, figures, lineage, live, schema, settings, status
 from daemon.bundle import Pointer
 from daemon.dataset import Dataset
 from daemon.errors import NotFound, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.query import ask
 from daemon.schema import Column, Schema
 
 # Reasons and names are text of other people: `[…]` in them is no markup.
@@ -43,9 +44,19 @@ def health(home: Home) -> dict[str, Any]:
         "model_version": pointer.version if pointer else None,
         "rows": daemon.rows if daemon else 0,
         "rows_pending": daemon.rows_pending if daemon else 0,
+        "challenger": _challenger(home, pointer),
         "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
         "checks": checks,
     }
+
+
+def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
+    """The newest version that is held, and how far it agrees with the served one (None: nothing was compared)."""
+    query = "SELECT MAX(version) AS version FROM versions WHERE state = 'held' AND version > ?"
+    held = ask(home.journal, query, pointer.version) if pointer else []
+    if not held or held[0]["version"] is None:
+        return None
+    return {"version": held[0]["version"], "shadow": _agreements(home, pointer).get(held[0]["version"])}
 
 
 def as_text(facts: dict[str, Any]) -> str:
@@ -56,6 +67,9 @@ def as_text(facts: dict[str, Any]) -> str:
     ]
     if facts["training"]:
         lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")
+    if waiting := facts["challenger"]:
+        beside = f": {figures.agreement(waiting['shadow'])}" if waiting["shadow"] else ""
+        lines.append(f"  version {waiting['version']} waits for `retraind promote`{beside}")
     lines += [
         f"  {'ok ' if check['ok'] else 'BAD'} {name}: {check['detail']}" for name, check in facts["checks"].items()
     ]
@@ -76,16 +90,29 @@ def versions(home: Home) -> list[dict[str, Any]]:
     pointer = _pointer(home)
     with Journal.reading(home.journal) as journal:
         found = [dict(row) for row in journal.versions()]
+    agreements = _agreements(home, pointer)
     for row in found:
         task = live.task_of(json.loads(row["scores"]))
         row["served"] = pointer is not None and row["version"] == pointer.version
         row["live"] = live.score(home.journal, row["version"], task)
+        row["shadow"] = agreements.get(row["version"])
     return found
+
+
+def _agreements(home: Home, pointer: Pointer | None) -> dict[int, dict[str, Any]]:
+    """How far held versions agree with the served one, by number."""
+    try:
+        found = lineage.agreements(home, None, pointer.version) if pointer else []
+    except sqlite3.Error:
+        found = []  # a damaged history begins anew, and health is to be told now
+    return {one["version"]: one for one in found}
 
 
 def print_versions(found: Sequence[dict[str, Any]]) -> None:
     """`versions` as a table on standard output."""
-    table = Table("version", "", "model", "rows", "state", "live", "reason", "judged", box=None)
+    table = Table(
+        "version", "", "model", "rows", "state", "live", "beside the served one", "reason", "judged", box=None
+    )
     for row in found:
         table.add_row(
             str(row["version"]),
@@ -94,6 +121,7 @@ def print_versions(found: Sequence[dict[str, Any]]) -> None:
             str(row["rows"]),
             row["state"],
             _live(row["live"]),
+            figures.agreement(row["shadow"]) if row["shadow"] else "",
             row["reason"],
             row["judged_at"],
         )

@@ -9,9 +9,10 @@ from pathlib import Path
 import bundles
 import numpy as np
 import pytest
+from rich.console import Console
 from sites import PREDICTION, Client, Site
 
-from daemon import bundle, lineage
+from daemon import bundle, chain, figures, lineage, report
 from daemon.history import Historian
 from daemon.home import Home
 from daemon.journal import Journal
@@ -124,7 +125,7 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
     copied(home)
     records = Records(home)
     assert len(records.history(100)) == 8
-    found = records.agreement(2, 1)
+    found = records.agreements(1).get(2)
     assert found is not None
     assert (found["n"], found["agreed"], found["failed"]) == (8, 0, 0)
     assert 0.9 < found["difference"] <= found["largest"] <= 1
@@ -193,7 +194,7 @@ def test_a_challenger_that_breaks_disturbs_nobody(home: Home, monkeypatch: pytes
     predict(client)
     client.worker.log.close()
     copied(home)
-    found = Records(home).agreement(2, 1)
+    found = Records(home).agreements(1).get(2)
     assert found is not None
     assert (found["n"], found["failed"], found["difference"]) == (0, 1, None)
     assert "out of order" in (client.worker.challenger.problem or "")
@@ -244,7 +245,78 @@ def test_a_worker_shadows_and_its_answers_are_the_champions(tmp_path: Path) -> N
         assert own.post("/predict", PREDICTION)[1]["model_version"] == 1
         time.sleep(0.1)
         copied(own.home)
-        found = Records(own.home).agreement(2, 1)
+        found = Records(own.home).agreements(1).get(2)
     own.close()
     assert found is not None
     assert found["agreed"] == 0
+
+
+# Where it is shown
+
+
+@pytest.fixture
+def compared(home: Home) -> Client:
+    """A challenger that disagreed on one of four answers."""
+    hold(home)
+    client = tried(home)
+    predict(client, rows=3)
+    client.worker.shadow.compare()
+    held = client.worker.challenger.predictor
+    assert held is not None
+    client.worker.challenger.predictor = loaded(home, 3, favourite=1)
+    client.worker.challenger.predictor.version = 2
+    predict(client)
+    client.worker.shadow.compare()
+    client.worker.challenger.predictor = held
+    client.worker.log.close()
+    copied(home)
+    return client
+
+
+def test_versions_tell_it(compared: Client) -> None:
+    two, one = json.loads(compared.ask("GET", "/versions")[2])["versions"]
+    assert one["shadow"] is None
+    assert (two["shadow"]["n"], two["shadow"]["agreed"], two["shadow"]["champion"]) == (4, 3, 1)
+    found = json.loads(compared.ask("GET", "/versions/2")[2])["shadow"]
+    assert [(one["champion"], len(one["newest"])) for one in found] == [(1, 1)]
+
+
+def test_prometheus_sees_it(compared: Client) -> None:
+    text = compared.ask("GET", "/prometheus_metrics")[2].decode()
+    assert 'retraind_shadow_answers{version="2"} 4.0' in text
+    assert 'retraind_shadow_agreement{version="2"} 0.75' in text
+    assert 'retraind_shadow_difference{version="2"} 0.2' in text
+    assert "retraind_shadow_dropped_total 0.0" in text
+
+
+def test_the_dashboard_shows_it(compared: Client) -> None:
+    tile = json.loads(compared.ask("GET", "/dashboard/data")[2])["tiles"][1]
+    [found] = [one for one in tile["facts"] if one["label"] == "beside the champion"]
+    assert (found["value"], found["share"]) == ("same label for 75.00% of 4 answers", 0.75)
+    assert b"same label for 75.00% of 4 answers" in compared.ask("GET", "/dashboard")[2]
+
+
+def test_the_command_line_says_it(
+    compared: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "CONSOLE", Console(width=200))
+    home = compared.worker.home
+    report.print_versions(report.versions(home))
+    assert "same label for 75.00% of 4 answers" in capsys.readouterr().out
+    assert "version 2 waits for `retraind promote`: same label" in report.as_text(report.health(home))
+    chain.show(report.version(home, 2, 5))
+    assert "beside version 1: same label for 75.00% of 4 answers" in capsys.readouterr().out
+
+
+def test_the_last_disagreement_is_not_rounded_away() -> None:
+    found = {"n": 1_000_000, "agreed": 999_999, "failed": 0}
+    assert "99.99%" in figures.agreement(found)
+    assert "100.00%" in figures.agreement({**found, "agreed": 1_000_000})
+
+
+def test_a_damaged_history_hides_nothing_else(compared: Client) -> None:
+    home = compared.worker.home
+    home.history.write_bytes(b"not a database" * 100)
+    assert compared.ask("GET", "/versions")[0] == 200
+    assert compared.ask("GET", "/prometheus_metrics")[0] == 200
+    assert report.health(home)["challenger"] == {"version": 2, "shadow": None}

@@ -129,6 +129,7 @@ class Views:
             self.drift(),
             worker.slot.status,
             predictor,
+            records.agreements(predictor.version).get(worker.slot.challenger or 0) if predictor else None,
         )
         body, content_type = exposition.expose(report, request.get_header("Accept", ""))
         return HTTPResponse(body, 200, {"Content-Type": content_type})
@@ -165,12 +166,16 @@ class Views:
     def versions(self) -> HTTPResponse:
         """All judged versions with their live scores (null before the first late label), newest first.
 
-        `lineage` is where the whole chain of a version is told.
+        `shadow` is how far one that was held agreed with the champion. `lineage` is where the whole chain of a version is told.
         """
         records = self._worker.records
         live = records.live_scores()
         more = ((row, row["version"]) for row in records.versions())
-        rows = [{**row, "live": live.get(version), "lineage": f"/versions/{version}"} for row, version in more]
+        agreements = records.agreements(self._worker.slot.version)
+        rows = [
+            {**row, "live": live.get(version), "shadow": agreements.get(version), "lineage": f"/versions/{version}"}
+            for row, version in more
+        ]
         return _list("versions", rows, champion=self._worker.slot.version)
 
     def version(self, key: str) -> HTTPResponse:

@@ -103,6 +103,7 @@ def gather(
         live=records.live(pointer.version) if pointer else None,
         drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
         counts=records.counts(),
+        agreements=records.agreements(pointer.version if pointer else None),
     )
 
 

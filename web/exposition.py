@@ -33,6 +33,15 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_versions", "gauge", "Registered versions by their present state.", ["state"]),
     ("retraind_labels", "counter", "Predictions whose true value has come.", []),
     ("retraind_live_score", "gauge", "Accuracy or R² of the served version on its late labels.", ["version"]),
+    (
+        "retraind_shadow_answers",
+        "gauge",
+        "Answers of the champion that the held version has answered, too.",
+        ["version"],
+    ),
+    ("retraind_shadow_agreement", "gauge", "Share of them with the same label, 0-1 (classification).", ["version"]),
+    ("retraind_shadow_difference", "gauge", "Mean difference of a probability or value between them.", ["version"]),
+    ("retraind_shadow_dropped", "counter", "Answers that the held version was too slow to compare.", []),
     ("retraind_drift", "gauge", "How far a feature is from what was taught, 0-1 (shares that moved).", ["feature"]),
     ("retraind_drift_features", "gauge", "Features of the served version that drifted.", []),
     ("retraind_drift_share", "gauge", "Share of the compared features that drifted, 0-1.", []),
@@ -74,10 +83,12 @@ class Report(Collector):
     drift: dict[str, Any]
     status: Status | None
     predictor: Predictor | None
+    agreement: dict[str, Any] | None = None
+    """How far the held version agrees with the served one; see `daemon.lineage.agreements`."""
 
     def collect(self) -> Iterator[Metric]:
         """All families of the closed list, also those without a sample yet."""
-        samples = {**self._serving(), **self._journal(), **self._drift(), **self._daemon()}
+        samples = {**self._serving(), **self._shadow(), **self._journal(), **self._drift(), **self._daemon()}
         for name, kind, meaning, labels in FAMILIES:
             if kind == "histogram":
                 yield self._durations(name, meaning)
@@ -102,6 +113,17 @@ class Report(Collector):
             "retraind_model_info": info,
             "retraind_live_score": [([str(model.version)], live)] if model and live is not None else [],
             "retraind_model_load_failures": [([], self.totals.load_failures)],
+        }
+
+    def _shadow(self) -> dict[str, Samples]:
+        found = self.agreement
+        version = [str(found["version"])] if found else []
+        share = found["agreed"] / found["n"] if found and found["n"] and found["agreed"] is not None else None
+        return {
+            "retraind_shadow_answers": [(version, found["n"])] if found else [],
+            "retraind_shadow_agreement": [(version, share)] if share is not None else [],
+            "retraind_shadow_difference": [(version, found["difference"])] if found and found["n"] else [],
+            "retraind_shadow_dropped": [([], self.totals.shadow_dropped)],
         }
 
     def _journal(self) -> dict[str, Samples]:

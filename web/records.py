@@ -1,6 +1,7 @@
 """Read-only questions to the journal and the prediction history; rows come back as plain dicts."""
 
 import json
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,12 @@ class Records:
         found = self._ask(held, swap["version"])
         return {"challenger": found[0]["version"] if found else None, "previous": swap["previous"]}
 
-    def agreement(self, version: int, champion: int | None) -> Row | None:
-        """How far a version agreed with the champion that it was compared with (see `daemon.lineage`); None before that."""
-        return next((one for one in lineage.shadow(self._home, version) if one["champion"] == champion), None)
+    def agreements(self, champion: int | None) -> dict[int, Row]:
+        """How far each version that was held agreed with this champion; see `daemon.lineage`."""
+        try:
+            return {one["version"]: one for one in lineage.agreements(self._home, None, champion or 0)}
+        except sqlite3.Error:
+            return {}  # a damaged history begins anew, and metrics and versions must not wait for that
 
     def lineage(self, version: int, limit: int = lineage.SHOWN, before: int | None = None) -> Row | None:
         """Where a judged version came from and where it went (see `daemon.lineage`), or None."""

@@ -56,6 +56,8 @@ class Facts:
     drift: Mapping[str, Any]
     """The newest check for drift (see `web.drift`)."""
     counts: Mapping[str, Mapping[str, int]]
+    agreements: Mapping[int, Row]
+    """How far versions that were held agree with the champion (see `daemon.lineage`), by number."""
 
     @property
     def alive(self) -> bool:
@@ -160,14 +162,28 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     others = [version for version in facts.metrics.get("served_versions") or [] if version != facts.number]
     if others:
         return answer("watch", headline, f"A worker still serves v{others[0]}.", notes)
-    if facts.newer and facts.newer[0]["state"] == "held":
-        row = facts.newer[0]
-        notes = [fact("v{} waits".format(row["version"]), row["reason"], "promote.mode = manual"), *notes]
-        return answer("watch", headline, f"v{row['version']} waits for retraind promote.", notes)
+    held = next((row for row in facts.newer if row["state"] == "held"), None)
+    if held:
+        waits = fact("v{} waits".format(held["version"]), held["reason"], "promote.mode = manual")
+        sentence = f"v{held['version']} waits for retraind promote."
+        return answer("watch", headline, sentence, [waits, *_agreement(facts, held["version"]), *notes])
     if facts.newer and facts.newer[0]["state"] == live.ROLLED_BACK:
         row = facts.newer[0]
         return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
     return None
+
+
+def _agreement(facts: Facts, version: int) -> list[Answer]:
+    """How far the held version agrees with the champion, on the same requests."""
+    found = facts.agreements.get(version)
+    if found is None:
+        return []
+    agreed = found["agreed"] if found["n"] else None
+    note = "the same requests, unseen"
+    if agreed is None:
+        return [fact("beside the champion", figures.agreement(found), note)]
+    share = agreed / found["n"]
+    return [{**fact("beside the champion", figures.agreement(found), note), "share": share}]
 
 
 def flowing(facts: Facts) -> Answer:
