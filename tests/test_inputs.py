@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from daemon.errors import InvalidFeatures
 from daemon.schema import Column, Schema
 from web import inputs
+from web.payload import MOST_ROWS
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["Aachen", 10**400])
@@ -87,3 +88,11 @@ def test_a_wrong_shape_is_refused() -> None:
     for shape in ((2, 3), (4,), (1, 2, 4)):
         with pytest.raises(InvalidFeatures, match="the model takes"):
             inputs.from_matrix(bundles.SCHEMA, np.zeros(shape))
+
+
+def test_the_number_of_rows_has_a_limit() -> None:
+    for rows, complaint in ((0, "There are no rows"), (MOST_ROWS + 1, f"{MOST_ROWS} at most")):
+        with pytest.raises(InvalidFeatures, match=complaint):
+            inputs.from_matrix(bundles.SCHEMA, np.zeros((rows, 4)))
+        with pytest.raises(InvalidFeatures, match=complaint):
+            inputs.from_rows(bundles.SCHEMA, [bundles.SETOSA] * rows)

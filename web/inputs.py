@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from daemon.errors import InvalidFeatures
 from daemon.schema import BOUND, Schema
+from web.payload import MOST_ROWS
 
 Matrix = NDArray[np.float64]
 
@@ -35,8 +36,7 @@ class Inputs:
 
 def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
     """Rows of JSON: lists in the order of the columns, or objects by name; raises InvalidFeatures naming the first bad row."""
-    if not rows:
-        raise InvalidFeatures("There are no rows.")
+    _count(rows)
     if _plain(schema, rows):
         try:
             matrix = np.array(rows, dtype=np.float64)
@@ -70,10 +70,18 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     """A numeric array (n, d) in the order of the columns, NaN where a value is missing; raises InvalidFeatures."""
     if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
         raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
+    _count(matrix)
     if schema.numeric and _bounded(matrix):
         return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
     rows: list[list[Any]] = matrix.tolist()
     return from_rows(schema, [[None if math.isnan(value) else value for value in row] for row in rows])
+
+
+def _count(rows: Sequence[Any] | NDArray[Any]) -> None:
+    if len(rows) == 0:
+        raise InvalidFeatures("There are no rows.")
+    if len(rows) > MOST_ROWS:
+        raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {MOST_ROWS} at most.")
 
 
 def _bounded(matrix: NDArray[Any]) -> bool:

@@ -19,7 +19,6 @@ from daemon.errors import InvalidFeatures
 from daemon.schema import Schema
 from web import inputs
 from web.inputs import Inputs
-from web.payload import MOST_ROWS
 
 DTYPES = {
     "BOOL": "?",
@@ -105,8 +104,6 @@ def _check(tensor: Tensor) -> None:
     kind = (tensor.parameters or {}).get("content_type")
     if kind not in TEXTS:
         raise _wrong(tensor, f"has the content type {kind!r:.30}; it can be {', '.join(map(str, TEXTS[1:]))}")
-    if tensor.shape[0] > MOST_ROWS:
-        raise _wrong(tensor, f"has {tensor.shape[0]} rows; one request takes {MOST_ROWS} at most")
 
 
 def _from_json(tensor: Tensor) -> list[Any]:
@@ -146,6 +143,8 @@ def _texts(tensor: Tensor, packed: bytes, count: int) -> list[Any]:
     while place + 4 <= len(packed) and len(texts) < count:
         (length,) = struct.unpack_from("<I", packed, place)
         place += 4 + length
+        if place > len(packed):
+            break
         try:
             texts.append(packed[place - length : place].decode())
         except UnicodeDecodeError:
