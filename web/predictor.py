@@ -1,6 +1,7 @@
 """The predictor: a bundle in memory, the slot that holds the served one, and the thread that follows the pointer."""
 
 import copy
+import ctypes
 import logging
 import sqlite3
 import threading
@@ -70,7 +71,18 @@ def fetch(home: Home, records: Records, version: int) -> Predictor:
         raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
     predictor = Predictor(version, bundle.load(home.bundle(version), judged["bundle"]))
     predictor.warm()
+    give_back()
     return predictor
+
+
+def give_back() -> None:
+    """Return freed memory to the system.
+
+    glibc keeps what a model that is gone has taken, and the bytes from which one was loaded: of a forest of 1.4 MB 20 MB.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    if trim is not None:
+        trim(0)
 
 
 class Slot:
@@ -171,6 +183,8 @@ class Follower(threading.Thread):
         predictor.warm()
         self._slot.current = predictor
         self._slot.swaps += 1
+        del current
+        give_back()
         _log.info(
             "Version %d is served (%s, %s).",
             predictor.version,
