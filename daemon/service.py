@@ -231,6 +231,10 @@ def slots(settings: Settings) -> int:
 
 def announce(workers: Workers, settings: Settings) -> None:
     """Say where the dashboard is, for the person who has just typed the command."""
+    if settings.server.unix_socket:
+        print(f"retraind: it listens at {settings.server.unix_socket}", flush=True)
+    if workers.address is None:
+        return
     host, port = workers.address
     shown = f"[{reachable(host)}]" if ":" in host else reachable(host)
     print(f"retraind: the dashboard is at http://{shown}:{port}/dashboard", flush=True)

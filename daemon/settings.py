@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from daemon.errors import BadSettings
@@ -28,8 +28,15 @@ class Section(BaseModel):
 class Server(Section):
     """Where and how the HTTP workers listen."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default: nothing is exposed unasked.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. Loopback by default: nothing is exposed unasked. Empty is none, for `unix_socket` alone.",
+    )
     port: int = Field(5000, ge=0, le=65535, description="TCP port; 0 takes a free one and prints it.")
+    unix_socket: str = Field(
+        "",
+        description="Unix socket to listen at, too (mode 0660); relative to the home folder; empty is none.",
+    )
     workers: int = Field(
         0,
         ge=0,
@@ -67,6 +74,12 @@ class Server(Section):
     drain_seconds: float = Field(
         5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish."
     )
+
+    @model_validator(mode="after")
+    def _listens(self) -> "Server":
+        if not self.host and not self.unix_socket:
+            raise ValueError("an empty host needs unix_socket")
+        return self
 
 
 class Inbox(Section):

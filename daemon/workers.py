@@ -6,6 +6,7 @@ Level 3. A new worker answers before the old one drains, and the kernel's queue 
 import contextlib
 import os
 import signal
+import socket
 import sys
 
 import orjson
@@ -14,6 +15,7 @@ from daemon import durable, listening
 from daemon.children import Child
 from daemon.home import Home
 from daemon.settings import Settings
+from daemon.unixsocket import UnixListener
 
 RENEW_SECONDS = 60.0
 """A worker that shall replace another one and does not answer after this time is given up."""
@@ -25,8 +27,9 @@ class Workers:
     def __init__(self, home: Home, settings: Settings, slots: int) -> None:
         self._home, self._settings = home, settings
         self._old = _running(home)
-        self.socket = listening.bind(settings.server.host, settings.server.port, ours=bool(self._old))
-        self.address: tuple[str, int] = self.socket.getsockname()[:2]
+        server = settings.server
+        self.socket = listening.bind(server.host, server.port, ours=bool(self._old)) if server.host else None
+        self.unix = UnixListener(home.root / server.unix_socket, ours=bool(self._old)) if server.unix_socket else None
         self._children = [self._child(slot) for slot in range(slots)]
         self._retiring = False
         self._due: list[int] = []
@@ -36,11 +39,20 @@ class Workers:
         self._next_until = 0.0
         self._leaving: list[Child] = []
 
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, if it listens on one."""
+        return self.socket.getsockname()[:2] if self.socket else None
+
+    def _sockets(self) -> list[socket.socket]:
+        return [one for one in (self.socket, self.unix.socket if self.unix else None) if one]
+
     def _child(self, slot: int, *once: str) -> Child:
-        arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", str(self.socket.fileno())]
+        fds = [one.fileno() for one in self._sockets()]
+        arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", *map(str, fds)]
         command = [sys.executable, "-m", "web.server", *arguments, "--settings", self._settings.model_dump_json()]
         # A session of its own: Ctrl-C in a terminal must reach the daemon only, which then drains the workers.
-        return Child(command, once, pass_fds=[self.socket.fileno()], start_new_session=True)
+        return Child(command, once, pass_fds=fds, start_new_session=True)
 
     def tend(self, now: float) -> list[str]:
         """Restart what died, and go on with what was asked for; returns a sentence for each worker that ended or came."""
@@ -68,18 +80,26 @@ class Workers:
 
     def close(self) -> None:
         """Stop accepting, let requests in flight finish, end the workers."""
-        listening.refuse_new(self.socket)
-        self._end_old()
+        if self.socket:
+            listening.refuse_new(self.socket)
+        if self.unix:
+            self.unix.hide()
+        if self._retiring:
+            self._end_old()
         everyone = [*self._children, *self._leaving, *([self._next] if self._next else [])]
         for child in everyone:
             child.ask_to_end()
         # The workers empty the queue; from the moment the last of them leaves it, clients are refused.
-        self.socket.close()
+        for one in self._sockets():
+            one.close()
         for child in everyone:
             child.stop(self._settings.server.drain_seconds + 2)
 
     def _retire_now(self) -> None:
-        listening.steer_here(self.socket)
+        if self.socket:
+            listening.steer_here(self.socket)
+        if self.unix:
+            self.unix.show()
         self._end_old()
 
     def _end_old(self) -> None:

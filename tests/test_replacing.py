@@ -150,6 +150,7 @@ def test_a_worker_that_does_not_get_ready_replaces_nobody(home: Home) -> None:
         workers.tend(now)
         (told,) = wait_until(lambda: workers.tend(now))
         assert "could not be replaced" in told
+        assert workers.address is not None
         with socket.create_connection(workers.address, timeout=5) as connection:
             connection.sendall(REQUEST)
             assert read_answer(connection)[0].startswith(b"http/1.1 200")

@@ -196,7 +196,7 @@ def teach(home: Home, facts: Facts) -> dict[str, Any]:
         "ask": None,
         "tell": None,
         "inbox": str(home.inbox),
-        "origin": f"http://{settings.server.host}:{settings.server.port}",
+        "origin": f"http://{settings.server.host or 'localhost'}:{settings.server.port}",
         "header": None,
         "bootstrap": settings.bootstrap,
     }

@@ -113,8 +113,8 @@ def needs_token(server: Server) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    """Whether only this machine reaches `host`; without one there is the Unix socket, which the rights of its file protect."""
+    return host in ("", "localhost") or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _is_address(name: str) -> bool:

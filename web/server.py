@@ -71,41 +71,44 @@ class Listener(Server):
         self._inherited = fd
         with socket.socket(fileno=os.dup(fd)) as shared:
             shared.listen(CONNECTIONS)
-            if shared.family != socket.AF_UNIX:  # connections inherit it
+            self._unix = shared.family == socket.AF_UNIX
+            if not self._unix:  # connections inherit it
                 shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MILLISECONDS)
 
     def _init_shared_socket(self) -> None:
         # The stub of this private class does not know its constructor.
         holder: Any = SocketHolder
-        vars(self).update(_ssp=None, _shd=holder(self._inherited, False, CONNECTIONS), _sfd=self._inherited)
+        vars(self).update(_ssp=None, _shd=holder(self._inherited, self._unix, CONNECTIONS), _sfd=self._inherited)
 
 
-async def serve(worker: Worker, fd: int) -> None:
-    """Answer on the bound socket `fd` until SIGTERM, then finish what is in flight."""
+async def serve(worker: Worker, fds: list[int]) -> None:
+    """Answer on the bound sockets `fds` until SIGTERM, then finish what is in flight."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     feed = events.Feed(worker)
     quiet = _sockets()
-    listener = Listener(Bridge(worker, feed), fd)
-    serving = asyncio.create_task(listener.serve())
+    bridge = Bridge(worker, feed)
+    listeners = [Listener(bridge, fd) for fd in fds]
+    serving = {asyncio.create_task(listener.serve()) for listener in listeners}
     helpers = [
         asyncio.create_task(_publish(worker)),
         asyncio.create_task(_restarting(feed.run)),
         asyncio.create_task(worker.durability.run()),
     ]
     waiting = asyncio.create_task(stopped.wait())
-    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
+    await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
         raise RetraindError("The HTTP server ended by itself.")
     deadline = loop.time() + worker.settings.server.drain_seconds
     worker.draining = True
     feed.wake()
     await _farewell(min(FAREWELL_SECONDS, worker.settings.server.drain_seconds / 2), quiet)
-    stop: Callable[[], None] = listener.stop
-    stop()
-    _, pending = await asyncio.wait({serving}, timeout=deadline - loop.time())
+    for listener in listeners:
+        stop: Callable[[], None] = listener.stop
+        stop()
+    _, pending = await asyncio.wait(serving, timeout=deadline - loop.time())
     for helper in helpers:
         helper.cancel()
     worker.durability.close()
@@ -182,7 +185,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m web.server", description=__doc__, epilog="Started by the daemon.")
     parser.add_argument("--home", type=Path, required=True, help="home folder")
     parser.add_argument("--slot", type=int, required=True, help="number of this worker, from 0")
-    parser.add_argument("--fd", type=int, required=True, help="descriptor of the bound socket, inherited")
+    parser.add_argument("--fd", type=int, nargs="+", required=True, help="descriptors of the bound sockets, inherited")
     parser.add_argument("--model-needed", action="store_true", help="end instead of answering that no model is loaded")
     parser.add_argument("--settings", help="settings as JSON; default: retraind.toml of the home folder")
     return parser.parse_args(arguments)

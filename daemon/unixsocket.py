@@ -1,0 +1,75 @@
+"""A listening Unix socket at a path: shown once it is ready, in one rename, and never taken from somebody who answers there.
+
+Level 1. What lies at the path is replaced only if it is a socket at which nobody listens.
+"""
+
+import contextlib
+import os
+import socket
+import stat
+from pathlib import Path
+
+from daemon.errors import PortTaken
+
+BACKLOG = 1024
+LONGEST = 107
+"""Bytes of a path that a client can name: sun_path of unix(7), less its end."""
+
+MODE = 0o660
+"""Who may write to the socket's file may connect."""
+
+
+class UnixListener:
+    """A socket bound under a hidden name beside `path`, until `show`; raises PortTaken.
+
+    Beside workers of a killed daemon (`ours`), which may listen there, the path stays theirs until then.
+    """
+
+    def __init__(self, path: Path, *, ours: bool) -> None:
+        self._path = path
+        self._mark: tuple[int, int] | None = None
+        if not ours:
+            _check_free(path)
+        self._hidden = path.with_name(f".{os.getpid()}.sock")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            if len(os.fsencode(path)) > LONGEST:
+                raise OSError(f"the path is longer than {LONGEST} bytes")
+            self._hidden.unlink(missing_ok=True)
+            self.socket.bind(str(self._hidden))
+            self._hidden.chmod(MODE)
+        except OSError as error:
+            self.socket.close()
+            hint = "Set server.unix_socket to a short path in a folder that exists and is ours."
+            raise PortTaken(f"Can't listen at {path}: {error}.", hint=hint) from None
+        self.socket.setblocking(False)
+        if not ours:
+            self.show()
+
+    def show(self) -> None:
+        """Listen, and be what the path names: from now on all new connections come here."""
+        if self._mark is None:
+            self.socket.listen(BACKLOG)
+            found = self._hidden.stat()
+            self._mark = found.st_dev, found.st_ino
+            self._hidden.rename(self._path)
+
+    def hide(self) -> None:
+        """Take the path away, so that nobody new comes; a socket of somebody else that is there by now stays."""
+        with contextlib.suppress(FileNotFoundError):
+            self._hidden.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            found = self._path.lstat()
+            if (found.st_dev, found.st_ino) == self._mark:
+                self._path.unlink()
+
+
+def _check_free(path: Path) -> None:
+    """Raise PortTaken if something lies at `path` that is no socket, or at which somebody listens."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise PortTaken(f"Can't listen at {path}: there is a file that is no socket.", hint="Choose another path.")
+        with contextlib.suppress(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
+            client.connect(str(path))
+            raise PortTaken(f"Can't listen at {path}: somebody answers there.", hint="Stop it, or choose another path.")
