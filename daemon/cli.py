@@ -115,7 +115,7 @@ def retrain(
     follow: Annotated[bool, typer.Option("--follow", help="Show how it goes until there is a verdict.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Ask for a training; with --follow, exit code 8 means that it was declined or its version refused.
+    """Ask for a training; exit code 8 means that it was declined, with --follow also that its version was refused.
 
     Example: retraind retrain --force --follow
     """
@@ -168,13 +168,26 @@ def _submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> None
     place.make()
     request = requests.submit(place, kind, **fields)
     typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
-    _warn_if_down(place)
+    if not _warn_if_down(place):
+        _await(place, request.id)
 
 
-def _warn_if_down(place: Home) -> None:
+def _await(place: Home, request: str) -> None:
+    """Say what the daemon answers; exit code 8 if it refuses."""
+    from daemon import follow
+
+    state, sentence = follow.answer(place, request) or ("queued", f"not answered yet; see GET /requests/{request}.")
+    typer.echo(f"retraind: {sentence}", err=True)
+    if state == "refused":
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _warn_if_down(place: Home) -> bool:
     daemon = status.read(place.status)
-    if daemon is None or not daemon.alive:
+    down = daemon is None or not daemon.alive
+    if down:
         typer.echo("retraind: the daemon is not running; it will see to this when it starts.", err=True)
+    return down
 
 
 @app.command(name="status")

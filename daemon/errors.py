@@ -25,7 +25,7 @@ class Exit(IntEnum):
     DIFFERENT = 7
     """`reproduce` got another model than the one on record."""
     REFUSED = 8
-    """The training that `retrain --follow` asked for was declined, or its version refused."""
+    """What was asked for was refused: a request, or with `retrain --follow` the version that came of it."""
 
 
 class RetraindError(Exception):

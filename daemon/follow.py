@@ -1,4 +1,4 @@
-"""Following a training from its request to the verdict on its version, on a terminal.
+"""Following requests to their answer, and a training to the verdict on its version, on a terminal.
 
 Level 4. Looks at the journal and the status file like everybody else; ending it changes nothing.
 """
@@ -18,6 +18,9 @@ from daemon.status import Training
 PAUSE = 0.2
 """Seconds between two looks."""
 
+PATIENCE = 5.0
+"""Seconds in which an answer to a request is waited for: the daemon may have more urgent things to do."""
+
 GOOD = ("promoted", "held")
 """States of a version that the gate has not refused."""
 
@@ -29,6 +32,19 @@ def last_run(home: Home) -> int:
     with Journal.reading(home.journal) as journal:
         last = journal.last_run()
     return int(last["id"]) if last else 0
+
+
+def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, str] | None:
+    """State (done, refused) and sentence of the answer to a request; None if there is none after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if home.journal.exists():
+            with Journal.reading(home.journal) as journal:
+                found = journal.request(request)
+            if found is not None and found["state"] != "queued":
+                return str(found["state"]), str(found["detail"])
+        time.sleep(PAUSE)
+    return None
 
 
 def follow(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]:

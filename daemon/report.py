@@ -110,22 +110,15 @@ def _agreements(home: Home, pointer: Pointer | None) -> dict[int, dict[str, Any]
 
 def print_versions(found: Sequence[dict[str, Any]]) -> None:
     """`versions` as a table on standard output."""
-    table = Table(
-        "version", "", "model", "rows", "state", "live", "beside the served one", "reason", "judged", box=None
-    )
+    table = Table("version", "", Wide("model", overflow="fold"), "rows", "state", "live", "judged", box=None)
     for row in found:
-        table.add_row(
-            str(row["version"]),
-            "served" if row["served"] else "",
-            row["candidate"],
-            str(row["rows"]),
-            row["state"],
-            _live(row["live"]),
-            figures.agreement(row["shadow"]) if row["shadow"] else "",
-            row["reason"],
-            row["judged_at"],
-        )
+        judged = row["judged_at"][:16].replace("T", " ")
+        facts = (row["candidate"], row["rows"], row["state"], _live(row["live"]), judged)
+        table.add_row(str(row["version"]), "served" if row["served"] else "", *(printable(one) for one in facts))
     CONSOLE.print(table)
+    for row in found:
+        beside = f" Beside the served one: {figures.agreement(row['shadow'])}." if row["shadow"] else ""
+        CONSOLE.print(f"  {row['version']}: {printable(row['reason'])}{beside}", soft_wrap=True)
 
 
 def _live(score: dict[str, Any] | None) -> str:

@@ -74,6 +74,13 @@ def test_declined_request_and_failed_training_end_it(home: Home, journal: Journa
     )
 
 
+def test_answer_that_does_not_come_is_not_waited_for_long(home: Home, journal: Journal) -> None:
+    """A daemon may be busy; the request stays."""
+    assert follow.answer(home, "1" * 16, 0.3) is None
+    ask(journal, "done", "Training started: requested, forced.")
+    assert follow.answer(home, "1" * 16) == ("done", "Training started: requested, forced.")
+
+
 def test_failure_ends_it(home: Home, journal: Journal) -> None:
     """Watched while it runs: the end comes later than the first look."""
     ask(journal, "done")
@@ -101,5 +108,10 @@ def test_service_is_followed_to_the_verdict(tmp_path: Path) -> None:
         assert declined.returncode == Exit.REFUSED
         facts = json.loads(declined.stdout)
         assert facts["sentence"] == "Not started: there are no new rows since the last training."
+        back = retraind("rollback", home=service.home)
+        assert (back.returncode, back.stderr) == (0, "retraind: Version 1 is to be served (rollback).\n")
+        nothing = retraind("promote", "99", "--json", home=service.home)
+        assert (nothing.returncode, list(json.loads(nothing.stdout))) == (Exit.REFUSED, ["request"])
+        assert nothing.stderr == "retraind: There is no version 99; `retraind versions` lists them.\n"
     finally:
         service.end()
