@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -63,11 +64,11 @@ class _Connection:
 
 
 class Load:
-    """Sends `rate` requests a second to 127.0.0.1 from `start` until `stop`: predictions, or GETs of another `path`."""
+    """Sends `rate` requests a second to 127.0.0.1 from `start` until `stop`: predictions of `row`, or GETs of another `path`."""
 
-    def __init__(self, port: int, rate: int, path: str = PREDICT) -> None:
+    def __init__(self, port: int, rate: int, path: str = PREDICT, row: Sequence[float] = ROW) -> None:
         self._port, self._rate, self._predicts = port, rate, path == PREDICT
-        self._request = _prediction(port) if self._predicts else _get(port, path)
+        self._request = _prediction(port, row) if self._predicts else _get(port, path)
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}
         self._free: deque[_Connection] = deque()
@@ -195,7 +196,7 @@ def _get(port: int, path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
 
 
-def _prediction(port: int) -> bytes:
-    body = orjson.dumps({"features": ROW})
+def _prediction(port: int, row: Sequence[float]) -> bytes:
+    body = orjson.dumps({"features": row})
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

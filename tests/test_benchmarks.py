@@ -18,6 +18,13 @@ from benchmarks import (
     ingest_small,
     inputs,
     retrain_large,
+    serve_batch,
+    serve_models,
+    serve_peers,
+    serve_slow,
+    serve_speed,
+    serve_swaps,
+    serve_wrk,
 )
 from benchmarks.figures import figure, percentile, ratio, spread
 from benchmarks.harness import running
@@ -26,7 +33,7 @@ from benchmarks.rows import header, lines
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["ingest", "loop", "swaps", "restart", "quality", "retrain"])
+@pytest.mark.parametrize("name", ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve"])
 def test_help_says_what_is_measured(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100
@@ -165,3 +172,43 @@ def test_a_training_is_measured_beside_scikit_learn(tmp_path: Path) -> None:
     assert set(measured.ours.fits) == set(measured.theirs.fits) == {"tree", "logistic"}
     assert measured.ours.stages[-1][0] == "done"
     assert {len(row) for row in retrain_large.table(measured)} == {4}
+
+
+ASKED = serve_models.rows()[0][0].tolist()
+
+
+def test_every_peer_has_its_pins() -> None:
+    for peer in serve_peers.PEERS:
+        pins = (serve_peers.PINS / f"{peer.name}.txt").read_text().splitlines()
+        assert all("==" in line for line in pins)
+        assert any(line.startswith("scikit-learn==") for line in pins)
+
+
+def test_a_peer_that_can_not_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_peers, "PINS", tmp_path)
+    (tmp_path / "flask.txt").write_text("no-such-package-of-ours==1.0\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(serve_peers.Unavailable, match="no-such-package-of-ours"):
+        serve_peers.installed(serve_peers.PEERS[0], tmp_path / "cache")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_worker_is_measured(tmp_path: Path) -> None:
+    homes = {name: serve_models.make_home(tmp_path / name, serve_models.estimator(name)) for name in serve_models.NAMES}
+    if serve_wrk.missing() is None:
+        ours = serve_speed.measure(homes, ASKED, 1)
+        assert {len(row) for row in serve_speed.table(ours)} == {len(serve_speed.COLUMNS)}
+        assert ours.models["forest"].failed == ours.empty.failed == 0
+    outcome = serve_speed.open_loop(homes["forest"], ASKED, 50, 0.5)
+    assert len(serve_speed.open_row("forest", 50, outcome)) == len(serve_speed.OPEN_COLUMNS)
+    tables = (
+        (serve_slow.COLUMNS, serve_slow.measure(homes["forest"], ASKED, 50, 0.5)),
+        (serve_batch.COLUMNS, serve_batch.measure(homes)),
+        (serve_batch.BESIDE_COLUMNS, serve_batch.beside(homes["forest"], ASKED, 50, 0.5)),
+        (serve_swaps.COLUMNS, serve_swaps.measure(homes["forest"], ASKED, 50, 3)),
+        (serve_swaps.START_COLUMNS, serve_swaps.starts(homes["forest"], ASKED)),
+    )
+    for columns, rows in tables:
+        assert {len(row) for row in rows} == {len(columns)}
+    assert tables[3][1][0][1] == "3"

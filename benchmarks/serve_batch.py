@@ -1,0 +1,108 @@
+"""Many rows in one request: beside the backend's own speed on the same array, and what single rows feel of them."""
+
+import http.client
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks import serve_models, serve_site
+from benchmarks.figures import percentile, ratio
+from benchmarks.load import Load, Outcome
+from daemon import bundle
+from daemon.home import Home
+
+ROWS = 10_000
+TIMES = 15
+COLUMNS = ("10,000 rows", "model", "ms, median", "least", "rows/s", "share of the backend", "target")
+BESIDE_COLUMNS = ("single rows", "rate", "answered", "failed", "p50, ms", "p99, ms", "most", "batches meanwhile")
+
+
+class Batches:
+    """Sends the same rows in one request again and again; the answer is read, not parsed."""
+
+    def __init__(self, port: int, rows: list[list[float]]) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._body = json.dumps({"instances": rows}).encode()
+
+    def ask(self) -> None:
+        """One request; raises RuntimeError unless the answer is 200."""
+        self._connection.request("POST", "/predict", self._body, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{ROWS} rows were answered with {answer.status}.")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def measure(homes: dict[str, Home]) -> list[list[str]]:
+    """Rows of the first table: the backend in this process and the worker, in turns."""
+    table = []
+    rows = serve_models.rows(ROWS, seed=1)[0].round(6)
+    for name, home in homes.items():
+        pointer = serve_models.pointer(home)
+        model = bundle.load(home.bundle(pointer.version), pointer.manifest)
+        with serve_site.running(home, rows[0].tolist()) as site:
+            batches = Batches(site.port, rows.tolist())
+            backend, ours = _turns([partial(model.answers, rows), batches.ask])
+            batches.close()
+        table += [_row("the backend alone", name, backend, backend, ""), _row("POST /predict", name, ours, backend)]
+    return table
+
+
+def _turns(calls: list[Callable[[], object]]) -> list[list[float]]:
+    """Milliseconds of each call, TIMES times in turns after one to warm up."""
+    found: list[list[float]] = [[] for _ in calls]
+    for number in range(TIMES + 1):
+        for call, times in zip(calls, found, strict=True):
+            started = time.perf_counter()
+            call()
+            if number:
+                times.append((time.perf_counter() - started) * 1000)
+    return found
+
+
+def _row(way: str, model: str, times: list[float], backend: list[float], target: str = ">= 0.8x") -> list[str]:
+    middle = statistics.median(times)
+    share = ratio(statistics.median(backend), middle)
+    return [way, model, f"{middle:.1f}", f"{min(times):.1f}", f"{ROWS / middle * 1000:.0f}", share, target]
+
+
+def beside(home: Home, row: list[float], rate: int, seconds: float) -> list[list[str]]:
+    """Rows of the second table: single rows at a fixed rate, without and with batches one after the other."""
+    many = serve_models.rows(ROWS, seed=1)[0].round(6).tolist()
+    with serve_site.running(home, row) as site:
+        before = _load(site.port, rate, row, seconds)
+        batches, ended, count = Batches(site.port, many), threading.Event(), 0
+
+        def ask_on() -> None:
+            nonlocal count
+            while not ended.is_set():
+                batches.ask()
+                count += 1
+
+        asking = threading.Thread(target=ask_on)
+        asking.start()
+        meanwhile = _load(site.port, rate, row, seconds)
+        ended.set()
+        asking.join()
+        batches.close()
+    return [_beside_row("alone", rate, before, 0), _beside_row("beside batches", rate, meanwhile, count)]
+
+
+def _load(port: int, rate: int, row: list[float], seconds: float) -> Outcome:
+    load = Load(port, rate, row=row)
+    load.start()
+    time.sleep(seconds)
+    return load.stop()
+
+
+def _beside_row(told: str, rate: int, outcome: Outcome, batches: int) -> list[str]:
+    times = [one.seconds * 1000 for one in outcome.answers]
+    figures = [f"{percentile(times, share):.2f}" for share in (0.5, 0.99, 1.0)]
+    return [told, str(rate), str(len(times)), str(outcome.failed.total()), *figures, str(batches)]

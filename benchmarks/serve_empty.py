@@ -1,0 +1,37 @@
+"""What everything is compared with: an empty Bottle route on the same server and bridge, which reads the body and counts."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+import uvloop
+from bottle import Bottle
+
+from daemon.home import Home
+from daemon.settings import Settings
+from web import events
+from web.bridge import Bridge
+from web.server import Listener
+from web.worker import Worker
+
+
+async def serve(worker: Worker, fd: int) -> None:
+    """Answer POST /predict with an empty object."""
+    bridge = Bridge(worker, events.Feed(worker))
+    bottle = Bottle()
+    bottle.route("/predict", "POST", lambda: b"{}")
+    bridge._app = bottle
+    await asyncio.create_task(Listener(bridge, fd).serve())
+
+
+def main() -> None:
+    """Run until killed; the arguments are those of `web.server`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("home", "slot", "fd"):
+        parser.add_argument(f"--{name}", required=True)
+    options = parser.parse_args()
+    uvloop.run(serve(Worker(Home(Path(options.home)), Settings(), 99), int(options.fd)))
+
+
+if __name__ == "__main__":
+    main()
