@@ -56,7 +56,7 @@ clients() {
         (
             "${PYTHON:-python3}" -m venv ".venv-$name" &&
                 ".venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-                    -r "tests/clients/$name.lock" &&
+                    --no-compile -r "tests/clients/$name.lock" &&
                 printf '%s\n' "$stamp" >".venv-$name/.stamp"
         ) || say ".venv-$name could not be made; the tests that need it are skipped" &
     done

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sites import Client
+from sites import Client, Site
 
 from daemon.errors import InvalidFeatures
 from daemon.home import Home
@@ -125,6 +125,26 @@ def test_an_empty_server_lives_and_is_not_ready(tmp_path: Path) -> None:
             {"error": "No model is loaded yet. The first model is being trained, or see /health."},
         )
     assert infer(empty, {"inputs": [MATRIX]})[0] == 503
+
+
+def test_another_version_answers_where_the_path_names_it(own: Site) -> None:
+    bundles.record(own.home, bundles.make(own.home, 2, favourite=2))
+    status, answer = own.post("/v2/models/retraind/versions/2/infer", {"inputs": [MATRIX]})
+    assert (status, answer["model_version"], answer["outputs"][0]["data"]) == (200, "2", ["virginica"] * 2)
+    assert own.get("/v2/models/retraind")[1]["versions"] == ["1", "2"]
+    assert own.get("/v2/models/retraind/versions/2")[1]["versions"] == ["2"]
+    assert [one["version"] for one in own.post("/v2/repository/index", b"")[1]] == ["1", "2"]
+    status, answer = own.post("/v1/models/retraind/versions/2:predict", {"instances": ROWS})
+    assert (status, answer["predictions"], answer["model_version"]) == (200, ["virginica"] * 2, 2)
+    status, answer = own.post("/invocations?version=2", {"inputs": ROWS})
+    assert (status, answer["predictions"], answer["model_version"]) == (200, ["virginica"] * 2, 2)
+    for path in (
+        "/v2/models/retraind/versions/3/infer",
+        "/v1/models/retraind/versions/3:predict",
+        "/invocations?version=3",
+    ):
+        status, answer = own.post(path, {"inputs": [MATRIX]})
+        assert (status, bool(set(answer) & {"error", "message"})) == (404, True)
 
 
 # Binary tensors

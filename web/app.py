@@ -7,6 +7,7 @@ import orjson
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon import lineage
+from daemon.bundle import MODEL
 from web import docs, doors, health, intake, metrics, payload, predicting, reply, security, shapes
 from web.problems import Problem, explain
 from web.reply import JSON, Reply
@@ -14,7 +15,17 @@ from web.worker import Worker
 
 Route = Callable[..., Any]
 
-INLINE = {"/health", "/livez", "/readyz", "/", "/ping", "/v2/health/live", "/v2/health/ready"}
+INLINE = {
+    "/health",
+    "/livez",
+    "/readyz",
+    "/",
+    "/ping",
+    "/v2/health/live",
+    "/v2/health/ready",
+    f"/v2/models/{MODEL}/ready",
+    f"/v1/models/{MODEL}",
+}
 """Paths whose routes touch no disk: they run on the loop, as predictions do. All others run in a thread."""
 
 UNMATCHED = "unmatched"

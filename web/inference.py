@@ -106,7 +106,7 @@ def model(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
     ]
     content = {
         "name": name,
-        "versions": [str(chosen.version)],
+        "versions": [str(chosen.version)] if version else _loaded(worker),
         "platform": f"retraind_{chosen.manifest.backend}",
         "inputs": columns,
         "outputs": outputs,
@@ -116,12 +116,11 @@ def model(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
 
 
 def index(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
-    """The model repository: the version that is served; the body may be empty or ask for what is `ready`, which it is."""
+    """The model repository: the versions in memory; the body may be empty or ask for what is `ready`, which they are."""
     text = environ["wsgi.input"].read()
     if text:
         payload.check(Index, payload.value(text))
-    current = worker.slot.current
-    found = [{"name": MODEL, "version": str(current.version), "state": "READY", "reason": ""}] if current else []
+    found = [{"name": MODEL, "version": version, "state": "READY", "reason": ""} for version in _loaded(worker)]
     return Reply(orjson.dumps(found))
 
 
@@ -163,6 +162,13 @@ def outputs_of(chosen: Predictor) -> dict[str, Output]:
         "predict_code": Output("INT64"),
         "prediction_id": ids,
     }
+
+
+def _loaded(worker: Worker) -> list[str]:
+    """The versions that answer at once, the served one first."""
+    current = worker.slot.current
+    others = [version for version in worker.shelf.versions if current is None or version != current.version]
+    return [str(version) for version in [*([current.version] if current else []), *sorted(others)]]
 
 
 def _chosen(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None) -> Predictor:
