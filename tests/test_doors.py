@@ -1,5 +1,6 @@
 """What all doors have in common, whatever the protocol: nobody's body breaks them, and every error has their shape."""
 
+import gzip
 import json
 import socket
 from typing import Any
@@ -114,6 +115,12 @@ def test_pages_of_other_sites_and_foreign_names_are_refused(flowers: Client, pat
         own = path == "/predict"
         assert headers["content-type"] == ("application/problem+json" if own else "application/json")
         assert problem["status"] == status if own else problem.get("error") or problem["message"]
+
+
+@pytest.mark.parametrize("path", [*POSTS, "/predict"])
+def test_compressed_bodies_are_refused_with_the_reason(flowers: Client, path: str) -> None:
+    status, _, body = flowers.ask("POST", path, gzip.compress(b"{}"), HTTP_CONTENT_ENCODING="gzip")
+    assert (status, b"uncompressed" in body) == (415, True)
 
 
 @pytest.fixture(scope="module")

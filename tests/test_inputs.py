@@ -68,6 +68,17 @@ def test_not_a_number_is_a_missing_value_where_one_may_be() -> None:
         inputs.from_matrix(bundles.SCHEMA, np.array([bundles.SETOSA, [np.nan, 1, 1, 1]]))
 
 
+def test_booleans_of_an_array_are_zero_and_one() -> None:
+    kinds = [Column(name="b", kind="boolean", missing=True), Column(name="i", kind="integer")]
+    schema = Schema(task="regression", target="y", columns=kinds)
+    found = inputs.from_matrix(schema, np.array([[1.0, 1.0], [0.0, 0.0], [np.nan, 7.0]]))
+    assert found.values == [[True, 1.0], [False, 0.0], [None, 7.0]]
+    assert [type(row[0]) for row in found.values] == [bool, bool, type(None)]
+    for row in ([2.0, 1.0], [1.0, 0.5]):
+        with pytest.raises(InvalidFeatures):
+            inputs.from_matrix(schema, np.array([row]))
+
+
 @pytest.mark.parametrize(
     ("columns", "complaint"),
     [

@@ -100,11 +100,15 @@ def make_app(worker: Worker) -> App:
         app.route(path, "GET", _checked(route))
     for path, route in writing.items():
         app.route(path, "POST", _checked(route, guard.write, guard.token))
-    app.route("/predict", "POST", _checked(lambda: _reply(predicting.predict(worker, request.environ)), guard.write))
+    app.route(
+        "/predict",
+        "POST",
+        _checked(lambda: _reply(predicting.predict(worker, request.environ)), guard.write, payload.uncompressed),
+    )
     for path, door in doors.READING.items():
         app.route(path, "GET", _checked(_door(worker, door)))
     for path, door in doors.POSTING.items():
-        app.route(path, "POST", _checked(_door(worker, door), guard.site))
+        app.route(path, "POST", _checked(_door(worker, door), guard.site, payload.uncompressed))
     return app
 
 

@@ -4,7 +4,6 @@ Every way in is columns first and numpy where it can be; whatever looks wrong th
 which knows the exact complaint. So there is one meaning of "valid", and a large request costs no Python call per value.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +19,8 @@ from web.payload import MOST_ROWS
 Matrix = NDArray[np.float64]
 
 NUMBERS = frozenset((int, float))
+TRUTHS = {0: False, 1: True}
+"""Booleans of an array that has numbers only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,21 @@ def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs
 
 
 def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
-    """A numeric array (n, d) in the order of the columns, NaN where a value is missing; raises InvalidFeatures."""
+    """A numeric array (n, d) in the order of the columns; NaN is a missing value, 0 and 1 are booleans.
+
+    Raises InvalidFeatures.
+    """
     if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
         raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
     _count(matrix)
     if schema.numeric and _bounded(matrix):
         return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
     rows: list[list[Any]] = matrix.tolist()
-    return from_rows(schema, [[None if math.isnan(value) else value for value in row] for row in rows])
+    truths = [TRUTHS if column.kind == "boolean" else {} for column in schema.columns]
+    return from_rows(
+        schema,
+        [[None if v != v else t.get(v, v) for v, t in zip(row, truths, strict=True)] for row in rows],  # noqa: PLR0124 - NaN
+    )
 
 
 def _count(rows: Sequence[Any] | NDArray[Any]) -> None:

@@ -108,6 +108,13 @@ def number(query: Mapping[str, str], name: str, default: int | None, low: int, h
     return int(given)
 
 
+def uncompressed(environ: Mapping[str, Any]) -> None:
+    """Refuse a body that is compressed (415), which would else be told to be no JSON."""
+    coding = environ.get("HTTP_CONTENT_ENCODING", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        raise Problem(415, f"The body has the Content-Encoding {coding!r:.40}.", hint="Send it uncompressed.")
+
+
 def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     """The Idempotency-Key header; None without one; raises Problem 400."""
     key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
