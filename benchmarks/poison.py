@@ -142,8 +142,8 @@ def case(attack: Attack, seeds: int, baseline: int, names: Sequence[str]) -> lis
 
 def main() -> None:
     """Play every attack with several seeds and print the table."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.poison", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=10, help="worlds in which each attack is played (default 10)")
     seeds, usual = parser.parse_args().seeds, Promote().baseline_versions
     table = [[name, *case(attack, seeds, usual, CANDIDATES)] for name, attack in ATTACKS.items()]
     for name, attack in DRIPS.items():

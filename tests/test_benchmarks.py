@@ -28,12 +28,15 @@ from benchmarks import (
 )
 from benchmarks.figures import figure, percentile, ratio, spread
 from benchmarks.harness import running
+from benchmarks.retrain_large import Measured, Side
 from benchmarks.rows import header, lines
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve"])
+@pytest.mark.parametrize(
+    "name", ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve", "poison"]
+)
 def test_help_says_what_is_measured(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100
@@ -163,6 +166,19 @@ def test_the_script_of_the_peer_commits_each_file(tmp_path: Path) -> None:
     assert ingest_peers.script(tmp_path / "script", 1) > 0
     log = subprocess.run(["git", "log", "--format=%s"], cwd=tmp_path / "script", capture_output=True, text=True)
     assert log.stdout.split() == ["drop-1.csv", "drop-0.csv"]
+
+
+def test_loading_ends_where_the_first_fold_begins() -> None:
+    stages = [("reading the data", 0.5), ("cross-validating tree", 2.0), ("cross-validating tree", 7.0)]
+    ours = Side(
+        14.0, 300, {"tree": 8.0}, [*stages, ("fitting tree", 10.0), ("logging to MLflow", 13.0), ("done", 14.0)]
+    )
+    theirs = Side(8.0, 200, {"tree": 8.0})
+    found = {row[0]: row[1:] for row in retrain_large.table(Measured(ours, theirs, 100))}
+    assert found["loading, s"][0] == "1.50"
+    assert found["loading and comparing, s"][:2] == ["9.50", "8.00"]
+    assert found["- against scikit-learn"][0] == "1.19x"
+    assert found["peak memory, of the float64 frame"][:2] == ["3x", "2x"]
 
 
 @pytest.mark.slow
