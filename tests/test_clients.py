@@ -1,7 +1,10 @@
 """The doors, through clients that nobody here wrote, from processes of their own to a worker on a socket."""
 
 import json
+import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +119,30 @@ def test_the_client_of_mlflow(site: Site) -> None:
     assert (found["classes"], found["model_version"], len(found["prediction_ids"])) == (bundles.CLASSES, 1, 2)
     with pytest.raises(Exception, match=r"error code 400.*'sepal_length' must not be null"):
         client.invoke(frame.assign(sepal_length=[1.0, np.nan]))
+
+
+SECTION = (ROOT / "README.md").read_text().split("## Other people's clients")[1].split("\n## ")[0]
+INTERPRETERS = {"mlflow": None, "tritonclient": "tritons", "kserve": "kserves"}
+
+
+@pytest.mark.parametrize("library", INTERPRETERS)
+def test_what_the_readme_shows_runs(site: Site, library: str) -> None:
+    (code,) = [text for text in re.findall("```python\n(.*?)```", SECTION, re.DOTALL) if f"from {library}" in text]
+    environment = INTERPRETERS[library]
+    interpreter = sys.executable if environment is None else program(environment, "python")
+    code = code.replace("5000", str(site.port))
+    done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "setosa" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_commands_of_the_readme_run(site: Site) -> None:
+    (code,) = re.findall("```sh\n(.*?)```", SECTION, re.DOTALL)
+    commands = code.replace("curl -s ", "curl -sS --fail-with-body -w '\\n' ").replace("5000", str(site.port))
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer.get("predictions") for answer in answers] == [["setosa"], ["setosa"], None, ["setosa"], None]
+    assert answers[2]["outputs"][0]["data"] == ["setosa"]
+    assert len(answers[4]["outputs"][0]) == 3
