@@ -6,6 +6,7 @@ Every way in (`/predict` and the protocols) ends here, so that all of them are l
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -32,7 +33,7 @@ class Answered:
     """Predictions of one request, one per row, already logged."""
 
     predictor: Predictor
-    predictions: list[int | float]
+    predictions: list[Any]
     """Codes of classes, or values."""
     probabilities: list[list[float]] | None
     """By row, in the order of the classes' codes; None for values."""
@@ -40,15 +41,34 @@ class Answered:
     """The prediction ids."""
     latency_ms: float
 
-    def row(self, number: int) -> dict[str, Any]:
-        """What `/predict` tells of one row, but for what is the same in all of them."""
-        common = {"prediction": self.predictions[number], "prediction_id": self.ids[number]}
+    def rows(self) -> list[dict[str, Any]]:
+        """What `/predict` tells of each row, but for what is the same in all of them."""
         if self.probabilities is None:
-            return {**common, "prediction_name": None, "confidence": None}
-        found = self.probabilities[number]
-        classes, code = self.predictor.classes, int(self.predictions[number])
-        shares = dict(zip(classes, found, strict=True))
-        return {**common, "prediction_name": classes[code], "confidence": found[code], "probabilities": shares}
+            return [
+                {"prediction": value, "prediction_id": key, "prediction_name": None, "confidence": None}
+                for value, key in zip(self.predictions, self.ids, strict=True)
+            ]
+        classes = self.predictor.classes
+        return [
+            {
+                "prediction": code,
+                "prediction_id": key,
+                "prediction_name": classes[code],
+                "confidence": found[code],
+                "probabilities": dict(zip(classes, found, strict=True)),
+            }
+            for code, key, found in zip(self.predictions, self.ids, self.probabilities, strict=True)
+        ]
+
+    def details(self) -> Iterator[tuple[str, float, list[float]]] | Iterator[tuple[None, None, None]]:
+        """Of each row the class's name, its probability, and all probabilities; for values without end nothing of it."""
+        if self.probabilities is None:
+            return repeat((None, None, None))
+        classes = self.predictor.classes
+        return (
+            (classes[code], found[code], found)
+            for code, found in zip(self.predictions, self.probabilities, strict=True)
+        )
 
     @property
     def names(self) -> list[str | float]:
@@ -130,7 +150,7 @@ def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
         chosen,
         predictions,
         probabilities,
-        [worker.next_id() for _ in predictions],
+        worker.next_ids(len(predictions)),
         round((time.perf_counter() - started) * 1000, 3),
     )
     worker.log.append(_lines(answered, inputs))
@@ -156,29 +176,18 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
 
 def _lines(answered: Answered, inputs: Inputs) -> Iterator[bytes]:
     """What the log keeps, a line of JSON for each row; see `daemon.history` for who reads it."""
-    common = {
-        "timestamp": utcnow(),
-        "model_version": answered.predictor.version,
-        "latency_ms": answered.latency_ms,
-    }
-    for number, values in enumerate(inputs.values):
-        yield orjson.dumps(_line(answered, number, common, values), option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _line(answered: Answered, number: int, common: Mapping[str, Any], values: Any) -> dict[str, Any]:
-    line = {
-        **common,
-        "prediction_id": answered.ids[number],
-        "features": values,
-        "prediction": answered.predictions[number],
-    }
-    if answered.probabilities is None:
-        return {**line, "prediction_name": None, "confidence": None, "probabilities": None}
-    found = answered.probabilities[number]
-    code = int(answered.predictions[number])
-    return {
-        **line,
-        "prediction_name": answered.predictor.classes[code],
-        "confidence": found[code],
-        "probabilities": found,
-    }
+    at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
+    rows = zip(inputs.values, answered.ids, answered.predictions, answered.details(), strict=False)
+    for values, key, prediction, (name, confidence, found) in rows:
+        line = {
+            "timestamp": at,
+            "model_version": version,
+            "latency_ms": latency,
+            "prediction_id": key,
+            "features": values,
+            "prediction": prediction,
+            "prediction_name": name,
+            "confidence": confidence,
+            "probabilities": found,
+        }
+        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -16,6 +16,6 @@ def predict(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
     rows = [body.features] if body.instances is None else body.instances
     answered = answering.answer(worker, chosen, inputs.from_rows(chosen.schema, rows))
     version = answered.predictor.version
-    told = [answered.row(number) for number in range(len(rows))]
+    told = answered.rows()
     content = told[0] if body.instances is None else {"predictions": told}
     return reply.of({**content, "model_version": version, "latency_ms": answered.latency_ms}, version)

@@ -42,9 +42,9 @@ class Worker:
         """Seconds since this worker started."""
         return time.monotonic() - self.counters.started
 
-    def next_id(self) -> str:
-        """A prediction id: random per process, counted within it, so neither clocks nor forks can repeat one."""
-        return f"{self._identity}-{next(self._serial):x}"
+    def next_ids(self, count: int) -> list[str]:
+        """Prediction ids: random per process, counted within it, so neither clocks nor forks can repeat one."""
+        return [f"{self._identity}-{number:x}" for number in itertools.islice(self._serial, count)]
 
     async def durable(self) -> None:
         """Return once every prediction that was logged may be told to its client; raises NotKept."""
