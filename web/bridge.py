@@ -155,8 +155,16 @@ def _route(environ: dict[str, Any]) -> str:
 
 
 def _promised(environ: dict[str, Any]) -> int | None:
-    """The length of the body; None for a chunked one. Granian has checked that it is a number."""
-    return int(environ["CONTENT_LENGTH"]) if "CONTENT_LENGTH" in environ else None
+    """The length of the body; None for a chunked one, or none. Granian has checked that it is a number.
+
+    Raises Problem 400 for a transfer coding that only a proxy might undo.
+    """
+    if "CONTENT_LENGTH" in environ:
+        return int(environ["CONTENT_LENGTH"])
+    coding = environ.get("HTTP_TRANSFER_ENCODING", "chunked")
+    if coding.strip().lower() != "chunked":
+        raise Problem(400, f"The transfer coding {coding!r:.80} is not known; chunked is.")
+    return None
 
 
 def _wants_stream(environ: dict[str, Any]) -> bool:
@@ -195,6 +203,8 @@ def _environ(scope: Any) -> dict[str, Any]:
         key = _key(name)
         if key is not None:
             environ[key] = f"{environ[key]},{value}" if key in environ else value
+    if scope.authority:  # of `GET http://name/path`, which overrules the header (RFC 9112, 3.2.2)
+        environ["HTTP_HOST"] = scope.authority
     return environ
 
 
