@@ -4,6 +4,7 @@ Two threads and raw keep-alive connections: one sends each request at its moment
 other takes the answers. Latency counts from the moment a request was due, so a stall is charged to all it delays.
 """
 
+import itertools
 import re
 import select
 import socket
@@ -52,6 +53,19 @@ class Outcome:
     answers: list[Answer] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
     unclear: int = 0
+    told: dict[int, set[bytes]] = field(default_factory=dict)
+    """The distinct probabilities by version: the row is always the same, so a second one for a version is of another."""
+
+    @property
+    def mixed(self) -> int:
+        """Versions in whose name more than one model has answered."""
+        return sum(len(told) > 1 for told in self.told.values())
+
+    @property
+    def gap(self) -> float:
+        """The longest time (seconds) in which no answer came."""
+        came = sorted(answer.due + answer.seconds for answer in self.answers)
+        return max((later - sooner for sooner, later in itertools.pairwise(came)), default=0.0)
 
 
 @dataclass
@@ -175,11 +189,13 @@ class Load:
         if not self._predicts:
             self._outcome.answers.append(Answer(self._wall + due, seconds, 0))
             return
-        version = orjson.loads(body).get("model_version")
+        answer = orjson.loads(body)
+        version = answer.get("model_version")
         named = {int(number) for number in _NAMED.findall(head)} | {version}
         if len(named) != 1 or type(version) is not int or body.count(b'"model_version"') != 1:
             self._outcome.unclear += 1
             return
+        self._outcome.told.setdefault(version, set()).add(orjson.dumps(answer["probabilities"]))
         self._outcome.answers.append(Answer(self._wall + due, seconds, version))
 
     def _drop(self, connection: _Connection, why: str) -> None:
