@@ -1,7 +1,7 @@
 """The bundle: the files that serve one version, a manifest with their sha256, and the model they load to.
 
-Level 1, shared with `web`: needs numpy and ONNX Runtime only. scikit-learn is imported solely for a bundle whose backend
-is `sklearn`, the fallback when ONNX does not reproduce the estimator.
+Level 1, shared with `web`: needs numpy and ONNX Runtime only. treelite and scikit-learn are imported solely for a bundle
+whose backend they are, because ONNX does not reproduce the estimator.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon import durable
+from daemon import durable, groves
 from daemon.errors import BundleRefused
 from daemon.schema import Schema
 
@@ -29,6 +29,9 @@ MODEL = "retraind"
 MANIFEST = "manifest.json"
 PROBE = "probe.json"
 ONNX = "model.onnx"
+TREELITE = "model.treelite"
+BEFORE, AFTER = "rows.onnx", "answers.onnx"
+"""Beside treelite's trees, if they are needed: what makes their rows of ours, and what corrects their probabilities."""
 SKOPS = "model.skops"
 
 # A fixed list, never the one that the file names itself: skops would otherwise load whatever the file asks for.
@@ -61,7 +64,7 @@ class Manifest(BaseModel):
     """Rows in the revision; `trained_rows` of them taught the model."""
     trained_rows: int
     data_schema: Schema
-    backend: Literal["onnx", "sklearn"]
+    backend: Literal["onnx", "treelite", "sklearn"]
     input: Literal["float32", "float64"]
     difference: float
     """Largest difference from scikit-learn on the rows of the revision, in the sense of PARITY."""
@@ -161,6 +164,8 @@ def load(folder: Path, sha256: str) -> Model:
 def _backend(manifest: Manifest, files: dict[str, bytes]) -> Callable[[Matrix], Matrix]:
     if manifest.backend == "onnx":
         return onnx_model(files[ONNX], manifest.input)
+    if manifest.backend == "treelite":
+        return treelite_model(files, manifest.input, manifest.data_schema)
     return _sklearn(files[SKOPS], manifest.data_schema)
 
 
@@ -207,6 +212,24 @@ def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[M
     def run(rows: Matrix) -> Matrix:
         answers: Matrix = session.run([output], {name: rows.astype(dtype, copy=False)})[0]
         return answers.astype(np.float64, copy=False).reshape(len(rows), -1)
+
+    return run
+
+
+def treelite_model(
+    files: dict[str, bytes], kind: Literal["float32", "float64"], schema: Schema
+) -> Callable[[Matrix], Matrix]:
+    """Answers by treelite, between the graphs BEFORE and AFTER where `files` has them. `kind` is what the trees look at."""
+    steps = [groves.grove(files[TREELITE], single=kind == "float32", classes=len(schema.classes))]
+    if BEFORE in files:
+        steps.insert(0, onnx_model(files[BEFORE], "float64"))
+    if AFTER in files:
+        steps.append(onnx_model(files[AFTER], "float64"))
+
+    def run(rows: Matrix) -> Matrix:
+        for step in steps:
+            rows = step(rows)
+        return rows
 
     return run
 

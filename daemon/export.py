@@ -1,4 +1,4 @@
-"""Export: a fitted estimator to the files of a bundle, ONNX if it reproduces scikit-learn, else scikit-learn itself.
+"""Export: a fitted estimator to the files of a bundle: ONNX, else treelite, if it reproduces scikit-learn; else that itself.
 
 Level 4.
 """
@@ -6,7 +6,7 @@ Level 4.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -14,7 +14,7 @@ import skops.io
 import structlog
 from numpy.typing import NDArray
 
-from daemon import bundle, durable, graphs
+from daemon import bundle, durable, graphs, groves
 from daemon.errors import NotServable
 from daemon.model import answers
 from daemon.schema import UNKNOWN, Schema
@@ -29,25 +29,34 @@ PIECE_ROWS = 16_384
 def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
     """Write the model and its probe into `folder`; returns the manifest's backend, input, difference and files.
 
-    Raises NotServable for an estimator that neither ONNX reproduces nor a bundle may load.
+    Raises NotServable for an estimator that neither ONNX nor treelite reproduces nor a bundle may load.
 
     `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe. For
     values, parity is a share of their range, so it does not depend on the target's unit.
     """
     first = np.vstack([_gaps(rows, schema), rows[:PROBE_ROWS]])
-    converted = _converted(estimator, rows.shape[1], schema)
-    found = _compare(estimator, converted, _parts(first, rows), schema)
-    if converted is None or not found.same or found.difference > bundle.PARITY:
-        name, facts = bundle.SKOPS, {"backend": "sklearn", "input": "float64", "difference": 0.0}
-        (folder / name).write_bytes(_trusted(estimator))
-    else:
-        name, facts = bundle.ONNX, {"backend": "onnx", "input": converted.kind, "difference": found.difference}
-        (folder / name).write_bytes(converted.graph)
+    backend, found = _exact(estimator, first, rows, schema)
+    for name, data in backend.files.items():
+        (folder / name).write_bytes(data)
+    facts = {"backend": backend.name, "input": backend.kind, "difference": found.difference}
     answered = answers(estimator, first, schema)
     probe = {"rows": _without_nan(first), bundle.answered(schema): answered, "scale": found.scale}
     (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
-    files = {name: durable.sha256_file(folder / name), bundle.PROBE: durable.sha256_file(folder / bundle.PROBE)}
+    files = {name: durable.sha256_file(folder / name) for name in (*backend.files, bundle.PROBE)}
     return {**facts, "files": files}
+
+
+def _exact(estimator: Any, first: Matrix, rows: Matrix, schema: Schema) -> tuple["_Backend", "_Found"]:
+    """The fastest backend that answers as the estimator does; scikit-learn itself if there is none."""
+    for convert in (_onnx, _treelite):
+        backend = convert(estimator, rows.shape[1], schema)
+        if backend is not None:
+            found = _compare(estimator, backend, _parts(first, rows), schema)
+            if found.same and found.difference <= bundle.PARITY:
+                return backend, found
+            log.info("not_exact", backend=backend.name, estimator=type(estimator).__name__, difference=found.difference)
+    found = _compare(estimator, None, _parts(first, rows), schema)
+    return _Backend("sklearn", "float64", {bundle.SKOPS: _trusted(estimator)}), found
 
 
 def _parts(first: Matrix, rows: Matrix) -> Iterator[Matrix]:
@@ -60,7 +69,9 @@ def _trusted(estimator: Any) -> bytes:
     """The estimator as skops writes it; raises NotServable if it holds what no bundle may load."""
     unknown = strange(estimator)
     if unknown:
-        raise NotServable(f"ONNX does not reproduce it, and no bundle may load {', '.join(unknown)[:200]}.")
+        raise NotServable(
+            f"Neither ONNX nor treelite reproduces it, and no bundle may load {', '.join(unknown)[:200]}."
+        )
     return bytes(skops.io.dumps(estimator))
 
 
@@ -90,7 +101,7 @@ def _without_nan(rows: Matrix) -> list[list[float | None]]:
 
 @dataclass(frozen=True)
 class _Found:
-    """Whether a graph gives the same labels as its estimator, and the largest difference as a share of `scale`."""
+    """Whether a backend gives the same labels as its estimator, and the largest difference as a share of `scale`."""
 
     same: bool
     difference: float
@@ -98,32 +109,53 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Converted:
-    graph: bytes
+class _Backend:
+    name: Literal["onnx", "treelite", "sklearn"]
     kind: graphs.Kind
-    run: Callable[[Matrix], Matrix]
+    files: dict[str, bytes]
+    run: Callable[[Matrix], Matrix] | None = None
 
 
-def _converted(estimator: Any, width: int, schema: Schema) -> _Converted | None:
+def _onnx(estimator: Any, width: int, schema: Schema) -> _Backend | None:
     """The estimator as a graph that loads; None if there is none."""
-    if schema.classes and list(estimator.classes_) != list(range(len(schema.classes))):
-        return None  # a class without rows: the graph would give fewer columns than the schema has classes
+    if _lacks_a_class(estimator, schema):
+        return None
     try:
         graph, kind = graphs.convert(estimator, width)
-        return _Converted(graph, kind, bundle.onnx_model(graph, kind))
+        return _Backend("onnx", kind, {bundle.ONNX: graph}, bundle.onnx_model(graph, kind))
     except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None
 
 
-def _compare(estimator: Any, converted: _Converted | None, parts: Iterable[Matrix], schema: Schema) -> _Found:
-    """Estimator and graph on all rows, a few at a time; values are measured by their range, if they have one."""
-    low, high, worst, same = np.inf, -np.inf, 0.0, converted is not None
+def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
+    """The ensemble of trees within the estimator, with graphs around it; None if it has none that treelite knows."""
+    if _lacks_a_class(estimator, schema):
+        return None
+    try:
+        ensemble, steps = graphs.around(estimator, width)
+        kind: graphs.Kind = "float64" if hasattr(ensemble, "_predictors") else "float32"
+        files = {{"before": bundle.BEFORE, "after": bundle.AFTER}[step]: graph for step, graph in steps.items()}
+        files[bundle.TREELITE] = groves.plant(ensemble)
+        return _Backend("treelite", kind, files, bundle.treelite_model(files, kind, schema))
+    except Exception as error:  # noqa: BLE001 - whatever treelite does not know
+        log.info("treelite_refused", estimator=type(estimator).__name__, error=str(error)[:200])
+        return None
+
+
+def _lacks_a_class(estimator: Any, schema: Schema) -> bool:
+    """A class without rows: a graph would give fewer columns than the schema has classes."""
+    return bool(schema.classes) and list(estimator.classes_) != list(range(len(schema.classes)))
+
+
+def _compare(estimator: Any, backend: _Backend | None, parts: Iterable[Matrix], schema: Schema) -> _Found:
+    """Estimator and backend on all rows, a few at a time; values are measured by their range, if they have one."""
+    low, high, worst, same = np.inf, -np.inf, 0.0, backend is not None
     for part in parts:
         wanted = answers(estimator, part, schema)
         low, high = min(low, float(wanted.min())), max(high, float(wanted.max()))
-        if converted is not None and same:
-            got = _run(converted, part)
+        if backend is not None and same:
+            got = _run(backend, part)
             same = got.shape == wanted.shape and bool(np.isfinite(got).all())
             same = same and bool((got.argmax(axis=1) == wanted.argmax(axis=1)).all())
             worst = max(worst, float(np.abs(got - wanted).max())) if same else worst
@@ -131,10 +163,10 @@ def _compare(estimator: Any, converted: _Converted | None, parts: Iterable[Matri
     return _Found(same, worst / scale, scale)
 
 
-def _run(converted: _Converted, rows: Matrix) -> Matrix:
-    """The graph's answers; empty if it gives none."""
+def _run(backend: _Backend, rows: Matrix) -> Matrix:
+    """The backend's answers; empty if it gives none."""
     try:
-        return converted.run(rows)
+        return backend.run(rows) if backend.run else np.empty((0, 0))
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a score of types
-        log.warning("onnx_refused", error=str(error)[:200])
+        log.warning("backend_refused", backend=backend.name, error=str(error)[:200])
         return np.empty((0, 0))

@@ -40,6 +40,24 @@ def convert(estimator: Any, width: int) -> tuple[bytes, Kind]:
     return converted.SerializeToString(), "float64" if double else "float32"
 
 
+def around(estimator: Any, width: int) -> tuple[Any, dict[str, bytes]]:
+    """The ensemble within an estimator, and as graphs of float64 what goes `before` and `after` it, if anything does."""
+    steps: dict[str, bytes] = {}
+    if isinstance(estimator, Calibrated):
+        told = helper.make_tensor_value_info("told", TensorProto.DOUBLE, [None, len(estimator.classes_)])
+        kept = helper.make_tensor_value_info("kept", TensorProto.DOUBLE, [None, len(estimator.classes_)])
+        graph = helper.make_graph([helper.make_node("Identity", ["told"], ["kept"])], "answers", [told], [kept])
+        opset = [helper.make_opsetid("", OPSET[""])]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=trees.IR)
+        steps["after"] = _corrected(model.SerializeToString(), estimator)
+        estimator = estimator.estimator
+    if isinstance(estimator, Pipeline) and len(estimator) == 2 and isinstance(estimator[0], Design):
+        types = [("rows", DoubleTensorType([None, width]))]
+        steps["before"] = to_onnx(estimator[0], initial_types=types, target_opset=OPSET).SerializeToString()
+        estimator = estimator[1]
+    return estimator, steps
+
+
 def _corrected(data: bytes, estimator: Calibrated) -> bytes:
     """The graph of the classifier with the correction of its probabilities behind it, in double precision."""
     model = onnx.load_model_from_string(data)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "durable schema bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress listening unixsocket",
+    "durable schema groves bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress listening unixsocket",
     "git tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures children",
     "draft inbox watcher dataset registry journal history workers schedule driftreport revision candidates importance calibration graphs retention",
     "export labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance retraining judging promotion driftwatch follow report chain",
@@ -47,6 +47,7 @@ HEAVY = {
     "skl2onnx": {"graphs"},
     "onnx": {"graphs", "trees"},
     "onnxruntime": {"bundle", "training"},
+    "treelite": {"groves"},
     "skops": {"bundle", "export"},  # one loads, one writes
     "scipy": {"drift", "holdouts", "calibration"},
     "river": {"detector"},
@@ -149,6 +150,7 @@ def test_worker_loads_no_heavy_library() -> None:
         "skl2onnx",
         "matplotlib",
         "watchdog",
+        "treelite",
     }
     assert not loaded("import web.server, web.app, web.dashboard, web.exposition") & heavy
 
