@@ -150,7 +150,7 @@ def _route(environ: dict[str, Any]) -> str:
     """The template under which a request is counted; a refused body has not met a route yet."""
     matched, path = environ.get("bottle.route"), environ["PATH_INFO"]
     if matched:
-        return str(matched.rule)
+        return str(matched.name or matched.rule)
     return path if path in app.INLINE or path == PREDICT else app.UNMATCHED
 
 

@@ -13,6 +13,8 @@ Door = Callable[..., Reply]
 
 V2 = "/v2/models/<name>"
 V1 = "/v1/models/<name>"
+AT = ("", "/versions/<version>", "/labels/<label>")
+"""How a path of V1 names a version."""
 
 READING: dict[str, Door] = {
     "/ping": invocations.ping,
@@ -23,8 +25,8 @@ READING: dict[str, Door] = {
     **{f"{V2}{version}": inference.model for version in ("", "/versions/<version>")},
     **{f"{V2}{version}/ready": inference.model_ready for version in ("", "/versions/<version>")},
     "/v1/models": tfserving.models,
-    **{f"{V1}{which}": tfserving.status for which in ("", "/versions/<version>", "/labels/<label>")},
-    **{f"{V1}{which}/metadata": tfserving.metadata for which in ("", "/versions/<version>", "/labels/<label>")},
+    **{f"{V1}{at}": tfserving.status for at in AT},
+    **{f"{V1}{at}/metadata": tfserving.metadata for at in AT},
 }
 """GET."""
 
@@ -32,10 +34,7 @@ POSTING: dict[str, Door] = {
     "/invocations": invocations.invoke,
     "/v2/repository/index": inference.index,
     **{f"{V2}{version}/infer": inference.infer for version in ("", "/versions/<version>")},
-    # What stands before the colon of a verb is the last part of the place; Bottle's rules know no colon.
-    "/v1/models/<call>": tfserving.called("name"),
-    f"{V1}/versions/<call>": tfserving.called("version"),
-    f"{V1}/labels/<call>": tfserving.called("label"),
+    **{f"{V1}{at}:{verb}": door for verb, door in tfserving.VERBS.items() for at in AT},
 }
 """POST; bodies come without a content type, too."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from daemon.schema import Schema
 from web import columns, contents, payload
+from web.answering import ALIASES, MOST_DIGITS
 from web.contents import COUNT, TEXT, Json, listing, maybe, ref
 from web.operations import WITH_BODY, answer, body, header, leads, operation, place, query
 from web.reply import JSON
@@ -21,12 +22,8 @@ VERSION_HEADER: Json = {
     "X-Model-Version": {"schema": contents.VERSION, "required": True, "description": "Who answered."}
 }
 
-CHOICE: Json = {
-    "anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-        {"enum": ["champion", "challenger", "previous"]},
-    ]
-}
+CHOICE: Json = {"type": "string", "pattern": f"^([1-9][0-9]{{0,{MOST_DIGITS - 2}}}|{'|'.join(ALIASES)})$"}
+"""A text, as all parameters are in the end; no schema of several types comes through every tool unharmed."""
 
 
 def paths(model: Schema | None, data: Schema | None, *, secured: bool) -> dict[str, Json]:
@@ -151,6 +148,8 @@ def _operating() -> dict[str, Json]:
     match = header("If-None-Match", TEXT, "The ETag of the document at hand.")
     moved: Json = {"description": "To the dashboard.", "headers": {"Location": {"schema": TEXT, "required": True}}}
 
+    alive = answer("Alive.", {JSON: ref("Alive")})
+
     def get(summary: str, answers: Mapping[int, Json], *parameters: Json) -> Json:
         return {"get": operation(OPERATE, summary, answers, (), parameters)}
 
@@ -158,9 +157,11 @@ def _operating() -> dict[str, Json]:
         return {200: answer(good, {JSON: ref(name)}), 503: answer(bad, {JSON: ref(name)})}
 
     return {
-        "/": get("The front page", {303: moved}),
+        "/": get(
+            "The front page for browsers; KServe's clients ask whether the server is alive", {200: alive, 303: moved}
+        ),
         "/health": get("Every check", both("Health", "All is well.", "Something is not; `reasons` says what.")),
-        "/livez": get("The worker runs", {200: answer("Alive.", {JSON: ref("Alive")})}),
+        "/livez": get("The worker runs", {200: alive}),
         "/readyz": get("The service can do its work", both("Readiness", "It can.", "It can't; `reasons` says why.")),
         "/metrics": get(
             "Figures; for a scraper, told by its Accept header, as exposition",

@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.bundle import MODEL
-from daemon.schema import Kind
+from daemon.schema import Kind, Schema
 from web import answering, payload, release, tables, tensors
 from web.answering import Answered
 from web.predictor import Predictor
@@ -102,7 +102,7 @@ def model(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
     ]
     outputs = [
         {"name": key, "datatype": output.datatype, "shape": [-1, *([output.width] if output.width else [])]}
-        for key, output in outputs_of(chosen).items()
+        for key, output in outputs_of(chosen.schema).items()
     ]
     content = {
         "name": name,
@@ -151,14 +151,14 @@ def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
     return Reply(b"".join([header, *(packed for _, packed in outputs)]), headers=headers)
 
 
-def outputs_of(chosen: Predictor) -> dict[str, Output]:
+def outputs_of(schema: Schema) -> dict[str, Output]:
     """What can be asked for: `predict` is the name of the class or the number."""
     ids = Output(tensors.BYTES)
-    if not chosen.classes:
+    if not schema.classes:
         return {"predict": Output("FP64"), "prediction_id": ids}
     return {
         "predict": Output(tensors.BYTES),
-        "predict_proba": Output("FP64", len(chosen.classes)),
+        "predict_proba": Output("FP64", len(schema.classes)),
         "predict_code": Output("INT64"),
         "prediction_id": ids,
     }
@@ -200,7 +200,7 @@ def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:
 def _wishes(chosen: Predictor, request: Request) -> list[Wish]:
     """The outputs that are asked for, in that order; raises Problem 400."""
     always = _flag(request.parameters, "binary_data_output", default=False)
-    known = outputs_of(chosen)
+    known = outputs_of(chosen.schema)
     if not request.outputs:
         return [Wish(name, always, 0) for name in DEFAULT]
     if len({output.name for output in request.outputs}) < len(request.outputs):

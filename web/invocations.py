@@ -17,6 +17,7 @@ from web.reply import JSON, Reply
 from web.worker import Worker
 
 CSV = "text/csv"
+PLAIN = "text/plain; charset=utf-8"
 
 FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
     "dataframe_split": tables.split,
@@ -30,12 +31,12 @@ PREDICT, PROBA = "predict", "predict_proba"
 
 def ping(worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
     """A line feed, with 200 if a model is loaded and else 404, as from MLflow's server."""
-    return Reply(b"\n", 200 if worker.slot.current else 404)
+    return Reply(b"\n", 200 if worker.slot.current else 404, {"Content-Type": PLAIN})
 
 
 def version(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
     """The version of MLflow, as bare text."""
-    return Reply(release.of("mlflow").encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
+    return Reply(release.of("mlflow").encode(), headers={"Content-Type": PLAIN})
 
 
 def invoke(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
@@ -77,7 +78,7 @@ def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
     if len(found) != 1 or not body.keys() <= {*found, "params"}:
         names = ", ".join(repr(name) for name in FORMATS)
         raise Problem(400, f"The body must be an object with one of {names}, and 'params' if there are any.")
-    params = body.get("params") or {}
+    params = {} if body.get("params") is None else body["params"]
     if not isinstance(params, dict) or not params.keys() <= {"predict_method"}:
         raise Problem(400, "'params' is an object that may have 'predict_method', and nothing else.")
     name = found.pop()

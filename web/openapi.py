@@ -11,7 +11,7 @@ import orjson
 
 from daemon import figures
 from daemon.schema import Schema
-from web import columns, contents, endpoints, operations
+from web import columns, contents, endpoints, operations, protocols
 from web.contents import Json
 from web.predictor import Predictor
 
@@ -52,13 +52,13 @@ class Description:
 def document(predictor: Predictor | None, data: Schema | None, program: str, *, secured: bool) -> Json:
     """The OpenAPI document; `program` is the version of retraind, `secured` whether writing needs the token."""
     model = predictor.schema if predictor else None
-    tags = [{"name": name, "description": text} for name, text in endpoints.TAGS.items()]
+    tags = [{"name": name, "description": text} for name, text in {**endpoints.TAGS, **protocols.TAGS}.items()]
     parts: Json = {"schemas": _schemas(model, data), "responses": operations.responses()}
     return {
         "openapi": "3.1.0",
         "info": _info(predictor, program),
         "tags": tags,
-        "paths": _named(endpoints.paths(model, data, secured=secured)),
+        "paths": _named({**endpoints.paths(model, data, secured=secured), **protocols.paths(model)}),
         "components": {**parts, **({"securitySchemes": {"token": TOKEN}} if secured else {})},
     }
 
@@ -104,4 +104,5 @@ def _schemas(model: Schema | None, data: Schema | None) -> Json:
         "Target": columns.target(data) if data else {"type": ["number", "string"]},
         **contents.predictions(model),
         **contents.own(),
+        **protocols.schemas(model),
     }

@@ -21,31 +21,40 @@ MEANINGS = {
     422: "The content is not as expected; `errors` says where.",
     500: "Something went wrong inside; the log has the details.",
     503: "Not now: no model is loaded, the records can't be read, or too much is asked at once.",
+    504: "It took too long.",
     507: "The disk is full; nothing was accepted.",
 }
 """Statuses of problems, which more than one operation answers."""
 
-ALWAYS = (400, 421, 500, 503)
+ALWAYS = (400, 421, 500, 503, 504)
 """Can come whatever is asked."""
 
 WITH_BODY = (403, 408, 413, 415, 422)
 """Can come where a body is sent."""
+
+OWN, MLFLOW, SIMPLE = "Problem", "MlflowError", "Error"
+"""Shapes of errors: those of our own endpoints and of the protocols; see `web.shapes`."""
+
+KINDS = {OWN: PROBLEM, MLFLOW: JSON, SIMPLE: JSON}
+"""Shapes to their content types."""
 
 RETRY: Json = {
     "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which asking again may help."}
 }
 
 
-def problems(codes: Iterable[int]) -> Json:
-    """Answers of those statuses, as references."""
-    return {str(code): {"$ref": f"#/components/responses/Problem{code}"} for code in sorted(codes)}
+def problems(codes: Iterable[int], errors: str = OWN) -> Json:
+    """Answers of those statuses in one of the shapes, as references."""
+    return {str(code): {"$ref": f"#/components/responses/{errors}{code}"} for code in sorted(codes)}
 
 
 def responses() -> Json:
     """What the references lead to."""
-    content = {PROBLEM: {"schema": ref("Problem")}}
-    found = {f"Problem{code}": {"description": meaning, "content": content} for code, meaning in MEANINGS.items()}
-    found["Problem503"] = {**found["Problem503"], "headers": RETRY}
+    found: Json = {}
+    for shape, kind in KINDS.items():
+        content = {kind: {"schema": ref(shape)}}
+        found |= {f"{shape}{code}": {"description": text, "content": content} for code, text in MEANINGS.items()}
+        found[f"{shape}503"] = {**found[f"{shape}503"], "headers": RETRY}
     token: Json = {"schema": TEXT, "required": True, "description": "The scheme that is wanted."}
     found["Problem401"] = {**found["Problem401"], "headers": {"WWW-Authenticate": token}}
     return found
@@ -83,11 +92,16 @@ def place(name: str, schema: Json, description: str) -> Json:
 
 
 def operation(
-    tag: str, summary: str, answers: Mapping[int, Json], codes: Iterable[int] = (), parameters: Iterable[Json] = ()
+    tag: str,
+    summary: str,
+    answers: Mapping[int, Json],
+    codes: Iterable[int] = (),
+    parameters: Iterable[Json] = (),
+    errors: str = OWN,
 ) -> Json:
-    """A reading operation; `codes` are the problems that it has beside those that always can come."""
+    """An operation without a body; `codes` are the problems that it has beside those that always can come."""
     told = {str(code): one for code, one in answers.items()}
-    rest = problems({*ALWAYS, *codes} - set(answers))
+    rest = problems({*ALWAYS, *codes} - set(answers), errors)
     given = list(parameters)
     known: Json = {"tags": [tag], "summary": summary}
     return {**known, **({"parameters": given} if given else {}), "responses": {**told, **rest}}

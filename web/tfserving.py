@@ -4,7 +4,7 @@ Sources: tensorflow/serving `tensorflow_serving/g3doc/api_rest.md`; kserve/kserv
 differently on one path, the answer has the keys of both.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
@@ -57,18 +57,6 @@ def metadata(worker: Worker, environ: MutableMapping[str, Any], **place: str) ->
         "metadata": {"signature_def": {"signature_def": signatures}},
     }
     return reply.of(content, chosen.version)
-
-
-def called(part: str) -> Callable[..., Reply]:
-    """A door for paths whose last part is `part` (name, version or label), a colon and a verb."""
-
-    def door(worker: Worker, environ: MutableMapping[str, Any], call: str, **place: str) -> Reply:
-        key, _, verb = call.rpartition(":")
-        if verb not in VERBS:
-            raise Problem(404, f"There is nothing to post to at {call!r:.100}.", hint=f"Verbs are {', '.join(VERBS)}.")
-        return VERBS[verb](worker, environ, **{**place, part: key})
-
-    return door
 
 
 def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
@@ -129,7 +117,7 @@ def _results(answered: Answered, found: list[Any]) -> Reply:
 def _examples(chosen: Predictor, environ: MutableMapping[str, Any]) -> Inputs:
     """The rows of `examples`; what `context` holds, all of them have."""
     body = _body(environ)
-    context, examples = body.get("context") or {}, body.get("examples")
+    context, examples = {} if body.get("context") is None else body["context"], body.get("examples")
     if not isinstance(examples, list) or not isinstance(context, dict):
         raise Problem(400, "Give 'examples' as a list of objects, and 'context', if there is any, as an object.")
     if not all(isinstance(row, dict) for row in examples):
