@@ -163,23 +163,25 @@ def rollback(
     _submit(home, json_, "rollback", version=version)
 
 
-def _submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> None:
+def _submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
+    """Make a request; True: the daemon has answered it, and what it said is told."""
     place, _ = _load(home)
     place.make()
     request = requests.submit(place, kind, **fields)
     typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
-    if not _warn_if_down(place):
-        _await(place, request.id)
+    return not _warn_if_down(place) and _await(place, request.id)
 
 
-def _await(place: Home, request: str) -> None:
-    """Say what the daemon answers; exit code 8 if it refuses."""
+def _await(place: Home, request: str) -> bool:
+    """Say what the daemon answers; exit code 8 if it refuses, False if it does not come to it."""
     from daemon import follow
 
-    state, sentence = follow.answer(place, request) or ("queued", f"not answered yet; see GET /requests/{request}.")
+    found = follow.answer(place, request)
+    state, sentence = found or ("queued", f"not answered yet; see GET /requests/{request}.")
     typer.echo(f"retraind: {sentence}", err=True)
     if state == "refused":
         raise typer.Exit(Exit.REFUSED)
+    return found is not None
 
 
 def _warn_if_down(place: Home) -> bool:
@@ -298,8 +300,8 @@ def forget(
         found = report.drop(place, found["sha256"])
     if found["state"] not in ("accepted", "forgotten"):
         raise NotFound(f"The dataset holds no rows of {found['name']}: it was {found['state']}.")
-    _submit(home, json_, "forget", drop=found["sha256"], purge=purge)
-    if not purge:
+    answered = _submit(home, json_, "forget", drop=found["sha256"], purge=purge)
+    if not purge and not answered:
         hint = "Older revisions in DVC's cache still hold its rows; --purge removes them there, and those revisions with them."
         typer.echo(f"retraind: {hint}", err=True)
 
