@@ -34,7 +34,7 @@ class Logbook:
         params = {key: getattr(manifest, key) for key in ("candidate", "rows", "trained_rows", "seed")}
         params |= {f"train.{key}": value for key, value in manifest.settings.items()}
         tags = {"backend": manifest.backend, "candidate": manifest.candidate}
-        self._registry.log(self._run, params, _figures(manifest), tags)
+        self._registry.log(self._run, params, _figures(manifest) | {"backend_difference": manifest.difference}, tags)
         self._log_dataset([self._run])
 
     def finish(self, scored: Sequence[Scored], winner: Scored, fitted: Any, *, textbook: bool) -> None:

@@ -135,6 +135,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
     logbook.begin()
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
+    tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
     version = work.registry.register(
         work.run, winner.fitted, data.matrix[:5], _requirements(manifest.libraries), tags, _strange(winner)
     )

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Any
 
 import orjson
 
@@ -38,6 +39,8 @@ class Workers:
         """What replaces the first of them, until it is ready."""
         self._next_until = 0.0
         self._leaving: list[Child] = []
+        self._complaints: dict[int, str] = {}
+        """By slot, why a worker does not serve the version that it should."""
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -63,6 +66,14 @@ class Workers:
             self._retire_now()
         if self._due:
             told += self._renew(self._due[0], now)
+        return told + self._heard()
+
+    def _heard(self) -> list[str]:
+        """What workers complain of since the last time: a model that the daemon could load, and they can't."""
+        found = ((slot, self._counters(slot, child)) for slot, child in enumerate(self._children))
+        complaints = {slot: said["model_problem"] for slot, said in found if said and said.get("model_problem")}
+        told = [f"HTTP worker {slot}: {why}" for slot, why in complaints.items() if self._complaints.get(slot) != why]
+        self._complaints = complaints
         return told
 
     @property
@@ -131,12 +142,17 @@ class Workers:
         return [f"HTTP worker {slot} could not be replaced, because the new one did not get ready; see the log."]
 
     def _says(self, slot: int, child: Child) -> bool | None:
-        """Whether a worker answers with a model, by its counters (`web/metrics.py`); None while it does not answer at all."""
+        """Whether a worker answers with a model; None while it does not answer at all."""
+        counters = self._counters(slot, child)
+        return None if counters is None else bool(counters.get("ready"))
+
+    def _counters(self, slot: int, child: Child) -> dict[str, Any] | None:
+        """What a worker publishes of itself about once a second (`web/metrics.py`); None while it does not answer."""
         if child.process is None or not child.alive:
             return None
-        counters = self._home.workers / f"{slot}-{child.process.pid}.json"
-        with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError, KeyError):
-            return bool(orjson.loads(counters.read_bytes())["ready"])
+        path = self._home.workers / f"{slot}-{child.process.pid}.json"
+        with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError):
+            return dict(orjson.loads(path.read_bytes()))
         return None
 
 

@@ -310,6 +310,22 @@ def three_refusals(story: Story) -> Status:
 
 
 @pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("onnx", ("ONNX", "within 1e-09 of scikit-learn")),
+        ("treelite", ("treelite", "within 1e-09 of scikit-learn")),
+        ("sklearn", ("scikit-learn", "neither ONNX nor treelite answers as it does")),
+    ],
+)
+def test_the_backend_and_its_largest_difference_are_shown(well: Story, backend: str, said: tuple[str, str]) -> None:
+    folder = well.home.bundle(1)
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    well.point(1, bundle.seal(folder, manifest.model_copy(update={"backend": backend})))
+    [found] = [one for one in well.document(alive())["tiles"][1]["facts"] if one["label"] == "runs on"]
+    assert (found["value"], found["note"]) == said
+
+
+@pytest.mark.parametrize(
     ("scene", "tile", "state", "overall", "said"),
     [
         (a_dead_daemon, 0, "act", "act", "not running"),

@@ -156,3 +156,23 @@ def test_a_worker_that_does_not_get_ready_replaces_nobody(home: Home) -> None:
             assert read_answer(connection)[0].startswith(b"http/1.1 200")
     finally:
         workers.close()
+
+
+def test_what_a_worker_cannot_load_is_told_once(home: Home) -> None:
+    """The daemon has verified the bundle; if a worker can't load it all the same, the journal says so, and the old one stays."""
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    bundles.point(home, bundles.make(home, 1))
+    workers = Workers(home, Settings(server=Server(port=0)), 1)
+    try:
+        workers.tend(time.monotonic())
+        wait_until(lambda: list(home.workers.glob("0-*.json")))
+        pointer = bundles.make(home, 2)
+        (home.bundle(2) / "model.onnx").write_bytes(b"broken")
+        bundles.point(home, pointer)
+        (told,) = wait_until(lambda: workers.tend(time.monotonic()))
+        assert told.startswith("HTTP worker 0: ")
+        assert "model.onnx is not the file that was recorded" in told
+        time.sleep(1.5)
+        assert workers.tend(time.monotonic()) == []
+    finally:
+        workers.close()

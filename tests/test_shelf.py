@@ -104,7 +104,6 @@ def test_what_does_not_load_is_told_and_remembered_for_a_while(
     path.write_bytes(whole)
     with pytest.raises(Problem):
         own.find(2)
-    assert own.failures == 1
     time.sleep(0.4)
     assert taken(own, 2).version == 2
 
@@ -115,7 +114,6 @@ def test_what_there_is_not_is_told(home: Home) -> None:
     assert (refused(own, 9).status_code, refused(own, 9).detail) == (404, "There is no version 9.")
     assert refused(own, 2).status_code == 404
     assert "were removed (promote.keep_versions)" in refused(own, 2).detail
-    assert own.failures == 0
 
 
 def test_any_number_may_be_asked_for_without_end(home: Home) -> None:

@@ -140,6 +140,10 @@ def test_regression_from_segments_to_a_version(mlflow_home: Home) -> None:
     client = workshop.registry.client
     run = client.get_run(manifest.run)
     assert {"cv_r2", "cv10_r2", "split42_r2", "rolling_r2", "reference_r2"} <= run.data.metrics.keys()
+    assert (run.data.tags["retraind.backend"], run.data.metrics["backend_difference"]) == ("onnx", manifest.difference)
+    (version,) = client.search_model_versions(f"run_id='{manifest.run}'")
+    assert version.tags["retraind.backend"] == "onnx"
+    assert float(version.tags["retraind.backend_difference"]) <= bundle.PARITY
     assert {file.path for file in client.list_artifacts(manifest.run)} >= {
         "predicted_actual.png",
         "residuals.png",

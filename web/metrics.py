@@ -57,6 +57,8 @@ class Snapshot(BaseModel):
     """The served version."""
     problem: str | None
     """Why the promoted version is not served, or predictions are not logged."""
+    model_problem: str | None = None
+    """Why the promoted version is not served, or the held one not tried; the daemon writes it into the journal."""
     requests: dict[str, dict[str, int]]
     """Requests by route template and status code."""
     predictions: dict[str, int]
@@ -108,7 +110,9 @@ class Counters:
             if len(self.predictions) > VERSIONS_KEPT:
                 del self.predictions[min(self.predictions, key=int)]
 
-    def snapshot(self, slot: Slot, log: PredictionLog, shadow_dropped: int = 0, *, ready: bool) -> Snapshot:
+    def snapshot(
+        self, slot: Slot, log: PredictionLog, shadow_dropped: int = 0, *, ready: bool, model_problem: str | None = None
+    ) -> Snapshot:
         """The counters now."""
         return Snapshot(
             slot=self.number,
@@ -119,6 +123,7 @@ class Counters:
             ready=ready,
             version=slot.version,
             problem=slot.problem or log.problem,
+            model_problem=model_problem,
             requests={route: dict(codes) for route, codes in self.requests.items()},
             predictions=dict(self.predictions),
             buckets=list(self.buckets),

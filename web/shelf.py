@@ -51,8 +51,6 @@ class Shelf:
         self._loading: dict[int, Loading] = {}
         self._failed: OrderedDict[int, _Failure] = OrderedDict()
         self._turn = threading.Lock()
-        self.failures = 0
-        """Loadings that failed, of versions that the journal knows and whose files should be there."""
 
     @property
     def versions(self) -> list[int]:
@@ -113,7 +111,6 @@ class Shelf:
             while len(self._failed) > REMEMBERED:
                 self._failed.popitem(last=False)
         if found.status == 503:
-            self.failures += 1
             _log.error("Version %d, which somebody asked for, does not load: %s", version, found.reason)
 
     def _put(self, version: int, found: Predictor) -> None:

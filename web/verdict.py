@@ -126,7 +126,7 @@ def serving(facts: Facts) -> Answer:
     if facts.manifest:
         rows = f"{facts.manifest.trained_rows:,} of {facts.manifest.rows:,} rows"
         notes.append(fact("taught by", rows, f"revision {facts.manifest.revision[:10]}"))
-        notes.append(fact("runs on", facts.manifest.backend, f"within {facts.manifest.difference:.1g} of scikit-learn"))
+        notes.append(fact("runs on", *_backend(facts.manifest)))
     if facts.problem:
         return answer("act", headline, facts.problem, notes)
     if champion is None:
@@ -153,6 +153,14 @@ def _trial(facts: Facts) -> list[Answer]:
         f"{labels:,} of {promote.live_rows:,} late labels" if labels < promote.live_rows else f"{labels:,} late labels"
     )
     return [fact("on trial", told, f"beside v{before}; promote.live_rows, live_until")]
+
+
+def _backend(manifest: Manifest) -> tuple[str, str]:
+    if manifest.backend == "sklearn":
+        return "scikit-learn", "neither ONNX nor treelite answers as it does"
+    return {"onnx": "ONNX", "treelite": "treelite"}[
+        manifest.backend
+    ], f"within {manifest.difference:.1g} of scikit-learn"
 
 
 def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:

@@ -53,9 +53,9 @@ class Worker:
 
     def snapshot(self) -> Snapshot:
         """The counters of this worker now."""
-        return self.counters.snapshot(
-            self.slot, self.log, self.shadow.dropped, ready=self.slot.current is not None and not self.draining
-        )
+        ready = self.slot.current is not None and not self.draining
+        problem = self.slot.problem or self.challenger.problem
+        return self.counters.snapshot(self.slot, self.log, self.shadow.dropped, ready=ready, model_problem=problem)
 
     def totals(self) -> Totals:
         """The counters of all workers."""
