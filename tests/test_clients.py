@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,21 @@ def program(environment: str, name: str) -> str:
     return str(path)
 
 
-def ask(site: Site, environment: str) -> Any:
+@pytest.fixture
+def houses(tmp_path: Path) -> Iterator[Site]:
+    """A worker that predicts prices from columns of every kind."""
+    site = Site(tmp_path, version=None)
+    site.home.schema.write_bytes(bundles.PRICES.dump())
+    bundles.point(site.home, bundles.make_prices(site.home, 1))
+    site.wait(1)
+    yield site
+    site.close()
+
+
+def ask(site: Site, environment: str, *more: str) -> Any:
     """What the clients of an environment say of the site."""
     script = ROOT / f"tests/clients/{environment}.py"
-    command = [program(environment, "python"), str(script), f"127.0.0.1:{site.port}"]
+    command = [program(environment, "python"), str(script), f"127.0.0.1:{site.port}", *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -61,6 +73,40 @@ def test_tritonclient_and_the_clients_of_the_open_inference_protocol(site: Site)
     assert (said["aio"]["ready"], said["aio"]["many"]) == ([True] * 3, 50)
     assert said["generated"] == {"inputs": bundles.NAMES, "predict": NAMES}
     assert said["typed"] == {"ready": True, "predict": NAMES, "predict_proba": everything["predict_proba"]}
+
+
+PRICES = [bundles.HOUSE_PRICE, bundles.HOUSE_PRICE - 50]
+
+
+def test_tritonclient_sends_columns_of_every_kind(houses: Site) -> None:
+    assert ask(houses, "tritons", "houses") == {"binary": pytest.approx(PRICES), "json": pytest.approx(PRICES)}
+
+
+def test_mlserver_infer_sends_columns_of_every_kind(houses: Site, tmp_path: Path) -> None:
+    kinds = ["FP64", "INT64", "BOOL", "BYTES", "BYTES"]
+    columns = zip(bundles.PRICES.features, kinds, bundles.HOUSE, strict=True)
+    tensors = [{"name": name, "shape": [1], "datatype": kind, "data": [value]} for name, kind, value in columns]
+    asked, answered = tmp_path / "asked.jsonl", tmp_path / "answered.jsonl"
+    asked.write_text(json.dumps({"id": "one", "parameters": {"content_type": "pd"}, "inputs": tensors}) + "\n")
+    command = [program("tritons", "mlserver"), "infer", "-u", f"127.0.0.1:{houses.port}", "-m", "retraind"]
+    files = ["-i", str(asked), "-o", str(answered)]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(answered.read_text())["outputs"][0]["data"] == [pytest.approx(bundles.HOUSE_PRICE)]
+
+
+def test_the_client_of_mlflow_sends_what_pandas_holds(houses: Site) -> None:
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
+    frame = pd.DataFrame([bundles.HOUSE, bundles.HOUSE], columns=bundles.PRICES.features)
+    frame["built"] = pd.to_datetime(pd.Series(["2026-01-31", None]))
+    frame["town"] = frame["town"].astype("category")
+    client: Any = ScoringServerClient("127.0.0.1", houses.port)  # type: ignore[no-untyped-call]
+    expected = [pytest.approx(bundles.HOUSE_PRICE), pytest.approx(bundles.HOUSE_PRICE - 20484 * 0.01)]
+    assert client.invoke(frame).get_predictions()[0].tolist() == expected
+    text = frame.assign(built=["2026-01-31", None]).to_csv()
+    status, _, body = houses.ask("POST", "/invocations", text.encode(), {"Content-Type": "text/csv"})
+    assert (status, json.loads(body)["predictions"]) == (200, expected)
 
 
 def test_the_clients_of_kserve(site: Site) -> None:

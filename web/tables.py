@@ -22,6 +22,9 @@ WORDS = re.compile(rb'"(?:[^"\\]+|\\.)*+"?|NaN', re.DOTALL)
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"}
 """Cells of numbers that pandas reads as missing; a category may have such a name, so there only the empty cell counts."""
 
+NOT_A_TIME = "NaT"
+"""The text that MLflow's client writes for a missing date."""
+
 TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
@@ -67,7 +70,7 @@ def split(schema: Schema, given: Any) -> Inputs:
         raise InvalidFeatures("'data' of 'dataframe_split' must be a list of rows, each a list of values.")
     if index is not None and (not isinstance(index, list) or len(index) != len(data)):
         raise InvalidFeatures("'index' of 'dataframe_split' must have an entry for each row.")
-    if names is None or names == schema.features:
+    if names is None or (names == schema.features and schema.numeric):
         return inputs.from_rows(schema, data)
     return _named(schema, names, data)
 
@@ -99,7 +102,12 @@ def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
     if not data:
         raise InvalidFeatures("There are no rows.")
     found: Mapping[str, Sequence[Any]] = dict(zip(names, zip(*data, strict=True), strict=True))
-    kept = {name: values for name, values in found.items() if name in schema.known}
+    dates = {column.name for column in schema.columns if column.kind == "date"}
+    kept = {
+        name: [None if value == NOT_A_TIME else value for value in values] if name in dates else values
+        for name, values in found.items()
+        if name in schema.known
+    }
     if not kept:
         raise InvalidFeatures(f"The model takes: {', '.join(schema.features)}; none of them is there.")
     return inputs.from_columns(schema, kept)
