@@ -152,7 +152,12 @@ def _targets(table: Any, schema: Schema) -> Targets:
 
 
 def _require_enough(taught: Targets, schema: Schema) -> None:
-    if schema.task == "regression" and len(taught) < 2:
-        raise TrainingFailed("There are fewer than two rows to learn from.")
-    if schema.task == "classification" and (np.bincount(taught, minlength=2) > 1).sum() < 2:
-        raise TrainingFailed("There are fewer than two classes with two rows to learn from.")
+    if schema.task == "regression":
+        lack = "fewer than two rows" if len(taught) < 2 else ""
+    else:
+        counts = np.bincount(taught, minlength=len(schema.classes))
+        found = ", ".join(f"{n} of {name}" for name, n in zip(schema.classes, counts, strict=True) if n)[:200]
+        lack = f"fewer than two classes with two rows ({found or 'none'})" if (counts > 1).sum() < 2 else ""
+    if lack:
+        hint = "Drop more; rows that are held out (train.holdout) or outside train.window_rows and window_days don't count."
+        raise TrainingFailed(f"There are {lack} to learn from.", hint=hint)

@@ -205,12 +205,20 @@ def test_candidate_that_can_not_learn_is_left_out(leafy: Workshop) -> None:
     assert not list(leafy.home.bundles.glob(".staging-*"))
 
 
-@pytest.mark.parametrize(("schema", "cells"), [(PRICES, prices(1)), (LEAVES, leaves("ash", 30))])
-def test_too_little_to_learn_from_is_said(mlflow_home: Home, schema: Schema, cells: dict[str, list[str]]) -> None:
-    """One row of a regression, one class of a classification: the training fails with the reason."""
+@pytest.mark.parametrize(
+    ("schema", "cells", "said"),
+    [
+        (PRICES, prices(1), "fewer than two rows to learn from"),
+        (LEAVES, leaves("ash", 30), r"fewer than two classes with two rows \(\d\d of ash\) to learn from"),
+    ],
+)
+def test_too_little_to_learn_from_is_said(
+    mlflow_home: Home, schema: Schema, cells: dict[str, list[str]], said: str
+) -> None:
+    """One row of a regression, one class of a classification: the training fails with the reason and what to do."""
     workshop = Workshop(mlflow_home, schema)
     workshop.add(cells)
-    with pytest.raises(TrainingFailed, match="fewer than two"):
+    with pytest.raises(TrainingFailed, match=rf"{said}\. Drop more"):
         workshop.train("tree")
 
 
