@@ -99,12 +99,13 @@ def test_the_client_of_mlflow_sends_what_pandas_holds(houses: Site) -> None:
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
     frame = pd.DataFrame([bundles.HOUSE, bundles.HOUSE], columns=bundles.PRICES.features)
-    frame["built"] = pd.to_datetime(pd.Series(["2026-01-31", None]))
+    dates: Any = ["2026-01-31", None]
+    frame["built"] = pd.to_datetime(dates)
     frame["town"] = frame["town"].astype("category")
     client: Any = ScoringServerClient("127.0.0.1", houses.port)  # type: ignore[no-untyped-call]
     expected = [pytest.approx(bundles.HOUSE_PRICE), pytest.approx(bundles.HOUSE_PRICE - 20484 * 0.01)]
     assert client.invoke(frame).get_predictions()[0].tolist() == expected
-    text = frame.assign(built=["2026-01-31", None]).to_csv()
+    text = frame.assign(built=dates).to_csv()
     status, _, body = houses.ask("POST", "/invocations", text.encode(), {"Content-Type": "text/csv"})
     assert (status, json.loads(body)["predictions"]) == (200, expected)
 
