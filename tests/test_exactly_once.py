@@ -1,0 +1,96 @@
+"""Requests with many rows, a worker that is killed in the middle of them, and a disk that fills: what was answered is in the history once."""
+
+import contextlib
+import http.client
+import json
+import resource
+import sqlite3
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sites import PREDICTION, Site
+
+from daemon.history import Historian
+from daemon.settings import Predictions, Settings
+
+ROWS = 10_000
+MANY = {"instances": [PREDICTION["features"]] * ROWS}
+BATCH = json.dumps(MANY).encode()
+
+
+def copied(site: Site) -> Counter[str]:
+    """How often each prediction is in the history, once all files are copied."""
+    historian = Historian(site.home, site.settings)
+    historian.copy()
+    historian.close()
+    assert historian.skipped == 0, "a line that is none"
+    with closing(sqlite3.connect(site.home.history)) as history:
+        return Counter(key for (key,) in history.execute("SELECT prediction_id FROM predictions ORDER BY seq"))
+
+
+@pytest.mark.parametrize("durability", ["relaxed", "strict"])
+def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path: Path, durability: str) -> None:
+    """Files rotate in the middle of requests, and the history is copied while they are written."""
+    kept = Predictions(durability=durability, rotate_bytes=1_000_000)
+    site = Site(tmp_path, Settings(predictions=kept))
+    answered: list[str] = []
+    historian = Historian(site.home, site.settings)
+
+    def ask(body: bytes, times: int) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for _ in range(times):
+                status, _, text = site.ask("POST", "/predict", body)
+                assert status == 200, text
+                answer = json.loads(text)
+                answered.extend(row["prediction_id"] for row in answer.get("predictions", [answer]))
+
+    for moment in (0.15, 0.3, 0.5):
+        bodies = [(BATCH, 3), (json.dumps(PREDICTION).encode(), 100)]
+        threads = [threading.Thread(target=ask, args=arguments) for arguments in bodies]
+        for thread in threads:
+            thread.start()
+        time.sleep(moment / 2)
+        historian.copy()
+        time.sleep(moment / 2)
+        site.process.kill()
+        site.process.wait()
+        site.start()
+        for thread in threads:
+            thread.join()
+    historian.close()
+    site.close()
+    history = copied(site)
+    assert answered
+    assert set(history.values()) == {1}
+    assert set(answered) <= history.keys()
+    assert not list(site.home.logs.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize(("durability", "status"), [("relaxed", 200), ("strict", 503)])
+def test_a_disk_that_fills_in_many_rows_leaves_whole_lines(tmp_path: Path, durability: str, status: int) -> None:
+    kept = Predictions(durability=durability)
+    site = Site(tmp_path, Settings(predictions=kept))
+    limit = resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
+    told, answer = site.post("/predict", MANY)
+    assert told == status
+    assert "prediction_log" in "".join(site.get("/health")[1]["reasons"])
+    lost = site.get("/metrics")[1]["predictions_lost"]
+    resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE, limit)
+    after = site.post("/predict", PREDICTION)[1]["prediction_id"]
+    assert "prediction_log" not in "".join(site.get("/health")[1]["reasons"])
+    site.stop()
+    history = copied(site)
+    site.close()
+    assert set(history.values()) == {1}
+    assert history.pop(after)
+    assert 1000 < len(history) < ROWS
+    if durability == "strict":
+        assert lost == 0
+    else:
+        assert lost == ROWS - len(history)
+        assert list(history) == [row["prediction_id"] for row in answer["predictions"]][: len(history)]
