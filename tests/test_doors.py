@@ -153,7 +153,7 @@ def test_every_door_counts_and_logs_under_its_template(own: Site) -> None:
     own.ask("POST", "/v1/models/none:predict", {"instances": [bundles.SETOSA]})
     own.ask("GET", "/v2/models/retraind/nothing")
     text = own.ask("GET", "/prometheus_metrics")[2].decode()
-    for route in ("/invocations", "/v2/models/<name>/infer", "/v1/models/<call>"):
+    for route in ("/invocations", "/v2/models/<name>/infer", "/v1/models/<name>:predict"):
         assert f'retraind_http_requests_total{{code="200",route="{route}"}} 1.0' in text
     assert 'route="unmatched"' in text
     assert "none:predict" not in text
@@ -167,4 +167,4 @@ def test_the_bridge_knows_which_paths_predict(flowers: Client) -> None:
     for path in ("/v2/repository/index", "/v2/models/retraind", "/dashboard", "/v1/models/retraind"):
         assert not doors.predicts(path)
     app = make_app(Worker(flowers.worker.home, Settings(), 0))
-    assert {route.rule for route in app.routes} >= {*doors.READING, *doors.POSTING}
+    assert {route.name for route in app.routes} >= {*doors.READING, *doors.POSTING}
