@@ -107,3 +107,24 @@ def test_the_number_of_rows_has_a_limit() -> None:
             inputs.from_matrix(bundles.SCHEMA, np.zeros((rows, 4)))
         with pytest.raises(InvalidFeatures, match=complaint):
             inputs.from_rows(bundles.SCHEMA, [bundles.SETOSA] * rows)
+
+
+def test_the_more_classes_the_fewer_rows() -> None:
+    """100,000 rows of a thousand classes would take ten gigabytes to answer."""
+    classes = [f"c{code}" for code in range(1000)]
+    schema = Schema(target="y", classes=classes, columns=[Column(name="x", kind="number")])
+    assert inputs.most_rows(schema) == 1000
+    assert inputs.most_rows(bundles.SCHEMA) == MOST_ROWS
+    assert len(inputs.from_rows(schema, [[1.0]] * 1000)) == 1000
+    with pytest.raises(InvalidFeatures, match="1000 at most"):
+        inputs.from_rows(schema, [[1.0]] * 1001)
+
+
+def test_an_array_of_booleans_is_kept_as_what_its_columns_take() -> None:
+    """Whoever reads the log encodes what stands there once more."""
+    truths = np.array([[True, False, True, True]])
+    found = inputs.from_matrix(bundles.SCHEMA, truths)
+    assert [type(value) for value in found.values[0]] == [int] * 4
+    assert bundles.SCHEMA.encode(list(found.values[0])) == found.matrix[0].tolist() == [1, 0, 1, 1]
+    schema = Schema(task="regression", target="y", columns=[Column(name=n, kind="boolean") for n in "abcd"])
+    assert list(inputs.from_matrix(schema, truths).values[0]) == [True, False, True, True]

@@ -7,6 +7,7 @@ from daemon.schema import Schema
 from web import columns, contents, payload
 from web.answering import ALIASES, MOST_DIGITS
 from web.contents import COUNT, TEXT, Json, listing, maybe, ref
+from web.inputs import most_rows
 from web.operations import WITH_BODY, answer, body, header, leads, operation, place, query
 from web.reply import JSON
 
@@ -44,7 +45,7 @@ def rows_sample(model: Schema | None) -> Any:
 
 def _predicting(model: Schema | None) -> dict[str, Json]:
     one = {"type": "object", "properties": {"features": ref("Row")}, "required": ["features"]}
-    limits = {"minItems": 1, "maxItems": payload.MOST_ROWS}
+    limits = {"minItems": 1, "maxItems": most_rows(model) if model else payload.MOST_ROWS}
     rows = {"type": "array", "items": ref("Row"), **limits}
     many = {"type": "object", "properties": {"instances": rows}, "required": ["instances"]}
     taken = {"oneOf": [{**kind, "additionalProperties": False} for kind in (one, many)]}

@@ -18,6 +18,9 @@ from web.payload import MOST_ROWS
 
 Matrix = NDArray[np.float64]
 
+MOST_ANSWERS = 1_000_000
+"""Probabilities of one answer: as Python's numbers, and told by name, each takes about a hundred bytes for a moment."""
+
 NUMBERS = frozenset((int, float))
 TRUTHS = {0: False, 1: True}
 """Booleans of an array that has numbers only."""
@@ -37,7 +40,7 @@ class Inputs:
 
 def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
     """Rows of JSON: lists in the order of the columns, or objects by name; raises InvalidFeatures naming the first bad row."""
-    _count(rows)
+    _count(schema, rows)
     if _plain(schema, rows):
         try:
             matrix = np.array(rows, dtype=np.float64)
@@ -68,13 +71,15 @@ def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs
 
 
 def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
-    """A numeric array (n, d) in the order of the columns; NaN is a missing value, 0 and 1 are booleans.
+    """A numeric array (n, d) in the order of the columns; NaN is a missing value, 0 and 1 are booleans, and the reverse.
 
     Raises InvalidFeatures.
     """
     if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
         raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
-    _count(matrix)
+    _count(schema, matrix)
+    if matrix.dtype == np.bool_:  # the log must hold what a column of numbers takes
+        matrix = matrix.astype(np.uint8)
     if schema.numeric and _bounded(matrix):
         return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
     rows: list[list[Any]] = matrix.tolist()
@@ -85,11 +90,16 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     )
 
 
-def _count(rows: Sequence[Any] | NDArray[Any]) -> None:
+def most_rows(schema: Schema) -> int:
+    """Rows that one request may have: the fewer, the more classes each answer has probabilities of."""
+    return max(1, min(MOST_ROWS, MOST_ANSWERS // max(1, len(schema.classes))))
+
+
+def _count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
     if len(rows) == 0:
         raise InvalidFeatures("There are no rows.")
-    if len(rows) > MOST_ROWS:
-        raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {MOST_ROWS} at most.")
+    if len(rows) > (most := most_rows(schema)):
+        raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
 
 
 def _bounded(matrix: NDArray[Any]) -> bool:
