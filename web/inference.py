@@ -200,9 +200,9 @@ def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:
 def _wishes(chosen: Predictor, request: Request) -> list[Wish]:
     """The outputs that are asked for, in that order; raises Problem 400."""
     always = _flag(request.parameters, "binary_data_output", default=False)
-    known = outputs_of(chosen.schema)
     if not request.outputs:
         return [Wish(name, always, 0) for name in DEFAULT]
+    known = outputs_of(chosen.schema)
     if len({output.name for output in request.outputs}) < len(request.outputs):
         raise Problem(400, "An output is asked for twice.")
     wishes = []
