@@ -1,0 +1,67 @@
+"""The page `/docs` in a real browser: complete without another host, and trying an endpoint out works."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Browser
+from sites import Site
+
+from daemon.settings import Server, Settings
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    running = Browser(tmp_path / "browser")
+    yield running
+    running.close()
+
+
+def tried(browser: Browser, operation: str) -> str:
+    """What the page shows of the answer after the example has been sent as it stands there."""
+    browser.click(f"{operation} .opblock-summary-control")
+    browser.wait(f"document.querySelector('{operation} textarea')?.value")
+    browser.click(f"{operation} .execute")
+    return str(browser.wait(f"document.querySelector('{operation} .live-responses-table')?.innerText"))
+
+
+def test_files_are_those_of_swagger_ui_and_no_others(site: Site) -> None:
+    status, headers, page = site.ask("GET", "/docs")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"<style" not in page
+    assert b"onload" not in page
+    place = "/docs/" + page.decode().split('href="/docs/')[1].split('"')[0].rpartition("/")[0]
+    status, headers, text = site.ask("GET", f"{place}/swagger-ui-bundle.js")
+    assert (status, headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+    assert len(text) > 1_000_000
+    for name in ("LICENSE", "../flask_swagger_ui.py", "%2e%2e%2f__init__.py", "none.js"):
+        assert site.ask("GET", f"{place}/{name}")[0] == 404
+    assert site.ask("GET", "/docs/0.0.0/swagger-ui.css")[0] == 404
+
+
+@pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no chromium on this machine")
+def test_an_endpoint_can_be_tried_out_without_another_host(site: Site, browser: Browser) -> None:
+    address = f"http://127.0.0.1:{site.port}"
+    browser.open(f"{address}/docs")
+    told = tried(browser, "#operations-predict-post_predict")
+    assert "200" in told
+    assert "prediction_name" in told
+    assert browser.complaints == []
+    assert {url.split("/")[2] for url in browser.requests if not url.startswith("data:")} == {f"127.0.0.1:{site.port}"}
+
+
+@pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no chromium on this machine")
+def test_the_token_can_be_given_where_it_is_needed(tmp_path: Path, browser: Browser) -> None:
+    site = Site(tmp_path / "home", Settings(server=Server(host="0.0.0.0")))
+    site.home.token.write_text("a-token-for-this-test\n")
+    browser.open(f"http://127.0.0.1:{site.port}/docs")
+    browser.click(".auth-wrapper .authorize")
+    field = "document.querySelector('.auth-container input')"
+    setting = "Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set"
+    browser.wait(f"!!{field}")
+    typed = f"{setting}.call({field}, 'a-token-for-this-test')"
+    browser.wait(f"{typed}, {field}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    browser.click(".auth-btn-wrapper .authorize")
+    assert "202" in tried(browser, "#operations-teach-post_trigger_retrain")
+    site.close()
