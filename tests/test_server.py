@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import bundles
-import pytest
 from sites import PREDICTION, ROOT, Site
 
 from daemon import durable
@@ -206,24 +205,6 @@ def test_names_with_underscores_pass_for_no_other_header(site: Site) -> None:
     for name in ("Content_Length", "content_length", "Content_Type"):
         assert site.ask("POST", "/predict", PREDICTION, {name: "abc"})[0] == 200
     assert site.ask("POST", "/predict", PREDICTION, {"Content-Type": "", "Content_Type": "application/json"})[0] == 415
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: abc\r\n\r\n{}",
-        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n{}",
-        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
-        b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 5_000 + b"\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01",
-        b"nonsense\r\n\r\n",
-    ],
-)
-def test_what_is_no_http_gets_a_4xx(site: Site, head: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as connection:
-        connection.sendall(head)
-        assert connection.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 431")
 
 
 # The process
