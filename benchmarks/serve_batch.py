@@ -6,11 +6,13 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from benchmarks import serve_models, serve_site
 from benchmarks.figures import percentile, ratio
 from benchmarks.load import Load, Outcome
+from benchmarks.serve_models import Matrix
 from daemon import bundle
 from daemon.home import Home
 
@@ -20,20 +22,48 @@ COLUMNS = ("10,000 rows", "model", "ms, median", "least", "rows/s", "share of th
 BESIDE_COLUMNS = ("single rows", "rate", "answered", "failed", "p50, ms", "p99, ms", "most", "batches meanwhile")
 
 
+@dataclass(frozen=True)
+class Request:
+    """Many rows as one of the ways in takes them."""
+
+    path: str
+    body: bytes
+    headers: dict[str, str]
+
+
+def as_json(rows: Matrix) -> Request:
+    """As `POST /predict` takes them."""
+    return Request("/predict", json.dumps({"instances": rows.tolist()}).encode(), {"Content-Type": "application/json"})
+
+
+def as_tensor(rows: Matrix) -> Request:
+    """As a binary tensor of the Open Inference Protocol V2, which is what tritonclient sends."""
+    data = rows.tobytes()
+    given = {
+        "name": "rows",
+        "shape": list(rows.shape),
+        "datatype": "FP64",
+        "parameters": {"binary_data_size": len(data)},
+    }
+    wanted = {"name": "predict_proba", "parameters": {"binary_data": True}}
+    head = json.dumps({"inputs": [given], "outputs": [wanted]}).encode()
+    return Request(f"/v2/models/{bundle.MODEL}/infer", head + data, {"Inference-Header-Content-Length": str(len(head))})
+
+
 class Batches:
     """Sends the same rows in one request again and again; the answer is read, not parsed."""
 
-    def __init__(self, port: int, rows: list[list[float]]) -> None:
+    def __init__(self, port: int, request: Request) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._body = json.dumps({"instances": rows}).encode()
+        self._request = request
 
     def ask(self) -> None:
         """One request; raises RuntimeError unless the answer is 200."""
-        self._connection.request("POST", "/predict", self._body, {"Content-Type": "application/json"})
+        self._connection.request("POST", self._request.path, self._request.body, self._request.headers)
         answer = self._connection.getresponse()
-        answer.read()
+        found = answer.read()
         if answer.status != 200:
-            raise RuntimeError(f"{ROWS} rows were answered with {answer.status}.")
+            raise RuntimeError(f"{ROWS} rows were answered with {answer.status}: {found[:200]!r}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -48,10 +78,15 @@ def measure(homes: dict[str, Home]) -> list[list[str]]:
         pointer = serve_models.pointer(home)
         model = bundle.load(home.bundle(pointer.version), pointer.manifest)
         with serve_site.running(home, rows[0].tolist()) as site:
-            batches = Batches(site.port, rows.tolist())
-            backend, ours = _turns([partial(model.answers, rows), batches.ask])
-            batches.close()
-        table += [_row("the backend alone", name, backend, backend, ""), _row("POST /predict", name, ours, backend)]
+            ways = [Batches(site.port, request) for request in (as_json(rows), as_tensor(rows))]
+            backend, *ours = _turns([partial(model.answers, rows), *(way.ask for way in ways)])
+            for way in ways:
+                way.close()
+        table += [
+            _row("the backend alone", name, backend, backend, ""),
+            _row("POST /predict, JSON", name, ours[0], backend),
+            _row("V2 infer, binary tensors", name, ours[1], backend),
+        ]
     return table
 
 
@@ -75,10 +110,10 @@ def _row(way: str, model: str, times: list[float], backend: list[float], target:
 
 def beside(home: Home, row: list[float], rate: int, seconds: float) -> list[list[str]]:
     """Rows of the second table: single rows at a fixed rate, without and with batches one after the other."""
-    many = serve_models.rows(ROWS, seed=1)[0].round(6).tolist()
+    many = serve_models.rows(ROWS, seed=1)[0].round(6)
     with serve_site.running(home, row) as site:
         before = _load(site.port, rate, row, seconds)
-        batches, ended, count = Batches(site.port, many), threading.Event(), 0
+        batches, ended, count = Batches(site.port, as_json(many)), threading.Event(), 0
 
         def ask_on() -> None:
             nonlocal count

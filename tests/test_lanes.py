@@ -12,6 +12,7 @@ import pytest
 from sites import PREDICTION, Site
 
 from daemon.settings import Server, Settings
+from web.ahead import PIECE_ROWS
 
 ROWS = 40_000
 """So many rows are worth hundreds of single ones."""
@@ -109,3 +110,14 @@ def test_slow_clients_keep_nobody_from_an_answer(site: Site, start: bytes) -> No
         for _ in range(5):
             assert site.post("/predict", PREDICTION)[0] == 200
             assert site.get("/livez")[0] == 200
+
+
+def test_rows_in_pieces_are_told_and_logged_in_their_order(own: Site) -> None:
+    rows = [[number / 100, 3.0, 7 - number / 500, number / 900] for number in range(2 * PIECE_ROWS + 7)]
+    whole = own.post("/predict", {"instances": rows})[1]["predictions"]
+    parts = [own.post("/predict", {"instances": rows[at : at + 100]})[1] for at in range(0, len(rows), 100)]
+    alone = [one for part in parts for one in part["predictions"]]
+    assert [one["probabilities"] for one in whole] == [one["probabilities"] for one in alone]
+    lines = [json.loads(line) for path in own.home.logs.glob("*.jsonl") for line in path.read_text().splitlines()]
+    logged = {line["prediction_id"]: line["features"] for line in lines}
+    assert [logged[one["prediction_id"]] for one in whole] == rows

@@ -18,7 +18,7 @@ SHOWN = 20
 """So many rows of a group with other labels are told one by one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
     """What the champion has told a client: `answers` (n, classes) probabilities or (n, 1) values, and the prediction ids."""
 

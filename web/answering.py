@@ -4,12 +4,13 @@ Every way in (`/predict` and the protocols) ends here, so that all of them are l
 """
 
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 from urllib.parse import parse_qs
 
+import numpy as np
 import orjson
 
 from daemon.errors import InvalidFeatures
@@ -28,7 +29,7 @@ MOST_DIGITS = 10
 """A number of a version is shorter."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """Predictions of one request, one per row, already logged."""
 
@@ -141,23 +142,44 @@ def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
     """
     started = time.perf_counter()
     if chosen.trial:
-        chosen, inputs, found = _tried(worker, chosen, inputs)
+        chosen, inputs, tried = _tried(worker, chosen, inputs)
+        pieces: Iterable[Matrix] = [tried]
     else:
-        found = chosen.answers(inputs.matrix)
+        pieces = worker.ahead.answers(chosen, inputs.matrix)
+    parts: list[Answered] = []
+    lines: list[bytes] = []
+    found: list[Matrix] = []
+    for piece in pieces:
+        part = _part(worker, chosen, piece, started)
+        at = sum(map(len, found))
+        lines.extend(_lines(part, inputs.values[at : at + len(piece)]))
+        parts.append(part)
+        found.append(piece)
+    answered = parts[0] if len(parts) == 1 else _joined(parts)
+    worker.log.append(lines)
+    worker.counters.predicted(chosen.version, len(inputs))
+    if chosen is worker.slot.current:
+        worker.shadow.offer(Told(chosen, np.concatenate(found), answered.ids, inputs))
+    return answered
+
+
+def _part(worker: Worker, chosen: Predictor, found: Matrix, started: float) -> Answered:
+    """What is told of some rows that the model has just answered; `started` is when it began with the first of all."""
     probabilities: list[list[float]] | None = found.tolist() if chosen.classes else None
     predictions: list[Any] = (found.argmax(axis=1) if chosen.classes else found[:, 0]).tolist()
-    answered = Answered(
-        chosen,
-        predictions,
-        probabilities,
-        worker.next_ids(len(predictions)),
-        round((time.perf_counter() - started) * 1000, 3),
+    latency = round((time.perf_counter() - started) * 1000, 3)
+    return Answered(chosen, predictions, probabilities, worker.next_ids(len(predictions)), latency)
+
+
+def _joined(parts: Sequence[Answered]) -> Answered:
+    last = parts[-1]
+    return Answered(
+        last.predictor,
+        [one for part in parts for one in part.predictions],
+        None if last.probabilities is None else [one for part in parts for one in part.probabilities or ()],
+        [one for part in parts for one in part.ids],
+        last.latency_ms,
     )
-    worker.log.append(_lines(answered, inputs))
-    worker.counters.predicted(chosen.version, len(predictions))
-    if chosen is worker.slot.current:
-        worker.shadow.offer(Told(chosen, found, answered.ids, inputs))
-    return answered
 
 
 def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor, Inputs, Matrix]:
@@ -174,11 +196,11 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
     return champion, rows, champion.answers(rows.matrix)
 
 
-def _lines(answered: Answered, inputs: Inputs) -> Iterator[bytes]:
+def _lines(answered: Answered, rows: Sequence[Sequence[Any]]) -> Iterator[bytes]:
     """What the log keeps, a line of JSON for each row; see `daemon.history` for who reads it."""
     at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
-    rows = zip(inputs.values, answered.ids, answered.predictions, answered.details(), strict=False)
-    for values, key, prediction, (name, confidence, found) in rows:
+    told = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
+    for values, key, prediction, (name, confidence, found) in told:
         line = {
             "timestamp": at,
             "model_version": version,

@@ -25,8 +25,8 @@ from web.worker import Worker
 Headers = list[tuple[str, str]]
 Answer = tuple[int, Headers, bytes]
 
-LARGE_BYTES = 16_384
-"""A larger body may hold many rows, which must not keep the loop from single ones."""
+LARGE_BYTES = 4096
+"""A larger body may hold hundreds of rows, which must not keep the loop from single ones."""
 
 BATCHES, PAGES = 1, 4
 """Threads for large predictions and for all that reads the disk: one batch at a time takes half of two cores already."""

@@ -26,7 +26,7 @@ TRUTHS = {0: False, 1: True}
 """Booleans of an array that has numbers only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Inputs:
     """`matrix` (n, d) float64 is for the model; `values` are the same n rows as JSON values, in the order of the columns."""
 

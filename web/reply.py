@@ -11,7 +11,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 """Cache-Control of what another address would have if it changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """Status, body and headers of an answer."""
 

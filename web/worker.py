@@ -7,6 +7,7 @@ import time
 from daemon.home import Home
 from daemon.settings import Settings
 from web import metrics
+from web.ahead import Ahead
 from web.challenger import Challenger
 from web.durability import Durability
 from web.metrics import Counters, Snapshot, Totals
@@ -26,6 +27,7 @@ class Worker:
         self.slot = Slot()
         self.records = Records(home)
         self.shelf = Shelf(home, self.records, settings.server.versions_loaded)
+        self.ahead = Ahead()
         self.log = PredictionLog(home.logs, number, settings.predictions)
         self.durability = Durability(self.log)
         promote = settings.promote
