@@ -151,6 +151,19 @@ def promote(
 
 
 @app.command()
+def refuse(
+    version: Annotated[int | None, typer.Argument(help="Default: the challenger that waits.")] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Give up a version that waits: it is tried no more.
+
+    Example: retraind refuse
+    """
+    _submit(home, json_, "refuse", version=version)
+
+
+@app.command()
 def rollback(
     version: Annotated[int | None, typer.Argument(help="Default: the version served before.")] = None,
     home: HomeOption = HERE,

@@ -25,12 +25,12 @@ from daemon.status import utcnow
 
 log = structlog.get_logger()
 
-KINDS = ("promote", "rollback")
+KINDS = ("promote", "refuse", "rollback")
 """Requests that are answered here."""
 
 
 class Promotion:
-    """Requests to promote or roll back, the live watch, and the pointer; used by the loop thread."""
+    """Requests to promote, refuse or roll back, the live watch, and the pointer; used by the loop thread."""
 
     def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
         self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
@@ -56,7 +56,7 @@ class Promotion:
     # Requests
 
     def answer(self) -> bool:
-        """Carry out requests to promote or roll back; True: there was one."""
+        """Carry out requests to promote, refuse or roll back; True: there was one."""
         waiting = [request for request in requests.pending(self._home) if request.kind in KINDS]
         for request in waiting:
             self._journal.take_request(request.id, request.kind, str(request.version or ""), request.at.isoformat())
@@ -66,13 +66,15 @@ class Promotion:
         return bool(waiting)
 
     def _carry_out(self, request: requests.Request) -> tuple[str, str]:
-        alias = CHALLENGER if request.kind == "promote" else PREVIOUS
+        alias = PREVIOUS if request.kind == "rollback" else CHALLENGER
         version = request.version if request.version is not None else self._registry.alias(alias)
         if version is None:
             return "refused", f"There is no {alias} version to {request.kind}; name one."
         found = self._journal.version(version)
         if found is None:
             return "refused", f"There is no version {version}; `retraind versions` lists them."
+        if request.kind == "refuse":
+            return self._refuse(found, request.by)
         if request.version is None and found["state"] == ROLLED_BACK:
             return (
                 "refused",
@@ -91,16 +93,26 @@ class Promotion:
         self._approve(found, wish)
         return "done", f"Version {version} is to be served ({request.kind})."
 
+    def _refuse(self, found: Mapping[Any, Any], by: str) -> tuple[str, str]:
+        """A person does not want the version that waits: it is tried no more."""
+        if found["state"] != "held":
+            return "refused", f"Version {found['version']} does not wait for anybody: it is {found['state']}."
+        self._decide(found, "refused", f"By request (refuse, {by}).")
+        return "done", f"Version {found['version']} is refused."
+
     def _approve(self, found: Mapping[Any, Any], wish: str) -> None:
-        """Record that a person serves a version, whatever its verdict was."""
-        if found["state"] == "promoted":
-            return
+        """Record that a person serves a version."""
+        if found["state"] != "promoted":
+            self._decide(found, "promoted", wish)
+
+    def _decide(self, found: Mapping[Any, Any], state: str, wish: str) -> None:
+        """Record what a person decides on a version, whatever its verdict was."""
         reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
         facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
         if self._registry.alias(CHALLENGER) == found["version"]:
             self._registry.set_alias(CHALLENGER, None)
-        self._registry.describe(found["version"], "promoted", reason)
-        self._journal.judge(facts, "promoted", reason)
+        self._registry.describe(found["version"], state, reason)
+        self._journal.judge(facts, state, reason)
 
     # Serving what the alias says
 

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from daemon import durable
 from daemon.home import Home
 
-Kind = Literal["retrain", "promote", "rollback", "forget"]
+Kind = Literal["retrain", "promote", "refuse", "rollback", "forget"]
 
 
 class Request(BaseModel):
-    """One request: `version` is for promote and rollback (None: the challenger, the previous), `force` for retrain.
+    """One request: `version` is for promote, refuse (None: the challenger) and rollback (None: the previous), `force` for retrain.
 
     To forget: the sha256 of a `drop`; `purge` also removes its rows from DVC's cache, and with them older revisions.
     """

@@ -57,9 +57,7 @@ def a_status(**changes: Any) -> Status:
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = (
-        "run serve ingest retrain status versions drops lineage reproduce forget promote rollback init doctor token"
-    )
+    promised = "run serve ingest retrain status versions drops lineage reproduce forget promote refuse rollback init doctor token"
     assert sorted(promised.split()) == COMMANDS
 
 
@@ -170,6 +168,7 @@ def test_daemon_that_hangs_or_is_gone_is_not_alive(home: Home, changes: dict[str
         (["retrain", "--force"], "retrain", None, True),
         (["promote"], "promote", None, False),
         (["promote", 4], "promote", 4, False),
+        (["refuse"], "refuse", None, False),
         (["rollback"], "rollback", None, False),
         (["rollback", 2], "rollback", 2, False),
     ],

@@ -106,7 +106,7 @@ def test_the_token_is_described_where_it_is_needed(tmp_path: Path) -> None:
     document = described(closed)
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     secured = {path for path, methods in document["paths"].items() if "security" in methods.get("post", {})}
-    assert secured == {"/add_training_data", "/trigger_retrain", "/promote", "/rollback"}
+    assert secured == {"/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback"}
 
 
 def test_the_document_changes_with_the_swap_and_only_then(own: Site) -> None:

@@ -249,6 +249,20 @@ def test_manual_mode_waits_for_a_person(parts: Parts) -> None:
     assert (parts.served, parts.alias(CHALLENGER), parts.state(second)) == (second, None, "promoted")
 
 
+def test_a_version_that_waits_can_be_refused(parts: Parts) -> None:
+    """It gives up its alias, and its verdict is told everywhere; what does not wait can't be refused."""
+    first = parts.champion()
+    parts.restart(mode="manual")
+    held = parts.train(96, 95, champion=first)
+    parts.settle()
+    assert (parts.state(held), parts.alias(CHALLENGER)) == ("held", held)
+    assert parts.ask("refuse") == ("done", f"Version {held} is refused.")
+    assert (parts.state(held), parts.alias(CHALLENGER), parts.served) == ("refused", None, first)
+    assert "By request (refuse, cli)." in parts.described(held)
+    assert parts.ask("refuse")[0] == "refused"
+    assert parts.ask("refuse", first) == ("refused", f"Version {first} does not wait for anybody: it is promoted.")
+
+
 def test_rollback_and_back(parts: Parts) -> None:
     """`rollback` serves the version before, and once more the one it came from; with a number any version."""
     versions = [parts.champion() for _ in range(3)]

@@ -148,7 +148,9 @@ def test_no_body_breaks_predict(flowers: Client, body: bytes) -> None:
 
 
 @profile(deadline=None, max_examples=150)
-@given(body=BODIES, path=st.sampled_from(["/add_training_data", "/trigger_retrain", "/promote", "/rollback"]))
+@given(
+    body=BODIES, path=st.sampled_from(["/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback"])
+)
 def test_no_body_breaks_a_writing_route(flowers: Client, body: bytes, path: str) -> None:
     status, _, text = flowers.ask("POST", path, body)
     assert status in (200, 202) or 400 <= status < 500

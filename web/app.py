@@ -95,6 +95,7 @@ def make_app(worker: Worker) -> App:
         "/add_training_data": lambda: _json(*intake.add_training_data(worker, request.environ)),
         "/trigger_retrain": lambda: _json(*intake.trigger_retrain(worker, request.environ)),
         "/promote": lambda: _json(*intake.choose(worker, request.environ, "promote")),
+        "/refuse": lambda: _json(*intake.choose(worker, request.environ, "refuse")),
         "/rollback": lambda: _json(*intake.choose(worker, request.environ, "rollback")),
     }
     for path, route in reading.items():

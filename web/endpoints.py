@@ -87,6 +87,7 @@ def _teaching(data: Schema | None, *, secured: bool) -> dict[str, Json]:
         name: operation(TEACH, text, {202: accepted}, (*codes, 404))
         for name, text in (
             ("promote", "Serve a version, by default the challenger that waits"),
+            ("refuse", "Give up a version that waits, by default the challenger"),
             ("rollback", "Serve an earlier version again, by default the one before"),
         )
     }
@@ -94,6 +95,7 @@ def _teaching(data: Schema | None, *, secured: bool) -> dict[str, Json]:
         "/add_training_data": {"post": {**teach, **body(labelled, {"one row": sample}), **security}},
         "/trigger_retrain": {"post": {**retrain, **trigger, **security}},
         "/promote": {"post": {**choose["promote"], **choice, **security}},
+        "/refuse": {"post": {**choose["refuse"], **choice, **security}},
         "/rollback": {"post": {**choose["rollback"], **choice, **security}},
     }
 

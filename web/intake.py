@@ -64,7 +64,7 @@ def _has_news(worker: Worker) -> bool:
 
 
 def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
-    """Ask the daemon to `promote` or `rollback`; the version must be one that was judged."""
+    """Ask the daemon to `promote`, `refuse` or `rollback`; the version must be one that was judged."""
     version = payload.parse(payload.Choice, environ).version
     if version is not None and worker.records.version(version) is None:
         raise Problem(404, f"There is no version {version}.", hint="GET /versions lists them.")
