@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from sites import PREDICTION, Site
 
 from daemon.settings import Server, Settings
 from web.ahead import PIECE_ROWS
+from web.bridge import LARGE_BYTES
 
 ROWS = 40_000
 """So many rows are worth hundreds of single ones."""
@@ -121,3 +123,35 @@ def test_rows_in_pieces_are_told_and_logged_in_their_order(own: Site) -> None:
     lines = [json.loads(line) for path in own.home.logs.glob("*.jsonl") for line in path.read_text().splitlines()]
     logged = {line["prediction_id"]: line["features"] for line in lines}
     assert [logged[one["prediction_id"]] for one in whole] == rows
+
+
+def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(tmp_path: Path) -> None:
+    """A value of a byte or two: a body that is no larger than that of a wide row may hold thousands of rows."""
+    site = Site(tmp_path, Settings(server=Server(max_inflight=1)))
+    spec = {"name": "x", "datatype": "UINT8", "shape": [2000, 4], "parameters": {"binary_data_size": 8000}}
+    text = json.dumps({"inputs": [spec]}).encode()
+    table = (",".join(bundles.NAMES) + "\n" + "1,2,3,4\n" * 1000).encode()
+    columns = {"inputs": {name: [1] * 1000 for name in bundles.NAMES}}
+    bodies: list[tuple[str, bytes, dict[str, str]]] = [
+        ("/v2/models/retraind/infer", text + bytes(8000), {"Inference-Header-Content-Length": str(len(text))}),
+        ("/invocations", table, {"Content-Type": "text/csv"}),
+        ("/v1/models/retraind:predict", json.dumps(columns, separators=(",", ":")).encode(), {}),
+        ("/predict", many(800), {}),
+    ]
+    with connected(site) as slow:
+        slow.sendall(request(b"{", 2 * LARGE_BYTES))  # takes the only place in the lane for batches
+        for path, body, given in bodies:
+            assert len(body) < LARGE_BYTES
+            wait_for(site, path, body, given, 503)
+        assert site.post("/predict", PREDICTION)[0] == 200
+    for path, body, given in bodies:
+        wait_for(site, path, body, given, 200)
+    site.close()
+
+
+def wait_for(site: Site, path: str, body: bytes, headers: dict[str, str], status: int) -> None:
+    """Ask until the answer has the status."""
+    deadline = time.monotonic() + 20
+    while site.ask("POST", path, body, headers)[0] != status:
+        assert time.monotonic() < deadline, (path, status)
+        time.sleep(0.05)

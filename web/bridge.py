@@ -16,6 +16,7 @@ from typing import Any
 from daemon.errors import NotKept
 from web import app, doors, events, security, shapes
 from web.bodies import Bodies
+from web.inputs import TooManyHere, on_loop
 from web.lanes import Lane
 from web.metrics import PREDICT
 from web.problems import Problem
@@ -25,8 +26,8 @@ from web.worker import Worker
 Headers = list[tuple[str, str]]
 Answer = tuple[int, Headers, bytes]
 
-LARGE_BYTES = 4096
-"""A larger body may hold hundreds of rows, which must not keep the loop from single ones."""
+LARGE_BYTES = 16_384
+"""A larger body holds many rows, which must not keep the loop from single ones; a smaller one may, see `web.inputs`."""
 
 BATCHES, PAGES = 1, 4
 """Threads for large predictions and for all that reads the disk: one batch at a time takes half of two cores already."""
@@ -93,9 +94,9 @@ class Bridge:
             if environ["REQUEST_METHOD"] == "POST":
                 environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
             logged = self._worker.log.written
-            answer = await lane.run(partial(self._ask, environ)) if lane else self._ask(environ)
+            answer = await (lane.run(partial(self._ask, environ)) if lane else self._ask_here(environ))
             if LOADING in environ:
-                answer = await self._ask_again(environ)
+                answer = await self._ask_loaded(environ)
             if self._worker.log.written != logged:
                 await self._worker.durable()
         return answer
@@ -113,11 +114,27 @@ class Bridge:
         body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
         return answer[0], answer[1], b"".join(body)
 
-    async def _ask_again(self, environ: dict[str, Any]) -> Answer:
+    async def _ask_here(self, environ: dict[str, Any]) -> Answer:
+        """Answer on the loop; in the lane for batches what turns out to have many rows in its few bytes."""
+        token = on_loop.set(True)
+        try:
+            return self._ask(environ)
+        except TooManyHere:
+            pass
+        finally:
+            on_loop.reset(token)
+        with self._batches.place():
+            return await self._ask_again(environ)
+
+    async def _ask_loaded(self, environ: dict[str, Any]) -> Answer:
         """Wait for the version that the request has named, then ask once more; the loop goes on meanwhile."""
         loading = asyncio.wrap_future(environ.pop(LOADING))
         # `wait` leaves the loading alone when the time is over: others wait for it, too.
         await asyncio.wait({loading}, timeout=LOAD_SECONDS)
+        return await self._ask_again(environ)
+
+    async def _ask_again(self, environ: dict[str, Any]) -> Answer:
+        """Ask in the lane for batches what was asked on the loop in vain."""
         for key in [key for key in environ if key.startswith("bottle.")]:
             del environ[key]
         environ["wsgi.input"].seek(0)

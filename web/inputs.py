@@ -5,6 +5,7 @@ which knows the exact complaint. So there is one meaning of "valid", and a large
 """
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -21,9 +22,19 @@ Matrix = NDArray[np.float64]
 MOST_ANSWERS = 1_000_000
 """Probabilities of one answer: as Python's numbers, and told by name, each takes about a hundred bytes for a moment."""
 
+MOST_ON_LOOP = 100
+"""Rows that the event loop answers itself: more would keep all other requests waiting for milliseconds."""
+
+on_loop: ContextVar[bool] = ContextVar("on_loop", default=False)
+"""Whether this is the event loop, on which a request with many rows raises TooManyHere instead of being answered."""
+
 NUMBERS = frozenset((int, float))
 TRUTHS = {0: False, 1: True}
 """Booleans of an array that has numbers only."""
+
+
+class TooManyHere(Exception):
+    """The request belongs into a lane, which its few bytes did not tell: a row may be one byte."""
 
 
 @dataclass(slots=True)
@@ -40,7 +51,7 @@ class Inputs:
 
 def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
     """Rows of JSON: lists in the order of the columns, or objects by name; raises InvalidFeatures naming the first bad row."""
-    _count(schema, rows)
+    count(schema, rows)
     if _plain(schema, rows):
         try:
             matrix = np.array(rows, dtype=np.float64)
@@ -65,6 +76,7 @@ def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs
         if column.name not in columns and not column.missing:
             raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
     nothing = [None] * lengths.pop()
+    count(schema, nothing)
     return from_rows(
         schema, [list(row) for row in zip(*(columns.get(n, nothing) for n in schema.features), strict=True)]
     )
@@ -77,7 +89,7 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     """
     if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
         raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
-    _count(schema, matrix)
+    count(schema, matrix)
     if matrix.dtype == np.bool_:  # the log must hold what a column of numbers takes
         matrix = matrix.astype(np.uint8)
     if schema.numeric and _bounded(matrix):
@@ -95,11 +107,14 @@ def most_rows(schema: Schema) -> int:
     return max(1, min(MOST_ROWS, MOST_ANSWERS // max(1, len(schema.classes))))
 
 
-def _count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
+def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
+    """Look at how many rows there are before anything is done with them; raises InvalidFeatures, TooManyHere."""
     if len(rows) == 0:
         raise InvalidFeatures("There are no rows.")
     if len(rows) > (most := most_rows(schema)):
         raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
+    if len(rows) > MOST_ON_LOOP and on_loop.get():
+        raise TooManyHere
 
 
 def _bounded(matrix: NDArray[Any]) -> bool:

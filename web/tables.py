@@ -83,6 +83,7 @@ def comma_separated(schema: Schema, text: str) -> Inputs:
         raise InvalidFeatures(f"The body is not CSV: {error}.") from None
     if not lines:
         raise InvalidFeatures("The CSV file has no header.")
+    inputs.count(schema, lines[1:])
     found = {column.name: column for column in schema.columns}
     kept = [found.get(name) for name in lines[0]]
     data = [[column and _cell(column, cell) for column, cell in zip(kept, line, strict=False)] for line in lines[1:]]
