@@ -20,6 +20,7 @@ from daemon import durable
 from daemon.history import Historian
 from daemon.home import Home
 from daemon.settings import Predictions, Settings
+from web import prediction_log
 from web.prediction_log import PredictionLog
 from web.records import Records
 
@@ -135,6 +136,31 @@ def test_a_rotated_file_goes_while_the_worker_lives(home: Home, historian: Histo
     assert historian.copy() == 5
     assert len(logs(home)) == 1
     assert ids(home) == [f"id-{number}" for number in range(5)]
+    os.close(lock)
+
+
+class Backwards(datetime):
+    """A clock that is an hour earlier each time it is asked."""
+
+    asked = 0
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        cls.asked += 1
+        return datetime.now(tz) - timedelta(hours=cls.asked)
+
+
+def test_a_clock_that_goes_back_hides_no_line(
+    home: Home, historian: Historian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest file is the one that grows: taken for an older one, it would be removed while lines come into it."""
+    monkeypatch.setattr(prediction_log, "datetime", Backwards)
+    lock = held(home)
+    log = PredictionLog(home.logs, 0, Predictions(rotate_bytes=len(line(0)) * 2 + 10))
+    for number in range(9):
+        log.append([line(number) + b"\n"])
+        historian.copy()
+    assert ids(home) == [f"id-{number}" for number in range(9)]
     os.close(lock)
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from daemon import durable
@@ -66,6 +66,8 @@ class PredictionLog:
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
         self._failures: dict[str, str] = {}
+        self._named = datetime.min.replace(tzinfo=UTC)
+        """The time in the newest file's name."""
         self.written = 0
         """Bytes so far: where it has not changed, nothing was logged."""
         self.lost = 0
@@ -175,7 +177,9 @@ class PredictionLog:
                 self._rotate()
 
     def _rotate(self) -> _File:
-        name = f"predictions-{self._slot}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}.jsonl"
+        # Of two files of one worker the later name is the one that still grows: a clock that goes back must not swap them.
+        self._named = max(datetime.now(UTC), self._named + timedelta(microseconds=1))
+        name = f"predictions-{self._slot}-{self._named:%Y%m%dT%H%M%S%f}-{os.getpid()}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(self._folder / name, flags, 0o600)
         self._retire()
