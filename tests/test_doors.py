@@ -156,6 +156,9 @@ def test_every_door_counts_and_logs_under_its_template(own: Site) -> None:
     for route in ("/invocations", "/v2/models/<name>/infer", "/v1/models/<name>:predict"):
         assert f'retraind_http_requests_total{{code="200",route="{route}"}} 1.0' in text
     assert 'route="unmatched"' in text
+    assert 'prediction_requests_total{code="200"} 3.0' in text
+    assert "prediction_request_duration_seconds_count 4.0" in text
+    assert own.get("/metrics")[1]["p50_ms"] > 0
     assert "none:predict" not in text
     assert 'retraind_predictions_total{version="1"} 3.0' in text
     assert len(b"".join(path.read_bytes() for path in own.home.logs.glob("*.jsonl")).splitlines()) == 3

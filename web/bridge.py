@@ -18,7 +18,6 @@ from web import app, doors, events, security, shapes
 from web.bodies import Bodies
 from web.inputs import TooManyHere, on_loop
 from web.lanes import Lane
-from web.metrics import PREDICT
 from web.problems import Problem
 from web.shelf import LOADING
 from web.worker import Worker
@@ -31,6 +30,9 @@ LARGE_BYTES = 16_384
 
 BATCHES, PAGES = 1, 4
 """Threads for large predictions and for all that reads the disk: one batch at a time takes half of two cores already."""
+
+WHOLE = ("/predict", "/invocations")
+"""Ways in without a name in their path: what they refuse is counted there, also before a route is met."""
 
 _NOWHERE: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 
@@ -86,7 +88,8 @@ class Bridge:
         if self._worker.draining:
             headers = [*headers, CLOSE]
         protocol.response_bytes(status, headers, body)
-        self._worker.counters.count(_route(environ), status, time.perf_counter() - started)
+        seconds, route = time.perf_counter() - started, _route(environ)
+        self._worker.counters.count(route, status, seconds, predicts=doors.predicts(route))
 
     async def _answer(self, environ: dict[str, Any], protocol: Any) -> Answer:
         lane = self._lane(environ)
@@ -168,7 +171,7 @@ def _route(environ: dict[str, Any]) -> str:
     matched, path = environ.get("bottle.route"), environ["PATH_INFO"]
     if matched:
         return str(matched.name or matched.rule)
-    return path if path in app.INLINE or path == PREDICT else app.UNMATCHED
+    return path if path in app.INLINE or path in WHOLE else app.UNMATCHED
 
 
 def _promised(environ: dict[str, Any]) -> int | None:

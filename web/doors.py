@@ -42,7 +42,7 @@ ENDINGS = ("/infer", *(f":{verb}" for verb in tfserving.VERBS))
 
 
 def predicts(path: str) -> bool:
-    """Whether a POST to the path predicts, or finds nothing."""
+    """Whether a POST to the path, or to the template of one, predicts, or finds nothing."""
     return path in ("/predict", "/invocations") or (
         path.startswith(("/v2/models/", "/v1/models/")) and path.endswith(ENDINGS)
     )

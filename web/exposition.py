@@ -12,16 +12,16 @@ from prometheus_client.registry import Collector
 
 from daemon import figures
 from daemon.status import Status
-from web import release
-from web.metrics import BOUNDS, PREDICT, Totals
+from web import doors, release
+from web.metrics import BOUNDS, Totals
 from web.predictor import Predictor
 
 Samples = list[tuple[list[str], float]]
 
 # The closed list of metrics: (name, kind, meaning with unit, labels). Counters get `_total` from the format.
 FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
-    ("prediction_requests", "counter", "Requests to /predict by HTTP status code.", ["code"]),
-    ("prediction_request_duration_seconds", "histogram", "Time from a request to /predict to its answer.", []),
+    ("prediction_requests", "counter", "Requests that predict, of all protocols, by HTTP status code.", ["code"]),
+    ("prediction_request_duration_seconds", "histogram", "Time from a request that predicts to its answer.", []),
     ("retraind_predictions", "counter", "Predictions answered, by model version (the newest hundred).", ["version"]),
     ("retraind_predictions_lost", "counter", "Predictions answered and not logged, for example on a full disk.", []),
     ("retraind_http_requests", "counter", "Requests by route template and HTTP status code.", ["route", "code"]),
@@ -98,13 +98,20 @@ class Report(Collector):
                 family.add_metric(values, number)
             yield family
 
+    def _predicting(self) -> dict[str, float]:
+        codes: dict[str, float] = {}
+        for (route, code), number in self.totals.requests.items():
+            if doors.predicts(route):
+                codes[code] = codes.get(code, 0.0) + number
+        return codes
+
     def _serving(self) -> dict[str, Samples]:
         requests = self.totals.requests.items()
         model = self.predictor
         live = figures.value(self.live)
         info = [([str(model.version), model.manifest.candidate, model.manifest.backend], 1.0)] if model else []
         return {
-            "prediction_requests": [([code], number) for (route, code), number in requests if route == PREDICT],
+            "prediction_requests": [([code], number) for code, number in self._predicting().items()],
             "retraind_predictions": [([version], number) for version, number in self.totals.predictions.items()],
             "retraind_predictions_lost": [([], self.totals.lost)],
             "retraind_http_requests": [([route, code], number) for (route, code), number in requests],

@@ -37,8 +37,6 @@ STALE_SECONDS = 5.0
 VERSIONS_KEPT = 100
 """Versions counted one by one; older ones leave the table, so that it can't grow without end."""
 
-PREDICT = "/predict"
-
 
 class Snapshot(BaseModel):
     """The counters of one worker at one moment."""
@@ -64,7 +62,7 @@ class Snapshot(BaseModel):
     predictions: dict[str, int]
     """Answered predictions by version."""
     buckets: list[int]
-    """Requests to /predict by duration, one count per bound and one for what is slower; not cumulative."""
+    """Requests that predict by duration, one count per bound and one for what is slower; not cumulative."""
     seconds: float
     """Sum of those durations."""
     lost: int
@@ -93,12 +91,12 @@ class Counters:
         self._failures_before = before.load_failures if before else 0
         self._dropped_before = before.shadow_dropped if before else 0
 
-    def count(self, route: str, code: int, seconds: float) -> None:
-        """One request was answered; `route` is a template of a closed set."""
+    def count(self, route: str, code: int, seconds: float, *, predicts: bool = False) -> None:
+        """One request was answered, and maybe one that `predicts`; `route` is a template of a closed set."""
         codes = self.requests.setdefault(route, {})
         key = str(code)
         codes[key] = codes.get(key, 0) + 1
-        if route == PREDICT:
+        if predicts:
             self.buckets[bisect_left(BOUNDS, seconds)] += 1
             self.seconds += seconds
 
@@ -175,7 +173,7 @@ class Totals:
         return errors
 
     def quantile(self, share: float) -> float | None:
-        """The duration (seconds) that `share` (0-1) of the requests to /predict did not exceed; None without any."""
+        """The duration (seconds) that `share` (0-1) of the requests that predict did not exceed; None without any."""
         wanted, seen = share * sum(self.buckets), 0
         if not wanted:
             return None
