@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ from daemon.training import Job, train
 
 PR_SET_PDEATHSIG = 1
 
-REPORT_SECONDS = 300
-"""What comes after registering is for people; it is killed when it takes longer, so that the next training can start."""
+REPORT_SECONDS = 300.0
+"""What comes after registering is for people; it is given up when it takes longer, so that the next training can start."""
 
 
 def main(arguments: list[str]) -> None:
@@ -76,8 +77,16 @@ def _child(home: Home, job: Job, say: Say) -> None:
         os._exit(0)
 
 
-def _hurry() -> None:
-    signal.alarm(REPORT_SECONDS)
+def _hurry(seconds: float = REPORT_SECONDS) -> None:
+    """Raise TimeoutError after so long, so that the MLflow run is closed; what does not listen is killed after as long again."""
+
+    def late(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        raise TimeoutError(f"The report took longer than {seconds:g} s.")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def warm_up(home: Home) -> None:

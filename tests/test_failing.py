@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from service import Service, flowers, wait_until
 from test_training import LEAVES, Workshop, leaves
 
+from daemon import trainer
 from daemon.children import Trainer
 from daemon.home import Home
 from daemon.journal import Journal
@@ -83,7 +85,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[S
             "TrainingFailed: No candidate could be fitted. crashing:Raises: ZeroDivisionError: somebody divided",
         ),
         ("Eats", "TrainingFailed: No candidate could be fitted. crashing:Eats: MemoryError"),
-        ("Own", "TrainingFailed: No candidate can be served. crashing:Own: ONNX does not reproduce it"),
+        ("Own", "TrainingFailed: No candidate can be served. crashing:Own: Neither ONNX nor treelite reproduces it"),
         ("Missing", "TrainingFailed: train.candidates: crashing:Missing can't be used: AttributeError"),
     ],
 )
@@ -103,6 +105,20 @@ def test_training_that_goes_wrong_says_how(shop: Shop, estimator: str, reason: s
 def test_bad_candidate_loses_to_a_good_one(shop: Shop, estimator: str) -> None:
     """One that runs out of memory, raises, or could not be served is left out, whatever it scores."""
     assert "done" in shop.train(f"crashing:{estimator}", "tree", memory_bytes=300_000_000)
+
+
+def test_report_that_takes_too_long_is_given_up() -> None:
+    """By an error first, which closes its run in MLflow; whoever does not listen to that is killed."""
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        trainer._hurry(1)
+        with pytest.raises(TimeoutError, match="longer than 1 s"):
+            signal.pause()
+        assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path: Path) -> None:
