@@ -25,7 +25,8 @@ needed = pytest.mark.skipif(
 )
 
 CONFIG = """
-global: {{scrape_interval: 2s, scrape_timeout: 2s}}
+global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 2s}}
+rule_files: ["{rules}"]
 scrape_configs:
   - job_name: own path
     metrics_path: /prometheus_metrics
@@ -33,6 +34,8 @@ scrape_configs:
   - job_name: usual path
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
+
+RULES = Path(__file__).parent.parent / "examples" / "prometheus-rules.yml"
 
 OLD_FORMAT = "text/plain;version=0.0.4"
 
@@ -42,7 +45,7 @@ class Prometheus:
 
     def __init__(self, root: Path, port: int) -> None:
         root.mkdir()
-        (root / "prometheus.yml").write_text(CONFIG.format(port=port))
+        (root / "prometheus.yml").write_text(CONFIG.format(port=port, rules=RULES))
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._address = f"127.0.0.1:{free.getsockname()[1]}"
         assert PROMETHEUS
@@ -108,6 +111,14 @@ def test_promtool_has_no_complaint(site: Site, path: str) -> None:
 
 
 @needed
+def test_promtool_takes_the_rules_of_the_examples() -> None:
+    assert PROMTOOL
+    found = subprocess.run([PROMTOOL, "check", "rules", "--lint=all", str(RULES)], capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "8 rules found" in found.stdout
+
+
+@needed
 @pytest.mark.parametrize("seconds", [14, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_prometheus_scrapes_under_load_and_counts_as_we_do(own: Site, tmp_path: Path, seconds: int) -> None:
     prometheus = Prometheus(tmp_path / "prometheus", own.port)
@@ -124,6 +135,9 @@ def test_a_prometheus_scrapes_under_load_and_counts_as_we_do(own: Site, tmp_path
         counted = 'prediction_request_duration_seconds_count{job="own path"}'
         assert prometheus.values(counted) == [total]
         assert prometheus.values('sum by (job) (retraind_predictions_total{version="1"})') == [total] * 2
+        for name in ("model_infer_request_success_total", "nv_inference_request_success", "nv_inference_count"):
+            told = f'sum by (job) ({name}{{model="retraind",version="1"}})'
+            wait_until(lambda told=told: prometheus.values(told) == [total] * 2, what=name)  # type: ignore[misc]
         assert prometheus.values(f"min_over_time(up[{seconds}s])") == [1, 1]
         targets = prometheus.ask("targets")["activeTargets"]
         assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")] * 2
