@@ -5,6 +5,7 @@ other takes the answers. Latency counts from the moment a request was due, so a 
 """
 
 import itertools
+import math
 import re
 import select
 import socket
@@ -61,10 +62,9 @@ class Outcome:
         """Versions in whose name more than one model has answered."""
         return sum(len(told) > 1 for told in self.told.values())
 
-    @property
-    def gap(self) -> float:
-        """The longest time (seconds) in which no answer came."""
-        came = sorted(answer.due + answer.seconds for answer in self.answers)
+    def gap(self, since: float = 0.0, until: float = math.inf) -> float:
+        """The longest time (seconds) without an answer, of what was due from `since` to `until` (wall clock)."""
+        came = sorted(one.due + one.seconds for one in self.answers if since <= one.due <= until)
         return max((later - sooner for sooner, later in itertools.pairwise(came)), default=0.0)
 
 

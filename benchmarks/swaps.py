@@ -18,6 +18,10 @@ from benchmarks.load import Answer, Load, Outcome
 SETTINGS = {"retrain__cooldown_seconds": 0, "retrain__schedule": "", "retrain__threshold_rows": 1_000_000}
 
 
+BEFORE_SECONDS = 15.0
+"""So long nothing is swapped before the many swaps."""
+
+
 @dataclass(frozen=True)
 class Span:
     """One retraining: wall-clock seconds from the request until the new version answers, or is refused."""
@@ -76,6 +80,8 @@ def measure_swaps(service: Service, rate: int, swaps: int) -> tuple[Outcome, lis
     load.start()
     client, spans = Client(service.port), []
     try:
+        # What the machine does to answers without a swap, for comparison.
+        time.sleep(BEFORE_SECONDS)
         for number in range(swaps):
             wanted, since = versions[number % 2], time.time()
             status, answer = client.ask("/promote", {"version": wanted})
@@ -103,7 +109,9 @@ def _two_versions(service: Service) -> tuple[int, int]:
     second = client.version()
     client.close()
     if first is None or second is None or not span.swapped:
-        raise RuntimeError("There are no two versions to swap.")
+        raise RuntimeError(
+            f"There are no two versions to swap, but {first} and {second}: {service.records.versions(1)}"
+        )
     return first, second
 
 
@@ -123,7 +131,8 @@ def facts(outcome: Outcome, spans: list[Span], what: str = "retrainings") -> lis
         ["failed requests", f"{outcome.failed.total()}{f' ({failed})' if failed else ''}"],
         ["answers naming no or more than one version", str(outcome.unclear)],
         ["versions with answers of more than one model", str(outcome.mixed)],
-        ["longest time without an answer, ms", f"{outcome.gap * 1000:.1f}"],
+        [f"longest time without an answer, {what}, ms", f"{outcome.gap(spans[0].since, spans[-1].until) * 1000:.1f}"],
+        ["longest time without an answer, before, ms", f"{outcome.gap(until=spans[0].since) * 1000:.1f}"],
         ["versions seen", ", ".join(f"{version}: {versions.count(version)}" for version in sorted(set(versions)))],
         [what, str(len(spans))],
         ["changes of the served version", str(sum(span.swapped for span in spans))],
