@@ -27,11 +27,13 @@ PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 class Child:
     """One supervised process: `tend` starts it again when it has ended and its pause is over.
 
-    The first start gets the arguments `once`, too.
+    The first start gets the arguments `once`, too. `wake` is called, in a thread, when a process has ended.
     """
 
-    def __init__(self, command: Sequence[str], once: Sequence[str] = (), **options: Any) -> None:
-        self._command, self._once, self._options = list(command), list(once), options
+    def __init__(
+        self, command: Sequence[str], once: Sequence[str] = (), wake: Callable[[], None] | None = None, **options: Any
+    ) -> None:
+        self._command, self._once, self._wake, self._options = list(command), list(once), wake, options
         self._started, self._failures = 0.0, 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -52,7 +54,14 @@ class Child:
             self._started = now
             self.process = subprocess.Popen([*self._command, *self._once], **self._options)
             self._once = []
+            if self._wake is not None:
+                threading.Thread(target=self._tell_end, args=(self.process, self._wake), daemon=True).start()
         return ended
+
+    @staticmethod
+    def _tell_end(process: subprocess.Popen[bytes], wake: Callable[[], None]) -> None:
+        process.wait()
+        wake()
 
     def ask_to_end(self) -> None:
         """Send SIGTERM, without waiting."""

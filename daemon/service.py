@@ -64,7 +64,7 @@ def run(home: Home, settings: Settings) -> None:
     with ExitStack() as stack:
         stack.enter_context(locked(home))
         prepare(home, settings)
-        workers = Workers(home, settings, slots(settings))
+        workers = Workers(home, settings, slots(settings), wake)
         stack.callback(workers.close)
         follow_hangups(wake, workers)
         workers.tend(time.monotonic())
@@ -79,7 +79,7 @@ def serve(home: Home, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, wake.stop)
     home.make()
-    workers = Workers(home, settings, slots(settings))
+    workers = Workers(home, settings, slots(settings), wake)
     follow_hangups(wake, workers)
     announce(workers, settings)
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -23,10 +24,13 @@ RENEW_SECONDS = 60.0
 
 
 class Workers:
-    """The HTTP workers. They share one listening socket, so that none of them takes a connection to its grave."""
+    """The HTTP workers. They share one listening socket, so that none of them takes a connection to its grave.
 
-    def __init__(self, home: Home, settings: Settings, slots: int) -> None:
-        self._home, self._settings = home, settings
+    `wake` is called when one has ended, so that `tend` starts it again without waiting for the next tick.
+    """
+
+    def __init__(self, home: Home, settings: Settings, slots: int, wake: Callable[[], None] | None = None) -> None:
+        self._home, self._settings, self._wake = home, settings, wake
         self._old = _running(home)
         server = settings.server
         self.socket = listening.bind(server.host, server.port, ours=bool(self._old)) if server.host else None
@@ -55,7 +59,7 @@ class Workers:
         arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", *map(str, fds)]
         command = [sys.executable, "-m", "web.server", *arguments, "--settings", self._settings.model_dump_json()]
         # A session of its own: Ctrl-C in a terminal must reach the daemon only, which then drains the workers.
-        return Child(command, once, pass_fds=fds, start_new_session=True)
+        return Child(command, once, self._wake, pass_fds=fds, start_new_session=True)
 
     def tend(self, now: float) -> list[str]:
         """Restart what died, and go on with what was asked for; returns a sentence for each worker that ended or came."""

@@ -108,6 +108,24 @@ def test_the_last_answer_on_a_kept_connection_says_so(own: Site) -> None:
     assert own.process.wait(10) == 0
 
 
+def test_whoever_connects_while_a_worker_stops_is_answered_by_it_or_by_the_next(own: Site) -> None:
+    """At every moment of its farewell, also if the client sends nothing at first."""
+    own.process.send_signal(signal.SIGTERM)
+    clients = []
+    while own.process.poll() is None:
+        clients.append(socket.create_connection(("127.0.0.1", own.port), timeout=10))
+        time.sleep(0.02)
+        if len(clients) > 10:
+            clients[-10].sendall(REQUEST)
+    for client in clients[-9:]:
+        client.sendall(REQUEST)
+    own.start()
+    for client in clients[1:]:
+        with client:
+            assert read_answer(client)[0].startswith(b"http/1.1 200")
+    assert len(clients) > 20
+
+
 def test_idle_connections_are_closed_before_the_time_is_up(tmp_path: Path) -> None:
     site = Site(tmp_path, Settings(server=Server(drain_seconds=30)))
     with socket.create_connection(("127.0.0.1", site.port), timeout=5) as idle:

@@ -43,7 +43,10 @@ STALLED_MILLISECONDS = 30_000
 """A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
 
 FAREWELL_SECONDS = 1.0
-"""Who keeps a connection hears with an answer within this time that it ends, before idle connections are closed."""
+"""A worker that stops goes on so long as if nothing were, but for `Connection: close` on each answer."""
+
+LAST_SECONDS = 0.5
+"""Then it accepts nobody, and whom it accepted last gets so long to send; only then idle connections are closed."""
 
 HANDSHAKE_SECONDS = 0.2
 """A connection that a client has just begun gets this long to arrive, also when nobody is connected."""
@@ -75,6 +78,17 @@ class Listener(Server):
             if not self._unix:  # connections inherit it
                 shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MILLISECONDS)
 
+    def refuse(self) -> None:
+        """Accept no more, without a word to Granian, which would close the connections that it has just accepted.
+
+        Its descriptor becomes that of a socket which nobody knows; the shared one stays with the others.
+        """
+        with socket.socket(socket.AF_UNIX) as nobody:
+            nobody.bind("")  # a name of the kernel's choice
+            nobody.listen()
+            nobody.setblocking(False)
+            os.dup2(nobody.fileno(), self._inherited, inheritable=False)
+
     def _init_shared_socket(self) -> None:
         # The stub of this private class does not know its constructor.
         holder: Any = SocketHolder
@@ -104,7 +118,11 @@ async def serve(worker: Worker, fds: list[int]) -> None:
     deadline = loop.time() + worker.settings.server.drain_seconds
     worker.draining = True
     feed.wake()
-    await _farewell(min(FAREWELL_SECONDS, worker.settings.server.drain_seconds / 2), quiet)
+    hurry = min(1.0, worker.settings.server.drain_seconds / 2)
+    await _until_quiet(FAREWELL_SECONDS * hurry, quiet)
+    for listener in listeners:
+        listener.refuse()
+    await _until_quiet(LAST_SECONDS * hurry, quiet)
     for listener in listeners:
         stop: Callable[[], None] = listener.stop
         stop()
@@ -120,8 +138,8 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         os._exit(Exit.OK)
 
 
-async def _farewell(seconds: float, quiet: int) -> None:
-    """Go on accepting and answering, the last answer on each connection saying so, until all clients are gone or time is up."""
+async def _until_quiet(seconds: float, quiet: int) -> None:
+    """Wait until all clients are gone or time is up."""
     for look in range(round(seconds / LOOK_SECONDS)):
         if look * LOOK_SECONDS >= HANDSHAKE_SECONDS and _sockets() <= quiet:
             return
