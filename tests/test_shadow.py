@@ -296,6 +296,15 @@ def test_the_dashboard_shows_it(compared: Client) -> None:
     assert b"same label for 75.00% of 4 answers" in compared.ask("GET", "/dashboard")[2]
 
 
+def test_the_dashboard_shows_the_canary(home: Home) -> None:
+    hold(home)
+    client = tried(home, Settings(promote=Promote(mode="manual", canary_share=1.0)))
+    assert client.ask("POST", "/predict", json.dumps(PREDICTION).encode(), HTTP_X_ROUTING_KEY="a")[0] == 200
+    tile = json.loads(client.ask("GET", "/dashboard/data")[2])["tiles"][1]
+    [found] = [one for one in tile["facts"] if one["label"] == "answers itself"]
+    assert (found["value"], found["note"]) == ("100% of the keys, 1 so far", "X-Routing-Key")
+
+
 def test_the_command_line_says_it(
     compared: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,7 +174,8 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     if held:
         waits = fact("v{} waits".format(held["version"]), held["reason"], "promote.mode = manual")
         sentence = f"v{held['version']} waits for retraind promote."
-        return answer("watch", headline, sentence, [waits, *_agreement(facts, held["version"]), *notes])
+        tried = [*_agreement(facts, held["version"]), *_canary(facts, held["version"])]
+        return answer("watch", headline, sentence, [waits, *tried, *notes])
     if facts.newer and facts.newer[0]["state"] == live.ROLLED_BACK:
         row = facts.newer[0]
         return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
@@ -192,6 +193,17 @@ def _agreement(facts: Facts, version: int) -> list[Answer]:
         return [fact("beside the champion", figures.agreement(found), note)]
     share = agreed / found["n"]
     return [{**fact("beside the champion", figures.agreement(found), note), "share": share}]
+
+
+def _canary(facts: Facts, version: int) -> list[Answer]:
+    """How many requests the held version has answered itself."""
+    promote = facts.settings.promote if facts.settings else Promote()
+    if promote.mode != "manual" or not promote.canary_share:
+        return []
+    told = (facts.metrics.get("predictions_by_version") or {}).get(str(version), 0)
+    return [
+        fact("answers itself", f"{100 * promote.canary_share:.4g}% of the keys, {told:,} so far", promote.canary_header)
+    ]
 
 
 def flowing(facts: Facts) -> Answer:
