@@ -7,12 +7,20 @@ from typing import Any
 
 import bundles
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sites import Client
 
 from daemon.home import Home
 from web import tables
 
 ROW = bundles.SETOSA
+VALUES = st.recursive(
+    st.none() | st.floats() | st.text(alphabet='NaN"\\x', max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(alphabet='NaN"\\', max_size=4), inner, max_size=4)
+    ),
+)
 NAMED = dict(zip(bundles.NAMES, ROW, strict=True))
 SPLIT = {"columns": bundles.NAMES, "index": [0], "data": [ROW]}
 
@@ -80,6 +88,20 @@ def test_nan_is_a_missing_value(prices: Client) -> None:
     assert found.values == [[100.0, 4, True, None, 'NaN "NaN']]
     assert invoke(prices, body)[0] == 200
     assert invoke(prices, body.replace(b"100.0", b"NaN"))[1]["message"] == "'size' must not be null."
+
+
+@given(VALUES)
+def test_only_tokens_are_replaced(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    expected = json.loads(text, parse_constant=lambda name: None if name == "NaN" else float(name))
+    found = json.loads(tables.without_nan(text))
+    assert json.dumps(found) == json.dumps(expected)
+
+
+@given(st.text(alphabet='"\\NaN{', max_size=30))
+def test_texts_that_are_no_json_keep_all_but_nan(text: str) -> None:
+    found = tables.without_nan(text.encode()).decode()
+    assert found.replace("null", "NaN") == text
 
 
 def test_a_text_without_end_is_left_to_the_parser(flowers: Client) -> None:

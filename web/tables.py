@@ -16,8 +16,11 @@ from daemon.schema import Column, Schema
 from web import inputs
 from web.inputs import Inputs
 
-WORDS = re.compile(rb'"(?:[^"\\]+|\\.)*+"?|NaN', re.DOTALL)
-"""A string of a JSON text, closed or not, or the token that Python's encoders write for a missing number."""
+PIECES = re.compile(rb'NaN[^"]*+|(?:[^"N]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN))++', re.DOTALL)
+"""A JSON text in two kinds of pieces: from a NaN that is in no string to the next string; all that is before one.
+
+A string without end goes to the end, so that no text takes longer than another.
+"""
 
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"}
 """Cells of numbers that pandas reads as missing; a category may have such a name, so there only the empty cell counts."""
@@ -30,7 +33,7 @@ TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0
 
 def without_nan(text: bytes) -> bytes:
     """JSON in which `NaN`, which pandas and TensorFlow write for a missing number, is null."""
-    return WORDS.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], text) if b"NaN" in text else text
+    return PIECES.sub(_null, text) if b"NaN" in text else text
 
 
 def rows(schema: Schema, given: Any) -> Inputs:
@@ -127,6 +130,11 @@ def _cell(column: Column, text: str) -> Any:
             return text
         return int(number) if column.kind == "integer" and math.isfinite(number) and number.is_integer() else number
     return text
+
+
+def _null(found: re.Match[bytes]) -> bytes:
+    piece = found[0]
+    return piece.replace(b"NaN", b"null") if piece.startswith(b"NaN") else piece
 
 
 def _kind(given: Any) -> str:
