@@ -93,6 +93,18 @@ def test_a_class_that_is_a_number_is_meant_by_it() -> None:
     assert columns.target(schema)["enum"] == ["-1", "1", "01", "one", -1, 1, 0, 2, 3]
 
 
+def test_what_teaches_is_described_by_the_dataset(tmp_path: Path) -> None:
+    client = served(tmp_path)
+    assert described(client)["components"]["schemas"]["TrainingRow"] == {"$ref": "#/components/schemas/Row"}
+    grown = [*bundles.SCHEMA.columns, Column(name="colour", kind="category", missing=True, categories=["blue"])]
+    more = bundles.SCHEMA.model_copy(update={"columns": grown, "classes": [*bundles.CLASSES, "hybrid"]})
+    client.worker.home.schema.write_bytes(more.dump())
+    schemas = described(client)["components"]["schemas"]
+    assert list(schemas["TrainingRow"]["anyOf"][1]["properties"]) == [*bundles.NAMES, "colour"]
+    assert "hybrid" in schemas["Target"]["enum"]
+    assert list(schemas["Row"]["anyOf"][1]["properties"]) == bundles.NAMES
+
+
 def test_before_the_first_model_there_is_a_document_too(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()

@@ -100,9 +100,16 @@ def _score(scores: dict[str, Any]) -> dict[str, Any] | None:
 def _schemas(model: Schema | None, data: Schema | None) -> Json:
     return {
         "Row": columns.row(model) if model else columns.ANY_ROW,
-        "TrainingRow": columns.row(data) if data else columns.ANY_ROW,
+        "TrainingRow": _training_row(model, data),
         "Target": columns.target(data) if data else {"type": ["number", "string"]},
         **contents.predictions(model),
         **contents.own(),
         **protocols.schemas(model),
     }
+
+
+def _training_row(model: Schema | None, data: Schema | None) -> Json:
+    """A row that the dataset takes: it may have more columns than the model was taught."""
+    if data is None:
+        return columns.ANY_ROW
+    return contents.ref("Row") if model and model.columns == data.columns else columns.row(data)
