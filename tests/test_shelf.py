@@ -101,6 +101,7 @@ def test_what_does_not_load_is_told_and_remembered_for_a_while(
     problem = refused(own, 2)
     assert problem.status_code == 503
     assert problem.get_header("Retry-After")
+    assert str(home.root) not in problem.detail
     path.write_bytes(whole)
     with pytest.raises(Problem):
         own.find(2)

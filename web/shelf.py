@@ -124,4 +124,6 @@ class Shelf:
     def _problem(self, failure: _Failure) -> Problem:
         if failure.status == 404:
             return Problem(404, failure.reason, hint="GET /versions lists the versions.")
-        return Problem(503, failure.reason, hint="`retraind doctor` looks closer.", Retry_After=f"{FORGET_SECONDS:g}")
+        # The log tells the whole path; whoever asks for a version need not know where the home is.
+        reason = failure.reason.replace(f"{self._home.root}/", "")
+        return Problem(503, reason, hint="`retraind doctor` looks closer.", Retry_After=f"{FORGET_SECONDS:g}")
