@@ -15,6 +15,7 @@ from daemon.clearance import STAGING
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.policy import FORGOTTEN
 from daemon.registry import CHALLENGER, CHAMPION, Registered, Registry
 from daemon.settings import Promote
 
@@ -59,7 +60,10 @@ class Judging:
             self._registry.set_alias(CHAMPION, version.version)
         elif verdict.state == "held":
             self._registry.set_alias(CHALLENGER, version.version)
-        self._record(version.version, _facts(version, sha256, manifest), verdict.state, verdict.reason)
+        reason = verdict.reason
+        if verdict.state != "promoted" and manifest.reason == FORGOTTEN:
+            reason += f" Version {served} has learnt what was forgotten; `retraind promote {version.version}` serves this one."
+        self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
 
     def _verdict(self, scores: dict[str, Any], served: int | None) -> verdicts.Verdict:
         compared = scores.get("champion_version")

@@ -16,6 +16,10 @@ ALARMS = ("drift", "live score")
 """How the reasons of trainings begin that an alarm has started."""
 
 
+FORGOTTEN = "rows were forgotten"
+"""The reason of the training that follows forgetting."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the decision to train depends on; all derived from the journal."""
@@ -56,7 +60,7 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     if facts.same_rows:
         return None
     if facts.forgotten:
-        return "rows were forgotten"
+        return FORGOTTEN
     return _wanted(facts, settings) or _scheduled(facts, settings) or _alarmed(facts, settings, now)
 
 

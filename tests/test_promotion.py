@@ -16,6 +16,7 @@ from daemon.bundle import Manifest
 from daemon.clearance import STAGING
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.policy import FORGOTTEN
 from daemon.promotion import Promotion
 from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
 from daemon.settings import Promote
@@ -34,7 +35,9 @@ class Parts:
     def restart(self, **settings: Any) -> None:
         self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.registry)
 
-    def train(self, new: int = 95, old: int | None = None, champion: int | None = None, favourite: int = 0) -> int:
+    def train(
+        self, new: int = 95, old: int | None = None, champion: int | None = None, favourite: int = 0, **changes: str
+    ) -> int:
         """What the trainer leaves behind: a sealed bundle in staging, and a version that names its sha256.
 
         The model answers nearly always with its favourite class.
@@ -44,7 +47,7 @@ class Parts:
         made = self.home.bundle(999)
         manifest = Manifest.model_validate_json((made / bundle.MANIFEST).read_bytes())
         figures = scores(new, old) | {"champion_version": champion}
-        sealed = bundle.seal(made, manifest.model_copy(update={"run": run, "scores": figures}))
+        sealed = bundle.seal(made, manifest.model_copy(update={"run": run, "scores": figures, **changes}))
         made.rename(self.home.bundles / f"{STAGING}{run}")
         return self.register(run, sealed)
 
@@ -136,6 +139,16 @@ def test_worse_version_is_refused_and_kept(parts: Parts) -> None:
     assert (parts.served, parts.alias(CHAMPION), parts.state(second)) == (first, first, "refused")
     assert "falls from 0.9500 to 0.5000" in parts.described(second)
     assert parts.home.bundle(second).is_dir()
+
+
+def test_refused_version_without_forgotten_rows_can_be_had_all_the_same(parts: Parts) -> None:
+    """Who had to forget must know that the served version has learnt these rows, and how to be rid of it."""
+    first = parts.champion()
+    second = parts.train(50, 95, champion=first, reason=FORGOTTEN)
+    parts.settle()
+    assert parts.served == first
+    said = f"Version {first} has learnt what was forgotten; `retraind promote {second}` serves this one."
+    assert parts.described(second).endswith(said)
 
 
 def test_comparison_with_somebody_else_does_not_count(parts: Parts) -> None:
