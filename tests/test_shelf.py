@@ -165,3 +165,21 @@ def test_a_version_that_was_cleared_or_never_was_is_not_found(own: Site) -> None
     assert "removed" in own.post("/predict?version=2", PREDICTION)[1]["detail"]
     assert own.post("/predict?version=2", PREDICTION)[0] == 404
     assert own.post("/predict?version=3", PREDICTION)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/invocations?version=2", {"inputs": [bundles.SETOSA]}),
+        ("/v1/models/retraind/versions/2:predict", {"instances": [bundles.SETOSA]}),
+        (
+            "/v2/models/retraind/versions/2/infer",
+            {"inputs": [{"name": "rows", "shape": [1, 4], "datatype": "FP64", "data": bundles.SETOSA}]},
+        ),
+    ],
+)
+def test_every_door_waits_for_the_version_that_is_named(own: Site, path: str, body: dict[str, object]) -> None:
+    bundles.record(own.home, bundles.make(own.home, 2, favourite=1))
+    status, headers, text = own.ask("POST", path, body)
+    assert (status, headers["x-model-version"]) == (200, "2"), text
+    assert b"versicolor" in text
