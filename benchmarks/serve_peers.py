@@ -110,20 +110,20 @@ class Peer:
 PEERS = (
     Peer(
         "flask",
-        "gunicorn, 1 worker with 8 threads",
+        "Flask on gunicorn, 8 threads",
         {"app.py": FLASK},
         ("-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", "8", "-b", "127.0.0.1:%(port)d", "app:app"),
     ),
-    Peer("litserve", "1 worker on the CPU", {"app.py": LITSERVE}, ("app.py", "%(port)d")),
+    Peer("litserve", "LitServe, 1 worker per device", {"app.py": LITSERVE}, ("app.py", "%(port)d")),
     Peer(
         "bentoml",
-        "bentoml serve, 1 worker",
+        "BentoML, workers=1",
         {"service.py": BENTOML},
         ("-m", "bentoml", "serve", "service:Predict", "--host", "127.0.0.1", "-p", "%(port)d"),
     ),
     Peer(
         "mlserver",
-        "MLServer, V2, in its own process (no parallel workers)",
+        "MLServer, V2, parallel_workers=0",
         {"model-settings.json": MLSERVER_MODEL, "settings.json": MLSERVER},
         ("-c", "from mlserver.cli import main; main()", "start", "."),
         path="/v2/models/peer/infer",
@@ -131,7 +131,7 @@ PEERS = (
     ),
     Peer(
         "mlflow",
-        "mlflow models serve, 1 worker",
+        "mlflow models serve, -w 1",
         {"save.py": MLFLOW},
         ("-m", "mlflow", "models", "serve", "-m", "model", "--env-manager", "local", "-p", "%(port)d", "-w", "1"),
         path="/invocations",

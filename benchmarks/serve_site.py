@@ -1,16 +1,17 @@
 """One HTTP worker as the daemon starts it, on a socket of 127.0.0.1, with nothing else beside it."""
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import ROOT, Client, wait_for
+from benchmarks.harness import ROOT, Client, NeverHappened, wait_for
 from daemon.home import Home
 
 WORKER = "web.server"
@@ -44,7 +45,15 @@ def running(home: Home, row: list[float], module: str = WORKER) -> Iterator[Site
             process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stdout=log, stderr=log)
         try:
             client = Client(port)
-            wait_for("the first prediction", lambda: client.ask("/predict", {"features": row})[0] == 200 or None)
+
+            def answers() -> bool | None:
+                if process.poll() is not None:
+                    raise NeverHappened(f"the worker ended by itself: {home.root / 'worker.log'}")
+                with suppress(OSError, http.client.HTTPException):
+                    return client.ask("/predict", {"features": row})[0] == 200 or None
+                return None
+
+            wait_for("the first prediction", answers)
             client.close()
             yield Site(home, port, process.pid, time.monotonic() - started)
         finally:

@@ -1,11 +1,12 @@
 """Slow clients: heads and bodies that trickle in, and connections that do nothing; what a good client feels of them."""
 
+import multiprocessing
 import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from typing import Any
 
 from benchmarks import serve_site
 from benchmarks.figures import percentile, ratio
@@ -74,25 +75,30 @@ class Slow:
             self._connect(start)
 
 
-@contextmanager
-def slow(port: int) -> Iterator[Slow]:
-    """All slow clients, until the end of the block."""
+def _be_slow(port: int, pipe: Any) -> None:
+    """All slow clients until the other end of the pipe says something; then tells how many were given up."""
     clients = Slow(port, [HEAD + TRICKLE + b"X-B: "] * HEADS + [BODY] * BODIES + [b""] * IDLE)
     clients.start()
-    try:
-        yield clients
-    finally:
-        clients.stop()
+    pipe.send("connected")
+    pipe.recv()
+    clients.stop()
+    pipe.send(clients.closed)
 
 
 def measure(home: Home, row: list[float], rate: int, seconds: float) -> list[list[str]]:
     """Rows of the table: the same rate without and with the slow clients."""
     with serve_site.running(home, row) as site:
         before = _load(site.port, rate, seconds, row)
-        with slow(site.port) as clients:
-            time.sleep(1)
-            beside = _load(site.port, rate, seconds, row)
-            given_up = clients.closed
+        # In a process of their own: they must not take time from the good client.
+        context = multiprocessing.get_context("spawn")
+        near, far = context.Pipe()
+        process = context.Process(target=_be_slow, args=(site.port, far), daemon=True)
+        process.start()
+        near.recv()
+        beside = _load(site.port, rate, seconds, row)
+        near.send("enough")
+        given_up = near.recv()
+        process.join()
     base = percentile([one.seconds for one in before.answers], 0.99)
     told = f"{HEADS} heads, {BODIES} bodies, {IDLE} idle ({given_up} given up meanwhile)"
     return [_row("none", before, base, ""), _row(told, beside, base, "<= 2x")]

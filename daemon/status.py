@@ -97,7 +97,13 @@ class Status(BaseModel):
 
 def utcnow() -> str:
     """Now, for people: UTC in ISO 8601 with milliseconds and a Z."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second(seconds)}.{milliseconds:03}Z"
+
+
+@functools.lru_cache(maxsize=1)  # a prediction needs the time, and most of it stays the same for thousands of them
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def read(path: Path) -> Status | None:

@@ -158,7 +158,7 @@ def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
     answered = parts[0] if len(parts) == 1 else _joined(parts)
     worker.log.append(lines)
     worker.counters.predicted(chosen.version, len(inputs))
-    if chosen is worker.slot.current:
+    if chosen is worker.slot.current and worker.shadow.wants:
         worker.shadow.offer(Told(chosen, np.concatenate(found), answered.ids, inputs))
     return answered
 

@@ -274,7 +274,8 @@ def _door(worker: Worker, door: doors.Door) -> Route:
 
 
 def _reply(given: Reply) -> bytes:
-    response.status = given.status
+    if given.status != 200:  # which Bottle starts with
+        response.status = given.status
     for name, value in given.headers.items():
         response.set_header(name, value)
     return given.body

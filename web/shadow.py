@@ -43,9 +43,14 @@ class Shadow(threading.Thread):
         self.dropped = 0
         """Rows that were not compared, because the challenger did not keep up."""
 
+    @property
+    def wants(self) -> bool:
+        """Whether there is a challenger to compare with."""
+        return self._compares and self._challenger.predictor is not None
+
     def offer(self, told: Told) -> None:
         """Take note of what the champion has told; takes a microsecond."""
-        if not self._compares or self._challenger.predictor is None:
+        if not self.wants:
             return
         with self._lock:
             if self._rows and self._rows + len(told.ids) > MOST_ROWS:
