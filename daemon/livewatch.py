@@ -37,6 +37,9 @@ chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials a
 RESAMPLES = 1000
 """Bootstrap resamples of the interval of R²."""
 
+INTERVAL, SUREST = 97.5, 99.87
+"""Percentiles: the upper end of a 95 % interval, and that of SURE standard errors, for R² that has nothing to be paired with."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -144,8 +147,12 @@ class LiveWatch:
         now, before = measure(rows, task), figures.value(score)
         if now is None or score is None or before is None:
             return None
-        variance = sum(one * (1 - one) / n for one, n in ((now.value, now.n), (before, score["n"])))
-        sure = task == "regression" or before - now.value > SURE * math.sqrt(variance)
+        if task == "regression":
+            surest = measure(rows, task, SUREST)
+            sure = surest is not None and surest.upper < before
+        else:
+            variance = sum(one * (1 - one) / n for one, n in ((now.value, now.n), (before, score["n"])))
+            sure = before - now.value > SURE * math.sqrt(variance)
         return Found(now, before, sure, f"on {score['n']} {where}")
 
     def _fell(self, swap: Row) -> str | None:
@@ -164,8 +171,11 @@ class LiveWatch:
         )
 
 
-def measure(rows: list[Row], task: Task) -> Measured | None:
-    """The live figure of rows with `truth` and `prediction`; None without rows, or where R² has no meaning."""
+def measure(rows: list[Row], task: Task, percentile: float = INTERVAL) -> Measured | None:
+    """The live figure of rows with `truth` and `prediction`; None without rows, or where R² has no meaning.
+
+    `percentile` of the resamples is the upper end for R².
+    """
     if not rows:
         return None
     if task == "classification":
@@ -176,7 +186,7 @@ def measure(rows: list[Row], task: Task) -> Measured | None:
         return None
     drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
     found = _r2(truth[drawn], told[drawn])
-    upper = float(np.percentile(found[np.isfinite(found)], 97.5))
+    upper = float(np.percentile(found[np.isfinite(found)], percentile))
     return Measured(float(_r2(truth[None], told[None])[0]), upper, len(rows))
 
 

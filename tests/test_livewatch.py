@@ -4,6 +4,7 @@ from typing import Any
 
 import bundles
 import numpy as np
+import orjson
 import pytest
 from test_labels import predicted
 from test_promotion import Parts
@@ -247,6 +248,25 @@ def test_regression_is_measured_by_r2() -> None:
     assert bad.value < bad.upper < 0
     assert livewatch.measure([], "regression") is None
     assert livewatch.measure([{"truth": "1.0", "prediction": 2.0}] * 5, "regression") is None
+
+
+def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> None:
+    """Nothing is there to be paired with, so an interval of 95 % alone would take a version out at one look of forty."""
+    random = np.random.default_rng(3)
+    truth = random.normal(size=60)
+    told = truth + random.normal(0, 0.4, 60)
+    rows = [{"truth": repr(float(a)), "prediction": float(b)} for a, b in zip(truth, told, strict=True)]
+    usual, surest = (livewatch.measure(rows, "regression", one) for one in (livewatch.INTERVAL, livewatch.SUREST))
+    assert usual is not None
+    assert surest is not None
+    watch = LiveWatch(parts.home, Promote(), parts.journal)
+    for before, sure in (((usual.upper + surest.upper) / 2, False), (surest.upper + 0.001, True)):
+        score = {"n": 100, "r2": before, "rmse": 1.0, "mae": 1.0}
+        old = {"version": 1, "scores": orjson.dumps({"challenger": {"rolling": score}})}
+        found = watch._on_their_own(old, rows, "regression")
+        assert found is not None
+        assert found.now.upper < before
+        assert found.sure == sure
 
 
 @pytest.mark.parametrize(
