@@ -12,7 +12,7 @@ from sites import Client, Site
 
 from daemon.home import Home
 from daemon.schema import Column, Schema
-from daemon.settings import Server, Settings
+from daemon.settings import Promote, Server, Settings
 from web import columns
 
 PLACE = re.compile("<[^>]+>|{[^}]+}")
@@ -119,6 +119,14 @@ def test_the_token_is_described_where_it_is_needed(tmp_path: Path) -> None:
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     secured = {path for path, methods in document["paths"].items() if "security" in methods.get("post", {})}
     assert secured == {"/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback"}
+
+
+def test_the_header_of_the_canary_is_described_while_there_is_one(tmp_path: Path) -> None:
+    canary = Settings(promote=Promote(mode="manual", canary_share=0.1, canary_header="X-Customer"))
+    paths = described(served(tmp_path, settings=canary))["paths"]
+    routed = [path for path in paths if "X-Customer" in json.dumps(paths[path].get("post", {}))]
+    assert {"/predict", "/invocations", "/v2/models/{name}/infer", "/v1/models/{name}:predict"} <= set(routed)
+    assert not any("{version}" in path or "{label}" in path for path in routed)
 
 
 def test_the_document_changes_with_the_swap_and_only_then(own: Site) -> None:

@@ -23,8 +23,9 @@ class Pages:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        secured = security.needs_token(worker.settings.server)
-        self._description = openapi.Description(secured=secured, program=release.of("retraind"))
+        secured, promote = security.needs_token(worker.settings.server), worker.settings.promote
+        sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
+        self._description = openapi.Description(secured=secured, program=release.of("retraind"), sticky=sticky)
 
     def description(self, known: str) -> Reply:
         """The document; 304 for who has one of the ETags `known` (the header If-None-Match) already."""

@@ -35,8 +35,8 @@ class Made:
 class Description:
     """The document of one worker, made again when the served version or the dataset's schema is another."""
 
-    def __init__(self, *, secured: bool, program: str) -> None:
-        self._secured = secured
+    def __init__(self, *, secured: bool, program: str, sticky: str = "") -> None:
+        self._secured, self._sticky = secured, sticky
         self._program = program
         self._made: Made | None = None
 
@@ -44,13 +44,18 @@ class Description:
         """The document for what is served and what the dataset takes; None: there is none yet."""
         made = self._made
         if made is None or made.of[0] is not predictor or made.of[1] is not data:
-            body = orjson.dumps(document(predictor, data, self._program, secured=self._secured))
+            body = orjson.dumps(document(predictor, data, self._program, secured=self._secured, sticky=self._sticky))
             made = self._made = Made((predictor, data), body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         return made
 
 
-def document(predictor: Predictor | None, data: Schema | None, program: str, *, secured: bool) -> Json:
-    """The OpenAPI document; `program` is the version of retraind, `secured` whether writing needs the token."""
+def document(
+    predictor: Predictor | None, data: Schema | None, program: str, *, secured: bool, sticky: str = ""
+) -> Json:
+    """The OpenAPI document; `program` is the version of retraind, `secured` whether writing needs the token.
+
+    `sticky` names the header by which a held challenger gets its share of the requests; empty: there is no canary.
+    """
     model = predictor.schema if predictor else None
     tags = [{"name": name, "description": text} for name, text in {**endpoints.TAGS, **protocols.TAGS}.items()]
     parts: Json = {"schemas": _schemas(model, data), "responses": operations.responses()}
@@ -58,9 +63,19 @@ def document(predictor: Predictor | None, data: Schema | None, program: str, *, 
         "openapi": "3.1.0",
         "info": _info(predictor, program),
         "tags": tags,
-        "paths": _named({**endpoints.paths(model, data, secured=secured), **protocols.paths(model)}),
+        "paths": _named(_routed({**endpoints.paths(model, data, secured=secured), **protocols.paths(model)}, sticky)),
         "components": {**parts, **({"securitySchemes": {"token": TOKEN}} if secured else {})},
     }
+
+
+def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
+    """The same, with the header of the canary wherever a request that predicts may leave the choice of the version to it."""
+    text = "Requests with the same value get the same version: the served one, or the one that is tried on a share of them."
+    for methods in paths.values() if sticky else ():
+        given = methods.get("post", {}).get("parameters", [])
+        if any(parameter["name"] == "X-Model-Version" for parameter in given):
+            given.append(operations.header(sticky, contents.TEXT, text))
+    return paths
 
 
 def _named(paths: dict[str, Json]) -> dict[str, Json]:
