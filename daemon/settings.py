@@ -64,7 +64,7 @@ class Server(Section):
     max_inflight: int = Field(
         64,
         ge=1,
-        description="Large predictions that a worker holds at once, and as many pages and lists; more get 503 and Retry-After.",
+        description="Large predictions that a worker holds at once, and as many pages, and as many writes; more get 503 and Retry-After.",
     )
     request_seconds: float = Field(
         30.0,

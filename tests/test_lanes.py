@@ -20,9 +20,9 @@ ROWS = 40_000
 """So many rows are worth hundreds of single ones."""
 
 
-def request(body: bytes, length: int | None = None) -> bytes:
-    """A POST to /predict; `length` is what it promises, if not the length of the body."""
-    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+def request(body: bytes, length: int | None = None, path: str = "/predict") -> bytes:
+    """A POST; `length` is what it promises, if not the length of the body."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
 
 
@@ -146,6 +146,22 @@ def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(tmp_path: Path) -> Non
         assert site.post("/predict", PREDICTION)[0] == 200
     for path, body, given in bodies:
         wait_for(site, path, body, given, 200)
+    site.close()
+
+
+@pytest.mark.parametrize("path", ["/add_training_data", "/nothing"])
+def test_bodies_that_come_slowly_keep_nobody_from_the_pages(tmp_path: Path, path: str) -> None:
+    """Only of large ones a bounded number is read at once: few bytes take no place."""
+    site = Site(tmp_path, Settings(server=Server(max_inflight=2)))
+    row = {"features": bundles.SETOSA, "target": "setosa"}
+    with ExitStack() as stack:
+        for length in (60, 2 * LARGE_BYTES):
+            for _ in range(4):
+                stack.enter_context(connected(site)).sendall(request(b"{", length, path))
+            for page in ("/metrics", "/versions", "/dashboard"):
+                assert [site.ask("GET", page)[0] for _ in range(3)] == [200] * 3
+            expected = 202 if length == 60 else 503
+            wait_for(site, "/add_training_data", json.dumps(row).encode(), {}, expected)
     site.close()
 
 

@@ -28,8 +28,11 @@ Answer = tuple[int, Headers, bytes]
 LARGE_BYTES = 16_384
 """A larger body holds many rows, which must not keep the loop from single ones; a smaller one may, see `web.inputs`."""
 
-BATCHES, PAGES = 1, 4
-"""Threads for large predictions and for all that reads the disk: one batch at a time takes half of two cores already."""
+BATCHES, PAGES, POSTS = 1, 4, 2
+"""Threads for large predictions, for all that reads the disk, and for what is sent to stay there.
+
+One batch at a time takes half of two cores already; and large bodies that come slowly must not keep the pages from people.
+"""
 
 WHOLE = ("/predict", "/invocations")
 """Ways in without a name in their path: what they refuse is counted there, also before a route is met."""
@@ -65,6 +68,7 @@ class Bridge:
         self._bodies = Bodies(worker.settings.server)
         self._batches = Lane("batches", BATCHES, worker.settings.server)
         self._pages = Lane("pages", PAGES, worker.settings.server)
+        self._posts = Lane("posts", POSTS, worker.settings.server)
         self._app = app.make_app(worker)
         self._guard = security.Guard(worker.settings.server, worker.home.token)
 
@@ -92,10 +96,14 @@ class Bridge:
         self._worker.counters.count(route, status, seconds, predicts=doors.predicts(route))
 
     async def _answer(self, environ: dict[str, Any], protocol: Any) -> Answer:
-        lane = self._lane(environ)
+        lane, sent = self._lane(environ), environ["REQUEST_METHOD"] == "POST"
+        large = sent and _is_large(environ)
+        # Without a place: who trickles few bytes must not keep others out.
+        if sent and not large:
+            await self._read(environ, protocol)
         with lane.place() if lane else _NOWHERE:
-            if environ["REQUEST_METHOD"] == "POST":
-                environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
+            if large:
+                await self._read(environ, protocol)
             logged = self._worker.log.written
             answer = await (lane.run(partial(self._ask, environ)) if lane else self._ask_here(environ))
             if LOADING in environ:
@@ -104,12 +112,16 @@ class Bridge:
                 await self._worker.durable()
         return answer
 
+    async def _read(self, environ: dict[str, Any], protocol: Any) -> None:
+        environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
+
     def _lane(self, environ: dict[str, Any]) -> Lane | None:
         """Where to answer: a single row and what only looks at memory on the loop (None), which costs least."""
         path = environ["PATH_INFO"]
         if doors.predicts(path):
-            length = _promised(environ)
-            return self._batches if length is None or length > LARGE_BYTES else None
+            return self._batches if _is_large(environ) else None
+        if environ["REQUEST_METHOD"] == "POST":
+            return self._posts
         return None if path in app.INLINE else self._pages
 
     def _ask(self, environ: dict[str, Any]) -> Answer:
@@ -185,6 +197,11 @@ def _promised(environ: dict[str, Any]) -> int | None:
     if coding.strip().lower() != "chunked":
         raise Problem(400, f"The transfer coding {coding!r:.80} is not known; chunked is.")
     return None
+
+
+def _is_large(environ: dict[str, Any]) -> bool:
+    promised = _promised(environ)
+    return promised is None or promised > LARGE_BYTES
 
 
 def _wants_stream(environ: dict[str, Any]) -> bool:
