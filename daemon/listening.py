@@ -53,17 +53,18 @@ def refuse_new(listener: socket.socket) -> None:
 def steer_here(listener: socket.socket) -> None:
     """Let new connections go to this socket, the last to listen, and none to those beside it, which are about to be closed."""
     host, port = listener.getsockname()[:2]
-    last = _listening(host, port, listener.family) - 1
-    # Once the others are gone the number is that of no socket, and the kernel chooses as if there were no filter.
-    if last > 0:
-        _attach(listener, ATTACH_REUSEPORT_FILTER, ((0x06, 0, 0, last),))
+    with contextlib.suppress(OSError):  # no /proc: the kernel goes on choosing
+        last = _listening(host, port, listener.family) - 1
+        # Once the others are gone the number is that of no socket, and the kernel chooses as if there were no filter.
+        if last > 0:
+            _attach(listener, ATTACH_REUSEPORT_FILTER, ((0x06, 0, 0, last),))
 
 
 def _attach(listener: socket.socket, option: int, program: tuple[tuple[int, int, int, int], ...]) -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
     # Without it (a kernel that has no such filter) a connection is lost now and then.
     with contextlib.suppress(OSError):
-        listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("HxxxxxxQ", len(program), ctypes.addressof(code)))
+        listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("HP", len(program), ctypes.addressof(code)))
 
 
 def _listening(host: str, port: int, family: socket.AddressFamily) -> int:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 import threading
 import time
 from collections import Counter
@@ -56,6 +57,9 @@ class Load:
 
     def _ask(self, connection: http.client.HTTPConnection, kind: str) -> bool:
         """Send a request; returns whether that is over, well or not."""
+        # As urllib3 does: a kept connection that was closed meanwhile is not used again.
+        if connection.sock is not None and select.select([connection.sock], [], [], 0)[0]:
+            connection.close()
         try:
             connection.request("POST", "/predict", BODY, HEADERS)
             answer = connection.getresponse()

@@ -16,7 +16,7 @@ from service import Service, wait_until
 from sites import Site
 
 from daemon.home import Home
-from daemon.listening import bind, refuse_new
+from daemon.listening import bind, refuse_new, steer_here
 from daemon.settings import Server, Settings
 from daemon.workers import Workers
 
@@ -152,6 +152,28 @@ def test_a_socket_that_is_given_up_empties_its_queue_and_takes_nothing_new() -> 
                 assert connection.recv(1) == b"x"
             with pytest.raises(BlockingIOError):
                 listener.accept()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_new_connections_go_to_the_newest_socket_alone(host: str) -> None:
+    """Twice in a row, as daemons are killed and started again; the socket before is then emptied and closed."""
+    with closing(bind(host, 0, ours=False)) as first:
+        address = first.getsockname()
+        old = first
+        for _ in range(2):
+            new = bind(host, address[1], ours=True)
+            new.listen()
+            steer_here(new)
+            for _ in range(30):
+                socket.create_connection(address[:2], timeout=5).close()
+                new.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                old.accept()
+            old.close()
+            socket.create_connection(address[:2], timeout=5).close()
+            new.accept()[0].close()
+            old = new
+        old.close()
 
 
 def test_a_worker_that_does_not_get_ready_replaces_nobody(home: Home) -> None:
