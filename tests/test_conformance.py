@@ -76,6 +76,7 @@ def test_a_classifier_is_served_as_described(own: Site, depth: tuple[str, ...]) 
         conforms(url, *without(depth, "", SAME))
 
 
+@pytest.mark.timeout(900)
 @few_or_many
 def test_writing_needs_the_token_as_described(tmp_path: Path, depth: tuple[str, ...]) -> None:
     """With it all works; the checks also send requests without it, and with a wrong one."""
