@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from daemon import candidates, limits, model
 from daemon.candidates import Candidate
 from daemon.errors import TrainingFailed
-from daemon.figures import DECIDES, SETTLES, TITLES
+from daemon.figures import DECIDES, SETTLES, TITLES, plain
 from daemon.model import Matrix, Targets, answers
 from daemon.progress import Progress
 from daemon.schema import Schema, Task
@@ -70,8 +70,8 @@ class Scored:
     def sentence(self) -> str:
         """What the journal says of it."""
         decides, settles = DECIDES[self.task], SETTLES[self.task]
-        chosen = f", {TITLES.get(self.metric, self.metric)} {self.value:.4g}" if self.metric else ""
-        figures = f"{TITLES[decides]} {self.score:.4f}, {TITLES[settles]} {self.loss:.4g}{chosen}"
+        chosen = f", {TITLES.get(self.metric, self.metric)} {plain(self.value)}" if self.metric else ""
+        figures = f"{TITLES[decides]} {self.score:.4f}, {TITLES[settles]} {plain(self.loss)}{chosen}"
         return f"{self.name}: {figures} in {self.fit_seconds:.1f} s."
 
     @property

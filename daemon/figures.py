@@ -30,13 +30,21 @@ def value(score: Mapping[str, Any] | None) -> float | None:
     return found
 
 
+def plain(amount: float, digits: int = 4, sign: bool = False) -> str:
+    """An amount in the target's unit, rounded to that many digits and never as 1.2e+04: prices are read in full."""
+    plus = "+" if sign else ""
+    rounded = float(f"{amount:.{digits}g}")
+    whole = 10 ** (digits - 1) <= abs(rounded) < 1e15
+    return f"{rounded:{plus},.0f}" if whole else f"{amount:{plus}.{digits}g}"
+
+
 def agreement(found: Mapping[str, Any]) -> str:
     """How far a held version agrees with the champion (see `daemon.lineage.agreements`), for people."""
     n = f"{found['n']:,} answers"
     if not found["n"]:
         return f"no answer yet, {found['failed']:,} rows refused"
     if found["agreed"] is None:
-        said = f"off by {found['difference']:.4g} on average of {n}, at most {found['largest']:.4g}"
+        said = f"off by {plain(found['difference'])} on average of {n}, at most {plain(found['largest'])}"
     else:
         share = found["agreed"] / found["n"]
         # Rounding must not hide the last disagreement.

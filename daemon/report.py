@@ -124,7 +124,7 @@ def print_versions(found: Sequence[dict[str, Any]]) -> None:
 def _live(score: dict[str, Any] | None) -> str:
     if score is None:
         return ""
-    figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {score['rmse']:.4g}"
+    figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {figures.plain(score['rmse'])}"
     return f"{figure} (n={score['n']})"
 
 

@@ -159,8 +159,8 @@ def _certainty(score: Scores, paired: Scores) -> str:
     if "p" in paired:
         return f"{'p < 0.001' if paired['p'] < 0.001 else 'p = {:.2g}'.format(paired['p'])}, {n}"
     if paired.get("low") is not None:
-        change, low, high = paired["difference"], paired["low"], paired["high"]
-        return f"RMSE {change:+.3g}, 95 % interval {low:+.3g} to {high:+.3g}, {n}"
+        change, low, high = (figures.plain(paired[one], 3, sign=True) for one in ("difference", "low", "high"))
+        return f"RMSE {change}, 95 % interval {low} to {high}, {n}"
     return n
 
 

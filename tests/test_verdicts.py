@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import verdicts
+from daemon import figures, verdicts
 from daemon.settings import Promote
 
 
@@ -258,3 +258,24 @@ def test_verdict_on_a_regression_names_r2() -> None:
     assert "R² 0.5000 against 0.4000 of version 7" in reasons[0]
     assert reasons[1] == "First version: R² 0.5000 on 100 held-out rows."
     assert "R² unknown" in verdicts.judge(regression(None, None, 1, first=True), Promote()).reason
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (0.0, "0"),
+        (0.01234567, "0.01235"),
+        (123.456, "123.5"),
+        (999.96, "1,000"),
+        (36542.4, "36,540"),
+        (-1.5e9, "-1,500,000,000"),
+    ],
+)
+def test_amounts_are_written_in_full(amount: float, said: str) -> None:
+    """An error in somebody's money is no power of ten."""
+    assert figures.plain(amount) == said
+
+
+def test_amounts_may_have_a_sign() -> None:
+    """A difference says which way it goes, also where it is small."""
+    assert [figures.plain(amount, 3, sign=True) for amount in (13812.0, -0.12345)] == ["+13,800", "-0.123"]

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from daemon import bundle, durable
+from daemon import bundle, durable, figures
 from daemon.bundle import Manifest, Pointer
 from daemon.errors import BundleRefused
 from daemon.home import Home
@@ -178,7 +178,9 @@ def ago(at: datetime, now: datetime) -> str:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:,.{digits if abs(value) < 1000 else 0}f}"
 
 
 def _visible(value: Any) -> Any:
@@ -212,5 +214,5 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_pages.filters |= {"number": _number, "stamp": _stamp}
+_pages.filters |= {"number": _number, "plain": figures.plain, "stamp": _stamp}
 _pages.globals |= {"asset_name": asset_name}

@@ -323,7 +323,7 @@ def _fall(facts: Facts, found: float, before: float | None, n: int) -> str:
 def _doubt(score: Row) -> str:
     """How far a score is to be believed, and what it means in the target's unit."""
     if figures.deciding(score) == "r2":
-        return f"RMSE {score['rmse']:.4g}, MAE {score['mae']:.4g}"
+        return f"RMSE {figures.plain(score['rmse'])}, MAE {figures.plain(score['mae'])}"
     low, high = wilson(score["accuracy"], score["n"])
     return f"95 % interval {low:.3f} to {high:.3f}"
 
@@ -333,7 +333,7 @@ def _live(facts: Facts) -> list[Answer]:
         return []
     found = figures.value(facts.live)
     said = "–" if found is None else f"{found:.3f} {title(facts.live)}"
-    error = f"RMSE {facts.live['rmse']:.4g}, " if "rmse" in facts.live else ""
+    error = f"RMSE {figures.plain(facts.live['rmse'])}, " if "rmse" in facts.live else ""
     return [fact("on late labels", said, f"{error}n = {facts.live['n']:,}")]
 
 
