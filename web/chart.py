@@ -9,7 +9,7 @@ from typing import Any
 from daemon.figures import TITLES
 from web.verdict import Row, wilson
 
-HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 220, 16, 28, 44, 16
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 220, 16, 32, 44, 16
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 MOST_LINES = 6
 
