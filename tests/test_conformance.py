@@ -64,7 +64,7 @@ def tended(site: Site) -> Iterator[str]:
         daemon.join()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @few_or_many
 def test_a_classifier_is_served_as_described(own: Site, depth: tuple[str, ...]) -> None:
     """And after a swap to a regression with other columns, that one."""
@@ -76,7 +76,7 @@ def test_a_classifier_is_served_as_described(own: Site, depth: tuple[str, ...]) 
         conforms(url, *without(depth, "", SAME))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @few_or_many
 def test_writing_needs_the_token_as_described(tmp_path: Path, depth: tuple[str, ...]) -> None:
     """With it all works; the checks also send requests without it, and with a wrong one."""
@@ -93,7 +93,7 @@ def test_writing_needs_the_token_as_described(tmp_path: Path, depth: tuple[str, 
     site.close()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @few_or_many
 def test_the_whole_service_is_as_described_before_and_after_a_swap(tmp_path: Path, depth: tuple[str, ...]) -> None:
     """A daemon, its trainer and its workers: what is posted becomes drops, trainings and versions meanwhile."""
