@@ -42,12 +42,17 @@ def _facts(outcome: Outcome, memory: list[float]) -> list[list[str]]:
     return [
         ["swaps seen by the client", str(_changes(outcome.answers)), "100"],
         ["answers", str(len(outcome.answers)), ""],
-        ["failed requests", str(outcome.failed.total()), "0"],
+        ["failed requests", _failed(outcome), "0"],
         ["answers with no or more than one version", str(outcome.unclear), "0"],
         ["longest time between two answers, ms", f"{gap * 1000:.1f}", "<= 20"],
         ["of which: sent late (most), ms", f"{max(outcome.late) * 1000:.1f}", ""],
         ["resident memory, MB: after a tenth of the swaps, at the end", f"{settled[0]:.0f}, {memory[-1]:.0f}", ""],
     ]
+
+
+def _failed(outcome: Outcome) -> str:
+    reasons = ", ".join(f"{number} {why}" for why, number in outcome.failed.items() if number)
+    return f"{outcome.failed.total()}{f' ({reasons})' if reasons else ''}"
 
 
 def _changes(answers: list[Answer]) -> int:
