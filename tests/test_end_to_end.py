@@ -6,9 +6,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from service import REPOSITORY, Service, flowers, parsed, wait_until
+from service import FAST, REPOSITORY, Service, flowers, parsed, wait_until
 
+from daemon.journal import Journal
 from daemon.registry import CHAMPION, NAME, Registry
+
+THRESHOLD = int(FAST["RETRAIND_RETRAIN__THRESHOLD_ROWS"])
+"""So many new rows start a training."""
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +172,10 @@ def _settled(service: Service) -> int:
         trained = service.ask("/metrics")[1]["retrainings"]
         listed = service.ask("/versions")[1]["versions"]
         done = trained["trained"] == len(listed) and trained["started"] == 0 and not _training(service)
-        return version if done and listed[0]["version"] == version else None
+        with Journal.reading(service.home.journal) as journal:
+            last = journal.last_run("trained")
+            learnt = last is not None and journal.committed().rows - last["rows"] < THRESHOLD
+        return version if done and learnt and listed[0]["version"] == version else None
 
     service.wait_ingested()
     return wait_until(quiet)
@@ -181,7 +188,7 @@ def test_moving_the_alias_moves_the_service_and_rollback_moves_it_back(service: 
     wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
     command = [sys.executable, "-m", "daemon", "rollback", "--home", str(service.home.root)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
-    wait_until(lambda: (service.predict() or {}).get("model_version") == newest)
+    wait_until(lambda: (service.predict() or {}).get("model_version") == newest, what=service.log()[-3000:])
 
 
 def test_a_tampered_bundle_is_not_served(service: Service) -> None:
