@@ -9,7 +9,7 @@ from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon import lineage
 from daemon.bundle import MODEL
-from web import docs, doors, health, intake, metrics, payload, predicting, reply, security, shapes
+from web import docs, doors, health, intake, payload, predicting, reply, security, shapes, totals
 from web.problems import Problem, explain
 from web.reply import JSON, Reply
 from web.worker import Worker
@@ -239,7 +239,7 @@ class Views:
 
     def _figures(self) -> dict[str, Any]:
         worker = self._worker
-        figures = metrics.summary(worker.totals(), worker.records.counts(), worker.slot.status, worker.uptime)
+        figures = totals.summary(worker.totals(), worker.records.counts(), worker.slot.status, worker.uptime)
         return {**figures, "model_version": worker.slot.version}
 
 

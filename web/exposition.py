@@ -13,8 +13,9 @@ from prometheus_client.registry import Collector
 from daemon import figures
 from daemon.status import Status
 from web import doors, release
-from web.metrics import BOUNDS, Totals
+from web.metrics import BOUNDS
 from web.predictor import Predictor
+from web.totals import Totals
 
 Samples = list[tuple[list[str], float]]
 

@@ -6,16 +6,17 @@ import time
 
 from daemon.home import Home
 from daemon.settings import Settings
-from web import metrics
+from web import totals
 from web.ahead import Ahead
 from web.challenger import Challenger
 from web.durability import Durability
-from web.metrics import Counters, Snapshot, Totals
+from web.metrics import Counters, Snapshot
 from web.prediction_log import PredictionLog
 from web.predictor import Slot
 from web.records import Records
 from web.shadow import Shadow
 from web.shelf import Shelf
+from web.totals import Totals
 
 
 class Worker:
@@ -61,4 +62,4 @@ class Worker:
 
     def totals(self) -> Totals:
         """The counters of all workers."""
-        return metrics.collect(self.home, self.snapshot())
+        return totals.collect(self.home, self.snapshot())
