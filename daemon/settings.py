@@ -376,7 +376,7 @@ def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     try:
         return FromFile(**(flags or {}))
     except ValidationError as error:
-        raise BadSettings("\n".join(_explain(error, file))) from None
+        raise BadSettings("\n".join(_explain(error, file, flags or {}))) from None
     except tomllib.TOMLDecodeError as error:
         raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Mend the line it names.") from None
 
@@ -391,14 +391,26 @@ def entries(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[t
             yield prefix + name, field.description or "", field.get_default(call_default_factory=True)
 
 
-def _explain(error: ValidationError, file: Path) -> Iterator[str]:
+def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> Iterator[str]:
     known = [key for key, _, _ in entries()] + list(Settings.model_fields)
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             yield f"{file.name}: there is no setting {key!r}.{_nearest(key, known)}"
         else:
-            yield f"{file.name}: {key} = {problem['input']!r}: {problem['msg']}."
+            yield f"{_source(problem['loc'], file, flags)}: {key} = {problem['input']!r}: {problem['msg']}."
+
+
+def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) -> str:
+    """Where the value at `loc` was read: the place that a person has to mend."""
+    found: Any = flags
+    for part in loc:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    if found is not None:
+        return f"--{loc[-1]}"
+    # A problem may lie within a value: train.candidates.0.
+    names = [PREFIX + "__".join(map(str, loc[:end])).upper() for end in range(1, len(loc) + 1)]
+    return next((name for name in names if os.environ.get(name)), file.name)
 
 
 def _nearest(key: str, known: list[str]) -> str:

@@ -90,6 +90,23 @@ def test_bad_file_is_refused_by_key(tmp_path: Path, text: str, parts: list[str])
         assert part in str(caught.value)
 
 
+def test_bad_value_is_told_where_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who misspelt a flag or a variable does not look for it in the file."""
+    path = file(tmp_path, "[server]\nworkers = -1\n[train]\nfolds = 1\n")
+    monkeypatch.setenv("RETRAIND_SERVER__WORKERS", "many")
+    monkeypatch.setenv("RETRAIND_TRAIN__CANDIDATES", '["forrest"]')
+    with pytest.raises(BadSettings) as caught:
+        settings.load(path, {"server": {"port": 99999}})
+    said = str(caught.value)
+    for part in [
+        "--port: server.port = 99999:",
+        "RETRAIND_SERVER__WORKERS: server.workers = 'many':",
+        "RETRAIND_TRAIN__CANDIDATES: train.candidates",
+        "retraind.toml: train.folds = 1:",
+    ]:
+        assert part in said
+
+
 @pytest.mark.parametrize(
     ("name", "nearest"), [("RETRAIND_SERVER__PROT", "SERVER__PORT"), ("RETRAIND_SEVER__PORT", "SERVER__PORT")]
 )
