@@ -171,7 +171,7 @@ def _numbers(cells: pa.Array, kind: Kind, decimal: str) -> Parsed:
             return f"{shown(cell)} is not a number{_DECIMAL_HINT[decimal]}."
         if infinite[at]:
             return f"{shown(cell)} is too large for a number."
-        return f"{shown(cell)} is not a whole number up to 2**53."
+        return f"{shown(cell)} is not a whole number, at most 2**53."
 
     return numbers, bad, reason
 

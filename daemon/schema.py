@@ -37,6 +37,9 @@ MOST_COLUMNS = 10_000
 EXACT = 2**53
 """Integers beyond this are not exact in a double."""
 
+JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
+"""What a value of JSON is called where a number belongs."""
+
 BOUND = 1e100
 """No value to predict on is larger: it measures nothing, and a model that weighs and adds many of them must stay finite."""
 
@@ -84,7 +87,7 @@ class Column(BaseModel):
 
     def _number(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidFeatures(f"{self.name!r} is a number, not {type(value).__name__}.", field=self.name)
+            raise InvalidFeatures(f"{self.name!r} is a number, not {_named(value)}.", field=self.name)
         if not -BOUND <= value <= BOUND:
             raise InvalidFeatures(f"{self.name!r} must be a number between -1e100 and 1e100.", field=self.name)
         return float(value)
@@ -93,7 +96,9 @@ class Column(BaseModel):
         number = self._number(value)
         # Of the value as it was given: as a double, 2**53 + 1 is 2**53.
         if number != math.floor(number) or abs(value) > EXACT:
-            raise InvalidFeatures(f"{self.name!r} is a whole number up to 2**53, not {value!r:.40}.", field=self.name)
+            raise InvalidFeatures(
+                f"{self.name!r} is a whole number, at most 2**53, not {value!r:.40}.", field=self.name
+            )
         return number
 
     def _date(self, value: Any) -> float:
@@ -105,6 +110,11 @@ class Column(BaseModel):
         except (TypeError, ValueError):
             message = f"{self.name!r} is a date: give ISO 8601 text such as '2026-01-31' or '2026-01-31T12:00:00Z'."
             raise InvalidFeatures(message, field=self.name) from None
+
+
+def _named(value: Any) -> str:
+    """What JSON calls a value that is no number; a text with itself, since it may be a number in quotes."""
+    return f"the text {value!r:.40}" if isinstance(value, str) else JSON_NAMES.get(type(value), "something else")
 
 
 class Schema(BaseModel):
@@ -175,6 +185,8 @@ class Schema(BaseModel):
         if not isinstance(features, Sequence) or isinstance(features, str | bytes):
             raise InvalidFeatures("'features' must be a list of values or an object of column: value.")
         if len(features) != len(self.columns):
+            if features and isinstance(features[0], list | dict):
+                raise InvalidFeatures("'features' is one row; a list of rows goes to /predict as 'instances'.")
             raise InvalidFeatures(
                 f"'features' has {len(features)} values; the model takes {len(self.columns)}: {', '.join(self.features)}."
             )

@@ -41,3 +41,23 @@ def test_a_value_is_refused_if_and_only_if_a_key_is_given_twice(value: Any) -> N
             payload.value(text.encode())
     else:
         assert payload.value(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([1, 2], "body: give an object with the fields 'features', 'instances'"),
+        ({"feature": [1]}, "feature: there is no such field here, but 'features', 'instances'"),
+        ({}, "body: give either 'features' (one row) or 'instances' (a list of rows)"),
+    ],
+)
+def test_a_body_of_another_form_is_told_the_right_one(given: Any, said: str) -> None:
+    """In words of JSON, not of the library that checks it."""
+    with pytest.raises(Problem) as caught:
+        payload.check(payload.Features, given)
+    assert caught.value.detail == f"The body is not as expected: {said}."
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(Problem, match="target: it is missing"):
+        payload.check(payload.Labelled, {"features": [1]})

@@ -229,8 +229,8 @@ def test_every_cell_is_what_python_makes_of_it(column: tuple[list[str], Kind, st
     [
         ("number", "x", "'x' is not a number."),
         ("number", "1e999", "'1e999' is too large for a number."),
-        ("integer", "5.5", "'5.5' is not a whole number up to 2**53."),
-        ("integer", "1e300", "'1e300' is not a whole number up to 2**53."),
+        ("integer", "5.5", "'5.5' is not a whole number, at most 2**53."),
+        ("integer", "1e300", "'1e300' is not a whole number, at most 2**53."),
         ("boolean", "yes", "'yes' is neither true nor false."),
         ("date", "2026-02-29", "'2026-02-29' is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z."),
         ("category", "a\x00", "The cell holds a control character."),

@@ -91,10 +91,21 @@ def check(kind: type[M], given: Any) -> M:
         return kind.model_validate(given)
     except ValidationError as error:
         errors = [
-            {"field": ".".join(map(str, item["loc"])) or "body", "detail": item["msg"]} for item in error.errors()[:10]
+            {"field": ".".join(map(str, item["loc"])) or "body", "detail": _detail(kind, item["type"], item["msg"])}
+            for item in error.errors()[:10]
         ]
         text = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
         raise Problem(422, f"The body is not as expected: {text:.500}.", errors=errors) from None
+
+
+def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
+    """What pydantic found, in words for who has never heard of pydantic."""
+    fields = ", ".join(map(repr, kind.model_fields))
+    if fault == "extra_forbidden":
+        return f"there is no such field here, but {fields}"
+    if fault == "model_type":
+        return f"give an object with the fields {fields}"
+    return {"missing": "it is missing"}.get(fault, message.removeprefix("Value error, "))
 
 
 def number(query: Mapping[str, str], name: str, default: int | None, low: int, high: int = LARGEST) -> int | None:
