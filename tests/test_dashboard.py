@@ -524,6 +524,17 @@ def test_no_button_leads_back_to_what_was_rolled_back(story: Story) -> None:
     assert story.document(alive())["previous"] is None
 
 
+def test_a_version_that_waits_has_a_button(story: Story) -> None:
+    """As long as it waits; who looks at the page need not find a terminal."""
+    story.accept("a.csv")
+    story.judge(1, "promoted")
+    assert 'data-action="promote"' not in render(story.document(alive()))
+    story.judge(2, "held", old=1)
+    found = story.document(alive())
+    assert found["held"] == 2
+    assert "Promote v2</button>" in render(found)
+
+
 # The steps
 
 

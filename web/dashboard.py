@@ -66,6 +66,7 @@ def document(
         "now": steps(facts),
         "champion": sections.champion(facts),
         "previous": sections.previous(facts),
+        "held": facts.held["version"] if facts.held else None,
         "versions": [sections.version(row, facts) for row in facts.versions],
         "versions_total": sum(facts.counts["versions"].values()),
         "candidates": sections.candidates(facts),

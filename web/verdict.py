@@ -75,6 +75,11 @@ class Facts:
         return next((row for row in self.versions if row["version"] == self.number), None)
 
     @property
+    def held(self) -> Row | None:
+        """The newest version that waits to be promoted."""
+        return next((row for row in self.newer if row["state"] == "held"), None)
+
+    @property
     def newer(self) -> list[Row]:
         """Versions judged since the champion, newest first."""
         return [row for row in self.versions if self.number is not None and row["version"] > self.number]
@@ -170,7 +175,7 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     others = [version for version in facts.metrics.get("served_versions") or [] if version != facts.number]
     if others:
         return answer("watch", headline, f"A worker still serves v{others[0]}.", notes)
-    held = next((row for row in facts.newer if row["state"] == "held"), None)
+    held = facts.held
     if held:
         waits = fact("v{} waits".format(held["version"]), held["reason"], "promote.mode = manual")
         sentence = f"v{held['version']} waits for retraind promote."

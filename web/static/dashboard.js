@@ -182,15 +182,18 @@ async function send(button, url, body, success) {
   }
 }
 
+async function swap(button, url, body, verb, after) {
+  const { from, to } = button.dataset;
+  find("confirm-title").textContent = `Serve v${to} instead of v${from}?`;
+  find("confirm-text").textContent = `All predictions come from v${to} as soon as the daemon has checked its bundle. v${from} stays and can be ${after}.`;
+  find("confirm-yes").textContent = `${verb} v${to}`;
+  if (await ask("confirm")) await send(button, url, body, `v${to} instead of v${from} is asked for.`);
+}
+
 const actions = {
   retrain: (button) => send(button, "/trigger_retrain", { force_retrain: true }, "A training is asked for; the steps show how it goes."),
-  async rollback(button) {
-    const { from, to } = button.dataset;
-    find("confirm-title").textContent = `Serve v${to} instead of v${from}?`;
-    find("confirm-text").textContent = `All predictions come from v${to} as soon as the daemon has checked its bundle. v${from} stays and can be promoted again.`;
-    find("confirm-yes").textContent = `Roll back to v${to}`;
-    if (await ask("confirm")) await send(button, "/rollback", {}, `The rollback from v${from} to v${to} is asked for.`);
-  },
+  promote: (button) => swap(button, "/promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
+  rollback: (button) => swap(button, "/rollback", {}, "Roll back to", "promoted again"),
 };
 
 document.addEventListener("click", (event) => {
