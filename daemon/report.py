@@ -272,7 +272,11 @@ def _look(what: str, look: Any) -> dict[str, Any]:
 def _describe(found: Schema | None) -> str:
     if found is None:
         return "None yet: `retraind init FILE --target COL` makes one."
-    return f"{len(found.columns)} columns, target {found.target!r} with {len(found.classes)} classes."
+    return f"{len(found.columns)} columns, target {found.target!r} ({_task(found)})."
+
+
+def _task(found: Schema) -> str:
+    return f"{len(found.classes)} classes" if found.task == "classification" else found.task
 
 
 def _segments(home: Home) -> str:
