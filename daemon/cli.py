@@ -52,6 +52,14 @@ def _load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
     return place, loaded
 
 
+def _visit(home: Path) -> Home:
+    """The home that a command only looks at; a misspelt one is as empty as a new one, so it is said."""
+    place, _ = _load(home)
+    if not place.registry.exists():
+        typer.echo(f"retraind: {place.root} is no home of retraind yet. Is --home right?", err=True)
+    return place
+
+
 @app.command()
 def run(
     home: HomeOption = HERE,
@@ -211,7 +219,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
     Example: retraind status --json
     """
-    place, _ = _load(home)
+    place = _visit(home)
     from daemon import report
 
     facts = report.health(place)
@@ -225,7 +233,7 @@ def versions(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
     Example: retraind versions
     """
-    place, _ = _load(home)
+    place = _visit(home)
     from daemon import report
 
     found = report.versions(place)
@@ -246,7 +254,7 @@ def drops(
 
     Example: retraind drops iris-more.csv
     """
-    place, _ = _load(home)
+    place = _visit(home)
     from daemon import report
 
     if key is None:
@@ -379,7 +387,7 @@ def doctor(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
     Example: retraind doctor
     """
-    place, _ = _load(home)
+    place = _visit(home)
     from daemon import report
 
     findings = report.examine(place)

@@ -221,6 +221,14 @@ def test_versions_are_listed_newest_first(home: Home) -> None:
     assert text.index("refused") < text.index("promoted")
 
 
+@pytest.mark.parametrize("command", ["status", "versions", "drops", "doctor"])
+def test_a_misspelt_home_is_noticed(tmp_path: Path, command: str) -> None:
+    """An empty table would look like lost data; nothing is made there."""
+    absent = Home(tmp_path / "chrun")
+    assert f"{absent.root} is no home of retraind yet" in retraind(command, home=absent).stderr
+    assert not absent.root.exists()
+
+
 def test_versions_show_their_live_score(home: Home) -> None:
     """As soon as a prediction has been labelled."""
     with closing(Journal.open(home.journal)) as journal:
