@@ -8,14 +8,14 @@ import asyncio
 import contextlib
 import io
 import logging
-import sys
 import time
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from daemon.errors import NotKept
 from web import app, doors, events, security, shapes
 from web.bodies import Bodies
+from web.environ import environ_of, promised
 from web.inputs import TooManyHere, on_loop
 from web.lanes import Lane
 from web.problems import Problem
@@ -75,7 +75,7 @@ class Bridge:
     async def __call__(self, scope: Any, protocol: Any) -> None:
         """Answer one request, whatever happens."""
         started = time.perf_counter()
-        environ = _environ(scope)
+        environ = environ_of(scope)
         try:
             if _wants_stream(environ):
                 await self._stream(environ, protocol)
@@ -113,7 +113,7 @@ class Bridge:
         return answer
 
     async def _read(self, environ: dict[str, Any], protocol: Any) -> None:
-        environ["wsgi.input"] = io.BytesIO(await self._bodies.read(_promised(environ), protocol))
+        environ["wsgi.input"] = io.BytesIO(await self._bodies.read(promised(environ), protocol))
 
     def _lane(self, environ: dict[str, Any]) -> Lane | None:
         """Where to answer: a single row and what only looks at memory on the loop (None), which costs least."""
@@ -186,22 +186,9 @@ def _route(environ: dict[str, Any]) -> str:
     return path if path in app.INLINE or path in WHOLE else app.UNMATCHED
 
 
-def _promised(environ: dict[str, Any]) -> int | None:
-    """The length of the body; None for a chunked one, or none. Granian has checked that it is a number.
-
-    Raises Problem 400 for a transfer coding that only a proxy might undo.
-    """
-    if "CONTENT_LENGTH" in environ:
-        return int(environ["CONTENT_LENGTH"])
-    coding = environ.get("HTTP_TRANSFER_ENCODING", "chunked")
-    if coding.strip().lower() != "chunked":
-        raise Problem(400, f"The transfer coding {coding!r:.80} is not known; chunked is.")
-    return None
-
-
 def _is_large(environ: dict[str, Any]) -> bool:
-    promised = _promised(environ)
-    return promised is None or promised > LARGE_BYTES
+    length = promised(environ)
+    return length is None or length > LARGE_BYTES
 
 
 def _wants_stream(environ: dict[str, Any]) -> bool:
@@ -214,42 +201,3 @@ async def _send(transport: Any, texts: Any) -> None:
         async for text in texts:
             async with asyncio.timeout(SEND_SECONDS):
                 await transport.send_str(text)
-
-
-def _environ(scope: Any) -> dict[str, Any]:
-    """The WSGI environment of a request without its body; text as WSGI wants it: bytes in Latin-1 clothing."""
-    path = scope.path
-    environ = {
-        "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path if path.isascii() else path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": "retraind",
-        "SERVER_PORT": "0",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0],
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    for name, value in scope.headers.items():
-        key = _key(name)
-        if key is not None:
-            environ[key] = f"{environ[key]},{value}" if key in environ else value
-    if scope.authority:  # of `GET http://name/path`, which overrules the header (RFC 9112, 3.2.2)
-        environ["HTTP_HOST"] = scope.authority
-    return environ
-
-
-@lru_cache(maxsize=256)  # bounded: names are the client's
-def _key(name: str) -> str | None:
-    """The WSGI key of a header."""
-    # In CGI's spelling `Content_Length` would pass for `Content-Length`, which Granian has checked.
-    if "_" in name:
-        return None
-    key = name.upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
