@@ -18,7 +18,7 @@ from daemon import bundle, durable
 from daemon.errors import Unavailable
 from daemon.home import Home
 
-# Before the import: MLflow reads these once. It would phone home, and start pip and uv, otherwise.
+# Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
 os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     DO_NOT_TRACK="true",
@@ -26,6 +26,7 @@ os.environ.update(
     MLFLOW_UV_AUTO_DETECT="false",
     MLFLOW_MODEL_CATALOG_URI="",
     MLFLOW_ENABLE_ASYNC_LOGGING="false",
+    MLFLOW_LOGGING_LEVEL="WARNING",
 )
 
 import mlflow
