@@ -26,6 +26,8 @@ def _sentence(facts: Facts, found: list[dict[str, Any]]) -> str:
     if status.threshold_rows and status.rows_pending < status.threshold_rows:
         missing = status.threshold_rows - status.rows_pending
         return f"Waiting for drops; {missing:,} more rows start a training (retrain.threshold_rows, retrain.growth)."
+    if status.threshold_rows:
+        return f"{status.rows_pending:,} new rows are enough; the training starts after the pause of retrain.cooldown_seconds."
     return "Waiting for drops."
 
 
