@@ -5,16 +5,15 @@ Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.m
 """
 
 from collections.abc import MutableMapping
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.bundle import MODEL
-from daemon.schema import Kind, Schema
+from daemon.schema import Kind
 from web import answering, payload, release, tables, tensors
-from web.answering import Answered
+from web.outputs import Requested, outputs_of, tensor, wishes_of
 from web.predictor import Predictor
 from web.problems import Problem
 from web.reply import JSON, Reply
@@ -33,18 +32,6 @@ DATATYPES: dict[Kind, str] = {
     "category": tensors.BYTES,
 }
 
-DEFAULT = ("predict", "prediction_id")
-"""Outputs of a request that asks for none."""
-
-
-class Requested(BaseModel):
-    """An output that a request asks for."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    name: str
-    parameters: dict[str, Any] | None = None
-
 
 class Request(BaseModel):
     """The JSON of `POST …/infer`; what the protocol does not know, such as KServe's `model_name`, is left out."""
@@ -55,21 +42,6 @@ class Request(BaseModel):
     parameters: dict[str, Any] | None = None
     inputs: list[tensors.Tensor] = Field(min_length=1)
     outputs: list[Requested] | None = None
-
-
-class Output(NamedTuple):
-    """What a model can answer: datatype, and how many values there are for each row (None: one, without a dimension)."""
-
-    datatype: str
-    width: int | None = None
-
-
-class Wish(NamedTuple):
-    """An output as it is asked for: `best` (0: no) classes as VALUE:INDEX:NAME instead of its values."""
-
-    name: str
-    binary: bool
-    best: int
 
 
 def server(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
@@ -137,10 +109,10 @@ def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
     chosen = _chosen(worker, environ, name, version)
     text, tail = _parted(environ)
     request = payload.check(Request, payload.value(tables.without_nan(text)))
-    wishes = _wishes(chosen, request)
+    wishes = wishes_of(chosen.schema, request.outputs, request.parameters)
     answered = answering.answer(worker, chosen, tensors.read(chosen.schema, request.inputs, tail))
     chosen = answered.predictor
-    outputs = [_output(answered, wish) for wish in wishes]
+    outputs = [tensor(answered, wish) for wish in wishes]
     content: dict[str, Any] = {"model_name": name, "model_version": str(chosen.version)}
     if request.id is not None:
         content["id"] = request.id
@@ -149,19 +121,6 @@ def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
         return Reply(header, headers=_headers(chosen))
     headers = {**_headers(chosen), "Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(header))}
     return Reply(b"".join([header, *(packed for _, packed in outputs)]), headers=headers)
-
-
-def outputs_of(schema: Schema) -> dict[str, Output]:
-    """What can be asked for: `predict` is the name of the class or the number."""
-    ids = Output(tensors.BYTES)
-    if not schema.classes:
-        return {"predict": Output("FP64"), "prediction_id": ids}
-    return {
-        "predict": Output(tensors.BYTES),
-        "predict_proba": Output("FP64", len(schema.classes)),
-        "predict_code": Output("INT64"),
-        "prediction_id": ids,
-    }
 
 
 def _loaded(worker: Worker) -> list[str]:
@@ -195,63 +154,6 @@ def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:
     if not (given.isascii() and given.isdecimal() and len(given) < answering.MOST_DIGITS and int(given) <= len(body)):
         raise Problem(400, f"{HEADER_LENGTH} is {given!r:.40}, and the body has {len(body)} bytes.")
     return body[: int(given)], memoryview(body)[int(given) :]
-
-
-def _wishes(chosen: Predictor, request: Request) -> list[Wish]:
-    """The outputs that are asked for, in that order; raises Problem 400."""
-    always = _flag(request.parameters, "binary_data_output", default=False)
-    if not request.outputs:
-        return [Wish(name, always, 0) for name in DEFAULT]
-    known = outputs_of(chosen.schema)
-    if len({output.name for output in request.outputs}) < len(request.outputs):
-        raise Problem(400, "An output is asked for twice.")
-    wishes = []
-    for output in request.outputs:
-        if output.name not in known:
-            names = ", ".join(known)
-            raise Problem(400, f"There is no output {output.name!r:.100}.", hint=f"The model has {names}.")
-        binary = _flag(output.parameters, "binary_data", default=always)
-        wishes.append(Wish(output.name, binary, _best(output, known[output.name].width)))
-    return wishes
-
-
-def _flag(parameters: dict[str, Any] | None, name: str, *, default: bool) -> bool:
-    given = (parameters or {}).get(name, default)
-    if not isinstance(given, bool):
-        raise Problem(400, f"The parameter {name!r} is true or false, not {given!r:.40}.")
-    return given
-
-
-def _best(output: Requested, width: int | None) -> int:
-    given = (output.parameters or {}).get("classification", 0)
-    if type(given) is not int or given < 0:
-        raise Problem(400, f"The parameter 'classification' is a number of classes, not {given!r:.40}.")
-    if given and width is None:
-        raise Problem(400, f"The output {output.name!r} has no classes.", hint="Ask for 'predict_proba'.")
-    return min(given, width or 0)
-
-
-def _output(answered: Answered, wish: Wish) -> tuple[dict[str, Any], bytes]:
-    rows = len(answered.ids)
-    if wish.name == "prediction_id":
-        return tensors.write(wish.name, tensors.BYTES, [rows], answered.ids, binary=wish.binary)
-    if wish.name == "predict_code":
-        return tensors.write(wish.name, "INT64", [rows], answered.predictions, binary=wish.binary)
-    if wish.name == "predict":
-        datatype = "FP64" if answered.probabilities is None else tensors.BYTES
-        return tensors.write(wish.name, datatype, [rows], answered.names, binary=wish.binary)
-    shares, classes = answered.probabilities or [], answered.predictor.classes
-    if wish.best:
-        best = [text for row in shares for text in _classified(row, classes)[: wish.best]]
-        return tensors.write(wish.name, tensors.BYTES, [rows, wish.best], best, binary=wish.binary)
-    values = list(chain.from_iterable(shares))
-    return tensors.write(wish.name, "FP64", [rows, len(classes)], values, binary=wish.binary)
-
-
-def _classified(shares: list[float], classes: list[str]) -> list[str]:
-    """VALUE:INDEX:NAME of every class, the likeliest first."""
-    order = sorted(range(len(shares)), key=lambda code: -shares[code])
-    return [f"{shares[code]:f}:{code}:{classes[code]}" for code in order]
 
 
 def _headers(chosen: Predictor) -> dict[str, str]:

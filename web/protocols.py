@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.bundle import MODEL
 from daemon.schema import Schema
-from web import columns, contents, inference, invocations, operations, tensors
+from web import columns, contents, inference, invocations, operations, outputs, tensors
 from web.answering import ALIASES
 from web.contents import TEXT, VERSION, Json, array, maybe, record, ref
 from web.endpoints import VERSION_HEADER, choosing
@@ -43,7 +43,7 @@ def schemas(model: Schema | None) -> dict[str, Json]:
     parts = request.pop("$defs")
     parts["Tensor"]["properties"]["datatype"]["enum"] = [*tensors.JSON_TYPES]
     if model:
-        parts["Requested"]["properties"]["name"]["enum"] = [*inference.outputs_of(model)]
+        parts["Requested"]["properties"]["name"]["enum"] = [*outputs.outputs_of(model)]
     output = {"name": TEXT, "shape": array({"type": "integer"}), "datatype": {"enum": [*tensors.JSON_TYPES]}}
     told = {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": array(record("An output.", output))}
     common = {"model_version": VERSION, "prediction_ids": array(TEXT)}
