@@ -183,3 +183,18 @@ def test_every_door_waits_for_the_version_that_is_named(own: Site, path: str, bo
     status, headers, text = own.ask("POST", path, body)
     assert (status, headers["x-model-version"]) == (200, "2"), text
     assert b"versicolor" in text
+
+
+def test_more_versions_than_there_is_room_for_answer_all_the_same(own: Site) -> None:
+    """One may be loaded and gone again before the request that waits for it has its turn: then it waits once more."""
+    versions = range(2, 7)
+    for number in versions:
+        bundles.record(own.home, bundles.make(own.home, number))
+
+    def ask(number: int) -> list[tuple[int, str]]:
+        answers = [own.ask("POST", f"/predict?version={number}", PREDICTION) for _ in range(15)]
+        return [(status, headers.get("x-model-version", "")) for status, headers, _ in answers]
+
+    with ThreadPoolExecutor(len(versions)) as pool:
+        for number, found in zip(versions, pool.map(ask, versions), strict=True):
+            assert found == [(200, str(number))] * 15
