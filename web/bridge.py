@@ -43,7 +43,7 @@ LOAD_SECONDS = 10.0
 """A request waits so long for the version that it names; then it is told to come again."""
 
 SEND_SECONDS = 10.0
-"""A listener that takes no event for so long is cut off."""
+"""An event that the server does not take within this time ends its stream; clients that stop reading the kernel cuts off."""
 
 # The connection ends, because what is left of a body would be taken for the next request.
 CLOSE = ("Connection", "close")
