@@ -113,6 +113,8 @@ class Trainer:
         """Restart the trainer when it has ended; returns how it ended."""
         before = self._child.process
         ended = self._child.tend(now)
+        if ended is not None:
+            _hang_up(before)
         if self._child.process is not None and self._child.process is not before:
             self.ready = False
             self._reader = threading.Thread(target=self._read, args=(self._child.process,), daemon=True)
@@ -152,16 +154,24 @@ class Trainer:
     def close(self) -> None:
         """End the trainer for good."""
         self.kill()
+        _hang_up(self._child.process)
         if self._reader is not None:
             self._reader.join(timeout=5)
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
-        if process.stdout is None:
-            return
-        for line in process.stdout:
-            try:
-                self._inbox.put(orjson.loads(line))
-            except orjson.JSONDecodeError:
-                log.warning("trainer_said", line=line.decode(errors="replace").rstrip()[:500])
-            self._wake()
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                try:
+                    self._inbox.put(orjson.loads(line))
+                except orjson.JSONDecodeError:
+                    log.warning("trainer_said", line=line.decode(errors="replace").rstrip()[:500])
+                self._wake()
         self._wake()
+
+
+def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
+    """Close the pipe to a process that has ended; else it would stay open until the collector comes by."""
+    if process is not None and process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()

@@ -6,6 +6,7 @@ import os
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -45,6 +46,14 @@ def _leaked(before: set[threading.Thread]) -> list[str]:
 def names(folder: Path) -> list[str]:
     """What lies in a folder, hidden files too, in no order."""
     return [path.name for path in folder.iterdir()]
+
+
+def open_up(folder: Path) -> None:
+    """Let other users of this machine reach a folder of a test."""
+    shared = Path(tempfile.gettempdir())
+    for one in (folder, *folder.parents):
+        if one != shared and one.is_relative_to(shared):
+            one.chmod(0o755)
 
 
 @pytest.fixture

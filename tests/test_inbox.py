@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import names
+from conftest import names, open_up
 
 from daemon import content, durable
 from daemon.content import Content
@@ -260,8 +260,7 @@ def test_file_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFacto
     drop = root / "a.csv"
     drop.write_text("x")
     drop.chmod(0)
-    for folder in (root, *root.parents[:2]):
-        folder.chmod(0o755)
+    open_up(root)
     code = (
         "import os, sys; from pathlib import Path; from daemon.inbox import Inbox, Stamp; from daemon.home import Home\n"
         "from daemon.settings import Inbox as Limits; from daemon.errors import InvalidDrop\n"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import names
+from conftest import names, open_up
 from service import Service, flowers, parsed, wait_until
 from watchdog.observers.inotify_c import InotifyFD
 
@@ -268,7 +268,8 @@ watched.watcher.close()
 @pytest.mark.parametrize("mode", [0o000, 0o733, 0o555])
 def test_folder_that_this_user_may_not_use_is_said_and_healed(home: Home, mode: int) -> None:
     """Without the rights the health names the folder; once they are given, it is watched without a restart."""
-    for folder in (*home.root.parents[:3], home.root, home.inbox, home.rejected):
+    open_up(home.root)
+    for folder in (home.inbox, home.rejected):
         folder.chmod(0o755)
     home.inbox.chmod(mode)
     code = f"""
