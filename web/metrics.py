@@ -120,9 +120,10 @@ class Counters:
             version=slot.version,
             problem=slot.problem or log.problem,
             model_problem=model_problem,
-            # Copied in one step each: the loop may meet a new route meanwhile.
-            requests={route: dict(codes) for route, codes in list(self.requests.items())},
-            predictions=dict(self.predictions),
+            # Copied in one step each, as only `copy` does: the loop may meet a new route while a list of items is made,
+            # since its tuples can set off a garbage collection, and that another thread.
+            requests={route: codes.copy() for route, codes in self.requests.copy().items()},
+            predictions=self.predictions.copy(),
             buckets=list(self.buckets),
             seconds=self.seconds,
             lost=self._lost_before + log.lost,
