@@ -26,7 +26,7 @@ from daemon.journal import Journal
 from daemon.schema import Column, Schema
 from daemon.settings import Promote, Settings
 from daemon.status import Check, Status, Training
-from web import chart, dashboard, verdict
+from web import champion, chart, dashboard, quality, verdict
 from web.dashboard import document, render
 from web.records import Records
 from web.steps import steps
@@ -485,10 +485,10 @@ def test_examples_hold_for_every_kind(story: Story) -> None:
 
 def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
     facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
-    good = verdict.good(replace(facts, live={"n": 40, "accuracy": 0.975, "interval": (0.87, 0.99)}))
+    good = quality.good(replace(facts, live={"n": 40, "accuracy": 0.975, "interval": (0.87, 0.99)}))
     assert good["state"] == "ok"
     assert "0.975 accuracy" in str(good["facts"])
-    bad = verdict.good(replace(facts, live={"n": 40, "accuracy": 0.5, "interval": (0.35, 0.65)}))
+    bad = quality.good(replace(facts, live={"n": 40, "accuracy": 0.5, "interval": (0.35, 0.65)}))
     assert (bad["state"], "Late labels say less" in bad["sentence"]) == ("watch", True)
 
 
@@ -500,7 +500,7 @@ def test_trial_of_a_new_champion_is_shown(story: Story) -> None:
         assert facts.pointer is not None
         pointer = facts.pointer.model_copy(update={"version": number})
         swap = {"version": number, "previous": before, "reason": "so", "at": facts.pointer.since}
-        tile = verdict.serving(replace(facts, pointer=pointer, swaps=[swap], live={"n": labels} if labels else None))
+        tile = champion.serving(replace(facts, pointer=pointer, swaps=[swap], live={"n": labels} if labels else None))
         return [one["value"] for one in tile["facts"] if one["label"] == "on trial"]
 
     story.accept("a.csv")
@@ -625,9 +625,9 @@ def test_relative_times(seconds: float, said: str) -> None:
 
 
 def test_wilson_interval_of_29_in_30() -> None:
-    low, high = verdict.wilson(29 / 30, 30)
+    low, high = quality.wilson(29 / 30, 30)
     assert (round(low, 3), round(high, 3)) == (0.833, 0.994)
-    assert verdict.wilson(0.0, 0) == (0.0, 1.0)
+    assert quality.wilson(0.0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

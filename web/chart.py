@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.figures import TITLES
-from web.verdict import Row, wilson
+from web.facts import Row
+from web.quality import wilson
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 220, 16, 32, 44, 16
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)

@@ -20,11 +20,12 @@ from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.status import Status
-from web import drift, sections, verdict
+from web import champion, drift, quality, sections, verdict
 from web.chart import points
+from web.facts import Facts
 from web.records import Records, Row
 from web.steps import steps
-from web.verdict import Facts, moment
+from web.verdict import moment
 
 VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
@@ -54,9 +55,9 @@ def document(
     facts = gather(home, records, status, metrics, settings)
     questions = {
         "healthy": ("Is it healthy?", verdict.healthy(facts)),
-        "serving": ("Which model, and why?", verdict.serving(facts)),
+        "serving": ("Which model, and why?", champion.serving(facts)),
         "flowing": ("Is data flowing?", verdict.flowing(facts)),
-        "good": ("Is it still good?", verdict.good(facts)),
+        "good": ("Is it still good?", quality.good(facts)),
     }
     tiles = [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
     return {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.settings import Settings
-from web import verdict
+from web import tiles
 from web.records import Records
 
 Row = dict[str, Any]
@@ -40,7 +40,7 @@ def shown(report: Mapping[str, Any]) -> Row:
     ranked = sorted(report["features"], key=lambda one: not one["drifted"])[:SHOWN]
     features = sorted(ranked, key=lambda one: -one["importance"])
     look = STATES[report["state"]]
-    shape, word = verdict.STATES[look]
+    shape, word = tiles.STATES[look]
     word = "WAITING" if report["state"] == "waiting" else word
     hidden = len(report["features"]) - len(features)
     return {**report, "features": features, "hidden": hidden, "look": look, "shape": shape, "word": word}

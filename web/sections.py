@@ -16,8 +16,9 @@ from daemon.schema import Column, Task
 from daemon.schema import load as load_schema
 from daemon.settings import Settings
 from web import verdict
+from web.facts import Facts
+from web.quality import held_out, wilson
 from web.records import Records, Row
-from web.verdict import Facts, held_out, wilson
 
 EPOCH = date(1970, 1, 1)
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from web.verdict import Facts, Row, size
+from web.facts import Facts, Row
+from web.tiles import size
 
 MARKS = {"active": "◐", "done": "✔", "failed": "✕", "idle": "·"}
 

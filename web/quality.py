@@ -1,0 +1,151 @@
+"""Whether the champion is still good: the fourth question of the dashboard. Pure functions of facts."""
+
+from itertools import takewhile
+
+from daemon import figures, live
+from daemon.settings import Promote
+from web.facts import Facts, Row
+from web.tiles import Answer, answer, fact
+
+FEW_ROWS = 20
+"""A score on fewer held-out rows than this says nothing: its 95 % interval spans 0.3 and more."""
+STREAK = 3
+"""So many failures in a row are no accident."""
+
+
+def good(facts: Facts) -> Answer:
+    """Whether the champion scores as when it was let in, and is asked for what it was taught."""
+    tile, drift = _scored(facts), facts.drift
+    counts, among = "not compared yet", ""
+    if drift["tested"]:
+        counts, among = (
+            f"{drift['drifted']:,} of {drift['tested']:,} features drifted",
+            f"last {drift['n']:,} predictions",
+        )
+    notes = [*tile["facts"], fact("its inputs", counts, among)]
+    if drift["alarm"]:
+        return answer("watch", tile["headline"], drift["reason"], notes)
+    return {**tile, "facts": notes}
+
+
+def _scored(facts: Facts) -> Answer:
+    """Whether the score holds: on held-out rows, and on late labels for its answers."""
+    entry = held_out(facts.champion)
+    if entry is None:
+        return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
+    now = latest_score(facts) or entry
+    found, before = figures.value(now), figures.value(entry)
+    notes = [*_against(entry, now), *_live(facts), *_weakest(now), *_confidence(facts)]
+    if found is None:
+        why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
+        return answer("unknown", "Not measured yet", why, notes)
+    headline = f"{found:.3f} {title(now)}"
+    trouble = _trouble(facts, headline, notes)
+    if trouble:
+        return trouble
+    if now["n"] < FEW_ROWS:
+        few = f"Only {now['n']} held-out rows; {FEW_ROWS - now['n']} more make it a figure."
+        return answer("unknown", headline, few, notes)
+    sentence = (
+        f"On {now['n']:,} held-out rows; {_doubt(now)}. {'' if facts.live else 'No labels from live use yet.'}".strip()
+    )
+    fall = _fall(facts, found, before, now["n"])
+    if fall:
+        return answer("watch", headline, f"{fall} {sentence}", notes)
+    refused = list(takewhile(lambda row: row["state"] == "refused", facts.newer))
+    if len(refused) >= STREAK:
+        many = f"The last {len(refused)} challengers were refused: {refused[0]['reason']}"
+        return answer("watch", headline, many, notes)
+    return answer("ok", headline, sentence, notes)
+
+
+def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
+    """Trainings that fail: whatever the score is, it will not get better."""
+    ended = [run for run in facts.runs if run["state"] in ("trained", "failed")]
+    failed = list(takewhile(lambda run: run["state"] == "failed", ended))
+    if not failed:
+        return None
+    times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"
+    state = "act" if len(failed) >= STREAK else "watch"
+    return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
+
+
+def _fall(facts: Facts, found: float, before: float | None, n: int) -> str:
+    """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
+    tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
+    if before is None:
+        return ""
+    if found < before - max(tolerance, 1 / n):
+        return f"It fell from {before:.3f}, by more than promote.tolerance = {tolerance:g}."
+    interval = (facts.live or {}).get("interval")
+    if interval and interval[1] < before - tolerance:
+        return f"Late labels say less: at most {interval[1]:.3f}, where it was let in with {before:.3f}."
+    return ""
+
+
+def _doubt(score: Row) -> str:
+    """How far a score is to be believed, and what it means in the target's unit."""
+    if figures.deciding(score) == "r2":
+        return f"RMSE {figures.plain(score['rmse'])}, MAE {figures.plain(score['mae'])}"
+    low, high = wilson(score["accuracy"], score["n"])
+    return f"95 % interval {low:.3f} to {high:.3f}"
+
+
+def _live(facts: Facts) -> list[Answer]:
+    if not facts.live:
+        return []
+    found = figures.value(facts.live)
+    said = "–" if found is None else f"{found:.3f} {title(facts.live)}"
+    error = f"RMSE {figures.plain(facts.live['rmse'])}, " if "rmse" in facts.live else ""
+    return [fact("on late labels", said, f"{error}n = {facts.live['n']:,}")]
+
+
+def title(score: Row) -> str:
+    """What the deciding figure of a score is called."""
+    return figures.TITLES[figures.deciding(score)]
+
+
+def latest_score(facts: Facts) -> Row | None:
+    """The champion's score on the rows that judged the newest challenger, which are more than it was let in on.
+
+    Rows that spoke for a version which late labels have taken back say little against the one before it.
+    """
+    for row in facts.newer:
+        if row["scores"].get("champion_version") == facts.number and row["state"] != live.ROLLED_BACK:
+            return held_out(row, "champion")
+    return None
+
+
+def held_out(version: Row | None, who: str = "challenger") -> Row | None:
+    """The score of `who` in a version's row: on the rolling holdout, which is larger, or else the reference one."""
+    scores = (version or {}).get("scores", {}).get(who) or {}
+    found = [scores[part] for part in ("rolling", "reference") if (scores.get(part) or {}).get("n")]
+    return found[0] if found else None
+
+
+def _against(entry: Row, now: Row) -> list[Answer]:
+    if entry is now:
+        return []
+    before = figures.value(entry)
+    return [fact("when let in", "–" if before is None else f"{before:.3f}", f"n = {entry['n']:,}")]
+
+
+def _weakest(score: Row) -> list[Answer]:
+    recall = {name: value for name, value in (score.get("recall") or {}).items() if value is not None}
+    if not recall:
+        return []
+    name = min(recall, key=lambda key: recall[key])
+    support = (score.get("support") or {}).get(name, 0)
+    return [fact("weakest class", f"{name}, recall {recall[name]:.3f}", f"n = {support:,}")]
+
+
+def _confidence(facts: Facts) -> list[Answer]:
+    values = facts.confidences
+    if not values:
+        return []
+    return [fact("mean confidence", f"{sum(values) / len(values):.3f}", f"last {len(values):,} predictions")]
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share seen in `n` rows; (0, 1) when n is 0."""
+    return live.wilson(round(share * n), n) if n > 0 else (0.0, 1.0)
