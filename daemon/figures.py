@@ -17,6 +17,11 @@ SETTLES: dict[Task, str] = {"classification": "log_loss", "regression": "rmse"}
 TITLES = {"accuracy": "accuracy", "r2": "R²", "log_loss": "log loss", "rmse": "RMSE", "mae": "MAE"}
 
 
+def counted(n: int, noun: str) -> str:
+    """So many of something: `1 row`, `2,000 rows`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def deciding(score: Mapping[str, Any]) -> str:
     """Which figure of this score decides: `accuracy` or `r2`."""
     return "r2" if "r2" in score else "accuracy"

@@ -16,6 +16,7 @@ from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES, is_packed
 from daemon.dataset import Dataset
 from daemon.errors import InvalidDrop, RetraindError, Unavailable
+from daemon.figures import counted
 from daemon.forgetting import Forgetting
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox, Stamp
@@ -275,7 +276,9 @@ class Ingestion:
         self._live = len(live)
         self._dataset.set_aside(present - live.keys() - gone)
         rows = pending["rows"]
-        what = {"merge": "merged", "forget": f"{-rows} rows forgotten"}.get(pending["kind"], f"{rows} rows")
+        what = {"merge": "merged", "forget": f"{counted(-rows, 'row')} forgotten"}.get(
+            pending["kind"], counted(rows, "row")
+        )
         revision = self._dataset.commit(pending["seq"], live, f"Batch {pending['seq']}: {what}", gone)
         self._journal.commit(pending["seq"], revision.commit, revision.dvc_md5)
         self._to_clear = pending["seq"] if pending["kind"] == "drops" else self._to_clear

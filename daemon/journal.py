@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon import tables
 from daemon.errors import RetraindError, Unavailable
+from daemon.figures import counted
 from daemon.live import ROLLED_BACK
 from daemon.status import utcnow
 from daemon.tables import (
@@ -177,7 +178,7 @@ class Journal:
                 some = labelled[start : start + MANY_ROWS]
                 connection.execute(labels.insert(), [{**label, "batch": seq, "at": now} for label in some])
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
-            _tell(connection, "accepted", f"Batch {seq}: {batch['rows']} rows of {names}.", batch=seq)
+            _tell(connection, "accepted", f"Batch {seq}: {counted(batch['rows'], 'row')} of {names}.", batch=seq)
         return seq
 
     def merge(self, batch: dict[str, Any], sources: Sequence[str]) -> int:
@@ -187,7 +188,9 @@ class Journal:
             span = {"first": min(one["first"] for one in old), "last": max(one["last"] for one in old)}
             seq = self._append(connection, "merge", batch, 0, tier=1 + max(one["tier"] for one in old), **span)
             connection.execute(segments.update().where(segments.c.name.in_(sources)).values(died=seq))
-            _tell(connection, "merged", f"{len(old)} segments became one of {batch['rows']} rows.", batch=seq)
+            _tell(
+                connection, "merged", f"{len(old)} segments became one of {counted(batch['rows'], 'row')}.", batch=seq
+            )
         return seq
 
     def forget(self, drop: Mapping[str, Any], old: str, removed: int, rest: dict[str, Any] | None, by: str) -> int:
@@ -219,7 +222,7 @@ class Journal:
             _tell(
                 connection,
                 "forgotten",
-                f"Batch {seq}: the {removed} rows of {drop['name']} are forgotten ({by}).",
+                f"Batch {seq}: {counted(removed, 'row')} of {drop['name']} forgotten ({by}).",
                 level="warning",
                 drop=drop["sha256"],
                 batch=seq,
@@ -341,7 +344,7 @@ class Journal:
             values |= {"state": "started", "started_at": utcnow()}
             connection.execute(runs.insert(), values)
             run = int(connection.execute(select(func.max(runs.c.id))).scalar_one())
-            _tell(connection, "training", f"Training {run} on {rows} rows: {reason}.", run=run)
+            _tell(connection, "training", f"Training {run} on {counted(rows, 'row')}: {reason}.", run=run)
         return run
 
     def end_run(

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
+from daemon.figures import counted
 from daemon.settings import Retrain
 
 LONGEST_PAUSE = 3600.0
@@ -76,19 +77,19 @@ def needed(trained_on: int | None, settings: Retrain) -> int:
 def _wanted(facts: Facts, settings: Retrain) -> str | None:
     new, least = facts.new, needed(facts.trained_on, settings)
     if facts.requested:
-        return f"requested, {new} new rows"
+        return f"requested, {counted(new, 'new row')}"
     if facts.trained_on is None:
         return "first model"
     if new < least:
         return None
     if least > settings.threshold_rows:
-        return f"{new} new rows on {facts.trained_on} (retrain.growth = {settings.growth:g})"
-    return f"{new} new rows (retrain.threshold_rows = {settings.threshold_rows})"
+        return f"{counted(new, 'new row')} on {facts.trained_on:,} (retrain.growth = {settings.growth:g})"
+    return f"{counted(new, 'new row')} (retrain.threshold_rows = {settings.threshold_rows})"
 
 
 def _scheduled(facts: Facts, settings: Retrain) -> str | None:
     due = facts.schedule_due and facts.new > 0
-    return f"schedule {settings.schedule!r}, {facts.new} new rows" if due else None
+    return f"schedule {settings.schedule!r}, {counted(facts.new, 'new row')}" if due else None
 
 
 def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
@@ -96,7 +97,7 @@ def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     if facts.new <= 0 or not _passed(facts.last_alarm, settings.alarm_seconds, now):
         return None
     found = {"drift": settings.drift and facts.drifted, "live score": settings.live and facts.live_fell}
-    return next((f"{alarm}: {why} {facts.new} new rows" for alarm, why in found.items() if why), None)
+    return next((f"{alarm}: {why} {counted(facts.new, 'new row')}" for alarm, why in found.items() if why), None)
 
 
 def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:

@@ -63,7 +63,7 @@ def as_text(facts: dict[str, Any]) -> str:
     """`health` for people."""
     lines = [
         "healthy" if facts["healthy"] else "UNHEALTHY",
-        f"  {facts['rows']} rows, {facts['rows_pending']} since the last training",
+        f"  {figures.counted(facts['rows'], 'row')}, {facts['rows_pending']} since the last training",
     ]
     if facts["training"]:
         lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")

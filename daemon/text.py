@@ -40,8 +40,7 @@ def examine(content: Content) -> bool:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 at = offset - pending + error.start
-                reason = f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."
-                raise InvalidDrop(reason, line=_line_at(content, at)) from None
+                raise InvalidDrop(_unread(block, at), line=_line_at(content, at)) from None
             if (nul := block.find(b"\0")) >= 0:
                 line = _line_at(content, offset + nul)
                 raise InvalidDrop("The file holds a NUL byte: it is not a text file.", line=line)
@@ -53,6 +52,13 @@ def examine(content: Content) -> bool:
     if blank:
         raise InvalidDrop("The file is empty.")
     return plain
+
+
+def _unread(block: bytes, at: int) -> str:
+    """Why the byte `at`, which is in `block`, is none of a CSV file in UTF-8. Text in UTF-16 begins with a mark of its own."""
+    if b"\0" in block and not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "The file is not text: it holds NUL bytes. Export it as CSV from the program that wrote it."
+    return f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."
 
 
 def _line_at(content: Content, at: int) -> int:

@@ -291,6 +291,20 @@ def test_large_file_on_disk_is_read_in_order_and_in_bounded_memory(tmp_path: Pat
     assert list(cells.locate(file, header, [400_001])) == [(400_001, 400_003, line.decode().strip())]
 
 
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"PK\x03\x04\x14\0\x06\0\xe9\xff", "Export it as CSV"),
+        ("a,b\n1,é\n".encode("utf-16"), "Save it as UTF-8"),
+        ("a,b\n1,é\n".encode("latin-1"), "Save it as UTF-8"),
+    ],
+)
+def test_what_to_do_depends_on_what_the_file_is(content: bytes, advice: str) -> None:
+    """A workbook can't be saved as UTF-8; text in another encoding can."""
+    with pytest.raises(InvalidDrop, match=advice):
+        cells.examine(Content("", len(content), content), WANTED)
+
+
 def test_fault_far_into_a_large_file_is_found(tmp_path: Path) -> None:
     """A byte that is no UTF-8, cut by a block's end or not, and a NUL byte are refused with their line."""
     for fault in (b"1,\xc3\n", b"1,\0\n"):
