@@ -90,6 +90,7 @@ class Load:
         self._sender = threading.Thread(target=self._send_all, name="sender")
         self._receiver = threading.Thread(target=self._receive_all, name="receiver")
         self._outcome = Outcome()
+        self._came: list[tuple[float, float, bytes, bytes]] = []
         self._wall = time.time() - time.perf_counter()
 
     def start(self) -> None:
@@ -107,6 +108,8 @@ class Load:
             self._outcome.failed["no answer"] += connection.waiting
             connection.socket.close()
         self._poll.close()
+        for came in self._came:
+            self._judge(*came)
         return self._outcome
 
     # The sending thread
@@ -177,12 +180,12 @@ class Load:
         head, separator, body = connection.received.partition(b"\r\n\r\n")
         length = _LENGTH.search(head)
         if separator and length and len(body) >= int(length[1]):
-            self._judge(connection.due, head, body)
+            # Judged when all is over: meanwhile the sending thread needs the interpreter.
+            self._came.append((connection.due, time.perf_counter() - connection.due, head, body))
             connection.waiting = False
             self._free.append(connection)
 
-    def _judge(self, due: float, head: bytes, body: bytes) -> None:
-        seconds = time.perf_counter() - due
+    def _judge(self, due: float, seconds: float, head: bytes, body: bytes) -> None:
         if (status := head[9:12]) != b"200":
             self._outcome.failed[f"status {status.decode()}"] += 1
             return
