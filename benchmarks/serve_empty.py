@@ -4,12 +4,11 @@ import argparse
 import asyncio
 from pathlib import Path
 
-import uvloop
 from bottle import Bottle
 
 from daemon.home import Home
 from daemon.settings import Settings
-from web import events
+from web import events, handover
 from web.bridge import Bridge
 from web.server import Listener
 from web.worker import Worker
@@ -21,7 +20,7 @@ async def serve(worker: Worker, fd: int) -> None:
     bottle = Bottle()
     bottle.route("/predict", "POST", lambda: b"{}")
     bridge._app = bottle
-    await asyncio.create_task(Listener(bridge, fd).serve())
+    await asyncio.create_task(Listener(bridge, fd).serve(handover.spawn))
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def main() -> None:
     for name in ("home", "slot", "fd"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
-    uvloop.run(serve(Worker(Home(Path(options.home)), Settings(), 99), int(options.fd)))
+    handover.run(serve(Worker(Home(Path(options.home)), Settings(), 99), int(options.fd)))
 
 
 if __name__ == "__main__":

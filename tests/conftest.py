@@ -21,8 +21,8 @@ from daemon.home import Home
 from daemon.journal import Journal
 from daemon.schema import Schema, load
 
-LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor")
-"""Threads that fsspec, DVC and MLflow start once per process and keep."""
+LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy-")
+"""Threads that fsspec, DVC and MLflow start once per process and keep, and what Python thinks of a foreign one that has logged."""
 
 
 @pytest.fixture(autouse=True)

@@ -58,8 +58,8 @@ HEAVY = {
     "tomlkit": {"report"},
     "pydantic_settings": {"settings"},
     "bottle": {"app", "problems"},
-    "granian": {"server"},
-    "uvloop": {"server"},
+    "granian": {"server", "handover"},  # one listens, one takes requests over
+    "uvloop": {"handover"},
     "jinja2": {"dashboard"},
     "prometheus_client": {"exposition"},
 }

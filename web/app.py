@@ -26,7 +26,7 @@ INLINE = {
     f"/v2/models/{MODEL}/ready",
     f"/v1/models/{MODEL}",
 }
-"""Paths whose routes touch no disk: they run on the loop, as predictions do. All others run in a thread."""
+"""Paths whose routes touch no disk: they are answered at once, as predictions are. All others run in a lane."""
 
 UNMATCHED = "unmatched"
 """Route under which requests to unknown paths are counted: a path is user text and must not become a label."""

@@ -1,51 +1,101 @@
-"""Request bodies: read asynchronously, with a limit in bytes and one in seconds, so that a client that trickles costs a coroutine."""
+"""Request bodies: awaited without a thread, with a limit in bytes and one in seconds, so that a client that trickles costs an entry."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
 from daemon.settings import Server
 from web.problems import Problem
 
 LOOK_SECONDS = 0.1
-"""How often bodies that take too long are looked for; `asyncio.timeout` would cost each request a tenth of its time."""
+"""How often bodies that take too long are looked for."""
+
+Found = bytes | Problem
+"""A body, or why there is none: 413 (too large), 408 (too slow) or 400 (it ended too early)."""
+
+
+class Arrival:
+    """Who waits for one body. Called by Granian's future when it is done, and given up by `Bodies.watch`; it tells once."""
+
+    __slots__ = ("_expected", "_promised", "body", "due")
+
+    def __init__(self, expected: "dict[Arrival, Then]", promised: int, body: Any, due: float) -> None:
+        self._expected = expected
+        self._promised = promised
+        self.body = body
+        self.due = due
+        """When it is given up (monotonic clock, seconds)."""
+
+    def __call__(self, body: Any) -> None:
+        """The body is there, or will not come."""
+        try:
+            self.tell(body.result())
+        except asyncio.CancelledError:
+            pass  # given up
+        except RuntimeError:  # how Granian says that the body broke off (`RSGIProtocolError`)
+            self.tell(Problem(400, f"The body ended before its {self._promised} bytes."))
+
+    def tell(self, found: Found) -> None:
+        """Say what has been found, in this thread, unless somebody else has told already."""
+        then = self._expected.pop(self, None)
+        if then is not None:
+            then(found)
+
+
+Then = Callable[[Found], object]
 
 
 class Bodies:
-    """The bodies that are being read at this moment, of one event loop."""
+    """The bodies that one worker waits for."""
 
     def __init__(self, limits: Server) -> None:
         self._limits = limits
-        self._due: dict[asyncio.Task[Any], float] = {}
-        """Who reads, and until when at most; in the order in which they began, so that the first is due first."""
-        self._late: set[asyncio.Task[Any]] = set()
-        self._looking = False
+        self._expected: dict[Arrival, Then] = {}
+        """In the order in which they began, so that the first is due first."""
+
+    def expect(self, promised: int, protocol: Any, then: Then) -> None:
+        """Call `then` with a body of `promised` bytes (Content-Length), or with what became of it, in the thread that knows.
+
+        Raises Problem 413.
+        """
+        if promised > self._limits.max_body_bytes:
+            raise self._too_large()
+        # What is promised can't be exceeded, so one call takes it all.
+        arrival = Arrival(self._expected, promised, protocol(), time.monotonic() + self._limits.body_seconds)
+        self._expected[arrival] = then
+        arrival.body.add_done_callback(arrival)
 
     async def read(self, promised: int | None, protocol: Any) -> bytes:
-        """The body of an RSGI request; `promised` is its Content-Length, None for a chunked one.
+        """The body of an RSGI request; `promised` is its Content-Length, None for a chunked one. Raises Problem, see `Found`."""
+        if promised is None:
+            return await self._read_chunks(protocol)
+        loop = asyncio.get_running_loop()
+        body: asyncio.Future[bytes] = loop.create_future()
 
-        Raises Problem 413 (too large), 408 (too slow) or 400 (it ended too early).
-        """
-        if promised is not None and promised > self._limits.max_body_bytes:
-            raise self._too_large()
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
-        self._due[task] = loop.time() + self._limits.body_seconds
-        if not self._looking:
-            self._looking = bool(loop.call_later(LOOK_SECONDS, self._look, loop))
+        def pass_on(found: Found) -> None:
+            loop.call_soon_threadsafe(_settle, body, found)
+
+        self.expect(promised, protocol, pass_on)
+        return await body
+
+    async def watch(self) -> None:
+        """Give up what is late, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            for arrival in self._expected.copy():
+                if arrival.due > now:
+                    break
+                arrival.tell(self._too_slow())
+                arrival.body.cancel()
+
+    async def _read_chunks(self, protocol: Any) -> bytes:
         try:
-            # What is promised can't be exceeded, so one call takes it all.
-            body: bytes = await (self._chunks(protocol) if promised is None else protocol())
-        except RuntimeError:  # how Granian says that the body broke off (`RSGIProtocolError`)
-            raise Problem(400, f"The body ended before its {promised} bytes.") from None
-        except asyncio.CancelledError:
-            if task not in self._late:
-                raise
-            task.uncancel()
-            raise Problem(408, f"The body did not arrive within {self._limits.body_seconds:g} s.") from None
-        finally:
-            del self._due[task]
-            self._late.discard(task)
-        return body
+            async with asyncio.timeout(self._limits.body_seconds):
+                return await self._chunks(protocol)
+        except TimeoutError:
+            raise self._too_slow() from None
 
     async def _chunks(self, protocol: Any) -> bytes:
         body, ends = bytearray(), 0
@@ -59,17 +109,18 @@ class Bodies:
             raise Problem(400, "The chunked body is broken, ended too early, or has trailers, which are not taken.")
         return bytes(body)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give up what is late, and look again as long as somebody reads."""
-        now = loop.time()
-        for task, due in self._due.items():
-            if due > now:
-                break
-            if task not in self._late:
-                self._late.add(task)
-                task.cancel()
-        self._looking = bool(self._due and loop.call_later(LOOK_SECONDS, self._look, loop))
+    def _too_slow(self) -> Problem:
+        return Problem(408, f"The body did not arrive within {self._limits.body_seconds:g} s.")
 
     def _too_large(self) -> Problem:
         limit = self._limits.max_body_bytes
         return Problem(413, f"The body is larger than {limit} bytes.", hint="Drop large files into the inbox instead.")
+
+
+def _settle(body: "asyncio.Future[bytes]", found: Found) -> None:
+    if body.done():  # the worker ends
+        return
+    if isinstance(found, Problem):
+        body.set_exception(found)
+    else:
+        body.set_result(found)

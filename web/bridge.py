@@ -1,7 +1,7 @@
 """RSGI on one side, the WSGI application on the other, and event streams beside it.
 
-Bodies are read asynchronously before Bottle sees a request. Single predictions run on the loop;
-large ones and whatever touches the disk for long run in lanes of threads.
+Bodies are awaited before Bottle sees a request. Single predictions are answered by the thread that hands requests over (see
+`web.handover`); large ones and whatever touches the disk for long run in lanes of threads, which the event loop looks after.
 """
 
 import asyncio
@@ -9,14 +9,16 @@ import contextlib
 import io
 import logging
 import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from daemon.errors import NotKept
 from web import app, doors, events, security, shapes
-from web.bodies import Bodies
+from web.bodies import Bodies, Found
 from web.environ import environ_of, promised
-from web.inputs import TooManyHere, on_loop
+from web.inputs import TooManyHere, at_once
 from web.lanes import Lane
 from web.problems import Problem
 from web.shelf import LOADING
@@ -26,7 +28,7 @@ Headers = list[tuple[str, str]]
 Answer = tuple[int, Headers, bytes]
 
 LARGE_BYTES = 16_384
-"""A larger body holds many rows, which must not keep the loop from single ones; a smaller one may, see `web.inputs`."""
+"""A larger body holds many rows, which must not keep single ones waiting; a smaller one may, see `web.inputs`."""
 
 BATCHES, PAGES, POSTS = 1, 4, 2
 """Threads for large predictions, for all that reads the disk, and for what is sent to stay there.
@@ -36,8 +38,6 @@ One batch at a time takes half of two cores already; and large bodies that come 
 
 WHOLE = ("/predict", "/invocations")
 """Ways in without a name in their path: what they refuse is counted there, also before a route is met."""
-
-_NOWHERE: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 
 LOAD_SECONDS = 10.0
 """A request waits so long for the version that it names; then it is told to come again."""
@@ -59,87 +59,142 @@ STREAM: Headers = [
 _log = logging.getLogger("retraind.web")
 
 
+@dataclass(slots=True)
+class Request:
+    """A request on its way: RSGI's protocol answers it."""
+
+    environ: dict[str, Any]
+    protocol: Any
+    started: float
+
+
 class Bridge:
-    """RSGI on one side, the WSGI application on the other."""
+    """RSGI on one side, the WSGI application on the other; made on the event loop."""
 
     def __init__(self, worker: Worker, feed: events.Feed) -> None:
         self._worker = worker
         self._feed = feed
-        self._bodies = Bodies(worker.settings.server)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.bodies = Bodies(worker.settings.server)
         self._batches = Lane("batches", BATCHES, worker.settings.server)
         self._pages = Lane("pages", PAGES, worker.settings.server)
         self._posts = Lane("posts", POSTS, worker.settings.server)
         self._app = app.make_app(worker)
         self._guard = security.Guard(worker.settings.server, worker.home.token)
 
-    async def __call__(self, scope: Any, protocol: Any) -> None:
-        """Answer one request, whatever happens."""
-        started = time.perf_counter()
-        environ = environ_of(scope)
+    # In the thread that hands requests over
+
+    def begin(self, handed: Any) -> None:
+        """Take a request over: answer what costs little as soon as its body is there, leave all else to the loop."""
+        request = Request(environ_of(handed.scope), handed.proto, time.perf_counter())
+        environ = request.environ
         try:
             if _wants_stream(environ):
-                await self._stream(environ, protocol)
+                self._leave(self._stream(request))
+            elif lane := self._lane(environ):
+                self._leave(self._serve(request, self._answer_in(lane, request)))
+            elif (length := promised(environ)) and environ["REQUEST_METHOD"] == "POST":
+                self.bodies.expect(length, request.protocol, partial(self._take, request))
+            else:
+                self._answer_at_once(request)
+        except Exception as error:  # noqa: BLE001 - the client gets an answer
+            self._send(request, _refusal(environ, error))
+
+    def _take(self, request: Request, body: Found) -> None:
+        if isinstance(body, Problem):
+            self._send(request, _refusal(request.environ, body))
+            return
+        request.environ["wsgi.input"] = io.BytesIO(body)
+        self._answer_at_once(request)
+
+    def _answer_at_once(self, request: Request) -> None:
+        environ, log = request.environ, self._worker.log
+        token, logged = at_once.set(True), log.written
+        try:
+            answer = self._ask(environ)
+            if LOADING in environ or (log.strict and log.written != logged):
+                self._leave(self._serve(request, self._finish(environ, answer, logged)))
                 return
-            status, headers, body = await self._answer(environ, protocol)
-        except Problem as problem:
-            status, headers, body = _refused(environ, problem)
-        except NotKept as error:
-            status, headers, body = _refused(environ, Problem(503, str(error.args[0]), hint=error.hint))
-        except Exception:  # noqa: BLE001 - the client gets an answer, the log the reason
-            _log.exception("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"])
-            broken = Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")
-            status, headers, body = _refused(environ, broken)
+        except TooManyHere:
+            self._leave(self._serve(request, self._answer_many(environ)))
+            return
+        except Exception as error:  # noqa: BLE001 - the client gets an answer
+            answer = _refusal(environ, error)
+        finally:
+            at_once.reset(token)
+        self._send(request, answer)
+
+    # In any thread
+
+    def _leave(self, rest: Coroutine[Any, Any, None]) -> None:
+        self._loop.call_soon_threadsafe(self._start, rest)
+
+    def _start(self, rest: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(rest)
+        self._tasks.add(task)  # the loop itself knows its tasks only weakly
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self, request: Request, answer: Answer) -> None:
+        status, headers, body = answer
         if self._worker.draining:
             headers = [*headers, CLOSE]
-        protocol.response_bytes(status, headers, body)
-        seconds, route = time.perf_counter() - started, _route(environ)
+        request.protocol.response_bytes(status, headers, body)
+        seconds, route = time.perf_counter() - request.started, _route(request.environ)
         self._worker.counters.count(route, status, seconds, predicts=doors.predicts(route))
-
-    async def _answer(self, environ: dict[str, Any], protocol: Any) -> Answer:
-        lane, sent = self._lane(environ), environ["REQUEST_METHOD"] == "POST"
-        large = sent and _is_large(environ)
-        # Without a place: who trickles few bytes must not keep others out.
-        if sent and not large:
-            await self._read(environ, protocol)
-        with lane.place() if lane else _NOWHERE:
-            if large:
-                await self._read(environ, protocol)
-            logged = self._worker.log.written
-            answer = await (lane.run(partial(self._ask, environ)) if lane else self._ask_here(environ))
-            if LOADING in environ:
-                answer = await self._ask_loaded(environ)
-            if self._worker.log.written != logged:
-                await self._worker.durable()
-        return answer
-
-    async def _read(self, environ: dict[str, Any], protocol: Any) -> None:
-        environ["wsgi.input"] = io.BytesIO(await self._bodies.read(promised(environ), protocol))
-
-    def _lane(self, environ: dict[str, Any]) -> Lane | None:
-        """Where to answer: a single row and what only looks at memory on the loop (None), which costs least."""
-        path = environ["PATH_INFO"]
-        if doors.predicts(path):
-            return self._batches if _is_large(environ) else None
-        if environ["REQUEST_METHOD"] == "POST":
-            return self._posts
-        return None if path in app.INLINE else self._pages
 
     def _ask(self, environ: dict[str, Any]) -> Answer:
         answer: list[Any] = []
         body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
         return answer[0], answer[1], b"".join(body)
 
-    async def _ask_here(self, environ: dict[str, Any]) -> Answer:
-        """Answer on the loop; in the lane for batches what turns out to have many rows in its few bytes."""
-        token = on_loop.set(True)
+    # On the loop
+
+    async def _serve(self, request: Request, answering: Coroutine[Any, Any, Answer]) -> None:
         try:
-            return self._ask(environ)
-        except TooManyHere:
-            pass
-        finally:
-            on_loop.reset(token)
+            answer = await answering
+        except Exception as error:  # noqa: BLE001 - the client gets an answer
+            answer = _refusal(request.environ, error)
+        self._send(request, answer)
+
+    async def _answer_in(self, lane: Lane, request: Request) -> Answer:
+        environ = request.environ
+        sent, large = environ["REQUEST_METHOD"] == "POST", _is_large(environ)
+        # Without a place: who trickles few bytes must not keep others out.
+        if sent and not large:
+            await self._read(request)
+        with lane.place():
+            if sent and large:
+                await self._read(request)
+            logged = self._worker.log.written
+            answer = await lane.run(partial(self._ask, environ))
+            return await self._finish(environ, answer, logged)
+
+    async def _answer_many(self, environ: dict[str, Any]) -> Answer:
+        """Answer what turned out to have many rows in its few bytes."""
         with self._batches.place():
-            return await self._ask_again(environ)
+            logged = self._worker.log.written
+            return await self._finish(environ, await self._ask_again(environ), logged)
+
+    async def _finish(self, environ: dict[str, Any], answer: Answer, logged: int) -> Answer:
+        """The answer, when the version that it names is loaded, and what it has logged is kept."""
+        if LOADING in environ:
+            answer = await self._ask_loaded(environ)
+        if self._worker.log.written != logged:
+            await self._worker.durable()
+        return answer
+
+    async def _read(self, request: Request) -> None:
+        request.environ["wsgi.input"] = io.BytesIO(await self.bodies.read(promised(request.environ), request.protocol))
+
+    def _lane(self, environ: dict[str, Any]) -> Lane | None:
+        """Where to answer: a single row and what only looks at memory at once (None), which costs least."""
+        path = environ["PATH_INFO"]
+        if doors.predicts(path):
+            return self._batches if _is_large(environ) else None
+        if environ["REQUEST_METHOD"] == "POST":
+            return self._posts
+        return None if path in app.INLINE else self._pages
 
     async def _ask_loaded(self, environ: dict[str, Any]) -> Answer:
         """Wait for the version that the request has named, then ask once more; the loop goes on meanwhile."""
@@ -154,22 +209,22 @@ class Bridge:
                 return answer
 
     async def _ask_again(self, environ: dict[str, Any]) -> Answer:
-        """Ask in the lane for batches what was asked on the loop in vain."""
+        """Ask in the lane for batches what was asked at once in vain."""
         for key in [key for key in environ if key.startswith("bottle.")]:
             del environ[key]
         environ["wsgi.input"].seek(0)
         return await self._batches.run(partial(self._ask, environ))
 
-    async def _stream(self, environ: dict[str, Any], protocol: Any) -> None:
-        self._guard.host(environ)
-        if self._feed.streams >= events.STREAMS:
-            raise Problem(503, f"{events.STREAMS} listeners are connected already.", hint="Ask for JSON instead.")
-        given = environ.get("HTTP_LAST_EVENT_ID", "")
-        texts = self._feed.follow(int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else None)
-        transport = protocol.response_stream(200, STREAM)
+    async def _stream(self, request: Request) -> None:
+        try:
+            texts = self._follow(request.environ)
+        except Problem as problem:
+            self._send(request, _refusal(request.environ, problem))
+            return
         self._feed.streams += 1
+        transport = request.protocol.response_stream(200, STREAM)
         sending = asyncio.ensure_future(_send(transport, texts))
-        gone = asyncio.ensure_future(protocol.client_disconnect())
+        gone = asyncio.ensure_future(request.protocol.client_disconnect())
         await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
         for task in (sending, gone):
             task.cancel()
@@ -177,10 +232,26 @@ class Bridge:
         self._feed.streams -= 1
         self._worker.counters.count("/events", 200, 0.0)
 
+    def _follow(self, environ: dict[str, Any]) -> AsyncIterator[str]:
+        self._guard.host(environ)
+        if self._feed.streams >= events.STREAMS:
+            raise Problem(503, f"{events.STREAMS} listeners are connected already.", hint="Ask for JSON instead.")
+        given = environ.get("HTTP_LAST_EVENT_ID", "")
+        return self._feed.follow(int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else None)
 
-def _refused(environ: dict[str, Any], problem: Problem) -> Answer:
+
+def _refusal(environ: dict[str, Any], error: Exception) -> Answer:
+    """What the client is told of an error; the log gets the details of one that nobody expected."""
+    problem = error if isinstance(error, Problem) else _problem(environ, error)
     told = shapes.dress(problem, environ["PATH_INFO"])
     return told.status_code, [*told.headerlist, *REFUSED], told.body
+
+
+def _problem(environ: dict[str, Any], error: Exception) -> Problem:
+    if isinstance(error, NotKept):
+        return Problem(503, str(error.args[0]), hint=error.hint)
+    _log.error("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)
+    return Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")
 
 
 def _route(environ: dict[str, Any]) -> str:

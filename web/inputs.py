@@ -22,11 +22,11 @@ Matrix = NDArray[np.float64]
 MOST_ANSWERS = 1_000_000
 """Probabilities of one answer: as Python's numbers, and told by name, each takes about a hundred bytes for a moment."""
 
-MOST_ON_LOOP = 100
-"""Rows that the event loop answers itself: more would keep all other requests waiting for milliseconds."""
+MOST_AT_ONCE = 100
+"""Rows that are answered while a request is handed over: more would keep all other requests waiting for milliseconds."""
 
-on_loop: ContextVar[bool] = ContextVar("on_loop", default=False)
-"""Whether this is the event loop, on which a request with many rows raises TooManyHere instead of being answered."""
+at_once: ContextVar[bool] = ContextVar("at_once", default=False)
+"""Whether this is the thread that hands all requests over: there one with many rows raises TooManyHere instead of being answered."""
 
 NUMBERS = frozenset((int, float))
 TRUTHS = {0: False, 1: True}
@@ -113,7 +113,7 @@ def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
         raise InvalidFeatures("There are no rows.")
     if len(rows) > (most := most_rows(schema)):
         raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
-    if len(rows) > MOST_ON_LOOP and on_loop.get():
+    if len(rows) > MOST_AT_ONCE and at_once.get():
         raise TooManyHere
 
 

@@ -1,4 +1,4 @@
-"""Lanes: threads for what the event loop must not do itself, so that many rows or a slow disk delay no single row.
+"""Lanes: threads for what must not be done where requests are handed over, so that many rows or a slow disk delay no single row.
 
 What waits for a lane is bounded in number and in time: a client hears soon that it should come back later.
 """

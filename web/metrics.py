@@ -1,6 +1,6 @@
 """Counters of one worker, and their snapshot on disk.
 
-The loop thread counts without locks. About once a second the counters go to `registry/workers/<slot>-<pid>.json`; whichever
+About once a second the counters go to `registry/workers/<slot>-<pid>.json`; whichever
 worker is asked reads all snapshots. A new worker goes on with the counters of one that is gone, so that totals never fall.
 """
 
@@ -71,7 +71,7 @@ class Snapshot(BaseModel):
 
 
 class Counters:
-    """What one worker counts; requests on its loop thread, predictions where they are made."""
+    """What one worker counts, in any thread."""
 
     def __init__(self, home: Home, number: int) -> None:
         self.number = number
@@ -91,12 +91,13 @@ class Counters:
 
     def count(self, route: str, code: int, seconds: float, *, predicts: bool = False) -> None:
         """One request was answered, and maybe one that `predicts`; `route` is a template of a closed set."""
-        codes = self.requests.setdefault(route, {})
         key = str(code)
-        codes[key] = codes.get(key, 0) + 1
-        if predicts:
-            self.buckets[bisect_left(BOUNDS, seconds)] += 1
-            self.seconds += seconds
+        with self._lock:
+            codes = self.requests.setdefault(route, {})
+            codes[key] = codes.get(key, 0) + 1
+            if predicts:
+                self.buckets[bisect_left(BOUNDS, seconds)] += 1
+                self.seconds += seconds
 
     def predicted(self, version: int, count: int) -> None:
         """So many predictions were answered by `version`; any thread may say so."""
@@ -120,8 +121,8 @@ class Counters:
             version=slot.version,
             problem=slot.problem or log.problem,
             model_problem=model_problem,
-            # Copied in one step each, as only `copy` does: the loop may meet a new route while a list of items is made,
-            # since its tuples can set off a garbage collection, and that another thread.
+            # Copied in one step each, as only `copy` does: another thread may meet a new route while a list of items is made,
+            # since its tuples can set off a garbage collection.
             requests={route: codes.copy() for route, codes in self.requests.copy().items()},
             predictions=self.predictions.copy(),
             buckets=list(self.buckets),

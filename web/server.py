@@ -1,4 +1,4 @@
-"""One HTTP worker: a process with one event loop that runs Granian on an inherited socket."""
+"""One HTTP worker: a process with one event loop and Granian on an inherited socket."""
 
 import argparse
 import asyncio
@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
-import uvloop
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -28,7 +27,7 @@ from daemon import durable, settings
 from daemon.errors import Exit, RetraindError
 from daemon.home import Home
 from daemon.settings import Settings
-from web import events
+from web import events, handover
 from web.bridge import Bridge
 from web.predictor import Follower
 from web.worker import Worker
@@ -57,12 +56,19 @@ PUBLISH_SECONDS = 1.0
 _log = logging.getLogger("retraind.web")
 
 
+class Taker(Protocol):
+    """Who takes requests over."""
+
+    def begin(self, handed: Any) -> None:
+        """Take over one; see `handover.spawn`."""
+
+
 class Listener(Server):
     """Granian on a socket that the daemon has bound, so that a worker can die without the address being lost."""
 
-    def __init__(self, bridge: Bridge, fd: int) -> None:
+    def __init__(self, taker: Taker, fd: int) -> None:
         super().__init__(
-            bridge,
+            taker.begin,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=65_536),
@@ -105,11 +111,12 @@ async def serve(worker: Worker, fds: list[int]) -> None:
     quiet = _sockets()
     bridge = Bridge(worker, feed)
     listeners = [Listener(bridge, fd) for fd in fds]
-    serving = {asyncio.create_task(listener.serve()) for listener in listeners}
+    serving = {asyncio.create_task(listener.serve(handover.spawn)) for listener in listeners}
     helpers = [
         asyncio.create_task(_publish(worker)),
         asyncio.create_task(_restarting(feed.run)),
         asyncio.create_task(worker.durability.run()),
+        asyncio.create_task(bridge.bodies.watch()),
     ]
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -234,7 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
     # A thread that computes gives the interpreter back after this time, so that a prediction does not wait for a page.
     sys.setswitchinterval(0.0005)
     gc.freeze()
-    uvloop.run(serve(worker, options.fd))
+    handover.run(serve(worker, options.fd))
     follower.stop()
     worker.shadow.stop()
     (home.workers / f"{options.slot}-{os.getpid()}.lock").unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """The shelf: versions beside the served one, loaded because somebody asked for them by number or alias.
 
-Threads load them, one at a time, so that the loop goes on answering: the request that came first waits in the bridge, those
+Threads load them, one at a time, so that all others are answered meanwhile: the request that came first waits in the bridge, those
 that come meanwhile wait for the same loading. The `server.versions_loaded` used last stay in memory.
 """
 
