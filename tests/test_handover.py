@@ -1,6 +1,7 @@
 """web.handover and web.bodies: requests answered in the thread that brings them, with a real Granian."""
 
 import asyncio
+import gc
 import http.client
 import socket
 import threading
@@ -108,6 +109,15 @@ def test_a_slow_body_is_given_up_and_may_still_come(echo: tuple[Echo, int]) -> N
         slow.sendall(b"cd")
         assert post(port, "/", b"hello") == (200, b"hello")
     assert not server.bodies._expected
+
+
+def test_nothing_is_left_of_a_request(echo: tuple[Echo, int]) -> None:
+    """Granian's future knows who waits for it, in memory that no garbage collection looks into."""
+    _, port = echo
+    for _ in range(20):
+        assert post(port, "/", b"hello") == (200, b"hello")
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, Arrival)]
 
 
 def test_of_two_who_tell_the_first_is_heard() -> None:

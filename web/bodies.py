@@ -24,11 +24,13 @@ class Arrival:
         self._expected = expected
         self._promised = promised
         self.body = body
+        """Granian's future, until it is done."""
         self.due = due
         """When it is given up (monotonic clock, seconds)."""
 
     def __call__(self, body: Any) -> None:
         """The body is there, or will not come."""
+        self.body = None  # it knows us, and no garbage collection sees into Granian
         try:
             self.tell(body.result())
         except asyncio.CancelledError:
@@ -87,8 +89,10 @@ class Bodies:
             for arrival in self._expected.copy():
                 if arrival.due > now:
                     break
-                arrival.tell(self._too_slow())
-                arrival.body.cancel()
+                body = arrival.body
+                asyncio.get_running_loop().call_soon(arrival.tell, self._too_slow())
+                if body is not None:
+                    body.cancel()
 
     async def _read_chunks(self, protocol: Any) -> bytes:
         try:

@@ -29,9 +29,13 @@ class Loop(uvloop.Loop):
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
         """As of any loop, but for an Arrival."""
-        if type(callback) is Arrival:
+        if type(callback) is not Arrival:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        try:
             return callback(*args)
-        return super().call_soon_threadsafe(callback, *args, context=context)
+        except Exception:  # noqa: BLE001 - Granian would not tell anybody
+            _log.exception("A request failed when its body had come.")
+            return None
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
