@@ -17,7 +17,7 @@ from web.worker import Worker
 def restless() -> Iterator[None]:
     """Threads take turns as often as can be, also within a garbage collection, as when an object is finalised."""
 
-    def collected(*_: object) -> None:
+    def collected(*told: object) -> None:
         for _ in range(20):
             pass
 
