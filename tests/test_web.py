@@ -329,6 +329,23 @@ def test_a_scraper_gets_the_exposition_format(site: Site) -> None:
     assert 'prediction_request_duration_seconds_bucket{le="+Inf"}' in text
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json, text/plain, */*", "application/json"),  # axios
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/plain", "text/plain"),
+        ("text/plain;version=0.0.4;q=0.2,*/*;q=0.1", "text/plain"),
+        ("application/openmetrics-text, application/json", "application/openmetrics-text"),
+    ],
+)
+def test_only_a_scraper_gets_it_where_figures_are_json(site: Site, accept: str, kind: str) -> None:
+    _, headers, _ = site.ask("GET", "/metrics", headers={"Accept": accept})
+    assert headers["content-type"].split(";")[0] == kind
+
+
 def read_stream(connection: socket.socket, until: str) -> str:
     text = ""
     while until not in text:

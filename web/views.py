@@ -13,8 +13,6 @@ from web.worker import Worker
 
 Query = Mapping[str, str]
 
-EXPOSITIONS = ("application/openmetrics-text", "text/plain")
-
 
 class Views:
     """What one worker shows; each raises Problem or what the records raise. `query` is the query string's, read."""
@@ -28,7 +26,9 @@ class Views:
 
     def metrics(self, accept: str) -> Reply:
         """Figures as JSON; for a scraper, told by its Accept header, as exposition."""
-        scraped = any(kind in accept for kind in EXPOSITIONS)
+        # Clients that want JSON may name text as well: axios does in all its requests.
+        plain = "text/plain" in accept and "application/json" not in accept
+        scraped = plain or "application/openmetrics-text" in accept
         return self.exposition(accept) if scraped else told(self._figures())
 
     def exposition(self, accept: str) -> Reply:
