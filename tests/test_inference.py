@@ -228,6 +228,51 @@ def test_null_and_nan_are_missing_values() -> None:
     assert tensors.read(GAPS, given, memoryview(b"")).values == [[None, None], [1, "a"]]
 
 
+MAYBE = Schema(
+    task="regression",
+    target="y",
+    columns=[Column(name="b", kind="boolean", missing=True), Column(name="i", kind="integer", missing=True)],
+)
+"""Kinds whose data types, BOOL and INT64, have no number for a missing value."""
+
+
+@pytest.mark.parametrize(
+    ("datatypes", "data"),
+    [
+        (("BOOL", "INT64"), ([True, False, None], [4, 0, None])),
+        (("UINT8", "UINT64"), ([1, 0, None], [4, 0, None])),
+        (("FP64", "FP64"), ([1.0, 0.0, None], [4.0, 0.0, None])),
+    ],
+)
+def test_booleans_and_whole_numbers_may_be_missing_in_any_data_type(
+    datatypes: tuple[str, str], data: tuple[list[Any], list[Any]]
+) -> None:
+    """By column, as in a matrix; booleans are 0 and 1 where the data type is a number's."""
+    given_ = [
+        tensors.Tensor(name=name, shape=[3], datatype=datatype, data=values)
+        for name, datatype, values in zip("bi", datatypes, data, strict=True)
+    ]
+    found = tensors.read(MAYBE, given_, memoryview(b""))
+    assert found.values == [[True, 4], [False, 0], [None, None]]
+    assert [type(row[0]) for row in found.values] == [bool, bool, type(None)], "the log keeps what /predict takes"
+    assert np.array_equal(found.matrix, [[1, 4], [0, 0], [np.nan, np.nan]], equal_nan=True)
+
+
+def test_booleans_and_whole_numbers_are_nan_where_missing_in_binary() -> None:
+    given_ = [
+        tensors.Tensor(name=name, shape=[3], datatype="FP64", parameters={"binary_data_size": 24}) for name in "bi"
+    ]
+    tail = np.array([1, 0, np.nan, 4, 0, np.nan]).tobytes()
+    assert tensors.read(MAYBE, given_, memoryview(tail)).values == [[True, 4], [False, 0], [None, None]]
+
+
+@pytest.mark.parametrize(("datatype", "data"), [("BOOL", [True, None]), ("INT64", [1, None]), ("UINT8", [0, None])])
+def test_a_matrix_of_whole_numbers_or_booleans_has_no_missing_values(datatype: str, data: list[Any]) -> None:
+    matrix = tensors.Tensor(name="x", shape=[1, 2], datatype=datatype, data=data)
+    with pytest.raises(InvalidFeatures, match=f"has a null, which no matrix of {datatype} can hold; send FP64"):
+        tensors.read(MAYBE, [matrix], memoryview(b""))
+
+
 # What is wrong
 
 
@@ -284,6 +329,8 @@ def wrong(**changes: Any) -> dict[str, Any]:
         (wrong(parameters={"content_type": ["x"]}), "content type"),
         (wrong(parameters={"binary_data_size": 0}), "binary_data_size"),
         ({"inputs": [column("sepal_width", "FP64", [1.0])] * 2}, "twice"),
+        ({"inputs": [column("sepal_length", "INT64", [None])]}, "'sepal_width' is missing"),
+        ({"inputs": [column(name, "UINT8", [None]) for name in bundles.NAMES]}, "'sepal_length' must not be null"),
         ({"inputs": [MATRIX, {**MATRIX, "name": "y"}]}, "a column has [n]"),
         ({"inputs": HOUSE[:1]}, "no column 'size'"),
         ({"inputs": [column(bundles.NAMES[0], "FP64", [1.0])]}, "'sepal_width' is missing"),

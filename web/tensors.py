@@ -2,7 +2,7 @@
 
 Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.md`; triton-inference-server/server
 `docs/protocol/extension_binary_data.md`. A binary tensor is row-major and little-endian; an element of BYTES is its length
-as uint32 and then its bytes. Of JSON, `null` is a missing value.
+as uint32 and then its bytes. A missing value is `null` in JSON, whatever the data type, and NaN among binary numbers.
 """
 
 import math
@@ -31,9 +31,10 @@ DTYPES = {
 BYTES = "BYTES"
 
 JSON_TYPES = {
-    "BOOL": {bool},
+    "BOOL": {bool, type(None)},
     BYTES: {str, type(None)},
-    **{name: {int, float, type(None)} if code[1] == "f" else {int} for name, code in DTYPES.items() if code != "?"},
+    **{name: {int, type(None)} for name in DTYPES if "INT" in name},
+    **{name: {int, float, type(None)} for name in DTYPES if name.startswith("FP")},
 }
 """Data types to what their elements are in JSON."""
 
@@ -161,23 +162,24 @@ def _matrix(schema: Schema, tensor: Tensor, values: Values) -> Inputs:
     if tensor.datatype == BYTES:
         return inputs.from_rows(schema, [list(values[row * width : (row + 1) * width]) for row in range(rows)])
     if isinstance(values, list):
-        values = np.array(values, np.float64 if tensor.datatype.startswith("FP") else DTYPES[tensor.datatype])
+        real = tensor.datatype.startswith("FP")
+        if not real and None in values:
+            raise _wrong(tensor, f"has a null, which no matrix of {tensor.datatype} can hold; send FP64")
+        values = np.array(values, np.float64 if real else DTYPES[tensor.datatype])
     return inputs.from_matrix(schema, values.reshape(rows, width))
 
 
 def _columns(schema: Schema, given: list[tuple[Tensor, Values]]) -> Inputs:
     columns: dict[str, Sequence[Any]] = {}
+    booleans = {column.name for column in schema.columns if column.kind == "boolean"}
     for tensor, values in given:
         if tensor.name in columns:
             raise _wrong(tensor, "is there twice")
         if len(tensor.shape) == 2 and tensor.shape[1] != 1:
             raise _wrong(tensor, f"has the shape {tensor.shape}; a column has [n]")
-        if isinstance(values, list):
-            columns[tensor.name] = values
-        else:
-            # A missing number is NaN in binary.
-            plain: list[Any] = values.tolist()
-            columns[tensor.name] = [None if value != value else value for value in plain]  # noqa: PLR0124
+        truths = inputs.TRUTHS if tensor.name in booleans else {}
+        plain: list[Any] = values if isinstance(values, list) else values.tolist()
+        columns[tensor.name] = [None if value != value else truths.get(value, value) for value in plain]  # noqa: PLR0124 - NaN
     return inputs.from_columns(schema, columns)
 
 
