@@ -47,11 +47,11 @@ def make(home: Home, version: int, favourite: int = 0) -> Pointer:
     return _seal(home, version, SCHEMA, _graph(bias), rows, scores / scores.sum(axis=1, keepdims=True))
 
 
-def make_prices(home: Home, version: int) -> Pointer:
-    """Seal a bundle of a regression; returns what the pointer would say."""
+def make_prices(home: Home, version: int, schema: Schema = PRICES) -> Pointer:
+    """Seal a bundle of a regression, with columns of these kinds; returns what the pointer would say."""
     weights = np.array([[2.0], [10.0], [5.0], [0.01], [50.0]])
-    rows = np.array([PRICES.encode(HOUSE), [30.0, 1.0, 0.0, 12000.0, 0.0]])
-    return _seal(home, version, PRICES, _sum(weights), rows, rows @ weights)
+    rows = np.array([schema.encode(HOUSE), [30.0, 1.0, 0.0, 12000.0, 0.0]])
+    return _seal(home, version, schema, _sum(weights), rows, rows @ weights)
 
 
 def _seal(home: Home, version: int, schema: Schema, graph: onnx.ModelProto, rows: Array, answers: Array) -> Pointer:

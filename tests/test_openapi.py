@@ -29,11 +29,11 @@ def described(client: Client) -> dict[str, Any]:
     return found
 
 
-def served(root: Path, *, prices: bool = False, settings: Settings | None = None) -> Client:
+def served(root: Path, schema: Schema = bundles.SCHEMA, settings: Settings | None = None) -> Client:
     home = Home(root)
     home.make()
-    home.schema.write_bytes((bundles.PRICES if prices else bundles.SCHEMA).dump())
-    bundles.point(home, bundles.make_prices(home, 1) if prices else bundles.make(home, 1))
+    home.schema.write_bytes(schema.dump())
+    bundles.point(home, bundles.make(home, 1) if schema.classes else bundles.make_prices(home, 1, schema))
     return Client(home, settings)
 
 
@@ -50,9 +50,22 @@ def test_every_route_is_described_and_nothing_else(flowers: Client, prices: Clie
     assert {path.rpartition(":")[2] for path in routes - operations(prices)} == {"classify"}
 
 
-@pytest.mark.parametrize("prices", [False, True], ids=["classes", "numbers"])
-def test_every_example_works_when_pasted(tmp_path: Path, prices: bool) -> None:
-    client = served(tmp_path, prices=prices)
+QUOTED = Schema(
+    task="regression",
+    target="price",
+    columns=[
+        *(one.model_copy(update={"name": f'{one.name}, "as told"'}) for one in bundles.PRICES.columns[:4]),
+        Column(name="town\nor city", kind="category", categories=['Aachen, "west"\nof it']),
+    ],
+)
+"""Names and a category with all that CSV has to quote."""
+
+
+@pytest.mark.parametrize(
+    "schema", [bundles.SCHEMA, bundles.PRICES, QUOTED], ids=["classes", "numbers", "names to be quoted"]
+)
+def test_every_example_works_when_pasted(tmp_path: Path, schema: Schema) -> None:
+    client = served(tmp_path, schema)
     tried = 0
     for path, methods in described(client)["paths"].items():
         for kind, media in methods.get("post", {}).get("requestBody", {"content": {}})["content"].items():
@@ -78,7 +91,7 @@ def test_columns_classes_and_ranges_are_those_of_the_served_model(tmp_path: Path
 
 
 def test_every_kind_of_column_has_its_type_and_an_example_within_what_was_seen(tmp_path: Path) -> None:
-    listed, named = described(served(tmp_path, prices=True))["components"]["schemas"]["Row"]["anyOf"]
+    listed, named = described(served(tmp_path, bundles.PRICES))["components"]["schemas"]["Row"]["anyOf"]
     assert listed["examples"] == [[110.0, 4, True, "2012-12-31", "Aachen"]]
     assert named["required"] == ["size", "rooms", "garden", "town"]
     assert named["properties"]["town"]["examples"] == ["Aachen", "Zürich"]

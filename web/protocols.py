@@ -3,6 +3,8 @@
 That shape, names and values of a request agree with each other is more than JSON Schema can say: here stands what it can.
 """
 
+import csv
+import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -101,8 +103,8 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
         for name, (schema, _) in formats.items()
     ]
     sent = body({"oneOf": one_of}, {name: {name: example} for name, (_, example) in formats.items()})
-    lines = ",".join(names) + "\n" + ",".join("" if value is None else str(value) for value in row) + "\n"
-    sent["requestBody"]["content"][invocations.CSV] = {"schema": TEXT, "examples": {"one_row": {"value": lines}}}
+    one_row = {"value": _comma_separated(names, row)}
+    sent["requestBody"]["content"][invocations.CSV] = {"schema": TEXT, "examples": {"one_row": one_row}}
     told = {200: answer("A prediction for each row.", {JSON: ref("Invoked")}, VERSION_HEADER)}
     invoke = operations.operation(MLFLOW_TAG, "Predict all rows", told, POSTED, choosing(), errors=MLFLOW)
     none = answer("No model is loaded.", plain)
@@ -111,6 +113,12 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
         "/ping": _get(MLFLOW_TAG, "A model is loaded", {200: answer("It is.", plain), 404: none}, errors=MLFLOW),
         "/version": _get(MLFLOW_TAG, "The version of MLflow", {200: answer("As text.", plain)}, errors=MLFLOW),
     }
+
+
+def _comma_separated(*lines: Iterable[Any]) -> str:
+    found = io.StringIO()
+    csv.writer(found, lineterminator="\n").writerows(lines)
+    return found.getvalue()
 
 
 def _v2(model: Schema | None) -> dict[str, Json]:
