@@ -3,6 +3,8 @@
 import gzip
 import json
 import socket
+import time
+from pathlib import Path
 from typing import Any
 
 import bundles
@@ -162,6 +164,42 @@ def test_every_door_counts_and_logs_under_its_template(own: Site) -> None:
     assert "none:predict" not in text
     assert 'retraind_predictions_total{version="1"} 3.0' in text
     assert len(b"".join(path.read_bytes() for path in own.home.logs.glob("*.jsonl")).splitlines()) == 3
+
+
+WAYS = {
+    "/predict": "/predict",
+    "/invocations": "/invocations",
+    "/v2/models/secret/infer": "/v2/models/<name>/infer",
+    "/v2/models/secret/versions/7/infer": "/v2/models/<name>/versions/<version>/infer",
+    "/v1/models/secret:predict": "/v1/models/<name>:predict",
+    "/v1/models/secret/versions/7:regress": "/v1/models/<name>/versions/<version>:regress",
+    "/v1/models/secret/labels/x:classify": "/v1/models/<name>/labels/<label>:classify",
+}
+"""Paths that predict, and the template of each."""
+
+
+def test_what_is_refused_before_a_route_is_met_is_counted_under_it(tmp_path: Path) -> None:
+    site = Site(tmp_path, Settings(server=Server(max_body_bytes=50_000, body_seconds=0.3, max_inflight=1)))
+    for path in WAYS:
+        assert site.ask("POST", path, b" " * 60_000)[0] == 413
+        assert site.ask("POST", path, b"{}", {"Host": "evil.example"})[0] == 421
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000\r\n\r\n{{".encode()
+        with socket.create_connection(("127.0.0.1", site.port), timeout=10) as slow:
+            slow.sendall(head)  # takes the only place in the lane
+            time.sleep(0.1)
+            assert site.ask("POST", path, b" " * 20_000)[0] == 503
+            assert slow.recv(100).startswith(b"HTTP/1.1 408")
+        with socket.create_connection(("127.0.0.1", site.port), timeout=10) as broken:
+            broken.sendall(head)
+            broken.shutdown(socket.SHUT_WR)
+            assert broken.recv(100).startswith(b"HTTP/1.1 400")
+    text = site.ask("GET", "/prometheus_metrics")[2].decode()
+    for code in (413, 421, 503, 408, 400):
+        assert f'prediction_requests_total{{code="{code}"}} {len(WAYS)}.0' in text
+        for template in WAYS.values():
+            assert f'retraind_http_requests_total{{code="{code}",route="{template}"}} 1.0' in text
+    assert "secret" not in text
+    site.close()
 
 
 def test_the_bridge_knows_which_paths_predict(flowers: Client) -> None:

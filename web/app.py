@@ -46,6 +46,15 @@ class App(Bottle):  # type: ignore[misc]
         res.content_type = response.content_type = problem.content_type
         return bytes(problem.body)
 
+    def template(self, environ: dict[str, Any]) -> str:
+        """The template under which a request is counted, also one that was refused before it met its route."""
+        route = environ.get("bottle.route")
+        try:
+            route = route or self.match(environ)[0]
+        except HTTPError:
+            return UNMATCHED
+        return str(route.name or route.rule)
+
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """The WSGI interface."""
 

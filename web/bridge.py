@@ -36,9 +36,6 @@ BATCHES, PAGES, POSTS = 1, 4, 2
 One batch at a time takes half of two cores already; and large bodies that come slowly must not keep the pages from people.
 """
 
-WHOLE = ("/predict", "/invocations")
-"""Ways in without a name in their path: what they refuse is counted there, also before a route is met."""
-
 LOAD_SECONDS = 10.0
 """A request waits so long for the version that it names; then it is told to come again."""
 
@@ -140,7 +137,7 @@ class Bridge:
         if self._worker.draining:
             headers = [*headers, CLOSE]
         request.protocol.response_bytes(status, headers, body)
-        seconds, route = time.perf_counter() - request.started, _route(request.environ)
+        seconds, route = time.perf_counter() - request.started, self._app.template(request.environ)
         self._worker.counters.count(route, status, seconds, predicts=doors.predicts(route))
 
     def _ask(self, environ: dict[str, Any]) -> Answer:
@@ -252,14 +249,6 @@ def _problem(environ: dict[str, Any], error: Exception) -> Problem:
         return Problem(503, str(error.args[0]), hint=error.hint)
     _log.error("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)
     return Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")
-
-
-def _route(environ: dict[str, Any]) -> str:
-    """The template under which a request is counted; a refused body has not met a route yet."""
-    matched, path = environ.get("bottle.route"), environ["PATH_INFO"]
-    if matched:
-        return str(matched.name or matched.rule)
-    return path if path in app.INLINE or path in WHOLE else app.UNMATCHED
 
 
 def _is_large(environ: dict[str, Any]) -> bool:
