@@ -54,7 +54,8 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     if objection is not None:
         return Verdict("refused", objection)
     reason = _praise(scores)
-    if settings.mode == "manual" and champion is not None:
+    # A champion that can't be compared serves all the same.
+    if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
     return Verdict("promoted", reason)
 

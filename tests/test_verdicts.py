@@ -101,6 +101,14 @@ def test_manual_mode_holds_what_is_good(new: int, old: int | None, state: str) -
     assert ("retraind promote" in verdict.reason) == (state == "held")
 
 
+def test_manual_mode_holds_what_cannot_be_compared() -> None:
+    """Another target, a column that is gone, a champion that is damaged: what serves goes for a person's word only."""
+    verdict = verdicts.judge(scores(95, None, champion_version=7), Promote(mode="manual"))
+    assert verdict.state == "held"
+    assert verdict.reason.startswith("Version 7 can't be compared (")
+    assert verdict.reason.endswith("Waiting for `retraind promote` (promote.mode = 'manual').")
+
+
 def test_verdict_names_both_figures() -> None:
     """Why a version was promoted can be read without looking anything up."""
     assert (
