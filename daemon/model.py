@@ -32,6 +32,9 @@ ALL = slice(None)
 
 QR_ROWS = 8192
 
+ROUNDING = 10 * float(np.finfo(np.float64).eps)
+"""Numbers that differ by no more than this share of their size are one number: their differences are rounding errors."""
+
 SINGLE = DecisionTreeClassifier, DecisionTreeRegressor, RandomForestClassifier, RandomForestRegressor
 """Estimators that learn from rows in single precision."""
 
@@ -52,10 +55,9 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def learn(self, rows: Matrix, chosen: Chosen = ALL) -> Self:
         """As `fit` on rows[chosen], which are not copied."""
         self.n_features_in_ = rows.shape[1]
-        found = [_moments(rows[chosen, index]) for index in self._numbers()]
+        found = [_standard(rows[chosen, index]) for index in self._numbers()]
         self.mean_ = np.array([mean for mean, _ in found])
-        spread = np.array([deviation for _, deviation in found])
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.scale_ = np.array([scale for _, scale in found])
         return self
 
     def transform(self, X: ArrayLike) -> Matrix:
@@ -85,10 +87,14 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return [i for i, n in enumerate(self._sizes(self.n_features_in_)) if not n]
 
 
-def _moments(values: Matrix) -> tuple[float, float]:
-    """Mean and standard deviation of the known values of one column, (n,); 0 without any."""
+def _standard(values: Matrix) -> tuple[float, float]:
+    """What the known values of one column, (n,), are centred on and divided by: their mean and standard deviation."""
     known = values[~np.isnan(values)]
-    return (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    if high - low <= ROUNDING * max(-low, high):
+        # The mean of many times 0.1 is not quite 0.1. Divided by that difference, any other value would be huge.
+        return low, max(1.0, abs(low))
+    return float(known.mean()), float(known.std()) or 1.0  # squares of very small differences are zero
 
 
 def solve(rows: Matrix, targets: Matrix) -> tuple[Matrix, Matrix]:

@@ -1,11 +1,14 @@
 """daemon.model: our own estimators, and what a fitted one answers."""
 
 import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from daemon import candidates, model
 from daemon.model import Codes, Design, LeastSquaresClassifier, Matrix
-from daemon.schema import UNKNOWN, Column, Schema
+from daemon.schema import BOUND, UNKNOWN, Column, Schema
 
 MIXED = Schema(
     target="left",
@@ -59,6 +62,41 @@ def test_design_of_an_empty_column_is_zero() -> None:
     """A column without a single value teaches nothing and breaks nothing."""
     matrix = np.array([[np.nan, 1.0], [np.nan, 2.0]])
     assert_allclose(Design().fit(matrix).transform(matrix), [[0, -1], [0, 1]])
+
+
+@given(st.floats(-BOUND, BOUND), st.integers(1, 400), st.integers(0, 20))
+def test_design_of_a_constant_column_is_zero(constant: float, count: int, gaps: int) -> None:
+    """Exactly, whatever the constant, also where it is missing here and there; and another value comes no farther away."""
+    column = np.append(np.full(count, constant), np.full(gaps, np.nan)).reshape(-1, 1)
+    fitted = Design().fit(column)
+    assert_array_equal(fitted.transform(column), 0)
+    assert abs(fitted.transform([[constant + 1]]).item()) <= 1
+
+
+@given(st.lists(st.floats(-BOUND, BOUND), min_size=1))
+@example([0.0, 1e-200])
+def test_design_of_any_numbers_is_finite(numbers: list[float]) -> None:
+    """However large, small or alike they are."""
+    column = np.array(numbers).reshape(-1, 1)
+    assert np.isfinite(Design().fit(column).transform(column)).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-1e6, 1e6).filter(bool), st.booleans())
+@pytest.mark.parametrize("name", ["least_squares", "logistic", "linear", "ridge"])
+def test_column_that_was_constant_tells_nothing(name: str, constant: float, rounded: bool) -> None:
+    """An answer stays what it was when the first row comes that has another value there; rounding errors are no value."""
+    random = np.random.default_rng(0)
+    rows = np.column_stack([random.normal(size=150), np.full(150, constant)])
+    rows[::2, 1] = np.nextafter(constant, np.inf) if rounded else constant
+    columns = [Column(name=name, kind="number") for name in "ab"]
+    schema = Schema(target="y", classes=["no", "yes"], columns=columns)
+    targets = (rows[:, 0] > 0).astype(np.int64)
+    if name in ("linear", "ridge"):
+        schema, targets = Schema(task="regression", target="y", columns=columns), 3 * rows[:, 0]
+    fitted = model.fit(candidates.build(name, schema, 42), rows, targets)
+    asked = np.column_stack([rows[:, 0], rows[:, 1] + 1])
+    assert_allclose(model.answers(fitted, asked, schema), model.answers(fitted, rows, schema), atol=1e-9)
 
 
 def test_least_squares_gives_probabilities() -> None:
