@@ -117,6 +117,30 @@ def test_what_there_is_not_is_told(home: Home) -> None:
     assert "were removed (promote.keep_versions)" in refused(own, 2).detail
 
 
+def test_a_version_that_was_asked_for_too_early_is_found_as_soon_as_it_exists(home: Home) -> None:
+    own = Shelf(home, Records(home), 2)
+    assert refused(own, 4).status_code == 404
+    with pytest.raises(Problem):
+        own.find(4)
+    bundles.record(home, bundles.make(home, 4))
+    time.sleep(shelf.ABSENT_SECONDS)
+    assert taken(own, 4).version == 4
+
+
+def test_who_waited_is_told_what_came_of_it_however_late(home: Home) -> None:
+    """A lane that is busy for longer than a failure is remembered must not send it to wait again and again."""
+    own = Shelf(home, Records(home), 2)
+    asked = time.monotonic()
+    loading = own.find(9, asked)
+    assert isinstance(loading, Future)
+    loading.result(20)
+    time.sleep(shelf.ABSENT_SECONDS)
+    with pytest.raises(Problem) as found:
+        own.find(9, asked)
+    assert found.value.status_code == 404
+    assert isinstance(own.find(9, time.monotonic()), Future), "who comes now has it looked for again"
+
+
 def test_any_number_may_be_asked_for_without_end(home: Home) -> None:
     own = Shelf(home, Records(home), 2)
     for version in range(10, 10 + 2 * shelf.REMEMBERED):
@@ -165,6 +189,17 @@ def test_a_version_that_was_cleared_or_never_was_is_not_found(own: Site) -> None
     assert "removed" in own.post("/predict?version=2", PREDICTION)[1]["detail"]
     assert own.post("/predict?version=2", PREDICTION)[0] == 404
     assert own.post("/predict?version=3", PREDICTION)[0] == 404
+
+
+def test_waiting_for_a_version_to_come_takes_no_longer_than_it_does(own: Site) -> None:
+    """As clients of KServe and Triton wait: they ask whether it is ready until it is."""
+    assert own.get("/v2/models/retraind/versions/2/ready")[0] == 404
+    bundles.record(own.home, bundles.make(own.home, 2))
+    start = time.monotonic()
+    while own.get("/v2/models/retraind/versions/2/ready")[0] == 404:
+        assert time.monotonic() - start < shelf.FORGET_SECONDS / 2
+        time.sleep(0.02)
+    assert own.post("/predict?version=2", PREDICTION)[1]["model_version"] == 2
 
 
 @pytest.mark.parametrize(

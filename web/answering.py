@@ -19,7 +19,7 @@ from web.agreement import Told
 from web.inputs import Inputs, Matrix, from_rows
 from web.predictor import Predictor
 from web.problems import Problem
-from web.shelf import LOADING
+from web.shelf import ASKED, LOADING
 from web.worker import Worker
 
 ALIASES = ("champion", "challenger", "previous")
@@ -101,7 +101,9 @@ def predictor(
         return found
     number = wanted if isinstance(wanted, int) else _named(worker, wanted)
     tried = worker.challenger.predictor
-    other = tried if tried is not None and tried.version == number else worker.shelf.find(number)
+    if tried is not None and tried.version == number:
+        return tried
+    other = worker.shelf.find(number, environ.setdefault(ASKED, time.monotonic()))
     if isinstance(other, Predictor):
         return other
     # The bridge sees this, waits, and asks again; the answer below is for who does not.

@@ -5,6 +5,7 @@ that come meanwhile wait for the same loading. The `server.versions_loaded` used
 """
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -20,8 +21,14 @@ from web.records import Records
 LOADING = "retraind.loading"
 """Key of a request's environment under which the loading that it has to wait for is found."""
 
+ASKED = "retraind.asked"
+"""Key of a request's environment under which the moment (monotonic) is found when it first asked for another version."""
+
 FORGET_SECONDS = 5.0
-"""So long a version that could not be loaded is not tried again."""
+"""So long a version that does not load is not tried again."""
+
+ABSENT_SECONDS = 0.2
+"""So long a version that there is not is not looked for again: it may be the next one, and somebody waits for it."""
 
 REMEMBERED = 100
 """Failures that are remembered at most: anybody can ask for any number."""
@@ -38,7 +45,12 @@ _log = logging.getLogger("retraind.web")
 class _Failure:
     status: int
     reason: str
-    until: float
+    at: float
+
+    def counts(self, asked: float) -> bool:
+        """For a request of that moment: while the failure is new, and for who has waited for what became one."""
+        seconds = ABSENT_SECONDS if self.status == 404 else FORGET_SECONDS
+        return asked <= self.at or time.monotonic() < self.at + seconds
 
 
 class Shelf:
@@ -58,19 +70,18 @@ class Shelf:
         with self._lock:
             return list(self._loaded)
 
-    def find(self, version: int) -> Predictor | Loading:
+    def find(self, version: int, asked: float = math.inf) -> Predictor | Loading:
         """The version's predictor, or the loading to wait for before asking again.
 
+        `asked` is when (monotonic) the request asked first: one that waits is told what came of it, however late its turn comes.
         Raises Problem 404 for a version that there is not (any more), 503 for one that does not load now.
         """
         with self._lock:
             if (found := self._loaded.get(version)) is not None:
                 self._loaded.move_to_end(version)
                 return found
-            if (failure := self._failed.get(version)) is not None:
-                if time.monotonic() < failure.until:
-                    raise self._problem(failure)
-                del self._failed[version]
+            if (failure := self._failed.get(version)) is not None and failure.counts(asked):
+                raise self._problem(failure)
             if version not in self._loading:
                 self._begin(version)
             return self._loading[version]
@@ -95,11 +106,11 @@ class Shelf:
         try:
             return fetch(self._home, self._records, version)
         except BundleRefused as error:
-            return self._failure(503, str(error))
+            return _Failure(503, str(error), time.monotonic())
         except NotFound as error:
-            return self._failure(404, str(error))
+            return _Failure(404, str(error), time.monotonic())
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle or a damaged journal raises
-            return self._failure(503, f"{type(error).__name__}: {error}")
+            return _Failure(503, f"{type(error).__name__}: {error}", time.monotonic())
 
     def _keep(self, version: int, found: Predictor | _Failure) -> None:
         with self._lock:
@@ -117,9 +128,6 @@ class Shelf:
         self._loaded[version] = found
         while len(self._loaded) > self._room:
             self._loaded.popitem(last=False)
-
-    def _failure(self, status: int, reason: str) -> _Failure:
-        return _Failure(status, reason, time.monotonic() + FORGET_SECONDS)
 
     def _problem(self, failure: _Failure) -> Problem:
         if failure.status == 404:
