@@ -375,6 +375,34 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
     assert (answer["count"], answer["events"][0]["message"]) == (1, "second\nline")
 
 
+@pytest.mark.parametrize(
+    ("query", "header", "first"),
+    [
+        ("?after=0", "", 1),
+        ("?after=2", "", 3),
+        ("?after=0", "Last-Event-ID: 2\r\n", 3),  # a client that comes again asks for the address that it has
+        ("?after=1", "Last-Event-ID: none\r\n", 2),
+    ],
+)
+def test_a_stream_begins_where_it_is_asked_to(own: Site, query: str, header: str, first: int) -> None:
+    journal = Journal.open(own.home.journal)
+    journal.tell("worker", "second")
+    journal.tell("worker", "third")
+    journal.close()
+    head = f"GET /events{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{header}\r\n"
+    with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        told = [line for line in read_stream(connection, "third").splitlines() if line.startswith("id: ")]
+    assert told == [f"id: {number}" for number in range(first, 4)]
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?after=-1", "?after=", "?after=1&after=2.0", f"?after={'9' * 30}"])
+def test_a_stream_refuses_what_the_list_refuses(site: Site, query: str) -> None:
+    told = [site.ask("GET", f"/events{query}", headers={"Accept": kind}) for kind in ("*/*", "text/event-stream")]
+    assert [status for status, _, _ in told] == [422, 422]
+    assert told[0][2] == told[1][2]
+
+
 def test_the_number_of_streams_is_limited(own: Site) -> None:
     head = b"GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
     streams = []

@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl
 
 from daemon.errors import NotKept
-from web import app, doors, events, security, shapes
+from web import app, doors, events, payload, security, shapes
 from web.bodies import Bodies, Found
 from web.environ import environ_of, promised
 from web.inputs import TooManyHere, at_once
@@ -233,8 +234,10 @@ class Bridge:
         self._guard.host(environ)
         if self._feed.streams >= events.STREAMS:
             raise Problem(503, f"{events.STREAMS} listeners are connected already.", hint="Ask for JSON instead.")
+        after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
+        # A client that comes again asks for the address that it has, and says here what it has had since.
         given = environ.get("HTTP_LAST_EVENT_ID", "")
-        return self._feed.follow(int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else None)
+        return self._feed.follow(int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else after)
 
 
 def _refusal(environ: dict[str, Any], error: Exception) -> Answer:
