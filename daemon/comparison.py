@@ -232,11 +232,6 @@ def cross_validate(
     return Trial(schema, rows, targets, Train(folds=folds, seed=seed)).of(competitor, whole=True)
 
 
-def best(scored: Sequence[Scored]) -> Scored:
-    """The candidate with the best metric (highest accuracy or R²); among equals the one with the lowest log loss or RMSE."""
-    return min(scored, key=lambda one: one.rank)
-
-
 def split42(estimator: Any, rows: Matrix, targets: Targets, task: Task) -> float:
     """Accuracy or R² on the textbook split: test_size=0.2, random_state=42, stratified if there are classes."""
     classes = targets if task == "classification" else None

@@ -11,7 +11,7 @@ from test_model import MIXED, PRICES, mixed, priced
 
 from daemon import candidates, comparison, model
 from daemon.candidates import NAMES, Candidate
-from daemon.comparison import Scored
+from daemon.comparison import Outcome, Scored
 from daemon.errors import TrainingFailed
 from daemon.model import Codes, Matrix, Targets
 from daemon.schema import UNKNOWN, Column, Schema
@@ -40,7 +40,7 @@ def test_iris_reaches_the_promised_figures(flowers: tuple[Matrix, Codes], schema
     scored = [cross_validated(name, schema, matrix, codes, 5, 42) for name in CLASSIFIERS]
     splits = [comparison.split42(one.estimator, matrix, codes, "classification") for one in scored]
     assert max(splits) >= 29 / 30 - 1e-9
-    chosen = comparison.best(scored)
+    chosen = Outcome(scored, {}).ranking[0]
     assert cross_validated(chosen.name, schema, matrix, codes, 10, 42).score >= 0.955
 
 
@@ -97,7 +97,7 @@ def test_best_is_most_accurate_then_surest(figures: list[tuple[float, float]], w
         Scored(str(i), None, "classification", accuracy, loss, 0.0, nothing)
         for i, (accuracy, loss) in enumerate(figures)
     ]
-    assert comparison.best(scored).name == str(winner)
+    assert Outcome(scored, {}).ranking[0].name == str(winner)
 
 
 # Regression
@@ -123,7 +123,7 @@ def test_textbook_figures_of_diabetes() -> None:
     )
     scored = [cross_validated(name, schema, matrix, targets, 5, 42) for name in ("linear", "ridge", "tree")]
     assert comparison.split42(scored[0].estimator, matrix, targets, "regression") == pytest.approx(0.4526, abs=1e-4)
-    assert comparison.best(scored).name in ("linear", "ridge")
+    assert Outcome(scored, {}).ranking[0].name in ("linear", "ridge")
     assert scored[0].score == pytest.approx(0.48, abs=0.02)
     assert scored[0].figures().keys() == {"name", "cv_r2", "cv_rmse", "fit_seconds"}
 
