@@ -156,7 +156,9 @@ class Workers:
             return None
         path = self._home.workers / f"{slot}-{child.process.pid}.json"
         with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError):
-            return dict(orjson.loads(path.read_bytes()))
+            said: dict[str, Any] = orjson.loads(path.read_bytes())
+            # Before it answers, it has there what it goes on with: the last word of one that is gone.
+            return said if said.get("pid") == child.process.pid else None
         return None
 
 
