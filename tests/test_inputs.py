@@ -120,6 +120,22 @@ def test_the_more_classes_the_fewer_rows() -> None:
         inputs.from_rows(schema, [[1.0]] * 1001)
 
 
+@pytest.mark.parametrize(("classes", "most"), [(0, 100), (3, 100), (10, 100), (40, 25), (1000, 1), (3000, 1)])
+def test_where_requests_are_handed_over_answers_are_small(classes: int, most: int) -> None:
+    """A hundred rows of a thousand classes are 3 MB, which would keep all others waiting; one row is always taken."""
+    names = [f"c{code}" for code in range(classes)]
+    task: Any = "classification" if names else "regression"
+    schema = Schema(task=task, target="y", classes=names, columns=[Column(name="x", kind="number")])
+    assert len(inputs.from_rows(schema, [[1.0]] * (most + 1))) == most + 1
+    token = inputs.at_once.set(True)
+    try:
+        assert len(inputs.from_rows(schema, [[1.0]] * most)) == most
+        with pytest.raises(inputs.TooManyHere):
+            inputs.from_rows(schema, [[1.0]] * (most + 1))
+    finally:
+        inputs.at_once.reset(token)
+
+
 def test_an_array_of_booleans_is_kept_as_what_its_columns_take() -> None:
     """Whoever reads the log encodes what stands there once more."""
     truths = np.array([[True, False, True, True]])

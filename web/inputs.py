@@ -22,8 +22,8 @@ Matrix = NDArray[np.float64]
 MOST_ANSWERS = 1_000_000
 """Probabilities of one answer: as Python's numbers, and told by name, each takes about a hundred bytes for a moment."""
 
-MOST_AT_ONCE = 100
-"""Rows that are answered while a request is handed over: more would keep all other requests waiting for milliseconds."""
+ROWS_AT_ONCE, ANSWERS_AT_ONCE = 100, 1_000
+"""Rows and probabilities that are answered while a request is handed over, in half a millisecond: all others wait meanwhile."""
 
 at_once: ContextVar[bool] = ContextVar("at_once", default=False)
 """Whether this is the thread that hands all requests over: there one with many rows raises TooManyHere instead of being answered."""
@@ -104,7 +104,11 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
 
 def most_rows(schema: Schema) -> int:
     """Rows that one request may have: the fewer, the more classes each answer has probabilities of."""
-    return max(1, min(MOST_ROWS, MOST_ANSWERS // max(1, len(schema.classes))))
+    return _most(schema, MOST_ROWS, MOST_ANSWERS)
+
+
+def _most(schema: Schema, rows: int, answers: int) -> int:
+    return max(1, min(rows, answers // max(1, len(schema.classes))))
 
 
 def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
@@ -113,7 +117,7 @@ def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
         raise InvalidFeatures("There are no rows.")
     if len(rows) > (most := most_rows(schema)):
         raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
-    if len(rows) > MOST_AT_ONCE and at_once.get():
+    if at_once.get() and len(rows) > _most(schema, ROWS_AT_ONCE, ANSWERS_AT_ONCE):
         raise TooManyHere
 
 
