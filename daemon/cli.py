@@ -304,7 +304,7 @@ def reproduce(
 
 @app.command()
 def forget(
-    drop: Annotated[str, typer.Argument(help="Its id, sha256 or name, as `retraind drops` lists them.")],
+    drop: Annotated[str, typer.Argument(help="Its id or sha256, or a name that only it has; see `retraind drops`.")],
     purge: Annotated[bool, typer.Option("--purge", help="Also from DVC's cache: older revisions are lost.")] = False,
     home: HomeOption = HERE,
     json_: JsonOption = False,
@@ -316,11 +316,7 @@ def forget(
     place, _ = _load(home)
     from daemon import report
 
-    found = report.drop(place, drop)
-    if found["state"] == "duplicate":
-        found = report.drop(place, found["sha256"])
-    if found["state"] not in ("accepted", "forgotten"):
-        raise NotFound(f"The dataset holds no rows of {found['name']}: it was {found['state']}.")
+    found = report.drop_to_forget(place, drop)
     answered = _submit(home, json_, "forget", drop=found["sha256"], purge=purge)
     if not purge and not answered:
         hint = "Older revisions in DVC's cache still hold its rows; --purge removes them there, and those revisions with them."

@@ -13,7 +13,7 @@ class Exit(IntEnum):
     FAILED = 1
     """An unexpected error; the log has the traceback."""
     USAGE = 2
-    """Bad flags, settings or schema: a person has to change something."""
+    """Bad flags, settings or schema, or a name that several drops have: a person has to change something."""
     ALREADY_RUNNING = 3
     """Another daemon owns this home."""
     PORT_TAKEN = 4
@@ -70,6 +70,12 @@ class NotFound(RetraindError):
     """Raised when a version, drop or file that a person named does not exist."""
 
     exit = Exit.NOT_FOUND
+
+
+class Ambiguous(RetraindError):
+    """Raised when a person named a drop so that several could be meant."""
+
+    exit = Exit.USAGE
 
 
 class InvalidDrop(RetraindError):

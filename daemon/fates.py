@@ -30,3 +30,14 @@ def find(journal: Path, key: str | int) -> Row | None:
         if found := ask(journal, query, str(key)):
             return found[0]
     return None
+
+
+def taken(journal: Path, key: str) -> list[Row]:
+    """The drops that this full sha256, id or name may mean, newest first: those whose rows the dataset holds or has forgotten.
+
+    A duplicate means the drop that brought its bytes.
+    """
+    meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?1 OR name = ?1"
+    # With the plus SQLite looks for sha256; with the state's index it would read nearly all drops.
+    rows = f"drops.sha256 IN ({meant}) AND +drops.state IN ('accepted', 'forgotten')"
+    return ask(journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)

@@ -18,7 +18,7 @@ from rich.table import Table
 from daemon import bundle, fates, figures, lineage, live, schema, settings, status
 from daemon.bundle import Pointer
 from daemon.dataset import Dataset
-from daemon.errors import NotFound, RetraindError
+from daemon.errors import Ambiguous, NotFound, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.query import ask
@@ -28,6 +28,9 @@ from daemon.schema import Column, Schema
 CONSOLE = Console(markup=False, emoji=False, highlight=False)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+LISTED = 20
+"""The newest of several drops with one name that are told apart in a message."""
 
 
 def health(home: Home) -> dict[str, Any]:
@@ -145,6 +148,26 @@ def drop(home: Home, key: str) -> dict[str, Any]:
     return {**found, "taught": taught}
 
 
+def drop_to_forget(home: Home, key: str) -> dict[str, Any]:
+    """The one drop that this id, sha256 or name may mean; raises NotFound, or Ambiguous with a list of them."""
+    with _reading(home):
+        found = fates.taken(home.journal, key)
+    if not found:
+        other = drop(home, key)
+        raise NotFound(f"The dataset holds no rows of {other['name']}: it was {other['state']}.")
+    if len(found) > 1:
+        older = [f"and {len(found) - LISTED} older ones: see `retraind drops --limit N`"] if found[LISTED:] else []
+        lines = "\n  ".join(["Name one by its id or sha256:", *map(_about, found[:LISTED]), *older])
+        raise Ambiguous(f"{key!r:.100} may be any of {len(found)} drops.", hint=lines)
+    return found[0]
+
+
+def _about(row: dict[str, Any]) -> str:
+    """A drop in one line, so that people can tell it from others of its name."""
+    rows = figures.counted(row["rows_accepted"], "row")
+    return f"id {row['id']}: {printable(row['name'])}, {_moment(row)}, {rows}, {row['state']}, sha256 {row['sha256']}"
+
+
 def version(home: Home, number: int, limit: int) -> dict[str, Any]:
     """Where a version came from and where it went (see `daemon.lineage`); raises NotFound."""
     with _reading(home):
@@ -167,8 +190,7 @@ def print_drops(found: Sequence[dict[str, Any]]) -> None:
     table = Table("id", Wide("name", overflow="fold"), "state", "rows", "bad", "twice", "batch", "seen", box=None)
     for row in found:
         counts = f"{row['rows_accepted']}/{row['rows_read']}", row["rows_refused"], row["rows_duplicate"]
-        seen = (row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
-        facts = (row["id"], row["name"], row["state"], *counts, row["batch"], seen)
+        facts = (row["id"], row["name"], row["state"], *counts, row["batch"], _moment(row))
         table.add_row(*(printable(one) for one in facts))
     CONSOLE.print(table)
     for row in found:
@@ -183,6 +205,11 @@ def print_drop(found: dict[str, Any]) -> None:
         if value is not None:
             table.add_row(name, printable(value))
     CONSOLE.print(table)
+
+
+def _moment(row: dict[str, Any]) -> str:
+    """When a drop was seen, to the minute."""
+    return str(row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
 
 
 def _taught(versions: dict[str, Any]) -> str | None:

@@ -271,6 +271,44 @@ def test_drops_are_listed_and_told_one_by_one(home: Home) -> None:
     assert "can't be read" in retraind("drops", home=home).stderr
 
 
+def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
+    """A nightly export has the same name each day: nobody's rows go because one of them went before. The id says which."""
+    first, second = (a_drop("export.csv", letter * 64, rows_accepted=rows) for letter, rows in (("a", 30), ("b", 33)))
+    with closing(Journal.open(home.journal)) as journal:
+        journal.accept(a_batch(1), [first])
+        journal.accept(a_batch(2), [second])
+        done = retraind("forget", "export.csv", home=home)
+        assert (done.returncode, done.stdout, requests.pending(home)) == (Exit.USAGE, "", [])
+        assert "'export.csv' may be any of 2 drops" in done.stderr
+        assert f"id 2: export.csv, 2026-01-01 00:00, 33 rows, accepted, sha256 {'b' * 64}" in done.stderr
+        journal.forget({**first, "id": 1}, "1.parquet", 30, None, "cli")
+        done = retraind("forget", "--purge", "export.csv", home=home)
+        assert (done.returncode, requests.pending(home)) == (Exit.USAGE, [])
+        assert "id 1: export.csv, 2026-01-01 00:00, 30 rows, forgotten" in done.stderr
+        assert retraind("forget", "--purge", "1", home=home).returncode == Exit.OK
+    [request] = requests.pending(home)
+    assert (request.drop, request.purge) == ("a" * 64, True)
+
+
+def test_duplicate_is_forgotten_where_its_rows_are(home: Home) -> None:
+    """Its name means the drop that brought them; a name of nothing but refused files means none."""
+    with closing(Journal.open(home.journal)) as journal:
+        journal.accept(a_batch(), [a_drop("good.csv"), a_drop("other.csv", "b" * 64)])
+        journal.refuse(a_drop("again.csv"), "duplicate", "The same bytes.", batch=1)
+        journal.refuse(a_drop("bad.csv", "c" * 64), "rejected", "No CSV.")
+        assert retraind("forget", "again.csv", home=home).returncode == Exit.OK
+        journal.refuse(a_drop("again.csv", "b" * 64), "duplicate", "The same bytes.", batch=1)
+        for key, code, part in (
+            ("again.csv", Exit.USAGE, "may be any of 2 drops"),
+            ("bad.csv", Exit.NOT_FOUND, "no rows of bad.csv: it was rejected"),
+            ("none.csv", Exit.NOT_FOUND, "There is no drop 'none.csv'."),
+        ):
+            done = retraind("forget", key, home=home)
+            assert (done.returncode, part in done.stderr) == (code, True), done.stderr
+    [request] = requests.pending(home)
+    assert request.drop == "a" * 64
+
+
 def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:
     """Somebody's own file gives a schema; the settings file says every default; a second init changes nothing."""
     own = tmp_path / "churn.csv"
