@@ -20,10 +20,9 @@ log = structlog.get_logger()
 
 KIND = "forget"
 
-KEPT = (
-    "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those. "
-    "So may the bundles and MLflow runs of versions that they taught, until retention removes these."
-)
+CACHED = "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those."
+
+TAUGHT = "The bundles and MLflow runs of versions that they taught may hold some of them until retention removes these."
 
 
 class Forgetting:
@@ -76,11 +75,11 @@ class Forgetting:
         """What has become of a drop that is forgotten and committed; purges if that was asked."""
         done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
         if not request.purge:
-            return f"{done} {KEPT}"
+            return f"{done} {CACHED} {TAUGHT}"
         count = self._dataset.purge(self._journal.holders(drop))
         gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
         self._journal.tell("purged", f"{drop['name']}: {gone}.", level="warning", drop=drop["sha256"])
-        return f"{done} {gone}. {KEPT.partition('. ')[2]}"
+        return f"{done} {gone}. {TAUGHT}"
 
     def _end(self, request: Request, state: str, detail: str) -> None:
         self._journal.end_request(request.id, state, detail)

@@ -95,7 +95,7 @@ def test_rows_of_one_drop_leave_and_all_others_stay(parts: Parts) -> None:
     assert checked_out(parts.home, before) == [1, 2, 3, 4]
     assert first["revision"] == before.commit
     subject = subprocess.run(["git", "log", "-1", "--format=%s"], cwd=parts.home.data, capture_output=True, text=True)
-    assert subject.stdout.strip() == "Batch 2: 1 rows forgotten"
+    assert subject.stdout.strip() == "Batch 2: 1 row forgotten"
 
 
 def checked_out(home: Home, revision: Revision) -> list[float]:
@@ -245,7 +245,11 @@ def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
     between = parts.dataset.revision()
     request = forget(parts, 7, purge=True)
     parts.run()
-    assert answer(parts, request)[1].startswith("The 1 rows of f7.csv were forgotten in batch 19. 3 objects")
+    said = answer(parts, request)[1]
+    assert said.startswith("The 1 rows of f7.csv were forgotten in batch 19. 3 objects")
+    assert said.endswith(
+        "The bundles and MLflow runs of versions that they taught may hold some of them until retention removes these."
+    )
     assert in_cache(parts.home) == set(range(segments.FAN)) - {7}
     newest = parts.dataset.revision()
     assert old is not None
