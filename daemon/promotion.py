@@ -13,7 +13,7 @@ import structlog
 from daemon import bundle, durable, requests
 from daemon.bundle import Pointer
 from daemon.clearance import Clearance, verify
-from daemon.errors import BundleRefused
+from daemon.errors import BundleRefused, NotFound
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.judging import CHOSEN, Judging
@@ -21,6 +21,7 @@ from daemon.live import ROLLED_BACK
 from daemon.livewatch import LiveWatch
 from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.settings import Promote
+from daemon.standby import Standby, deleted
 from daemon.status import utcnow
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ class Promotion:
         self._judging = Judging(home, settings, journal, registry)
         self._live = LiveWatch(home, settings, journal)
         self._clearance = Clearance(home, settings, journal, registry)
+        self._standby = Standby(home, journal, registry)
 
     def pointer(self) -> Pointer | None:
         """What is served now; a pointer that can't be read counts as none, and `adopt` writes it anew."""
@@ -82,9 +84,11 @@ class Promotion:
             )
         try:
             verify(self._home, version, found["bundle"])
+            self._registry.set_alias(CHAMPION, version)
         except BundleRefused as error:
             return "refused", str(error)
-        self._registry.set_alias(CHAMPION, version)
+        except NotFound:
+            return "refused", deleted(version)
         self._refused_alias = None
         self._choose(version)
         wish = f"By request ({request.kind}, {request.by})."
@@ -133,7 +137,7 @@ class Promotion:
             verify(self._home, wanted, found["bundle"])
         except BundleRefused as error:
             self._refused_alias = wanted
-            self._lament(wanted, str(error))
+            self._standby.lament(wanted, str(error))
             return True
         reason = self._wishes.pop(wanted, "") or self._why(found, served)
         self._approve(found, reason)
@@ -164,7 +168,7 @@ class Promotion:
         # A kill may have come between the journal and the alias.
         begun = found is not None and found["state"] == ROLLED_BACK and found["judged_at"] >= swap["at"]
         reason = str(found["reason"]) if found is not None and begun else self._live.trial()
-        if reason is None or not self._may_return(swap["previous"]):
+        if reason is None or not self._standby.may_return(swap["previous"]):
             return False
         if not begun:
             self._journal.roll_back(served.version, reason)
@@ -172,27 +176,13 @@ class Promotion:
         self._registry.set_alias(CHAMPION, swap["previous"])
         return True
 
-    def _may_return(self, version: int) -> bool:
-        """Whether a version can take its place back."""
-        found = self._journal.version(version)
-        if found is None or found["state"] in (ROLLED_BACK, "unservable"):
-            return False
-        objection = self._objection(version, found["bundle"])
-        if objection is not None:
-            self._lament(version, objection)
-        return objection is None
-
-    def _lament(self, version: int, reason: str) -> None:
-        self._journal.mark_unservable(version, reason)
-        log.error("unservable", version=version, reason=reason)
-
     def _point(self, version: int, sha256: str, served: Pointer | None, reason: str) -> None:
         self._refused_alias = None
         pointer = Pointer(version=version, manifest=sha256, since=utcnow())
         durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
         previous = served.version if served else None
         self._journal.swap(version, previous, reason)
-        self._registry.set_alias(PREVIOUS, previous)
+        self._name_previous()
         log.info("serving", version=version, previous=previous)
 
     def recover(self) -> None:
@@ -213,10 +203,11 @@ class Promotion:
         return True
 
     def _name_previous(self) -> None:
-        """Set the alias `previous` as the newest swap has it, if MLflow knows that version."""
+        """Set the alias `previous` as the newest swap has it; what was deleted in MLflow has none."""
         last = self._journal.last_swap()
-        if last is not None and last["previous"] in {version.version for version in self._registry.versions()}:
-            self._registry.set_alias(PREVIOUS, last["previous"])
+        previous = None if last is None else last["previous"]
+        known = previous is not None and self._registry.has(previous)
+        self._registry.set_alias(PREVIOUS, previous if known else None)
 
     def clear(self, *, training: bool) -> None:
         """Remove what old versions and killed trainings have left in `registry/`; `training`: one is making a bundle."""
@@ -225,24 +216,19 @@ class Promotion:
         self._clearance.clear()
 
     def _replace_damaged(self) -> None:
-        """If the served bundle does not load any more, serve the newest promoted version that does, or none."""
+        """If the served bundle does not load any more, have another promoted version served, or a new one made.
+
+        The pointer goes last: as long as it names what is damaged, a kill leaves all of this to the next start.
+        """
         served = self.pointer()
         if served is None:
             return
-        objection = self._objection(served.version, served.manifest)
+        objection = self._standby.objection(served.version, served.manifest)
         if objection is None:
             return
-        self._lament(served.version, objection)
-        promoted = (row for row in self._journal.versions() if row["state"] == "promoted")
-        spare = next((row for row in promoted if self._objection(row["version"], row["bundle"]) is None), None)
-        durable.remove(self._home.pointer)
-        self._registry.set_alias(CHAMPION, None if spare is None else spare["version"])
+        self._standby.lament(served.version, objection)
+        spare = self._standby.spare()
+        self._registry.set_alias(CHAMPION, spare)
         if spare is None:
             requests.submit(self._home, "retrain", force=True, by="daemon")
-
-    def _objection(self, version: int, sha256: str) -> str | None:
-        try:
-            verify(self._home, version, sha256)
-        except BundleRefused as error:
-            return str(error)
-        return None
+        durable.remove(self._home.pointer)

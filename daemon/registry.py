@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from daemon import bundle, durable
-from daemon.errors import Unavailable
+from daemon.errors import NotFound, Unavailable
 from daemon.home import Home
 
 # Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
@@ -49,7 +49,10 @@ TAG = "retraind."
 MODELS = "models:/"
 """How the source of a version begins that is a logged model; its id follows."""
 
-UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+GONE = "RESOURCE_DOES_NOT_EXIST"
+"""Error code with which MLflow says that there is no such version, or no such model."""
+
+UNKNOWN = (GONE, "INVALID_PARAMETER_VALUE")
 """Error codes with which MLflow says that an alias or a model does not exist."""
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -82,13 +85,18 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def translated(method: Method) -> Method:
-    """The method with MLflow's exceptions turned into Unavailable: a locked database is waited out, not died of."""
+    """The method with MLflow's exceptions turned into ours.
+
+    Unavailable: a locked database is waited out, not died of. NotFound: what somebody has deleted will not come back.
+    """
 
     @functools.wraps(method)
     def call(*arguments: Any, **named: Any) -> Any:
         try:
             return method(*arguments, **named)
         except MlflowException as error:
+            if error.error_code == GONE:
+                raise NotFound(f"MLflow does not have it: {str(error)[:300]}") from error
             raise Unavailable(f"MLflow's database can't be used: {str(error)[:300]}") from error
 
     return cast(Method, call)
@@ -140,7 +148,7 @@ class Registry:
 
     @translated
     def set_alias(self, alias: str, version: int | None) -> None:
-        """Point an alias at a version, or take it away."""
+        """Point an alias at a version, or take it away; raises NotFound for a version that was deleted."""
         if version is not None:
             self.client.set_registered_model_alias(NAME, alias, str(version))
         elif self.alias(alias) is not None:
@@ -153,8 +161,15 @@ class Registry:
         return sorted(map(_registered, newer), key=lambda one: one.version)
 
     @translated
+    def has(self, version: int) -> bool:
+        """Whether there is this version, and nobody has deleted it."""
+        return bool(self.client.search_model_versions(f"name='{NAME}' and version_number = {version}"))
+
+    @translated
     def describe(self, version: int, state: str, reason: str) -> None:
-        """Write a verdict where people look for it in the MLflow UI."""
+        """Write a verdict where people look for it in the MLflow UI; if they have deleted the version, nowhere."""
+        if not self.has(version):
+            return
         self.client.set_model_version_tag(NAME, str(version), f"{TAG}verdict", state)
         self.client.update_model_version(NAME, str(version), reason)
 

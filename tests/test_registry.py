@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon.errors import Unavailable
+from daemon.errors import NotFound
 from daemon.home import Home
 from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry, Source
 
@@ -122,9 +122,15 @@ def test_registered_model_can_be_loaded_by_mlflow(registry: Registry) -> None:
 
 
 def test_unknown_version_is_an_error(registry: Registry) -> None:
-    """An alias can't be pointed at nothing."""
-    with pytest.raises(Unavailable, match="not found"):
-        registry.set_alias(CHAMPION, 99)
+    """An alias can't be pointed at nothing, nor at what somebody has deleted."""
+    version = a_version(registry)
+    assert registry.has(version)
+    registry.client.delete_model_version(NAME, str(version))
+    assert not registry.has(version)
+    for missing in (version, 99):
+        with pytest.raises(NotFound, match="not found"):
+            registry.set_alias(CHAMPION, missing)
+    registry.describe(version, "refused", "It was deleted, so nobody reads this.")
 
 
 @pytest.mark.xfail(strict=True, raises=OSError, reason="MLflow takes ? and % in the path for parts of an address")

@@ -1,0 +1,64 @@
+"""Standby: which other version can be served, because its bundle loads and MLflow still has it.
+
+Level 4. People delete versions in MLflow's pages. The served one is served on then; any other can't be chosen any more.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from daemon.clearance import verify
+from daemon.errors import BundleRefused
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.live import ROLLED_BACK
+from daemon.registry import Registry
+
+log = structlog.get_logger()
+
+
+def deleted(version: int) -> str:
+    """The sentence for a version that somebody has deleted in MLflow."""
+    return f"Version {version} was deleted in MLflow, so it can't be served."
+
+
+class Standby:
+    """Finds versions that can take a place; used by the loop thread."""
+
+    def __init__(self, home: Home, journal: Journal, registry: Registry) -> None:
+        self._home, self._journal, self._registry = home, journal, registry
+
+    def objection(self, version: int, sha256: str) -> str | None:
+        """Why the bundle of a version can't be served; None if it can."""
+        try:
+            verify(self._home, version, sha256)
+        except BundleRefused as error:
+            return str(error)
+        return None
+
+    def lament(self, version: int, reason: str) -> None:
+        """Record that a version which should be served can't be."""
+        self._journal.mark_unservable(version, reason)
+        log.error("unservable", version=version, reason=reason)
+
+    def may_return(self, version: int) -> bool:
+        """Whether a version can take its place back."""
+        found = self._journal.version(version)
+        if found is None or found["state"] in (ROLLED_BACK, "unservable"):
+            return False
+        objection = self._lack(found)
+        if objection is not None:
+            self.lament(version, objection)
+        return objection is None
+
+    def spare(self) -> int | None:
+        """The newest promoted version that can be served."""
+        promoted = (row for row in self._journal.versions() if row["state"] == "promoted")
+        return next((row["version"] for row in promoted if self._lack(row) is None), None)
+
+    def _lack(self, found: Mapping[Any, Any]) -> str | None:
+        """Why a version can't be chosen; None if it can."""
+        if not self._registry.has(found["version"]):
+            return deleted(found["version"])
+        return self.objection(found["version"], found["bundle"])

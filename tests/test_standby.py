@@ -1,0 +1,127 @@
+"""daemon.standby: who takes a place when a version was deleted in MLflow or its bundle is damaged. Real parts."""
+
+import pytest
+from test_livewatch import SETOSA, VERSICOLOR, Live
+from test_promotion import Parts
+
+from daemon import bundle, requests
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.registry import CHAMPION, NAME, PREVIOUS
+from web.records import Records
+
+
+@pytest.fixture
+def parts(mlflow_home: Home, journal: Journal) -> Parts:
+    return Parts(mlflow_home, journal)
+
+
+def delete(parts: Parts, version: int) -> None:
+    """What a person does in MLflow's pages."""
+    parts.registry.client.delete_model_version(NAME, str(version))
+
+
+def damage(parts: Parts, version: int) -> None:
+    (parts.home.bundle(version) / bundle.ONNX).write_bytes(b"rot")
+
+
+def start(parts: Parts) -> None:
+    """What a daemon does that starts."""
+    parts.restart()
+    parts.promotion.recover()
+    parts.settle()
+
+
+def told(parts: Parts, kind: str) -> list[str]:
+    return [event["message"] for event in Records(parts.home).recent_events(1000) if event["kind"] == kind]
+
+
+# Versions that were deleted in MLflow
+
+
+@pytest.mark.parametrize("kind", ["promote", "rollback"])
+def test_request_for_a_version_that_was_deleted_in_mlflow_is_refused(parts: Parts, kind: requests.Kind) -> None:
+    """Once and for all: a request that is tried again and again keeps everything behind it waiting."""
+    versions = [parts.champion() for _ in range(3)]
+    delete(parts, versions[0])
+    said = f"Version {versions[0]} was deleted in MLflow, so it can't be served."
+    assert parts.ask(kind, versions[0]) == ("refused", said)
+    assert (parts.served, parts.state(versions[0])) == (versions[2], "promoted")
+
+
+def test_held_version_that_was_deleted_in_mlflow_can_be_refused(parts: Parts) -> None:
+    """The journal takes the verdict, and so it waits no more."""
+    first = parts.champion()
+    parts.restart(mode="manual")
+    held = parts.train(96, 95, champion=first)
+    parts.settle()
+    delete(parts, held)
+    assert parts.ask("promote")[0] == "refused"
+    assert parts.ask("refuse", held) == ("done", f"Version {held} is refused.")
+    assert (parts.served, parts.state(held)) == (first, "refused")
+
+
+def test_champion_stays_if_the_one_before_was_deleted_in_mlflow(parts: Parts) -> None:
+    """What can't take its place back is told once, and nobody says that the champion was rolled back."""
+    labels = Live(parts)
+    good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
+    delete(parts, good)
+    labels.label(0, 60)
+    parts.settle()
+    labels.label(0, 60)
+    parts.settle()
+    assert (parts.served, parts.state(bad), parts.state(good)) == (bad, "promoted", "unservable")
+    assert told(parts, "unservable") == [
+        f"Version {good} is not served: Version {good} was deleted in MLflow, so it can't be served."
+    ]
+
+
+def test_bad_champion_that_was_deleted_in_mlflow_gives_way(parts: Parts) -> None:
+    """There is no page left to write the reason on; the journal has it."""
+    labels = Live(parts)
+    good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
+    delete(parts, bad)
+    parts.settle()
+    assert parts.served == bad, "deleting the version is no word on who serves"
+    labels.label(0, 60)
+    parts.settle()
+    assert (parts.served, parts.state(bad), parts.alias(PREVIOUS)) == (good, "rolled back", None)
+
+
+def test_served_version_that_was_deleted_in_mlflow_is_followed_by_the_next(parts: Parts) -> None:
+    """Nothing is left to do after the swap, though the version before can't be named in MLflow."""
+    first = parts.champion()
+    delete(parts, first)
+    second = parts.champion()
+    assert (parts.served, parts.alias(CHAMPION), parts.alias(PREVIOUS)) == (second, second, None)
+    swap = parts.journal.last_swap()
+    assert swap is not None
+    assert (swap["version"], swap["previous"]) == (second, first)
+
+
+# Bundles that are damaged
+
+
+def test_version_that_was_deleted_in_mlflow_replaces_no_damaged_one(parts: Parts) -> None:
+    """The next one that is whole does."""
+    first, second, third = (parts.champion() for _ in range(3))
+    delete(parts, second)
+    damage(parts, third)
+    start(parts)
+    assert (parts.served, parts.alias(CHAMPION), parts.state(third)) == (first, first, "unservable")
+    assert requests.pending(parts.home) == []
+
+
+def test_without_any_that_can_be_served_a_training_is_requested(parts: Parts) -> None:
+    """Start after start, whatever comes between: nothing is served, and a new version is on its way."""
+    first, second = parts.champion(), parts.champion()
+    delete(parts, first)
+    damage(parts, second)
+    for _ in range(2):
+        start(parts)
+        assert (parts.served, parts.alias(CHAMPION)) == (None, None)
+        [asked] = requests.pending(parts.home)
+        assert (asked.kind, asked.force, asked.by) == ("retrain", True, "daemon")
+    third = parts.train()
+    parts.settle()
+    assert parts.served == third
