@@ -73,6 +73,16 @@ def test_missed_moments_are_due_once(text: str) -> None:
     assert schedule.due(WEDNESDAY, WEDNESDAY + timedelta(minutes=60))
 
 
+@pytest.mark.parametrize("text", ["6h", "0 3 * * *"])
+def test_clock_that_was_set_back_makes_a_training_due_once(text: str) -> None:
+    """The last one seems to be a year ahead: what was missed since can't be told, and waiting for that day would be too long."""
+    schedule, ahead = Schedule(text, nothing), WEDNESDAY + timedelta(days=400)
+    assert schedule.due(ahead, WEDNESDAY)
+    assert schedule.next_after(ahead, WEDNESDAY) == WEDNESDAY
+    assert not schedule.due(WEDNESDAY, WEDNESDAY + timedelta(hours=1))
+    assert not Schedule("", nothing).due(ahead, WEDNESDAY)
+
+
 def test_nothing_is_missed_before_the_first_training() -> None:
     """A new home has no last training, so the schedule has nothing to make up."""
     assert not Schedule("1s", nothing).due(None, WEDNESDAY)
