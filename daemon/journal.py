@@ -436,6 +436,17 @@ class Journal:
         """The newest swap."""
         return self._one(select(swaps).order_by(swaps.c.id.desc()))
 
+    def batch_at_swap(self) -> int:
+        """The newest batch of drops when the newest swap was made, 0 if there was none."""
+        before = (events.c.kind == "accepted") & (events.c.id < _NEWEST_SWAP)
+        found = self._one(select(events.c.batch).where(before).order_by(events.c.id.desc()))
+        return 0 if found is None else int(found["batch"])
+
+    def rolled_back_since_swap(self, version: int) -> bool:
+        """Whether a version was rolled back after the newest swap."""
+        told = (events.c.kind == ROLLED_BACK) & (events.c.version == version)
+        return self._one(select(events.c.id).where(told, events.c.id > _NEWEST_SWAP)) is not None
+
     # Drift
 
     def drift(self, check: dict[str, Any]) -> None:
@@ -497,6 +508,10 @@ class Journal:
 
 _NO_DROP: Mapping[str, Any] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
 """What `accept` may leave out; many rows inserted at once must all have the same keys."""
+
+
+_NEWEST_SWAP = select(func.max(events.c.id)).where(events.c.kind == "serving").scalar_subquery()
+"""The newest swap among the events, whose numbers say what came first: the clock may have been set back in between."""
 
 
 def _unusable(path: Path, problem: object) -> RetraindError:

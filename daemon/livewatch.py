@@ -21,7 +21,7 @@ from daemon.query import Row, ask
 from daemon.schema import Schema, Task
 from daemon.settings import Promote
 
-FIRST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND at >= ?
+FIRST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND batch > ?
 ORDER BY batch, rowid LIMIT ?"""
 
 NEWEST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ?
@@ -92,7 +92,8 @@ class LiveWatch:
         if swap["previous"] is None or swap["previous"] > swap["version"]:
             return None
         new, old = self._version(swap["version"]), self._version(swap["previous"])
-        rows = ask(self._home.journal, FIRST, swap["version"], swap["at"], self._settings.live_until)
+        since = self._journal.batch_at_swap()
+        rows = ask(self._home.journal, FIRST, swap["version"], since, self._settings.live_until)
         if new is None or old is None or len(rows) < self._settings.live_rows:
             return None
         trained, before = self._schema(new), self._schema(old)

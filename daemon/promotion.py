@@ -166,7 +166,8 @@ class Promotion:
             return False
         found = self._journal.version(served.version)
         # A kill may have come between the journal and the alias.
-        begun = found is not None and found["state"] == ROLLED_BACK and found["judged_at"] >= swap["at"]
+        rolled_back = found is not None and found["state"] == ROLLED_BACK
+        begun = rolled_back and self._journal.rolled_back_since_swap(served.version)
         reason = str(found["reason"]) if found is not None and begun else self._live.trial()
         if reason is None or not self._standby.may_return(swap["previous"]):
             return False

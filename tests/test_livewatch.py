@@ -1,5 +1,7 @@
 """daemon.livewatch: late labels against a new champion, with real bundles, predictions, journal and aliases."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import bundles
@@ -112,6 +114,29 @@ def test_version_that_was_rolled_back_does_not_come_back_by_itself(parts: Parts,
     assert parts.served == good
 
 
+def test_clock_that_was_set_back_ends_no_trial(parts: Parts, told: Live) -> None:
+    """What came after the swap is told by numbers: its time may lie in the future, as that of labels from before it."""
+    good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
+    told.label(0, 49)
+    assert parts.ask("rollback")[0] == "done"
+    told.label(0, 60, bad)
+    assert parts.ask("promote", bad)[0] == "done"
+    _date(parts, "2099-01-01T00:00:00.000Z")
+    told.label(0, 49)
+    parts.settle()
+    assert parts.served == bad, "labels from before the swap are none of this trial"
+    told.label(0, 1)
+    parts.settle()
+    assert (parts.served, parts.state(bad)) == (good, "rolled back")
+
+
+def _date(parts: Parts, at: str) -> None:
+    """What the journal holds by now was recorded while the clock said this."""
+    with closing(sqlite3.connect(parts.home.journal)) as connection, connection:
+        for table in ("swaps", "labels", "events"):
+            connection.execute(f"UPDATE {table} SET at = ?", (at,))
+
+
 def test_alias_moved_to_a_rolled_back_version_is_followed(parts: Parts, told: Live) -> None:
     """Who moves the alias by hand knows what the page says about that version."""
     _, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
@@ -122,9 +147,10 @@ def test_alias_moved_to_a_rolled_back_version_is_followed(parts: Parts, told: Li
     assert parts.served == bad
 
 
-def test_kill_between_journal_and_alias_is_made_up_for(parts: Parts, told: Live) -> None:
-    """The journal says that it was rolled back, the alias not yet: the next start goes on."""
+def test_kill_between_journal_and_alias_is_made_up_for(parts: Parts) -> None:
+    """The journal says that it was rolled back, the alias not yet: the next start goes on, whatever the clock said before."""
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
+    _date(parts, "2099-01-01T00:00:00.000Z")
     parts.journal.roll_back(bad, "late labels tell against it")
     parts.restart()
     parts.promotion.recover()
