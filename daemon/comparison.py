@@ -54,7 +54,7 @@ class Scored:
     """Log loss or RMSE."""
     fit_seconds: float
     kept: tuple[Matrix, Targets] = field(repr=False)
-    """What it answered for rows that it had not learnt, and their targets."""
+    """What it answered for rows that it had not learnt, and their targets; none where the budget cut its folds."""
     metric: str = ""
     """What chooses, if it is not `score`."""
     value: float = 0.0
@@ -205,7 +205,7 @@ class Trial:
         score, loss, value = (float(np.mean(figures)) for figures in zip(*found, strict=True))
         if not np.isfinite([score, loss, value]).all():
             raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
-        answered = np.vstack([given for given, _ in kept]), np.concatenate([truth for _, truth in kept])
+        answered = _together(kept, whole=len(found) == count)
         seconds = time.perf_counter() - started
         return Scored(one.name, one.estimator, self.schema.task, score, loss, seconds, answered, metric, value)
 
@@ -222,6 +222,12 @@ class Trial:
         count = max(2, min(folds, int(np.bincount(self.targets)[np.unique(self.targets)].min())))
         stratified = StratifiedKFold(count, shuffle=True, random_state=seed)
         return count, iter(stratified.split(np.empty((len(self.rows), 0)), self.targets))
+
+
+def _together(kept: list[tuple[Matrix, Targets]], *, whole: bool) -> tuple[Matrix, Targets]:
+    """What all folds have answered; nothing unless `whole`: how many a budget leaves is the clock's affair, and a model is not."""
+    given, truth = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return (given, truth) if whole else (given[:0], truth[:0])
 
 
 def cross_validate(

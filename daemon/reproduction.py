@@ -95,7 +95,7 @@ def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
         raise TrainingFailed(
             f"{manifest.candidate} is no candidate of this retraind.", hint="Install the one that made it."
         )
-    fitted = winner.estimator.fit(*data.taught)
+    fitted = model.fit(winner.estimator, *data.taught)
     if not manifest.scores.get("calibration"):
         return fitted
     trial = comparison.Trial(data.schema, *data.taught, train)

@@ -175,7 +175,8 @@ class Train(Section):
         "none", description="`balanced` makes rare classes count as much as common ones, where the candidate can."
     )
     calibrate: bool = Field(
-        True, description="Correct the winner's probabilities if that lowers its cross-validated log loss by 1 %."
+        True,
+        description="Correct the winner's probabilities if that lowers its cross-validated log loss by 1 %; never if the budget cut its folds.",
     )
     folds: int = Field(5, ge=2, le=20, description="Cross-validation folds that choose among candidates.")
     seed: int = Field(42, ge=0, description="Seed of every split and estimator: same rows, same model.")

@@ -78,11 +78,14 @@ def test_used_budget_leaves_who_has_finished(endless: str) -> None:
 
 
 def test_used_budget_leaves_one_at_least() -> None:
-    """However small it is, one candidate gets through, with as many folds as there was time for, but one."""
+    """However small it is, one candidate gets through, with as many folds as there was time for, but one.
+
+    They choose; nothing of the model may depend on how many there were.
+    """
     outcome = compare(MIXED, mixed(), candidates=["tree", "logistic"], budget_seconds=1e-9)
     assert [one.name for one in outcome.scored] == ["tree"]
     assert [message["fold"] for message in SAID if "fold" in message] == [1]
-    assert len(outcome.scored[0].kept[0]) == 40
+    assert len(outcome.scored[0].kept[0]) == 0
 
 
 def test_candidate_that_raises_is_left_out() -> None:

@@ -138,17 +138,18 @@ def test_model_of_values_is_the_same(works: Works, candidate: str) -> None:
     assert found["equal"] in ("bit for bit", "within 1e-12"), found
 
 
-def test_calibrated_model_is_the_same(works: Works) -> None:
-    """The correction is found again from the same folds."""
+@pytest.mark.parametrize(("budget", "corrected"), [(0, True), (1e-6, False)])
+def test_calibrated_model_is_the_same(works: Works, budget: float, corrected: bool) -> None:
+    """The correction is found again from the same folds; where a budget cut them, another clock would give another model."""
     random = np.random.default_rng(0)
     lines = [f"{x},{random.normal()},{random.normal()},{random.normal()}," for x in random.normal(size=600)]
     species = random.permuted(np.repeat(["setosa", "versicolor", "virginica"], 200))
     works.drop("noise.csv", csv([line + name for line, name in zip(lines, species, strict=True)]))
     works.run()
-    version = works.train("forest", calibrate=True)
+    version = works.train("forest", calibrate=True, budget_seconds=budget)
     row = works.journal.version(version)
     assert row is not None
-    assert json.loads(row["scores"])["calibration"], "noise makes a forest far too sure"
+    assert bool(json.loads(row["scores"])["calibration"]) == corrected, "noise makes a forest far too sure"
     assert again(works, version)["equal"] == "bit for bit"
 
 
