@@ -37,10 +37,12 @@ class Workers:
         self.unix = UnixListener(home.root / server.unix_socket, ours=bool(self._old)) if server.unix_socket else None
         self._children = [self._child(slot) for slot in range(slots)]
         self._retiring = False
+        self._asked = False
+        """Whether somebody wants every worker replaced since the last look."""
         self._due: list[int] = []
-        """Slots whose worker is to be replaced."""
-        self._next: Child | None = None
-        """What replaces the first of them, until it is ready."""
+        """Slots whose worker is to be replaced, after that of `_next`."""
+        self._next: tuple[int, Child] | None = None
+        """A slot and what replaces its worker, until it is ready."""
         self._next_until = 0.0
         self._leaving: list[Child] = []
         self._complaints: dict[int, str] = {}
@@ -68,9 +70,9 @@ class Workers:
         self._leaving = [child for child in self._leaving if child.alive]
         if self._retiring and any(self._says(slot, child) for slot, child in enumerate(self._children)):
             self._retire_now()
-        if self._due:
-            told += self._renew(self._due[0], now)
-        return told + self._heard()
+        if self._asked:
+            self._asked, self._due = False, list(range(len(self._children)))
+        return told + self._renew(now) + self._heard()
 
     def _heard(self) -> list[str]:
         """What workers complain of since the last time: a model that the daemon could load, and they can't."""
@@ -87,7 +89,7 @@ class Workers:
 
     def renew(self) -> None:
         """Have every worker replaced, one after the other. Only sets an attribute: safe in a signal handler."""
-        self._due = list(range(len(self._children)))
+        self._asked = True
 
     def retire_old(self) -> None:
         """Let the workers of a daemon that was killed drain and end, as soon as one of ours answers."""
@@ -101,7 +103,7 @@ class Workers:
             self.unix.hide()
         if self._retiring:
             self._end_old()
-        everyone = [*self._children, *self._leaving, *([self._next] if self._next else [])]
+        everyone = [*self._children, *self._leaving, *([self._next[1]] if self._next else [])]
         for child in everyone:
             child.ask_to_end()
         # The workers empty the queue; from the moment the last of them leaves it, clients are refused.
@@ -123,27 +125,32 @@ class Workers:
                 os.kill(pid, signal.SIGTERM)
         self._old, self._retiring = [], False
 
-    def _renew(self, slot: int, now: float) -> list[str]:
-        """One look at the replacement of a slot: start it, or let it take over, or give it up."""
-        old, fresh = self._children[slot], self._next
-        if fresh is None:
-            # It must not answer that there is no model where the old one has one.
-            self._next = self._child(slot, *(["--model-needed"] if self._says(slot, old) else []))
-            self._next_until = now + RENEW_SECONDS
-            self._next.tend(now)
+    def _renew(self, now: float) -> list[str]:
+        """One look at a replacement: start it, or let it take over, or give it up."""
+        if self._next is None:
+            if self._due:
+                self._begin(self._due.pop(0), now)
             return []
+        slot, fresh = self._next
         if self._says(slot, fresh) is not None:
-            self._children[slot] = fresh
-            self._leaving.append(old)
-            old.ask_to_end()
-            self._next, self._due = None, self._due[1:]
+            old, self._children[slot], self._next = self._children[slot], fresh, None
+            self._leave(old)
             return [f"HTTP worker {slot} was replaced."]
         if fresh.alive and now < self._next_until:
             return []
-        fresh.ask_to_end()
-        self._leaving.append(fresh)
+        self._leave(fresh)
         self._next, self._due = None, []
         return [f"HTTP worker {slot} could not be replaced, because the new one did not get ready; see the log."]
+
+    def _begin(self, slot: int, now: float) -> None:
+        # It must not answer that there is no model where the old one has one.
+        fresh = self._child(slot, *(["--model-needed"] if self._says(slot, self._children[slot]) else []))
+        self._next, self._next_until = (slot, fresh), now + RENEW_SECONDS
+        fresh.tend(now)
+
+    def _leave(self, child: Child) -> None:
+        child.ask_to_end()
+        self._leaving.append(child)
 
     def _says(self, slot: int, child: Child) -> bool | None:
         """Whether a worker answers with a model; None while it does not answer at all."""

@@ -93,3 +93,14 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
             assert killed.alive == 1
         finally:
             later.close()
+
+
+def test_who_asks_during_a_replacement_gets_every_worker_replaced_once_more(served: Home) -> None:
+    """The one that is about to take over does so first."""
+    with running(served, 2) as workers:
+        workers.renew()
+        assert told(workers) == REPLACED
+        wait_until(lambda: workers.tend(time.monotonic()) or len(list(served.workers.glob("1-*.lock"))) == 2)
+        workers.renew()
+        slots = [1, 0, 1]
+        assert [told(workers) for _ in slots] == [f"HTTP worker {slot} was replaced." for slot in slots]
