@@ -85,7 +85,7 @@ def test_booleans_of_an_array_are_zero_and_one() -> None:
         ({"sepal_length": [1.0], "sepal_width": [1.0, 2.0]}, "same number of rows"),
         ({"sepal_length": [1.0], "colour": ["red"]}, "no column 'colour'"),
         ({"sepal_length": [1.0]}, "column 'sepal_width' is missing"),
-        ({}, "same number of rows"),
+        ({}, "none of them is there"),
         ({name: [True] for name in bundles.NAMES}, "'sepal_length' is a number, not true or false"),
         ({name: [] for name in bundles.NAMES}, "There are no rows"),
     ],

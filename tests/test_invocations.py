@@ -47,12 +47,25 @@ def invoke(client: Client, body: Any, kind: str = "application/json") -> tuple[i
         {"inputs": NAMED},
         {"inputs": [ROW], "params": {}},
         {"inputs": [ROW], "params": None},
+        {"inputs": [ROW], "params": {"temperature": 1}},
+        {"instances": [{**NAMED, "species": "setosa"}]},
+        {"inputs": [{**NAMED, "species": "setosa"}]},
+        {"inputs": {**{name: [value] for name, value in NAMED.items()}, "species": ["setosa", "more"]}},
+        {"inputs": {**{name: [value] for name, value in NAMED.items()}, "species": "setosa"}},
+        {"inputs": {**NAMED, "species": ["setosa"]}},
+        {"dataframe_split": SPLIT, "client_request_id": "a", "signature_name": "serving_default", "input": 1},
     ],
 )
 def test_every_form_means_the_same_row(flowers: Client, body: dict[str, Any]) -> None:
     status, answer = invoke(flowers, body)
     assert (status, answer["predictions"], answer["model_version"]) == (200, ["setosa"], 1)
     assert len(answer["prediction_ids"]) == 1
+
+
+def test_only_columns_of_the_model_are_logged(flowers: Client) -> None:
+    assert invoke(flowers, {"instances": [{"species": "setosa", **NAMED}]})[0] == 200
+    logged = b"".join(path.read_bytes() for path in flowers.worker.home.logs.glob("*.jsonl")).splitlines()
+    assert json.loads(logged[-1])["features"] == ROW
 
 
 def test_params_choose_probabilities(flowers: Client) -> None:
@@ -116,14 +129,16 @@ def test_a_text_without_end_is_left_to_the_parser(flowers: Client) -> None:
         (b"[[5.1,3.5,1.4,0.2]]", "application/json", 400, "object with one of"),
         (b"{}", "application/json", 400, "object with one of"),
         ({"inputs": [ROW], "instances": [ROW]}, "application/json", 400, "object with one of"),
-        ({"inputs": [ROW], "signature_name": "x"}, "application/json", 400, "object with one of"),
-        ({"inputs": [ROW], "params": {"temperature": 1}}, "application/json", 400, "'params'"),
+        ({"signature_name": "x", "params": {}}, "application/json", 400, "object with one of"),
         ({"inputs": [ROW], "params": [1]}, "application/json", 400, "'params'"),
         ({"inputs": [ROW], "params": {"predict_method": "score"}}, "application/json", 400, "no method 'score'"),
         ({"inputs": [ROW], "params": {"predict_method": ["x"]}}, "application/json", 400, "no method"),
         ({"inputs": [1, 2, 3, 4]}, "application/json", 400, "Row 1"),
         ({"inputs": "5.1"}, "application/json", 400, "must be a list, not a text"),
-        ({"inputs": {}}, "application/json", 400, "same number of rows"),
+        ({"inputs": {}}, "application/json", 400, "none of them is there"),
+        ({"inputs": {"species": ["setosa"]}}, "application/json", 400, "none of them is there"),
+        ({"instances": [{"species": "setosa"}]}, "application/json", 400, "'sepal_length' is missing"),
+        ({"instances": [NAMED, {**NAMED, "petal_width": "wide"}]}, "application/json", 400, "Row 2: 'petal_width'"),
         ({"inputs": {**NAMED, "petal_width": [1]}}, "application/json", 400, "Give every column a list"),
         ({"inputs": [ROW[:3]]}, "application/json", 400, "3 values; the model takes 4"),
         ({"instances": []}, "application/json", 400, "no rows"),

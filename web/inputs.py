@@ -64,6 +64,8 @@ def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
 
 def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs:
     """Columns of JSON values by name, all of one length; those left out are null; raises InvalidFeatures."""
+    if not columns:
+        raise InvalidFeatures(f"The model takes: {', '.join(schema.features)}; none of them is there.")
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
         raise InvalidFeatures("All columns must have the same number of rows.")

@@ -22,9 +22,10 @@ PLAIN = "text/plain; charset=utf-8"
 FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
     "dataframe_split": tables.split,
     "dataframe_records": tables.records,
-    "instances": tables.rows,
-    "inputs": tables.columns,
+    "instances": lambda schema, given: tables.rows(schema, tables.known(schema, given)),
+    "inputs": lambda schema, given: tables.columns(schema, tables.known(schema, given)),
 }
+"""Forms of a body; in all of them, columns that the model does not take are left out."""
 
 PREDICT, PROBA = "predict", "predict_proba"
 
@@ -73,14 +74,15 @@ def method_of(chosen: Predictor, given: Any) -> str:
 
 
 def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
+    """The method and the rows; further keys and params say nothing here, and are ignored as by MLflow's server."""
     body = payload.value(tables.without_nan(text))
     found = FORMATS.keys() & body.keys() if isinstance(body, dict) else set()
-    if len(found) != 1 or not body.keys() <= {*found, "params"}:
+    if len(found) != 1:
         names = ", ".join(repr(name) for name in FORMATS)
         raise Problem(400, f"The body must be an object with one of {names}, and 'params' if there are any.")
     params = {} if body.get("params") is None else body["params"]
-    if not isinstance(params, dict) or not params.keys() <= {"predict_method"}:
-        raise Problem(400, "'params' is an object that may have 'predict_method', and nothing else.")
+    if not isinstance(params, dict):
+        raise Problem(400, "'params' must be an object, which may have 'predict_method'.")
     name = found.pop()
     return method_of(chosen, params.get("predict_method", PREDICT)), FORMATS[name](chosen.schema, body[name])
 

@@ -59,18 +59,26 @@ def schemas(model: Schema | None) -> dict[str, Json]:
         "Rows": {"type": "array", "items": ref("Row"), "minItems": 1},
         "Columns": _columns(model),
         "Table": {"anyOf": [ref("Columns"), ref("Rows")]},
+        "OpenRows": {"type": "array", "items": _open(columns.row(model) if model else columns.ANY_ROW), "minItems": 1},
+        "OpenTable": {"anyOf": [_open(_columns(model)), ref("OpenRows")]},
     }
 
 
 def _columns(model: Schema | None) -> Json:
     """Values by column: a list each, or (one row) a value each."""
     if model is None:
-        return COLUMNS
+        return {"anyOf": [COLUMNS]}
     values = {column.name: columns.value(column) for column in model.columns}
     lists = {name: {"type": "array", "items": value, "minItems": 1} for name, value in values.items()}
     common: Json = {**COLUMNS, "additionalProperties": False}
     needed = [column.name for column in model.columns if not column.missing]
     return {"anyOf": [{**common, "properties": found, "required": needed} for found in (lists, values)]}
+
+
+def _open(schema: Json) -> Json:
+    """The same with further columns by name, which MLflow's door leaves out."""
+    kinds = [{key: value for key, value in kind.items() if key != "additionalProperties"} for kind in schema["anyOf"]]
+    return {**schema, "anyOf": kinds}
 
 
 def _get(tag: str, summary: str, answers: Mapping[int, Json], parameters: Iterable[Json] = (), **more: Any) -> Json:
@@ -87,18 +95,17 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
     formats: dict[str, tuple[Json, Any]] = {
         "dataframe_split": (record("", split, "columns", "index"), {"columns": names, "data": [row]}),
         "dataframe_records": ({"type": "array", "items": COLUMNS, "minItems": 1}, [named]),
-        "instances": (ref("Rows"), [row, row]),
-        "inputs": (ref("Table"), {name: [value] for name, value in named.items()}),
+        "instances": (ref("OpenRows"), [row, row]),
+        "inputs": (ref("OpenTable"), {name: [value] for name, value in named.items()}),
     }
     formats["dataframe_split"][0].update(additionalProperties=False, description="As pandas writes it.")
     methods = [invocations.PREDICT, *([] if model and not model.classes else [invocations.PROBA])]
-    params = {"type": "object", "properties": {"predict_method": {"enum": methods}}, "additionalProperties": False}
+    params = {"type": "object", "properties": {"predict_method": {"enum": methods}}}
     one_of: list[Json] = [
         {
             "type": "object",
             "properties": {name: schema, "params": {"anyOf": [params, {"type": "null"}]}},
             "required": [name],
-            "additionalProperties": False,
         }
         for name, (schema, _) in formats.items()
     ]

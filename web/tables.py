@@ -53,15 +53,21 @@ def columns(schema: Schema, given: Any) -> Inputs:
     return inputs.from_columns(schema, given if any(lists) else {name: [value] for name, value in given.items()})
 
 
+def known(schema: Schema, given: Any) -> Any:
+    """Rows or columns without those by name that the model does not take: MLflow leaves them out."""
+    if isinstance(given, list):
+        inputs.count(schema, given)
+        return [known(schema, row) if isinstance(row, dict) else row for row in given]
+    if isinstance(given, dict):
+        return {name: value for name, value in given.items() if name in schema.known}
+    return given
+
+
 def records(schema: Schema, given: Any) -> Inputs:
-    """MLflow's `dataframe_records`: objects by name, of which columns that the model does not take are left out."""
+    """MLflow's `dataframe_records`: objects by name."""
     if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
         raise InvalidFeatures("'dataframe_records' must be a list of objects of column: value.")
-    if all(schema.known.issuperset(row) for row in given):
-        return inputs.from_rows(schema, given)
-    return inputs.from_rows(
-        schema, [{name: value for name, value in row.items() if name in schema.known} for row in given]
-    )
+    return rows(schema, known(schema, given))
 
 
 def split(schema: Schema, given: Any) -> Inputs:
@@ -112,8 +118,6 @@ def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
         for name, values in found.items()
         if name in schema.known
     }
-    if not kept:
-        raise InvalidFeatures(f"The model takes: {', '.join(schema.features)}; none of them is there.")
     return inputs.from_columns(schema, kept)
 
 
