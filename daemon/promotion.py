@@ -139,18 +139,31 @@ class Promotion:
             self._refused_alias = wanted
             self._standby.lament(wanted, str(error))
             return True
-        reason = self._wishes.pop(wanted, "") or self._why(found, served)
+        before = self._before(served)
+        if wanted == before and found["state"] in ("promoted", ROLLED_BACK):
+            self._point(wanted, found["bundle"], before, "The pointer was missing or unreadable.")
+            return True
+        reason = self._wishes.pop(wanted, "") or self._why(found, before)
         self._approve(found, reason)
-        self._point(wanted, found["bundle"], served, reason)
+        self._point(wanted, found["bundle"], before, reason)
         return True
 
-    def _why(self, found: Mapping[Any, Any], served: Pointer | None) -> str:
+    def _before(self, served: Pointer | None) -> int | None:
+        """The version that was served until now; without a readable pointer the journal knows."""
+        if served is not None:
+            return served.version
+        last = self._journal.last_swap()
+        return None if last is None else int(last["version"])
+
+    def _why(self, found: Mapping[Any, Any], before: int | None) -> str:
         """The reason of a swap that nobody has asked for by request."""
-        left = None if served is None else self._journal.version(served.version)
+        left = None if before is None else self._journal.version(before)
         if left is not None and left["state"] == ROLLED_BACK:
             return f"Version {left['version']} was rolled back: {left['reason']}"
         if found["state"] == "promoted" and not self._journal.was_served(found["version"]):
             return str(found["reason"])
+        if left is not None and left["state"] == "unservable" and found["state"] == "promoted":
+            return f"Version {left['version']} can't be served any more: {left['reason']}"
         self._choose(found["version"])
         return "The alias champion was moved by hand."
 
@@ -177,14 +190,18 @@ class Promotion:
         self._registry.set_alias(CHAMPION, swap["previous"])
         return True
 
-    def _point(self, version: int, sha256: str, served: Pointer | None, reason: str) -> None:
+    def _point(self, version: int, sha256: str, before: int | None, reason: str) -> None:
         self._refused_alias = None
         pointer = Pointer(version=version, manifest=sha256, since=utcnow())
         durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
-        previous = served.version if served else None
-        self._journal.swap(version, previous, reason)
+        log.info("serving", version=version, previous=before)
+        if version == before:  # no swap: a trial by late labels goes on, and the version before stays
+            self._journal.tell(
+                "serving", f"The pointer to version {version} is written anew: {reason}", version=version
+            )
+            return
+        self._journal.swap(version, before, reason)
         self._name_previous()
-        log.info("serving", version=version, previous=previous)
 
     def recover(self) -> None:
         """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what is nobody's."""

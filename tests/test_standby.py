@@ -125,3 +125,54 @@ def test_without_any_that_can_be_served_a_training_is_requested(parts: Parts) ->
     third = parts.train()
     parts.settle()
     assert parts.served == third
+
+
+def test_replacement_is_nobodys_choice(parts: Parts) -> None:
+    """It is said why, the older versions stay a mark for the next ones, also if a kill comes before the pointer."""
+    parts.champion(97)
+    second, third = parts.champion(96), parts.champion(95)
+    damage(parts, third)
+    parts.restart()
+    parts.promotion.recover()
+    start(parts)
+    swap = parts.journal.last_swap()
+    assert swap is not None
+    assert (swap["version"], swap["previous"], parts.alias(PREVIOUS)) == (second, third, third)
+    assert swap["reason"].startswith(f"Version {third} can't be served any more: ")
+    assert "is not the file that was recorded" in swap["reason"]
+    fourth = parts.train(94, 96, champion=second)
+    parts.settle()
+    assert (parts.served, parts.state(fourth)) == (second, "refused")
+    assert "of version 1, the best so far" in parts.described(fourth)
+
+
+def test_repaired_version_is_served_again_by_hand(parts: Parts) -> None:
+    """A person has put its files back and says so with the alias."""
+    only = parts.champion()
+    model = parts.home.bundle(only) / bundle.ONNX
+    whole = model.read_bytes()
+    damage(parts, only)
+    start(parts)
+    model.write_bytes(whole)
+    parts.registry.set_alias(CHAMPION, only)
+    parts.settle()
+    assert (parts.served, parts.state(only)) == (only, "promoted")
+    assert "The alias champion was moved by hand. Before, it was unservable" in parts.described(only)
+
+
+@pytest.mark.parametrize("content", [b"", None], ids=["unreadable", "gone"])
+def test_lost_pointer_is_written_anew(parts: Parts, content: bytes | None) -> None:
+    """The same version serves on: no swap, nobody's choice, and the version before is known still."""
+    first, second = parts.champion(97), parts.champion(96)
+    before = parts.journal.last_swap()
+    parts.home.pointer.unlink()
+    if content is not None:
+        parts.home.pointer.write_bytes(content)
+    start(parts)
+    assert (parts.served, parts.journal.last_swap(), parts.alias(PREVIOUS)) == (second, before, first)
+    assert told(parts, "serving")[0] == (
+        f"The pointer to version {second} is written anew: The pointer was missing or unreadable."
+    )
+    third = parts.train(94, 96, champion=second)
+    parts.settle()
+    assert "of version 1, the best so far" in parts.described(third)
