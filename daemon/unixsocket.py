@@ -65,11 +65,17 @@ class UnixListener:
 
 
 def _check_free(path: Path) -> None:
-    """Raise PortTaken if something lies at `path` that is no socket, or at which somebody listens."""
-    with contextlib.suppress(FileNotFoundError):
+    """Raise PortTaken unless nothing lies at `path`, or a socket at which nobody listens."""
+    try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise PortTaken(f"Can't listen at {path}: there is a file that is no socket.", hint="Choose another path.")
-        with contextlib.suppress(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as client:
+        with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
             client.connect(str(path))
-            raise PortTaken(f"Can't listen at {path}: somebody answers there.", hint="Stop it, or choose another path.")
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        return
+    except OSError as error:  # a full queue, a socket for datagrams, one of another user
+        raise PortTaken(
+            f"Can't listen at {path}: {error}.", hint="Stop who listens there, or choose another path."
+        ) from None
+    raise PortTaken(f"Can't listen at {path}: somebody answers there.", hint="Stop it, or choose another path.")

@@ -56,9 +56,11 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
         assert not closed(path)
 
 
-@pytest.mark.parametrize("what", ["file", "folder", "link", "listener"])
+@pytest.mark.parametrize("what", ["file", "folder", "link", "listener", "busy", "datagrams"])
 def test_nothing_of_others_is_taken_away(path: Path, what: str) -> None:
-    other = socket.socket(socket.AF_UNIX)
+    """Also if it is a listener that takes nobody at the moment, or a socket that is asked in another way."""
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if what == "datagrams" else socket.SOCK_STREAM)
+    client = socket.socket(socket.AF_UNIX)
     if what == "file":
         path.write_text("mine")
     elif what == "folder":
@@ -67,16 +69,21 @@ def test_nothing_of_others_is_taken_away(path: Path, what: str) -> None:
         path.symlink_to("/tmp/elsewhere")
     else:
         other.bind(str(path))
-        other.listen()
+    if what in ("listener", "busy"):
+        other.listen(0)
+    if what == "busy":
+        client.connect(str(path))
     before = path.lstat()
     with pytest.raises(PortTaken, match="Can't listen at"):
         UnixListener(path, ours=False)
     assert path.lstat() == before
+    client.close()
     other.close()
 
 
-@pytest.mark.parametrize("name", ["a" * 120, "missing/retraind.sock"])
+@pytest.mark.parametrize("name", ["a" * 120, "missing/retraind.sock", "file/retraind.sock"])
 def test_a_path_that_can_not_be_is_refused(path: Path, name: str) -> None:
+    (path.parent / "file").touch()
     with pytest.raises(PortTaken, match="unix_socket"):
         UnixListener(path.parent / name, ours=False)
 
