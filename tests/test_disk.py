@@ -92,6 +92,7 @@ def test_full_disk_stops_ingestion_and_nothing_else(small: Small, request: pytes
     wait_until(lambda: "disk" in small.unhealthy(), what="/health to name the disk")
     for _ in range(20):
         assert service.predict() is not None, "predictions go on"
+    assert service.ask("/metrics")[1]["prediction_count"] >= 20
     status, answer = service.ask(
         "/add_training_data",
         {"features": [5.1, 3.5, 1.4, 0.2], "target": "setosa"},

@@ -1,6 +1,7 @@
 """The HTTP worker as a process: swaps, crashes, limits, slow clients."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,47 @@ def test_counters_go_on_after_a_restart(own: Site) -> None:
     assert own.get("/metrics")[1]["prediction_count"] == 5
     time.sleep(1.3)
     assert len(list(own.home.workers.glob("*.json"))) == 1
+
+
+def scraped(site: Site) -> float:
+    """Predictions, as a scraper is told."""
+    text = site.ask("GET", "/prometheus_metrics")[2].decode()
+    found = re.search(r'^retraind_predictions_total{version="1"} (\S+)$', text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_what_a_scrape_has_shown_no_successor_takes_back(own: Site) -> None:
+    told = 0.0
+    for _ in range(3):
+        own.post("/predict", PREDICTION)
+        assert scraped(own) == told + 1
+        told += 1
+        own.process.kill()
+        own.process.wait()
+        own.start()
+        own.wait(1)
+        assert scraped(own) == told
+
+
+def test_two_workers_scraped_in_turns_never_take_back_what_they_have_shown(own: Site) -> None:
+    other = Site(own.home.root, version=None)
+    ended = threading.Event()
+
+    def ask(site: Site) -> None:
+        while not ended.is_set():
+            site.post("/predict", PREDICTION)
+
+    asking = [threading.Thread(target=ask, args=(site,)) for site in (own, other)]
+    for thread in asking:
+        thread.start()
+    told = [scraped(site) for _ in range(30) for site in (own, other) if not ended.wait(0.02)]
+    ended.set()
+    for thread in asking:
+        thread.join()
+    told += [scraped(own), scraped(other)]
+    other.close()
+    assert told == sorted(told)
+    assert told[-1] > told[0]
 
 
 def test_a_restarted_worker_never_says_that_there_is_no_model(own: Site) -> None:

@@ -1,9 +1,10 @@
 """Counters of one worker, and their snapshot on disk.
 
-About once a second the counters go to `registry/workers/<slot>-<pid>.json`; whichever
-worker is asked reads all snapshots. A new worker goes on with the counters of one that is gone, so that totals never fall.
+About once a second the counters go to `registry/workers/<slot>-<pid>.json`; whichever worker is asked writes its own and reads
+all snapshots. A new worker goes on with the counters of one that is gone. So totals never fall, as long as they can be written.
 """
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -139,8 +140,10 @@ class Counters:
 
 def published(home: Home, but: str = "") -> list[tuple[Snapshot, bool]]:
     """The snapshots of all workers there were and whether each lives, without the file named `but`."""
-    paths = [path for path in sorted(home.workers.glob("*.json")) if path.name != but]
-    return [(snapshot, _lives(path, snapshot)) for path in paths if (snapshot := _read(path))]
+    while True:
+        paths = [path for path in sorted(home.workers.glob("*.json")) if path.name != but]
+        with contextlib.suppress(FileNotFoundError):  # a new worker has just taken it over: it has another name now
+            return [(snapshot, _lives(path, snapshot)) for path in paths if (snapshot := _read(path))]
 
 
 def _adopt(home: Home, number: int, path: Path) -> Snapshot | None:
@@ -174,5 +177,5 @@ def _held(lock: Path) -> bool:
 def _read(path: Path) -> Snapshot | None:
     try:
         return Snapshot.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except ValidationError:
         return None

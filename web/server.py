@@ -138,7 +138,7 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         helper.cancel()
     worker.durability.close()
     with contextlib.suppress(OSError):
-        worker.counters.publish(worker.snapshot())
+        worker.publish()
     if pending:
         _log.warning("Some requests did not end within %g s.", worker.settings.server.drain_seconds)
         # A thread that hangs in the kernel would keep an orderly exit waiting for ever.
@@ -169,7 +169,7 @@ async def _publish(worker: Worker) -> None:
         if worker.slot.swaps != swaps or time.monotonic() >= due:
             swaps, due = worker.slot.swaps, time.monotonic() + PUBLISH_SECONDS
             try:
-                await asyncio.to_thread(worker.counters.publish, worker.snapshot())
+                await asyncio.to_thread(worker.publish)
                 problem = ""
             except OSError as error:
                 if str(error) != problem:

@@ -59,7 +59,7 @@ class Totals:
 
 
 def collect(home: Home, own: Snapshot | None = None) -> Totals:
-    """Read all snapshots; `own` stands in for the file of its worker, which may be a second old."""
+    """Read all snapshots; `own` stands in for the file of its worker."""
     found = metrics.published(home, f"{own.slot}-{own.pid}.json" if own else "")
     mine = [own] if own else []
     return Totals([snapshot for snapshot, _ in found] + mine, [snapshot for snapshot, lives in found if lives] + mine)

@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import threading
 import time
 
 from daemon.home import Home
@@ -20,7 +21,7 @@ from web.totals import Totals
 
 
 class Worker:
-    """The state of one worker; nothing here blocks, except `totals`, which reads small files."""
+    """The state of one worker; nothing here blocks, except `publish` and `totals`, which touch small files."""
 
     def __init__(self, home: Home, settings: Settings, number: int) -> None:
         self.home = home
@@ -37,6 +38,7 @@ class Worker:
         self.counters = Counters(home, number)
         self.draining = False
         """Whether the worker has been told to stop: it answers, but wants no new clients."""
+        self._publishing = threading.Lock()
         self._identity = secrets.token_hex(6)
         self._serial = itertools.count(1)
 
@@ -60,6 +62,17 @@ class Worker:
         problem = self.slot.problem or self.challenger.problem
         return self.counters.snapshot(self.slot, self.log, self.shadow.dropped, ready=ready, model_problem=problem)
 
+    def publish(self) -> Snapshot:
+        """Write the counters of this worker for the other processes, in any thread; raises OSError when the disk is full."""
+        with self._publishing:  # or older ones could be written last
+            snapshot = self.snapshot()
+            self.counters.publish(snapshot)
+        return snapshot
+
     def totals(self) -> Totals:
-        """The counters of all workers."""
-        return totals.collect(self.home, self.snapshot())
+        """The counters of all workers. What is told of this one is written before, so that no other tells less afterwards."""
+        try:
+            own = self.publish()
+        except OSError:  # which whoever publishes once a second says
+            own = self.snapshot()
+        return totals.collect(self.home, own)
