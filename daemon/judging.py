@@ -1,8 +1,9 @@
-"""Judging: every version that the trainer has registered gets a verdict, once.
+"""Judging: every version that the trainer has registered gets a verdict, and people may decide otherwise.
 
 Level 4. The bundle gets its final name, is loaded and probed in this process, which did not make it, and then compared.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,25 @@ class Judging:
         if verdict.state != "promoted" and manifest.reason == FORGOTTEN:
             reason += f" Version {served} has learnt what was forgotten; `retraind promote {version.version}` serves this one."
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
+
+    def approve(self, found: Mapping[Any, Any], wish: str) -> None:
+        """Record that a person serves a version."""
+        if found["state"] != "promoted":
+            self.decide(found, "promoted", wish)
+
+    def decide(self, found: Mapping[Any, Any], state: str, wish: str) -> None:
+        """Record what is decided on a version, whatever its verdict was."""
+        reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
+        facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
+        if self._registry.alias(CHALLENGER) == found["version"]:
+            self._registry.set_alias(CHALLENGER, None)
+        self._registry.describe(found["version"], state, reason)
+        self._journal.judge(facts, state, reason)
+
+    def choose(self, version: int) -> None:
+        """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
+        newest = self._journal.versions(1)[0]["version"]
+        self._journal.put(CHOSEN, [version, newest])
 
     def _verdict(self, scores: dict[str, Any], served: int | None) -> verdicts.Verdict:
         compared = scores.get("champion_version")

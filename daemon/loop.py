@@ -119,6 +119,7 @@ class Loop:
     def tick(self, now: float) -> None:
         """What has to happen about once a second: children, watching, status, heartbeat; none keeps the others from it."""
         self._guard("workers", lambda: self._tend(now))
+        self._guard("promotion", self._reconsider)
         self._guard("inbox", lambda: self._watch(now))
         self._tidy("rejected", now, lambda: self._retention.sweep(time.time(), now))
         self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
@@ -129,6 +130,10 @@ class Loop:
         for sentence in self._workers.tend(now):
             log.warning("worker", detail=sentence)
             self._tell("worker", sentence, level="warning")
+
+    def _reconsider(self) -> None:
+        if self._promotion.reconsider(self._workers.complaints.values()):
+            self._registry_at = 0.0  # there is another version to adopt
 
     def _watch(self, now: float) -> None:
         for sentence in self._watcher.watch(now):

@@ -4,7 +4,7 @@ Level 4. The MLflow alias is what should be served, `champion.json` what is. Mov
 too, as soon as the bundle has been verified; if it can't be served, the old one stays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from daemon.clearance import Clearance, verify
 from daemon.errors import BundleRefused, NotFound
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.judging import CHOSEN, Judging
+from daemon.judging import Judging
 from daemon.live import ROLLED_BACK
 from daemon.livewatch import LiveWatch
 from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
@@ -37,6 +37,7 @@ class Promotion:
         self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
         self._refused_alias: int | None = None
         self._wishes: dict[int, str] = {}
+        self._complaints: frozenset[str] = frozenset()
         self._judging = Judging(home, settings, journal, registry)
         self._live = LiveWatch(home, settings, journal)
         self._clearance = Clearance(home, settings, journal, registry)
@@ -90,33 +91,19 @@ class Promotion:
         except NotFound:
             return "refused", deleted(version)
         self._refused_alias = None
-        self._choose(version)
+        self._judging.choose(version)
         wish = f"By request ({request.kind}, {request.by})."
         if (served := self.pointer()) is None or served.version != version:
             self._wishes[version] = wish
-        self._approve(found, wish)
+        self._judging.approve(found, wish)
         return "done", f"Version {version} is to be served ({request.kind})."
 
     def _refuse(self, found: Mapping[Any, Any], by: str) -> tuple[str, str]:
         """A person does not want the version that waits: it is tried no more."""
         if found["state"] != "held":
             return "refused", f"Version {found['version']} does not wait for anybody: it is {found['state']}."
-        self._decide(found, "refused", f"By request (refuse, {by}).")
+        self._judging.decide(found, "refused", f"By request (refuse, {by}).")
         return "done", f"Version {found['version']} is refused."
-
-    def _approve(self, found: Mapping[Any, Any], wish: str) -> None:
-        """Record that a person serves a version."""
-        if found["state"] != "promoted":
-            self._decide(found, "promoted", wish)
-
-    def _decide(self, found: Mapping[Any, Any], state: str, wish: str) -> None:
-        """Record what a person decides on a version, whatever its verdict was."""
-        reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
-        facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
-        if self._registry.alias(CHALLENGER) == found["version"]:
-            self._registry.set_alias(CHALLENGER, None)
-        self._registry.describe(found["version"], state, reason)
-        self._journal.judge(facts, state, reason)
 
     # Serving what the alias says
 
@@ -144,7 +131,7 @@ class Promotion:
             self._point(wanted, found["bundle"], before, "The pointer was missing or unreadable.")
             return True
         reason = self._wishes.pop(wanted, "") or self._why(found, before)
-        self._approve(found, reason)
+        self._judging.approve(found, reason)
         self._point(wanted, found["bundle"], before, reason)
         return True
 
@@ -164,13 +151,8 @@ class Promotion:
             return str(found["reason"])
         if left is not None and left["state"] == "unservable" and found["state"] == "promoted":
             return f"Version {left['version']} can't be served any more: {left['reason']}"
-        self._choose(found["version"])
+        self._judging.choose(found["version"])
         return "The alias champion was moved by hand."
-
-    def _choose(self, version: int) -> None:
-        """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
-        newest = self._journal.versions(1)[0]["version"]
-        self._journal.put(CHOSEN, [version, newest])
 
     def watch(self) -> bool:
         """Give the version before its place back if late labels tell against a new champion; True: it is to be adopted."""
@@ -205,11 +187,21 @@ class Promotion:
 
     def recover(self) -> None:
         """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what is nobody's."""
-        self._replace_damaged()
+        self._standby.replace_damaged(self.pointer())
         served = self.pointer()
         if served is None or not self._make_up(served):
             self._name_previous()
         self._clearance.sweep_staging()
+
+    def reconsider(self, complaints: Collection[str]) -> bool:
+        """Look at the served bundle if workers say something new of it; True: it was damaged, and another is to be adopted.
+
+        What only a worker meets, or what has passed, replaces nothing.
+        """
+        fresh = not self._complaints.issuperset(complaints)
+        replaced = fresh and self._standby.replace_damaged(self.pointer())
+        self._complaints = frozenset(complaints)
+        return replaced
 
     def _make_up(self, served: Pointer) -> bool:
         """Record a swap that was made when the journal could not be written; True: there was one."""
@@ -232,21 +224,3 @@ class Promotion:
         if not training:
             self._clearance.sweep_staging()
         self._clearance.clear()
-
-    def _replace_damaged(self) -> None:
-        """If the served bundle does not load any more, have another promoted version served, or a new one made.
-
-        The pointer goes last: as long as it names what is damaged, a kill leaves all of this to the next start.
-        """
-        served = self.pointer()
-        if served is None:
-            return
-        objection = self._standby.objection(served.version, served.manifest)
-        if objection is None:
-            return
-        self._standby.lament(served.version, objection)
-        spare = self._standby.spare()
-        self._registry.set_alias(CHAMPION, spare)
-        if spare is None:
-            requests.submit(self._home, "retrain", force=True, by="daemon")
-        durable.remove(self._home.pointer)

@@ -8,12 +8,14 @@ from typing import Any
 
 import structlog
 
+from daemon import durable, requests
+from daemon.bundle import Pointer
 from daemon.clearance import verify
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.live import ROLLED_BACK
-from daemon.registry import Registry
+from daemon.registry import CHAMPION, Registry
 
 log = structlog.get_logger()
 
@@ -29,18 +31,28 @@ class Standby:
     def __init__(self, home: Home, journal: Journal, registry: Registry) -> None:
         self._home, self._journal, self._registry = home, journal, registry
 
-    def objection(self, version: int, sha256: str) -> str | None:
-        """Why the bundle of a version can't be served; None if it can."""
-        try:
-            verify(self._home, version, sha256)
-        except BundleRefused as error:
-            return str(error)
-        return None
+    def replace_damaged(self, served: Pointer | None) -> bool:
+        """If the served bundle does not load any more, have another promoted version served, or a new one made; True: so it is.
+
+        The pointer goes last: as long as it names what is damaged, the next look does all of this again.
+        """
+        objection = None if served is None else self._objection(served.version, served.manifest)
+        if served is None or objection is None:
+            return False
+        self.lament(served.version, objection)
+        spare = self._spare()
+        self._registry.set_alias(CHAMPION, spare)
+        if spare is None:
+            requests.submit(self._home, "retrain", force=True, by="daemon")
+        durable.remove(self._home.pointer)
+        return True
 
     def lament(self, version: int, reason: str) -> None:
-        """Record that a version which should be served can't be."""
-        self._journal.mark_unservable(version, reason)
-        log.error("unservable", version=version, reason=reason)
+        """Record that a version which should be served can't be, once."""
+        found = self._journal.version(version)
+        if found is None or (found["state"], found["reason"]) != ("unservable", reason):
+            self._journal.mark_unservable(version, reason)
+            log.error("unservable", version=version, reason=reason)
 
     def may_return(self, version: int) -> bool:
         """Whether a version can take its place back."""
@@ -52,7 +64,7 @@ class Standby:
             self.lament(version, objection)
         return objection is None
 
-    def spare(self) -> int | None:
+    def _spare(self) -> int | None:
         """The newest promoted version that can be served."""
         promoted = (row for row in self._journal.versions() if row["state"] == "promoted")
         return next((row["version"] for row in promoted if self._lack(row) is None), None)
@@ -61,4 +73,12 @@ class Standby:
         """Why a version can't be chosen; None if it can."""
         if not self._registry.has(found["version"]):
             return deleted(found["version"])
-        return self.objection(found["version"], found["bundle"])
+        return self._objection(found["version"], found["bundle"])
+
+    def _objection(self, version: int, sha256: str) -> str | None:
+        """Why the bundle of a version can't be served; None if it can."""
+        try:
+            verify(self._home, version, sha256)
+        except BundleRefused as error:
+            return str(error)
+        return None

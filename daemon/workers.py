@@ -45,7 +45,7 @@ class Workers:
         """A slot and what replaces its worker, until it is ready."""
         self._next_until = 0.0
         self._leaving: list[Child] = []
-        self._complaints: dict[int, str] = {}
+        self.complaints: dict[int, str] = {}
         """By slot, why a worker does not serve the version that it should."""
 
     @property
@@ -78,8 +78,8 @@ class Workers:
         """What workers complain of since the last time: a model that the daemon could load, and they can't."""
         found = ((slot, self._counters(slot, child)) for slot, child in enumerate(self._children))
         complaints = {slot: said["model_problem"] for slot, said in found if said and said.get("model_problem")}
-        told = [f"HTTP worker {slot}: {why}" for slot, why in complaints.items() if self._complaints.get(slot) != why]
-        self._complaints = complaints
+        told = [f"HTTP worker {slot}: {why}" for slot, why in complaints.items() if self.complaints.get(slot) != why]
+        self.complaints = complaints
         return told
 
     @property

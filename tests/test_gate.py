@@ -133,6 +133,32 @@ def _messages(service: Service) -> list[str]:
     return [event["message"] for event in service.ask("/events?limit=1000")[1]["events"]]
 
 
+def test_served_bundle_that_is_damaged_is_replaced_without_a_restart(start: Start) -> None:
+    """The worker that meets it says what is wrong and where to look; the daemon has the version before served."""
+    service = start(server__workers="1")
+    service.drop("more.csv", flowers(1, 30))
+    service.wait_served(2)
+    (service.home.bundle(2) / "model.onnx").write_bytes(b"not a model")
+    assert (service.predict() or {})["model_version"] == 2, "from memory"
+    (worker,) = service.workers()
+    os.kill(worker, signal.SIGKILL)
+    said = []
+
+    def replaced() -> bool:
+        status, answer = service.ask("/predict", {"features": [5.1, 3.5, 1.4, 0.2]})
+        if status == 503:
+            said.append((answer["detail"], answer["hint"]))
+        return status == 200
+
+    wait_until(replaced, what=service.log()[-2000:])
+    assert (service.predict() or {})["model_version"] == 1
+    assert set(said) <= {
+        ("No model is loaded.", "None has been promoted yet, or it can't be loaded; /health says which.")
+    }
+    assert versions(service)[2]["state"] == "unservable"
+    assert any("Version 1 is served: Version 2 can't be served any more: " in one for one in _messages(service))
+
+
 def test_poisoned_drops_are_refused_and_stay_inspectable(start: Start) -> None:
     """One class flipped, everything of one class: the champion stays; verdict, bundle and run of the others can be read."""
     service = start(retrain__threshold_rows="150")

@@ -122,7 +122,7 @@ def test_an_empty_server_lives_and_is_not_ready(tmp_path: Path) -> None:
         status, _, body = empty.ask("GET", path)
         assert (status, json.loads(body)) == (
             503,
-            {"error": "No model is loaded yet. The first model is being trained, or see /health."},
+            {"error": "No model is loaded. None has been promoted yet, or it can't be loaded; /health says which."},
         )
     assert infer(empty, {"inputs": [MATRIX]})[0] == 503
 

@@ -1,10 +1,14 @@
 """daemon.standby: who takes a place when a version was deleted in MLflow or its bundle is damaged. Real parts."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from test_livewatch import SETOSA, VERSICOLOR, Live
 from test_promotion import Parts
 
 from daemon import bundle, requests
+from daemon.errors import Unavailable
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.registry import CHAMPION, NAME, PREVIOUS
@@ -125,6 +129,39 @@ def test_without_any_that_can_be_served_a_training_is_requested(parts: Parts) ->
     third = parts.train()
     parts.settle()
     assert parts.served == third
+
+
+def test_served_bundle_that_is_damaged_later_is_replaced_when_a_worker_complains(parts: Parts) -> None:
+    """Not for a complaint that has another reason; and once it is replaced, a complaint about it means nothing more."""
+    first, second = parts.champion(), parts.champion()
+    parts.settle()
+    assert not parts.promotion.reconsider(["The records can't be read now."])
+    damage(parts, second)
+    assert not parts.promotion.reconsider(["The records can't be read now."]), "it was looked into"
+    assert parts.promotion.reconsider(["The records can't be read now.", "model.onnx is not what was recorded."])
+    parts.settle()
+    assert (parts.served, parts.alias(CHAMPION), parts.state(second)) == (first, first, "unservable")
+    assert not parts.promotion.reconsider([])
+    assert not parts.promotion.reconsider(["model.onnx is not what was recorded."])
+    assert [requests.pending(parts.home), len(told(parts, "unservable"))] == [[], 1]
+
+
+def test_replacing_is_tried_again_while_mlflow_is_locked(parts: Parts) -> None:
+    """The workers have said it already; the journal says it once."""
+    first, second = parts.champion(), parts.champion()
+    damage(parts, second)
+    with closing(sqlite3.connect(parts.home.mlflow)) as connection:
+        connection.execute(
+            "CREATE TRIGGER locked BEFORE UPDATE ON registered_model_aliases BEGIN SELECT RAISE(ABORT, 'locked'); END"
+        )
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                parts.promotion.reconsider(["model.onnx is not what was recorded."])
+        assert parts.served == second
+        connection.execute("DROP TRIGGER locked")
+    assert parts.promotion.reconsider(["model.onnx is not what was recorded."])
+    parts.settle()
+    assert (parts.served, len(told(parts, "unservable"))) == (first, 1)
 
 
 def test_replacement_is_nobodys_choice(parts: Parts) -> None:

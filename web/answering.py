@@ -92,8 +92,8 @@ def predictor(
     """
     found = worker.slot.current
     if found is None:
-        hint = "The first model is being trained, or see /health."
-        raise Problem(503, "No model is loaded yet.", hint=hint, Retry_After="1")
+        hint = "None has been promoted yet, or it can't be loaded; /health says which."
+        raise Problem(503, "No model is loaded.", hint=hint, Retry_After="1")
     wanted = version or alias or _asked(environ)
     if wanted is None:
         return worker.challenger.instead(found, environ)

@@ -93,7 +93,7 @@ def _full(folder: Path) -> str | None:
 def _model(worker: Worker) -> Check:
     current = worker.slot.current
     if current is None:
-        return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or 'none has been promoted yet.'}")
+        return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or 'no version is promoted.'}")
     return Check(
         ok=True, detail=f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
     )
