@@ -35,6 +35,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HERE = Path()
 
 
+def _version(meaning: str) -> Any:
+    """A version's number; one beyond LARGEST is none, and the journal could not look it up."""
+    return typer.Argument(min=1, max=requests.LARGEST, help=meaning)
+
+
+def _limit(meaning: str) -> Any:
+    return typer.Option(min=1, max=requests.LARGEST, help=meaning)
+
+
 def main() -> None:
     """Entry point: expected errors become a sentence and an exit code, others a traceback and exit code 1."""
     try:
@@ -147,7 +156,7 @@ def _follow(home: Path, json_: bool, *, force: bool) -> None:
 
 @app.command()
 def promote(
-    version: Annotated[int | None, typer.Argument(help="Default: the challenger that waits.")] = None,
+    version: Annotated[int | None, _version("Default: the challenger that waits.")] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -160,7 +169,7 @@ def promote(
 
 @app.command()
 def refuse(
-    version: Annotated[int | None, typer.Argument(help="Default: the challenger that waits.")] = None,
+    version: Annotated[int | None, _version("Default: the challenger that waits.")] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -173,7 +182,7 @@ def refuse(
 
 @app.command()
 def rollback(
-    version: Annotated[int | None, typer.Argument(help="Default: the version served before.")] = None,
+    version: Annotated[int | None, _version("Default: the version served before.")] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -246,7 +255,7 @@ def versions(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 @app.command()
 def drops(
     key: Annotated[str | None, typer.Argument(metavar="ID", help="Only this drop: its id, sha256 or name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 20,
+    limit: Annotated[int, _limit("How many of the newest.")] = 20,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -267,8 +276,8 @@ def drops(
 
 @app.command()
 def lineage(
-    version: Annotated[int, typer.Argument(help="As `retraind versions` lists them.")],
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest drops, batches and swaps.")] = 20,
+    version: Annotated[int, _version("As `retraind versions` lists them.")],
+    limit: Annotated[int, _limit("How many of the newest drops, batches and swaps.")] = 20,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -285,7 +294,7 @@ def lineage(
 
 @app.command()
 def reproduce(
-    version: Annotated[int, typer.Argument(help="As `retraind versions` lists them.")],
+    version: Annotated[int, _version("As `retraind versions` lists them.")],
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from daemon import durable, policy, status
+from daemon import durable, policy, requests, status
 from daemon.children import Trainer
 from daemon.driftwatch import Driftwatch
 from daemon.errors import RetraindError
@@ -121,6 +121,7 @@ class Loop:
         self._guard("workers", lambda: self._tend(now))
         self._guard("promotion", self._reconsider)
         self._guard("inbox", lambda: self._watch(now))
+        self._guard("requests", self._set_aside)
         self._tidy("rejected", now, lambda: self._retention.sweep(time.time(), now))
         self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
         self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
@@ -138,6 +139,11 @@ class Loop:
     def _watch(self, now: float) -> None:
         for sentence in self._watcher.watch(now):
             self._tell("inbox", sentence, level="warning")
+
+    def _set_aside(self) -> None:
+        for sentence in requests.set_aside(self._home):
+            log.warning("no_request", detail=sentence)
+            self._tell("request", sentence, level="warning")
 
     def _tidy(self, what: str, now: float, action: Callable[[], object]) -> None:
         """Do something about once an hour."""

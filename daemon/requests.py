@@ -15,6 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from daemon import durable
 from daemon.home import Home
 
+LARGEST = 2**53
+"""Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
+
+UNREADABLE = ".unreadable"
+"""Ends the name of a file that is no request, once it has been set aside."""
+
 Kind = Literal["retrain", "promote", "refuse", "rollback", "forget"]
 
 
@@ -29,7 +35,7 @@ class Request(BaseModel):
     id: str = Field(default_factory=lambda: secrets.token_hex(8), pattern=r"^[0-9a-f]{16}$")
     kind: Kind
     force: bool = False
-    version: int | None = None
+    version: int | None = Field(None, ge=1, le=LARGEST)
     drop: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     purge: bool = False
     by: str = "cli"
@@ -59,10 +65,35 @@ def pending(home: Home) -> list[Request]:
     found = []
     for path in sorted(home.requests.glob("*.json")):
         try:
-            found.append(Request.model_validate(orjson.loads(path.read_bytes())))
+            found.append(_read(path))
         except (ValidationError, orjson.JSONDecodeError, OSError):
             continue
     return found
+
+
+def _read(path: Path) -> Request:
+    return Request.model_validate(orjson.loads(path.read_bytes()))
+
+
+def set_aside(home: Home) -> list[str]:
+    """Give files that are no requests another name, which nobody looks for; a sentence of each says why."""
+    said = []
+    for path in sorted(home.requests.glob("*.json")):
+        try:
+            _read(path)
+        except (ValidationError, orjson.JSONDecodeError) as error:
+            kept = path.rename(path.with_name(f"{path.name}{UNREADABLE}"))
+            said.append(f"registry/requests/{path.name} is no request: {_reason(error)}. It is kept as {kept.name}.")
+        except OSError:  # it was answered just now, or is not given to this user yet
+            continue
+    return said
+
+
+def _reason(error: ValidationError | orjson.JSONDecodeError) -> str:
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"no valid JSON, {error}"
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 def consume(home: Home, request: Request) -> None:

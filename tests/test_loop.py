@@ -106,6 +106,16 @@ def test_loop_without_file_descriptors_goes_on(mlflow_home: Home, loop: Loop) ->
     assert "pointer" not in checks(mlflow_home)
 
 
+def test_file_that_is_no_request_is_told_once(mlflow_home: Home, loop: Loop) -> None:
+    """It would be read again each second, and nobody would know why nothing comes of it."""
+    (mlflow_home.requests / "big.json").write_text('{"kind": "promote", "version": 18446744073709551616}')
+    loop.tick(100.0)
+    loop.tick(101.0)
+    with closing(sqlite3.connect(mlflow_home.journal)) as connection:
+        [(told,)] = connection.execute("SELECT message FROM events WHERE kind = 'request'").fetchall()
+    assert told.startswith("registry/requests/big.json is no request: version: ")
+
+
 class _Descriptors:
     """Takes the lowest descriptors that are free, of which three would be left below the limit."""
 

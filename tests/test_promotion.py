@@ -8,6 +8,7 @@ from typing import Any
 
 import bundles
 import pytest
+from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 from test_verdicts import scores
 
@@ -403,3 +404,33 @@ def test_request_survives_as_a_file(home: Home) -> None:
         requests.consume(home, request)
     assert requests.pending(home) == [made[1]]
     assert {Path(path).name for path in home.requests.iterdir()} >= {"0-note.json", "1-torn.json"}
+
+
+def test_what_is_no_request_is_set_aside_with_the_reason(home: Home) -> None:
+    """A version beyond every number of the journal, a kind of a newer retraind, a torn file; what is one stays."""
+    made = requests.submit(home, "retrain")
+    given = {
+        "0.json": '{"kind": "promote", "version": 9223372036854775808}',
+        "1.json": '{"kind": "fly"}',
+        "2.json": '{"id',
+    }
+    for name, text in given.items():
+        (home.requests / name).write_text(text)
+    said = requests.set_aside(home)
+    assert [sentence.partition(" is no request")[0] for sentence in said] == [
+        f"registry/requests/{name}" for name in given
+    ]
+    assert "version: Input should be less than or equal to 9007199254740992" in said[0]
+    assert "kind: Input should be 'retrain'" in said[1]
+    for name, text in given.items():
+        assert (home.requests / f"{name}.unreadable").read_text() == text
+    assert requests.set_aside(home) == []
+    assert requests.pending(home) == [made]
+
+
+@pytest.mark.parametrize("version", [0, 2**53 + 1])
+def test_request_for_a_version_that_can_not_be_is_none(home: Home, version: int) -> None:
+    """The journal could not look such a number up; nothing is written."""
+    with pytest.raises(ValidationError):
+        requests.submit(home, "promote", version=version)
+    assert list(home.requests.iterdir()) == []

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from daemon.requests import LARGEST
 from daemon.schema import Schema
 from web import columns, contents, payload
 from web.answering import ALIASES, MOST_DIGITS
@@ -101,7 +102,7 @@ def _teaching(data: Schema | None, *, secured: bool) -> dict[str, Json]:
 
 
 def _looking() -> dict[str, Json]:
-    number = {"type": "integer", "minimum": 0, "maximum": payload.LARGEST}
+    number = {"type": "integer", "minimum": 0, "maximum": LARGEST}
     limit = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "At most so many.")
     before = query("before", number, "Only those with a smaller id, for the next page.")
     earlier = query("before", TEXT, "The prediction_id of the last one seen, for the next page.")

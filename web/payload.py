@@ -8,10 +8,8 @@ from typing import Annotated, Any, Self, TypeVar
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from daemon.requests import LARGEST
 from web.problems import Problem
-
-LARGEST = 2**53
-"""Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
 
 
 def _whole(value: Any) -> Any:
