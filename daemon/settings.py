@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from daemon.errors import BadSettings
@@ -267,6 +267,7 @@ class Promote(Section):
     live_until: int = Field(
         1000,
         ge=1,
+        validate_default=True,
         description="A champion that got over so many late labels is on trial no more; what falls later is drift.",
     )
     keep_versions: int = Field(
@@ -274,6 +275,17 @@ class Promote(Section):
         ge=0,
         description="Model files of the newest versions that stay, besides those in use; 0 keeps all. Data always stays.",
     )
+
+    @field_validator("live_until")
+    @classmethod
+    def _leave_time_for_a_trial(cls, given: int, others: ValidationInfo) -> int:
+        least = others.data.get("live_rows", 0)
+        if given < least:
+            raise ValueError(
+                f"it is less than live_rows = {least}, so no version would ever be rolled back for its late labels; "
+                "raise it, or set live_rows = 0 if that is meant"
+            )
+        return given
 
 
 class Drift(Section):

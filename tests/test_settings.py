@@ -132,6 +132,29 @@ def test_candidates_are_those_of_the_model() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ("live_until = 20", r"promote\.live_until = 20: .*less than live_rows = 50"),
+        ("live_rows = 2000", r"promote\.live_until = 1000: .*less than live_rows = 2000"),
+        ("live_rows = 2000\nlive_until = 1999", r"or set live_rows = 0 "),
+    ],
+)
+def test_trial_that_ends_before_it_begins_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    """Nobody turns automatic rollback off by the way; who wants that says it."""
+    with pytest.raises(BadSettings, match=complaint):
+        settings.load(file(tmp_path, f"[promote]\n{text}\n"))
+    for fine in ("live_rows = 0\nlive_until = 20", "live_rows = 20\nlive_until = 20"):
+        assert settings.load(file(tmp_path, f"[promote]\n{fine}\n")).promote.live_until == 20
+
+
+def test_complaint_about_live_rows_comes_alone(tmp_path: Path) -> None:
+    """What it would mean for live_until is nobody's question yet."""
+    with pytest.raises(BadSettings) as caught:
+        settings.load(file(tmp_path, "[promote]\nlive_rows = -1\n"))
+    assert "live_until" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
         ("candidates = ['forrest']", r"train\.candidates = .*'forrest' is neither .* Did you mean 'forest'\?"),
         ("candidates = ['sklearn.svm.SVC']", r"nor package\.module:Class"),
         ("grids.logistik.C = [1]", r"train\.grids = .* Did you mean 'logistic'\?"),
