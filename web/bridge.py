@@ -75,7 +75,7 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self.bodies = Bodies(worker.settings.server)
-        self._batches = Lane("batches", BATCHES, worker.settings.server)
+        self.batches = Lane("batches", BATCHES, worker.settings.server)
         self._pages = Lane("pages", PAGES, worker.settings.server)
         self._posts = Lane("posts", POSTS, worker.settings.server)
         self._app = app.make_app(worker)
@@ -170,7 +170,7 @@ class Bridge:
 
     async def _answer_many(self, environ: dict[str, Any]) -> Answer:
         """Answer what turned out to have many rows in its few bytes."""
-        with self._batches.place():
+        with self.batches.place():
             logged = self._worker.log.written
             return await self._finish(environ, await self._ask_again(environ), logged)
 
@@ -189,7 +189,7 @@ class Bridge:
         """Where to answer: a single row and what only looks at memory at once (None), which costs least."""
         path = environ["PATH_INFO"]
         if doors.predicts(path):
-            return self._batches if _is_large(environ) else None
+            return self.batches if _is_large(environ) else None
         if environ["REQUEST_METHOD"] == "POST":
             return self._posts
         return None if path in app.INLINE else self._pages
@@ -211,7 +211,7 @@ class Bridge:
         for key in [key for key in environ if key.startswith("bottle.")]:
             del environ[key]
         environ["wsgi.input"].seek(0)
-        return await self._batches.run(partial(self._ask, environ))
+        return await self.batches.run(partial(self._ask, environ))
 
     async def _stream(self, request: Request) -> None:
         try:

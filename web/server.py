@@ -117,6 +117,7 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         asyncio.create_task(_restarting(feed.run)),
         asyncio.create_task(worker.durability.run()),
         asyncio.create_task(bridge.bodies.watch()),
+        asyncio.create_task(bridge.batches.tidy()),
     ]
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
