@@ -35,8 +35,13 @@ def value(score: Mapping[str, Any] | None) -> float | None:
     return found
 
 
-def plain(amount: float, digits: int = 4, sign: bool = False) -> str:
-    """An amount in the target's unit, rounded to that many digits and never as 1.2e+04: prices are read in full."""
+def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
+    """An amount in the target's unit, rounded to that many digits and never as 1.2e+04: prices are read in full.
+
+    A dash for None, an error that was too large to be measured.
+    """
+    if amount is None:
+        return "–"
     plus = "+" if sign else ""
     rounded = float(f"{amount:.{digits}g}")
     whole = 10 ** (digits - 1) <= abs(rounded) < 1e15

@@ -1,7 +1,8 @@
 """The live score of a version: its answers against the late labels that have come for them.
 
 Level 1, shared with `web`. Like every score it is a dict with `n` rows: of classification `accuracy`, its Wilson 95 %
-`interval` (low, high), `recall` and `support` by class; of regression `rmse`, `mae` and `r2` (None where all truths are equal).
+`interval` (low, high), `recall` and `support` by class; of regression `rmse`, `mae` and `r2` (None where all truths are equal, or
+one is too large to be squared).
 Only the newest labels count, so that asking costs the same for ever.
 """
 
@@ -63,8 +64,11 @@ def _classification(pairs: list[Row]) -> dict[str, Any]:
 
 
 def _regression(found: Row) -> dict[str, Any]:
-    r2 = 1 - found["square"] / found["spread"] if found["varied"] and found["spread"] > 0 else None
-    return {"n": found["n"], "r2": r2, "rmse": math.sqrt(found["square"]), "mae": found["absolute"]}
+    # SQLite says null where Python says nan.
+    square, spread = (math.inf if found[name] is None else found[name] for name in ("square", "spread"))
+    measured = math.isfinite(square)
+    r2 = 1 - square / spread if measured and found["varied"] and 0 < spread < math.inf else None
+    return {"n": found["n"], "r2": r2, "rmse": math.sqrt(square) if measured else None, "mae": found["absolute"]}
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

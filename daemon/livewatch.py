@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import structlog
 from numpy.typing import NDArray
 
 from daemon import bundle, figures, live
@@ -20,6 +21,8 @@ from daemon.journal import Journal
 from daemon.query import Row, ask
 from daemon.schema import Schema, Task
 from daemon.settings import Promote
+
+log = structlog.get_logger()
 
 FIRST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND batch > ?
 ORDER BY batch, rowid LIMIT ?"""
@@ -67,6 +70,8 @@ class LiveWatch:
     def __init__(self, home: Home, settings: Promote, journal: Journal) -> None:
         self._home, self._settings, self._journal = home, settings, journal
         self._known: dict[str, tuple[tuple[int, int | None], str | None]] = {}
+        self.problem: str | None = None
+        """Why the last look failed, for the health; None if it did not."""
 
     def trial(self) -> str | None:
         """Why the served version should give way to the one before it; None if it should not, or nobody can say.
@@ -84,8 +89,16 @@ class LiveWatch:
         if self._settings.live_rows == 0 or swap is None:
             return None
         state = swap["id"], self._journal.committed().batch
-        if self._known.get(what, (None, None))[0] != state:
-            self._known[what] = state, look(dict(swap))
+        if self._known.get(what, (None, None))[0] == state:
+            return self._known[what][1]
+        try:
+            self._known[what], self.problem = (state, look(dict(swap))), None
+        except Exception as error:  # noqa: BLE001 - whatever it stumbles over, the loop has more important work
+            problem = f"The late labels can't be looked at: {type(error).__name__}: {error}. See the log."
+            if problem != self.problem:
+                log.exception("live_not_watched")
+            self.problem = problem
+            return None
         return self._known[what][1]
 
     def _trial(self, swap: Row) -> str | None:
@@ -173,7 +186,7 @@ class LiveWatch:
 
 
 def measure(rows: list[Row], task: Task, percentile: float = INTERVAL) -> Measured | None:
-    """The live figure of rows with `truth` and `prediction`; None without rows, or where R² has no meaning.
+    """The live figure of rows with `truth` and `prediction`; None without rows, or where R² has no meaning or is no number.
 
     `percentile` of the resamples is the upper end for R².
     """
@@ -183,25 +196,30 @@ def measure(rows: list[Row], task: Task, percentile: float = INTERVAL) -> Measur
         hits = sum(row["truth"] == row["prediction"] for row in rows)
         return Measured(hits / len(rows), live.wilson(hits, len(rows))[1], len(rows))
     truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
-    if np.ptp(truth) == 0:
+    if truth.min() == truth.max():
         return None
     drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
-    found = _r2(truth[drawn], told[drawn])
-    upper = float(np.percentile(found[np.isfinite(found)], percentile))
-    return Measured(float(_r2(truth[None], told[None])[0]), upper, len(rows))
+    value, found = float(_r2(truth[None], told[None])[0]), _r2(truth[drawn], told[drawn])
+    if not math.isfinite(value):
+        return None
+    return Measured(value, float(np.percentile(found[np.isfinite(found)], percentile)), len(rows))
 
 
 def _r2(truth: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R² of each row of (resamples, n); -inf where the truths of one are all equal."""
-    spread = truth.var(axis=1)
-    wrong = ((told - truth) ** 2).mean(axis=1)
-    return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
+    """R² of each row of (resamples, n); -inf where the truths of one are all equal, no number where squares are too large."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = truth.var(axis=1)
+        wrong = ((told - truth) ** 2).mean(axis=1)
+        return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
 
 
 def sigmas(now: list[Row], before: list[Row], task: Task) -> float:
-    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired)."""
-    worse = _losses(now, task) - _losses(before, task)
-    mean, error = float(worse.mean()), float(worse.std()) / math.sqrt(len(worse))
+    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if nobody can say."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        worse = _losses(now, task) - _losses(before, task)
+        mean, error = float(worse.mean()), float(worse.std()) / math.sqrt(len(worse))
+    if not math.isfinite(mean):
+        return 0.0
     return mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
 
 
@@ -209,7 +227,8 @@ def _losses(rows: list[Row], task: Task) -> NDArray[np.float64]:
     """Of each row 0 or 1 (right or wrong), or the squared error."""
     if task == "classification":
         return np.array([float(row["truth"] != row["prediction"]) for row in rows])
-    return np.array([(float(row["truth"]) - float(row["prediction"])) ** 2 for row in rows])
+    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
+    return np.asarray((truth - told) ** 2)
 
 
 def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> list[Any]:

@@ -181,7 +181,9 @@ class Loop:
         if self._promotion.adopt() or self._promotion.judge() or self._promotion.watch():
             self._registry_at = now
             return True
-        self._registry_at, self._followed = now + self._settings.inbox.scan_seconds, state
+        # What could not be looked at is looked at again.
+        self._followed = None if self._promotion.live.problem else state
+        self._registry_at = now + self._settings.inbox.scan_seconds
         return answered
 
     def _registry_state(self) -> tuple[object, ...]:
@@ -257,6 +259,9 @@ class Loop:
                 "workers", None if self._workers.alive else NO_WORKER, f"{self._workers.alive} run."
             ),
             "history": self._check("history", self._historian.problem, "Predictions are copied into it."),
+            "live": self._check(
+                "live", self._promotion.live.problem or self._retraining.live.problem, "Late labels are watched."
+            ),
         }
         return found | {what: self._check(what, None, "") for what in self._problems if what not in found}
 

@@ -39,7 +39,7 @@ class Promotion:
         self._wishes: dict[int, str] = {}
         self._complaints: frozenset[str] = frozenset()
         self._judging = Judging(home, settings, journal, registry)
-        self._live = LiveWatch(home, settings, journal)
+        self.live = LiveWatch(home, settings, journal)
         self._clearance = Clearance(home, settings, journal, registry)
         self._standby = Standby(home, journal, registry)
 
@@ -163,7 +163,7 @@ class Promotion:
         # A kill may have come between the journal and the alias.
         rolled_back = found is not None and found["state"] == ROLLED_BACK
         begun = rolled_back and self._journal.rolled_back_since_swap(served.version)
-        reason = str(found["reason"]) if found is not None and begun else self._live.trial()
+        reason = str(found["reason"]) if found is not None and begun else self.live.trial()
         if reason is None or not self._standby.may_return(swap["previous"]):
             return False
         if not begun:

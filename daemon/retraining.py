@@ -40,7 +40,7 @@ class Retraining:
     ) -> None:
         self._home, self._settings = home, settings
         self._journal, self._dataset, self.trainer, self._schedule = journal, dataset, trainer, schedule
-        self._live = LiveWatch(home, settings.promote, journal)
+        self.live = LiveWatch(home, settings.promote, journal)
         self.progress: Training | None = None
         self._started = 0.0
         self._facts: policy.Facts | None = None
@@ -127,7 +127,7 @@ class Retraining:
         """The facts without what depends on the time and on requests."""
         total = self._journal.committed()
         last, trained = self._journal.last_run(), self._journal.last_run("trained")
-        last_start, drifted, live_fell = _started(last), self._drifted(), self._live.fell()
+        last_start, drifted, live_fell = _started(last), self._drifted(), self.live.fell()
         alarmed = self._journal.last_run(because=policy.ALARMS) if drifted or live_fell else None
         forgetting = self._journal.newest_batch("forget")
         return policy.Facts(

@@ -276,6 +276,31 @@ def test_regression_is_measured_by_r2() -> None:
     assert livewatch.measure([{"truth": "1.0", "prediction": 2.0}] * 5, "regression") is None
 
 
+@pytest.mark.parametrize("absurd", [1, 5, 20, 60])
+@pytest.mark.parametrize("name", ["truth", "prediction"])
+def test_values_too_large_to_be_squared_tell_nothing(name: str, absurd: int) -> None:
+    """Whether one label is absurd or each: no figure, and no certainty."""
+    random = np.random.default_rng(1)
+    rows = [{"truth": repr(one), "prediction": repr(one + 0.1)} for one in random.normal(size=60).tolist()]
+    wild = [{**row, name: repr(1e200 + index)} for index, row in enumerate(rows[:absurd])] + rows[absurd:]
+    assert livewatch.measure(wild, "regression") is None
+    assert livewatch.sigmas(wild, rows, "regression") == livewatch.sigmas(wild, wild, "regression") == 0
+
+
+def test_look_that_fails_is_told_and_passed_over(parts: Parts, told: Live) -> None:
+    """The history is no database any more: nothing else stops, and the late labels are looked at when it is one again."""
+    good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
+    told.label(0, 60)
+    history = parts.home.history.read_bytes()
+    parts.home.history.write_bytes(b"no database at all " * 100)
+    parts.settle()
+    assert parts.served == bad
+    assert "late labels can't be looked at: DatabaseError: file is not a database" in str(parts.promotion.live.problem)
+    parts.home.history.write_bytes(history)
+    parts.settle()
+    assert (parts.served, parts.promotion.live.problem) == (good, None)
+
+
 def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> None:
     """Nothing is there to be paired with, so an interval of 95 % alone would take a version out at one look of forty."""
     random = np.random.default_rng(3)

@@ -5,6 +5,7 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from daemon.inbox import Inbox
 from daemon.ingestion import Ingestion
 from daemon.journal import Journal
 from daemon.labels import Labels
+from daemon.livewatch import LiveWatch
 from daemon.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
 from daemon.promotion import Promotion
 from daemon.registry import Registry
@@ -139,6 +141,26 @@ def test_journal_that_fails_ends_nothing(mlflow_home: Home, loop: Loop, table: s
     loop.tick(101.0)
     assert loop._problems == {}
     assert checks(mlflow_home)["inbox"].ok
+
+
+def test_late_labels_that_can_not_be_looked_at_are_shown(
+    mlflow_home: Home, loop: Loop, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an exception that nobody thought of: in the health, under their own name, and for nobody else a reason to stop."""
+
+    def fails(_: LiveWatch, swap: dict[str, Any]) -> None:
+        raise OverflowError(swap["version"])
+
+    journal.swap(7, None, "First version.")
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveWatch, "_fell", fails)
+        loop.tick(100.0)
+    found = checks(mlflow_home)
+    assert found["live"].detail == "The late labels can't be looked at: OverflowError: 7. See the log."
+    assert [name for name, one in found.items() if not one.ok and name in ("disk", "work", "inbox")] == []
+    journal.tell("test", "Something was written.")
+    loop.tick(101.0)
+    assert checks(mlflow_home)["live"].ok
 
 
 def test_tick_that_fails_in_one_part_does_the_others(

@@ -187,6 +187,17 @@ def test_live_scores_come_from_late_labels(home: Home) -> None:
     assert records.labels() == 12
 
 
+@pytest.mark.parametrize("absurd", [[("1e+200", "1.0")], [("1e+200", "1.0"), ("-1e+200", "1.0")], [("1.0", "1e+200")]])
+def test_live_score_of_absurd_numbers_is_unknown(home: Home, absurd: list[tuple[str, str]]) -> None:
+    """Labels from before they were refused: JSON knows neither nan nor infinity, and a page must not break."""
+    figures = {"challenger": {"rolling": {"n": 9, "r2": 0.5, "rmse": 1.0, "mae": 1.0}}}
+    with closing(Journal.open(home.journal)) as journal:
+        journal.judge(a_version(1, scores=json.dumps(figures)), "promoted", "better")
+        labelled(journal, 1, ("1.0", "2.0"), ("2.0", "2.0"), *absurd)
+    live = found(Records(home).live(1))
+    assert (live["n"], live["r2"], live["rmse"]) == (2 + len(absurd), None, None)
+
+
 def test_live_scores_of_numbers(home: Home) -> None:
     figures = {"challenger": {"rolling": {"n": 9, "r2": None, "rmse": 0.0, "mae": 0.0}}}
     with closing(Journal.open(home.journal)) as journal:
