@@ -78,7 +78,7 @@ def _lack(common: Report, reference: Reference | None, settings: Drift) -> str |
 def _importance(manifest: Manifest) -> dict[str, float]:
     """The share of each feature in what the model needs, adding up to 1; where that was not measured, all are equal."""
     found = manifest.scores.get("importance") or {}
-    falls = {name: max(0.0, found.get(name, 0.0)) for name in manifest.data_schema.features}
+    falls = {name: max(0.0, found.get(name) or 0.0) for name in manifest.data_schema.features}
     total = sum(falls.values())
     return {name: fall / total if total > 0 else 1 / len(falls) for name, fall in falls.items()}
 

@@ -3,6 +3,7 @@
 Level 4. The reference holdout never grows, so its score compares versions over time; the rolling one is all held-out rows.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -106,16 +107,19 @@ def mcnemar(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> dict[
 def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float64]) -> dict[str, Any]:
     """RMSE of the challenger less that of the champion, from their errors (n,) on the same rows, in the target's unit.
 
-    `low` and `high` are the ends of its 95 % percentile bootstrap interval (Efron, 1979), seeded; None without rows.
+    `low` and `high` are the ends of its 95 % percentile bootstrap interval (Efron, 1979), seeded; None without rows, or
+    where the squares of errors are too large.
     """
     n = len(challenger)
     if n == 0:
         return {"n": 0, "difference": None, "low": None, "high": None}
     random = np.random.default_rng(0)
     order = random.permutation(n)[: n // GROUPS * GROUPS or n]
-    squares = np.stack([challenger[order] ** 2, champion[order] ** 2]).reshape(2, min(n, GROUPS), -1).mean(axis=2)
-    drawn = random.integers(squares.shape[1], size=(RESAMPLES, squares.shape[1]))
-    means = np.sqrt([each[drawn].mean(axis=1) for each in squares])
-    low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
-    difference = np.sqrt(np.mean(challenger**2)) - np.sqrt(np.mean(champion**2))
-    return {"n": n, "difference": float(difference), "low": float(low), "high": float(high)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.stack([challenger[order] ** 2, champion[order] ** 2]).reshape(2, min(n, GROUPS), -1).mean(axis=2)
+        drawn = random.integers(squares.shape[1], size=(RESAMPLES, squares.shape[1]))
+        means = np.sqrt([each[drawn].mean(axis=1) for each in squares])
+        low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
+        difference = np.sqrt(np.mean(challenger**2)) - np.sqrt(np.mean(champion**2))
+    found = {"difference": float(difference), "low": float(low), "high": float(high)}
+    return {"n": n, **{name: amount if math.isfinite(amount) else None for name, amount in found.items()}}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from daemon import rows, segments
 from daemon.errors import TrainingFailed
 from daemon.model import Matrix, Targets
-from daemon.schema import Schema
+from daemon.schema import BOUND, Schema
 
 Mask = NDArray[np.bool_]
 
@@ -64,7 +64,8 @@ class Data:
         DatasetDamaged, and TrainingFailed when there is too little to learn from.
         """
         targets, held, times = _roles(folder, wanted, schema, share)
-        listed = np.isfinite(targets) & ((targets >= 0) | (schema.task == "regression"))
+        # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
+        listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
         recent = _within(times, listed, window or Window())
         reference = listed & held & (np.arange(len(targets)) < first_rows)
         taught, judged = np.flatnonzero(recent & ~held), np.flatnonzero((recent & held) | reference)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from daemon import growth, kinds
 from daemon.errors import InvalidDrop, InvalidFeatures
 from daemon.sample import Sample
-from daemon.schema import UNKNOWN, Column, Schema
+from daemon.schema import BOUND, UNKNOWN, Column, Schema
 from daemon.settings import Inbox
 from daemon.survey import MOST_CATEGORIES
 
@@ -69,11 +69,9 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
     verdicts = _Verdicts(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
-        coerced = kinds.coerce(growth.texts(cells, column.name), column, schema.decimal)
-        verdicts.add(column.name, coerced.bad, coerced.reasons)
+        values[column.name] = _coerced(growth.texts(cells, column.name), column, schema.decimal, verdicts)
         if column.kind == "category" and policy.new_categories == "quarantine":
-            _refuse_new_categories(coerced.values, column, verdicts)
-        values[column.name] = coerced.values
+            _refuse_new_categories(values[column.name], column, verdicts)
     values[schema.target] = _targets(growth.texts(cells, schema.target), schema, policy, verdicts)
     if schema.task == "classification":
         schema = _with_new_classes(values[schema.target], schema, verdicts)
@@ -84,6 +82,19 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
         schema = growth.with_categories(table, schema)
     bad = [verdicts.found[row] for row in sorted(verdicts.found)]
     return Checked(table, good, bad, schema if len(good) else given)
+
+
+def _coerced(cells: pa.Array, column: Column, decimal: str, verdicts: _Verdicts) -> pa.Array:
+    """Values of the column's kind; no number beyond what a request may have, for one of them is enough to spoil every sum."""
+    coerced = kinds.coerce(cells, column, decimal)
+    verdicts.add(column.name, coerced.bad, coerced.reasons)
+    if column.kind == "number":
+        huge = np.flatnonzero(np.abs(coerced.values.to_numpy(zero_copy_only=False)) > BOUND)
+        shown = (kinds.shown(cells[row].as_py().strip()) for row in huge.tolist())
+        verdicts.add(
+            column.name, huge, (f"{cell} is too large: numbers lie between -1e100 and 1e100." for cell in shown)
+        )
+    return coerced.values
 
 
 def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
@@ -112,9 +123,7 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
 def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
     """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
     if schema.task == "regression":
-        coerced = kinds.coerce(cells, Column(name=schema.target, kind="number"), schema.decimal)
-        verdicts.add(schema.target, coerced.bad, coerced.reasons)
-        return coerced.values
+        return _coerced(cells, Column(name=schema.target, kind="number"), schema.decimal, verdicts)
     codes = {str(code): name for code, name in enumerate(schema.classes) if str(code) not in schema.class_codes}
     known = pa.array([*schema.classes, *codes], pa.string())
     index = pc.index_in(cells, value_set=known)

@@ -41,7 +41,7 @@ JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
 """What a value of JSON is called where a number belongs."""
 
 BOUND = 1e100
-"""No value to predict on is larger: it measures nothing, and a model that weighs and adds many of them must stay finite."""
+"""No number to predict on or to learn is larger: it measures nothing, and sums, products and squares must stay finite."""
 
 DAY = 86_400.0
 

@@ -4,6 +4,7 @@ Level 2. Answers are float64: (n, classes) probabilities for classification, (n,
 class codes, int64, or numbers, float64. docs/architecture.md lists the keys.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,13 @@ Truth = NDArray[Any]
 
 
 def score(answers: Matrix, truth: Truth, schema: Schema) -> dict[str, Any]:
-    """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None."""
+    """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None.
+
+    None is also a figure of a regression that is no number, because the squares of its errors are too large for one.
+    """
     if schema.task == "regression":
-        return _regression(answers[:, 0], truth)
+        found = _regression(answers[:, 0], truth)
+        return {name: amount if amount is None or math.isfinite(amount) else None for name, amount in found.items()}
     return _classification(answers, truth, schema) if len(truth) else _unmeasured()
 
 
@@ -66,15 +71,16 @@ def pair(answers: Matrix, truth: Truth, task: Task) -> tuple[float, float]:
 def _regression(values: Matrix, truth: Truth) -> dict[str, Any]:
     if len(truth) == 0:
         return {"n": 0, "r2": None, "rmse": 0.0, "mae": 0.0}
-    wrong = values - truth
-    # R² compares with always answering the mean; of one row, or of equal ones, nothing is left to explain.
-    spread = float(((truth - truth.mean()) ** 2).sum()) if np.ptp(truth) > 0 else 0.0
-    return {
-        "n": len(truth),
-        "r2": 1 - float((wrong**2).sum()) / spread if spread > 0 else None,
-        "rmse": float(np.sqrt((wrong**2).mean())),
-        "mae": float(np.abs(wrong).mean()),
-    }
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = values - truth
+        # R² compares with always answering the mean; of one row, or of equal ones, nothing is left to explain.
+        spread = float(((truth - truth.mean()) ** 2).sum()) if np.ptp(truth) > 0 else 0.0
+        return {
+            "n": len(truth),
+            "r2": 1 - float((wrong**2).sum()) / spread if 0 < spread < math.inf else None,
+            "rmse": float(np.sqrt((wrong**2).mean())),
+            "mae": float(np.abs(wrong).mean()),
+        }
 
 
 def _classification(proba: Matrix, codes: Truth, schema: Schema) -> dict[str, Any]:

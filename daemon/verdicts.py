@@ -101,6 +101,8 @@ def _same_rows(one: Scores, other: Scores) -> bool:
 
 def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
     now, before = figures.value(new), figures.value(rival.score)
+    if now is None and new["n"] and new.get("rmse", 0.0) is None:  # R² alone is unknown where the targets are all equal
+        return f"Its answers on the {name} holdout are too far off to be scored (n = {new['n']})."
     if now is None or before is None:
         return None
     # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.

@@ -156,7 +156,8 @@ def test_half_of_all_features_are_an_alarm_whatever_they_matter() -> None:
 
 def test_without_known_importance_every_feature_counts() -> None:
     assert check(LETTERS, letters(0, 200), shifted(3))["alarm"] == 1
-    assert check(LETTERS, letters(0, 200), shifted(3), importance=dict.fromkeys("abcd", 0.0))["alarm"] == 1
+    for unknown in (0.0, None):
+        assert check(LETTERS, letters(0, 200), shifted(3), importance=dict.fromkeys("abcd", unknown))["alarm"] == 1
 
 
 def test_the_most_important_feature_counts_however_even_the_shares() -> None:

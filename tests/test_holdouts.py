@@ -53,6 +53,12 @@ def test_interval_of_a_difference_tells_better_from_equal(n: int) -> None:
     assert rmse_difference(other, small) == equal, "the same rows give the same interval"
 
 
+def test_errors_too_large_to_be_squared_have_no_interval() -> None:
+    """None, since a manifest is JSON, and knows neither nan nor infinity."""
+    errors = np.ones(50)
+    assert set(rmse_difference(np.append(errors, 1e200), np.append(errors, 1e200)).values()) == {51, None}
+
+
 def test_grouped_rows_give_the_interval_of_single_ones() -> None:
     """Many rows are drawn in groups, which is quicker and no less wide than the theory says."""
     n = GROUPS * 20

@@ -19,7 +19,7 @@ from daemon.content import Content
 from daemon.errors import InvalidDrop
 from daemon.rows import BadCell, Checked
 from daemon.sample import Sample
-from daemon.schema import EXACT, Column, Kind, Schema
+from daemon.schema import BOUND, EXACT, Column, Kind, Schema
 from daemon.settings import Inbox
 
 SIZE = Column(name="size", kind="number")
@@ -251,11 +251,22 @@ def test_decimal_comma_leaves_no_room_for_a_point() -> None:
     assert "decimal comma" in found.bad[0].reason
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+@given(st.lists(st.floats(-BOUND, BOUND), min_size=1, max_size=20))
 def test_numbers_keep_every_bit(values: list[float]) -> None:
     """A float that Python writes out comes back as the same float."""
     got = good(HEADER + "".join(f"{value!r},,,a\n" for value in values))
     assert [row["size"] for row in got] == values
+
+
+def test_number_that_spoils_every_sum_is_bad() -> None:
+    """What no request may have teaches nothing either: one target of 1e200, and no error can be squared any more."""
+    schema = Schema(task="regression", target="y", decimal=",", columns=[SIZE])
+    found = check("size;y\n1e100;-1e100\n1,5;1e200\n -1,1e100;1\n2;3\n", schema)
+    assert found.table.to_pylist() == [{"size": 1e100, "y": -1e100}, {"size": 2.0, "y": 3.0}]
+    assert found.bad == [
+        BadCell(1, "y", "'1e200' is too large: numbers lie between -1e100 and 1e100."),
+        BadCell(2, "size", "'-1,1e100' is too large: numbers lie between -1e100 and 1e100."),
+    ]
 
 
 # Policies

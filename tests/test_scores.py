@@ -49,6 +49,15 @@ def test_r2_of_too_little_is_unknown(truth: list[float]) -> None:
     assert scores.pair(np.full((3, 1), 4.0), np.full(3, 5.0), "regression") == (0.0, 1.0)
 
 
+@pytest.mark.parametrize(("truth", "value"), [(1e200, 1.0), (1.0, 1e200), (1e200, 1e200)])
+def test_figure_that_is_no_number_is_none(truth: float, value: float) -> None:
+    """A manifest is JSON, and knows neither nan nor infinity; a candidate with such figures is left out."""
+    got = scores.score(np.array([[1.0], [2.0], [value]]), np.array([1.0, 3.0, truth]), PRICES)
+    assert (got["n"], got["r2"], figures.value(got)) == (3, None, None)
+    assert (got["rmse"] is None) == (truth != value)
+    assert figures.plain(got["rmse"]) == ("–" if truth != value else "0.5774")
+
+
 def test_no_rows_are_no_score() -> None:
     """Without held-out rows every figure is empty, with the same keys."""
     got = scores.score(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), MIXED)

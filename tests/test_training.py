@@ -316,6 +316,20 @@ def test_same_seed_gives_the_same_bundle(leafy: Workshop) -> None:
     assert [first.scores[key] for key in same] == [second.scores[key] for key in same]
 
 
+def test_target_from_before_absurd_ones_were_refused_is_left_out(
+    mlflow_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of 1e200 in an old segment made every training fail, or, held out, left every version without a figure."""
+    workshop = Workshop(mlflow_home, PRICES)
+    cells = prices(80)
+    cells["price"][:40:4] = ["1e200"] * 10
+    monkeypatch.setattr("daemon.rows.BOUND", np.inf)
+    workshop.add(cells)
+    manifest = workshop.train("linear")
+    assert (manifest.rows, manifest.trained_rows) == (70, 70 - manifest.scores["challenger"]["rolling"]["n"])
+    assert manifest.scores["challenger"]["rolling"]["r2"] > 0.9
+
+
 def test_textbook_figures_are_those_of_the_rows_in_their_order(mlflow_home: Home) -> None:
     """Whoever splits the file with random_state=42 gets the same figure."""
     workshop = Workshop(mlflow_home, PRICES)

@@ -251,6 +251,18 @@ def test_regression_is_judged_by_r2(new: float | None, old: float | None, n: int
         assert f"R² on the reference holdout falls from {old:.4f} to {new:.4f} (n = {n})" in verdict.reason
 
 
+def test_answers_too_wild_to_be_scored_are_refused() -> None:
+    """Squares that overflow leave no figure at all: that is no lack of rows. A champion of that kind holds nobody back."""
+    wild = {"n": 100, "r2": None, "rmse": None, "mae": 1e200}
+    scored = regression(0.5, 0.5)
+    scored["challenger"]["rolling"] = wild
+    verdict = verdicts.judge(scored, Promote())
+    assert verdict.state == "refused"
+    assert verdict.reason == "Its answers on the rolling holdout are too far off to be scored (n = 100)."
+    scored["champion"]["rolling"], scored["challenger"]["rolling"] = wild, explained(0.5, 100)
+    assert verdicts.judge(scored, Promote()).state == "promoted"
+
+
 def test_regression_has_a_floor_if_one_is_set() -> None:
     """R² below 0 is served by default, because a few rows may give it; a floor refuses the first version, too."""
     assert verdicts.judge(regression(-0.2, None, first=True), Promote()).state == "promoted"
