@@ -414,6 +414,11 @@ class Journal:
         """Judged versions, newest first; all of them without a limit."""
         return self._rows(select(versions).order_by(versions.c.version.desc()).limit(limit))
 
+    def held(self, before: int) -> Sequence[RowMapping]:
+        """Versions with a smaller number that wait for a person, oldest first."""
+        wanted = (versions.c.state == "held") & (versions.c.version < before)
+        return self._rows(select(versions).where(wanted).order_by(versions.c.version))
+
     def promoted(self, limit: int, chosen: int = 0, after: int = 0) -> Sequence[RowMapping]:
         """The newest promoted versions, newest first: those with a larger number than `after`, and `chosen`."""
         wanted = (versions.c.version > after) | (versions.c.version == chosen)

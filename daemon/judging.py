@@ -80,6 +80,14 @@ class Judging:
         self._registry.describe(found["version"], state, reason)
         self._journal.judge(facts, state, reason)
 
+    def supersede(self, served: int) -> None:
+        """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
+        for found in self._journal.held(before=served):
+            self.decide(found, "refused", f"Superseded by version {served}.")
+        waiting = self._registry.alias(CHALLENGER)
+        if waiting is not None and waiting <= served:
+            self._registry.set_alias(CHALLENGER, None)
+
     def choose(self, version: int) -> None:
         """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
         newest = self._journal.versions(1)[0]["version"]

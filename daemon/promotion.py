@@ -113,6 +113,8 @@ class Promotion:
         served = self.pointer()
         if served is not None and self._make_up(served):
             return True
+        if served is not None:
+            self._judging.supersede(served.version)
         if wanted is None or (served is not None and wanted == served.version) or wanted == self._refused_alias:
             return False
         found = self._journal.version(wanted)

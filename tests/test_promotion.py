@@ -277,6 +277,44 @@ def test_a_version_that_waits_can_be_refused(parts: Parts) -> None:
     assert parts.ask("refuse", first) == ("refused", f"Version {first} does not wait for anybody: it is promoted.")
 
 
+def test_newer_champion_supersedes_what_waits(parts: Parts) -> None:
+    """`promote` without a number never goes back; who wants the older version all the same names it."""
+    first = parts.champion()
+    parts.restart(mode="manual")
+    held = parts.train(96, 95, champion=first)
+    parts.settle()
+    parts.restart(mode="auto")
+    newer = parts.train(99, 95, champion=first)
+    parts.settle()
+    assert (parts.served, parts.alias(CHALLENGER), parts.state(held)) == (newer, None, "refused")
+    assert parts.described(held).startswith(f"Superseded by version {newer}. Before, it was held: Accuracy")
+    assert parts.ask("promote")[0] == "refused"
+    assert parts.served == newer
+    assert parts.ask("promote", held)[0] == "done"
+    assert parts.served == held
+
+
+def test_only_what_is_older_than_the_champion_is_superseded(parts: Parts) -> None:
+    """Of three that wait the second is served: the first waits no more, the third does."""
+    first = parts.champion()
+    parts.restart(mode="manual")
+    held = [parts.train(96, 95, champion=first) for _ in range(3)]
+    parts.settle()
+    assert parts.ask("promote", held[1])[0] == "done"
+    assert [parts.state(one) for one in held] == ["refused", "promoted", "held"]
+    assert (parts.served, parts.alias(CHALLENGER)) == (held[1], held[2])
+    parts.ask("rollback")
+    assert (parts.served, parts.alias(CHALLENGER)) == (first, held[2])
+
+
+def test_stale_challenger_of_an_older_program_is_superseded_at_the_next_look(parts: Parts) -> None:
+    """Also where nothing is swapped: the alias, and what the journal says of it."""
+    first, second = parts.champion(), parts.champion()
+    parts.registry.set_alias(CHALLENGER, first)
+    parts.settle()
+    assert (parts.served, parts.alias(CHALLENGER), parts.state(first)) == (second, None, "promoted")
+
+
 def test_rollback_and_back(parts: Parts) -> None:
     """`rollback` serves the version before, and once more the one it came from; with a number any version."""
     versions = [parts.champion() for _ in range(3)]
