@@ -63,11 +63,11 @@ class Child:
         process.wait()
         wake()
 
-    def ask_to_end(self) -> None:
-        """Send SIGTERM, without waiting."""
+    def ask_to_end(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal that ends it, without waiting."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
+                self.process.send_signal(number)
 
     def stop(self, seconds: float) -> None:
         """Ask the process to end, wait, then kill it."""

@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,6 +19,9 @@ from daemon.children import Child
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.unixsocket import UnixListener
+
+OVERDUE_SECONDS = 60.0
+"""A replaced worker ends by itself; one that has not so long after all its limits is killed."""
 
 RENEW_SECONDS = 60.0
 """A worker that shall replace another one and does not answer after this time is given up."""
@@ -31,12 +35,16 @@ class Workers:
 
     def __init__(self, home: Home, settings: Settings, slots: int, wake: Callable[[], None] | None = None) -> None:
         self._home, self._settings, self._wake = home, settings, wake
-        self._old = _running(home)
+        self._old = _held(home.workers.glob("*.lock"))
+        """Locks of the workers of a daemon that was killed."""
         server = settings.server
         self.socket = listening.bind(server.host, server.port, ours=bool(self._old)) if server.host else None
         self.unix = UnixListener(home.root / server.unix_socket, ours=bool(self._old)) if server.unix_socket else None
         self._children = [self._child(slot) for slot in range(slots)]
         self._retiring = False
+        """Whether they are to be replaced as soon as one of ours answers."""
+        self._retired: list[Path] = []
+        """Locks of those that were, and may still drain."""
         self._asked = False
         """Whether somebody wants every worker replaced since the last look."""
         self._due: list[int] = []
@@ -44,7 +52,8 @@ class Workers:
         self._next: tuple[int, Child] | None = None
         """A slot and what replaces its worker, until it is ready."""
         self._next_until = 0.0
-        self._leaving: list[Child] = []
+        self._leaving: list[tuple[Child, float]] = []
+        """Workers that drain, and when each is killed."""
         self.complaints: dict[int, str] = {}
         """By slot, why a worker does not serve the version that it should."""
 
@@ -67,7 +76,7 @@ class Workers:
         """Restart what died, and go on with what was asked for; returns a sentence for each worker that ended or came."""
         ended = [(slot, child.tend(now)) for slot, child in enumerate(self._children)]
         told = [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
-        self._leaving = [child for child in self._leaving if child.alive]
+        self._see_off(now)
         if self._retiring and any(self._says(slot, child) for slot, child in enumerate(self._children)):
             self._retire_now()
         if self._asked:
@@ -101,9 +110,9 @@ class Workers:
             listening.refuse_new(self.socket)
         if self.unix:
             self.unix.hide()
-        if self._retiring:
-            self._end_old()
-        everyone = [*self._children, *self._leaving, *([self._next[1]] if self._next else [])]
+        _tell(self._old if self._retiring else self._retired, signal.SIGTERM)
+        leaving = [child for child, _ in self._leaving]
+        everyone = [*self._children, *leaving, *([self._next[1]] if self._next else [])]
         for child in everyone:
             child.ask_to_end()
         # The workers empty the queue; from the moment the last of them leaves it, clients are refused.
@@ -117,28 +126,24 @@ class Workers:
             listening.steer_here(self.socket)
         if self.unix:
             self.unix.show()
-        self._end_old()
-
-    def _end_old(self) -> None:
-        for pid in self._old:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        self._old, self._retiring = [], False
+        _tell(self._old, signal.SIGUSR1)
+        self._old, self._retired, self._retiring = [], self._old, False
 
     def _renew(self, now: float) -> list[str]:
         """One look at a replacement: start it, or let it take over, or give it up."""
         if self._next is None:
-            if self._due:
+            # One that drains costs as much memory as one that answers.
+            if self._due and len(self._leaving) < len(self._children):
                 self._begin(self._due.pop(0), now)
             return []
         slot, fresh = self._next
         if self._says(slot, fresh) is not None:
             old, self._children[slot], self._next = self._children[slot], fresh, None
-            self._leave(old)
+            self._leave(old, signal.SIGUSR1, now)
             return [f"HTTP worker {slot} was replaced."]
         if fresh.alive and now < self._next_until:
             return []
-        self._leave(fresh)
+        self._leave(fresh, signal.SIGTERM, now)
         self._next, self._due = None, []
         return [f"HTTP worker {slot} could not be replaced, because the new one did not get ready; see the log."]
 
@@ -148,9 +153,18 @@ class Workers:
         self._next, self._next_until = (slot, fresh), now + RENEW_SECONDS
         fresh.tend(now)
 
-    def _leave(self, child: Child) -> None:
-        child.ask_to_end()
-        self._leaving.append(child)
+    def _leave(self, child: Child, number: int, now: float) -> None:
+        """Let a worker end: at SIGUSR1 it takes as long as a request may, see `web/farewell.py`."""
+        server = self._settings.server
+        child.ask_to_end(number)
+        limits = server.drain_seconds + server.body_seconds + server.request_seconds
+        self._leaving.append((child, now + limits + OVERDUE_SECONDS))
+
+    def _see_off(self, now: float) -> None:
+        self._leaving = [(child, until) for child, until in self._leaving if child.alive]
+        for child, until in self._leaving:
+            if now >= until:
+                child.ask_to_end(signal.SIGKILL)
 
     def _says(self, slot: int, child: Child) -> bool | None:
         """Whether a worker answers with a model; None while it does not answer at all."""
@@ -169,14 +183,21 @@ class Workers:
         return None
 
 
-def _running(home: Home) -> list[int]:
-    """Pids of workers of this home that still run: they hold the lock that carries their pid."""
+def _held(locks: Iterable[Path]) -> list[Path]:
+    """Those of them whose workers still run: each holds the lock that carries its pid."""
     found = []
-    for path in home.workers.glob("*.lock"):
+    for path in locks:
         fd = durable.try_lock(path)
         if fd is None:
-            found.append(int(path.stem.split("-")[1]))
+            found.append(path)
             continue
         path.unlink()
         os.close(fd)
     return found
+
+
+def _tell(locks: list[Path], number: int) -> None:
+    """Send a signal to the workers that hold these locks."""
+    for lock in _held(locks):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(lock.stem.split("-")[1]), number)

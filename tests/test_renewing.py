@@ -33,10 +33,11 @@ def served(home: Home) -> Home:
 @contextmanager
 def running(home: Home, slots: int = 1, **settings: Any) -> Iterator[Workers]:
     """Workers that answer."""
-    workers = Workers(home, Settings(server=Server(port=0, **settings)), slots)
+    before = len(published(home))
+    workers = Workers(home, Settings(server=Server(**{"port": 0, **settings})), slots)
     try:
         workers.tend(time.monotonic())
-        wait_until(lambda: len(published(home)) == slots)
+        wait_until(lambda: len(published(home)) == before + slots)
         yield workers
     finally:
         workers.close()
@@ -104,3 +105,76 @@ def test_who_asks_during_a_replacement_gets_every_worker_replaced_once_more(serv
         workers.renew()
         slots = [1, 0, 1]
         assert [told(workers) for _ in slots] == [f"HTTP worker {slot} was replaced." for slot in slots]
+
+
+@contextmanager
+def trickling(workers: Workers) -> Iterator[socket.socket]:
+    """A client whose request is under way: its body has begun to come, and lacks its last byte."""
+    with connect(workers) as client:
+        client.sendall((REQUEST % (len(BODY), BODY))[:-1])
+        time.sleep(0.3)
+        yield client
+
+
+def locks(home: Home) -> int:
+    """How many workers run, if none was killed."""
+    return len(list(home.workers.glob("*.lock")))
+
+
+def finish(client: socket.socket) -> int:
+    """Send the last byte; the status of the answer."""
+    client.sendall(BODY[-1:])
+    return int(client.recv(65_536)[9:12])
+
+
+def test_a_replaced_worker_finishes_what_takes_longer_than_a_stop_may(served: Home) -> None:
+    with running(served, drain_seconds=0.5, body_seconds=60) as workers, trickling(workers) as client:
+        workers.renew()
+        assert told(workers) == REPLACED
+        time.sleep(4)
+        assert finish(client) == 200
+        wait_until(lambda: locks(served) == 1, 10)
+
+
+def test_so_does_the_worker_of_a_killed_daemon(served: Home) -> None:
+    with running(served, drain_seconds=0.5, body_seconds=60) as killed, trickling(killed) as client:
+        assert killed.address is not None
+        with running(served, port=killed.address[1]) as later:
+            later.retire_old()
+            wait_until(lambda: later.tend(time.monotonic()) or status(later) == 200)
+            time.sleep(4)
+            assert finish(client) == 200
+            wait_until(lambda: not killed.alive, 10)
+
+
+def test_a_stop_does_not_wait_for_those_that_were_replaced(served: Home) -> None:
+    """Neither for its own nor for those of a daemon that was killed."""
+    with running(served, drain_seconds=0.5, body_seconds=60) as killed, trickling(killed):
+        assert killed.address is not None
+        with running(served, port=killed.address[1], drain_seconds=0.5, body_seconds=60) as later:
+            later.retire_old()
+            later.tend(time.monotonic())
+            with trickling(later):
+                later.renew()
+                assert told(later) == REPLACED
+                assert locks(served) == 3
+                began = time.monotonic()
+                later.close()
+                wait_until(lambda: not killed.alive, 3)
+                assert time.monotonic() - began < 3
+
+
+def test_no_more_workers_drain_than_there_are_slots(served: Home) -> None:
+    with running(served, body_seconds=60) as workers, trickling(workers) as first:
+        workers.renew()
+        assert told(workers) == REPLACED
+        time.sleep(3)  # by then the old one accepts nobody
+        with trickling(workers) as second:
+            workers.renew()
+            for _ in range(30):
+                assert workers.tend(time.monotonic()) == []
+                time.sleep(0.1)
+            assert locks(served) == 2
+            assert finish(first) == 200
+            assert told(workers) == REPLACED
+            assert finish(second) == 200

@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import resource
-import signal
 import socket
 import sqlite3
 import sys
@@ -29,6 +28,7 @@ from daemon.home import Home
 from daemon.settings import Settings
 from web import events, handover
 from web.bridge import Bridge
+from web.farewell import FAREWELL_SECONDS, LAST_SECONDS, Farewell, sockets
 from web.predictor import Follower
 from web.worker import Worker
 
@@ -40,15 +40,6 @@ HEADER_MILLISECONDS = 10_000
 
 STALLED_MILLISECONDS = 30_000
 """A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
-
-FAREWELL_SECONDS = 1.0
-"""A worker that stops goes on so long as if nothing were, but for `Connection: close` on each answer."""
-
-LAST_SECONDS = 0.5
-"""Then it accepts nobody, and whom it accepted last gets so long to send; only then idle connections are closed."""
-
-HANDSHAKE_SECONDS = 0.2
-"""A connection that a client has just begun gets this long to arrive, also when nobody is connected."""
 
 LOOK_SECONDS = 0.05
 PUBLISH_SECONDS = 1.0
@@ -102,13 +93,10 @@ class Listener(Server):
 
 
 async def serve(worker: Worker, fds: list[int]) -> None:
-    """Answer on the bound sockets `fds` until SIGTERM, then finish what is in flight."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    """Answer on the bound sockets `fds` until it is told to stop or was replaced, then finish what is in flight."""
+    farewell = Farewell(worker.settings.server)
     feed = events.Feed(worker)
-    quiet = _sockets()
+    quiet = sockets()
     bridge = Bridge(worker, feed)
     listeners = [Listener(bridge, fd) for fd in fds]
     serving = {asyncio.create_task(listener.serve(handover.spawn)) for listener in listeners}
@@ -119,48 +107,29 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         asyncio.create_task(bridge.bodies.watch()),
         asyncio.create_task(bridge.batches.tidy()),
     ]
-    waiting = asyncio.create_task(stopped.wait())
+    waiting = asyncio.create_task(farewell.asked.wait())
     await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():
         raise RetraindError("The HTTP server ended by itself.")
-    deadline = loop.time() + worker.settings.server.drain_seconds
     worker.draining = True
     feed.wake()
-    hurry = min(1.0, worker.settings.server.drain_seconds / 2)
-    await _until_quiet(FAREWELL_SECONDS * hurry, quiet)
+    await farewell.until_quiet(FAREWELL_SECONDS, quiet)
     for listener in listeners:
         listener.refuse()
-    await _until_quiet(LAST_SECONDS * hurry, quiet)
+    await farewell.until_quiet(LAST_SECONDS, quiet)
     for listener in listeners:
         stop: Callable[[], None] = listener.stop
         stop()
-    _, pending = await asyncio.wait(serving, timeout=deadline - loop.time())
+    done = await farewell.until_done(serving)
     for helper in helpers:
         helper.cancel()
     worker.durability.close()
     with contextlib.suppress(OSError):
         worker.publish()
-    if pending:
-        _log.warning("Some requests did not end within %g s.", worker.settings.server.drain_seconds)
+    if not done:
+        _log.warning("Some requests did not end within %g s.", farewell.seconds)
         # A thread that hangs in the kernel would keep an orderly exit waiting for ever.
         os._exit(Exit.OK)
-
-
-async def _until_quiet(seconds: float, quiet: int) -> None:
-    """Wait until all clients are gone or time is up."""
-    for look in range(round(seconds / LOOK_SECONDS)):
-        if look * LOOK_SECONDS >= HANDSHAKE_SECONDS and _sockets() <= quiet:
-            return
-        await asyncio.sleep(LOOK_SECONDS)
-
-
-def _sockets() -> int:
-    """How many sockets this process has open."""
-    found = 0
-    for path in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the folder's own
-            found += str(path.readlink()).startswith("socket:")
-    return found
 
 
 async def _publish(worker: Worker) -> None:
@@ -218,7 +187,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one worker until SIGTERM; returns the exit code."""
+    """Run one worker until it is told to stop or was replaced; returns the exit code."""
     options = _parse(arguments)
     home = Home(options.home.resolve())
     chosen = Settings.model_validate_json(options.settings) if options.settings else settings.load(home.settings)
