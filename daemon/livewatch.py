@@ -93,7 +93,7 @@ class LiveWatch:
             return self._known[what][1]
         try:
             self._known[what], self.problem = (state, look(dict(swap))), None
-        except Exception as error:  # noqa: BLE001 - whatever it stumbles over, the loop has more important work
+        except Exception as error:
             problem = f"The late labels can't be looked at: {type(error).__name__}: {error}. See the log."
             if problem != self.problem:
                 log.exception("live_not_watched")

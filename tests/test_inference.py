@@ -255,7 +255,7 @@ def test_booleans_and_whole_numbers_may_be_missing_in_any_data_type(
     found = tensors.read(MAYBE, given_, memoryview(b""))
     assert found.values == [[True, 4], [False, 0], [None, None]]
     assert [type(row[0]) for row in found.values] == [bool, bool, type(None)], "the log keeps what /predict takes"
-    assert np.array_equal(found.matrix, [[1, 4], [0, 0], [np.nan, np.nan]], equal_nan=True)
+    assert np.array_equal(found.matrix, np.array([[1, 4], [0, 0], [np.nan, np.nan]]), equal_nan=True)
 
 
 def test_booleans_and_whole_numbers_are_nan_where_missing_in_binary() -> None:

@@ -64,7 +64,7 @@ def test_no_thread_writes_older_counters_over_newer_ones(worker: Worker) -> None
     publishing = [threading.Thread(target=publish) for _ in range(4)]
     for thread in publishing:
         thread.start()
-    found = []
+    found: list[int] = []
     while len(found) < 2_000:
         found += [snapshot.requests["/predict"]["200"] for snapshot, _ in published(worker.home)]
     ended.set()

@@ -89,7 +89,12 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
         later.retire_old()
         try:
             complaints: list[str] = []
-            wait_until(lambda: complaints.extend(later.tend(time.monotonic())) or len(complaints) == 2)
+
+            def heard() -> bool:
+                complaints.extend(later.tend(time.monotonic()))
+                return len(complaints) == 2
+
+            wait_until(heard)
             time.sleep(2)
             assert killed.alive == 1
         finally:
