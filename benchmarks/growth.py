@@ -58,15 +58,15 @@ def _sample(home: Home, journal: Journal) -> pa.Table:
 def _add(home: Home, journal: Journal, history: "History", sample: pa.Table, number: int) -> None:
     name = f"grown-{number:06}.csv"
     table = _variant(sample, number, sha256 := hashlib.sha256(name.encode()).hexdigest())
-    segment = segments.write(home.segments, [table])
+    segment = segments.write(home.segments, [table]).place()
     drop = {"sha256": sha256, "name": name, "source": "file", "bytes": 300, "settled_at": utcnow()}
     rows = {"rows_read": table.num_rows, "rows_accepted": table.num_rows}
     live = _commit(home, journal, history, journal.accept(segment.record, [drop | rows]))
     while sources := segments.due(live):
         known = {row["name"]: row["sha256"] for row in live}
-        *_, merged = segments.merging(home.segments, {name: known[name] for name in sources})
-        assert merged is not None
-        live = _commit(home, journal, history, journal.merge(merged.record, sources))
+        *_, sealed = segments.merging(home.segments, {name: known[name] for name in sources})
+        assert sealed is not None
+        live = _commit(home, journal, history, journal.merge(sealed.place().record, sources))
 
 
 def _variant(sample: pa.Table, number: int, drop: str) -> pa.Table:

@@ -97,7 +97,7 @@ class Line:
         checked = rows.check(pa.table(cells), schema, Inbox())
         count = checked.table.num_rows
         table = rows.with_provenance(checked.table, [sha256], [count], np.arange(count), datetime.now(UTC), "file")
-        made = segments.write(self._folder, [table])
+        made = segments.write(self._folder, [table]).place()
         self._segments[made.name] = made.sha256
         self._first_rows = self._first_rows or count
 

@@ -81,7 +81,7 @@ def write(home: Home, count: int) -> dict[str, str]:
             numbers = np.arange(written, written + size)
             writer.add(rows.with_provenance(pa.table(columns), ["a" * 64], [size], numbers, datetime.now(UTC), "file"))
             written += size
-        made = writer.finish()
+        made = writer.seal().place()
     return {made.name: made.sha256}
 
 

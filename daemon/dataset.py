@@ -21,6 +21,7 @@ import structlog
 from daemon import durable, git
 from daemon.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.home import Home
+from daemon.segments import name_of
 
 log = structlog.get_logger()
 
@@ -57,7 +58,7 @@ class Dataset:
         """Make or repair the repository; `known` maps the journal's segments to their md5.
 
         Of the other files in the dataset, those that a merge has replaced (`replaced` tells) are removed; the rest was
-        never accepted and is set aside. A segment that is gone comes back from DVC.
+        never accepted and is set aside. A segment that is gone comes back from the orphans or from DVC.
         """
         _quiet_dvc(self._home)
         self._repair()
@@ -71,19 +72,28 @@ class Dataset:
 
     def set_aside(self, names: set[str]) -> None:
         """Move files out of the dataset; they are kept, because a lost journal would make every segment one of them."""
-        orphans = self._home.data / "orphans"
         for name in names:
             log.warning("orphan_segment_set_aside", segment=name)
-            orphans.mkdir(exist_ok=True)
-            (self._home.segments / name).replace(orphans / name)
+            self._home.orphans.mkdir(exist_ok=True)
+            (self._home.segments / name).replace(self._home.orphans / name)
 
     def _restore(self, known: Mapping[str, str]) -> None:
-        """Bring segments (name: md5) that are gone back from DVC's cache, as far as it has them."""
-        for name in known.keys() - {path.name for path in self._home.segments.iterdir()}:
+        """Bring segments (name: md5) that are gone back, from among the orphans or from DVC's cache, as far as these have them."""
+        gone = known.keys() - {path.name for path in self._home.segments.iterdir()}
+        orphans = {name_of(durable.sha256_file(path)): path for path in self._orphans()} if gone else {}
+        for name in gone:
             source = self._object(known[name])
-            if source.exists() and _md5(source) == known[name]:
-                log.warning("segment_restored", segment=name)
+            if name in orphans and _md5(orphans[name]) == known[name]:
+                log.warning("segment_restored", segment=name, source="data/orphans")
+                orphans[name].replace(self._home.segments / name)
+                durable.fsync_dir(self._home.segments)
+            elif source.exists() and _md5(source) == known[name]:
+                log.warning("segment_restored", segment=name, source="DVC's cache")
                 durable.write(self._home.segments / name, source.read_bytes(), mode=0o444)
+
+    def _orphans(self) -> list[Path]:
+        """Files that were set aside, whatever their names are by now."""
+        return [path for path in self._home.orphans.glob("*") if path.is_file() and not path.is_symlink()]
 
     def close(self) -> None:
         """Let go of DVC's caches and databases."""

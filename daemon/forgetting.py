@@ -61,15 +61,21 @@ class Forgetting:
             return
         name, table = found
         others = self._journal.batches_of(set(segments.drops(table)) - {drop["sha256"]})
-        rest = self._write(table, name, drop["sha256"], others) if others else None
-        removed = table.num_rows - (rest["rows"] if rest else 0)
+        if not others:
+            self._record(drop, name, table.num_rows, None, request)
+            return
+        rest = segments.without(table, drop["sha256"], others)
+        sealed = segments.write(self._home.segments, [rest], replaces=name)
+        with sealed.entry(self._journal.has_segment) as segment:
+            record = {**segment.record, "first": min(others.values()), "last": max(others.values())}
+            self._record(drop, name, table.num_rows - segment.rows, record, request)
+
+    def _record(
+        self, drop: Mapping[str, Any], name: str, removed: int, rest: dict[str, Any] | None, request: Request
+    ) -> None:
+        """Put the segment `rest` of the other rows, if there are any, in the place of segment `name`."""
         seq = self._journal.forget(drop, name, removed, rest, request.by)
         log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
-
-    def _write(self, table: Any, name: str, drop: str, others: dict[str, int]) -> dict[str, Any]:
-        """The segment that takes the place of `name`, without the drop."""
-        written = segments.write(self._home.segments, [segments.without(table, drop, others)], replaces=name)
-        return {**written.record, "first": min(others.values()), "last": max(others.values())}
 
     def _account(self, drop: Mapping[str, Any], request: Request) -> str:
         """What has become of a drop that is forgotten and committed; purges if that was asked."""

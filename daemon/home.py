@@ -34,6 +34,11 @@ class Home:
         return self.data / "dataset"
 
     @property
+    def orphans(self) -> Path:
+        """Segments that the journal did not know when they were found in the dataset."""
+        return self.data / "orphans"
+
+    @property
     def schema(self) -> Path:
         return self.data / "schema.json"
 

@@ -6,6 +6,7 @@ fsynced, journal *committed*, drops removed. Whatever step a kill falls on, the 
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import structlog
@@ -25,7 +26,7 @@ from daemon.labels import Joined, Labels
 from daemon.merging import Merging
 from daemon.reading import Reader, Reading, quarantined
 from daemon.schema import Schema
-from daemon.segments import Segment, Writer
+from daemon.segments import Sealed, Segment, Writer
 from daemon.settings import Settings
 from daemon.status import utcnow
 
@@ -148,11 +149,11 @@ class Ingestion:
             return
         readings, table = reader.read(drops)
         yield
-        segment = None
+        sealed = None
         if table is not None:
             self._save_schema(reader.schema, found)
-            segment = segments.write(self._home.segments, [table])
-        self._conclude(refused, segment, readings)
+            sealed = segments.write(self._home.segments, [table])
+        self._conclude(refused, sealed, readings)
 
     def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: Refused) -> Iterator[None]:
         reading = Reading(drop)
@@ -161,11 +162,11 @@ class Ingestion:
                 if part.num_rows:
                     writer.add(part)
                 yield
-            segment = None
+            sealed = None
             if reading.rows_accepted:
                 self._save_schema(reader.schema, found)
-                segment = writer.finish()
-        self._conclude(refused, segment, [reading])
+                sealed = writer.seal()
+        self._conclude(refused, sealed, [reading])
 
     def _open(self, portion: Mapping[str, Stamp], refused: Refused) -> list[Drop]:
         """The drops with their content; those that can't be read, or are in the dataset already, go to `refused`."""
@@ -207,9 +208,9 @@ class Ingestion:
                 self._journal.tell("schema", sentence)
                 log.info("schema_grown", detail=sentence)
 
-    def _conclude(self, refused: Refused, segment: Segment | None, readings: Sequence[Reading]) -> None:
+    def _conclude(self, refused: Refused, sealed: Sealed | None, readings: Sequence[Reading]) -> None:
         """Record what became of every drop in one transaction, then take the refused ones out of the inbox."""
-        try:
+        with nullcontext() if sealed is None else sealed.entry(self._journal.has_segment) as segment:
             taken = self._sort(refused, readings)
             with self._journal.together():
                 self._attempts.end()
@@ -217,11 +218,6 @@ class Ingestion:
                     self._accept(segment, taken, refused.settled_at)
                 for drop, state, message, batch in refused.records:
                     self._journal.refuse(drop, state, message, batch=batch)
-        except Exception:
-            # A segment that is not on record would be in the way of every later commit.
-            if segment is not None and segment.name not in {one["name"] for one in self._journal.segments()}:
-                (self._home.segments / segment.name).unlink()
-            raise
         self._leave(self._inbox.clear(refused.repeated))
         self._leave(self._inbox.reject(refused.rejected))
 

@@ -291,6 +291,10 @@ class Journal:
         """The segments that the dataset consists of, in the order of their batches."""
         return self._rows(select(segments).where(segments.c.died.is_(None)).order_by(segments.c.first))
 
+    def has_segment(self, name: str) -> bool:
+        """Whether a segment of this name is on record, part of the dataset or replaced."""
+        return self._one(select(segments.c.name).where(segments.c.name == name)) is not None
+
     def replaced(self, names: Iterable[str]) -> set[str]:
         """Which of `names` are segments that a merge or forgetting has replaced."""
         gone = select(segments.c.name).where(segments.c.died.is_not(None))
@@ -310,11 +314,6 @@ class Journal:
         """The drops with these bytes whose rows were forgotten."""
         query = select(drops).where(drops.c.state == "forgotten")
         return {row["sha256"]: dict(row) for row in self._among(query, drops.c.sha256, sha256s)}
-
-    def has_forgotten(self, batch: int) -> bool:
-        """Whether rows of a revision up to this batch have been forgotten since: no training on it saw those that came later."""
-        gone = (drops.c.state == "forgotten") & (drops.c.batch <= batch) & (drops.c.forgotten_in > batch)
-        return self._one(select(drops.c.id).where(gone)) is not None
 
     def holders(self, drop: Mapping[str, Any]) -> list[str]:
         """md5 of every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""

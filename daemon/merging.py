@@ -1,6 +1,7 @@
 """Merging: many small segments become one, piece by piece, when there is nothing more urgent.
 
-Level 4. The journal knows nothing of a merge until its segment is finished; a kill before that leaves a temporary file. What
+Level 4. The journal knows nothing of a merge until its segment is finished; a kill before that leaves a temporary file. The
+segment gets its name and its entry in one step, because drops are taken and rows forgotten between the steps of a merge. What
 can't be merged (other types, since somebody has edited the schema; a damaged file) stays as it is and holds nothing up.
 """
 
@@ -12,6 +13,7 @@ from daemon import segments
 from daemon.errors import RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.segments import Sealed
 
 log = structlog.get_logger()
 
@@ -50,19 +52,22 @@ class Merging:
         return bool(names)
 
     def _merge(self, sources: Mapping[str, str]) -> Iterator[None]:
-        merged = None
+        sealed = None
         try:
-            for found in segments.merging(self._home.segments, sources):
-                merged = found
-                yield
+            for sealed in segments.merging(self._home.segments, sources):
+                if sealed is None:
+                    yield
         except segments.UnlikeError as error:
             self._unlike |= sources.keys()
             log.warning("segments_not_merged", segments=len(sources), reason=str(error))
-        if merged is None:
-            return
+        if sealed is not None:
+            self._record(sealed, sources)
+
+    def _record(self, sealed: Sealed, sources: Mapping[str, str]) -> None:
+        """Put the finished segment in the place of its sources, in the step that finished it."""
         if not sources.keys() <= {one["name"] for one in self._journal.segments()}:
-            # A drop was forgotten meanwhile, and its rows are in what was just written.
-            (self._home.segments / merged.name).unlink()
+            sealed.discard()  # a drop was forgotten meanwhile, and its rows are in what was just written
             return
-        self._journal.merge(merged.record, list(sources))
+        with sealed.entry(self._journal.has_segment) as merged:
+            self._journal.merge(merged.record, list(sources))
         log.info("merged", segments=len(sources), rows=merged.rows, bytes=merged.bytes)

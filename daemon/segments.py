@@ -7,8 +7,9 @@ segments of a tier become one of the next, so their number grows with the logari
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +59,7 @@ class Segment:
 
 
 class Writer:
-    """One segment in the making: `add` tables of the same columns, `finish`; leaving the context without it drops all."""
+    """One segment in the making: `add` tables of the same columns, `seal`; leaving the context without it drops all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -86,8 +87,8 @@ class Writer:
         if self._encoding is not None:
             self._encoding.result()
 
-    def finish(self, replaces: str = "") -> Segment:
-        """Give the file its name, durable when this returns; at least one table must have been added.
+    def seal(self, replaces: str = "") -> "Sealed":
+        """Finish the file, whose bytes are durable when this returns; at least one table must have been added.
 
         The bytes name the segment that it `replaces`: without, they might be those of another that is long gone.
         """
@@ -100,11 +101,9 @@ class Writer:
         sink.sync()
         os.fchmod(sink.fileno(), 0o444)
         sink.close()
-        name = f"{sink.sha256.hexdigest()[:32]}.parquet"
-        self._path.replace(self._folder / name)
-        durable.fsync_dir(self._folder)
         self._sink = None
-        return Segment(name, sink.sha256.hexdigest(), sink.md5.hexdigest(), self.rows, sink.size)
+        sha256, md5 = sink.sha256.hexdigest(), sink.md5.hexdigest()
+        return Sealed(self._path, self._folder, Segment(name_of(sha256), sha256, md5, self.rows, sink.size))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -115,6 +114,49 @@ class Writer:
             self._sink.void = True  # closing writes a footer, for which a full disk has no room
             self._parquet.close()
             self._sink.close()
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A segment whose bytes are complete and durable under a hidden name, beside the dataset; it has yet to get its own.
+
+    A named file that the journal does not know is an orphan for whoever looks at the folder. So nothing may come between
+    naming and recording: both happen in `entry`, within one step of the loop.
+    """
+
+    path: Path
+    folder: Path
+    segment: Segment
+
+    def place(self) -> Segment:
+        """Give the file its name, durably; raises OSError."""
+        self.path.replace(self.folder / self.segment.name)
+        durable.fsync_dir(self.folder)
+        return self.segment
+
+    def discard(self) -> None:
+        """Remove the hidden file, if it still has no name."""
+        self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def entry(self, is_recorded: Callable[[str], bool]) -> Iterator[Segment]:
+        """Name the file for a body that records it in the journal: the folder gets it and the journal knows it, or neither.
+
+        If the body fails, the file goes, unless `is_recorded` says that the journal took its name all the same.
+        """
+        try:
+            yield self.place()
+        except BaseException:
+            if not is_recorded(self.segment.name):
+                (self.folder / self.segment.name).unlink(missing_ok=True)
+            raise
+        finally:
+            self.discard()
+
+
+def name_of(sha256: str) -> str:
+    """The file name of the segment with these bytes."""
+    return f"{sha256[:32]}.parquet"
 
 
 class _Hashing:
@@ -166,12 +208,12 @@ def _parquet(sink: _Hashing, schema: pa.Schema) -> Any:
     )
 
 
-def write(folder: Path, tables: Iterable[pa.Table], replaces: str = "") -> Segment:
-    """One segment of all rows of `tables`, durable when this returns; raises OSError. See `Writer.finish`."""
+def write(folder: Path, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
+    """One segment of all rows of `tables`, to be named; raises OSError. See `Writer.seal`."""
     with Writer(folder) as writer:
         for table in tables:
             writer.add(table)
-        return writer.finish(replaces)
+        return writer.seal(replaces)
 
 
 def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
@@ -212,7 +254,7 @@ class UnlikeError(Exception):
     """Raised when segments have columns of one name and of types that have nothing in common."""
 
 
-def merging(folder: Path, sources: Mapping[str, str]) -> Iterator[Segment | None]:
+def merging(folder: Path, sources: Mapping[str, str]) -> Iterator[Sealed | None]:
     """One segment with the rows of all `sources` (name: sha256), in their order; None after each piece, then the segment.
 
     A column that some sources lack is empty there; whole numbers become numbers beside numbers. Raises UnlikeError,
@@ -230,7 +272,7 @@ def merging(folder: Path, sources: Mapping[str, str]) -> Iterator[Segment | None
         for piece in _gathered(files):
             writer.add(_with_all(piece, schema))
             yield None
-        yield writer.finish()
+        yield writer.seal()
 
 
 def _gathered(files: Sequence[Any]) -> Iterator[pa.Table]:

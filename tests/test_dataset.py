@@ -33,7 +33,7 @@ def opened(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def segment(home: Home, number: int) -> Segment:
-    return segments.write(home.segments, [pa.table({"x": pa.array([float(number)] * 3)})])
+    return segments.write(home.segments, [pa.table({"x": pa.array([float(number)] * 3)})]).place()
 
 
 def none(_: Iterable[str]) -> set[str]:

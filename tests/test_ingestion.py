@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import itertools
 import os
 import sqlite3
 import subprocess
@@ -11,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 from conftest import names
 
-from daemon import content, durable, ingestion, sample, segments
+from daemon import content, durable, ingestion, requests, sample, segments
 from daemon import schema as schema_module
 from daemon.dataset import Dataset
 from daemon.errors import Unavailable
@@ -377,6 +379,67 @@ def test_many_batches_stay_few_segments(parts: Parts) -> None:
     parts.reopen()
     assert len(names(parts.home.segments)) == 2
     assert not (parts.home.data / "orphans").exists()
+
+
+def steps_of_a_merge(parts: Parts) -> Iterator[int]:
+    """Drop as many small files as a merge needs; pauses before its first step and after each, and counts these moments."""
+    for number in range(segments.FAN):
+        parts.drop(f"{number}.csv", HEADER + row(number))
+        while parts.journal.committed().rows <= number:
+            parts.now += 100
+            assert parts.ingestion.step(parts.now)
+    for moment in itertools.count():
+        yield moment
+        if not parts.ingestion.step(parts.now):
+            return
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_drop_that_comes_in_any_step_of_a_merge_stops_nothing(parts: Parts, moment: int) -> None:
+    """No file of the dataset has a name that the journal does not know, so nothing is set aside, and all rows stay."""
+    for now in steps_of_a_merge(parts):
+        assert {path.name for path in parts.home.segments.iterdir()} >= {
+            one["name"] for one in parts.journal.segments()
+        }
+        if now == moment:
+            parts.drop("between.csv", HEADER + row(200))
+            parts.now += 100
+    parts.drop("after.csv", HEADER + row(300))
+    parts.run()
+    assert "merge" in [batch["kind"] for batch in parts.journal.batches()]
+    assert parts.lengths == [*range(segments.FAN), 200, 300]
+    assert not parts.home.orphans.exists()
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_drop_forgotten_in_any_step_of_a_merge_is_nowhere(parts: Parts, moment: int) -> None:
+    """A merge that has begun with the drop's segment writes no row of it into a file that stays."""
+    for now in steps_of_a_merge(parts):
+        if now == moment:
+            requests.submit(parts.home, "forget", drop=durable.sha256((HEADER + row(3)).encode()), purge=True)
+    parts.run()
+    assert ("3.csv", "forgotten") in parts.drops()
+    assert parts.lengths == sorted({*range(segments.FAN)} - {3})
+    for path in parts.home.data.rglob("*"):
+        if path.is_file() and path.read_bytes()[:4] == b"PAR1":
+            assert 3 not in pq.read_table(path, columns=["sepal_length"])["sepal_length"].to_pylist(), path
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("name", ["", "renamed.parquet"])
+def test_segment_among_the_orphans_comes_back(parts: Parts, restart: bool, name: str) -> None:
+    """What the journal names is found by its bytes wherever it was set aside, and leaves that folder."""
+    for _ in steps_of_a_merge(parts):
+        pass
+    [merged] = (one["name"] for one in parts.journal.segments())
+    parts.home.orphans.mkdir()
+    (parts.home.segments / merged).rename(parts.home.orphans / (name or merged))
+    if restart:
+        parts.reopen()
+    parts.drop("after.csv", HEADER + row(300))
+    parts.run()
+    assert parts.lengths == [*range(segments.FAN), 300]
+    assert names(parts.home.orphans) == []
 
 
 @pytest.mark.parametrize("step", ["-merge", "+merge", "-dataset_commit", "+dataset_commit", "-commit"])

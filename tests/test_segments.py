@@ -24,7 +24,7 @@ def test_segment_written_in_parts_is_one_file(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         writer.add(rows(1, 2))
         writer.add(rows(3))
-        found = writer.finish()
+        found = writer.seal().place()
     path = tmp_path / found.name
     assert names(tmp_path) == [found.name]
     assert (found.sha256, found.rows, found.bytes) == (durable.sha256_file(path), 3, path.stat().st_size)
@@ -43,17 +43,31 @@ def test_segment_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_segment_has_its_name_only_if_it_is_on_record(tmp_path: Path, recorded: bool) -> None:
+    """Until it is recorded nobody sees the file; if recording fails it goes, unless the record holds it all the same."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    sealed = segments.write(folder, [rows(1, 2)])
+    assert names(folder) == []
+    with pytest.raises(ZeroDivisionError), sealed.entry(lambda name: recorded):
+        assert names(folder) == [f"{sealed.segment.name}{1 / 0}"]
+    assert names(folder) == ([sealed.segment.name] if recorded else [])
+    assert names(tmp_path) == ["dataset"]
+
+
 def test_merged_rows_are_those_of_the_sources_in_their_order(tmp_path: Path) -> None:
     """A column that only the later segment has is empty in the earlier one's rows; a damaged source stops the merge."""
-    first = segments.write(tmp_path, [rows(1, 2)])
-    second = segments.write(tmp_path, [rows(3).append_column("y", pa.array(["new"]))])
-    *_, merged = segments.merging(tmp_path, {first.name: first.sha256, second.name: second.sha256})
-    assert merged is not None
+    first = segments.write(tmp_path, [rows(1, 2)]).place()
+    second = segments.write(tmp_path, [rows(3).append_column("y", pa.array(["new"]))]).place()
+    *_, sealed = segments.merging(tmp_path, {first.name: first.sha256, second.name: second.sha256})
+    assert sealed is not None
+    merged = sealed.place()
     [(_, table)] = segments.read(tmp_path, {merged.name: merged.sha256})
     assert table.select(["x", "y"]).to_pylist() == [{"x": 1, "y": None}, {"x": 2, "y": None}, {"x": 3, "y": "new"}]
     with pytest.raises(DatasetDamaged, match=first.name):
         list(segments.merging(tmp_path, {first.name: second.sha256}))
-    words = segments.write(tmp_path, [pa.table({"x": ["word"], "_drop": ["d"], "_source": ["file"]})])
+    words = segments.write(tmp_path, [pa.table({"x": ["word"], "_drop": ["d"], "_source": ["file"]})]).place()
     with pytest.raises(segments.UnlikeError):
         list(segments.merging(tmp_path, {first.name: first.sha256, words.name: words.sha256}))
 

@@ -67,7 +67,7 @@ class Workshop:
         count = checked.table.num_rows
         drop = f"{len(self.segments):064x}"
         table = rows.with_provenance(checked.table, [drop], [count], np.arange(count), at or datetime.now(UTC), "file")
-        made = segments.write(self.home.segments, [table])
+        made = segments.write(self.home.segments, [table]).place()
         self.segments[made.name] = made.sha256
         self.first_rows = self.first_rows or count
 
