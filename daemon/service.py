@@ -94,7 +94,7 @@ def serve(home: Home, settings: Settings) -> None:
 
 
 def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> None:
-    journal, loop = _compose(home, settings, workers, wake, stack)
+    journal, loop = compose(home, settings, workers, wake, stack)
     journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid())
     notify(READY=1)
@@ -105,8 +105,11 @@ def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stac
     log.info("stopping")
 
 
-def _compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> "tuple[Journal, Loop]":
-    """Open the parts in order, each put right where the last daemon was killed; `stack` closes them in reverse."""
+def compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> "tuple[Journal, Loop]":
+    """Open the parts in order, each put right where the last daemon was killed; `stack` closes them in reverse.
+
+    Gives what has the record, and what is to be run. The simulation of tests/simulation composes a service in the same way.
+    """
     trainer = Trainer(home, settings.train.nice, wake)
     stack.callback(trainer.close)
     trainer.tend(time.monotonic())
