@@ -1,16 +1,18 @@
 """Requests to the loop as durable files: a request that was answered with 202 survives any crash.
 
-Level 1: the HTTP workers and the command line write them, only the loop consumes them.
+Level 1: the HTTP workers and the command line write them, only the loop consumes them. A file counts only if it is one of
+this user or of root: what somebody else has brought into the folder, on whatever way, is no request.
 """
 
 import os
 import secrets
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from daemon import durable
 from daemon.home import Home
@@ -20,6 +22,9 @@ LARGEST = 2**53
 
 UNREADABLE = ".unreadable"
 """Ends the name of a file that is no request, once it has been set aside."""
+
+MOST_BYTES = 65_536
+"""Larger files are no requests."""
 
 Kind = Literal["retrain", "promote", "refuse", "rollback", "forget"]
 
@@ -41,15 +46,24 @@ class Request(BaseModel):
     by: str = "cli"
     """Who asked: `cli`, `http`, or `daemon` when nothing that it has can be served."""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    _name: str | None = PrivateAttr(None)
+
+    @property
+    def name(self) -> str:
+        """Name of the file that it is in; the time first, so that the loop reads them in the order in which they were made."""
+        return self._name or f"{self.at:%Y%m%dT%H%M%S%f}-{self.id}.json"
+
+
+class _Untrusted(Exception):
+    """Raised for a file that nobody who may ask has written as one."""
 
 
 def submit(home: Home, kind: Kind, **fields: Any) -> Request:
     """Write a request for the loop; when this returns it is on the disk."""
     request = Request(kind=kind, **fields)
-    # The time first, so that the loop reads them in the order in which they were made.
-    name = f"{request.at:%Y%m%dT%H%M%S%f}-{request.id}.json"
-    durable.write(home.requests / name, request.model_dump_json().encode(), mode=0o600)
-    _give_to_owner(home.requests / name)
+    request._name = request.name
+    durable.write(home.requests / request.name, request.model_dump_json().encode(), mode=0o600)
+    _give_to_owner(home.requests / request.name)
     return request
 
 
@@ -63,25 +77,47 @@ def _give_to_owner(path: Path) -> None:
 def pending(home: Home) -> list[Request]:
     """Requests not yet consumed, oldest first; what is no request is left alone."""
     found = []
-    for path in sorted(home.requests.glob("*.json")):
+    for path in _files(home):
         try:
             found.append(_read(path))
-        except (ValidationError, orjson.JSONDecodeError, OSError):
+        except (_Untrusted, ValidationError, orjson.JSONDecodeError, OSError):
             continue
-    return found
+    return sorted(found, key=lambda request: request.name)
+
+
+def _files(home: Home) -> list[Path]:
+    return sorted(home.requests.glob("*.json"))
 
 
 def _read(path: Path) -> Request:
-    return Request.model_validate(orjson.loads(path.read_bytes()))
+    request = Request.model_validate(orjson.loads(_trusted(path)))
+    request._name = path.name
+    return request
+
+
+def _trusted(path: Path) -> bytes:
+    """The bytes of a file that this user or root has written; no link is followed, no pipe waited for."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise _Untrusted("it is no regular file")
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if found.st_uid not in (0, os.geteuid()):
+            raise _Untrusted(f"it belongs to another user ({found.st_uid})")
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+            raise _Untrusted(f"it is no file of up to {MOST_BYTES} bytes")
+        return os.read(fd, MOST_BYTES)
+    finally:
+        os.close(fd)
 
 
 def set_aside(home: Home) -> list[str]:
     """Give files that are no requests another name, which nobody looks for; a sentence of each says why."""
     said = []
-    for path in sorted(home.requests.glob("*.json")):
+    for path in _files(home):
         try:
             _read(path)
-        except (ValidationError, orjson.JSONDecodeError) as error:
+        except (_Untrusted, ValidationError, orjson.JSONDecodeError) as error:
             kept = path.rename(path.with_name(f"{path.name}{UNREADABLE}"))
             said.append(f"registry/requests/{path.name} is no request: {_reason(error)}. It is kept as {kept.name}.")
         except OSError:  # it was answered just now, or is not given to this user yet
@@ -89,7 +125,9 @@ def set_aside(home: Home) -> list[str]:
     return said
 
 
-def _reason(error: ValidationError | orjson.JSONDecodeError) -> str:
+def _reason(error: _Untrusted | ValidationError | orjson.JSONDecodeError) -> str:
+    if isinstance(error, _Untrusted):
+        return str(error)
     if isinstance(error, orjson.JSONDecodeError):
         return f"no valid JSON, {error}"
     first = error.errors()[0]
@@ -97,6 +135,5 @@ def _reason(error: ValidationError | orjson.JSONDecodeError) -> str:
 
 
 def consume(home: Home, request: Request) -> None:
-    """Remove a request that the journal has taken over."""
-    for path in home.requests.glob(f"*-{request.id}.json"):
-        durable.remove(path)
+    """Remove the file of a request that the journal has taken over, whatever its name is."""
+    durable.remove(home.requests / request.name)

@@ -1,5 +1,6 @@
 """daemon.promotion: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -464,6 +465,34 @@ def test_what_is_no_request_is_set_aside_with_the_reason(home: Home) -> None:
         assert (home.requests / f"{name}.unreadable").read_text() == text
     assert requests.set_aside(home) == []
     assert requests.pending(home) == [made]
+
+
+def test_request_counts_once_whatever_its_file_is_called(parts: Parts) -> None:
+    """A name made by hand: it is answered, its file goes, and nothing is done again."""
+    parts.champion()
+    hand_made = parts.home.requests / "y.json"
+    hand_made.write_text('{"kind": "promote", "version": 1, "by": "cli"}')
+    parts.settle()
+    assert not hand_made.exists()
+    assert [(row["kind"], row["state"]) for row in parts.requests()] == [("promote", "done")]
+
+
+def test_request_of_somebody_else_is_none(home: Home) -> None:
+    """Only a regular file of this user or of root asks for anything; the others are set aside, and nothing waits for them."""
+    text = '{"kind": "rollback"}'
+    (home.root / "elsewhere.json").write_text(text)
+    (home.requests / "link.json").symlink_to(home.root / "elsewhere.json")
+    (home.requests / "folder.json").mkdir()
+    (home.requests / "large.json").write_text(text + " " * requests.MOST_BYTES)
+    os.mkfifo(home.requests / "pipe.json")
+    names = {"link.json", "folder.json", "large.json", "pipe.json"}
+    if os.getuid() == 0:
+        (home.requests / "nobodys.json").write_text(text)
+        os.chown(home.requests / "nobodys.json", 65534, 65534)
+        names |= {"nobodys.json"}
+    assert requests.pending(home) == []
+    assert len(requests.set_aside(home)) == len(names)
+    assert {path.name for path in home.requests.iterdir()} == {f"{name}.unreadable" for name in names}
 
 
 @pytest.mark.parametrize("version", [0, 2**53 + 1])
