@@ -11,13 +11,15 @@ import re
 import sqlite3
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from daemon import durable
+from daemon import clock, durable
+from daemon.clock import Clock, Reading
 from daemon.home import Home
 from daemon.settings import Settings
 
@@ -64,7 +66,11 @@ INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 """`agreed` is null for values, `difference` a sum over the n rows; see `web.agreement`."""
 DISAGREE = "INSERT INTO disagreements (version, champion, prediction_id, told, shadow) VALUES (?, ?, ?, ?, ?)"
 TRIM = "DELETE FROM disagreements WHERE id <= (SELECT MAX(id) FROM disagreements) - ?"
-FORGET = "DELETE FROM predictions WHERE seq IN (SELECT seq FROM predictions WHERE timestamp < ? LIMIT ?)"
+OLD = "SELECT seq FROM predictions WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp LIMIT ?"
+FORGET = "DELETE FROM predictions WHERE seq = ?"
+FORGET_ODD = """
+DELETE FROM predictions WHERE seq IN (
+    SELECT seq FROM predictions WHERE (timestamp < ? OR timestamp > ?) AND seq < ? LIMIT ?)"""
 
 _log = logging.getLogger("retraind.history")
 
@@ -72,8 +78,8 @@ _log = logging.getLogger("retraind.history")
 class Historian:
     """Copies `logs/predictions-*.jsonl` into `logs/predictions.db`; `copy` may be called as often as one likes."""
 
-    def __init__(self, home: Home, settings: Settings) -> None:
-        self._home = home
+    def __init__(self, home: Home, settings: Settings, read_clock: Callable[[], Reading] = clock.read) -> None:
+        self._home, self._read_clock, self._clock = home, read_clock, Clock()
         self._keep_rows = settings.predictions.keep_rows
         self._keep_days = settings.predictions.keep_days
         self._connection: sqlite3.Connection | None = None
@@ -255,11 +261,27 @@ class Historian:
             limit = min(newest - self._keep_rows, oldest + TRIM_ROWS)
             with connection:
                 connection.execute("DELETE FROM predictions WHERE seq <= ?", (limit,))
-        if self._keep_days:
-            # By the time that each row names, not by order: a clock that was wrong must not keep what came after.
-            oldest = (datetime.now(UTC) - timedelta(days=self._keep_days)).isoformat()
+        now = self._read_clock()
+        if self._clock.trusts(now) and self._keep_days:
+            self._trim_old(connection, now.wall)
+
+    def _trim_old(self, connection: sqlite3.Connection, now: float) -> None:
+        """Remove rows by the time that each names, not by order: several workers' files are copied one after the other.
+
+        A row whose time can't be right, later than now or before the home was made, goes with rows that came after it.
+        """
+        begin, limit = clock.made(self._home, now), now - self._keep_days * clock.DAY
+        old = connection.execute(OLD, (_iso(begin), _iso(limit), TRIM_ROWS)).fetchall()
+        if old:
             with connection:
-                connection.execute(FORGET, (oldest, TRIM_ROWS))
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(FORGET, old)
+                connection.execute(FORGET_ODD, (_iso(begin), _iso(now), max(old)[0], TRIM_ROWS))
+
+
+def _iso(seconds: float) -> str:
+    """Seconds since 1970 in a form that compares with the times of the log as texts."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _writer(path: Path) -> tuple[str, str]:

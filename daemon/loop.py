@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from daemon import durable, policy, requests, status
+from daemon import clock, durable, policy, requests, status
 from daemon.children import Trainer
 from daemon.driftwatch import Driftwatch
 from daemon.errors import RetraindError
@@ -122,7 +122,7 @@ class Loop:
         self._guard("promotion", self._reconsider)
         self._guard("inbox", lambda: self._watch(now))
         self._guard("requests", self._set_aside)
-        self._tidy("rejected", now, lambda: self._retention.sweep(time.time(), now))
+        self._tidy("rejected", now, lambda: self._retention.sweep(clock.read()))
         self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
         self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
         self._publish(now)

@@ -11,16 +11,13 @@ from pathlib import Path
 
 import structlog
 
+from daemon import clock
+from daemon.clock import Clock, Reading
 from daemon.home import Home
 from daemon.names import BAD_ROWS, REPORT
 
-DAY = 86_400.0
-
 MOST = 1_000
 """Drops that one call deals with at most: the loop has other things to do."""
-
-MOST_JUMP = 300.0
-"""Seconds by which the clock may have been set between two calls: after more, nobody knows yet how old anything is."""
 
 log = structlog.get_logger()
 
@@ -33,24 +30,20 @@ class Retention:
 
     def __init__(self, home: Home, days: float) -> None:
         self._home, self._days = home, days
-        self._ahead: float | None = None
-        """Seconds since 1970 at monotonic 0, by the last call."""
+        self._clock = Clock()
 
-    def sweep(self, now: float, monotonic: float) -> int:
-        """Remove what is old at `now` (seconds since 1970); returns how many files.
+    def sweep(self, now: Reading) -> int:
+        """Remove what is old now; returns how many files.
 
         It lists the folder, so once an hour is often enough. The first call removes nothing, nor does one after the clock was
         set: a clock that is wrong, as many are right after a start, makes everything old. A file that can't be removed is
         logged and left; raises OSError if the folder can't be read.
         """
-        before, self._ahead = self._ahead, now - monotonic
-        if self._days == 0 or before is None:
-            return 0
-        if abs(self._ahead - before) > MOST_JUMP:
-            log.warning("clock_was_set", seconds=round(self._ahead - before), hint="Old files are looked for later.")
+        trusted = self._clock.trusts(now)
+        if self._days == 0 or not trusted:
             return 0
         removed, stuck = 0, []
-        for paths in islice(self._due(now), MOST):
+        for paths in islice(self._due(now.wall), MOST):
             try:
                 for path in paths:
                     path.unlink(missing_ok=True)
@@ -66,21 +59,12 @@ class Retention:
     def _due(self, now: float) -> Iterator[list[Path]]:
         """Old files, in no order; a refused drop comes with its report, which is what tells it from files of others."""
         ages = _times(self._home.rejected)
-        # What says that it is older than the home itself was written by a clock that was wrong.
-        begin, limit = _created(self._home, now), now - self._days * DAY
+        begin, limit = clock.made(self._home, now), now - self._days * clock.DAY
         for name, since in ages.items():
             report = name + REPORT
             alone = name.endswith(REPORT) and name.removesuffix(REPORT) not in ages
             if begin <= since < limit and (alone or report in ages or name.endswith(BAD_ROWS)):
                 yield [self._home.rejected / one for one in (name, report) if one in ages]
-
-
-def _created(home: Home, now: float) -> float:
-    """When the home was made, or a day before, by files that are written once; 0 if a clock was wrong then."""
-    marks = (home.token, home.data / ".dvc/config")
-    made = min((mark.stat().st_mtime for mark in marks if mark.exists()), default=0.0)
-    # A day, because whoever copies a home gives all its files new times in any order.
-    return made - DAY if made < now else 0.0
 
 
 def _times(folder: Path) -> dict[str, float]:

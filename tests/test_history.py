@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from daemon import durable
+from daemon.clock import DAY, Reading
 from daemon.history import Historian
 from daemon.home import Home
 from daemon.settings import Predictions, Settings
@@ -173,17 +174,60 @@ def test_only_the_newest_rows_are_kept(home: Home) -> None:
     assert ids(home) == ["id-7", "id-8", "id-9"]
 
 
-def test_old_rows_go_whatever_their_order(home: Home) -> None:
-    """A clock that ran ahead for a while must not keep what came after it."""
-    path = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
-    now = datetime.now(UTC)
-    ages = [3, 1.5, -400, 2.5, 0.5, 0]
+class Hands:
+    """A clock in the hands of a test: `ahead` seconds before the right time, `hours` after the start."""
+
+    def __init__(self, hours: float = 0.0) -> None:
+        self.hours, self.ahead = hours, 0.0
+        self._begun = time.time()
+
+    def __call__(self) -> Reading:
+        steady = self.hours * 3600
+        return Reading(self._begun + steady + self.ahead, steady)
+
+
+def aged(home: Home, *ages: float) -> tuple[Historian, Hands]:
+    """A historian that keeps two days, has run for an hour, and has copied predictions of these ages (days)."""
+    path, now = home.logs / "predictions-0-20260101T000000000000-1.jsonl", datetime.now(UTC)
     times = [utcnow_of(now - timedelta(days=age)) for age in ages]
     path.write_bytes(b"".join(line(number, timestamp=at) + b"\n" for number, at in enumerate(times)))
-    historian = Historian(home, Settings(predictions=Predictions(keep_days=2)))
-    assert historian.copy() == 6
+    hands = Hands()
+    historian = Historian(home, Settings(predictions=Predictions(keep_days=2)), hands)
+    assert historian.copy() == len(ages)
+    hands.hours = 1
+    historian.copy()
+    return historian, hands
+
+
+def test_old_rows_go_whatever_their_order(home: Home) -> None:
+    """Those of several workers are copied one file after the other."""
+    historian, _ = aged(home, 3, 1.5, 2.5, 0.5, 0)
     historian.close()
-    assert ids(home) == ["id-1", "id-2", "id-4", "id-5"]
+    assert ids(home) == ["id-1", "id-3", "id-4"]
+
+
+@pytest.mark.parametrize("ahead", [10 * 365 * DAY, -10 * 365 * DAY])
+def test_clock_that_is_wrong_for_a_moment_removes_no_history(home: Home, ahead: float) -> None:
+    """Neither at the start nor later; when it has been right for an hour, what is old goes."""
+    historian, hands = aged(home, *([1.9] * 5))
+    for hours, off in ((1.1, ahead), (1.2, 0.0), (2.1, ahead), (2.2, 0.0), (3.1, 0.0), (3.3, 0.0), (4.5, 0.0)):
+        hands.hours, hands.ahead = hours, off
+        historian.copy()
+        historian.close()
+        assert len(ids(home)) == (5 if hours < 3.2 else 0), hours
+
+
+def test_rows_of_a_wrong_clock_go_with_those_after_them(home: Home) -> None:
+    """Such a row neither stays for ever nor goes at once, and takes no other with it."""
+    durable.write(home.token, b"secret")
+    made = time.time() - 5 * DAY
+    os.utime(home.token, (made, made))
+    historian, hands = aged(home, 20_000, 1.5, -400, 1.2, 0.5, -400)
+    for hours, left in ((2, "012345"), (15, "2345"), (21, "45"), (38, "5")):
+        hands.hours = hours
+        historian.copy()
+        historian.close()
+        assert ids(home) == [f"id-{number}" for number in left], hours
 
 
 def utcnow_of(at: datetime) -> str:

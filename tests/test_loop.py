@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from daemon import status
+from daemon import clock, status
 from daemon.children import Trainer
+from daemon.clock import Reading
 from daemon.dataset import Dataset
 from daemon.driftwatch import Driftwatch
 from daemon.history import Historian
@@ -79,8 +80,8 @@ def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
         patch.setattr(
             "daemon.retention._times", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error", "rejected"))
         )
-        patch.setattr("time.time", lambda: 1_800_000_000.0 + now)
-        loop._retention._ahead = 1_800_000_000.0
+        later = Reading(*(seconds + TIDY_SECONDS for seconds in clock.read()))
+        patch.setattr("daemon.clock.read", lambda: later)
         loop.tick(now)
     assert checks(mlflow_home)["inbox"].ok
     assert not checks(mlflow_home)["rejected"].ok

@@ -7,8 +7,9 @@ import pytest
 from conftest import names
 
 from daemon import durable, retention
+from daemon.clock import DAY, MOST_JUMP, Reading
 from daemon.home import Home
-from daemon.retention import DAY, MOST_JUMP, Retention
+from daemon.retention import Retention
 
 YEAR = 365 * DAY
 
@@ -23,8 +24,8 @@ def refused(home: Home, *files: str) -> None:
 def sweep(home: Home, days: float, now: float) -> int:
     """What a daemon does that has run for an hour."""
     keeper = Retention(home, days)
-    assert keeper.sweep(now - 3600, 0.0) == 0
-    return keeper.sweep(now, 3600.0)
+    assert keeper.sweep(Reading(now - 3600, 0.0)) == 0
+    return keeper.sweep(Reading(now, 3600.0))
 
 
 def test_old_files_go_and_young_ones_stay(home: Home) -> None:
@@ -79,12 +80,12 @@ def test_clock_that_is_set_makes_nothing_old(home: Home) -> None:
     now = time.time()
     for jump in (YEAR, -YEAR, MOST_JUMP + 1):
         keeper = Retention(home, 1)
-        assert keeper.sweep(now, 100.0) == 0, "the first time"
-        assert keeper.sweep(now + 3600 + jump, 3700.0) == 0, jump
-        assert keeper.sweep(now + 7200, 7300.0) == 0, "set back"
-        assert keeper.sweep(now + 10800, 10900.0) == 0, "too young"
-    keeper.sweep(now + YEAR, 0.0)
-    assert keeper.sweep(now + YEAR + 3600 + MOST_JUMP - 1, 3600.0) == 2
+        assert keeper.sweep(Reading(now, 100.0)) == 0, "the first time"
+        assert keeper.sweep(Reading(now + 3600 + jump, 3700.0)) == 0, jump
+        assert keeper.sweep(Reading(now + 7200, 7300.0)) == 0, "set back"
+        assert keeper.sweep(Reading(now + 10800, 10900.0)) == 0, "too young"
+    keeper.sweep(Reading(now + YEAR, 0.0))
+    assert keeper.sweep(Reading(now + YEAR + 3600 + MOST_JUMP - 1, 3600.0)) == 2
 
 
 def test_file_that_says_it_is_older_than_the_home_stays(home: Home) -> None:
