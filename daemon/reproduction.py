@@ -9,6 +9,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,7 +84,8 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
         raise NotFound(f"The journal does not know all segments of revision {manifest.revision[:10]}.")
     train = Train(**manifest.settings) if manifest.settings else settings
     first_rows = manifest.first_rows if manifest.settings else manifest.rows
-    window = Window(train.window_rows, train.window_days)
+    began = datetime.fromisoformat(manifest.created).timestamp() * 1000
+    window = Window(train.window_rows, train.window_days, began)
     return Data.read(scratch.segments, wanted, manifest.data_schema, first_rows, train.holdout, window), train
 
 

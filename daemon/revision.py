@@ -3,6 +3,7 @@
 Level 3, pure but for reading the segments. The rows that teach come first, so that neither part has to be copied.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,20 @@ Mask = NDArray[np.bool_]
 
 MS_OF_DAY = 86_400_000
 
+BEGAN = 1_735_689_600_000
+"""2025-01-01 (ms since 1970): retraind is younger."""
+
 
 @dataclass(frozen=True)
 class Window:
-    """Only so many of the newest rows, accepted within so many days before the newest one; 0 is all."""
+    """Only so many of the newest rows, accepted within so many days before the newest one; 0 is all.
+
+    `now` (ms since 1970) is when the training began: no row was accepted later, whatever a clock said.
+    """
 
     rows: int = 0
     days: float = 0.0
+    now: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,7 @@ def _roles(
 
 def _within(times: NDArray[np.int64], listed: Mask, window: Window) -> Mask:
     """Which of the listed rows are in the window."""
+    times = _plausible(times, window.now)
     recent = listed.copy()
     if window.days and listed.any():
         recent &= times > times[listed].max() - window.days * MS_OF_DAY
@@ -135,6 +144,18 @@ def _within(times: NDArray[np.int64], listed: Mask, window: Window) -> Mask:
         recent = np.zeros_like(recent)
         recent[newest] = True
     return recent
+
+
+def _plausible(times: NDArray[np.int64], now: float) -> NDArray[np.int64]:
+    """The times with those that can't be right replaced by the one of the row before that can.
+
+    Nothing was accepted after now, nor before there was this program: the clock was wrong when it was written.
+    """
+    right = (times <= now) & (times >= BEGAN)
+    if not right.any():
+        return times
+    before = np.maximum.accumulate(np.where(right, np.arange(len(times)), np.argmax(right)))
+    return times[before]
 
 
 def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:

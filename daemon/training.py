@@ -121,7 +121,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     comparison.metric_of(schema.task, settings)
     progress = Progress(job.run, len(competing), say)
     progress.stage("reading the data")
-    window = Window(settings.window_rows, settings.window_days)
+    window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
     data = Data.read(work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window)
     segments.release()
     outcome = comparison.compare(competing, schema, data.taught, settings, progress)

@@ -18,7 +18,7 @@ from daemon.bundle import Manifest
 from daemon.errors import TrainingFailed
 from daemon.home import Home
 from daemon.registry import NAME, Registry
-from daemon.revision import Data
+from daemon.revision import Data, Window
 from daemon.schema import Column, Schema
 from daemon.settings import Inbox, Train
 from daemon.training import Job, train
@@ -386,6 +386,24 @@ def test_window_of_days_ends_with_the_newest_row(mlflow_home: Home) -> None:
     assert manifest.trained_rows + manifest.scores["challenger"]["rolling"]["n"] == 200
     both = workshop.train("tree", window_days=5, window_rows=60)
     assert both.trained_rows + both.scores["challenger"]["rolling"]["n"] == 60
+
+
+def test_rows_of_a_wrong_clock_shift_no_window(mlflow_home: Home) -> None:
+    """Those accepted in 2098 or 1970 count as accepted with the rows before them, and leave the window with these."""
+    workshop = Workshop(mlflow_home, LEAVES)
+    workshop.add(leaves("ash elm", 50), datetime(2026, 1, 1, tzinfo=UTC))
+    for year in (2098, 1970):
+        workshop.add(leaves("ash elm", 10, seed=year), datetime(year, 5, 6, tzinfo=UTC))
+    workshop.add(leaves("ash elm", 40, seed=1), datetime(2026, 1, 3, tzinfo=UTC))
+
+    now = datetime(2026, 1, 4, tzinfo=UTC).timestamp() * 1000
+
+    def taken(rows: int = 0, days: float = 0.0) -> int:
+        window = Window(rows, days, now)
+        return int(Data.read(mlflow_home.segments, workshop.segments, LEAVES, 100, 0.2, window).recent.sum())
+
+    assert [taken(days=days) for days in (0, 5, 1)] == [220, 220, 80]
+    assert taken(rows=90) == 90
 
 
 def test_champion_of_another_schema_is_asked_the_rows_of_the_window(leafy: Workshop) -> None:
