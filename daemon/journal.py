@@ -315,6 +315,11 @@ class Journal:
         query = select(drops).where(drops.c.state == "forgotten")
         return {row["sha256"]: dict(row) for row in self._among(query, drops.c.sha256, sha256s)}
 
+    def has_forgotten(self, batch: int) -> bool:
+        """Whether rows of a revision up to this batch have been forgotten since: no training on it saw those that came later."""
+        gone = (drops.c.state == "forgotten") & (drops.c.batch <= batch) & (drops.c.forgotten_in > batch)
+        return self._one(select(drops.c.id).where(gone)) is not None
+
     def holders(self, drop: Mapping[str, Any]) -> list[str]:
         """md5 of every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
         found, born = [], drop["batch"]

@@ -10,13 +10,12 @@ from typing import Any
 import orjson
 import structlog
 
-from daemon import bundle, durable, requests, verdicts
+from daemon import bundle, durable, lineage, requests, verdicts
 from daemon.bundle import Manifest
 from daemon.clearance import STAGING
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.policy import FORGOTTEN
 from daemon.registry import CHALLENGER, CHAMPION, Registered, Registry
 from daemon.settings import Promote
 
@@ -24,6 +23,9 @@ log = structlog.get_logger()
 
 CHOSEN = "chosen_version"
 """The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""
+
+NAMED = 3
+"""Drops that a reason names."""
 
 
 class Judging:
@@ -62,8 +64,8 @@ class Judging:
         elif verdict.state == "held":
             self._registry.set_alias(CHALLENGER, version.version)
         reason = verdict.reason
-        if verdict.state != "promoted" and manifest.reason == FORGOTTEN:
-            reason += f" Version {served} has learnt what was forgotten; `retraind promote {version.version}` serves this one."
+        if verdict.state != "promoted" and served is not None:
+            reason += _unlike(served, version.version, lineage.left_out(self._home, served, manifest.revision))
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
 
     def approve(self, found: Mapping[Any, Any], wish: str) -> None:
@@ -120,6 +122,14 @@ class Judging:
         self._registry.describe(version, state, reason)
         self._journal.judge(facts, state, reason)
         log.info(state, version=version, reason=reason)
+
+
+def _unlike(served: int, version: int, names: list[str]) -> str:
+    """What speaks for a version that is not promoted: the served one was trained on drops that were forgotten since."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f" Version {served} was trained on rows that are forgotten ({shown}); `retraind promote {version}` serves this one."
 
 
 def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:

@@ -44,6 +44,11 @@ SELECT * FROM agreements WHERE (?1 IS NULL OR version = ?1) AND (?2 IS NULL OR c
 DISAGREEMENTS = """
 SELECT prediction_id, told, shadow FROM disagreements WHERE version = ? AND champion = ? ORDER BY id DESC LIMIT ?"""
 
+# What a version up to batch ?1 was trained on, and one up to batch ?2 was not, because it was forgotten.
+LEFT_OUT = """
+SELECT name FROM drops WHERE state = 'forgotten' AND batch <= ?1 AND forgotten_in > ?1 AND forgotten_in <= ?2
+ORDER BY id DESC"""
+
 # The newest batch of each version's revision; the journal's runs know it too, but not of a run whose end a kill left out.
 REACH = """
 WITH reach AS (
@@ -105,12 +110,29 @@ def taught(home: Home, drop: Row, limit: int = SHOWN) -> Row:
     return {"count": total[0]["count"], "newest": ask(home.journal, query, drop["batch"], until, limit)}
 
 
+def left_out(home: Home, version: int, revision: str) -> list[str]:
+    """Names of the drops, newest first, that taught `version` and were forgotten before the data `revision` was made.
+
+    None of an unknown version or revision. Raises sqlite3.Error on a damaged journal.
+    """
+    judged = ask(home.journal, "SELECT revision FROM versions WHERE version = ?", version)
+    if not judged:
+        return []
+    older, newer = (_reach(home, one)["batch"] or 0 for one in (judged[0]["revision"], revision))
+    return [row["name"] for row in ask(home.journal, LEFT_OUT, older, newer)]
+
+
 def _revision(home: Home, row: Row) -> Row:
     """The revision that a version was trained on; `batch` is the last one that it holds (0: the journal does not know it)."""
-    query = "SELECT MAX(seq) AS batch, MAX(committed_at) AS committed_at FROM batches WHERE revision = ?"
-    [found] = ask(home.journal, query, row["revision"]) or [{"batch": None, "committed_at": None}]
+    found = _reach(home, row["revision"])
     known = {"commit": row["revision"], "dvc_md5": row["dvc_md5"], "rows": row["rows"]}
     return {**known, "committed_at": found["committed_at"], "batch": found["batch"] or 0}
+
+
+def _reach(home: Home, revision: str) -> Row:
+    """The last batch that a revision holds, and when it was committed; None, if the journal does not know it."""
+    query = "SELECT MAX(seq) AS batch, MAX(committed_at) AS committed_at FROM batches WHERE revision = ?"
+    return next(iter(ask(home.journal, query, revision)), {"batch": None, "committed_at": None})
 
 
 def _drops(home: Home, batch: int, limit: int, before: int | None) -> Row:

@@ -36,7 +36,7 @@ class Facts:
     requested: bool
     forced: bool
     forgotten: bool = False
-    """Whether rows have been forgotten since the last successful training, which may have learnt from them."""
+    """Whether rows that the last successful training was given have been forgotten since."""
     setbacks: int = 0
     """How many of the last runs in a row failed or were abandoned."""
     drifted: str | None = None

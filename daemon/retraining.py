@@ -129,7 +129,6 @@ class Retraining:
         last, trained = self._journal.last_run(), self._journal.last_run("trained")
         last_start, drifted, live_fell = _started(last), self._drifted(), self.live.fell()
         alarmed = self._journal.last_run(because=policy.ALARMS) if drifted or live_fell else None
-        forgetting = self._journal.newest_batch("forget")
         return policy.Facts(
             rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
@@ -138,7 +137,7 @@ class Retraining:
             schedule_due=False,
             requested=False,
             forced=False,
-            forgotten=bool(forgetting and trained and forgetting["seq"] > (trained["batch"] or 0)),
+            forgotten=trained is not None and self._journal.has_forgotten(trained["batch"] or 0),
             setbacks=self._journal.setbacks(),
             drifted=drifted,
             live_fell=live_fell,

@@ -285,3 +285,14 @@ def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None
     with closing(sqlite3.connect(f"{home.journal}.format-1")) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (2,)
+
+
+def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forgotten(journal: Journal) -> None:
+    """A drop that came after the training's revision and went before the next one has taught no version."""
+    for number in (1, 2):
+        journal.accept(a_batch(number), [a_drop(f"{number}.csv", sha256=str(number))])
+    assert not journal.has_forgotten(1)
+    journal.forget(journal.drop("2") or {}, "2.parquet", 5, None, "cli")
+    assert not journal.has_forgotten(1)
+    assert journal.has_forgotten(2)
+    assert not journal.has_forgotten(3)

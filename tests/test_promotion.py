@@ -11,6 +11,7 @@ import bundles
 import pytest
 from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
+from test_lineage import forget, revision, take
 from test_verdicts import scores
 
 from daemon import bundle, requests
@@ -144,13 +145,36 @@ def test_worse_version_is_refused_and_kept(parts: Parts) -> None:
 
 
 def test_refused_version_without_forgotten_rows_can_be_had_all_the_same(parts: Parts) -> None:
-    """Who had to forget must know that the served version has learnt these rows, and how to be rid of it."""
-    first = parts.champion()
-    second = parts.train(50, 95, champion=first, reason=FORGOTTEN)
+    """Who had to forget must know that the served version was trained on these rows, and how to be rid of it."""
+    take(parts.journal, 1)
+    take(parts.journal, 2)
+    first = parts.train(95, revision=revision(2))
+    parts.settle()
+    forget(parts.journal, 2)
+    second = parts.train(50, 95, champion=first, revision=revision(3), reason="requested, forced")
     parts.settle()
     assert parts.served == first
-    said = f"Version {first} has learnt what was forgotten; `retraind promote {second}` serves this one."
+    said = (
+        f"Version {first} was trained on rows that are forgotten (2.csv); `retraind promote {second}` serves this one."
+    )
     assert parts.described(second).endswith(said)
+
+
+def test_drop_that_was_forgotten_before_any_training_is_held_against_no_version(parts: Parts) -> None:
+    """Nothing is said of a version whose revision never held the rows, nor where the new version was given them too."""
+    take(parts.journal, 1)
+    first = parts.train(95, revision=revision(1))
+    parts.settle()
+    take(parts.journal, 2)
+    forget(parts.journal, 2)
+    refused = [parts.train(50, 95, champion=first, revision=revision(3), reason=FORGOTTEN)]
+    parts.settle()
+    refused.append(parts.train(50, 95, champion=first, revision=revision(1), reason=FORGOTTEN))
+    forget(parts.journal, 1)
+    parts.settle()
+    for version in refused:
+        assert parts.state(version) == "refused"
+        assert "forgotten" not in parts.described(version)
 
 
 def test_comparison_with_somebody_else_does_not_count(parts: Parts) -> None:
