@@ -24,7 +24,7 @@ COPY --from=builder /opt/retraind /opt/retraind
 # Listening on all addresses of the container makes writing endpoints ask for the token of registry/token.
 # USER and HOME are for programs that look up their user: the id may be any, and / may be read-only.
 ENV PATH=/opt/retraind/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
+    PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 \
     HOME=/tmp USER=retraind LOGNAME=retraind \
     ORT_DISABLE_TELEMETRY=1 \
     RETRAIND_SERVER__HOST=0.0.0.0
@@ -34,7 +34,7 @@ VOLUME ["/var/lib/retraind/inbox", "/var/lib/retraind/data", "/var/lib/retraind/
 EXPOSE 5000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/readyz', timeout=4)"]
+    CMD ["python", "-P", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/readyz', timeout=4)"]
 ENTRYPOINT ["retraind"]
 CMD ["run", "--home", "/var/lib/retraind"]
 # Last: what changes with every commit invalidates no layer above.

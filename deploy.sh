@@ -43,13 +43,13 @@ find_python() {
 require_tools() {
     command -v git >/dev/null || die "git is needed: the data folder is a git repository. Install it (Debian, Ubuntu: apt install git)."
     python=$(find_python)
-    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    "$python" -P -c 'import ensurepip, venv' 2>/dev/null ||
         die "$python has no venv module. Install it (Debian, Ubuntu: apt install python3-venv)."
 }
 
 # stamp SOURCE: what an environment depends on; an equal stamp means there is nothing to install.
 stamp() {
-    "$python" - "$1" <<'PY'
+    "$python" -P - "$1" <<'PY'
 import hashlib, json, pathlib, sys, tomllib
 source = pathlib.Path(sys.argv[1])
 project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -65,10 +65,10 @@ make_environment() {
     if [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
     say "installing the locked packages into $venv; this happens once and takes a minute or two."
     rm -f "$venv/.stamp"
-    "$python" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$source/requirements.lock"
+    "$python" -P -m venv "$venv"
+    "$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$source/requirements.lock"
     # hatchling and editables are in the lock, so building the project fetches nothing.
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable "$source"
+    "$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable "$source"
     printf '%s\n' "$wanted" >"$venv/.stamp"
 }
 
@@ -146,7 +146,7 @@ start_container() {
         --read-only --tmpfs /tmp:rw,size=1g --cap-drop ALL --security-opt no-new-privileges "$image" >/dev/null
 }
 
-container_ready() { "$engine" exec retraind python -c "$probe" 127.0.0.1:5000; }
+container_ready() { "$engine" exec retraind python -P -c "$probe" 127.0.0.1:5000; }
 
 roll_back() {
     "$engine" logs --tail 40 retraind >&2 || true
@@ -191,7 +191,7 @@ install_code() {
     rm -rf "$prefix/app.old"
 }
 
-unit_ready() { "$python" -c "$probe" "$(unit_address)"; }
+unit_ready() { "$python" -P -c "$probe" "$(unit_address)"; }
 
 unit_address() {
     local address

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,6 +25,25 @@ PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the n-th restart in a row; a child that lived for a minute starts again at the first."""
 
 
+ELSEWHERE = "/"
+"""The working directory of our processes: nobody but root puts files there that Python or a library could take for its own."""
+
+
+def python(module: str) -> list[str]:
+    """The command that runs a module of ours; -P: nothing is imported from the current folder, whoever can write to it."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def surroundings() -> dict[str, str]:
+    """Our environment for a process elsewhere: its own children are as careful, and relative PYTHONPATHs still mean the same.
+
+    An empty entry there, which a colon too many leaves, would be the current folder; it is left out.
+    """
+    kept = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    found = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return found | {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(kept)} if kept else {})
+
+
 class Child:
     """One supervised process: `tend` starts it again when it has ended and its pause is over.
 
@@ -33,7 +53,8 @@ class Child:
     def __init__(
         self, command: Sequence[str], once: Sequence[str] = (), wake: Callable[[], None] | None = None, **options: Any
     ) -> None:
-        self._command, self._once, self._wake, self._options = list(command), list(once), wake, options
+        self._command, self._once, self._wake = list(command), list(once), wake
+        self._options = {"cwd": ELSEWHERE, "env": surroundings(), **options}
         self._started, self._failures = 0.0, 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -89,14 +110,14 @@ class Trainer:
     """
 
     def __init__(self, home: Home, nice: int, wake: Callable[[], None]) -> None:
-        command = [sys.executable, "-m", "daemon.trainer", str(home.root), str(nice)]
+        command = [*python("daemon.trainer"), str(home.root), str(nice)]
         # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._child = Child(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | threads,
+            env=surroundings() | threads,
             start_new_session=True,
         )
         self._wake = wake

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import orjson
 
 from daemon import durable, listening
-from daemon.children import Child
+from daemon.children import Child, python
 from daemon.home import Home
 from daemon.settings import Settings
 from daemon.unixsocket import UnixListener
@@ -68,7 +67,7 @@ class Workers:
     def _child(self, slot: int, *once: str) -> Child:
         fds = [one.fileno() for one in self._sockets()]
         arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", *map(str, fds)]
-        command = [sys.executable, "-m", "web.server", *arguments, "--settings", self._settings.model_dump_json()]
+        command = [*python("web.server"), *arguments, "--settings", self._settings.model_dump_json()]
         # A session of its own: Ctrl-C in a terminal must reach the daemon only, which then drains the workers.
         return Child(command, once, self._wake, pass_fds=fds, start_new_session=True)
 

@@ -45,6 +45,10 @@ def wait_until(ask: Callable[[], T | None], seconds: float = 60, what: str = "")
 class Service:
     """One home and the processes that serve it."""
 
+    command: tuple[str, ...] = (sys.executable, "-m", "daemon")
+    folder: Path = REPOSITORY
+    """Where it is started."""
+
     def __init__(self, root: Path, **settings: str) -> None:
         self.home = Home(root)
         self._settings = settings
@@ -54,11 +58,11 @@ class Service:
     def start(self, *, port: int = 0) -> "Service":
         """Start `retraind run`; returns once it has said where it listens."""
         environment = {**os.environ, **FAST, **self._settings}
-        command = [sys.executable, "-m", "daemon", "run", "--home", str(self.home.root), "--port", str(port)]
+        command = [*self.command, "run", "--home", str(self.home.root), "--port", str(port)]
         self.home.root.mkdir(exist_ok=True)
         with (self.home.root / "stderr.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+                command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
