@@ -237,15 +237,19 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
 
 @app.command()
-def versions(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """List the versions with their verdicts.
+def versions(
+    limit: Annotated[int, _limit("How many of the newest.")] = 100,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """List the newest versions with their verdicts.
 
     Example: retraind versions
     """
     place = _visit(home)
     from daemon import report
 
-    found = report.versions(place)
+    found = report.versions(place, limit)
     if json_:
         typer.echo(json.dumps(found))
     else:

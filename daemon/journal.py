@@ -423,6 +423,10 @@ class Journal:
         """Judged versions, newest first; all of them without a limit."""
         return self._rows(select(versions).order_by(versions.c.version.desc()).limit(limit))
 
+    def judged(self) -> int:
+        """How many versions have a verdict."""
+        return int(self._rows(select(func.count().label("n")).select_from(versions))[0]["n"])
+
     def held(self, before: int) -> Sequence[RowMapping]:
         """Versions with a smaller number that wait for a person, oldest first."""
         wanted = (versions.c.state == "held") & (versions.c.version < before)

@@ -4,6 +4,7 @@ Level 1, shared with `web`: `GET /versions/V` and `retraind lineage` tell the sa
 totals; nothing is written, whoever else is at work.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 from daemon import bundle, live
 from daemon.errors import BundleRefused
 from daemon.home import Home
-from daemon.query import Row, ask
+from daemon.query import LAST, Row, ask
 
 SHOWN = 20
 """How many drops, batches, periods of service and versions are listed unless somebody asks for more."""
@@ -39,7 +40,8 @@ PREDICTIONS = """
 SELECT COUNT(*) AS count, MIN(seq) AS oldest, MAX(seq) AS newest FROM predictions WHERE model_version = ?"""
 
 AGREEMENTS = """
-SELECT * FROM agreements WHERE (?1 IS NULL OR version = ?1) AND (?2 IS NULL OR champion = ?2) ORDER BY at DESC"""
+SELECT * FROM agreements WHERE version IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR champion = ?2)
+ORDER BY at DESC LIMIT ?3"""
 
 DISAGREEMENTS = """
 SELECT prediction_id, told, shadow FROM disagreements WHERE version = ? AND champion = ? ORDER BY id DESC LIMIT ?"""
@@ -60,7 +62,7 @@ WITH reach AS (
 def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) -> Row | None:
     """The whole chain of a judged version; None if there is no such version. Raises sqlite3.Error on a damaged journal.
 
-    `drops`, `batches` and `served` list the newest `limit`; `before` is the id of the last drop already seen.
+    `drops`, `batches`, `served` and `shadow` list the newest `limit`; `before` is the id of the last drop already seen.
     """
     found = ask(home.journal, "SELECT * FROM versions WHERE version = ?", version)
     if not found:
@@ -78,17 +80,17 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
         "bundle": _bundle(home, row),
         "served": ask(home.journal, SERVED, version, limit),
         "predictions": _predictions(home, version),
-        "shadow": [{**one, "newest": _disagreements(home, one)} for one in agreements(home, version)],
+        "shadow": [{**one, "newest": _disagreements(home, one)} for one in agreements(home, [version], limit=limit)],
     }
 
 
-def agreements(home: Home, version: int | None = None, champion: int | None = None) -> list[Row]:
-    """How far held versions agreed with the champions beside which they were tried, the last ones first.
+def agreements(home: Home, versions: Iterable[int], champion: int | None = None, limit: int = LAST) -> list[Row]:
+    """How far these versions, once held, agreed with the champions beside which they were tried, the last ones first.
 
     Of the `n` rows compared, `agreed` have the same label (None for values); `difference` is the mean difference (of
     probabilities the largest of a row, of values the absolute one), `largest` the greatest; `failed` rows it did not answer.
     """
-    found = ask(home.history, AGREEMENTS, version, champion)
+    found = ask(home.history, AGREEMENTS, orjson.dumps(list(versions)).decode(), champion, limit)
     return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in found]
 
 

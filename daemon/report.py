@@ -59,7 +59,10 @@ def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
     held = ask(home.journal, query, pointer.version) if pointer else []
     if not held or held[0]["version"] is None:
         return None
-    return {"version": held[0]["version"], "shadow": _agreements(home, pointer).get(held[0]["version"])}
+    return {
+        "version": held[0]["version"],
+        "shadow": _agreements(home, pointer, [held[0]["version"]]).get(held[0]["version"]),
+    }
 
 
 def as_text(facts: dict[str, Any]) -> str:
@@ -86,14 +89,14 @@ def _pointer(home: Home) -> Pointer | None:
         return None
 
 
-def versions(home: Home) -> list[dict[str, Any]]:
-    """All judged versions, newest first, which one is served, and `live`: the score by late labels (None: there are none)."""
+def versions(home: Home, limit: int) -> list[dict[str, Any]]:
+    """The newest judged versions, newest first, which one is served, and `live`: the score by late labels (None: there are none)."""
     if not home.journal.exists():
         return []
     pointer = _pointer(home)
     with Journal.reading(home.journal) as journal:
-        found = [dict(row) for row in journal.versions()]
-    agreements = _agreements(home, pointer)
+        found = [dict(row) for row in journal.versions(limit)]
+    agreements = _agreements(home, pointer, [row["version"] for row in found])
     for row in found:
         task = live.task_of(json.loads(row["scores"]))
         row["served"] = pointer is not None and row["version"] == pointer.version
@@ -102,10 +105,10 @@ def versions(home: Home) -> list[dict[str, Any]]:
     return found
 
 
-def _agreements(home: Home, pointer: Pointer | None) -> dict[int, dict[str, Any]]:
-    """How far held versions agree with the served one, by number."""
+def _agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """How far those of `versions` that were held agree with the served one, by number."""
     try:
-        found = lineage.agreements(home, None, pointer.version) if pointer else []
+        found = lineage.agreements(home, versions, pointer.version) if pointer else []
     except sqlite3.Error:
         found = []  # a damaged history begins anew, and health is to be told now
     return {one["version"]: one for one in found}
@@ -284,9 +287,16 @@ def examine(home: Home) -> list[dict[str, Any]]:
 def _examine(home: Home) -> Iterator[dict[str, Any]]:
     yield _look("settings", lambda: f"{sum(1 for _ in settings.entries())} settings, {home.settings} is valid.")
     yield _look("schema", lambda: _describe(schema.load(home.schema)))
-    yield _look("journal", lambda: f"{len(versions(home))} versions.")
+    yield _look("journal", lambda: f"{_count(home)} versions.")
     yield _look("segments", lambda: _segments(home))
     yield _look("bundle", lambda: _bundle(home))
+
+
+def _count(home: Home) -> int:
+    if not home.journal.exists():
+        return 0
+    with Journal.reading(home.journal) as journal:
+        return journal.judged()
 
 
 def _look(what: str, look: Any) -> dict[str, Any]:

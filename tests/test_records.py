@@ -164,11 +164,11 @@ def labelled(journal: Journal, version: int, *pairs: tuple[str, str], start: int
 
 def test_live_scores_come_from_late_labels(home: Home) -> None:
     records = Records(home)
-    assert (records.live(1), records.live_scores(), records.labels()) == (None, {}, 0)
+    assert (records.live(1), records.live_scores(records.versions()), records.labels()) == (None, {}, 0)
     with closing(Journal.open(home.journal)) as journal:
         for version in (1, 2, 3):
             journal.judge(a_version(version), "promoted", "better")
-        assert (records.live(1), records.live_scores(), records.labels()) == (None, {}, 0)
+        assert (records.live(1), records.live_scores(records.versions()), records.labels()) == (None, {}, 0)
         labelled(journal, 1, *[("cat", "cat")] * 7, ("cat", "dog"), ("dog", "dog"), ("eel", "cat"))
         labelled(journal, 2, ("cat", "dog"))
         labelled(journal, 8, ("cat", "cat"))
@@ -181,7 +181,7 @@ def test_live_scores_come_from_late_labels(home: Home) -> None:
         "recall": {"cat": 0.875, "dog": 1.0, "eel": 0.0},
         "support": {"cat": 8, "dog": 1, "eel": 1},
     }
-    scores = records.live_scores()
+    scores = records.live_scores(records.versions())
     assert sorted(scores) == [1, 2], "3 has no label, and 8 is no version"
     assert scores[2]["interval"][0] == 0.0
     assert records.labels() == 12

@@ -125,7 +125,7 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
     copied(home)
     records = Records(home)
     assert len(records.history(100)) == 8
-    found = records.agreements(1).get(2)
+    found = records.agreements(1, [2]).get(2)
     assert found is not None
     assert (found["n"], found["agreed"], found["failed"]) == (8, 0, 0)
     assert 0.9 < found["difference"] <= found["largest"] <= 1
@@ -194,7 +194,7 @@ def test_a_challenger_that_breaks_disturbs_nobody(home: Home, monkeypatch: pytes
     predict(client)
     client.worker.log.close()
     copied(home)
-    found = Records(home).agreements(1).get(2)
+    found = Records(home).agreements(1, [2]).get(2)
     assert found is not None
     assert (found["n"], found["failed"], found["difference"]) == (0, 1, None)
     assert "out of order" in (client.worker.challenger.problem or "")
@@ -245,7 +245,7 @@ def test_a_worker_shadows_and_its_answers_are_the_champions(tmp_path: Path) -> N
         assert own.post("/predict", PREDICTION)[1]["model_version"] == 1
         time.sleep(0.1)
         copied(own.home)
-        found = Records(own.home).agreements(1).get(2)
+        found = Records(own.home).agreements(1, [2]).get(2)
     own.close()
     assert found is not None
     assert found["agreed"] == 0
@@ -310,7 +310,7 @@ def test_the_command_line_says_it(
 ) -> None:
     monkeypatch.setattr(report, "CONSOLE", Console(width=200))
     home = compared.worker.home
-    report.print_versions(report.versions(home))
+    report.print_versions(report.versions(home, 20))
     assert "same label for 75.00% of 4 answers" in capsys.readouterr().out
     assert "version 2 waits for `retraind promote`: same label" in report.as_text(report.health(home))
     chain.show(report.version(home, 2, 5))

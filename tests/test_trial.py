@@ -24,7 +24,7 @@ def test_a_challenger_is_tried_until_a_person_decides(tmp_path: Path) -> None:
         wait_until(lambda: canary() == held, what="the challenger to answer")
         for _ in range(20):
             assert service.ask("/predict", FLOWER)[1]["model_version"] == 1
-        compared = wait_until(lambda: records.agreements(1).get(held), what="an agreement")
+        compared = wait_until(lambda: records.agreements(1, [held]).get(held), what="an agreement")
         assert compared["n"] > 0
         assert service.ask(f"/predict?version={held}", FLOWER)[1]["model_version"] == held
         assert service.ask("/refuse", {})[0] == 202

@@ -89,7 +89,7 @@ def make_app(worker: Worker) -> App:
         "/docs": lambda: _reply(pages.page()),
         "/docs/<release>/<name>": lambda release, name: _reply(pages.asset(release, name)),
         "/predictions/history": lambda: _reply(views.history(request.query)),
-        "/versions": lambda: _reply(views.versions()),
+        "/versions": lambda: _reply(views.versions(request.query)),
         "/versions/<key>": lambda key: _reply(views.version(key, request.query)),
         "/drops": lambda: _reply(views.drops(request.query)),
         "/drops/<key>": lambda key: _reply(views.drop(key)),

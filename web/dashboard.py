@@ -88,6 +88,7 @@ def gather(
 ) -> Facts:
     """Read what the answers depend on."""
     pointer, manifest, problem = _served(home)
+    shown = _shown_versions(records, pointer)
     return Facts(
         now=datetime.now(UTC),
         status=status,
@@ -96,7 +97,7 @@ def gather(
         pointer=pointer,
         manifest=manifest,
         problem=problem,
-        versions=_shown_versions(records, pointer),
+        versions=shown,
         drops=records.drops(DROPS),
         batches=records.batches(1),
         runs=records.runs(10),
@@ -105,7 +106,7 @@ def gather(
         live=records.live(pointer.version) if pointer else None,
         drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
         counts=records.counts(),
-        agreements=records.agreements(pointer.version if pointer else None),
+        agreements=records.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
     )
 
 

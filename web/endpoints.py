@@ -123,7 +123,9 @@ def _looking() -> dict[str, Json]:
         "/predictions/history": get(
             "Predictions, newest first", listing("history", ref("Answered")), [limit, earlier, only]
         ),
-        "/versions": get("Judged versions, newest first", listing("versions", ref("Version"), **champion)),
+        "/versions": get(
+            "Judged versions, newest first", listing("versions", ref("Version"), **champion), [limit, before]
+        ),
         "/versions/{key}": get(
             "One version from its drops to its predictions",
             ref("Lineage"),

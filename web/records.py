@@ -2,9 +2,12 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from daemon import fates, lineage, live
 from daemon.home import Home
@@ -48,9 +51,9 @@ class Records:
         self._history = home.history
         self._counted = _Counted()
 
-    def versions(self, limit: int = -1) -> list[Row]:
-        """Judged versions, newest first, `scores` parsed; all of them by default."""
-        return [_scored(row) for row in self._ask("SELECT * FROM versions ORDER BY version DESC LIMIT ?", limit)]
+    def versions(self, limit: int = 100, before: int | None = None) -> list[Row]:
+        """Judged versions, newest first, `scores` parsed; `before` is the number of the last one already seen."""
+        return [_scored(row) for row in self._newest("versions", limit, before, key="version")]
 
     def version(self, version: int) -> Row | None:
         """One judged version, or None."""
@@ -64,10 +67,10 @@ class Records:
         found = self._ask(held, swap["version"])
         return {"challenger": found[0]["version"] if found else None, "previous": swap["previous"]}
 
-    def agreements(self, champion: int | None) -> dict[int, Row]:
-        """How far each version that was held agreed with this champion; see `daemon.lineage`."""
+    def agreements(self, champion: int | None, versions: Iterable[int]) -> dict[int, Row]:
+        """How far those of `versions` that were held agreed with this champion; see `daemon.lineage`."""
         try:
-            return {one["version"]: one for one in lineage.agreements(self._home, None, champion or 0)}
+            return {one["version"]: one for one in lineage.agreements(self._home, versions, champion or 0)}
         except sqlite3.Error:
             return {}  # a damaged history begins anew, and metrics and versions must not wait for that
 
@@ -80,10 +83,13 @@ class Records:
         judged = self.version(version)
         return live.score(self._journal, version, live.task_of(judged["scores"])) if judged else None
 
-    def live_scores(self) -> dict[int, Row]:
-        """The live score of each judged version that has one."""
-        query = "SELECT version FROM versions WHERE EXISTS (SELECT 1 FROM labels WHERE version = versions.version)"
-        scores = {row["version"]: self.live(row["version"]) for row in self._ask(query)}
+    def live_scores(self, judged: Sequence[Row]) -> dict[int, Row]:
+        """The live score of each of these rows of `versions` that has one."""
+        wanted = orjson.dumps([row["version"] for row in judged]).decode()
+        query = "SELECT value AS version FROM json_each(?) WHERE EXISTS (SELECT 1 FROM labels WHERE version = value)"
+        labelled = {row["version"] for row in self._ask(query, wanted)}
+        tasks = {row["version"]: live.task_of(row["scores"]) for row in judged if row["version"] in labelled}
+        scores = {version: live.score(self._journal, version, task) for version, task in tasks.items()}
         return {version: score for version, score in scores.items() if score}
 
     def drift(self, version: int) -> Row | None:

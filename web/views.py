@@ -46,7 +46,7 @@ class Views:
             self.drift(),
             worker.slot.status,
             predictor,
-            records.agreements(predictor.version).get(worker.slot.challenger or 0) if predictor else None,
+            self._agreement(predictor.version) if predictor else None,
         )
         body, content_type = exposition.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
@@ -80,18 +80,19 @@ class Views:
         version = payload.number(query, "version", None, 1)
         return _list("history", self._worker.records.history(limit or 100, query.get("before"), version))
 
-    def versions(self) -> Reply:
-        """All judged versions with their live scores (null before the first late label), newest first.
+    def versions(self, query: Query) -> Reply:
+        """Judged versions with their live scores (null before the first late label), newest first; `before` is the last one seen.
 
         `shadow` is how far one that was held agreed with the champion. `lineage` is where the whole chain of a version is told.
         """
+        limit = payload.number(query, "limit", 100, 1, 1000)
         records = self._worker.records
-        live = records.live_scores()
-        more = ((row, row["version"]) for row in records.versions())
-        agreements = records.agreements(self._worker.slot.version)
+        judged = records.versions(limit or 100, payload.number(query, "before", None, 0))
+        numbers = [row["version"] for row in judged]
+        live, agreements = records.live_scores(judged), records.agreements(self._worker.slot.version, numbers)
         rows = [
             {**row, "live": live.get(version), "shadow": agreements.get(version), "lineage": f"/versions/{version}"}
-            for row, version in more
+            for row, version in zip(judged, numbers, strict=True)
         ]
         return _list("versions", rows, champion=self._worker.slot.version)
 
@@ -135,6 +136,11 @@ class Views:
         from web import drift
 
         return drift.newest(self._worker.records, self._worker.slot.version, self._worker.settings)
+
+    def _agreement(self, champion: int) -> dict[str, Any] | None:
+        """How far the held version agrees with the served one."""
+        held = self._worker.slot.challenger
+        return self._worker.records.agreements(champion, [held]).get(held) if held else None
 
     def _figures(self) -> dict[str, Any]:
         worker = self._worker
