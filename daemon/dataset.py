@@ -5,42 +5,43 @@ tracked by one `dataset.dvc`, because `dvc add` costs time for every .dvc file o
 trusts any cache object of mode 0444, so every new object is hashed and fsynced here before the journal says committed.
 """
 
+import configparser
+import contextlib
 import errno
-import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
 import structlog
 
-from daemon import durable, git
+from daemon import durable, git, projection
+from daemon.cache import Cache, md5_of
 from daemon.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.home import Home
+from daemon.projection import POINTER, TRACKED
 from daemon.segments import name_of
 
 log = structlog.get_logger()
 
-POINTER = "dataset.dvc"
-
 LEAST_BYTES, LEAST_FILES = 8 * 1024 * 1024, 64
 """Room on the disk without which no commit is begun."""
 
-OBJECTS = ".dvc/cache/files/md5"
-SECURED = ".dvc/tmp/secured"
-"""One empty file for each object that was hashed and fsynced."""
+AUTHOR = "-c", f"user.name={projection.AUTHOR[0]}", "-c", f"user.email={projection.AUTHOR[1]}"
 
-AUTHOR = ("-c", "user.name=retraind", "-c", "user.email=retraind@localhost")
+CONFIG = ".dvc/config"
+SCAFFOLD = {
+    CONFIG: b"[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,copy\n",
+    ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n",
+    ".dvcignore": b"# Patterns of files that DVC should leave alone.\n",
+    ".gitignore": b"/dataset\n",
+}
+"""What makes a folder a repository of DVC that tracks the dataset."""
 
-CONFIG = b"[core]\n    analytics = false\n    check_update = false\n[cache]\n    type = reflink,copy\n"
 
-
-@dataclass(frozen=True)
-class Revision:
+class Revision(NamedTuple):
     """The dataset at one moment: git commit and DVC's md5 of the folder."""
 
     commit: str
@@ -50,9 +51,11 @@ class Revision:
 class Dataset:
     """Writes segments and commits them; used by one thread of one process that holds the home's lock."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, tell: Callable[[str], object] | None = None) -> None:
+        self._home, self._cache = home, Cache(home.data)
+        self._tell = tell or (lambda sentence: log.warning("repaired", detail=sentence))
         self._repo: Any = None
+        self._newest: Revision | None = None
 
     def open(self, known: Mapping[str, str], replaced: Callable[[Iterable[str]], set[str]]) -> None:
         """Make or repair the repository; `known` maps the journal's segments to their md5.
@@ -61,14 +64,13 @@ class Dataset:
         never accepted and is set aside. A segment that is gone comes back from the orphans or from DVC.
         """
         _quiet_dvc(self._home)
-        self._repair()
         self._home.segments.mkdir(exist_ok=True)
+        self._repair()
         found = {path.name for path in self._home.segments.iterdir()}
         gone = replaced(found - known.keys())
         self._remove(gone)
         self.set_aside(found - known.keys() - gone)
         self._restore(known)
-        self._initialise()
 
     def set_aside(self, names: set[str]) -> None:
         """Move files out of the dataset; they are kept, because a lost journal would make every segment one of them."""
@@ -82,12 +84,12 @@ class Dataset:
         gone = known.keys() - {path.name for path in self._home.segments.iterdir()}
         orphans = {name_of(durable.sha256_file(path)): path for path in self._orphans()} if gone else {}
         for name in gone:
-            source = self._object(known[name])
-            if name in orphans and _md5(orphans[name]) == known[name]:
+            source = self._cache.path(known[name])
+            if name in orphans and md5_of(orphans[name]) == known[name]:
                 log.warning("segment_restored", segment=name, source="data/orphans")
                 orphans[name].replace(self._home.segments / name)
                 durable.fsync_dir(self._home.segments)
-            elif source.exists() and _md5(source) == known[name]:
+            elif self._cache.has(known[name]):
                 log.warning("segment_restored", segment=name, source="DVC's cache")
                 durable.write(self._home.segments / name, source.read_bytes(), mode=0o444)
 
@@ -109,22 +111,38 @@ class Dataset:
         """
         self._remove(gone)
         try:
-            return self._commit(seq, segments, message)
+            self._newest = self._commit(seq, segments, message)
+            return self._newest
         except (DatasetDamaged, OSError) as error:
             log.warning("commit_failed", batch=seq, reason=str(error), hint="It is repaired and tried again.")
+        self.repair(segments)
+        self._newest = self._commit(seq, segments, message)
+        return self._newest
+
+    def repair(self, segments: Mapping[str, str]) -> None:
+        """Make good what killed programs, people and disks have done to `data/`, as far as something has the bytes."""
         self.close()
+        shutil.rmtree(_private(self._home), ignore_errors=True)
+        _quiet_dvc(self._home)
         self._repair()
         self._restore(segments)
+        gone = self._cache.missing(segments.values())
+        for name, md5 in segments.items():
+            if md5 in gone and (self._home.segments / name).exists():
+                log.warning("object_restored", segment=name)
+                self._cache.supply(md5, self._home.segments / name)
         self._restore_tracked(self._home.schema.name)
-        return self._commit(seq, segments, message)
 
     def _commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:
+        self._scaffold()
+        if self._newest and not projection.locate(self._home.data, *self._newest):
+            raise DatasetDamaged(f"The history in {self._home.data} does not hold the last revision any more.")
         self._add()
         folder = self._pointer_md5()
         self._secure(folder, segments)
-        self._git("add", POINTER, "schema.json", ".gitignore", ".dvc/config", ".dvcignore")
+        self._git("add", *TRACKED)
         if self._git("status", "--porcelain", "--untracked-files=no"):
-            self._git(*AUTHOR, "commit", "-q", "-m", f"{message}\n\nBatch-Id: {seq}\nDvc-Md5: {folder}")
+            self._git(*AUTHOR, "commit", "-q", "-m", message + projection.trailers(seq, folder))
         return Revision(self._git("rev-parse", "HEAD"), folder)
 
     def _remove(self, names: Iterable[str]) -> None:
@@ -169,20 +187,24 @@ class Dataset:
         """
         _quiet_dvc(self._home)
         git.clone(source.data, self._home.data)
-        self._git("checkout", "--quiet", "--detach", revision.commit)
+        commit = projection.locate(self._home.data, *revision)
+        if commit is None:
+            raise NotFound(f"git has no revision {revision.commit[:10]}, nor one that was made anew for it.")
+        self._git("checkout", "--quiet", "--detach", commit)
         if (found := self._pointer_md5()) != revision.dvc_md5:
             raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {found}, not {revision.dvc_md5}.")
         self._demand_room_for(Dataset(source), revision)
         self._pull(source.data / ".dvc/cache", revision)
-        listed = _listed(self._object(revision.dvc_md5))
+        listed = self._cache.listed(revision.dvc_md5)
         for name, md5 in listed.items():
-            if _md5(self._home.segments / name) != md5:
+            if md5_of(self._home.segments / name) != md5:
                 raise DatasetDamaged(f"DVC gave other bytes than {md5} for {name}.", hint="Run `retraind doctor`.")
         return list(listed)
 
     def _demand_room_for(self, source: "Dataset", revision: Revision) -> None:
-        folder = source._object(revision.dvc_md5)
-        objects = [source._object(md5) for md5 in _listed(folder).values()] if folder.exists() else [folder]
+        cache = source._cache
+        folder = cache.path(revision.dvc_md5)
+        objects = [cache.path(md5) for md5 in cache.listed(revision.dvc_md5).values()] if folder.exists() else [folder]
         if gone := sum(not path.exists() for path in objects):
             hint = "They may have been purged (`retraind forget --purge`); a backup of data/ has them."
             raise NotFound(f"{gone} segments of revision {revision.commit[:10]} are gone from DVC's cache.", hint=hint)
@@ -209,12 +231,7 @@ class Dataset:
 
         The revisions that need them can't be checked out any more.
         """
-        there = [path for path in map(self._object, md5s) if path.exists()]
-        for path in there:
-            # The stamp first: without it the object, should it ever come back, is hashed and fsynced again.
-            (self._home.data / SECURED / f"{path.parent.name}{path.name}").unlink(missing_ok=True)
-            durable.remove(path)
-        return len(there)
+        return self._cache.purge(md5s)
 
     def _pointer_md5(self) -> str:
         for line in (self._home.data / POINTER).read_text().splitlines():
@@ -222,47 +239,41 @@ class Dataset:
                 return line.split("md5:")[1].strip()
         raise DatasetDamaged(f"{self._home.data / POINTER} names no md5.", hint="Restart: it is restored from git.")
 
-    def _object(self, md5: str) -> Path:
-        return self._home.data / OBJECTS / md5[:2] / md5[2:]
-
     def _secure(self, folder: str, segments: Mapping[str, str]) -> None:
         """Check that the folder object lists exactly our segments, hash what is not yet durable, fsync it."""
-        if _listed(self._object(folder)) != dict(segments):
+        if self._cache.listed(folder) != dict(segments):
             raise DatasetDamaged("DVC's list of the dataset is not the journal's.", hint="Run `retraind doctor`.")
-        for md5 in segments.values():
-            self._secure_object(md5)
-        self._secure_object(folder)
+        for md5 in (*segments.values(), folder):
+            self._cache.secure(md5)
         for name in (POINTER, ".gitignore", "schema.json"):
             durable.fsync_file(self._home.data / name)
         durable.fsync_dir(self._home.data)
 
-    def _secure_object(self, md5: str) -> None:
-        path, stamp = self._object(md5), self._home.data / SECURED / md5
-        if stamp.exists():
-            return
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-            if found != md5.removesuffix(".dir"):
-                raise DatasetDamaged(
-                    f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment."
-                )
-            os.fsync(file.fileno())
-        durable.fsync_dir(path.parent)
-        stamp.parent.mkdir(exist_ok=True)
-        stamp.touch()
-
     def _initialise(self) -> None:
-        data = self._home.data
-        if (data / ".git").exists() and not (data / ".git/HEAD").exists():
-            shutil.rmtree(data / ".git")
-        # The settings come last: until they are there a kill may have left either repository half made.
-        config = data / ".dvc/config"
-        begun = config.exists() and config.read_text().strip()
-        if not begun or not (data / ".git").exists():
+        """Make what is no repository of git and DVC one, and replace one of git that is damaged."""
+        data, history = self._home.data, projection.recorded(self._home.journal)
+        self._scaffold()
+        shutil.rmtree(data / projection.TMP / projection.FRESH, ignore_errors=True)
+        self._newest = Revision(history[-1].revision, history[-1].dvc_md5) if history else None
+        if history and (found := projection.damage(data, history[-1])):
+            self._tell(projection.account(found, projection.remake(data, history)))
+        elif not history:
+            if (data / ".git").exists() and not (data / ".git/HEAD").exists():
+                shutil.rmtree(data / ".git")
             self._git("init", "-q", "-b", "main")
-        if not begun:
-            _dvc().init(str(data), force=True).close()
-            durable.write(config, CONFIG)
+
+    def _scaffold(self) -> None:
+        """Write DVC's settings and what git ignores where they are gone; `dvc init --force` would take the cache with them."""
+        config = self._home.data / CONFIG
+        if config.exists() and not _is_config(config.read_text(errors="replace")):
+            log.warning("settings_of_dvc_damaged", path=str(config))
+            config.unlink()
+        with contextlib.suppress(DatasetDamaged):  # git may be damaged as well, or not made yet
+            self._restore_tracked(CONFIG)
+        for name, content in SCAFFOLD.items():
+            if not (self._home.data / name).exists():
+                (self._home.data / name).parent.mkdir(exist_ok=True)
+                durable.write(self._home.data / name, content)
 
     def _open_repo(self) -> Any:
         if self._repo is None:
@@ -277,9 +288,10 @@ class Dataset:
         leftovers += [
             Path(at, name) for at, _, names in os.walk(data / ".git") for name in names if name.endswith(".lock")
         ]
-        for path in (*leftovers, *self._implausible()):
+        for path in (*leftovers, *self._cache.implausible()):
             log.info("leftover_removed", path=str(path.relative_to(data)))
             path.unlink(missing_ok=True)
+        self._initialise()
         pointer = data / POINTER
         if pointer.exists() and "md5:" not in pointer.read_text(errors="replace"):
             pointer.unlink()
@@ -291,31 +303,17 @@ class Dataset:
             log.warning("restored_from_git", path=name)
             self._git("checkout", "-q", "--", name)
 
-    def _implausible(self) -> Iterator[Path]:
-        """Cache objects, not yet known to be durable, that have not the bytes their names promise."""
-        stamps = self._home.data / SECURED
-        secured = {entry.name for entry in os.scandir(stamps)} if stamps.exists() else set()
-        for at, _, names in os.walk(self._home.data / OBJECTS):
-            prefix = Path(at).name
-            for name in names:
-                path, md5 = Path(at, name), prefix + name
-                if md5 in secured:
-                    continue
-                if _md5(path) != md5.removesuffix(".dir"):
-                    yield path
-
     def _git(self, *arguments: str) -> str:
         return git.run(self._home.data, *arguments)
 
 
-def _listed(folder: Path) -> dict[str, str]:
-    """Name and md5 of each file of a folder, by DVC's object for it."""
-    return {entry["relpath"]: entry["md5"] for entry in orjson.loads(folder.read_bytes())}
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _is_config(text: str) -> bool:
+    """Whether a text is one of settings; a torn file is empty, or its end is missing, or it is full of zeros."""
+    try:
+        configparser.ConfigParser(strict=False, interpolation=None).read_string(text)
+    except configparser.Error:
+        return False
+    return bool(text.strip())
 
 
 def _dvc() -> Any:
@@ -328,8 +326,12 @@ def _dvc() -> Any:
     return Repo
 
 
+def _private(home: Home) -> Path:
+    """DVC's site cache holds pickles; its default is a folder that every user of the machine can write to."""
+    return home.registry / "dvc-site"
+
+
 def _quiet_dvc(home: Home) -> None:
-    # The site cache holds pickles; its default is a folder that every user of the machine can write to.
-    private = home.registry / "dvc-site"
+    private = _private(home)
     private.mkdir(mode=0o700, exist_ok=True)
     os.environ.update(DVC_NO_ANALYTICS="1", DVC_SITE_CACHE_DIR=str(private), DVC_GLOBAL_CONFIG_DIR=str(private))

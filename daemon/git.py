@@ -1,13 +1,13 @@
 """git, as a program that does the same whoever calls it: no settings, hooks or signing of the user, everything fsynced.
 
-Level 2.
+Level 1.
 """
 
 import os
 import subprocess
 from pathlib import Path
 
-from daemon.errors import DatasetDamaged
+from daemon.errors import DatasetDamaged, Unavailable
 
 SECONDS = 120
 """No command takes longer unless something is wrong."""
@@ -16,29 +16,35 @@ SECONDS = 120
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
 
 
-def run(folder: Path, *arguments: str) -> str:
-    """The output of git in the repository `folder`; raises DatasetDamaged."""
+def run(folder: Path, *arguments: str, repository: Path | None = None, given: bytes | None = None) -> str:
+    """The output of git in `folder`, whose repository is `.git` in it or `repository`; raises DatasetDamaged, Unavailable.
+
+    `given` goes to its standard input.
+    """
     # Explicit folders: without them a damaged .git would let git walk up into the project's repository.
-    command = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
-    return _run(command, folder, arguments[0])
+    command = ["git", f"--git-dir={repository or folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
+    return _run(command, folder, arguments[0], given)
 
 
 def clone(source: Path, folder: Path) -> None:
-    """Copy the repository `source` into the new `folder`, with nothing checked out; raises DatasetDamaged."""
+    """Copy the repository `source` into the new `folder`, with nothing checked out; raises DatasetDamaged, Unavailable."""
     command = ["git", "clone", "--quiet", "--no-checkout", "--no-hardlinks", str(source), str(folder)]
     _run(command, source, "clone")
 
 
-def _run(command: list[str], folder: Path, what: str) -> str:
+def _run(command: list[str], folder: Path, what: str, given: bytes | None = None) -> str:
     try:
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, env=_environment(), timeout=SECONDS, check=False
+            command, cwd=folder, input=given, capture_output=True, env=_environment(), timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise DatasetDamaged(f"git {what} did not end within {SECONDS} s in {folder}.") from None
+        raise Unavailable(f"git {what} did not end within {SECONDS} s in {folder}.") from None
+    if done.returncode < 0:
+        raise Unavailable(f"git {what} was ended by signal {-done.returncode} in {folder}.")
     if done.returncode:
-        raise DatasetDamaged(f"git {what} failed in {folder}: {done.stderr.strip()}", hint="Run `retraind doctor`.")
-    return done.stdout.strip()
+        reason = done.stderr.decode(errors="replace").strip()
+        raise DatasetDamaged(f"git {what} failed in {folder}: {reason}", hint="Run `retraind doctor`.")
+    return done.stdout.decode(errors="replace").strip()
 
 
 def _environment() -> dict[str, str]:
@@ -47,5 +53,7 @@ def _environment() -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
+        # `git status` would write the index anew, and its lock would be in the way of the daemon.
+        "GIT_OPTIONAL_LOCKS": "0",
         "LC_ALL": "C",
     }

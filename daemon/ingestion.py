@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 
 import structlog
 
-from daemon import accounts, durable, schema, segments
+from daemon import accounts, durable, projection, schema, segments
 from daemon.accounts import Refused, shown
 from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES, is_packed
 from daemon.dataset import Dataset
 from daemon.errors import InvalidDrop, RetraindError, Unavailable
-from daemon.figures import counted
 from daemon.forgetting import Forgetting
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox, Stamp
@@ -271,11 +270,8 @@ class Ingestion:
         # Written, but then the journal could not be: a full disk, say.
         self._live = len(live)
         self._dataset.set_aside(present - live.keys() - gone)
-        rows = pending["rows"]
-        what = {"merge": "merged", "forget": f"{counted(-rows, 'row')} forgotten"}.get(
-            pending["kind"], counted(rows, "row")
-        )
-        revision = self._dataset.commit(pending["seq"], live, f"Batch {pending['seq']}: {what}", gone)
+        message = projection.subject(pending["seq"], pending["kind"], pending["rows"])
+        revision = self._dataset.commit(pending["seq"], live, message, gone)
         self._journal.commit(pending["seq"], revision.commit, revision.dvc_md5)
         self._to_clear = pending["seq"] if pending["kind"] == "drops" else self._to_clear
         log.info("committed", batch=pending["seq"], revision=revision.commit[:10], dvc_md5=revision.dvc_md5[:10])

@@ -132,7 +132,7 @@ def compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack:
     swept = sweep(home)
     journal = Journal.open(home.journal)
     stack.callback(journal.close)
-    dataset = Dataset(home)
+    dataset = Dataset(home, lambda sentence: journal.tell("repaired", sentence, level="warning"))
     stack.callback(dataset.close)
     dataset.open({segment["name"]: segment["md5"] for segment in journal.segments()}, journal.replaced)
     historian = Historian(home, settings)
