@@ -4,14 +4,27 @@ import hashlib
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 import pyarrow.parquet as pq
 from wiring import BAD, FILES, FIRST, FORGOTTEN, HEADER, LABELLED, LATER, ONLY, SAMPLE, SPOILT, Parts, put, rows_text
 
 from daemon import durable, requests, segments
+from daemon.dataset import Dataset
 from daemon.home import Home
+from daemon.journal import Journal
 from daemon.names import REPORT
+
+
+class Opened(Protocol):
+    """An opened home: `segments` gives `sha256` or `md5` of each segment that the dataset consists of, by name."""
+
+    home: Home
+    journal: Journal
+    dataset: Dataset
+
+    def segments(self, what: str) -> dict[str, str]: ...
 
 
 def lengths(parts: Parts) -> Counter[float]:
@@ -46,8 +59,8 @@ def _check_rows(parts: Parts, rows: Counter[float]) -> None:
     found = lengths(parts)
     assert found == rows, f"lost {rows - found}, too many {found - rows}"
     assert {path.name for path in parts.home.inbox.iterdir()} == {"rejected"}
-    _check_objects(parts)
-    _check_git(parts)
+    check_objects(parts)
+    check_git(parts)
 
 
 def _check_rejected(home: Home) -> None:
@@ -76,7 +89,7 @@ def _check_forgotten(parts: Parts) -> None:
     assert not found & set(expected(FORGOTTEN)), "rows in DVC's cache"
 
 
-def _check_objects(parts: Parts) -> None:
+def check_objects(parts: Opened) -> None:
     """DVC's cache holds every segment under its md5, whole."""
     for name, md5 in parts.segments("md5").items():
         path = parts.home.data / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
@@ -84,7 +97,7 @@ def _check_objects(parts: Parts) -> None:
         assert durable.sha256_file(path) == parts.segments("sha256")[name]
 
 
-def _check_git(parts: Parts) -> None:
+def check_git(parts: Opened) -> None:
     """The repository is sound, has one commit for each batch, and its newest is the journal's newest revision."""
     git = ["git", "-c", "safe.directory=*", "-C", str(parts.home.data)]
     done = subprocess.run([*git, "fsck", "--strict", "--no-dangling"], capture_output=True, text=True)

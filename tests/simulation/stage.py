@@ -1,0 +1,64 @@
+"""The stage: what a process of the simulation has in place of threads, other processes and clocks, for good."""
+
+import functools
+import gc
+from concurrent.futures import Future
+from typing import Any
+
+import clock
+import points
+from players import Lookout, Trainee
+from sqlalchemy import Engine, create_engine
+from tqdm import tqdm
+
+from daemon import cells, content, history, ingestion, journal, schedule, segments, service, watcher
+
+SMALL_BYTES, PIECE_ROWS = 1024, 6
+"""A drop above so many bytes is a large one, and a merge reads so many rows at once: many steps come of little work."""
+
+
+class Encoder:
+    """Encodes at once: a thread would make its changes of the disk whenever it likes."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def submit(self, action: Any, *arguments: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        try:
+            future.set_result(action(*arguments))
+        except Exception as error:  # noqa: BLE001 - whatever it is, `result` raises it, as that of a thread does
+            future.set_exception(error)
+        return future
+
+    def shutdown(self) -> None:
+        """There is no thread."""
+
+
+def install() -> None:
+    """Put everything in place; all modules must be imported by now."""
+    _replace(service, Trainer=Trainee)
+    _replace(watcher, Watcher=Lookout)
+    _replace(history.Historian, start=lambda self: None, stop=lambda self: self.close())
+    _replace(schedule.Schedule, open=lambda self: None)
+    _replace(content, SMALL_BYTES=SMALL_BYTES, BLOCK_BYTES=SMALL_BYTES)
+    _replace(cells, BLOCK_BYTES=SMALL_BYTES)
+    _replace(ingestion, SMALL_BYTES=SMALL_BYTES)
+    _replace(segments, PIECE_ROWS=PIECE_ROWS, ThreadPoolExecutor=Encoder)
+    # An engine keeps the statements that it has compiled, which takes longer than anything that they do.
+    _replace(journal, create_engine=functools.cache(create_engine))
+    _replace(tqdm, monitor_interval=0)  # DVC's progress bars would start a thread
+    clock.install()
+    points.install()
+
+
+def _replace(owner: Any, **values: Any) -> None:
+    for name, value in values.items():
+        getattr(owner, name)  # it must be there still
+        setattr(owner, name, value)
+
+
+def let_go() -> None:
+    """Close every connection to a database: a child must not inherit one."""
+    for one in gc.get_objects():
+        if isinstance(one, Engine):
+            one.dispose()
