@@ -92,7 +92,9 @@ def quarantine(reading: Reading, bad_file: str) -> str:
 def growth(before: Schema, after: Schema) -> Iterator[str]:
     """A sentence on everything that the schema has gained."""
     for name in after.classes[len(before.classes) :]:
-        yield f"The schema has the new class {name!r}."
+        close = before.labels.like(name)
+        beside = f", which differs from {close!r} in case or spaces only: is it the same?" if close else ""
+        yield f"The schema has the new class {name!r}{beside or '.'}"
     old = {column.name: column for column in before.columns}
     for column in after.columns:
         if column.name not in old:

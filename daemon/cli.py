@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daemon import logs, requests, settings, status
+from daemon.classes import alike
 from daemon.errors import BadSettings, Exit, NotFound, RetraindError
 from daemon.home import Home
 from daemon.schema import Task
@@ -370,6 +371,8 @@ def _remarks(found: "Draft", fresh: bool, extra_columns: str) -> Iterator[str]:
     """What a person should know of a draft beside the table; `fresh`: retraind.toml was written now."""
     if found.schema.decimal == ",":
         yield "Numbers have a decimal comma, as in 1,5."
+    for group in alike(found.schema.classes):
+        yield f"These classes differ in case or spaces only: {', '.join(map(repr, group))}. Are they the same?"
     if found.torn:
         yield f"Rows with too many or too few cells, which were not looked at: {found.torn}."
     if found.left_out and fresh:

@@ -4,17 +4,18 @@ Level 3. Nothing is asked; what was decided is shown, and `data/schema.json` can
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from daemon import cells, content, kinds
+from daemon.classes import number
 from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop
 from daemon.schema import PREDICTION_ID, REMARKS, Column, Schema, Task
@@ -102,7 +103,7 @@ def _decide(
     task = task or _task(surveys[target], decimal)
     classes = []
     if task == "classification":
-        classes = _classes(surveys[target])
+        classes = _classes(surveys[target], decimal)
     elif not surveys[target].is_numeric(decimal):
         example = min(surveys[target].texts, default="")
         raise ValueError(f"the target {target!r} is not a number in every row, for example {example!r:.80}")
@@ -137,14 +138,23 @@ def _task(survey: Survey, decimal: str) -> Task:
     return "regression" if survey.numbers[decimal].fractions or len(survey.texts) > few else "classification"
 
 
-def _classes(survey: Survey) -> list[str]:
-    names = sorted(name for name in survey.texts if not kinds.holds_control(name))
+def _classes(survey: Survey, decimal: str) -> list[str]:
+    names = _spelt_once((name for name in survey.texts if not kinds.holds_control(name)), decimal)
     if len(names) > MOST_CATEGORIES:
         raise ValueError(
             f"the target has more than {MOST_CATEGORIES} different values, such as {names[0]!r:.80}: too many classes"
         )
     if len(names) < 2:
         raise ValueError("the target has fewer than two classes")
-    numeric = pc.all(pc.match_substring_regex(pa.array(names), kinds.NUMBER)).as_py()
+    values = {name: number(name, decimal) for name in names}
     # Codes in the order of numbers where the names are numbers: 2 before 10.
-    return sorted(names, key=lambda name: (float(name), name)) if numeric else names
+    return sorted(names, key=lambda name: values[name] or 0) if None not in values.values() else names
+
+
+def _spelt_once(names: Iterable[str], decimal: str) -> list[str]:
+    """The names in order; of several spellings of one number (`1`, `1.0`, `01`) the shortest."""
+    spellings: dict[Decimal | str, str] = {}
+    for name in sorted(names, key=lambda name: (len(name), name)):
+        value = number(name, decimal)
+        spellings.setdefault(name if value is None else value, name)
+    return sorted(spellings.values())

@@ -202,9 +202,7 @@ def plain(truth: str, schema: Schema) -> str:
     """
     truth = truth.strip()
     if schema.task == "classification":
-        code = int(truth) if truth.isdecimal() and truth.isascii() and len(truth) < 10 else -1
-        named = truth in schema.class_codes or not 0 <= code < len(schema.classes) or truth != str(code)
-        return truth if named else schema.classes[code]
+        return schema.labels.meant(truth) or truth
     try:
         return repr(float(truth.replace(schema.decimal, ".")))
     except ValueError:

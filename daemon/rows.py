@@ -6,6 +6,7 @@ Level 2, pure: no file is opened here. A row is good or bad as a whole; a bad on
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daemon import growth, kinds
+from daemon.classes import number
 from daemon.errors import InvalidDrop, InvalidFeatures
 from daemon.sample import Sample
 from daemon.schema import BOUND, UNKNOWN, Column, Schema
@@ -124,17 +126,25 @@ def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts
     """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
     if schema.task == "regression":
         return _coerced(cells, Column(name=schema.target, kind="number"), schema.decimal, verdicts)
-    codes = {str(code): name for code, name in enumerate(schema.classes) if str(code) not in schema.class_codes}
-    known = pa.array([*schema.classes, *codes], pa.string())
-    index = pc.index_in(cells, value_set=known)
-    if index.null_count:
-        cells = pc.utf8_trim_whitespace(cells)
-        index = pc.index_in(cells, value_set=known)
-    unknown = np.flatnonzero(pc.is_null(index))
-    reasons = [_why_no_class(cells[row].as_py(), schema, policy) for row in unknown.tolist()]
+    known = pa.array(schema.classes, pa.string())
+    names = pc.take(known, pc.index_in(cells, value_set=known))
+    if names.null_count:
+        names = pc.coalesce(names, _meant(cells, schema))
+    unknown = np.flatnonzero(pc.is_null(pc.index_in(names, value_set=known)))
+    reasons = [_why_no_class(names[row].as_py(), schema, policy) for row in unknown.tolist()]
     verdicts.add(schema.target, unknown[[reason != "" for reason in reasons]], filter(None, reasons))
-    names = pc.take(pa.array([*schema.classes, *codes.values()], pa.string()), index)
-    return pc.coalesce(names, cells)
+    return names
+
+
+def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
+    """The classes that labels mean; what means none is trimmed and, if it is a number, spelt as where it comes first."""
+    encoded = pc.utf8_trim_whitespace(cells).dictionary_encode()
+    spellings: dict[Decimal | str, str] = {}
+    names = []
+    for label in encoded.dictionary.to_pylist():
+        value = number(label, schema.decimal)
+        names.append(schema.labels.meant(label) or spellings.setdefault(label if value is None else value, label))
+    return pc.take(pa.array(names, pa.string()), encoded.indices)
 
 
 def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
@@ -142,7 +152,9 @@ def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
     if not cell:
         return "The cell is empty: every row needs a target."
     if policy.new_classes == "quarantine":
-        return f"{kinds.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}."
+        close = schema.labels.like(cell)
+        meant = f" Do you mean {kinds.shown(close)}?" if close else ""
+        return f"{kinds.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}.{meant}"
     return "The cell holds a control character." if kinds.holds_control(cell) else ""
 
 

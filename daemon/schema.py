@@ -1,6 +1,6 @@
 """The schema: which columns a row has, what the target is, and how one row becomes numbers.
 
-Level 1, shared with `web`, so it needs nothing but pydantic. `data/schema.json` is committed with the data.
+Level 1, shared with `web`, so it needs no library but pydantic. `data/schema.json` is committed with the data.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from daemon.classes import Classes
 from daemon.errors import BadSchema, InvalidFeatures
 
 Kind = Literal["number", "integer", "boolean", "category", "date"]
@@ -173,6 +174,11 @@ class Schema(BaseModel):
         return {name: code for code, name in enumerate(self.classes)}
 
     @cached_property
+    def labels(self) -> Classes:
+        """Which class the text of a label means."""
+        return Classes(self.classes, self.decimal)
+
+    @cached_property
     def shape(self) -> tuple[Any, ...]:
         """What a model depends on; the reference ranges are not part of it."""
         columns = ((one.name, one.kind, *one.categories) for one in self.columns)
@@ -207,13 +213,15 @@ class Schema(BaseModel):
         """A target given in JSON, as the text of its cell: a class by name or code, or a number; raises InvalidFeatures."""
         if self.task == "regression":
             return repr(Column(name=self.target, kind="number").encode(target))
-        if isinstance(target, str) and target in self.class_codes:
-            return target
-        if isinstance(target, int) and not isinstance(target, bool):
-            if str(target) in self.class_codes:
-                return str(target)
-            if 0 <= target < len(self.classes):
-                return self.classes[target]
+        name = None
+        if isinstance(target, str):
+            name = self.labels.named(target)
+        elif isinstance(target, int | float) and not isinstance(target, bool):
+            name = self.labels.named(repr(target).replace(".", self.decimal))
+            if name is None and isinstance(target, int):
+                name = self.labels.at(target)
+        if name is not None:
+            return name
         raise InvalidFeatures(
             f"{target!r:.80} is no class of {self.target!r}; the classes are: {', '.join(self.classes)}.",
             field=self.target,

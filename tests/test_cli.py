@@ -353,6 +353,14 @@ def test_init_says_what_it_decided(home: Home, tmp_path: Path) -> None:
     assert 'Set inbox.extra_columns = "ignore"' in again.stderr
 
 
+def test_init_names_classes_that_look_alike(home: Home, tmp_path: Path) -> None:
+    """They stay what they are; a person decides whether they are the same."""
+    own = tmp_path / "mail.csv"
+    own.write_text("words,kind\n" + "1,Spam\n2,spam\n3,ham\n" * 5)
+    done = retraind("init", own, "--target", "kind", home=home)
+    assert "These classes differ in case or spaces only: 'Spam', 'spam'." in done.stderr
+
+
 def test_token_is_printed_alone(home: Home) -> None:
     """So that it can be used in a script."""
     durable.write(home.token, b"secret\n", mode=0o600)

@@ -119,6 +119,12 @@ def test_classes_are_in_the_order_people_expect(tmp_path: Path, texts: str, clas
     assert schema_of(tmp_path, text).classes == classes
 
 
+def test_number_in_several_spellings_is_one_class(tmp_path: Path) -> None:
+    """Its name is the shortest of them; so it is among classes that are no numbers."""
+    assert schema_of(tmp_path, "x,y\n1,1.0\n2,1\n3,2.0\n4,01\n5,10\n6,2.0\n").classes == ["1", "2.0", "10"]
+    assert schema_of(tmp_path, "x,y\n1,1.0\n2,1\n3,none\n").classes == ["1", "none"]
+
+
 @pytest.mark.parametrize(
     ("values", "times", "task"),
     [

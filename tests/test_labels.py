@@ -131,8 +131,8 @@ def test_every_reason_is_told_and_the_good_rows_go_on(home: Home, journal: Journ
 def test_a_prediction_is_labelled_once(home: Home, journal: Journal, labels: Labels) -> None:
     trained(home, journal, 1, WIDE)
     predicted(home, {"prediction_id": "a"}, {"prediction_id": "b"})
-    first = labels.join(["a"], ["1"], WIDE)
-    assert first.records[0]["truth"] == "high", "a class by its code is that class"
+    first = labels.join(["a"], [" high"], WIDE)
+    assert first.records[0]["truth"] == "high"
     pending = {str(record["prediction_id"]): str(record["truth"]) for record in first.records}
     assert labels.join(["a"], ["high"], WIDE, pending).duplicates == 1
     assert len(labels.join(["a"], ["low"], WIDE, pending).bad) == 1
@@ -273,10 +273,22 @@ def test_the_reader_gets_back_what_was_predicted_on(features: tuple[Any, ...], d
 
 
 @pytest.mark.parametrize(
-    ("truth", "name"), [("low", "low"), (" 0 ", "low"), ("7", "7"), ("2", "7"), ("3", "3"), ("01", "01"), ("x", "x")]
+    ("truth", "names", "name"),
+    [
+        ("low", ["low", "high"], "low"),
+        (" 0 ", ["low", "high"], "low"),
+        ("2", ["low", "high"], "2"),
+        ("01", ["low", "high"], "01"),
+        ("x", ["low", "high"], "x"),
+        ("0", ["low", "high", "7"], "0"),
+        ("7.0", ["low", "high", "7"], "7"),
+        ("1", ["3", "4"], "1"),
+    ],
 )
-def test_a_class_by_name_or_code(truth: str, name: str) -> None:
-    assert plain(truth, WIDE) == name
+def test_a_class_by_name_or_code(truth: str, names: list[str], name: str) -> None:
+    """A code counts only where no class is called by a number; a number spelt otherwise is the same class."""
+    schema = Schema(target="grade", classes=names, columns=WIDE.columns)
+    assert plain(truth, schema) == name
 
 
 def test_what_is_no_number_stays_for_the_reader_to_refuse() -> None:

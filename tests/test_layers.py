@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "clock durable schema groves bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress listening unixsocket git",
+    "clock durable classes schema groves bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress listening unixsocket git",
     "tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures children cache projection",
     "draft inbox watcher dataset registry journal history workers schedule driftreport revision candidates importance calibration graphs retention",
     "export labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance standby retraining judging promotion driftwatch follow report chain",

@@ -69,10 +69,41 @@ def test_only_an_empty_cell_is_missing() -> None:
 
 
 def test_class_may_be_given_by_code() -> None:
-    """Where no class has that name."""
+    """Where no class is called by a number."""
     assert [row["kind"] for row in good(HEADER + "1,,,0\n1,,,1\n1,,,b\n")] == ["a", "b", "b"]
-    named = Schema(target="kind", classes=["1", "2"], columns=SCHEMA.columns)
-    assert [row["kind"] for row in good(HEADER + "1,,,1\n1,,,0\n1,,,2\n", named)] == ["1", "1", "2"]
+
+
+def test_label_is_no_code_where_classes_are_called_by_numbers() -> None:
+    """A label 1 among classes 3 to 8 is a bad row or a new class; one class that is a number is enough."""
+    names = Schema(target="kind", classes=["3", "4", "5", "6", "7", "8"], columns=SCHEMA.columns)
+    checked = check(HEADER + "1,,,1\n1,,,0\n1,,,3\n", names)
+    assert [row["kind"] for row in checked.table.to_pylist()] == ["3"]
+    assert [bad.row for bad in checked.bad] == [0, 1]
+    grown = check(HEADER + "1,,,1\n1,,,0\n1,,,3\n", names, new_classes="accept")
+    assert [row["kind"] for row in grown.table.to_pylist()] == ["1", "0", "3"]
+    mixed = Schema(target="kind", classes=["a", "b", "10"], columns=SCHEMA.columns)
+    assert [bad.row for bad in check(HEADER + "1,,,1\n", mixed).bad] == [0]
+
+
+def test_number_spelt_otherwise_is_the_same_class() -> None:
+    """Also among labels that are new; of two classes with one value only the spelling tells."""
+    names = Schema(target="kind", classes=["1", "02"], columns=SCHEMA.columns)
+    labels = ["1", "1.0", "01", "+1", "1e0", "2", "02", "2.00"]
+    text = HEADER + "".join(f"1,,,{label}\n" for label in labels)
+    assert [row["kind"] for row in good(text, names)] == ["1"] * 5 + ["02"] * 3
+    grown = check(HEADER + "1,,,9.0\n1,,,9\n1,,,09\n", names, new_classes="accept")
+    assert [row["kind"] for row in grown.table.to_pylist()] == ["9.0"] * 3
+    assert grown.schema.classes == ["1", "02", "9.0"]
+    twins = Schema(target="kind", classes=["1", "01"], columns=SCHEMA.columns)
+    assert [row["kind"] for row in good(HEADER + "1,,,1\n1,,,01\n", twins)] == ["1", "01"]
+    assert [bad.row for bad in check(HEADER + "1,,,1.0\n", twins).bad] == [0]
+
+
+def test_label_that_differs_in_case_from_a_class_is_pointed_out() -> None:
+    """The reason names the class that was probably meant."""
+    names = Schema(target="kind", classes=["Not spam", "Spam"], columns=SCHEMA.columns)
+    [bad] = check(HEADER + "1,,,not  SPAM\n", names).bad
+    assert "Do you mean 'Not spam'?" in bad.reason
 
 
 @pytest.mark.parametrize(

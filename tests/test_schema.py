@@ -158,9 +158,13 @@ def test_other_targets_are_refused(target: Any) -> None:
 
 
 def test_number_names_a_class_of_that_name_before_a_code() -> None:
-    """Where classes are called 1 and 2, 1 means the class, not the code of the second one."""
+    """Where classes are called 1 and 2, 1 means the class, not the code of the second one; and 0 means none."""
     found = Schema(target="t", classes=["1", "2"], columns=[AGE])
-    assert [found.label(1), found.label(2), found.label(0), found.label("2")] == ["1", "2", "1", "2"]
+    assert [found.label(1), found.label(2), found.label("2"), found.label(1.0), found.label("01")] == list("12211")
+    with pytest.raises(InvalidFeatures, match="the classes are: 1, 2"):
+        found.label(0)
+    comma = Schema(target="t", classes=["1,5", "2"], columns=[AGE], decimal=",")
+    assert [comma.label(1.5), comma.label("1,50"), comma.label(2.0)] == ["1,5", "1,5", "2"]
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,9 @@ def target(schema: Schema) -> Json:
     """The JSON Schema of a true value: a class by name or by code, or a number."""
     if schema.task == "regression":
         return {**KINDS["number"], "title": schema.target}
-    # A class whose name is a whole number is meant by that number; any other also by its code.
+    # A class that is called by a whole number is meant by that number; where none is called by a number, each by its code.
     numbers = [int(name) for name in schema.classes if WHOLE.fullmatch(name)]
-    codes = [code for code in range(len(schema.classes)) if str(code) not in schema.class_codes]
+    codes = range(len(schema.classes)) if schema.labels.have_codes else ()
     return {"enum": [*schema.classes, *numbers, *codes], "title": schema.target}
 
 
