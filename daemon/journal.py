@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event, func, or_, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from daemon import tables
+from daemon import tables, trim
 from daemon.errors import RetraindError, Unavailable
 from daemon.figures import counted
 from daemon.live import ROLLED_BACK
@@ -43,6 +43,10 @@ DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
 
 MANY_ROWS = 10_000
 """Rows that are inserted at once: each is held in memory twice meanwhile."""
+
+
+AT_SWAP = "batch_at_swap"
+"""Key of the newest batch of drops when the newest swap was made: events tell it too, but not for ever."""
 
 
 class Committed(NamedTuple):
@@ -444,6 +448,8 @@ class Journal:
             connection.execute(
                 swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()}
             )
+            newest = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.kind == "drops")
+            self.put(AT_SWAP, int(connection.execute(newest).scalar_one()))
             _tell(connection, "serving", f"Version {version} is served: {reason}", version=version)
 
     def was_served(self, version: int) -> bool:
@@ -456,6 +462,11 @@ class Journal:
 
     def batch_at_swap(self) -> int:
         """The newest batch of drops when the newest swap was made, 0 if there was none."""
+        noted = self.get(AT_SWAP)
+        return self._batch_told_before_swap() if noted is None else int(noted)
+
+    def _batch_told_before_swap(self) -> int:
+        """The same by the events, for a journal from before it was noted."""
         before = (events.c.kind == "accepted") & (events.c.id < _NEWEST_SWAP)
         found = self._one(select(events.c.batch).where(before).order_by(events.c.id.desc()))
         return 0 if found is None else int(found["batch"])
@@ -512,6 +523,17 @@ class Journal:
         """Record an event that changes nothing else."""
         with self._writing() as connection:
             _tell(connection, kind, message, level=level, **about)
+
+    def trim(self, keep: int) -> int:
+        """Remove some of the events and ended requests beyond the newest `keep` of each sort; returns how many rows."""
+        due = trim.overdue(self._connection, keep)
+        self._connection.rollback()
+        if not due:
+            return 0
+        with self._writing() as connection:
+            if self.get(AT_SWAP) is None:
+                self.put(AT_SWAP, self._batch_told_before_swap())
+            return sum(trim.remove(connection, *one) for one in due)
 
     def get(self, key: str) -> Any:
         """A remembered value (JSON), or None."""

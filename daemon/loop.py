@@ -50,6 +50,9 @@ TIDY_SECONDS = 3600.0
 
 TIDY_AGAIN_SECONDS = 30.0
 
+TRIM_SECONDS = 60.0
+"""How often some of the journal's old events are removed: as many as may have come since, in a few milliseconds."""
+
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: make room."
 NO_SCHEMA = "There is none yet: run `retraind init FILE --target COL`."
@@ -124,6 +127,7 @@ class Loop:
         self._guard("requests", self._set_aside)
         self._tidy("rejected", now, lambda: self._retention.sweep(clock.read()))
         self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
+        self._tidy("journal", now, lambda: self._journal.trim(self._settings.journal.keep_events), TRIM_SECONDS)
         self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
         self._publish(now)
 
@@ -145,10 +149,10 @@ class Loop:
             log.warning("no_request", detail=sentence)
             self._tell("request", sentence, level="warning")
 
-    def _tidy(self, what: str, now: float, action: Callable[[], object]) -> None:
-        """Do something about once an hour."""
+    def _tidy(self, what: str, now: float, action: Callable[[], object], every: float = TIDY_SECONDS) -> None:
+        """Do something about once an hour, or as often as is said (seconds)."""
         if now >= self._tidy_at.get(what, 0.0):
-            self._tidy_at[what] = now + (TIDY_SECONDS if self._guard(what, action) else TIDY_AGAIN_SECONDS)
+            self._tidy_at[what] = now + (every if self._guard(what, action) else TIDY_AGAIN_SECONDS)
 
     def _step_safely(self, now: float) -> bool:
         """One step; whatever fails is recorded, shown in the health, and tried again later: predictions must go on."""

@@ -336,6 +336,16 @@ class Predictions(Section):
     )
 
 
+class Journal(Section):
+    """What the journal remembers beside the facts."""
+
+    keep_events: int = Field(
+        100_000,
+        ge=1000,
+        description="Events that are kept: so many that come with every drop or request, and as many of all others.",
+    )
+
+
 class Log(Section):
     """The program's own log, on standard error."""
 
@@ -364,6 +374,7 @@ class Settings(BaseSettings):
     promote: Promote = Promote()
     drift: Drift = Drift()
     predictions: Predictions = Predictions()
+    journal: Journal = Journal()
     log: Log = Log()
 
     @classmethod

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from daemon.errors import RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.status import utcnow
 from daemon.tables import FORMAT
 
 
@@ -35,6 +37,11 @@ def a_version(version: int) -> dict[str, Any]:
 def events(home: Home) -> list[tuple[str, str]]:
     with closing(sqlite3.connect(home.journal)) as connection:
         return connection.execute("SELECT kind, level FROM events ORDER BY id").fetchall()
+
+
+def newest_event(home: Home) -> int:
+    with closing(sqlite3.connect(home.journal)) as connection:
+        return int(connection.execute("SELECT MAX(id) FROM events").fetchone()[0])
 
 
 def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> None:
@@ -296,3 +303,54 @@ def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forg
     assert not journal.has_forgotten(1)
     assert journal.has_forgotten(2)
     assert not journal.has_forgotten(3)
+
+
+def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journal) -> None:
+    """Those of drops do not push out the others; facts stay, and numbers go on, whatever is removed."""
+    with journal.together():
+        journal.tell("schema", "It has grown.")
+        for number in range(1, 8):
+            journal.commit(journal.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32)
+        journal.swap(1, None, "first")
+        journal.roll_back(1, "worse")
+        for number in range(9):
+            journal.take_request(f"{number:016}", "retrain", "asked", utcnow())
+            journal.refuse(a_drop(sha256=f"x{number}"), "rejected", "no")
+        for number in range(7):
+            journal.end_request(f"{number:016}", "done", "as asked")
+    facts = journal.batch_at_swap(), journal.rolled_back_since_swap(1)
+    assert facts == (7, True)
+    newest = newest_event(home)
+    writes = journal.writes
+    assert journal.trim(100) == 0
+    assert journal.writes == writes, "nothing to do costs no write"
+    assert journal.trim(3) > 0
+    left = [kind for kind, _ in events(home)]
+    assert left == ["schema", "serving", "rolled back", "request", "request", "request"]
+    assert [journal.request(f"{number:016}") is None for number in (0, 3, 4, 6, 8)] == [True, True, False, False, False]
+    assert (journal.batch_at_swap(), journal.rolled_back_since_swap(1)) == facts
+    journal.trim(0)
+    journal.tell("started", "again")
+    assert newest_event(home) == newest + 1
+
+
+def test_journal_of_before_knows_the_batch_of_its_swap_when_events_have_gone(journal: Journal) -> None:
+    """It was told by events alone."""
+    for number in (1, 2):
+        journal.accept(a_batch(number), [a_drop(sha256=str(number))])
+    journal.swap(1, None, "first")
+    journal._connection.execute(text("DELETE FROM meta"))
+    journal._connection.commit()
+    journal.accept(a_batch(3), [a_drop(sha256="3")])
+    assert journal.batch_at_swap() == 2
+    journal.trim(0)
+    assert journal.batch_at_swap() == 2
+
+
+def test_removing_goes_piece_by_piece(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.trim.MOST", 4)
+    with journal.together():
+        for number in range(10):
+            journal.refuse(a_drop(sha256=str(number)), "rejected", "no")
+    assert [journal.trim(1) for _ in range(4)] == [4, 4, 1, 0]
+    assert len(events(home)) == 1

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     "errors home settings",
     "clock durable classes schema groves bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress listening unixsocket git",
-    "tables segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures children cache projection",
+    "tables trim segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures children cache projection",
     "draft inbox watcher dataset registry journal history workers schedule driftreport revision candidates importance calibration graphs retention",
     "export labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance standby retraining judging promotion driftwatch follow report chain",
     "loop trainer",
@@ -31,7 +31,7 @@ HEAVY = {
     "dvc": {"dataset"},
     "mlflow": {"registry"},
     "pandas": {"registry"},
-    "sqlalchemy": {"tables", "journal"},
+    "sqlalchemy": {"tables", "trim", "journal"},
     # graphs converts it, pictures draws, training notes versions
     "sklearn": {
         "model",
