@@ -115,6 +115,16 @@ class Unavailable(RetraindError):
     """Raised when the journal or MLflow's database is locked or its disk is full; the loop tries again later."""
 
 
+class Crowded(RetraindError):
+    """Raised when so many requests wait that no more are taken; `seconds` is when asking again may help."""
+
+    exit = Exit.REFUSED
+
+    def __init__(self, message: str, *, hint: str = "", seconds: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
+
+
 class TrainingFailed(RetraindError):
     """Raised inside the trainer when no candidate could be fitted."""
 

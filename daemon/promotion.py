@@ -59,14 +59,23 @@ class Promotion:
     # Requests
 
     def answer(self) -> bool:
-        """Carry out requests to promote, refuse or roll back; True: there was one."""
-        waiting = [request for request in requests.pending(self._home) if request.kind in KINDS]
-        for request in waiting:
-            self._journal.take_request(request.id, request.kind, str(request.version or ""), request.at.isoformat())
-            state, detail = self._carry_out(request)
-            self._journal.end_request(request.id, state, detail)
-            requests.consume(self._home, request)
-        return bool(waiting)
+        """Carry out the oldest request to promote, refuse or roll back; True: there was one.
+
+        Those right behind it that ask for the same are not carried out again: they get its answer.
+        """
+        alike = requests.alike([one for one in requests.pending(self._home) if one.kind in KINDS])
+        if not alike:
+            return False
+        with self._journal.together():
+            for request in alike:
+                detail = str(request.version or "")
+                self._journal.take_request(request.id, request.kind, detail, request.at.isoformat())
+        state, detail = self._carry_out(alike[0])
+        with self._journal.together():
+            for request in alike:
+                self._journal.end_request(request.id, state, detail)
+        requests.consume(self._home, *alike)
+        return True
 
     def _carry_out(self, request: requests.Request) -> tuple[str, str]:
         alias = PREVIOUS if request.kind == "rollback" else CHALLENGER

@@ -7,7 +7,10 @@ this user or of root: what somebody else has brought into the folder, on whateve
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +18,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from daemon import durable
+from daemon.errors import Crowded
 from daemon.home import Home
 
 LARGEST = 2**53
@@ -25,6 +29,12 @@ UNREADABLE = ".unreadable"
 
 MOST_BYTES = 65_536
 """Larger files are no requests."""
+
+MOST = 256
+"""So many requests may wait at a time; whoever asks for one more is told to come again."""
+
+AT_ONCE = 64
+"""So many that ask for the same are answered together."""
 
 Kind = Literal["retrain", "promote", "refuse", "rollback", "forget"]
 
@@ -49,6 +59,11 @@ class Request(BaseModel):
     _name: str | None = PrivateAttr(None)
 
     @property
+    def wish(self) -> tuple[object, ...]:
+        """What is asked for, and by whom: requests with the same wish can have the same answer."""
+        return self.kind, self.force, self.version, self.drop, self.purge, self.by
+
+    @property
     def name(self) -> str:
         """Name of the file that it is in; the time first, so that the loop reads them in the order in which they were made."""
         return self._name or f"{self.at:%Y%m%dT%H%M%S%f}-{self.id}.json"
@@ -56,6 +71,14 @@ class Request(BaseModel):
 
 class _Untrusted(Exception):
     """Raised for a file that nobody who may ask has written as one."""
+
+
+def ask(home: Home, kind: Kind, **fields: Any) -> Request:
+    """`submit` for people and programs, who may ask faster than the loop answers; raises Crowded."""
+    if len(_files(home)) >= MOST:
+        hint = "Ask again in a moment; GET /health says what the daemon does."
+        raise Crowded(f"{MOST} requests wait for the daemon already, so no more are taken.", hint=hint)
+    return submit(home, kind, **fields)
 
 
 def submit(home: Home, kind: Kind, **fields: Any) -> Request:
@@ -85,11 +108,24 @@ def pending(home: Home) -> list[Request]:
     return sorted(found, key=lambda request: request.name)
 
 
+def alike(waiting: Sequence[Request]) -> list[Request]:
+    """The first of them, and those right behind it with the same wish, AT_ONCE at most."""
+    same = takewhile(lambda request: request.wish == waiting[0].wish, waiting)
+    return list(islice(same, AT_ONCE))
+
+
 def _files(home: Home) -> list[Path]:
     return sorted(home.requests.glob("*.json"))
 
 
 def _read(path: Path) -> Request:
+    """The request in a file, from memory if it was read before: each step of the loop looks at all that wait."""
+    found = os.lstat(path)
+    return _parsed(path, (found.st_ino, found.st_mtime_ns, found.st_size, found.st_uid))
+
+
+@lru_cache(maxsize=8192)
+def _parsed(path: Path, _stamp: tuple[int, ...]) -> Request:
     request = Request.model_validate(orjson.loads(_trusted(path)))
     request._name = path.name
     return request
@@ -134,6 +170,8 @@ def _reason(error: _Untrusted | ValidationError | orjson.JSONDecodeError) -> str
     return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
-def consume(home: Home, request: Request) -> None:
-    """Remove the file of a request that the journal has taken over, whatever its name is."""
-    durable.remove(home.requests / request.name)
+def consume(home: Home, *taken: Request) -> None:
+    """Remove the files of requests that the journal has taken over, whatever their names are."""
+    for request in taken:
+        (home.requests / request.name).unlink(missing_ok=True)
+    durable.fsync_dir(home.requests)

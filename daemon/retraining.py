@@ -99,17 +99,16 @@ class Retraining:
 
     def start_if_due(self, now: datetime, monotonic: float, champion: tuple[int, str] | None) -> bool:
         """Start a training if the policy finds a reason; `champion` is version and bundle sha256 of the served one."""
-        self._take_requests()
         if self.progress is not None or not self.trainer.ready:
-            return False
+            return False  # requests stay files meanwhile, so that those who ask for the same share one
+        self._take_requests()
         queued = [request for request in self._journal.queued_requests() if request["kind"] == KIND]
         facts = self.facts(now, queued)
         reason = policy.due(facts, self._settings.retrain, now)
         if reason is None:
             return self._decline(queued, facts)
         self._start(reason, monotonic, champion)
-        for request in queued:
-            self._journal.end_request(request["id"], "done", f"Training started: {reason}.")
+        self._end_requests(queued, "done", f"Training started: {reason}.")
         return True
 
     def facts(self, now: datetime, queued: Sequence[Any] = ()) -> policy.Facts:
@@ -152,19 +151,27 @@ class Retraining:
         return str(check["reason"])
 
     def _take_requests(self) -> None:
-        for request in requests.pending(self._home):
-            if request.kind == KIND:
+        waiting = [one for one in requests.pending(self._home) if one.kind == KIND][: requests.AT_ONCE]
+        if not waiting:
+            return
+        with self._journal.together():
+            for request in waiting:
                 detail = "forced" if request.force else "if there are new rows"
                 self._journal.take_request(request.id, KIND, detail, request.at.isoformat())
-                requests.consume(self._home, request)
+        requests.consume(self._home, *waiting)
+
+    def _end_requests(self, queued: Sequence[Any], state: str, detail: str) -> None:
+        with self._journal.together():
+            for request in queued:
+                self._journal.end_request(request["id"], state, detail)
 
     def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:
         why = "there are no rows yet" if facts.rows == 0 else "there are no new rows since the last training"
         alarm = facts.drifted or facts.live_fell
         if facts.rows and alarm:
             why += f", and these would give the same model again, in spite of the alarm: {alarm.rstrip('.')}"
-        for request in queued:
-            self._journal.end_request(request["id"], "refused", f"Not started: {why}.")
+        if queued:
+            self._end_requests(queued, "refused", f"Not started: {why}.")
         return bool(queued)
 
     def _start(self, reason: str, monotonic: float, champion: tuple[int, str] | None) -> None:

@@ -83,9 +83,9 @@ def _teaching(data: Schema | None, *, secured: bool) -> dict[str, Json]:
     choice = body(payload.Choice.model_json_schema(), {"by itself": {}, "version 1": {"version": 1}})
     trigger = body(payload.Trigger.model_json_schema(), {"if there are new rows": {}, "force": {"force_retrain": True}})
     teach = operation(TEACH, "Add one labelled row", {202: taken}, (*codes, 409), [key])
-    retrain = operation(TEACH, "Ask for a training", {202: accepted, 200: skipped}, codes)
+    retrain = operation(TEACH, "Ask for a training", {202: accepted, 200: skipped}, (*codes, 429))
     choose = {
-        name: operation(TEACH, text, {202: accepted}, (*codes, 404))
+        name: operation(TEACH, text, {202: accepted}, (*codes, 404, 429))
         for name, text in (
             ("promote", "Serve a version, by default the challenger that waits"),
             ("refuse", "Give up a version that waits, by default the challenger"),

@@ -50,7 +50,7 @@ def trigger_retrain(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, di
         return 200, {"status": "skipped", "reason": reason}
     with _asking:
         waiting = (item for item in requests.pending(worker.home) if item.kind == "retrain" and item.force >= force)
-        request = next(waiting, None) or requests.submit(worker.home, "retrain", force=force, by="http")
+        request = next(waiting, None) or requests.ask(worker.home, "retrain", force=force, by="http")
     return 202, {"status": "accepted", "request": request.id}
 
 
@@ -68,7 +68,7 @@ def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int,
     version = payload.parse(payload.Choice, environ).version
     if version is not None and worker.records.version(version) is None:
         raise Problem(404, f"There is no version {version}.", hint="GET /versions lists them.")
-    request = requests.submit(worker.home, kind, version=version, by="http")
+    request = requests.ask(worker.home, kind, version=version, by="http")
     return 202, {"status": "accepted", "request": request.id}
 
 

@@ -19,6 +19,7 @@ MEANINGS = {
     415: "The body is of another type.",
     421: "The Host is no name of this server.",
     422: "The content is not as expected; `errors` says where.",
+    429: "So many requests wait for the daemon that no more are taken.",
     500: "Something went wrong inside; the log has the details.",
     503: "Not now: no model is loaded, the records can't be read, or too much is asked at once.",
     504: "It took too long.",
@@ -54,7 +55,8 @@ def responses() -> Json:
     for shape, kind in KINDS.items():
         content = {kind: {"schema": ref(shape)}}
         found |= {f"{shape}{code}": {"description": text, "content": content} for code, text in MEANINGS.items()}
-        found[f"{shape}503"] = {**found[f"{shape}503"], "headers": RETRY}
+        for code in (429, 503):
+            found[f"{shape}{code}"] = {**found[f"{shape}{code}"], "headers": RETRY}
     token: Json = {"schema": TEXT, "required": True, "description": "The scheme that is wanted."}
     found["Problem401"] = {**found["Problem401"], "headers": {"WWW-Authenticate": token}}
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from bottle import HTTPResponse
 
-from daemon.errors import BadSchema, InvalidFeatures, RetraindError
+from daemon.errors import BadSchema, Crowded, InvalidFeatures, RetraindError
 
 PROBLEM = "application/problem+json"
 
@@ -43,6 +43,8 @@ def explain(error: Exception) -> Problem | None:
     """The problem that an expected exception stands for; None for one that nobody expected."""
     if isinstance(error, InvalidFeatures):
         return Problem(422, str(error), errors=[{"field": error.field or "features", "detail": str(error)}])
+    if isinstance(error, Crowded):
+        return Problem(429, str(error.args[0]), hint=error.hint, Retry_After=str(error.seconds))
     if isinstance(error, BadSchema):
         return Problem(503, str(error.args[0]), hint=error.hint)
     if isinstance(error, RetraindError):
