@@ -125,7 +125,7 @@ find_engine() {
 start_container() {
     local image=$1 folder
     local -a options=()
-    "$engine" stop --time 30 retraind >/dev/null 2>&1 || true
+    "$engine" stop --time 60 retraind >/dev/null 2>&1 || true
     "$engine" rm --force retraind >/dev/null 2>&1 || true
     for folder in inbox data registry logs; do
         mkdir -p "$home/$folder"
@@ -141,6 +141,8 @@ start_container() {
         options+=(--user "$(id -u):$(id -g)")
         if [ "$engine" = podman ]; then options+=(--userns keep-id); fi
     fi
+    # A first process that reaps whatever is left to it and passes signals on. Podman has it as a package of its own.
+    if [ "$engine" = docker ] || command -v catatonit >/dev/null || [ -x /usr/libexec/podman/catatonit ]; then options+=(--init); fi
     "$engine" run --detach --name retraind --restart unless-stopped \
         --publish "$publish:5000" "${options[@]}" \
         --read-only --tmpfs /tmp:rw,size=1g --cap-drop ALL --security-opt no-new-privileges "$image" >/dev/null

@@ -17,6 +17,7 @@ from daemon.classes import alike
 from daemon.errors import BadSettings, Exit, NotFound, RetraindError
 from daemon.home import Home
 from daemon.schema import Task
+from daemon.wake import Wake
 
 if TYPE_CHECKING:
     from daemon.draft import Draft
@@ -54,6 +55,13 @@ def main() -> None:
         sys.exit(error.exit)
 
 
+def _listening() -> Wake:
+    """What hears SIGTERM and Ctrl-C from now on."""
+    wake = Wake()
+    wake.listen()
+    return wake
+
+
 def _load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
     place = Home(home.absolute())
     server = {key: value for key, value in flags.items() if value is not None}
@@ -80,10 +88,11 @@ def run(
 
     Example: retraind run --port 5000
     """
+    wake = _listening()
     place, loaded = _load(home, host=host, port=port)
     from daemon import service
 
-    service.run(place, loaded)
+    service.run(place, loaded, wake)
 
 
 @app.command()
@@ -96,10 +105,11 @@ def serve(
 
     Example: retraind serve --port 5001
     """
+    wake = _listening()
     place, loaded = _load(home, host=host, port=port)
     from daemon import service
 
-    service.serve(place, loaded)
+    service.serve(place, loaded, wake)
 
 
 @app.command()
@@ -149,7 +159,7 @@ def _follow(home: Path, json_: bool, *, force: bool) -> None:
 
     place.make()
     before = follow.last_run(place)
-    request = requests.submit(place, "retrain", force=force)
+    request = requests.ask(place, "retrain", force=force)
     code, facts = follow.follow(place, request.id, before)
     typer.echo(json.dumps({"request": request.id, **facts}) if json_ else facts["sentence"])
     raise typer.Exit(code)
@@ -198,7 +208,7 @@ def _submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool
     """Make a request; True: the daemon has answered it, and what it said is told."""
     place, _ = _load(home)
     place.make()
-    request = requests.submit(place, kind, **fields)
+    request = requests.ask(place, kind, **fields)
     typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
     return not _warn_if_down(place) and _await(place, request.id)
 

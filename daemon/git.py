@@ -9,8 +9,8 @@ from pathlib import Path
 
 from daemon.errors import DatasetDamaged, Unavailable
 
-SECONDS = 120
-"""No command takes longer unless something is wrong."""
+SECONDS = 60
+"""No command takes longer unless something is wrong. Two that hang, one after the other, stay below `pulse.STEP_SECONDS`."""
 
 # git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")

@@ -53,10 +53,11 @@ class Ingestion:
         journal: Journal,
         labels: Labels,
         history_at: Callable[[], float],
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._home, self._limits = home, settings.inbox
         self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
-        self._history_at = history_at
+        self._history_at, self._say = history_at, say
         self._attempts = Attempts(journal)
         self._forgetting = Forgetting(home, dataset, journal)
         self._merging = Merging(home, journal)
@@ -264,6 +265,7 @@ class Ingestion:
         pending = self._journal.uncommitted()
         if pending is None:
             return False
+        self._say(f"committing batch {pending['seq']}")
         live = {one["name"]: one["md5"] for one in self._journal.segments()}
         present = {path.name for path in self._home.segments.iterdir()}
         gone = self._journal.replaced(present - live.keys())
@@ -281,6 +283,7 @@ class Ingestion:
         """Remove the drops of the newest committed batch from the inbox; also the first thing after a crash."""
         if self._to_clear is None:
             return False
+        self._say(f"removing the files of batch {self._to_clear}")
         drops = self._journal.drops_in(self._to_clear)
         self._leave(self._inbox.clear((drop["name"], drop["sha256"]) for drop in drops))
         self._to_clear = None

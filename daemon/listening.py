@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import socket
 import struct
+from collections.abc import Collection
 from pathlib import Path
 
 from daemon.errors import PortTaken
@@ -19,20 +20,22 @@ DROP_NEW = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 
 """Classic BPF on the TCP header: load the flags; with SYN drop the packet, else take it."""
 
 
-def bind(host: str, port: int, *, ours: bool) -> socket.socket:
-    """Bind a TCP socket; raises PortTaken. SO_REUSEPORT lets us bind beside the workers of a killed daemon.
+def bind(host: str, port: int, *, ours: Collection[int] = ()) -> socket.socket:
+    """Bind a TCP socket; raises PortTaken. SO_REUSEPORT lets us bind beside the workers of a killed daemon, with the pids `ours`.
 
-    Beside old workers (`ours`) only the first new one listens, once it can answer: until then all connections go to the old ones.
+    Where these listen, and they alone, only the first new one listens, once it can answer: until then all connections go to
+    the old ones.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        if port and not ours and _answers(host, port):
-            raise OSError("somebody answers there")
         listener.bind((host, port))
-        if not ours:
+        beside = _hold(ours, _listening(listener)) if port and ours else False
+        if port and not beside and _answers(host, port):
+            raise OSError("somebody answers there")
+        if not beside:
             listener.listen(BACKLOG)  # who connects before the first worker answers waits instead of being refused
     except OSError as error:
         listener.close()
@@ -52,9 +55,8 @@ def refuse_new(listener: socket.socket) -> None:
 
 def steer_here(listener: socket.socket) -> None:
     """Let new connections go to this socket, the last to listen, and none to those beside it, which are about to be closed."""
-    host, port = listener.getsockname()[:2]
     with contextlib.suppress(OSError):  # no /proc: the kernel goes on choosing
-        last = _listening(host, port, listener.family) - 1
+        last = len(_listening(listener)) - 1
         # Once the others are gone the number is that of no socket, and the kernel chooses as if there were no filter.
         if last > 0:
             _attach(listener, ATTACH_REUSEPORT_FILTER, ((0x06, 0, 0, last),))
@@ -67,14 +69,33 @@ def _attach(listener: socket.socket, option: int, program: tuple[tuple[int, int,
         listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("HP", len(program), ctypes.addressof(code)))
 
 
-def _listening(host: str, port: int, family: socket.AddressFamily) -> int:
-    """How many sockets listen at exactly this address, by /proc/net/tcp (proc(5)): words of the address in the machine's order."""
-    packed = socket.inet_pton(family, host)
+def _listening(listener: socket.socket) -> set[str]:
+    """The inodes of the sockets that listen at exactly this one's address, by /proc/net/tcp (proc(5)).
+
+    The words of an address stand there in the machine's order.
+    """
+    host, port = listener.getsockname()[:2]
+    packed = socket.inet_pton(listener.family, host)
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     local = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
-    table = Path("/proc/net/tcp6" if family == socket.AF_INET6 else "/proc/net/tcp")
+    table = Path("/proc/net/tcp6" if listener.family == socket.AF_INET6 else "/proc/net/tcp")
     lines = (line.split() for line in table.read_text().splitlines())
-    return sum(fields[1] == local and fields[3] == "0A" for fields in lines)
+    return {fields[9] for fields in lines if fields[1] == local and fields[3] == "0A"}
+
+
+def _hold(pids: Collection[int], sockets: set[str]) -> bool:
+    """Whether there are such sockets (inodes), and these processes have all of them open."""
+    return bool(sockets) and sockets <= {inode for pid in pids for inode in open_sockets(pid)}
+
+
+def open_sockets(pid: int) -> set[str]:
+    """The inodes of the sockets that a process of ours has open; none if it has ended."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return found
 
 
 def reachable(host: str) -> str:

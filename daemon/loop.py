@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from daemon import clock, durable, policy, requests, status
+from daemon import clock, durable, policy, requests
 from daemon.children import Trainer
 from daemon.driftwatch import Driftwatch
 from daemon.errors import RetraindError
@@ -23,8 +23,11 @@ from daemon.home import Home
 from daemon.inbox import Inbox
 from daemon.ingestion import Ingestion
 from daemon.journal import Journal
+from daemon.keeper import Keeper
 from daemon.notify import notify
+from daemon.orphans import Orphans
 from daemon.promotion import Promotion
+from daemon.pulse import Pulse
 from daemon.retention import Retention
 from daemon.retraining import Retraining
 from daemon.schedule import Schedule
@@ -32,7 +35,6 @@ from daemon.schema import load
 from daemon.settings import Settings
 from daemon.status import Check, Status, utcnow
 from daemon.watcher import Watcher
-from daemon.workers import Workers
 
 log = structlog.get_logger()
 
@@ -75,10 +77,11 @@ class Loop:
         settings: Settings,
         wake: "Wakeable",
         *,
+        pulse: Pulse,
         journal: Journal,
         inbox: Inbox,
         watcher: Watcher,
-        workers: Workers,
+        workers: Keeper,
         historian: Historian,
         schedule: Schedule,
         ingestion: Ingestion,
@@ -89,12 +92,15 @@ class Loop:
         self._home, self._settings, self._wake = home, settings, wake
         self._journal, self._inbox, self._workers, self._historian = journal, inbox, workers, historian
         self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
-        self._promotion, self._watcher, self._driftwatch = promotion, watcher, driftwatch
+        self._promotion, self._watcher, self._driftwatch, self._pulse = promotion, watcher, driftwatch, pulse
         self._retention = Retention(home, settings.inbox.rejected_days)
+        self._orphans = Orphans()
         self._problems: dict[str, str] = {}
         self._tidy_at: dict[str, float] = {}
         self._retry_at = self._registry_at = 0.0
         self._followed: tuple[object, ...] | None = None
+        self._answered, self._may_answer = False, True
+        """Whether the last step has answered a request; then drops and trainings have their turn before the next one."""
         self._started_at = utcnow()
 
     def run(self) -> None:
@@ -112,16 +118,23 @@ class Loop:
 
     def step(self, now: float) -> bool:
         """Do the most urgent single thing; True: look again at once. `now` is monotonic seconds."""
-        return (
-            self._collect(now)
-            or self._follow_registry(now)
-            or self._ingestion.step(now, merging=self._retraining.progress is None)
-            or self._retraining.start_if_due(datetime.now(UTC), now, self._champion())
-        )
+        self._may_answer, self._answered = not self._answered, False
+        parts: dict[str, Callable[[], bool]] = {
+            "hearing the trainer": lambda: self._collect(now),
+            "following the registry": lambda: self._follow_registry(now),
+            "taking drops": lambda: self._ingestion.step(now, merging=self._retraining.progress is None),
+            "starting a training": lambda: self._retraining.start_if_due(datetime.now(UTC), now, self._champion()),
+        }
+        for name, part in parts.items():
+            self._pulse.rename(name)
+            if part():
+                return True
+        return not self._may_answer
 
     def tick(self, now: float) -> None:
         """What has to happen about once a second: children, watching, status, heartbeat; none keeps the others from it."""
-        self._guard("workers", lambda: self._tend(now))
+        self._guard("workers", self._tend)
+        self._guard("orphans", lambda: self._orphans.reap(now))
         self._guard("promotion", self._reconsider)
         self._guard("inbox", lambda: self._watch(now))
         self._guard("requests", self._set_aside)
@@ -131,13 +144,13 @@ class Loop:
         self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
         self._publish(now)
 
-    def _tend(self, now: float) -> None:
-        for sentence in self._workers.tend(now):
+    def _tend(self) -> None:
+        for sentence in self._workers.told():
             log.warning("worker", detail=sentence)
             self._tell("worker", sentence, level="warning")
 
     def _reconsider(self) -> None:
-        if self._promotion.reconsider(self._workers.complaints.values()):
+        if self._promotion.reconsider(self._workers.complaints):
             self._registry_at = 0.0  # there is another version to adopt
 
     def _watch(self, now: float) -> None:
@@ -157,7 +170,8 @@ class Loop:
     def _step_safely(self, now: float) -> bool:
         """One step; whatever fails is recorded, shown in the health, and tried again later: predictions must go on."""
         try:
-            again = self.step(now)
+            with self._pulse.step("looking"):
+                again = self.step(now)
         except (OSError, RetraindError) as error:
             self._retry_at = now + RETRY_SECONDS
             self._fault("work", f"{error} It is tried again every {RETRY_SECONDS:g} s.")
@@ -175,7 +189,7 @@ class Loop:
 
     def _follow_registry(self, now: float) -> bool:
         """Answer requests, adopt, judge: at once when something here may have changed, else once per scan period."""
-        answered = self._promotion.answer()
+        answered = self._answered = self._may_answer and self._promotion.answer()
         if not answered and now < self._registry_at:
             return False
         state = self._registry_state()
@@ -222,10 +236,9 @@ class Loop:
 
     def _publish(self, now: float) -> None:
         self._guard("pointer", self._notify)
-        self._guard("disk", lambda: status.publish(self._home.status, self._status(now)))
+        self._guard("disk", lambda: self._pulse.publish(self._status(now)))
 
     def _notify(self) -> None:
-        notify(WATCHDOG=1)
         champion, text = self._champion(), "training" if self._retraining.progress else "waiting for drops"
         notify(STATUS=f"serving version {champion[0] if champion else '-'}, {text}")
 
@@ -286,7 +299,8 @@ class Loop:
     def _guard(self, what: str, action: Callable[[], object]) -> bool:
         """Do something that may fail: it is recorded and shown in the health, and everything else goes on. True: it did not."""
         try:
-            action()
+            with self._pulse.step(what):
+                action()
         except (OSError, RetraindError) as error:
             self._fault(what, f"{error}")
             return False

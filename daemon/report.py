@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Column as Wide
 from rich.table import Table
 
-from daemon import bundle, fates, figures, lineage, live, schema, settings, status
+from daemon import bundle, fates, figures, lineage, live, processes, schema, settings, status
 from daemon.bundle import Pointer
 from daemon.dataset import Dataset
 from daemon.errors import Ambiguous, NotFound, RetraindError
@@ -39,7 +39,7 @@ def health(home: Home) -> dict[str, Any]:
     alive = daemon is not None and daemon.alive
     pointer = _pointer(home)
     checks = {name: check.model_dump() for name, check in (daemon.checks if daemon and alive else {}).items()}
-    checks["daemon"] = {"ok": alive, "detail": "Running." if alive else "Not running: start it with `retraind run`."}
+    checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
     found = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
     checks["model"] = {"ok": pointer is not None, "detail": found}
     return {
@@ -49,8 +49,18 @@ def health(home: Home) -> dict[str, Any]:
         "rows_pending": daemon.rows_pending if daemon else 0,
         "challenger": _challenger(home, pointer),
         "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
+        "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
         "checks": checks,
     }
+
+
+def _liveness(daemon: status.Status | None) -> str:
+    """Whether the daemon runs, and what it does if that takes long."""
+    if daemon is not None and daemon.alive:
+        return f"Running, {daemon.step.name} for {daemon.step.seconds:.0f} s." if daemon.step else "Running."
+    if daemon is not None and processes.look(daemon.pid) and daemon.boot == status.boot_id():
+        return f"Stopped or hanging (pid {daemon.pid}), its last word: {daemon.at}. `kill -CONT {daemon.pid}`, or end and start it."
+    return "Not running: start it with `retraind run`."
 
 
 def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
@@ -73,6 +83,8 @@ def as_text(facts: dict[str, Any]) -> str:
     ]
     if facts["training"]:
         lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")
+    if longest := facts["longest_step"]:
+        lines.append(f"  longest step of the last hour: {longest['name']}, {longest['seconds']:.1f} s")
     if waiting := facts["challenger"]:
         beside = f": {figures.agreement(waiting['shadow'])}" if waiting["shadow"] else ""
         lines.append(f"  version {waiting['version']} waits for `retraind promote`{beside}")

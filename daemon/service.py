@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -22,10 +22,13 @@ from daemon import bootstrap, durable, status
 from daemon.children import Trainer
 from daemon.errors import AlreadyRunning, BadSettings
 from daemon.home import Home
+from daemon.keeper import Keeper
 from daemon.listening import reachable
 from daemon.notify import notify
+from daemon.pulse import START_SECONDS, Pulse
 from daemon.settings import Settings
 from daemon.status import Status, utcnow
+from daemon.wake import Stopped, Wake
 from daemon.workers import Workers
 
 if TYPE_CHECKING:
@@ -34,53 +37,35 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-
-class Wake:
-    """What ends the loop's waiting. Puts to a SimpleQueue only, which alone is safe inside a signal handler."""
-
-    def __init__(self) -> None:
-        self.queue: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.stopping = False
-
-    def __call__(self) -> None:
-        """Wake the loop."""
-        self.queue.put("wake")
-
-    def stop(self, number: int, _frame: FrameType | None = None) -> None:
-        """Signal handler: the first signal ends the loop, the second the process at once."""
-        if self.stopping:
-            os._exit(128 + number)
-        self.stopping = True
-        self.queue.put("stop")
+FIGURES = {"backlog_files", "backlog_bytes", "rows", "rows_pending", "threshold_rows"}
+"""What the status says of the data, which a restart does not change."""
 
 
-def run(home: Home, settings: Settings) -> None:
-    """Run everything until SIGTERM or SIGINT; raises AlreadyRunning, PortTaken, BadSchema, BadSettings."""
-    wake = Wake()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, wake.stop)
+def run(home: Home, settings: Settings, wake: Wake) -> None:
+    """Run everything until SIGTERM or SIGINT, which `wake` listens for; raises AlreadyRunning, PortTaken, BadSchema, BadSettings."""
     # Its default action is the end, and the kernel sends it for files that others touch (leases, see daemon/inbox.py).
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(locked(home))
         prepare(home, settings)
-        workers = Workers(home, settings, slots(settings), wake)
-        stack.callback(workers.close)
-        follow_hangups(wake, workers)
-        workers.tend(time.monotonic())
-        say_starting(home)
-        announce(workers, settings)
-        _run_loop(home, settings, workers, wake, stack)
+        pulse = Pulse(home.status, starting(home))
+        stack.callback(pulse.stop)
+        pulse.start()
+        keeper = Keeper(home, settings, slots(settings), wake)
+        stack.callback(keeper.close)
+        follow_hangups(wake, keeper.renew)
+        keeper.start()
+        announce(keeper.workers, settings)
+        with suppress(Stopped):
+            _run_loop(home, settings, keeper, wake, pulse, stack)
+        pulse.drain()
 
 
-def serve(home: Home, settings: Settings) -> None:
-    """Run the HTTP workers alone until SIGTERM or SIGINT; raises PortTaken."""
-    wake = Wake()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, wake.stop)
+def serve(home: Home, settings: Settings, wake: Wake) -> None:
+    """Run the HTTP workers alone until SIGTERM or SIGINT, which `wake` listens for; raises PortTaken."""
     home.make()
     workers = Workers(home, settings, slots(settings), wake)
-    follow_hangups(wake, workers)
+    follow_hangups(wake, workers.renew)
     announce(workers, settings)
     with ExitStack() as stack:
         stack.callback(workers.close)
@@ -93,40 +78,43 @@ def serve(home: Home, settings: Settings) -> None:
                 wake.queue.get(timeout=1)
 
 
-def _run_loop(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> None:
-    journal, loop = compose(home, settings, workers, wake, stack)
+def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
+    journal, loop = compose(home, settings, keeper, wake, pulse, stack)
     journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid())
     notify(READY=1)
-    workers.retire_old()
     loop.run()
     notify(STOPPING=1)
     journal.tell("stopped", "The daemon was asked to stop.")
     log.info("stopping")
 
 
-def compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack: ExitStack) -> "tuple[Journal, Loop]":
+def compose(
+    home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack
+) -> "tuple[Journal, Loop]":
     """Open the parts in order, each put right where the last daemon was killed; `stack` closes them in reverse.
 
-    Gives what has the record, and what is to be run. The simulation of tests/simulation composes a service in the same way.
+    Gives what has the record, and what is to be run. Raises Stopped when the service is to end before that is done. The
+    simulation of tests/simulation composes a service in the same way.
     """
     trainer = Trainer(home, settings.train.nice, wake)
     stack.callback(trainer.close)
     trainer.tend(time.monotonic())
     # Imported only now, seconds after the workers have begun to answer.
-    from daemon.dataset import Dataset
-    from daemon.driftwatch import Driftwatch
-    from daemon.history import Historian
-    from daemon.inbox import Inbox
-    from daemon.ingestion import Ingestion
-    from daemon.journal import Journal
-    from daemon.labels import Labels
-    from daemon.loop import Loop, sweep
-    from daemon.promotion import Promotion
-    from daemon.registry import Registry
-    from daemon.retraining import Retraining
-    from daemon.schedule import Schedule
-    from daemon.watcher import Watcher
+    with pulse.step("importing", START_SECONDS), wake.interruptible():
+        from daemon.dataset import Dataset
+        from daemon.driftwatch import Driftwatch
+        from daemon.history import Historian
+        from daemon.inbox import Inbox
+        from daemon.ingestion import Ingestion
+        from daemon.journal import Journal
+        from daemon.labels import Labels
+        from daemon.loop import Loop, sweep
+        from daemon.promotion import Promotion
+        from daemon.registry import Registry
+        from daemon.retraining import Retraining
+        from daemon.schedule import Schedule
+        from daemon.watcher import Watcher
 
     schedule = Schedule(settings.retrain.schedule, wake)
     swept = sweep(home)
@@ -134,12 +122,14 @@ def compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack:
     stack.callback(journal.close)
     dataset = Dataset(home, lambda sentence: journal.tell("repaired", sentence, level="warning"))
     stack.callback(dataset.close)
-    dataset.open({segment["name"]: segment["md5"] for segment in journal.segments()}, journal.replaced)
+    with pulse.step("checking the data", START_SECONDS), wake.interruptible():
+        dataset.open({segment["name"]: segment["md5"] for segment in journal.segments()}, journal.replaced)
     historian = Historian(home, settings)
     historian.start()
     stack.callback(historian.stop)
     registry = Registry(home)
-    registry.open()
+    with pulse.step("opening MLflow's database", START_SECONDS), wake.interruptible():
+        registry.open()
     promotion = Promotion(home, settings.promote, journal, registry)
     promotion.recover()
     retraining = Retraining(home, settings, journal, dataset, trainer, schedule)
@@ -152,16 +142,17 @@ def compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack:
     stack.callback(watcher.close)
     inbox.recover()
     labels = Labels(home, journal)
-    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at)
+    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at, pulse.rename)
     stack.callback(ingestion.close)
     loop = Loop(
         home,
         settings,
         wake,
+        pulse=pulse,
         journal=journal,
         inbox=inbox,
         watcher=watcher,
-        workers=workers,
+        workers=keeper,
         historian=historian,
         schedule=schedule,
         ingestion=ingestion,
@@ -173,7 +164,7 @@ def compose(home: Home, settings: Settings, workers: Workers, wake: Wake, stack:
     return journal, loop
 
 
-def follow_hangups(wake: Wake, workers: Workers) -> None:
+def follow_hangups(wake: Wake, renew: Callable[[], None]) -> None:
     """SIGHUP replaces the workers one after the other; from a terminal that is closed it means the end, as everywhere."""
     terminal = sys.stderr.isatty()
 
@@ -181,7 +172,7 @@ def follow_hangups(wake: Wake, workers: Workers) -> None:
         if terminal:
             wake.stop(number)
         else:
-            workers.renew()
+            renew()
             wake()
 
     signal.signal(signal.SIGHUP, hang_up)
@@ -218,13 +209,13 @@ def prepare(home: Home, settings: Settings) -> None:
         log.info("bootstrapped", drop=bootstrap.NAME)
 
 
-def say_starting(home: Home) -> None:
-    """Publish that the daemon is there and still imports what it needs."""
+def starting(home: Home) -> Status:
+    """What is known before everything is imported: the figures are those of the daemon before, until they are counted again."""
+    known = status.read(home.status)
+    figures = known.model_dump(include=FIGURES) if known else {}
     now, free = utcnow(), shutil.disk_usage(home.root).free
     beat = time.monotonic()
-    status.publish(
-        home.status, Status(pid=os.getpid(), state="starting", heartbeat=beat, at=now, started_at=now, free_bytes=free)
-    )
+    return Status(pid=os.getpid(), state="starting", heartbeat=beat, at=now, started_at=now, free_bytes=free, **figures)
 
 
 def slots(settings: Settings) -> int:

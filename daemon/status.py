@@ -4,7 +4,6 @@ Level 1: the loop publishes it, the HTTP workers and `retraind status` read it. 
 """
 
 import functools
-import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +11,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon import durable
+from daemon import durable, processes
 
-STALE_SECONDS = 15.0
-"""A heartbeat older than this is that of a daemon that hangs."""
+STALE_SECONDS = 10.0
+"""A heartbeat older than this is that of a daemon that hangs; one comes about once a second, see `daemon/pulse.py`.
+
+On two cores with a load of 12 the longest silence was 4 s: loading a library holds all threads up.
+"""
 
 
 @functools.cache
@@ -65,6 +67,17 @@ class Training(BaseModel):
     """Seconds that comparing the candidates will still take, judged by those before; None: nobody knows."""
 
 
+class Step(BaseModel):
+    """One step of the loop."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """What it does, for a person: `committing batch 12`."""
+    seconds: float
+    """How long it has taken, so far or altogether."""
+
+
 class Status(BaseModel):
     """The daemon at one moment; times are UTC in ISO 8601."""
 
@@ -88,11 +101,15 @@ class Status(BaseModel):
     next_schedule: str | None = None
     training: Training | None = None
     free_bytes: int = 0
+    step: Step | None = None
+    """The step that the loop is in, if it takes longer than a heartbeat."""
+    longest_step: Step | None = None
+    """The longest step that ended within the last hour."""
 
     @property
     def alive(self) -> bool:
-        """Whether that daemon still runs and its loop turns."""
-        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and _exists(self.pid)
+        """Whether that daemon still runs, is not stopped, and its loop turns."""
+        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and processes.working(self.pid)
 
 
 def utcnow() -> str:
@@ -117,13 +134,3 @@ def read(path: Path) -> Status | None:
 def publish(path: Path, status: Status) -> None:
     """Replace the status atomically; raises OSError when the disk is full."""
     durable.publish(path, status.model_dump_json().encode())
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -5,11 +5,15 @@ Level 1. What lies at the path is replaced only if it is a socket at which nobod
 
 import contextlib
 import os
+import re
 import socket
 import stat
+import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from daemon.errors import PortTaken
+from daemon.listening import open_sockets
 
 BACKLOG = 1024
 LONGEST = 107
@@ -22,15 +26,16 @@ MODE = 0o660
 class UnixListener:
     """A socket bound under a hidden name beside `path`, until `show`; raises PortTaken.
 
-    Beside workers of a killed daemon (`ours`), which may listen there, the path stays theirs until then.
+    Where workers of a killed daemon, with the pids `ours`, listen for it, the path stays theirs until then.
     """
 
-    def __init__(self, path: Path, *, ours: bool) -> None:
+    def __init__(self, path: Path, *, ours: Collection[int] = ()) -> None:
         self._path = path
         self._mark: tuple[int, int] | None = None
-        if not ours:
+        beside = _held(path, ours)
+        if not beside:
             _check_free(path)
-        self._hidden = path.with_name(f".{os.getpid()}.sock")
+        self._hidden = path.with_name(f".{_mark(path)}-{os.getpid()}.sock")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if len(os.fsencode(path)) > LONGEST:
@@ -43,7 +48,7 @@ class UnixListener:
             hint = "Set server.unix_socket to a short path in a folder that exists and is ours."
             raise PortTaken(f"Can't listen at {path}: {error}.", hint=hint) from None
         self.socket.setblocking(False)
-        if not ours:
+        if not beside:
             self.show()
 
     def show(self) -> None:
@@ -62,6 +67,25 @@ class UnixListener:
             found = self._path.lstat()
             if (found.st_dev, found.st_ino) == self._mark:
                 self._path.unlink()
+
+
+def _mark(path: Path) -> str:
+    """What stands for the name of a path in the hidden one, which has to be short."""
+    return f"{zlib.crc32(os.fsencode(path.name)) & 0xFFFF:04x}"
+
+
+def _held(path: Path, pids: Collection[int]) -> bool:
+    """Whether these processes have a socket open that was bound for `path`, by /proc/net/unix (proc(5)).
+
+    It tells the name under which a socket was bound, not where that was moved. An older release left the mark out.
+    """
+    if not pids:
+        return False
+    bound = re.compile(rf"\.(?:{_mark(path)}-)?\d+\.sock")
+    lines = (line.split(maxsplit=7) for line in Path("/proc/net/unix").read_text(errors="replace").splitlines())
+    names = {fields[6]: Path(fields[7]) for fields in lines if len(fields) == 8}
+    mine = (names[inode] for pid in pids for inode in open_sockets(pid) if inode in names)
+    return any(one.parent == path.parent and bound.fullmatch(one.name) for one in mine)
 
 
 def _check_free(path: Path) -> None:

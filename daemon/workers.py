@@ -36,12 +36,12 @@ class Workers:
         self._home, self._settings, self._wake = home, settings, wake
         self._old = _held(home.workers.glob("*.lock"))
         """Locks of the workers of a daemon that was killed."""
-        server = settings.server
-        self.socket = listening.bind(server.host, server.port, ours=bool(self._old)) if server.host else None
-        self.unix = UnixListener(home.root / server.unix_socket, ours=bool(self._old)) if server.unix_socket else None
+        server, old = settings.server, [_pid(lock) for lock in self._old]
+        self.socket = listening.bind(server.host, server.port, ours=old) if server.host else None
+        self.unix = UnixListener(home.root / server.unix_socket, ours=old) if server.unix_socket else None
         self._children = [self._child(slot) for slot in range(slots)]
-        self._retiring = False
-        """Whether they are to be replaced as soon as one of ours answers."""
+        self._retiring = bool(self._old)
+        """Whether they are to drain and end as soon as one of ours answers."""
         self._retired: list[Path] = []
         """Locks of those that were, and may still drain."""
         self._asked = False
@@ -76,7 +76,7 @@ class Workers:
         ended = [(slot, child.tend(now)) for slot, child in enumerate(self._children)]
         told = [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
         self._see_off(now)
-        if self._retiring and any(self._says(slot, child) for slot, child in enumerate(self._children)):
+        if self._retiring and self._may_retire():
             self._retire_now()
         if self._asked:
             self._asked, self._due = False, list(range(len(self._children)))
@@ -99,10 +99,6 @@ class Workers:
         """Have every worker replaced, one after the other. Only sets an attribute: safe in a signal handler."""
         self._asked = True
 
-    def retire_old(self) -> None:
-        """Let the workers of a daemon that was killed drain and end, as soon as one of ours answers."""
-        self._retiring = bool(self._old)
-
     def close(self) -> None:
         """Stop accepting, let requests in flight finish, end the workers."""
         if self.socket:
@@ -119,6 +115,16 @@ class Workers:
             one.close()
         for child in everyone:
             child.stop(self._settings.server.drain_seconds + 2)
+
+    def _may_retire(self) -> bool:
+        """Whether one of ours answers, and with a model if the old ones do."""
+        said = [self._says(slot, child) for slot, child in enumerate(self._children)]
+        if any(said):
+            return True
+        if all(one is None for one in said):
+            return False
+        self._old = _held(self._old)
+        return not any((_published(lock.with_suffix(".json")) or {}).get("ready") for lock in self._old)
 
     def _retire_now(self) -> None:
         if self.socket:
@@ -174,12 +180,9 @@ class Workers:
         """What a worker publishes of itself about once a second (`web/metrics.py`); None while it does not answer."""
         if child.process is None or not child.alive:
             return None
-        path = self._home.workers / f"{slot}-{child.process.pid}.json"
-        with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError):
-            said: dict[str, Any] = orjson.loads(path.read_bytes())
-            # Before it answers, it has there what it goes on with: the last word of one that is gone.
-            return said if said.get("pid") == child.process.pid else None
-        return None
+        said = _published(self._home.workers / f"{slot}-{child.process.pid}.json")
+        # Before it answers, it has there what it goes on with: the last word of one that is gone.
+        return said if said and said.get("pid") == child.process.pid else None
 
 
 def _held(locks: Iterable[Path]) -> list[Path]:
@@ -195,8 +198,20 @@ def _held(locks: Iterable[Path]) -> list[Path]:
     return found
 
 
+def _published(path: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError):
+        said: dict[str, Any] = orjson.loads(path.read_bytes())
+        return said
+    return None
+
+
+def _pid(lock: Path) -> int:
+    """Whose lock it is, or was."""
+    return int(lock.stem.split("-")[1])
+
+
 def _tell(locks: list[Path], number: int) -> None:
     """Send a signal to the workers that hold these locks."""
     for lock in _held(locks):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(int(lock.stem.split("-")[1]), number)
+            os.kill(_pid(lock), number)

@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors home settings",
-    "clock durable classes schema groves bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress listening unixsocket git",
-    "tables trim segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures children cache projection",
+    "clock durable processes classes schema groves bundle status requests sample names notify logs figures query fates live lineage kinds survey growth content text limits progress listening unixsocket git wake",
+    "tables trim segments cells rows model reference drift detector scores trees policy verdicts bootstrap pictures children orphans pulse cache projection",
     "draft inbox watcher dataset registry journal history workers schedule driftreport revision candidates importance calibration graphs retention",
-    "export labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance standby retraining judging promotion driftwatch follow report chain",
+    "export labels reading accounts attempts forgetting merging ingestion holdouts comparison logbook training reproduction livewatch clearance standby retraining judging promotion driftwatch follow report chain keeper",
     "loop trainer",
     "service cli __main__",
 ]

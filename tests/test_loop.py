@@ -19,16 +19,19 @@ from daemon.home import Home
 from daemon.inbox import Inbox
 from daemon.ingestion import Ingestion
 from daemon.journal import Journal
+from daemon.keeper import Keeper
 from daemon.labels import Labels
 from daemon.livewatch import LiveWatch
 from daemon.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
 from daemon.promotion import Promotion
+from daemon.pulse import Pulse
 from daemon.registry import Registry
 from daemon.retraining import Retraining
 from daemon.schedule import Schedule
-from daemon.service import Wake
+from daemon.service import starting
 from daemon.settings import Server, Settings
 from daemon.status import Check
+from daemon.wake import Wake
 from daemon.watcher import Watcher
 from daemon.workers import Workers
 
@@ -42,7 +45,7 @@ def loop(mlflow_home: Home, journal: Journal) -> Iterator[Loop]:
     dataset, historian, schedule = Dataset(home), Historian(home, SETTINGS), Schedule("", wake)
     inbox = Inbox(home, SETTINGS.inbox, wake)
     with ExitStack() as stack:
-        workers = Workers(home, SETTINGS, 0)
+        workers = Keeper(home, SETTINGS, 0, wake)
         stack.callback(workers.close)
         watcher = Watcher(home, inbox.hint, wake)
         stack.callback(watcher.close)
@@ -50,6 +53,7 @@ def loop(mlflow_home: Home, journal: Journal) -> Iterator[Loop]:
             home,
             SETTINGS,
             wake,
+            pulse=Pulse(home.status, starting(home)),
             journal=journal,
             inbox=inbox,
             watcher=watcher,
@@ -174,7 +178,9 @@ def test_tick_that_fails_in_one_part_does_the_others(
 
     with monkeypatch.context() as patch:
         patch.setattr(Workers, "tend", fails)
+        loop._workers._look()
         loop.tick(100.0)
-    assert checks(mlflow_home)["workers"].detail == "ZeroDivisionError: 100.0. See the log."
+    assert checks(mlflow_home)["workers"].detail.startswith("ZeroDivisionError: ")
+    loop._workers._look()
     loop.tick(101.0)
     assert "ZeroDivisionError" not in checks(mlflow_home)["workers"].detail

@@ -14,6 +14,7 @@ import pytest
 from load import BODY
 from service import wait_until
 
+from daemon.errors import PortTaken
 from daemon.home import Home
 from daemon.settings import Server, Settings
 from daemon.workers import Workers
@@ -86,7 +87,6 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
         (served.bundle(1) / "model.onnx").write_bytes(b"broken")
         assert killed.address is not None
         later = Workers(served, Settings(server=Server(port=killed.address[1])), 2)
-        later.retire_old()
         try:
             complaints: list[str] = []
 
@@ -99,6 +99,37 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
             assert killed.alive == 1
         finally:
             later.close()
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["elsewhere", "beside them"])
+def test_old_workers_let_nobody_share_the_port_of_others(served: Home, shared: bool) -> None:
+    """Where they listen themselves, nobody else may; where they don't, the port is asked for as if there were none."""
+    with running(served) as killed, socket.socket() as others:
+        assert killed.address is not None
+        others.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        others.bind(killed.address if shared else ("127.0.0.1", 0))
+        others.listen()
+        with pytest.raises(PortTaken, match="somebody answers there"):
+            Workers(served, Settings(server=Server(port=others.getsockname()[1])), 1)
+        assert locks(served) == 1
+
+
+def test_old_workers_elsewhere_keep_nobody_waiting(served: Home) -> None:
+    """At another address the new socket listens at once, so that who connects before the first worker answers waits."""
+    with running(served):
+        later = Workers(served, Settings(server=Server(port=0)), 0)
+        try:
+            connect(later).close()
+        finally:
+            later.close()
+
+
+def test_new_workers_without_a_model_relieve_old_ones_without(home: Home) -> None:
+    """Else each start after a kill would leave one more generation."""
+    with running(home) as killed:
+        assert killed.address is not None
+        with running(home, port=killed.address[1]) as later:
+            wait_until(lambda: later.tend(time.monotonic()) or not killed.alive)
 
 
 def test_who_asks_during_a_replacement_gets_every_worker_replaced_once_more(served: Home) -> None:
@@ -145,7 +176,6 @@ def test_so_does_the_worker_of_a_killed_daemon(served: Home) -> None:
     with running(served, drain_seconds=0.5, body_seconds=60) as killed, trickling(killed) as client:
         assert killed.address is not None
         with running(served, port=killed.address[1]) as later:
-            later.retire_old()
             wait_until(lambda: later.tend(time.monotonic()) or status(later) == 200)
             time.sleep(4)
             assert finish(client) == 200
@@ -157,7 +187,6 @@ def test_a_stop_does_not_wait_for_those_that_were_replaced(served: Home) -> None
     with running(served, drain_seconds=0.5, body_seconds=60) as killed, trickling(killed):
         assert killed.address is not None
         with running(served, port=killed.address[1], drain_seconds=0.5, body_seconds=60) as later:
-            later.retire_old()
             later.tend(time.monotonic())
             with trickling(later):
                 later.renew()

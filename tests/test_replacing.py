@@ -139,7 +139,7 @@ def test_idle_connections_are_closed_before_the_time_is_up(tmp_path: Path) -> No
 
 def test_a_socket_that_is_given_up_empties_its_queue_and_takes_nothing_new() -> None:
     """What has connected is served; who comes later is neither accepted nor reset: its first packet is dropped."""
-    with closing(bind("127.0.0.1", 0, ours=False)) as listener:
+    with closing(bind("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         with socket.create_connection(address, timeout=5) as early, socket.socket() as late:
             refuse_new(listener)
@@ -157,11 +157,11 @@ def test_a_socket_that_is_given_up_empties_its_queue_and_takes_nothing_new() -> 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_new_connections_go_to_the_newest_socket_alone(host: str) -> None:
     """Twice in a row, as daemons are killed and started again; the socket before is then emptied and closed."""
-    with closing(bind(host, 0, ours=False)) as first:
+    with closing(bind(host, 0)) as first:
         address = first.getsockname()
         old = first
         for _ in range(2):
-            new = bind(host, address[1], ours=True)
+            new = bind(host, address[1], ours=[os.getpid()])
             new.listen()
             steer_here(new)
             for _ in range(30):

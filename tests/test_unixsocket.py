@@ -1,6 +1,7 @@
 """The Unix socket: who may connect, whose path it is, and that curl gets answers through it."""
 
 import json
+import os
 import shutil
 import socket
 import stat
@@ -40,7 +41,7 @@ def closed(path: Path) -> bool:
 
 
 def test_only_owner_and_group_may_connect_and_the_path_goes_with_the_socket(path: Path) -> None:
-    listener = UnixListener(path, ours=False)
+    listener = UnixListener(path)
     with closing(listener.socket):
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert not closed(path)
@@ -49,10 +50,10 @@ def test_only_owner_and_group_may_connect_and_the_path_goes_with_the_socket(path
 
 
 def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
-    UnixListener(path, ours=False).socket.close()
+    UnixListener(path).socket.close()
     assert path.exists()
     assert closed(path)
-    with closing(UnixListener(path, ours=False).socket):
+    with closing(UnixListener(path).socket):
         assert not closed(path)
 
 
@@ -75,7 +76,7 @@ def test_nothing_of_others_is_taken_away(path: Path, what: str) -> None:
         client.connect(str(path))
     before = path.lstat()
     with pytest.raises(PortTaken, match="Can't listen at"):
-        UnixListener(path, ours=False)
+        UnixListener(path)
     assert path.lstat() == before
     client.close()
     other.close()
@@ -85,13 +86,13 @@ def test_nothing_of_others_is_taken_away(path: Path, what: str) -> None:
 def test_a_path_that_can_not_be_is_refused(path: Path, name: str) -> None:
     (path.parent / "file").touch()
     with pytest.raises(PortTaken, match="unix_socket"):
-        UnixListener(path.parent / name, ours=False)
+        UnixListener(path.parent / name)
 
 
 def test_beside_old_workers_the_path_changes_hands_when_it_is_shown(path: Path) -> None:
     """Who has connected to the old socket is served there; hiding that one later leaves the new one alone."""
-    old = UnixListener(path, ours=False)
-    new = UnixListener(path, ours=True)
+    old = UnixListener(path)
+    new = UnixListener(path, ours=[os.getpid()])
     with closing(old.socket), closing(new.socket), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
         new.show()
@@ -101,6 +102,16 @@ def test_beside_old_workers_the_path_changes_hands_when_it_is_shown(path: Path) 
             later.connect(str(path))
             new.socket.accept()[0].close()
         new.hide()
+
+
+def test_old_workers_of_another_path_take_none_away(path: Path) -> None:
+    """Whoever listens there answers no worse for it."""
+    old = UnixListener(path.with_name("other.sock"))
+    with closing(old.socket), socket.socket(socket.AF_UNIX) as others:
+        others.bind(str(path))
+        others.listen()
+        with pytest.raises(PortTaken, match="somebody answers there"):
+            UnixListener(path, ours=[os.getpid()])
 
 
 def test_without_host_and_socket_there_is_nothing_to_listen_on(tmp_path: Path) -> None:

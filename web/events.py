@@ -82,7 +82,9 @@ class Feed:
 
     def _status(self) -> bytes:
         status = self.worker.slot.status
-        content: dict[str, Any] = {} if status is None else status.model_dump(exclude={"heartbeat", "at"})
+        content: dict[str, Any] = (
+            {} if status is None else status.model_dump(exclude={"heartbeat", "at", "step", "longest_step"})
+        )
         alive = status is not None and status.alive
         return orjson.dumps({**content, "alive": alive, "model_version": self.worker.slot.version})
 

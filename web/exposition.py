@@ -55,6 +55,7 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that wait to be read.", []),
     ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that wait to be read.", []),
     ("retraind_free_bytes", "gauge", "Free bytes on the disk of the home folder.", []),
+    ("retraind_longest_step_seconds", "gauge", "The longest step of the daemon's loop within the last hour.", []),
     ("retraind_daemon_up", "gauge", "1 while the daemon's loop turns, else 0.", []),
     ("retraind_check_ok", "gauge", "1 while a check of the daemon is fine, else 0.", ["check"]),
 )
@@ -160,6 +161,8 @@ class Report(Collector):
         samples: dict[str, Samples] = {"retraind_daemon_up": [([], float(status is not None and status.alive))]}
         for family, figure in DAEMON.items():
             samples[family] = [([], getattr(status, figure))] if status else []
+        longest = status.longest_step if status else None
+        samples["retraind_longest_step_seconds"] = [([], longest.seconds)] if longest else []
         checks = status.checks.items() if status else ()
         return {**samples, "retraind_check_ok": [([name], float(check.ok)) for name, check in checks]}
 

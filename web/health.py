@@ -39,10 +39,11 @@ def checks(worker: Worker) -> dict[str, Check]:
         found["daemon"] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
     elif not status.alive:
         found["daemon"] = Check(
-            ok=False, detail=f"The daemon (pid {status.pid}) is gone or hangs; its last word: {status.at}."
+            ok=False, detail=f"The daemon (pid {status.pid}) is gone, stopped or hangs; its last word: {status.at}."
         )
     else:
-        found["daemon"] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.")
+        step = f" It is {status.step.name}, for {status.step.seconds:.0f} s so far." if status.step else ""
+        found["daemon"] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
         found.update(status.checks)
     if full := _full(worker.home.root):
         found[DISK] = Check(ok=False, detail=full)
