@@ -20,13 +20,16 @@ from daemon.home import Home
 from daemon.journal import Journal
 from daemon.requests import AT_ONCE, MOST, Request, alike
 
+pytestmark = pytest.mark.timeout(400)  # on a busy machine the first version alone takes two minutes
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One with a version, which no drop of these tests replaces."""
     service = Service(tmp_path_factory.mktemp("flood") / "home", RETRAIND_RETRAIN__THRESHOLD_ROWS="1000000")
     try:
-        service.start().wait_served(1)
+        service.start()
+        wait_until(service.predict, 240)
         service.wait_ingested()
         yield service
     finally:

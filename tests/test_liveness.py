@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from service import Service, flowers, wait_until
 
+pytestmark = pytest.mark.timeout(400)  # on a busy machine the first version alone takes two minutes
+
 SLOW = """
 import importlib.abc, os, sys, time
 
@@ -44,7 +46,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         RETRAIND_RETRAIN__THRESHOLD_ROWS="1000000",
     )
     try:
-        service.start().wait_served(1)
+        service.start()
+        wait_until(service.predict, 240)
         service.wait_ingested()
         yield service
     finally:
