@@ -64,6 +64,7 @@ class Client(threading.Thread):
             error.close()
 
 
+@pytest.mark.slow
 def test_a_flood_of_requests_stops_neither_drops_nor_the_heartbeat(service: Service) -> None:
     """Of two kinds in turns, so that hardly two neighbours are alike; each that was accepted has its answer in the end."""
     ended = threading.Event()

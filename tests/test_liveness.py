@@ -131,6 +131,7 @@ def replace(service: Service, port: int) -> None:
     assert service.ask("/health")[1]["checks"]["daemon"]["detail"].startswith("starting")
 
 
+@pytest.mark.slow
 def test_a_start_that_takes_long_is_ready_throughout_and_lets_old_workers_go(service: Service) -> None:
     """Killed and started three times: while it imports, the new workers are ready, and alone."""
     port, rows = service.port, service.ask("/metrics")[1]["rows"]
