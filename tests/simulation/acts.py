@@ -95,7 +95,7 @@ def worker_dies(life: "Life") -> str:
 
 
 def complains(life: "Life") -> str:
-    life.staff.complaints = {} if life.staff.complaints else {0: "It does not load."}
+    life.staff.complaints = () if life.staff.complaints else ("It does not load.",)
     return str(life.staff.complaints)
 
 

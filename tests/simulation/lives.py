@@ -8,7 +8,7 @@ import os
 import pickle
 import queue
 import signal
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from daemon.errors import BundleRefused, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.loop import Loop
+from daemon.pulse import Pulse
 from daemon.registry import Registry
 from daemon.settings import Settings
 
@@ -98,7 +99,14 @@ class Life:
 
     def _compose(self, stack: ExitStack) -> tuple[Journal, Loop]:
         parts: Any = self.staff
-        return service.compose(self.home, self.settings, parts, self, stack)  # type: ignore[arg-type]
+        wake: Any = self
+        # Without its thread: the loop alone says how it is.
+        pulse = Pulse(self.home.status, service.starting(self.home))
+        return service.compose(self.home, self.settings, parts, wake, pulse, stack)
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Nobody asks for the end during a start."""
+        return nullcontext()
 
     def die(self, what: str) -> None:
         """The process is killed, as the kernel does it."""
@@ -205,7 +213,7 @@ class Life:
             world.fault = None
             if world.schema_broken:
                 acts.mend_schema(self)
-            self.staff.complaints = {}
+            self.staff.complaints = ()
             world.quiet = 0
             world.note("nothing happens any more")
         if self.trainee.job is not None:

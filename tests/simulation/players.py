@@ -145,23 +145,15 @@ def _holdout(right: int) -> dict[str, Any]:
 class Staff:
     """The HTTP workers as the loop sees them; `said` is what it is told of them at its next look."""
 
-    address = None
-
     def __init__(self) -> None:
-        self.complaints: dict[int, str] = {}
+        self.complaints: tuple[str, ...] = ()
         self.alive = 1
         self.said: list[str] = []
 
-    def tend(self, now: float) -> list[str]:
+    def told(self) -> list[str]:
         said, self.said = self.said, []
         self.alive = max(self.alive, 1)
         return said
-
-    def retire_old(self) -> None:
-        """There are none."""
-
-    def close(self) -> None:
-        """There is nothing to close."""
 
 
 class Lookout:

@@ -66,7 +66,7 @@ class World:
     number: int = 1000
     """The next row's number, which no other row has."""
     schema_broken: bool = False
-    complaints: dict[int, str] = field(default_factory=dict)
+    complaints: tuple[str, ...] = ()
     workers: int = 1
     fault: Fault | None = None
     faults: int = 0
