@@ -10,11 +10,11 @@ import os
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 from daemon.errors import InvalidDrop
 
@@ -22,6 +22,11 @@ SMALL_BYTES = 16 * 1024 * 1024
 """Up to this many bytes are kept in memory."""
 
 BLOCK_BYTES = 1024 * 1024
+
+PIECE_BYTES = 32 * BLOCK_BYTES
+"""After so many bytes other work may be done: a fraction of a second, where a packed file of 10 MB may take many."""
+
+T = TypeVar("T")
 
 
 class Content:
@@ -52,7 +57,22 @@ def is_packed(name: str) -> bool:
 
 
 def take(fd: int, folder: Path, *, inflate: bool, most: int) -> Content:
-    """Read a file from `fd` to its end, once; more than SMALL_BYTES go to a nameless file in `folder`.
+    """`taking` without a pause."""
+    return finish(taking(fd, folder, inflate=inflate, most=most))
+
+
+def finish(work: Generator[None, None, T]) -> T:
+    """What work that is done in pieces gives in the end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
+
+
+def taking(fd: int, folder: Path, *, inflate: bool, most: int) -> Generator[None, None, Content]:
+    """Read a file from `fd` to its end, once, and yield after each piece; more than SMALL_BYTES go to a nameless file in `folder`.
 
     Raises InvalidDrop when there are more than `most` bytes, or what should be gzip is not; OSError.
     """
@@ -66,6 +86,8 @@ def take(fd: int, folder: Path, *, inflate: bool, most: int) -> Content:
         sink: BinaryIO = io.BytesIO()
         size = 0
         for block in _inflated(blocks) if inflate else blocks:
+            if size // PIECE_BYTES != (size + len(block)) // PIECE_BYTES:
+                yield
             size += len(block)
             if size > most:
                 raise InvalidDrop(f"It has more than {most} bytes: see inbox.max_bytes and inbox.max_inflated_bytes.")

@@ -11,7 +11,7 @@ import secrets
 import signal
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +22,7 @@ import orjson
 import structlog
 
 from daemon import durable
-from daemon.content import Content, is_packed, take
+from daemon.content import Content, finish, is_packed, taking
 from daemon.errors import InvalidDrop
 from daemon.home import Home
 from daemon.names import BAD_ROWS, REPORT, ignored
@@ -160,7 +160,11 @@ class Inbox:
     # Reading and clearing
 
     def read(self, name: str, stamp: Stamp) -> Drop | None:
-        """The drop's bytes, read once; raises InvalidDrop when it is too large or not ours to read.
+        """`reading` without a pause."""
+        return finish(self.reading(name, stamp))
+
+    def reading(self, name: str, stamp: Stamp) -> Generator[None, None, Drop | None]:
+        """The drop's bytes, read once, piece by piece; raises InvalidDrop when it is too large or not ours to read.
 
         None if it is gone, or not, from beginning to end, the settled file that has the stamp: it is looked at again then.
         """
@@ -169,7 +173,7 @@ class Inbox:
             return None
         found: Content | InvalidDrop
         try:
-            found = self._content(fd, name)
+            found = yield from self._content(fd, name)
         except InvalidDrop as error:
             found = error
         finally:
@@ -195,12 +199,13 @@ class Inbox:
                 raise InvalidDrop(f"The file can't be read by this user ({error.strerror}).") from None
             raise
 
-    def _content(self, fd: int, name: str) -> Content:
+    def _content(self, fd: int, name: str) -> Generator[None, None, Content]:
         size, most = os.fstat(fd).st_size, self._limits.max_bytes
         if size > most:
             raise InvalidDrop(f"The file has {size} bytes; inbox.max_bytes = {most}.")
         packed = is_packed(name)
-        return take(fd, self._home.registry, inflate=packed, most=self._limits.max_inflated_bytes if packed else most)
+        most = self._limits.max_inflated_bytes if packed else most
+        return (yield from taking(fd, self._home.registry, inflate=packed, most=most))
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> dict[str, OSError]:
         """Remove drops (name, sha256) whose rows are committed; gives those that can't be removed.

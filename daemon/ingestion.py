@@ -5,7 +5,7 @@ fsynced, journal *committed*, drops removed. Whatever step a kill falls on, the 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 
@@ -141,7 +141,7 @@ class Ingestion:
             refused.reject(name, stamp, None, InvalidDrop(reason))
             self._conclude(refused, None, [])
             return
-        drops = self._open(portion, refused)
+        drops = yield from self._open(portion, refused)
         yield
         reader = Reader(found, self._limits, self._join, datetime.now(UTC))
         if len(drops) == 1 and drops[0].content.data is None:
@@ -168,12 +168,12 @@ class Ingestion:
                 sealed = writer.seal()
         self._conclude(refused, sealed, [reading])
 
-    def _open(self, portion: Mapping[str, Stamp], refused: Refused) -> list[Drop]:
+    def _open(self, portion: Mapping[str, Stamp], refused: Refused) -> Generator[None, None, list[Drop]]:
         """The drops with their content; those that can't be read, or are in the dataset already, go to `refused`."""
         opened: dict[str, Drop] = {}
         for name, stamp in portion.items():
             try:
-                drop = self._inbox.read(name, stamp)
+                drop = yield from self._inbox.reading(name, stamp)
             except InvalidDrop as error:
                 refused.reject(name, stamp, None, error)
                 continue

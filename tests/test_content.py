@@ -54,6 +54,20 @@ def test_gzip_is_inflated_with_all_its_members(tmp_path: Path, parts: list[bytes
     assert found.sha256 == durable.sha256(packed)
 
 
+@pytest.mark.parametrize("inflate", [False, True], ids=["plain", "packed"])
+def test_large_file_is_taken_in_pieces(tmp_path: Path, inflate: bool) -> None:
+    """A small packed one may inflate for many seconds, in which other work wants to be done."""
+    data = bytes(5 * content.PIECE_BYTES + 1)
+    (tmp_path / "drop").write_bytes(gzip.compress(data, 1) if inflate else data)
+    fd = os.open(tmp_path / "drop", os.O_RDONLY)
+    try:
+        pieces = list(content.taking(fd, tmp_path, inflate=inflate, most=len(data)))
+    finally:
+        os.close(fd)
+    assert len(pieces) == 5
+    assert names(tmp_path) == ["drop"]
+
+
 @pytest.mark.parametrize("zeros", [1, 512, content.BLOCK_BYTES, 2 * content.BLOCK_BYTES + 1])
 def test_zeros_after_a_gzip_member_are_padding(tmp_path: Path, zeros: int) -> None:
     """gzip ignores them too, also before another member."""

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -211,15 +212,15 @@ def test_drop_that_changes_while_it_is_read_is_not_taken(
     inbox.hint("a.csv.gz", moved=True)
     (home.inbox / ".a").rename(drop)
     [(name, settled)] = inbox.settled(100.0).items()
-    real = content.take
+    real = content.taking
 
-    def while_read(*arguments: Any, **options: Any) -> Content:
+    def while_read(*arguments: Any, **options: Any) -> Generator[None, None, Content]:
         with drop.open("ab") as file:
             file.write(packed[-4:])
-        return real(*arguments, **options)
+        return (yield from real(*arguments, **options))
 
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.inbox.take", while_read)
+        patch.setattr("daemon.inbox.taking", while_read)
         assert inbox.read(name, settled) is None
     assert inbox.read(name, settled) is None
     assert not inbox.settled(101.0)

@@ -354,6 +354,18 @@ def test_large_file_comes_in_parts(parts: Parts, monkeypatch: pytest.MonkeyPatch
     assert bad_rows(parts, "big.csv").read_text().splitlines()[1].startswith("302,sepal_length,")
 
 
+def test_packed_file_is_inflated_in_steps(parts: Parts) -> None:
+    """Half a megabyte that becomes a hundred: the loop has its turn in between."""
+    parts.drop("zeros.csv.gz", gzip.compress(bytes(4 * content.PIECE_BYTES + 1), 1))
+    parts.now += 5
+    steps = 0
+    while not parts.drops():
+        assert parts.ingestion.step(parts.now)
+        steps += 1
+    assert parts.drops() == [("zeros.csv.gz", "rejected")]
+    assert steps > 4
+
+
 def test_reject_file_takes_all_or_nothing(home: Home, parts: Parts) -> None:
     """With bad_rows = reject_file one bad row refuses its drop, small, large or among others; nothing of it stays."""
     parts.close()
