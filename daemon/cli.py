@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon import logs, requests, settings, status
+from daemon import requests, status, tokencommands
 from daemon.classes import alike
 from daemon.errors import BadSettings, Exit, NotFound, RetraindError
 from daemon.home import Home
+from daemon.options import HERE, HomeOption, JsonOption, load, visit
 from daemon.schema import Task
 from daemon.wake import Wake
 
@@ -29,12 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="RETRAIND_HOME", help="The home folder with inbox/, data/ and registry/.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-HERE = Path()
+app.add_typer(tokencommands.app)
 
 
 def _version(meaning: str) -> Any:
@@ -62,22 +58,6 @@ def _listening() -> Wake:
     return wake
 
 
-def _load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
-    place = Home(home.absolute())
-    server = {key: value for key, value in flags.items() if value is not None}
-    loaded = settings.load(place.settings, {"server": server} if server else None)
-    logs.configure(loaded.log)
-    return place, loaded
-
-
-def _visit(home: Path) -> Home:
-    """The home that a command only looks at; a misspelt one is as empty as a new one, so it is said."""
-    place, _ = _load(home)
-    if not place.registry.exists():
-        typer.echo(f"retraind: {place.root} is no home of retraind yet. Is --home right?", err=True)
-    return place
-
-
 @app.command()
 def run(
     home: HomeOption = HERE,
@@ -89,7 +69,7 @@ def run(
     Example: retraind run --port 5000
     """
     wake = _listening()
-    place, loaded = _load(home, host=host, port=port)
+    place, loaded = load(home, host=host, port=port)
     from daemon import service
 
     service.run(place, loaded, wake)
@@ -106,7 +86,7 @@ def serve(
     Example: retraind serve --port 5001
     """
     wake = _listening()
-    place, loaded = _load(home, host=host, port=port)
+    place, loaded = load(home, host=host, port=port)
     from daemon import service
 
     service.serve(place, loaded, wake)
@@ -121,7 +101,7 @@ def ingest(
 
     Example: retraind ingest examples/iris-more.csv
     """
-    place, _ = _load(home)
+    place, _ = load(home)
     from daemon import durable
     from daemon.names import ignored
 
@@ -154,7 +134,7 @@ def retrain(
 
 
 def _follow(home: Path, json_: bool, *, force: bool) -> None:
-    place, _ = _load(home)
+    place, _ = load(home)
     from daemon import follow
 
     place.make()
@@ -206,7 +186,7 @@ def rollback(
 
 def _submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
     """Make a request; True: the daemon has answered it, and what it said is told."""
-    place, _ = _load(home)
+    place, _ = load(home)
     place.make()
     request = requests.ask(place, kind, **fields)
     typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
@@ -239,7 +219,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
     Example: retraind status --json
     """
-    place = _visit(home)
+    place = visit(home)
     from daemon import report
 
     facts = report.health(place)
@@ -257,7 +237,7 @@ def versions(
 
     Example: retraind versions
     """
-    place = _visit(home)
+    place = visit(home)
     from daemon import report
 
     found = report.versions(place, limit)
@@ -278,7 +258,7 @@ def drops(
 
     Example: retraind drops iris-more.csv
     """
-    place = _visit(home)
+    place = visit(home)
     from daemon import report
 
     if key is None:
@@ -300,7 +280,7 @@ def lineage(
 
     Example: retraind lineage 3
     """
-    place, _ = _load(home)
+    place, _ = load(home)
     from daemon import chain, report
 
     found = report.version(place, version, limit)
@@ -317,7 +297,7 @@ def reproduce(
 
     Example: retraind reproduce 3
     """
-    place, loaded = _load(home)
+    place, loaded = load(home)
     os.nice(loaded.train.nice)
     from daemon import reproduction
 
@@ -337,7 +317,7 @@ def forget(
 
     Example: retraind forget poison.csv
     """
-    place, _ = _load(home)
+    place, _ = load(home)
     from daemon import report
 
     found = report.drop_to_forget(place, drop)
@@ -358,7 +338,7 @@ def init(
 
     Example: retraind init churn.csv --target churned
     """
-    place, loaded = _load(home)
+    place, loaded = load(home)
     from daemon import draft, durable, report
 
     if place.schema.exists():
@@ -392,24 +372,12 @@ def _remarks(found: "Draft", fresh: bool, extra_columns: str) -> Iterator[str]:
 
 
 @app.command()
-def token(home: HomeOption = HERE) -> None:
-    """Print the token that writing needs when the service listens beyond this machine.
-
-    Example: retraind token
-    """
-    place, _ = _load(home)
-    if not place.token.exists():
-        raise NotFound(f"There is no {place.token} yet.", hint="It is made at the first `retraind run`.")
-    typer.echo(place.token.read_text().strip())
-
-
-@app.command()
 def doctor(home: HomeOption = HERE, json_: JsonOption = False) -> None:
     """Check the home from end to end: settings, segments, bundles, journal.
 
     Example: retraind doctor
     """
-    place = _visit(home)
+    place = visit(home)
     from daemon import report
 
     findings = report.examine(place)

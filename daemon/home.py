@@ -68,7 +68,18 @@ class Home:
 
     @property
     def token(self) -> Path:
+        """The admin's token in clear, made at the first start."""
         return self.registry / "token"
+
+    @property
+    def tokens(self) -> Path:
+        """What is known of every other token, and when each was used last; see `daemon.tokens`."""
+        return self.registry / "tokens"
+
+    @property
+    def sessions(self) -> Path:
+        """Who has signed in with a browser, one small JSON file each."""
+        return self.registry / "sessions"
 
     @property
     def lock(self) -> Path:
@@ -106,7 +117,7 @@ class Home:
         """Create the folders; what holds models, tokens and rows is private to the owner."""
         for folder in (self.inbox, self.rejected, self.data, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        private = (self.registry, self.artifacts, self.bundles, self.requests, self.workers)
+        private = (self.registry, self.artifacts, self.bundles, self.requests, self.workers, self.tokens, self.sessions)
         for folder in private:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
