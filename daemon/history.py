@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from daemon import clock, durable
+from daemon import clock, durable, shares
 from daemon.clock import Clock, Reading
 from daemon.home import Home
 from daemon.settings import Settings
@@ -42,7 +42,7 @@ NAME = re.compile(r"predictions-\d+-\d{8}T\d{12}-\d+\.jsonl")
 TABLES = """
 CREATE TABLE IF NOT EXISTS predictions (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, prediction_id TEXT, timestamp TEXT, features TEXT, prediction INTEGER,
-    prediction_name TEXT, confidence REAL, model_version INTEGER, latency_ms REAL);
+    prediction_name TEXT, confidence REAL, model_version INTEGER, latency_ms REAL, caller TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS predictions_version ON predictions (model_version, seq);
 CREATE INDEX IF NOT EXISTS predictions_id ON predictions (prediction_id);
 CREATE INDEX IF NOT EXISTS predictions_timestamp ON predictions (timestamp);
@@ -57,6 +57,7 @@ CREATE TABLE IF NOT EXISTS offsets (file TEXT PRIMARY KEY, offset INTEGER NOT NU
 
 COLUMNS = (
     "prediction_id", "timestamp", "features", "prediction", "prediction_name", "confidence", "model_version", "latency_ms",
+    "caller",
 )  # fmt: skip
 INSERT = f"INSERT INTO predictions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
 AGREE = """
@@ -228,6 +229,7 @@ class Historian:
     def _row(self, entry: dict[str, Any], file: str) -> tuple[Any, ...] | None:
         try:
             entry["features"] = orjson.dumps(entry["features"]).decode()
+            entry.setdefault("caller", "")  # a program of this machine
             return tuple(entry[name] for name in COLUMNS)
         except (KeyError, TypeError):
             self._skip(file)
@@ -256,11 +258,7 @@ class Historian:
                 connection.executemany("DELETE FROM offsets WHERE file = ?", gone)
 
     def _trim(self, connection: sqlite3.Connection) -> None:
-        newest, oldest = connection.execute("SELECT MAX(seq), MIN(seq) FROM predictions").fetchone()
-        if newest is not None and oldest <= newest - self._keep_rows:
-            limit = min(newest - self._keep_rows, oldest + TRIM_ROWS)
-            with connection:
-                connection.execute("DELETE FROM predictions WHERE seq <= ?", (limit,))
+        shares.trim(connection, self._keep_rows, TRIM_ROWS)
         now = self._read_clock()
         if self._clock.trusts(now) and self._keep_days:
             self._trim_old(connection, now.wall)
@@ -296,6 +294,7 @@ def _open(path: Path) -> sqlite3.Connection:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "mmap_size=0"):
             connection.execute(f"PRAGMA {pragma}")
         connection.executescript(TABLES)
+        shares.prepare(connection)
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         path.chmod(0o600)
     except BaseException:

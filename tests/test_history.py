@@ -324,3 +324,51 @@ def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> No
     historian.close()
     assert ids(home) == [f"id-{number}" for number in range(written)][-10_000:]
     assert logs(home) == []
+
+
+def callers(home: Home) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in reversed(Records(home).history(10_000)):
+        found.setdefault(row["caller"], []).append(row["prediction_id"])
+    return found
+
+
+def test_who_predicts_a_lot_pushes_out_only_what_they_have_predicted(home: Home) -> None:
+    """Late labels of the others find their predictions, however many come after them, and from whatever caller."""
+    historian = Historian(home, Settings(predictions=Predictions(keep_rows=100)))
+    seldom = [line(number) for number in range(10)] + [line(number, caller="shop") for number in range(10, 30)]
+    flood = [line(number, caller="anonymous") for number in range(1000, 4000)]
+    (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(b"\n".join([*seldom, *flood]) + b"\n")
+    for _ in range(3):
+        historian.copy()
+    found = callers(home)
+    assert {name: len(rows) for name, rows in found.items()} == {"": 10, "shop": 20, "anonymous": 70}
+    assert found["anonymous"][-1] == "id-3999"
+    historian.close()
+
+
+def test_callers_with_as_many_give_way_alike(home: Home) -> None:
+    historian = Historian(home, Settings(predictions=Predictions(keep_rows=100)))
+    lines = [line(number, caller=f"token {number % 4}") for number in range(40_000)]
+    (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    for _ in range(4):
+        historian.copy()
+    counts = [len(rows) for rows in callers(home).values()]
+    assert sum(counts) == 100
+    assert max(counts) - min(counts) < 30
+    historian.close()
+
+
+def test_a_history_from_before_there_were_callers_goes_on(home: Home) -> None:
+    with closing(sqlite3.connect(home.history)) as old:
+        old.executescript("""
+            CREATE TABLE predictions (
+                seq INTEGER PRIMARY KEY AUTOINCREMENT, prediction_id TEXT, timestamp TEXT, features TEXT, prediction INTEGER,
+                prediction_name TEXT, confidence REAL, model_version INTEGER, latency_ms REAL);
+            INSERT INTO predictions (prediction_id, timestamp, features) VALUES ('old', '2026-01-01T00:00:00.000Z', '[]');
+            PRAGMA user_version = 1;""")
+    historian = Historian(home, Settings(predictions=Predictions(keep_rows=2)))
+    (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(line(1, caller="shop") + b"\n")
+    historian.copy()
+    assert callers(home) == {"": ["old"], "shop": ["id-1"]}
+    historian.close()
