@@ -21,13 +21,14 @@ RUN apt-get update \
     && install -d -o 10001 -g 10001 /var/lib/retraind/inbox /var/lib/retraind/data /var/lib/retraind/registry /var/lib/retraind/logs \
     && chown 10001:10001 /var/lib/retraind
 COPY --from=builder /opt/retraind /opt/retraind
-# Listening on all addresses of the container makes writing endpoints ask for the token of registry/token.
+# From within the container, who comes through a published port may look like a program of its own: everybody needs a token.
 # USER and HOME are for programs that look up their user: the id may be any, and / may be read-only.
 ENV PATH=/opt/retraind/bin:$PATH \
     PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 \
     HOME=/tmp USER=retraind LOGNAME=retraind \
     ORT_DISABLE_TELEMETRY=1 \
-    RETRAIND_SERVER__HOST=0.0.0.0
+    RETRAIND_SERVER__HOST=0.0.0.0 \
+    RETRAIND_SERVER__AUTH=always
 USER 10001:10001
 WORKDIR /var/lib/retraind
 VOLUME ["/var/lib/retraind/inbox", "/var/lib/retraind/data", "/var/lib/retraind/registry", "/var/lib/retraind/logs"]

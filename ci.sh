@@ -20,7 +20,7 @@ say() { printf '\n== %s\n' "$*"; }
 # Debian package and the program by which it is known.
 system_packages() {
     local pair missing=()
-    for pair in git:git chromium:chromium prometheus:promtool; do
+    for pair in git:git chromium:chromium prometheus:promtool nginx-light:nginx caddy:caddy; do
         command -v "${pair#*:}" >/dev/null || missing+=("${pair%:*}")
     done
     [ ${#missing[@]} -gt 0 ] || return 0

@@ -175,7 +175,7 @@ deploy_docker() {
     start_container retraind:candidate
     await_ready 120 container_ready || roll_back
     "$engine" tag retraind:candidate retraind:latest
-    say "ready: http://$publish/dashboard; writing needs the token: $engine exec retraind retraind token"
+    say "ready: http://$publish/dashboard; the token to sign in with: $engine exec retraind retraind token"
 }
 
 # ---------------------------------------------------------------- systemd

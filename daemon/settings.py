@@ -4,17 +4,20 @@ Level 0. Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, 
 """
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from daemon.errors import BadSettings
+from daemon.scopes import Scope
 
 PREFIX = "RETRAIND_"
 
@@ -43,13 +46,25 @@ class Server(Section):
         le=64,
         description="HTTP worker processes; 0 is one per two cores, at least one: training needs the rest.",
     )
-    auth: Literal["token", "none"] = Field(
-        "token",
-        description="Beyond loopback, writing endpoints need the token of registry/token; `none` gives that up.",
+    auth: Literal["always", "beyond_loopback", "none"] = Field(
+        "beyond_loopback",
+        description="Who needs a token: everybody, all but programs that reach a loopback address themselves, or nobody at all.",
+    )
+    anonymous: list[Scope] = Field(
+        default_factory=list,
+        description='What callers without a token may do all the same, such as `["predict"]`.',
+    )
+    public_url: str = Field(
+        "",
+        description="How browsers reach it through a proxy, such as `https://models.example.org`: a further Host name, and the Origin of its pages.",
+    )
+    trusted_proxies: list[str] = Field(
+        default_factory=list,
+        description="Proxies whose X-Forwarded-For and -Proto are believed: addresses, networks, `unix` for who comes by `unix_socket`.",
     )
     allowed_hosts: list[str] = Field(
         default_factory=list,
-        description="Further Host names that browsers may use; loopback names and `host` always may.",
+        description="Further Host names that browsers may use; loopback names, `host` and that of `public_url` always may.",
     )
     max_body_bytes: int = Field(8_388_608, ge=1024, description="Larger request bodies (bytes) are refused with 413.")
     body_seconds: float = Field(
@@ -74,6 +89,27 @@ class Server(Section):
     drain_seconds: float = Field(
         5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish."
     )
+
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _rename(cls, given: Any) -> Any:
+        return "beyond_loopback" if given == "token" else given  # its name until 2026
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, given: str) -> str:
+        url = urlsplit(given.rstrip("/"))
+        if given and (url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.username):
+            raise ValueError("it must be http:// or https:// and a name, with a port where it is another than usual")
+        return given.rstrip("/").lower()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, given: list[str]) -> list[str]:
+        for proxy in given:
+            if proxy != "unix":
+                ipaddress.ip_network(proxy)
+        return given
 
     @model_validator(mode="after")
     def _listens(self) -> "Server":
@@ -330,7 +366,11 @@ class Predictions(Section):
     rotate_seconds: float = Field(
         3600.0, gt=0, description="And at this age (seconds), so that it can go even if little is asked."
     )
-    keep_rows: int = Field(1_000_000, ge=0, description="Predictions kept in the history; the oldest go first.")
+    keep_rows: int = Field(
+        1_000_000,
+        ge=0,
+        description="Predictions kept in the history; beyond them, the oldest of the caller with the most go first.",
+    )
     keep_days: float = Field(
         0.0, ge=0, description="Predictions older than this (days) leave the history, too; 0 keeps them for ever."
     )

@@ -18,6 +18,7 @@ from daemon.home import Home
 from daemon.settings import Settings
 from daemon.status import Status, publish, utcnow
 from web.app import make_app
+from web.peers import FORWARDED, PROXIED
 from web.predictor import Follower
 from web.worker import Worker
 
@@ -105,6 +106,10 @@ class Site:
         self.listener.close()
 
 
+def _header(key: str) -> str:
+    return key.removeprefix("HTTP_").replace("_", "-").lower()
+
+
 class Client:
     """The application over WSGI."""
 
@@ -115,7 +120,8 @@ class Client:
 
     def ask(self, method: str, path: str, body: bytes = b"", **environ: str) -> tuple[int, dict[str, str], bytes]:
         answer: list[Any] = []
-        given = {"HTTP_HOST": "localhost:5000", "CONTENT_TYPE": "application/json", "QUERY_STRING": "", **environ}
+        given = {"HTTP_HOST": "localhost:5000", "CONTENT_TYPE": "application/json", "QUERY_STRING": ""}
+        given |= {"REMOTE_ADDR": "127.0.0.1", PROXIED: any(_header(key) in FORWARDED for key in environ), **environ}  # type: ignore[dict-item]
         given |= {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": io.BytesIO(body)}  # type: ignore[dict-item]
         out = b"".join(self.app(given, lambda status, headers, _=None: answer.extend((status, headers))))
         return int(answer[0][:3]), {name.lower(): value for name, value in answer[1]}, out

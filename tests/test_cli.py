@@ -25,7 +25,10 @@ from daemon.status import Check, Status
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(
-    command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
+    [
+        *(command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback),
+        *(group.typer_instance.info.name or "" for group in cli.app.registered_groups if group.typer_instance),
+    ]
 )
 HERE: dict[str, Any] = {"env": os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}, "cwd": ROOT, "text": True}
 

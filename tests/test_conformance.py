@@ -32,12 +32,12 @@ def without(depth: tuple[str, ...], always: str, few: str) -> tuple[str, ...]:
     return (*depth, *(("--exclude-path-regex", "|".join(left_out)) if left_out else ()))
 
 
-def conforms(url: str, *options: str, config: Path = TESTS / "schemathesis.toml") -> None:
+def conforms(url: str, *options: str, config: Path = TESTS / "schemathesis.toml", described: str = "") -> None:
     """Run every check on every operation; the report is the message of a failure."""
     paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(config)]
     done = subprocess.run(
-        [*command, "run", f"{url}/openapi.json", "--checks", "all", *options],
+        [*command, "run", described or f"{url}/openapi.json", "--url", url, "--checks", "all", *options],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -78,18 +78,25 @@ def test_a_classifier_is_served_as_described(own: Site, depth: tuple[str, ...]) 
 
 @pytest.mark.timeout(1800)
 @few_or_many
-def test_writing_needs_the_token_as_described(tmp_path: Path, depth: tuple[str, ...]) -> None:
-    """With it all works; the checks also send requests without it, and with a wrong one."""
-    site = Site(tmp_path / "home", Settings(server=Server(host="0.0.0.0")))
+def test_tokens_are_needed_as_described(tmp_path: Path, depth: tuple[str, ...]) -> None:
+    """With one that may all, all works; the checks also send requests without it, and with a wrong one."""
+    site = Site(tmp_path / "home", Settings(server=Server(auth="always")))
     site.home.token.write_text("a-token-for-this-test\n")
     config = tmp_path / "schemathesis.toml"
     token = '[auth.openapi]\ntoken = { bearer = "a-token-for-this-test" }\n'
     config.write_text((TESTS / "schemathesis.toml").read_text() + token)
-    # Where the answers lead to is not among these four, so there is no stateful phase.
-    chosen = ("--include-path-regex", "/(add_training_data|trigger_retrain|promote|rollback)")
+    described = tmp_path / "openapi.json"
+    described.write_bytes(
+        site.ask("GET", "/openapi.json", headers={"Authorization": "Bearer a-token-for-this-test"})[2]
+    )
+    # Where the answers lead to is not among these, so there is no stateful phase.
+    chosen = (
+        "--include-path-regex",
+        "^/(add_training_data|trigger_retrain|promote|rollback|predict|drops|v2/models/{name})$",
+    )
     phases = ("--phases", "examples,coverage,fuzzing")
     with tended(site) as url:
-        conforms(url, *depth, *chosen, *phases, config=config)
+        conforms(url, *depth, *chosen, *phases, config=config, described=str(described))
     site.close()
 
 

@@ -8,6 +8,8 @@ import pytest
 from browser import CHROMIUM, Browser
 from sites import Site
 
+from daemon import tokens
+from daemon.scopes import Scope
 from daemon.settings import Server, Settings
 
 
@@ -52,16 +54,12 @@ def test_an_endpoint_can_be_tried_out_without_another_host(site: Site, browser: 
 
 
 @pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no chromium on this machine")
-def test_the_token_can_be_given_where_it_is_needed(tmp_path: Path, browser: Browser) -> None:
-    site = Site(tmp_path / "home", Settings(server=Server(host="0.0.0.0")))
-    site.home.token.write_text("a-token-for-this-test\n")
+def test_who_has_signed_in_can_try_out_what_needs_a_token(tmp_path: Path, browser: Browser) -> None:
+    site = Site(tmp_path / "home", Settings(server=Server(auth="always")))
+    secret = tokens.create(site.home, "ada", [Scope.READ, Scope.WRITE])
     browser.open(f"http://127.0.0.1:{site.port}/docs")
-    browser.click(".auth-wrapper .authorize")
-    field = "document.querySelector('.auth-container input')"
-    setting = "Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set"
-    browser.wait(f"!!{field}")
-    typed = f"{setting}.call({field}, 'a-token-for-this-test')"
-    browser.wait(f"{typed}, {field}.dispatchEvent(new Event('input', {{bubbles: true}}))")
-    browser.click(".auth-btn-wrapper .authorize")
+    browser.wait("!!document.querySelector('#token')")
+    browser.wait(f"document.querySelector('#token').value = '{secret}'")
+    browser.click("button")
     assert "202" in tried(browser, "#operations-teach-post_trigger_retrain")
     site.close()

@@ -10,15 +10,17 @@ import pytest
 import schemathesis
 from sites import Client, Site
 
+from daemon import tokens
 from daemon.home import Home
 from daemon.schema import Column, Schema
-from daemon.settings import Promote, Server, Settings
-from web import columns
+from daemon.scopes import Scope
+from daemon.settings import Promote, Settings
+from web import columns, scopes
 
 PLACE = re.compile("<[^>]+>|{[^}]+}")
 
-PARTS = {"GET /static/{}", "GET /docs/{}/{}"}
-"""Files of the two pages: no interface."""
+PARTS = {"GET /static/{}", "GET /docs/{}/{}", "GET /sign-in", "POST /sign-in", "POST /sign-out"}
+"""Files of the pages, and the form for signing in: no interface."""
 
 
 def described(client: Client) -> dict[str, Any]:
@@ -124,14 +126,18 @@ def test_before_the_first_model_there_is_a_document_too(tmp_path: Path) -> None:
     assert "x-model" not in described(Client(home))["info"]
 
 
-def test_the_token_is_described_where_it_is_needed(tmp_path: Path) -> None:
-    open_to_all = served(tmp_path / "open")
-    closed = served(tmp_path / "closed", settings=Settings(server=Server(host="0.0.0.0")))
-    assert "securitySchemes" not in described(open_to_all)["components"]
-    document = described(closed)
+def test_scopes_are_described_to_who_needs_a_token(tmp_path: Path) -> None:
+    client = served(tmp_path)
+    assert "securitySchemes" not in described(client)["components"], "a program of this machine needs none"
+    secret = tokens.create(client.worker.home, "reader", [Scope.READ])
+    stranger = {"HTTP_X_FORWARDED_FOR": "203.0.113.9", "HTTP_AUTHORIZATION": f"Bearer {secret}"}
+    document = json.loads(client.ask("GET", "/openapi.json", b"", **stranger)[2])
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
-    secured = {path for path, methods in document["paths"].items() if "security" in methods.get("post", {})}
-    assert secured == {"/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback"}
+    for path, methods in document["paths"].items():
+        scope = scopes.needed(path)
+        for operation in methods.values():
+            assert operation.get("security") == ([{"token": [scope]}] if scope else None), path
+            assert ({"401", "403", "429"} <= operation["responses"].keys()) == bool(scope)
 
 
 def test_the_header_of_the_canary_is_described_while_there_is_one(tmp_path: Path) -> None:

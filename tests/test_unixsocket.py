@@ -25,6 +25,7 @@ from daemon.unixsocket import UnixListener
 from daemon.workers import Workers
 
 CURL = shutil.which("curl")
+TOKEN = "a-token-for-this-test"
 
 
 @pytest.fixture
@@ -124,6 +125,7 @@ def test_without_host_and_socket_there_is_nothing_to_listen_on(tmp_path: Path) -
 def workers(home: Home, path: Path, request: pytest.FixtureRequest) -> Iterator[Workers]:
     """A worker that listens at `path`; the parameter is the host."""
     home.schema.write_bytes(bundles.SCHEMA.dump())
+    home.token.write_text(TOKEN)
     bundles.point(home, bundles.make(home, 1))
     running = Workers(home, Settings(server=Server(host=request.param, port=0, unix_socket=str(path))), 1)
     running.tend(0.0)
@@ -142,18 +144,20 @@ def curl(path: Path, url: str, *arguments: str) -> tuple[int, Any]:
 
 
 JSON = ("-H", "Content-Type: application/json")
+BEARER = ("-H", f"Authorization: Bearer {TOKEN}")
 
 
 @pytest.mark.skipif(CURL is None, reason="curl is not installed")
 @pytest.mark.parametrize("workers", ["", "127.0.0.1"], indirect=True)
 def test_curl_is_answered(workers: Workers, path: Path) -> None:
-    status, answer = curl(path, "http://localhost/predict", *JSON, "-d", BODY.decode())
+    assert curl(path, "http://localhost/predict", *JSON, "-d", BODY.decode())[0] == 401, "a proxy may be in between"
+    status, answer = curl(path, "http://localhost/predict", *BEARER, *JSON, "-d", BODY.decode())
     assert (status, answer["prediction_name"]) == (200, "setosa")
     status, problem = curl(path, "http://elsewhere.example/health")
     assert (status, problem["title"]) == (421, "Misdirected Request")
     assert "elsewhere.example" in problem["detail"]
     sample = json.dumps({"features": [5.1, 3.5, 1.4, 0.2], "target": "setosa"})
-    assert curl(path, "http://localhost/add_training_data", *JSON, "-d", sample)[0] == 202, "no token is needed"
+    assert curl(path, "http://localhost/add_training_data", *BEARER, *JSON, "-d", sample)[0] == 202
     if workers.address:
         with socket.create_connection(workers.address, timeout=5) as client:
             client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -163,7 +167,8 @@ def test_curl_is_answered(workers: Workers, path: Path) -> None:
 @pytest.mark.parametrize("workers", [""], indirect=True)
 def test_no_request_is_lost_when_the_worker_is_replaced(workers: Workers, home: Home, path: Path) -> None:
     request = (
-        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a-token-for-this-test\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     )
     answers: list[bytes] = []
     ended = threading.Event()

@@ -401,19 +401,3 @@ def test_a_stream_refuses_what_the_list_refuses(site: Site, query: str) -> None:
     told = [site.ask("GET", f"/events{query}", headers={"Accept": kind}) for kind in ("*/*", "text/event-stream")]
     assert [status for status, _, _ in told] == [422, 422]
     assert told[0][2] == told[1][2]
-
-
-def test_the_number_of_streams_is_limited(own: Site) -> None:
-    head = b"GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
-    streams = []
-    for _ in range(33):
-        connection = socket.create_connection(("127.0.0.1", own.port), timeout=10)
-        connection.sendall(head)
-        streams.append((connection, connection.recv(15)))
-    assert [first for _, first in streams] == [b"HTTP/1.1 200 OK"] * 32 + [b"HTTP/1.1 503 Se"]
-    for connection, _ in streams:
-        connection.close()
-    time.sleep(0.3)
-    with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
-        connection.sendall(head)
-        assert connection.recv(15) == b"HTTP/1.1 200 OK"

@@ -16,6 +16,7 @@ import orjson
 from daemon.errors import InvalidFeatures
 from daemon.status import utcnow
 from web.agreement import Told
+from web.gate import CALLER
 from web.inputs import Inputs, Matrix, from_rows
 from web.predictor import Predictor
 from web.problems import Problem
@@ -137,8 +138,8 @@ def _choice(key: str) -> int | str:
     raise Problem(400, f"{key!r:.60} is no version.", hint=f"It is a number, or one of {', '.join(ALIASES)}.")
 
 
-def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
-    """Answer and log all rows; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict.
+def answer(worker: Worker, environ: Mapping[str, Any], chosen: Predictor, inputs: Inputs) -> Answered:
+    """Answer and log all rows under the name of who asks; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict.
 
     A challenger on trial that fails is replaced by the champion: `Answered.predictor` says who answered.
     """
@@ -151,10 +152,11 @@ def answer(worker: Worker, chosen: Predictor, inputs: Inputs) -> Answered:
     parts: list[Answered] = []
     lines: list[bytes] = []
     found: list[Matrix] = []
+    caller = environ[CALLER].name
     for piece in pieces:
         part = _part(worker, chosen, piece, started)
         at = sum(map(len, found))
-        lines.extend(_lines(part, inputs.values[at : at + len(piece)]))
+        lines.extend(_lines(part, inputs.values[at : at + len(piece)], caller))
         parts.append(part)
         found.append(piece)
     answered = parts[0] if len(parts) == 1 else _joined(parts)
@@ -198,7 +200,7 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
     return champion, rows, champion.answers(rows.matrix)
 
 
-def _lines(answered: Answered, rows: Sequence[Sequence[Any]]) -> Iterator[bytes]:
+def _lines(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> Iterator[bytes]:
     """What the log keeps, a line of JSON for each row; see `daemon.history` for who reads it."""
     at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
     told = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
@@ -214,4 +216,6 @@ def _lines(answered: Answered, rows: Sequence[Sequence[Any]]) -> Iterator[bytes]
             "confidence": confidence,
             "probabilities": found,
         }
+        if caller:
+            line["caller"] = caller
         yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -7,7 +7,9 @@ from typing import Any
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon.bundle import MODEL
-from web import docs, doors, health, intake, payload, predicting, security, shapes
+from daemon.scopes import Scope
+from web import docs, doors, health, intake, payload, predicting, scopes, security, shapes, signin
+from web.gate import CALLER, LOCAL, Gate
 from web.problems import Problem, explain
 from web.reply import Reply
 from web.views import Views, told
@@ -27,9 +29,6 @@ INLINE = {
     f"/v1/models/{MODEL}",
 }
 """Paths whose routes touch no disk: they are answered at once, as predictions are. All others run in a lane."""
-
-UNMATCHED = "unmatched"
-"""Route under which requests to unknown paths are counted: a path is user text and must not become a label."""
 
 
 class App(Bottle):  # type: ignore[misc]
@@ -52,7 +51,7 @@ class App(Bottle):  # type: ignore[misc]
         try:
             route = route or self.match(environ)[0]
         except HTTPError:
-            return UNMATCHED
+            return scopes.UNMATCHED
         return str(route.name or route.rule)
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -68,24 +67,26 @@ class App(Bottle):  # type: ignore[misc]
 
 
 def make_app(worker: Worker) -> App:
-    """The application of one worker."""
+    """The application of one worker; raises KeyError for a route of which `web.scopes` says nothing."""
     # What nobody expected goes up to the server, which logs it and answers 500.
-    app = App()
+    app, gate = App(), worker.gate
     app.config["catchall"] = False
-    guard = security.Guard(worker.settings.server, worker.home.token)
-    app.add_hook("before_request", _checked(lambda: guard.host(request.environ)))
+    app.add_hook("before_request", _checked(lambda: _admit(app, gate)))
     views, pages = Views(worker), docs.Pages(worker)
     reading: dict[str, Route] = {
         "/": lambda: _reply(views.root(request.get_header("Accept", "text/html"))),
-        "/health": lambda: _json(*health.health(worker)),
+        "/health": lambda: _json(*health.health(worker, full=_may_read())),
         "/livez": lambda: _json(200, {"status": "alive"}),
-        "/readyz": lambda: _json(*health.readiness(worker)),
+        "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
         "/metrics": lambda: _reply(views.metrics(request.get_header("Accept", ""))),
         "/prometheus_metrics": lambda: _reply(views.exposition(request.get_header("Accept", ""))),
-        "/dashboard": lambda: _reply(views.page()),
+        "/sign-in": lambda: _reply(signin.page(request.environ)),
+        "/dashboard": lambda: _reply(views.page(request.environ[CALLER])),
         "/dashboard/data": lambda: _json(200, views.document()),
         "/static/<name>": lambda name: _reply(views.asset(name)),
-        "/openapi.json": lambda: _reply(pages.description(request.get_header("If-None-Match", ""))),
+        "/openapi.json": lambda: _reply(
+            pages.description(request.get_header("If-None-Match", ""), secured=request.environ[CALLER] is not LOCAL)
+        ),
         "/docs": lambda: _reply(pages.page()),
         "/docs/<release>/<name>": lambda release, name: _reply(pages.asset(release, name)),
         "/predictions/history": lambda: _reply(views.history(request.query)),
@@ -107,18 +108,34 @@ def make_app(worker: Worker) -> App:
     for path, route in reading.items():
         app.route(path, "GET", _checked(route))
     for path, route in writing.items():
-        app.route(path, "POST", _checked(route, guard.write, guard.token))
+        app.route(path, "POST", _checked(route, payload.typed, gate.hosts.site))
+    for path, sign in (("/sign-in", signin.begin), ("/sign-out", signin.end)):
+        app.route(path, "POST", _checked(_signing(gate, sign), gate.hosts.site))
     app.route(
         "/predict",
         "POST",
-        _checked(lambda: _reply(predicting.predict(worker, request.environ)), guard.write, payload.uncompressed),
+        _checked(
+            lambda: _reply(predicting.predict(worker, request.environ)),
+            payload.typed,
+            gate.hosts.site,
+            payload.uncompressed,
+        ),
     )
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
     for path, door in doors.READING.items():
         app.route(_rule(path), "GET", _checked(_door(worker, door)), name=path)
     for path, door in doors.POSTING.items():
-        app.route(_rule(path), "POST", _checked(_door(worker, door), guard.site, payload.uncompressed), name=path)
+        app.route(_rule(path), "POST", _checked(_door(worker, door), gate.hosts.site, payload.uncompressed), name=path)
+    for route in app.routes:
+        scopes.needed(route.name or route.rule)
     return app
+
+
+def _admit(app: App, gate: Gate) -> None:
+    """Let a request in that has not met the gate yet: the bridge asks there before it reads a body."""
+    environ = request.environ
+    if CALLER not in environ:
+        gate.admit(gate.recognise(environ), app.template(environ), environ)
 
 
 def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
@@ -141,6 +158,10 @@ def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
     return call
 
 
+def _may_read() -> bool:
+    return Scope.READ in request.environ[CALLER].scopes
+
+
 def _rule(path: str) -> str:
     """A door's path as a rule of Bottle: what a place takes ends at a colon, which begins the verb behind it."""
     # A bare colon in a rule is an old way to write a name, of which Bottle warns even if it is escaped.
@@ -149,6 +170,10 @@ def _rule(path: str) -> str:
 
 def _door(worker: Worker, door: doors.Door) -> Route:
     return lambda **place: _reply(door(worker, request.environ, **place))
+
+
+def _signing(gate: Gate, sign: Callable[[Gate, dict[str, Any]], Reply]) -> Route:
+    return lambda: _reply(sign(gate, request.environ))
 
 
 def _reply(given: Reply) -> bytes:

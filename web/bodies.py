@@ -1,6 +1,7 @@
 """Request bodies: awaited without a thread, with a limit in bytes and one in seconds, so that a client that trickles costs an entry."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -80,6 +81,16 @@ class Bodies:
 
         self.expect(promised, protocol, pass_on)
         return await body
+
+    async def skip(self, protocol: Any) -> None:
+        """Let a body go by that nobody wants, up to the limits; nothing of it is kept."""
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.body_seconds):
+                async for chunk in protocol:
+                    size += len(chunk)
+                    if size > self._limits.max_body_bytes:
+                        return
 
     async def watch(self) -> None:
         """Give up what is late, for ever."""

@@ -9,7 +9,7 @@ import contextlib
 import io
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from daemon.errors import NotKept
 from web import app, doors, events, payload, security, shapes
 from web.bodies import Bodies, Found
 from web.environ import environ_of, promised
+from web.gate import CALLER, LOCAL
 from web.inputs import TooManyHere, at_once
 from web.lanes import Lane
 from web.problems import Problem
@@ -78,8 +79,8 @@ class Bridge:
         self.batches = Lane("batches", BATCHES, worker.settings.server)
         self._pages = Lane("pages", PAGES, worker.settings.server)
         self._posts = Lane("posts", POSTS, worker.settings.server)
+        self._gate = worker.gate
         self._app = app.make_app(worker)
-        self._guard = security.Guard(worker.settings.server, worker.home.token)
 
     # In the thread that hands requests over
 
@@ -88,7 +89,9 @@ class Bridge:
         request = Request(environ_of(handed.scope), handed.proto, time.perf_counter())
         environ = request.environ
         try:
-            if _wants_stream(environ):
+            if (refused := self._refused(environ)) is not None:
+                self._turn_away(request, refused)
+            elif _wants_stream(environ):
                 self._leave(self._stream(request))
             elif lane := self._lane(environ):
                 self._leave(self._serve(request, self._answer_in(lane, request)))
@@ -98,6 +101,28 @@ class Bridge:
                 self._answer_at_once(request)
         except Exception as error:  # noqa: BLE001 - the client gets an answer
             self._send(request, _refusal(environ, error))
+
+    def _refused(self, environ: dict[str, Any]) -> Problem | None:
+        """Why who asks is not let in."""
+        try:
+            caller = self._gate.recognise(environ)
+            if caller is not LOCAL:
+                self._gate.admit(caller, self._app.template(environ), environ)
+        except Problem as problem:
+            return problem
+        return None
+
+    def _turn_away(self, request: Request, problem: Problem) -> None:
+        """Refuse, after the body has gone by: a proxy that is still sending it would not hear the answer."""
+        answer = _refusal(request.environ, problem)
+        if request.environ["REQUEST_METHOD"] == "POST" and promised(request.environ) != 0:
+            self._leave(self._serve(request, self._after_body(request, answer)))
+        else:
+            self._send(request, answer)
+
+    async def _after_body(self, request: Request, answer: Answer) -> Answer:
+        await self.bodies.skip(request.protocol)
+        return answer
 
     def _take(self, request: Request, body: Found) -> None:
         if isinstance(body, Problem):
@@ -214,30 +239,32 @@ class Bridge:
         return await self.batches.run(partial(self._ask, environ))
 
     async def _stream(self, request: Request) -> None:
+        environ, streams = request.environ, self._feed.streams
         try:
-            texts = self._follow(request.environ)
+            after = _after(environ)
+            stream = streams.begin(environ[CALLER], self._gate.peers.address(environ))
         except Problem as problem:
-            self._send(request, _refusal(request.environ, problem))
+            self._send(request, _refusal(environ, problem))
             return
-        self._feed.streams += 1
         transport = request.protocol.response_stream(200, STREAM)
-        sending = asyncio.ensure_future(_send(transport, texts))
+        sending = asyncio.ensure_future(_send(transport, self._feed.follow(after)))
         gone = asyncio.ensure_future(request.protocol.client_disconnect())
-        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (sending, gone):
+        ended = asyncio.ensure_future(stream.ended.wait())
+        await asyncio.wait({sending, gone, ended}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (sending, gone, ended):
             task.cancel()
-        await asyncio.gather(sending, gone, return_exceptions=True)
-        self._feed.streams -= 1
+        # Without `gone`, which is Granian's: `gather` can't read how it was cancelled, and would wait without end.
+        await asyncio.gather(sending, ended, return_exceptions=True)
+        streams.leave(stream)
         self._worker.counters.count("/events", 200, 0.0)
 
-    def _follow(self, environ: dict[str, Any]) -> AsyncIterator[str]:
-        self._guard.host(environ)
-        if self._feed.streams >= events.STREAMS:
-            raise Problem(503, f"{events.STREAMS} listeners are connected already.", hint="Ask for JSON instead.")
-        after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
-        # A client that comes again asks for the address that it has, and says here what it has had since.
-        given = environ.get("HTTP_LAST_EVENT_ID", "")
-        return self._feed.follow(int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else after)
+
+def _after(environ: dict[str, Any]) -> int | None:
+    """The id of the event that a stream goes on from; raises Problem 422."""
+    after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
+    # A client that comes again asks for the address that it has, and says here what it has had since.
+    given = environ.get("HTTP_LAST_EVENT_ID", "")
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else after
 
 
 def _refusal(environ: dict[str, Any], error: Exception) -> Answer:

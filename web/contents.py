@@ -169,6 +169,7 @@ def _history() -> dict[str, Json]:
         "prediction": NUMBER,
     }
     told |= {"prediction_name": maybe(TEXT), "confidence": maybe(SHARE), "model_version": VERSION, "latency_ms": NUMBER}
+    told["caller"] = {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."}
     events = {"id": COUNT, "at": MOMENT, "kind": TEXT, "level": {"enum": ["info", "warning", "error"]}, "message": TEXT}
     chain = dict.fromkeys(("drops", "batches", "revision", "run", "bundle", "predictions"), OBJECT)
     return {
@@ -179,7 +180,7 @@ def _history() -> dict[str, Json]:
             "A version from the drops that taught it to its predictions.", {**version, **chain, "served": array(OBJECT)}
         ),
         "Drift": record("The newest check of the served version.", drift),
-        "Answered": record("A prediction as the history keeps it.", told),
+        "Answered": record("A prediction as the history keeps it.", told, "caller"),
         "Event": record("Something that happened.", {**events, "drop": maybe(TEXT), **where}),
         "Dashboard": record("What the dashboard shows.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
     }

@@ -23,6 +23,7 @@ from daemon.status import Status
 from web import champion, drift, quality, sections, verdict
 from web.chart import points
 from web.facts import Facts
+from web.gate import LOCAL, Caller
 from web.records import Records, Row
 from web.steps import steps
 from web.verdict import moment
@@ -146,13 +147,18 @@ def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
 # The page
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """The page as HTML; every value is escaped."""
+def render(document: Mapping[str, Any], caller: Caller = LOCAL) -> str:
+    """The page as HTML, with the buttons that `caller` may use; every value is escaped."""
     versions = list(reversed(document["versions"]))
     charts = [points(versions, width, most) for width, most in CHARTS]
     now = moment(document["at"])
     template = _pages.get_template("dashboard.html")
-    return template.render(**document, charts=charts, groups=GROUPS, ago=lambda at: ago(moment(at), now))
+    return template.render(**document, charts=charts, groups=GROUPS, caller=caller, ago=lambda at: ago(moment(at), now))
+
+
+def render_sign_in(goal: str, problem: str) -> str:
+    """The page for signing in, which leads to `goal`; `problem` says what was wrong the last time."""
+    return _pages.get_template("sign-in.html").render(goal=goal, problem=problem)
 
 
 def render_docs(release: str) -> str:

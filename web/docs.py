@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon import schema
 from daemon.errors import RetraindError
-from web import openapi, release, security
+from web import openapi, release
 from web.problems import Problem
 from web.reply import FOR_EVER, JSON, Reply
 from web.worker import Worker
@@ -23,13 +23,19 @@ class Pages:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        secured, promote = security.needs_token(worker.settings.server), worker.settings.promote
+        promote = worker.settings.promote
         sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
-        self._description = openapi.Description(secured=secured, program=release.of("retraind"), sticky=sticky)
+        self._description = openapi.Description(
+            program=release.of("retraind"), sticky=sticky, public=worker.settings.server.public_url
+        )
 
-    def description(self, known: str) -> Reply:
-        """The document; 304 for who has one of the ETags `known` (the header If-None-Match) already."""
-        made = self._description.now(self._worker.slot.current, schema.load(self._worker.home.schema))
+    def description(self, known: str, *, secured: bool) -> Reply:
+        """The document; 304 for who has one of the ETags `known` (the header If-None-Match) already.
+
+        `secured`: for a caller who needs a token.
+        """
+        data = schema.load(self._worker.home.schema)
+        made = self._description.now(self._worker.slot.current, data, secured=secured)
         headers = {"ETag": made.tag, "Cache-Control": "no-cache"}
         if known.strip() == "*" or made.tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
             return Reply(b"", 304, headers)

@@ -28,9 +28,9 @@ CHOICE: Json = {"type": "string", "pattern": f"^([1-9][0-9]{{0,{MOST_DIGITS - 2}
 """A text, as all parameters are in the end; no schema of several types comes through every tool unharmed."""
 
 
-def paths(model: Schema | None, data: Schema | None, *, secured: bool) -> dict[str, Json]:
+def paths(model: Schema | None, data: Schema | None) -> dict[str, Json]:
     """Our own paths: `model` is what the served version takes, `data` what the dataset takes; None: nobody knows yet."""
-    return {**_predicting(model), **_teaching(data, secured=secured), **_looking(), **_operating()}
+    return {**_predicting(model), **_teaching(data), **_looking(), **_operating()}
 
 
 def choosing() -> list[Json]:
@@ -65,9 +65,8 @@ def _predicting(model: Schema | None) -> dict[str, Json]:
     return {"/predict": {"post": {**found, **body(taken, examples)}}}
 
 
-def _teaching(data: Schema | None, *, secured: bool) -> dict[str, Json]:
-    codes = (*WITH_BODY, 507, *((401,) if secured else ()))
-    security: Json = {"security": [{"token": []}]} if secured else {}
+def _teaching(data: Schema | None) -> dict[str, Json]:
+    codes = (*WITH_BODY, 507)
     accepted = answer("It is on the disk and will be done.", {JSON: ref("Accepted")})
     accepted |= leads("outcome", "/requests/{key}", "request")
     skipped = answer("There is nothing new to learn from.", {JSON: ref("Skipped")})
@@ -93,11 +92,11 @@ def _teaching(data: Schema | None, *, secured: bool) -> dict[str, Json]:
         )
     }
     return {
-        "/add_training_data": {"post": {**teach, **body(labelled, {"one row": sample}), **security}},
-        "/trigger_retrain": {"post": {**retrain, **trigger, **security}},
-        "/promote": {"post": {**choose["promote"], **choice, **security}},
-        "/refuse": {"post": {**choose["refuse"], **choice, **security}},
-        "/rollback": {"post": {**choose["rollback"], **choice, **security}},
+        "/add_training_data": {"post": {**teach, **body(labelled, {"one row": sample})}},
+        "/trigger_retrain": {"post": {**retrain, **trigger}},
+        "/promote": {"post": {**choose["promote"], **choice}},
+        "/refuse": {"post": {**choose["refuse"], **choice}},
+        "/rollback": {"post": {**choose["rollback"], **choice}},
     }
 
 

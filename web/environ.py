@@ -5,6 +5,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
+from web.peers import FORWARDED, PROXIED
 from web.problems import Problem
 
 
@@ -28,7 +29,10 @@ def environ_of(scope: Any) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for name, value in scope.headers.items():
+    headers = scope.headers
+    # By the names alone: a header whose value is no ASCII is left out of the items, so a client could hide what a proxy adds to.
+    environ[PROXIED] = not FORWARDED.isdisjoint(headers.keys())
+    for name, value in headers.items():
         key = _key(name)
         if key is not None:
             environ[key] = f"{environ[key]},{value}" if key in environ else value

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from web.streams import Streams
 from web.worker import Worker
 
 LOOK_SECONDS = 0.5
@@ -18,9 +19,6 @@ STATUS_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
 """A comment is sent after this silence, so that proxies and clients notice a dead connection."""
 
-STREAMS = 32
-"""Streams of one worker; each holds a connection, and a page has no use for more."""
-
 PAGE = 200
 
 
@@ -29,8 +27,8 @@ class Feed:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.streams = 0
-        """How many there are; without one, nobody looks."""
+        self.streams = Streams(worker.gate)
+        """Who listens; without a stream, nobody looks."""
         self.latest = 0
         """Id of the newest event."""
         self.status = b""
@@ -43,6 +41,7 @@ class Feed:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if self.streams:
+                self.streams.end_withdrawn()
                 await self.look()
 
     async def look(self) -> None:

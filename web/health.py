@@ -50,9 +50,9 @@ def checks(worker: Worker) -> dict[str, Check]:
     return found
 
 
-def health(worker: Worker) -> tuple[int, dict[str, Any]]:
-    """The answer of `/health`: 503 with reasons unless all checks are fine."""
-    found = checks(worker)
+def health(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
+    """The answer of `/health`: 503 with reasons unless all checks are fine; who may not read (not `full`) hears no details."""
+    found = _told(checks(worker), full)
     reasons = _reasons(found)
     return 503 if reasons else 200, {
         "status": "unhealthy" if reasons else "healthy",
@@ -64,12 +64,12 @@ def health(worker: Worker) -> tuple[int, dict[str, Any]]:
     }
 
 
-def readiness(worker: Worker) -> tuple[int, dict[str, Any]]:
+def readiness(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
     """The answer of `/readyz`: 200 if a model is loaded, the daemon lives and the disk takes what is sent.
 
-    A promoted version that is refused is told, but while the old one answers the service can do its work.
+    Details are as in `health`. A promoted version that is refused is told, but while the old one answers the service can do its work.
     """
-    found = {name: check for name, check in checks(worker).items() if name in READINESS}
+    found = _told({name: check for name, check in checks(worker).items() if name in READINESS}, full)
     if worker.draining:
         found["worker"] = Check(ok=False, detail="Stopping.")
     reasons = _reasons({name: check for name, check in found.items() if name not in TOLD})
@@ -100,5 +100,10 @@ def _model(worker: Worker) -> Check:
     )
 
 
+def _told(found: dict[str, Check], full: bool) -> dict[str, Check]:
+    """The checks as a caller may see them: details name files, processes and rows."""
+    return found if full else {name: Check(ok=check.ok, detail="") for name, check in found.items()}
+
+
 def _reasons(found: dict[str, Check]) -> list[str]:
-    return [f"{name}: {check.detail}" for name, check in found.items() if not check.ok]
+    return [f"{name}: {check.detail}" if check.detail else name for name, check in found.items() if not check.ok]

@@ -110,7 +110,7 @@ def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
     text, tail = _parted(environ)
     request = payload.check(Request, payload.value(tables.without_nan(text)))
     wishes = wishes_of(chosen.schema, request.outputs, request.parameters)
-    answered = answering.answer(worker, chosen, tensors.read(chosen.schema, request.inputs, tail))
+    answered = answering.answer(worker, environ, chosen, tensors.read(chosen.schema, request.inputs, tail))
     chosen = answered.predictor
     outputs = [tensor(answered, wish) for wish in wishes]
     content: dict[str, Any] = {"model_name": name, "model_version": str(chosen.version)}

@@ -48,7 +48,7 @@ def invoke(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
         method, rows = PREDICT, tables.comma_separated(chosen.schema, _decoded(text))
     else:
         method, rows = _parsed(chosen, text)
-    answered = answering.answer(worker, chosen, rows)
+    answered = answering.answer(worker, environ, chosen, rows)
     chosen = answered.predictor
     content = {
         "predictions": told(answered, method),

@@ -69,6 +69,8 @@ class Snapshot(BaseModel):
     load_failures: int
     shadow_dropped: int = 0
     """Answers that the held challenger did not get to compare; see `web.shadow`."""
+    auth_failures: int = 0
+    """Wrong tokens; see `web.failures`."""
 
 
 class Counters:
@@ -89,6 +91,7 @@ class Counters:
         self._lost_before = before.lost if before else 0
         self._failures_before = before.load_failures if before else 0
         self._dropped_before = before.shadow_dropped if before else 0
+        self._wrong_before = before.auth_failures if before else 0
 
     def count(self, route: str, code: int, seconds: float, *, predicts: bool = False) -> None:
         """One request was answered, and maybe one that `predicts`; `route` is a template of a closed set."""
@@ -109,7 +112,14 @@ class Counters:
                 del self.predictions[min(self.predictions, key=int)]
 
     def snapshot(
-        self, slot: Slot, log: PredictionLog, shadow_dropped: int = 0, *, ready: bool, model_problem: str | None = None
+        self,
+        slot: Slot,
+        log: PredictionLog,
+        shadow_dropped: int = 0,
+        auth_failures: int = 0,
+        *,
+        ready: bool,
+        model_problem: str | None = None,
     ) -> Snapshot:
         """The counters now."""
         return Snapshot(
@@ -131,6 +141,7 @@ class Counters:
             lost=self._lost_before + log.lost,
             load_failures=self._failures_before + slot.failures,
             shadow_dropped=self._dropped_before + shadow_dropped,
+            auth_failures=self._wrong_before + auth_failures,
         )
 
     def publish(self, snapshot: Snapshot) -> None:

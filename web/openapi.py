@@ -11,7 +11,7 @@ import orjson
 
 from daemon import figures
 from daemon.schema import Schema
-from web import columns, contents, endpoints, operations, protocols
+from web import columns, contents, endpoints, operations, protocols, scopes
 from web.contents import Json
 from web.predictor import Predictor
 
@@ -20,7 +20,11 @@ ABOUT = (
     "now: columns, classes and examples are its own, and change with it."
 )
 
-TOKEN: Json = {"type": "http", "scheme": "bearer", "description": "`retraind token` prints it."}
+TOKEN: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`retraind token create` makes one. What each operation needs of its scopes stands in its `security`.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +39,46 @@ class Made:
 class Description:
     """The document of one worker, made again when the served version or the dataset's schema is another."""
 
-    def __init__(self, *, secured: bool, program: str, sticky: str = "") -> None:
-        self._secured, self._sticky = secured, sticky
-        self._program = program
-        self._made: Made | None = None
+    def __init__(self, *, program: str, sticky: str = "", public: str = "") -> None:
+        self._program, self._sticky, self._public = program, sticky, public
+        self._made: dict[bool, Made] = {}
 
-    def now(self, predictor: Predictor | None, data: Schema | None) -> Made:
-        """The document for what is served and what the dataset takes; None: there is none yet."""
-        made = self._made
+    def now(self, predictor: Predictor | None, data: Schema | None, *, secured: bool) -> Made:
+        """The document for what is served and what the dataset takes; None: there is none yet. `secured`: tokens are needed."""
+        made = self._made.get(secured)
         if made is None or made.of[0] is not predictor or made.of[1] is not data:
-            body = orjson.dumps(document(predictor, data, self._program, secured=self._secured, sticky=self._sticky))
-            made = self._made = Made((predictor, data), body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+            content = document(
+                predictor, data, self._program, secured=secured, sticky=self._sticky, public=self._public
+            )
+            body = orjson.dumps(content)
+            made = self._made[secured] = Made((predictor, data), body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         return made
 
 
 def document(
-    predictor: Predictor | None, data: Schema | None, program: str, *, secured: bool, sticky: str = ""
+    predictor: Predictor | None,
+    data: Schema | None,
+    program: str,
+    *,
+    secured: bool,
+    sticky: str = "",
+    public: str = "",
 ) -> Json:
-    """The OpenAPI document; `program` is the version of retraind, `secured` whether writing needs the token.
+    """The OpenAPI document; `program` is the version of retraind, `secured` whether callers need tokens.
 
-    `sticky` names the header by which a held challenger gets its share of the requests; empty: there is no canary.
+    `sticky` names the header by which a held challenger gets its share of the requests; empty: there is no canary. `public` is
+    where the service is reached through a proxy; empty: where the document is.
     """
     model = predictor.schema if predictor else None
     tags = [{"name": name, "description": text} for name, text in {**endpoints.TAGS, **protocols.TAGS}.items()]
+    paths = _named(_routed({**endpoints.paths(model, data), **protocols.paths(model)}, sticky))
     parts: Json = {"schemas": _schemas(model, data), "responses": operations.responses()}
     return {
         "openapi": "3.1.0",
         "info": _info(predictor, program),
         "tags": tags,
-        "paths": _named(_routed({**endpoints.paths(model, data, secured=secured), **protocols.paths(model)}, sticky)),
+        **({"servers": [{"url": "/"}, {"url": public}]} if public else {}),
+        "paths": _secured(paths) if secured else paths,
         "components": {**parts, **({"securitySchemes": {"token": TOKEN}} if secured else {})},
     }
 
@@ -75,6 +90,17 @@ def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
         given = methods.get("post", {}).get("parameters", [])
         if any(parameter["name"] == "X-Model-Version" for parameter in given):
             given.append(operations.header(sticky, contents.TEXT, text))
+    return paths
+
+
+def _secured(paths: dict[str, Json]) -> dict[str, Json]:
+    """The same, each operation with the scope that it needs, and what it answers to who has not."""
+    for path, methods in paths.items():
+        scope = scopes.needed(path)
+        for method in methods.values() if scope else ():
+            shape = operations.shape_of(path)
+            method["security"] = [{"token": [scope]}]
+            method["responses"] |= operations.problems((401, 403, 429), shape)
     return paths
 
 

@@ -11,7 +11,7 @@ from web.reply import JSON
 MEANINGS = {
     400: "The request is no valid HTTP, or its body is not JSON.",
     401: "The token is missing or wrong.",
-    403: "A page of another site may not do this.",
+    403: "A page of another site may not do this, or the token has not the scope.",
     404: "There is no such thing.",
     408: "The body did not arrive in time.",
     409: "There is no schema yet, so nobody knows which columns a row has.",
@@ -19,7 +19,7 @@ MEANINGS = {
     415: "The body is of another type.",
     421: "The Host is no name of this server.",
     422: "The content is not as expected; `errors` says where.",
-    429: "So many requests wait for the daemon that no more are taken.",
+    429: "So many requests wait for the daemon, or so many wrong tokens have come from this address, that no more are taken.",
     500: "Something went wrong inside; the log has the details.",
     503: "Not now: no model is loaded, the records can't be read, or too much is asked at once.",
     504: "It took too long.",
@@ -44,6 +44,9 @@ RETRY: Json = {
 }
 
 
+SCHEME: Json = {"schema": TEXT, "required": True, "description": "The scheme that is wanted."}
+
+
 def problems(codes: Iterable[int], errors: str = OWN) -> Json:
     """Answers of those statuses in one of the shapes, as references."""
     return {str(code): {"$ref": f"#/components/responses/{errors}{code}"} for code in sorted(codes)}
@@ -57,9 +60,14 @@ def responses() -> Json:
         found |= {f"{shape}{code}": {"description": text, "content": content} for code, text in MEANINGS.items()}
         for code in (429, 503):
             found[f"{shape}{code}"] = {**found[f"{shape}{code}"], "headers": RETRY}
-    token: Json = {"schema": TEXT, "required": True, "description": "The scheme that is wanted."}
-    found["Problem401"] = {**found["Problem401"], "headers": {"WWW-Authenticate": token}}
+        found[f"{shape}401"] = {**found[f"{shape}401"], "headers": {"WWW-Authenticate": SCHEME}}
     return found
+
+
+def shape_of(path: str) -> str:
+    """The shape of errors at a path."""
+    first = path.lstrip("/").partition("/")[0]
+    return MLFLOW if first in ("invocations", "ping", "version") else SIMPLE if first in ("v1", "v2") else OWN
 
 
 def answer(description: str, content: Mapping[str, Json], headers: Json | None = None) -> Json:

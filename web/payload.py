@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from daemon.requests import LARGEST
 from web.problems import Problem
+from web.reply import JSON
 
 
 def _whole(value: Any) -> Any:
@@ -115,6 +116,14 @@ def number(query: Mapping[str, str], name: str, default: int | None, low: int, h
         detail = f"{name!r} must be a whole number from {low} to {high}, not {given!r:.60}."
         raise Problem(422, detail, errors=[{"field": name, "detail": detail}])
     return int(given)
+
+
+def typed(environ: Mapping[str, Any]) -> None:
+    """Refuse a body that is not JSON (415)."""
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        said = kind or "untyped"
+        raise Problem(415, f"The body must be {JSON}, not {said!r:.80}.", hint=f"Send Content-Type: {JSON}.")
 
 
 def uncompressed(environ: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ def predict(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
     body = payload.parse(Features, environ)
     chosen = answering.predictor(worker, environ)
     rows = [body.features] if body.instances is None else body.instances
-    answered = answering.answer(worker, chosen, inputs.from_rows(chosen.schema, rows))
+    answered = answering.answer(worker, environ, chosen, inputs.from_rows(chosen.schema, rows))
     version = answered.predictor.version
     told = answered.rows()
     content = told[0] if body.instances is None else {"predictions": told}

@@ -70,7 +70,7 @@ def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> 
     method = invocations.method_of(chosen, SIGNATURES.get(signature, signature) if known else signature)
     in_rows = "instances" in body
     rows = tables.rows(chosen.schema, body["instances"]) if in_rows else tables.columns(chosen.schema, body["inputs"])
-    answered = answering.answer(worker, chosen, rows)
+    answered = answering.answer(worker, environ, chosen, rows)
     chosen = answered.predictor
     content = {
         "predictions" if in_rows else "outputs": invocations.told(answered, method),
@@ -85,7 +85,7 @@ def classify(worker: Worker, environ: MutableMapping[str, Any], **place: str) ->
     chosen = _chosen(worker, environ, **place)
     if not chosen.classes:
         raise Problem(400, "The model is a regression.", hint="Ask for :regress or :predict.")
-    answered = answering.answer(worker, chosen, _examples(chosen, environ))
+    answered = answering.answer(worker, environ, chosen, _examples(chosen, environ))
     found = [
         sorted(zip(answered.predictor.classes, shares, strict=True), key=lambda pair: -pair[1])
         for shares in answered.probabilities or []
@@ -98,7 +98,7 @@ def regress(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> 
     chosen = _chosen(worker, environ, **place)
     if chosen.classes:
         raise Problem(400, "The model is a classification.", hint="Ask for :classify or :predict.")
-    answered = answering.answer(worker, chosen, _examples(chosen, environ))
+    answered = answering.answer(worker, environ, chosen, _examples(chosen, environ))
     return _results(answered, answered.names)
 
 

@@ -25,6 +25,7 @@ class Totals:
         self.lost = sum(snapshot.lost for snapshot in snapshots)
         self.load_failures = sum(snapshot.load_failures for snapshot in snapshots)
         self.shadow_dropped = sum(snapshot.shadow_dropped for snapshot in snapshots)
+        self.auth_failures = sum(snapshot.auth_failures for snapshot in snapshots)
 
     def _add(self, snapshot: Snapshot) -> None:
         for route, codes in snapshot.requests.items():
@@ -78,6 +79,7 @@ def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | 
         "predictions_lost": totals.lost,
         "load_failures": totals.load_failures,
         "shadow_dropped": totals.shadow_dropped,
+        "auth_failures": totals.auth_failures,
         "rows": status.rows if status else 0,
         "rows_pending": status.rows_pending if status else 0,
         "retrainings": counts["runs"],

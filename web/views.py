@@ -7,6 +7,7 @@ import orjson
 
 from daemon import lineage
 from web import payload, totals
+from web.gate import Caller
 from web.problems import Problem
 from web.reply import FOR_EVER, Reply
 from web.worker import Worker
@@ -58,11 +59,13 @@ class Views:
         worker = self._worker
         return dashboard.document(worker.home, worker.records, worker.slot.status, self._figures(), worker.settings)
 
-    def page(self) -> Reply:
-        """The dashboard."""
+    def page(self, caller: Caller) -> Reply:
+        """The dashboard, with the buttons that the caller may use."""
         from web import dashboard
 
-        return Reply(dashboard.render(self.document()).encode(), 200, {"Content-Type": "text/html; charset=utf-8"})
+        return Reply(
+            dashboard.render(self.document(), caller).encode(), 200, {"Content-Type": "text/html; charset=utf-8"}
+        )
 
     def asset(self, name: str) -> Reply:
         """A style sheet, script or picture of the dashboard; its name carries a hash, so it may be kept for ever."""

@@ -11,6 +11,7 @@ from web import totals
 from web.ahead import Ahead
 from web.challenger import Challenger
 from web.durability import Durability
+from web.gate import Gate
 from web.metrics import Counters, Snapshot
 from web.prediction_log import PredictionLog
 from web.predictor import Slot
@@ -26,6 +27,7 @@ class Worker:
     def __init__(self, home: Home, settings: Settings, number: int) -> None:
         self.home = home
         self.settings = settings
+        self.gate = Gate(settings.server, home)
         self.slot = Slot()
         self.records = Records(home)
         self.shelf = Shelf(home, self.records, settings.server.versions_loaded)
@@ -60,7 +62,8 @@ class Worker:
         """The counters of this worker now."""
         ready = self.slot.current is not None and not self.draining
         problem = self.slot.problem or self.challenger.problem
-        return self.counters.snapshot(self.slot, self.log, self.shadow.dropped, ready=ready, model_problem=problem)
+        dropped, failures = self.shadow.dropped, self.gate.failures.count
+        return self.counters.snapshot(self.slot, self.log, dropped, failures, ready=ready, model_problem=problem)
 
     def publish(self) -> Snapshot:
         """Write the counters of this worker for the other processes, in any thread; raises OSError when the disk is full."""

@@ -156,15 +156,10 @@ function ask(name) {
 
 async function post(url, body) {
   const headers = { "content-type": "application/json" };
-  const token = sessionStorage.getItem("token");
-  if (token) headers.authorization = `Bearer ${token}`;
   const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
   if (answer.status !== 401) return answer;
-  sessionStorage.removeItem("token");
-  if (!(await ask("login"))) return null;
-  sessionStorage.setItem("token", find("token").value.trim());
-  find("token").value = "";
-  return post(url, body);
+  location.assign("/sign-in?next=/dashboard"); // the session has ended
+  return null;
 }
 
 async function send(button, url, body, success) {
