@@ -5,6 +5,7 @@ it) makes everything old, and what was removed for it does not come back when it
 """
 
 import time
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import structlog
@@ -33,6 +34,11 @@ class Reading(NamedTuple):
 def read() -> Reading:
     """Both clocks now; the steady one goes on while the machine sleeps, which sets no clock."""
     return Reading(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+def iso(seconds: float) -> str:
+    """Seconds since 1970 in a form that compares with the times of the log as texts."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Clock:

@@ -269,17 +269,12 @@ class Historian:
         A row whose time can't be right, later than now or before the home was made, goes with rows that came after it.
         """
         begin, limit = clock.made(self._home, now), now - self._keep_days * clock.DAY
-        old = connection.execute(OLD, (_iso(begin), _iso(limit), TRIM_ROWS)).fetchall()
+        old = connection.execute(OLD, (clock.iso(begin), clock.iso(limit), TRIM_ROWS)).fetchall()
         if old:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(FORGET, old)
-                connection.execute(FORGET_ODD, (_iso(begin), _iso(now), max(old)[0], TRIM_ROWS))
-
-
-def _iso(seconds: float) -> str:
-    """Seconds since 1970 in a form that compares with the times of the log as texts."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                connection.execute(FORGET_ODD, (clock.iso(begin), clock.iso(now), max(old)[0], TRIM_ROWS))
 
 
 def _writer(path: Path) -> tuple[str, str]:

@@ -116,6 +116,14 @@ def test_a_public_name_is_not_asked_for_by_a_program_of_this_machine(tmp_path: P
 
 
 @pytest.mark.parametrize(
+    "path", ["/ver%ffsions", "//versions", "/versions/", "/%76ersions", "/./versions", "/versions%00", "/versions%3F"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "get"])
+def test_no_spelling_of_a_path_or_method_gets_by(site: Site, method: str, path: str) -> None:
+    assert sent(site.port, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nVia: x\r\n") in (401, 404, 405)
+
+
+@pytest.mark.parametrize(
     ("peer", "host", "local"),
     [
         ("127.0.0.1", "localhost:5000", True),

@@ -1,7 +1,7 @@
 """The HTTP routes, as a Bottle application."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
@@ -16,6 +16,7 @@ from web.views import Views, told
 from web.worker import Worker
 
 Route = Callable[..., Any]
+Check = Callable[[Mapping[str, Any]], None]
 
 INLINE = {
     "/health",
@@ -71,7 +72,7 @@ def make_app(worker: Worker) -> App:
     # What nobody expected goes up to the server, which logs it and answers 500.
     app, gate = App(), worker.gate
     app.config["catchall"] = False
-    app.add_hook("before_request", _checked(lambda: _admit(app, gate)))
+    app.add_hook("before_request", _checked(lambda: _recognise(gate)))
     views, pages = Views(worker), docs.Pages(worker)
     reading: dict[str, Route] = {
         "/": lambda: _reply(views.root(request.get_header("Accept", "text/html"))),
@@ -106,16 +107,17 @@ def make_app(worker: Worker) -> App:
         "/rollback": lambda: _json(*intake.choose(worker, request.environ, "rollback")),
     }
     for path, route in reading.items():
-        app.route(path, "GET", _checked(route))
+        app.route(path, "GET", _checked(route, _permit(gate, path)))
     for path, route in writing.items():
-        app.route(path, "POST", _checked(route, payload.typed, gate.hosts.site))
+        app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site))
     for path, sign in (("/sign-in", signin.begin), ("/sign-out", signin.end)):
-        app.route(path, "POST", _checked(_signing(gate, sign), gate.hosts.site))
+        app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
     app.route(
         "/predict",
         "POST",
         _checked(
             lambda: _reply(predicting.predict(worker, request.environ)),
+            _permit(gate, "/predict"),
             payload.typed,
             gate.hosts.site,
             payload.uncompressed,
@@ -123,22 +125,31 @@ def make_app(worker: Worker) -> App:
     )
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
     for path, door in doors.READING.items():
-        app.route(_rule(path), "GET", _checked(_door(worker, door)), name=path)
+        app.route(_rule(path), "GET", _checked(_door(worker, door), _permit(gate, path)), name=path)
     for path, door in doors.POSTING.items():
-        app.route(_rule(path), "POST", _checked(_door(worker, door), gate.hosts.site, payload.uncompressed), name=path)
-    for route in app.routes:
-        scopes.needed(route.name or route.rule)
+        checks = _permit(gate, path), gate.hosts.site, payload.uncompressed
+        app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
     return app
 
 
-def _admit(app: App, gate: Gate) -> None:
-    """Let a request in that has not met the gate yet: the bridge asks there before it reads a body."""
-    environ = request.environ
-    if CALLER not in environ:
-        gate.admit(gate.recognise(environ), app.template(environ), environ)
+def _recognise(gate: Gate) -> None:
+    """Say who asks, where the bridge has not: it asks before it reads a body."""
+    if CALLER not in request.environ:
+        gate.recognise(request.environ)
 
 
-def _checked(route: Route, *checks: Callable[[Any], None]) -> Route:
+def _permit(gate: Gate, template: str) -> Check:
+    """A check of a route: once more what the bridge has asked, however differently the two may read a path."""
+    scopes.needed(template)
+
+    def check(environ: Mapping[str, Any]) -> None:
+        if environ[CALLER] is not LOCAL:
+            gate.admit(environ[CALLER], template, environ)
+
+    return check
+
+
+def _checked(route: Route, *checks: Check) -> Route:
     def call(**arguments: str) -> Any:
         try:
             for check in checks:
