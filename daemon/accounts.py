@@ -10,9 +10,10 @@ from typing import Any
 import structlog
 
 from daemon.errors import InvalidDrop
-from daemon.inbox import Drop, Stamp
+from daemon.inbox import Drop
 from daemon.reading import Reading
 from daemon.schema import Schema
+from daemon.settling import Stamp
 from daemon.status import utcnow
 
 log = structlog.get_logger()

@@ -7,8 +7,8 @@ single drop that has been tried TRIES times alone is given up, and all others ge
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.inbox import Stamp
 from daemon.journal import Journal
+from daemon.settling import Stamp
 
 KEY = "reading"
 

@@ -41,14 +41,14 @@ def fsync_file(path: Path) -> None:
         os.close(fd)
 
 
-def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace `path` by `data` so that a crash leaves the old or the new bytes; raises OSError."""
     temporary = _write_temporary(path, data, mode, sync=True)
     os.replace(temporary, path)
     fsync_dir(path.parent)
 
 
-def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
+def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
     """Like `write`, but never over an existing file: False when `path` already exists."""
     temporary = _write_temporary(path, data, mode, sync=True)
     try:
@@ -63,45 +63,60 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
 
 def publish(path: Path, data: bytes) -> None:
     """Replace `path` atomically without waiting for the disk: for state that a restart writes anew."""
-    os.replace(_write_temporary(path, data, 0o644, sync=False), path)
+    os.replace(_write_temporary(path, data, 0o600, sync=False), path)
 
 
-def rename_new(source: str, target: str) -> bool:
-    """Rename within a file system, but never over what exists: False when `target` does; raises OSError."""
+def rename_new(source: str, target: str, source_fd: int | None = None, target_fd: int | None = None) -> bool:
+    """Rename within a file system, but never over what exists: False when `target` does; raises OSError.
+
+    Relative names are those in the folders that the descriptors stand for; None: in the current one.
+    """
     old, new = os.fsencode(source), os.fsencode(target)
-    if _LIBC.renameat2(AT_FDCWD, old, AT_FDCWD, new, RENAME_NOREPLACE) == 0:
+    places = (AT_FDCWD if fd is None else fd for fd in (source_fd, target_fd))
+    if _LIBC.renameat2(next(places), old, next(places), new, RENAME_NOREPLACE) == 0:
         return True
     number = ctypes.get_errno()
     if number == errno.EINVAL:
-        return _relink(source, target)
+        return _relink(source, target, source_fd, target_fd)
     if number == errno.EEXIST:
         return False
     raise OSError(number, os.strerror(number), source, None, target)
 
 
-def _relink(source: str, target: str) -> bool:
+def _relink(source: str, target: str, source_fd: int | None, target_fd: int | None) -> bool:
     """`rename_new` where the file system (NFS, 9p) has links but no such rename."""
     try:
-        os.link(source, target, follow_symlinks=False)
+        os.link(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd, follow_symlinks=False)
     except FileExistsError:
         return False
     except (
         PermissionError
     ):  # no links either, or none to files of other users (fs.protected_hardlinks): look, then rename
-        if os.path.lexists(target):
+        if _exists(target, target_fd):
             return False
-        os.rename(source, target)
+        os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
         return True
-    os.unlink(source)
+    os.unlink(source, dir_fd=source_fd)
+    return True
+
+
+def _exists(name: str, fd: int | None) -> bool:
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
     return True
 
 
 def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
     # Hidden and ending in .tmp, so that neither the inbox nor a reader takes it for a finished file.
     temporary = path.with_name(f"{MARK}{path.name[:40]}.{secrets.token_hex(6)}{TMP}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
+            _give(fd, path.parent)
+            if mode != 0o600:
+                os.fchmod(fd, mode)  # whatever the umask is
             file.write(data)
             file.flush()
             if sync:
@@ -110,6 +125,12 @@ def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+def _give(fd: int, folder: Path) -> None:
+    """What root writes into a folder of another user, who runs the daemon, belongs to that user."""
+    if os.geteuid() == 0 and (owner := folder.stat()).st_uid != 0:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def remove(path: Path) -> None:
@@ -140,12 +161,19 @@ def sha256(data: bytes) -> str:
 
 def sha256_file(path: Path | str) -> str:
     """Hexadecimal sha256 of a file's bytes; raises OSError."""
-    digest, fd = hashlib.sha256(), os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        while block := os.read(fd, 1_048_576):
-            digest.update(block)
+        return sha256_of(fd)
     finally:
         os.close(fd)
+
+
+def sha256_of(fd: int) -> str:
+    """Hexadecimal sha256 of an open file, from its beginning; where it is read next stays as it is. Raises OSError."""
+    digest, at = hashlib.sha256(), 0
+    while block := os.pread(fd, 1_048_576, at):
+        digest.update(block)
+        at += len(block)
     return digest.hexdigest()
 
 

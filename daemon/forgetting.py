@@ -10,10 +10,11 @@ from typing import Any
 
 import structlog
 
-from daemon import durable, requests, segments
+from daemon import folder, requests, segments
 from daemon.dataset import Dataset
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.rejected import Rejected
 from daemon.requests import Request
 
 log = structlog.get_logger()
@@ -49,7 +50,9 @@ class Forgetting:
 
     def _remove(self, drop: Mapping[str, Any], request: Request) -> None:
         if drop["bad_file"]:
-            durable.remove(self._home.rejected / drop["bad_file"])
+            rejected = Rejected.of(folder.inbox(self._home))
+            rejected.remove(drop["bad_file"])
+            rejected.sync()
         live = (one for one in self._journal.segments() if one["first"] <= drop["batch"] <= one["last"])
         found = segments.find(self._home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         if found is None:

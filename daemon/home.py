@@ -3,8 +3,11 @@
 Level 0. The layout is the table in docs/architecture.md.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from daemon import modes
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,15 @@ class Home:
         return self.bundles / str(version)
 
     def make(self) -> None:
-        """Create the folders; what holds models, tokens and rows is private to the owner."""
-        for folder in (self.inbox, self.rejected, self.data, self.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-        private = (self.registry, self.artifacts, self.bundles, self.requests, self.workers, self.tokens, self.sessions)
+        """Create the folders and give them the modes of docs/operations.md; `inbox/rejected` gets its own when it is opened."""
+        private = (
+            *(self.data, self.logs, self.registry, self.artifacts, self.bundles, self.requests, self.workers),
+            *(self.tokens, self.sessions),
+        )
+        for folder in (self.inbox, *private):
+            modes.make(folder)
+        with suppress(FileExistsError):  # whatever it is, the health says so
+            self.rejected.mkdir(mode=modes.FOLDER)
         for folder in private:
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
+            modes.keep_private(folder)
+        modes.keep_inbox(self.inbox)

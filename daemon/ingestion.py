@@ -19,7 +19,7 @@ from daemon.dataset import Dataset
 from daemon.errors import InvalidDrop, RetraindError, Unavailable
 from daemon.forgetting import Forgetting
 from daemon.home import Home
-from daemon.inbox import Drop, Inbox, Stamp
+from daemon.inbox import Drop, Inbox
 from daemon.journal import Journal
 from daemon.labels import Joined, Labels
 from daemon.merging import Merging
@@ -27,6 +27,7 @@ from daemon.reading import Reader, Reading, quarantined
 from daemon.schema import Schema
 from daemon.segments import Sealed, Segment, Writer
 from daemon.settings import Settings
+from daemon.settling import Stamp
 from daemon.status import utcnow
 
 log = structlog.get_logger()
@@ -285,6 +286,6 @@ class Ingestion:
             return False
         self._say(f"removing the files of batch {self._to_clear}")
         drops = self._journal.drops_in(self._to_clear)
-        self._leave(self._inbox.clear((drop["name"], drop["sha256"]) for drop in drops))
+        self._leave(self._inbox.clear([(drop["name"], drop["sha256"]) for drop in drops]))
         self._to_clear = None
         return True

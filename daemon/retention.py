@@ -3,18 +3,17 @@
 Level 3. What was refused is kept for whoever wants to mend it, not for ever.
 """
 
-import os
 import stat
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import structlog
 
-from daemon import clock
+from daemon import clock, folder
 from daemon.clock import Clock, Reading
 from daemon.home import Home
 from daemon.names import BAD_ROWS, REPORT
+from daemon.rejected import Rejected
 
 MOST = 1_000
 """Drops that one call deals with at most: the loop has other things to do."""
@@ -37,46 +36,46 @@ class Retention:
 
         It lists the folder, so once an hour is often enough. The first call removes nothing, nor does one after the clock was
         set: a clock that is wrong, as many are right after a start, makes everything old. A file that can't be removed is
-        logged and left; raises OSError if the folder can't be read.
+        logged and left; raises OSError if the folder can't be read, Unavailable if it is not ours.
         """
         trusted = self._clock.trusts(now)
         if self._days == 0 or not trusted:
             return 0
+        rejected = Rejected.of(folder.inbox(self._home))
         removed, stuck = 0, []
-        for paths in islice(self._due(now.wall), MOST):
+        for names in islice(self._due(rejected, now.wall), MOST):
             try:
-                for path in paths:
-                    path.unlink(missing_ok=True)
+                for name in names:
+                    rejected.remove(name)
                     removed += 1
             except OSError as error:
-                stuck.append(f"{path.name!a:.100}: {error.strerror}")
+                stuck.append(f"{name!a:.100}: {error.strerror}")
         if stuck:
             log.warning("rejected_files_stay", files=len(stuck), first=stuck[0], hint="Remove them by hand.")
         if removed:
             log.info("rejected_files_removed", files=removed, days=self._days)
         return removed
 
-    def _due(self, now: float) -> Iterator[list[Path]]:
+    def _due(self, rejected: Rejected, now: float) -> Iterator[list[str]]:
         """Old files, in no order; a refused drop comes with its report, which is what tells it from files of others."""
-        ages = _times(self._home.rejected)
+        ages = _times(rejected)
         begin, limit = clock.made(self._home, now), now - self._days * clock.DAY
         for name, since in ages.items():
             report = name + REPORT
             alone = name.endswith(REPORT) and name.removesuffix(REPORT) not in ages
             if begin <= since < limit and (alone or report in ages or name.endswith(BAD_ROWS)):
-                yield [self._home.rejected / one for one in (name, report) if one in ages]
+                yield [one for one in (name, report) if one in ages]
 
 
-def _times(folder: Path) -> dict[str, float]:
+def _times(rejected: Rejected) -> dict[str, float]:
     """Since when each file lies there, by name; a symlink is a file, its target is not."""
     times = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:  # somebody else has removed it
-                continue
-            # Moving a file leaves its mtime as it was, maybe years ago; its ctime says since when it lies here.
-            if not stat.S_ISDIR(found.st_mode):
-                times[entry.name] = max(found.st_mtime, found.st_ctime)
+    for entry in rejected.entries():
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:  # somebody else has removed it
+            continue
+        # Moving a file leaves its mtime as it was, maybe years ago; its ctime says since when it lies here.
+        if not stat.S_ISDIR(found.st_mode):
+            times[entry.name] = max(found.st_mtime, found.st_ctime)
     return times

@@ -17,8 +17,10 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
-from daemon import durable
+from daemon import durable, folder, modes
+from daemon.errors import Unavailable
 from daemon.home import Home
+from daemon.rejected import Rejected
 from daemon.status import utcnow
 
 log = structlog.get_logger()
@@ -31,14 +33,19 @@ RETRY_SECONDS = 30.0
 
 STARTING = "Scanned; whether events arrive is being tried."
 SILENT = "Only scanned: no events arrive from this folder, as on some network and container mounts."
+WAITING = "Until then drops wait in the inbox."
+UNSAFE = " Whoever may drop files can also take away those of others: chmod +t the inbox."
 LIMITS = {errno.EMFILE: "fs.inotify.max_user_instances", errno.ENOSPC: "fs.inotify.max_user_watches"}
 KINDS: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, FileCreatedEvent]
 
 
 class Hint(Protocol):
-    """Takes the name of a file that has changed; `moved`: it got that name, or came into the folder, by a rename."""
+    """Takes the name of a file that has changed; `moved`: it got that name, or came into the folder, by a rename.
 
-    def __call__(self, name: str, *, moved: bool) -> None:
+    `closed`: somebody who could write it has closed it.
+    """
+
+    def __call__(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
         """Called by the observer's thread."""
 
 
@@ -50,6 +57,10 @@ class Watcher:
         self._watch: _Watch | None = None
         self._identity: tuple[int, int, bool] | None = None
         self._problem: str | None = None
+        self._rejected_problem: str | None = None
+        self._rights = (modes.FOLDER, -1)
+        """Mode and group that the inbox had last: it gets them again when it has to be made again."""
+        self._remark = ""
         self._refused: str | None = None
         self._retry_at = 0.0
         self._overflows, self._overflowed_at = 0, ""
@@ -69,16 +80,21 @@ class Watcher:
             return told
         usable = os.access(self._home.inbox, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
         self._problem = None if usable else f"{self._home.inbox} can't be read or written by this user."
+        if usable:
+            self._inspect()
         self._count_overflows()
         self._tend((status.st_dev, status.st_ino, usable), now)
         return told
 
     def watching(self) -> str | None:
         """None while drops are found, by events or by scanning alone; else what is wrong and what to do, for people."""
-        return self._problem
+        return self._problem or self._rejected_problem
 
     def manner(self) -> str:
-        """How drops are found, for people: watched, or only scanned and why."""
+        """How drops are found, for people: watched, or only scanned and why; and what is unwise about the folder."""
+        return f"{self._found_by()}{self._remark}"
+
+    def _found_by(self) -> str:
         if self._watch is None or not self._watch.alive:
             return self._refused or STARTING
         if not self._watch.proven:
@@ -96,12 +112,29 @@ class Watcher:
 
     def _make_folder(self) -> bool:
         """Make what is missing of the inbox; True if it had been there before."""
-        there = self._home.inbox.is_dir()
-        self._home.rejected.mkdir(parents=True, exist_ok=True)
-        if there or self._identity is None:
+        if self._home.inbox.is_dir():
             return False
+        modes.make(self._home.inbox)
+        if self._identity is None:
+            return False
+        modes.keep_rights(self._home.inbox, *self._rights)
         log.warning("inbox_made_again", path=str(self._home.inbox))
         return True
+
+    def _inspect(self) -> None:
+        """Look whether what is refused has a safe place, and whether those who may drop can take away the drops of others."""
+        try:
+            inbox = folder.inbox(self._home)
+            Rejected.of(inbox)
+            self._rejected_problem = None
+        except OSError as error:
+            self._rejected_problem = f"{self._home.rejected} can't be used: {error.strerror}. {WAITING}"
+            return
+        except Unavailable as error:
+            self._rejected_problem = f"{error} {WAITING}"
+            return
+        self._rights = modes.keep_sticky(inbox.fd)
+        self._remark = "" if modes.is_safe(inbox.status) else UNSAFE
 
     def _count_overflows(self) -> None:
         if self._watch is not None and (dropped := self._watch.take_overflows()):
@@ -183,12 +216,12 @@ class _Watch(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Pass on what changed; an exception here would end the observer's thread, so nothing may raise."""
-        moved = isinstance(event, FileMovedEvent)
+        moved, closed = isinstance(event, FileMovedEvent), isinstance(event, FileClosedEvent)
         name = os.path.basename(os.fsdecode(event.dest_path if moved else event.src_path))
         if name == self._canary:
             self.proven, self.silent = True, False
         else:
-            self._hint(name, moved=moved)
+            self._hint(name, moved=moved, closed=closed)
 
     def close(self) -> None:
         """End the threads."""

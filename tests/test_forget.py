@@ -17,6 +17,7 @@ from daemon import durable, requests, segments
 from daemon.dataset import Dataset, Revision
 from daemon.errors import NotFound
 from daemon.home import Home
+from daemon.rejected import Rejected
 from daemon.requests import Request
 from daemon.schema import Schema
 
@@ -223,7 +224,7 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process end right after (`+`) or right before (`-`) one call, once."""
     where, name = step[0], step[1:]
     owners: dict[str, Any] = {"write": segments, "dataset_commit": parts.dataset, "purge": parts.dataset}
-    owners |= {"remove": durable, "consume": requests}
+    owners |= {"remove": Rejected, "consume": requests}
     owner, name = owners.get(name, parts.journal), name.removeprefix("dataset_")
     real = getattr(owner, name)
 

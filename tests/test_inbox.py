@@ -16,11 +16,12 @@ from conftest import names, open_up
 
 from daemon import content, durable
 from daemon.content import Content
-from daemon.errors import InvalidDrop
+from daemon.errors import InvalidDrop, Unavailable
 from daemon.home import Home
-from daemon.inbox import CLEARING, Drop, Inbox, Stamp
+from daemon.inbox import CLEARING, Drop, Inbox
 from daemon.names import ignored
 from daemon.settings import Inbox as Limits
+from daemon.settling import Stamp
 
 LIMITS = Limits(settle_seconds=0.5)
 
@@ -86,7 +87,10 @@ def test_writer_that_comes_while_it_is_asked_ends_nobody(home: Home) -> None:
     (home.inbox / "a.csv").write_text("x")
     code = """
 import fcntl, os, sys
-from daemon import inbox
+from daemon import settling
+from daemon.folder import inbox
+from daemon.home import Home
+from pathlib import Path
 path, real = sys.argv[1], fcntl.fcntl
 def interrupted(fd, what, value):
     answer = real(fd, what, value)
@@ -97,7 +101,7 @@ def interrupted(fd, what, value):
             print("a writer waits", flush=True)
     return answer
 fcntl.fcntl = interrupted
-print(inbox._being_written(path))
+print(settling._being_written(inbox(Home(Path(path).parent.parent)), "a.csv"))
 """
     done = subprocess.run([sys.executable, "-c", code, str(home.inbox / "a.csv")], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split("\n")) == (0, ["a writer waits", "False", ""]), done.stderr
@@ -263,7 +267,7 @@ def test_file_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFacto
     drop.chmod(0)
     open_up(root)
     code = (
-        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox, Stamp; from daemon.home import Home\n"
+        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox; from daemon.settling import Stamp; from daemon.home import Home\n"
         "from daemon.settings import Inbox as Limits; from daemon.errors import InvalidDrop\n"
         "class There(Home): inbox = property(lambda self: self.root)\n"
         "inbox = Inbox(There(Path(sys.argv[1])), Limits(), print)\n"
@@ -296,12 +300,12 @@ def test_drop_that_can_not_be_hashed_keeps_its_name(
     """A failing disk hides no drop, and what comes in that moment is not overwritten."""
     (home.inbox / name).write_bytes(b"first")
 
-    def fails(_: str) -> str:
+    def fails(_: int) -> str:
         (home.inbox / name).write_bytes(b"second")
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "sha256_file", fails)
+        patch.setattr(durable, "sha256_of", fails)
         assert set(inbox.clear([(name, durable.sha256(b"first"))])) == {name}
     numbered = names(home.inbox)
     numbered.remove("rejected")
@@ -319,7 +323,8 @@ def test_drop_that_a_kill_left_hidden_comes_back(home: Home, inbox: Inbox, name:
     code = (
         "import os, sys; from pathlib import Path; from daemon.inbox import Inbox; from daemon.home import Home\n"
         "from daemon.settings import Inbox as Limits\n"
-        "with Inbox(Home(Path(sys.argv[1])), Limits(), print)._hidden(sys.argv[2]): os._exit(0)"
+        "inbox = Inbox(Home(Path(sys.argv[1])), Limits(), print)\n"
+        "with inbox._hidden(inbox._open_folder(), sys.argv[2]): os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(home.root), name], check=True)
     assert all(map(ignored, set(names(home.inbox)) - {"rejected"}))
@@ -354,7 +359,7 @@ def test_any_name_is_settled_read_and_cleared(home: Home, inbox: Inbox) -> None:
     assert set(inbox.settled(101.0)) == set(ODD)
     drops = [drop for name in ODD if (drop := read(home, inbox, name)) is not None]
     assert [drop.content.data for drop in drops] == [str(number).encode() for number in range(len(ODD))]
-    assert inbox.clear((drop.name, drop.sha256) for drop in drops) == {}
+    assert inbox.clear([(drop.name, drop.sha256) for drop in drops]) == {}
     assert names(home.inbox) == ["rejected"]
 
 
@@ -441,7 +446,7 @@ def test_drop_that_can_not_be_moved_keeps_its_name(home: Home, inbox: Inbox) -> 
     (home.inbox / "a.csv").write_bytes(b"x")
     home.rejected.rmdir()
     home.rejected.write_text("a file")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(Unavailable, match="rejected is no folder"):
         inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": "bad"})])
     assert sorted(names(home.inbox)) == ["a.csv", "rejected"]
 
@@ -469,13 +474,13 @@ def test_quarantine_keeps_one_copy_of_the_same_rows(home: Home, inbox: Inbox) ->
 
 def test_quarantine_reads_no_file_of_another_drop(home: Home, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many drops had that name: the time that one takes does not grow with them."""
-    hashed, real = [], durable.sha256_file
+    hashed, real = [], durable.sha256_of
 
-    def counted(path: Path) -> str:
-        hashed.append(path)
-        return real(path)
+    def counted(fd: int) -> str:
+        hashed.append(fd)
+        return real(fd)
 
-    monkeypatch.setattr(durable, "sha256_file", counted)
+    monkeypatch.setattr(durable, "sha256_of", counted)
     found = {quarantined(inbox, "a.csv", b"%d" % number, b"row %d" % number) for number in range(20)}
     assert found == set(names(home.rejected))
     assert len(hashed) == len(found) == 20

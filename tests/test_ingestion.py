@@ -21,13 +21,14 @@ from daemon import schema as schema_module
 from daemon.dataset import Dataset
 from daemon.errors import Unavailable
 from daemon.home import Home
-from daemon.inbox import Drop, Inbox, Stamp
+from daemon.inbox import Drop, Inbox
 from daemon.ingestion import Ingestion
 from daemon.journal import Journal
 from daemon.labels import Labels
 from daemon.schema import Schema
 from daemon.settings import Inbox as Limits
 from daemon.settings import Settings
+from daemon.settling import Stamp
 
 SETTINGS = Settings(inbox=Limits(settle_seconds=0.0))
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import resource
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import bundles
 import pytest
 from sites import PREDICTION, Client, Site
 
-from daemon import requests, sample
+from daemon import durable, requests, sample
 from daemon.home import Home
 from daemon.journal import Journal
 
@@ -73,6 +74,20 @@ def test_a_sample_posted_twice_counts_twice_and_a_key_once(site: Site) -> None:
     assert site.post("/add_training_data", {**body, "target": 1}, key)[0] == 422
     assert site.post("/add_training_data", body, {"Idempotency-Key": "a b"})[0] == 400
     assert site.post("/add_training_data", body, {"Idempotency-Key": "a" * 201})[0] == 400
+
+
+@pytest.mark.parametrize("what", ["pipe", "link"])
+def test_a_name_that_somebody_else_has_taken_holds_nobody_up(own: Site, what: str) -> None:
+    """Who may drop files may put anything under the name of a sample: it is not waited for, not followed, and said."""
+    key = {"Idempotency-Key": f"order-{what}"}
+    name = f"http-{durable.sha256(key['Idempotency-Key'].encode())[:32]}{sample.SUFFIX}"
+    if what == "pipe":
+        os.mkfifo(own.home.inbox / name)
+    else:
+        (own.home.inbox / name).symlink_to(own.home.schema)
+    status, answer = own.post("/add_training_data", {**PREDICTION, "target": 0}, key)
+    assert status == 503
+    assert name in answer["detail"]
 
 
 def test_a_key_is_known_after_its_drop_was_ingested(tmp_path: Path) -> None:

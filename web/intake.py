@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from daemon import durable, names, requests, sample, schema
+from daemon import durable, folder, names, requests, sample, schema
 from daemon.requests import Kind
 from daemon.sample import Sample
 from web import payload
@@ -28,6 +28,8 @@ def add_training_data(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, 
     earlier = _earlier(worker, given) if key else None
     if earlier is None and not sample.drop(worker.home, given):
         earlier = _earlier(worker, given)
+        if earlier is None:
+            raise Problem(503, f"inbox/{given.name} is no regular file.", hint="Remove it, and send the sample again.")
     if earlier not in (None, digest):
         raise Problem(422, "This Idempotency-Key was used for another sample.", hint="Use a new key for each sample.")
     return 202, {"status": "accepted", "drop": digest, "name": given.name}
@@ -35,11 +37,11 @@ def add_training_data(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, 
 
 def _earlier(worker: Worker, given: Sample) -> str | None:
     """The sha256 of the drop that has this name already, in the inbox or in the journal."""
-    try:
-        return durable.sha256_file(worker.home.inbox / given.name)
-    except FileNotFoundError:
-        found = worker.records.drop(given.name)
-        return found["sha256"] if found else None
+    # Others may write there too: what has the name may be a link, or a pipe that would be waited for.
+    if (waiting := folder.inbox(worker.home).sha256(given.name)) is not None:
+        return waiting
+    found = worker.records.drop(given.name)
+    return found["sha256"] if found else None
 
 
 def trigger_retrain(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -68,7 +68,9 @@ SERIES = {
     "full-forever": Series({"kind": "forever", "error": errno.ENOSPC, "calls": GROWING}, 4, 30),
     "broken-once": Series({"kind": "once", "error": errno.EIO, "calls": SYNCS}, 6, 80),
     "broken-forever": Series({"kind": "forever", "error": errno.EIO, "calls": SYNCS}, 3, 20),
-    "unremovable": Series({"kind": "once", "error": errno.EIO, "calls": ("unlink", "unlinkat", "rename")}, 4, 40),
+    "unremovable": Series(
+        {"kind": "once", "error": errno.EIO, "calls": ("unlink", "unlinkat", "rename", "renameat", "renameat2")}, 4, 40
+    ),
     "full-first": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 3, 30, first=True),
 }
 

@@ -1,0 +1,329 @@
+"""Who may drop files, and nothing else: a second user with a real uid, who does with the inbox whatever its rights allow."""
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import names, open_up
+from service import wait_until
+
+from daemon import durable, loop, requests
+from daemon.clock import DAY, Reading
+from daemon.content import Content
+from daemon.errors import InvalidDrop, Unavailable
+from daemon.home import Home
+from daemon.inbox import Drop, Inbox
+from daemon.rejected import MOST_COPIED
+from daemon.retention import Retention
+from daemon.settings import Inbox as Limits
+from daemon.settling import Stamp
+from daemon.watcher import Watcher
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a second user needs root")
+
+NOBODY = 65534
+
+EXCHANGE = """
+import ctypes, os, sys, time
+os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+os.chdir(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+done = failed = 0
+print("ready", flush=True)
+until = time.monotonic() + 30
+while time.monotonic() < until and not os.path.exists("stop.tmp"):
+    if libc.renameat2(-100, b"rejected", -100, b"trap.tmp", 2):
+        failed += 1
+        time.sleep(0.001)
+    else:
+        done += 1
+print(done, failed)
+"""
+"""Exchanges `rejected` and `trap.tmp` as often as it can."""
+
+
+@contextmanager
+def exchanging(home: Home, target: Path) -> Iterator[list[int]]:
+    """Somebody who may only write to the inbox puts a link to `target` in the place of `rejected`, again and again.
+
+    Gives, at the end, how often that worked and how often not.
+    """
+    (home.inbox / "trap.tmp").symlink_to(os.path.relpath(target, home.inbox))
+    command = [sys.executable, "-c", EXCHANGE, str(home.inbox)]
+    counts: list[int] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
+        assert attacker.stdout is not None
+        assert attacker.stdout.readline() == "ready\n"
+        try:
+            yield counts
+        finally:
+            (home.inbox / "stop.tmp").touch()
+        counts += map(int, attacker.stdout.readline().split())
+
+
+@pytest.fixture
+def shared(home: Home) -> Home:
+    """A home whose inbox a second user may write to, without the sticky bit that would keep names apart."""
+    open_up(home.root)
+    os.chown(home.inbox, 0, NOBODY)
+    home.inbox.chmod(0o2770)
+    return home
+
+
+def put(home: Home, name: str, data: bytes, mode: int = 0o644) -> Stamp:
+    """A drop of the second user."""
+    path = home.inbox / name
+    path.write_bytes(data)
+    os.chown(path, NOBODY, NOBODY)
+    path.chmod(mode)
+    return Stamp.of(path.lstat())
+
+
+def files(folder: Path) -> list[Path]:
+    """Every file below a folder, without following links."""
+    return [Path(at, name) for at, _, found in os.walk(folder) for name in found if not Path(at, name).is_symlink()]
+
+
+def outside(home: Home) -> set[Path]:
+    """Every file that is not in the inbox."""
+    return {path for path in files(home.root) if not path.is_relative_to(home.inbox)}
+
+
+@pytest.mark.parametrize("place", ["requests", "home"])
+def test_refused_file_never_lands_outside(shared: Home, place: str) -> None:
+    """However often `rejected` is exchanged for a link while files are refused and rows kept apart."""
+    target = {"requests": shared.requests, "home": shared.root}[place]
+    before = outside(shared)
+    inbox = Inbox(shared, Limits(), lambda: None)
+    refused: list[bytes] = []
+    with exchanging(shared, target) as counts:
+        for number in range(300):
+            wish = b'{"kind": "promote", "version": 1, "by": "%d"}' % number
+            stamp = put(shared, f"{number}.json", wish)
+            try:
+                if not inbox.reject([(f"{number}.json", stamp, {"reason": "bad"})]):
+                    refused.append(wish)
+                inbox.quarantine(Drop("a.csv", stamp, Content.of(wish), "now"), [wish])
+            except (Unavailable, OSError):
+                time.sleep(0.002)
+    assert counts[0] > 50, "the attack did not take place"
+    assert len(refused) > 20
+    assert outside(shared) == before
+    assert requests.pending(shared) == []
+    assert {path.read_bytes() for path in files(shared.inbox)} >= set(refused)
+
+
+def test_sticky_inbox_lets_nobody_exchange_anything(shared: Home) -> None:
+    """The rights that an old home's inbox has are completed at the next start."""
+    shared.make()
+    assert stat.S_IMODE(shared.inbox.stat().st_mode) == 0o3770
+    with exchanging(shared, shared.requests) as counts:
+        time.sleep(0.2)
+    assert counts[0] == 0
+    assert counts[1] > 10
+
+
+def test_sweeps_follow_no_link(shared: Home) -> None:
+    """Neither what is old nor what is unfinished goes anywhere but in our own folder."""
+    shared.rejected.rmdir()
+    shared.rejected.symlink_to(shared.data)
+    old = [shared.data / f"{durable.MARK}a{durable.TMP}", shared.data / "b.bad.csv"]
+    for path in old:
+        path.touch()
+    keeper = Retention(shared, 1)
+    keeper.sweep(Reading(time.time(), 0.0))
+    with pytest.raises(Unavailable, match="no folder"):
+        keeper.sweep(Reading(time.time() + 1000 * DAY, 1000 * DAY))
+    assert loop._sweep_rejected(shared) == 0
+    assert all(path.exists() for path in old)
+
+
+# What a refused file brings along
+
+
+def test_refused_file_of_another_user_becomes_ours(shared: Home) -> None:
+    """Neither its owner nor its mode nor its other names come along; the group of the inbox may read it."""
+    stamp = put(shared, "a.csv", b"bad", 0o6755)
+    os.link(shared.inbox / "a.csv", shared.root / "mine")
+    inbox = Inbox(shared, Limits(), lambda: None)
+    assert inbox.reject([("a.csv", stamp, {"reason": "bad"})]) == {}
+    for name in ("a.csv", "a.csv.report.json"):
+        found = (shared.rejected / name).stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_nlink) == (0, NOBODY, 0o640, 1)
+    assert (shared.rejected / "a.csv").read_bytes() == b"bad"
+    assert stat.S_IMODE(shared.rejected.stat().st_mode) == 0o750
+    assert names(shared.inbox) == ["rejected"]
+    assert stat.S_IMODE((shared.root / "mine").stat().st_mode) == 0o6755
+
+
+def test_file_of_ours_with_another_name_elsewhere_keeps_its_rights_there(home: Home) -> None:
+    """A link to a file of ours may be dropped; that file stays as it is."""
+    (home.data / "mine").write_bytes(b"bad")
+    (home.data / "mine").chmod(0o444)
+    os.link(home.data / "mine", home.inbox / "a.csv")
+    stamp = Stamp.of((home.inbox / "a.csv").lstat())
+    assert Inbox(home, Limits(), lambda: None).reject([("a.csv", stamp, {"reason": "bad"})]) == {}
+    assert stat.S_IMODE((home.data / "mine").stat().st_mode) == 0o444
+    assert stat.S_IMODE((home.rejected / "a.csv").stat().st_mode) == 0o600
+
+
+def test_copy_that_a_kill_left_beside_the_drop_is_not_made_again(shared: Home) -> None:
+    """The next start refuses the same bytes once more and finds them kept."""
+    inbox = Inbox(shared, Limits(), lambda: None)
+    for _ in range(2):
+        stamp = put(shared, "a.csv", b"bad")
+        assert inbox.reject([("a.csv", stamp, {"reason": "bad"})]) == {}
+    assert sorted(names(shared.rejected)) == ["a.csv", "a.csv.report.json"]
+
+
+def test_large_file_of_another_user_stays_where_it_is(shared: Home) -> None:
+    """It is neither copied, which would take the loop's time, nor moved as it is; the report says why it was refused."""
+    stamp = put(shared, "a.csv", b"")
+    os.truncate(shared.inbox / "a.csv", MOST_COPIED + 1)
+    stamp = Stamp.of((shared.inbox / "a.csv").lstat())
+    inbox = Inbox(shared, Limits(), lambda: None)
+    assert "of another user" in str(inbox.reject([("a.csv", stamp, {"reason": "bad"})])["a.csv"])
+    assert (shared.inbox / "a.csv").stat().st_size == MOST_COPIED + 1
+    assert names(shared.rejected) == ["a.csv.report.json"]
+
+
+@contextmanager
+def acting_as(user: int) -> Iterator[None]:
+    """Without root's rights, for this process."""
+    os.setegid(user)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def test_unreadable_file_is_taken_once_it_can_be_read(shared: Home) -> None:
+    """It stays where it is, is not looked at again and again, and needs no new copy: rights are enough."""
+    daemon = 65533
+    for path in (shared.root, shared.inbox, shared.rejected, shared.registry):
+        os.chown(path, daemon, daemon)
+    put(shared, "a.csv", b"x", 0o600)
+    inbox = Inbox(shared, Limits(settle_seconds=0.5), lambda: None)
+    with acting_as(daemon):
+        inbox.hint("a.csv", closed=True)
+        inbox.settled(100.0)
+        [(name, stamp)] = inbox.settled(101.0).items()
+        with pytest.raises(InvalidDrop, match="can't be read"):
+            inbox.read(name, stamp)
+        assert set(inbox.reject([(name, stamp, {"reason": "can't be read"})])) == {"a.csv"}
+        assert names(shared.rejected) == ["a.csv.report.json"]
+        inbox.leave("a.csv")
+        assert not inbox.settled(102.0)
+    (shared.inbox / "a.csv").chmod(0o644)
+    with acting_as(daemon):
+        inbox.hint("a.csv", closed=True)
+        inbox.settled(103.0)
+        assert list(inbox.settled(104.0)) == ["a.csv"]
+        assert inbox.read("a.csv", stamp) is not None
+
+
+def test_file_of_another_user_is_ready_when_it_was_closed(shared: Home) -> None:
+    """The kernel gives no lease on it to a daemon without rights of its own; that its writer has closed it is enough."""
+    put(shared, "a.csv", b"x")
+    inbox = Inbox(shared, Limits(settle_seconds=0.5), lambda: None)
+    watcher = Watcher(shared, inbox.hint, lambda: None)
+    try:
+        with acting_as(65533):
+            os.seteuid(0)
+            os.chown(shared.inbox, 65533, NOBODY)
+            os.chown(shared.rejected, 65533, NOBODY)
+            os.chown(shared.root, 65533, NOBODY)
+            os.seteuid(65533)
+            watcher.watch(100.0)
+            wait_until(lambda: watcher.manner().startswith("Watched."))
+            inbox.settled(100.0)
+            assert not inbox.settled(109.0), "nobody knows whether it is still written"
+            os.seteuid(0)
+            with (shared.inbox / "a.csv").open("ab") as file:
+                file.write(b"y")
+                file.flush()
+                os.seteuid(65533)
+                inbox.settled(200.0)
+                assert not inbox.settled(209.0), "it is still written"
+            wait_until(lambda: inbox._settling._closed)
+            inbox.settled(300.0)
+            assert list(inbox.settled(300.5)) == ["a.csv"]
+    finally:
+        watcher.close()
+
+
+@pytest.mark.parametrize("name", ["a.csv.1a2b3c4d.bad.csv", "a.csv.report.json"])
+def test_dropped_file_keeps_no_name_that_means_something(home: Home, name: str) -> None:
+    """Reports and files of refused rows are ours alone, by their names."""
+    (home.inbox / name).write_bytes(b"x")
+    stamp = Stamp.of((home.inbox / name).lstat())
+    assert Inbox(home, Limits(), lambda: None).reject([(name, stamp, {"reason": "bad"})]) == {}
+    assert sorted(names(home.rejected)) == [f"{name}.csv", f"{name}.csv.report.json"]
+
+
+# Something else in the place of the folder
+
+
+@pytest.mark.parametrize("what", ["link", "file", "other"])
+def test_drops_wait_until_rejected_is_ours(shared: Home, what: str) -> None:
+    """The health says what is wrong; nothing is taken, and nothing is lost. Once it is put right, all goes on."""
+    stamp = put(shared, "a.csv", b"bad")
+    shared.rejected.rmdir()
+    match what:
+        case "link":
+            shared.rejected.symlink_to(shared.requests)
+        case "file":
+            shared.rejected.touch()
+        case _:
+            shared.rejected.mkdir()
+            os.chown(shared.rejected, NOBODY, NOBODY)
+    inbox = Inbox(shared, Limits(settle_seconds=0), lambda: None)
+    watcher = Watcher(shared, inbox.hint, lambda: None)
+    try:
+        watcher.watch(100.0)
+        assert "Until then drops wait in the inbox." in (watcher.watching() or "")
+        assert not inbox.settled(200.0)
+        assert inbox.backlog == (1, 3)
+        with pytest.raises(Unavailable):
+            inbox.reject([("a.csv", stamp, {"reason": "bad"})])
+        shared.rejected.rename(shared.root / "away")
+        watcher.watch(101.0)
+        assert watcher.watching() is None
+        assert list(inbox.settled(300.0)) == ["a.csv"]
+        assert list(shared.requests.iterdir()) == []
+    finally:
+        watcher.close()
+
+
+def test_link_that_somebody_else_has_made_is_no_inbox(shared: Home) -> None:
+    """A link of ours may lead to a share; one of another user is said and not followed."""
+    shared.inbox.rename(shared.root / "share")
+    shared.inbox.symlink_to("share")
+    inbox = Inbox(shared, Limits(), lambda: None)
+    assert inbox.settled(100.0) == {}
+    os.chown(shared.inbox, NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(Unavailable, match="another user"):
+        inbox.settled(101.0)
+
+
+def test_inbox_is_kept_sticky_while_the_service_runs(shared: Home) -> None:
+    """What the owner of the folder can put right is put right; else the health says what it costs."""
+    watcher = Watcher(shared, lambda *_, **__: None, lambda: None)
+    try:
+        watcher.watch(100.0)
+        assert stat.S_IMODE(shared.inbox.stat().st_mode) == 0o3770
+        os.chown(shared.inbox, NOBODY, NOBODY)
+        shared.inbox.chmod(0o2770)
+        watcher.watch(101.0)
+        assert stat.S_IMODE(shared.inbox.stat().st_mode) == 0o2770
+        assert "chmod +t" in watcher.manner()
+    finally:
+        watcher.close()
