@@ -18,7 +18,8 @@ FROM ${BASE}
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git \
     && rm -rf /var/lib/apt/lists/* \
-    && install -d -o 10001 -g 10001 /var/lib/retraind/inbox /var/lib/retraind/data /var/lib/retraind/registry /var/lib/retraind/logs \
+    && install -d -o 10001 -g 10001 -m 3770 /var/lib/retraind/inbox \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/retraind/data /var/lib/retraind/registry /var/lib/retraind/logs \
     && chown 10001:10001 /var/lib/retraind
 COPY --from=builder /opt/retraind /opt/retraind
 # From within the container, who comes through a published port may look like a program of its own: everybody needs a token.

@@ -136,7 +136,11 @@ start_container() {
     fi
     # The files below the home stay the property of whoever deploys; root hands them to the image's own user.
     if [ "$(id -u)" -eq 0 ]; then
-        chown -R 10001:10001 "$home"/{inbox,data,registry,logs}
+        chown -R 10001:10001 "$home"/{data,registry,logs}
+        # Others may write to the inbox, so only folders are handed over. A group that it was given stays: it may drop files.
+        if [ "$(stat -L -c %u "$home/inbox")" != 10001 ]; then chown 10001:10001 "$home/inbox"; fi
+        if [ -d "$home/inbox/rejected" ] && [ ! -L "$home/inbox/rejected" ]; then chown -R 10001 "$home/inbox/rejected"; fi
+        chmod u=rwx,g=rwxs,o=,+t "$home/inbox"
     else
         options+=(--user "$(id -u):$(id -g)")
         if [ "$engine" = podman ]; then options+=(--userns keep-id); fi
@@ -213,9 +217,9 @@ deploy_systemd() {
     make_environment "$venv" "$prefix/app"
     ln -sfn "$venv" "$prefix/venv"
     ln -sfn "$prefix/venv/bin/retraind" /usr/local/bin/retraind
-    # Members of the group retraind may drop files and read the reports.
+    # Members of the group retraind may drop files and read the reports; what others have dropped they can't take away.
     install -d -o retraind -g retraind -m 0750 "$state"
-    install -d -o retraind -g retraind -m 2770 "$state/inbox"
+    install -d -o retraind -g retraind -m 3770 "$state/inbox"
     install -D -m 0644 "$root/systemd/retraind.service" /etc/systemd/system/retraind.service
     systemctl daemon-reload
     systemctl enable --quiet retraind

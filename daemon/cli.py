@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daemon import requests, status, tokencommands
+from daemon import modes, requests, status, tokencommands
 from daemon.classes import alike
 from daemon.errors import BadSettings, Exit, NotFound, RetraindError
 from daemon.home import Home
@@ -44,6 +44,7 @@ def _limit(meaning: str) -> Any:
 
 def main() -> None:
     """Entry point: expected errors become a sentence and an exit code, others a traceback and exit code 1."""
+    modes.private()
     try:
         app()
     except RetraindError as error:
@@ -349,7 +350,7 @@ def init(
     place.make()
     if fresh:
         chosen = {"inbox.extra_columns": "ignore"} if found.left_out else {}
-        durable.write(place.settings, report.settings_file(chosen).encode())
+        durable.write(place.settings, report.settings_file(chosen).encode(), mode=modes.SETTINGS)
     durable.write(place.schema, found.schema.dump())
     report.print_schema(found.schema, found.left_out)
     for remark in _remarks(found, fresh, loaded.inbox.extra_columns):

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from daemon import clock, durable, shares
+from daemon import clock, durable, modes, shares
 from daemon.clock import Clock, Reading
 from daemon.home import Home
 from daemon.settings import Settings
@@ -284,6 +284,9 @@ def _writer(path: Path) -> tuple[str, str]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    path.touch(modes.FILE)  # SQLite gives the other two the mode of this one
+    for suffix in ("", "-wal", "-shm"):
+        modes.keep_file(path.with_name(path.name + suffix))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "mmap_size=0"):
@@ -291,7 +294,6 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.executescript(TABLES)
         shares.prepare(connection)
         connection.execute(f"PRAGMA user_version = {FORMAT}")
-        path.chmod(0o600)
     except BaseException:
         connection.close()
         raise

@@ -85,16 +85,8 @@ def submit(home: Home, kind: Kind, **fields: Any) -> Request:
     """Write a request for the loop; when this returns it is on the disk."""
     request = Request(kind=kind, **fields)
     request._name = request.name
-    durable.write(home.requests / request.name, request.model_dump_json().encode(), mode=0o600)
-    _give_to_owner(home.requests / request.name)
+    durable.write(home.requests / request.name, request.model_dump_json().encode())
     return request
-
-
-def _give_to_owner(path: Path) -> None:
-    """A request that root makes for a daemon of another user must be readable for that user."""
-    owner = path.parent.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def pending(home: Home) -> list[Request]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from daemon import calibration, candidates, export, limits, model, pictures, registry
+from daemon import calibration, candidates, export, limits, model, modes, pictures, registry
 from daemon.home import Home
 from daemon.progress import Say
 from daemon.schema import Column, Schema
@@ -31,6 +31,7 @@ REPORT_SECONDS = 300.0
 
 def main(arguments: list[str]) -> None:
     """Wait for jobs on standard input, one JSON line each, and fork a child for each; ends with its parent."""
+    modes.private()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     home, nice = Home(Path(arguments[0])), int(arguments[1])
     out = os.dup(1)

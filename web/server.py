@@ -22,7 +22,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from daemon import durable, settings
+from daemon import durable, modes, settings
 from daemon.errors import Exit, RetraindError
 from daemon.home import Home
 from daemon.settings import Settings
@@ -188,6 +188,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one worker until it is told to stop or was replaced; returns the exit code."""
+    modes.private()
     options = _parse(arguments)
     home = Home(options.home.resolve())
     chosen = Settings.model_validate_json(options.settings) if options.settings else settings.load(home.settings)
