@@ -57,6 +57,7 @@ def exchanging(home: Home, target: Path) -> Iterator[list[int]]:
     (home.inbox / "trap.tmp").symlink_to(os.path.relpath(target, home.inbox))
     command = [sys.executable, "-c", EXCHANGE, str(home.inbox)]
     counts: list[int] = []
+    open_up(home.root)  # pytest closes the folder of all tests whenever another of its processes starts
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
         assert attacker.stdout is not None
         assert attacker.stdout.readline() == "ready\n"

@@ -5,6 +5,8 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,9 +52,20 @@ def check(home: Home, column: int) -> None:
                 assert at == str(home.root), what  # the user's own: the log of the test, say
 
 
-def live(home: Home) -> Service:
+@contextmanager
+def live(home: Home) -> Iterator[Service]:
     """A service that has trained, predicted, refused, kept rows apart, taken a sample and forgotten a drop."""
     service = Service(home.root).start()
+    try:
+        use(service)
+        yield service
+    finally:
+        service.end()
+
+
+def use(service: Service) -> None:
+    """Let everything happen that leaves files."""
+    home = service.home
     wait_until(service.predict, 300)
     wait_until(lambda: not service.drops(), 100)
     service.drop("mixed.csv", [*flowers(1), "x,3.5,1.4,0.2,setosa"])
@@ -63,7 +76,6 @@ def live(home: Home) -> Service:
     command = [sys.executable, "-m", "daemon", "forget", "--purge", "iris.csv", "--home", str(home.root)]
     assert subprocess.run(command, cwd=ROOT).returncode == 0
     wait_until(lambda: len([path for path in home.logs.iterdir() if path.name.startswith("predictions.db")]) == 3)
-    return service
 
 
 @pytest.mark.slow
@@ -78,13 +90,10 @@ def test_private_home_is_its_owners_alone(tmp_path_factory: pytest.TempPathFacto
         (home.logs / name).touch()
     before = os.umask(0)
     try:
-        service = live(home)
+        with live(home):
+            check(home, 0)
     finally:
         os.umask(before)
-    try:
-        check(home, 0)
-    finally:
-        service.end()
 
 
 @needs_root
@@ -96,10 +105,10 @@ def test_group_that_drops_reads_what_was_refused_and_nothing_else(tmp_path_facto
     home.make()
     os.chown(home.inbox, 0, NOBODY)
     home.inbox.chmod(0o2770)
-    service = live(home)
-    try:
+    with live(home):
         check(home, 1)
         [refused] = home.rejected.glob("*.bad.csv")
+        open_up(home.root)
         script = f"cat {refused} {home.rejected}/bad.csv.report.json && cp {refused} {home.inbox}/mended.csv; ls {home.data} {home.logs} {home.registry} 2>&1"
         done = subprocess.run(
             ["sh", "-c", script], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True
@@ -107,8 +116,6 @@ def test_group_that_drops_reads_what_was_refused_and_nothing_else(tmp_path_facto
         assert "x,3.5,1.4,0.2,setosa" in done.stdout
         assert done.stdout.count("Permission denied") == 3
         wait_until(lambda: [path for path in home.rejected.iterdir() if path.name.startswith("mended.csv")], 100)
-    finally:
-        service.end()
 
 
 @needs_root
