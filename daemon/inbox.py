@@ -22,7 +22,7 @@ from daemon.content import Content, finish, is_packed, taking
 from daemon.errors import InvalidDrop, Unavailable
 from daemon.folder import Folder
 from daemon.home import Home
-from daemon.names import ignored
+from daemon.names import ignored, last_part
 from daemon.rejected import Rejected
 from daemon.settings import Inbox as Limits
 from daemon.settling import Settling, Stamp
@@ -209,7 +209,7 @@ class Inbox:
         None if it is gone. Whatever is left of it at the end, however that comes, gets its name back.
         """
         hidden = f"{CLEARING}{secrets.token_hex(4)}-"
-        hidden += _end(name, LONGEST - len(hidden))
+        hidden += last_part(name, LONGEST - len(hidden))
         try:
             inbox.rename(name, hidden)
         except FileNotFoundError:
@@ -234,7 +234,7 @@ class Inbox:
             count, target = 1, name
             while not inbox.rename_new(hidden, target):
                 count += 1
-                target = f"{count}-{_end(name, LONGEST - len(f'{count}-'))}"
+                target = f"{count}-{last_part(name, LONGEST - len(f'{count}-'))}"
         except OSError as error:
             log.error("drop_stays_hidden", path=f"{inbox.path}/{hidden}", reason=str(error), hint="Rename it by hand.")
 
@@ -297,9 +297,3 @@ def _judged(inbox: Folder, hidden: str, stamp: Stamp, sha256: str | None) -> int
         return fd
     os.close(fd)
     return None
-
-
-def _end(name: str, most: int) -> str:
-    """The last `most` bytes of a name, all of it if it is shorter; what is cut does not begin with a dot: that would hide it."""
-    data = os.fsencode(name)
-    return name if len(data) <= most else os.fsdecode(data[-most:].lstrip(b".")) or "drop"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from daemon import durable
+from daemon import durable, modes
 from daemon.cards import LOOK_SECONDS, Cards
 from daemon.errors import BadSettings, NotFound
 from daemon.home import Home
@@ -69,7 +69,7 @@ def create(home: Home, name: str, scopes: Iterable[Scope], lasts: timedelta | No
     secret, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
     expires = now + lasts if lasts is not None else None
     token = Token(name=name, sha256=_hash(secret), scopes=frozenset(scopes), created_at=now, expires_at=expires)
-    home.tokens.mkdir(mode=0o700, exist_ok=True)
+    modes.make(home.tokens)
     # Two at once can't both have the name: the file appears whole or was there already.
     if not durable.write_new(_path(home, name), token.model_dump_json().encode() + b"\n", mode=0o600):
         raise BadSettings(f"There is a token {name!r} already.", hint=f"`retraind token revoke {name}` withdraws it.")
