@@ -224,6 +224,7 @@ class Life:
     def rest(self) -> None:
         """All is done: one more drop is taken, and then it is over."""
         if self._last:
+            self.truths.everything(self)
             self.world.ended = "rest"
             self._stopping = True
             return

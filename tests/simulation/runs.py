@@ -5,6 +5,7 @@ What fails is printed with its seed and trace; the same seed does the same again
 
 import argparse
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -89,6 +90,8 @@ def warm(root: Path) -> None:
     Life(world, Home(root.with_name("home")), root / "world").run()
     assert world.ended == "rest", world.ended
     let_go()
+    gc.freeze()
+    gc.disable()  # a life is short, and looking through all that was imported costs more than it gives back
     # Arrow has threads of its own by now; it protects itself where a process forks.
     assert threading.enumerate() == [threading.main_thread()], f"it must not fork: {threading.enumerate()}"
 
@@ -103,12 +106,12 @@ def begin(seed: int) -> tuple[World, int]:
     keep, mode = random.choice((2, 20)), random.choice(("auto", "auto", "manual"))
     settings = Settings(
         bootstrap="none",
-        retrain=Retrain(threshold_rows=random.choice((5, 50)), growth=0.0, schedule="", cooldown_seconds=10.0),
+        retrain=Retrain(threshold_rows=random.choice((5, 50, 50)), growth=0.0, schedule="", cooldown_seconds=10.0),
         promote=Promote(mode="manual" if mode == "manual" else "auto", keep_versions=keep, live_rows=3),
         drift=Drift(check_seconds=0.0),
     )
     clock = Clock(1000.0, time.time() - 1000.0)
-    actions, start = random.randint(10, 40), random.choice(templates.STARTS)
+    actions, start = random.randint(5, 24), random.choice(templates.STARTS)
     return World(seed, random, clock, actions, weights, settings.model_dump_json()), start
 
 

@@ -109,9 +109,8 @@ class Truths:
         calm = not unrest and life.journal.writes == self._wrote
         self._wrote = life.journal.writes
         self._calm = self._calm + 1 if calm else 0
-        if self._calm > 3:
+        if self._calm > 1:
             self._calm = 0
-            self.everything(life)
             life.rest()
 
     def _wait_for(self, life: "Life") -> None:
@@ -126,7 +125,7 @@ class Truths:
             if asked.waits > WAITS:
                 raise Violated(f"{asked.what} {asked.identity[:8]} is not answered in {WAITS} waits")
         self._due = self._due + 1 if self.due(life) else 0
-        if self._due > 5:
+        if self._due > WAITS // 3:
             raise Violated(f"a training is due and does not start: {self.due(life)}")
 
     def _held_up(self, life: "Life", asked: Asked) -> bool:
