@@ -165,22 +165,24 @@ def report(world: World, root: Path, *, trace: bool) -> bool:
     return False
 
 
-def run(base: Path, seeds: range, *, trace: bool) -> list[int]:
-    """Run seeds one after the other, print their figures; gives those that failed."""
+def run(base: Path, seeds: range, *, trace: bool, first_only: bool) -> list[int]:
+    """Run seeds one after the other, up to the first that fails if only that is wanted; prints figures, gives what failed."""
     root = base / "templates"
     root.mkdir(parents=True)
     warm(root)
-    failed, steps, began = [], 0, time.monotonic()
+    failed, done, steps, began = [], 0, 0, time.monotonic()
     before = sum(os.times()[:4])
     for seed in seeds:
         world = simulate(root, seed)
-        steps += world.turns
+        done, steps = done + 1, steps + world.turns
         if not report(world, root, trace=trace):
             failed.append(seed)
+            if first_only:
+                break
     for folder in (root, base / "home"):
         shutil.rmtree(folder)
     seconds, busy = round(time.monotonic() - began, 1), round(sum(os.times()[:4]) - before, 1)
-    print(json.dumps({"seeds": len(seeds), "steps": steps, "failed": failed, "seconds": seconds, "cpu_seconds": busy}))
+    print(json.dumps({"seeds": done, "steps": steps, "failed": failed, "seconds": seconds, "cpu_seconds": busy}))
     return failed
 
 
@@ -190,12 +192,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
     parser.add_argument("--trace", action="store_true", help="print what happened, also where everything held")
+    parser.add_argument("--first-only", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--folder", type=Path, help="where homes are made and failing ones are kept")
     asked = parser.parse_args()
     logs.configure(Log(format="json"))
     memory = MEMORY if MEMORY.is_dir() else None
     base = asked.folder or Path(tempfile.mkdtemp(prefix="simulation-", dir=memory))
-    failed = run(base, range(asked.first, asked.first + asked.count), trace=asked.trace)
+    failed = run(base, range(asked.first, asked.first + asked.count), trace=asked.trace, first_only=asked.first_only)
     if not failed and asked.folder is None:
         shutil.rmtree(base)
     return 1 if failed else 0
