@@ -22,6 +22,7 @@ from daemon.home import Home
 from daemon.inbox import Drop, Inbox
 from daemon.journal import Journal
 from daemon.labels import Joined, Labels
+from daemon.leaving import Leaving
 from daemon.merging import Merging
 from daemon.reading import Reader, Reading, quarantined
 from daemon.schema import Schema
@@ -60,6 +61,7 @@ class Ingestion:
         self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
         self._history_at, self._say = history_at, say
         self._attempts = Attempts(journal)
+        self._leaving = Leaving(inbox, journal)
         self._forgetting = Forgetting(home, dataset, journal)
         self._merging = Merging(home, journal)
         newest = journal.newest_batch()
@@ -73,6 +75,7 @@ class Ingestion:
 
         `merging`: whether segments may be replaced now, that is, no training is reading them.
         """
+        self._leaving.try_again(now)
         return (
             self._go_on(now)
             or self._finish_commit()
@@ -219,8 +222,8 @@ class Ingestion:
                     self._accept(segment, taken, refused.settled_at)
                 for drop, state, message, batch in refused.records:
                     self._journal.refuse(drop, state, message, batch=batch)
-        self._leave(self._inbox.clear(refused.repeated))
-        self._leave(self._inbox.reject(refused.rejected))
+        self._leaving.clear(refused.repeated)
+        self._leaving.reject(refused.rejected)
 
     def _sort(self, refused: Refused, readings: Sequence[Reading]) -> list[tuple[Reading, str | None]]:
         """The drops that bring rows, each with the name of its quarantine file; the others go to `refused`."""
@@ -251,15 +254,6 @@ class Ingestion:
                 )
         log.info("accepted", batch=seq, drops=len(records), rows=segment.rows)
 
-    def _leave(self, stuck: Mapping[str, OSError]) -> None:
-        """A file that can't be removed or moved must not keep the others waiting."""
-        for name, error in stuck.items():
-            self._inbox.leave(name)
-            reason = error.strerror or error
-            message = f"{shown(name)} can't be taken out of the inbox: {reason}. Remove it by hand."
-            self._journal.tell("problem", message, level="warning")
-            log.warning("left_in_inbox", name=shown(name), reason=str(error))
-
     # From journal to revision
 
     def _finish_commit(self) -> bool:
@@ -286,6 +280,6 @@ class Ingestion:
             return False
         self._say(f"removing the files of batch {self._to_clear}")
         drops = self._journal.drops_in(self._to_clear)
-        self._leave(self._inbox.clear([(drop["name"], drop["sha256"]) for drop in drops]))
+        self._leaving.clear((drop["name"], drop["sha256"]) for drop in drops)
         self._to_clear = None
         return True
