@@ -15,6 +15,9 @@ from daemon import durable, sample
 if TYPE_CHECKING:
     from lives import Life
 
+SEEN = 0.8
+"""How likely the watcher sees a file that is renamed into the inbox: it is settled at once then."""
+
 
 def _rows(life: "Life", count: int) -> tuple[tuple[float, ...], list[str]]:
     world = life.world
@@ -40,7 +43,7 @@ def put(life: "Life", content: Content) -> str:
     _date(life, hidden)
     hidden.rename(inbox / name)
     world.puts.append(Put(name, sha256))
-    moved = world.random.random() < 0.5
+    moved = world.random.random() < SEEN
     if moved:
         life.inbox.hint(name, moved=True)
     rows = f"{len(content.rows)} rows, {len(content.bad)} bad"

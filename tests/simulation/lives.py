@@ -29,9 +29,6 @@ from daemon.pulse import Pulse
 from daemon.registry import Registry
 from daemon.settings import Settings
 
-ACT = 0.4
-"""How likely something happens between two steps."""
-
 COPY_SECONDS = 0.5
 """How often the history is copied, as its thread does."""
 
@@ -196,7 +193,7 @@ class Life:
 
     def _act(self) -> None:
         world = self.world
-        if world.random.random() >= ACT:
+        if world.random.random() >= world.pace:
             return
         names = list(world.weights)
         [name] = world.random.choices(names, [world.weights[one] for one in names])

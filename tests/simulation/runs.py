@@ -111,8 +111,9 @@ def begin(seed: int) -> tuple[World, int]:
         drift=Drift(check_seconds=0.0),
     )
     clock = Clock(1000.0, time.time() - 1000.0)
-    actions, start = random.randint(5, 24), random.choice(templates.STARTS)
-    return World(seed, random, clock, actions, weights, settings.model_dump_json()), start
+    actions, pace = random.randint(6, 26), random.choice((0.3, 0.6, 0.9))
+    start = random.choice(templates.STARTS)
+    return World(seed, random, clock, actions, pace, weights, settings.model_dump_json()), start
 
 
 def make(root: Path, seed: int, home: Path) -> World:

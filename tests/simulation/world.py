@@ -53,6 +53,8 @@ class World:
     clock: Clock
     actions: int
     """Actions that are still to come."""
+    pace: float
+    """How likely there is one between two steps."""
     weights: dict[str, float]
     """How likely each kind of action is; those that are missing never come."""
     settings: str
