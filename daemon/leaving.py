@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from daemon.accounts import shown
-from daemon.inbox import Inbox, Stamp
+from daemon.inbox import Inbox
 from daemon.journal import Journal
+from daemon.settling import Stamp
 
 log = structlog.get_logger()
 
