@@ -63,6 +63,11 @@ class Child:
         """Whether the process runs."""
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def failures(self) -> int:
+        """How many times in a row it has ended before a minute was over."""
+        return self._failures
+
     def tend(self, now: float) -> str | None:
         """Start the process if it should run and does not; returns how the last one ended, if it did."""
         if self.alive:
@@ -146,6 +151,11 @@ class Trainer:
     def alive(self) -> bool:
         """Whether the waiting trainer runs."""
         return self._child.alive
+
+    @property
+    def failures(self) -> int:
+        """How many times in a row it has ended before a minute was over."""
+        return self._child.failures
 
     def train(self, job: dict[str, Any]) -> None:
         """Send a job; raises OSError when the trainer has just died."""

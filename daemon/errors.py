@@ -26,6 +26,8 @@ class Exit(IntEnum):
     """`reproduce` got another model than the one on record."""
     REFUSED = 8
     """What was asked for was refused: a request, or with `retrain --follow` the version that came of it."""
+    HISTORY_LOST = 9
+    """The journal is gone, or older than the data: going on would take rows out of the dataset."""
 
 
 class RetraindError(Exception):
@@ -58,6 +60,12 @@ class AlreadyRunning(RetraindError):
     """Raised when another daemon holds the lock of this home."""
 
     exit = Exit.ALREADY_RUNNING
+
+
+class HistoryLost(RetraindError):
+    """Raised when the journal is gone, or older than the data, so that a start would not know what the data is."""
+
+    exit = Exit.HISTORY_LOST
 
 
 class PortTaken(RetraindError):

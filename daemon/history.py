@@ -7,6 +7,7 @@ disk and no worker writes to it any more. Like the journal, the database has one
 import contextlib
 import logging
 import os
+import queue
 import re
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ import orjson
 
 from daemon import clock, durable, modes, shares
 from daemon.clock import Clock, Reading
+from daemon.grounds import Held
 from daemon.home import Home
 from daemon.settings import Settings
 
@@ -84,6 +86,8 @@ class Historian:
         self._keep_rows = settings.predictions.keep_rows
         self._keep_days = settings.predictions.keep_days
         self._connection: sqlite3.Connection | None = None
+        self._held = Held(home.history)
+        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self.problem: str | None = None
@@ -118,7 +122,7 @@ class Historian:
     def copy(self) -> int:
         """Copy what is new; returns how many predictions. Raises sqlite3.Error or OSError, then nothing is lost."""
         began = time.monotonic()
-        connection = self._connection = self._connection or _open(self._home.history)
+        connection = self._opened()
         # Looked up before reading: what a worker wrote before it ended is then below the end that is read.
         finished = self._finished()
         copied = 0
@@ -133,12 +137,28 @@ class Historian:
         self.copied_at = began
         return copied
 
+    def news(self) -> list[str]:
+        """What people should hear of, since the last call; for the loop's thread."""
+        return [self._news.get_nowait() for _ in range(self._news.qsize())]
+
+    def _opened(self) -> sqlite3.Connection:
+        """The database that lies at its place now: what is written into one that is gone would be lost."""
+        if self._connection is not None and self._held.lost():
+            self.close()
+            sentence = f"{self._home.history} was gone or exchanged; a new one takes what the log files still hold."
+            _log.error(sentence)
+            self._news.put(sentence)
+        if self._connection is None:
+            self._connection = _open(self._home.history)
+            self._held = Held(self._home.history)
+        return self._connection
+
     def _run(self) -> None:
         while True:
             try:
                 self.copy()
                 self.problem = None
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - without this thread no prediction is ever labelled
                 self._fail(error)
             if self._ended.wait(PERIOD_SECONDS):
                 return
@@ -175,8 +195,8 @@ class Historian:
 
     def _writing(self, slot: str, pid: str) -> bool:
         lock = self._home.workers / f"{slot}-{pid}.lock"
-        if not lock.exists():
-            return False
+        if not lock.exists():  # it removes its lock when it ends; somebody else may have, too
+            return _serves(pid)
         fd = durable.try_lock(lock)
         if fd is None:
             return True
@@ -275,6 +295,14 @@ class Historian:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(FORGET, old)
                 connection.execute(FORGET_ODD, (clock.iso(begin), clock.iso(now), max(old)[0], TRIM_ROWS))
+
+
+def _serves(pid: str) -> bool:
+    """Whether a process with this number is an HTTP worker."""
+    try:
+        return b"web.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _writer(path: Path) -> tuple[str, str]:

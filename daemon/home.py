@@ -42,6 +42,11 @@ class Home:
         return self.data / "orphans"
 
     @property
+    def dataset_pointer(self) -> Path:
+        """DVC's pointer to the dataset: there from the first commit on."""
+        return self.data / "dataset.dvc"
+
+    @property
     def schema(self) -> Path:
         return self.data / "schema.json"
 

@@ -6,6 +6,7 @@ transaction, so the history that people read is never ahead of the facts, nor be
 """
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +18,9 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from daemon import tables, trim
 from daemon.errors import RetraindError, Unavailable
 from daemon.figures import counted
+from daemon.grounds import Held
 from daemon.live import ROLLED_BACK
+from daemon.query import ask
 from daemon.status import utcnow
 from daemon.tables import (
     FORMAT,
@@ -67,6 +70,8 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection = engine.connect()
+        self._path: Path | None = None
+        self._held: tuple[Held, ...] = ()
         self.writes = 0
         """Transactions so far: while it stays the same, so does all that the journal says (there is no other writer)."""
 
@@ -81,6 +86,8 @@ class Journal:
         except DatabaseError as error:
             raise _unusable(path, error.orig) from None
         path.chmod(0o600)
+        # SQLite keeps one WAL while a connection is open, and writes on into that, too, when it has lost its name.
+        journal._path, journal._held = path, (Held(path), Held(path.with_name(f"{path.name}-wal")))
         return journal
 
     def _check(self, path: Path) -> None:
@@ -126,8 +133,40 @@ class Journal:
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the WAL into the file."""
-        self._connection.close()
-        self._engine.dispose()
+        with self._sparing_others():
+            self._connection.close()
+            self._engine.dispose()
+
+    @contextmanager
+    def _sparing_others(self) -> Iterator[None]:
+        """Whoever closes last removes the WAL by its name, which may be that of another journal by now."""
+        wal = self._path.with_name(f"{self._path.name}-wal") if self._path and self.lost() else None
+        if wal is None or not wal.exists():
+            yield
+            return
+        spared = wal.with_name(f"{wal.name}.spared")
+        wal.rename(spared)
+        try:
+            yield
+        finally:
+            spared.rename(wal)
+
+    def lost(self) -> str | None:
+        """Why what is recorded now would be lost: the file is gone, or another has its name."""
+        return next(filter(None, (file.lost() for file in self._held)), None)
+
+    def problem(self) -> str | None:
+        """Why others don't read what is recorded here; asks the file as they do."""
+        if self._path is None or (lost := self.lost()) is not None:
+            return None if self._path is None else lost
+        own = self._one(select(func.max(events.c.id).label("id")))
+        try:
+            read = ask(self._path, "SELECT MAX(id) AS id FROM events")
+        except sqlite3.Error as error:
+            return f"{self._path} can't be read: {error}. Stop the service and restore the home from a backup."
+        if own is not None and (not read or read[0]["id"] != own["id"]):
+            return f"{self._path} does not give back what was recorded. Restart the service."
+        return None
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -140,6 +179,8 @@ class Journal:
         if self._connection.in_transaction():
             yield self._connection
             return
+        if lost := self.lost():
+            raise Unavailable(lost)
         # IMMEDIATE: a deferred transaction that upgrades from reading fails at once, whatever the busy timeout.
         try:
             self._connection.execute(text("BEGIN IMMEDIATE"))
@@ -266,6 +307,10 @@ class Journal:
     def batches(self) -> Sequence[RowMapping]:
         """All batches and merges, oldest first."""
         return self._rows(select(batches).order_by(batches.c.seq))
+
+    def last_batch(self) -> int:
+        """The number of the newest batch of any kind, committed or not; 0: there is none."""
+        return int(self._rows(select(func.coalesce(func.max(batches.c.seq), 0).label("seq")))[0]["seq"])
 
     def first_rows(self) -> int:
         """Rows of the first batch, less what was forgotten: they begin the dataset, whatever has been merged since.

@@ -22,6 +22,7 @@ from daemon.history import Historian
 from daemon.home import Home
 from daemon.inbox import Inbox
 from daemon.ingestion import Ingestion
+from daemon.inspection import Inspection
 from daemon.journal import Journal
 from daemon.keeper import Keeper
 from daemon.notify import notify
@@ -94,6 +95,7 @@ class Loop:
         self._journal, self._inbox, self._workers, self._historian = journal, inbox, workers, historian
         self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
         self._promotion, self._watcher, self._driftwatch, self._pulse = promotion, watcher, driftwatch, pulse
+        self._inspection = Inspection(home, journal)
         self._retention = Retention(home, settings.inbox.rejected_days)
         self._orphans = Orphans()
         self._problems: dict[str, str] = {}
@@ -119,6 +121,7 @@ class Loop:
 
     def step(self, now: float) -> bool:
         """Do the most urgent single thing; True: look again at once. `now` is monotonic seconds."""
+        self._inspection.demand()
         self._may_answer, self._answered = not self._answered, False
         parts: dict[str, Callable[[], bool]] = {
             "hearing the trainer": lambda: self._collect(now),
@@ -139,6 +142,8 @@ class Loop:
         self._guard("promotion", self._reconsider)
         self._guard("inbox", lambda: self._watch(now))
         self._guard("requests", self._set_aside)
+        for sentence in self._historian.news():
+            self._tell("history", sentence, level="warning")
         self._tidy("rejected", now, lambda: self._retention.sweep(clock.read()))
         self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
         self._tidy("journal", now, lambda: self._journal.trim(self._settings.journal.keep_events), TRIM_SECONDS)
@@ -268,11 +273,14 @@ class Loop:
         trainer = self._retraining.trainer
         found = {
             "inbox": self._check("inbox", self._watcher.watching(), self._watcher.manner()),
-            "data": self._check("data", self._missing_data(), "In place."),
+            "journal": self._examine("journal", self._inspection.journal, "It gives back what was recorded."),
+            "data": self._examine("data", self._inspection.data, "In place."),
+            "registry": self._examine("registry", self._inspection.registry, "In place."),
+            "bundle": self._examine("bundle", lambda: self._inspection.bundle(self._champion()), "In place."),
             "disk": self._check("disk", None if free > LOW_DISK_BYTES else LOW_DISK, f"{free // 1_048_576} MiB free."),
             "work": self._check("work", None, "The last step succeeded."),
             "schema": self._check("schema", self._schema_objection(), "Known."),
-            "trainer": self._check("trainer", None if trainer.alive else "It is started again.", _readiness(trainer)),
+            "trainer": self._check("trainer", _objection(trainer), _readiness(trainer)),
             "workers": self._check(
                 "workers", None if self._workers.alive else NO_WORKER, f"{self._workers.alive} run."
             ),
@@ -283,9 +291,12 @@ class Loop:
         }
         return found | {what: self._check(what, None, "") for what in self._problems if what not in found}
 
-    def _missing_data(self) -> str | None:
-        gone = [path for path in (self._home.data / ".git", self._home.segments) if not path.is_dir()]
-        return f"{gone[0]} is gone: put it back, or stop the daemon and restore data/ from a backup." if gone else None
+    def _examine(self, what: str, look: Callable[[], str | None], fine: str) -> Check:
+        """A look that fails says what is wrong as well as one that finds something."""
+        try:
+            return self._check(what, look(), fine)
+        except (OSError, RetraindError) as error:
+            return Check(ok=False, detail=str(error))
 
     def _schema_objection(self) -> str | None:
         try:
@@ -328,6 +339,14 @@ class Loop:
         if self._problems.pop(what, None) is not None:
             log.info("healed", what=what)
             self._tell("healed", f"{what.capitalize()} is in order again.")
+
+
+def _objection(trainer: Trainer) -> str | None:
+    if not trainer.alive:
+        return "It is started again."
+    # One that ends before it is ready is alive most of the time: while it imports, and will end again.
+    failed = 0 if trainer.ready else trainer.failures
+    return f"It has ended {failed} times in a row; the log says why." if failed > 1 else None
 
 
 def _readiness(trainer: Trainer) -> str:

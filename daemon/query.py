@@ -9,6 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from daemon import grounds
+from daemon.home import Home
+
 Row = dict[str, Any]
 
 BUSY_SECONDS = 2.0
@@ -19,9 +22,12 @@ LAST = 2**63 - 1
 
 
 def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
-    """The rows of one query; a file that does not exist yet reads as empty. Raises sqlite3.Error on a damaged one."""
+    """The rows of one query; a file that does not exist yet reads as empty.
+
+    Raises sqlite3.Error on a damaged one, and where a journal is gone: it must not read as one in which nothing happened.
+    """
     if not path.exists():
-        return []
+        return _empty(path)
     uri = f"{path.resolve().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
@@ -30,5 +36,12 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
     except sqlite3.OperationalError as error:
         # The daemon has created the file and not yet its tables, or has just removed it.
         if str(error).startswith(("no such table", "unable to open")):
-            return []
+            return _empty(path)
         raise
+
+
+def _empty(path: Path) -> list[Row]:
+    home = Home(path.parent.parent)
+    if path == home.journal and (gone := grounds.journal(home)):
+        raise sqlite3.OperationalError(gone.rstrip("."))
+    return []

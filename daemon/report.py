@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Column as Wide
 from rich.table import Table
 
-from daemon import bundle, fates, figures, lineage, live, processes, schema, settings, status
+from daemon import bundle, fates, figures, grounds, lineage, live, processes, schema, settings, status
 from daemon.bundle import Pointer
 from daemon.dataset import Dataset
-from daemon.errors import Ambiguous, NotFound, RetraindError
+from daemon.errors import Ambiguous, HistoryLost, NotFound, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.query import ask
@@ -42,12 +42,19 @@ def health(home: Home) -> dict[str, Any]:
     checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
     found = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
     checks["model"] = {"ok": pointer is not None, "detail": found}
+    seen = {"disk": grounds.disk(home), "journal": grounds.journal(home)} if grounds.begun(home) else {}
+    challenger = None
+    try:
+        challenger = _challenger(home, pointer)
+    except sqlite3.Error as error:
+        seen["journal"] = seen["journal"] or f"{home.journal} can't be read: {error}. See `retraind doctor`."
+    checks |= {name: {"ok": False, "detail": detail} for name, detail in seen.items() if detail}
     return {
         "healthy": all(check["ok"] for check in checks.values()),
         "model_version": pointer.version if pointer else None,
         "rows": daemon.rows if daemon else 0,
         "rows_pending": daemon.rows_pending if daemon else 0,
-        "challenger": _challenger(home, pointer),
+        "challenger": challenger,
         "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
         "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
         "checks": checks,
@@ -103,7 +110,7 @@ def _pointer(home: Home) -> Pointer | None:
 
 def versions(home: Home, limit: int) -> list[dict[str, Any]]:
     """The newest judged versions, newest first, which one is served, and `live`: the score by late labels (None: there are none)."""
-    if not home.journal.exists():
+    if not _has_journal(home):
         return []
     pointer = _pointer(home)
     with Journal.reading(home.journal) as journal:
@@ -115,6 +122,13 @@ def versions(home: Home, limit: int) -> list[dict[str, Any]]:
         row["live"] = live.score(home.journal, row["version"], task)
         row["shadow"] = agreements.get(row["version"])
     return found
+
+
+def _has_journal(home: Home) -> bool:
+    """False: nothing has been recorded yet; raises HistoryLost where something was, and is gone."""
+    if gone := grounds.journal(home):
+        raise HistoryLost(gone)
+    return home.journal.exists()
 
 
 def _agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, dict[str, Any]]:
@@ -299,13 +313,14 @@ def examine(home: Home) -> list[dict[str, Any]]:
 def _examine(home: Home) -> Iterator[dict[str, Any]]:
     yield _look("settings", lambda: f"{sum(1 for _ in settings.entries())} settings, {home.settings} is valid.")
     yield _look("schema", lambda: _describe(schema.load(home.schema)))
-    yield _look("journal", lambda: f"{_count(home)} versions.")
+    yield _look("journal", lambda: _journal(home))
+    yield _look("folders", lambda: _folders(home))
     yield _look("segments", lambda: _segments(home))
     yield _look("bundle", lambda: _bundle(home))
 
 
 def _count(home: Home) -> int:
-    if not home.journal.exists():
+    if not _has_journal(home):
         return 0
     with Journal.reading(home.journal) as journal:
         return journal.judged()
@@ -314,7 +329,7 @@ def _count(home: Home) -> int:
 def _look(what: str, look: Any) -> dict[str, Any]:
     try:
         return {"what": what, "ok": True, "detail": look()}
-    except (RetraindError, OSError) as error:
+    except (RetraindError, OSError, sqlite3.Error) as error:
         return {"what": what, "ok": False, "detail": str(error)}
 
 
@@ -328,8 +343,28 @@ def _task(found: Schema) -> str:
     return f"{len(found.classes)} classes" if found.task == "classification" else found.task
 
 
+def _journal(home: Home) -> str:
+    count = _count(home)
+    if damage := [
+        row["quick_check"] for row in ask(home.journal, "PRAGMA quick_check(3)") if row["quick_check"] != "ok"
+    ]:
+        raise RetraindError(f"{home.journal} is damaged: {damage[0]}.", hint="Restore the home from a backup.")
+    return f"{count} versions; whole."
+
+
+def _folders(home: Home) -> str:
+    needed = (home.registry, home.requests, home.workers, home.artifacts, home.bundles, home.data, home.segments)
+    folders = [folder for folder in (*needed, home.inbox, home.rejected, home.logs) if home.dataset_pointer.exists()]
+    gone = [f"{home.mlflow} is gone. {grounds.RESTORE}."] if folders and not home.mlflow.exists() else []
+    wrong = [*gone, *filter(None, map(grounds.unwritable, folders))] or list(filter(None, [grounds.disk(home)]))
+    if wrong:
+        more = f" {len(wrong) - 1} more of its kind." if len(wrong) > 1 else ""
+        raise RetraindError(f"{wrong[0]}{more}")
+    return "In place, and writable."
+
+
 def _segments(home: Home) -> str:
-    if not home.journal.exists():
+    if not _has_journal(home):
         return "None yet."
     with Journal.reading(home.journal) as journal:
         known = {segment["name"]: segment["sha256"] for segment in journal.segments()}

@@ -107,7 +107,6 @@ def compose(
         from daemon.history import Historian
         from daemon.inbox import Inbox
         from daemon.ingestion import Ingestion
-        from daemon.journal import Journal
         from daemon.labels import Labels
         from daemon.loop import Loop, sweep
         from daemon.promotion import Promotion
@@ -118,8 +117,7 @@ def compose(
 
     schedule = Schedule(settings.retrain.schedule, wake)
     swept = sweep(home)
-    journal = Journal.open(home.journal)
-    stack.callback(journal.close)
+    journal = _open_journal(home, stack)
     dataset = Dataset(home, lambda sentence: journal.tell("repaired", sentence, level="warning"))
     stack.callback(dataset.close)
     with pulse.step("checking the data", START_SECONDS), wake.interruptible():
@@ -162,6 +160,18 @@ def compose(
     )
     log.info("recovered", swept=swept, abandoned=abandoned)
     return journal, loop
+
+
+def _open_journal(home: Home, stack: ExitStack) -> "Journal":
+    """The journal, if it is that of the data; raises HistoryLost."""
+    from daemon import continuity
+    from daemon.journal import Journal
+
+    continuity.demand_journal(home)
+    journal = Journal.open(home.journal)
+    stack.callback(journal.close)
+    continuity.demand_batch(home, journal.last_batch())
+    return journal
 
 
 def follow_hangups(wake: Wake, renew: Callable[[], None]) -> None:

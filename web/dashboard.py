@@ -4,10 +4,13 @@ The page answers its questions without JavaScript; the script only keeps it up t
 """
 
 import math
+import os
 import re
+import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,7 +22,7 @@ from daemon.bundle import Manifest, Pointer
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.settings import Settings
-from daemon.status import Status
+from daemon.status import Check, Status
 from web import champion, drift, quality, sections, verdict
 from web.chart import points
 from web.facts import Facts
@@ -50,10 +53,18 @@ GROUP_OF = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
 
 
 def document(
-    home: Home, records: Records, status: Status | None, metrics: Mapping[str, Any], settings: Settings | None = None
+    home: Home,
+    records: Records,
+    status: Status | None,
+    metrics: Mapping[str, Any],
+    settings: Settings | None = None,
+    checks: Mapping[str, Check] | None = None,
 ) -> dict[str, Any]:
-    """Everything the page shows, JSON-serialisable; `metrics` is the answer of GET /metrics (all keys optional)."""
-    facts = gather(home, records, status, metrics, settings)
+    """Everything the page shows, JSON-serialisable; `metrics` is the answer of GET /metrics (all keys optional).
+
+    `checks` are those of GET /health; without them, what the daemon says. Raises sqlite3.Error where the records can't be read.
+    """
+    facts = gather(home, records, status, metrics, settings, checks)
     questions = {
         "healthy": ("Is it healthy?", verdict.healthy(facts)),
         "serving": ("Which model, and why?", champion.serving(facts)),
@@ -84,8 +95,22 @@ def document(
     }
 
 
+def without_records(
+    home: Home, status: Status | None, settings: Settings | None, checks: Mapping[str, Check], error: sqlite3.Error
+) -> dict[str, Any]:
+    """The page while the records can't be read: it says so, instead of showing a home in which nothing has happened."""
+    why = Check(ok=False, detail=f"The records can't be read: {error}.")
+    told = checks if any(not check.ok for check in checks.values()) else {**checks, "records": why}
+    return document(home, Records(Home(Path(os.devnull))), status, {}, settings, told)
+
+
 def gather(
-    home: Home, records: Records, status: Status | None, metrics: Mapping[str, Any], settings: Settings | None
+    home: Home,
+    records: Records,
+    status: Status | None,
+    metrics: Mapping[str, Any],
+    settings: Settings | None,
+    checks: Mapping[str, Check] | None = None,
 ) -> Facts:
     """Read what the answers depend on."""
     pointer, manifest, problem = _served(home)
@@ -107,6 +132,7 @@ def gather(
         live=records.live(pointer.version) if pointer else None,
         drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
         counts=records.counts(),
+        checks=checks if checks is not None else status.checks if status and status.alive else {},
         agreements=records.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from daemon.bundle import Manifest, Pointer
 from daemon.settings import Settings
-from daemon.status import Status
+from daemon.status import Check, Status
 
 Row = dict[str, Any]
 
@@ -36,6 +36,8 @@ class Facts:
     drift: Mapping[str, Any]
     """The newest check for drift (see `web.drift`)."""
     counts: Mapping[str, Mapping[str, int]]
+    checks: Mapping[str, Check]
+    """Every check of GET /health, by name."""
     agreements: Mapping[int, Row]
     """How far versions that were held agree with the champion (see `daemon.lineage`), by number."""
 

@@ -1,9 +1,9 @@
 """Is the service well: what this worker sees itself, and what the daemon last said."""
 
-import os
-from pathlib import Path
 from typing import Any
 
+from daemon import grounds
+from daemon.bundle import MANIFEST
 from daemon.status import Check, utcnow
 from web.worker import Worker
 
@@ -20,9 +20,6 @@ TOLD = (PROMOTED, CHALLENGER)
 """`/readyz` tells these, but while the champion answers the service can do its work."""
 
 READINESS = ("model", "daemon", DISK, *TOLD)
-
-LEAST_BYTES = 64 * 1024
-"""Less room than this can't be told from none."""
 
 
 def checks(worker: Worker) -> dict[str, Check]:
@@ -45,9 +42,8 @@ def checks(worker: Worker) -> dict[str, Check]:
         step = f" It is {status.step.name}, for {status.step.seconds:.0f} s so far." if status.step else ""
         found["daemon"] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
         found.update(status.checks)
-    if full := _full(worker.home.root):
-        found[DISK] = Check(ok=False, detail=full)
-    return found
+    seen = {name: detail for name, detail in _seen(worker).items() if detail}
+    return found | {name: Check(ok=False, detail=detail) for name, detail in seen.items()}
 
 
 def health(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
@@ -81,14 +77,15 @@ def readiness(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
     }
 
 
-def _full(folder: Path) -> str | None:
-    """Why nothing can be taken now; a worker looks itself, because then the daemon can't write how it is."""
-    room = os.statvfs(folder)
-    if room.f_bavail * room.f_frsize < LEAST_BYTES:
-        return "The disk is full, so nothing is taken: make room."
-    if room.f_files and room.f_favail == 0:
-        return "The disk has no inodes left, so nothing is taken: remove some files."
-    return None
+def _seen(worker: Worker) -> dict[str, str | None]:
+    """What a worker looks at itself, by check: where these are wrong the daemon may not be able to write that they are."""
+    home, current = worker.home, worker.slot.current
+    files = (MANIFEST, *current.manifest.files) if current else ()
+    return {
+        DISK: grounds.disk(home),
+        "journal": grounds.journal(home),
+        "bundle": grounds.bundle(home, current.version, files) if current else None,
+    }
 
 
 def _model(worker: Worker) -> Check:

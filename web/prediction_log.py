@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daemon import durable
+from daemon import durable, grounds
 from daemon.errors import NotKept
 from daemon.settings import Predictions
 
@@ -30,12 +30,21 @@ class _File:
     """One file of the log: nobody else writes to it."""
 
     fd: int
+    path: Path
     opened: float
     size: int = 0
     dirty: bool = False
     named: bool = False
     """Whether its name is durable."""
     error: OSError | None = None
+
+    def lost(self) -> bool:
+        """Whether the file has no longer the name under which the daemon looks for it."""
+        try:
+            found, here = self.path.stat(), os.fstat(self.fd)
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != (here.st_dev, here.st_ino)
 
     def sync(self, folder: Path) -> OSError | None:
         """Have all bytes on the disk; returns why that failed, then and ever after.
@@ -105,6 +114,7 @@ class PredictionLog:
         """Have on the disk what was appended before this call; raises NotKept, and later lines go into another file."""
         with self._syncing:
             with self._lock:
+                self._look()
                 self._rotate_by_age()
                 retired, self._retired = self._retired, []
                 current = self._file
@@ -170,6 +180,16 @@ class PredictionLog:
     def _aged(self, file: _File) -> bool:
         return file.size > 0 and time.monotonic() - file.opened >= self._settings.rotate_seconds
 
+    def _look(self) -> None:
+        """A file that nobody will find gets no more lines; where there can't be another one, that is told at once."""
+        if wrong := grounds.unwritable(self._folder):
+            self._failures["place"] = wrong
+        else:
+            self._failures.pop("place", None)
+        if self._file is not None and self._file.lost():
+            _log.error("%s is gone; the next prediction begins another file.", self._file.path)
+            self._retire()
+
     def _rotate_by_age(self) -> None:
         """Also without a new line: only a file that has a successor can go once it is copied."""
         if self._file is not None and self._aged(self._file):
@@ -181,9 +201,10 @@ class PredictionLog:
         self._named = max(datetime.now(UTC), self._named + timedelta(microseconds=1))
         name = f"predictions-{self._slot}-{self._named:%Y%m%dT%H%M%S%f}-{os.getpid()}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(self._folder / name, flags, 0o600)
+        path = self._folder / name
+        fd = os.open(path, flags, 0o600)
         self._retire()
-        self._file = _File(fd, time.monotonic())
+        self._file = _File(fd, path, time.monotonic())
         return self._file
 
     def _retire(self) -> None:

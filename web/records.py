@@ -223,5 +223,5 @@ def _scored(row: Row) -> Row:
 def _inode(path: Path) -> int | None:
     try:
         return path.stat().st_ino
-    except FileNotFoundError:
+    except OSError:
         return None

@@ -11,6 +11,9 @@ from daemon.status import Status
 from web.facts import Facts
 from web.tiles import STATES, Answer, answer, fact, size
 
+ELSEWHERE = {"model", "daemon", "promoted_version", "challenger"}
+"""Checks that the page tells in its own words, with more about them."""
+
 WINDOW = timedelta(hours=24)
 """Drops older than this do not make the data flow look bad."""
 QUIET = timedelta(days=7)
@@ -30,6 +33,13 @@ def healthy(facts: Facts) -> Answer:
         notes.append(
             fact("errors", f"{errors / requests:.2%}", f"{errors:,} of {requests:,} requests since the beginning")
         )
+    failing = {name: check for name, check in facts.checks.items() if not check.ok and name not in ELSEWHERE}
+    if failing:
+        began = (
+            [fact("up since", at=status.started_at, note=f"process {status.pid}")] if status and status.alive else []
+        )
+        notes = [*(fact(name, check.detail) for name, check in failing.items()), *began, *notes]
+        return answer("act", f"{', '.join(failing)}: not well", next(iter(failing.values())).detail, notes)
     if status is None:
         if not facts.counts["drops"]["accepted"]:
             return answer("unknown", "No daemon has reported yet", "It reports within seconds of retraind run.", notes)
@@ -41,10 +51,6 @@ def healthy(facts: Facts) -> Answer:
         sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: retraind run."
         return answer("act", "The daemon is not running", sentence, [fact("last sign of life", at=status.at), *notes])
     notes.insert(0, fact("up since", at=status.started_at, note=f"process {status.pid}"))
-    failing = {name: check for name, check in status.checks.items() if not check.ok}
-    if failing:
-        notes = [fact(name, check.detail) for name, check in failing.items()] + notes
-        return answer("act", f"{', '.join(failing)}: not well", next(iter(failing.values())).detail, notes)
     if requests and errors / requests > ERROR_SHARE:
         return answer(
             "watch", f"{errors / requests:.1%} of requests failed", "See the workers' log for the reason.", notes

@@ -1,12 +1,13 @@
 """Views: what is looked at, by people and by programs: figures, the dashboard, what happened and what became of it."""
 
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from daemon import lineage
-from web import payload, totals
+from web import health, payload, totals
 from web.gate import Caller
 from web.problems import Problem
 from web.reply import FOR_EVER, Reply
@@ -57,7 +58,13 @@ class Views:
         from web import dashboard
 
         worker = self._worker
-        return dashboard.document(worker.home, worker.records, worker.slot.status, self._figures(), worker.settings)
+        checks = health.checks(worker)
+        try:
+            return dashboard.document(
+                worker.home, worker.records, worker.slot.status, self._figures(), worker.settings, checks
+            )
+        except sqlite3.Error as error:
+            return dashboard.without_records(worker.home, worker.slot.status, worker.settings, checks, error)
 
     def page(self, caller: Caller) -> Reply:
         """The dashboard, with the buttons that the caller may use."""
