@@ -8,8 +8,8 @@ dropped is copied into files of ours instead of moved: its owner, odd modes and 
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Self
 
@@ -72,8 +72,8 @@ class Rejected:
 
     def report(self, name: str, report: Mapping[str, Any]) -> None:
         """Write the report beside `name`. The disk is not waited for: the journal holds the same facts, durably."""
-        temporary = self._written([orjson.dumps(report, option=orjson.OPT_INDENT_2)], sync=False)
-        self._folder.rename(temporary, name + REPORT)
+        with self._new([orjson.dumps(report, option=orjson.OPT_INDENT_2)], sync=False) as temporary:
+            self._folder.rename(temporary, name + REPORT)
 
     def free_name(self, name: str, sha256: str | None = None) -> str:
         """A name in the folder for a file that was dropped as `name`: none that is taken, but by the same bytes just before."""
@@ -127,16 +127,27 @@ class Rejected:
 
         It tells drops of the same name apart. After a kill the same rows are written again: they get the same name then.
         """
-        temporary = self._written(lines)
-        digest = self._folder.sha256(temporary)
         ending = f".{sha256[:8]}{BAD_ROWS}"
-        target, count = _short(name, ending), 1
-        while self._folder.has(target) and self._folder.sha256(target) != digest:
-            count += 1
-            target = _short(f"{count}-{name}", ending)
-        self._folder.rename(temporary, target)
+        with self._new(lines) as temporary:
+            digest = self._folder.sha256(temporary)
+            target, count = _short(name, ending), 1
+            while self._folder.has(target) and self._folder.sha256(target) != digest:
+                count += 1
+                target = _short(f"{count}-{name}", ending)
+            self._folder.rename(temporary, target)
         self._folder.sync()
         return target
+
+    @contextmanager
+    def _new(self, blocks: Iterable[bytes], *, sync: bool = True) -> Iterator[str]:
+        """The name of a new, hidden file; it goes if it does not get another: what is tried again would leave one each time."""
+        temporary = self._written(blocks, sync=sync)
+        try:
+            yield temporary
+        except BaseException:
+            with suppress(OSError):  # what came first is what matters
+                self._folder.remove(temporary)
+            raise
 
     def _written(self, blocks: Iterable[bytes], *, sync: bool = True) -> str:
         """The name of a new, hidden file."""
