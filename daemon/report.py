@@ -65,9 +65,13 @@ def _liveness(daemon: status.Status | None) -> str:
     """Whether the daemon runs, and what it does if that takes long."""
     if daemon is not None and daemon.alive:
         return f"Running, {daemon.step.name} for {daemon.step.seconds:.0f} s." if daemon.step else "Running."
-    if daemon is not None and processes.look(daemon.pid) and daemon.boot == status.boot_id():
-        return f"Stopped or hanging (pid {daemon.pid}), its last word: {daemon.at}. `kill -CONT {daemon.pid}`, or end and start it."
-    return "Not running: start it with `retraind run`."
+    found = processes.look(daemon.pid) if daemon is not None and daemon.boot == status.boot_id() else None
+    if daemon is None or found is None:
+        return "Not running: start it with `retraind run`."
+    if found.state in "Tt":
+        return f"Stopped (SIGSTOP, pid {daemon.pid}): `kill -CONT {daemon.pid}` lets it go on."
+    # The number may be that of another process by now.
+    return f"Gone or hanging since {daemon.at}: start it with `retraind run`, which says so if it still runs (pid {daemon.pid})."
 
 
 def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import bundles
 import pytest
+from service import wait_until
 from test_journal import a_batch, a_drop, a_version
 
 from daemon import cli, durable, report, requests, schema, settings, status
@@ -157,6 +158,33 @@ def test_status_beside_a_daemon(home: Home) -> None:
     done = retraind("status", home=home)
     assert done.returncode == Exit.UNHEALTHY
     assert "BAD disk: Full." in done.stdout
+
+
+def test_status_names_long_steps(home: Home) -> None:
+    """The one that the loop is in, and the longest of the hour."""
+    steps = {
+        "step": {"name": "committing batch 3", "seconds": 7.2},
+        "longest_step": {"name": "taking drops", "seconds": 9.5},
+    }
+    status.publish(home.status, a_status(**steps))
+    done = retraind("status", home=home)
+    assert "longest step of the last hour: taking drops, 9.5 s" in done.stdout
+    assert "ok  daemon: Running, committing batch 3 for 7 s." in done.stdout
+
+
+def test_status_tells_a_stopped_daemon_from_one_that_is_gone(home: Home) -> None:
+    """By the kernel: a fresh heartbeat says nothing of it."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: not a_status(pid=process.pid).alive)
+            status.publish(home.status, a_status(pid=process.pid))
+            done = retraind("status", home=home)
+            assert done.returncode == Exit.UNHEALTHY
+            assert f"`kill -CONT {process.pid}` lets it go on" in done.stdout
+        finally:
+            process.kill()
+    assert "Not running: start it" in retraind("status", home=home).stdout
 
 
 @pytest.mark.parametrize("changes", [{"heartbeat": 0.0}, {"pid": 2**22 + 1}], ids=["hangs", "gone"])
