@@ -129,7 +129,7 @@ def test_root_leaves_no_file_of_its_own(tmp_path: Path) -> None:
     data = tmp_path / "new.csv"
     data.write_text("\n".join(["a,b,c,d,species", *flowers(1, 60)]))
     for command in (["init", str(data), "--target", "species"], ["ingest", str(data)], ["retrain"], ["status"],
-                    ["doctor"], ["versions"], ["drops"], ["rollback"]):  # fmt: skip
+                    ["doctor"], ["versions"], ["drops"], ["rollback"], ["token", "create", "shop", "--scope", "read"]):  # fmt: skip
         subprocess.run([sys.executable, "-m", "daemon", *command, "--home", str(home.root)], cwd=ROOT)
     made = [path for path in home.root.rglob("*") if path.lstat().st_uid == 0]
     assert made == []
