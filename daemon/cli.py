@@ -310,7 +310,14 @@ def reproduce(
 @app.command()
 def forget(
     drop: Annotated[str, typer.Argument(help="Its id or sha256, or a name that only it has; see `retraind drops`.")],
-    purge: Annotated[bool, typer.Option("--purge", help="Also from DVC's cache: older revisions are lost.")] = False,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge",
+            help="Also from refused files, predictions it labelled, and DVC's cache: older revisions are lost.",
+        ),
+    ] = False,
+    find: Annotated[bool, typer.Option("--find", help="Only list where its rows still are.")] = False,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -322,10 +329,28 @@ def forget(
     from daemon import report
 
     found = report.drop_to_forget(place, drop)
+    if find:
+        _list_traces(place, found, json_)
+        return
     answered = _submit(home, json_, "forget", drop=found["sha256"], purge=purge)
     if not purge and not answered:
         hint = "Older revisions in DVC's cache still hold its rows; --purge removes them there, and those revisions with them."
         typer.echo(f"retraind: {hint}", err=True)
+
+
+def _list_traces(place: Home, drop: dict[str, Any], json_: bool) -> None:
+    from daemon import traces
+    from daemon.journal import Journal
+    from daemon.report import printable
+
+    with Journal.reading(place.journal) as journal:
+        listed = traces.find(place, journal, drop)
+    if json_:
+        about = {key: drop[key] for key in ("id", "name", "sha256", "state")}
+        typer.echo(json.dumps({**about, "traces": [one._asdict() for one in listed]}))
+        return
+    for one in listed:
+        typer.echo(printable(f"{one.where}: {one.what} (until: {one.goes})"))
 
 
 @app.command()

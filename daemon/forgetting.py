@@ -1,8 +1,8 @@
 """Forgetting: a drop's rows leave the dataset by a new revision, for privacy or because they were poison.
 
 Level 4. The order: what lies in rejected/ of it, the segment of the other rows, the journal's batch of kind `forget`; then
-DVC and git as for any batch, and only after that, if asked, the objects of older revisions in DVC's cache. The request's file
-goes last, so whatever step a kill falls on, the next call of `step` goes on from the journal.
+DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/traces.py`), the objects of older revisions
+in DVC's cache last. The request's file goes after all, so whatever step a kill falls on, the next call of `step` goes on from the journal.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,15 @@ from daemon.home import Home
 from daemon.journal import Journal
 from daemon.rejected import Rejected
 from daemon.requests import Request
+from daemon.traces import Eraser
 
 log = structlog.get_logger()
 
 KIND = "forget"
 
-CACHED = "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those."
+UNTAUGHT = "No training was given them."
+
+CACHED = "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those, `--find` lists all that is left."
 
 TAUGHT = "The bundles and MLflow runs of versions that they taught may hold some of them until retention removes these."
 
@@ -29,8 +32,8 @@ TAUGHT = "The bundles and MLflow runs of versions that they taught may hold some
 class Forgetting:
     """Carries out requests to forget; used by the loop thread, when no batch is on its way and no training reads."""
 
-    def __init__(self, home: Home, dataset: Dataset, journal: Journal) -> None:
-        self._home, self._dataset, self._journal = home, dataset, journal
+    def __init__(self, home: Home, dataset: Dataset, journal: Journal, eraser: Eraser) -> None:
+        self._home, self._dataset, self._journal, self._eraser = home, dataset, journal, eraser
 
     def step(self) -> bool:
         """Do the next thing for the oldest request; True: there was one. What it recorded must be committed before the next."""
@@ -83,12 +86,17 @@ class Forgetting:
     def _account(self, drop: Mapping[str, Any], request: Request) -> str:
         """What has become of a drop that is forgotten and committed; purges if that was asked."""
         done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
+        taught = TAUGHT if self._journal.trained_on(drop) else UNTAUGHT
         if not request.purge:
-            return f"{done} {CACHED} {TAUGHT}"
+            return f"{done} {CACHED} {taught}"
+        # The rows are known from DVC's objects: what is found by them goes first.
+        elsewhere = self._eraser.run(drop)
         count = self._dataset.purge(self._journal.holders(drop))
         gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
+        gone = "; ".join([gone, *elsewhere])
         self._journal.tell("purged", f"{drop['name']}: {gone}.", level="warning", drop=drop["sha256"])
-        return f"{done} {gone}. {TAUGHT}"
+        self._journal.fold()
+        return f"{done} {gone}. {taught}"
 
     def _end(self, request: Request, state: str, detail: str) -> None:
         self._journal.end_request(request.id, state, detail)

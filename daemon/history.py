@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import orjson
 
 from daemon import clock, durable, modes, shares
 from daemon.clock import Clock, Reading
+from daemon.errors import Unavailable
 from daemon.grounds import Held
 from daemon.home import Home
 from daemon.settings import Settings
@@ -36,6 +37,9 @@ KEEP_DISAGREEMENTS = 1000
 
 TRIM_ROWS = 20_000
 """Old rows that one pass removes at most, so that less to keep does not hold the copying back."""
+
+ERASE_SECONDS = 3.0
+"""How long who erases waits for a pass of copying to end."""
 
 FORMAT = 1
 NAME = re.compile(r"predictions-\d+-\d{8}T\d{12}-\d+\.jsonl")
@@ -88,6 +92,8 @@ class Historian:
         self._connection: sqlite3.Connection | None = None
         self._held = Held(home.history)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        """Held while the database is used: by the thread that copies, or by who erases."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self.problem: str | None = None
@@ -121,6 +127,10 @@ class Historian:
 
     def copy(self) -> int:
         """Copy what is new; returns how many predictions. Raises sqlite3.Error or OSError, then nothing is lost."""
+        with self._lock:
+            return self._copy()
+
+    def _copy(self) -> int:
         began = time.monotonic()
         connection = self._opened()
         # Looked up before reading: what a worker wrote before it ended is then below the end that is read.
@@ -136,6 +146,25 @@ class Historian:
         self._trim(connection)
         self.copied_at = began
         return copied
+
+    def erase(self, ids: Sequence[str]) -> int:
+        """Remove predictions from the database and its WAL, for any thread; returns how many there were.
+
+        Raises Unavailable when the thread that copies does not let go in time, sqlite3.Error.
+        """
+        if not self._lock.acquire(timeout=ERASE_SECONDS):
+            raise Unavailable("The prediction history is busy.", hint="It is tried again.")
+        try:
+            connection, count = self._opened(), 0
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for one in ids:
+                    count += connection.execute("DELETE FROM predictions WHERE prediction_id = ?", (one,)).rowcount
+                    connection.execute("DELETE FROM disagreements WHERE prediction_id = ?", (one,))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return count
+        finally:
+            self._lock.release()
 
     def news(self) -> list[str]:
         """What people should hear of, since the last call; for the loop's thread."""
@@ -317,7 +346,13 @@ def _open(path: Path) -> sqlite3.Connection:
         modes.keep_file(path.with_name(path.name + suffix))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "mmap_size=0"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "busy_timeout=10000",
+            "mmap_size=0",
+            "secure_delete=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         connection.executescript(TABLES)
         shares.prepare(connection)

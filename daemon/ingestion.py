@@ -6,7 +6,7 @@ fsynced, journal *committed*, drops removed. Whatever step a kill falls on, the 
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 
 import structlog
@@ -18,6 +18,7 @@ from daemon.content import SMALL_BYTES, is_packed
 from daemon.dataset import Dataset
 from daemon.errors import InvalidDrop, RetraindError, Unavailable
 from daemon.forgetting import Forgetting
+from daemon.history import Historian
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox
 from daemon.journal import Journal
@@ -30,6 +31,7 @@ from daemon.segments import Sealed, Segment, Writer
 from daemon.settings import Settings
 from daemon.settling import Stamp
 from daemon.status import utcnow
+from daemon.traces import Eraser
 
 log = structlog.get_logger()
 
@@ -56,19 +58,25 @@ class Ingestion:
         labels: Labels,
         history_at: Callable[[], float],
         say: Callable[[str], None] = lambda _: None,
+        erase: Callable[[Sequence[str]], int] | None = None,
     ) -> None:
-        self._home, self._limits = home, settings.inbox
+        self._home, self._settings, self._limits = home, settings, settings.inbox
         self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
         self._history_at, self._say = history_at, say
         self._attempts = Attempts(journal)
         self._leaving = Leaving(inbox, journal)
-        self._forgetting = Forgetting(home, dataset, journal)
+        self._forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
         self._merging = Merging(home, journal)
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._work: Iterator[None] | None = None
         self._begun_at = 0.0
         self._live = 0
+
+    def _erase(self, ids: Sequence[str]) -> int:
+        """Take predictions out of the history where no thread copies into it."""
+        with closing(Historian(self._home, self._settings)) as historian:
+            return historian.erase(ids)
 
     def step(self, now: float, *, merging: bool = True) -> bool:
         """Do the next thing there is to do; `now` is monotonic seconds. True: look again at once.

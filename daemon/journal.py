@@ -253,6 +253,15 @@ class Journal:
             gone = {"state": "forgotten", "forgotten_in": seq, "forgotten_at": utcnow(), "forgotten_by": by}
             gone |= dict.fromkeys(("reason", "line", "column", "bad_file"))
             connection.execute(drops.update().where(drops.c.id == drop["id"]).values(**gone))
+            # Known until they are purged from the history: the labels' own rows forget them now.
+            ids = (
+                connection.execute(select(labels.c.prediction_id).where(labels.c.drop == drop["sha256"]))
+                .scalars()
+                .all()
+            )
+            if ids:
+                remembered = {"key": _predictions_key(drop), "value": json.dumps(ids)}
+                connection.execute(meta.insert().prefix_with("OR REPLACE"), remembered)
             # Their rows stay, empty, because the number of labels that have come must not fall.
             empty = {
                 "prediction_id": text("'forgotten-' || rowid"),
@@ -369,6 +378,12 @@ class Journal:
         gone = (drops.c.state == "forgotten") & (drops.c.batch <= batch) & (drops.c.forgotten_in > batch)
         return self._one(select(drops.c.id).where(gone)) is not None
 
+    def trained_on(self, drop: Mapping[str, Any]) -> bool:
+        """Whether any training was given the rows of a drop, whatever came of it."""
+        until = drop["forgotten_in"] if drop["forgotten_in"] is not None else 2**62
+        given = runs.c.batch.is_(None) | ((runs.c.batch >= drop["batch"]) & (runs.c.batch < until))
+        return self._one(select(runs.c.id).where(given)) is not None
+
     def holders(self, drop: Mapping[str, Any]) -> list[str]:
         """md5 of every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
         found, born = [], drop["batch"]
@@ -378,6 +393,31 @@ class Journal:
             found.append(segment["md5"])
             born = segment["died"]  # what it died for took its rows over
         return found
+
+    def predictions_of(self, drop: Mapping[str, Any]) -> list[str]:
+        """Ids of the predictions that a drop has labelled; of one that was forgotten, until they are purged, too."""
+        if drop["state"] == "accepted":
+            found = self._rows(select(labels.c.prediction_id).where(labels.c.drop == drop["sha256"]))
+            return [row["prediction_id"] for row in found]
+        return self.get(_predictions_key(drop)) or []
+
+    def forget_predictions(self, drop: Mapping[str, Any]) -> None:
+        """No longer know which predictions a drop has labelled: they are purged."""
+        with self._writing() as connection:
+            connection.execute(meta.delete().where(meta.c.key == _predictions_key(drop)))
+
+    def blank_refused(self, sha256: str) -> None:
+        """Remove what a refused drop's record and its events quote of its cells."""
+        with self._writing() as connection:
+            mine = (drops.c.sha256 == sha256) & (drops.c.state == "rejected")
+            values = {"reason": "It held rows that were forgotten.", "line": None, "column": None}
+            connection.execute(drops.update().where(mine).values(**values))
+            connection.execute(events.delete().where(events.c.drop == sha256, events.c.kind == "rejected"))
+
+    def fold(self) -> None:
+        """Bring the WAL into the file and empty it: what was removed is in neither then, unless somebody reads meanwhile."""
+        self._connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        self._connection.rollback()
 
     def drops_in(self, seq: int) -> Sequence[RowMapping]:
         """The accepted drops of one batch."""
@@ -591,6 +631,10 @@ class Journal:
             connection.execute(meta.insert().prefix_with("OR REPLACE"), {"key": key, "value": json.dumps(value)})
 
 
+def _predictions_key(drop: Mapping[str, Any]) -> str:
+    return f"predictions_of:{drop['sha256']}"
+
+
 _NO_DROP: Mapping[str, Any] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
 """What `accept` may leave out; many rows inserted at once must all have the same keys."""
 
@@ -611,5 +655,5 @@ def _tell(connection: Connection, kind: str, message: str, *, level: str = "info
 def _configure(dbapi: Any, _record: Any) -> None:
     # SQLAlchemy's own BEGIN is deferred; isolation_level None leaves transactions to `_writing`.
     dbapi.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "mmap_size=0"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "mmap_size=0", "secure_delete=ON"):
         dbapi.execute(f"PRAGMA {pragma}")

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, Self
 
 import orjson
@@ -52,6 +53,11 @@ class Rejected:
                 f"Other users may write to {folder.path}.", hint=f"Take that from them: chmod {readers.folder:o}."
             )
         return cls(folder, readers)
+
+    @property
+    def path(self) -> Path:
+        """The folder as it is held open: whatever gets its name meanwhile, work below this path is in it."""
+        return Path(f"/proc/self/fd/{self._folder.fd}")
 
     # Files that were refused whole
 

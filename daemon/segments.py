@@ -223,6 +223,14 @@ def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Ta
         yield name, pq.read_table(pa.BufferReader(data), read_dictionary=REPEATED)
 
 
+def load(path: Path) -> pa.Table:
+    """The rows of a file of which nobody knows what it should be; raises DatasetDamaged."""
+    try:
+        return pq.read_table(path, read_dictionary=REPEATED)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetDamaged(f"{path} is no segment: {error}.") from None
+
+
 def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) -> Iterator[pa.Table]:
     """The rows of all segments (name: sha256) in order, a few at a time and only `columns`; raises DatasetDamaged.
 

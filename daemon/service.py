@@ -140,7 +140,9 @@ def compose(
     stack.callback(watcher.close)
     inbox.recover()
     labels = Labels(home, journal)
-    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at, pulse.rename)
+    ingestion = Ingestion(
+        home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at, pulse.rename, historian.erase
+    )
     stack.callback(ingestion.close)
     loop = Loop(
         home,

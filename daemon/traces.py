@@ -1,0 +1,243 @@
+"""Traces: where bytes of a drop's rows still are, and the removal of those that serve nothing any more.
+
+Level 4. `find` looks and changes nothing, beside whoever works; `Eraser` belongs to the loop's thread. What is removed is removed
+before what it is known from: the rows come from DVC's cache, so its objects go last, and a kill in between repeats the rest.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+
+from daemon import durable, lineage, schema, segments
+from daemon.cache import Cache
+from daemon.errors import DatasetDamaged
+from daemon.folder import inbox
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.likeness import Likeness, Split
+from daemon.names import BAD_ROWS, REPORT
+from daemon.query import ask
+from daemon.rejected import Rejected
+
+log = structlog.get_logger()
+
+MOST_BYTES = 64 * 1024 * 1024
+"""A refused file that is larger is not looked into: it is listed as unread."""
+
+Drop = Mapping[str, Any]
+
+
+class Trace(NamedTuple):
+    """One place: its path below the home, what lies there, and how it goes."""
+
+    where: str
+    what: str
+    goes: str
+
+
+PURGE = "retraind forget --purge"
+
+
+def find(home: Home, journal: Journal, drop: Drop) -> list[Trace]:
+    """Every place that is known to hold rows of a drop."""
+    return [
+        *_dataset(home, journal, drop),
+        *(Trace(_at(home, path), "rows in a segment set aside", PURGE) for path in orphans(home, drop)),
+        *_refused(home, journal, drop),
+        *_predictions(home, journal, drop),
+        *_models(home, drop),
+        Trace("registry/journal.db", "name, sha256 and counts, so that the same bytes are known again", "stays"),
+        Trace("backups, copies and swap space", "whatever they were given", "can't be known from here"),
+    ]
+
+
+def _at(home: Home, path: Path) -> str:
+    return str(path.relative_to(home.root))
+
+
+def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+    if drop["state"] == "accepted":
+        live = (one for one in journal.segments() if one["first"] <= drop["batch"] <= one["last"])
+        holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
+        if holding is not None:
+            yield Trace(_at(home, home.segments / holding[0]), "the rows, as part of the dataset", "retraind forget")
+    if drop["bad_file"]:
+        yield Trace(_at(home, home.rejected / drop["bad_file"]), "rows that were refused", "retraind forget")
+    cache = Cache(home.data)
+    for md5 in journal.holders(drop):
+        if cache.path(md5).exists():
+            yield Trace(_at(home, cache.path(md5)), "a segment of an earlier revision", PURGE)
+
+
+def _refused(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+    for path, split in refused(home, home.rejected, drop, rows_of(home, journal, drop)):
+        what = (
+            "not read: it is too large" if split is None else f"{split.matched} of {split.lines} lines are rows of it"
+        )
+        yield Trace(_at(home, path), what, "by hand" if split is None else PURGE)
+
+
+def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+    ids = journal.predictions_of(drop)
+    if not ids:
+        return
+    marks = ", ".join("?" * min(len(ids), 500))
+    known = ask(home.history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({marks})", *ids[:500])  # noqa: S608
+    if known:
+        yield Trace(_at(home, home.history), f"{len(ids)} predictions that it labelled, with their features", PURGE)
+    for path in logged(home, ids):
+        yield Trace(_at(home, path), "lines of such predictions", PURGE)
+
+
+def _models(home: Home, drop: Drop) -> Iterator[Trace]:
+    versions = lineage.taught(home, dict(drop), limit=10_000)["newest"]
+    for version in (one["version"] for one in versions):
+        if (folder := home.bundle(version)).exists():
+            what = f"version {version}: probe, reference rows, and what the model itself keeps"
+            yield Trace(_at(home, folder), what, "retention, or by hand once it does not serve")
+        yield Trace(
+            "registry/artifacts", f"MLflow's model and example rows of version {version}", "retention, or MLflow"
+        )
+
+
+def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
+    """The rows, from the dataset or from what earlier revisions left; none when they are gone from both."""
+    if drop["state"] == "accepted":
+        live = (one for one in journal.segments() if one["first"] <= drop["batch"] <= one["last"])
+        holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
+        return _of(holding[1], drop) if holding else []
+    cache = Cache(home.data)
+    for md5 in journal.holders(drop):
+        if cache.has(md5):
+            return _of(segments.load(cache.path(md5)), drop)
+    return []
+
+
+def _of(table: Any, drop: Drop) -> list[dict[str, Any]]:
+    return [row for row in table.to_pylist() if row["_drop"] == drop["sha256"]]
+
+
+def orphans(home: Home, drop: Drop) -> list[Path]:
+    """Segments that were set aside and hold rows of the drop."""
+    found = []
+    for path in sorted(home.orphans.glob("*")) if home.orphans.is_dir() else []:
+        try:
+            if drop["sha256"] in segments.drops(segments.load(path)):
+                found.append(path)
+        except DatasetDamaged:
+            continue
+    return found
+
+
+def refused(
+    home: Home, folder: Path, drop: Drop, rows: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[Path, Split | None]]:
+    """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows. None: too large."""
+    known = schema.load(home.schema)
+    likeness = Likeness(known, rows) if known and rows else None
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_file() or path.name.endswith(REPORT) or path.name.startswith("."):
+            continue
+        if path.stat().st_size > MOST_BYTES:
+            yield path, None
+            continue
+        data = path.read_bytes()
+        if durable.sha256(data) == drop["sha256"]:
+            yield path, Split(b"", data.count(b"\n"), data.count(b"\n"))
+        elif likeness and (split := likeness.split(data)).matched:
+            yield path, split
+
+
+def logged(home: Home, ids: Sequence[str]) -> list[Path]:
+    """Log files with a line of one of these predictions."""
+    wanted = set(ids)
+    return [
+        path
+        for path in sorted(home.logs.glob("predictions-*.jsonl"))
+        if any(_names(line, wanted) for line in path.read_bytes().splitlines())
+    ]
+
+
+def _names(line: bytes, wanted: set[str]) -> bool:
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(entry, dict) and entry.get("prediction_id") in wanted
+
+
+class Eraser:
+    """Removes traces, but for DVC's objects and what versions keep; `erase` takes predictions out of the history, by id."""
+
+    def __init__(self, home: Home, journal: Journal, erase: Callable[[Sequence[str]], int]) -> None:
+        self._home, self._journal, self._erase = home, journal, erase
+
+    def run(self, drop: Drop) -> list[str]:
+        """Remove them; what was found, for people. Doing it again removes what is left."""
+        done = [self._refused(drop), self._orphans(drop), self._predictions(drop)]
+        self._journal.forget_predictions(drop)
+        return [sentence for sentence in done if sentence]
+
+    def _refused(self, drop: Drop) -> str:
+        count = 0
+        place = Rejected.of(inbox(self._home))
+        for path, split in refused(self._home, place.path, drop, rows_of(self._home, self._journal, drop)):
+            if split is None:
+                log.warning("refused_file_not_read", name=path.name, hint="Look into it by hand: it is too large.")
+                continue
+            report = path.with_name(path.name + REPORT)
+            self._journal.blank_refused(durable.sha256_file(path))
+            # The report may quote cells; the file that it tells of is another now.
+            durable.remove(report)
+            if split.matched == split.lines:
+                durable.remove(path)
+            else:
+                before = path.stat()
+                durable.write(path, split.rest, mode=before.st_mode & 0o777)
+                os.chown(path, -1, before.st_gid)
+                if not path.name.endswith(BAD_ROWS):
+                    durable.write(
+                        report, orjson.dumps({"name": path.name, "reason": "Some of its rows were forgotten."})
+                    )
+            count += split.matched
+        return f"{count} lines are gone from refused files" if count else ""
+
+    def _orphans(self, drop: Drop) -> str:
+        found = orphans(self._home, drop)
+        for path in found:
+            table = segments.load(path)
+            if set(segments.drops(table)) - {drop["sha256"]}:
+                with segments.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
+                    pass
+            durable.remove(path)
+        return f"{len(found)} segments in data/orphans are without them" if found else ""
+
+    def _predictions(self, drop: Drop) -> str:
+        ids = self._journal.predictions_of(drop)
+        if not ids:
+            return ""
+        wanted = set(ids)
+        for path in logged(self._home, ids):
+            _blank(path, wanted)
+        return f"{self._erase(ids)} predictions are gone from the history"
+
+
+def _never(_name: str) -> bool:
+    return False
+
+
+def _blank(path: Path, wanted: set[str]) -> None:
+    """Write blanks over the lines of these predictions, in place: a worker may append to the file, and offsets stay true."""
+    with path.open("r+b") as file:
+        at = 0
+        for line in file.read().splitlines(keepends=True):
+            if _names(line, wanted):
+                file.seek(at)
+                file.write(b"{}".ljust(len(line.rstrip(b"\n"))))
+            at += len(line)
+        file.flush()
+        durable.fsync_file(path)

@@ -1,0 +1,185 @@
+"""`retraind forget --find` and `--purge`: where bytes of a drop's rows still are, and that they go. Real git, DVC, SQLite."""
+
+import gzip
+import json
+import sqlite3
+import struct
+from contextlib import closing
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from conftest import names
+from test_cli import retraind
+from test_forget import answer, in_cache, take, text
+from test_forget import parts as parts  # noqa: PLC0414 - a fixture
+from test_ingestion import HEADER, Killed, Parts
+
+from daemon import durable, requests, segments, traces
+from daemon.history import Historian
+from daemon.home import Home
+from daemon.likeness import Likeness
+from daemon.schema import Column, Schema
+from daemon.settings import Settings
+
+SECRET = 4.987654
+"""A cell that no other row of the tests has; its bytes as a double and as text are looked for everywhere."""
+
+PERSON = HEADER + f"{SECRET},3.25,1.5,0.25,setosa\n" + "5.5,3.5,1.25,0.2,setosa\n"
+
+
+def files_with_the_secret(home: Home) -> set[str]:
+    """Every file below the home whose raw bytes hold the cell, as text or as a number, packed or not."""
+    found = set()
+    for path in home.root.rglob("*"):
+        if not path.is_file() or path.is_symlink():
+            continue
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        packed = data[:4] == b"PAR1" and SECRET in pq.read_table(path).column("sepal_length").to_pylist()
+        if packed or repr(SECRET).encode() in data or struct.pack("<d", SECRET) in data:
+            found.add(str(path.relative_to(home.root)))
+    return found
+
+
+def listed(parts: Parts, sha256: str) -> set[str]:
+    """Where `--find` says that bytes of a drop are."""
+    drop = parts.journal.drop(sha256)
+    assert drop is not None
+    return {one.where for one in traces.find(parts.home, parts.journal, drop)}
+
+
+def scattered(parts: Parts) -> str:
+    """A drop whose rows lie in the dataset, in the cache, in refused files and in a segment set aside; its sha256."""
+    wrong = PERSON.replace("1.5,", "one and a half,").replace("5.5,", "five,")
+    parts.drop("person-wrong.csv", wrong)
+    parts.drop("packed.csv.gz", gzip.compress(wrong.encode(), mtime=0))
+    parts.drop("others.csv", HEADER.replace("species", "nothing") + f"{SECRET},3.25,1.5,0.25,x\n" + "9,9,9,9,x\n")
+    parts.run()
+    parts.drop("person.csv", PERSON)
+    parts.drop("else.csv", text(7))
+    parts.run()
+    [live] = parts.journal.segments()
+    parts.home.orphans.mkdir(exist_ok=True)
+    (parts.home.orphans / "left.parquet").write_bytes((parts.home.segments / live["name"]).read_bytes())
+    return durable.sha256(PERSON.encode())
+
+
+def test_purge_takes_the_rows_out_of_everything_that_find_lists(parts: Parts) -> None:
+    """Before, every file with the bytes is listed; afterwards there is none, and the other rows of those files stay."""
+    sha256 = scattered(parts)
+    before = files_with_the_secret(parts.home)
+    assert {"inbox/rejected/person-wrong.csv", "inbox/rejected/packed.csv.gz", "inbox/rejected/others.csv"} <= before
+    assert before - listed(parts, sha256) == set()
+    request = requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.run()
+    assert answer(parts, request)[0] == "done"
+    assert "No training was given them" in answer(parts, request)[1]
+    assert files_with_the_secret(parts.home) == set()
+    assert (parts.home.rejected / "others.csv").read_text().splitlines()[1:] == ["9,9,9,9,x"]
+    assert "person-wrong.csv" not in names(parts.home.rejected)
+    assert listed(parts, sha256) == {"registry/journal.db", "backups, copies and swap space"}
+    assert parts.lengths == [7]
+    assert [segments.load(path)["sepal_length"].to_pylist() for path in parts.home.orphans.iterdir()] == [[7]]
+
+
+@pytest.mark.parametrize("step", ["_refused", "_orphans", "_predictions"])
+@pytest.mark.parametrize("after", [False, True])
+def test_end_at_any_step_leaves_the_rest_to_the_next(
+    parts: Parts, step: str, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """The rows are known until all else is gone, so whoever is killed in between finds the rest again."""
+    sha256 = scattered(parts)
+    requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    real = getattr(traces.Eraser, step)
+
+    def cut(eraser: traces.Eraser, drop: traces.Drop) -> str:
+        if after:
+            real(eraser, drop)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(traces.Eraser, step, cut)
+        with pytest.raises(Killed):
+            parts.run()
+    parts.reopen()
+    parts.run()
+    assert files_with_the_secret(parts.home) == set()
+    assert in_cache(parts.home) == {7}
+
+
+def test_predictions_that_the_drop_labelled_go_by_their_ids(parts: Parts) -> None:
+    """From the database, its WAL and the log file that a worker may still write to, which loses no other line."""
+    take(parts, a=[1], b=[2])
+    sha256 = durable.sha256(text(2).encode())
+    about = {"timestamp": "2026-01-01T00:00:00.000Z", "model_version": 1, "latency_ms": 0.5, "confidence": 0.9}
+    lines = [
+        orjson.dumps({**about, "prediction_id": one, "features": [length, 3.5, 1.4, 0.2], "prediction": 0, "prediction_name": "setosa"})
+        for one, length in (("p1", SECRET), ("p2", 6.0))
+    ]  # fmt: skip
+    path = parts.home.logs / "predictions-0-20260101T000000000000-1.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    (parts.home.workers / "0-1.lock").touch()
+    lock = durable.try_lock(parts.home.workers / "0-1.lock")
+    assert lock is not None
+    with closing(sqlite3.connect(parts.home.journal)) as connection, connection:
+        label = ("p1", 1, "setosa", "virginica", sha256, 1, "2026-01-01T00:00:00Z")
+        connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", label)
+    with closing(Historian(parts.home, Settings())) as historian:
+        assert historian.copy() == 2
+    assert {"logs/predictions.db", f"logs/{path.name}"} <= listed(parts, sha256)
+    requests.submit(parts.home, "forget", drop=sha256)
+    parts.run()
+    assert "logs/predictions.db" in listed(parts, sha256), "known after forgetting, too"
+    requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.run()
+    assert files_with_the_secret(parts.home) == set()
+    with path.open("ab") as file:
+        file.write(lines[1].replace(b"p2", b"p3") + b"\n")
+    with closing(Historian(parts.home, Settings())) as historian:
+        assert historian.copy() == 1
+        assert historian.skipped == 0
+
+
+def test_command_lists_as_text_and_as_json(parts: Parts) -> None:
+    """A name is enough, nothing is changed, and machines get the same."""
+    take(parts, a=[1])
+    shown = retraind("forget", "a.csv", "--find", home=parts.home)
+    assert shown.returncode == 0, shown.stderr
+    assert "data/dataset/" in shown.stdout
+    assert "can't be known from here" in shown.stdout
+    found = json.loads(retraind("forget", "a.csv", "--find", "--json", home=parts.home).stdout)
+    assert (found["name"], found["state"]) == ("a.csv", "accepted")
+    assert {trace["goes"] for trace in found["traces"]} >= {"retraind forget", "retraind forget --purge", "stays"}
+    assert requests.pending(parts.home) == []
+    assert parts.lengths == [1]
+
+
+WIDE = Schema(
+    target="kind",
+    classes=["x", "y"],
+    columns=[Column(name="a", kind="number"), Column(name="b", kind="number"), Column(name="c", kind="category", categories=["u"])],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "matched"),
+    [
+        ("1,2,u,x", 1),
+        ("1.0,2.00,u,x", 1),
+        ("1,2,what,x", 1),  # a cell that was mended later
+        ("1,2,,x", 1),
+        ("1,3,u,x", 0),
+        ("1,2,u,y", 0),
+        ("1,oops,what,x", 0),  # half of the cells are too little to go by
+        ("oops,oops,u,x", 0),
+        ('"1","2","u","x"', 1),
+        ("", 0),
+    ],
+)
+def test_lines_are_like_a_row_in_every_cell_that_can_be_read(line: str, matched: int) -> None:
+    """Other people's rows in the same file stay, verbatim."""
+    likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
+    split = likeness.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode())
+    assert split.matched == matched
+    assert split.rest.endswith(b"8,9,u,y\n")
