@@ -42,6 +42,10 @@ class Trainee(Trainer):
         return self._ended is None
 
     @property
+    def failures(self) -> int:
+        return 0
+
+    @property
     def pid(self) -> int | None:
         return None
 

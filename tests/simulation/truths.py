@@ -58,7 +58,9 @@ class Truths:
             raise Violated(f"segments of the dataset are gone: {sorted(gone)}")
         self._count_rows()
         self._find_drops()
-        problems = getattr(life.loop, "_problems", {})
+        problems: dict[str, str] = getattr(life.loop, "_problems", {})
+        if broken := [text for text in problems.values() if text.startswith(("AttributeError", "TypeError"))]:
+            raise Violated(f"it is not the world that is wrong: {broken}")
         if problems and self.world.quiet > 3 * WAITS and self.world.idle > 0:
             raise Violated(f"it does not get well: {problems}")
 
