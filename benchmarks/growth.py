@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from daemon import segments
+from daemon.cache import SECURED
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.status import utcnow
@@ -98,7 +99,7 @@ def _copy_to_cache(home: Home, live: Mapping[str, str]) -> None:
 
 
 def _stamp(home: Home, md5: str) -> None:
-    (home.data / ".dvc/tmp/secured" / md5).touch()
+    os.utime(_object(home, md5), ns=(SECURED, SECURED))
 
 
 def _object(home: Home, md5: str) -> Path:

@@ -1,9 +1,11 @@
 """DVC's cache as the files it consists of: which objects there are, that they are what their names say, and durable.
 
-Level 2. DVC never fsyncs and trusts any object of mode 0444, so every new one is hashed and fsynced here, once; a stamp says so.
+Level 2. DVC never fsyncs and trusts any object of mode 0444, so every new one is hashed and fsynced here, once. Its time of
+change then says so: it is a mark that takes no file of its own, goes when somebody writes to the object, and is of no use to DVC.
 An object can be made again from the segment with its bytes, the list of a revision's segments from the journal.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,8 +17,11 @@ from daemon import durable
 from daemon.errors import DatasetDamaged
 
 OBJECTS = ".dvc/cache/files/md5"
-SECURED = ".dvc/tmp/secured"
-"""One empty file for each object that was hashed and fsynced."""
+SECURED = 99_357_421 * 10**9
+"""Time of change (ns since 1970) of an object that was hashed and fsynced: a second of 1973 that no clock gives."""
+
+STAMPS = ".dvc/tmp/secured"
+"""Where earlier versions kept an empty file for each such object."""
 
 LIST = ".dir"
 """Ends the md5 of an object that lists the files of a folder."""
@@ -26,7 +31,7 @@ class Cache:
     """The objects below one `data/`, by their md5 as DVC writes it."""
 
     def __init__(self, data: Path) -> None:
-        self._objects, self._stamps = data / OBJECTS, data / SECURED
+        self._objects, self._stamps = data / OBJECTS, data / STAMPS
 
     def path(self, md5: str) -> Path:
         """Where an object lies, or would."""
@@ -43,8 +48,8 @@ class Cache:
 
     def secure(self, md5: str) -> None:
         """Make an object durable; raises DatasetDamaged when it is not what its name says, OSError when it is gone."""
-        path, stamp = self.path(md5), self._stamps / md5
-        if stamp.exists() and path.exists():
+        path = self.path(md5)
+        if path.stat().st_mtime_ns == SECURED:
             return
         with path.open("rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -54,8 +59,16 @@ class Cache:
                 )
             os.fsync(file.fileno())
         durable.fsync_dir(path.parent)
-        stamp.parent.mkdir(exist_ok=True)
-        stamp.touch()
+        os.utime(path, ns=(SECURED, SECURED))
+
+    def adopt_stamps(self) -> None:
+        """Mark the objects that an earlier version has stamped, and remove the stamps."""
+        for stamp in self._stamps.iterdir() if self._stamps.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.path(stamp.name), ns=(SECURED, SECURED))
+            stamp.unlink()
+        if self._stamps.is_dir():
+            self._stamps.rmdir()
 
     def supply(self, md5: str, source: Path) -> bool:
         """Put the bytes of a file with this md5 in the place of an object that is gone or damaged; True: that was needed."""
@@ -75,7 +88,6 @@ class Cache:
         return True
 
     def _replace(self, md5: str, data: bytes) -> None:
-        self._forget_stamp(md5)
         self.path(md5).parent.mkdir(parents=True, exist_ok=True)
         durable.write(self.path(md5), data, mode=0o444)
 
@@ -85,10 +97,9 @@ class Cache:
 
     def implausible(self) -> Iterator[Path]:
         """Objects, not yet known to be durable, that have not the bytes their names promise."""
-        secured = {entry.name for entry in os.scandir(self._stamps)} if self._stamps.exists() else set()
         for prefix, name in self._names():
             path = self._objects / prefix / name
-            if prefix + name not in secured and md5_of(path) != (prefix + name).removesuffix(LIST):
+            if path.stat().st_mtime_ns != SECURED and md5_of(path) != (prefix + name).removesuffix(LIST):
                 yield path
 
     def _names(self) -> Iterator[tuple[str, str]]:
@@ -99,13 +110,8 @@ class Cache:
         """Remove objects for good; returns how many there were."""
         there = [md5 for md5 in md5s if self.path(md5).exists()]
         for md5 in there:
-            # The stamp first: without it the object, should it ever come back, is hashed and fsynced again.
-            self._forget_stamp(md5)
             durable.remove(self.path(md5))
         return len(there)
-
-    def _forget_stamp(self, md5: str) -> None:
-        (self._stamps / md5).unlink(missing_ok=True)
 
 
 def md5_of(path: Path) -> str:

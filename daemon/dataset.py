@@ -65,6 +65,7 @@ class Dataset:
         """
         _quiet_dvc(self._home)
         self._home.segments.mkdir(exist_ok=True)
+        self._cache.adopt_stamps()
         self._repair()
         found = {path.name for path in self._home.segments.iterdir()}
         gone = replaced(found - known.keys())
@@ -193,6 +194,7 @@ class Dataset:
         self._git("checkout", "--quiet", "--detach", commit)
         if (found := self._pointer_md5()) != revision.dvc_md5:
             raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {found}, not {revision.dvc_md5}.")
+        self._bring_list(source, revision)
         self._demand_room_for(Dataset(source), revision)
         self._pull(source.data / ".dvc/cache", revision)
         listed = self._cache.listed(revision.dvc_md5)
@@ -201,10 +203,18 @@ class Dataset:
                 raise DatasetDamaged(f"DVC gave other bytes than {md5} for {name}.", hint="Run `retraind doctor`.")
         return list(listed)
 
+    def _bring_list(self, source: Home, revision: Revision) -> None:
+        """Put DVC's list of a revision's segments into the cache here: composed from the journal, or as `source` has it."""
+        there, here = Cache(source.data).path(revision.dvc_md5), self._cache.path(revision.dvc_md5)
+        if self._cache.compose(revision.dvc_md5, projection.listed(source.journal, revision.dvc_md5)):
+            return
+        if not there.exists():
+            raise NotFound(f"DVC's list of revision {revision.commit[:10]} is gone.", hint="A backup of data/ has it.")
+        here.parent.mkdir(parents=True, exist_ok=True)
+        durable.write(here, there.read_bytes(), mode=0o444)
+
     def _demand_room_for(self, source: "Dataset", revision: Revision) -> None:
-        cache = source._cache
-        folder = cache.path(revision.dvc_md5)
-        objects = [cache.path(md5) for md5 in cache.listed(revision.dvc_md5).values()] if folder.exists() else [folder]
+        objects = [source._cache.path(md5) for md5 in self._cache.listed(revision.dvc_md5).values()]
         if gone := sum(not path.exists() for path in objects):
             hint = "They may have been purged (`retraind forget --purge`); a backup of data/ has them."
             raise NotFound(f"{gone} segments of revision {revision.commit[:10]} are gone from DVC's cache.", hint=hint)

@@ -3,6 +3,7 @@
 Level 1.
 """
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -11,6 +12,9 @@ from daemon.errors import DatasetDamaged, Unavailable
 
 SECONDS = 60
 """No command takes longer unless something is wrong. Two that hang, one after the other, stay below `pulse.STEP_SECONDS`."""
+
+NICE = 10
+"""How far what runs in the background stands behind others; children inherit it."""
 
 # git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
@@ -24,6 +28,16 @@ def run(folder: Path, *arguments: str, repository: Path | None = None, given: by
     # Explicit folders: without them a damaged .git would let git walk up into the project's repository.
     command = ["git", f"--git-dir={repository or folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
     return _run(command, folder, arguments[0], given)
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Begin a command that may take long, in the background and behind all others; raises OSError."""
+    command = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=folder, env=_environment(), stdin=quiet, stdout=quiet, stderr=quiet)
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+    return process
 
 
 def clone(source: Path, folder: Path) -> None:

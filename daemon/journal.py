@@ -309,6 +309,22 @@ class Journal:
             connection.execute(batches.update().where(batches.c.seq == seq).values(**values))
             _tell(connection, "committed", f"Batch {seq} is revision {revision[:10]} (DVC {dvc_md5[:10]}).", batch=seq)
 
+    def revisions(self, after: int, but: int, most: int) -> Sequence[RowMapping]:
+        """Committed batches after number `after` without the newest `but`: seq, dvc_md5, and whether it is `needed`.
+
+        That is, whether a run or version or one of the newest has that list of segments, too: forgetting may bring one back.
+        """
+        last = select(func.max(batches.c.seq)).scalar_subquery() - but
+        newest = batches.alias()
+        needed = or_(
+            batches.c.dvc_md5.in_(select(runs.c.dvc_md5)),
+            batches.c.dvc_md5.in_(select(versions.c.dvc_md5)),
+            batches.c.dvc_md5.in_(select(newest.c.dvc_md5).where(newest.c.seq > last)),
+        )
+        wanted = (batches.c.state == "committed") & (batches.c.seq > after) & (batches.c.seq <= last)
+        query = select(batches.c.seq, batches.c.dvc_md5, needed.label("needed")).where(wanted)
+        return self._rows(query.order_by(batches.c.seq).limit(most))
+
     def uncommitted(self) -> RowMapping | None:
         """The oldest batch that is accepted but not committed."""
         return self._one(select(batches).where(batches.c.state == "accepted").order_by(batches.c.seq))

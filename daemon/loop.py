@@ -27,6 +27,7 @@ from daemon.journal import Journal
 from daemon.keeper import Keeper
 from daemon.notify import notify
 from daemon.orphans import Orphans
+from daemon.packing import Packing
 from daemon.promotion import Promotion
 from daemon.pulse import Pulse
 from daemon.rejected import Rejected
@@ -56,6 +57,9 @@ TIDY_AGAIN_SECONDS = 30.0
 
 TRIM_SECONDS = 60.0
 """How often some of the journal's old events are removed: as many as may have come since, in a few milliseconds."""
+
+PACK_SECONDS = 20.0
+"""How often it is looked whether git's objects should be packed or are, and some of DVC's old lists are removed."""
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: make room."
@@ -90,12 +94,14 @@ class Loop:
         retraining: Retraining,
         promotion: Promotion,
         driftwatch: Driftwatch,
+        packing: Packing,
     ) -> None:
         self._home, self._settings, self._wake = home, settings, wake
         self._journal, self._inbox, self._workers, self._historian = journal, inbox, workers, historian
         self._schedule, self._ingestion, self._retraining = schedule, ingestion, retraining
         self._promotion, self._watcher, self._driftwatch, self._pulse = promotion, watcher, driftwatch, pulse
         self._inspection = Inspection(home, journal)
+        self._packing = packing
         self._retention = Retention(home, settings.inbox.rejected_days)
         self._orphans = Orphans()
         self._problems: dict[str, str] = {}
@@ -147,6 +153,7 @@ class Loop:
         self._tidy("rejected", now, lambda: self._retention.sweep(clock.read()))
         self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
         self._tidy("journal", now, lambda: self._journal.trim(self._settings.journal.keep_events), TRIM_SECONDS)
+        self._tidy("packing", now, lambda: self._packing.step(now), PACK_SECONDS)
         self._guard("drift", lambda: self._driftwatch.step(now, self._champion()))
         self._publish(now)
 

@@ -39,6 +39,11 @@ BATCH, MD5, WAS = "Batch-Id", "Dvc-Md5", "Remade-From"
 BATCHES = "SELECT seq, kind, rows, state, revision, dvc_md5, committed_at AS at FROM batches ORDER BY seq"
 
 
+LISTED = """
+SELECT name, md5 FROM segments, (SELECT MAX(seq) AS seq FROM batches WHERE dvc_md5 = ?)
+WHERE born <= seq AND (died IS NULL OR died > seq)"""
+
+
 class Recorded(NamedTuple):
     """A revision as the journal has it: the batch that made it, and what its pointer names."""
 
@@ -73,6 +78,11 @@ def recorded(journal: Path) -> list[Recorded]:
         if row.pop("state") == "committed":
             found.append(Recorded(**row, size=bytes_, nfiles=files))
     return found
+
+
+def listed(journal: Path, dvc_md5: str) -> dict[str, str]:
+    """Name and md5 of each segment of the revision with this list; none if the journal does not know it."""
+    return {row["name"]: row["md5"] for row in ask(journal, LISTED, dvc_md5)}
 
 
 def subject(seq: int, kind: str, rows: int) -> str:

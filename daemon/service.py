@@ -109,6 +109,7 @@ def compose(
         from daemon.ingestion import Ingestion
         from daemon.labels import Labels
         from daemon.loop import Loop, sweep
+        from daemon.packing import Packing
         from daemon.promotion import Promotion
         from daemon.registry import Registry
         from daemon.retraining import Retraining
@@ -159,6 +160,7 @@ def compose(
         retraining=retraining,
         promotion=promotion,
         driftwatch=stack.enter_context(closing(Driftwatch(home, settings.drift, journal))),
+        packing=stack.enter_context(closing(Packing(home, journal))),
     )
     log.info("recovered", swept=swept, abandoned=abandoned)
     return journal, loop

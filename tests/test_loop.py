@@ -23,6 +23,7 @@ from daemon.keeper import Keeper
 from daemon.labels import Labels
 from daemon.livewatch import LiveWatch
 from daemon.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
+from daemon.packing import Packing
 from daemon.promotion import Promotion
 from daemon.pulse import Pulse
 from daemon.registry import Registry
@@ -64,6 +65,7 @@ def loop(mlflow_home: Home, journal: Journal) -> Iterator[Loop]:
             retraining=Retraining(home, SETTINGS, journal, dataset, Trainer(home, 0, wake), schedule),
             promotion=Promotion(home, SETTINGS.promote, journal, Registry(home)),
             driftwatch=stack.enter_context(closing(Driftwatch(home, SETTINGS.drift, journal))),
+            packing=stack.enter_context(closing(Packing(home, journal))),
         )
 
 
