@@ -12,6 +12,7 @@ from service import wait_until
 from sites import PREDICTION, Client, Site
 
 from daemon import tokens
+from daemon.history import Historian
 from daemon.home import Home
 from daemon.scopes import ALL, Scope
 from daemon.settings import Server, Settings
@@ -267,6 +268,24 @@ def test_who_may_not_send_a_body_is_told_so_after_it(site: Site, size: int) -> N
     """A proxy that is still sending would not hear it; what is sent is thrown away."""
     status, headers, _ = site.ask("POST", "/add_training_data", b"x" * size, STRANGER)
     assert (status, headers["connection"]) == (401, "close")
+
+
+def test_predictions_know_who_asked(tmp_path: Path) -> None:
+    """So that the history can tell whose rows give way."""
+    home = Home(tmp_path)
+    home.make()
+    home.schema.write_bytes(bundles.SCHEMA.dump())
+    bundles.point(home, bundles.make(home, 1))
+    client = Client(home, Settings(server=Server(anonymous=[Scope.PREDICT])))
+    secret, body = tokens.create(home, "shop", [Scope.PREDICT]), json.dumps(PREDICTION).encode()
+    remote = {"REMOTE_ADDR": "192.168.1.5"}
+    assert client.ask("POST", "/predict", body)[0] == 200
+    assert client.ask("POST", "/predict", body, **remote)[0] == 200
+    assert client.ask("POST", "/predict", body, HTTP_AUTHORIZATION=f"Bearer {secret}", **remote)[0] == 200
+    historian = Historian(home, Settings())
+    historian.copy()
+    historian.close()
+    assert [row["caller"] for row in client.worker.records.history(10)] == ["shop", "anonymous", ""]
 
 
 # Failures

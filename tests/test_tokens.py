@@ -1,0 +1,113 @@
+"""Tokens and the commands that make, list and withdraw them."""
+
+import json
+import os
+import stat
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from daemon import cards, cli, durable, tokens
+from daemon.cards import Cards
+from daemon.errors import BadSettings, NotFound
+from daemon.home import Home
+from daemon.scopes import Scope
+from daemon.tokens import FILE, PREFIX, Keyring, Token
+
+
+def told(home: Home, *arguments: str) -> str:
+    """What a command prints; it must succeed."""
+    done = CliRunner().invoke(cli.app, ["token", *arguments, "--home", str(home.root)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout
+
+
+def test_commands_make_list_and_withdraw(home: Home) -> None:
+    home.token.write_text("the-admins\n")
+    secret = told(home, "create", "shop", "--scope", "predict", "--scope", "read", "--days", "90").strip()
+    assert secret.startswith(PREFIX)
+    assert len(secret) > 50
+    found = json.loads(told(home, "list", "--json"))
+    assert [(one["name"], one["scopes"]) for one in found] == [(FILE, ["admin"]), ("shop", ["predict", "read"])]
+    assert found[1]["used_at"] is None
+    lasts = datetime.fromisoformat(found[1]["expires_at"]) - datetime.fromisoformat(found[1]["created_at"])
+    assert lasts == timedelta(days=90)
+    assert "shop" in told(home, "list")
+    told(home, "revoke", "shop")
+    assert "shop" not in told(home, "list")
+
+
+def test_a_home_before_the_command_is_refused_not_passed_over(home: Home) -> None:
+    done = CliRunner().invoke(cli.app, ["token", "--home", str(home.root), "list"])
+    assert isinstance(done.exception, BadSettings)
+
+
+def test_nothing_kept_tells_the_token_and_nobody_else_reads_it(home: Home) -> None:
+    secret = tokens.create(home, "shop", [Scope.PREDICT])
+    (path,) = home.tokens.iterdir()
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(home.tokens.stat().st_mode)) == (0o600, 0o700)
+    assert secret not in path.read_text()
+    assert json.loads(path.read_text())["sha256"] == durable.sha256(secret.encode())
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "../token", "a" * 64, "two words", "registry/token", "-x"])
+def test_a_name_is_a_name(home: Home, name: str) -> None:
+    with pytest.raises(BadSettings):
+        tokens.create(home, name, [Scope.READ])
+    with pytest.raises(NotFound):
+        tokens.revoke(home, name)
+
+
+def test_of_two_at_once_one_gets_the_name(home: Home) -> None:
+    made: list[str] = []
+    taken: list[BadSettings] = []
+
+    def make() -> None:
+        try:
+            made.append(tokens.create(home, "shop", [Scope.READ]))
+        except BadSettings as error:
+            taken.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), len(taken)) == (1, 7)
+    assert Keyring(home).find(made[0]) is not None
+
+
+def test_use_is_noted_and_an_old_one_does_not_count_for_a_new_token(home: Home) -> None:
+    keyring, secret = Keyring(home), tokens.create(home, "shop", [Scope.READ])
+    token = keyring.find(secret)
+    assert token is not None
+    keyring.note(token)
+    ((_, used),) = tokens.known(home)
+    assert used is not None
+    assert abs((datetime.now(UTC) - used).total_seconds()) < 60
+    tokens.revoke(home, "shop")
+    tokens.create(home, "shop", [Scope.READ])
+    assert [used for _, used in tokens.known(home)] == [None]
+
+
+def test_a_damaged_card_counts_for_nothing_and_the_others_go_on(home: Home) -> None:
+    secret = tokens.create(home, "good", [Scope.READ])
+    (home.tokens / "bad.json").write_text('{"name": "bad", "sha256": "", "scopes": ["everything"]}')
+    (home.tokens / "empty.json").touch()
+    assert [token.name for token, _ in tokens.known(home)] == ["good"]
+    assert Keyring(home).find(secret) is not None
+    assert Keyring(home).find("") is None
+
+
+def test_two_changes_in_one_tick_are_both_seen(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's clock for files moves in ticks: the second change may leave the folder's time as it was."""
+    monkeypatch.setattr(cards, "LOOK_SECONDS", 0.0)
+    found = Cards(home.tokens, Token)
+    tokens.create(home, "first", [Scope.READ])
+    at = home.tokens.stat().st_mtime_ns
+    assert list(found.now()) == ["first"]
+    tokens.create(home, "second", [Scope.READ])
+    os.utime(home.tokens, ns=(at, at))
+    assert list(found.now()) == ["first", "second"]
