@@ -1,7 +1,7 @@
 """The HTTP routes, as a Bottle application."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
@@ -16,7 +16,7 @@ from web.views import Views, told
 from web.worker import Worker
 
 Route = Callable[..., Any]
-Check = Callable[[Mapping[str, Any]], None]
+Check = Callable[[dict[str, Any]], None]
 
 INLINE = {
     "/health",
@@ -72,7 +72,6 @@ def make_app(worker: Worker) -> App:
     # What nobody expected goes up to the server, which logs it and answers 500.
     app, gate = App(), worker.gate
     app.config["catchall"] = False
-    app.add_hook("before_request", _checked(lambda: _recognise(gate)))
     views, pages = Views(worker), docs.Pages(worker)
     reading: dict[str, Route] = {
         "/": lambda: _reply(views.root(request.get_header("Accept", "text/html"))),
@@ -132,19 +131,14 @@ def make_app(worker: Worker) -> App:
     return app
 
 
-def _recognise(gate: Gate) -> None:
-    """Say who asks, where the bridge has not: it asks before it reads a body."""
-    if CALLER not in request.environ:
-        gate.recognise(request.environ)
-
-
 def _permit(gate: Gate, template: str) -> Check:
     """A check of a route: once more what the bridge has asked, however differently the two may read a path."""
     scopes.needed(template)
 
-    def check(environ: Mapping[str, Any]) -> None:
-        if environ[CALLER] is not LOCAL:
-            gate.admit(environ[CALLER], template, environ)
+    def check(environ: MutableMapping[str, Any]) -> None:
+        caller = environ.get(CALLER)
+        if caller is not LOCAL:
+            gate.admit(caller or gate.recognise(environ), template, environ)
 
     return check
 
@@ -152,8 +146,9 @@ def _permit(gate: Gate, template: str) -> Check:
 def _checked(route: Route, *checks: Check) -> Route:
     def call(**arguments: str) -> Any:
         try:
+            environ = request.environ
             for check in checks:
-                check(request.environ)
+                check(environ)
             return route(**arguments)
         except Problem as problem:
             raise shapes.dress(problem, request.path) from None
