@@ -9,12 +9,14 @@ import importlib
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from daemon import bundle, durable
+from daemon import bundle, durable, relocation
 from daemon.errors import NotFound, Unavailable
 from daemon.home import Home
 
@@ -120,15 +122,20 @@ class Registry:
         return self._client
 
     @translated
-    def open(self) -> None:
-        """Make the experiment and the registered model if they are new."""
+    def open(self) -> str | None:
+        """Make the experiment and the registered model if they are new; a sentence if the home was moved since the last time."""
         if not self._home.mlflow.exists():
-            _create(self._home.mlflow)
+            _create(self._home)
+        try:
+            moved = relocation.relocate(self._home)
+        except sqlite3.Error as error:
+            raise Unavailable(f"MLflow's database {self._home.mlflow} can't be used: {error}.") from None
         if self.client.get_experiment_by_name(NAME) is None:
             self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
         if not self.client.search_registered_models(f"name='{NAME}'"):
             self.client.create_registered_model(NAME, description="Trained by retraind from labelled files.")
         self._home.mlflow.chmod(0o600)
+        return moved
 
     def _experiment(self) -> str:
         found = self.client.get_experiment_by_name(NAME)
@@ -267,12 +274,17 @@ class Registry:
         return int(version.version)
 
 
-def _create(path: Path) -> None:
+def _create(home: Home) -> None:
     """Make a migrated database under another name first: a kill in the middle of the migrations leaves no half one."""
-    fresh = path.with_name(f"{path.name}.new")
+    path, fresh = home.mlflow, home.mlflow.with_name(f"{home.mlflow.name}.new")
     for leftover in path.parent.glob(f"{fresh.name}*"):
         leftover.unlink()
     MlflowClient(f"sqlite:///{fresh.absolute()}", f"sqlite:///{fresh.absolute()}").search_experiments()
+    with (
+        closing(sqlite3.connect(fresh)) as connection,
+        connection,
+    ):  # MLflow's own experiment would lie in the current folder
+        connection.execute("UPDATE experiments SET artifact_location = ?", (home.artifacts.absolute().as_uri(),))
     durable.fsync_file(fresh)
     fresh.replace(path)
     durable.fsync_dir(path.parent)

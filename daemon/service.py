@@ -128,7 +128,8 @@ def compose(
     stack.callback(historian.stop)
     registry = Registry(home)
     with pulse.step("opening MLflow's database", START_SECONDS), wake.interruptible():
-        registry.open()
+        if moved := registry.open():
+            journal.tell("moved", moved, level="warning")
     promotion = Promotion(home, settings.promote, journal, registry)
     promotion.recover()
     retraining = Retraining(home, settings, journal, dataset, trainer, schedule)

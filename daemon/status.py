@@ -84,6 +84,8 @@ class Status(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     pid: int
+    folder: int = 0
+    """Inode of the folder that it was published in: in a copy of the home it says nothing (0: of an earlier retraind)."""
     state: Literal["starting", "ready", "draining"]
     heartbeat: float
     """CLOCK_MONOTONIC in seconds, the same clock for every process of the machine."""
@@ -126,11 +128,13 @@ def _second(seconds: int) -> str:
 def read(path: Path) -> Status | None:
     """The last status; None if no daemon has published one, or what stands there is none or can't be read."""
     try:
-        return Status.model_validate_json(path.read_bytes())
+        found = Status.model_validate_json(path.read_bytes())
+        return found if found.folder in (0, path.parent.stat().st_ino) else None
     except (OSError, ValidationError):
         return None
 
 
 def publish(path: Path, status: Status) -> None:
     """Replace the status atomically; raises OSError when the disk is full."""
-    durable.publish(path, status.model_dump_json().encode())
+    here = status.model_copy(update={"folder": path.parent.stat().st_ino})
+    durable.publish(path, here.model_dump_json().encode())
