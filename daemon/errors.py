@@ -29,6 +29,9 @@ class Exit(IntEnum):
     HISTORY_LOST = 9
     """The journal is gone, or older than the data: going on would take rows out of the dataset."""
 
+    DAMAGED = 9
+    """`restore`: the file is no backup, or its bytes are not those that its manifest names."""
+
 
 class RetraindError(Exception):
     """Root of all expected errors: what happened, and in `hint` what to do about it."""
@@ -117,6 +120,12 @@ class BundleRefused(RetraindError):
 
 class DatasetDamaged(RetraindError):
     """Raised when a segment, DVC object or the data repository is not what the journal recorded."""
+
+
+class BackupDamaged(RetraindError):
+    """Raised when an archive is no whole backup, or holds what has no place in one."""
+
+    exit = Exit.DAMAGED
 
 
 class Unavailable(RetraindError):

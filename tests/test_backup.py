@@ -1,0 +1,278 @@
+"""daemon.backup, daemon.restore, daemon.archive: a running home in one file, and back; nothing is lost, nothing points back."""
+
+import io
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+from conftest import names
+from service import Service, flowers, parsed, wait_until
+from test_cli import retraind
+from test_ingestion import HEADER, Parts, row
+from test_projection import take
+
+from daemon import archive, backup, checkup, projection, relocation, requests
+from daemon import restore as restoring
+from daemon.errors import BackupDamaged, BadSettings, Exit, NotFound
+from daemon.home import Home
+from daemon.journal import Journal
+from daemon.restore import restore
+from daemon.schema import Schema
+
+
+@pytest.fixture
+def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    """An ingestion with three batches, a token and a drop that waits; DVC's variables are undone afterwards."""
+    assert schema
+    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    parts = Parts(home)
+    for number in (1, 2, 3):
+        take(parts, number)
+    home.token.write_text("secret\n")
+    home.token.chmod(0o600)
+    yield parts
+    parts.close()
+
+
+def wait_quiet(path: Path) -> None:
+    """Until a file has not been changed for as long as a backup demands."""
+    wait_until(lambda: time.time() - path.stat().st_ctime > backup.SETTLED_SECONDS)
+
+
+def test_backup_is_a_home_again(parts: Parts, tmp_path: Path) -> None:
+    """Rows, revisions, token, refused files, requests and what waits in the inbox; git keeps its commits."""
+    parts.drop("bad.csv", "nonsense\n1\n")
+    parts.run()
+    parts.drop("waits.csv", HEADER + row(4))
+    wait_quiet(parts.home.inbox / "waits.csv")
+    requests.submit(parts.home, "retrain")
+    file, again = tmp_path / "home.tar", Home(tmp_path / "again")
+    facts = backup.backup(parts.home, file)
+    assert facts["rows"] == 3
+    assert facts["left_out"] == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    manifest = restore(file, again)
+    assert len(manifest.files) == facts["files"]
+    assert all(one["ok"] for one in checkup.examine(again)), checkup.examine(again)
+    assert [one.revision for one in projection.recorded(again.journal)] == [
+        one.revision for one in projection.recorded(parts.home.journal)
+    ]
+    assert again.token.read_text() == "secret\n"
+    assert stat.S_IMODE(again.token.stat().st_mode) == 0o600
+    assert len(requests.pending(again)) == 1
+    assert "bad.csv" in names(again.rejected)
+    assert sorted(names(tmp_path)) == ["again", "home", "home.tar"], "nothing temporary is left"
+    restored = Parts(again)
+    assert restored.dataset.revision() == parts.dataset.revision()
+    restored.run()
+    assert restored.lengths == [1, 2, 3, 4]
+    restored.close()
+
+
+def test_backup_while_a_batch_is_accepted_and_not_committed(parts: Parts, tmp_path: Path) -> None:
+    """Its segment is in no cache yet."""
+    parts.drop("new.csv", HEADER + row(4))
+    while parts.journal.uncommitted() is None:
+        assert parts.ingestion.step(100.0)
+    backup.backup(parts.home, tmp_path / "home.tar")
+    restore(tmp_path / "home.tar", Home(tmp_path / "again"))
+    restored = Parts(Home(tmp_path / "again"))
+    restored.run()
+    assert restored.lengths == [1, 2, 3, 4]
+    restored.close()
+
+
+def test_damaged_git_is_no_obstacle(parts: Parts, tmp_path: Path) -> None:
+    """It is a projection: the copy's is made from its journal."""
+    shutil.rmtree(parts.home.data / ".git")
+    backup.backup(parts.home, tmp_path / "home.tar")
+    again = Home(tmp_path / "again")
+    restore(tmp_path / "home.tar", again)
+    assert all(one["ok"] for one in checkup.examine(again)), checkup.examine(again)
+
+
+def test_what_is_merged_meanwhile_is_in_the_cache(parts: Parts, tmp_path: Path) -> None:
+    """After the journal was copied its segments are merged away, which removes them from the dataset."""
+    file, again = tmp_path / "home.tar", Home(tmp_path / "again")
+    pack, done = backup._pack_rows, []
+
+    def first_merge(home: Home, packer: archive.Packer, journal: Path) -> None:
+        for path in home.segments.iterdir():
+            path.rename(tmp_path / path.name)
+            done.append(tmp_path / path.name)
+        pack(home, packer, journal)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup, "_pack_rows", first_merge)
+        backup.backup(parts.home, file)
+    for path in done:
+        path.rename(parts.home.segments / path.name)
+    restore(file, again)
+    assert all(one["ok"] for one in checkup.examine(again))
+
+
+def test_existing_places_are_refused(parts: Parts, tmp_path: Path) -> None:
+    """Neither a file nor a home is overwritten; what is not there is said."""
+    file = tmp_path / "home.tar"
+    backup.backup(parts.home, file)
+    with pytest.raises(BadSettings, match="exists"):
+        backup.backup(parts.home, file)
+    with pytest.raises(BadSettings, match="exists"):
+        restore(file, parts.home)
+    with pytest.raises(NotFound):
+        restore(tmp_path / "none.tar", Home(tmp_path / "again"))
+    with pytest.raises(NotFound):
+        backup.backup(Home(tmp_path / "nowhere"), tmp_path / "x.tar")
+    assert not (tmp_path / "x.tar").exists()
+
+
+def rewritten(file: Path, change: Callable[[tarfile.TarInfo, bytes], tuple[tarfile.TarInfo, bytes] | None]) -> Path:
+    """A copy of an archive with other members."""
+    target = file.with_name("changed.tar")
+    with tarfile.open(file) as source, tarfile.open(target, "w") as tar:
+        for member in source:
+            content = source.extractfile(member)
+            assert content is not None
+            if changed := change(member, content.read()):
+                tar.addfile(changed[0], io.BytesIO(changed[1]))
+    return target
+
+
+def flip(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    return member, data[:-1] + bytes([data[-1] ^ 1]) if member.name == "registry/journal.db" else data
+
+
+def leave_out(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes] | None:
+    return None if member.name == "registry/token" else (member, data)
+
+
+def rename(name: str) -> Callable[[tarfile.TarInfo, bytes], tuple[tarfile.TarInfo, bytes]]:
+    def change(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+        if member.name == "registry/token":
+            member.name = name
+        return member, data
+
+    return change
+
+
+def link(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    if member.name == "registry/token":
+        member.type, member.linkname, member.size = tarfile.SYMTYPE, "/etc/passwd", 0
+        data = b""
+    return member, data
+
+
+EVIL = {
+    "flipped": flip,
+    "missing": leave_out,
+    "absolute": rename("/tmp/evil"),
+    "parent": rename("../evil"),
+    "deep parent": rename("registry/../../evil"),
+    "other place": rename("evil.py"),
+    "not normal": rename("registry//token"),
+    "link": link,
+}
+
+
+@pytest.mark.parametrize("change", EVIL.values(), ids=EVIL.keys())
+def test_archive_that_was_tampered_with_is_refused(parts: Parts, tmp_path: Path, change: Callable[..., None]) -> None:
+    """Nothing is written outside, and no home is left."""
+    backup.backup(parts.home, tmp_path / "home.tar")
+    with pytest.raises(BackupDamaged):
+        restore(rewritten(tmp_path / "home.tar", change), Home(tmp_path / "again"))
+    assert sorted(names(tmp_path)) == ["changed.tar", "home", "home.tar"]
+
+
+def test_torn_archive_is_refused(parts: Parts, tmp_path: Path) -> None:
+    """Cut off anywhere, or no archive at all; by the command line with an exit code of its own."""
+    file = tmp_path / "home.tar"
+    backup.backup(parts.home, file)
+    size = file.stat().st_size
+    for left in (size - 20_000, size // 2, 700, 0):
+        os.truncate(file, left)
+        done = retraind("restore", str(file), home=Home(tmp_path / "again"))
+        assert done.returncode == Exit.DAMAGED, done.stderr
+    assert sorted(names(tmp_path)) == ["home", "home.tar"]
+
+
+@pytest.mark.timeout(400)
+def test_running_service_is_backed_up_while_drops_come(tmp_path: Path) -> None:
+    """A drop every 0.3 s: all that was accepted before is in the copy, which is another home that lives on by itself."""
+    running = Service(tmp_path / "home").start()
+    again = Service(tmp_path / "again")
+    try:
+        running.wait_served(1)
+        running.wait_ingested()
+        stop, dropped = threading.Event(), list[str]()
+
+        def drop() -> None:
+            while not stop.wait(0.3):
+                rows = flowers(300 + len(dropped), 2)
+                (running.home.inbox / ".part").write_text("\n".join([HEADER.strip(), *rows]) + "\n")
+                (running.home.inbox / ".part").rename(running.home.inbox / f"drop-{len(dropped)}.csv")
+                dropped.extend(rows)
+
+        thread = threading.Thread(target=drop)
+        thread.start()
+        try:
+            for number in range(3):
+                enough = 12 * (number + 1)
+                wait_until(partial(lambda least: len(dropped) > least, enough))
+                before = running.rows()
+                done = retraind("backup", str(tmp_path / f"{number}.tar"), "--json", home=running.home)
+                assert done.returncode == Exit.OK, done.stderr
+        finally:
+            stop.set()
+            thread.join()
+        done = retraind("restore", str(tmp_path / "2.tar"), "--json", home=again.home)
+        assert done.returncode == Exit.OK, done.stdout + done.stderr
+        assert all(one["ok"] for one in json.loads(done.stdout))
+        rows = again.rows()
+        assert before <= rows, "what was accepted before the backup began"
+        with Journal.reading(again.home.journal) as journal:
+            assert rows.total() == journal.committed().rows or journal.uncommitted() is not None
+        assert relocation.strays(again.home) == []
+        again.start()
+        again.wait_served(1)
+        more = flowers(900)
+        again.drop("more.csv", more)
+        again.wait_ingested()
+        assert parsed(more) <= again.rows()
+        running.wait_ingested()
+        assert parsed(dropped) <= running.rows(), "nothing was lost of the original"
+        assert not parsed(more) <= running.rows()
+    finally:
+        running.end()
+        again.end()
+
+
+def test_purge_meanwhile_begins_anew(parts: Parts, tmp_path: Path) -> None:
+    """Rows that were purged while the copy was made are in no copy."""
+    snapshot, calls = backup._snapshot, list[str]()
+
+    def then_purge(path: Path, copy: Path) -> Path:
+        found = snapshot(path, copy)
+        if path == parts.home.journal and not calls:
+            parts.journal.tell("purged", "A drop's rows.")
+        calls.append(path.name)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup, "_snapshot", then_purge)
+        backup.backup(parts.home, tmp_path / "home.tar")
+    assert calls.count("journal.db") == 2
+    restore(tmp_path / "home.tar", Home(tmp_path / "again"))
+    with closing(sqlite3.connect(tmp_path / "again/registry/journal.db")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM events WHERE kind = 'purged'").fetchone() == (1,)
+    assert restoring.PARTS
