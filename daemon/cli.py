@@ -14,7 +14,7 @@ import typer
 
 from daemon import modes, requests, status, tokencommands
 from daemon.classes import alike
-from daemon.errors import BadSettings, Exit, NotFound, RetraindError
+from daemon.errors import AlreadyRunning, BadSettings, Exit, NotFound, RetraindError
 from daemon.home import Home
 from daemon.options import HERE, HomeOption, JsonOption, load, visit
 from daemon.schema import Task
@@ -398,14 +398,73 @@ def _remarks(found: "Draft", fresh: bool, extra_columns: str) -> Iterator[str]:
 
 
 @app.command()
-def doctor(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Check the home from end to end: settings, segments, bundles, journal.
+def doctor(
+    home: HomeOption = HERE,
+    repair: Annotated[bool, typer.Option("--repair", help="First make good what can be made good.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Check the home from end to end: settings, segments, git, DVC, bundles, journal, paths.
 
-    Example: retraind doctor
+    Example: retraind doctor --repair
     """
     place = visit(home)
-    from daemon import report
+    if repair:
+        _repair(place)
+    _judge(place, json_)
 
-    findings = report.examine(place)
-    typer.echo(json.dumps(findings) if json_ else report.findings_as_text(findings))
+
+def _judge(place: Home, json_: bool) -> None:
+    """Say what the checkup finds; exit code 5 if anything is not in order."""
+    from daemon import checkup
+
+    findings = checkup.examine(place)
+    typer.echo(json.dumps(findings) if json_ else checkup.as_text(findings))
     raise typer.Exit(Exit.OK if all(finding["ok"] for finding in findings) else Exit.UNHEALTHY)
+
+
+def _repair(place: Home) -> None:
+    """Mend a home that nobody runs, or ask the daemon that does."""
+    from daemon import service, upkeep
+
+    try:
+        with service.locked(place):
+            upkeep.mend(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True))
+    except AlreadyRunning:
+        typer.echo("retraind: the daemon is asked to do it.", err=True)
+        _await(place, requests.submit(place, "repair").id)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The archive to be written; it must not exist.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Copy the whole home, running or not, into one file that only you can read: tokens are in it.
+
+    Example: retraind backup /backups/churn.tar
+    """
+    place = visit(home)
+    from daemon import backup as backups
+
+    facts = backups.backup(place, file.absolute())
+    typer.echo(json.dumps(facts) if json_ else backups.sentence(file, facts))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive that `retraind backup` wrote.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Make a new home from a backup, compare every byte, and check it; exit code 10 if the backup is not whole.
+
+    Example: retraind restore /backups/churn.tar --home ~/churn-again
+    """
+    place = Home(home.absolute())
+    from daemon import backup as backups
+    from daemon import restore as restoring
+
+    manifest = restoring.restore(file, place)
+    typer.echo(f"retraind: {place.root} restored as of {manifest.made}: {backups.counts(manifest.facts)}.", err=True)
+    _judge(place, json_)

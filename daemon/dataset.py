@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +82,7 @@ class Dataset:
 
     def _restore(self, known: Mapping[str, str]) -> None:
         """Bring segments (name: md5) that are gone back, from among the orphans or from DVC's cache, as far as these have them."""
-        gone = known.keys() - {path.name for path in self._home.segments.iterdir()}
+        gone = known.keys() - _names(self._home.segments)
         orphans = {name_of(durable.sha256_file(path)): path for path in self._orphans()} if gone else {}
         for name in gone:
             source = self._cache.path(known[name])
@@ -133,6 +133,43 @@ class Dataset:
                 log.warning("object_restored", segment=name)
                 self._cache.supply(md5, self._home.segments / name)
         self._restore_tracked(self._home.schema.name)
+
+    def ailment(self, segments: Mapping[str, str]) -> str | None:
+        """What the next commit would stumble over, as far as a few milliseconds tell; None if nothing."""
+        if missing := segments.keys() - _names(self._home.segments):
+            return f"{len(missing)} segments are gone from {self._home.segments}, first {min(missing)}."
+        if not _is_config(self._home.data / CONFIG):
+            return f"DVC's settings in {self._home.data / CONFIG} are gone or torn."
+        return projection.damage(self._home.data, self._newest)
+
+    def mend(self, segments: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+        """Look at every byte of `segments` (name: sha256 and md5), DVC's objects and git, and make good what can be; in pieces.
+
+        Raises DatasetDamaged when there are rows that nothing has any more.
+        """
+        for name, (sha256, _) in segments.items():
+            if (self._home.segments / name).exists() and not self._intact(name, sha256):
+                self._tell(
+                    f"The segment {name} was damaged; it is kept in data/orphans, and made good if DVC has its bytes."
+                )
+                self._home.orphans.mkdir(exist_ok=True)
+                (self._home.segments / name).replace(self._home.orphans / f"{name}.damaged")
+            yield
+        live = {name: md5 for name, (_, md5) in segments.items()}
+        self.repair(live)
+        yield
+        for name, md5 in live.items():
+            if (self._home.segments / name).exists() and self._cache.supply(md5, self._home.segments / name):
+                self._tell(f"DVC's object of the segment {name} was gone or damaged and has been made anew.")
+            yield
+        if self._newest and self._cache.compose(self._newest.dvc_md5, live):
+            self._tell("DVC's list of the present revision was gone or damaged and has been made anew.")
+        if found := projection.fsck(self._home.data):
+            history = projection.recorded(self._home.journal)
+            self._tell(projection.account(found, projection.remake(self._home.data, history)))
+        if gone := self.verify({name: sha256 for name, (sha256, _) in segments.items()}):
+            hint = "Put them back from a backup, or forget their drops."
+            raise DatasetDamaged(f"{len(gone)} segments are gone for good, first {gone[0]}.", hint=hint)
 
     def _commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:
         self._scaffold()
@@ -264,8 +301,8 @@ class Dataset:
         data, history = self._home.data, projection.recorded(self._home.journal)
         self._scaffold()
         shutil.rmtree(data / projection.TMP / projection.FRESH, ignore_errors=True)
-        self._newest = Revision(history[-1].revision, history[-1].dvc_md5) if history else None
-        if history and (found := projection.damage(data, history[-1])):
+        self._newest = Revision(*history[-1].name) if history else None
+        if history and (found := projection.damage(data, self._newest)):
             self._tell(projection.account(found, projection.remake(data, history)))
         elif not history:
             if (data / ".git").exists() and not (data / ".git/HEAD").exists():
@@ -275,7 +312,7 @@ class Dataset:
     def _scaffold(self) -> None:
         """Write DVC's settings and what git ignores where they are gone; `dvc init --force` would take the cache with them."""
         config = self._home.data / CONFIG
-        if config.exists() and not _is_config(config.read_text(errors="replace")):
+        if config.exists() and not _is_config(config):
             log.warning("settings_of_dvc_damaged", path=str(config))
             config.unlink()
         with contextlib.suppress(DatasetDamaged):  # git may be damaged as well, or not made yet
@@ -293,6 +330,7 @@ class Dataset:
     def _repair(self) -> None:
         """Undo what a killed git or DVC leaves behind; we hold the home's lock, so nobody else is at work."""
         data = self._home.data
+        self._home.segments.mkdir(exist_ok=True)
         leftovers = [*data.glob(".dvc/tmp/rwlock"), *data.glob(".dvc/tmp/lock")]
         # os.walk and names alone: after 100,000 batches there are hundreds of thousands of files to be passed by.
         leftovers += [
@@ -301,11 +339,11 @@ class Dataset:
         for path in (*leftovers, *self._cache.implausible()):
             log.info("leftover_removed", path=str(path.relative_to(data)))
             path.unlink(missing_ok=True)
-        self._initialise()
         pointer = data / POINTER
         if pointer.exists() and "md5:" not in pointer.read_text(errors="replace"):
             pointer.unlink()
-            self._restore_tracked(POINTER)
+        self._initialise()
+        self._restore_tracked(POINTER)
 
     def _restore_tracked(self, name: str) -> None:
         """Bring a file that is gone back from git, if it has been committed."""
@@ -317,8 +355,15 @@ class Dataset:
         return git.run(self._home.data, *arguments)
 
 
-def _is_config(text: str) -> bool:
-    """Whether a text is one of settings; a torn file is empty, or its end is missing, or it is full of zeros."""
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _is_config(path: Path) -> bool:
+    """Whether a file has settings; a torn one is empty, or its end is missing, or it is full of zeros."""
+    if not path.exists():
+        return False
+    text = path.read_text(errors="replace")
     try:
         configparser.ConfigParser(strict=False, interpolation=None).read_string(text)
     except configparser.Error:

@@ -29,7 +29,7 @@ class Exit(IntEnum):
     HISTORY_LOST = 9
     """The journal is gone, or older than the data: going on would take rows out of the dataset."""
 
-    DAMAGED = 9
+    DAMAGED = 10
     """`restore`: the file is no backup, or its bytes are not those that its manifest names."""
 
 

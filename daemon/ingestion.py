@@ -32,6 +32,7 @@ from daemon.settings import Settings
 from daemon.settling import Stamp
 from daemon.status import utcnow
 from daemon.traces import Eraser
+from daemon.upkeep import Upkeep
 
 log = structlog.get_logger()
 
@@ -67,6 +68,7 @@ class Ingestion:
         self._leaving = Leaving(inbox, journal)
         self._forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
         self._merging = Merging(home, journal)
+        self.upkeep = Upkeep(home, dataset, journal)
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._work: Iterator[None] | None = None
@@ -88,6 +90,7 @@ class Ingestion:
             self._go_on(now)
             or self._finish_commit()
             or self._clear_accepted()
+            or self.upkeep.step()
             or (merging and self._forgetting.step())
             or (merging and self._live > MOST_SEGMENTS and self._merging.step(now))
             or self._begin(now)

@@ -147,6 +147,7 @@ class Loop:
         self._guard("orphans", lambda: self._orphans.reap(now))
         self._guard("promotion", self._reconsider)
         self._guard("inbox", lambda: self._watch(now))
+        self._guard("data", lambda: self._ingestion.upkeep.look(now))
         self._guard("requests", self._set_aside)
         for sentence in self._historian.news():
             self._tell("history", sentence, level="warning")

@@ -56,6 +56,11 @@ class Recorded(NamedTuple):
     size: int
     nfiles: int
 
+    @property
+    def name(self) -> tuple[str, str]:
+        """Its commit and DVC's md5."""
+        return self.revision, self.dvc_md5
+
 
 class Remade(NamedTuple):
     """What became of a damaged repository: revisions that are kept as they were and remade ones; where the old one lies."""
@@ -97,8 +102,8 @@ def trailers(seq: int, dvc_md5: str, was: str | None = None) -> str:
     return "\n\n" + "\n".join(lines)
 
 
-def damage(data: Path, newest: Recorded | None) -> str | None:
-    """Why the repository can't take the next revision, or does not hold the `newest` of the journal; None if it is in order.
+def damage(data: Path, newest: tuple[str, str] | None) -> str | None:
+    """Why the repository can't take the next revision, or does not hold the `newest` (commit, DVC's md5) of the journal; None if it is in order.
 
     Takes some ten milliseconds; what lies further back is looked at by `fsck`.
     """
@@ -109,10 +114,10 @@ def damage(data: Path, newest: Recorded | None) -> str | None:
     try:
         git.run(data, "status", "--porcelain", "--untracked-files=no")
         git.run(data, "cat-file", "-e", f"HEAD:{POINTER}")
-        at = locate(data, newest.revision, newest.dvc_md5)
+        at = locate(data, *newest)
     except DatasetDamaged as error:
         return str(error)
-    return None if at else f"The history in {data / '.git'} does not hold the newest revision {newest.revision[:10]}."
+    return None if at else f"The history in {data / '.git'} does not hold the newest revision {newest[0][:10]}."
 
 
 def fsck(data: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What the command line shows of a home: health, versions, schema, settings, and a check from end to end.
+"""What the command line shows of a home: health, versions, drops, schema and settings.
 
 Level 4. Works with and without a running daemon, and changes nothing.
 """
@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Column as Wide
 from rich.table import Table
 
-from daemon import bundle, fates, figures, grounds, lineage, live, processes, schema, settings, status
+from daemon import bundle, fates, figures, grounds, lineage, live, processes, settings, status
 from daemon.bundle import Pointer
-from daemon.dataset import Dataset
 from daemon.errors import Ambiguous, HistoryLost, NotFound, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
@@ -114,7 +113,7 @@ def _pointer(home: Home) -> Pointer | None:
 
 def versions(home: Home, limit: int) -> list[dict[str, Any]]:
     """The newest judged versions, newest first, which one is served, and `live`: the score by late labels (None: there are none)."""
-    if not _has_journal(home):
+    if not has_journal(home):
         return []
     pointer = _pointer(home)
     with Journal.reading(home.journal) as journal:
@@ -128,7 +127,7 @@ def versions(home: Home, limit: int) -> list[dict[str, Any]]:
     return found
 
 
-def _has_journal(home: Home) -> bool:
+def has_journal(home: Home) -> bool:
     """False: nothing has been recorded yet; raises HistoryLost where something was, and is gone."""
     if gone := grounds.journal(home):
         raise HistoryLost(gone)
@@ -307,86 +306,3 @@ def _toml(value: Any) -> str:
         table.update(value)
         return str(table.as_string())
     return str(tomlkit.item(value).as_string())
-
-
-def examine(home: Home) -> list[dict[str, Any]]:
-    """Every part of the home, looked at for real: `{"what", "ok", "detail"}` each."""
-    return list(_examine(home))
-
-
-def _examine(home: Home) -> Iterator[dict[str, Any]]:
-    yield _look("settings", lambda: f"{sum(1 for _ in settings.entries())} settings, {home.settings} is valid.")
-    yield _look("schema", lambda: _describe(schema.load(home.schema)))
-    yield _look("journal", lambda: _journal(home))
-    yield _look("folders", lambda: _folders(home))
-    yield _look("segments", lambda: _segments(home))
-    yield _look("bundle", lambda: _bundle(home))
-
-
-def _count(home: Home) -> int:
-    if not _has_journal(home):
-        return 0
-    with Journal.reading(home.journal) as journal:
-        return journal.judged()
-
-
-def _look(what: str, look: Any) -> dict[str, Any]:
-    try:
-        return {"what": what, "ok": True, "detail": look()}
-    except (RetraindError, OSError, sqlite3.Error) as error:
-        return {"what": what, "ok": False, "detail": str(error)}
-
-
-def _describe(found: Schema | None) -> str:
-    if found is None:
-        return "None yet: `retraind init FILE --target COL` makes one."
-    return f"{len(found.columns)} columns, target {found.target!r} ({_task(found)})."
-
-
-def _task(found: Schema) -> str:
-    return f"{len(found.classes)} classes" if found.task == "classification" else found.task
-
-
-def _journal(home: Home) -> str:
-    count = _count(home)
-    if damage := [
-        row["quick_check"] for row in ask(home.journal, "PRAGMA quick_check(3)") if row["quick_check"] != "ok"
-    ]:
-        raise RetraindError(f"{home.journal} is damaged: {damage[0]}.", hint="Restore the home from a backup.")
-    return f"{count} versions; whole."
-
-
-def _folders(home: Home) -> str:
-    needed = (home.registry, home.requests, home.workers, home.artifacts, home.bundles, home.data, home.segments)
-    folders = [folder for folder in (*needed, home.inbox, home.rejected, home.logs) if home.dataset_pointer.exists()]
-    gone = [f"{home.mlflow} is gone. {grounds.RESTORE}."] if folders and not home.mlflow.exists() else []
-    wrong = [*gone, *filter(None, map(grounds.unwritable, folders))] or list(filter(None, [grounds.disk(home)]))
-    if wrong:
-        more = f" {len(wrong) - 1} more of its kind." if len(wrong) > 1 else ""
-        raise RetraindError(f"{wrong[0]}{more}")
-    return "In place, and writable."
-
-
-def _segments(home: Home) -> str:
-    if not _has_journal(home):
-        return "None yet."
-    with Journal.reading(home.journal) as journal:
-        known = {segment["name"]: segment["sha256"] for segment in journal.segments()}
-    damaged = Dataset(home).verify(known)
-    if damaged:
-        path = home.segments / damaged[0]
-        raise RetraindError(f"{path} is not what the journal recorded.", hint="`dvc checkout` in data/ may restore it.")
-    return f"{len(known)} segments, every sha256 as recorded."
-
-
-def _bundle(home: Home) -> str:
-    pointer = bundle.read_pointer(home.pointer)
-    if pointer is None:
-        return "None is served yet."
-    loaded = bundle.load(home.bundle(pointer.version), pointer.manifest)
-    return f"Version {pointer.version} ({loaded.manifest.candidate}, {loaded.manifest.backend}) loads and answers its probe."
-
-
-def findings_as_text(findings: Sequence[dict[str, Any]]) -> str:
-    """`examine` for people."""
-    return "\n".join(f"{'ok ' if one['ok'] else 'BAD'} {one['what']}: {one['detail']}" for one in findings)

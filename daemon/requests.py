@@ -36,7 +36,7 @@ MOST = 256
 AT_ONCE = 64
 """So many that ask for the same are answered together."""
 
-Kind = Literal["retrain", "promote", "refuse", "rollback", "forget"]
+Kind = Literal["retrain", "promote", "refuse", "rollback", "forget", "repair"]
 
 
 class Request(BaseModel):

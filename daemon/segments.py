@@ -309,6 +309,14 @@ def find(folder: Path, segments: Mapping[str, str], drop: str) -> tuple[str, pa.
     return next(((name, table) for name, table in read(folder, segments) if drop in drops(table)), None)
 
 
+def drops_of(path: Path) -> list[str]:
+    """The drops of the rows in a file; raises DatasetDamaged if it is no segment, OSError."""
+    try:
+        return drops(pq.read_table(path, read_dictionary=REPEATED))
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise DatasetDamaged(f"{path} is no segment: {error}.") from None
+
+
 def drops(table: pa.Table) -> list[str]:
     """The drops (sha256) that a segment's rows come from."""
     return _drops(table)[0]

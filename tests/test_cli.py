@@ -61,7 +61,7 @@ def a_status(**changes: Any) -> Status:
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest retrain status versions drops lineage reproduce forget promote refuse rollback init doctor token"
+    promised = "run serve ingest retrain status versions drops lineage reproduce forget promote refuse rollback init doctor token backup restore"
     assert sorted(promised.split()) == COMMANDS
 
 

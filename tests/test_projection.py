@@ -160,7 +160,7 @@ def check(parts: Parts, batches: int = BATCHES + 1) -> None:
     assert [one.seq for one in history] == [*range(1, batches + 1)]
     told = git(home, "log", "--reverse", "--format=%(trailers:key=Batch-Id,valueonly,separator=%x2C)").split()
     assert told == [str(one.seq) for one in history]
-    assert projection.damage(home.data, history[-1]) is None
+    assert projection.damage(home.data, history[-1].name) is None
     segments = {one["name"]: one["md5"] for one in parts.journal.segments()}
     assert Dataset(home).commit(batches, segments, "Again").dvc_md5 == history[-1].dvc_md5
 
@@ -201,7 +201,7 @@ def test_old_revision_is_found_again(parts: Parts, tmp_path: Path) -> None:
     parts.reopen()
     scratch = Home(tmp_path / "scratch")
     scratch.make()
-    found = Dataset(scratch).check_out(parts.home, Revision(history[1].revision, history[1].dvc_md5))
+    found = Dataset(scratch).check_out(parts.home, Revision(*history[1].name))
     assert len(found) == 2
 
 

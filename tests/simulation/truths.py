@@ -13,7 +13,7 @@ from clock import Moments
 from sqlalchemy import func, select
 from world import Asked, Violated, World
 
-from daemon import durable, policy, report, requests, status
+from daemon import checkup, durable, policy, requests, status
 from daemon.dataset import Dataset
 from daemon.home import Home
 from daemon.inbox import CLEARING
@@ -247,7 +247,7 @@ class Truths:
 
     def _check_health(self) -> None:
         """Doctor and status say that all is well, which it is."""
-        if wrong := [one for one in report.examine(self.home) if not one["ok"]]:
+        if wrong := [one for one in checkup.examine(self.home) if not one["ok"]]:
             raise Violated(f"doctor: {wrong}")
         said = status.read(self.home.status)
         assert said is not None
