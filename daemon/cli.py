@@ -461,7 +461,7 @@ def restore(
 
     Example: retraind restore /backups/churn.tar --home ~/churn-again
     """
-    place = Home(home.absolute())
+    place, _ = load(home)
     from daemon import backup as backups
     from daemon import restore as restoring
 

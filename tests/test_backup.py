@@ -31,16 +31,16 @@ from daemon.schema import Schema
 
 
 @pytest.fixture
-def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def parts(mlflow_home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
     """An ingestion with three batches, a token and a drop that waits; DVC's variables are undone afterwards."""
     assert schema
     for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)
-    parts = Parts(home)
+    parts = Parts(mlflow_home)
     for number in (1, 2, 3):
         take(parts, number)
-    home.token.write_text("secret\n")
-    home.token.chmod(0o600)
+    mlflow_home.token.write_text("secret\n")
+    mlflow_home.token.chmod(0o600)
     yield parts
     parts.close()
 
