@@ -178,7 +178,7 @@ class Dataset:
         self._add()
         folder = self._pointer_md5()
         self._secure(folder, segments)
-        self._git("add", *TRACKED)
+        self._git("add", "--force", *TRACKED)  # whatever .git/info/exclude says
         if self._git("status", "--porcelain", "--untracked-files=no"):
             self._git(*AUTHOR, "commit", "-q", "-m", message + projection.trailers(seq, folder))
         return Revision(self._git("rev-parse", "HEAD"), folder)
@@ -387,6 +387,11 @@ def _private(home: Home) -> Path:
 
 
 def _quiet_dvc(home: Home) -> None:
+    git.isolate()
+    for name in [name for name in os.environ if name.startswith("DVC_")]:
+        del os.environ[name]
     private = _private(home)
     private.mkdir(mode=0o700, exist_ok=True)
-    os.environ.update(DVC_NO_ANALYTICS="1", DVC_SITE_CACHE_DIR=str(private), DVC_GLOBAL_CONFIG_DIR=str(private))
+    # DVC asks dulwich what git ignores, which looks into XDG_CONFIG_HOME whatever git's settings are.
+    folders = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "XDG_CONFIG_HOME")
+    os.environ.update(dict.fromkeys(folders, str(private)), DVC_NO_ANALYTICS="1")

@@ -1,4 +1,4 @@
-"""git, as a program that does the same whoever calls it: no settings, hooks or signing of the user, everything fsynced.
+"""git, as a program that does the same whoever calls it: no settings, ignore files, hooks or signing of the user, everything fsynced.
 
 Level 1.
 """
@@ -15,6 +15,9 @@ SECONDS = 60
 
 NICE = 10
 """How far what runs in the background stands behind others; children inherit it."""
+
+SETTINGS = {"core.excludesFile": "/dev/null", "core.attributesFile": "/dev/null", "safe.directory": "*"}
+"""Without them git looks into the user's ~/.config/git, and refuses a home of which root is not the owner."""
 
 # git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
@@ -61,9 +64,20 @@ def _run(command: list[str], folder: Path, what: str, given: bytes | None = None
     return done.stdout.decode(errors="replace").strip()
 
 
+def isolate() -> None:
+    """Keep the user's settings from the libraries in this process that read repositories themselves, as DVC's do."""
+    isolated = _environment()
+    for name in [name for name in os.environ if name.startswith("GIT_") and name not in isolated]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in isolated.items() if name.startswith("GIT_")})
+
+
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {
+    keys = {f"GIT_CONFIG_KEY_{number}": key for number, key in enumerate(SETTINGS)}
+    values = {f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(SETTINGS.values())}
+    return {**kept, **keys, **values} | {
+        "GIT_CONFIG_COUNT": str(len(SETTINGS)),
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
