@@ -38,6 +38,17 @@ def leave_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not leaked, f"threads left behind: {leaked}"
 
 
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Take back what a test has changed of the environment: opening a dataset hides the user's settings in all of the process."""
+    before = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    yield
+    for name in os.environ.keys() - before.keys():
+        if not name.startswith("PYTEST_"):
+            del os.environ[name]
+    os.environ.update(before)
+
+
 def _leaked(before: set[threading.Thread]) -> list[str]:
     alive = set(threading.enumerate()) - before
     return [thread.name for thread in alive if not thread.name.startswith(LASTING)]

@@ -31,11 +31,9 @@ from daemon.schema import Schema
 
 
 @pytest.fixture
-def parts(mlflow_home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    """An ingestion with three batches, a token and a drop that waits; DVC's variables are undone afterwards."""
+def parts(mlflow_home: Home, schema: Schema) -> Iterator[Parts]:
+    """An ingestion with three batches, a token and a drop that waits."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     parts = Parts(mlflow_home)
     for number in (1, 2, 3):
         take(parts, number)

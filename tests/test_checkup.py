@@ -21,11 +21,9 @@ BATCHES = 3
 
 
 @pytest.fixture
-def parts(mlflow_home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    """An ingestion with three batches; DVC's variables are undone afterwards."""
+def parts(mlflow_home: Home, schema: Schema) -> Iterator[Parts]:
+    """An ingestion with three batches."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     parts = Parts(mlflow_home)
     for number in range(1, BATCHES + 1):
         take(parts, number)

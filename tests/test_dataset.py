@@ -14,6 +14,7 @@ from daemon import dataset, durable, segments
 from daemon.dataset import Dataset
 from daemon.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.home import Home
+from daemon.journal import Journal
 from daemon.schema import Schema
 from daemon.segments import Segment
 
@@ -21,11 +22,10 @@ MESSAGE = "Batch"
 
 
 @pytest.fixture
-def opened(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
-    """A dataset in a new repository; DVC's variables are undone afterwards."""
+def opened(home: Home, schema: Schema) -> Iterator[Dataset]:
+    """A dataset in a new repository, beside a journal that has recorded nothing."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
+    Journal.open(home.journal).close()
     dataset = Dataset(home)
     dataset.open({}, none)
     yield dataset

@@ -23,11 +23,9 @@ from daemon.schema import Schema
 
 
 @pytest.fixture
-def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    """An ingestion in a new home; DVC's variables are undone afterwards."""
+def parts(home: Home, schema: Schema) -> Iterator[Parts]:
+    """An ingestion in a new home."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     parts = Parts(home)
     yield parts
     parts.close()

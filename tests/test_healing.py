@@ -15,11 +15,9 @@ from daemon.schema import Schema
 
 
 @pytest.fixture
-def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    """An ingestion with one batch; DVC's variables are undone afterwards."""
+def parts(home: Home, schema: Schema) -> Iterator[Parts]:
+    """An ingestion with one batch."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     parts = Parts(home)
     take(parts, 1)
     yield parts

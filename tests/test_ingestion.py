@@ -88,10 +88,8 @@ class Parts:
 
 
 @pytest.fixture
-def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def parts(home: Home, schema: Schema) -> Iterator[Parts]:
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     parts = Parts(home)
     yield parts
     parts.close()
@@ -607,7 +605,7 @@ def test_being_stopped_is_not_the_drops_fault(parts: Parts, monkeypatch: pytest.
     assert len(parts.lengths) == 100
 
 
-def test_edit_of_the_schema_survives_growth(home: Home, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edit_of_the_schema_survives_growth(home: Home, parts: Parts) -> None:
     """Somebody edits schema.json while a batch that lets it grow is read: the batch is read again with the edit."""
     parts.close()
     parts.settings = Settings(inbox=Limits(settle_seconds=0.0, new_classes="accept"))

@@ -23,10 +23,8 @@ BATCHES = 6
 
 @pytest.fixture
 def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    """An ingestion with some batches, of which more than the last one is old; DVC's variables are undone afterwards."""
+    """An ingestion with some batches, of which more than the last one is old."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(packing, "KEEP_LISTS", 1)
     monkeypatch.setattr(packing, "LOOSE", 1)
     monkeypatch.setattr(packing, "LOOKED_AT", [f"{number:02x}" for number in range(256)])

@@ -20,11 +20,9 @@ BATCHES = 4
 
 
 @pytest.fixture
-def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    """An ingestion with four batches; DVC's variables are undone afterwards."""
+def parts(home: Home, schema: Schema) -> Iterator[Parts]:
+    """An ingestion with four batches."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     parts = Parts(home)
     for number in range(1, BATCHES + 1):
         take(parts, number)

@@ -74,11 +74,9 @@ class Works(Parts):
 
 
 @pytest.fixture
-def works(mlflow_home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
-    """A home with Iris' schema; DVC's variables are undone afterwards."""
+def works(mlflow_home: Home, schema: Schema) -> Iterator[Works]:
+    """A home with Iris' schema."""
     assert schema
-    for name in ("DVC_NO_ANALYTICS", "DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR"):
-        monkeypatch.delenv(name, raising=False)
     works = Works(mlflow_home)
     yield works
     works.close()
