@@ -32,7 +32,11 @@ with wiring.opened(home) as parts:
 """A first start, a drop, a second drop, and a clone of the first revision, with everything that tests/faults checks."""
 
 
-def configured(text: str) -> Callable[[Path], dict[str, str]]:
+User = Callable[[Path], dict[str, str]]
+"""Writes a user's settings into their home folder; gives what they have in the environment besides."""
+
+
+def configured(text: str) -> User:
     """A user whose ~/.gitconfig has this text; `{home}` is their home folder."""
 
     def prepare(user: Path) -> dict[str, str]:
@@ -42,7 +46,7 @@ def configured(text: str) -> Callable[[Path], dict[str, str]]:
     return prepare
 
 
-def written(name: str, text: str, **environment: str) -> Callable[[Path], dict[str, str]]:
+def written(name: str, text: str, **environment: str) -> User:
     """A user with one file of settings."""
 
     def prepare(user: Path) -> dict[str, str]:
@@ -57,7 +61,7 @@ def written(name: str, text: str, **environment: str) -> Callable[[Path], dict[s
 
 FAILING = "#!/bin/sh\nexit 1\n"
 
-USERS = {
+USERS: dict[str, User] = {
     "ignore file": written(".config/git/ignore", "*\n"),
     "ignore file elsewhere": written("config/git/ignore", "*.dvc\n*.json\n.gitignore\n", XDG_CONFIG_HOME="{home}/config"),
     "core.excludesFile": lambda user: written("ignored", "*\n")(user) | configured("[core]\nexcludesFile = {home}/ignored\n")(user),
