@@ -2,7 +2,8 @@
 
 Level 4. A version that is in use, or may be asked for next, keeps its files, and so do the newest ones. Of all others the
 manifest stays (late labels and lineage read it), the journal's rows, and MLflow's run, figures and version, which gets a
-tag: numbers that were given are not given again, and a version that vanished would be a question without an answer.
+tag: numbers that were given are not given again, and a version that vanished would be a question without an answer. The runs
+of its candidates, nested in its own, go: they are most of what a training adds to MLflow's database.
 """
 
 import shutil
@@ -72,6 +73,7 @@ class Clearance:
         for artifacts in self._registry.artifacts(version):
             if artifacts.exists():
                 shutil.rmtree(artifacts)
+        self._registry.thin(version)
         # Last: the tag says that there is nothing more to do.
         self._registry.mark_cleared(version.version)
 

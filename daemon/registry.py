@@ -183,12 +183,26 @@ class Registry:
     @translated
     def artifacts(self, version: Registered) -> list[Path]:
         """Folders with what was logged for a version: by its run, the runs nested in it, and its model."""
-        nested = self.client.search_runs([self._experiment()], f"tags.`mlflow.parentRunId` = '{version.run}'")
-        names = [version.run, *(run.info.run_id for run in nested), f"models/{version.model}"]
+        names = [version.run, *self._nested(version), f"models/{version.model}"]
         # Ids as MLflow makes them: whatever else somebody has written there must lead nowhere.
         return [
             self._home.artifacts / name for name in names if re.fullmatch(r"[0-9a-f]{32}|models/m-[0-9a-f]{32}", name)
         ]
+
+    def _nested(self, version: Registered) -> list[str]:
+        """The runs of the candidates that were compared in a version's training."""
+        found = self.client.search_runs([self._experiment()], f"tags.`mlflow.parentRunId` = '{version.run}'")
+        return [run.info.run_id for run in found]
+
+    @translated
+    def thin(self, version: Registered) -> None:
+        """Remove the runs of a version's candidates for good, as `mlflow gc` does: most of the rows that a training leaves.
+
+        The version and its own run stay, with all figures.
+        """
+        store = self.client._tracking_client.store
+        for run in self._nested(version):
+            store._hard_delete_run(run)
 
     @translated
     def mark_cleared(self, version: int) -> None:

@@ -1,10 +1,13 @@
 """daemon.clearance: what goes and what stays, with real bundles, MLflow runs, models and pictures."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import names
+from mlflow.entities import ViewType
 from sklearn.dummy import DummyClassifier
 from test_promotion import Parts
 
@@ -137,6 +140,26 @@ def test_everything_that_was_logged_goes(logged: Logged) -> None:
     assert sorted(logged.home.data.rglob("*")) == data
     tags = logged.registry.client.get_model_version("retraind", str(first)).tags
     assert tags["retraind.artifacts"] == "removed"
+
+
+def test_runs_of_candidates_go_and_the_version_keeps_its_own(logged: Logged) -> None:
+    """MLflow's database would grow by all of them for good."""
+    first = logged.champion()
+    [version] = [one for one in logged.registry.versions() if one.version == first]
+    logged.registry.log(version.run, {"seed": 1}, {"accuracy": 0.9}, {})
+    for _ in range(2):
+        logged.champion()
+    clear(logged, keep=2)
+    client, experiment = logged.registry.client, [logged.registry._experiment()]
+    runs = [run.info.run_id for run in client.search_runs(experiment, run_view_type=ViewType.ALL)]
+    assert len(runs) == 5, "three of versions, and two of candidates"
+    kept = client.get_run(version.run).data
+    assert (kept.params["seed"], kept.metrics["accuracy"]) == ("1", 0.9)
+    assert client.get_model_version("retraind", str(first)).run_id == version.run
+    with closing(sqlite3.connect(logged.home.mlflow)) as connection:
+        for table in ("params", "metrics", "latest_metrics", "tags"):
+            query = f"SELECT COUNT(*) FROM {table} WHERE run_uuid NOT IN (SELECT run_uuid FROM runs)"
+            assert connection.execute(query).fetchone() == (0,)
 
 
 @pytest.mark.parametrize("done", range(1, 7))
