@@ -111,8 +111,11 @@ class Service:
         try:
             return wait_for(what, check, seconds, pause)
         except NeverHappened as error:
-            tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
-            raise NeverHappened(f"{what}: {error}\n{tail}") from None
+            raise NeverHappened(f"{what}: {error}\n{self.tail()}") from None
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of the service's log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
 
     def wait_started(self) -> None:
         """Wait until a model is served and the trainer waits for work."""
@@ -147,6 +150,15 @@ class Service:
         for pid in self.worker_pids() if workers else []:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def preload(self, library: Path, **variables: str) -> None:
+        """Load a library before all else from the next start on, with these variables of the environment."""
+        self._environment |= {"LD_PRELOAD": str(library), **variables}
+
+    @property
+    def ended(self) -> int | None:
+        """The exit code of a daemon that has ended; None while it runs, or was never started."""
+        return None if self._process is None else self._process.poll()
 
     @property
     def pid(self) -> int:

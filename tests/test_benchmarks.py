@@ -34,7 +34,9 @@ from benchmarks.rows import header, lines
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name", ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve", "poison"])
+@pytest.mark.parametrize(
+    "name", ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve", "poison", "month", "footprint"]
+)
 def test_help_says_what_is_measured(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=100
