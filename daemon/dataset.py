@@ -168,7 +168,7 @@ class Dataset:
             history = projection.recorded(self._home.journal)
             self._tell(projection.account(found, projection.remake(self._home.data, history)))
         if gone := self.verify({name: sha256 for name, (sha256, _) in segments.items()}):
-            hint = "Put them back from a backup, or forget their drops."
+            hint = "Put them back from a backup."
             raise DatasetDamaged(f"{len(gone)} segments are gone for good, first {gone[0]}.", hint=hint)
 
     def _commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:

@@ -66,7 +66,9 @@ class Ingestion:
         self._history_at, self._say = history_at, say
         self._attempts = Attempts(journal)
         self._leaving = Leaving(inbox, journal)
-        self._forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
+        self._has_forgotten = False
+        """Whether the last step was one of forgetting; then there may be more to do."""
+        self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
         self._merging = Merging(home, journal)
         self.upkeep = Upkeep(home, dataset, journal)
         newest = journal.newest_batch()
@@ -86,16 +88,23 @@ class Ingestion:
         `merging`: whether segments may be replaced now, that is, no training is reading them.
         """
         self._leaving.try_again(now)
+        # Every other step only, so that drops don't wait for a long purge.
+        may_forget, self._has_forgotten = not self._has_forgotten, False
         return (
             self._go_on(now)
             or self._finish_commit()
             or self._clear_accepted()
             or self.upkeep.step()
-            or (merging and self._forgetting.step())
+            or (merging and may_forget and self._forget(now))
             or (merging and self._live > MOST_SEGMENTS and self._merging.step(now))
             or self._begin(now)
             or (merging and self._merging.step(now))
+            or not may_forget
         )
+
+    def _forget(self, now: float) -> bool:
+        self._has_forgotten = self.forgetting.step(now)
+        return self._has_forgotten
 
     # Taking drops
 

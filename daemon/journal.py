@@ -400,13 +400,13 @@ class Journal:
         given = runs.c.batch.is_(None) | ((runs.c.batch >= drop["batch"]) & (runs.c.batch < until))
         return self._one(select(runs.c.id).where(given)) is not None
 
-    def holders(self, drop: Mapping[str, Any]) -> list[str]:
-        """md5 of every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
+    def holders(self, drop: Mapping[str, Any]) -> list[RowMapping]:
+        """Every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
         found, born = [], drop["batch"]
         while born != drop["forgotten_in"]:
             segment = self._one(select(segments).where(segments.c.born == born))
             assert segment is not None
-            found.append(segment["md5"])
+            found.append(segment)
             born = segment["died"]  # what it died for took its rows over
         return found
 

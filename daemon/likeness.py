@@ -6,6 +6,7 @@ than half of the columns can be: what was mended in a file before it was taken i
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -15,6 +16,15 @@ from daemon.schema import Schema
 Row = Mapping[str, Any]
 
 DELIMITERS = ",;\t|"
+
+MOST_BYTES = 64 * 1024 * 1024
+"""What is larger, once inflated, is not looked into: it is listed as unread."""
+
+PIECE_LINES = 2000
+"""Lines that are compared at once: some 50 ms."""
+
+MOST_VALUES = 2_000_000
+"""Values of rows that are kept in tables for lines of which only some columns can be read."""
 
 
 class Split(NamedTuple):
@@ -31,43 +41,57 @@ class Likeness:
     def __init__(self, schema: Schema, rows: Sequence[Row]) -> None:
         self._schema, self._rows = schema, rows
         self._names = [*schema.features, schema.target]
-        # One lookup for each line instead of one comparison with each row: a cell that can be read leads to few rows.
-        self._index: dict[tuple[str, Any], list[Row]] = {}
-        for row in rows:
-            for name in self._names:
-                self._index.setdefault((name, _plain(row.get(name))), []).append(row)
+        self._kinds = {column.name: column for column in schema.columns}
+        # By the columns that a line has: one lookup for each line instead of one comparison with each row.
+        self._tables: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
 
-    def split(self, data: bytes) -> Split:
-        """Tell the lines of a CSV file, packed or not, apart."""
+    def split(self, data: bytes) -> Iterator[Split | None]:
+        """Tell the lines of a CSV file, packed or not, apart: None after each piece, then what it comes to.
+
+        Nothing comes of a file that is damaged or too large.
+        """
         packed = data[:2] == b"\x1f\x8b"
-        text = (gzip.decompress(data) if packed else data).decode("utf-8-sig", "replace")
-        lines = text.splitlines(keepends=True)
+        content = inflated(data) if packed else data
+        if content is None:
+            return
+        # What is no UTF-8 comes back as it was.
+        lines = content.decode("utf-8", "surrogateescape").splitlines(keepends=True)
         kept, matched, count = lines[:1], 0, 0
-        names = next(csv.reader(lines[:1], delimiter=self._delimiter(lines)), []) if lines else []
+        header = [line.removeprefix("\ufeff") for line in lines[:1]]
+        names = [name.strip() for name in next(csv.reader(header, delimiter=self._delimiter(lines)), [])]
         for raw, cells in _records(iter(lines[1:]), self._delimiter(lines)):
             count += 1
-            if self._is_one(dict(zip((name.strip() for name in names), cells, strict=False))):
+            if self._is_one(dict(zip(names, cells, strict=False))):
                 matched += 1
             else:
                 kept.append(raw)
-        rest = "".join(kept).encode()
-        return Split(gzip.compress(rest, mtime=0) if packed else rest, matched, count)
+            if count % PIECE_LINES == 0:
+                yield None
+        rest = "".join(kept).encode("utf-8", "surrogateescape")
+        yield Split(gzip.compress(rest, mtime=0) if packed else rest, matched, count)
 
     def _delimiter(self, lines: Sequence[str]) -> str:
         return max(DELIMITERS, key=lines[0].count) if lines else ","
 
     def _is_one(self, cells: Mapping[str, str]) -> bool:
-        read = [(name, value) for name in self._names if (value := self._value(name, cells.get(name))) is not _UNREAD]
+        read = {name: value for name in self._names if (value := self._value(name, cells.get(name))) is not _UNREAD}
         if len(read) < max(2, len(self._names) // 2 + 1):
             return False
-        candidates = min((self._index.get(pair, []) for pair in read), key=len)
-        return any(all(_plain(row.get(name)) == value for name, value in read) for row in candidates)
+        return tuple(read.values()) in self._table(tuple(read))
+
+    def _table(self, names: tuple[str, ...]) -> set[tuple[Any, ...]]:
+        """The values that the rows have in these columns."""
+        if names not in self._tables:
+            if sum(len(table) * len(known) for known, table in self._tables.items()) > MOST_VALUES:
+                self._tables.clear()
+            self._tables[names] = {tuple(_plain(row.get(name)) for name in names) for row in self._rows}
+        return self._tables[names]
 
     def _value(self, name: str, cell: str | None) -> Any:
         """The value of a cell as rows are compared; `_UNREAD` if it has none."""
         if cell is None or not (cell := cell.strip()):
             return _UNREAD
-        column = next((one for one in self._schema.columns if one.name == name), None)
+        column = self._kinds.get(name)
         kind = column.kind if column else ("number" if self._schema.task == "regression" else "category")
         if kind in ("number", "integer"):
             return _number(cell, self._schema.decimal)
@@ -80,6 +104,23 @@ class Likeness:
 
 
 _UNREAD = object()
+
+
+def inflated(data: bytes) -> bytes | None:
+    """The content of a gzip file; None if it is damaged or larger than MOST_BYTES."""
+    parts, size = [], 0
+    while data:
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            part = inflater.decompress(data, MOST_BYTES - size + 1)
+        except zlib.error:
+            return None
+        size += len(part)
+        if size > MOST_BYTES or not inflater.eof:
+            return None
+        parts.append(part)
+        data = inflater.unused_data.lstrip(b"\0")  # further members, or padding
+    return b"".join(parts)
 
 
 def _number(cell: str, decimal: str) -> Any:

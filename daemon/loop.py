@@ -293,6 +293,9 @@ class Loop:
                 "workers", None if self._workers.alive else NO_WORKER, f"{self._workers.alive} run."
             ),
             "history": self._check("history", self._historian.problem, "Predictions are copied into it."),
+            "forgetting": self._check(
+                "forgetting", self._ingestion.forgetting.problem, "Nothing waits to be forgotten."
+            ),
             "live": self._check(
                 "live", self._promotion.live.problem or self._retraining.live.problem, "Late labels are watched."
             ),

@@ -322,6 +322,12 @@ def drops(table: pa.Table) -> list[str]:
     return _drops(table)[0]
 
 
+def of_drop(table: pa.Table, drop: str) -> pa.Table:
+    """The rows of one drop."""
+    names, codes = _drops(table)
+    return table.take(np.flatnonzero(codes == names.index(drop)) if drop in names else np.zeros(0, np.int64))
+
+
 def without(table: pa.Table, drop: str, batches: Mapping[str, int]) -> pa.Table:
     """The rows from other drops, in the order of their batches; `batches` has the number of each such drop's.
 

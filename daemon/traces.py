@@ -5,7 +5,7 @@ before what it is known from: the rows come from DVC's cache, so its objects go 
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +18,12 @@ from daemon.errors import DatasetDamaged
 from daemon.folder import inbox
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.likeness import Likeness, Split
+from daemon.likeness import MOST_BYTES, Likeness, Split
 from daemon.names import BAD_ROWS, REPORT
 from daemon.query import ask
 from daemon.rejected import Rejected
 
 log = structlog.get_logger()
-
-MOST_BYTES = 64 * 1024 * 1024
-"""A refused file that is larger is not looked into: it is listed as unread."""
 
 Drop = Mapping[str, Any]
 
@@ -46,10 +43,15 @@ def find(home: Home, journal: Journal, drop: Drop) -> list[Trace]:
     """Every place that is known to hold rows of a drop."""
     return [
         *_dataset(home, journal, drop),
-        *(Trace(_at(home, path), "rows in a segment set aside", PURGE) for path in orphans(home, drop)),
+        *(Trace(_at(home, path), "rows in a segment set aside", PURGE) for path in orphans(home, journal, drop)),
         *_refused(home, journal, drop),
         *_predictions(home, journal, drop),
+        *(Trace(_at(home, path), "a damaged history, which may hold any prediction", PURGE) for path in _lost(home)),
         *_models(home, drop),
+        *(
+            Trace(_at(home, path), "a journal of an older format, which may quote cells", "by hand")
+            for path in _old(home)
+        ),
         Trace("registry/journal.db", "name, sha256 and counts, so that the same bytes are known again", "stays"),
         Trace("backups, copies and swap space", "whatever they were given", "can't be known from here"),
     ]
@@ -57,6 +59,16 @@ def find(home: Home, journal: Journal, drop: Drop) -> list[Trace]:
 
 def _at(home: Home, path: Path) -> str:
     return str(path.relative_to(home.root))
+
+
+def _lost(home: Home) -> list[Path]:
+    """Histories that were damaged and set aside."""
+    return sorted(home.logs.glob(f"{home.history.name}.damaged-*"))
+
+
+def _old(home: Home) -> list[Path]:
+    """Copies of the journal from before it was migrated."""
+    return sorted(home.registry.glob(f"{home.journal.name}.format-*"))
 
 
 def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
@@ -68,17 +80,18 @@ def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
     if drop["bad_file"]:
         yield Trace(_at(home, home.rejected / drop["bad_file"]), "rows that were refused", "retraind forget")
     cache = Cache(home.data)
-    for md5 in journal.holders(drop):
+    for md5 in (one["md5"] for one in journal.holders(drop)):
         if cache.path(md5).exists():
             yield Trace(_at(home, cache.path(md5)), "a segment of an earlier revision", PURGE)
 
 
 def _refused(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
-    for path, split in refused(home, home.rejected, drop, rows_of(home, journal, drop)):
-        what = (
-            "not read: it is too large" if split is None else f"{split.matched} of {split.lines} lines are rows of it"
-        )
-        yield Trace(_at(home, path), what, "by hand" if split is None else PURGE)
+    for looked in refused(home, home.rejected, drop, rows_of(home, journal, drop)):
+        if looked is None:
+            continue
+        path, split = looked
+        what = f"{split.matched} of {split.lines} lines are rows of it" if split else "not read: too large or damaged"
+        yield Trace(_at(home, path), what, PURGE if split else "by hand")
 
 
 def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
@@ -111,32 +124,38 @@ def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
         holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         return _of(holding[1], drop) if holding else []
     cache = Cache(home.data)
-    for md5 in journal.holders(drop):
+    for md5 in (one["md5"] for one in journal.holders(drop)):
         if cache.has(md5):
             return _of(segments.load(cache.path(md5)), drop)
     return []
 
 
 def _of(table: Any, drop: Drop) -> list[dict[str, Any]]:
-    return [row for row in table.to_pylist() if row["_drop"] == drop["sha256"]]
+    rows: list[dict[str, Any]] = segments.of_drop(table, drop["sha256"]).to_pylist()
+    return rows
 
 
-def orphans(home: Home, drop: Drop) -> list[Path]:
-    """Segments that were set aside and hold rows of the drop."""
-    found = []
+def orphans(home: Home, journal: Journal, drop: Drop) -> list[Path]:
+    """Segments that were set aside and hold rows of the drop; one that can't be read, if its name is that of one that held them."""
+    held = {one["name"] for one in journal.holders(drop)} if drop["state"] == "forgotten" else set()
+    holding = []
     for path in sorted(home.orphans.glob("*")) if home.orphans.is_dir() else []:
         try:
-            if drop["sha256"] in segments.drops(segments.load(path)):
-                found.append(path)
+            is_trace = drop["sha256"] in segments.drops(segments.load(path))
         except DatasetDamaged:
-            continue
-    return found
+            is_trace = any(path.name.startswith(name) for name in held)
+        if is_trace:
+            holding.append(path)
+    return holding
 
 
 def refused(
     home: Home, folder: Path, drop: Drop, rows: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[Path, Split | None]]:
-    """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows. None: too large."""
+) -> Iterator[tuple[Path, Split | None] | None]:
+    """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows.
+
+    Of a file that is too large or damaged nothing is told but its path. None after each piece of work.
+    """
     known = schema.load(home.schema)
     likeness = Likeness(known, rows) if known and rows else None
     for path in sorted(folder.iterdir()):
@@ -148,8 +167,14 @@ def refused(
         data = path.read_bytes()
         if durable.sha256(data) == drop["sha256"]:
             yield path, Split(b"", data.count(b"\n"), data.count(b"\n"))
-        elif likeness and (split := likeness.split(data)).matched:
-            yield path, split
+        elif likeness:
+            split = None
+            for split in likeness.split(data):
+                if split is None:
+                    yield None
+            if split is None or split.matched:
+                yield path, split
+        yield None
 
 
 def logged(home: Home, ids: Sequence[str]) -> list[Path]:
@@ -176,45 +201,59 @@ class Eraser:
     def __init__(self, home: Home, journal: Journal, erase: Callable[[Sequence[str]], int]) -> None:
         self._home, self._journal, self._erase = home, journal, erase
 
-    def run(self, drop: Drop) -> list[str]:
-        """Remove them; what was found, for people. Doing it again removes what is left."""
-        done = [self._refused(drop), self._orphans(drop), self._predictions(drop)]
+    def run(self, drop: Drop) -> Generator[None, None, list[str]]:
+        """Remove them, piece by piece; what was found, for people. Doing it again removes what is left."""
+        lines = yield from self._refused(drop)
+        done = [lines, self._orphans(drop), self._predictions(drop)]
         self._journal.forget_predictions(drop)
         return [sentence for sentence in done if sentence]
 
-    def _refused(self, drop: Drop) -> str:
+    def _refused(self, drop: Drop) -> Generator[None, None, str]:
         count = 0
         place = Rejected.of(inbox(self._home))
-        for path, split in refused(self._home, place.path, drop, rows_of(self._home, self._journal, drop)):
-            if split is None:
-                log.warning("refused_file_not_read", name=path.name, hint="Look into it by hand: it is too large.")
+        for looked in refused(self._home, place.path, drop, rows_of(self._home, self._journal, drop)):
+            if looked is None:
+                yield
                 continue
-            report = path.with_name(path.name + REPORT)
-            self._journal.blank_refused(durable.sha256_file(path))
-            # The report may quote cells; the file that it tells of is another now.
-            durable.remove(report)
-            if split.matched == split.lines:
-                durable.remove(path)
-            else:
-                before = path.stat()
-                durable.write(path, split.rest, mode=before.st_mode & 0o777)
-                os.chown(path, -1, before.st_gid)
-                if not path.name.endswith(BAD_ROWS):
-                    durable.write(
-                        report, orjson.dumps({"name": path.name, "reason": "Some of its rows were forgotten."})
-                    )
+            path, split = looked
+            if split is None:
+                log.warning("refused_file_not_read", name=path.name, hint="Look into it by hand.")
+                continue
+            self._take_out(path, split)
             count += split.matched
         return f"{count} lines are gone from refused files" if count else ""
 
-    def _orphans(self, drop: Drop) -> str:
-        found = orphans(self._home, drop)
-        for path in found:
-            table = segments.load(path)
-            if set(segments.drops(table)) - {drop["sha256"]}:
-                with segments.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
-                    pass
+    def _take_out(self, path: Path, split: Split) -> None:
+        """Leave of a refused file only what holds no row of the drop."""
+        report = path.with_name(path.name + REPORT)
+        self._journal.blank_refused(durable.sha256_file(path))
+        # The report may quote cells; the file that it tells of is another now.
+        durable.remove(report)
+        if split.matched == split.lines:
             durable.remove(path)
-        return f"{len(found)} segments in data/orphans are without them" if found else ""
+            return
+        before = path.stat()
+        durable.write(path, split.rest, mode=before.st_mode & 0o777)
+        os.chown(path, -1, before.st_gid)
+        if not path.name.endswith(BAD_ROWS):
+            durable.write(report, orjson.dumps({"name": path.name, "reason": "Some of its rows were forgotten."}))
+
+    def _orphans(self, drop: Drop) -> str:
+        holding = orphans(self._home, self._journal, drop)
+        for path in holding:
+            self._rewrite(path, drop)
+            durable.remove(path)
+        return f"{len(holding)} segments in data/orphans are without them" if holding else ""
+
+    def _rewrite(self, path: Path, drop: Drop) -> None:
+        """Keep the rows of other drops in a segment that was set aside, unless it can't be read."""
+        try:
+            table = segments.load(path)
+        except DatasetDamaged:
+            return
+        if set(segments.drops(table)) - {drop["sha256"]}:
+            with segments.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
+                pass
 
     def _predictions(self, drop: Drop) -> str:
         ids = self._journal.predictions_of(drop)
@@ -223,7 +262,11 @@ class Eraser:
         wanted = set(ids)
         for path in logged(self._home, ids):
             _blank(path, wanted)
-        return f"{self._erase(ids)} predictions are gone from the history"
+        erased = self._erase(ids)
+        # What the history was before it was damaged can't be read, so nothing can be taken out of it.
+        for path in _lost(self._home):
+            durable.remove(path)
+        return f"{erased} predictions are gone from the history"
 
 
 def _never(_name: str) -> bool:

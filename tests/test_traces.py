@@ -16,6 +16,7 @@ from test_forget import parts as parts  # noqa: PLC0414 - a fixture
 from test_ingestion import HEADER, Killed, Parts
 
 from daemon import durable, requests, segments, traces
+from daemon import likeness as likeness_module
 from daemon.history import Historian
 from daemon.home import Home
 from daemon.likeness import Likeness
@@ -180,6 +181,94 @@ WIDE = Schema(
 def test_lines_are_like_a_row_in_every_cell_that_can_be_read(line: str, matched: int) -> None:
     """Other people's rows in the same file stay, verbatim."""
     likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
-    split = likeness.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode())
+    *_, split = likeness.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode())
+    assert split is not None
     assert split.matched == matched
     assert split.rest.endswith(b"8,9,u,y\n")
+
+
+def test_lines_in_another_encoding_stay_byte_for_byte() -> None:
+    """What is no UTF-8, and the mark of a byte order, is part of other people's rows."""
+    likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
+    *_, split = likeness.split("\ufeffa,b,c,kind\n".encode() + b"1,2,u,x\n3,4,K\xf6ln,y\n")
+    assert split is not None
+    assert split.rest == "\ufeffa,b,c,kind\n".encode() + b"3,4,K\xf6ln,y\n"
+    assert (split.matched, split.lines) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"a,b\n1,2\n" * 100)[:-12],
+        b"\x1f\x8bhello",
+        gzip.compress(b"a\n" * (likeness_module.MOST_BYTES // 2 + 1)),
+    ],
+    ids=["cut off", "not packed at all", "bomb"],
+)
+def test_refused_file_that_can_not_be_read_keeps_nothing_waiting(parts: Parts, data: bytes) -> None:
+    """It is listed as unread; the drop is purged everywhere else, and other drops are taken."""
+    (parts.home.rejected / "broken.csv.gz").write_bytes(data)
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    sha256 = durable.sha256(PERSON.encode())
+    assert "inbox/rejected/broken.csv.gz" in listed(parts, sha256)
+    request = requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.drop("else.csv", text(7))
+    parts.run()
+    answer = parts.journal.request(request.id)
+    assert answer is not None
+    assert answer["state"] == "done"
+    assert parts.lengths == [7]
+
+
+def test_request_that_fails_keeps_no_drop_waiting(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and carried out once it can be."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(traces.Eraser, "run", _broken)
+        parts.drop("else.csv", text(7))
+        parts.run()
+        assert "no space" in str(parts.ingestion.forgetting.problem)
+        assert parts.lengths == [7]
+    parts.now += 100
+    parts.run()
+    answer = parts.journal.request(request.id)
+    assert answer is not None
+    assert answer["state"] == "done"
+    assert parts.ingestion.forgetting.problem is None
+
+
+def _broken(*_: object) -> object:
+    raise OSError("no space")
+
+
+def test_drop_of_a_segment_that_is_lost_is_refused_with_a_sentence(parts: Parts) -> None:
+    """Nothing waits for what does not come back."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    [live] = parts.journal.segments()
+    (parts.home.segments / live["name"]).unlink()
+    request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
+    parts.run()
+    answer = parts.journal.request(request.id)
+    assert answer is not None
+    assert (answer["state"], "gone or damaged" in answer["detail"]) == ("refused", True)
+
+
+def test_damaged_orphan_of_the_drop_goes(parts: Parts) -> None:
+    """Its pages may be readable though its end is not; its name says whose rows it held."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    [live] = parts.journal.segments()
+    parts.home.orphans.mkdir()
+    orphan = parts.home.orphans / f"{live['name']}.damaged"
+    orphan.write_bytes((parts.home.segments / live["name"]).read_bytes()[:-3])
+    sha256 = durable.sha256(PERSON.encode())
+    requests.submit(parts.home, "forget", drop=sha256)
+    parts.run()
+    assert f"data/orphans/{orphan.name}" in listed(parts, sha256)
+    requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.run()
+    assert not orphan.exists()
