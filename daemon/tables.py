@@ -53,6 +53,8 @@ batches = Table(
     Column("dvc_md5", String),
     Column("accepted_at", String, nullable=False),
     Column("committed_at", String),
+    # Lineage asks for the last batch of a revision: after a month of a drop a second it would read millions of rows.
+    Index("batches_of_revision", "revision"),
 )
 
 segments = Table(
@@ -206,5 +208,8 @@ def prepare(connection: Connection) -> int:
     for version in range(found, FORMAT) if not new else ():
         for statement in MIGRATIONS[version]:
             connection.execute(text(statement))
+    # An index that came later changes no row, so older programs go on with it: that is no other format.
+    for index in batches.indexes:
+        index.create(connection, checkfirst=True)
     connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
     return found

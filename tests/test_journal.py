@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from daemon import lineage
 from daemon.errors import RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
@@ -292,6 +293,18 @@ def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None
     with closing(sqlite3.connect(f"{home.journal}.format-1")) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (2,)
+
+
+def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journal) -> None:
+    """Also in a journal from before there was one, which stays of the same format."""
+    journal.close()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        connection.execute("DROP INDEX batches_of_revision")
+    Journal.open(home.journal).close()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        for query in (f"{lineage.REACH} SELECT * FROM reach", "SELECT MAX(seq) FROM batches WHERE revision = 'x'"):
+            plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}"))
+            assert "batches_of_revision" in plan, plan
 
 
 def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forgotten(journal: Journal) -> None:
