@@ -22,6 +22,9 @@ class Empty(Bottle):  # type: ignore[misc]
         """The only route."""
         return "/predict"
 
+    def unwanted(self, _environ: Any) -> None:
+        """Whatever comes is taken."""
+
 
 async def serve(worker: Worker, fd: int) -> None:
     """Answer POST /predict with an empty object."""

@@ -165,20 +165,54 @@ def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(tmp_path: Path) -> Non
     site.close()
 
 
-@pytest.mark.parametrize("path", ["/add_training_data", "/nothing"])
-def test_bodies_that_come_slowly_keep_nobody_from_the_pages(tmp_path: Path, path: str) -> None:
+def test_bodies_that_come_slowly_keep_nobody_from_the_pages(tmp_path: Path) -> None:
     """Only of large ones a bounded number is read at once: few bytes take no place."""
     site = Site(tmp_path, Settings(server=Server(max_inflight=2)))
     row = {"features": bundles.SETOSA, "target": "setosa"}
     with ExitStack() as stack:
         for length in (60, 2 * LARGE_BYTES):
             for _ in range(4):
-                stack.enter_context(connected(site)).sendall(request(b"{", length, path))
+                stack.enter_context(connected(site)).sendall(request(b"{", length, "/add_training_data"))
             for page in ("/metrics", "/versions", "/dashboard"):
                 assert [site.ask("GET", page)[0] for _ in range(3)] == [200] * 3
             expected = 202 if length == 60 else 503
             wait_for(site, "/add_training_data", json.dumps(row).encode(), {}, expected)
     site.close()
+
+
+@pytest.mark.parametrize("length", [60, 2 * LARGE_BYTES, None])
+@pytest.mark.parametrize("path", ["/nothing", "/versions", "/sign-in", "/sign-out", "/v1/models/a/b:predict"])
+def test_bodies_of_strangers_take_no_place(tmp_path: Path, path: str, length: int | None) -> None:
+    """Of whom no token is asked, or who finds nothing: writing and large predictions go on beside any number of them."""
+    site = Site(tmp_path, Settings(server=Server(max_inflight=1, auth="always")))
+    site.home.token.write_text("secret\n")
+    admin = {"Authorization": "Bearer secret"}
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+    size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(connected(site)).sendall(f"{head}{size}\r\n\r\n1\r\na".encode())
+        assert site.ask("POST", path, b"", admin)[0] != 503, "the eight have been seen by now"
+        for _ in range(3):
+            assert site.ask("POST", "/trigger_retrain", {}, admin)[0] == 202
+            assert site.ask("POST", "/predict", many(2_000), admin)[0] == 200
+    site.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "status"),
+    [
+        ("/nothing", 20_000, 404),
+        ("/versions", 20_000, 405),
+        ("/sign-in", 5_000, 413),
+        ("/v1/models/a/b:predict", 20_000, 404),
+    ],
+)
+def test_who_is_turned_away_unread_is_told_why(site: Site, path: str, length: int, status: int) -> None:
+    answer = site.ask("POST", path, b"x" * length, {"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer[0] == status
+    assert answer[1].get("allow") == ("GET,HEAD" if status == 405 else None)
+    assert answer[1]["x-content-type-options"] == "nosniff"
 
 
 def wait_for(site: Site, path: str, body: bytes, headers: dict[str, str], status: int) -> None:

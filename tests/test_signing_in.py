@@ -138,6 +138,17 @@ def test_signing_out_ends_the_session_here_and_in_the_browser(closed: Site) -> N
     assert closed.ask("GET", "/drops", headers=second)[0] == 200
 
 
+def test_a_request_without_any_body_signs_out_too(closed: Site) -> None:
+    """Some clients say no length where there is nothing."""
+    cookie = cookie_of(sign_in(closed, tokens.create(closed.home, "a", [Scope.READ]))[1])
+    connection = closed.connect()
+    connection.putrequest("POST", "/sign-out")
+    connection.putheader("Cookie", cookie)
+    connection.endheaders()
+    assert connection.getresponse().status == 303
+    connection.close()
+
+
 def test_a_session_outlives_the_worker_and_ends_with_its_token(closed: Site) -> None:
     cookie = {"Cookie": cookie_of(sign_in(closed, tokens.create(closed.home, "ada", [Scope.READ]))[1])}
     closed.stop()

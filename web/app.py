@@ -9,6 +9,7 @@ from bottle import Bottle, HTTPError, HTTPResponse, request, response
 from daemon.bundle import MODEL
 from daemon.scopes import Scope
 from web import docs, doors, health, intake, payload, predicting, scopes, security, shapes, signin
+from web.environ import promised
 from web.gate import CALLER, LOCAL, Gate
 from web.problems import Problem, explain
 from web.reply import Reply
@@ -37,14 +38,20 @@ class App(Bottle):  # type: ignore[misc]
 
     def default_error_handler(self, res: HTTPError) -> bytes:
         """404 and 405, as Bottle raises them."""
-        told = f"There is nothing at {request.path!r:.200}."
-        if allowed := response.get_header("Allow"):
-            if "GET" in allowed:
-                response.set_header("Allow", f"{allowed},HEAD")
-            told = f"{request.method} is not possible here; {allowed} is."
-        problem = shapes.dress(Problem(res.status_code, told), request.path)
+        problem = shapes.dress(_missing(res, request.environ), request.path)
+        if allowed := problem.get_header("Allow"):
+            response.set_header("Allow", allowed)
         res.content_type = response.content_type = problem.content_type
         return bytes(problem.body)
+
+    def unwanted(self, environ: dict[str, Any]) -> Problem | None:
+        """Why a POST is turned away whatever its body says: no route takes it (404, 405), or its form is too long (413)."""
+        try:
+            self.match(environ)
+        except HTTPError as error:
+            return _missing(error, environ)
+        has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
+        return signin.too_long(promised(environ)) if has_body and environ["PATH_INFO"] in signin.PATHS else None
 
     def template(self, environ: dict[str, Any]) -> str:
         """The template under which a request is counted, also one that was refused before it met its route."""
@@ -109,7 +116,7 @@ def make_app(worker: Worker) -> App:
         app.route(path, "GET", _checked(route, _permit(gate, path)))
     for path, route in writing.items():
         app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site))
-    for path, sign in (("/sign-in", signin.begin), ("/sign-out", signin.end)):
+    for path, sign in zip(signin.PATHS, (signin.begin, signin.end), strict=True):
         app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
     app.route(
         "/predict",
@@ -129,6 +136,15 @@ def make_app(worker: Worker) -> App:
         checks = _permit(gate, path), gate.hosts.site, payload.uncompressed
         app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
     return app
+
+
+def _missing(error: HTTPError, environ: dict[str, Any]) -> Problem:
+    """The problem for Bottle's 404 or 405."""
+    allowed = error.get_header("Allow")
+    if not allowed:
+        return Problem(error.status_code, f"There is nothing at {environ['PATH_INFO']!r:.200}.")
+    told = f"{environ['REQUEST_METHOD']} is not possible here; {allowed} is."
+    return Problem(error.status_code, told, Allow=f"{allowed},HEAD" if "GET" in allowed else allowed)
 
 
 def _permit(gate: Gate, template: str) -> Check:

@@ -7,7 +7,6 @@ Bodies are awaited before Bottle sees a request. Single predictions are answered
 import asyncio
 import contextlib
 import io
-import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -15,27 +14,25 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-from daemon.errors import NotKept
-from web import app, doors, events, payload, security, shapes
+from web import app, doors, events, payload, security, signin
 from web.bodies import Bodies, Found
 from web.environ import environ_of, promised
 from web.gate import CALLER, LOCAL
 from web.inputs import TooManyHere, at_once
 from web.lanes import Lane
 from web.problems import Problem
+from web.refusals import CLOSE, Answer, Headers, refusal
 from web.shelf import LOADING
 from web.worker import Worker
-
-Headers = list[tuple[str, str]]
-Answer = tuple[int, Headers, bytes]
 
 LARGE_BYTES = 16_384
 """A larger body holds many rows, which must not keep single ones waiting; a smaller one may, see `web.inputs`."""
 
-BATCHES, PAGES, POSTS = 1, 4, 2
-"""Threads for large predictions, for all that reads the disk, and for what is sent to stay there.
+BATCHES, PAGES, POSTS, FORMS = 1, 4, 2, 1
+"""Threads for large predictions, for all that reads the disk, for what is sent to stay there, and for signing in and out.
 
 One batch at a time takes half of two cores already; and large bodies that come slowly must not keep the pages from people.
+Who has no token may use the last alone, and so takes no place of the others.
 """
 
 LOAD_SECONDS = 10.0
@@ -44,18 +41,12 @@ LOAD_SECONDS = 10.0
 SEND_SECONDS = 10.0
 """An event that the server does not take within this time ends its stream; clients that stop reading the kernel cuts off."""
 
-# The connection ends, because what is left of a body would be taken for the next request.
-CLOSE = ("Connection", "close")
-REFUSED: Headers = [CLOSE, *security.HEADERS, security.NO_STORE]
-
 STREAM: Headers = [
     ("Content-Type", "text/event-stream"),
     ("X-Accel-Buffering", "no"),  # a proxy must pass each event on at once
     *security.HEADERS,
     security.NO_STORE,
 ]
-
-_log = logging.getLogger("retraind.web")
 
 
 @dataclass(slots=True)
@@ -79,6 +70,7 @@ class Bridge:
         self.batches = Lane("batches", BATCHES, worker.settings.server)
         self._pages = Lane("pages", PAGES, worker.settings.server)
         self._posts = Lane("posts", POSTS, worker.settings.server)
+        self._forms = Lane("forms", FORMS, worker.settings.server)
         self._gate = worker.gate
         self._app = app.make_app(worker)
 
@@ -94,13 +86,21 @@ class Bridge:
             elif _wants_stream(environ):
                 self._leave(self._stream(request))
             elif lane := self._lane(environ):
-                self._leave(self._serve(request, self._answer_in(lane, request)))
+                self._begin_in(lane, request)
             elif (length := promised(environ)) and environ["REQUEST_METHOD"] == "POST":
                 self.bodies.expect(length, request.protocol, partial(self._take, request))
             else:
                 self._answer_at_once(request)
         except Exception as error:  # noqa: BLE001 - the client gets an answer
-            self._send(request, _refusal(environ, error))
+            self._send(request, refusal(environ, error))
+
+    def _begin_in(self, lane: Lane, request: Request) -> None:
+        # Before a place is taken: strangers may send these, too.
+        problem = self._app.unwanted(request.environ) if request.environ["REQUEST_METHOD"] == "POST" else None
+        if problem is not None:
+            self._turn_away(request, problem)
+        else:
+            self._leave(self._serve(request, self._answer_in(lane, request)))
 
     def _refused(self, environ: dict[str, Any]) -> Problem | None:
         """Why who asks is not let in."""
@@ -114,19 +114,18 @@ class Bridge:
 
     def _turn_away(self, request: Request, problem: Problem) -> None:
         """Refuse, after the body has gone by: a proxy that is still sending it would not hear the answer."""
-        answer = _refusal(request.environ, problem)
         if request.environ["REQUEST_METHOD"] == "POST" and promised(request.environ) != 0:
-            self._leave(self._serve(request, self._after_body(request, answer)))
+            self._leave(self._serve(request, self._after_body(request, problem)))
         else:
-            self._send(request, answer)
+            self._send(request, refusal(request.environ, problem))
 
-    async def _after_body(self, request: Request, answer: Answer) -> Answer:
+    async def _after_body(self, request: Request, problem: Problem) -> Answer:
         await self.bodies.skip(request.protocol)
-        return answer
+        return refusal(request.environ, problem)
 
     def _take(self, request: Request, body: Found) -> None:
         if isinstance(body, Problem):
-            self._send(request, _refusal(request.environ, body))
+            self._send(request, refusal(request.environ, body))
             return
         request.environ["wsgi.input"] = io.BytesIO(body)
         self._answer_at_once(request)
@@ -143,7 +142,7 @@ class Bridge:
             self._leave(self._serve(request, self._answer_many(environ)))
             return
         except Exception as error:  # noqa: BLE001 - the client gets an answer
-            answer = _refusal(environ, error)
+            answer = refusal(environ, error)
         finally:
             at_once.reset(token)
         self._send(request, answer)
@@ -177,7 +176,7 @@ class Bridge:
         try:
             answer = await answering
         except Exception as error:  # noqa: BLE001 - the client gets an answer
-            answer = _refusal(request.environ, error)
+            answer = refusal(request.environ, error)
         self._send(request, answer)
 
     async def _answer_in(self, lane: Lane, request: Request) -> Answer:
@@ -216,7 +215,7 @@ class Bridge:
         if doors.predicts(path):
             return self.batches if _is_large(environ) else None
         if environ["REQUEST_METHOD"] == "POST":
-            return self._posts
+            return self._forms if path in signin.PATHS else self._posts
         return None if path in app.INLINE else self._pages
 
     async def _ask_loaded(self, environ: dict[str, Any]) -> Answer:
@@ -244,7 +243,7 @@ class Bridge:
             after = _after(environ)
             stream = streams.begin(environ[CALLER], self._gate.peers.address(environ))
         except Problem as problem:
-            self._send(request, _refusal(environ, problem))
+            self._send(request, refusal(environ, problem))
             return
         transport = request.protocol.response_stream(200, STREAM)
         sending = asyncio.ensure_future(_send(transport, self._feed.follow(after)))
@@ -265,20 +264,6 @@ def _after(environ: dict[str, Any]) -> int | None:
     # A client that comes again asks for the address that it has, and says here what it has had since.
     given = environ.get("HTTP_LAST_EVENT_ID", "")
     return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else after
-
-
-def _refusal(environ: dict[str, Any], error: Exception) -> Answer:
-    """What the client is told of an error; the log gets the details of one that nobody expected."""
-    problem = error if isinstance(error, Problem) else _problem(environ, error)
-    told = shapes.dress(problem, environ["PATH_INFO"])
-    return told.status_code, [*told.headerlist, *REFUSED], told.body
-
-
-def _problem(environ: dict[str, Any], error: Exception) -> Problem:
-    if isinstance(error, NotKept):
-        return Problem(503, str(error.args[0]), hint=error.hint)
-    _log.error("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)
-    return Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")
 
 
 def _is_large(environ: dict[str, Any]) -> bool:

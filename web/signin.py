@@ -12,6 +12,7 @@ from web.sessions import cookie
 
 FORM = "application/x-www-form-urlencoded"
 MOST_BYTES = 4096
+PATHS = ("/sign-in", "/sign-out")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
@@ -42,6 +43,13 @@ def end(gate: Gate, environ: Mapping[str, Any]) -> Reply:
     return _lead("/sign-in", cookie("", secure=gate.is_secure(environ)))
 
 
+def too_long(promised: int | None) -> Problem | None:
+    """The problem (413) of a form of so many bytes; None: it is chunked, and may have any length."""
+    if promised is None or promised > MOST_BYTES:
+        return Problem(413, f"A form has at most {MOST_BYTES} bytes, and says in Content-Length how many.")
+    return None
+
+
 def _end(gate: Gate, environ: Mapping[str, Any]) -> None:
     if session := environ[CALLER].session:
         gate.sessions.end(session)
@@ -53,8 +61,8 @@ def _body(environ: Mapping[str, Any]) -> str:
     if kind != FORM:
         raise Problem(415, f"The body must be {FORM}, not {kind or 'untyped'!r:.80}.")
     body: bytes = environ["wsgi.input"].read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
-        raise Problem(413, f"A form has at most {MOST_BYTES} bytes.")
+    if (problem := too_long(len(body))) is not None:
+        raise problem
     return body.decode("latin-1")
 
 
