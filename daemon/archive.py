@@ -92,8 +92,9 @@ class Packer:
         return self._files[name].sha256
 
     def add(self, name: str, path: Path) -> None:
-        """Pack a file as it is now under `name`; raises OSError, FileNotFoundError if it is gone."""
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        """Pack a file as it is now under `name`; raises OSError: FileNotFoundError if it is gone, BlockingIOError if it is leased."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             self._add(name, file, status.st_size, status.st_mode & 0o777, int(status.st_mtime))
 

@@ -4,9 +4,13 @@ Level 4. After a death in the middle of reading the same drops are tried again, 
 single drop that has been tried TRIES times alone is given up, and all others get through.
 """
 
+import errno
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+
+from daemon.accounts import shown
 from daemon.journal import Journal
 from daemon.settling import Stamp
 
@@ -17,6 +21,11 @@ TRIES = 3
 LATER_SECONDS = 20.0
 """A drop that could not be read through no fault of its own lets the others go first for so long."""
 
+UNREADABLE = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ETIMEDOUT}
+"""Errors of reading that are about the file, or the place where it lies, and not about the machine."""
+
+log = structlog.get_logger()
+
 
 class Attempts:
     """The drops of the batch under way and how often they were begun; used by the loop thread."""
@@ -26,6 +35,8 @@ class Attempts:
         self._tries, self._alone = 0, 0
         self._drops: dict[str, list[int]] = {}
         self._later: dict[str, float] = {}
+        self._unreadable: set[str] = set()
+        """Drops of which the journal says already that they can't be read."""
         self.reload()
 
     def reload(self) -> None:
@@ -40,6 +51,7 @@ class Attempts:
         A single drop that failed through no fault of its own is passed over for a while; `now` is monotonic seconds.
         """
         self._later = {name: until for name, until in self._later.items() if now < until and name in settled}
+        self._unreadable &= settled.keys()
         ready = {name: stamp for name, stamp in settled.items() if name not in self._later}
         left = [name for name, stamp in ready.items() if self._drops.get(name) == _stamp(stamp)]
         if not left:
@@ -68,6 +80,17 @@ class Attempts:
             self._note(0, 0, {})
         else:
             self._note(self._tries, 0, self._drops)
+
+    def pass_over(self, name: str, error: OSError, now: float) -> None:
+        """Leave a drop that can't be read for a while, and tell it once; raises the error again if it is not about this drop."""
+        if error.errno not in UNREADABLE:
+            raise error
+        self._later[name] = now + LATER_SECONDS
+        if name not in self._unreadable:
+            self._unreadable.add(name)
+            reason = f"{shown(name)} can't be read: {error.strerror}. It is tried again every {LATER_SECONDS:g} s."
+            self._journal.tell("problem", f"{reason} Copy it again, or remove it.", level="warning")
+            log.warning("drop_not_read", name=shown(name), reason=str(error))
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
         value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}

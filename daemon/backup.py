@@ -132,7 +132,10 @@ def _pack_settled(path: Path, packer: Packer) -> bool:
         # By the clock of the kernel, which a program that copies can't set.
         if 0 <= time.time() - path.stat().st_ctime < SETTLED_SECONDS:
             return False
-        packer.add(f"inbox/{path.name}", path)
+        try:
+            packer.add(f"inbox/{path.name}", path)
+        except BlockingIOError:  # its owner holds a lease to write it
+            return False
     return True
 
 
@@ -231,6 +234,10 @@ def counts(facts: Mapping[str, int]) -> str:
 def sentence(file: Path, facts: Mapping[str, int]) -> str:
     """What was written, for people."""
     left_out = facts["left_out"]
-    more = f" Left out: {counted(left_out, 'file')} in the inbox, changed in the last two seconds." if left_out else ""
+    more = (
+        f" Left out: {counted(left_out, 'file')} in the inbox, written to in the last two seconds or leased."
+        if left_out
+        else ""
+    )
     size = f"{counted(facts['files'], 'file')}, {facts['bytes']} bytes"
     return f"{file}: {counts(facts)}; {size}. Keep it as secret as the home: it has the tokens and all rows.{more}"

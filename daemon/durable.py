@@ -160,8 +160,8 @@ def sha256(data: bytes) -> str:
 
 
 def sha256_file(path: Path | str) -> str:
-    """Hexadecimal sha256 of a file's bytes; raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Hexadecimal sha256 of a file's bytes; raises OSError, BlockingIOError instead of waiting for whoever holds a lease on it."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return sha256_of(fd)
     finally:

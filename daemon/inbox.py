@@ -168,7 +168,7 @@ class Inbox:
         try:
             return self._open_folder().open(name)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EAGAIN):  # the last: a lease is on it
                 return None
             if error.errno in (errno.EACCES, errno.EPERM):
                 # One such file must not keep the others waiting.
@@ -266,16 +266,12 @@ class Inbox:
         return stuck
 
     def _reject(self, inbox: Folder, place: Rejected, name: str, stamp: Stamp, report: dict[str, Any]) -> None:
-        with self._hidden(inbox, name) as hidden:
-            fd = None if hidden is None else _judged(inbox, hidden, stamp, report.get("sha256"))
+        with self._hidden(inbox, name) as hidden, _judged(inbox, hidden, stamp, report.get("sha256")) as fd:
             if hidden is None or fd is None:
                 place.report(place.free_name(name), report)
                 log.warning("rejected_drop_vanished", name=name)
                 return
-            try:
-                place.keep(inbox, hidden, fd, name, report)
-            finally:
-                os.close(fd)
+            place.keep(inbox, hidden, fd, name, report)
 
     def quarantine(self, drop: Drop, lines: Iterable[bytes]) -> str:
         """Write the refused rows of a drop to `rejected/`, durably; returns the file's name there.
@@ -286,14 +282,18 @@ class Inbox:
         return Rejected.of(self._open_folder()).quarantine(name, drop.sha256, lines)
 
 
-def _judged(inbox: Folder, hidden: str, stamp: Stamp, sha256: str | None) -> int | None:
-    """A descriptor (O_PATH) of the file if it is the one that had the stamp, or at least its bytes; the caller closes it."""
+@contextmanager
+def _judged(inbox: Folder, hidden: str | None, stamp: Stamp, sha256: str | None) -> Iterator[int | None]:
+    """A descriptor (O_PATH) of the file if it is the one that had the stamp, or at least its bytes."""
+    if hidden is None:
+        yield None
+        return
     fd = inbox.open(hidden, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    found = os.fstat(fd)
-    same = Stamp.of(found) == stamp or (
-        bool(sha256) and stat.S_ISREG(found.st_mode) and durable.sha256_file(f"/proc/self/fd/{fd}") == sha256
-    )
-    if same and stat.S_ISREG(found.st_mode):
-        return fd
-    os.close(fd)
-    return None
+    try:
+        found = os.fstat(fd)
+        same = stat.S_ISREG(found.st_mode) and found.st_size == stamp.size
+        if same and Stamp.of(found) != stamp:
+            same = sha256 is not None and durable.sha256_file(f"/proc/self/fd/{fd}") == sha256
+        yield fd if same else None
+    finally:
+        os.close(fd)

@@ -201,6 +201,9 @@ class Ingestion:
             except InvalidDrop as error:
                 refused.reject(name, stamp, None, error)
                 continue
+            except OSError as error:
+                self._attempts.pass_over(name, error, self._begun_at)
+                continue
             # The same bytes twice: the second waits until it is known what becomes of the first.
             if drop is not None and drop.sha256 not in opened:
                 opened[drop.sha256] = drop

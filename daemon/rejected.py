@@ -207,7 +207,10 @@ def _readable(fd: int) -> int:
     """A descriptor to read what is open with O_PATH; raises OSError when it is too large to be copied, or may not be read."""
     if os.fstat(fd).st_size > MOST_COPIED:
         raise OSError(errno.EFBIG, f"it is of another user and has more than {MOST_COPIED} bytes, so it is not copied")
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except BlockingIOError:
+        raise OSError(errno.EAGAIN, "its owner holds a lease on it") from None
 
 
 def _short(name: str, ending: str = "") -> str:

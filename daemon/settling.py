@@ -103,9 +103,11 @@ class Settling:
 
 
 def _being_written(inbox: Folder, name: str) -> bool | None:
-    """Whether some process has the file open for writing; None where that can't be told."""
+    """Whether some process has the file open for writing, or holds a lease to write it; None where that can't be told."""
     try:
         fd = inbox.open(name)
+    except BlockingIOError:
+        return True
     except OSError:
         return None
     try:

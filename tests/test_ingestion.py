@@ -1,13 +1,14 @@
 """daemon.ingestion: settled drops become rows exactly once. Real git, DVC, SQLite and folders."""
 
 import contextlib
+import errno
 import gzip
 import itertools
 import os
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import names
 
-from daemon import content, durable, ingestion, requests, sample, segments
+from daemon import content, durable, folder, ingestion, requests, sample, segments
 from daemon import schema as schema_module
 from daemon.dataset import Dataset
 from daemon.errors import Unavailable
@@ -477,14 +478,14 @@ def test_drop_that_ends_the_process_is_found_and_given_up(parts: Parts, monkeypa
     """One file that kills whoever reads it: the others get through, and it is rejected after some attempts."""
     for number in range(8):
         parts.drop(f"{number}.csv", HEADER + row(number))
-    real = Inbox.read
+    real = Inbox.reading
 
-    def read(inbox: Inbox, name: str, stamp: Stamp) -> Drop | None:
+    def reading(inbox: Inbox, name: str, stamp: Stamp) -> Generator[None, None, Drop | None]:
         if name == "5.csv":
             raise Killed
-        return real(inbox, name, stamp)
+        return (yield from real(inbox, name, stamp))
 
-    monkeypatch.setattr(Inbox, "read", read)
+    monkeypatch.setattr(Inbox, "reading", reading)
     deaths = 0
     while True:
         try:
@@ -547,14 +548,14 @@ def test_drop_that_always_raises_is_given_up_without_a_restart(parts: Parts, mon
     """What nobody thought of, in one file: it is found by halving while the daemon runs on."""
     for number in range(4):
         parts.drop(f"{number}.csv", HEADER + row(number))
-    real = Inbox.read
+    real = Inbox.reading
 
-    def read(inbox: Inbox, name: str, stamp: Stamp) -> Drop | None:
+    def reading(inbox: Inbox, name: str, stamp: Stamp) -> Generator[None, None, Drop | None]:
         if name == "2.csv":
             raise ValueError("nobody thought of this")
-        return real(inbox, name, stamp)
+        return (yield from real(inbox, name, stamp))
 
-    monkeypatch.setattr(Inbox, "read", read)
+    monkeypatch.setattr(Inbox, "reading", reading)
     failures = 0
     while True:
         try:
@@ -568,23 +569,49 @@ def test_drop_that_always_raises_is_given_up_without_a_restart(parts: Parts, mon
 
 
 def test_failure_of_the_machine_on_one_drop_holds_up_no_other(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file on a bad sector: it is never given up, and its neighbours do not wait for it."""
+    """Whatever the machine lacks for one file: it is never given up, and its neighbours do not wait for it."""
     for number in range(5):
         parts.drop(f"{number}.csv", HEADER + row(number))
-    real = Inbox.read
+    real = Inbox.reading
 
-    def read(inbox: Inbox, name: str, stamp: Stamp) -> Drop | None:
+    def reading(inbox: Inbox, name: str, stamp: Stamp) -> Generator[None, None, Drop | None]:
         if name == "2.csv":
-            raise OSError(5, "Input/output error")
-        return real(inbox, name, stamp)
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return (yield from real(inbox, name, stamp))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Inbox, "read", read)
+        patch.setattr(Inbox, "reading", reading)
         for _ in range(20):
             with contextlib.suppress(OSError):
                 parts.run()
     assert parts.lengths == [0, 1, 3, 4]
     assert parts.waiting == ["2.csv"]
+    parts.now += 100
+    parts.run()
+    assert parts.lengths == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
+def test_drop_that_cannot_be_read_holds_up_no_step(parts: Parts, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """The others of its batch are taken in the same step, nothing fails, and the journal says it once."""
+    for number in range(5):
+        parts.drop(f"{number}.csv", HEADER + row(number))
+    real = folder.Folder.open
+
+    def broken(place: folder.Folder, name: str, flags: int = folder.READING) -> int:
+        if name == "2.csv":
+            raise OSError(code, os.strerror(code))
+        return real(place, name, flags)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder.Folder, "open", broken)
+        for _ in range(3):
+            parts.now += 100
+            parts.run()
+        assert parts.lengths == [0, 1, 3, 4]
+    with closing(sqlite3.connect(parts.home.journal)) as connection:
+        [(message,)] = connection.execute("SELECT message FROM events WHERE kind = 'problem'").fetchall()
+    assert message.startswith("2.csv can't be read: ")
     parts.now += 100
     parts.run()
     assert parts.lengths == [0, 1, 2, 3, 4]
