@@ -16,7 +16,9 @@ from daemon import tokens
 from daemon.home import Home
 from daemon.scopes import Scope
 from daemon.settings import Server, Settings
+from daemon.tokens import Token
 from web import sessions
+from web.gate import Gate
 from web.sessions import PLAIN, SECURE
 
 ALWAYS = Settings(server=Server(auth="always"))
@@ -206,6 +208,32 @@ def test_sessions_are_bounded_and_the_ended_go(tmp_path: Path, monkeypatch: pyte
     secrets = [gate.sessions.begin(token) for _ in range(5)]
     good = [gate.sessions.find({"HTTP_COOKIE": f"{PLAIN}={secret}"}, secure=False) is not None for secret in secrets]
     assert good == [False, False, True, True, True]
+
+
+def begun(gate: Gate, token: Token, number: int) -> list[str]:
+    return [gate.sessions.begin(token) for _ in range(number)]
+
+
+def good(gate: Gate, secrets: list[str]) -> int:
+    return sum(gate.sessions.find({"HTTP_COOKIE": f"{PLAIN}={one}"}, secure=False) is not None for one in secrets)
+
+
+def test_a_token_signs_nobody_else_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it signs in: its own oldest sessions end, and where all are too many, those of who has most."""
+    monkeypatch.setattr(sessions, "EACH", 3)
+    monkeypatch.setattr(sessions, "MOST", 6)
+    home = Home(tmp_path)
+    home.make()
+    gate = Client(home, ALWAYS).worker.gate
+    ada, eve, mallory = (gate.keyring.find(tokens.create(home, name, [Scope.READ])) for name in ("ada", "eve", "mal"))
+    assert ada
+    assert eve
+    assert mallory
+    of_ada, of_eve = begun(gate, ada, 1), begun(gate, eve, 8)
+    assert (good(gate, of_ada), good(gate, of_eve)) == (1, 3)
+    of_mallory = begun(gate, mallory, 5)
+    assert (good(gate, of_ada), good(gate, of_eve), good(gate, of_mallory)) == (1, 2, 3)
+    assert good(gate, of_eve[-2:]) == 2
 
 
 def test_who_needs_no_token_is_led_on(site: Site) -> None:

@@ -19,8 +19,11 @@ from daemon.tokens import Keyring, Token
 
 LASTS = timedelta(days=7)
 
+EACH = 20
+"""Sessions that a token has at most; with more, its oldest end: nobody else is signed out by them."""
+
 MOST = 1000
-"""Sessions there are at most; with more the oldest end."""
+"""Sessions there are at most; with more, the oldest end of the token that has most."""
 
 PLAIN, SECURE = "retraind-session", "__Host-retraind-session"
 """Names of the cookie. Browsers take the second from https alone, and from no other host of the same domain."""
@@ -48,7 +51,7 @@ class Sessions:
     def begin(self, token: Token) -> str:
         """Begin a session; returns what the cookie holds. Raises OSError."""
         now, secret = datetime.now(UTC), secrets.token_urlsafe(32)
-        self._sweep(now)
+        self._sweep(now, token)
         session = Session(token=token.id, created_at=now, expires_at=min(now + LASTS, token.expires_at or now + LASTS))
         self._folder.mkdir(mode=0o700, exist_ok=True)
         durable.write(self._folder / f"{_digest(secret)}.json", session.model_dump_json().encode(), mode=0o600)
@@ -76,12 +79,29 @@ class Sessions:
             return None
         return self._keyring.get(session.token)
 
-    def _sweep(self, now: datetime) -> None:
-        """Remove what has ended, and the oldest where there are too many."""
-        cards = sorted(Cards(self._folder, Session).now().items(), key=lambda pair: pair[1].created_at, reverse=True)
-        for index, (key, session) in enumerate(cards):
-            if index >= MOST - 1 or now >= session.expires_at or self._keyring.get(session.token) is None:
-                self.end(key)
+    def _sweep(self, now: datetime, token: Token) -> None:
+        """Remove what has ended, and what must go so that `token` can have one more."""
+        cards = Cards(self._folder, Session).now()
+        good = {
+            key: session
+            for key, session in cards.items()
+            if now < session.expires_at and self._keyring.get(session.token) is not None
+        }
+        for key in [*(cards.keys() - good.keys()), *_surplus(good, token.id)]:
+            self.end(key)
+
+
+def _surplus(sessions: Mapping[str, Session], token: str) -> list[str]:
+    """Names of the sessions that have to end before the token may begin another."""
+    kept: dict[str, list[str]] = {token: []}
+    for key, session in sorted(sessions.items(), key=lambda pair: pair[1].created_at):
+        kept.setdefault(session.token, []).append(key)
+    own = kept[token]
+    surplus = own[: max(0, len(own) - EACH + 1)]
+    kept[token] = own[len(surplus) :]
+    for _ in range(len(sessions) - len(surplus) - MOST + 1):
+        surplus.append(max(kept.values(), key=len).pop(0))
+    return surplus
 
 
 def cookie(value: str, *, secure: bool) -> str:
