@@ -27,8 +27,8 @@ class Cards(Generic[Card]):
     def __init__(self, folder: Path, kind: type[Card]) -> None:
         self._folder, self._kind = folder, kind
         self._due = 0.0
-        self._mark: tuple[int, int] | None = None
-        self._found: dict[str, Card] = {}
+        # One value: of two threads that look at once, one must not leave its mark on what the other has read.
+        self._seen: tuple[tuple[int, int] | None, dict[str, Card]] = None, {}
 
     def now(self, *, fresh: bool = False) -> dict[str, Card]:
         """The records by the names of their files without `.json`; the same object until something changes; raises OSError.
@@ -39,19 +39,19 @@ class Cards(Generic[Card]):
         if fresh or at >= self._due:
             self._look()
             self._due = at + LOOK_SECONDS
-        return self._found
+        return self._seen[1]
 
     def _look(self) -> None:
+        at = time.time_ns()  # before the reading, which may take longer than a tick
         try:
             stat = self._folder.stat()
         except FileNotFoundError:
-            self._mark, self._found = None, {}
+            self._seen = None, {}
             return
         mark = stat.st_ino, stat.st_mtime_ns
-        if mark != self._mark:
-            self._found = self._read()
-            settled = time.time_ns() - stat.st_mtime_ns > TICK_NANOSECONDS
-            self._mark = mark if settled else None
+        if mark != self._seen[0]:
+            settled = at - stat.st_mtime_ns > TICK_NANOSECONDS
+            self._seen = mark if settled else None, self._read()
 
     def _read(self) -> dict[str, Card]:
         found = {}

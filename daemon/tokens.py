@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from daemon import durable, modes
-from daemon.cards import LOOK_SECONDS, Cards
+from daemon.cards import LOOK_SECONDS, TICK_NANOSECONDS, Cards
 from daemon.errors import BadSettings, NotFound
 from daemon.home import Home
 from daemon.scopes import Scope
@@ -30,8 +30,17 @@ PREFIX = "retraind_"
 LONGEST = 512
 """Characters of a text that may be a token."""
 
+ANONYMOUS = "anonymous"
+"""What the history calls who has no token."""
+
+RESERVED = frozenset({ANONYMOUS, "local", "unix"})
+"""Names for callers without a token; no token can have one of them, in whatever case."""
+
 FILE = "registry/token"
 """Name of the token in that file; no other can have it."""
+
+Mark = tuple[int, int, int, int]
+"""Inode, size, and times of content and inode (nanoseconds): what changes with a file's content, however it is written."""
 
 USED_SECONDS = 60.0
 """How often the time of a token's last use is noted at most, by each worker."""
@@ -66,6 +75,8 @@ def create(home: Home, name: str, scopes: Iterable[Scope], lasts: timedelta | No
     if not NAME.fullmatch(name):
         hint = "Take up to 63 letters, digits, dots, dashes, underscores and @, a letter or digit first."
         raise BadSettings(f"{name!r:.80} can't be the name of a token.", hint=hint)
+    if name.lower() in RESERVED:
+        raise BadSettings(f"{name!r} stands for callers without a token.", hint="Take another name.")
     secret, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
     expires = now + lasts if lasts is not None else None
     token = Token(name=name, sha256=_hash(secret), scopes=frozenset(scopes), created_at=now, expires_at=expires)
@@ -100,7 +111,7 @@ class Keyring:
         self._home = home
         self._cards = Cards(home.tokens, Token)
         self._due = 0.0
-        self._file: tuple[tuple[int, int] | None, Token | None] = None, None
+        self._file: tuple[Mark | None, Token | None] = None, None
         self._indexed: tuple[dict[str, Token], Token | None, dict[str, Token]] | None = None
         self._noted: dict[str, float] = {}
 
@@ -143,9 +154,7 @@ class Keyring:
         now = time.monotonic()
         if fresh or now >= self._due:
             self._due = now + LOOK_SECONDS
-            mark = _mark_of(self._home.token)
-            if mark != self._file[0]:
-                self._file = mark, _in_file(self._home.token)
+            self._file = _look(self._home.token, self._file)
         return self._file[1]
 
 
@@ -158,13 +167,18 @@ def _in_file(path: Path) -> Token | None:
     return Token(name=FILE, sha256=sha256, scopes=frozenset({Scope.ADMIN})) if secret else None
 
 
-def _mark_of(path: Path) -> tuple[int, int] | None:
-    """What changes with a file's content, whether it was replaced or written over; None without one."""
+def _look(path: Path, known: tuple[Mark | None, Token | None]) -> tuple[Mark | None, Token | None]:
+    """The file's mark and token, read where it is not as known; no mark for a change so young that another may not show."""
+    at = time.time_ns()
     try:
         stat = path.stat()
     except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns
+        return None, None
+    mark = stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    if mark == known[0]:
+        return known
+    settled = at - stat.st_ctime_ns > TICK_NANOSECONDS
+    return mark if settled else None, _in_file(path)
 
 
 def _hash(secret: str) -> str:

@@ -5,8 +5,10 @@ import os
 import stat
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from service import wait_until
 from typer.testing import CliRunner
 
 from daemon import cards, cli, durable, tokens
@@ -52,7 +54,9 @@ def test_nothing_kept_tells_the_token_and_nobody_else_reads_it(home: Home) -> No
     assert json.loads(path.read_text())["sha256"] == durable.sha256(secret.encode())
 
 
-@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "../token", "a" * 64, "two words", "registry/token", "-x"])
+@pytest.mark.parametrize(
+    "name", ["", ".hidden", "a/b", "../token", "a" * 64, "two words", "registry/token", "-x", "anonymous", "Local"]
+)
 def test_a_name_is_a_name(home: Home, name: str) -> None:
     with pytest.raises(BadSettings):
         tokens.create(home, name, [Scope.READ])
@@ -111,3 +115,46 @@ def test_two_changes_in_one_tick_are_both_seen(home: Home, monkeypatch: pytest.M
     tokens.create(home, "second", [Scope.READ])
     os.utime(home.tokens, ns=(at, at))
     assert list(found.now()) == ["first", "second"]
+
+
+def test_of_two_threads_that_look_at_once_none_leaves_its_mark_on_the_other_s_cards(home: Home) -> None:
+    """A slow one that has read a token before it was withdrawn ends in the middle of a faster one's look."""
+    go_on, reading = threading.Event(), threading.Event()
+
+    class Slow(Token):
+        @classmethod
+        def model_validate_json(cls, *arguments: Any, **options: Any) -> "Slow":
+            token = super().model_validate_json(*arguments, **options)
+            reading.set()
+            go_on.wait(20)
+            return token
+
+    class Watched(Cards[Slow]):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if reading.is_set() and threading.current_thread() is threading.main_thread() and not go_on.is_set():
+                go_on.set()
+                slow.join()
+
+    tokens.create(home, "shop", [Scope.READ])
+    os.utime(home.tokens, (1, 1))
+    found = Watched(home.tokens, Slow)
+    slow = threading.Thread(target=found.now)
+    slow.start()
+    assert reading.wait(20)
+    tokens.revoke(home, "shop")
+    os.utime(home.tokens, (2, 2))
+    found.now(fresh=True)
+    assert found.now(fresh=True) == {}
+
+
+def test_a_file_that_is_written_over_counts_at_once_also_within_a_tick(home: Home) -> None:
+    """As an editor or `echo >` writes it: the same file, and for a moment the same time."""
+    keyring = Keyring(home)
+    for secret in ("first", "other", "third", "longer"):
+        home.token.write_text(secret)
+        os.utime(home.token, (1, 1))
+        assert keyring.find(secret) is not None
+    assert keyring.find("first") is None
+    home.token.unlink()
+    wait_until(lambda: keyring.find("longer") is None)

@@ -11,7 +11,7 @@ from daemon import durable
 from daemon.home import Home
 from daemon.scopes import ALL, Scope, granted
 from daemon.settings import Server
-from daemon.tokens import Keyring, Token
+from daemon.tokens import ANONYMOUS, Keyring, Token
 from web import scopes
 from web.failures import Failures
 from web.hosts import Hosts
@@ -46,7 +46,7 @@ class Caller:
     """Name of the session, where a cookie stands for the token."""
 
 
-LOCAL_NAME, ANONYMOUS = "", "anonymous"
+LOCAL_NAME = ""
 LOCAL = Caller(ALL, LOCAL_NAME, LOCAL_NAME)
 """A program of this machine; or whoever it is, where the settings ask nobody."""
 
@@ -60,7 +60,9 @@ class Gate:
         self.keyring = Keyring(home)
         self.sessions = Sessions(home, self.keyring)
         self.failures = Failures()
-        self._spares_local, self._asks_nobody = server.auth != "always", server.auth == "none"
+        # Who says that there is a proxy has one that may pass any Host on, and add nothing: nobody is local then.
+        proxied = bool(server.public_url or server.trusted_proxies)
+        self._spares_local, self._asks_nobody = server.auth != "always" and not proxied, server.auth == "none"
         self._anonymous = granted(frozenset(server.anonymous))
         self._is_secure = server.public_url.startswith("https:")
 
