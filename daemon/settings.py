@@ -48,7 +48,7 @@ class Server(Section):
     )
     auth: Literal["always", "beyond_loopback", "none"] = Field(
         "beyond_loopback",
-        description="Who needs a token: everybody, all but programs that reach a loopback address themselves, or nobody at all.",
+        description="Who needs a token: everybody, all but programs that reach a loopback address themselves (with `public_url` or `trusted_proxies` those too), or nobody at all.",
     )
     anonymous: list[Scope] = Field(
         default_factory=list,

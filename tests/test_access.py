@@ -17,9 +17,10 @@ from daemon.home import Home
 from daemon.scopes import ALL, Scope
 from daemon.settings import Server, Settings
 from web import scopes
+from web.environ import MOST_KEYS, Keys
 from web.failures import KEPT, MOST, Failures
 from web.gate import CALLER, Gate
-from web.peers import FORWARDED, Peers
+from web.peers import FORWARDED, LONGEST, Peers
 
 STRANGER = {"X-Forwarded-For": "203.0.113.9"}
 ROW = {**PREDICTION, "target": "virginica"}
@@ -102,13 +103,14 @@ def sent(port: int, head: str) -> int:
     [
         "GET http://models.example.org/versions HTTP/1.1\r\nHost: localhost\r\n",
         "GET /versions HTTP/1.1\r\nHost: models.example.org\r\n",
+        "GET /versions HTTP/1.1\r\nHost: localhost\r\n",
         "GET /versions HTTP/1.1\r\nHost: models.example.org\r\nX-Forwarded-Host: localhost\r\n",
         "GET /versions?token=secret HTTP/1.1\r\nHost: localhost\r\nVia: x\r\n",
         "GET /versions?access_token=secret HTTP/1.1\r\nHost: localhost\r\nVia: x\r\n",
     ],
 )
 def test_a_public_name_is_not_asked_for_by_a_program_of_this_machine(tmp_path: Path, head: str) -> None:
-    """So a proxy that passes the real Host on but says nothing else does not let strangers in; nor do tokens in addresses."""
+    """Nor any other where the settings speak of a proxy, which may pass on what the stranger says; nor do tokens in addresses."""
     site = Site(tmp_path, Settings(server=Server(public_url="https://models.example.org")))
     site.home.token.write_text("secret\n")
     assert sent(site.port, head) == 401
@@ -166,6 +168,12 @@ def test_settings_say_from_whom_tokens_are_asked(tmp_path: Path) -> None:
         "token": [200, 401, 401],  # its name until now
         "none": [200, 200, 200],
     }
+    for server in (
+        Server(public_url="http://x"),
+        Server(trusted_proxies=["unix"]),
+        Server(trusted_proxies=["10.0.0.7"]),
+    ):
+        assert Client(home, Settings(server=server)).ask("GET", "/versions", b"")[0] == 401
 
 
 def test_what_supervisors_ask_is_open_and_says_no_more_than_needed(own: Site) -> None:
@@ -300,9 +308,8 @@ def test_guessing_is_counted_and_slowed_and_shuts_nobody_else_out(tmp_path: Path
     status, headers, _ = site.ask("GET", "/versions", headers=bearer("s3cret"))
     assert (status, 0 < int(headers["retry-after"]) <= 60) == (429, True), "a right guess is not told from a wrong one"
     assert site.ask("GET", "/versions", headers=other)[0] == 200
-    assert site.ask("GET", "/versions", headers={"Authorization": "Bearer whatever"})[0] == 200
-    assert site.get("/metrics")[1]["auth_failures"] == MOST + 4
-    assert b"retraind_auth_failures_total 14.0" in site.ask("GET", "/prometheus_metrics")[2]
+    assert site.get("/metrics", **other)[1]["auth_failures"] == MOST + 4
+    assert b"retraind_auth_failures_total 14.0" in site.ask("GET", "/prometheus_metrics", headers=other)[2]
     site.close()
 
 
@@ -353,6 +360,19 @@ def test_whom_limits_hold_for(peer: str, forwarded: str, address: str) -> None:
     assert peers.address({"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}) == address
 
 
+def test_long_headers_are_neither_looked_at_nor_kept(own: Site) -> None:
+    """Caches are bounded in entries; of such length they would hold megabytes for whoever sends them."""
+    peers = Peers(Server(trusted_proxies=["10.0.0.0/8"]))
+    environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": " " * LONGEST + "203.0.113.9"}
+    assert peers.address(environ) == "10.0.0.1"
+    keys = Keys()
+    assert (keys["x-short"], keys["x" * (LONGEST + 1)], list(keys)) == ("HTTP_X_SHORT", None, ["x-short"])
+    assert [keys[f"x-{number}"] for number in range(MOST_KEYS)][-1] == f"HTTP_X_{MOST_KEYS - 1}"
+    assert len(keys) <= MOST_KEYS
+    head = "GET /versions HTTP/1.1\r\nHost: localhost:"
+    assert (sent(own.port, f"{head}5000\r\n"), sent(own.port, f"{head}{'0' * LONGEST}5000\r\n")) == (200, 400)
+
+
 def test_a_proxy_that_is_not_trusted_is_not_believed() -> None:
     peers = Peers(Server())
     environ = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": "203.0.113.9", "HTTP_X_FORWARDED_PROTO": "https"}
@@ -389,6 +409,8 @@ def test_whose_pages_may_write_through_a_proxy(tmp_path: Path, origin: str, host
 def test_our_public_page_has_no_say_over_the_loopback_address(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
+    home.token.write_text("s3cret\n")
     client = Client(home, Settings(server=Server(public_url="https://models.example.org")))
-    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="https://models.example.org")[0] == 403
-    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="http://localhost:5000")[0] == 202
+    given = {"HTTP_AUTHORIZATION": "Bearer s3cret"}
+    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="https://models.example.org", **given)[0] == 403
+    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="http://localhost:5000", **given)[0] == 202

@@ -2,11 +2,12 @@
 
 import io
 import sys
-from functools import lru_cache
 from typing import Any
 
-from web.peers import FORWARDED, PROXIED
+from web.peers import FORWARDED, LONGEST, PROXIED
 from web.problems import Problem
+
+MOST_KEYS = 256
 
 
 def environ_of(scope: Any) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def environ_of(scope: Any) -> dict[str, Any]:
     # By the names alone: a header whose value is no ASCII is left out of the items, so a client could hide what a proxy adds to.
     environ[PROXIED] = not FORWARDED.isdisjoint(headers.keys())
     for name, value in headers.items():
-        key = _key(name)
+        key = _KEYS[name]
         if key is not None:
             environ[key] = f"{environ[key]},{value}" if key in environ else value
     if scope.authority:  # of `GET http://name/path`, which overrules the header (RFC 9112, 3.2.2)
@@ -54,11 +55,24 @@ def promised(environ: dict[str, Any]) -> int | None:
     return None
 
 
-@lru_cache(maxsize=256)  # bounded: names are the client's
+class Keys(dict[str, str | None]):
+    """The WSGI keys of headers by name, found out once; None for one that is left out. Bounded, because names are the client's."""
+
+    def __missing__(self, name: str) -> str | None:
+        key = _key(name)
+        if len(name) <= LONGEST:
+            if len(self) >= MOST_KEYS:
+                self.clear()
+            self[name] = key
+        return key
+
+
 def _key(name: str) -> str | None:
-    """The WSGI key of a header."""
     # In CGI's spelling `Content_Length` would pass for `Content-Length`, which Granian has checked.
-    if "_" in name:
+    if "_" in name or len(name) > LONGEST:
         return None
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+_KEYS = Keys()

@@ -1,7 +1,8 @@
 """Peers: who comes, by the connection and by what proxies say of it.
 
 A program of this machine is who connects to a loopback address itself, asks for a loopback name and has come through no
-proxy. A proxy that leaves no trace in the request can't be told from it: `server.auth = "always"` is for that.
+proxy. A proxy that leaves no trace in the request can't be told from it, whatever Host it passes on: `server.auth = "always"` is
+for that. Where the settings speak of a proxy, `web.gate` spares nobody.
 """
 
 import ipaddress
@@ -34,6 +35,9 @@ PROXIED = "retraind.proxied"
 
 LOOPBACK = frozenset({"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"})
 """Almost all loopback addresses there are, as the server writes them."""
+
+LONGEST = 300
+"""Characters of a header that are looked at, and kept in caches: names have up to 253, addresses fewer."""
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -93,9 +97,13 @@ class Peers:
         return any(peer in network for network in self._networks)
 
 
-@lru_cache(maxsize=256)  # bounded: the texts are the client's
 def hostname(header: str) -> str:
-    """The name in a Host header without port and brackets, lower case; empty if it is none."""
+    """The name in a Host header without port and brackets, lower case; empty if it is none, or too long for one."""
+    return _hostname(header) if len(header) <= LONGEST else ""
+
+
+@lru_cache(maxsize=256)  # bounded: the texts are the client's
+def _hostname(header: str) -> str:
     name, bracket, rest = header.partition("]") if header.startswith("[") else ("", "", header)
     host, _, port = rest.partition(":")
     if (bracket and host) or (port and not port.isdecimal()):
@@ -118,9 +126,13 @@ def _is_loopback(peer: str) -> bool:
     return found is not None and found.is_loopback
 
 
-@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """The address in `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]` or `[::1]:5`; None if there is none, as on a Unix socket."""
+    return _parsed(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Address | None:
     name = text.strip()
     if name.startswith("["):
         name = name[1:].partition("]")[0]
