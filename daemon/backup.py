@@ -12,13 +12,13 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 import structlog
 
-from daemon import git
+from daemon import durable, git
 from daemon.archive import Packer
 from daemon.cache import Cache
 from daemon.durable import fsync_dir
@@ -139,12 +139,17 @@ def _pack_settled(path: Path, packer: Packer) -> bool:
     return True
 
 
-def _pack_folder(home: Home, folder: Path, packer: Packer, leave: Iterable[str] = ()) -> None:
+def _unfinished(name: str) -> bool:
+    return name.startswith(durable.MARK) and name.endswith(durable.TMP)
+
+
+def _pack_folder(home: Home, folder: Path, packer: Packer) -> None:
     """Pack every file below a folder; what is removed meanwhile was not needed any more."""
     for at, _, names in os.walk(folder):
         for name in sorted(names):
             path = Path(at, name)
-            if path.is_symlink() or not path.is_file() or name in leave:
+            # What somebody is writing at this moment has its name soon, or is of no use.
+            if path.is_symlink() or not path.is_file() or _unfinished(name):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 packer.add(str(path.relative_to(home.root)), path)
@@ -214,8 +219,8 @@ def _pack_git(home: Home, packer: Packer, scratch: Path) -> None:
 
 
 def _pack_models(home: Home, packer: Packer) -> None:
-    """Bundles, MLflow's files, the pointer, tokens and what else is small in `registry/`."""
-    for folder in (home.bundles, home.artifacts):
+    """Bundles, MLflow's files, tokens, the pointer and what else is small in `registry/`; who has signed in is left out."""
+    for folder in (home.bundles, home.artifacts, home.tokens):
         _pack_folder(home, folder, packer)
     for path in sorted(home.registry.iterdir()):
         # A hidden one is what somebody is writing at this moment.

@@ -21,13 +21,15 @@ from test_cli import retraind
 from test_ingestion import HEADER, Parts, row
 from test_projection import take
 
-from daemon import archive, backup, checkup, projection, relocation, requests
+from daemon import archive, backup, checkup, durable, projection, relocation, requests, tokens
 from daemon import restore as restoring
 from daemon.errors import BackupDamaged, BadSettings, Exit, NotFound
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.restore import restore
 from daemon.schema import Schema
+from daemon.scopes import Scope
+from daemon.tokens import Keyring
 
 
 @pytest.fixture
@@ -76,6 +78,23 @@ def test_backup_is_a_home_again(parts: Parts, tmp_path: Path) -> None:
     restored.run()
     assert restored.lengths == [1, 2, 3, 4]
     restored.close()
+
+
+def test_tokens_are_in_a_backup_and_sign_ins_are_not(parts: Parts, tmp_path: Path) -> None:
+    """A token goes on to be valid, and only its owner can read the file; whoever has signed in does it again."""
+    home, again = parts.home, Home(tmp_path / "again")
+    secret = tokens.create(home, "shop", [Scope.PREDICT])
+    (used := Keyring(home)).note(found := used.find(secret) or pytest.fail("no token"))
+    (home.sessions / "abc.json").write_text("{}")
+    (home.tokens / f"{durable.MARK}shop.json.abc{durable.TMP}").touch()
+    backup.backup(home, tmp_path / "home.tar")
+    restore(tmp_path / "home.tar", again)
+    assert Keyring(again).find(secret) == found
+    assert [one.name for one, at in tokens.known(again) if at] == ["shop"], "that it was used is known, too"
+    assert sorted(names(again.tokens)) == sorted([f"{found.id}.used", "shop.json"]), "nothing unfinished"
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (again.tokens, *again.tokens.iterdir())]
+    assert modes == [0o700, 0o600, 0o600]
+    assert names(again.sessions) == []
 
 
 def test_backup_while_a_batch_is_accepted_and_not_committed(parts: Parts, tmp_path: Path) -> None:
