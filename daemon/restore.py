@@ -60,10 +60,10 @@ def _complete(home: Home, root: Path) -> None:
     _leave_answered(home)
     history = projection.recorded(home.journal)
     bundle = home.root / BUNDLE
-    if bundle.exists():
+    if bundle.exists() and history:  # else all that is in git came after the journal's copy
         with contextlib.suppress(DatasetDamaged):  # then it is made anew from the journal
-            _take_history(home, bundle, history)
-        bundle.unlink()
+            _take_history(home, bundle, history[-1])
+    bundle.unlink(missing_ok=True)
     dataset = Dataset(home)
     with Journal.reading(home.journal) as journal:
         segments = journal.segments()
@@ -83,11 +83,10 @@ def _leave_answered(home: Home) -> None:
             requests.consume(home, request)
 
 
-def _take_history(home: Home, bundle: Path, history: list[projection.Recorded]) -> None:
+def _take_history(home: Home, bundle: Path, newest: projection.Recorded) -> None:
     """The history in git up to the newest revision of the journal: the copy of the one was made a moment before that of the other."""
     git.run(home.data, "init", "-q", "-b", "main")
     git.run(home.data, "fetch", "-q", "--update-head-ok", str(bundle), "+refs/*:refs/*")
-    newest = history[-1] if history else None
-    if newest and (commit := projection.locate(home.data, *newest.name)):
+    if commit := projection.locate(home.data, *newest.name):
         git.run(home.data, "update-ref", "refs/heads/main", commit)
     git.run(home.data, "read-tree", "HEAD")

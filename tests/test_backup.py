@@ -21,7 +21,7 @@ from test_cli import retraind
 from test_ingestion import HEADER, Parts, row
 from test_projection import take
 
-from daemon import archive, backup, checkup, durable, projection, relocation, requests, tokens
+from daemon import archive, backup, checkup, continuity, durable, projection, relocation, requests, tokens
 from daemon import restore as restoring
 from daemon.errors import BackupDamaged, BadSettings, Exit, NotFound
 from daemon.home import Home
@@ -107,6 +107,31 @@ def test_backup_while_a_batch_is_accepted_and_not_committed(parts: Parts, tmp_pa
     restored = Parts(Home(tmp_path / "again"))
     restored.run()
     assert restored.lengths == [1, 2, 3, 4]
+    restored.close()
+
+
+def test_first_batch_comes_while_a_home_is_backed_up(mlflow_home: Home, schema: Schema, tmp_path: Path) -> None:
+    """The journal's copy has no batch, git's has: the restored home starts, and takes the drop that waits in it."""
+    assert schema
+    parts, again = Parts(mlflow_home), Home(tmp_path / "again")
+    parts.drop("first.csv", HEADER + row(1))
+    wait_quiet(parts.home.inbox / "first.csv")
+    pack = backup._pack_git
+
+    def take_first(home: Home, packer: archive.Packer, scratch: Path) -> None:
+        parts.run()
+        pack(home, packer, scratch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup, "_pack_git", take_first)
+        backup.backup(parts.home, tmp_path / "home.tar")
+    assert parts.lengths == [1]
+    parts.close()
+    restore(tmp_path / "home.tar", again)
+    continuity.demand_batch(again, 0)
+    restored = Parts(again)
+    restored.run()
+    assert restored.lengths == [1]
     restored.close()
 
 
