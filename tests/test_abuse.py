@@ -172,11 +172,23 @@ def test_bare_lf_ends_a_line_as_crlf_does(site: Site) -> None:
 @pytest.mark.parametrize(
     ("data", "status"),
     [
+        (POST.replace(b"localhost", b"elsewhere") + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT, 421),
+        (POST.replace(b"/predict", b"/nothing") + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT, 404),
+    ],
+)
+def test_who_is_turned_away_at_the_gate_is_answered_once(site: Site, data: bytes, status: int) -> None:
+    """The connection ends with it: neither the body of what was refused nor what comes behind it is a request."""
+    found, closed = talk(site, data + WHOLE + NEXT)
+    assert [answer.status for answer in found] == [status]
+    assert closed
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
         (POST + b"Content-Length: 2\r\n\r\n{}", 422),
         (POST + b"Content-Length: 3\r\n\r\n{]}", 400),
         (POST.replace(b"json", b"soap") + b"Content-Length: 2\r\n\r\n{}", 415),
-        (POST.replace(b"localhost", b"elsewhere") + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT, 421),
-        (POST.replace(b"/predict", b"/nothing") + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT, 404),
         (POST.replace(b"POST", b"DELETE") + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT, 405),
         (GET.replace(b"/livez", b"/versions/0") + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT, 404),
     ],
