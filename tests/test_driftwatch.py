@@ -73,6 +73,7 @@ class Stage:
                 0.9,
                 version or self.champion[0],
                 0.1,
+                "local",
             )
             self.history.execute(history.INSERT, row)
 
