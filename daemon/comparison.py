@@ -20,11 +20,11 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from daemon import candidates, limits, model
 from daemon.candidates import Candidate
 from daemon.errors import TrainingFailed
-from daemon.figures import DECIDES, SETTLES, TITLES, plain
+from daemon.figures import DECIDES, LOWER, SETTLES, TITLES, plain
 from daemon.model import Matrix, Targets, answers
 from daemon.progress import Progress
 from daemon.schema import Schema, Task
-from daemon.scores import LOWER, METRICS, measure, pair
+from daemon.scores import METRICS, measure, pair
 from daemon.settings import Train
 
 log = structlog.get_logger()

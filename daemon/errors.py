@@ -146,5 +146,9 @@ class TrainingFailed(RetraindError):
     """Raised inside the trainer when no candidate could be fitted."""
 
 
+class TooFewRows(TrainingFailed):
+    """Raised inside the trainer when the rows can teach nothing yet; more of the same attempts would not help."""
+
+
 class NotServable(RetraindError):
     """Raised inside the trainer for an estimator that no bundle can hold; the next best candidate takes its place."""

@@ -14,7 +14,16 @@ DECIDES: dict[Task, str] = {"classification": "accuracy", "regression": "r2"}
 SETTLES: dict[Task, str] = {"classification": "log_loss", "regression": "rmse"}
 """What decides among candidates that are equal in that; lower is better."""
 
-TITLES = {"accuracy": "accuracy", "r2": "R²", "log_loss": "log loss", "rmse": "RMSE", "mae": "MAE"}
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "roc_auc": "ROC AUC",
+    "r2": "R²",
+    "log_loss": "log loss",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "cost": "mean cost",
+}
 
 
 def counted(n: int, noun: str) -> str:
@@ -22,9 +31,24 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+LOWER = frozenset({"log_loss", "rmse", "mae"})
+"""Metrics of which less is better."""
+
+
 def deciding(score: Mapping[str, Any]) -> str:
-    """Which figure of this score decides: `accuracy` or `r2`."""
-    return "r2" if "r2" in score else "accuracy"
+    """Which figure of this score decides: the metric it was made for, by default `accuracy` or `r2`."""
+    return str(score.get("metric") or ("r2" if "r2" in score else "accuracy"))
+
+
+def gain(score: Mapping[str, Any], now: float, before: float) -> float:
+    """By how much `now` is better than `before`, two values of the figure that decides; less than 0: worse."""
+    return before - now if deciding(score) in LOWER else now - before
+
+
+def said(score: Mapping[str, Any], amount: float | None) -> str:
+    """An amount of the figure that decides, with its name: `accuracy 0.9436`."""
+    shown = "unknown" if amount is None else plain(amount) if deciding(score) in ("rmse", "mae") else f"{amount:.4f}"
+    return f"{TITLES[deciding(score)]} {shown}"
 
 
 def value(score: Mapping[str, Any] | None) -> float | None:

@@ -15,7 +15,10 @@ from daemon.bundle import Model
 from daemon.model import Matrix, Targets
 from daemon.revision import Data
 from daemon.schema import Schema
-from daemon.scores import score
+from daemon.scores import guess, score
+
+DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
+"""Figures that are kept of the dummy."""
 
 RESAMPLES = 1000
 """Bootstrap resamples of one interval."""
@@ -25,7 +28,7 @@ GROUPS = 1000
 
 
 def compare(fitted: Any, served: Model | None, data: Data) -> dict[str, Any]:
-    """Entries of a manifest's scores: `challenger`, `champion` (each by holdout), and `paired`.
+    """Entries of a manifest's scores: `challenger`, `champion` and `dummy` (each by holdout), `paired`, and `taught`.
 
     `champion` and `paired` are None without a served version that can be asked (another target, task or columns).
     """
@@ -35,7 +38,25 @@ def compare(fitted: Any, served: Model | None, data: Data) -> dict[str, Any]:
         "challenger": _on_holdouts(new, data),
         "champion": None if old is None else _on_holdouts(old, data),
         "paired": None if old is None else {"holdout": _paired(new, old, data)},
+        "dummy": _dummy(data),
+        "taught": _taught(data),
     }
+
+
+def _dummy(data: Data) -> dict[str, Any]:
+    """By holdout, how well one scores who always answers the commonest class of the rows that taught, or their mean."""
+    taught, schema = data.taught[1], data.schema
+    guesses = guess(taught, int(data.held.sum()), schema)
+    always = {"answer": schema.classes[int(np.bincount(taught).argmax())] if schema.classes else None}
+    found = _on_holdouts(guesses, data)
+    return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in found.items()}
+
+
+def _taught(data: Data) -> dict[str, Any]:
+    """How many rows taught, of each class."""
+    targets, classes = data.taught[1], data.schema.classes
+    counts = np.bincount(targets, minlength=len(classes)) if classes else ()
+    return {"n": len(targets), "support": {name: int(n) for name, n in zip(classes, counts, strict=True)}}
 
 
 def answers_of(fitted: Any, data: Data) -> Matrix:

@@ -37,6 +37,9 @@ from daemon.tables import (
     versions,
 )
 
+LEVELS = {"trained": "info", "postponed": "warning"}
+"""How grave the end of a run is, where it is no error."""
+
 MANY = 500
 """Values in one query: SQLite takes a limited number of them."""
 
@@ -464,11 +467,11 @@ class Journal:
     def end_run(
         self, run: int, state: str, detail: str, *, version: int | None = None, seconds: float | None = None
     ) -> None:
-        """Record how a training ended: `trained`, `failed` or `abandoned`."""
+        """Record how a training ended: `trained`, `postponed` (its rows can teach nothing yet), `failed` or `abandoned`."""
         with self._writing() as connection:
             values = {"state": state, "detail": detail, "version": version, "ended_at": utcnow(), "seconds": seconds}
             connection.execute(runs.update().where(runs.c.id == run).values(**values))
-            level = "info" if state == "trained" else "error"
+            level = LEVELS.get(state, "error")
             _tell(connection, state, f"Training {run} {state}: {detail}", level=level, run=run, version=version)
 
     def open_runs(self) -> Sequence[RowMapping]:

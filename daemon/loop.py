@@ -300,6 +300,8 @@ class Loop:
                 "live", self._promotion.live.problem or self._retraining.live.problem, "Late labels are watched."
             ),
         }
+        if lacking := self._retraining.lacking():
+            found["training"] = Check(ok=self._champion() is not None, detail=lacking)
         return found | {what: self._check(what, None, "") for what in self._problems if what not in found}
 
     def _examine(self, what: str, look: Callable[[], str | None], fine: str) -> Check:

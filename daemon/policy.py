@@ -39,6 +39,8 @@ class Facts:
     """Whether rows that the last successful training was given have been forgotten since."""
     setbacks: int = 0
     """How many of the last runs in a row failed or were abandoned."""
+    lacking: str | None = None
+    """Why the newest rows can't teach a model, as the last training of them found; None if they can, or nobody tried."""
     drifted: str | None = None
     """Why the inputs of the champion are not what it learnt from; None if they are."""
     live_fell: str | None = None
@@ -58,7 +60,7 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
         return None
     if facts.forced:
         return "requested, forced"
-    if facts.same_rows:
+    if facts.same_rows or facts.lacking:
         return None
     if facts.forgotten:
         return FORGOTTEN

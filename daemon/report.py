@@ -40,6 +40,8 @@ def health(home: Home) -> dict[str, Any]:
     checks = {name: check.model_dump() for name, check in (daemon.checks if daemon and alive else {}).items()}
     checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
     found = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
+    if pointer is None and "training" in checks:
+        found = f"{found} {checks['training']['detail']}"
     checks["model"] = {"ok": pointer is not None, "detail": found}
     seen = {"disk": grounds.disk(home), "journal": grounds.journal(home)} if grounds.begun(home) else {}
     challenger = None

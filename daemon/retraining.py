@@ -45,6 +45,7 @@ class Retraining:
         self._started = 0.0
         self._facts: policy.Facts | None = None
         self._facts_at = -1
+        self._lacking: tuple[int | None, str] | None = None
 
     def recover(self) -> list[int]:
         """Close the runs that a killed daemon left open; returns their numbers."""
@@ -79,7 +80,9 @@ class Retraining:
             if message["seconds"] >= NOTEWORTHY_SECONDS:
                 self._journal.tell("candidate", message["note"], run=self.progress.run)
             return False
-        if "failed" in message:
+        if "postponed" in message:
+            self._postpone(message["postponed"])
+        elif "failed" in message:
             self._fail(message["failed"], "failed")
         else:
             version, seconds = message["done"], message["seconds"]
@@ -88,6 +91,20 @@ class Retraining:
             log.info("trained", run=self.progress.run, version=version, seconds=round(seconds, 3))
             self.progress = None
         return True
+
+    def _postpone(self, detail: str) -> None:
+        """The rows can teach nothing yet: the same ones are not tried again, but by a restart, whose settings may differ."""
+        assert self.progress is not None
+        run = self._journal.last_run()
+        self._lacking = run["batch"] if run else None, detail
+        self._journal.end_run(self.progress.run, "postponed", detail)
+        log.warning("postponed", run=self.progress.run, detail=detail)
+        self.progress = None
+
+    def lacking(self) -> str | None:
+        """Why nothing can be learned from the newest rows, and what to drop; None if they can teach, or were not tried."""
+        newest = self._journal.committed().batch
+        return self._lacking[1] if self._lacking is not None and self._lacking[0] == newest else None
 
     def _fail(self, detail: str, state: str) -> None:
         if self.progress is not None:
@@ -132,6 +149,7 @@ class Retraining:
             rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
             same_rows=last is not None and last["batch"] == total.batch and last["state"] == "trained",
+            lacking=self.lacking(),
             last_start=last_start,
             schedule_due=False,
             requested=False,
@@ -167,6 +185,8 @@ class Retraining:
 
     def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:
         why = "there are no rows yet" if facts.rows == 0 else "there are no new rows since the last training"
+        if facts.lacking:
+            why = f"the rows can't teach a model yet ({facts.lacking.rstrip('.')})"
         alarm = facts.drifted or facts.live_fell
         if facts.rows and alarm:
             why += f", and these would give the same model again, in spite of the alarm: {alarm.rstrip('.')}"

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon import rows, segments
-from daemon.errors import TrainingFailed
+from daemon.errors import TooFewRows
 from daemon.model import Matrix, Targets
 from daemon.schema import BOUND, Schema
 
 Mask = NDArray[np.bool_]
+
+RARE = 4
+"""So many classes that lack rows are named."""
 
 MS_OF_DAY = 86_400_000
 
@@ -69,7 +72,7 @@ class Data:
         """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
 
         The held-out ones of the first `first_rows` are the reference holdout, which no window shortens. Raises
-        DatasetDamaged, and TrainingFailed when there is too little to learn from.
+        DatasetDamaged, and TooFewRows when there is too little to learn from.
         """
         targets, held, times = _roles(folder, wanted, schema, share)
         # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
@@ -174,12 +177,15 @@ def _targets(table: Any, schema: Schema) -> Targets:
 
 
 def _require_enough(taught: Targets, schema: Schema) -> None:
+    missing = "rows with other values"
     if schema.task == "regression":
         lack = "fewer than two rows" if len(taught) < 2 else ""
     else:
         counts = np.bincount(taught, minlength=len(schema.classes))
         found = ", ".join(f"{n} of {name}" for name, n in zip(schema.classes, counts, strict=True) if n)[:200]
         lack = f"fewer than two classes with two rows ({found or 'none'})" if (counts > 1).sum() < 2 else ""
+        rare = [name for name, n in zip(schema.classes, counts, strict=True) if n < 2]
+        missing = "rows of " + (" or ".join(map(repr, rare[:RARE])) if len(rare) <= RARE else "another class")
     if lack:
-        hint = "Drop more; rows that are held out (train.holdout) or outside train.window_rows and window_days don't count."
-        raise TrainingFailed(f"There are {lack} to learn from.", hint=hint)
+        uncounted = "those that are held out (train.holdout) or outside train.window_rows and window_days don't count"
+        raise TooFewRows(f"There are {lack} to learn from.", hint=f"Drop {missing}; {uncounted}.")

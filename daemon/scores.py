@@ -34,9 +34,6 @@ METRICS: dict[Task, tuple[str, ...]] = {
 }
 """What may choose among candidates, for each task."""
 
-LOWER = {"log_loss", "rmse", "mae"}
-"""Metrics of which less is better."""
-
 
 def measure(metric: str, answers: Matrix, truth: Truth, task: Task) -> float:
     """One metric of METRICS; one that has no meaning for these rows (R² of equal values, one class) is 0 or 0.5."""
@@ -50,6 +47,14 @@ def measure(metric: str, answers: Matrix, truth: Truth, task: Task) -> float:
     return float(
         balanced_accuracy_score(truth, predicted) if metric == "balanced_accuracy" else np.mean(predicted == truth)
     )
+
+
+def guess(taught: Truth, n: int, schema: Schema) -> Matrix:
+    """What a dummy answers n rows: how common the classes are among the rows that taught, or the mean of their targets."""
+    if schema.task == "regression":
+        return np.full((n, 1), float(np.mean(taught)))
+    shares = np.bincount(taught, minlength=len(schema.classes)) / len(taught)
+    return np.tile(shares, (n, 1))
 
 
 def _roc_auc(proba: Matrix, codes: Truth) -> float:
@@ -93,7 +98,7 @@ def _classification(proba: Matrix, codes: Truth, schema: Schema) -> dict[str, An
         "n": len(codes),
         "accuracy": float((predicted == codes).mean()),
         "log_loss": _log_loss(codes, proba),
-        "balanced_accuracy": float(balanced_accuracy_score(codes, predicted)) if seen else 0.0,
+        "balanced_accuracy": float(np.nanmean(recall)) if seen else 0.0,
         "recall": {name: float(recall[schema.class_codes[name]]) for name in seen},
         "support": {name: int(n) for name, n in zip(schema.classes, support, strict=True)},
         "confusion": table.tolist(),

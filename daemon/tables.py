@@ -94,7 +94,7 @@ runs = Table(
     Column("dvc_md5", String, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("batch", Integer),  # the newest that brought or removed rows
-    Column("state", String, nullable=False),  # started -> trained | failed | abandoned
+    Column("state", String, nullable=False),  # started -> trained | postponed | failed | abandoned
     Column("version", Integer),
     Column("detail", String),
     Column("started_at", String, nullable=False),

@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from daemon import calibration, candidates, export, limits, model, modes, pictures, registry
+from daemon.errors import TooFewRows
 from daemon.home import Home
 from daemon.progress import Say
 from daemon.schema import Column, Schema
@@ -69,6 +70,8 @@ def _child(home: Home, job: Job, say: Say) -> None:
     try:
         limits.confine(allowed)
         train(home, job, say, _hurry)
+    except TooFewRows as error:
+        say({"run": job.run, "postponed": str(error)})
     except MemoryError as error:
         limit = f"It may take {allowed} bytes (train.memory_bytes) beyond the trainer itself."
         say({"run": job.run, "failed": f"MemoryError: {error}. {limit}"[:1000]})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from daemon import figures
+from daemon import figures, shortcomings
 from daemon.settings import Promote
 
 HOLDOUTS = ("reference", "rolling")
@@ -53,7 +53,7 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     objection = objection or _slipped(challenger, past or {}, settings)
     if objection is not None:
         return Verdict("refused", objection)
-    reason = _praise(scores)
+    reason = " ".join(filter(None, [_praise(scores), shortcomings.sentence(scores)]))
     # A champion that can't be compared serves all the same.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
@@ -169,7 +169,7 @@ def _certainty(score: Scores, paired: Scores) -> str:
 
 def _said(score: Scores) -> str:
     found = figures.value(score)
-    return f"{figures.TITLES[figures.deciding(score)]} {'unknown' if found is None else format(found, '.4f')}"
+    return figures.said(score, found)
 
 
 def _title(score: Scores) -> str:

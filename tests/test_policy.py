@@ -58,6 +58,9 @@ NEW = replace(IDLE, rows=160, same_rows=False)
         (replace(NEW, rows=0, forgotten=True), None),
         (replace(NEW, forgotten=True, last_start=JUST_NOW), None),
         (replace(IDLE, forgotten=True), None),
+        (replace(NEW, rows=200, lacking="There is one class."), None),
+        (replace(NEW, lacking="There is one class.", requested=True), None),
+        (replace(NEW, lacking="There is one class.", requested=True, forced=True), "forced"),
         (replace(NEW, same_rows=True, drifted=DRIFT), None),
     ],
 )

@@ -105,7 +105,7 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
         assert found(records.request("q" * 16))["state"] == "queued"
         assert records.counts() == {
             "drops": {"accepted": 2, "rejected": 1, "duplicate": 1, "forgotten": 0},
-            "runs": {"started": 0, "trained": 1, "failed": 0, "abandoned": 0},
+            "runs": {"started": 0, "trained": 1, "postponed": 0, "failed": 0, "abandoned": 0},
             "versions": {"promoted": 1, "refused": 0, "held": 0, "unservable": 0, "rolled back": 0},
             "rows": {"accepted": 13, "refused": 2, "rejected": 5},
         }

@@ -1,6 +1,6 @@
 """Which model serves, and why: the second question of the dashboard. Pure functions of facts."""
 
-from daemon import figures, live
+from daemon import figures, live, shortcomings
 from daemon.bundle import Manifest
 from daemon.settings import Promote, Settings
 from web.facts import Facts
@@ -13,7 +13,8 @@ def serving(facts: Facts) -> Answer:
     if pointer is None:
         if facts.problem:
             return answer("act", "The pointer is unreadable", facts.problem)
-        return answer("unknown", "No model yet", "The first accepted rows train one.")
+        lacking = facts.checks.get("training")
+        return answer("unknown", "No model yet", lacking.detail if lacking else "The first accepted rows train one.")
     candidate = champion["candidate"] if champion else facts.manifest.candidate if facts.manifest else "unknown"
     headline, notes = f"v{pointer.version} · {candidate}", [fact("served since", at=pointer.since)]
     if facts.manifest:
@@ -32,7 +33,9 @@ def serving(facts: Facts) -> Answer:
     told = {champion["reason"], *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer)}
     notes = [*(fact(label, reason) for label, reason in others.items() if reason not in told), *notes]
     notes = [*_trial(facts), *notes]
-    return _waiting(facts, headline, notes) or answer("ok", headline, champion["reason"], notes)
+    lacks = shortcomings.sentence(champion["scores"])
+    state = "watch" if lacks else "ok"
+    return _waiting(facts, headline, notes) or answer(state, headline, lacks or champion["reason"], notes)
 
 
 def _trial(facts: Facts) -> list[Answer]:

@@ -36,7 +36,7 @@ VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 
 GROUPS = {
     "data": ("accepted", "rejected", "duplicate", "committed", "forgotten", "purged"),
-    "training": ("training", "candidate", "trained", "failed", "abandoned"),
+    "training": ("training", "candidate", "trained", "postponed", "failed", "abandoned"),
     "model": ("promoted", "refused", "held", "unservable", "rolled back", "serving", "request", "drift"),
     "service": ("started", "stopped", "worker", "problem", "healed"),
 }

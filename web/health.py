@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon import grounds
+from daemon import grounds, shortcomings
 from daemon.bundle import MANIFEST
 from daemon.status import Check, utcnow
 from web.worker import Worker
@@ -91,10 +91,17 @@ def _seen(worker: Worker) -> dict[str, str | None]:
 def _model(worker: Worker) -> Check:
     current = worker.slot.current
     if current is None:
-        return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or 'no version is promoted.'}")
-    return Check(
-        ok=True, detail=f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
-    )
+        return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or _unpromoted(worker)}")
+    said = f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
+    lacks = shortcomings.sentence(current.manifest.scores)
+    return Check(ok=True, detail=f"{said} {lacks}".strip())
+
+
+def _unpromoted(worker: Worker) -> str:
+    """Why there is no version, if the daemon knows: rows that can teach nothing yet."""
+    status = worker.slot.status
+    lacking = status.checks.get("training") if status and status.alive else None
+    return f"no version is promoted. {lacking.detail if lacking else ''}".strip()
 
 
 def _told(found: dict[str, Check], full: bool) -> dict[str, Check]:

@@ -2,7 +2,7 @@
 
 from itertools import takewhile
 
-from daemon import figures, live
+from daemon import figures, live, shortcomings
 from daemon.settings import Promote
 from web.facts import Facts, Row
 from web.tiles import Answer, answer, fact
@@ -35,7 +35,7 @@ def _scored(facts: Facts) -> Answer:
         return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
     now = latest_score(facts) or entry
     found, before = figures.value(now), figures.value(entry)
-    notes = [*_against(entry, now), *_live(facts), *_weakest(now), *_confidence(facts)]
+    notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
     if found is None:
         why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
         return answer("unknown", "Not measured yet", why, notes)
@@ -128,6 +128,18 @@ def _against(entry: Row, now: Row) -> list[Answer]:
         return []
     before = figures.value(entry)
     return [fact("when let in", "–" if before is None else f"{before:.3f}", f"n = {entry['n']:,}")]
+
+
+def _dummy(facts: Facts) -> list[Answer]:
+    """What one would have who always gave one answer, on the rows that let the champion in."""
+    scores = (facts.champion or {}).get("scores", {})
+    score, dummy = ((scores.get(who) or {}).get("rolling") or {} for who in ("challenger", "dummy"))
+    least = shortcomings.guess(score, dummy)
+    if least is None:
+        return []
+    return [
+        fact(f"always {shortcomings.answer(dummy)}", figures.said(score, least), f"n = {score['n']:,}, when let in")
+    ]
 
 
 def _weakest(score: Row) -> list[Answer]:

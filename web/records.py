@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 STATES = {
     "drops": ("accepted", "rejected", "duplicate", "forgotten"),
-    "runs": ("started", "trained", "failed", "abandoned"),
+    "runs": ("started", "trained", "postponed", "failed", "abandoned"),
     "versions": ("promoted", "refused", "held", "unservable", "rolled back"),
 }
 """Every state a journal table can hold, so that counters exist at zero before anything has happened."""

@@ -61,7 +61,7 @@ def _train(facts: Facts) -> dict[str, Any]:
     if last["state"] == "started":
         return _step("train", "active" if facts.alive else "idle", f"run {last['id']}", last["started_at"])
     took = f" in {last['seconds']:.1f} s" if last["seconds"] else ""
-    state = "done" if last["state"] == "trained" else "failed"
+    state = {"trained": "done", "postponed": "idle"}.get(last["state"], "failed")
     return _step("train", state, f"run {last['id']} {last['state']}{took}", last["ended_at"])
 
 

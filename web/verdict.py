@@ -11,7 +11,7 @@ from daemon.status import Status
 from web.facts import Facts
 from web.tiles import STATES, Answer, answer, fact, size
 
-ELSEWHERE = {"model", "daemon", "promoted_version", "challenger"}
+ELSEWHERE = {"model", "daemon", "promoted_version", "challenger", "training"}
 """Checks that the page tells in its own words, with more about them."""
 
 WINDOW = timedelta(hours=24)
