@@ -17,7 +17,7 @@ from sklearn.datasets import make_classification
 from daemon import candidates, comparison, durable, holdouts, model, rows, segments, verdicts
 from daemon.bundle import Manifest, Model
 from daemon.progress import Progress
-from daemon.revision import Data
+from daemon.revision import Before, Data
 from daemon.schema import Column, Schema
 from daemon.settings import Inbox, Promote, Train
 
@@ -104,10 +104,11 @@ class Line:
     def train(self) -> Judged:
         """Train on all rows so far, compare with what is served, judge, and serve the challenger if it is promoted."""
         schema, self._version = self._world.schema, self._version + 1
-        data = Data.read(self._folder, self._segments, schema, self._first_rows, self._train.holdout)
+        rest = self._first_rows, self._train.holdout
+        data = Data.read(self._folder, self._segments, schema, *rest, before=self._before())
         competing = candidates.plan(schema, self._train)
         progress = Progress(self._version, len(competing), lambda _message: None)
-        best = comparison.compare(competing, schema, data.taught, self._train, progress).ranking[0]
+        best = comparison.compare(competing, schema, data.taught, self._train, progress, data.taught_units).ranking[0]
         fitted = clone(best.estimator).fit(*data.taught)
         scores = holdouts.compare(fitted, self._served, data) | {"champion_version": self._version - 1}
         marks = (
@@ -121,11 +122,16 @@ class Line:
         self._clean = self._clean or accuracy
         if verdict.state == "promoted":
             self._past[self._version], self.loss = scores, self._clean - accuracy
-            self._served = Model(self._manifest(), "", lambda given: model.answers(fitted, given, schema))
+            self._served = Model(self._manifest(scores), "", lambda given: model.answers(fitted, given, schema))
         return Judged(verdict.state == "promoted", verdict.reason, self._clean - accuracy)
 
-    def _manifest(self) -> Manifest:
-        texts = dict.fromkeys(("run", "candidate", "estimator", "revision", "dvc_md5", "reason", "created"), "poison")
+    def _before(self) -> Before | None:
+        return None if self._served is None else holdouts.before(self._served.manifest, self._world.schema)
+
+    def _manifest(self, scores: dict[str, Any]) -> Manifest:
+        texts = dict.fromkeys(("run", "candidate", "estimator", "revision", "dvc_md5", "reason"), "poison")
+        texts["created"] = datetime.now(UTC).isoformat()
         numbers: dict[str, Any] = {"rows": 0, "trained_rows": 0, "difference": 0.0, "seed": self._train.seed}
         kind: dict[str, Any] = {"backend": "sklearn", "input": "float64", "files": {}, "libraries": {}}
-        return Manifest(**texts, **numbers, **kind, data_schema=self._world.schema)
+        known: dict[str, Any] = {"scores": scores, "settings": self._train.model_dump()}
+        return Manifest(**texts, **numbers, **kind, **known, data_schema=self._world.schema)

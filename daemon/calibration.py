@@ -6,11 +6,14 @@ behind; so no model is fitted for it.
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.model_selection import KFold
 
+from daemon import split
 from daemon.model import Matrix, Targets, calibrate
 from daemon.scores import measure
 
@@ -24,6 +27,14 @@ STEEPEST = 10.0
 """The slope lies between this and its inverse."""
 
 
+class Kept(NamedTuple):
+    """Answers (n, classes) for rows that a candidate had not learnt, their targets (n,), and their units (n,)."""
+
+    answers: Matrix
+    targets: Targets
+    units: NDArray[Any]
+
+
 @dataclass(frozen=True)
 class Correction:
     """The slope as in `daemon.model.Calibrated`, and the cross-validated log loss without and with it."""
@@ -33,12 +44,15 @@ class Correction:
     after: float
 
 
-def find(proba: Matrix, codes: Targets, seed: int) -> Correction | None:
-    """The correction of probabilities (n, classes), if it lowers their cross-validated log loss."""
-    if len(codes) < LEAST_ROWS:
+def find(proba: Matrix, codes: Targets, units: NDArray[Any], seed: int) -> Correction | None:
+    """The correction of probabilities (n, classes), if it lowers their log loss, cross-validated by `units` (n,)."""
+    different, which = split.numbered(units)
+    if len(different) < LEAST_ROWS:
         return None
     corrected = np.empty_like(proba)
-    for learn, test in KFold(5, shuffle=True, random_state=seed).split(proba):
+    for _, some in KFold(5, shuffle=True, random_state=seed).split(different):
+        test = np.isin(which, some)
+        learn = ~test
         corrected[test] = calibrate(proba[test], _slope(proba[learn], codes[learn]))
     before, after = (measure("log_loss", given, codes, "classification") for given in (proba, corrected))
     return Correction(_slope(proba, codes), before, after) if after < before * (1 - GAIN) else None

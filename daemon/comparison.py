@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
-from daemon import candidates, limits, model
+from daemon import candidates, limits, model, split
+from daemon.calibration import Kept
 from daemon.candidates import Candidate
 from daemon.errors import TrainingFailed
 from daemon.figures import DECIDES, LOWER, SETTLES, TITLES, plain
+from daemon.fingerprints import Prints
 from daemon.model import Matrix, Targets, answers
 from daemon.progress import Progress
 from daemon.schema import Schema, Task
@@ -53,8 +56,8 @@ class Scored:
     loss: float
     """Log loss or RMSE."""
     fit_seconds: float
-    kept: tuple[Matrix, Targets] = field(repr=False)
-    """What it answered for rows that it had not learnt, and their targets; none where the budget cut its folds."""
+    kept: Kept = field(repr=False)
+    """What it answered for rows that it had not learnt; none where the budget cut its folds."""
     metric: str = ""
     """What chooses, if it is not `score`."""
     value: float = 0.0
@@ -113,14 +116,21 @@ class Outcome:
 
 
 def compare(
-    found: Sequence[Candidate], schema: Schema, taught: tuple[Matrix, Targets], settings: Train, progress: Progress
+    found: Sequence[Candidate],
+    schema: Schema,
+    taught: tuple[Matrix, Targets],
+    settings: Train,
+    progress: Progress,
+    units: Prints | None = None,
 ) -> Outcome:
     """Cross-validate the candidates, cheap ones first; one that can't learn from these rows is left out.
+
+    Rows of one unit, `units` (n,), are in one fold; None: each row is its own.
 
     When the budget is used, what has not finished is left out as well, but at least one is always finished. Raises
     TrainingFailed if none could be fitted.
     """
-    trial = Trial(schema, *taught, settings, progress, Budget(settings.budget_seconds))
+    trial = Trial(schema, *taught, settings, progress, Budget(settings.budget_seconds), units)
     scored: dict[str, Scored] = {}
     left_out: dict[str, str] = {}
     for one in candidates.by_cost(found):
@@ -186,13 +196,14 @@ class Trial:
     settings: Train
     progress: Progress | None = None
     budget: Budget = field(default_factory=lambda: Budget(0))
+    units: Prints | None = None
 
     def of(self, one: Candidate, *, whole: bool) -> Scored:
         """Mean figures over shuffled folds, stratified for classes; unless `whole`, those that the budget has time for."""
         started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings)
         count, splits = self._folds()
         found: list[tuple[float, ...]] = []
-        kept: list[tuple[Matrix, Targets]] = []
+        kept: list[Kept] = []
         for number, (train, test) in enumerate(splits, 1):
             if found and not whole and self.budget.left <= 0:
                 break
@@ -201,7 +212,9 @@ class Trial:
             given, truth = self._answers(one, train, test), self.targets[test]
             value = measure(metric, given, truth, self.schema.task) if metric else 0.0
             found.append((*pair(given, truth, self.schema.task), value))
-            kept.append((given[: KEPT_ROWS // count], truth[: KEPT_ROWS // count]))
+            units = test if self.units is None else self.units[test]
+            most = KEPT_ROWS // count
+            kept.append(Kept(given[:most], truth[:most], units[:most]))
         score, loss, value = (float(np.mean(figures)) for figures in zip(*found, strict=True))
         if not np.isfinite([score, loss, value]).all():
             raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
@@ -216,18 +229,30 @@ class Trial:
     def _folds(self) -> tuple[int, Iterator[Split]]:
         """How many folds: fewer (at least 2) where a class is rarer, or where one would hold a single row; their indices."""
         folds, seed = self.settings.folds, self.settings.seed
+        first = which = np.arange(len(self.rows))
+        if self.units is not None:
+            first, which = split.numbered(self.units)
         if self.schema.task == "regression":
-            count = max(2, min(folds, len(self.rows) // 2))
-            return count, iter(KFold(count, shuffle=True, random_state=seed).split(self.rows))
-        count = max(2, min(folds, int(np.bincount(self.targets)[np.unique(self.targets)].min())))
+            count = max(2, min(folds, len(first) // 2))
+            return count, _by_unit(KFold(count, shuffle=True, random_state=seed).split(first), which)
+        classes = self.targets[first]
+        count = max(2, min(folds, int(np.bincount(classes)[np.unique(classes)].min())))
         stratified = StratifiedKFold(count, shuffle=True, random_state=seed)
-        return count, iter(stratified.split(np.empty((len(self.rows), 0)), self.targets))
+        return count, _by_unit(stratified.split(np.empty((len(first), 0)), classes), which)
 
 
-def _together(kept: list[tuple[Matrix, Targets]], *, whole: bool) -> tuple[Matrix, Targets]:
+def _by_unit(splits: Iterator[Split], which: NDArray[np.int64]) -> Iterator[Split]:
+    """Splits of units as splits of rows, of which each, (n,), has its unit."""
+    for train, test in splits:
+        judged = np.zeros(len(train) + len(test), dtype=bool)
+        judged[test] = True
+        yield np.flatnonzero(~judged[which]), np.flatnonzero(judged[which])
+
+
+def _together(kept: list[Kept], *, whole: bool) -> Kept:
     """What all folds have answered; nothing unless `whole`: how many a budget leaves is the clock's affair, and a model is not."""
-    given, truth = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    return (given, truth) if whole else (given[:0], truth[:0])
+    every = Kept(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))
+    return every if whole else Kept(*(part[:0] for part in every))
 
 
 def cross_validate(

@@ -4,18 +4,21 @@ Level 4. The reference holdout never grows, so its score compares versions over 
 """
 
 import math
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from daemon import model
-from daemon.bundle import Model
+from daemon import model, split
+from daemon.bundle import Manifest, Model
 from daemon.model import Matrix, Targets
-from daemon.revision import Data
+from daemon.revision import Before, Data
 from daemon.schema import Schema
 from daemon.scores import guess, score
+from daemon.settings import Train
+from daemon.split import By
 
 DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
 """Figures that are kept of the dummy."""
@@ -28,27 +31,32 @@ GROUPS = 1000
 
 
 def compare(fitted: Any, served: Model | None, data: Data) -> dict[str, Any]:
-    """Entries of a manifest's scores: `challenger`, `champion` and `dummy` (each by holdout), `paired`, and `taught`.
+    """Entries of a manifest's scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `taught`, `split`, `fair`.
 
-    `champion` and `paired` are None without a served version that can be asked (another target, task or columns).
+    `champion` and `paired` are None without a served version that can be asked (another target, task or columns). Where that
+    has learnt some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these.
     """
     new = answers_of(fitted, data)
     old = None if served is None else answers_of_served(served, data)
+    every, fair = _parts(data), _parts(data, fair=True)
+    same = old is None or all((every[name] == fair[name]).all() for name in every)
     return {
-        "challenger": _on_holdouts(new, data),
-        "champion": None if old is None else _on_holdouts(old, data),
-        "paired": None if old is None else {"holdout": _paired(new, old, data)},
-        "dummy": _dummy(data),
+        "challenger": _on_holdouts(new, data, every),
+        **({} if same else {"fair": _on_holdouts(new, data, fair)}),
+        "champion": None if old is None else _on_holdouts(old, data, fair),
+        "paired": None if old is None else {"holdout": _paired(new, old, data, fair)},
+        "dummy": _dummy(data, every),
         "taught": _taught(data),
+        "split": _split(data, every),
     }
 
 
-def _dummy(data: Data) -> dict[str, Any]:
+def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
     """By holdout, how well one scores who always answers the commonest class of the rows that taught, or their mean."""
     taught, schema = data.taught[1], data.schema
     guesses = guess(taught, int(data.held.sum()), schema)
     always = {"answer": schema.classes[int(np.bincount(taught).argmax())] if schema.classes else None}
-    found = _on_holdouts(guesses, data)
+    found = _on_holdouts(guesses, data, parts)
     return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in found.items()}
 
 
@@ -69,14 +77,27 @@ def answers_of(fitted: Any, data: Data) -> Matrix:
 def answers_of_served(served: Model, data: Data) -> Matrix | None:
     """The same of a served version; None if the rows can't be put to it: another target, task or columns."""
     known, schema = served.manifest.data_schema, data.schema
-    if not _comparable(known, schema):
+    if not comparable(known, schema):
         return None
     if not data.held.any():
         return np.zeros((0, len(schema.classes) or 1))
     return _realign(served.answers(data.judged_by(known)), known, schema)
 
 
-def _comparable(known: Schema, schema: Schema) -> bool:
+def before(manifest: Manifest, schema: Schema) -> Before | None:
+    """How the rows were chosen that taught a version; None if that matters not, for it can't be compared."""
+    if not comparable(manifest.data_schema, schema):
+        return None
+    created = datetime.fromisoformat(manifest.created).timestamp() * 1000
+    return Before(manifest.data_schema, by(manifest), Train(**manifest.settings).holdout, created)
+
+
+def by(manifest: Manifest) -> By:
+    """What made rows a unit when a version was trained."""
+    return By((manifest.scores.get("split") or {}).get("by", By.PLACE))
+
+
+def comparable(known: Schema, schema: Schema) -> bool:
     """Whether a model of `known` can answer rows of `schema`: it may have gained columns, categories and classes since."""
     same = (known.task, known.target) == (schema.task, schema.target)
     return same and set(known.features) <= set(schema.features)
@@ -92,22 +113,34 @@ def _realign(answers: Matrix, known: Schema, schema: Schema) -> Matrix:
     return spread
 
 
-def _parts(data: Data) -> dict[str, NDArray[np.bool_]]:
-    """Which of the held-out rows belong to which holdout."""
-    return {"reference": data.reference[data.held], "rolling": data.recent[data.held]}
+def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
+    """Which of the held-out rows belong to which holdout; of copies one. `fair`: only what the served version has not learnt."""
+    held = data.held
+    parts = {"reference": data.reference[held], "rolling": data.recent[held]}
+    chosen = data.fair[held] if fair else np.ones(int(held.sum()), dtype=bool)
+    # Copies would make a difference look surer than it is.
+    copies = data.units[held] if data.by in (By.CONTENT, By.OCCURRENCE) else np.arange(len(chosen), dtype=np.uint64)
+    truth = data.targets[held].astype(np.float64)
+    return {name: split.once(copies, truth, part & chosen) for name, part in parts.items()}
 
 
-def _on_holdouts(answers: Matrix, data: Data) -> dict[str, Any]:
+def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, str]:
+    """What made rows a unit, and for each holdout what tells it from one of other rows."""
+    units, truth = data.units[data.held], data.targets[data.held].astype(np.float64)
+    return {"by": data.by.value} | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
+
+
+def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
     truth = data.targets[data.held]
-    return {name: score(answers[part], truth[part], data.schema) for name, part in _parts(data).items()}
+    return {name: score(answers[part], truth[part], data.schema) for name, part in parts.items()}
 
 
-def _paired(new: Matrix, old: Matrix, data: Data) -> dict[str, Any]:
+def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
     truth = data.targets[data.held]
     if data.schema.task == "regression":
-        return {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in _parts(data).items()}
+        return {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
     right, before = new.argmax(axis=1) == truth, old.argmax(axis=1) == truth
-    return {name: mcnemar(right[part], before[part]) for name, part in _parts(data).items()}
+    return {name: mcnemar(right[part], before[part]) for name, part in parts.items()}
 
 
 def _errors(new: Matrix, old: Matrix, truth: Targets, part: NDArray[np.bool_]) -> tuple[Any, Any]:

@@ -86,7 +86,8 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     first_rows = manifest.first_rows if manifest.settings else manifest.rows
     began = datetime.fromisoformat(manifest.created).timestamp() * 1000
     window = Window(train.window_rows, train.window_days, began)
-    return Data.read(scratch.segments, wanted, manifest.data_schema, first_rows, train.holdout, window), train
+    by, schema = holdouts.by(manifest), manifest.data_schema
+    return Data.read(scratch.segments, wanted, schema, first_rows, train.holdout, window, by), train
 
 
 def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
@@ -100,7 +101,7 @@ def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
     fitted = model.fit(winner.estimator, *data.taught)
     if not manifest.scores.get("calibration"):
         return fitted
-    trial = comparison.Trial(data.schema, *data.taught, train)
+    trial = comparison.Trial(data.schema, *data.taught, train, units=data.taught_units)
     correction = calibration.find(
         *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept, train.seed
     )

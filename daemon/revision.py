@@ -12,17 +12,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon import rows, segments
+from daemon import fingerprints, rows, segments, split
 from daemon.errors import TooFewRows
+from daemon.fingerprints import Prints
 from daemon.model import Matrix, Targets
 from daemon.schema import BOUND, Schema
-
-Mask = NDArray[np.bool_]
+from daemon.split import By, Keys, Mask
 
 RARE = 4
 """So many classes that lack rows are named."""
 
 MS_OF_DAY = 86_400_000
+
+SOME_ROWS = 500
+"""Of each piece of a segment, to look at what stands in its columns."""
 
 BEGAN = 1_735_689_600_000
 """2025-01-01 (ms since 1970): retraind is younger."""
@@ -41,10 +44,25 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What decided which rows taught a version: its schema, what made rows a unit, the share held out, and when it was trained.
+
+    `created`: ms since 1970. Rows that were accepted later can't have taught it.
+    """
+
+    schema: Schema
+    by: By
+    share: float
+    created: float
+
+
+@dataclass(frozen=True)
 class Data:
     """Rows (n, d), targets (n,), and masks (n,) of those that are held out, in the reference holdout, in the window.
 
     `listed`: how many rows of the revision have a target that the schema knows, whether the window takes them or not.
+    `units` (n,): rows of one number are never parted (`daemon/split.py`), `by` is what made them so. `fair` (n,): what the
+    served version has not learnt either; of held-out rows that is all of them unless they were once chosen otherwise.
     """
 
     schema: Schema
@@ -58,6 +76,9 @@ class Data:
     reference: Mask
     recent: Mask
     listed: int
+    units: Prints
+    by: By
+    fair: Mask
 
     @classmethod
     def read(
@@ -68,15 +89,23 @@ class Data:
         first_rows: int,
         share: float,
         window: Window | None = None,
+        by: By | None = None,
+        before: Before | None = None,
     ) -> Self:
         """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
 
-        The held-out ones of the first `first_rows` are the reference holdout, which no window shortens. Raises
+        The held-out ones of the first `first_rows` are the reference holdout, which no window shortens. `by` says what makes
+        rows a unit (None: the rows themselves do), `before` how those were chosen that the served version has learnt. Raises
         DatasetDamaged, and TooFewRows when there is too little to learn from.
         """
-        targets, held, times = _roles(folder, wanted, schema, share)
+        read = _read(folder, wanted, schema)
+        targets, times = read.targets, read.times
         # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
         listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
+        by = by or split.choose(read.keys, read.cells, targets.astype(np.float64))
+        units = split.units(read.keys, by)
+        held = split.held_out(units, share, _classes(targets, listed, schema, by))
+        learnt = np.zeros(len(units), dtype=bool) if before is None else _learnt(folder, wanted, schema, read, before)
         recent = _within(times, listed, window or Window())
         reference = listed & held & (np.arange(len(targets)) < first_rows)
         taught, judged = np.flatnonzero(recent & ~held), np.flatnonzero((recent & held) | reference)
@@ -86,7 +115,8 @@ class Data:
         place[order] = np.arange(len(order))
         matrix = _encode(folder, wanted, schema, place, len(order))
         masks = held[order], reference[order], recent[order]
-        return cls(schema, folder, wanted, place, matrix, targets[order], *masks, int(listed.sum()))
+        split_by = units[order], by, split.fair(units, learnt)[order]
+        return cls(schema, folder, wanted, place, matrix, targets[order], *masks, int(listed.sum()), *split_by)
 
     def judged_by(self, schema: Schema) -> Matrix:
         """The held-out rows as a model of another schema sees them: what that schema does not list is unknown to it."""
@@ -106,6 +136,11 @@ class Data:
         return self.matrix[: self._taught_rows], self.targets[: self._taught_rows]
 
     @property
+    def taught_units(self) -> Prints:
+        """The units of the rows that may teach: cross-validation must not part them."""
+        return self.units[: self._taught_rows]
+
+    @property
     def judging(self) -> tuple[Matrix, Targets]:
         """Rows and targets that are held out."""
         return self.matrix[self._taught_rows :], self.targets[self._taught_rows :]
@@ -122,17 +157,52 @@ class Data:
         return np.array(self.schema.classes)[first] if self.schema.classes else first
 
 
-def _roles(
-    folder: Path, wanted: Mapping[str, str], schema: Schema, share: float
-) -> tuple[Targets, Mask, NDArray[np.int64]]:
-    """Of every row its target, whether it is held out, and when it was accepted (ms)."""
-    columns = [schema.target, "_drop", "_row", "_accepted_at"]
-    found = [
-        (_targets(piece, schema), rows.held_out(piece, share), rows.accepted_at(piece))
-        for piece in segments.pieces(folder, wanted, columns)
-    ]
-    targets, held, times = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return targets, held, times
+@dataclass(frozen=True)
+class _Read:
+    """Of every row its target, when it was accepted (ms), and the keys of its unit; `cells` (columns, m) are prints of some rows'."""
+
+    targets: Targets
+    times: NDArray[np.int64]
+    keys: Keys
+    cells: Prints
+
+
+def _read(folder: Path, wanted: Mapping[str, str], schema: Schema) -> _Read:
+    columns = [*schema.features, schema.target, "_drop", "_row", "_accepted_at"]
+    found: list[tuple[NDArray[Any], ...]] = []
+    some: list[Prints] = []
+    for piece in segments.pieces(folder, wanted, columns):
+        cells = fingerprints.by_cell(piece, schema.columns)
+        some.append(cells[:, :: max(1, piece.num_rows // SOME_ROWS)].copy())
+        names, codes = fingerprints.drops(piece)
+        drops = np.array([fingerprints.of_text(name) for name in names], dtype=np.uint64)
+        prints = fingerprints.of(cells), drops[codes], fingerprints.places(piece)
+        found.append((_targets(piece, schema), rows.accepted_at(piece), *prints))
+    targets, times, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _Read(targets, times, Keys(*prints_of), np.concatenate(some, axis=1))
+
+
+def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[np.int64]:
+    """For each row the class of which some have to be held out; -1 for none. Values of a regression are of one class."""
+    if by is By.PLACE:
+        return np.full(len(targets), -1)
+    return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
+
+
+def _learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, read: _Read, before: Before) -> Mask:
+    """Which rows may have taught the version of before: what was there and not held out by the choice of then."""
+    if before.by is not By.PLACE and not _print_alike(before.schema, schema):
+        read = _read(folder, wanted, before.schema)
+    listed = read.targets >= 0 if before.schema.task == "classification" else np.isfinite(read.targets)
+    there = read.times <= before.created
+    classes = _classes(read.targets, listed & there, before.schema, before.by)
+    return there & ~split.held_out(split.units(read.keys, before.by), before.share, classes)
+
+
+def _print_alike(one: Schema, other: Schema) -> bool:
+    """Whether rows have the same fingerprints by both schemas, and the same classes: columns that one lacks were empty then."""
+    kinds = [{(column.name, column.kind) for column in schema.columns} for schema in (one, other)]
+    return kinds[0] <= kinds[1] and (one.task, one.target) == (other.task, other.target)
 
 
 def _within(times: NDArray[np.int64], listed: Mask, window: Window) -> Mask:

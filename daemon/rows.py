@@ -71,7 +71,7 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
     verdicts = _Verdicts(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
-        values[column.name] = _coerced(growth.texts(cells, column.name), column, schema, verdicts).values
+        values[column.name] = _coerced(growth.texts(cells, column.name), column, schema.decimal, verdicts)
         if column.kind == "category" and policy.new_categories == "quarantine":
             _refuse_new_categories(values[column.name], column, verdicts)
     values[schema.target] = _targets(growth.texts(cells, schema.target), schema, policy, verdicts)
@@ -86,9 +86,9 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
     return Checked(table, good, bad, schema if len(good) else given)
 
 
-def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdicts) -> kinds.Coerced:
+def _coerced(cells: pa.Array, column: Column, decimal: str, verdicts: _Verdicts) -> pa.Array:
     """Values of the column's kind; no number beyond what a request may have, for one of them is enough to spoil every sum."""
-    coerced = kinds.coerce(cells, column, schema.decimal, schema.markers[column.name])
+    coerced = kinds.coerce(cells, column, decimal)
     verdicts.add(column.name, coerced.bad, coerced.reasons)
     if column.kind == "number":
         huge = np.flatnonzero(np.abs(coerced.values.to_numpy(zero_copy_only=False)) > BOUND)
@@ -96,7 +96,7 @@ def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdict
         verdicts.add(
             column.name, huge, (f"{cell} is too large: numbers lie between -1e100 and 1e100." for cell in shown)
         )
-    return coerced
+    return coerced.values
 
 
 def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
@@ -112,7 +112,7 @@ def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
 
 
 def _as_text(value: Any, column: Column, schema: Schema) -> str:
-    if value is None or (isinstance(value, str) and value.strip() in schema.markers[column.name]):
+    if value is None:
         return ""
     if column.kind in {"number", "integer"}:
         return repr(float(value)).replace(".", schema.decimal)
@@ -125,11 +125,7 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
 def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
     """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
     if schema.task == "regression":
-        coerced = _coerced(cells, Column(name=schema.target, kind="number", missing=True), schema, verdicts)
-        if coerced.values.null_count > len(coerced.bad):
-            blank = np.setdiff1d(np.flatnonzero(pc.is_null(coerced.values)), coerced.bad)
-            verdicts.add(schema.target, blank, (kinds.unlabelled(cells[row].as_py().strip()) for row in blank.tolist()))
-        return coerced.values
+        return _coerced(cells, Column(name=schema.target, kind="number"), schema.decimal, verdicts)
     known = pa.array(schema.classes, pa.string())
     names = pc.take(known, pc.index_in(cells, value_set=known))
     if names.null_count:
@@ -153,8 +149,8 @@ def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
 
 def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
     """The reason why a target that is no class can't become one; empty if it can."""
-    if not cell or cell in schema.markers[schema.target]:
-        return kinds.unlabelled(cell)
+    if not cell:
+        return "The cell is empty: every row needs a target."
     if policy.new_classes == "quarantine":
         close = schema.labels.like(cell)
         meant = f" Do you mean {kinds.shown(close)}?" if close else ""
@@ -222,7 +218,7 @@ def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
 def _floats(table: pa.Table, column: Column) -> NDArray[np.float64]:
     if column.name not in table.column_names:
         return np.full(table.num_rows, UNKNOWN if column.kind == "category" else np.nan)
-    cells = _as_kind(table[column.name], column)
+    cells = kinds.as_kind(table[column.name], column)
     if column.kind == "category":
         index = pc.index_in(cells, value_set=pa.array(column.categories, pa.string()))
         return np.asarray(pc.fill_null(index, int(UNKNOWN)).to_numpy(), dtype=np.float64)
@@ -231,21 +227,9 @@ def _floats(table: pa.Table, column: Column) -> NDArray[np.float64]:
     return values / kinds.MS_OF_DAY if column.kind == "date" else values
 
 
-def _as_kind(cells: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
-    """Stored cells as the column's kind is now; null where a segment of other times has what can't be cast."""
-    wanted, stored = kinds.TYPES[column.kind], cells.type
-    if pa.types.is_dictionary(stored):
-        cells, stored = cells.cast(stored.value_type), stored.value_type
-    plain = pa.types.is_floating(stored) or pa.types.is_integer(stored) or pa.types.is_boolean(stored)
-    if stored == wanted or (plain and column.kind in {"number", "integer"}):
-        return cells
-    texts = pc.fill_null(cells.cast(pa.string()), "").combine_chunks()
-    return pa.chunked_array([kinds.coerce(texts, Column(name=column.name, kind=column.kind, missing=True)).values])
-
-
 def codes(table: pa.Table, schema: Schema) -> NDArray[np.int64]:
     """Targets as class codes, int64 (n,); -1 for a class that the schema does not list any more."""
-    cells = _as_kind(table[schema.target], Column(name=schema.target, kind="category"))
+    cells = kinds.as_kind(table[schema.target], Column(name=schema.target, kind="category"))
     index = pc.fill_null(pc.index_in(cells, value_set=pa.array(schema.classes, pa.string())), -1)
     return np.asarray(index.to_numpy(), dtype=np.int64)
 
@@ -255,26 +239,6 @@ def targets(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
     return _floats(table, Column(name=schema.target, kind="number", missing=True))
 
 
-def held_out(table: pa.Table, share: float) -> NDArray[np.bool_]:
-    """Which rows are only ever judged on, bool (n,): a hash of drop and row number, so membership never moves."""
-    drops = table["_drop"].combine_chunks().dictionary_encode() if table.num_rows else None
-    if drops is None:
-        return np.zeros(0, dtype=bool)
-    drops = drops if isinstance(drops, pa.DictionaryArray) else drops.combine_chunks()
-    seeds = np.array([int(name[:16], 16) for name in drops.dictionary.to_pylist()], dtype=np.uint64)
-    mixed = _splitmix(seeds[drops.indices.to_numpy()] + table["_row"].to_numpy().astype(np.uint64))
-    return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53 < share
-
-
 def accepted_at(table: pa.Table) -> NDArray[np.int64]:
     """When rows were accepted, int64 (n,): milliseconds since 1970-01-01 UTC."""
     return np.asarray(table["_accepted_at"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy())
-
-
-def _splitmix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    # The output function of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-    with np.errstate(over="ignore"):
-        state = state * np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return state ^ (state >> np.uint64(31))

@@ -115,7 +115,7 @@ def warm_up(home: Home) -> None:
             pictures.draw_more(answers, targets, schema, Path(folder) / "pictures", {"x": 1.0})
             if schema.task == "classification":
                 export.write(model.Calibrated(estimator, 1.5), matrix, schema, Path(folder))
-                calibration.find(np.tile(answers, (2, 1)), np.tile(targets, 2), 0)
+                calibration.find(np.tile(answers, (2, 1)), np.tile(targets, 2), np.arange(2 * len(targets)), 0)
         registry.warm_up(Path(folder), estimator)
 
 

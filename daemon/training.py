@@ -122,14 +122,17 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     progress = Progress(job.run, len(competing), say)
     progress.stage("reading the data")
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
-    data = Data.read(work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window)
+    served = _served(work)
+    before = None if served is None else holdouts.before(served.manifest, schema)
+    folder, share = work.home.segments, settings.holdout
+    data = Data.read(folder, job.segments, schema, job.first_rows, share, window, before=before)
     segments.release()
-    outcome = comparison.compare(competing, schema, data.taught, settings, progress)
+    outcome = comparison.compare(competing, schema, data.taught, settings, progress, data.taught_units)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
     kept = reference.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed)
     winner.files["files"] |= kept
-    manifest = _manifest(work, data, winner, _figures(work, data, winner, outcome))
+    manifest = _manifest(work, data, winner, _figures(work, served, data, winner, outcome))
     sealed = bundle.seal(work.staging, manifest)
     progress.stage("logging to MLflow", len(competing) + 3)
     logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
@@ -201,11 +204,11 @@ def _is_small(job: Job, data: Data) -> bool:
     return bool(classes.min() >= 2 and comparison.TEXTBOOK_SHARE * count >= len(classes))
 
 
-def _figures(work: Work, data: Data, winner: Winner, outcome: Outcome) -> dict[str, Any]:
+def _figures(work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome) -> dict[str, Any]:
     """Challenger and champion on the same held-out rows, and how the candidates compared."""
     best, found = winner.scored, winner.correction
     return {
-        **holdouts.compare(winner.fitted, _served(work), data),
+        **holdouts.compare(winner.fitted, served, data),
         "champion_version": work.job.champion,
         f"cv_{DECIDES[work.schema.task]}": best.score,
         "fit_seconds": winner.fit_seconds,

@@ -48,9 +48,10 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     objection = _below_floor(challenger, settings)
     if objection is None and champion is not None:
         rivals = {name: Rival(champion[name], "", _paired(scores, name)) for name in HOLDOUTS}
-        objections = (_worse(challenger[name], rival, name, settings) for name, rival in rivals.items())
+        beside = _beside(scores)
+        objections = (_worse(beside[name], rival, name, settings) for name, rival in rivals.items())
         objection = next(filter(None, objections), None)
-    objection = objection or _slipped(challenger, past or {}, settings)
+    objection = objection or _slipped(scores, past or {}, settings)
     if objection is not None:
         return Verdict("refused", objection)
     reason = " ".join(filter(None, [_praise(scores), shortcomings.sentence(scores)]))
@@ -58,6 +59,12 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
     return Verdict("promoted", reason)
+
+
+def _beside(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The challenger's scores on the rows that the champion's are of: those that neither has learnt."""
+    found: Mapping[str, Any] = scores.get("fair") or scores["challenger"]
+    return found
 
 
 def _paired(scores: Mapping[str, Any], name: str) -> Scores:
@@ -80,15 +87,22 @@ def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None
     return None
 
 
-def _slipped(challenger: Mapping[str, Any], past: Mapping[int, Mapping[str, Any]], settings: Promote) -> str | None:
-    """Why it is too far below the best promoted version on the reference holdout, whose rows never change."""
-    new = challenger["reference"]
-    marks = {version: scores.get("challenger", {}).get("reference", {}) for version, scores in past.items()}
+def _slipped(scores: Mapping[str, Any], past: Mapping[int, Mapping[str, Any]], settings: Promote) -> str | None:
+    """Why it is too far below the best promoted version on the reference holdout, as long as that has the same rows."""
+    new = scores["challenger"]["reference"]
+    alike = {version: then for version, then in past.items() if _split(then) == _split(scores)}
+    marks = {version: then.get("challenger", {}).get("reference", {}) for version, then in alike.items()}
     marks = {version: mark for version, mark in marks.items() if _same_rows(mark, new)}
     if not marks:
         return None
     best = max(sorted(marks), key=lambda version: figures.value(marks[version]) or 0.0)
     return _worse(new, Rival(marks[best], f" of version {best}, the best so far,", {}), "reference", settings)
+
+
+def _split(scores: Mapping[str, Any]) -> str | None:
+    """What tells the reference holdout from one of other rows; None in scores of before that was noted."""
+    found: str | None = (scores.get("split") or {}).get("reference")
+    return found
 
 
 def _same_rows(one: Scores, other: Scores) -> bool:
@@ -149,11 +163,11 @@ def _praise(scores: Mapping[str, Any]) -> str:
         )
     if champion is None:
         return f"First version: {found} on {new['n']} held-out rows."
-    against = _said(champion["rolling"]).rpartition(" ")[2]
+    new = _beside(scores)["rolling"]
+    against, found = _said(champion["rolling"]).rpartition(" ")[2], _said(new)
     certainty = _certainty(new, _paired(scores, "rolling"))
-    return (
-        f"{found[0].upper()}{found[1:]} against {against} of version {version} on the same held-out rows ({certainty})."
-    )
+    which = "the held-out rows that neither has learnt" if "fair" in scores else "the same held-out rows"
+    return f"{found[0].upper()}{found[1:]} against {against} of version {version} on {which} ({certainty})."
 
 
 def _certainty(score: Scores, paired: Scores) -> str:

@@ -7,16 +7,17 @@ from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
 
 from daemon import calibration
-from daemon.model import Calibrated, Codes, Matrix, calibrate
+from daemon.calibration import Kept
+from daemon.model import Calibrated, calibrate
 
 
-def spoken(slope: float, count: int = 2000, classes: int = 3) -> tuple[Matrix, Codes]:
+def spoken(slope: float, count: int = 2000, classes: int = 3) -> Kept:
     """Probabilities that would be right if raised to the power of `slope`, and what came true."""
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.ones(classes), count)
     codes = (honest.cumsum(axis=1) < random.random((count, 1))).sum(axis=1)
     told = honest ** (1 / slope)
-    return told / told.sum(axis=1, keepdims=True), codes
+    return Kept(told / told.sum(axis=1, keepdims=True), codes, np.arange(count))
 
 
 @pytest.mark.parametrize("slope", [0.4, 2.5])
@@ -32,8 +33,16 @@ def test_overconfidence_and_modesty_are_corrected(slope: float, classes: int) ->
 def test_honest_probabilities_stay() -> None:
     """Nothing is gained, so nothing is changed; neither is on a few rows."""
     assert calibration.find(*spoken(1.0), seed=1) is None
-    told, codes = spoken(0.4)
-    assert calibration.find(told[:40], codes[:40], seed=1) is None
+    told, codes, units = spoken(0.4)
+    assert calibration.find(told[:40], codes[:40], units[:40], seed=1) is None
+
+
+def test_copies_are_no_more_evidence() -> None:
+    """Forty rows stay forty, and too few, however often each is there."""
+    few = Kept(*(np.repeat(part[:40], 50, axis=0) for part in spoken(0.4)))
+    assert calibration.find(*few, seed=1) is None
+    alone = few._replace(units=np.arange(len(few.units)))
+    assert calibration.find(*alone, seed=1) is not None
 
 
 def test_calibrated_estimator_can_be_cloned_and_fitted_anew() -> None:

@@ -10,6 +10,7 @@ from sklearn.datasets import load_diabetes
 from test_model import MIXED, PRICES, mixed, priced
 
 from daemon import candidates, comparison, model
+from daemon.calibration import Kept
 from daemon.candidates import NAMES, Candidate
 from daemon.comparison import Outcome, Scored
 from daemon.errors import TrainingFailed
@@ -92,7 +93,7 @@ def test_rare_class_does_not_stop_the_comparison(name: str, rare: int) -> None:
 )
 def test_best_is_most_accurate_then_surest(figures: list[tuple[float, float]], winner: int) -> None:
     """Accuracy decides, the log loss among equals, the order of the candidates among twins."""
-    nothing = np.empty((0, 2)), np.empty(0)
+    nothing = Kept(np.empty((0, 2)), np.empty(0), np.empty(0))
     scored = [
         Scored(str(i), None, "classification", accuracy, loss, 0.0, nothing)
         for i, (accuracy, loss) in enumerate(figures)

@@ -255,17 +255,11 @@ def test_every_cell_is_what_python_makes_of_it(column: tuple[list[str], Kind, st
             assert values[i] == wanted
 
 
-HINT = "leave the cell empty or add it to missing_values in data/schema.json."
-
-
 @pytest.mark.parametrize(
     ("kind", "cell", "reason"),
     [
         ("number", "x", "'x' is not a number."),
         ("number", "1e999", "'1e999' is too large for a number."),
-        ("number", "NA", f"'NA' is not a number; {HINT}"),
-        ("boolean", "?", f"'?' is neither true nor false; {HINT}"),
-        ("date", "null", f"'null' is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z; {HINT}"),
         ("integer", "5.5", "'5.5' is not a whole number, at most 2**53."),
         ("integer", "1e300", "'1e300' is not a whole number, at most 2**53."),
         ("boolean", "yes", "'yes' is neither true nor false."),
@@ -277,55 +271,6 @@ HINT = "leave the cell empty or add it to missing_values in data/schema.json."
 def test_reason_says_what_the_cell_should_be(kind: Kind, cell: str, reason: str) -> None:
     """A sentence of plain English, with the cell."""
     assert kinds.coerce(pa.array([cell]), Column(name="c", kind=kind)).reasons == [reason]
-
-
-MARKED = Schema(
-    target="kind",
-    classes=["a", "none"],
-    missing_values=["NA", "none"],
-    columns=[
-        SIZE,
-        NOTE.model_copy(update={"missing_values": ["-"]}),
-        Column(name="colour", kind="category", missing=True, categories=["red", "NA"]),
-    ],
-)
-"""Markers of the file and of a column; `NA` is a category, and `none` a class."""
-
-
-@pytest.mark.parametrize("filler", ["", "2,3,red,a\n" * 100], ids=["few", "many"])
-def test_markers_are_missing_values(filler: str) -> None:
-    """Those of the file everywhere, those of a column there; a category or class of that name is none. Case and text count."""
-    found = check(HEADER + "1,-,red,a\n1, NA ,NA,a\n1,none,none,none\n" + filler, MARKED)
-    assert not found.bad
-    wanted = [("red", "a"), ("NA", "a"), (None, "none")]
-    assert [(row["note"], (row["colour"], row["kind"])) for row in found.table.to_pylist()[:3]] == [
-        (None, pair) for pair in wanted
-    ]
-    bad = {bad.row: bad.reason for bad in check(HEADER + "-,1,red,a\nNA,1,red,a\n1,na,red,a\n" + filler, MARKED).bad}
-    assert bad == {
-        0: f"'-' is not a number; {HINT}",
-        1: "'NA' stands for a missing value, and the schema allows none here.",
-        2: f"'na' is not a number; {HINT}",
-    }
-
-
-@pytest.mark.parametrize("accepted", ["accept", "quarantine"])
-def test_row_without_a_label_is_counted_as_such(accepted: str) -> None:
-    """An empty target and one that stands for a missing value are no class, nor a number, whatever the policy says."""
-    found = check(HEADER + "1,1,red,a\n1,1,red,NA\n1,1,red,\n1,1,red, NA\n", MARKED, new_classes=accepted)
-    assert found.schema is MARKED
-    blank = "The row has no label: the cell is empty."
-    marked = "The row has no label: 'NA' stands for a missing value."
-    assert [bad.reason for bad in found.bad] == [marked, blank, marked]
-    values = Schema(task="regression", target="y", missing_values=["?"], columns=[SIZE])
-    found = check("size,y\n1,2\n1,?\n1,\n1,x\n", values)
-    assert [bad.reason for bad in found.bad] == [marked.replace("NA", "?"), blank, "'x' is not a number."]
-
-
-def test_sample_may_have_markers() -> None:
-    """Through HTTP as in a file."""
-    sample = Sample(features={"size": 1, "note": "-", "colour": "none"}, target="a", id="0" * 32)
-    assert rows.sample_cells(sample, MARKED).to_pylist() == [{"size": "1.0", "note": "", "colour": "", "kind": "a"}]
 
 
 def test_decimal_comma_leaves_no_room_for_a_point() -> None:
@@ -606,44 +551,3 @@ def test_every_row_knows_where_it_came_from() -> None:
     assert set(found["_source"].to_pylist()) == {"http"}
     assert set(found["_accepted_at"].to_pylist()) == {NOW}
     assert found.schema.field("_drop").type == pa.dictionary(pa.int32(), pa.string())
-
-
-# Holding out
-
-
-def test_held_out_share_is_about_what_was_asked_for() -> None:
-    """Over many small drops and over one large one, with the numbers of a binomial distribution."""
-    small = pa.concat_tables([table(f"{i * 2654435761 % 2**64:016x}" + "0" * 48, 5) for i in range(4000)])
-    for rows_of in (small, table("5" * 64, 20_000)):
-        for share in (0.05, 0.2, 0.5):
-            error = abs(rows.held_out(rows_of, share).mean() - share)
-            assert error < 4 * (share * (1 - share) / 20_000) ** 0.5
-
-
-@given(
-    st.lists(
-        st.tuples(st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(1, 9)), min_size=1, max_size=4
-    )
-)
-def test_held_out_row_stays_held_out(drops: list[tuple[str, int]]) -> None:
-    """Membership depends on drop and row number alone: not on order, company, encoding; a larger share only adds."""
-    tables = [table(drop, count) for drop, count in drops]
-    apart = np.concatenate([rows.held_out(one, 0.3) for one in tables])
-    together = pa.concat_tables(tables)
-    plain = together.set_column(together.column_names.index("_drop"), "_drop", together["_drop"].cast(pa.string()))
-    turned = together.take(list(range(len(together)))[::-1])
-    assert rows.held_out(together, 0.3).tolist() == apart.tolist()
-    assert rows.held_out(together.unify_dictionaries(), 0.3).tolist() == apart.tolist()
-    assert rows.held_out(plain, 0.3).tolist() == apart.tolist()
-    assert rows.held_out(turned, 0.3).tolist() == apart[::-1].tolist()
-    assert not (apart & ~rows.held_out(together, 0.6)).any()
-
-
-def test_held_out_rows_are_the_ones_they_always_were() -> None:
-    """Figures of the first release: a row that moved would have been trained on and then judged on."""
-    assert np.flatnonzero(rows.held_out(table("0123456789abcdef" * 4, 40), 0.2)).tolist() == [2, 6, 7, 9, 11, 25]
-
-
-def test_no_rows_no_holdout() -> None:
-    """An empty table gives an empty mask."""
-    assert rows.held_out(table("0" * 64, 0), 0.2).tolist() == []

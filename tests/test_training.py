@@ -103,7 +103,7 @@ def leaves(trees: str, count: int, edges: str = "smooth toothed", seed: int = 0,
     """`count` leaves of each tree, told apart by their length; `more` are further columns of one text each."""
     random = np.random.default_rng(seed)
     names = [tree for tree in trees.split() for _ in range(count)]
-    length = [f"{['ash', 'elm', 'oak'].index(tree) * 3 + random.normal():.3f}" for tree in names]
+    length = [f"{['ash', 'elm', 'oak'].index(tree) * 3 + random.normal():.6f}" for tree in names]
     edge = [edges.split()[index % len(edges.split())] for index in range(len(names))]
     return {"length": length, "edge": edge, "tree": names} | {key: [text] * len(names) for key, text in more.items()}
 
@@ -166,7 +166,7 @@ def test_champion_is_compared_after_the_schema_has_grown(leafy: Workshop) -> Non
         Column(name="hairs", kind="integer", missing=True),
     ]
     leafy.use(grown(LEAVES, classes=["oak", "ash", "elm"], columns=columns))
-    leafy.add(leaves("ash elm oak", 40, "lobed smooth toothed", seed=1, hairs="7"))
+    leafy.add(leaves("ash elm oak", 90, "lobed smooth toothed", seed=1, hairs="7"))
     scores = leafy.train("tree").scores
     old, new = scores["champion"]["rolling"], scores["challenger"]["rolling"]
     assert scores["champion_version"] == 1

@@ -299,3 +299,27 @@ def test_amounts_are_written_in_full(amount: float, said: str) -> None:
 def test_amounts_may_have_a_sign() -> None:
     """A difference says which way it goes, also where it is small."""
     assert [figures.plain(amount, 3, sign=True) for amount in (13812.0, -0.12345)] == ["+13,800", "-0.123"]
+
+
+def test_marks_are_of_the_same_rows() -> None:
+    """A score of as many rows that are others is no mark, such as one from before equal rows were kept together."""
+    past = {1: {"challenger": {"reference": holdout(99, 100)}, "split": {"reference": "100-aa"}}}
+    assert verdicts.judge(scores(90, 90, split={"reference": "100-aa"}), Promote(), past).state == "refused"
+    assert verdicts.judge(scores(90, 90, split={"reference": "100-bb"}), Promote(), past).state == "promoted"
+    del past[1]["split"]
+    assert verdicts.judge(scores(90, 90, split={"reference": "100-bb"}), Promote(), past).state == "promoted"
+
+
+def test_challenger_and_champion_are_held_against_each_other_where_neither_has_learnt() -> None:
+    """On the rows of `fair`, if there are some that the champion knows; the challenger's own score is of all."""
+    fair = {name: holdout(9, 20) for name in verdicts.HOLDOUTS}
+    found = scores(50, 50, fair=fair)
+    found["champion"] = {name: holdout(19, 20) for name in verdicts.HOLDOUTS}
+    assert "falls from 0.9500 to 0.4500" in verdicts.judge(found, Promote()).reason
+    found["champion"] = {name: holdout(9, 20) for name in verdicts.HOLDOUTS}
+    verdict = verdicts.judge(found, Promote())
+    assert verdict.state == "promoted"
+    assert (
+        "Accuracy 0.4500 against 0.4500 of version 7 on the held-out rows that neither has learnt (n = 20)"
+        in verdict.reason
+    )
