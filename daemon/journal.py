@@ -425,6 +425,13 @@ class Journal:
         with self._writing() as connection:
             connection.execute(meta.delete().where(meta.c.key == _predictions_key(drop)))
 
+    def refused_after(self, drop: Mapping[str, Any]) -> set[str]:
+        """What was refused after a drop was taken: sha256s of files refused whole, names of files with refused rows."""
+        later = drops.c.decided_at > drop["decided_at"]
+        whole = self._rows(select(drops.c.sha256).where(later, drops.c.state == "rejected"))
+        parts = self._rows(select(drops.c.bad_file).where(later, drops.c.bad_file.is_not(None)))
+        return {row["sha256"] for row in whole} | {row["bad_file"] for row in parts}
+
     def blank_refused(self, sha256: str) -> None:
         """Remove what a refused drop's record and its events quote of its cells."""
         with self._writing() as connection:

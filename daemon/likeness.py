@@ -1,7 +1,8 @@
 """Likeness: which lines of a refused file hold rows of a drop.
 
-Level 3. A line is taken for a row of the drop if all its cells that can be read are those of the row, where at least two and more
-than half of the columns can be: what was mended in a file before it was taken is a cell that could not be read.
+Level 3. A line is taken for a row of the drop if its cells are those of the row. In a file that was refused before the drop was
+taken, a cell that can't be read may be any: it may have been corrected in the drop. At least two and more than half of the
+columns must be readable then.
 """
 
 import csv
@@ -45,8 +46,10 @@ class Likeness:
         # By the columns that a line has: one lookup for each line instead of one comparison with each row.
         self._tables: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
 
-    def split(self, data: bytes) -> Iterator[Split | None]:
+    def split(self, data: bytes, *, before: bool) -> Iterator[Split | None]:
         """Tell the lines of a CSV file, packed or not, apart: None after each piece, then what it comes to.
+
+        `before`: the file was refused before the drop was taken.
 
         Nothing comes of a file that is damaged or too large.
         """
@@ -61,7 +64,7 @@ class Likeness:
         names = [name.strip() for name in next(csv.reader(header, delimiter=self._delimiter(lines)), [])]
         for raw, cells in _records(iter(lines[1:]), self._delimiter(lines)):
             count += 1
-            if self._is_one(dict(zip(names, cells, strict=False))):
+            if self._is_row(dict(zip(names, cells, strict=False)), before):
                 matched += 1
             else:
                 kept.append(raw)
@@ -73,11 +76,17 @@ class Likeness:
     def _delimiter(self, lines: Sequence[str]) -> str:
         return max(DELIMITERS, key=lines[0].count) if lines else ","
 
-    def _is_one(self, cells: Mapping[str, str]) -> bool:
-        read = {name: value for name in self._names if (value := self._value(name, cells.get(name))) is not _UNREAD}
-        if len(read) < max(2, len(self._names) // 2 + 1):
+    def _is_row(self, cells: Mapping[str, str], before: bool) -> bool:
+        """Whether a line holds one of the rows, see the module."""
+        values = {name: self._value(name, cells.get(name)) for name in self._names}
+        readable = {name: value for name, value in values.items() if value is not _UNREAD}
+        if len(readable) < max(2, len(self._names) // 2 + 1):
             return False
-        return tuple(read.values()) in self._table(tuple(read))
+        if not before:
+            if any((cells.get(name) or "").strip() for name in values.keys() - readable.keys()):
+                return False
+            readable = {name: None if value is _UNREAD else value for name, value in values.items()}
+        return tuple(readable.values()) in self._table(tuple(readable))
 
     def _table(self, names: tuple[str, ...]) -> set[tuple[Any, ...]]:
         """The values that the rows have in these columns."""

@@ -86,7 +86,7 @@ def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
 
 
 def _refused(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
-    for looked in refused(home, home.rejected, drop, rows_of(home, journal, drop)):
+    for looked in refused(home, journal, home.rejected, drop):
         if looked is None:
             continue
         path, split = looked
@@ -149,15 +149,14 @@ def orphans(home: Home, journal: Journal, drop: Drop) -> list[Path]:
     return holding
 
 
-def refused(
-    home: Home, folder: Path, drop: Drop, rows: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[Path, Split | None] | None]:
+def refused(home: Home, journal: Journal, folder: Path, drop: Drop) -> Iterator[tuple[Path, Split | None] | None]:
     """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows.
 
     Of a file that is too large or damaged nothing is told but its path. None after each piece of work.
     """
-    known = schema.load(home.schema)
+    known, rows = schema.load(home.schema), rows_of(home, journal, drop)
     likeness = Likeness(known, rows) if known and rows else None
+    later = journal.refused_after(drop)
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file() or path.name.endswith(REPORT) or path.name.startswith("."):
             continue
@@ -165,11 +164,12 @@ def refused(
             yield path, None
             continue
         data = path.read_bytes()
-        if durable.sha256(data) == drop["sha256"]:
+        sha256 = durable.sha256(data)
+        if sha256 == drop["sha256"]:
             yield path, Split(b"", data.count(b"\n"), data.count(b"\n"))
         elif likeness:
             split = None
-            for split in likeness.split(data):
+            for split in likeness.split(data, before=later.isdisjoint({path.name, sha256})):
                 if split is None:
                     yield None
             if split is None or split.matched:
@@ -211,7 +211,7 @@ class Eraser:
     def _refused(self, drop: Drop) -> Generator[None, None, str]:
         count = 0
         place = Rejected.of(inbox(self._home))
-        for looked in refused(self._home, place.path, drop, rows_of(self._home, self._journal, drop)):
+        for looked in refused(self._home, self._journal, place.path, drop):
             if looked is None:
                 yield
                 continue

@@ -181,16 +181,38 @@ WIDE = Schema(
 def test_lines_are_like_a_row_in_every_cell_that_can_be_read(line: str, matched: int) -> None:
     """Other people's rows in the same file stay, verbatim."""
     likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
-    *_, split = likeness.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode())
+    *_, split = likeness.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode(), before=True)
     assert split is not None
     assert split.matched == matched
     assert split.rest.endswith(b"8,9,u,y\n")
 
 
+@pytest.mark.parametrize(("line", "matched"), [("1,2,u,x", 1), ("1,2,what,x", 0), ("1,2,,x", 0), ("5,2,,x", 1)])
+def test_what_was_refused_later_is_a_row_in_every_cell(line: str, matched: int) -> None:
+    """No row of the drop was corrected there, so a cell that can't be read is another person's."""
+    rows = [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}, {"a": 5.0, "b": 2.0, "c": None, "kind": "x"}]
+    *_, split = Likeness(WIDE, rows).split(f"a,b,c,kind\n{line}\n".encode(), before=False)
+    assert split is not None
+    assert split.matched == matched
+
+
+def test_purge_leaves_the_refused_rows_of_later_drops(parts: Parts) -> None:
+    """A later row with a cell that can't be read is not one of the drop's, however like them it is."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    parts.drop("later.csv", HEADER + "x,3.5,1.25,0.2,setosa\n" + "5.0,3.5,1.25,0.2,setosa\n")
+    parts.run()
+    request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
+    parts.run()
+    assert answer(parts, request)[0] == "done"
+    [bad_rows] = parts.home.rejected.glob("*.bad.csv")
+    assert "x,3.5,1.25,0.2,setosa" in bad_rows.read_text()
+
+
 def test_lines_in_another_encoding_stay_byte_for_byte() -> None:
     """What is no UTF-8, and the mark of a byte order, is part of other people's rows."""
     likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
-    *_, split = likeness.split("\ufeffa,b,c,kind\n".encode() + b"1,2,u,x\n3,4,K\xf6ln,y\n")
+    *_, split = likeness.split("\ufeffa,b,c,kind\n".encode() + b"1,2,u,x\n3,4,K\xf6ln,y\n", before=True)
     assert split is not None
     assert split.rest == "\ufeffa,b,c,kind\n".encode() + b"3,4,K\xf6ln,y\n"
     assert (split.matched, split.lines) == (1, 2)

@@ -29,7 +29,7 @@ def _rows(life: "Life", count: int) -> tuple[tuple[float, ...], list[str]]:
 
 def _bad_line(life: "Life") -> str:
     life.world.number += 1
-    return f"x{life.world.number},3.5,1.4,0.2,setosa"
+    return f"x{life.world.number},{life.world.number},1.4,0.2,setosa"  # like no good row: purging one leaves it
 
 
 def put(life: "Life", content: Content) -> str:
