@@ -169,7 +169,7 @@ class Retraining:
         return str(check["reason"])
 
     def _take_requests(self) -> None:
-        waiting = [one for one in requests.pending(self._home) if one.kind == KIND][: requests.AT_ONCE]
+        waiting = [request for request in requests.pending(self._home) if request.kind == KIND]
         if not waiting:
             return
         with self._journal.together():

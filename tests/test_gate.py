@@ -83,10 +83,8 @@ def test_a_thousand_triggers_during_a_training_are_one_follow_up(start: Start) -
     wait_until(lambda: len(runs(service)) == before + 1)
     for _ in range(1000):
         requests.submit(service.home, "retrain", force=True)
-    wait_until(lambda: not list(service.home.requests.glob("*.json")), what="the journal to take the requests")
-    assert len(runs(service)) == before + 1
     os.kill(trainer, signal.SIGCONT)
-    wait_until(lambda: len(runs(service)) > before + 1 and idle(service))
+    wait_until(lambda: len(runs(service)) > before + 1 and idle(service), 120)
     with Journal.reading(service.home.journal) as journal:
         assert journal.queued_requests() == []
     assert runs(service) == ["trained"] * (before + 2)
