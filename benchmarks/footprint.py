@@ -122,7 +122,9 @@ def table(title: str, before: Mapping[str, Taken], after: Mapping[str, Taken], c
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.footprint", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--batches", type=int, default=512)
     parser.add_argument("--trainings", type=int, default=0)
     arguments = parser.parse_args()

@@ -207,7 +207,7 @@ def _used(days: list[Day]) -> Iterator[list[str]]:
 
 def main() -> int:
     """Live through it; 1 if anything was not as it must be."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.month", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--days", type=int, default=DAYS)
     parser.add_argument("--seed", type=int, default=1)
