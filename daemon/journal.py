@@ -194,6 +194,8 @@ class Journal:
             raise Unavailable(f"The journal can't be written: {error.orig}.", hint="Is the disk full?") from None
         finally:
             self._connection.rollback()
+            # A commit that is refused may leave SQLite's transaction open, of which SQLAlchemy knows nothing any more.
+            self._connection.connection.rollback()
 
     def _rows(self, query: Any) -> Sequence[RowMapping]:
         inside = self._connection.in_transaction()

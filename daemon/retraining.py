@@ -4,6 +4,7 @@ Level 4. The journal says that a run has started before it starts, so that a tra
 it is tried once per cooldown and not at once again.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ class Retraining:
         self._facts: policy.Facts | None = None
         self._facts_at = -1
         self._lacking: tuple[int | None, str] | None = None
+        self._unheard: deque[dict[str, Any]] = deque()
+        """What the trainer has said and is not recorded yet: it is said once, and the journal may be full just then."""
 
     def recover(self) -> list[int]:
         """Close the runs that a killed daemon left open; returns their numbers."""
@@ -58,19 +61,26 @@ class Retraining:
 
     def collect(self, now: float) -> bool:
         """Take the trainer's messages; True: a training has ended."""
-        ended = self.trainer.tend(now)
-        if ended is not None:
-            log.warning("trainer_ended", how=ended)
-            self._fail(f"The trainer {ended}.", "abandoned")
-        handled = [self._handle(message) for message in self.trainer.messages()]
+        how = self.trainer.tend(now)
+        self._unheard.extend(self.trainer.messages())
+        if how is not None:
+            log.warning("trainer_ended", how=how)
+            self._unheard.append({"ended": how})
+        ended = False
+        while self._unheard:
+            ended = self._handle(self._unheard[0]) or ended
+            self._unheard.popleft()
         if self.progress is not None and now - self._started > self._settings.train.timeout_seconds:
-            self.trainer.kill()
             limit = self._settings.train.timeout_seconds
             self._fail(f"It took longer than train.timeout_seconds = {limit:g}.", "failed")
+            self.trainer.kill()
             return True
-        return any(handled) or ended is not None
+        return ended
 
     def _handle(self, message: dict[str, Any]) -> bool:
+        if "ended" in message:
+            self._fail(f"The trainer {message['ended']}.", "abandoned")
+            return True
         if self.progress is None or message.get("run") != self.progress.run:
             return False
         if "stage" in message:

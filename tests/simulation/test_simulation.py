@@ -22,6 +22,7 @@ PROGRAM = Path(__file__).with_name("simulate.py")
 FOUND = {
     20: "A refused file whose report could not get its name left a hidden file in rejected/ until the next start.",
     27: "A drop in the step in which a merge had named its file: the file went to orphans, every later commit failed.",
+    35: "A training ended while the disk was full: what the trainer had said was lost, and it ran until the time limit.",
 }
 """Seeds that have found a fault, and what it was; the short form has them, too."""
 
