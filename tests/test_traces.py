@@ -190,7 +190,10 @@ def test_lines_are_like_a_row_in_every_cell_that_can_be_read(line: str, matched:
 @pytest.mark.parametrize(("line", "matched"), [("1,2,u,x", 1), ("1,2,what,x", 0), ("1,2,,x", 0), ("5,2,,x", 1)])
 def test_what_was_refused_later_is_a_row_in_every_cell(line: str, matched: int) -> None:
     """No row of the drop was corrected there, so a cell that can't be read is another person's."""
-    rows = [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}, {"a": 5.0, "b": 2.0, "c": None, "kind": "x"}]
+    rows: list[dict[str, object]] = [
+        {"a": 1.0, "b": 2.0, "c": "u", "kind": "x"},
+        {"a": 5.0, "b": 2.0, "c": None, "kind": "x"},
+    ]
     *_, split = Likeness(WIDE, rows).split(f"a,b,c,kind\n{line}\n".encode(), before=False)
     assert split is not None
     assert split.matched == matched
