@@ -21,6 +21,9 @@ from daemon.scopes import Scope
 
 PREFIX = "RETRAIND_"
 
+PART = re.compile(r"[A-Za-z0-9._~-]+")
+"""Part of a path that needs no escaping."""
+
 
 class Section(BaseModel):
     """A table of `retraind.toml`; an unknown key is an error, not a silent no-op."""
@@ -48,7 +51,7 @@ class Server(Section):
     )
     auth: Literal["always", "beyond_loopback", "none"] = Field(
         "beyond_loopback",
-        description="Who needs a token: everybody, all but programs that reach a loopback address themselves (with `public_url` or `trusted_proxies` those too), or nobody at all.",
+        description="Who needs a token: everybody, all but programs that reach a loopback address themselves (with `public_url`, `trusted_proxies` or `root_path` those too), or nobody at all.",
     )
     anonymous: list[Scope] = Field(
         default_factory=list,
@@ -57,6 +60,10 @@ class Server(Section):
     public_url: str = Field(
         "",
         description="How browsers reach it through a proxy, such as `https://models.example.org`: a further Host name, and the Origin of its pages.",
+    )
+    root_path: str = Field(
+        "",
+        description="What a proxy puts before every path, such as `/models/iris`, whether it passes that on or not.",
     )
     trusted_proxies: list[str] = Field(
         default_factory=list,
@@ -102,6 +109,15 @@ class Server(Section):
         if given and (url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.username):
             raise ValueError("it must be http:// or https:// and a name, with a port where it is another than usual")
         return given.rstrip("/").lower()
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_path(cls, given: str) -> str:
+        path = given.rstrip("/")
+        parts = path.split("/")[1:]
+        if path and not (path.startswith("/") and all(PART.fullmatch(part) and part.strip(".") for part in parts)):
+            raise ValueError("it must begin with a slash; between slashes are letters, digits and any of . _ ~ -")
+        return path
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -33,7 +33,7 @@ def test_files_are_those_of_swagger_ui_and_no_others(site: Site) -> None:
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert b"<style" not in page
     assert b"onload" not in page
-    place = "/docs/" + page.decode().split('href="/docs/')[1].split('"')[0].rpartition("/")[0]
+    place = "/docs/" + page.decode().split('href="docs/')[1].split('"')[0].rpartition("/")[0]
     status, headers, text = site.ask("GET", f"{place}/swagger-ui-bundle.js")
     assert (status, headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
     assert len(text) > 1_000_000

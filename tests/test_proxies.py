@@ -190,7 +190,7 @@ def test_who_has_a_token_may_what_it_says(proxy: Proxy) -> None:
 def test_a_browser_signs_in_and_writes_and_other_sites_do_not(proxy: Proxy) -> None:
     page = {"Origin": f"https://{NAME}", "Sec-Fetch-Site": "same-origin"}
     status, headers, _ = proxy.ask("GET", "/dashboard", headers={"Accept": "text/html"})
-    assert (status, headers["location"]) == (303, "/sign-in?next=/dashboard")
+    assert (status, headers["location"]) == (303, "sign-in?next=/dashboard")
     secret = bearer(proxy, Scope.ADMIN)["Authorization"].removeprefix("Bearer ")
     form = {**page, "Content-Type": "application/x-www-form-urlencoded"}
     status, headers, _ = proxy.ask("POST", "/sign-in", urllib.parse.urlencode({"token": secret}).encode(), form)

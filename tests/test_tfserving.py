@@ -92,7 +92,7 @@ def test_kserve_asks_at_the_root_whether_the_server_lives(flowers: Client) -> No
     status, _, body = flowers.ask("GET", "/", HTTP_ACCEPT="*/*")
     assert (status, json.loads(body)) == (200, {"status": "alive"})
     status, headers, _ = flowers.ask("GET", "/", HTTP_ACCEPT="text/html,application/xhtml+xml,*/*;q=0.8")
-    assert (status, headers["location"]) == (303, "/dashboard")
+    assert (status, headers["location"]) == (303, "dashboard")
 
 
 @pytest.mark.parametrize(

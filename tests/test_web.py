@@ -258,7 +258,7 @@ def test_every_read_answers_on_an_empty_home(tmp_path: Path) -> None:
     for name, beside in more.items():
         assert site.get(f"/{name}") == (200, {name: [], "count": 0, **beside})
     status, headers, _ = site.ask("GET", "/")
-    assert (status, headers["location"]) == (303, "/dashboard")
+    assert (status, headers["location"]) == (303, "dashboard")
     status, headers, page = site.ask("GET", "/dashboard")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.startswith(b"<!doctype html>")

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon.bundle import MODEL
 from daemon.scopes import Scope
-from web import docs, doors, health, intake, payload, predicting, scopes, security, shapes, signin
-from web.environ import promised
+from web import docs, doors, health, inflation, intake, payload, predicting, scopes, security, shapes, signin
+from web.environ import promised, up
 from web.gate import CALLER, LOCAL, Gate
 from web.problems import Problem, explain
 from web.reply import Reply
@@ -81,20 +82,20 @@ def make_app(worker: Worker) -> App:
     app.config["catchall"] = False
     views, pages = Views(worker), docs.Pages(worker)
     reading: dict[str, Route] = {
-        "/": lambda: _reply(views.root(request.get_header("Accept", "text/html"))),
+        "/": lambda: _reply(views.root(request.get_header("Accept", "text/html"), up(request.environ))),
         "/health": lambda: _json(*health.health(worker, full=_may_read())),
         "/livez": lambda: _json(200, {"status": "alive"}),
         "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
         "/metrics": lambda: _reply(views.metrics(request.get_header("Accept", ""))),
         "/prometheus_metrics": lambda: _reply(views.exposition(request.get_header("Accept", ""))),
         "/sign-in": lambda: _reply(signin.page(request.environ)),
-        "/dashboard": lambda: _reply(views.page(request.environ[CALLER])),
+        "/dashboard": lambda: _reply(views.page(request.environ[CALLER], up(request.environ))),
         "/dashboard/data": lambda: _json(200, views.document()),
         "/static/<name>": lambda name: _reply(views.asset(name)),
         "/openapi.json": lambda: _reply(
             pages.description(request.get_header("If-None-Match", ""), secured=request.environ[CALLER] is not LOCAL)
         ),
-        "/docs": lambda: _reply(pages.page()),
+        "/docs": lambda: _reply(pages.page(up(request.environ))),
         "/docs/<release>/<name>": lambda release, name: _reply(pages.asset(release, name)),
         "/predictions/history": lambda: _reply(views.history(request.query)),
         "/versions": lambda: _reply(views.versions(request.query)),
@@ -114,8 +115,9 @@ def make_app(worker: Worker) -> App:
     }
     for path, route in reading.items():
         app.route(path, "GET", _checked(route, _permit(gate, path)))
+    inflate = partial(inflation.inflate, most=worker.settings.server.max_body_bytes)
     for path, route in writing.items():
-        app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site))
+        app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site, inflate))
     for path, sign in zip(signin.PATHS, (signin.begin, signin.end), strict=True):
         app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
     app.route(
@@ -126,14 +128,14 @@ def make_app(worker: Worker) -> App:
             _permit(gate, "/predict"),
             payload.typed,
             gate.hosts.site,
-            payload.uncompressed,
+            inflate,
         ),
     )
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
     for path, door in doors.READING.items():
         app.route(_rule(path), "GET", _checked(_door(worker, door), _permit(gate, path)), name=path)
     for path, door in doors.POSTING.items():
-        checks = _permit(gate, path), gate.hosts.site, payload.uncompressed
+        checks = _permit(gate, path), gate.hosts.site, inflate
         app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
     return app
 

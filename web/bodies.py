@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from daemon.settings import Server
+from web.arrival import MOST_SKIPPED, TOO_LARGE, Request
 from web.problems import Problem
 
 LOOK_SECONDS = 0.1
 """How often bodies that take too long are looked for."""
+
+QUIET_SECONDS = 2.0
+"""Who pauses for so long in a body that nobody wants has heard why, or has stopped."""
 
 Found = bytes | Problem
 """A body, or why there is none: 413 (too large), 408 (too slow) or 400 (it ended too early)."""
@@ -69,28 +73,27 @@ class Bodies:
         self._expected[arrival] = then
         arrival.body.add_done_callback(arrival)
 
-    async def read(self, promised: int | None, protocol: Any) -> bytes:
-        """The body of an RSGI request; `promised` is its Content-Length, None for a chunked one. Raises Problem, see `Found`."""
+    async def read(self, promised: int | None, request: Request) -> bytes:
+        """The body of a request; `promised` is its Content-Length, None for a chunked one. Raises Problem, see `Found`."""
         if promised is None:
-            return await self._read_chunks(protocol)
+            return await self._read_chunks(request)
         loop = asyncio.get_running_loop()
         body: asyncio.Future[bytes] = loop.create_future()
 
         def pass_on(found: Found) -> None:
             loop.call_soon_threadsafe(_settle, body, found)
 
-        self.expect(promised, protocol, pass_on)
+        self.expect(promised, request.protocol, pass_on)
         return await body
 
-    async def skip(self, protocol: Any) -> None:
-        """Let a body go by that nobody wants, up to the limits; nothing of it is kept."""
-        size = 0
-        with contextlib.suppress(TimeoutError):
+    async def skip(self, request: Request) -> None:
+        """Let a body go by that nobody wants, up to the limits; nothing of it is kept. Raises RuntimeError when the client has gone."""
+        size, pieces = 0, request.pieces()
+        with contextlib.suppress(TimeoutError, StopAsyncIteration):
             async with asyncio.timeout(self._limits.body_seconds):
-                async for chunk in protocol:
-                    size += len(chunk)
-                    if size > self._limits.max_body_bytes:
-                        return
+                while size <= MOST_SKIPPED:
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        size += len(await anext(pieces))
 
     async def watch(self) -> None:
         """Give up what is late, for ever."""
@@ -105,16 +108,16 @@ class Bodies:
                 if body is not None:
                     body.cancel()
 
-    async def _read_chunks(self, protocol: Any) -> bytes:
+    async def _read_chunks(self, request: Request) -> bytes:
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                return await self._chunks(protocol)
+                return await self._chunks(request.pieces())
         except TimeoutError:
             raise self._too_slow() from None
 
-    async def _chunks(self, protocol: Any) -> bytes:
+    async def _chunks(self, pieces: AsyncIterator[bytes]) -> bytes:
         body, ends = bytearray(), 0
-        async for chunk in protocol:
+        async for chunk in pieces:
             body += chunk
             # Granian gives an empty one at the end, but also for what it can't read: what came before must not pass for the whole.
             ends += not chunk
@@ -129,7 +132,9 @@ class Bodies:
 
     def _too_large(self) -> Problem:
         limit = self._limits.max_body_bytes
-        return Problem(413, f"The body is larger than {limit} bytes.", hint="Drop large files into the inbox instead.")
+        return Problem(
+            TOO_LARGE, f"The body is larger than {limit} bytes.", hint="Drop large files into the inbox instead."
+        )
 
 
 def _settle(body: "asyncio.Future[bytes]", found: Found) -> None:

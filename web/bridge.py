@@ -9,12 +9,12 @@ import contextlib
 import io
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
 from web import app, doors, events, payload, security, signin
+from web.arrival import Request
 from web.bodies import Bodies, Found
 from web.environ import environ_of, promised
 from web.gate import CALLER, LOCAL
@@ -49,15 +49,6 @@ STREAM: Headers = [
 ]
 
 
-@dataclass(slots=True)
-class Request:
-    """A request on its way: RSGI's protocol answers it."""
-
-    environ: dict[str, Any]
-    protocol: Any
-    started: float
-
-
 class Bridge:
     """RSGI on one side, the WSGI application on the other; made on the event loop."""
 
@@ -72,33 +63,35 @@ class Bridge:
         self._posts = Lane("posts", POSTS, worker.settings.server)
         self._forms = Lane("forms", FORMS, worker.settings.server)
         self._gate = worker.gate
+        self._root = worker.settings.server.root_path
         self._app = app.make_app(worker)
 
     # In the thread that hands requests over
 
     def begin(self, handed: Any) -> None:
         """Take a request over: answer what costs little as soon as its body is there, leave all else to the loop."""
-        request = Request(environ_of(handed.scope), handed.proto, time.perf_counter())
+        request = Request(environ_of(handed.scope, self._root), handed.proto, time.perf_counter())
         environ = request.environ
         try:
             if (refused := self._refused(environ)) is not None:
-                self._turn_away(request, refused)
+                self._refuse(request, refused)
             elif _wants_stream(environ):
                 self._leave(self._stream(request))
             elif lane := self._lane(environ):
                 self._begin_in(lane, request)
             elif (length := promised(environ)) and environ["REQUEST_METHOD"] == "POST":
                 self.bodies.expect(length, request.protocol, partial(self._take, request))
+                request.begun = True
             else:
                 self._answer_at_once(request)
         except Exception as error:  # noqa: BLE001 - the client gets an answer
-            self._send(request, refusal(environ, error))
+            self._refuse(request, error)
 
     def _begin_in(self, lane: Lane, request: Request) -> None:
         # Before a place is taken: strangers may send these, too.
         problem = self._app.unwanted(request.environ) if request.environ["REQUEST_METHOD"] == "POST" else None
         if problem is not None:
-            self._turn_away(request, problem)
+            self._refuse(request, problem)
         else:
             self._leave(self._serve(request, self._answer_in(lane, request)))
 
@@ -111,17 +104,6 @@ class Bridge:
         except Problem as problem:
             return problem
         return None
-
-    def _turn_away(self, request: Request, problem: Problem) -> None:
-        """Refuse, after the body has gone by: a proxy that is still sending it would not hear the answer."""
-        if request.environ["REQUEST_METHOD"] == "POST" and promised(request.environ) != 0:
-            self._leave(self._serve(request, self._after_body(request, problem)))
-        else:
-            self._send(request, refusal(request.environ, problem))
-
-    async def _after_body(self, request: Request, problem: Problem) -> Answer:
-        await self.bodies.skip(request.protocol)
-        return refusal(request.environ, problem)
 
     def _take(self, request: Request, body: Found) -> None:
         if isinstance(body, Problem):
@@ -157,11 +139,21 @@ class Bridge:
         self._tasks.add(task)  # the loop itself knows its tasks only weakly
         task.add_done_callback(self._tasks.discard)
 
+    def _refuse(self, request: Request, error: Exception) -> None:
+        answer = refusal(request.environ, error)
+        if request.sends_on(answer[0]):
+            self._leave(self._send_early(request, answer))
+        else:
+            self._send(request, answer)
+
     def _send(self, request: Request, answer: Answer) -> None:
         status, headers, body = answer
         if self._worker.draining:
             headers = [*headers, CLOSE]
         request.protocol.response_bytes(status, headers, body)
+        self._count(request, status)
+
+    def _count(self, request: Request, status: int) -> None:
         seconds, route = time.perf_counter() - request.started, self._app.template(request.environ)
         self._worker.counters.count(route, status, seconds, predicts=doors.predicts(route))
 
@@ -176,8 +168,18 @@ class Bridge:
         try:
             answer = await answering
         except Exception as error:  # noqa: BLE001 - the client gets an answer
-            answer = refusal(request.environ, error)
-        self._send(request, answer)
+            self._refuse(request, error)
+        else:
+            self._send(request, answer)
+
+    async def _send_early(self, request: Request, answer: Answer) -> None:
+        """Answer who is still sending, and let the rest go by: closed at once, the connection would be reset and the answer lost."""
+        status, headers, body = answer
+        transport = request.protocol.response_stream(status, [*headers, ("Content-Length", str(len(body)))])
+        self._count(request, status)
+        with contextlib.suppress(RuntimeError):  # how Granian says that the client has gone
+            await transport.send_bytes(body)
+            await self.bodies.skip(request)
 
     async def _answer_in(self, lane: Lane, request: Request) -> Answer:
         environ = request.environ
@@ -207,7 +209,8 @@ class Bridge:
         return answer
 
     async def _read(self, request: Request) -> None:
-        request.environ["wsgi.input"] = io.BytesIO(await self.bodies.read(promised(request.environ), request.protocol))
+        request.begun = True
+        request.environ["wsgi.input"] = io.BytesIO(await self.bodies.read(promised(request.environ), request))
 
     def _lane(self, environ: dict[str, Any]) -> Lane | None:
         """Where to answer: a single row and what only looks at memory at once (None), which costs least."""
@@ -268,7 +271,8 @@ def _after(environ: dict[str, Any]) -> int | None:
 
 def _is_large(environ: dict[str, Any]) -> bool:
     length = promised(environ)
-    return length is None or length > LARGE_BYTES
+    # Of a compressed body, the length says little.
+    return length is None or length > LARGE_BYTES or "HTTP_CONTENT_ENCODING" in environ
 
 
 def _wants_stream(environ: dict[str, Any]) -> bool:

@@ -173,23 +173,24 @@ def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
 # The page
 
 
-def render(document: Mapping[str, Any], caller: Caller = LOCAL) -> str:
-    """The page as HTML, with the buttons that `caller` may use; every value is escaped."""
+def render(document: Mapping[str, Any], caller: Caller = LOCAL, up: str = "") -> str:
+    """The page as HTML, with the buttons that `caller` may use and links that go by way of `up`; every value is escaped."""
     versions = list(reversed(document["versions"]))
     charts = [points(versions, width, most) for width, most in CHARTS]
     now = moment(document["at"])
     template = _pages.get_template("dashboard.html")
-    return template.render(**document, charts=charts, groups=GROUPS, caller=caller, ago=lambda at: ago(moment(at), now))
+    told = {"charts": charts, "groups": GROUPS, "caller": caller, "up": up}
+    return template.render(**document, **told, ago=lambda at: ago(moment(at), now))
 
 
-def render_sign_in(goal: str, problem: str) -> str:
+def render_sign_in(goal: str, problem: str, up: str) -> str:
     """The page for signing in, which leads to `goal`; `problem` says what was wrong the last time."""
-    return _pages.get_template("sign-in.html").render(goal=goal, problem=problem)
+    return _pages.get_template("sign-in.html").render(goal=goal, problem=problem, up=up)
 
 
-def render_docs(release: str) -> str:
+def render_docs(release: str, up: str) -> str:
     """The page of the HTTP interface; `release` is that of Swagger UI."""
-    return _pages.get_template("docs.html").render(release=release)
+    return _pages.get_template("docs.html").render(release=release, up=up)
 
 
 def asset(name: str) -> tuple[bytes, str] | None:

@@ -26,7 +26,10 @@ class Pages:
         promote = worker.settings.promote
         sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
         self._description = openapi.Description(
-            program=release.of("retraind"), sticky=sticky, public=worker.settings.server.public_url
+            program=release.of("retraind"),
+            sticky=sticky,
+            public=worker.settings.server.public_url,
+            root=worker.settings.server.root_path,
         )
 
     def description(self, known: str, *, secured: bool) -> Reply:
@@ -41,11 +44,11 @@ class Pages:
             return Reply(b"", 304, headers)
         return Reply(made.body, 200, {**headers, "Content-Type": JSON})
 
-    def page(self) -> Reply:
-        """The same for people."""
+    def page(self, up: str) -> Reply:
+        """The same for people; links go by way of `up`."""
         from web import dashboard
 
-        page = dashboard.render_docs(swagger_release())
+        page = dashboard.render_docs(swagger_release(), up)
         return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
 
     def asset(self, wanted: str, name: str) -> Reply:

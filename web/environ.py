@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from web.peers import FORWARDED, LONGEST, PROXIED
@@ -9,10 +10,18 @@ from web.problems import Problem
 
 MOST_KEYS = 256
 
+SLASHED = "retraind.slashed"
+"""In the environment of a request whose path ended in a slash, without which it is answered."""
 
-def environ_of(scope: Any) -> dict[str, Any]:
-    """The WSGI environment of a request, without its body."""
+
+def environ_of(scope: Any, root: str = "") -> dict[str, Any]:
+    """The WSGI environment of a request, without its body; a path is that without `root` before it and a slash at its end."""
     path = scope.path
+    if root and f"{path}/".startswith(f"{root}/"):  # a proxy may have taken it away already
+        path = path[len(root) :] or "/"
+    slashed = path.endswith("/") and len(path) > 1
+    if slashed:
+        path = path[:-1]
     environ = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
@@ -39,6 +48,10 @@ def environ_of(scope: Any) -> dict[str, Any]:
             environ[key] = f"{environ[key]},{value}" if key in environ else value
     if scope.authority:  # of `GET http://name/path`, which overrules the header (RFC 9112, 3.2.2)
         environ["HTTP_HOST"] = scope.authority
+    elif "HTTP_HOST" not in environ and scope.http_version == "1":
+        environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+    if slashed:
+        environ[SLASHED] = True
     return environ
 
 
@@ -53,6 +66,19 @@ def promised(environ: dict[str, Any]) -> int | None:
     if coding.strip().lower() != "chunked":
         raise Problem(400, f"The transfer coding {coding!r:.80} is not known; chunked is.")
     return None
+
+
+def up(environ: Mapping[str, Any]) -> str:
+    """The way from a request's path to the root of the service, as browsers follow links: proxies may put anything before it."""
+    path: str = environ["PATH_INFO"]
+    return "../" * (path.count("/") - 1 + (SLASHED in environ))
+
+
+def announced(environ: dict[str, Any]) -> int:
+    """The least length of the body that follows: 0 without one, 1 for a chunked one."""
+    if "CONTENT_LENGTH" in environ:
+        return int(environ["CONTENT_LENGTH"])
+    return int("HTTP_TRANSFER_ENCODING" in environ)
 
 
 class Keys(dict[str, str | None]):

@@ -13,6 +13,7 @@ from daemon.scopes import ALL, Scope, granted
 from daemon.settings import Server
 from daemon.tokens import ANONYMOUS, Keyring, Token
 from web import scopes
+from web.environ import up
 from web.failures import Failures
 from web.hosts import Hosts
 from web.peers import Peers
@@ -58,10 +59,10 @@ class Gate:
         self.peers = Peers(server)
         self.hosts = Hosts(server, self.peers)
         self.keyring = Keyring(home)
-        self.sessions = Sessions(home, self.keyring)
+        self.sessions = Sessions(home, self.keyring, server.root_path)
         self.failures = Failures()
         # Who says that there is a proxy has one that may pass any Host on, and add nothing: nobody is local then.
-        proxied = bool(server.public_url or server.trusted_proxies)
+        proxied = bool(server.public_url or server.trusted_proxies or server.root_path)
         self._spares_local, self._asks_nobody = server.auth != "always" and not proxied, server.auth == "none"
         self._anonymous = granted(frozenset(server.anonymous))
         self._is_secure = server.public_url.startswith("https:")
@@ -87,7 +88,7 @@ class Gate:
             raise Problem(403, f"The token {caller.name!r} does not have the scope {scope.value!r}.", hint=hint)
         path = environ["PATH_INFO"]
         if path in PAGES and "text/html" in environ.get("HTTP_ACCEPT", ""):
-            raise Problem(303, "Sign in first.", Location=f"/sign-in?next={quote(path)}")
+            raise Problem(303, "Sign in first.", Location=f"{up(environ)}sign-in?next={quote(path)}")
         raise Problem(401, f"This needs a token with the scope {scope.value!r}.", hint=HINT, WWW_Authenticate=CHALLENGE)
 
     def still(self, caller: Caller) -> bool:

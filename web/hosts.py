@@ -31,6 +31,8 @@ class Hosts:
         given = environ.get("HTTP_HOST", "")
         if given in self._known:
             return
+        if not given and environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and "HTTP_HOST" not in environ:
+            return  # balancers and probes name no host (RFC 1945); a browser, which is what can be led astray, always does
         name = hostname(given)
         if not name:
             raise Problem(400, "The request has no valid Host header.")

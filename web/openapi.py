@@ -4,6 +4,7 @@ It is made once for each served version and each schema of the dataset, and kept
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +40,8 @@ class Made:
 class Description:
     """The document of one worker, made again when the served version or the dataset's schema is another."""
 
-    def __init__(self, *, program: str, sticky: str = "", public: str = "") -> None:
-        self._program, self._sticky, self._public = program, sticky, public
+    def __init__(self, *, program: str, sticky: str = "", public: str = "", root: str = "") -> None:
+        self._program, self._sticky, self._servers = program, sticky, _servers(root, public)
         self._made: dict[bool, Made] = {}
 
     def now(self, predictor: Predictor | None, data: Schema | None, *, secured: bool) -> Made:
@@ -48,7 +49,7 @@ class Description:
         made = self._made.get(secured)
         if made is None or made.of[0] is not predictor or made.of[1] is not data:
             content = document(
-                predictor, data, self._program, secured=secured, sticky=self._sticky, public=self._public
+                predictor, data, self._program, secured=secured, sticky=self._sticky, servers=self._servers
             )
             body = orjson.dumps(content)
             made = self._made[secured] = Made((predictor, data), body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
@@ -62,12 +63,12 @@ def document(
     *,
     secured: bool,
     sticky: str = "",
-    public: str = "",
+    servers: Sequence[str] = (),
 ) -> Json:
     """The OpenAPI document; `program` is the version of retraind, `secured` whether callers need tokens.
 
-    `sticky` names the header by which a held challenger gets its share of the requests; empty: there is no canary. `public` is
-    where the service is reached through a proxy; empty: where the document is.
+    `sticky` names the header by which a held challenger gets its share of the requests; empty: there is no canary. `servers` is
+    where the service is reached; empty: at the root of where the document is.
     """
     model = predictor.schema if predictor else None
     tags = [{"name": name, "description": text} for name, text in {**endpoints.TAGS, **protocols.TAGS}.items()]
@@ -77,10 +78,15 @@ def document(
         "openapi": "3.1.0",
         "info": _info(predictor, program),
         "tags": tags,
-        **({"servers": [{"url": "/"}, {"url": public}]} if public else {}),
+        **({"servers": [{"url": url} for url in servers]} if servers else {}),
         "paths": _secured(paths) if secured else paths,
         "components": {**parts, **({"securitySchemes": {"token": TOKEN}} if secured else {})},
     }
+
+
+def _servers(root: str, public: str) -> list[str]:
+    """Addresses of the service, relative to the document's host and through a proxy; none where both say nothing."""
+    return list(dict.fromkeys([root or "/", *([public + root] if public else [])])) if root or public else []
 
 
 def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:

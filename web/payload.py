@@ -80,8 +80,18 @@ def value(text: bytes) -> Any:
         if _may_repeat(found, text.count(b":")):
             json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
-        raise Problem(400, f"The body is not valid JSON: {error!s:.200}.") from None
+        raise Problem(400, f"The body is not valid JSON: {error!s:.200}.", hint=_hint(error)) from None
     return found
+
+
+def _hint(error: Exception) -> str:
+    """What to send instead of the words that Python, R and JavaScript write for what is no number in JSON."""
+    if not isinstance(error, json.JSONDecodeError):
+        return ""
+    word = error.doc[error.pos : error.pos + len("Infinity")]
+    if word[:3].lower() == "nan":
+        return "JSON has no NaN: send null for a missing value."
+    return "JSON has no Infinity: send a finite number, or null for a missing value." if word == "Infinity" else ""
 
 
 def check(kind: type[M], given: Any) -> M:
@@ -124,13 +134,6 @@ def typed(environ: Mapping[str, Any]) -> None:
     if kind != JSON:
         said = kind or "untyped"
         raise Problem(415, f"The body must be {JSON}, not {said!r:.80}.", hint=f"Send Content-Type: {JSON}.")
-
-
-def uncompressed(environ: Mapping[str, Any]) -> None:
-    """Refuse a body that is compressed (415), which would else be told to be no JSON."""
-    coding = environ.get("HTTP_CONTENT_ENCODING", "identity")
-    if coding.strip().lower() not in ("", "identity"):
-        raise Problem(415, f"The body has the Content-Encoding {coding!r:.40}.", hint="Send it uncompressed.")
 
 
 def idempotency_key(environ: Mapping[str, Any]) -> str | None:

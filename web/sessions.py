@@ -26,7 +26,7 @@ MOST = 1000
 """Sessions there are at most; with more, the oldest end of the token that has most."""
 
 PLAIN, SECURE = "retraind-session", "__Host-retraind-session"
-"""Names of the cookie. Browsers take the second from https alone, and from no other host of the same domain."""
+"""Names of the cookie; `server.root_path` follows. Browsers take the second from https alone, and from no other host of the same domain."""
 
 
 class Session(BaseModel):
@@ -43,7 +43,9 @@ class Session(BaseModel):
 class Sessions:
     """The sessions as a worker knows them; any thread may ask."""
 
-    def __init__(self, home: Home, keyring: Keyring) -> None:
+    def __init__(self, home: Home, keyring: Keyring, root: str = "") -> None:
+        # Of two services at one host, neither signs the other's people out.
+        self._suffix = root.replace("/", "+")
         self._folder = home.sessions
         self._cards = Cards(home.sessions, Session)
         self._keyring = keyring
@@ -65,7 +67,7 @@ class Sessions:
     def find(self, environ: Mapping[str, Any], *, secure: bool) -> tuple[str, Token] | None:
         """Name and token of the session whose cookie the request has; None without one that is good."""
         header = environ.get("HTTP_COOKIE", "")
-        secret = _held(header, SECURE if secure else PLAIN) if header else None
+        secret = _held(header, self._name(secure=secure)) if header else None
         if secret is None:
             return None
         key = _digest(secret)
@@ -78,6 +80,15 @@ class Sessions:
         if session is None or datetime.now(UTC) >= session.expires_at:
             return None
         return self._keyring.get(session.token)
+
+    def cookie(self, value: str, *, secure: bool) -> str:
+        """The header Set-Cookie with a session, or without one (an empty value), which ends it in the browser."""
+        seconds = int(LASTS.total_seconds()) if value else 0
+        common = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
+        return f"{self._name(secure=secure)}={value}; {common}{'; Secure' if secure else ''}"
+
+    def _name(self, *, secure: bool) -> str:
+        return (SECURE if secure else PLAIN) + self._suffix
 
     def _sweep(self, now: datetime, token: Token) -> None:
         """Remove what has ended, and what must go so that `token` can have one more."""
@@ -102,13 +113,6 @@ def _surplus(sessions: Mapping[str, Session], token: str) -> list[str]:
     for _ in range(len(sessions) - len(surplus) - MOST + 1):
         surplus.append(max(kept.values(), key=len).pop(0))
     return surplus
-
-
-def cookie(value: str, *, secure: bool) -> str:
-    """The header Set-Cookie with a session, or without one (an empty value), which ends it in the browser."""
-    seconds = int(LASTS.total_seconds()) if value else 0
-    common = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
-    return f"{SECURE}={value}; {common}; Secure" if secure else f"{PLAIN}={value}; {common}"
 
 
 def _held(header: str, name: str) -> str | None:

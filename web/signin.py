@@ -5,10 +5,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from daemon.scopes import Scope, granted
+from web.environ import up
 from web.gate import CALLER, LOCAL, PAGES, Gate
 from web.problems import Problem
 from web.reply import Reply
-from web.sessions import cookie
 
 FORM = "application/x-www-form-urlencoded"
 MOST_BYTES = 4096
@@ -19,7 +19,7 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
 def page(environ: Mapping[str, Any]) -> Reply:
     """The form; who needs no token is led on."""
     goal = _goal(environ["QUERY_STRING"])
-    return _lead(goal) if environ[CALLER] is LOCAL else _form(goal)
+    return _lead(environ, goal) if environ[CALLER] is LOCAL else _form(environ, goal)
 
 
 def begin(gate: Gate, environ: Mapping[str, Any]) -> Reply:
@@ -30,17 +30,17 @@ def begin(gate: Gate, environ: Mapping[str, Any]) -> Reply:
         token = gate.verify(secret, environ)
     except Problem as problem:
         headers = {"Retry-After": problem.headers["Retry-After"]} if "Retry-After" in problem.headers else {}
-        return _form(goal, problem.detail, problem.status_code, headers)
+        return _form(environ, goal, problem.detail, problem.status_code, headers)
     if Scope.READ not in granted(token.scopes):
-        return _form(goal, f"The token {token.name!r} may not look: it lacks the scope 'read'.", 403)
+        return _form(environ, goal, f"The token {token.name!r} may not look: it lacks the scope 'read'.", 403)
     _end(gate, environ)
-    return _lead(goal, cookie(gate.sessions.begin(token), secure=gate.is_secure(environ)))
+    return _lead(environ, goal, gate.sessions.cookie(gate.sessions.begin(token), secure=gate.is_secure(environ)))
 
 
 def end(gate: Gate, environ: Mapping[str, Any]) -> Reply:
     """End the session, here and in the browser."""
     _end(gate, environ)
-    return _lead("/sign-in", cookie("", secure=gate.is_secure(environ)))
+    return _lead(environ, "/sign-in", gate.sessions.cookie("", secure=gate.is_secure(environ)))
 
 
 def too_long(promised: int | None) -> Problem | None:
@@ -72,11 +72,17 @@ def _goal(text: str) -> str:
     return asked if asked in PAGES else PAGES[0]
 
 
-def _lead(path: str, said: str = "") -> Reply:
-    return Reply(b"", 303, {"Location": path, **({"Set-Cookie": said} if said else {})})
+def _lead(environ: Mapping[str, Any], path: str, said: str = "") -> Reply:
+    return Reply(b"", 303, {"Location": up(environ) + path.lstrip("/"), **({"Set-Cookie": said} if said else {})})
 
 
-def _form(goal: str, problem: str = "", status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+def _form(
+    environ: Mapping[str, Any],
+    goal: str,
+    problem: str = "",
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
     from web import dashboard
 
-    return Reply(dashboard.render_sign_in(goal, problem).encode(), status, {**HTML, **(headers or {})})
+    return Reply(dashboard.render_sign_in(goal, problem, up(environ)).encode(), status, {**HTML, **(headers or {})})

@@ -22,9 +22,9 @@ class Views:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    def root(self, accept: str) -> Reply:
+    def root(self, accept: str, up: str) -> Reply:
         """The dashboard is the front page for people; KServe's clients ask here whether the server is alive."""
-        return Reply(b"", 303, {"Location": "/dashboard"}) if "text/html" in accept else told({"status": "alive"})
+        return Reply(b"", 303, {"Location": f"{up}dashboard"}) if "text/html" in accept else told({"status": "alive"})
 
     def metrics(self, accept: str) -> Reply:
         """Figures as JSON; for a scraper, told by its Accept header, as exposition."""
@@ -66,12 +66,12 @@ class Views:
         except sqlite3.Error as error:
             return dashboard.without_records(worker.home, worker.slot.status, worker.settings, checks, error)
 
-    def page(self, caller: Caller) -> Reply:
-        """The dashboard, with the buttons that the caller may use."""
+    def page(self, caller: Caller, up: str) -> Reply:
+        """The dashboard, with the buttons that the caller may use; links go by way of `up`."""
         from web import dashboard
 
         return Reply(
-            dashboard.render(self.document(), caller).encode(), 200, {"Content-Type": "text/html; charset=utf-8"}
+            dashboard.render(self.document(), caller, up).encode(), 200, {"Content-Type": "text/html; charset=utf-8"}
         )
 
     def asset(self, name: str) -> Reply:
@@ -100,8 +100,14 @@ class Views:
         judged = records.versions(limit or 100, payload.number(query, "before", None, 0))
         numbers = [row["version"] for row in judged]
         live, agreements = records.live_scores(judged), records.agreements(self._worker.slot.version, numbers)
+        root = self._worker.settings.server.root_path
         rows = [
-            {**row, "live": live.get(version), "shadow": agreements.get(version), "lineage": f"/versions/{version}"}
+            {
+                **row,
+                "live": live.get(version),
+                "shadow": agreements.get(version),
+                "lineage": f"{root}/versions/{version}",
+            }
             for row, version in zip(judged, numbers, strict=True)
         ]
         return _list("versions", rows, champion=self._worker.slot.version)

@@ -6,6 +6,8 @@ const CHECK_MS = 15000; // with a stream: it does not say that time passes, nor 
 const RETRY_MS = 3000;
 const STALE_SECONDS = 10;
 
+const UP = document.documentElement.dataset.up; // the way to the root of the service, whatever a proxy puts before it
+const HERE = new URL(UP || ".", location.href).href.replace(/\/$/, "");
 const find = (id) => document.getElementById(id);
 const EVENTS = ["message", "status", ...find("main").dataset.kinds.split(" ")];
 
@@ -24,7 +26,7 @@ function ago(at, now) {
 function localise(page) {
   const now = Date.now();
   for (const time of page.querySelectorAll("time")) time.textContent = ago(Date.parse(time.dateTime), now);
-  for (const span of page.querySelectorAll("[data-origin]")) span.textContent = location.origin;
+  for (const span of page.querySelectorAll("[data-origin]")) span.textContent = HERE;
 }
 
 // Refresh: fetch the page again and exchange the sections that differ
@@ -96,7 +98,7 @@ let retry = null;
 function connect() {
   clearTimeout(retry);
   stream?.close();
-  stream = new EventSource("/events");
+  stream = new EventSource(`${UP}events`);
   stream.onopen = () => { want(); badge(); };
   stream.onerror = () => {
     // The browser reconnects by itself unless the server answered with an error.
@@ -156,9 +158,9 @@ function ask(name) {
 
 async function post(url, body) {
   const headers = { "content-type": "application/json" };
-  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  const answer = await fetch(UP + url, { method: "POST", headers, body: JSON.stringify(body) });
   if (answer.status !== 401) return answer;
-  location.assign("/sign-in?next=/dashboard"); // the session has ended
+  location.assign(`${UP}sign-in?next=/dashboard`); // the session has ended
   return null;
 }
 
@@ -186,9 +188,9 @@ async function swap(button, url, body, verb, after) {
 }
 
 const actions = {
-  retrain: (button) => send(button, "/trigger_retrain", { force_retrain: true }, "A training is asked for; the steps show how it goes."),
-  promote: (button) => swap(button, "/promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
-  rollback: (button) => swap(button, "/rollback", {}, "Roll back to", "promoted again"),
+  retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "A training is asked for; the steps show how it goes."),
+  promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
+  rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
 };
 
 document.addEventListener("click", (event) => {

@@ -3,7 +3,7 @@
 
 addEventListener("DOMContentLoaded", () => {
   SwaggerUIBundle({
-    url: "/openapi.json",
+    url: `${document.documentElement.dataset.up}openapi.json`,
     dom_id: "#swagger-ui",
     deepLinking: true,
     validatorUrl: null, // would send the description to swagger.io
