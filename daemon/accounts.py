@@ -3,7 +3,6 @@
 Level 4: nothing is read or written here but the log.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import structlog
 
 from daemon.errors import InvalidDrop
 from daemon.inbox import Drop
+from daemon.names import shown
 from daemon.reading import Reading
 from daemon.schema import Schema
 from daemon.settling import Stamp
@@ -19,11 +19,6 @@ from daemon.status import utcnow
 log = structlog.get_logger()
 
 REPORTED = ("name", "sha256", "rows_read", "reason", "line", "column")
-
-
-def shown(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 become a replacement character."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
@@ -54,7 +49,8 @@ def rejected(name: str, reading: Reading | None, error: InvalidDrop, settled_at:
     if reading is None:
         unread = {"name": shown(name), "sha256": "", "bytes": 0, "source": "file"}
         return unread | {"settled_at": settled_at, "rows_read": 0, **why}
-    return _drop(reading.drop, settled_at) | {"source": reading.source, "rows_read": reading.rows_read, **why}
+    rows = {"rows_read": reading.rows_read, "rows_refused": reading.rows_read}
+    return _drop(reading.drop, settled_at) | {"source": reading.source, **rows, **why}
 
 
 def _drop(drop: Drop, settled_at: str) -> dict[str, Any]:

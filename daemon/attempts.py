@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
-from daemon.accounts import shown
 from daemon.journal import Journal
+from daemon.names import shown
 from daemon.settling import Stamp
 
 KEY = "reading"

@@ -22,10 +22,11 @@ from daemon.content import Content, finish, is_packed, taking
 from daemon.errors import InvalidDrop, Unavailable
 from daemon.folder import Folder
 from daemon.home import Home
-from daemon.names import ignored, last_part
+from daemon.names import LONGEST, as_they_are, ignored, last_part, shown
 from daemon.rejected import Rejected
 from daemon.settings import Inbox as Limits
 from daemon.settling import Settling, Stamp
+from daemon.strays import Strays
 from daemon.writers import is_written
 
 log = structlog.get_logger()
@@ -35,9 +36,6 @@ CLEARING = ".retraind-clearing-"
 
 HIDDEN = re.compile(r"(?:[0-9a-f]{8}-)?(.+)", re.DOTALL)
 """What follows the prefix; the digits were not there always."""
-
-LONGEST = 255
-"""Bytes that a name can have on all usual file systems."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,9 @@ class Inbox:
         self._settling = Settling(limits.settle_seconds)
         self._left: dict[str, int] = {}
         """Files that can't be taken away, and when each was changed last, in content or rights."""
-        self.backlog: tuple[int, int] = (0, 0)
+        self.backlog = (0, 0)
         """Files and bytes that wait, at the last scan."""
+        self.strays = Strays()
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
         """Wake the loop for a file that has changed; for any thread.
@@ -116,7 +115,7 @@ class Inbox:
         return self._settling.wait_seconds(now)
 
     def _scan(self, inbox: Folder) -> dict[str, Stamp]:
-        found, left, hidden = {}, {}, False
+        found, left, strays, hidden = {}, {}, [], False
         for entry in inbox.entries():
             if ignored(entry.name) or entry.name == rejected.NAME:
                 hidden |= entry.name.startswith(CLEARING)
@@ -129,7 +128,10 @@ class Inbox:
                 left[entry.name] = status.st_ctime_ns
             elif stat.S_ISREG(status.st_mode):
                 found[entry.name] = Stamp.of(status)
+            else:
+                strays.append((entry.name, status.st_mode))
         self._left = left
+        self.strays.note(strays)
         if hidden:  # it could not be put back when it should have been
             self.recover()
         return found
@@ -186,12 +188,12 @@ class Inbox:
     def clear(self, drops: Collection[tuple[str, str]]) -> dict[str, OSError]:
         """Remove drops (name, sha256) whose rows are committed; gives those that can't be removed.
 
-        A file that has other bytes by now is a new drop and stays.
+        A name may be the journal's, as text (`names.shown`). A file that has other bytes by now is a new drop and stays.
         """
         if not drops:
             return {}
         inbox, stuck = self._open_folder(), {}
-        for name, sha256 in drops:
+        for name, sha256 in as_they_are((entry.name for entry in inbox.entries()), drops):
             try:
                 with self._hidden(inbox, name) as hidden:
                     if hidden is not None and inbox.sha256(hidden) == sha256:
@@ -278,8 +280,7 @@ class Inbox:
 
         Raises OSError, or Unavailable if there is no `rejected/` of ours.
         """
-        name = os.fsencode(drop.name).decode("utf-8", "replace")  # the journal keeps it, as text
-        return Rejected.of(self._open_folder()).quarantine(name, drop.sha256, lines)
+        return Rejected.of(self._open_folder()).quarantine(shown(drop.name), drop.sha256, lines)
 
 
 @contextmanager

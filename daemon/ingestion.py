@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from daemon import accounts, durable, projection, schema, segments
-from daemon.accounts import Refused, shown
+from daemon.accounts import Refused
 from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES, is_packed
 from daemon.dataset import Dataset
@@ -25,6 +25,7 @@ from daemon.journal import Journal
 from daemon.labels import Joined, Labels
 from daemon.leaving import Leaving
 from daemon.merging import Merging
+from daemon.names import shown
 from daemon.reading import Reader, Reading, quarantined
 from daemon.schema import Schema
 from daemon.segments import Sealed, Segment, Writer
@@ -110,6 +111,9 @@ class Ingestion:
 
     def _begin(self, now: float) -> bool:
         settled = self._inbox.settled(now, self._limits.batch_drops)
+        for remark in self._inbox.strays.remarks():
+            self._journal.tell("problem", remark, level="warning")
+            log.warning("not_a_drop", reason=remark)
         found = schema.load(self._home.schema) if settled else None
         portion = self._portion(settled, now) if found is not None else {}
         if found is None or not portion:

@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from daemon.accounts import shown
 from daemon.inbox import Inbox
 from daemon.journal import Journal
+from daemon.names import shown
 from daemon.settling import Stamp
 
 log = structlog.get_logger()
@@ -31,8 +31,8 @@ class Leaving:
     def clear(self, drops: Iterable[tuple[str, str]]) -> None:
         """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
         asked = list(drops)
-        stuck = self._inbox.clear(asked)
-        self._keep(stuck, {name: partial(self._inbox.clear, [(name, sha256)]) for name, sha256 in asked})
+        stuck, known = self._inbox.clear(asked), {shown(name): sha256 for name, sha256 in asked}
+        self._keep(stuck, {name: partial(self._inbox.clear, [(name, known[shown(name)])]) for name in stuck})
 
     def reject(self, refused: Iterable[tuple[str, Stamp, dict[str, Any]]]) -> None:
         """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""

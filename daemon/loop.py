@@ -268,6 +268,7 @@ class Loop:
             checks=self._checks(),
             backlog_files=self._inbox.backlog[0],
             backlog_bytes=self._inbox.backlog[1],
+            not_taken=self._inbox.strays.found,
             rows=facts.rows,
             rows_pending=max(0, facts.rows - (facts.trained_on or 0)),
             threshold_rows=policy.needed(facts.trained_on, self._settings.retrain),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from daemon import cells, growth, rows, sample
+from daemon import text as texts
 from daemon.cells import Header
 from daemon.content import Content
 from daemon.errors import InvalidDrop
@@ -112,6 +113,7 @@ class Reader:
             _conclude(reading, self._policy)
         except InvalidDrop as error:
             reading.error, reading.line = error, error.line or reading.line
+            reading.rows_read = max(reading.rows_read, _rows(reading))
             reading.rows_accepted, reading.labelled, reading.truths, self.schema = 0, [], {}, before
         self._pending |= reading.truths
 
@@ -290,6 +292,11 @@ def _settle(reading: Reading, policy: Policy) -> None:
         _conclude(reading, policy)
     except InvalidDrop as error:
         reading.error = error
+
+
+def _rows(reading: Reading) -> int:
+    """How many rows a refused file has, also those that were not looked at any more; 0 for what has no header."""
+    return texts.count(reading.drop.content, reading.header.body) if reading.header else 0
 
 
 def _line(reading: Reading) -> int | None:

@@ -95,6 +95,8 @@ class Status(BaseModel):
     checks: dict[str, Check] = Field(default_factory=dict)
     backlog_files: int = 0
     backlog_bytes: int = 0
+    not_taken: dict[str, str] = Field(default_factory=dict)
+    """What lies in the inbox and is no file, and what it is: some of it, where there is much."""
     rows: int = 0
     """Rows in the dataset."""
     rows_pending: int = 0

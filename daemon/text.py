@@ -73,6 +73,20 @@ def _line_at(content: Content, at: int) -> int:
     return line + len(begins)
 
 
+def count(content: Content, start: int) -> int:
+    """Lines from byte `start` on that are not empty: as many as there are records, or more where a cell has several lines."""
+    lines, last = 0, b"\n"
+    with content.open() as file:
+        file.seek(start)
+        while block := file.read(BLOCK_BYTES):
+            text = (last + block).replace(b"\r", b"\n")
+            while b"\n\n" in text:
+                text = text.replace(b"\n\n", b"\n")
+            last = text[-1:]
+            lines += text.count(b"\n") - (last == b"\n")  # each that something follows begins a line
+    return lines
+
+
 def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterator[tuple[int, list[str], str]]:
     """First line (1-based), cells and verbatim text of each record, the header first, told apart as Arrow does."""
     with io.TextIOWrapper(content.open(), encoding="utf-8-sig", newline="") as file:

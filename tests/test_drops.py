@@ -70,7 +70,7 @@ def test_what_waits_in_the_inbox_is_told(home: Home, told: Client) -> None:
     assert get(told, "/drops")[1]["waiting"] is None, "no daemon has looked yet"
     said = {"pid": 1, "state": "ready", "heartbeat": 0.0, "at": "now", "started_at": "before"}
     publish(home.status, Status.model_validate({**said, "backlog_files": 3, "backlog_bytes": 700}))
-    assert get(Client(home), "/drops")[1]["waiting"] == {"files": 3, "bytes": 700}
+    assert get(Client(home), "/drops")[1]["waiting"] == {"files": 3, "bytes": 700, "not_taken": {}}
 
 
 def test_the_live_score_of_the_served_version_can_be_scraped(home: Home, journal: Journal) -> None:

@@ -484,3 +484,56 @@ def test_quarantine_reads_no_file_of_another_drop(home: Home, inbox: Inbox, monk
     found = {quarantined(inbox, "a.csv", b"%d" % number, b"row %d" % number) for number in range(20)}
     assert found == set(names(home.rejected))
     assert len(hashed) == len(found) == 20
+
+
+# What is no file
+
+
+def test_what_is_no_file_is_said_once(home: Home, inbox: Inbox, tmp_path: Path) -> None:
+    """Links, folders, pipes and sockets are neither followed nor opened, and do not stay unsaid."""
+    (tmp_path / "elsewhere.csv").write_text("x")
+    (home.inbox / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (home.inbox / "dangling.csv").symlink_to(tmp_path / "nothing")
+    (home.inbox / "folder").mkdir()
+    os.mkfifo(home.inbox / "pipe.csv")
+    (home.inbox / ".hidden").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(home.inbox / "s"))
+        assert inbox.settled(100.0) == {}
+    kinds = {
+        "link.csv": "a link",
+        "dangling.csv": "a link",
+        "folder": "a folder",
+        "pipe.csv": "a pipe",
+        "s": "a socket",
+    }
+    assert inbox.strays.found == kinds
+    said = inbox.strays.remarks()
+    assert len(said) == len(kinds)
+    assert all(any(f"{name} in the inbox is {kind}" in one for one in said) for name, kind in kinds.items())
+    inbox.settled(101.0)
+    assert inbox.strays.remarks() == []
+    (home.inbox / "pipe.csv").unlink()
+    inbox.settled(102.0)
+    os.mkfifo(home.inbox / "pipe.csv")
+    inbox.settled(103.0)
+    assert len(inbox.strays.remarks()) == 1
+
+
+def test_very_much_that_is_no_file_is_said_in_part(home: Home, inbox: Inbox) -> None:
+    for number in range(100):
+        (home.inbox / str(number)).mkdir()
+    inbox.settled(100.0)
+    assert len(inbox.strays.found) == len(inbox.strays.remarks()) == 20
+
+
+def test_names_that_are_not_utf8_are_found_by_what_the_journal_says(home: Home, inbox: Inbox) -> None:
+    """Of two names that look the same as text, the file with the drop's bytes goes."""
+    for name, data in (
+        (b"caf\xe9.csv", b"x"),
+        (b"caf\xe8.csv", b"y"),
+        ("caf\N{REPLACEMENT CHARACTER}.csv".encode(), b"z"),
+    ):
+        (home.inbox / os.fsdecode(name)).write_bytes(data)
+    assert inbox.clear([("caf\N{REPLACEMENT CHARACTER}.csv", durable.sha256(b"x"))]) == {}
+    assert {path.read_bytes() for path in home.inbox.iterdir() if path.is_file()} == {b"y", b"z"}

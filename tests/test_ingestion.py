@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow.parquet as pq
@@ -677,6 +678,36 @@ def test_name_that_is_not_utf8_with_a_bad_row(home: Home, parts: Parts) -> None:
     parts.run()
     assert parts.lengths == [1]
     assert len(list(home.rejected.iterdir())) == 1
+
+
+def test_name_that_is_not_utf8_is_one_record(home: Home, parts: Parts) -> None:
+    """The file goes once its rows are committed; it does not come again as a duplicate of itself."""
+    parts.drop(os.fsdecode(b"caf\xe9.csv"), HEADER + row(1))
+    parts.run()
+    parts.run()
+    assert parts.drops() == [("caf\N{REPLACEMENT CHARACTER}.csv", "accepted")]
+    assert [path for path in home.inbox.iterdir() if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("x,y\n" + "1,2\n" * 7, "quarantine"),
+        (HEADER + "x,1,1,1,setosa\n" * 7, "quarantine"),
+        (HEADER + "\r\n".join(["x,1,1,1,setosa", *["1,1,1,1,setosa"] * 6]), "reject_file"),
+    ],
+)
+def test_a_file_refused_whole_counts_all_its_rows(home: Home, schema: Schema, text: str, policy: Any) -> None:
+    """Whether its header did not fit, all its rows were bad, or one of them was enough."""
+    assert schema
+    with closing(Parts(home, Settings(inbox=Limits(settle_seconds=0, bad_rows=policy)))) as parts:
+        parts.drop("a.csv", text)
+        parts.run()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        found = connection.execute("SELECT state, rows_read, rows_refused FROM drops").fetchall()
+    assert found == [("rejected", 7, 7)]
+    (report,) = home.rejected.glob("*.report.json")
+    assert orjson.loads(report.read_bytes())["rows_read"] == 7
 
 
 def test_same_bytes_of_which_the_first_is_refused(parts: Parts) -> None:

@@ -108,7 +108,18 @@ def _looking() -> dict[str, Json]:
     only = query("version", {**number, "minimum": 1}, "Only predictions of this version.")
     after = query("after", number, "Only those with a larger id.")
     which = place("key", TEXT, "Name, id or sha256.")
-    waiting = {"waiting": maybe({"type": "object", "properties": {"files": COUNT, "bytes": COUNT}})}
+    waiting = {
+        "waiting": maybe(
+            {
+                "type": "object",
+                "properties": {
+                    "files": COUNT,
+                    "bytes": COUNT,
+                    "not_taken": {"type": "object", "additionalProperties": TEXT},
+                },
+            }
+        )
+    }
     champion = {"champion": maybe(contents.VERSION)}
 
     def get(summary: str, schema: Json, parameters: Iterable[Json] = (), **more: Json) -> Json:

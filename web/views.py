@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from daemon import lineage
+from daemon.status import Status
 from web import health, payload, totals
 from web.gate import Caller
 from web.problems import Problem
@@ -125,12 +126,12 @@ class Views:
     def drops(self, query: Query) -> Reply:
         """Drops and what became of them, newest first; `before` is the id of the last one seen.
 
-        `waiting` is what lies in the inbox, as the daemon last saw it (null: no daemon has said).
+        `waiting` is what lies in the inbox, as the daemon last saw it (null: no daemon has said); `not_taken` is no file.
         """
         limit = payload.number(query, "limit", 100, 1, 1000)
         rows = self._worker.records.drops(limit or 100, payload.number(query, "before", None, 0))
         status = self._worker.slot.status
-        waiting = {"files": status.backlog_files, "bytes": status.backlog_bytes} if status else None
+        waiting = _waiting(status) if status else None
         return _list("drops", rows, waiting=waiting)
 
     def drop(self, key: str) -> Reply:
@@ -162,6 +163,11 @@ class Views:
         worker = self._worker
         figures = totals.summary(worker.totals(), worker.records.counts(), worker.slot.status, worker.uptime)
         return {**figures, "model_version": worker.slot.version}
+
+
+def _waiting(status: Status) -> dict[str, Any]:
+    """What lies in the inbox: drops that are to be read, and what is none (a link, a folder, a pipe), by name."""
+    return {"files": status.backlog_files, "bytes": status.backlog_bytes, "not_taken": status.not_taken}
 
 
 def told(content: dict[str, Any], status: int = 200) -> Reply:
