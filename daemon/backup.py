@@ -17,9 +17,11 @@ from contextlib import closing
 from pathlib import Path
 
 import structlog
+from pydantic import ValidationError
 
 from daemon import durable, git
 from daemon.archive import Packer
+from daemon.bundle import MANIFEST, Pointer
 from daemon.cache import Cache
 from daemon.durable import fsync_dir
 from daemon.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
@@ -84,6 +86,8 @@ def backup(home: Home, file: Path) -> dict[str, int]:
 def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
     with Packer(temporary) as packer:
         left_out = _pack_waiting(home, packer)
+        # Before the journal and its models: the copy follows the journal, and has the model that is served until then.
+        pointer = _pack_pointer(home, packer, scratch / "champion.json")
         journal = _snapshot(home.journal, scratch / "journal.db")
         packer.add("registry/journal.db", journal)
         _pack_rows(home, packer, journal)
@@ -92,6 +96,7 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         _pack_history(home, packer, scratch)
         _pack_git(home, packer, scratch)
         _pack_models(home, packer)
+        _demand_served(home, packer, pointer)
         _demand_unpurged(home, journal)
         facts = {"rows": _number(journal, ROWS), "versions": _number(journal, VERSIONS), "left_out": left_out}
         return facts | packer.finish(facts)
@@ -186,10 +191,41 @@ def _pack_segment(home: Home, packer: Packer, name: str, md5: str) -> None:
         raise DatasetDamaged(f"The segment {name} is gone: there would be rows missing.", hint=hint) from None
 
 
+def _pack_pointer(home: Home, packer: Packer, copy: Path) -> Pointer | None:
+    """Pack which version is served; None: none is."""
+    with contextlib.suppress(FileNotFoundError):
+        copy.write_bytes(home.pointer.read_bytes())
+        packer.add(str(home.pointer.relative_to(home.root)), copy)
+        return _pointer(copy)
+    return None
+
+
+def _pointer(path: Path) -> Pointer | None:
+    """What a pointer says; None if it is gone, or damaged: the start makes another."""
+    try:
+        return Pointer.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _demand_served(home: Home, packer: Packer, pointer: Pointer | None) -> None:
+    """The model that the copy's pointer names must be in the copy, if it is anywhere: retention may have removed it meanwhile."""
+    if pointer is None:
+        return
+    manifest = home.bundle(pointer.version) / MANIFEST
+    if (
+        str(manifest.relative_to(home.root)) not in packer
+        and not manifest.exists()
+        and _pointer(home.pointer) != pointer
+    ):
+        log.info("begun_anew", reason="The served version was removed while it was copied.")
+        raise Moved
+
+
 def _demand_unpurged(home: Home, journal: Path) -> None:
     """Rows that were purged while they were copied must not live on in the copy."""
-    count = "SELECT COUNT(*) AS n FROM events WHERE kind = 'purged'"
-    if ask(home.journal, count) != ask(journal, count):
+    newest = "SELECT MAX(id) AS id FROM events WHERE kind = 'purged'"  # old ones are trimmed
+    if ask(home.journal, newest) != ask(journal, newest):
         log.info("begun_anew", reason="Rows were purged while they were copied.")
         raise Moved
 
@@ -226,7 +262,7 @@ def _pack_models(home: Home, packer: Packer) -> None:
         # A hidden one is what somebody is writing at this moment.
         if not path.is_file() or path.is_symlink() or path.name.startswith((".", "journal.db", "mlflow.db")):
             continue
-        if path.name not in LEFT_OUT:
+        if path.name not in LEFT_OUT and f"registry/{path.name}" not in packer:
             with contextlib.suppress(FileNotFoundError):
                 packer.add(f"registry/{path.name}", path)
 

@@ -48,14 +48,17 @@ class Packing:
         self._home, self._journal, self._cache = home, journal, Cache(home.data)
         self._process: subprocess.Popen[bytes] | None = None
         self._started = self._again_at = 0.0
+        self._failed = False
 
     def step(self, now: float) -> None:
-        """Do a little; `now` is monotonic seconds. Raises DatasetDamaged when git can't pack: something in it is damaged."""
+        """Do a little; `now` is monotonic seconds. Raises DatasetDamaged from when git can't pack until it could again."""
         self._remove_lists()
         if self._process is not None:
             self._look(self._process, now)
         elif now >= self._again_at and _loose(self._home.data / ".git/objects") >= LOOSE:
             self._process, self._started = git.start(self._home.data, *REPACK), now
+        if self._failed:
+            raise DatasetDamaged(f"git can't pack the history in {self._home.data}.", hint="Run `retraind doctor`.")
 
     def close(self) -> None:
         """End the process; what it has written of a pack so far is of no use, and no object is lost."""
@@ -72,10 +75,10 @@ class Packing:
         self.close()
         if code == 0:
             log.info("packed", seconds=round(now - self._started))
+            self._failed = False
             return
         self._again_at = now + AGAIN_SECONDS
-        if code is not None and code > 0:
-            raise DatasetDamaged(f"git can't pack the history in {self._home.data}.", hint="Run `retraind doctor`.")
+        self._failed = self._failed or (code is not None and code > 0)
         log.warning("not_packed", code=code)
 
     def _sweep(self) -> None:

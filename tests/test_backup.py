@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import names
@@ -23,6 +24,7 @@ from test_projection import take
 
 from daemon import archive, backup, checkup, continuity, durable, projection, relocation, requests, tokens
 from daemon import restore as restoring
+from daemon.bundle import Pointer
 from daemon.errors import BackupDamaged, BadSettings, Exit, NotFound
 from daemon.home import Home
 from daemon.journal import Journal
@@ -318,3 +320,33 @@ def test_purge_meanwhile_begins_anew(parts: Parts, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "again/registry/journal.db")) as connection:
         assert connection.execute("SELECT COUNT(*) FROM events WHERE kind = 'purged'").fetchone() == (1,)
     assert restoring.PARTS
+
+
+def serve(home: Home, version: int) -> None:
+    """Point at a version, whose bundle is there then."""
+    home.bundle(version).mkdir(parents=True, exist_ok=True)
+    durable.write(home.bundle(version) / "manifest.json", b"{}")
+    pointer = Pointer(version=version, manifest="0" * 64, since="2026-01-01T00:00:00Z")
+    durable.write(home.pointer, pointer.model_dump_json().encode())
+
+
+@pytest.mark.parametrize("after", ["_snapshot", "_pack_folder"])
+def test_swap_meanwhile_leaves_no_pointer_without_its_model(parts: Parts, tmp_path: Path, after: str) -> None:
+    """Another version is promoted and the served one removed, before or after the models are copied."""
+    home, real = parts.home, getattr(backup, after)
+
+    def then_swap(*arguments: Any) -> Any:
+        result = real(*arguments)
+        if home.bundle(1).exists() and (after == "_snapshot" or home.bundles in arguments):
+            serve(home, 2)
+            shutil.rmtree(home.bundle(1))
+        return result
+
+    serve(home, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup, after, then_swap)
+        backup.backup(home, tmp_path / "home.tar")
+    restore(tmp_path / "home.tar", again := Home(tmp_path / "again"))
+    named = Pointer.model_validate_json(again.pointer.read_bytes()).version
+    assert named == (2 if after == "_snapshot" else 1)
+    assert (again.bundle(named) / "manifest.json").exists()

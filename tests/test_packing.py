@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,18 +96,27 @@ def test_packing_ends_with_the_daemon(parts: Parts) -> None:
 
 
 def test_history_that_can_not_be_packed_is_told(parts: Parts) -> None:
-    """And tried again an hour later, when somebody may have repaired it."""
+    """At each look, until it could be packed again: it is tried an hour later, when a person may have repaired it."""
     folder = parts.home.data / ".git/objects/pack"
     folder.rmdir()
     folder.write_text("somebody's file")
     packer = Packing(parts.home, parts.journal)
     with pytest.raises(DatasetDamaged, match="can't pack"):
         pack(packer)
-    packer.step(120.0)
-    assert packer._process is None
-    packer.step(packing.AGAIN_SECONDS + 120)
-    assert packer._process is not None
+    for now in (120.0, packing.AGAIN_SECONDS + 120):
+        with pytest.raises(DatasetDamaged, match="can't pack"):
+            packer.step(now)
+        assert (packer._process is not None) == (now > packing.AGAIN_SECONDS)
     packer.close()
+    folder.unlink()
+    folder.mkdir()
+    for now in (packing.AGAIN_SECONDS + 180, 3 * packing.AGAIN_SECONDS):
+        with suppress(DatasetDamaged):
+            packer.step(now)
+        if packer._process is not None:
+            packer._process.wait(60)
+    packer.step(3 * packing.AGAIN_SECONDS + 60)
+    assert loose(parts.home) == 0
 
 
 def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) -> None:
