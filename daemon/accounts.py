@@ -10,6 +10,7 @@ import structlog
 
 from daemon.errors import InvalidDrop
 from daemon.inbox import Drop
+from daemon.kinds import UNLABELLED
 from daemon.names import shown
 from daemon.reading import Reading
 from daemon.schema import Schema
@@ -82,6 +83,8 @@ def quarantine(reading: Reading, bad_file: str) -> str:
     """A sentence on the rows of a drop that were refused."""
     first, count = reading.bad[0], len(reading.bad)
     rows = f"{count} of {reading.rows_read} rows {'is' if count == 1 else 'are'} in inbox/rejected/{bad_file}"
+    blank = sum(bad.reason.startswith(UNLABELLED) for bad in reading.bad)
+    rows += f" ({blank} without a label)" if blank else ""
     place = _place(reading.line, first.column).removeprefix(", ")
     return f"{shown(reading.drop.name)}: {rows}; {place}: {first.reason} Mend and drop that file."
 

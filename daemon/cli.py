@@ -387,6 +387,7 @@ def _remarks(found: "Draft", fresh: bool, extra_columns: str) -> Iterator[str]:
     """What a person should know of a draft beside the table; `fresh`: retraind.toml was written now."""
     if found.schema.decimal == ",":
         yield "Numbers have a decimal comma, as in 1,5."
+    yield from found.told_missing()
     for group in alike(found.schema.classes):
         yield f"These classes differ in case or spaces only: {', '.join(map(repr, group))}. Are they the same?"
     if found.torn:

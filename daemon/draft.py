@@ -4,20 +4,24 @@ Level 3. Nothing is asked; what was decided is shown, and `data/schema.json` can
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
 from daemon import cells, content, kinds
+from daemon.cells import Header, Torn
 from daemon.classes import number
 from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop
+from daemon.notation import CERTAIN
 from daemon.schema import PREDICTION_ID, REMARKS, Column, Schema, Task
 from daemon.survey import MOST_CATEGORIES, Survey
 
@@ -27,41 +31,104 @@ FEW_VALUES = 20
 FEW_SHARE = 0.05
 
 
+SHOWN_COLUMNS = 8
+
+SHOWN_SLIPS = 3
+"""So many of a column's wrong cells are named by their lines."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the file holds in one column."""
+
+    empty: int
+    missing: dict[str, int]
+    """Texts that were taken for a missing value, and how often."""
+    distinct: int
+    """Different texts that say something; beyond MOST_CATEGORIES only that there are more."""
+    example: str
+    wrong: int
+    slips: dict[str, int]
+    """Some of the cells that are not of the column's kind, each with the 1-based line where it stands first."""
+
+
 @dataclass(frozen=True)
 class Draft:
-    """A schema, and the columns of the file that it leaves out, each with the reason; rows that could not be read."""
+    """A schema, and the columns of the file that it leaves out, each with the reason; what was found in each column."""
 
     schema: Schema
     left_out: dict[str, str]
     torn: int
+    """Rows with too many or too few cells."""
+    findings: dict[str, Finding]
+
+    @property
+    def unlabelled(self) -> int:
+        """Rows without a label, which can't teach."""
+        target = self.findings[self.schema.target]
+        return target.empty + sum(target.missing.values())
+
+    def told_missing(self) -> Iterator[str]:
+        """What was taken for a missing value, how often and where; rows without a label; cells that are slips."""
+        totals: Counter[str] = Counter()
+        for finding in self.findings.values():
+            totals.update(finding.missing)
+        for text, count in totals.items():
+            where = [f"{name} {one.missing[text]}" for name, one in self.findings.items() if text in one.missing]
+            more = ", …" if len(where) > SHOWN_COLUMNS else ""
+            yield f"{text!r} is taken for a missing value, {count} times ({', '.join(where[:SHOWN_COLUMNS])}{more})."
+        if self.unlabelled:
+            yield f"Rows without a label, from which nothing is learnt: {self.unlabelled}. Drops may have them; they are set aside."
+        for name, finding in self.findings.items():
+            if finding.slips:
+                cells = ", ".join(f"{text!r:.40} in line {line}" for text, line in finding.slips.items())
+                yield f"{name!r} has {finding.wrong} wrong cells ({cells}): such rows of a drop are bad."
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What a look at the whole file tells."""
+
+    file: Content
+    header: Header
+    columns: dict[str, Survey]
+    torn: list[Torn]
+
+    def lines(self, rows: Iterable[int]) -> dict[int, int]:
+        """The 1-based line of each of these rows (0-based, torn ones not counted)."""
+        before = np.array([torn.record - at for at, torn in enumerate(self.torn)], np.int64)
+        records = {row + int(np.searchsorted(before, row, side="right")): row for row in rows}
+        return {records[record]: line for record, line, _ in cells.locate(self.file, self.header, records)}
 
 
 def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40) -> Draft:
     """The schema that a .csv or .csv.gz (at most `most` bytes inflated) suggests; raises BadSchema with what is in the way.
 
-    A column is of the first of these kinds that all its filled cells fit: number (integer if all are written as such; none
-    is written like 007), boolean (true and false), date (ISO 8601), category (up to MOST_CATEGORIES texts).
+    A column is of the first of these kinds that its cells fit, but for missing ones and slips (`daemon.survey`): number
+    (integer if all are written as such; none is written like 007), boolean (true and false), date (ISO 8601), category
+    (up to MOST_CATEGORIES texts).
     The numbers have a decimal comma if the delimiter is another character and more columns hold numbers like 1,5 than
     like 1.5. The task, unless given, is regression if the target is a number and has fractions or many different values:
     more than FEW_VALUES and more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
     """
     try:
-        surveys, delimiter, torn = _survey(_content(path, most), target)
+        surveyed = _survey(_content(path, most), target)
     except InvalidDrop as error:
         where = f"{path}, line {error.line}" if error.line else str(path)
         raise BadSchema(f"{where}: {error.reason}", hint="Mend the file and try again.") from None
     except OSError as error:
         raise BadSchema(f"{path}: {error.strerror}.", hint="Name a CSV file with a header.") from None
+    surveys = surveyed.columns
     if target not in surveys:
         raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(surveys)}.")
     try:
-        schema, left_out = _decide(surveys, target, task, _decimal(surveys, delimiter))
+        schema, left_out = _decide(surveys, target, task, _decimal(surveys, surveyed.header.delimiter))
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise BadSchema(f"{path}: {reason}.", hint="Change the file, or write data/schema.json by hand.") from None
     except ValueError as error:
         raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None
-    return Draft(schema, left_out, torn)
+    return Draft(schema, left_out, len(surveyed.torn), _findings(surveyed, schema))
 
 
 def _content(path: Path, most: int) -> Content:
@@ -74,11 +141,11 @@ def _content(path: Path, most: int) -> Content:
     return Content("", os.fstat(fd).st_size, None, fd)  # closes it
 
 
-def _survey(file: Content, target: str) -> tuple[dict[str, Survey], str, int]:
-    """What each column holds, the delimiter, and the number of torn records; raises InvalidDrop, OSError."""
+def _survey(file: Content, target: str) -> Surveyed:
+    """What each column holds; raises InvalidDrop, OSError."""
     header = cells.examine(file, [target])
     surveys = {name: Survey() for name in header.names if name not in REMARKS}
-    torn = []
+    torn: list[Torn] = []
     for chunk in cells.chunks(file, header):
         torn += chunk.torn
         for name, survey in surveys.items():
@@ -86,12 +153,41 @@ def _survey(file: Content, target: str) -> tuple[dict[str, Survey], str, int]:
     if torn and not any(survey.rows for survey in surveys.values()):
         _, line, _ = next(cells.locate(file, header, [torn[0].record]))
         raise InvalidDrop(torn[0].reason, line=line)
-    return surveys, header.delimiter, len(torn)
+    return Surveyed(file, header, surveys, torn)
+
+
+def _findings(surveyed: Surveyed, schema: Schema) -> dict[str, Finding]:
+    """What there is to say of each column, in the order of the file."""
+    guesses = {name: survey.guess(schema.decimal) for name, survey in surveyed.columns.items()}
+    if schema.classes and not all(number(text, schema.decimal) is not None for text in schema.classes):
+        guesses[schema.target] = None
+    slips = {
+        name: dict(list(guess.slips.items())[:SHOWN_SLIPS]) if guess and guess.wrong else {}
+        for name, guess in guesses.items()
+    }
+    lines = surveyed.lines({row for found in slips.values() for row in found.values()})
+    return {
+        name: Finding(
+            empty=survey.empty,
+            missing=_missing(survey, schema, name),
+            distinct=len(survey.texts),
+            example=survey.example,
+            wrong=guess.wrong if (guess := guesses[name]) else 0,
+            slips={text: lines[row] for text, row in slips[name].items()},
+        )
+        for name, survey in surveyed.columns.items()
+    }
+
+
+def _missing(survey: Survey, schema: Schema, name: str) -> dict[str, int]:
+    """Texts that stand for a missing value in a column of the schema, and how often each does."""
+    return {text: count for text, count in survey.markers.items() if text in schema.markers.get(name, ())}
 
 
 def _decimal(surveys: Mapping[str, Survey], delimiter: str) -> Literal[".", ","]:
     points, commas = (
-        sum(survey.numbers[mark].fits and mark in survey.marks for survey in surveys.values()) for mark in (".", ",")
+        sum(survey.numbers[mark].fits and survey.numbers[mark].marked for survey in surveys.values())
+        for mark in (".", ",")
     )
     return "," if delimiter != "," and commas > points else "."
 
@@ -101,11 +197,12 @@ def _decide(
 ) -> tuple[Schema, dict[str, str]]:
     """Schema and left-out columns; raises ValueError."""
     task = task or _task(surveys[target], decimal)
-    classes = []
+    classes: list[str] = []
+    unlabelled = surveys[target].missing(decimal)
     if task == "classification":
-        classes = _classes(surveys[target], decimal)
+        classes, unlabelled = _classes(surveys[target], decimal)
     elif not surveys[target].is_numeric(decimal):
-        example = min(surveys[target].texts, default="")
+        example = next(iter(surveys[target].numbers[decimal].slips), "")
         raise ValueError(f"the target {target!r} is not a number in every row, for example {example!r:.80}")
     columns: list[Column] = []
     left_out: dict[str, str] = {}
@@ -119,8 +216,17 @@ def _decide(
     if not columns:
         reasons = "".join(f"; {name!r}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"no columns are left to learn from{reasons}")
-    schema = Schema(task=task, target=target, classes=classes, decimal=decimal, columns=columns)
+    # What nobody writes for anything else holds for the file; a dash, say, only where it was seen.
+    everywhere = {text for column in columns for text in column.missing_values if text in CERTAIN} | unlabelled.keys()
+    columns = [_with_markers(column, set(column.missing_values) - everywhere) for column in columns]
+    schema = Schema(
+        task=task, target=target, classes=classes, decimal=decimal, missing_values=sorted(everywhere), columns=columns
+    )
     return schema, left_out
+
+
+def _with_markers(column: Column, markers: Iterable[str]) -> Column:
+    return column.model_copy(update={"missing_values": sorted(markers)})
 
 
 def _column(name: str, survey: Survey, decimal: str) -> Column:
@@ -134,12 +240,17 @@ def _column(name: str, survey: Survey, decimal: str) -> Column:
 def _task(survey: Survey, decimal: str) -> Task:
     if not survey.is_numeric(decimal):
         return "classification"
-    few = min(MOST_CATEGORIES, max(FEW_VALUES, FEW_SHARE * (survey.rows - survey.empty)))
-    return "regression" if survey.numbers[decimal].fractions or len(survey.texts) > few else "classification"
+    few = min(MOST_CATEGORIES, max(FEW_VALUES, FEW_SHARE * survey.filled))
+    values = len(survey.texts - survey.numbers[decimal].slips.keys())
+    return "regression" if survey.numbers[decimal].fractions or values > few else "classification"
 
 
-def _classes(survey: Survey, decimal: str) -> list[str]:
-    names = _spelt_once((name for name in survey.texts if not kinds.holds_control(name)), decimal)
+def _classes(survey: Survey, decimal: str) -> tuple[list[str], dict[str, int]]:
+    """The classes in the order of their codes, and the texts that stand for a missing label with how often they do."""
+    labels, missing = survey.labels(decimal)
+    names = _spelt_once((name for name in labels if not kinds.holds_control(name)), decimal)
+    if len(names) < 2:  # then they are what there is to tell apart
+        names, missing = _spelt_once([*names, *missing], decimal), {}
     if len(names) > MOST_CATEGORIES:
         raise ValueError(
             f"the target has more than {MOST_CATEGORIES} different values, such as {names[0]!r:.80}: too many classes"
@@ -148,7 +259,8 @@ def _classes(survey: Survey, decimal: str) -> list[str]:
         raise ValueError("the target has fewer than two classes")
     values = {name: number(name, decimal) for name in names}
     # Codes in the order of numbers where the names are numbers: 2 before 10.
-    return sorted(names, key=lambda name: values[name] or 0) if None not in values.values() else names
+    in_order = sorted(names, key=lambda name: values[name] or 0) if None not in values.values() else names
+    return in_order, missing
 
 
 def _spelt_once(names: Iterable[str], decimal: str) -> list[str]:

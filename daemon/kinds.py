@@ -5,7 +5,7 @@ and Arrow's casts are only asked first because they are fast. Both ways have the
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from daemon.notation import MARKERS
 from daemon.schema import EXACT, Column, Kind
 
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -45,6 +46,9 @@ BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 EMPTY = "The cell is empty and the schema allows no missing value here."
 
+UNLABELLED = "The row has no label"
+"""How the reason begins why a row without a target is refused."""
+
 
 @dataclass(frozen=True)
 class Coerced:
@@ -62,16 +66,16 @@ Parsed = tuple[pa.Array, NDArray[np.bool_], Callable[[int], str]]
 NONE = np.zeros(0, np.int64)
 
 
-def coerce(cells: pa.Array, column: Column, decimal: str = ".") -> Coerced:
-    """Text cells as values of the column's kind; never raises."""
+def coerce(cells: pa.Array, column: Column, decimal: str = ".", markers: Sequence[str] = ()) -> Coerced:
+    """Text cells as values of the column's kind; what is one of the `markers` is missing. Never raises."""
     quick = _numbers_at_once(cells, column.kind, decimal)
     if quick is not None:
         return Coerced(quick, NONE, [])
     encoded = cells.dictionary_encode()
     if 2 * len(encoded.dictionary) > len(cells):
-        return _coerce(cells, column, decimal)
+        return _coerce(cells, column, decimal, markers)
     # Each text once: most columns of categories, flags and days say the same few things over and over.
-    once = _coerce(encoded.dictionary, column, decimal)
+    once = _coerce(encoded.dictionary, column, decimal, markers)
     values = pc.take(once.values, encoded.indices)
     if not len(once.bad):
         return Coerced(values, NONE, [])
@@ -81,9 +85,9 @@ def coerce(cells: pa.Array, column: Column, decimal: str = ".") -> Coerced:
     return Coerced(values, bad, [reasons[i] for i in which[bad].tolist()])
 
 
-def _coerce(cells: pa.Array, column: Column, decimal: str) -> Coerced:
+def _coerce(cells: pa.Array, column: Column, decimal: str, markers: Sequence[str]) -> Coerced:
     cells = pc.utf8_trim_whitespace(cells)
-    empty = _true(pc.equal(cells, ""))
+    empty = _true(pc.is_in(cells, value_set=pa.array(["", *markers], pa.string())))
     filled = pc.if_else(pa.array(empty), None, cells) if empty.any() else cells
     quick = _numbers_at_once(filled, column.kind, decimal)
     if quick is not None and (column.missing or not empty.any()):
@@ -93,7 +97,21 @@ def _coerce(cells: pa.Array, column: Column, decimal: str) -> Coerced:
         bad = bad | empty
     at = np.flatnonzero(bad)
     values = pc.if_else(pa.array(bad), None, values) if len(at) else values
-    return Coerced(values, at, [EMPTY if empty[i] else reason(i) for i in at.tolist()])
+    return Coerced(values, at, [_missing(cells[i].as_py()) if empty[i] else reason(i) for i in at.tolist()])
+
+
+def _missing(cell: str) -> str:
+    return f"{shown(cell)} stands for a missing value, and the schema allows none here." if cell else EMPTY
+
+
+def unlabelled(cell: str) -> str:
+    """The reason why a row whose target is missing is none to learn from."""
+    return f"{UNLABELLED}: {f'{shown(cell)} stands for a missing value' if cell else 'the cell is empty'}."
+
+
+def hint(cell: str) -> str:
+    """What to do about a cell that is bad, if it looks like a missing value; ends the sentence."""
+    return "; leave the cell empty or add it to missing_values in data/schema.json." if cell in MARKERS else "."
 
 
 def as_kind(cells: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
@@ -180,7 +198,7 @@ def _numbers(cells: pa.Array, kind: Kind, decimal: str) -> Parsed:
     def reason(at: int) -> str:
         cell = cells[at].as_py()
         if not_numbers[at]:
-            return f"{shown(cell)} is not a number{_DECIMAL_HINT[decimal]}."
+            return f"{shown(cell)} is not a number{_DECIMAL_HINT[decimal]}{hint(cell)}"
         if infinite[at]:
             return f"{shown(cell)} is too large for a number."
         return f"{shown(cell)} is not a whole number, at most 2**53."
@@ -192,7 +210,7 @@ def _booleans(cells: pa.Array) -> Parsed:
     index = pc.index_in(pc.utf8_lower(cells), value_set=pa.array(BOOLEANS))
     bad = _true(pc.is_null(index)) & _true(pc.is_valid(cells))
     values = pc.take(pa.array(BOOLEANS.values()), index)
-    return values, bad, lambda at: f"{shown(cells[at].as_py())} is neither true nor false."
+    return values, bad, lambda at: f"{shown(cells[at].as_py())} is neither true nor false{hint(cells[at].as_py())}"
 
 
 def _dates(cells: pa.Array) -> Parsed:
@@ -218,7 +236,9 @@ def _dates(cells: pa.Array) -> Parsed:
     return (
         values,
         bad,
-        lambda at: f"{shown(cells[at].as_py())} is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z.",
+        lambda at: (
+            f"{shown(cells[at].as_py())} is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z{hint(cells[at].as_py())}"
+        ),
     )
 
 

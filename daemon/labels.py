@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon import bundle
+from daemon import bundle, kinds
 from daemon.errors import BundleRefused, InvalidDrop, Unavailable
 from daemon.home import Home
 from daemon.journal import Journal
@@ -141,8 +141,8 @@ class _Work:
     def _find(self, identity: str, truth: str) -> Prediction:
         if not identity:
             raise InvalidDrop("The cell is empty: give the prediction_id that /predict answered.")
-        if not truth:
-            reason = "The cell is empty: give the true value, or leave the row out until it is known."
+        if not truth or truth in self._schema.markers[self._schema.target]:
+            reason = f"{kinds.unlabelled(truth)} Give the true value, or leave the row out until it is known."
             raise InvalidDrop(reason, column=self._schema.target)
         if identity in self._labelled:
             reason = f"The prediction is labelled {self._labelled[identity]!r:.80} already, and a label stays: remove this row."

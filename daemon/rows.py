@@ -71,7 +71,7 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
     verdicts = _Verdicts(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
-        values[column.name] = _coerced(growth.texts(cells, column.name), column, schema.decimal, verdicts)
+        values[column.name] = _coerced(growth.texts(cells, column.name), column, schema, verdicts).values
         if column.kind == "category" and policy.new_categories == "quarantine":
             _refuse_new_categories(values[column.name], column, verdicts)
     values[schema.target] = _targets(growth.texts(cells, schema.target), schema, policy, verdicts)
@@ -86,9 +86,9 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox) -> Checked:
     return Checked(table, good, bad, schema if len(good) else given)
 
 
-def _coerced(cells: pa.Array, column: Column, decimal: str, verdicts: _Verdicts) -> pa.Array:
+def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdicts) -> kinds.Coerced:
     """Values of the column's kind; no number beyond what a request may have, for one of them is enough to spoil every sum."""
-    coerced = kinds.coerce(cells, column, decimal)
+    coerced = kinds.coerce(cells, column, schema.decimal, schema.markers[column.name])
     verdicts.add(column.name, coerced.bad, coerced.reasons)
     if column.kind == "number":
         huge = np.flatnonzero(np.abs(coerced.values.to_numpy(zero_copy_only=False)) > BOUND)
@@ -96,7 +96,7 @@ def _coerced(cells: pa.Array, column: Column, decimal: str, verdicts: _Verdicts)
         verdicts.add(
             column.name, huge, (f"{cell} is too large: numbers lie between -1e100 and 1e100." for cell in shown)
         )
-    return coerced.values
+    return coerced
 
 
 def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
@@ -112,7 +112,7 @@ def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
 
 
 def _as_text(value: Any, column: Column, schema: Schema) -> str:
-    if value is None:
+    if value is None or (isinstance(value, str) and value.strip() in schema.markers[column.name]):
         return ""
     if column.kind in {"number", "integer"}:
         return repr(float(value)).replace(".", schema.decimal)
@@ -125,7 +125,11 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
 def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
     """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
     if schema.task == "regression":
-        return _coerced(cells, Column(name=schema.target, kind="number"), schema.decimal, verdicts)
+        coerced = _coerced(cells, Column(name=schema.target, kind="number", missing=True), schema, verdicts)
+        if coerced.values.null_count > len(coerced.bad):
+            blank = np.setdiff1d(np.flatnonzero(pc.is_null(coerced.values)), coerced.bad)
+            verdicts.add(schema.target, blank, (kinds.unlabelled(cells[row].as_py().strip()) for row in blank.tolist()))
+        return coerced.values
     known = pa.array(schema.classes, pa.string())
     names = pc.take(known, pc.index_in(cells, value_set=known))
     if names.null_count:
@@ -149,8 +153,8 @@ def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
 
 def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
     """The reason why a target that is no class can't become one; empty if it can."""
-    if not cell:
-        return "The cell is empty: every row needs a target."
+    if not cell or cell in schema.markers[schema.target]:
+        return kinds.unlabelled(cell)
     if policy.new_classes == "quarantine":
         close = schema.labels.like(cell)
         meant = f" Do you mean {kinds.shown(close)}?" if close else ""

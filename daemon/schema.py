@@ -47,6 +47,11 @@ BOUND = 1e100
 DAY = 86_400.0
 
 
+def _nothing(value: Any) -> bool:
+    """Whether a key that came later says what its absence says: then it is not written, and older programs read the file."""
+    return not value
+
+
 class Column(BaseModel):
     """One feature. `minimum`, `maximum` and `categories` are what was seen at `init`: a reference, not a law.
 
@@ -59,6 +64,8 @@ class Column(BaseModel):
     kind: Kind
     missing: bool = False
     """Whether an empty cell (CSV) or null (JSON) is allowed."""
+    missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    """Texts that stand for a missing value in this column, beside those of the file."""
     categories: list[str] = Field(default_factory=list)
     minimum: float | None = None
     maximum: float | None = None
@@ -130,6 +137,8 @@ class Schema(BaseModel):
     """Class names in the order of their codes 0, 1, …; none for regression."""
     decimal: Literal[".", ","] = "."
     """The decimal mark in drops. JSON always has a point."""
+    missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    """Texts that stand for a missing value in every column and in the target, unless a category or class is called so."""
     columns: list[Column] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -148,6 +157,11 @@ class Schema(BaseModel):
             raise ValueError("classification needs at least two classes")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
+        for marker in [*self.missing_values, *(text for column in self.columns for text in column.missing_values)]:
+            if not marker or marker != marker.strip():
+                raise ValueError(
+                    f"{marker!r} in missing_values is empty or has spaces around it; cells are compared without"
+                )
         for column in self.columns:
             if len(column.codes) < len(column.categories):
                 raise ValueError(f"a category of {column.name!r} is listed twice")
@@ -162,6 +176,15 @@ class Schema(BaseModel):
     def known(self) -> frozenset[str]:
         """Names of the feature columns, for looking them up."""
         return frozenset(self.features)
+
+    @cached_property
+    def markers(self) -> dict[str, tuple[str, ...]]:
+        """For each column and the target the texts that stand for a missing value there."""
+        found = {
+            column.name: ([*self.missing_values, *column.missing_values], column.categories) for column in self.columns
+        }
+        found[self.target] = (self.missing_values, self.classes)
+        return {name: tuple(text for text in texts if text not in names) for name, (texts, names) in found.items()}
 
     @cached_property
     def numeric(self) -> bool:
@@ -186,6 +209,29 @@ class Schema(BaseModel):
 
     def encode(self, features: Any) -> list[float]:
         """One row of JSON features, as a list in column order or an object by name; raises InvalidFeatures."""
+        try:
+            return self._encode(features)
+        except InvalidFeatures:
+            # Only now: a row of numbers has no text that could be a marker.
+            if (unmarked := self.without_markers(features)) == features:
+                raise
+            return self._encode(unmarked)
+
+    def without_markers(self, features: Any) -> Any:
+        """A row of JSON features with null where a text stands for a missing value."""
+        if isinstance(features, Mapping):
+            return {name: None if self._is_marker(name, value) else value for name, value in features.items()}
+        if isinstance(features, list) and len(features) == len(self.columns):
+            return [
+                None if self._is_marker(name, value) else value
+                for name, value in zip(self.features, features, strict=True)
+            ]
+        return features
+
+    def _is_marker(self, name: str, value: Any) -> bool:
+        return isinstance(value, str) and name in self.known and value.strip() in self.markers[name]
+
+    def _encode(self, features: Any) -> list[float]:
         if isinstance(features, Mapping):
             return self._encode_named(features)
         if not isinstance(features, Sequence) or isinstance(features, str | bytes):

@@ -4,12 +4,16 @@ Level 1, for `draft` (a whole file) and `rows` (a column that the schema lacks a
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from daemon import kinds
+from daemon.notation import CERTAIN, MARKERS
 from daemon.schema import EXACT, Column, Kind
 
 MOST_CATEGORIES = 100
@@ -26,31 +30,77 @@ WRITTEN_AS_WHOLE = r"^[+-]?[0-9]+$"
 HEAD = 100
 """So many cells are tried before all are."""
 
+ROWS_PER_SLIP, FEWEST_ROWS = 1_000, 100
+"""One wrong cell in so many is a slip, and so is a single one in at least FEWEST_ROWS: the column is what all others are."""
+
+HOPELESS, HOPELESS_SHARE = 20, 0.1
+"""More wrong cells than that, and more than this share, are no slips, whatever comes."""
+
+RARE = 0.1
+"""A text that may mean a missing value is taken for one among names up to this share of the cells."""
+
 
 @dataclass
-class Bounds:
-    """What is known of cells that all have been of one kind; `fits` is False for ever once one was not."""
+class Guess:
+    """What is known of cells that are all of one kind, but for a few slips."""
 
-    fits: bool = True
+    column: Column
+    decimal: str = "."
+    right: int = 0
+    wrong: int = 0
+    slips: dict[str, int] = field(default_factory=dict)
+    """The cells that are wrong, and for each the first row (0-based) in which it stands."""
     low: float = math.inf
     high: float = -math.inf
     fractions: bool = False
     """Whether a value is not whole."""
+    whole: bool = True
+    """Whether all numbers are written as whole ones."""
+    marked: bool = False
+    """Whether the decimal mark occurs in the numbers."""
 
-    def add(self, cells: pa.Array, kind: Kind, decimal: str = ".") -> None:
-        """Take account of more cells, none of them empty."""
-        column = Column(name="?", kind=kind)
-        if not self.fits or len(kinds.coerce(cells[:HEAD], column, decimal).bad):
-            self.fits = False
+    @property
+    def hopeless(self) -> bool:
+        """Whether too many cells are wrong for all that may come."""
+        return self.wrong > HOPELESS and self.wrong > HOPELESS_SHARE * (self.right + self.wrong)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there are cells, and no more wrong ones than slips."""
+        cells = self.right + self.wrong
+        return self.right > 0 and self.wrong <= max(cells // ROWS_PER_SLIP, int(cells >= FEWEST_ROWS))
+
+    def add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Take account of more cells, none empty: different texts, how often each occurs, and where first."""
+        if self.hopeless:
             return
-        coerced = kinds.coerce(cells, column, decimal)
-        if len(coerced.bad):
-            self.fits = False
+        if len(texts) > HEAD:
+            self._add(texts[:HEAD], counts[:HEAD], rows[:HEAD])
+            texts, counts, rows = texts[HEAD:], counts[HEAD:], rows[HEAD:]
+        if not self.hopeless:
+            self._add(texts, counts, rows)
+
+    def _add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        coerced = kinds.coerce(texts, self.column, self.decimal)
+        wrong = int(counts[coerced.bad].sum())
+        self.wrong, self.right = self.wrong + wrong, self.right + int(counts.sum()) - wrong
+        for at in coerced.bad[: HOPELESS + 1].tolist():
+            self.slips.setdefault(texts[at].as_py(), int(rows[at]))
+        values = coerced.values
+        if len(values) == values.null_count or self.column.kind == "boolean":
             return
-        values = pc.cast(coerced.values, pa.int64()) if kind == "date" else coerced.values
+        values = pc.cast(values, pa.int64()) if self.column.kind == "date" else values
         bounds = pc.min_max(values).as_py()
         self.low, self.high = min(self.low, bounds["min"]), max(self.high, bounds["max"])
         self.fractions = self.fractions or not pc.all(pc.equal(pc.floor(values), values)).as_py()
+        if self.column.kind == "number":
+            right = texts.filter(pc.is_valid(values)) if len(coerced.bad) else texts
+            self.whole = self.whole and bool(pc.all(pc.match_substring_regex(right, WRITTEN_AS_WHOLE)).as_py())
+            self.marked = self.marked or bool(pc.any(pc.match_substring(right, self.decimal)).as_py())
+
+
+def _guess(kind: Kind, decimal: str = ".") -> Guess:
+    return Guess(Column(name="?", kind=kind), decimal)
 
 
 @dataclass
@@ -59,60 +109,104 @@ class Survey:
 
     rows: int = 0
     empty: int = 0
+    markers: Counter[str] = field(default_factory=Counter)
+    """Texts that may stand for a missing value, and how often."""
     texts: set[str] = field(default_factory=set)
-    """Distinct trimmed texts; once there are more than MOST_CATEGORIES, only some of them."""
-    numbers: dict[str, Bounds] = field(default_factory=lambda: {".": Bounds(), ",": Bounds()})
+    """Distinct trimmed texts, but for markers; once there are more than MOST_CATEGORIES, only some of them."""
+    numbers: dict[str, Guess] = field(default_factory=lambda: {".": _guess("number", "."), ",": _guess("number", ",")})
     """By decimal mark."""
-    marks: set[str] = field(default_factory=set)
-    """Decimal marks that occur in the numbers."""
-    dates: Bounds = field(default_factory=Bounds)
-    whole: bool = True
-    """Whether all numbers are written as whole ones."""
+    others: tuple[Guess, ...] = field(default_factory=lambda: (_guess("boolean"), _guess("date")))
+    example: str = ""
+    """The first text that says something."""
     names: bool = False
     """Whether a cell is a whole number with leading zeros."""
 
     def add(self, cells: pa.Array) -> None:
         """Take account of the next text cells of the column."""
-        self.rows += len(cells)
-        cells = pc.utf8_trim_whitespace(cells)
-        filled = cells.filter(pc.not_equal(cells, ""))
-        self.empty += len(cells) - len(filled)
-        if not len(filled):
-            return
-        unique = pc.unique(filled)
+        before, self.rows = self.rows, self.rows + len(cells)
+        encoded = pc.utf8_trim_whitespace(cells).dictionary_encode()
+        texts, indices = encoded.dictionary, encoded.indices.to_numpy()
+        counts = np.bincount(indices, minlength=len(texts))
+        rows = np.full(len(texts), before)
+        rows[indices[::-1]] = before + np.arange(len(indices))[::-1]
+        says_nothing = pc.is_in(texts, value_set=pa.array(["", *MARKERS])).to_numpy(zero_copy_only=False)
+        for at in np.flatnonzero(says_nothing).tolist():
+            marker = texts[at].as_py()
+            self.markers[marker] += int(counts[at])
+        self.empty += self.markers.pop("", 0)
+        said = np.flatnonzero(~says_nothing)
+        if len(said):
+            self._look(texts.take(said), counts[said], rows[said])
+
+    def _look(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        self.example = self.example or texts[0].as_py()
         if len(self.texts) <= MOST_CATEGORIES:
-            self.texts.update(unique[: 2 * MOST_CATEGORIES + 2].to_pylist())
-        for decimal, bounds in self.numbers.items():
-            bounds.add(unique, "number", decimal)
-            if bounds.fits and pc.any(pc.match_substring(unique, decimal)).as_py():
-                self.marks.add(decimal)
-        if any(bounds.fits for bounds in self.numbers.values()):
-            self.whole = self.whole and bool(pc.all(pc.match_substring_regex(unique, WRITTEN_AS_WHOLE)).as_py())
-            self.names = self.names or bool(pc.any(pc.match_substring_regex(unique, LEADING_ZERO)).as_py())
-        self.dates.add(unique, "date")
+            self.texts.update(texts[: 2 * MOST_CATEGORIES + 2].to_pylist())
+        for guess in (*self.numbers.values(), *self.others):
+            guess.add(texts, counts, rows)
+        if not all(guess.hopeless for guess in self.numbers.values()):
+            self.names = self.names or bool(pc.any(pc.match_substring_regex(texts, LEADING_ZERO)).as_py())
+
+    @property
+    def filled(self) -> int:
+        """Cells that say something."""
+        return self.rows - self.empty - self.markers.total()
 
     def is_numeric(self, decimal: str) -> bool:
-        """Whether every cell that is not empty is a number, none of them one like 007."""
-        return self.rows > self.empty and self.numbers[decimal].fits and not self.names
+        """Whether the cells that say something are numbers, none of them one like 007."""
+        return self.numbers[decimal].fits and not self.names
+
+    def guess(self, decimal: str) -> Guess | None:
+        """The first kind but category that the cells are of; None if there is none."""
+        numbers = [self.numbers[decimal]] if self.is_numeric(decimal) else []
+        return next((guess for guess in (*numbers, *self.others) if guess.fits), None)
+
+    def missing(self, decimal: str) -> dict[str, int]:
+        """The texts that stand for a missing value here, and how often.
+
+        Beside numbers, dates and booleans all markers do; among names those that are rare, or not even a name then.
+        """
+        rare = RARE * (self.rows - self.empty)
+        if self.guess(decimal) is not None or not self.filled:
+            return dict(self.markers)
+        return {text: count for text, count in self.markers.items() if count <= rare}
+
+    def labels(self, decimal: str) -> tuple[list[str], dict[str, int]]:
+        """Names of the classes that a target has, and the texts in it that stand for a missing label, with counts.
+
+        What no program writes for anything else is no class, however frequent.
+        """
+        missing = self.missing(decimal) | {text: count for text, count in self.markers.items() if text in CERTAIN}
+        guess = self.guess(decimal)
+        slips = set() if guess is None else guess.slips.keys()
+        return sorted({*(self.texts - slips), *(self.markers.keys() - missing.keys())}), missing
 
     def column(self, name: str, decimal: str) -> Column:
-        """The feature that the cells suggest; raises ValueError with the reason why they make none."""
-        missing = self.empty > 0
-        if self.rows == self.empty:
-            raise ValueError("every cell is empty")
-        if self.is_numeric(decimal):
-            low, high = self.numbers[decimal].low, self.numbers[decimal].high
-            kind: Kind = "integer" if self.whole and max(-low, high) <= EXACT else "number"
-            return Column(name=name, kind=kind, missing=missing, minimum=low, maximum=high)
-        if {text.lower() for text in self.texts} <= kinds.BOOLEANS.keys():
-            return Column(name=name, kind="boolean", missing=missing)
-        if self.dates.fits:
-            low, high = self.dates.low / kinds.MS_OF_DAY, self.dates.high / kinds.MS_OF_DAY
-            return Column(name=name, kind="date", missing=missing, minimum=low, maximum=high)
-        if len(self.texts) > MOST_CATEGORIES:
-            raise ValueError(f"free text or an id: more than {MOST_CATEGORIES} texts, such as {min(self.texts)!r:.80}")
-        filled = self.rows - self.empty
-        if filled >= DISTINCT_ROWS and len(self.texts) >= DISTINCT_SHARE * filled:
-            raise ValueError(f"an id: {len(self.texts)} texts in {filled} rows, such as {min(self.texts)!r:.80}")
-        categories = sorted(text for text in self.texts if not kinds.holds_control(text))
-        return Column(name=name, kind="category", missing=missing, categories=categories)
+        """The feature that the cells suggest; raises ValueError with the reason why they make none.
+
+        `missing_values` are the texts that were taken for a missing value.
+        """
+        found = self.missing(decimal)
+        base = Column(name=name, kind="category", missing=self.empty > 0 or bool(found), missing_values=sorted(found))
+        if not self.filled and len(found) == len(self.markers):
+            raise ValueError("every cell is empty" + (f" or one of {', '.join(found)}" if found else ""))
+        guess = self.guess(decimal)
+        if guess is None:
+            return base.model_copy(update={"categories": self._categories(found)})
+        low, high, kind = guess.low, guess.high, guess.column.kind
+        if kind == "boolean":
+            return base.model_copy(update={"kind": kind})
+        if kind == "date":
+            low, high = low / kinds.MS_OF_DAY, high / kinds.MS_OF_DAY
+        elif guess.whole and max(-low, high) <= EXACT:
+            kind = "integer"
+        return base.model_copy(update={"kind": kind, "minimum": low, "maximum": high})
+
+    def _categories(self, missing: dict[str, int]) -> list[str]:
+        texts = self.texts | (self.markers.keys() - missing.keys())
+        if len(texts) > MOST_CATEGORIES:
+            raise ValueError(f"free text or an id: more than {MOST_CATEGORIES} texts, such as {min(texts)!r:.80}")
+        filled = self.rows - self.empty - sum(missing.values())
+        if filled >= DISTINCT_ROWS and len(texts) >= DISTINCT_SHARE * filled:
+            raise ValueError(f"an id: {len(texts)} texts in {filled} rows, such as {min(texts)!r:.80}")
+        return sorted(text for text in texts if not kinds.holds_control(text))

@@ -70,14 +70,14 @@ def table(name: str) -> Table:
 
 
 def penguins(name: str) -> Table:
-    """The Palmer penguins as their authors published them: categories, integers and `NA` or empty where nobody looked."""
+    """The Palmer penguins as their authors published them: categories, integers, and `NA` where nobody looked."""
     import palmerpenguins
 
     text = (Path(palmerpenguins.__file__).parent / "data" / f"{name}.csv").read_text()
     header, *rows = csv.reader(io.StringIO(text))
     target = header.index("species")
     order = [index for index in range(len(header)) if index != target] + [target]
-    cells = [["" if row[index] == "NA" else row[index] for index in order] for row in rows]
+    cells = [[row[index] for index in order] for row in rows]
     return Table([header[index] for index in order], mixed(cells))
 
 
@@ -88,8 +88,8 @@ def mixed(rows: list[list[str]]) -> list[list[str]]:
 
 def value(column: Column, cell: str) -> Any:
     """A cell as JSON has it."""
-    if cell == "":
-        return None
+    if cell in ("", "NA"):
+        return cell or None
     match column.kind:
         case "number":
             return float(cell)

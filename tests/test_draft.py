@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon import bootstrap, cells, draft, kinds, rows
+from daemon import bootstrap, cells, draft, kinds, notation, rows
 from daemon.content import Content
 from daemon.draft import Draft
 from daemon.errors import BadSchema, Exit
@@ -66,8 +66,12 @@ def test_columns_are_what_their_cells_are(tmp_path: Path) -> None:
         (["9007199254740993", "1" * 20], "number"),
         (["0", "0.5"], "number"),
         (["00", "1"], "category"),
-        (["n/a", "1"], "category"),
-        (["nan", "1"], "category"),
+        (["n/a", "1"], "integer"),
+        (["nan", "1.5"], "number"),
+        (["-", "2026-02-28"], "date"),
+        (["NULL", "true"], "boolean"),
+        (["NA", "a", "b"], "category"),
+        (["NA", "?"], "every cell is empty or one of"),
         (["2026-02-30"], "category"),
         (["2026-02-28", "1"], "category"),
         (["yes", "no"], "category"),
@@ -288,3 +292,94 @@ def test_an_id_is_no_category_however_few_rows_there_are(tmp_path: Path) -> None
     found = draft.of(tmp_path / "own.csv", "left")
     assert found.schema.features == ["colour"]
     assert found.left_out == {"customer": "an id: 30 texts in 30 rows, such as 'C0'"}
+
+
+# Missing values as the world writes them
+
+PENGUINS = (
+    """\
+species,island,bill,mass,sex,seen,ringed
+Adelie,Torgersen,39.1,3750,male,2007-11-11,true
+Adelie,Torgersen,NA,NA,NA,NA,false
+Gentoo,Biscoe,46.1,4500,female,2007-12-03,NA
+Gentoo,Biscoe,50,?,male,2007-12-03,true
+NA,Dream,46.5,3500,female,2008-11-09,false
+"""
+    + "Chinstrap,Dream,46.5,3500,female,2008-11-09,true\n" * 15
+)
+"""As R writes them."""
+
+
+def numbers_of(text: str, target: str, folder: Path) -> Any:
+    found = schema_of(folder, text, target)
+    checked = check(text.encode(), found)
+    return rows.matrix(checked.table, found).tolist()
+
+
+def test_markers_are_told_by_the_company_they_keep(tmp_path: Path) -> None:
+    """Beside numbers, dates and booleans, and where rare among names; kinds stay, counts and places are said."""
+    found = draft_of(tmp_path, PENGUINS, "species")
+    assert [(column.name, column.kind, column.missing, column.missing_values) for column in found.schema.columns] == [
+        ("island", "category", False, []),
+        ("bill", "number", True, []),
+        ("mass", "integer", True, ["?"]),
+        ("sex", "category", True, []),
+        ("seen", "date", True, []),
+        ("ringed", "boolean", True, []),
+    ]
+    assert found.schema.missing_values == ["NA"]
+    assert found.schema.classes == ["Adelie", "Chinstrap", "Gentoo"]
+    assert found.schema.columns[3].categories == ["female", "male"]
+    told = list(found.told_missing())
+    assert told[0] == "'NA' is taken for a missing value, 6 times (species 1, bill 1, mass 1, sex 1, seen 1, ringed 1)."
+    assert told[1] == "'?' is taken for a missing value, 1 times (mass 1)."
+    assert "without a label, from which nothing is learnt: 1." in told[2]
+
+
+@pytest.mark.parametrize("marker", sorted(notation.MARKERS | {" "}))
+def test_file_with_markers_teaches_what_it_teaches_with_blanks(tmp_path: Path, marker: str) -> None:
+    """Each of the texts that the world writes, in every kind of column and in the target; the models see the same numbers."""
+    text = PENGUINS.replace("NA", marker).replace("?", marker)
+    blank = PENGUINS.replace("NA", "").replace("?", "")
+    for target in ("species", "mass"):
+        ours, wanted = (numbers_of(one, target, tmp_path) for one in (text, blank))
+        assert str(ours) == str(wanted)  # NaN is not equal to itself
+        assert len(ours) == 19 if target == "species" else 18
+
+
+def test_frequent_marker_among_names_is_a_name(tmp_path: Path) -> None:
+    """`None` may be a kind of alley, `NA` a continent, `-` a class: where they are not rare they stay what they are."""
+    text = "alley,size,y\n" + "None,1,+\nGrvl,NA,-\nPave,3,+\n" * 10
+    found = schema_of(tmp_path, text)
+    assert found.columns[0] == Column(name="alley", kind="category", categories=["Grvl", "None", "Pave"])
+    assert (found.classes, found.missing_values) == (["+", "-"], ["NA"])
+    assert len(check(text.encode(), found).good) == 30
+    both = schema_of(tmp_path, text.replace("None", "NA"))
+    assert both.columns[0].categories == ["Grvl", "NA", "Pave"]
+    assert check(text.replace("None", "NA").encode(), both).table["alley"].null_count == 0
+
+
+@pytest.mark.parametrize("task", [None, "regression"])
+def test_target_that_is_missing_changes_no_task(tmp_path: Path, task: Task | None) -> None:
+    """A price that nobody knows yet makes no class of its own, however often it is missing."""
+    text = "x,y\n" + "".join(f"{i},{i / 3:.3f}\n{i},N/A\n" for i in range(50))
+    found = draft_of(tmp_path, text, task=task)
+    assert (found.schema.task, found.schema.missing_values, found.unlabelled) == ("regression", ["N/A"], 50)
+    classes = draft_of(tmp_path, "x,y\n" + "1,a\n2,b\n3,NULL\n" * 9)
+    assert (classes.schema.classes, classes.unlabelled) == (["a", "b"], 9)
+    assert schema_of(tmp_path, "x,y\n1,EU\n2,NA\n").classes == ["EU", "NA"]
+
+
+@pytest.mark.parametrize("slip", ["3O.5", "unknown", "Total"])
+def test_one_wrong_cell_in_a_thousand_is_a_slip(tmp_path: Path, slip: str) -> None:
+    """The column stays one of numbers, the cell is a bad row, and its line is named, torn rows and quotes counted."""
+    lines = [f"{i}.5,{i % 7},2026-01-{i % 28 + 1:02d},{i % 2}" for i in range(1000)]
+    lines[700] = f"{slip},{slip},{slip},1"
+    text = "x,n,on,y\n" + "torn\n" + "\n".join(lines) + "\n"
+    found = draft_of(tmp_path, text)
+    assert [column.kind for column in found.schema.columns] == ["number", "integer", "date"]
+    assert found.findings["x"].slips == found.findings["on"].slips == {slip: 703}
+    assert any(f"'x' has 1 wrong cells ('{slip}' in line 703)" in told for told in found.told_missing())
+    assert len(check(text.encode(), found.schema).bad) == 1
+    few = "x,y\n" + "1,a\n2,b\n" * 20 + f"{slip},a\n"
+    assert schema_of(tmp_path, few).columns[0].kind == "category"

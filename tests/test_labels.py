@@ -141,6 +141,17 @@ def test_a_prediction_is_labelled_once(home: Home, journal: Journal, labels: Lab
     assert (again.duplicates, [bad.row for bad in again.bad], again.rows.tolist()) == (1, [1], [2])
 
 
+def test_label_that_stands_for_a_missing_value_is_none(home: Home, journal: Journal, labels: Labels) -> None:
+    """It is said to be missing, and the prediction may be labelled later; features asked with a marker are missing, too."""
+    trained(home, journal, 1, WIDE)
+    predicted(home, {"prediction_id": "a", "features": ["NA", *FEATURES[1:]]})
+    marked = Schema(**(WIDE.model_dump() | {"missing_values": ["NA"]}))
+    [bad] = labels.join(["a"], ["NA"], marked).bad
+    assert (bad.column, bad.reason.partition(":")[0]) == ("grade", "The row has no label")
+    joined = labels.join(["a"], ["low"], marked)
+    assert rows.check(joined.cells, marked, Inbox()).table.to_pylist()[0]["weight"] is None
+
+
 def test_columns_come_and_go(home: Home, journal: Journal, labels: Labels) -> None:
     trained(home, journal, 1, WIDE)
     predicted(home, {"prediction_id": "a"})

@@ -255,11 +255,17 @@ def test_every_cell_is_what_python_makes_of_it(column: tuple[list[str], Kind, st
             assert values[i] == wanted
 
 
+HINT = "leave the cell empty or add it to missing_values in data/schema.json."
+
+
 @pytest.mark.parametrize(
     ("kind", "cell", "reason"),
     [
         ("number", "x", "'x' is not a number."),
         ("number", "1e999", "'1e999' is too large for a number."),
+        ("number", "NA", f"'NA' is not a number; {HINT}"),
+        ("boolean", "?", f"'?' is neither true nor false; {HINT}"),
+        ("date", "null", f"'null' is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z; {HINT}"),
         ("integer", "5.5", "'5.5' is not a whole number, at most 2**53."),
         ("integer", "1e300", "'1e300' is not a whole number, at most 2**53."),
         ("boolean", "yes", "'yes' is neither true nor false."),
@@ -271,6 +277,55 @@ def test_every_cell_is_what_python_makes_of_it(column: tuple[list[str], Kind, st
 def test_reason_says_what_the_cell_should_be(kind: Kind, cell: str, reason: str) -> None:
     """A sentence of plain English, with the cell."""
     assert kinds.coerce(pa.array([cell]), Column(name="c", kind=kind)).reasons == [reason]
+
+
+MARKED = Schema(
+    target="kind",
+    classes=["a", "none"],
+    missing_values=["NA", "none"],
+    columns=[
+        SIZE,
+        NOTE.model_copy(update={"missing_values": ["-"]}),
+        Column(name="colour", kind="category", missing=True, categories=["red", "NA"]),
+    ],
+)
+"""Markers of the file and of a column; `NA` is a category, and `none` a class."""
+
+
+@pytest.mark.parametrize("filler", ["", "2,3,red,a\n" * 100], ids=["few", "many"])
+def test_markers_are_missing_values(filler: str) -> None:
+    """Those of the file everywhere, those of a column there; a category or class of that name is none. Case and text count."""
+    found = check(HEADER + "1,-,red,a\n1, NA ,NA,a\n1,none,none,none\n" + filler, MARKED)
+    assert not found.bad
+    wanted = [("red", "a"), ("NA", "a"), (None, "none")]
+    assert [(row["note"], (row["colour"], row["kind"])) for row in found.table.to_pylist()[:3]] == [
+        (None, pair) for pair in wanted
+    ]
+    bad = {bad.row: bad.reason for bad in check(HEADER + "-,1,red,a\nNA,1,red,a\n1,na,red,a\n" + filler, MARKED).bad}
+    assert bad == {
+        0: f"'-' is not a number; {HINT}",
+        1: "'NA' stands for a missing value, and the schema allows none here.",
+        2: f"'na' is not a number; {HINT}",
+    }
+
+
+@pytest.mark.parametrize("accepted", ["accept", "quarantine"])
+def test_row_without_a_label_is_counted_as_such(accepted: str) -> None:
+    """An empty target and one that stands for a missing value are no class, nor a number, whatever the policy says."""
+    found = check(HEADER + "1,1,red,a\n1,1,red,NA\n1,1,red,\n1,1,red, NA\n", MARKED, new_classes=accepted)
+    assert found.schema is MARKED
+    blank = "The row has no label: the cell is empty."
+    marked = "The row has no label: 'NA' stands for a missing value."
+    assert [bad.reason for bad in found.bad] == [marked, blank, marked]
+    values = Schema(task="regression", target="y", missing_values=["?"], columns=[SIZE])
+    found = check("size,y\n1,2\n1,?\n1,\n1,x\n", values)
+    assert [bad.reason for bad in found.bad] == [marked.replace("NA", "?"), blank, "'x' is not a number."]
+
+
+def test_sample_may_have_markers() -> None:
+    """Through HTTP as in a file."""
+    sample = Sample(features={"size": 1, "note": "-", "colour": "none"}, target="a", id="0" * 32)
+    assert rows.sample_cells(sample, MARKED).to_pylist() == [{"size": "1.0", "note": "", "colour": "", "kind": "a"}]
 
 
 def test_decimal_comma_leaves_no_room_for_a_point() -> None:

@@ -87,6 +87,41 @@ def test_any_json_is_encoded_or_refused(value: Any) -> None:
         assert not any(map(math.isinf, row))
 
 
+MARKED = Schema(
+    target="left",
+    classes=["no", "yes"],
+    missing_values=["NA", "plus"],
+    columns=[
+        Column(name="age", kind="number", missing=True, missing_values=["-"]),
+        Column(name="plan", kind="category", missing=True, categories=["plus"]),
+        Column(name="note", kind="number"),
+    ],
+)
+
+
+def test_markers_in_json_are_null() -> None:
+    """As in drops; where the schema allows no missing value, the complaint is that of null."""
+    wanted = pytest.approx([math.nan, -1, 1], nan_ok=True)
+    assert MARKED.encode(["NA", " NA", 1]) == wanted
+    assert MARKED.encode({"age": "-", "plan": "NA", "note": 1}) == wanted
+    assert MARKED.encode([2, "plus", 1]) == [2, 0, 1]
+    for features, part in ([2, "plus", "NA"], "must not be null"), ([2, "plus", "-"], "not the text '-'"):
+        with pytest.raises(InvalidFeatures, match=part) as caught:
+            MARKED.encode(features)
+        assert caught.value.field == "note"
+    with pytest.raises(InvalidFeatures, match="no column 'no'"):
+        MARKED.encode({"no": "NA"})
+
+
+def test_markers_are_written_only_where_there_are_any() -> None:
+    """A schema without them is read by older programs; odd ones are refused."""
+    assert b"missing_values" not in SCHEMA.dump()
+    assert schema.parse(MARKED.dump(), "x") == MARKED
+    for odd in ("", " NA"):
+        with pytest.raises(BadSchema, match="missing_values is empty or has spaces"):
+            schema.parse(json.dumps(MARKED.model_dump() | {"missing_values": [odd]}).encode(), "x")
+
+
 KINDS = Schema(
     task="regression",
     target="y",
