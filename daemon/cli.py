@@ -16,6 +16,7 @@ from daemon import modes, requests, status, tokencommands
 from daemon.classes import alike
 from daemon.errors import AlreadyRunning, BadSettings, Exit, NotFound, RetraindError
 from daemon.home import Home
+from daemon.notation import Order
 from daemon.options import HERE, HomeOption, JsonOption, load, visit
 from daemon.schema import Task
 from daemon.wake import Wake
@@ -358,6 +359,7 @@ def init(
     file: Annotated[Path, typer.Argument(help="A CSV file (or .csv.gz) with a header: your own data.")],
     target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
     task: Annotated[Task | None, typer.Option("--task", help="Default: what the target looks like.")] = None,
+    dates: Annotated[Order | None, typer.Option("--dates", help="Where 01/02/2024 may be two days.")] = None,
     home: HomeOption = HERE,
 ) -> None:
     """Write retraind.toml and the schema for your own data.
@@ -370,7 +372,7 @@ def init(
     if place.schema.exists():
         hint = "Use another --home for other data, or edit the schema by hand."
         raise BadSettings(f"{place.schema} exists: this home has its data already.", hint=hint)
-    found = draft.of(file, target, task, loaded.inbox.max_inflated_bytes)
+    found = draft.of(file, target, task, loaded.inbox.max_inflated_bytes, dates)
     fresh = not place.settings.exists()
     place.make()
     if fresh:

@@ -6,7 +6,7 @@ Level 3. Nothing is asked; what was decided is shown, and `data/schema.json` can
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import gettempdir
@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from daemon import cells, content, kinds
+from daemon import cells, content, formats, kinds
 from daemon.cells import Header, Torn
 from daemon.classes import number
 from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop
-from daemon.notation import CERTAIN
-from daemon.schema import PREDICTION_ID, REMARKS, Column, Schema, Task
+from daemon.notation import CERTAIN, Notation, Order
+from daemon.schema import PREDICTION_ID, REMARKS, Column, Kind, Schema, Task
 from daemon.survey import MOST_CATEGORIES, Survey
 
 FEW_VALUES = 20
@@ -101,18 +101,21 @@ class Surveyed:
         return {records[record]: line for record, line, _ in cells.locate(self.file, self.header, records)}
 
 
-def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40) -> Draft:
+def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40, order: Order | None = None) -> Draft:
     """The schema that a .csv or .csv.gz (at most `most` bytes inflated) suggests; raises BadSchema with what is in the way.
 
     A column is of the first of these kinds that its cells fit, but for missing ones and slips (`daemon.survey`): number
     (integer if all are written as such; none is written like 007), boolean (true and false), date (ISO 8601), category
-    (up to MOST_CATEGORIES texts).
+    (up to MOST_CATEGORIES texts). Numbers and dates may have a notation of their own (`daemon.formats`); `order` says which
+    of two orders the dates have.
     The numbers have a decimal comma if the delimiter is another character and more columns hold numbers like 1,5 than
     like 1.5. The task, unless given, is regression if the target is a number and has fractions or many different values:
     more than FEW_VALUES and more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
     """
     try:
         surveyed = _survey(_content(path, most), target)
+        decimal = _decimal(surveyed.columns, surveyed.header.delimiter)
+        surveyed = _with_notations(surveyed, decimal, order)
     except InvalidDrop as error:
         where = f"{path}, line {error.line}" if error.line else str(path)
         raise BadSchema(f"{where}: {error.reason}", hint="Mend the file and try again.") from None
@@ -122,7 +125,8 @@ def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40) -
     if target not in surveys:
         raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(surveys)}.")
     try:
-        schema, left_out = _decide(surveys, target, task, _decimal(surveys, surveyed.header.delimiter))
+        _require_clear_dates(surveys, target)
+        schema, left_out = _decide(surveys, target, task, decimal)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise BadSchema(f"{path}: {reason}.", hint="Change the file, or write data/schema.json by hand.") from None
@@ -144,7 +148,41 @@ def _content(path: Path, most: int) -> Content:
 def _survey(file: Content, target: str) -> Surveyed:
     """What each column holds; raises InvalidDrop, OSError."""
     header = cells.examine(file, [target])
-    surveys = {name: Survey() for name in header.names if name not in REMARKS}
+    return _look(file, header, {name: Survey() for name in header.names if name not in REMARKS})
+
+
+def _with_notations(surveyed: Surveyed, decimal: Literal[".", ","], order: Order | None) -> Surveyed:
+    """The same after a second look at columns that are no plain numbers or dates, if their texts look like others."""
+    tried: dict[str, list[tuple[Kind, Notation]]] = {}
+    for name, survey in surveyed.columns.items():
+        if survey.guess(decimal) is not None:
+            continue
+        texts = sorted(survey.texts)[: 2 * MOST_CATEGORIES]
+        written = [] if survey.names else formats.numbers(texts, comma=decimal == ",")
+        numbers: list[tuple[Kind, Notation]] = [("number", one) for one in written]
+        dates: list[tuple[Kind, Notation]] = [("date", Notation(order=one)) for one in formats.dates(texts)]
+        chosen = [(kind, one) for kind, one in dates if one.order == order]
+        if found := numbers + (chosen or dates):
+            tried[name] = found
+    if not tried:
+        return surveyed
+    again = _look(surveyed.file, surveyed.header, {name: Survey.trying(found) for name, found in tried.items()})
+    return replace(surveyed, columns=surveyed.columns | again.columns)
+
+
+def _require_clear_dates(surveys: Mapping[str, Survey], target: str) -> None:
+    """Raise BadSchema for dates that can be read in two ways: nobody should guess them."""
+    unclear = [name for name, survey in surveys.items() if name != target and len(survey.orders) > 1]
+    if unclear:
+        example = surveys[unclear[0]].example
+        raise BadSchema(
+            f"The dates in {', '.join(map(repr, unclear))} can be read in two ways: in {example!r:.40} the day may come "
+            "first, or the month, and no other date tells.",
+            hint="Say it by --dates day/month/year or --dates month/day/year.",
+        )
+
+
+def _look(file: Content, header: Header, surveys: dict[str, Survey]) -> Surveyed:
     torn: list[Torn] = []
     for chunk in cells.chunks(file, header):
         torn += chunk.torn
@@ -201,7 +239,7 @@ def _decide(
     unlabelled = surveys[target].missing(decimal)
     if task == "classification":
         classes, unlabelled = _classes(surveys[target], decimal)
-    elif not surveys[target].is_numeric(decimal):
+    elif surveys[target].number(decimal) is None:
         example = next(iter(surveys[target].numbers[decimal].slips), "")
         raise ValueError(f"the target {target!r} is not a number in every row, for example {example!r:.80}")
     columns: list[Column] = []
@@ -219,8 +257,15 @@ def _decide(
     # What nobody writes for anything else holds for the file; a dash, say, only where it was seen.
     everywhere = {text for column in columns for text in column.missing_values if text in CERTAIN} | unlabelled.keys()
     columns = [_with_markers(column, set(column.missing_values) - everywhere) for column in columns]
+    number = surveys[target].number(decimal) if task == "regression" else None
     schema = Schema(
-        task=task, target=target, classes=classes, decimal=decimal, missing_values=sorted(everywhere), columns=columns
+        task=task,
+        target=target,
+        classes=classes,
+        decimal=decimal,
+        missing_values=sorted(everywhere),
+        notation=number.column.notation if number else None,
+        columns=columns,
     )
     return schema, left_out
 
@@ -238,11 +283,12 @@ def _column(name: str, survey: Survey, decimal: str) -> Column:
 
 
 def _task(survey: Survey, decimal: str) -> Task:
-    if not survey.is_numeric(decimal):
+    guess = survey.number(decimal)
+    if guess is None:
         return "classification"
     few = min(MOST_CATEGORIES, max(FEW_VALUES, FEW_SHARE * survey.filled))
-    values = len(survey.texts - survey.numbers[decimal].slips.keys())
-    return "regression" if survey.numbers[decimal].fractions or values > few else "classification"
+    values = len(survey.texts - guess.slips.keys())
+    return "regression" if guess.fractions or values > few else "classification"
 
 
 def _classes(survey: Survey, decimal: str) -> tuple[list[str], dict[str, int]]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.notation import MARKERS
+from daemon.notation import DATES, MARKERS, Notation, Order, pattern, removed
 from daemon.schema import EXACT, Column, Kind
 
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -26,6 +26,15 @@ DATE = (
     r"(?:Z|(?P<zone>[+-][0-9]{2}):?(?P<beside>[0-9]{2})?)?)?$"
 )
 """ISO 8601: a day, or a day and a time with or without seconds, fraction and zone; without zone it is UTC."""
+
+PARTS = {"year", "month", "day", "hour", "minute", "second", "zone", "beside"}
+"""Groups of a pattern of dates that are digits."""
+
+EXAMPLES: dict[Order, str] = {
+    "day/month/year": "31/01/2026",
+    "month/day/year": "01/31/2026",
+    "year/month/day": "2026/01/31",
+}
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
@@ -68,6 +77,7 @@ NONE = np.zeros(0, np.int64)
 
 def coerce(cells: pa.Array, column: Column, decimal: str = ".", markers: Sequence[str] = ()) -> Coerced:
     """Text cells as values of the column's kind; what is one of the `markers` is missing. Never raises."""
+    decimal = column.notation.decimal if column.notation else decimal
     quick = _numbers_at_once(cells, column.kind, decimal)
     if quick is not None:
         return Coerced(quick, NONE, [])
@@ -89,15 +99,25 @@ def _coerce(cells: pa.Array, column: Column, decimal: str, markers: Sequence[str
     cells = pc.utf8_trim_whitespace(cells)
     empty = _true(pc.is_in(cells, value_set=pa.array(["", *markers], pa.string())))
     filled = pc.if_else(pa.array(empty), None, cells) if empty.any() else cells
+    notation = column.notation
+    filled = filled if notation is None or column.kind == "date" else _plain(filled, notation)
     quick = _numbers_at_once(filled, column.kind, decimal)
     if quick is not None and (column.missing or not empty.any()):
         return Coerced(quick, NONE, [])
-    values, bad, reason = _parse(filled, column.kind, decimal)
+    values, bad, reason = _parse(filled, column, decimal)
     if not column.missing:
         bad = bad | empty
     at = np.flatnonzero(bad)
     values = pc.if_else(pa.array(bad), None, values) if len(at) else values
     return Coerced(values, at, [_missing(cells[i].as_py()) if empty[i] else reason(i) for i in at.tolist()])
+
+
+def _plain(cells: pa.Array, notation: Notation) -> pa.Array:
+    """Numbers of a notation without thousands and unit; what is none stays as it is, for the reason why it is bad."""
+    text = cells
+    for taken in removed(notation):
+        text = pc.replace_substring(text, taken, "")
+    return pc.if_else(pc.match_substring_regex(cells, pattern(notation)), text, cells)
 
 
 def _missing(cell: str) -> str:
@@ -168,12 +188,15 @@ def _exact(numbers: pa.Array) -> NDArray[np.bool_]:
     return np.asarray((np.abs(values) <= EXACT) & (values == np.floor(values)))
 
 
-def _parse(cells: pa.Array, kind: Kind, decimal: str) -> Parsed:
+def _parse(cells: pa.Array, column: Column, decimal: str) -> Parsed:
+    kind = column.kind
     if kind == "category":
         return cells, _true(pc.match_substring_regex(cells, CONTROL)), lambda _: "The cell holds a control character."
     if kind == "boolean":
         return _booleans(cells)
-    return _dates(cells) if kind == "date" else _numbers(cells, kind, decimal)
+    if kind == "date":
+        return _dates(cells, column.notation.order if column.notation else None)
+    return _numbers(cells, kind, decimal)
 
 
 def _true(mask: pa.Array) -> NDArray[np.bool_]:
@@ -213,33 +236,53 @@ def _booleans(cells: pa.Array) -> Parsed:
     return values, bad, lambda at: f"{shown(cells[at].as_py())} is neither true nor false{hint(cells[at].as_py())}"
 
 
-def _dates(cells: pa.Array) -> Parsed:
-    parts = pc.extract_regex(cells, DATE)
+def _dates(cells: pa.Array, order: Order | None) -> Parsed:
+    """ISO dates, and those of the order; the same text is never both."""
+    ms, valid = _moments(cells, DATE)
+    example = "2026-01-31 or 2026-01-31T12:00:00Z"
+    if order is not None:
+        other, also = _moments(cells, DATES[order])
+        ms, valid = np.where(also, other, ms), valid | also
+        example = f"{EXAMPLES[order]} or 2026-01-31"
+    bad = ~valid & _true(pc.is_valid(cells))
+    values = pa.array(ms, mask=~valid).cast(TYPES["date"])
+
+    def reason(at: int) -> str:
+        cell = cells[at].as_py()
+        return f"{shown(cell)} is not a date such as {example}{hint(cell)}"
+
+    return values, bad, reason
+
+
+def _moments(cells: pa.Array, pattern: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Milliseconds since 1970, and which cells are dates of the pattern."""
+    parts = pc.extract_regex(cells, pattern)
     valid = _true(pc.is_valid(parts))
-    part = {name: _integers(pc.struct_field(parts, name), valid) for name in ("year", "month", "day", "hour", "minute")}
-    part |= {name: _integers(pc.struct_field(parts, name), valid) for name in ("second", "zone", "beside")}
+    names = {field.name for field in parts.type}
+    part = {name: _integers(pc.struct_field(parts, name), valid) for name in names & PARTS}
     fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.struct_field(parts, "fraction"), 3, "0"), 0, 3)
     months = ((part["year"] - 1970) * 12 + part["month"] - 1).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + (part["day"] - 1)
     valid &= (
         (part["month"] >= 1) & (part["month"] <= 12) & (part["day"] >= 1) & (days.astype("datetime64[M]") == months)
     )
-    valid &= (part["hour"] < 24) & (part["minute"] < 60) & (part["second"] < 60)
-    valid &= (np.abs(part["zone"]) < 24) & (part["beside"] < 60)
-    ahead = np.asarray(pc.fill_null(pc.starts_with(pc.struct_field(parts, "zone"), "-"), False))
-    offset = part["zone"] * 60 + np.where(ahead, -part["beside"], part["beside"])
-    minutes = part["hour"] * 60 + part["minute"] - offset
+    hour, offset = part["hour"], np.zeros(len(cells), np.int64)
+    if "half" in names:
+        half = _text(pc.struct_field(parts, "half"))
+        valid &= (half == "") | ((hour >= 1) & (hour <= 12))
+        hour = np.where(half == "", hour, hour % 12 + 12 * np.isin(half, ["P", "p"]))
+    if "zone" in names:
+        valid &= (np.abs(part["zone"]) < 24) & (part["beside"] < 60)
+        west = _true(pc.starts_with(pc.struct_field(parts, "zone"), "-"))
+        offset = part["zone"] * 60 + np.where(west, -part["beside"], part["beside"])
+    valid &= (hour < 24) & (part["minute"] < 60) & (part["second"] < 60)
+    minutes = hour * 60 + part["minute"] - offset
     ms = days.astype(np.int64) * MS_OF_DAY + (minutes * 60 + part["second"]) * 1000 + _integers(fraction, valid)
-    valid &= (ms >= FIRST_MS) & (ms <= LAST_MS) & (part["year"] >= 1)
-    bad = ~valid & _true(pc.is_valid(cells))
-    values = pa.array(ms, mask=~valid).cast(TYPES["date"])
-    return (
-        values,
-        bad,
-        lambda at: (
-            f"{shown(cells[at].as_py())} is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z{hint(cells[at].as_py())}"
-        ),
-    )
+    return ms, valid & (ms >= FIRST_MS) & (ms <= LAST_MS) & (part["year"] >= 1)
+
+
+def _text(parts: pa.Array) -> NDArray[np.str_]:
+    return np.asarray(pc.fill_null(parts, "").to_numpy(zero_copy_only=False), dtype=np.str_)
 
 
 def _integers(digits: pa.Array, valid: NDArray[np.bool_]) -> NDArray[Any]:

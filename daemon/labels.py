@@ -171,7 +171,7 @@ def cells(features: Sequence[Any], trained: Schema, schema: Schema) -> Iterator[
     """The features of one prediction, given in the columns of `trained`, as text cells in the columns of `schema`."""
     values = dict(zip(trained.features, features, strict=True))
     for column in schema.columns:
-        yield cell(values.get(column.name), column.kind, schema.decimal)
+        yield cell(values.get(column.name), column.kind, column.mark(schema.decimal))
 
 
 def cell(value: Any, kind: Kind, decimal: str) -> str:
@@ -203,8 +203,9 @@ def plain(truth: str, schema: Schema) -> str:
     truth = truth.strip()
     if schema.task == "classification":
         return schema.labels.meant(truth) or truth
+    written = schema.notation.number(truth) if schema.notation else None
     try:
-        return repr(float(truth.replace(schema.decimal, ".")))
+        return repr(float(truth.replace(schema.decimal, ".")) if written is None else written)
     except ValueError:
         return truth
 

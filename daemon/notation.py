@@ -1,4 +1,14 @@
-"""Notation: how cells are written that say nothing. Level 1, pure, for `schema`, `kinds` and `survey`."""
+"""Notation: how cells write what they say, and how they say nothing. Level 1, for `schema`, `kinds`, `survey` and `formats`.
+
+The patterns are understood by Python and by RE2, which Arrow uses for whole columns; so both ways have one outcome.
+"""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 CERTAIN = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 """Texts that programs write for a missing value and hardly anybody for something else."""
@@ -8,3 +18,84 @@ DOUBTFUL = ("None", "none", "na", "?", "-", "--", ".")
 
 MARKERS = frozenset((*CERTAIN, *DOUBTFUL))
 """What `init` takes for a missing value where the other cells leave no doubt."""
+
+Order = Literal["day/month/year", "month/day/year", "year/month/day"]
+
+SPACES = " \u00a0\u202f"
+"""What stands between thousands where that is a blank: programs write one that does not break."""
+
+_PARTS = {"day": r"(?P<day>[0-9]{1,2})", "month": r"(?P<month>[0-9]{1,2})", "year": r"(?P<year>[0-9]{4})"}
+_TIME = (
+    r"(?:(?:T|,? )(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?"
+    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
+)
+
+DATES: dict[Order, str] = {
+    "day/month/year": f"^{_PARTS['day']}[/.-]{_PARTS['month']}[/.-]{_PARTS['year']}{_TIME}$",
+    "month/day/year": f"^{_PARTS['month']}[/.-]{_PARTS['day']}[/.-]{_PARTS['year']}{_TIME}$",
+    "year/month/day": f"^{_PARTS['year']}[/.-]{_PARTS['month']}[/.-]{_PARTS['day']}{_TIME}$",
+}
+"""A date in this order, perhaps with a time, which is UTC."""
+
+
+class Notation(BaseModel):
+    """How numbers or dates are written in a column, beside the plain way, which is read as well."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decimal: Literal[".", ","] = "."
+    """The decimal mark."""
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    """What stands between thousands."""
+    unit: str = Field(default="", max_length=20)
+    """What may stand before or after a number, such as $ or %; it changes no value: 12.5% is 12.5."""
+    order: Order | None = None
+    """The order of a date's parts."""
+
+    def number(self, text: str) -> float | None:
+        """The number that a trimmed text says; None if it says none."""
+        if not re.search(pattern(self), text):
+            return None
+        return float(stripped(text, self).replace(self.decimal, "."))
+
+    def moment(self, text: str) -> datetime | None:
+        """The time that a text says in this order; None if it says none."""
+        found = re.search(DATES[self.order], text.strip()) if self.order else None
+        if found is None:
+            return None
+        part = {name: int(digits) for name, digits in found.groupdict().items() if digits and digits.isdigit()}
+        part["microsecond"] = int((found["fraction"] or "0")[:3].ljust(3, "0")) * 1000
+        part.pop("fraction", None)
+        if found["half"]:
+            if not 1 <= part["hour"] <= 12:
+                return None
+            part["hour"] = part["hour"] % 12 + 12 * (found["half"] in "Pp")
+        try:
+            return datetime(**part, tzinfo=UTC)
+        except ValueError:
+            return None
+
+
+@lru_cache(maxsize=64)
+def pattern(notation: Notation) -> str:
+    """What a number looks like in a notation."""
+    unit, mark = re.escape(notation.unit), re.escape(notation.decimal)
+    between = f"[{SPACES}]" if notation.thousands == " " else re.escape(notation.thousands)
+    groups = rf"[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+|" if notation.thousands else ""
+    sign, after = "[+-]?", ""
+    if unit:
+        sign, after = rf"(?:[+-]?(?:{unit}[{SPACES}]?)?|{unit}[{SPACES}]?[+-])", rf"(?:[{SPACES}]?{unit})?"
+    return rf"^{sign}(?:(?:{groups}[0-9]+)(?:{mark}[0-9]*)?|{mark}[0-9]+){after}$"
+
+
+def stripped(text: str, notation: Notation) -> str:
+    """A number of this notation without unit and thousands."""
+    for taken in removed(notation):
+        text = text.replace(taken, "")
+    return text
+
+
+def removed(notation: Notation) -> list[str]:
+    """What is taken out of a number of this notation."""
+    between = list(SPACES) if notation.thousands == " " or notation.unit else []
+    return [taken for taken in (notation.unit, *between, notation.thousands.strip()) if taken]

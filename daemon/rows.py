@@ -107,7 +107,7 @@ def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
         raise InvalidDrop(str(error), column=error.field) from None
     texts = {column.name: _as_text(sample.features.get(column.name), column, schema) for column in schema.columns}
     numeric = schema.task == "regression"
-    texts[schema.target] = sample.target.replace(".", schema.decimal) if numeric else sample.target
+    texts[schema.target] = sample.target.replace(".", schema.measure.mark(schema.decimal)) if numeric else sample.target
     return pa.table({name: pa.array([text], pa.string()) for name, text in texts.items()})
 
 
@@ -115,8 +115,10 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
     if value is None or (isinstance(value, str) and value.strip() in schema.markers[column.name]):
         return ""
     if column.kind in {"number", "integer"}:
-        return repr(float(value)).replace(".", schema.decimal)
+        return value if isinstance(value, str) else repr(float(value)).replace(".", column.mark(schema.decimal))
     if column.kind == "date":
+        if column.notation and column.notation.moment(value):
+            return str(value)
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
     return str(value)
@@ -125,7 +127,7 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
 def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
     """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
     if schema.task == "regression":
-        coerced = _coerced(cells, Column(name=schema.target, kind="number", missing=True), schema, verdicts)
+        coerced = _coerced(cells, schema.measure, schema, verdicts)
         if coerced.values.null_count > len(coerced.bad):
             blank = np.setdiff1d(np.flatnonzero(pc.is_null(coerced.values)), coerced.bad)
             verdicts.add(schema.target, blank, (kinds.unlabelled(cells[row].as_py().strip()) for row in blank.tolist()))

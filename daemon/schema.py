@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from daemon.classes import Classes
 from daemon.errors import BadSchema, InvalidFeatures
+from daemon.notation import Notation
 
 Kind = Literal["number", "integer", "boolean", "category", "date"]
 Task = Literal["classification", "regression"]
@@ -66,9 +67,15 @@ class Column(BaseModel):
     """Whether an empty cell (CSV) or null (JSON) is allowed."""
     missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
     """Texts that stand for a missing value in this column, beside those of the file."""
+    notation: Notation | None = Field(default=None, exclude_if=_nothing)
+    """How its numbers or dates are written, if not plainly; a text in JSON may be written so, too."""
     categories: list[str] = Field(default_factory=list)
     minimum: float | None = None
     maximum: float | None = None
+
+    def mark(self, decimal: str) -> str:
+        """The decimal mark of its cells, where that of the file is `decimal`."""
+        return self.notation.decimal if self.notation else decimal
 
     @cached_property
     def codes(self) -> dict[str, float]:
@@ -95,6 +102,8 @@ class Column(BaseModel):
 
     def _number(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, str) and self.notation and (number := self.notation.number(value.strip())) is not None:
+                return self._number(number)
             raise InvalidFeatures(f"{self.name!r} is a number, not {_named(value)}.", field=self.name)
         if not -BOUND <= value <= BOUND:
             raise InvalidFeatures(f"{self.name!r} must be a number between -1e100 and 1e100.", field=self.name)
@@ -102,6 +111,7 @@ class Column(BaseModel):
 
     def _integer(self, value: Any) -> float:
         number = self._number(value)
+        value = number if isinstance(value, str) else value
         # Of the value as it was given: as a double, 2**53 + 1 is 2**53.
         if number != math.floor(number) or abs(value) > EXACT:
             raise InvalidFeatures(
@@ -113,6 +123,8 @@ class Column(BaseModel):
         try:
             if not isinstance(value, str):
                 raise TypeError
+            if self.notation and (written := self.notation.moment(value)):
+                return written.timestamp() / DAY
             moment = datetime.fromisoformat(value)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() / DAY
         except (TypeError, ValueError):
@@ -139,6 +151,8 @@ class Schema(BaseModel):
     """The decimal mark in drops. JSON always has a point."""
     missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
     """Texts that stand for a missing value in every column and in the target, unless a category or class is called so."""
+    notation: Notation | None = Field(default=None, exclude_if=_nothing)
+    """How the numbers of the target are written, if not plainly."""
     columns: list[Column] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -190,6 +204,11 @@ class Schema(BaseModel):
     def numeric(self) -> bool:
         """Whether every column takes any number."""
         return all(column.kind == "number" for column in self.columns)
+
+    @cached_property
+    def measure(self) -> Column:
+        """The target of a regression as a column of numbers, of which some may be missing."""
+        return Column(name=self.target, kind="number", missing=True, notation=self.notation)
 
     @cached_property
     def class_codes(self) -> dict[str, int]:

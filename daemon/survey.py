@@ -5,7 +5,9 @@ Level 1, for `draft` (a whole file) and `rows` (a column that the schema lacks a
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daemon import kinds
-from daemon.notation import CERTAIN, MARKERS
+from daemon.notation import CERTAIN, MARKERS, Notation, Order
 from daemon.schema import EXACT, Column, Kind
 
 MOST_CATEGORIES = 100
@@ -152,13 +154,28 @@ class Survey:
         """Cells that say something."""
         return self.rows - self.empty - self.markers.total()
 
-    def is_numeric(self, decimal: str) -> bool:
-        """Whether the cells that say something are numbers, none of them one like 007."""
-        return self.numbers[decimal].fits and not self.names
+    @classmethod
+    def trying(cls, notations: Iterable[tuple[Kind, Notation]]) -> Self:
+        """A survey that also finds out which of these notations fit, numbers or dates."""
+        survey = cls()
+        guesses = tuple(Guess(Column(name="?", kind=kind, notation=notation)) for kind, notation in notations)
+        survey.others = (*survey.others, *guesses)
+        return survey
+
+    def number(self, decimal: str) -> Guess | None:
+        """What is known of the cells as numbers, if they are such; none of them is written like 007."""
+        guess = self.guess(decimal)
+        return guess if guess is not None and guess.column.kind == "number" else None
+
+    @property
+    def orders(self) -> list[Order]:
+        """The orders in which the cells are dates."""
+        found = [guess.column.notation for guess in self.others if guess.fits and guess.column.notation]
+        return [notation.order for notation in found if notation.order]
 
     def guess(self, decimal: str) -> Guess | None:
         """The first kind but category that the cells are of; None if there is none."""
-        numbers = [self.numbers[decimal]] if self.is_numeric(decimal) else []
+        numbers = [] if self.names else [self.numbers[decimal]]
         return next((guess for guess in (*numbers, *self.others) if guess.fits), None)
 
     def missing(self, decimal: str) -> dict[str, int]:
@@ -187,10 +204,16 @@ class Survey:
         `missing_values` are the texts that were taken for a missing value.
         """
         found = self.missing(decimal)
-        base = Column(name=name, kind="category", missing=self.empty > 0 or bool(found), missing_values=sorted(found))
+        notation = guess.column.notation if (guess := self.guess(decimal)) else None
+        base = Column(
+            name=name,
+            kind="category",
+            notation=notation,
+            missing=self.empty > 0 or bool(found),
+            missing_values=sorted(found),
+        )
         if not self.filled and len(found) == len(self.markers):
             raise ValueError("every cell is empty" + (f" or one of {', '.join(found)}" if found else ""))
-        guess = self.guess(decimal)
         if guess is None:
             return base.model_copy(update={"categories": self._categories(found)})
         low, high, kind = guess.low, guess.high, guess.column.kind

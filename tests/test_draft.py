@@ -15,6 +15,8 @@ from daemon.content import Content
 from daemon.draft import Draft
 from daemon.errors import BadSchema, Exit
 from daemon.home import Home
+from daemon.labels import plain
+from daemon.notation import Notation
 from daemon.schema import Column, Schema, Task, load
 from daemon.settings import Inbox
 from daemon.survey import Survey
@@ -383,3 +385,88 @@ def test_one_wrong_cell_in_a_thousand_is_a_slip(tmp_path: Path, slip: str) -> No
     assert len(check(text.encode(), found.schema).bad) == 1
     few = "x,y\n" + "1,a\n2,b\n" * 20 + f"{slip},a\n"
     assert schema_of(tmp_path, few).columns[0].kind == "category"
+
+
+# Notations: how numbers and dates are written
+
+FORMATS = [
+    (["1,234", "12", "1,234,567.5"], "number", [1234, 12, 1234567.5]),
+    (["$1000.00", "-$2.5", "$ 3,000", "$-7"], "number", [1000, -2.5, 3000, -7]),
+    (["12.5%", "7 %", "0.1"], "number", [12.5, 7, 0.1]),
+    (["1.234,56", "7,5", "12"], "number", [1234.56, 7.5, 12]),
+    (["1 234,5 €", "1\u00a0234 €", "7€"], "number", [1234.5, 1234, 7]),
+    (["1'234.50", "7"], "number", [1234.5, 7]),
+    (["31/01/2024", "01/02/2024"], "date", [19753, 19754]),
+    (["31.01.2024", "1.2.2024"], "date", [19753, 19754]),
+    (["1/31/2024 1:30 PM", "02/01/2024 12:00 am"], "date", [19753.5625, 19754]),
+    (["2024/01/31 06:00", "2024-02-01"], "date", [19753.25, 19754]),
+]
+
+
+@pytest.mark.parametrize(("texts", "kind", "values"), FORMATS, ids=[one[0][0] for one in FORMATS])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_numbers_and_dates_are_read_as_people_write_them(
+    tmp_path: Path, texts: list[str], kind: str, values: list[float], delimiter: str
+) -> None:
+    """The notation stands in the schema; a drop, one cell alone, and JSON are read by it, and plain cells as ever."""
+    text = "".join(f'"{cell}"{delimiter}{at % 2}\n' for at, cell in enumerate(texts * 2))
+    found = schema_of(tmp_path, f"x{delimiter}y\n{text}")
+    [column] = found.columns
+    assert column.kind == kind
+    assert rows.matrix(check(f"x{delimiter}y\n{text}".encode(), found).table, found).ravel().tolist() == values * 2
+    for cell, value in zip(texts, values, strict=True):
+        assert rows.matrix(check(f'x{delimiter}y\n"{cell}"{delimiter}1\n'.encode(), found).table, found)[0, 0] == value
+        assert found.encode([cell]) == [value]
+    assert Schema.model_validate_json(found.dump()) == found
+
+
+def test_target_has_a_notation_too(tmp_path: Path) -> None:
+    """Prices with a currency are values, in drops and as late labels."""
+    text = "x,y\n" + "".join(f'{i},"${i},{i}00.50"\n' for i in range(1, 10))
+    found = schema_of(tmp_path, text)
+    assert (found.task, found.notation and found.notation.unit) == ("regression", "$")
+    assert check(text.encode(), found).table["y"].to_pylist() == [i * 1100 + 0.5 for i in range(1, 10)]
+    assert plain("$1,100.50", found) == "1100.5"
+
+
+def test_date_that_may_be_two_is_asked_for(tmp_path: Path) -> None:
+    """Nobody guesses; a flag says it, and is not needed where one day above 12 tells."""
+    text = "on,y\n01/02/2024,a\n03/04/2024,b\n"
+    with pytest.raises(BadSchema, match=r"can be read in two ways: in '01/02/2024'.*--dates day/month/year"):
+        schema_of(tmp_path, text)
+    for order, day in ("day/month/year", 19754), ("month/day/year", 19724):
+        found = draft.of(tmp_path / "own.csv", "y", order=order).schema
+        assert found.columns[0].minimum == day
+    clear = schema_of(tmp_path, text + "13/04/2024,a\n")
+    assert clear.columns[0].notation == Notation(order="day/month/year")
+
+
+@pytest.mark.parametrize(
+    "texts", [["007", "0,5"], ["SKU 100", "SKU 200"], ["$5", "€5"], ["1.2.3", "1.2.4"], ["555-1234", "555-1235"]]
+)
+def test_names_with_digits_stay_names(tmp_path: Path, texts: list[str]) -> None:
+    text = "x,y\n" + "".join(f'"{cell}",{at % 2}\n' for at, cell in enumerate(texts * 5))
+    assert schema_of(tmp_path, text).columns[0].kind == "category"
+
+
+NOTED = [
+    Notation(thousands=",", unit="$"),
+    Notation(decimal=",", thousands="."),
+    Notation(thousands="'", unit="%"),
+    Notation(decimal=",", thousands=" "),
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(NOTED),
+    st.lists(st.text("0123456789.,'$% +-", max_size=9), min_size=1, max_size=5),
+)
+def test_a_text_says_the_same_alone_and_in_a_column(notation: Notation, texts: list[str]) -> None:
+    """Python and Arrow read numbers of a notation alike."""
+    values = kinds.coerce(
+        pa.array(texts, pa.string()), Column(name="x", kind="number", missing=True, notation=notation)
+    )
+    for text, value in zip(texts, values.values.to_pylist(), strict=True):
+        wanted = notation.number(text.strip())
+        assert wanted is None or wanted == value
