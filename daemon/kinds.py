@@ -143,7 +143,9 @@ def as_kind(cells: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     if stored == wanted or (plain and column.kind in {"number", "integer"}):
         return cells
     texts = pc.fill_null(cells.cast(pa.string()), "").combine_chunks()
-    return pa.chunked_array([coerce(texts, Column(name=column.name, kind=column.kind, missing=True)).values])
+    return pa.chunked_array(
+        [coerce(texts, Column(name=column.name, kind=column.kind, missing=True, notation=column.notation)).values]
+    )
 
 
 def holds_control(cell: str) -> bool:

@@ -16,7 +16,7 @@ from daemon.draft import Draft
 from daemon.errors import BadSchema, Exit
 from daemon.home import Home
 from daemon.labels import plain
-from daemon.notation import Notation
+from daemon.notation import Notation, Order
 from daemon.schema import Column, Schema, Task, load
 from daemon.settings import Inbox
 from daemon.survey import Survey
@@ -434,7 +434,8 @@ def test_date_that_may_be_two_is_asked_for(tmp_path: Path) -> None:
     text = "on,y\n01/02/2024,a\n03/04/2024,b\n"
     with pytest.raises(BadSchema, match=r"can be read in two ways: in '01/02/2024'.*--dates day/month/year"):
         schema_of(tmp_path, text)
-    for order, day in ("day/month/year", 19754), ("month/day/year", 19724):
+    orders: dict[Order, int] = {"day/month/year": 19754, "month/day/year": 19724}
+    for order, day in orders.items():
         found = draft.of(tmp_path / "own.csv", "y", order=order).schema
         assert found.columns[0].minimum == day
     clear = schema_of(tmp_path, text + "13/04/2024,a\n")
