@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from daemon.errors import InvalidDrop
+from daemon.figures import counted
 from daemon.inbox import Drop
 from daemon.kinds import UNLABELLED
 from daemon.names import shown
@@ -31,6 +32,8 @@ def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> dict[st
         "rows_accepted": reading.rows_accepted,
         "rows_refused": len(reading.bad),
         "rows_duplicate": reading.rows_duplicate,
+        "rows_known": reading.rows_known,
+        "rows_relabelled": reading.rows_relabelled,
         "reason": first.reason if first else None,
         "line": reading.line,
         "column": first.column if first else None,
@@ -42,6 +45,30 @@ def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> dict[
     """The record of a drop that adds nothing; `duplicates` rows were read to find that out."""
     rows = {"rows_read": duplicates, "rows_duplicate": duplicates}
     return _drop(drop, settled_at) | {"source": "file", "reason": reason, **rows}
+
+
+def skipped(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
+    """The record of a drop of which the dataset has every good row; `bad_file` holds those that were refused."""
+    return accepted(reading, bad_file, settled_at) | {"reason": f"{_known(reading)}; they were not taken again."}
+
+
+def _known(reading: Reading) -> str:
+    return f"{reading.rows_known} of {counted(reading.rows_read, 'row')} {'is' if reading.rows_known == 1 else 'are'} in the dataset already"
+
+
+def repeats(reading: Reading, *, skips: bool) -> tuple[str, str, str] | None:
+    """Kind, level and sentence of the event on rows that the dataset knows; None if there are none."""
+    known = f"{_known(reading)}{' and were not taken again' if skips else ''}. " if reading.rows_known else ""
+    other = reading.rows_relabelled
+    if not known and not other:
+        return None
+    of_other = (
+        f"{counted(other, 'row')} {'has' if other == 1 else 'have'} features that it has with another target only."
+        if other
+        else ""
+    )
+    sentence = f"{shown(reading.drop.name)}: {known}{of_other}".strip()
+    return ("relabelled", "warning", sentence) if other else ("known", "info", sentence)
 
 
 def rejected(name: str, reading: Reading | None, error: InvalidDrop, settled_at: str) -> dict[str, Any]:
@@ -127,6 +154,12 @@ class Refused:
         self.records.append((record, "rejected", message, None))
         self.rejected.append((name, stamp, report(record)))
         log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
+
+    def skip(self, reading: Reading, bad_file: str | None) -> None:
+        """The dataset has every good row of it, and takes none twice."""
+        record = skipped(reading, bad_file, self.settled_at)
+        self.records.append((record, "duplicate", f"{record['name']}: {record['reason']}", None))
+        self.repeated.append((reading.drop.name, reading.drop.sha256))
 
     def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
         """It adds nothing."""

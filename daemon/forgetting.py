@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from daemon import folder, requests, segments
+from daemon import folder, known, requests, segments
 from daemon.dataset import Dataset
 from daemon.errors import DatasetDamaged
 from daemon.home import Home
@@ -112,6 +112,7 @@ class Forgetting:
         self, drop: Mapping[str, Any], name: str, removed: int, rest: dict[str, Any] | None, request: Request
     ) -> None:
         """Put the segment `rest` of the other rows, if there are any, in the place of segment `name`."""
+        known.forget(self._home.known, name)
         seq = self._journal.forget(drop, name, removed, rest, request.by)
         log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
 

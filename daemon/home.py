@@ -109,6 +109,11 @@ class Home:
         return self.registry / "workers"
 
     @property
+    def known(self) -> Path:
+        """Fingerprints of the rows of each segment; can be made again from the segments."""
+        return self.registry / "known"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -125,7 +130,7 @@ class Home:
         """Create the folders and give them the modes of docs/operations.md; `inbox/rejected` gets its own when it is opened."""
         private = (
             *(self.data, self.logs, self.registry, self.artifacts, self.bundles, self.requests, self.workers),
-            *(self.tokens, self.sessions),
+            *(self.tokens, self.sessions, self.known),
         )
         for folder in (self.inbox, *private):
             modes.make(folder)

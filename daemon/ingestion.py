@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from daemon import accounts, durable, projection, schema, segments
+from daemon import accounts, durable, projection, schema, segments, sifting
 from daemon.accounts import Refused
 from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES, is_packed
@@ -31,6 +31,7 @@ from daemon.schema import Schema
 from daemon.segments import Sealed, Segment, Writer
 from daemon.settings import Settings
 from daemon.settling import Stamp
+from daemon.sifting import Sifting
 from daemon.status import utcnow
 from daemon.traces import Eraser
 from daemon.upkeep import Upkeep
@@ -71,6 +72,7 @@ class Ingestion:
         """Whether the last step was one of forgetting; then there may be more to do."""
         self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
         self._merging = Merging(home, journal)
+        self._sifting = Sifting(home, journal, skips=self._limits.known_rows == "skip")
         self.upkeep = Upkeep(home, dataset, journal)
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
@@ -167,7 +169,7 @@ class Ingestion:
             [(name, stamp)] = portion.items()
             reason = f"retraind failed or ended {TRIES} times while it read this file."
             refused.reject(name, stamp, None, InvalidDrop(reason))
-            self._conclude(refused, None, [])
+            self._conclude(refused, None, [], found)
             return
         drops = yield from self._open(portion, refused)
         yield
@@ -179,22 +181,28 @@ class Ingestion:
         yield
         sealed = None
         if table is not None:
+            yield from self._sifting.begin(reader.schema)
+            table = self._sifting.batch(readings, table, reader.schema)
+        if table is not None:
             self._save_schema(reader.schema, found)
             sealed = segments.write(self._home.segments, [table])
-        self._conclude(refused, sealed, readings)
+        self._conclude(refused, sealed, readings, reader.schema)
 
     def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: Refused) -> Iterator[None]:
         reading = Reading(drop)
+        yield from self._sifting.begin(found)
         with Writer(self._home.segments) as writer:
             for part in reader.stream(reading):
-                if part.num_rows:
-                    writer.add(part)
+                rest = self._sifting.part(reading, part, reader.schema) if part.num_rows else None
+                if rest is not None:
+                    writer.add(rest)
                 yield
+            sifting.conclude(reading)
             sealed = None
             if reading.rows_accepted:
                 self._save_schema(reader.schema, found)
                 sealed = writer.seal()
-        self._conclude(refused, sealed, [reading])
+        self._conclude(refused, sealed, [reading], reader.schema)
 
     def _open(self, portion: Mapping[str, Stamp], refused: Refused) -> Generator[None, None, list[Drop]]:
         """The drops with their content; those that can't be read, or are in the dataset already, go to `refused`."""
@@ -239,7 +247,7 @@ class Ingestion:
                 self._journal.tell("schema", sentence)
                 log.info("schema_grown", detail=sentence)
 
-    def _conclude(self, refused: Refused, sealed: Sealed | None, readings: Sequence[Reading]) -> None:
+    def _conclude(self, refused: Refused, sealed: Sealed | None, readings: Sequence[Reading], read_by: Schema) -> None:
         """Record what became of every drop in one transaction, then take the refused ones out of the inbox."""
         with nullcontext() if sealed is None else sealed.entry(self._journal.has_segment) as segment:
             taken = self._sort(refused, readings)
@@ -249,6 +257,8 @@ class Ingestion:
                     self._accept(segment, taken, refused.settled_at)
                 for drop, state, message, batch in refused.records:
                     self._journal.refuse(drop, state, message, batch=batch)
+        if segment is not None:
+            self._sifting.take(segment.name, read_by)
         self._leaving.clear(refused.repeated)
         self._leaving.reject(refused.rejected)
 
@@ -258,19 +268,29 @@ class Ingestion:
         for reading in readings:
             if reading.error is not None:
                 refused.reject(reading.drop.name, reading.drop.stamp, reading, reading.error)
+            elif reading.repeats and reading.rows_left_out:
+                refused.skip(reading, self._set_apart(reading))
             elif reading.repeats:
                 reason = "Every prediction in it has this label already; they count once."
                 refused.repeat(reading.drop, None, reason, duplicates=reading.rows_duplicate)
             else:
-                bad = self._inbox.quarantine(reading.drop, quarantined(reading)) if reading.bad else None
-                taken.append((reading, None if bad is None else shown(bad)))
+                taken.append((reading, self._set_apart(reading)))
         return taken
+
+    def _set_apart(self, reading: Reading) -> str | None:
+        """The name of the quarantine file of a drop's bad rows, which it gets; None if there are none."""
+        bad = self._inbox.quarantine(reading.drop, quarantined(reading)) if reading.bad else None
+        return None if bad is None else shown(bad)
 
     def _accept(self, segment: Segment, taken: Sequence[tuple[Reading, str | None]], settled_at: str) -> None:
         records = [accounts.accepted(reading, bad, settled_at) for reading, bad in taken]
         labelled = [label for reading, _ in taken for label in reading.labelled]
         seq = self._journal.accept(segment.record, records, labelled)
         for reading, bad in taken:
+            repeats = accounts.repeats(reading, skips=self._sifting.skips)
+            if repeats is not None:
+                kind, level, sentence = repeats
+                self._journal.tell(kind, sentence, level=level, drop=reading.drop.sha256, batch=seq)
             if bad is not None:
                 self._journal.tell(
                     "quarantined",

@@ -63,6 +63,12 @@ class Reading:
     rows_read: int = 0
     rows_accepted: int = 0
     rows_duplicate: int = 0
+    rows_known: int = 0
+    """That the dataset had already, whether they were taken again or not."""
+    rows_relabelled: int = 0
+    """Whose features the dataset had, with another target only."""
+    rows_left_out: int = 0
+    """Known ones that were not taken again."""
     bad: list[Bad] = field(default_factory=list)
     labelled: list[dict[str, str | int]] = field(default_factory=list)
     truths: dict[str, str] = field(default_factory=dict)

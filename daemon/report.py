@@ -221,9 +221,16 @@ def _reading(home: Home) -> Iterator[None]:
 
 def print_drops(found: Sequence[dict[str, Any]]) -> None:
     """`drops` as a table on standard output."""
-    table = Table("id", Wide("name", overflow="fold"), "state", "rows", "bad", "twice", "batch", "seen", box=None)
+    table = Table(
+        "id", Wide("name", overflow="fold"), "state", "rows", "bad", "twice", "known", "batch", "seen", box=None
+    )
     for row in found:
-        counts = f"{row['rows_accepted']}/{row['rows_read']}", row["rows_refused"], row["rows_duplicate"]
+        counts = (
+            f"{row['rows_accepted']}/{row['rows_read']}",
+            row["rows_refused"],
+            row["rows_duplicate"],
+            row["rows_known"],
+        )
         facts = (row["id"], row["name"], row["state"], *counts, row["batch"], _moment(row))
         table.add_row(*(printable(one) for one in facts))
     CONSOLE.print(table)

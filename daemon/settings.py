@@ -167,6 +167,10 @@ class Inbox(Section):
     new_categories: Literal["accept", "quarantine"] = Field(
         "accept", description="A category that the schema does not list: add it, or put the row into quarantine."
     )
+    known_rows: Literal["count", "skip"] = Field(
+        "count",
+        description="Rows that the dataset has already (all columns and the target): only count them, or don't take them again.",
+    )
     rejected_days: float = Field(
         90.0, ge=0, description="Files in inbox/rejected older than this (days) are removed; 0 keeps them for ever."
     )

@@ -5,7 +5,7 @@ Level 2. DDL of SQLite is transactional: after a kill a journal is of the old fo
 
 from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, inspect, text
 
-FORMAT = 2
+FORMAT = 3
 """`PRAGMA user_version` of the tables below; a journal with a larger one was written by a newer retraind."""
 
 tables = MetaData()
@@ -23,6 +23,8 @@ drops = Table(
     Column("rows_accepted", Integer, nullable=False, default=0),
     Column("rows_refused", Integer, nullable=False, default=0),
     Column("rows_duplicate", Integer, nullable=False, default=0),
+    Column("rows_known", Integer, nullable=False, default=0),  # that the dataset had already
+    Column("rows_relabelled", Integer, nullable=False, default=0),  # that it had with another target only
     Column("reason", String),
     Column("line", Integer),  # of the first bad row
     Column("column", String),
@@ -190,6 +192,10 @@ MIGRATIONS = {
         "UPDATE runs SET batch = (SELECT MAX(seq) FROM batches WHERE batches.revision = runs.revision)",
         """INSERT OR IGNORE INTO segments (name, sha256, md5, rows, bytes, tier, first, last, born)
         SELECT segment, sha256, md5, rows, 0, 0, seq, seq, seq FROM batches""",
+    ),
+    2: (
+        "ALTER TABLE drops ADD COLUMN rows_known INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE drops ADD COLUMN rows_relabelled INTEGER NOT NULL DEFAULT 0",
     ),
 }
 """Statements that turn a journal of the format named by the key into one of the next."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from daemon.live import ROLLED_BACK
 
-ROUTINE = ("accepted", "committed", "merged", "duplicate", "rejected", "quarantined", "request")
+ROUTINE = ("accepted", "committed", "merged", "duplicate", "rejected", "quarantined", "known", "relabelled", "request")
 """Kinds of events that come with every drop or request."""
 
 FACTS = ("serving", ROLLED_BACK)
