@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
-from daemon import candidates, comparison, durable, holdouts, model, rows, segments, verdicts
+from daemon import candidates, comparison, durable, holdouts, marking, model, rows, segments, verdicts
 from daemon.bundle import Manifest, Model
 from daemon.progress import Progress
+from daemon.remembered import Remembered
 from daemon.revision import Before, Data
 from daemon.schema import Column, Schema
 from daemon.settings import Inbox, Promote, Train
@@ -82,6 +83,7 @@ class Line:
         self._segments: dict[str, str] = {}
         self._served: Model | None = None
         self._past: dict[int, Any] = {}
+        self._answered: dict[int, Remembered] = {}
         self._version, self._first_rows = 0, 0
         self._clean = 0.0
         self.loss = 0.0
@@ -110,18 +112,19 @@ class Line:
         progress = Progress(self._version, len(competing), lambda _message: None)
         best = comparison.compare(competing, schema, data.taught, self._train, progress, data.taught_units).ranking[0]
         fitted = clone(best.estimator).fit(*data.taught)
-        scores = holdouts.compare(fitted, self._served, data) | {"champion_version": self._version - 1}
-        marks = (
-            dict(list(self._past.items())[-self._promote.baseline_versions :])
-            if self._promote.baseline_versions
-            else {}
-        )
-        verdict = verdicts.judge(scores, self._promote, marks)
+        known = list(self._answered.items())
+        past = dict(known[-max(1, self._promote.baseline_versions) :])
+        rules = marking.Rules(past=past, champion=known[-1][0] if known else None)
+        kept = marking.Kept(best.kept.answers, best.kept.targets, best.places)
+        compared = holdouts.compare(fitted, self._served, data, kept, rules)
+        scores = compared.scores | {"champion_version": rules.champion}
+        verdict = verdicts.judge(scores, self._promote, self._past if self._promote.baseline_versions else {})
         matrix, codes = self._world.test
         accuracy = float((model.answers(fitted, matrix, schema).argmax(axis=1) == codes).mean())
         self._clean = self._clean or accuracy
         if verdict.state == "promoted":
-            self._past[self._version], self.loss = scores, self._clean - accuracy
+            self._past[self._version] = scores
+            self._answered[self._version], self.loss = compared.answered, self._clean - accuracy
             self._served = Model(self._manifest(scores), "", lambda given: model.answers(fitted, given, schema))
         return Judged(verdict.state == "promoted", verdict.reason, self._clean - accuracy)
 

@@ -27,6 +27,9 @@ MODEL = "retraind"
 """Name of the model, in the registry and in the paths of the protocols that name one."""
 
 MANIFEST = "manifest.json"
+REMEMBERED = "remembered.npz"
+KEPT = frozenset({MANIFEST, REMEMBERED})
+"""What stays of a bundle whose version is cleared: later versions are measured by what it answered."""
 PROBE = "probe.json"
 ONNX = "model.onnx"
 TREELITE = "model.treelite"
@@ -144,8 +147,9 @@ def read_manifest(folder: Path, sha256: str) -> Manifest:
 
 
 def cleared(folder: Path) -> bool:
-    """Whether the files of a bundle have been removed, all but its manifest (`promote.keep_versions`)."""
-    return folder.is_dir() and [path.name for path in folder.iterdir()] == [MANIFEST]
+    """Whether the files of a bundle have been removed, all but those of KEPT (`promote.keep_versions`)."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return MANIFEST in names and names <= KEPT
 
 
 def load(folder: Path, sha256: str) -> Model:

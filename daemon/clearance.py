@@ -68,7 +68,7 @@ class Clearance:
     def _clear(self, version: Registered) -> None:
         folder = self._home.bundle(version.version)
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name != bundle.MANIFEST:
+            if path.name not in bundle.KEPT:
                 path.unlink()
         for artifacts in self._registry.artifacts(version):
             if artifacts.exists():

@@ -35,6 +35,9 @@ log = structlog.get_logger()
 KEPT_ROWS = 20_000
 """Answers for rows that a fold held back are kept for calibration, up to so many: its few numbers need no more."""
 
+COMMON = 0.8
+"""From this share of one class on accuracy says little of the others."""
+
 RING_SECONDS = 0.5
 """How often a candidate is told that the budget is used, until it listens."""
 
@@ -62,6 +65,8 @@ class Scored:
     """What chooses, if it is not `score`."""
     value: float = 0.0
     """The mean of that metric."""
+    places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    """Which of the rows that teach the kept answers belong to."""
 
     def figures(self) -> dict[str, Any]:
         """The entry of this candidate among the scores of a manifest, under the names of its task."""
@@ -152,8 +157,13 @@ def compare(
     return Outcome([scored[one.name] for one in found if one.name in scored], left_out)
 
 
-def metric_of(task: Task, settings: Train) -> str:
-    """The metric that chooses, empty where it is the deciding figure; raises TrainingFailed for one of another task."""
+def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> str:
+    """The metric that chooses and judges, empty where it is accuracy or R²; raises TrainingFailed for one of another task.
+
+    `auto` is balanced accuracy where one class makes up so much of `targets` that accuracy would not see the others.
+    """
+    if settings.metric == "auto" and task == "classification" and targets is not None and len(targets):
+        return "balanced_accuracy" if np.bincount(targets).max() >= COMMON * len(targets) else ""
     if settings.metric in ("auto", DECIDES[task]):
         return ""
     if settings.metric not in METRICS[task]:
@@ -200,10 +210,11 @@ class Trial:
 
     def of(self, one: Candidate, *, whole: bool) -> Scored:
         """Mean figures over shuffled folds, stratified for classes; unless `whole`, those that the budget has time for."""
-        started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings)
+        started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings, self.targets)
         count, splits = self._folds()
         found: list[tuple[float, ...]] = []
         kept: list[Kept] = []
+        places: list[NDArray[np.int64]] = []
         for number, (train, test) in enumerate(splits, 1):
             if found and not whole and self.budget.left <= 0:
                 break
@@ -215,12 +226,14 @@ class Trial:
             units = test if self.units is None else self.units[test]
             most = KEPT_ROWS // count
             kept.append(Kept(given[:most], truth[:most], units[:most]))
+            places.append(np.asarray(test)[:most])
         score, loss, value = (float(np.mean(figures)) for figures in zip(*found, strict=True))
         if not np.isfinite([score, loss, value]).all():
             raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
         answered = _together(kept, whole=len(found) == count)
         seconds = time.perf_counter() - started
-        return Scored(one.name, one.estimator, self.schema.task, score, loss, seconds, answered, metric, value)
+        whose = np.concatenate(places)[: len(answered.targets)]
+        return Scored(one.name, one.estimator, self.schema.task, score, loss, seconds, answered, metric, value, whose)
 
     def _answers(self, one: Candidate, train: Any, test: Any) -> Matrix:
         fitted = model.fit(one.estimator, self.rows, self.targets, train)

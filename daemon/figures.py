@@ -22,7 +22,6 @@ TITLES = {
     "log_loss": "log loss",
     "rmse": "RMSE",
     "mae": "MAE",
-    "cost": "mean cost",
 }
 
 
@@ -31,24 +30,46 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+BOUND = 1.645
+"""Standard errors of a one-sided 95 % bound."""
+
 LOWER = frozenset({"log_loss", "rmse", "mae"})
 """Metrics of which less is better."""
 
 
 def deciding(score: Mapping[str, Any]) -> str:
-    """Which figure of this score decides: the metric it was made for, by default `accuracy` or `r2`."""
-    return str(score.get("metric") or ("r2" if "r2" in score else "accuracy"))
+    """The usual figure of this score's task: `accuracy` or `r2`."""
+    return "r2" if "r2" in score else "accuracy"
+
+
+def metric(score: Mapping[str, Any]) -> str:
+    """By which figure the gate judges this score: `train.metric`, or the usual one."""
+    return str(score.get("metric") or deciding(score))
+
+
+def judged(score: Mapping[str, Any] | None) -> float | None:
+    """The figure by which the gate judges; None where nothing was measured."""
+    if not score or not score.get("n"):
+        return None
+    found: float | None = score.get(metric(score))
+    return found
 
 
 def gain(score: Mapping[str, Any], now: float, before: float) -> float:
-    """By how much `now` is better than `before`, two values of the figure that decides; less than 0: worse."""
-    return before - now if deciding(score) in LOWER else now - before
+    """By how much `now` is better than `before`, two values of the figure by which the gate judges; less than 0: worse."""
+    return before - now if metric(score) in LOWER else now - before
 
 
 def said(score: Mapping[str, Any], amount: float | None) -> str:
-    """An amount of the figure that decides, with its name: `accuracy 0.9436`."""
-    shown = "unknown" if amount is None else plain(amount) if deciding(score) in ("rmse", "mae") else f"{amount:.4f}"
-    return f"{TITLES[deciding(score)]} {shown}"
+    """An amount of the figure by which the gate judges, with its name: `accuracy 0.9436`."""
+    return f"{TITLES[metric(score)]} {amount_of(score, amount)}"
+
+
+def amount_of(score: Mapping[str, Any], amount: float | None) -> str:
+    """The same without the name."""
+    if amount is None:
+        return "unknown"
+    return plain(amount) if metric(score) in ("rmse", "mae") else f"{amount:.4f}"
 
 
 def value(score: Mapping[str, Any] | None) -> float | None:

@@ -5,22 +5,25 @@ Level 4. The reference holdout never grows, so its score compares versions over 
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from daemon import model, split
+from daemon import losses, marking, model, split
 from daemon.bundle import Manifest, Model
+from daemon.figures import BOUND
+from daemon.marking import Kept, Rules
 from daemon.model import Matrix, Targets
+from daemon.remembered import Remembered, judge
 from daemon.revision import Before, Data
 from daemon.schema import Schema
 from daemon.scores import guess, score
 from daemon.settings import Train
 from daemon.split import By
 
-DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
+DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae")
 """Figures that are kept of the dummy."""
 
 RESAMPLES = 1000
@@ -30,33 +33,47 @@ GROUPS = 1000
 """More rows than this are drawn in so many groups of equal size: the mean of the groups' means is the rows' mean."""
 
 
-def compare(fitted: Any, served: Model | None, data: Data) -> dict[str, Any]:
-    """Entries of a manifest's scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `taught`, `split`, `fair`.
+class Compared(NamedTuple):
+    """Entries of a manifest's scores, and the answers that the version is to be remembered by."""
+
+    scores: dict[str, Any]
+    answered: Remembered
+
+
+def compare(
+    fitted: Any, served: Model | None, data: Data, kept: Kept | None = None, rules: Rules | None = None
+) -> Compared:
+    """Scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `marks`, `taught`, `split`, `fair`.
 
     `champion` and `paired` are None without a served version that can be asked (another target, task or columns). Where that
-    has learnt some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these.
+    has learnt some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these. `kept` are
+    the challenger's answers for rows that taught it, as cross-validation gave them.
     """
+    rules = rules or Rules()
     new = answers_of(fitted, data)
     old = None if served is None else answers_of_served(served, data)
     every, fair = _parts(data), _parts(data, fair=True)
     same = old is None or all((every[name] == fair[name]).all() for name in every)
-    return {
-        "challenger": _on_holdouts(new, data, every),
-        **({} if same else {"fair": _on_holdouts(new, data, fair)}),
-        "champion": None if old is None else _on_holdouts(old, data, fair),
-        "paired": None if old is None else {"holdout": _paired(new, old, data, fair)},
-        "dummy": _dummy(data, every),
+    answered = marking.remember(new, data, every["reference"], kept)
+    scores = {
+        "challenger": _on_holdouts(new, data, every, rules.metric),
+        **({} if same else {"fair": _on_holdouts(new, data, fair, rules.metric)}),
+        "champion": None if old is None else _on_holdouts(old, data, fair, rules.metric),
+        "paired": None if old is None else {"holdout": _paired(new, old, data, fair, rules)},
+        "marks": marking.against(answered, data.schema.task, rules),
+        "dummy": _dummy(data, every, rules.metric),
         "taught": _taught(data),
         "split": _split(data, every),
     }
+    return Compared(scores, answered)
 
 
-def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
+def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]], metric: str) -> dict[str, Any]:
     """By holdout, how well one scores who always answers the commonest class of the rows that taught, or their mean."""
     taught, schema = data.taught[1], data.schema
     guesses = guess(taught, int(data.held.sum()), schema)
     always = {"answer": schema.classes[int(np.bincount(taught).argmax())] if schema.classes else None}
-    found = _on_holdouts(guesses, data, parts)
+    found = _on_holdouts(guesses, data, parts, metric)
     return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in found.items()}
 
 
@@ -130,17 +147,34 @@ def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, str]:
     return {"by": data.by.value} | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
 
 
-def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
+def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], metric: str) -> dict[str, Any]:
     truth = data.targets[data.held]
-    return {name: score(answers[part], truth[part], data.schema) for name, part in parts.items()}
+    return {name: score(answers[part], truth[part], data.schema, metric) for name, part in parts.items()}
 
 
-def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
-    truth = data.targets[data.held]
+def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
+    truth, metric = data.targets[data.held], rules.judged_by(data.schema.task)
+    worse = {name: judge(new[part], old[part], truth[part], metric).facts() for name, part in parts.items()}
     if data.schema.task == "regression":
-        return {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
-    right, before = new.argmax(axis=1) == truth, old.argmax(axis=1) == truth
-    return {name: mcnemar(right[part], before[part]) for name, part in parts.items()}
+        found = {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
+        return {name: one | {"worse": worse[name]} for name, one in found.items()}
+    named, before = new.argmax(axis=1), old.argmax(axis=1)
+    return {
+        name: mcnemar(named[part] == truth[part], before[part] == truth[part])
+        | {"worse": worse[name], "classes": _by_class(named[part], before[part], truth[part], data.schema)}
+        for name, part in parts.items()
+    }
+
+
+def _by_class(now: Targets, before: Targets, truth: Targets, schema: Schema) -> dict[str, float]:
+    """By how much the recall of each class falls at least against the champion (one-sided, 95 %); of those where it falls."""
+    found = {}
+    for code, name in enumerate(schema.classes):
+        rows = truth == code
+        one = losses.compare((now[rows] != code).astype(np.float64), (before[rows] != code).astype(np.float64))
+        if one.loss > 0:
+            found[name] = one.loss - BOUND * one.error
+    return found
 
 
 def _errors(new: Matrix, old: Matrix, truth: Targets, part: NDArray[np.bool_]) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import structlog
 
-from daemon import bundle, durable, lineage, requests, verdicts
+from daemon import baseline, bundle, durable, lineage, requests, verdicts
 from daemon.bundle import Manifest
 from daemon.clearance import STAGING
 from daemon.errors import BundleRefused
@@ -20,9 +20,6 @@ from daemon.registry import CHALLENGER, CHAMPION, Registered, Registry
 from daemon.settings import Promote
 
 log = structlog.get_logger()
-
-CHOSEN = "chosen_version"
-"""The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""
 
 NAMED = 3
 """Drops that a reason names."""
@@ -93,7 +90,7 @@ class Judging:
     def choose(self, version: int) -> None:
         """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
         newest = self._journal.versions(1)[0]["version"]
-        self._journal.put(CHOSEN, [version, newest])
+        self._journal.put(baseline.CHOSEN, [version, newest])
 
     def _verdict(self, scores: dict[str, Any], served: int | None) -> verdicts.Verdict:
         compared = scores.get("champion_version")
@@ -106,8 +103,7 @@ class Judging:
 
     def _past(self) -> dict[int, Any]:
         """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""
-        chosen, newest = self._journal.get(CHOSEN) or (0, 0)
-        rows = self._journal.promoted(self._settings.baseline_versions, chosen, newest)
+        rows = baseline.versions(self._journal, self._settings)
         return {row["version"]: orjson.loads(row["scores"]) for row in rows}
 
     def _settle(self, version: Registered) -> Path:

@@ -58,7 +58,7 @@ def reproduce(home: Home, version: int, settings: Train) -> Row:
         data, train = _data(home, scratch, original.manifest, settings)
         fitted = _fit(original.manifest, data, train)
         remade = _remake(original.manifest, fitted, data, scratch.bundle(version))
-        scores = holdouts.compare(fitted, None, data)["challenger"]
+        scores = holdouts.compare(fitted, None, data).scores["challenger"]
         answers = model.answers(fitted, _rows(original), data.schema)
     return {**_verdict(original, remade, scores, answers), "seconds": round(time.monotonic() - started, 3)}
 

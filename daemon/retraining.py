@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from daemon import policy, requests
+from daemon import baseline, policy, requests
 from daemon.children import Trainer
 from daemon.dataset import Dataset
 from daemon.home import Home
@@ -219,6 +219,7 @@ class Retraining:
             "settings": self._settings.train.model_dump(),
             "champion": champion[0] if champion else None,
             "champion_bundle": champion[1] if champion else None,
+            "past": baseline.numbers(self._journal, self._settings.promote, champion[0] if champion else None),
         }
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.progress = Training(run=run, reason=reason, stage="starting", step=0, steps=1, since=since)

@@ -5,7 +5,7 @@ Level 3, pure but for reading the segments. The rows that teach come first, so t
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,6 +79,8 @@ class Data:
     units: Prints
     by: By
     fair: Mask
+    first_rows: int = 0
+    """So many rows of the segments are the first revision, whose held-out ones are the reference."""
 
     @classmethod
     def read(
@@ -116,7 +118,8 @@ class Data:
         matrix = _encode(folder, wanted, schema, place, len(order))
         masks = held[order], reference[order], recent[order]
         split_by = units[order], by, split.fair(units, learnt)[order]
-        return cls(schema, folder, wanted, place, matrix, targets[order], *masks, int(listed.sum()), *split_by)
+        found = cls(schema, folder, wanted, place, matrix, targets[order], *masks, int(listed.sum()), *split_by)
+        return replace(found, first_rows=first_rows)
 
     def judged_by(self, schema: Schema) -> Matrix:
         """The held-out rows as a model of another schema sees them: what that schema does not list is unknown to it."""
@@ -144,6 +147,12 @@ class Data:
     def judging(self) -> tuple[Matrix, Targets]:
         """Rows and targets that are held out."""
         return self.matrix[self._taught_rows :], self.targets[self._taught_rows :]
+
+    @property
+    def first_taught(self) -> NDArray[np.int64]:
+        """Places, among the rows that teach, of those of the first revision."""
+        places = self.place[: self.first_rows]
+        return places[(places >= 0) & (places < self._taught_rows)]
 
     @property
     def as_accepted(self) -> tuple[Matrix, Targets]:

@@ -17,11 +17,19 @@ Matrix = NDArray[np.float64]
 Truth = NDArray[Any]
 
 
-def score(answers: Matrix, truth: Truth, schema: Schema) -> dict[str, Any]:
+def score(answers: Matrix, truth: Truth, schema: Schema, metric: str = "") -> dict[str, Any]:
     """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None.
 
-    None is also a figure of a regression that is no number, because the squares of its errors are too large for one.
+    None is also a figure of a regression that is no number, because the squares of its errors are too large for one. With a
+    `metric` other than the task's own figure, that one is named, and added.
     """
+    found = _figures(answers, truth, schema)
+    if metric and metric not in found:
+        found[metric] = measure(metric, answers, truth, schema.task) if len(truth) else None
+    return found | ({"metric": metric} if metric else {})
+
+
+def _figures(answers: Matrix, truth: Truth, schema: Schema) -> dict[str, Any]:
     if schema.task == "regression":
         found = _regression(answers[:, 0], truth)
         return {name: amount if amount is None or math.isfinite(amount) else None for name, amount in found.items()}

@@ -225,7 +225,8 @@ class Train(Section):
         description="By candidate, values to try of its parameters: each combination competes. None by default: time.",
     )
     metric: Literal["auto", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae"] = Field(
-        "auto", description="What chooses among candidates; `auto` is accuracy or R², by which the gate judges as well."
+        "auto",
+        description="What chooses and judges; `auto` is accuracy or R², balanced accuracy where a class has 80 % of the rows.",
     )
     class_weight: Literal["none", "balanced"] = Field(
         "none", description="`balanced` makes rare classes count as much as common ones, where the candidate can."
@@ -301,7 +302,7 @@ class Promote(Section):
         0.02,
         ge=0,
         le=1,
-        description="A challenger may score this much (0-1) below the champion; one row is always allowed.",
+        description="A challenger that surely scores more than this (0-1) below the champion is refused; see docs/judging.md.",
     )
     recall_tolerance: float = Field(
         0.1, ge=0, le=1, description="No class's recall may fall by more than this (0-1); one row is always allowed."
@@ -315,7 +316,7 @@ class Promote(Section):
     baseline_versions: int = Field(
         20,
         ge=0,
-        description="The best of so many promoted versions is the mark on the reference holdout: small falls must not add up.",
+        description="One of so many promoted versions is the mark, the first or a surely better one: small falls must not add up.",
     )
     live_rows: int = Field(
         50, ge=0, description="Late labels that a new champion needs before it may be rolled back for them; 0 never."

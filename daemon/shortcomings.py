@@ -29,7 +29,7 @@ def sentence(scores: Scores) -> str:
 def no_better(scores: Scores) -> str | None:
     """That the challenger is no better than the dummy by the figure that decides; None if it is, or nobody can say."""
     score, dummy = _rolling(scores, "challenger"), _rolling(scores, "dummy")
-    found, least = figures.value(score), guess(score, dummy)
+    found, least = figures.judged(score), guess(score, dummy)
     if found is None or least is None or figures.gain(score, found, least) > 0:
         return None
     return f"it is no better than always answering {answer(dummy)} ({figures.said(score, least)})"
@@ -37,7 +37,7 @@ def no_better(scores: Scores) -> str | None:
 
 def guess(score: Scores, dummy: Scores) -> float | None:
     """The dummy's figure where the score's decides; None where nothing was measured, or by a retraind of before."""
-    return dummy.get(figures.deciding(score)) if score.get("n") and dummy.get("n") == score["n"] else None
+    return dummy.get(figures.metric(score)) if score.get("n") and dummy.get("n") == score["n"] else None
 
 
 def answer(dummy: Scores) -> str:
@@ -49,7 +49,7 @@ def _unjudged(scores: Scores) -> Iterator[str]:
     score = _rolling(scores, "challenger")
     if score.get("n") == 0:
         yield "no held-out row judges it"
-    elif score and figures.value(score) is None:
+    elif score and figures.judged(score) is None:
         yield f"the targets of {figures.counted(score['n'], 'held-out row')} do not vary, so nothing says what it explains"
 
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,20 @@ import onnxruntime
 import sklearn
 import structlog
 
-from daemon import bundle, calibration, candidates, comparison, export, holdouts, importance, model, reference, segments
+from daemon import (
+    bundle,
+    calibration,
+    candidates,
+    comparison,
+    export,
+    holdouts,
+    importance,
+    marking,
+    model,
+    reference,
+    remembered,
+    segments,
+)
 from daemon.bundle import Manifest, Model
 from daemon.comparison import Outcome, Scored
 from daemon.errors import BundleRefused, NotServable, TrainingFailed
@@ -28,6 +41,7 @@ from daemon.logbook import Logbook
 from daemon.model import Calibrated, Matrix
 from daemon.progress import Progress, Say
 from daemon.registry import Registry
+from daemon.remembered import Remembered
 from daemon.revision import Data, Window
 from daemon.schema import Schema, parse
 from daemon.settings import Train
@@ -53,6 +67,8 @@ class Job:
     settings: dict[str, Any]
     champion: int | None
     champion_bundle: str | None
+    past: list[int] = field(default_factory=list)
+    """Promoted versions whose answers the challenger is measured by, oldest first."""
 
     @property
     def train(self) -> Train:
@@ -131,8 +147,9 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
     kept = reference.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed)
-    winner.files["files"] |= kept
-    manifest = _manifest(work, data, winner, _figures(work, served, data, winner, outcome))
+    figures, answered = _figures(work, served, data, winner, outcome)
+    winner.files["files"] |= kept | answered.write(work.staging)
+    manifest = _manifest(work, data, winner, figures)
     sealed = bundle.seal(work.staging, manifest)
     progress.stage("logging to MLflow", len(competing) + 3)
     logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
@@ -204,11 +221,14 @@ def _is_small(job: Job, data: Data) -> bool:
     return bool(classes.min() >= 2 and comparison.TEXTBOOK_SHARE * count >= len(classes))
 
 
-def _figures(work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome) -> dict[str, Any]:
-    """Challenger and champion on the same held-out rows, and how the candidates compared."""
+def _figures(
+    work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome
+) -> tuple[dict[str, Any], Remembered]:
+    """Challenger and champion on the same held-out rows, and how the candidates compared; what it is remembered by."""
     best, found = winner.scored, winner.correction
-    return {
-        **holdouts.compare(winner.fitted, served, data),
+    compared = holdouts.compare(winner.fitted, served, data, _kept(winner), _rules(work, best.metric))
+    figures = {
+        **compared.scores,
         "champion_version": work.job.champion,
         f"cv_{DECIDES[work.schema.task]}": best.score,
         "fit_seconds": winner.fit_seconds,
@@ -218,6 +238,22 @@ def _figures(work: Work, served: Model | None, data: Data, winner: Winner, outco
         "left_out": outcome.left_out,
         "calibration": None if found is None else asdict(found),
     }
+    return figures, compared.answered
+
+
+def _kept(winner: Winner) -> marking.Kept:
+    """What cross-validation answered, corrected as the served version is."""
+    answers, truth, _units = winner.scored.kept
+    if winner.correction is not None and len(truth):
+        answers = model.calibrate(answers, winner.correction.slope)
+    return marking.Kept(answers, truth, winner.scored.places)
+
+
+def _rules(work: Work, metric: str) -> marking.Rules:
+    """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
+    known = {version: remembered.read(work.home.bundle(version)) for version in work.job.past}
+    past = {version: answered for version, answered in known.items() if answered is not None}
+    return marking.Rules(metric, past, work.job.champion)
 
 
 def _served(work: Work) -> Model | None:

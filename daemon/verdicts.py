@@ -3,6 +3,7 @@
 Level 2. A verdict is a sentence with the figures it rests on: it is all that people will read.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,11 @@ HOLDOUTS = ("reference", "rolling")
 FEW = 2
 """A class that the champion has right so often, and the challenger never names, is no accident of one row."""
 
+SURE = 0.05
+"""One-sided: a challenger that is no worse looks worse by chance in at most so many of the comparisons (docs/judging.md)."""
+
+SURER = 0.025
+"""The same against the mark, where also a fall below the tolerance counts, unless it is surely within it: falls add up."""
 Scores = Mapping[str, Any]
 """One model on one holdout, as `daemon.scores` makes it."""
 
@@ -75,10 +81,10 @@ def _paired(scores: Mapping[str, Any], name: str) -> Scores:
 def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None:
     if settings.floor == 0:
         return None  # R² can be negative on a few rows; without a floor that is nobody's business
-    if all(figures.value(challenger[name]) is None for name in HOLDOUTS):
+    if all(figures.judged(challenger[name]) is None for name in HOLDOUTS):
         return f"No held-out row says whether it reaches promote.floor = {settings.floor}: more rows are needed."
     for name in HOLDOUTS:
-        score, found = challenger[name], figures.value(challenger[name])
+        score, found = challenger[name], figures.judged(challenger[name])
         if found is not None and found < settings.floor:
             return (
                 f"{_title(score)} {found:.4f} on the {name} holdout (n = {score['n']}) "
@@ -87,15 +93,42 @@ def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None
     return None
 
 
-def _slipped(scores: Mapping[str, Any], past: Mapping[int, Mapping[str, Any]], settings: Promote) -> str | None:
-    """Why it is too far below the best promoted version on the reference holdout, as long as that has the same rows."""
-    new = scores["challenger"]["reference"]
+def _slipped(scores: Scores, past: Mapping[int, Scores], settings: Promote) -> str | None:
+    """Why it is too far below the mark on the rows of the reference, which are older than every later drop."""
+    marks = scores.get("marks") or {}
+    found = next((said for who in marks if (said := _below(marks[who], who, scores, settings))), None)
+    if found is not None:
+        return found
     alike = {version: then for version, then in past.items() if _split(then) == _split(scores)}
-    marks = {version: then.get("challenger", {}).get("reference", {}) for version, then in alike.items()}
-    marks = {version: mark for version, mark in marks.items() if _same_rows(mark, new)}
-    if not marks:
+    known = marks.get("mark", {}).get("version")
+    return _below_score(scores["challenger"]["reference"], alike, settings, known)
+
+
+def _below(mark: Scores, who: str, scores: Scores, settings: Promote) -> str | None:
+    surely_within = mark["loss"] + figures.BOUND * mark["error"] <= settings.tolerance
+    if mark["p"] >= (SURER if who == "mark" else SURE) or surely_within or mark["loss"] <= 1 / mark["n"] + 1e-12:
         return None
-    best = max(sorted(marks), key=lambda version: figures.value(marks[version]) or 0.0)
+    if who != "mark" and mark["loss"] <= settings.tolerance:
+        return None
+    best = ", the best so far," if who == "mark" else ""
+    robust = " by absolute errors, since few rows make up most of the squares," if mark["robust"] else ""
+    return (
+        f"{_title(scores['challenger']['reference'])} on the reference holdout and in cross-validation of its drop is "
+        f"{mark['loss']:.4f} worse than that of version {mark['version']}{best}{robust} "
+        f"({_p(mark['p'])}, n = {mark['n']:,}); promote.tolerance = {settings.tolerance}."
+    )
+
+
+def _below_score(new: Scores, past: Mapping[int, Scores], settings: Promote, known: int | None) -> str | None:
+    """By scores alone: by those of the mark its classes, and where no answers are remembered the best version's figure."""
+    marks = {version: one.get("challenger", {}).get("reference", {}) for version, one in past.items()}
+    marks = {version: mark for version, mark in marks.items() if _same_rows(mark, new)}
+    if not marks or (known is not None and known not in marks):
+        return None
+    if known is not None:
+        rival = Rival(marks[known], f" of version {known}, the best so far,", {})
+        return _forgotten(new, rival, "reference", settings) or _collapsed(new, rival, "reference")
+    best = max(sorted(marks), key=lambda version: figures.gain(new, figures.judged(marks[version]) or 0.0, 0.0))
     return _worse(new, Rival(marks[best], f" of version {best}, the best so far,", {}), "reference", settings)
 
 
@@ -107,20 +140,22 @@ def _split(scores: Mapping[str, Any]) -> str | None:
 
 def _same_rows(one: Scores, other: Scores) -> bool:
     """Whether two scores are of the same rows, as far as can be told: as many, of the same classes."""
-    if figures.value(one) is None or figures.deciding(one) != figures.deciding(other):
+    if figures.judged(one) is None or figures.metric(one) != figures.metric(other):
         return False
     classes = [{name: n for name, n in score.get("support", {}).items() if n} for score in (one, other)]
     return bool(one["n"] == other["n"] and classes[0] == classes[1])
 
 
 def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
-    now, before = figures.value(new), figures.value(rival.score)
+    now, before = figures.judged(new), figures.judged(rival.score)
     if now is None and new["n"] and new.get("rmse", 0.0) is None:  # R² alone is unknown where the targets are all equal
         return f"Its answers on the {name} holdout are too far off to be scored (n = {new['n']})."
     if now is None or before is None:
         return None
+    worse = rival.paired.get("worse") or {}
+    loss = worse.get("loss", figures.gain(new, before, now))
     # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.
-    if before - now > max(settings.tolerance, 1 / new["n"]) + 1e-12:
+    if loss > max(settings.tolerance, 1 / new["n"]) + 1e-12 and worse.get("p", 0.0) < SURE:
         return (
             f"{_title(new)} on the {name} holdout falls from {before:.4f}{rival.name} to {now:.4f} "
             f"({_certainty(new, rival.paired)}); promote.tolerance = {settings.tolerance}."
@@ -133,12 +168,18 @@ def _forgotten(new: Scores, rival: Rival, name: str, settings: Promote) -> str |
     for label, recall in new.get("recall", {}).items():
         allowed = max(settings.recall_tolerance, 1 / new["support"][label]) + 1e-12
         before = rival.score["recall"].get(label, 0.0)
-        if before - recall > allowed:
+        least = rival.paired.get("classes", {}).get(label, _least_fall(before, recall, new["support"][label]))
+        if before - recall > allowed and least > settings.recall_tolerance / 2:
             return (
                 f"Recall of {label!r} on the {name} holdout falls from {before:.4f}{rival.name} to {recall:.4f} "
                 f"(n = {new['support'][label]}); promote.recall_tolerance = {settings.recall_tolerance}."
             )
     return None
+
+
+def _least_fall(before: float, now: float, n: int) -> float:
+    """The lower 95 % bound of a fall of recall on n rows of which nobody knows who had which right."""
+    return before - now - figures.BOUND * math.sqrt((before * (1 - before) + now * (1 - now)) / n)
 
 
 def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
@@ -174,18 +215,22 @@ def _certainty(score: Scores, paired: Scores) -> str:
     """How many rows a difference was seen on, and how sure it is."""
     n = f"n = {score['n']}"
     if "p" in paired:
-        return f"{'p < 0.001' if paired['p'] < 0.001 else 'p = {:.2g}'.format(paired['p'])}, {n}"
+        return f"{_p(paired['p'])}, {n}"
     if paired.get("low") is not None:
         change, low, high = (figures.plain(paired[one], 3, sign=True) for one in ("difference", "low", "high"))
         return f"RMSE {change}, 95 % interval {low} to {high}, {n}"
     return n
 
 
+def _p(chance: float) -> str:
+    return "p < 0.001" if chance < 0.001 else f"p = {chance:.2g}"
+
+
 def _said(score: Scores) -> str:
-    found = figures.value(score)
+    found = figures.judged(score)
     return figures.said(score, found)
 
 
 def _title(score: Scores) -> str:
-    title = figures.TITLES[figures.deciding(score)]
+    title = figures.TITLES[figures.metric(score)]
     return title[0].upper() + title[1:]

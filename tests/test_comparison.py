@@ -44,12 +44,14 @@ def test_metric_chooses() -> None:
     codes = (rows[:, 0] + random.normal(size=400) > 2.2).astype(np.int64)
     schema = MIXED.model_copy(update={"classes": ["no", "yes"]})
     given = {"candidates": ["logistic", "sklearn.dummy:DummyClassifier"], "class_weight": "balanced"}
-    assert compare(schema, (rows, codes), **given).ranking[0].name == "sklearn.dummy:DummyClassifier"
-    for metric in ("balanced_accuracy", "roc_auc"):
+    accurate = compare(schema, (rows, codes), **given, metric="accuracy")
+    assert accurate.ranking[0].name == "sklearn.dummy:DummyClassifier"
+    assert compare(schema, (rows, codes), **given).ranking[0].metric == "balanced_accuracy", "auto sees the rare class"
+    for metric in ("auto", "balanced_accuracy", "roc_auc"):
         best = compare(schema, (rows, codes), **given, metric=metric).ranking[0]
         assert best.name == "logistic"
         assert best.value > 0.7
-        assert best.figures()[f"cv_{metric}"] == best.value
+        assert best.figures()[f"cv_{best.metric}"] == best.value
     by_loss = compare(schema, (rows, codes), **given, metric="log_loss")
     assert by_loss.ranking[0].value == min(one.value for one in by_loss.scored)
 

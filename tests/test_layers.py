@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     "errors modes home scopes settings",
     "clock durable folder writers cards tokens processes classes notation schema groves bundle status requests sample names notify logs figures grounds query fates live lineage shortcomings formats kinds fingerprints survey growth content text limits progress listening unixsocket git wake",
-    "tables trim shares segments cells rows split runs model reference drift detector scores trees policy verdicts bootstrap pictures children orphans pulse cache projection relocation archive settling rejected strays",
-    "draft likeness known inbox watcher dataset registry journal history workers schedule driftreport continuity revision candidates importance calibration graphs retention",
-    "export labels reading sifting accounts attempts leaving traces forgetting merging packing upkeep ingestion holdouts comparison logbook training reproduction livewatch clearance standby retraining judging promotion driftwatch inspection follow report chain checkup backup restore keeper",
+    "tables trim shares segments cells rows split runs model reference drift detector scores trees policy losses verdicts bootstrap pictures children orphans pulse cache projection relocation archive settling rejected strays",
+    "draft likeness known inbox watcher dataset registry journal history workers schedule driftreport continuity revision candidates remembered importance calibration graphs retention",
+    "export labels reading sifting accounts attempts leaving traces forgetting merging packing upkeep ingestion marking holdouts comparison logbook training reproduction livewatch clearance standby baseline retraining judging promotion driftwatch inspection follow report chain checkup backup restore keeper",
     "loop trainer",
     "service options tokencommands cli __main__",
 ]
@@ -49,7 +49,7 @@ HEAVY = {
     "onnxruntime": {"bundle", "training"},
     "treelite": {"groves"},
     "skops": {"bundle", "export"},  # one loads, one writes
-    "scipy": {"drift", "holdouts", "calibration"},
+    "scipy": {"drift", "losses", "holdouts", "calibration"},
     "river": {"detector"},
     "pyarrow": {"kinds", "fingerprints", "survey", "growth", "segments", "cells", "rows", "draft", "reading", "labels"},
     "apscheduler": {"schedule"},

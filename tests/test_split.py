@@ -78,7 +78,7 @@ def test_exports_that_grow_have_no_row_on_both_sides(tmp_path: Path) -> None:
     assert (data.by, len(data.held)) == (By.CONTENT, 1080)
     assert straddling(data) == 0
     fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.taught)
-    found = holdouts.compare(fitted, None, data)["challenger"]["rolling"]
+    found = holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]
     assert 60 < found["n"] < 110
     assert abs(found["accuracy"] - 0.5) < 0.17
 
@@ -228,7 +228,7 @@ def test_first_comparison_is_on_rows_that_neither_has_learnt(tmp_path: Path, by:
     served = Model.__new__(Model)
     manifest: Any = type("Manifest", (), {"data_schema": NUMBERS})
     served.__init__(manifest, "", lambda given: model.answers(remembers, given, NUMBERS))  # type: ignore[misc]
-    found = holdouts.compare(model.fit(DecisionTreeClassifier(random_state=1), *new.taught), served, new)
+    found = holdouts.compare(model.fit(DecisionTreeClassifier(random_state=1), *new.taught), served, new).scores
     assert abs(found["champion"]["rolling"]["accuracy"] - 0.5) < 0.15
     assert ("fair" in found) == (by is By.PLACE)
     beside = found.get("fair") or found["challenger"]

@@ -164,7 +164,7 @@ def test_small_falls_do_not_add_up() -> None:
 
 def test_recall_may_not_slip_either() -> None:
     """The best version's recall of a class is a mark, too, where the class is too rare to weigh in the accuracy."""
-    at = [classes(("a", 190, 190, 190), ("b", 10, right, right)) for right in (10, 9, 8)]
+    at = [classes(("a", 760, 760, 760), ("b", 40, right, right)) for right in (40, 36, 32)]
     past = {version: {"challenger": {"reference": mark}} for version, mark in enumerate(at[:2], start=1)}
     verdict = verdicts.judge(against(at[2], at[1]), Promote(), past)
     assert verdict.state == "refused"
@@ -323,3 +323,69 @@ def test_challenger_and_champion_are_held_against_each_other_where_neither_has_l
         "Accuracy 0.4500 against 0.4500 of version 7 on the held-out rows that neither has learnt (n = 20)"
         in verdict.reason
     )
+
+
+# The rule
+
+
+def with_marks(loss: float, p: float, error: float, who: str = "mark") -> dict[str, Any]:
+    """A challenger as good on both holdouts, and so much worse than a version before on the reference's rows."""
+    mark = {"n": 1000, "loss": loss, "p": p, "error": error, "robust": False, "version": 3, "held": 200}
+    return scores(90, 90, marks={who: mark})
+
+
+@pytest.mark.parametrize(
+    ("who", "loss", "p", "error", "state"),
+    [
+        ("mark", -0.01, 0.9, 0.005, "promoted"),
+        ("mark", 0.012, 0.04, 0.007, "promoted"),  # not sure
+        ("mark", 0.015, 0.01, 0.006, "refused"),  # surely worse, and perhaps by more than the tolerance: falls add up
+        ("mark", 0.010, 0.001, 0.002, "promoted"),  # surely within the tolerance
+        ("mark", 0.030, 0.001, 0.007, "refused"),
+        ("champion", 0.015, 0.01, 0.006, "promoted"),
+        ("champion", 0.025, 0.01, 0.01, "refused"),
+        ("champion", 0.025, 0.06, 0.015, "promoted"),
+    ],
+)
+def test_what_is_surely_worse_on_the_first_rows_is_refused(
+    who: str, loss: float, p: float, error: float, state: str
+) -> None:
+    """A difference within the noise is no reason to refuse; one that is surely small is none either."""
+    verdict = verdicts.judge(with_marks(loss, p, error, who), Promote())
+    assert verdict.state == state
+    if state == "refused":
+        assert f"is {loss:.4f} worse than that of version 3" in verdict.reason
+        assert "n = 1,000" in verdict.reason
+
+
+@pytest.mark.parametrize(("p", "state"), [(0.2, "promoted"), (0.01, "refused")])
+def test_a_fall_within_the_noise_is_no_reason_to_refuse(p: float, state: str) -> None:
+    """Five rows of a hundred, whose chance alone says whether it was chance."""
+    worse = {"n": 100, "loss": 0.05, "p": p, "error": 0.03, "robust": False}
+    paired = {"holdout": {name: {"n": 100, "p": 2 * p, "worse": worse} for name in verdicts.HOLDOUTS}}
+    assert verdicts.judge(scores(85, 90, paired=paired), Promote()).state == state
+
+
+def test_versions_are_judged_by_the_metric_that_chooses() -> None:
+    """A rise of balanced accuracy from 0.499 to 0.660 was refused because accuracy fell; nothing else decides now."""
+    found = scores(80, 90)
+    for who, value in (("challenger", 0.66), ("champion", 0.499)):
+        for name in verdicts.HOLDOUTS:
+            found[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": value}
+    verdict = verdicts.judge(found, Promote())
+    assert verdict.state == "promoted"
+    assert verdict.reason.startswith("Balanced accuracy 0.6600 against 0.4990 of version 7")
+    for name in verdicts.HOLDOUTS:
+        found["challenger"][name] |= {"metric": "log_loss", "log_loss": 0.7}
+        found["champion"][name] |= {"metric": "log_loss", "log_loss": 0.5}
+    assert verdicts.judge(found, Promote()).state == "refused", "less is better"
+
+
+def test_scores_by_another_metric_are_no_mark() -> None:
+    """A changed metric sets a new baseline."""
+    past = {1: {"challenger": {"reference": holdout(99, 100)}}}
+    found = scores(90, 90)
+    for who in ("challenger", "champion"):
+        for name in verdicts.HOLDOUTS:
+            found[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": 0.9}
+    assert verdicts.judge(found, Promote(), past).state == "promoted"
