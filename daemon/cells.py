@@ -19,9 +19,7 @@ from daemon import text as texts
 from daemon.content import Content
 from daemon.errors import InvalidDrop
 from daemon.schema import MOST_COLUMNS, REMARKS
-from daemon.text import MOST_RECORD, records
-
-DELIMITERS = ",;\t"
+from daemon.text import DELIMITERS, MOST_RECORD, records
 
 BLOCK_BYTES = 8 << 20
 """Bytes of a file that become one chunk."""
@@ -50,6 +48,8 @@ class Header:
     """Bytes before the first data record."""
     plain: bool = False
     """Whether each line of the file is a record: there is neither a quote nor a carriage return."""
+    after: int = 0
+    """Records before it: 1 after a line such as sep=;, by which Excel is told the delimiter."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def examine(content: Content, wanted: Collection[str]) -> Header:
     Raises InvalidDrop: empty, not UTF-8, a NUL byte, a header that names a column twice or too many.
     """
     plain = texts.examine(content)
-    headers = [_header(content, delimiter, plain=plain) for delimiter in DELIMITERS]
+    said = texts.separator(content)
+    headers = [_header(content, delimiter, plain=plain, after=int(bool(said))) for delimiter in said or DELIMITERS]
     found = max(headers, key=lambda header: len(set(wanted).intersection(header.names)))
     count = len(found.names) - len(set(REMARKS).intersection(found.names))
     if count > MOST_COLUMNS:
@@ -122,7 +123,7 @@ def locate(content: Content, header: Header, numbers: Iterable[int]) -> Iterator
         yield from texts.lines(content, header.body, header.line + 1, wanted)
         return
     found = records(content, header.delimiter)
-    for number, (line, _, text) in enumerate(found, start=-1):  # the header is record -1
+    for number, (line, _, text) in enumerate(found, start=-1 - header.after):  # the header is record -1
         if not wanted:
             return
         if number == wanted[-1]:
@@ -130,16 +131,16 @@ def locate(content: Content, header: Header, numbers: Iterable[int]) -> Iterator
             yield number, line, text.removesuffix("\n").removesuffix("\r")
 
 
-def _header(content: Content, delimiter: str, *, plain: bool) -> Header:
+def _header(content: Content, delimiter: str, *, plain: bool, after: int) -> Header:
     with content.open() as file:
         mark = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
     before, (line, cells, text) = 0, (1, [""], "")
-    for line, cells, text in records(content, delimiter, empty=True):  # noqa: B007 - used after the loop
+    for line, cells, text in records(content, delimiter, empty=True):
         before += len(text.encode())
-        if cells:
+        if cells and (line > 1 or not after):
             break
     names = tuple(cell.strip() for cell in cells)
-    return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before, plain)
+    return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before, plain, after)
 
 
 class _Body:

@@ -39,6 +39,10 @@ def _version(meaning: str) -> Any:
     return typer.Argument(min=1, max=requests.LARGEST, help=meaning)
 
 
+IGNORE = typer.Option("--ignore", metavar="COL", help="A column that is not read; repeat it for more.")
+KIND = typer.Option("--kind", metavar="COL=KIND", help="number, integer, boolean, category, date or ignore; repeat it.")
+
+
 def _limit(meaning: str) -> Any:
     return typer.Option(min=1, max=requests.LARGEST, help=meaning)
 
@@ -360,33 +364,74 @@ def init(
     target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
     task: Annotated[Task | None, typer.Option("--task", help="Default: what the target looks like.")] = None,
     dates: Annotated[Order | None, typer.Option("--dates", help="Where 01/02/2024 may be two days.")] = None,
+    ignore: Annotated[list[str] | None, IGNORE] = None,
+    kind: Annotated[list[str] | None, KIND] = None,
     home: HomeOption = HERE,
+    json_: JsonOption = False,
 ) -> None:
     """Write retraind.toml and the schema for your own data.
 
     Example: retraind init churn.csv --target churned
     """
     place, loaded = load(home)
-    from daemon import draft, durable, report
+    from daemon import alteration, draft, durable, overview, report
 
+    place.require_plain_path()
     if place.schema.exists():
-        hint = "Use another --home for other data, or edit the schema by hand."
+        hint = "Use another --home for other data, or change the schema by `retraind schema`."
         raise BadSettings(f"{place.schema} exists: this home has its data already.", hint=hint)
-    found = draft.of(file, target, task, loaded.inbox.max_inflated_bytes, dates)
-    fresh = not place.settings.exists()
+    kinds = alteration.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
+    found = draft.of(file, target, task, loaded.inbox.max_inflated_bytes, dates, kinds)
     place.make()
-    if fresh:
-        chosen = {"inbox.extra_columns": "ignore"} if found.left_out else {}
-        durable.write(place.settings, report.settings_file(chosen).encode(), mode=modes.SETTINGS)
+    if not place.settings.exists():
+        durable.write(place.settings, report.settings_file().encode(), mode=modes.SETTINGS)
     durable.write(place.schema, found.schema.dump())
-    report.print_schema(found.schema, found.left_out)
-    for remark in _remarks(found, fresh, loaded.inbox.extra_columns):
-        typer.echo(remark, err=True)
+    lines, remarks = overview.of_draft(found), list(_remarks(found))
+    if json_:
+        typer.echo(json.dumps(overview.as_json(found.schema, lines, remarks)))
+    else:
+        overview.show(lines)
+        for remark in remarks:
+            typer.echo(report.printable(remark), err=True)
+    steps = "Is a column not what you meant? retraind schema --kind COL=KIND, --ignore COL, --missing TEXT."
+    typer.echo(steps, err=True)
     typer.echo(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.", err=True)
 
 
-def _remarks(found: "Draft", fresh: bool, extra_columns: str) -> Iterator[str]:
-    """What a person should know of a draft beside the table; `fresh`: retraind.toml was written now."""
+@app.command(name="schema")
+def schema_(
+    ignore: Annotated[list[str] | None, IGNORE] = None,
+    kind: Annotated[list[str] | None, KIND] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(help="A text that stands for a missing value; repeat it.")
+    ] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Show, check and change the schema; a change counts from the next drop and training on, without a restart.
+
+    Example: retraind schema --ignore customer --kind zip=category --missing NA
+    """
+    place, _ = load(home)
+    from daemon import alteration, durable, overview
+    from daemon.schema import load as load_schema
+
+    found = load_schema(place.schema)
+    if found is None:
+        raise NotFound(f"{place.schema} does not exist.", hint="Make it by `retraind init FILE --target COL`.")
+    kinds = alteration.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
+    changed = alteration.altered(found, kinds, missing or [], place)
+    if changed != found:
+        durable.write(place.schema, changed.dump())
+        typer.echo(
+            "Changed. Drops are read by it from now on; retraind retrain --force trains by it at once.", err=True
+        )
+    lines = overview.of_schema(changed)
+    typer.echo(json.dumps(overview.as_json(changed, lines, []))) if json_ else overview.show(lines)
+
+
+def _remarks(found: "Draft") -> Iterator[str]:
+    """What a person should know of a draft beside the table."""
     if found.schema.decimal == ",":
         yield "Numbers have a decimal comma, as in 1,5."
     yield from found.told_missing()
@@ -394,10 +439,10 @@ def _remarks(found: "Draft", fresh: bool, extra_columns: str) -> Iterator[str]:
         yield f"These classes differ in case or spaces only: {', '.join(map(repr, group))}. Are they the same?"
     if found.torn:
         yield f"Rows with too many or too few cells, which were not looked at: {found.torn}."
-    if found.left_out and fresh:
-        yield 'Drops may have the columns that are left out: retraind.toml says inbox.extra_columns = "ignore".'
-    elif found.left_out and extra_columns == "reject":
-        yield 'Set inbox.extra_columns = "ignore" in retraind.toml, or drops with the columns left out will be refused.'
+    if found.backslashes:
+        yield f"Rows are torn. {found.BACKSLASHES}"
+    if found.left_out:
+        yield "Drops may have the columns of kind `ignore`; they are not read."
 
 
 @app.command()

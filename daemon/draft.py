@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from daemon import cells, content, formats, kinds
+from daemon import cells, content, formats, layout
 from daemon.cells import Header, Torn
 from daemon.classes import number
 from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop
+from daemon.ids import Ids, called
+from daemon.kinds import holds_control
 from daemon.notation import CERTAIN, Notation, Order
 from daemon.schema import PREDICTION_ID, REMARKS, Column, Kind, Schema, Task
 from daemon.survey import MOST_CATEGORIES, Survey
@@ -61,12 +63,20 @@ class Draft:
     torn: int
     """Rows with too many or too few cells."""
     findings: dict[str, Finding]
+    notes: dict[str, str]
+    """What is unusual about a column that is kept."""
+    why_task: str
+    """Which task it is, and how to choose the other."""
+    backslashes: bool
+    """Whether quotes seem to be written as \\", which makes torn rows."""
 
     @property
     def unlabelled(self) -> int:
         """Rows without a label, which can't teach."""
         target = self.findings[self.schema.target]
         return target.empty + sum(target.missing.values())
+
+    BACKSLASHES = layout.BACKSLASHES
 
     def told_missing(self) -> Iterator[str]:
         """What was taken for a missing value, how often and where; rows without a label; cells that are slips."""
@@ -92,6 +102,7 @@ class Surveyed:
     file: Content
     header: Header
     columns: dict[str, Survey]
+    ids: dict[str, Ids]
     torn: list[Torn]
 
     def lines(self, rows: Iterable[int]) -> dict[int, int]:
@@ -101,7 +112,17 @@ class Surveyed:
         return {records[record]: line for record, line, _ in cells.locate(self.file, self.header, records)}
 
 
-def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40, order: Order | None = None) -> Draft:
+Choice = Kind | Literal["ignore"]
+
+
+def of(
+    path: Path,
+    target: str,
+    task: Task | None = None,
+    most: int = 1 << 40,
+    order: Order | None = None,
+    kinds: Mapping[str, Choice] | None = None,
+) -> Draft:
     """The schema that a .csv or .csv.gz (at most `most` bytes inflated) suggests; raises BadSchema with what is in the way.
 
     A column is of the first of these kinds that its cells fit, but for missing ones and slips (`daemon.survey`): number
@@ -112,27 +133,64 @@ def of(path: Path, target: str, task: Task | None = None, most: int = 1 << 40, o
     like 1.5. The task, unless given, is regression if the target is a number and has fractions or many different values:
     more than FEW_VALUES and more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
     """
+    kinds, file = kinds or {}, None
     try:
-        surveyed = _survey(_content(path, most), target)
+        file = _content(path, most)
+        if reason := layout.objection(file, target):
+            raise BadSchema(f"{path}{reason}", hint="Mend the file and try again.")
+        surveyed = _survey(file, target)
         decimal = _decimal(surveyed.columns, surveyed.header.delimiter)
         surveyed = _with_notations(surveyed, decimal, order)
     except InvalidDrop as error:
         where = f"{path}, line {error.line}" if error.line else str(path)
-        raise BadSchema(f"{where}: {error.reason}", hint="Mend the file and try again.") from None
+        hint = layout.BACKSLASHES if file and layout.has_backslashes(file) else "Mend the file and try again."
+        raise BadSchema(f"{where}: {error.reason}", hint=hint) from None
     except OSError as error:
         raise BadSchema(f"{path}: {error.strerror}.", hint="Name a CSV file with a header.") from None
     surveys = surveyed.columns
     if target not in surveys:
         raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(surveys)}.")
     try:
-        _require_clear_dates(surveys, target)
-        schema, left_out = _decide(surveys, target, task, decimal)
+        _require_known(surveys, kinds, target)
+        _require_clear_dates({name: one for name, one in surveys.items() if name not in {*kinds, target}})
+        schema, left_out = _decide(surveyed, target, task, decimal, kinds)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise BadSchema(f"{path}: {reason}.", hint="Change the file, or write data/schema.json by hand.") from None
     except ValueError as error:
         raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None
-    return Draft(schema, left_out, len(surveyed.torn), _findings(surveyed, schema))
+    notes = {name: note for name in schema.features if (note := _suspicion(name, surveyed.ids[name]))}
+    backslashes = bool(surveyed.torn) and layout.has_backslashes(file)
+    findings = _findings(surveyed, schema)
+    return Draft(
+        schema, left_out, len(surveyed.torn), findings, notes, _why(schema, surveys[target], task), backslashes
+    )
+
+
+def _require_known(surveys: Mapping[str, Survey], kinds: Mapping[str, Choice], target: str) -> None:
+    for name in kinds:
+        if name == target or name not in surveys:
+            what = "is the target" if name == target else "is no column of the file"
+            raise BadSchema(f"{name!r} {what}.", hint=f"Columns: {', '.join(surveys)[:500]}.")
+
+
+def _suspicion(name: str, ids: Ids) -> str:
+    """What to say of a column that is kept and may be an id."""
+    if ids.order:
+        return f"differs in every row: an id? --ignore {name!r} leaves it out"
+    return "is called like an id" if called(name) else ""
+
+
+def _why(schema: Schema, survey: Survey, task: Task | None) -> str:
+    """The task, and how the other is chosen where numbers leave a doubt."""
+    names = f": {', '.join(schema.classes[:10])}" + (", …" if len(schema.classes) > 10 else "")
+    said = schema.task + (names if schema.classes else "")
+    guess = survey.number(schema.decimal)
+    if task is not None or guess is None or len(survey.texts) <= 2 or guess.fractions:
+        return said
+    other = "classification" if schema.task == "regression" else "regression"
+    many = f"more than {MOST_CATEGORIES}" if len(survey.texts) > MOST_CATEGORIES else str(len(survey.texts))
+    return f"{said} ({many} whole numbers; --task {other} for the other)"
 
 
 def _content(path: Path, most: int) -> Content:
@@ -170,9 +228,9 @@ def _with_notations(surveyed: Surveyed, decimal: Literal[".", ","], order: Order
     return replace(surveyed, columns=surveyed.columns | again.columns)
 
 
-def _require_clear_dates(surveys: Mapping[str, Survey], target: str) -> None:
+def _require_clear_dates(surveys: Mapping[str, Survey]) -> None:
     """Raise BadSchema for dates that can be read in two ways: nobody should guess them."""
-    unclear = [name for name, survey in surveys.items() if name != target and len(survey.orders) > 1]
+    unclear = [name for name, survey in surveys.items() if len(survey.orders) > 1]
     if unclear:
         example = surveys[unclear[0]].example
         raise BadSchema(
@@ -184,14 +242,17 @@ def _require_clear_dates(surveys: Mapping[str, Survey], target: str) -> None:
 
 def _look(file: Content, header: Header, surveys: dict[str, Survey]) -> Surveyed:
     torn: list[Torn] = []
+    ids = {name: Ids() for name in surveys}
     for chunk in cells.chunks(file, header):
         torn += chunk.torn
         for name, survey in surveys.items():
-            survey.add(pa.concat_arrays(chunk.table[name].chunks) if len(chunk.records) else pa.array([], pa.string()))
+            texts = pa.concat_arrays(chunk.table[name].chunks) if len(chunk.records) else pa.array([], pa.string())
+            survey.add(texts)
+            ids[name].add(texts)
     if torn and not any(survey.rows for survey in surveys.values()):
         _, line, _ = next(cells.locate(file, header, [torn[0].record]))
         raise InvalidDrop(torn[0].reason, line=line)
-    return Surveyed(file, header, surveys, torn)
+    return Surveyed(file, header, surveys, ids, torn)
 
 
 def _findings(surveyed: Surveyed, schema: Schema) -> dict[str, Finding]:
@@ -231,9 +292,10 @@ def _decimal(surveys: Mapping[str, Survey], delimiter: str) -> Literal[".", ","]
 
 
 def _decide(
-    surveys: Mapping[str, Survey], target: str, task: Task | None, decimal: Literal[".", ","]
+    surveyed: Surveyed, target: str, task: Task | None, decimal: Literal[".", ","], kinds: Mapping[str, Choice]
 ) -> tuple[Schema, dict[str, str]]:
     """Schema and left-out columns; raises ValueError."""
+    surveys = surveyed.columns
     task = task or _task(surveys[target], decimal)
     classes: list[str] = []
     unlabelled = surveys[target].missing(decimal)
@@ -248,7 +310,7 @@ def _decide(
         if name == target:
             continue
         try:
-            columns.append(_column(name, survey, decimal))
+            columns.append(_column(name, survey, decimal, kinds.get(name), surveyed.ids[name]))
         except ValueError as error:
             left_out[name] = str(error)
     if not columns:
@@ -265,6 +327,7 @@ def _decide(
         decimal=decimal,
         missing_values=sorted(everywhere),
         notation=number.column.notation if number else None,
+        ignored=[name for name in left_out if name != PREDICTION_ID],
         columns=columns,
     )
     return schema, left_out
@@ -274,11 +337,17 @@ def _with_markers(column: Column, markers: Iterable[str]) -> Column:
     return column.model_copy(update={"missing_values": sorted(markers)})
 
 
-def _column(name: str, survey: Survey, decimal: str) -> Column:
+def _column(name: str, survey: Survey, decimal: str, kind: Choice | None, ids: Ids) -> Column:
     if not 0 < len(name) <= 200:
         raise ValueError("its name is empty or longer than 200 characters")
     if name == PREDICTION_ID:
         raise ValueError("a column of this name makes a drop one of late labels")
+    if kind == "ignore":
+        raise ValueError("as you said")
+    if kind is not None:
+        return survey.as_kind(name, kind)
+    if ids.order and called(name):
+        raise ValueError("a row number" if ids.order == "running" else "an id: whole numbers that differ in every row")
     return survey.column(name, decimal)
 
 
@@ -294,7 +363,7 @@ def _task(survey: Survey, decimal: str) -> Task:
 def _classes(survey: Survey, decimal: str) -> tuple[list[str], dict[str, int]]:
     """The classes in the order of their codes, and the texts that stand for a missing label with how often they do."""
     labels, missing = survey.labels(decimal)
-    names = _spelt_once((name for name in labels if not kinds.holds_control(name)), decimal)
+    names = _spelt_once((name for name in labels if not holds_control(name)), decimal)
     if len(names) < 2:  # then they are what there is to tell apart
         names, missing = _spelt_once([*names, *missing], decimal), {}
     if len(names) > MOST_CATEGORIES:

@@ -44,9 +44,12 @@ def with_columns(cells: pa.Table, schema: Schema, policy: Inbox, parts: Iterable
         if name not in there and name not in optional:
             found = ", ".join(cells.column_names)[:200]
             raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
-    extra = [name for name in cells.column_names if name not in known and name not in REMARKS]
+    read = known.union(schema.ignored, REMARKS)
+    extra = [name for name in cells.column_names if name not in read]
     if extra and policy.extra_columns == "reject":
-        reason = f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns."
+        reason = (
+            f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns, or `retraind schema --ignore`."
+        )
         raise InvalidDrop(reason, line=1, column=extra[0])
     surveys = {name: Survey() for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID}
     for part in (parts or [cells]) if surveys else ():

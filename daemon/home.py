@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon import modes
+from daemon.errors import BadSettings
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,14 @@ class Home:
     def bundle(self, version: int) -> Path:
         """Folder of one version's bundle."""
         return self.bundles / str(version)
+
+    def require_plain_path(self) -> None:
+        """Raise BadSettings where no daemon would run: MLflow takes the path of its database for a URL."""
+        odd = next((mark for mark in "?%#" if mark in str(self.root)), None)
+        if odd is not None:
+            raise BadSettings(
+                f"The home folder must not have {odd!r} in its path: {self.root}.", hint="Use another --home."
+            )
 
     def make(self) -> None:
         """Create the folders and give them the modes of docs/operations.md; `inbox/rejected` gets its own when it is opened."""

@@ -268,7 +268,7 @@ def _plain(reading: Reading) -> _Plain:
     data = reading.drop.content.data or b""
     head, _, body = data.partition(b"\n")
     odd = b'"' in data or b"\r" in data or b"\n\n" in data or not data[:1].strip() or PREDICTION_ID.encode() in head
-    if odd or not body or head.startswith(b"\xef\xbb\xbf") or reading.drop.name.endswith(sample.SUFFIX):
+    if odd or not body or head.startswith((b"\xef\xbb\xbf", b"sep=")) or reading.drop.name.endswith(sample.SUFFIX):
         return _Plain(reading, head, b"", 0)
     body += b"" if body.endswith(b"\n") else b"\n"
     return _Plain(reading, head, body, body.count(b"\n"))

@@ -7,7 +7,6 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import tomlkit
@@ -21,12 +20,9 @@ from daemon.errors import Ambiguous, HistoryLost, NotFound, RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.query import ask
-from daemon.schema import Column, Schema
 
 # Reasons and names are text of other people: `[…]` in them is no markup.
 CONSOLE = Console(markup=False, emoji=False, highlight=False)
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 LISTED = 20
 """The newest of several drops with one name that are told apart in a message."""
@@ -269,27 +265,6 @@ def printable(value: object) -> str:
     """Names and reasons come from other people's files: nothing in them may steer the terminal."""
     text = "" if value is None else str(value)
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
-def print_schema(found: Schema, left_out: Mapping[str, str]) -> None:
-    """What `init` decided, as a table on standard output: features, target, and columns left out with the reason."""
-    table = Table("column", "kind", "missing", "seen", box=None)
-    for column in found.columns:
-        table.add_row(column.name, column.kind, "allowed" if column.missing else "", _seen(column))
-    classes = f": {', '.join(found.classes[:10])}" + (", …" if len(found.classes) > 10 else "")
-    table.add_row(found.target, "target", "", found.task + (classes if found.classes else ""))
-    for name, reason in left_out.items():
-        table.add_row(name, "left out", "", reason)
-    CONSOLE.print(table)
-
-
-def _seen(column: Column) -> str:
-    if column.minimum is None or column.maximum is None:
-        return ", ".join(column.categories[:5]) + (", …" if len(column.categories) > 5 else "")
-    if column.kind == "date":
-        low, high = (EPOCH + timedelta(days=days) for days in (column.minimum, column.maximum))
-        return f"{low:%Y-%m-%d} to {high:%Y-%m-%d}"
-    return f"{column.minimum:g} to {column.maximum:g}"
 
 
 def settings_file(chosen: Mapping[str, Any] | None = None) -> str:

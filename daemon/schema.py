@@ -153,11 +153,25 @@ class Schema(BaseModel):
     """Texts that stand for a missing value in every column and in the target, unless a category or class is called so."""
     notation: Notation | None = Field(default=None, exclude_if=_nothing)
     """How the numbers of the target are written, if not plainly."""
+    ignored: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    """Columns that drops may have and that are not read; a column of the kind `ignore` comes to the same."""
     columns: list[Column] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_ignored_columns(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("columns"), list):
+            return data
+        ignored = [one for one in data["columns"] if isinstance(one, dict) and one.get("kind") == "ignore"]
+        if not ignored:
+            return data
+        names = [one.get("name") for one in ignored]
+        columns = [one for one in data["columns"] if one not in ignored]
+        return {**data, "columns": columns, "ignored": [*data.get("ignored", []), *names]}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        names = Counter([*self.features, self.target])
+        names = Counter([*self.features, self.target, *self.ignored])
         if names.total() > MOST_COLUMNS:
             raise ValueError(f"there are {names.total()} columns with the target, and at most {MOST_COLUMNS} can be")
         for name, count in names.items():

@@ -20,7 +20,7 @@ import structlog
 
 from daemon import bootstrap, durable, status
 from daemon.children import Trainer
-from daemon.errors import AlreadyRunning, BadSettings
+from daemon.errors import AlreadyRunning
 from daemon.home import Home
 from daemon.keeper import Keeper
 from daemon.listening import reachable
@@ -196,11 +196,7 @@ def follow_hangups(wake: Wake, renew: Callable[[], None]) -> None:
 @contextmanager
 def locked(home: Home) -> Iterator[None]:
     """Hold the home's lock; raises AlreadyRunning. The kernel gives it back however the process ends."""
-    odd = next((mark for mark in "?%#" if mark in str(home.root)), None)
-    if odd is not None:  # MLflow takes the path of its database for a URL
-        raise BadSettings(
-            f"The home folder must not have {odd!r} in its path: {home.root}.", hint="Use another --home."
-        )
+    home.require_plain_path()
     home.make()
     fd = durable.try_lock(home.lock)
     if fd is None:

@@ -198,6 +198,14 @@ class Survey:
         slips = set() if guess is None else guess.slips.keys()
         return sorted({*(self.texts - slips), *(self.markers.keys() - missing.keys())}), missing
 
+    def as_kind(self, name: str, kind: Kind) -> Column:
+        """The feature of a kind that somebody has chosen."""
+        missing = [] if kind == "category" else sorted(self.markers)
+        categories = sorted({*self.texts, *self.markers})[:MOST_CATEGORIES] if kind == "category" else []
+        return Column(
+            name=name, kind=kind, missing=bool(self.empty or missing), missing_values=missing, categories=categories
+        )
+
     def column(self, name: str, decimal: str) -> Column:
         """The feature that the cells suggest; raises ValueError with the reason why they make none.
 

@@ -7,6 +7,7 @@ by the same rules, which a property test holds together.
 import codecs
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator
 
@@ -23,6 +24,18 @@ Arrow reads up to 32 blocks ahead, and a block must hold half a record.
 """
 
 BLOCK_BYTES = 1 << 20
+
+DELIMITERS = ",;\t"
+
+SEPARATOR = re.compile(rb"(\xef\xbb\xbf)?\"?sep=(?P<mark>[\x20-\x7e\t])\"?[,;\t]*\r?\n")
+"""A first line by which Excel is told the delimiter."""
+
+
+def separator(content: Content) -> str:
+    """The delimiter that a first line such as sep=; tells; empty if there is none."""
+    with content.open() as file:
+        found = SEPARATOR.match(file.read(16))
+    return found["mark"].decode() if found else ""
 
 
 def examine(content: Content) -> bool:

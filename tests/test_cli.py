@@ -61,7 +61,7 @@ def a_status(**changes: Any) -> Status:
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest retrain status versions drops lineage reproduce forget promote refuse rollback init doctor token backup restore"
+    promised = "run serve ingest retrain status versions drops lineage reproduce forget promote refuse rollback init schema doctor token backup restore"
     assert sorted(promised.split()) == COMMANDS
 
 
@@ -372,16 +372,54 @@ def test_init_says_what_it_decided(home: Home, tmp_path: Path) -> None:
     found = schema.load(home.schema)
     assert found is not None
     assert (found.task, found.decimal, found.features) == ("regression", ",", ["area"])
-    assert tomllib.loads(home.settings.read_text()) == {"inbox": {"extra_columns": "ignore"}}
-    assert settings.load(home.settings).inbox.extra_columns == "ignore"
-    assert "left out" in done.stdout
+    assert tomllib.loads(home.settings.read_text()) == {}
+    assert found.ignored == ["note"]
+    assert "ignore" in done.stdout
+    assert "an id" in done.stdout
     assert "decimal comma" in done.stderr
     assert "not looked at: 1." in done.stderr
-    home.schema.unlink()
-    home.settings.write_text("")
-    again = retraind("init", own, "--target", "rooms", home=home)
-    assert home.settings.read_text() == ""
-    assert 'Set inbox.extra_columns = "ignore"' in again.stderr
+    assert "Drops may have the columns of kind `ignore`" in done.stderr
+
+
+def test_init_says_what_is_unusual_and_takes_advice(home: Home, tmp_path: Path) -> None:
+    """Columns are left out or of another kind as told; the same as JSON; what can be done next is named."""
+    own = tmp_path / "own.csv"
+    own.write_text("id,zip,age,fee,y\n" + "".join(f"{i},{i % 5},{i * 7 % 50},{i}.5,{i % 4}\n" for i in range(100)))
+    done = retraind("init", own, "--target", "y", "--kind", "zip=category", "--ignore", "age", "--json", home=home)
+    assert done.returncode == Exit.OK, done.stderr
+    found = json.loads(done.stdout)
+    lines = {line["column"]: (line["kind"], line["why"]) for line in found["columns"]}
+    assert lines["zip"] == ("category", "")
+    assert lines["age"] == ("ignore", "as you said")
+    assert lines["id"] == ("ignore", "a row number")
+    assert lines["y"] == ("target", "classification: 0, 1, 2, 3 (4 whole numbers; --task regression for the other)")
+    assert found["schema"]["ignored"] == ["id", "age"]
+    assert "retraind schema --kind COL=KIND" in done.stderr
+    assert "Next: retraind run" in done.stderr
+
+
+def test_schema_is_shown_and_changed_without_a_restart(home: Home, tmp_path: Path) -> None:
+    """A column leaves, another gets another kind, a marker is added."""
+    own = tmp_path / "own.csv"
+    own.write_text("a,zip,n,y\n" + "".join(f"{i % 9},{i % 5},{i % 7},{i % 2}\n" for i in range(50)))
+    assert retraind("init", own, "--target", "y", home=home).returncode == Exit.OK
+    done = retraind("schema", "--ignore", "a", "--kind", "zip=category", "--missing", "NA", "--json", home=home)
+    assert done.returncode == Exit.OK, done.stderr
+    found = schema.load(home.schema)
+    assert found is not None
+    assert (found.features, found.ignored, found.missing_values) == (["zip", "n"], ["a"], ["NA"])
+    assert found.columns[0].kind == "category"
+    assert json.loads(done.stdout)["schema"] == found.model_dump()
+
+
+def test_init_refuses_a_home_that_run_refuses(tmp_path: Path) -> None:
+    """Before anything is made in it."""
+    own = tmp_path / "own.csv"
+    own.write_text("a,y\n1,x\n2,z\n")
+    place = Home(tmp_path / "50%")
+    done = retraind("init", own, "--target", "y", home=place)
+    assert (done.returncode, place.root.exists()) == (Exit.USAGE, False)
+    assert "must not have '%'" in done.stderr
 
 
 def test_init_names_classes_that_look_alike(home: Home, tmp_path: Path) -> None:

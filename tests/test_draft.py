@@ -188,7 +188,10 @@ def test_what_no_candidate_can_learn_from_is_left_out(tmp_path: Path) -> None:
     assert list(found.left_out) == ["text", "empty", "", "prediction_id", "n" * 201]
     assert "more than 100 texts" in found.left_out["text"]
     assert "empty" in found.left_out["empty"]
-    assert len(check(text.encode(), found.schema, extra_columns="ignore").good) == 101
+    assert (
+        len(check(text.encode().replace(b"prediction_id", b"note"), found.schema, extra_columns="ignore").good) == 101
+    )
+    assert found.schema.ignored == ["text", "empty", "", "n" * 201]
 
 
 def test_torn_rows_are_counted_and_not_looked_at(tmp_path: Path) -> None:
@@ -471,3 +474,65 @@ def test_a_text_says_the_same_alone_and_in_a_column(notation: Notation, texts: l
     for text, value in zip(texts, values.values.to_pylist(), strict=True):
         wanted = notation.number(text.strip())
         assert wanted is None or wanted == value
+
+
+# Ids, and files that are no plain table
+
+
+def test_whole_numbers_that_tell_rows_apart_are_suspected(tmp_path: Path) -> None:
+    """One that is called like an id is left out; another is kept, for it may be measured, and named."""
+    header = "Unnamed: 0,customer_id,income,rownames,orderId,idle,y\n"
+    text = header + "".join(f"{i},{i * 7 % 101},{i * 11 % 103},{i + 1},{i % 9},{i % 3},{i % 2}\n" for i in range(100))
+    found = draft_of(tmp_path, text)
+    assert found.schema.features == ["income", "orderId", "idle"]
+    assert found.left_out["rownames"] == found.left_out["Unnamed: 0"] == "a row number"
+    assert found.left_out["customer_id"] == "an id: whole numbers that differ in every row"
+    assert found.notes == {
+        "income": "differs in every row: an id? --ignore 'income' leaves it out",
+        "orderId": "is called like an id",
+    }
+    assert draft.of(tmp_path / "own.csv", "y", kinds={"rownames": "integer"}).schema.columns[1].name == "rownames"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "begins with data (5.1, 3.5, setosa): put a line with the names"),
+        ("Sales of 2024\n\nx,y\n1,a\n2,b\n", "line 3, looks like the header: remove the lines above it"),
+        ("x;;\nmade by;me;\nx;y;z\n1;a;b\n", "line 3, looks like the header"),
+        ('x,y\n"a \\"b, c",1\n"d",2\n"e",3\n', "quote in a cell as"),
+    ],
+)
+def test_file_without_a_plain_header_is_named_for_what_it_is(tmp_path: Path, text: str, part: str) -> None:
+    """No header, titles above it, quotes with backslashes."""
+    path = tmp_path / "own.csv"
+    path.write_text(text)
+    try:
+        found = draft.of(path, "y")
+    except BadSchema as error:
+        assert part in str(error)
+    else:
+        assert found.backslashes
+        assert part in found.BACKSLASHES
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [";", "|", ","])
+def test_line_that_tells_the_delimiter_is_understood(tmp_path: Path, mark: str, end: str) -> None:
+    """As Excel writes it; lines of bad rows are counted with it."""
+    text = end.join([f"sep={mark}", f"x{mark}y", f"1{mark}a", f"bad{mark}b", f"2{mark}b", ""]).encode()
+    header = cells.examine(Content.of(text), ["x", "y"])
+    assert (header.names, header.delimiter, header.line) == (("x", "y"), mark, 2)
+    assert next(cells.chunks(Content.of(text), header)).table["x"].to_pylist() == ["1", "bad", "2"]
+    assert list(cells.locate(Content.of(text), header, [1])) == [(1, 4, f"bad{mark}b")]
+    assert schema_of(tmp_path, text).classes == ["a", "b"]
+
+
+def test_ignored_column_is_not_read() -> None:
+    """Whether drops have it or not; written as a column of the kind `ignore` it is the same."""
+    x = {"name": "x", "kind": "number"}
+    ignored = {"name": "z", "kind": "ignore"}
+    found = Schema.model_validate({"target": "y", "classes": ["a", "b"], "columns": [ignored, x]})
+    assert (found.features, found.ignored) == (["x"], ["z"])
+    for text in (b"x,y\n1,a\n", b"z,x,y\nq,1,a\n"):
+        assert check(text, found, extra_columns="reject").table.to_pylist() == [{"x": 1, "y": "a"}]

@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors modes home scopes settings",
-    "clock durable folder writers cards tokens processes classes notation schema groves bundle status requests sample names notify logs figures grounds query fates live lineage shortcomings formats kinds fingerprints survey growth content text limits progress listening unixsocket git wake",
+    "clock durable folder writers cards tokens processes classes notation schema groves bundle status requests sample names notify logs figures grounds query fates live lineage shortcomings formats kinds fingerprints ids survey growth content text layout limits progress listening unixsocket git wake",
     "tables trim shares segments cells rows split runs model reference drift detector scores trees policy losses verdicts bootstrap pictures children orphans pulse cache projection relocation archive settling rejected strays",
     "draft likeness known inbox watcher dataset registry journal history workers schedule driftreport continuity revision candidates remembered importance calibration graphs retention",
-    "export labels reading sifting accounts attempts leaving traces forgetting merging packing upkeep ingestion marking holdouts comparison logbook training reproduction livewatch clearance standby baseline retraining judging promotion driftwatch inspection follow report chain checkup backup restore keeper",
+    "export labels reading sifting accounts attempts leaving traces forgetting merging packing upkeep ingestion marking holdouts comparison logbook training reproduction livewatch clearance standby baseline retraining judging promotion driftwatch inspection follow report overview alteration chain checkup backup restore keeper",
     "loop trainer",
     "service options tokencommands cli __main__",
 ]
@@ -51,10 +51,23 @@ HEAVY = {
     "skops": {"bundle", "export"},  # one loads, one writes
     "scipy": {"drift", "losses", "holdouts", "calibration"},
     "river": {"detector"},
-    "pyarrow": {"kinds", "fingerprints", "survey", "growth", "segments", "cells", "rows", "draft", "reading", "labels"},
+    "pyarrow": {
+        "kinds",
+        "ids",
+        "alteration",
+        "fingerprints",
+        "survey",
+        "growth",
+        "segments",
+        "cells",
+        "rows",
+        "draft",
+        "reading",
+        "labels",
+    },
     "apscheduler": {"schedule"},
     "typer": {"options", "tokencommands", "cli"},
-    "rich": {"report", "chain", "follow"},
+    "rich": {"report", "overview", "chain", "follow"},
     "tomlkit": {"report"},
     "pydantic_settings": {"settings"},
     "bottle": {"app", "problems"},
