@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from daemon.classes import Classes
 from daemon.errors import InvalidDrop
 from daemon.figures import counted
 from daemon.inbox import Drop
@@ -118,8 +119,8 @@ def quarantine(reading: Reading, bad_file: str) -> str:
 
 def growth(before: Schema, after: Schema) -> Iterator[str]:
     """A sentence on everything that the schema has gained."""
-    for name in after.classes[len(before.classes) :]:
-        close = before.labels.like(name)
+    for at, name in enumerate(after.classes[len(before.classes) :], start=len(before.classes)):
+        close = Classes(after.classes[:at]).like(name)  # also among those that come together
         beside = f", which differs from {close!r} in case or spaces only: is it the same?" if close else ""
         yield f"The schema has the new class {name!r}{beside or '.'}"
     old = {column.name: column for column in before.columns}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import cells, durable, growth, schema
+from daemon import accounts, cells, durable, growth, schema
 from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop, InvalidFeatures
 from daemon.schema import MOST_COLUMNS, REMARKS, UNKNOWN, Column, Schema
@@ -111,6 +111,18 @@ def test_markers_in_json_are_null() -> None:
         assert caught.value.field == "note"
     with pytest.raises(InvalidFeatures, match="no column 'no'"):
         MARKED.encode({"no": "NA"})
+
+
+def test_new_classes_that_look_alike_are_pointed_out() -> None:
+    """Also where both come with one drop."""
+    grown = growth.grown(SCHEMA, classes=[*SCHEMA.classes, "later", "Later ", f"{SCHEMA.classes[0].upper()}"])
+    told = list(accounts.growth(SCHEMA, grown))
+    assert told[0] == "The schema has the new class 'later'."
+    assert (
+        told[1]
+        == "The schema has the new class 'Later ', which differs from 'later' in case or spaces only: is it the same?"
+    )
+    assert f"differs from {SCHEMA.classes[0]!r} in case or spaces only" in told[2]
 
 
 def test_markers_are_written_only_where_there_are_any() -> None:
