@@ -3,7 +3,7 @@
 Level 1, for `rows`. A schema only ever grows at its ends, so that the codes of classes and categories stay what they were.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -32,10 +32,17 @@ def texts(cells: pa.Table, name: str) -> pa.Array:
     return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
 
 
-def with_columns(cells: pa.Table, schema: Schema, policy: Inbox, parts: Iterable[pa.Table] | None = None) -> Schema:
+def with_columns(
+    cells: pa.Table,
+    schema: Schema,
+    policy: Inbox,
+    parts: Iterable[pa.Table] | None = None,
+    beside: Collection[str] = (),
+) -> Schema:
     """The schema with the columns that are to be added; raises InvalidDrop for one too few or too many.
 
     Their kinds follow from all `parts` of the drop, which are only looked at if there is a column to add; default `cells`.
+    Columns of `beside` are kept beside the features, and are none.
     """
     known, there = {*schema.features, schema.target}, set(cells.column_names)
     adds = policy.extra_columns == "add"
@@ -44,7 +51,7 @@ def with_columns(cells: pa.Table, schema: Schema, policy: Inbox, parts: Iterable
         if name not in there and name not in optional:
             found = ", ".join(cells.column_names)[:200]
             raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
-    read = known.union(schema.ignored, REMARKS)
+    read = known.union(schema.ignored, REMARKS, beside)
     extra = [name for name in cells.column_names if name not in read]
     if extra and policy.extra_columns == "reject":
         reason = (

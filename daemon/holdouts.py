@@ -106,7 +106,8 @@ def before(manifest: Manifest, schema: Schema) -> Before | None:
     if not comparable(manifest.data_schema, schema):
         return None
     created = datetime.fromisoformat(manifest.created).timestamp() * 1000
-    return Before(manifest.data_schema, by(manifest), Train(**manifest.settings).holdout, created)
+    settings = Train(**manifest.settings)
+    return Before(manifest.data_schema, by(manifest), settings.holdout, created, settings.group)
 
 
 def by(manifest: Manifest) -> By:
@@ -136,14 +137,14 @@ def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
     parts = {"reference": data.reference[held], "rolling": data.recent[held]}
     chosen = data.fair[held] if fair else np.ones(int(held.sum()), dtype=bool)
     # Copies would make a difference look surer than it is.
-    copies = data.units[held] if data.by in (By.CONTENT, By.OCCURRENCE) else np.arange(len(chosen), dtype=np.uint64)
+    copies = data.copies[held]
     truth = data.targets[held].astype(np.float64)
     return {name: split.once(copies, truth, part & chosen) for name, part in parts.items()}
 
 
 def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, str]:
     """What made rows a unit, and for each holdout what tells it from one of other rows."""
-    units, truth = data.units[data.held], data.targets[data.held].astype(np.float64)
+    units, truth = data.copies[data.held], data.targets[data.held].astype(np.float64)
     return {"by": data.by.value} | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
 
 

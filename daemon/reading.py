@@ -86,8 +86,9 @@ class Reading:
 class Reader:
     """Reads the drops of one batch; `schema` grows where the policy lets it."""
 
-    def __init__(self, schema: Schema, policy: Policy, join: Join, accepted_at: datetime) -> None:
+    def __init__(self, schema: Schema, policy: Policy, join: Join, accepted_at: datetime, group: str = "") -> None:
         self.schema = schema
+        self._group = group
         self._policy, self._join, self._at = policy, join, accepted_at
         self._pending: dict[str, str] = {}
 
@@ -157,12 +158,13 @@ class Reader:
         content = reading.drop.content
         empty = pa.table({name: pa.array([], pa.string()) for name in header.names})
         parts = (chunk.table for chunk in cells.chunks(content, header))
-        grown = growth.with_columns(empty, self.schema, self._policy, parts if content.data is None else None)
+        looked_at = parts if content.data is None else None
+        grown = growth.with_columns(empty, self.schema, self._policy, looked_at, [self._group])
         if content.data is None:
             self.schema = grown
 
     def _check(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
-        checked = rows.check(table, self.schema, self._policy)
+        checked = rows.check(table, self.schema, self._policy, self._group)
         self.schema = checked.schema
         reading.bad += [Bad(int(records[bad.row]), bad.column, bad.reason) for bad in checked.bad]
         return self._proven(reading, checked.table, records[checked.good])
@@ -203,7 +205,7 @@ class Reader:
             total = 0
             for chunk in cells.chunks(content, header):
                 total += len(chunk.records) + len(chunk.torn)
-                checked = rows.check(chunk.table, self.schema, self._policy)
+                checked = rows.check(chunk.table, self.schema, self._policy, self._group)
                 self.schema = checked.schema
                 found.append((checked.table, chunk.records[checked.good]))
                 bad += [Bad(torn.record, None, torn.reason) for torn in chunk.torn]

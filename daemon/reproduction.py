@@ -87,7 +87,7 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     began = datetime.fromisoformat(manifest.created).timestamp() * 1000
     window = Window(train.window_rows, train.window_days, began)
     by, schema = holdouts.by(manifest), manifest.data_schema
-    return Data.read(scratch.segments, wanted, schema, first_rows, train.holdout, window, by), train
+    return Data.read(scratch.segments, wanted, schema, first_rows, train.holdout, window, by, group=train.group), train
 
 
 def _fit(manifest: Manifest, data: Data, train: Train) -> Any:

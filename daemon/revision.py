@@ -16,7 +16,7 @@ from daemon import fingerprints, rows, segments, split
 from daemon.errors import TooFewRows
 from daemon.fingerprints import Prints
 from daemon.model import Matrix, Targets
-from daemon.schema import BOUND, Schema
+from daemon.schema import BOUND, Column, Schema
 from daemon.split import By, Keys, Mask
 
 RARE = 4
@@ -54,6 +54,7 @@ class Before:
     by: By
     share: float
     created: float
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Data:
     recent: Mask
     listed: int
     units: Prints
+    copies: Prints
+    """Rows of one number and one target say the same (n,): they count once where they judge."""
     by: By
     fair: Mask
     first_rows: int = 0
@@ -93,21 +96,26 @@ class Data:
         window: Window | None = None,
         by: By | None = None,
         before: Before | None = None,
+        group: str = "",
     ) -> Self:
         """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
 
         The held-out ones of the first `first_rows` are the reference holdout, which no window shortens. `by` says what makes
-        rows a unit (None: the rows themselves do), `before` how those were chosen that the served version has learnt. Raises
+        rows a unit (None: the column `group` or the rows themselves do), `before` how those were chosen that the served version has learnt. Raises
         DatasetDamaged, and TooFewRows when there is too little to learn from.
         """
-        read = _read(folder, wanted, schema)
+        read = _read(folder, wanted, schema, group)
         targets, times = read.targets, read.times
         # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
         listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
-        by = by or split.choose(read.keys, read.cells, targets.astype(np.float64))
-        units = split.units(read.keys, by)
+        alike = by if by not in (None, By.GROUP) else split.choose(read.keys, read.cells, targets.astype(np.float64))
+        assert alike is not None
+        by = by or (By.GROUP if group else alike)
+        units, copies = (split.units(read.keys, one) for one in (by, alike))
         held = split.held_out(units, share, _classes(targets, listed, schema, by))
-        learnt = np.zeros(len(units), dtype=bool) if before is None else _learnt(folder, wanted, schema, read, before)
+        learnt = (
+            np.zeros(len(units), dtype=bool) if before is None else _learnt(folder, wanted, schema, read, before, group)
+        )
         recent = _within(times, listed, window or Window())
         reference = listed & held & (np.arange(len(targets)) < first_rows)
         taught, judged = np.flatnonzero(recent & ~held), np.flatnonzero((recent & held) | reference)
@@ -117,8 +125,9 @@ class Data:
         place[order] = np.arange(len(order))
         matrix = _encode(folder, wanted, schema, place, len(order))
         masks = held[order], reference[order], recent[order]
-        split_by = units[order], by, split.fair(units, learnt)[order]
-        found = cls(schema, folder, wanted, place, matrix, targets[order], *masks, int(listed.sum()), *split_by)
+        parted, fair = (units[order], copies[order]), split.fair(units, learnt)[order]
+        listed_rows = int(listed.sum())
+        found = cls(schema, folder, wanted, place, matrix, targets[order], *masks, listed_rows, *parted, by, fair)
         return replace(found, first_rows=first_rows)
 
     def judged_by(self, schema: Schema) -> Matrix:
@@ -176,8 +185,9 @@ class _Read:
     cells: Prints
 
 
-def _read(folder: Path, wanted: Mapping[str, str], schema: Schema) -> _Read:
-    columns = [*schema.features, schema.target, "_drop", "_row", "_accepted_at"]
+def _read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str) -> _Read:
+    columns = list(dict.fromkeys([*schema.features, schema.target, group, "_drop", "_row", "_accepted_at"]))
+    listed = [one for one in schema.columns if one.name == group] or [Column(name=group or "_", kind="category")]
     found: list[tuple[NDArray[Any], ...]] = []
     some: list[Prints] = []
     for piece in segments.pieces(folder, wanted, columns):
@@ -185,7 +195,8 @@ def _read(folder: Path, wanted: Mapping[str, str], schema: Schema) -> _Read:
         some.append(cells[:, :: max(1, piece.num_rows // SOME_ROWS)].copy())
         names, codes = fingerprints.drops(piece)
         drops = np.array([fingerprints.of_text(name) for name in names], dtype=np.uint64)
-        prints = fingerprints.of(cells), drops[codes], fingerprints.places(piece)
+        of_group = fingerprints.by_cell(piece, listed)[0]
+        prints = fingerprints.of(cells), drops[codes], fingerprints.places(piece), of_group
         found.append((_targets(piece, schema), rows.accepted_at(piece), *prints))
     targets, times, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return _Read(targets, times, Keys(*prints_of), np.concatenate(some, axis=1))
@@ -198,10 +209,10 @@ def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[
     return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
 
 
-def _learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, read: _Read, before: Before) -> Mask:
+def _learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, read: _Read, before: Before, group: str) -> Mask:
     """Which rows may have taught the version of before: what was there and not held out by the choice of then."""
-    if before.by is not By.PLACE and not _print_alike(before.schema, schema):
-        read = _read(folder, wanted, before.schema)
+    if before.by is not By.PLACE and not (_print_alike(before.schema, schema) and before.group == group):
+        read = _read(folder, wanted, before.schema, before.group)
     listed = read.targets >= 0 if before.schema.task == "classification" else np.isfinite(read.targets)
     there = read.times <= before.created
     classes = _classes(read.targets, listed & there, before.schema, before.by)

@@ -238,6 +238,10 @@ class Train(Section):
     folds: int = Field(5, ge=2, le=20, description="Cross-validation folds that choose among candidates.")
     seed: int = Field(42, ge=0, description="Seed of every split and estimator: same rows, same model.")
     holdout: float = Field(0.2, gt=0, lt=0.9, description="Share of rows that are never trained on, only judged on.")
+    group: str = Field(
+        "",
+        description="Column whose equal values keep rows on one side (holdout, folds, calibration); no feature unless the schema lists it.",
+    )
     window_rows: int = Field(
         0, ge=0, description="Only so many of the newest rows teach and judge; 0 is all. The reference holdout stays."
     )

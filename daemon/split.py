@@ -39,15 +39,21 @@ class By(StrEnum):
     """Equal features."""
     OCCURRENCE = "occurrence"
     """Equal features at the same occurrence within a drop: the second such row of two exports."""
+    GROUP = "group"
+    """Equal values of the column `train.group`; a row without one is of the unit of its content."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """What the split of rows (n,) depends on: prints of their features, of their drop, and of drop and row number."""
+    """What the split of rows (n,) depends on: prints of their features, of their drop, of drop and row number, of their group.
+
+    `group` is 0 where a row has none.
+    """
 
     content: Prints
     drop: Prints
     place: Prints
+    group: Prints
 
 
 def units(keys: Keys, by: By) -> Prints:
@@ -56,6 +62,8 @@ def units(keys: Keys, by: By) -> Prints:
         return keys.place
     if by is By.CONTENT:
         return keys.content
+    if by is By.GROUP:
+        return np.where(keys.group == 0, keys.content, splitmix(keys.group))
     # In small drops a row comes once, however common it is: these would all be one unit.
     sizes = _per_row(keys.drop)
     source = np.where(sizes >= WHOLE, np.uint64(0), keys.drop)

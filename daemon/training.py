@@ -141,7 +141,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     served = _served(work)
     before = None if served is None else holdouts.before(served.manifest, schema)
     folder, share = work.home.segments, settings.holdout
-    data = Data.read(folder, job.segments, schema, job.first_rows, share, window, before=before)
+    data = Data.read(folder, job.segments, schema, job.first_rows, share, window, before=before, group=settings.group)
     segments.release()
     outcome = comparison.compare(competing, schema, data.taught, settings, progress, data.taught_units)
     work.staging.mkdir(parents=True)

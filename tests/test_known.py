@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_ingestion import HEADER, Parts, row
 
-from daemon import content, durable, ingestion, known, reading, requests, runs
+from daemon import content, durable, ingestion, known, reading, requests, runs, segments
 from daemon.home import Home
 from daemon.known import Known
 from daemon.runs import Rows
-from daemon.schema import Schema
-from daemon.settings import Inbox, Settings
+from daemon.schema import Schema, load
+from daemon.settings import Inbox, Settings, Train
 
 SKIP = Settings(inbox=Inbox(settle_seconds=0.0, known_rows="skip"))
 
@@ -197,3 +197,19 @@ def test_share_is_that_of_multisets(dataset: list[int], drops: list[list[int]], 
             taken[value] += not (known_here and skip)
         there += taken
     assert found == expected
+
+
+def test_the_group_is_kept_and_no_feature(home: Home, schema: Schema) -> None:
+    """`train.group` names a column that the schema lacks: its cells are in the segment as written, and nothing is refused."""
+    parts = Parts(home, Settings(inbox=Inbox(settle_seconds=0.0), train=Train(group="customer")))
+    header = HEADER.replace("species", "species,customer")
+    parts.drop("a.csv", header + "1,1,1,1,setosa, 007 \n2,1,1,1,setosa,\n")
+    parts.drop("b.csv", lines(3))
+    parts.run()
+    assert [state for _, state in parts.drops()] == ["accepted"] * 2
+    tables = [
+        table for _, table in segments.read(home.segments, {s["name"]: s["sha256"] for s in parts.journal.segments()})
+    ]
+    assert sorted(str(one) for table in tables for one in table["customer"].to_pylist()) == ["007", "None", "None"]
+    assert load(home.schema) == schema
+    parts.close()

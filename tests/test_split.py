@@ -213,6 +213,41 @@ def test_folds_part_no_unit(tmp_path: Path) -> None:
     assert comparison.Trial(NUMBERS, *data.taught, Train()).of(tree, whole=True).score > 0.9
 
 
+# Groups
+
+
+def visits(count: int, customers: int, drop: str) -> pa.Table:
+    """Rows of some customers, each with a coin of its own that a feature gives away: whoever is known is known by heart."""
+    random = np.random.default_rng(0)
+    who = random.integers(0, customers, count)
+    habits, coins = random.normal(size=(customers, 4)), random.integers(0, 2, customers)
+    cells = {f"x{i}": habits[who, i] + random.normal(size=count) / 1000 for i in range(4)}
+    names = [f"c{one}" if one else None for one in who]
+    return table(cells | {"y": np.array(["a", "b"])[coins[who]], "customer": pa.array(names, pa.string())}, drop * 64)
+
+
+def test_rows_of_one_group_stay_together(tmp_path: Path) -> None:
+    """In holdout and folds, so what a tree remembers of a customer counts for nothing; who has none is judged as a row."""
+    rows_of = visits(2000, 100, "1")
+    data = read(tmp_path, [rows_of], group="customer")
+    assert data.by == By.GROUP
+    customers = np.array([name or "" for name in rows_of["customer"].to_pylist()])[np.flatnonzero(data.place >= 0)]
+    held = data.held[data.place]
+    assert not set(customers[held]) & set(customers[~held]) - {""}
+    assert 0 < held.mean() < 0.4
+    fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.taught)
+    assert holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]["accuracy"] < 0.8
+    trial = comparison.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units)
+    assert trial.of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True).score < 0.7
+    alone = read(tmp_path, [rows_of])
+    assert (
+        comparison.Trial(NUMBERS, *alone.taught, Train(), units=alone.taught_units)
+        .of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True)
+        .score
+        > 0.95
+    )
+
+
 # A home of before
 
 
