@@ -5,6 +5,8 @@ Level 1, shared with `web`: `GET /drops` and `retraind drops` tell the same fact
 `batch` is the one that holds the rows.
 """
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.query import LAST, Row, ask
@@ -14,6 +16,34 @@ DROPS = (
 )
 
 RANK = "drops.state = 'accepted' DESC, drops.state = 'forgotten' DESC"
+
+
+EXAMS = (
+    'SELECT exams."drop", version, n, error, usual, mix, shifts, suspicious, reason, at FROM exams '
+    'WHERE exams."drop" IN (SELECT value FROM json_each(?)) ORDER BY id'
+)
+
+SERIES = 20
+"""Exams that the newest score is made of."""
+
+
+def exams(journal: Path, drops: Sequence[str]) -> dict[str, Row]:
+    """What the version that served made of drops (sha256) before they taught: see `daemon.exams`."""
+    found = ask(journal, EXAMS, json.dumps([drop for drop in drops if drop]))
+    return {
+        row.pop("drop"): {**row, "shifts": json.loads(row["shifts"]), "suspicious": bool(row["suspicious"])}
+        for row in found
+    }
+
+
+def prequential(journal: Path) -> Row | None:
+    """The mean error of the newest exams, weighted by their `n` rows, and how many drops were ever suspicious; None without one."""
+    recent = ask(journal, "SELECT n, error FROM exams ORDER BY id DESC LIMIT ?", SERIES)
+    if not recent:
+        return None
+    total = sum(row["n"] for row in recent)
+    (odd,) = ask(journal, "SELECT COUNT(*) AS suspicious FROM exams WHERE suspicious = 1")
+    return {"n": total, "error": sum(row["n"] * row["error"] for row in recent) / total, **odd}
 
 
 def newest(journal: Path, limit: int, before: int | None = None) -> list[Row]:

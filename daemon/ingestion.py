@@ -17,6 +17,7 @@ from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES, is_packed
 from daemon.dataset import Dataset
 from daemon.errors import InvalidDrop, RetraindError, Unavailable
+from daemon.examining import Examiner, Sampled
 from daemon.forgetting import Forgetting
 from daemon.history import Historian
 from daemon.home import Home
@@ -67,6 +68,7 @@ class Ingestion:
         self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
         self._history_at, self._say = history_at, say
         self._attempts = Attempts(journal)
+        self._examiner = Examiner(home, journal)
         self._leaving = Leaving(inbox, journal)
         self._has_forgotten = False
         """Whether the last step was one of forgetting; then there may be more to do."""
@@ -184,22 +186,26 @@ class Ingestion:
             yield from self._sifting.begin(reader.schema)
             table = self._sifting.batch(readings, table, reader.schema)
         if table is not None:
+            self._examiner.examine(readings, table)
+            yield
             self._save_schema(reader.schema, found)
             sealed = segments.write(self._home.segments, [table])
         self._conclude(refused, sealed, readings, reader.schema)
 
     def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: Refused) -> Iterator[None]:
-        reading = Reading(drop)
+        reading, sampled = Reading(drop), Sampled()
         yield from self._sifting.begin(found)
         with Writer(self._home.segments) as writer:
             for part in reader.stream(reading):
                 rest = self._sifting.part(reading, part, reader.schema) if part.num_rows else None
                 if rest is not None:
                     writer.add(rest)
+                    sampled.add(rest)
                 yield
             sifting.conclude(reading)
             sealed = None
             if reading.rows_accepted:
+                self._examiner.examine([reading], sampled.table())
                 self._save_schema(reader.schema, found)
                 sealed = writer.seal()
         self._conclude(refused, sealed, [reading], reader.schema)
@@ -286,6 +292,7 @@ class Ingestion:
         records = [accounts.accepted(reading, bad, settled_at) for reading, bad in taken]
         labelled = [label for reading, _ in taken for label in reading.labelled]
         seq = self._journal.accept(segment.record, records, labelled)
+        self._examiner.record(seq)
         for reading, bad in taken:
             repeats = accounts.repeats(reading, skips=self._sifting.skips)
             if repeats is not None:

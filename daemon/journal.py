@@ -28,6 +28,7 @@ from daemon.tables import (
     drifts,
     drops,
     events,
+    exams,
     labels,
     meta,
     requests,
@@ -276,8 +277,11 @@ class Journal:
                 "drop": "",
             }
             connection.execute(labels.update().where(labels.c.drop == drop["sha256"]).values(**empty))
-            told = (events.c.drop == drop["sha256"]) & (events.c.kind == "quarantined")
+            told = (events.c.drop == drop["sha256"]) & events.c.kind.in_(("quarantined", "suspicious"))
             connection.execute(events.delete().where(told))
+            # What was found stays in the series, without what it was found of.
+            nameless = {"drop": "", "name": "", "shifts": "{}", "reason": ""}
+            connection.execute(exams.update().where(exams.c.drop == drop["sha256"]).values(**nameless))
             _tell(
                 connection,
                 "forgotten",
@@ -306,6 +310,21 @@ class Journal:
             connection.execute(drops.insert(), {**drop, "state": state, "batch": batch, "decided_at": utcnow()})
             level = "warning" if state == "rejected" else "info"
             _tell(connection, state, message, level=level, drop=drop["sha256"], batch=batch)
+
+    def examined(self, found: Sequence[Mapping[str, Any]], batch: int) -> None:
+        """Record the exams of a batch's drops; a suspicious one is an event. Part of the transaction that accepts the batch."""
+        with self._writing() as connection:
+            at = utcnow()
+            if found:
+                connection.execute(exams.insert(), [{**exam, "batch": batch, "at": at} for exam in found])
+            for exam in found:
+                if exam["suspicious"]:
+                    told = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted (inbox.suspicious)."
+                    _tell(connection, "suspicious", told, level="warning", drop=exam["drop"], batch=batch)
+
+    def exams(self, most: int) -> Sequence[RowMapping]:
+        """The newest exams, newest first."""
+        return self._rows(select(exams).order_by(exams.c.id.desc()).limit(most))
 
     def commit(self, seq: int, revision: str, dvc_md5: str) -> None:
         """Record that DVC and git hold every batch up to `seq`."""

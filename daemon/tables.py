@@ -87,6 +87,25 @@ labels = Table(
     Index("labels_of_version", "version", "batch"),
 )
 
+exams = Table(  # made where it is missing: older programs go on without it
+    "exams",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("drop", String, index=True, nullable=False),  # sha256; "" of all small drops of a batch
+    Column("name", String, nullable=False),
+    Column("batch", Integer),
+    Column("version", Integer, nullable=False),
+    Column("n", Integer, nullable=False),  # rows that were asked
+    Column("error", Float, nullable=False),  # share of wrong answers, or multiple of the promised error
+    Column("usual", Float, nullable=False),
+    Column("mix", Float, nullable=False),
+    Column("shifts", String, nullable=False),  # JSON: features that lie elsewhere, and how far
+    Column("suspicious", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+    Index("exams_suspicious", "suspicious"),
+)
+
 runs = Table(
     "runs",
     tables,

@@ -1,6 +1,7 @@
 """Small real bundles for tests, in double, as ONNX: softmax(X·W + b) over four columns, and a sum over five kinds."""
 
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,13 +39,14 @@ HOUSE = [100.0, 4, True, "2026-01-31", "Zürich"]
 HOUSE_PRICE = 100.0 * 2 + 4 * 10 + 5 + 20484 * 0.01 + 50
 
 
-def make(home: Home, version: int, favourite: int = 0) -> Pointer:
-    """Seal a bundle whose bias favours one class; returns what the pointer would say."""
+def make(home: Home, version: int, favourite: int = 0, scores: dict[str, Any] | None = None) -> Pointer:
+    """Seal a bundle whose bias favours one class, and which has these scores; returns what the pointer would say."""
     bias = np.zeros(3)
     bias[favourite] = 20.0
     rows = np.array([SETOSA, [6.0, 2.9, 4.5, 1.5], [6.9, 3.1, 5.4, 2.1]])
-    scores = np.exp(rows @ WEIGHTS + bias)
-    return _seal(home, version, SCHEMA, _graph(bias), rows, scores / scores.sum(axis=1, keepdims=True))
+    weighed = np.exp(rows @ WEIGHTS + bias)
+    answers = weighed / weighed.sum(axis=1, keepdims=True)
+    return _seal(home, version, SCHEMA, _graph(bias), rows, answers, scores)
 
 
 def make_prices(home: Home, version: int, schema: Schema = PRICES) -> Pointer:
@@ -54,7 +56,15 @@ def make_prices(home: Home, version: int, schema: Schema = PRICES) -> Pointer:
     return _seal(home, version, schema, _sum(weights), rows, rows @ weights)
 
 
-def _seal(home: Home, version: int, schema: Schema, graph: onnx.ModelProto, rows: Array, answers: Array) -> Pointer:
+def _seal(
+    home: Home,
+    version: int,
+    schema: Schema,
+    graph: onnx.ModelProto,
+    rows: Array,
+    answers: Array,
+    scores: dict[str, Any] | None = None,
+) -> Pointer:
     folder = home.bundle(version)
     folder.mkdir(parents=True)
     (folder / bundle.ONNX).write_bytes(graph.SerializeToString())
@@ -73,6 +83,7 @@ def _seal(home: Home, version: int, schema: Schema, graph: onnx.ModelProto, rows
         input="float64",
         difference=0.0,
         files={name: durable.sha256_file(folder / name) for name in (bundle.ONNX, bundle.PROBE)},
+        scores=scores or {},
         reason="test",
         seed=42,
         libraries={},

@@ -35,7 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
-    "name", ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve", "poison", "month", "footprint"]
+    "name",
+    ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve", "poison", "exams", "month", "footprint"],
 )
 def test_help_says_what_is_measured(name: str) -> None:
     done = subprocess.run(

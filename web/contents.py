@@ -155,6 +155,7 @@ def _history() -> dict[str, Json]:
         **texts,
         **times,
     }
+    drop |= {"exam": maybe(OBJECT)}
     drop |= {"line": maybe(COUNT), "batch": maybe(COUNT), "settled_at": MOMENT, "decided_at": MOMENT}
     facts = dict.fromkeys(("mlflow_run", "candidate", "backend", "dvc_md5", "trigger", "reason"), TEXT)
     version = {"version": VERSION, **facts, "rows": COUNT, "trained_rows": COUNT, "scores": OBJECT, "judged_at": MOMENT}

@@ -35,7 +35,7 @@ VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
 
 GROUPS = {
-    "data": ("accepted", "rejected", "duplicate", "committed", "forgotten", "purged"),
+    "data": ("accepted", "rejected", "duplicate", "committed", "forgotten", "purged", "suspicious"),
     "training": ("training", "candidate", "trained", "postponed", "failed", "abandoned"),
     "model": ("promoted", "refused", "held", "unservable", "rolled back", "serving", "request", "drift"),
     "service": ("started", "stopped", "worker", "problem", "healed"),

@@ -120,6 +120,8 @@ def _looking() -> dict[str, Json]:
             }
         )
     }
+    exam = {"n": COUNT, "error": {"type": "number"}, "suspicious": COUNT}
+    waiting |= {"exams": maybe({"type": "object", "properties": exam})}
     champion = {"champion": maybe(contents.VERSION)}
 
     def get(summary: str, schema: Json, parameters: Iterable[Json] = (), **more: Json) -> Json:

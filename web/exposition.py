@@ -50,6 +50,13 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_drift_alarm", "gauge", "1 while drift or a risen error is worth a look, else 0.", []),
     ("retraind_training_runs", "counter", "Ended trainings by outcome.", ["outcome"]),
     ("retraind_drops", "counter", "Drops decided, by state.", ["state"]),
+    (
+        "retraind_exam_error",
+        "gauge",
+        "Error on the newest drops before they taught: share, or multiple of the promise.",
+        [],
+    ),
+    ("retraind_drops_suspicious", "counter", "Drops whose exam was unusual.", []),
     ("retraind_rows", "gauge", "Rows in the dataset.", []),
     ("retraind_rows_pending", "gauge", "Rows accepted since the last training.", []),
     ("retraind_rows_refused", "counter", "Rows of drops that were not accepted.", []),
@@ -88,6 +95,8 @@ class Report(Collector):
     predictor: Predictor | None
     agreement: dict[str, Any] | None = None
     """How far the held version agrees with the served one; see `daemon.lineage.agreements`."""
+    exams: dict[str, Any] | None = None
+    """What exams of drops have come to; see `daemon.fates.prequential`."""
 
     def collect(self) -> Iterator[Metric]:
         """All families of the closed list, also those without a sample yet."""
@@ -146,6 +155,8 @@ class Report(Collector):
             "retraind_training_runs": [([state], number) for state, number in runs.items() if state != "started"],
             "retraind_drops": [([state], number) for state, number in self.counts["drops"].items()],
             "retraind_rows_refused": [([], rows["refused"] + rows["rejected"])],
+            "retraind_exam_error": [([], self.exams["error"])] if self.exams else [],
+            "retraind_drops_suspicious": [([], self.exams["suspicious"] if self.exams else 0)],
         }
 
     def _drift(self) -> dict[str, Samples]:

@@ -107,11 +107,20 @@ class Records:
 
     def drops(self, limit: int = 100, before: int | None = None) -> list[Row]:
         """Drops with what became of them, newest first; `before` is the id of the last one already seen."""
-        return fates.newest(self._journal, limit, before)
+        return self._examined(fates.newest(self._journal, limit, before))
 
     def drop(self, key: str | int) -> Row | None:
         """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
-        return fates.find(self._journal, key)
+        found = fates.find(self._journal, key)
+        return self._examined([found])[0] if found else None
+
+    def prequential(self) -> Row | None:
+        """How wrong versions were on drops before these taught; see `daemon.fates`."""
+        return fates.prequential(self._journal)
+
+    def _examined(self, drops: list[Row]) -> list[Row]:
+        exams = fates.exams(self._journal, [drop["sha256"] for drop in drops])
+        return [{**drop, "exam": exams.get(drop["sha256"])} for drop in drops]
 
     def taught(self, drop: Row) -> Row:
         """How many versions a drop has taught, and the newest of them."""

@@ -50,6 +50,7 @@ class Views:
             worker.slot.status,
             predictor,
             self._agreement(predictor.version) if predictor else None,
+            records.prequential(),
         )
         body, content_type = exposition.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
@@ -132,7 +133,7 @@ class Views:
         rows = self._worker.records.drops(limit or 100, payload.number(query, "before", None, 0))
         status = self._worker.slot.status
         waiting = _waiting(status) if status else None
-        return _list("drops", rows, waiting=waiting)
+        return _list("drops", rows, waiting=waiting, exams=self._worker.records.prequential())
 
     def drop(self, key: str) -> Reply:
         """What became of one drop, by sha256, id or name, and the versions that it taught."""
