@@ -178,7 +178,9 @@ def _suspicion(name: str, ids: Ids) -> str:
     """What to say of a column that is kept and may be an id."""
     if ids.order:
         return f"differs in every row: an id? --ignore {name!r} leaves it out"
-    return "is called like an id" if called(name) else ""
+    if called(name):
+        return f"an id that repeats? train.group = {name!r} keeps its rows on one side of a score, --ignore {name!r} leaves it out"
+    return ""
 
 
 def _why(schema: Schema, survey: Survey, task: Task | None) -> str:

@@ -489,7 +489,7 @@ def test_whole_numbers_that_tell_rows_apart_are_suspected(tmp_path: Path) -> Non
     assert found.left_out["customer_id"] == "an id: whole numbers that differ in every row"
     assert found.notes == {
         "income": "differs in every row: an id? --ignore 'income' leaves it out",
-        "orderId": "is called like an id",
+        "orderId": "an id that repeats? train.group = 'orderId' keeps its rows on one side of a score, --ignore 'orderId' leaves it out",
     }
     assert draft.of(tmp_path / "own.csv", "y", kinds={"rownames": "integer"}).schema.columns[1].name == "rownames"
 
