@@ -115,6 +115,7 @@ def test_rows_that_teach_may_be_compressed(flowers: Client) -> None:
         ("br", BODY, 415),
         ("gzip, gzip", gzip.compress(gzip.compress(BODY)), 415),
     ],
+    ids=["large", "large in two parts", "deflated", "not packed", "cut off", "with a rest", "empty", "brotli", "twice"],
 )
 def test_compressed_bodies_that_can_not_be_taken(flowers: Client, coding: str, body: bytes, status: int) -> None:
     found, headers, _ = flowers.ask("POST", "/predict", body, HTTP_CONTENT_ENCODING=coding)
