@@ -122,7 +122,7 @@ class Known:
                 gathering.add(runs.prints(piece, schema))
                 yield
         except BaseException:
-            gathering.close(None, {})
+            gathering.discard()
             raise
         gathering.close(self._place(name), runs.kinds_of(schema))
 

@@ -7,6 +7,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,21 +79,23 @@ class Gathering:
             self._file.write(part.data)
         self._runs.append(len(whole))
 
-    def close(self, place: Path | None, kinds: Mapping[str, str]) -> None:
-        """Finish the file and put it in its place; None: it is not needed. `kinds` of the columns. Raises OSError."""
+    def close(self, place: Path, kinds: Mapping[str, str]) -> None:
+        """Finish the file and put it in its place; `kinds` of the columns. Raises OSError."""
         with self._file:
-            if place is not None:
-                self._flush()
-                head = orjson.dumps({"kinds": kinds, "runs": self._runs, "crc": self._sum})
-                if len(head) > HEAD:  # thousands of columns: their digest does as well
-                    head = orjson.dumps({"kinds": _digest(kinds), "runs": self._runs, "crc": self._sum})
-                self._file.seek(0)
-                self._file.write(head.ljust(HEAD))
-        if place is None:
-            self._path.unlink(missing_ok=True)
-        else:
-            # Not synced: a file that a power cut has torn is known by its sum, and made again.
-            self._path.replace(place)
+            self._flush()
+            head = orjson.dumps({"kinds": kinds, "runs": self._runs, "crc": self._sum})
+            if len(head) > HEAD:  # thousands of columns: their digest does as well
+                head = orjson.dumps({"kinds": _digest(kinds), "runs": self._runs, "crc": self._sum})
+            self._file.seek(0)
+            self._file.write(head.ljust(HEAD))
+        # Not synced: a file that a power cut has torn is known by its sum, and made again.
+        self._path.replace(place)
+
+    def discard(self) -> None:
+        """Leave nothing behind, also where the disk is full; closed already is fine."""
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 def _digest(kinds: Mapping[str, str]) -> dict[str, str]:

@@ -56,14 +56,14 @@ class Sifting:
 
     def take(self, segment: str, schema: Schema) -> None:
         """The rows that were gathered are in a segment of this name now; `schema` is that of their prints. Raises OSError."""
-        if self._gathering is not None:
-            self._known.take(self._gathering, segment, schema)
-            self._gathering = None
+        gathering, self._gathering = self._gathering, None
+        if gathering is not None:
+            self._known.take(gathering, segment, schema)
 
     def _drop(self) -> None:
-        if self._gathering is not None:
-            self._gathering.close(None, {})
-            self._gathering = None
+        gathering, self._gathering = self._gathering, None
+        if gathering is not None:
+            gathering.discard()
 
     def _left_out(self, table: Any, share: Share) -> NDArray[np.bool_]:
         if not self.skips:

@@ -1,5 +1,6 @@
 """daemon.known and daemon.sifting: which rows of a drop the dataset has already. Real segments, journal and folders."""
 
+import errno
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -213,3 +214,22 @@ def test_the_group_is_kept_and_no_feature(home: Home, schema: Schema) -> None:
     assert sorted(str(one) for table in tables for one in table["customer"].to_pylist()) == ["007", "None", "None"]
     assert load(home.schema) == schema
     parts.close()
+
+
+def test_disk_that_is_full_once_keeps_no_drop_waiting(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprints of a batch could not be written; the batch is accepted, and the next one is taken as ever."""
+
+    def full(_known: Known, gathering: runs.Gathering, _name: str, _schema: Schema) -> None:
+        gathering._file.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    parts.drop("a.csv", lines(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Known, "take", full)
+        with pytest.raises(OSError, match="No space"):
+            parts.run()
+    parts.drop("b.csv", lines(1, 2))
+    parts.run()
+    assert parts.lengths == [1, 1, 2]
+    assert counts(parts) == {"a.csv": 0, "b.csv": 1}
+    assert names(parts.home.inbox) == ["rejected"]
