@@ -1,4 +1,4 @@
-"""Alteration: changes to a schema that a person asks for, so that nobody has to write JSON by hand.
+"""Alteration: changes to a schema that a person asks for, without writing JSON by hand.
 
 Level 4. The codes of classes and of categories that stay are kept; what a new category column holds is read from the data.
 """
@@ -75,8 +75,8 @@ def _texts(home: Home, column: Column) -> list[str]:
         return []
     with Journal.reading(home.journal) as journal:
         wanted = {row["name"]: row["sha256"] for row in journal.segments()}
-    found: dict[str, None] = {}
+    chosen: dict[str, None] = {}
     for piece in segments.pieces(home.segments, wanted, [column.name]):
         if column.name in piece.column_names:
-            found |= dict.fromkeys(pc.unique(as_kind(piece[column.name], column)).drop_null().to_pylist())
-    return sorted(found)[:MOST_CATEGORIES]
+            chosen |= dict.fromkeys(pc.unique(as_kind(piece[column.name], column)).drop_null().to_pylist())
+    return sorted(chosen)[:MOST_CATEGORIES]

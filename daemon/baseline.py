@@ -21,5 +21,5 @@ def versions(journal: Journal, settings: Promote) -> Sequence[Any]:
 
 def numbers(journal: Journal, settings: Promote, served: int | None) -> list[int]:
     """Their numbers and that of the served one, oldest first."""
-    found = {row["version"] for row in versions(journal, settings)}
-    return sorted(found | ({served} if served is not None else set()))
+    kept = {row["version"] for row in versions(journal, settings)}
+    return sorted(kept | ({served} if served is not None else set()))

@@ -28,7 +28,7 @@ STEEPEST = 10.0
 
 
 class Kept(NamedTuple):
-    """Answers (n, classes) for rows that a candidate had not learnt, their targets (n,), and their units (n,)."""
+    """Answers (n, classes) for rows that a candidate was not trained on, their targets (n,), and their units (n,)."""
 
     answers: Matrix
     targets: Targets

@@ -282,7 +282,7 @@ def lineage(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Say where a version came from and where it went: from the drops that taught it to its predictions.
+    """Say where a version came from and where it went: from the drops of its training to its predictions.
 
     Example: retraind lineage 3
     """

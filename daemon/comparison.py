@@ -60,7 +60,7 @@ class Scored:
     """Log loss or RMSE."""
     fit_seconds: float
     kept: Kept = field(repr=False)
-    """What it answered for rows that it had not learnt; none where the budget cut its folds."""
+    """What it answered for rows that it was not trained on; none where the budget cut its folds."""
     metric: str = ""
     """What chooses, if it is not `score`."""
     value: float = 0.0

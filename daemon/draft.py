@@ -88,7 +88,7 @@ class Draft:
             more = ", …" if len(where) > SHOWN_COLUMNS else ""
             yield f"{text!r} is taken for a missing value, {count} times ({', '.join(where[:SHOWN_COLUMNS])}{more})."
         if self.unlabelled:
-            yield f"Rows without a label, from which nothing is learnt: {self.unlabelled}. Drops may have them; they are set aside."
+            yield f"Rows without a label, which no model is trained on: {self.unlabelled}. Drops may have them; they are set aside."
         for name, finding in self.findings.items():
             if finding.slips:
                 cells = ", ".join(f"{text!r:.40} in line {line}" for text, line in finding.slips.items())
@@ -231,7 +231,7 @@ def _with_notations(surveyed: Surveyed, decimal: Literal[".", ","], order: Order
 
 
 def _require_clear_dates(surveys: Mapping[str, Survey]) -> None:
-    """Raise BadSchema for dates that can be read in two ways: nobody should guess them."""
+    """Raise BadSchema for dates that can be read in two ways: they must not be guessed."""
     unclear = [name for name, survey in surveys.items() if len(survey.orders) > 1]
     if unclear:
         example = surveys[unclear[0]].example
@@ -318,7 +318,7 @@ def _decide(
     if not columns:
         reasons = "".join(f"; {name!r}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"no columns are left to learn from{reasons}")
-    # What nobody writes for anything else holds for the file; a dash, say, only where it was seen.
+    # What is written for nothing else holds for the file; a dash, say, only where it was seen.
     everywhere = {text for column in columns for text in column.missing_values if text in CERTAIN} | unlabelled.keys()
     columns = [_with_markers(column, set(column.missing_values) - everywhere) for column in columns]
     number = surveys[target].number(decimal) if task == "regression" else None

@@ -46,7 +46,7 @@ class _Served:
     version: int
     model: bundle.Model
     taught: bundle.Matrix | None
-    """A sample of the rows that taught it; None: it is older than such samples."""
+    """A sample of the rows of its training; None: it is older than such samples."""
     promise: Promise | None
     """None: it has no score on held-out rows, so nothing can be compared."""
 
@@ -134,13 +134,13 @@ class Examiner:
         )
         with np.errstate(all="ignore"):  # values near the largest double overflow inside the model
             answers = served.model.answers(matrix)
-        found, begin = [], 0
+        records, begin = [], 0
         for sha256, which in samples:
             part, begin = slice(begin, begin + len(which)), begin + len(which)
             of = matrix[part], truths[part], answers[part]
             exam = examine(schema, served.version, served.promise, served.taught, *of, before)
-            found.append(_record(served.version, sha256, names.get(sha256, ""), exam))
-        return found
+            records.append(_record(served.version, sha256, names.get(sha256, ""), exam))
+        return records
 
 
 def _promise(manifest: bundle.Manifest) -> Promise | None:
@@ -165,11 +165,11 @@ def _samples(table: pa.Table, drops_asked: int) -> list[tuple[str, NDArray[np.in
     ]
     most = min(MOST_ROWS, max(LEAST_ROWS, MOST_SAMPLED // max(1, len(large))))
     shas = drops.dictionary.to_pylist()
-    found = [(shas[index], _spread(order[starts[index] : starts[index + 1]], most)) for index in large]
+    samples = [(shas[index], _spread(order[starts[index] : starts[index + 1]], most)) for index in large]
     rest = np.setdiff1d(np.arange(len(codes)), order[np.isin(codes[order], large)], assume_unique=True)
     if len(rest):
-        found.append((POOLED, _spread(rest, MOST_ROWS)))
-    return found
+        samples.append((POOLED, _spread(rest, MOST_ROWS)))
+    return samples
 
 
 def _spread(which: NDArray[np.int64], most: int) -> NDArray[np.int64]:

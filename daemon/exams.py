@@ -1,6 +1,6 @@
 """Exams: what the served version makes of a drop's rows before they teach, and whether that is unusual.
 
-Level 2, pure. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from what taught
+Level 2, pure. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from the training rows
 it. Each is compared with what is usual: with what the version promised on its held-out rows, or with the median of the last
 exams, whichever is more. So a world that has changed looks odd three times, and is usual then.
 """
@@ -80,7 +80,7 @@ def examine(
 ) -> Exam:
     """Examine rows (n, d) with their truths (n,) by a version's answers (n, classes) or (n, 1).
 
-    `schema` is the version's, `reference` (m, d) a sample of what taught it, `before` the last exams, newest first.
+    `schema` is the version's, `reference` (m, d) a sample of its training rows, `before` the last exams, newest first.
     """
     recent = before[:RECENT]
     shifts = {} if reference is None or len(rows) < LEAST_MIX else _shifts(schema, reference, rows)
@@ -118,7 +118,7 @@ def _mixed(truths: Sequence[str] | Vector, mix: float, recent: Sequence[Exam], n
     if n < LEAST_MIX or mix < max(MIX, usual + MORE):
         return []
     ((name, count),) = Counter(truths).most_common(1)
-    return [f"{count / n:.0%} of its labels are {str(name)!r:.60}: the mix differs by {mix:.0%} from what taught"]
+    return [f"{count / n:.0%} of its labels are {str(name)!r:.60}: the mix differs by {mix:.0%} from the training rows"]
 
 
 def _shifted(shifts: Mapping[str, float], recent: Sequence[Exam], n: int) -> list[str]:
@@ -139,8 +139,8 @@ def _mix(usual: Mapping[str, float], truths: Sequence[str] | Vector) -> float:
     total = sum(usual.values())
     if not total:
         return 0.0
-    found = {name: count / len(truths) for name, count in Counter(truths).items()}
-    return float(sum(abs(found.get(name, 0.0) - usual.get(name, 0.0) / total) for name in {*found, *usual}) / 2)
+    shares = {name: count / len(truths) for name, count in Counter(truths).items()}
+    return float(sum(abs(shares.get(name, 0.0) - usual.get(name, 0.0) / total) for name in {*shares, *usual}) / 2)
 
 
 def _shifts(schema: Schema, reference: Matrix, rows: Matrix) -> dict[str, float]:

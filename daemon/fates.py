@@ -28,11 +28,11 @@ SERIES = 20
 
 
 def exams(journal: Path, drops: Sequence[str]) -> dict[str, Row]:
-    """What the version that served made of drops (sha256) before they taught: see `daemon.exams`."""
-    found = ask(journal, EXAMS, json.dumps([drop for drop in drops if drop]))
+    """What the version that served made of drops (sha256) before they were trained on: see `daemon.exams`."""
+    exams = ask(journal, EXAMS, json.dumps([drop for drop in drops if drop]))
     return {
         row.pop("drop"): {**row, "shifts": json.loads(row["shifts"]), "suspicious": bool(row["suspicious"])}
-        for row in found
+        for row in exams
     }
 
 
@@ -57,8 +57,8 @@ def find(journal: Path, key: str | int) -> Row | None:
     """The drop with this full sha256, id or name; of several the accepted one, then the forgotten one, then the newest."""
     for column in ("sha256", "id", "name"):
         query = f"{DROPS} WHERE drops.{column} = ? ORDER BY {RANK}, drops.id DESC LIMIT 1"
-        if found := ask(journal, query, str(key)):
-            return found[0]
+        if exams := ask(journal, query, str(key)):
+            return exams[0]
     return None
 
 

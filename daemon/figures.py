@@ -51,8 +51,8 @@ def judged(score: Mapping[str, Any] | None) -> float | None:
     """The figure by which the gate judges; None where nothing was measured."""
     if not score or not score.get("n"):
         return None
-    found: float | None = score.get(metric(score))
-    return found
+    figure: float | None = score.get(metric(score))
+    return figure
 
 
 def gain(score: Mapping[str, Any], now: float, before: float) -> float:

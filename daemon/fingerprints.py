@@ -23,11 +23,11 @@ TEXTS = "category"
 
 def by_cell(table: pa.Table, columns: Sequence[Column]) -> Prints:
     """One of each cell, uint64 (columns, n); 0 is a cell that is empty or a column that the table lacks."""
-    found = np.zeros((len(columns), table.num_rows), dtype=np.uint64)
+    prints = np.zeros((len(columns), table.num_rows), dtype=np.uint64)
     for place, column in enumerate(columns):
         if column.name in table.column_names:
-            found[place] = _of_column(kinds.as_kind(table[column.name], column), column)
-    return found
+            prints[place] = _of_column(kinds.as_kind(table[column.name], column), column)
+    return prints
 
 
 def of(cells: Prints) -> Prints:
@@ -65,11 +65,11 @@ def drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
 
 def together(*parts: Prints) -> Prints:
     """Several fingerprints (n,) as one; the order matters."""
-    found = np.zeros_like(parts[0])
+    prints = np.zeros_like(parts[0])
     with np.errstate(over="ignore"):
         for part in parts:
-            found = splitmix(found * np.uint64(3) + part)
-    return found
+            prints = splitmix(prints * np.uint64(3) + part)
+    return prints
 
 
 def of_text(text: str) -> int:
@@ -78,16 +78,16 @@ def of_text(text: str) -> int:
 
 
 def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
-    found = _texts(cells) if column.kind == TEXTS else _numbers(cells, column)
+    prints = _texts(cells) if column.kind == TEXTS else _numbers(cells, column)
     with np.errstate(over="ignore"):
-        found = found + np.uint64(of_text(column.name))
+        prints = prints + np.uint64(of_text(column.name))
         # Two rounds, in place: there are many cells, and what they sum up to is mixed once more.
-        found *= np.uint64(0x9E3779B97F4A7C15)
-        found ^= found >> np.uint64(32)
-        found *= np.uint64(0xD6E8FEB86659FD93)
+        prints *= np.uint64(0x9E3779B97F4A7C15)
+        prints ^= prints >> np.uint64(32)
+        prints *= np.uint64(0xD6E8FEB86659FD93)
     if cells.null_count:
-        found[cells.is_null().to_numpy()] = 0
-    return found
+        prints[cells.is_null().to_numpy()] = 0
+    return prints
 
 
 def _texts(cells: pa.ChunkedArray) -> Prints:
@@ -95,8 +95,8 @@ def _texts(cells: pa.ChunkedArray) -> Prints:
     encoded = cells.combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     known = np.array([of_text(text or "") for text in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
-    found: Prints = known[pc.fill_null(encoded.indices, 0).to_numpy()]
-    return found
+    prints: Prints = known[pc.fill_null(encoded.indices, 0).to_numpy()]
+    return prints
 
 
 def _numbers(cells: pa.ChunkedArray, column: Column) -> Prints:

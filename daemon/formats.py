@@ -37,11 +37,11 @@ def dates(texts: Collection[str]) -> list[Order]:
 
 def numbers(texts: Collection[str], *, comma: bool) -> list[Notation]:
     """The notations in which the texts may be numbers, the likeliest first; `comma`: 1,234 is 1.234 rather than 1234."""
-    found = [match for text in texts if (match := NUMBER.fullmatch(text))]
+    matches = [match for text in texts if (match := NUMBER.fullmatch(text))]
     plain = pattern(Notation(decimal="," if comma else "."))
-    if len(found) < (1 - MOST_SLIPS) * len(texts) or all(re.search(plain, match[0]) for match in found):
+    if len(matches) < (1 - MOST_SLIPS) * len(texts) or all(re.search(plain, match[0]) for match in matches):
         return []
-    units = Counter(match["before"] or match["after"] for match in found)
+    units = Counter(match["before"] or match["after"] for match in matches)
     units.pop(None, 0)
     if len(units) > 1:
         return []
@@ -59,5 +59,5 @@ def _marks(*, comma: bool) -> Iterator[Marks]:
 
 
 def _most(fitting: Iterator[bool]) -> bool:
-    found = list(fitting)
-    return sum(found) >= (1 - MOST_SLIPS) * len(found)
+    fits = list(fitting)
+    return sum(fits) >= (1 - MOST_SLIPS) * len(fits)

@@ -1,4 +1,4 @@
-"""The holdouts: challenger and champion answer the same rows, which have taught neither.
+"""The holdouts: challenger and champion answer the same rows, which neither was trained on.
 
 Level 4. The reference holdout never grows, so its score compares versions over time; the rolling one is all held-out rows.
 """
@@ -46,8 +46,8 @@ def compare(
     """Scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `marks`, `taught`, `split`, `fair`.
 
     `champion` and `paired` are None without a served version that can be asked (another target, task or columns). Where that
-    has learnt some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these. `kept` are
-    the challenger's answers for rows that taught it, as cross-validation gave them.
+    was trained on some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these. `kept` are
+    the challenger's answers for rows of its training, as cross-validation gave them.
     """
     rules = rules or Rules()
     new = answers_of(fitted, data)
@@ -69,16 +69,16 @@ def compare(
 
 
 def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]], metric: str) -> dict[str, Any]:
-    """By holdout, how well one scores who always answers the commonest class of the rows that taught, or their mean."""
+    """By holdout, how well one scores who always answers the commonest class of the training rows, or their mean."""
     taught, schema = data.taught[1], data.schema
     guesses = guess(taught, int(data.held.sum()), schema)
     always = {"answer": schema.classes[int(np.bincount(taught).argmax())] if schema.classes else None}
-    found = _on_holdouts(guesses, data, parts, metric)
-    return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in found.items()}
+    scores = _on_holdouts(guesses, data, parts, metric)
+    return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in scores.items()}
 
 
 def _taught(data: Data) -> dict[str, Any]:
-    """How many rows taught, of each class."""
+    """How many training rows there are, of each class."""
     targets, classes = data.taught[1], data.schema.classes
     counts = np.bincount(targets, minlength=len(classes)) if classes else ()
     return {"n": len(targets), "support": {name: int(n) for name, n in zip(classes, counts, strict=True)}}
@@ -102,7 +102,7 @@ def answers_of_served(served: Model, data: Data) -> Matrix | None:
 
 
 def before(manifest: Manifest, schema: Schema) -> Before | None:
-    """How the rows were chosen that taught a version; None if that matters not, for it can't be compared."""
+    """How a version's training rows were chosen; None if that matters not, for it can't be compared."""
     if not comparable(manifest.data_schema, schema):
         return None
     created = datetime.fromisoformat(manifest.created).timestamp() * 1000
@@ -132,7 +132,7 @@ def _realign(answers: Matrix, known: Schema, schema: Schema) -> Matrix:
 
 
 def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
-    """Which of the held-out rows belong to which holdout; of copies one. `fair`: only what the served version has not learnt."""
+    """Which of the held-out rows belong to which holdout; of copies one. `fair`: only what the served version was not trained on."""
     held = data.held
     parts = {"reference": data.reference[held], "rolling": data.recent[held]}
     chosen = data.fair[held] if fair else np.ones(int(held.sum()), dtype=bool)
@@ -157,8 +157,8 @@ def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bo
     truth, metric = data.targets[data.held], rules.judged_by(data.schema.task)
     worse = {name: judge(new[part], old[part], truth[part], metric).facts() for name, part in parts.items()}
     if data.schema.task == "regression":
-        found = {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
-        return {name: one | {"worse": worse[name]} for name, one in found.items()}
+        scores = {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
+        return {name: one | {"worse": worse[name]} for name, one in scores.items()}
     named, before = new.argmax(axis=1), old.argmax(axis=1)
     return {
         name: mcnemar(named[part] == truth[part], before[part] == truth[part])
@@ -169,13 +169,13 @@ def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bo
 
 def _by_class(now: Targets, before: Targets, truth: Targets, schema: Schema) -> dict[str, float]:
     """By how much the recall of each class falls at least against the champion (one-sided, 95 %); of those where it falls."""
-    found = {}
+    falls = {}
     for code, name in enumerate(schema.classes):
         rows = truth == code
-        one = losses.compare((now[rows] != code).astype(np.float64), (before[rows] != code).astype(np.float64))
-        if one.loss > 0:
-            found[name] = one.loss - BOUND * one.error
-    return found
+        fall = losses.compare((now[rows] != code).astype(np.float64), (before[rows] != code).astype(np.float64))
+        if fall.loss > 0:
+            falls[name] = fall.loss - BOUND * fall.error
+    return falls
 
 
 def _errors(new: Matrix, old: Matrix, truth: Targets, part: NDArray[np.bool_]) -> tuple[Any, Any]:
@@ -210,5 +210,5 @@ def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float6
         means = np.sqrt([each[drawn].mean(axis=1) for each in squares])
         low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
         difference = np.sqrt(np.mean(challenger**2)) - np.sqrt(np.mean(champion**2))
-    found = {"difference": float(difference), "low": float(low), "high": float(high)}
-    return {"n": n, **{name: amount if math.isfinite(amount) else None for name, amount in found.items()}}
+    bounds = {"difference": float(difference), "low": float(low), "high": float(high)}
+    return {"n": n, **{name: amount if math.isfinite(amount) else None for name, amount in bounds.items()}}

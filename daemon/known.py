@@ -99,16 +99,16 @@ class Known:
                 path.unlink()
         for name in live.keys() - self._segments.keys():
             place = self._place(name)
-            found = runs.mapped(place) if place.exists() else None
-            if found is None or not found.fits(schema):
+            index = runs.mapped(place) if place.exists() else None
+            if index is None or not index.fits(schema):
                 try:
                     yield from self._make(name, live[name], schema)
                 except (DatasetDamaged, FileNotFoundError) as error:
                     log.warning("rows_not_known", segment=name, reason=str(error))
                     continue
-                found = runs.mapped(place)
-            if found is not None:
-                self._add(name, found)
+                index = runs.mapped(place)
+            if index is not None:
+                self._add(name, index)
 
     def _add(self, name: str, found: Runs) -> None:
         self._segments[name] = found
@@ -136,9 +136,9 @@ class Known:
     def take(self, gathering: Gathering, name: str, schema: Schema) -> None:
         """The segment has its name: its rows are known from now on. Raises OSError."""
         gathering.close(self._place(name), runs.kinds_of(schema))
-        found = runs.mapped(self._place(name))
-        if found is not None:
-            self._add(name, found)
+        index = runs.mapped(self._place(name))
+        if index is not None:
+            self._add(name, index)
 
     def share(self, rows: Rows, drops: NDArray[np.int64], *, skip: bool) -> Share:
         """Which rows of a batch (n,) the dataset has, as a multiset: a row that is there twice makes two of a drop's known.

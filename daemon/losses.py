@@ -72,15 +72,15 @@ def _of_values(values: Vector, truth: Truth, metric: str) -> Vector:
 
 def _scale(spread: Vector) -> float:
     """What errors are measured by: the mean spread of the truth; 1 where all truths are equal."""
-    found = float(spread.mean())
-    return found if found > 0 and math.isfinite(found) else 1.0
+    mean = float(spread.mean())
+    return mean if mean > 0 and math.isfinite(mean) else 1.0
 
 
 def _ranked(proba: Matrix, codes: Truth) -> Vector:
     """Losses whose mean is 1 less the area under the curve, by placements (DeLong et al., 1988), mean of the classes."""
     classes = range(1, 2) if proba.shape[1] == 2 else range(proba.shape[1])
-    found = [_placed(proba[:, code], codes == code) for code in classes if 0 < (codes == code).sum() < len(codes)]
-    return np.asarray(np.mean(found, axis=0)) if found else np.full(len(codes), 0.5)
+    placements = [_placed(proba[:, code], codes == code) for code in classes if 0 < (codes == code).sum() < len(codes)]
+    return np.asarray(np.mean(placements, axis=0)) if placements else np.full(len(codes), 0.5)
 
 
 def _placed(said: Vector, positive: NDArray[np.bool_]) -> Vector:
@@ -112,9 +112,9 @@ def compare(new: Vector, old: Vector) -> Difference:
 
 def compare_values(new: Vector, old: Vector, truth: Truth, metric: str) -> Difference:
     """The same of two regressions from their values (n,); where tails are heavy by absolute errors, as `mae` would."""
-    found = compare(*(of(values.reshape(-1, 1), truth, metric) for values in (new, old)))
+    difference = compare(*(of(values.reshape(-1, 1), truth, metric) for values in (new, old)))
     if metric == "mae" or not _heavy(new, old, truth):
-        return found
+        return difference
     robust = compare(*(of(values.reshape(-1, 1), truth, "mae") for values in (new, old)))
     return Difference(robust.n, robust.loss, robust.p, robust=True, error=robust.error)
 

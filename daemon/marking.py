@@ -69,9 +69,9 @@ def against(answered: Remembered, task: Task, rules: Rules) -> dict[str, Any]:
     """How much worse the challenger is on the reference's rows than `champion` and `mark`, where these are known."""
     metric = rules.judged_by(task)
     versions = {"champion": rules.champion if rules.champion in rules.past else None, "mark": mark(rules.past, metric)}
-    found = {}
+    marks = {}
     for who, version in versions.items():
         one = None if version is None else difference(answered, rules.past[version], metric)
         if one is not None:
-            found[who] = one.facts() | {"version": version, "held": len(answered.held.truth)}
-    return found
+            marks[who] = one.facts() | {"version": version, "held": len(answered.held.truth)}
+    return marks

@@ -60,16 +60,16 @@ class Notation(BaseModel):
 
     def moment(self, text: str) -> datetime | None:
         """The time that a text says in this order; None if it says none."""
-        found = re.search(DATES[self.order], text.strip()) if self.order else None
-        if found is None:
+        match = re.search(DATES[self.order], text.strip()) if self.order else None
+        if match is None:
             return None
-        part = {name: int(digits) for name, digits in found.groupdict().items() if digits and digits.isdigit()}
-        part["microsecond"] = int((found["fraction"] or "0")[:3].ljust(3, "0")) * 1000
+        part = {name: int(digits) for name, digits in match.groupdict().items() if digits and digits.isdigit()}
+        part["microsecond"] = int((match["fraction"] or "0")[:3].ljust(3, "0")) * 1000
         part.pop("fraction", None)
-        if found["half"]:
+        if match["half"]:
             if not 1 <= part["hour"] <= 12:
                 return None
-            part["hour"] = part["hour"] % 12 + 12 * (found["half"] in "Pp")
+            part["hour"] = part["hour"] % 12 + 12 * (match["half"] in "Pp")
         try:
             return datetime(**part, tzinfo=UTC)
         except ValueError:

@@ -40,7 +40,7 @@ class Facts:
     setbacks: int = 0
     """How many of the last runs in a row failed or were abandoned."""
     lacking: str | None = None
-    """Why the newest rows can't teach a model, as the last training of them found; None if they can, or nobody tried."""
+    """Why the newest rows can't teach a model, as the last training of them found; None if they can, or none was tried."""
     drifted: str | None = None
     """Why the inputs of the champion are not what it learnt from; None if they are."""
     live_fell: str | None = None

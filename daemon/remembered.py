@@ -1,7 +1,7 @@
 """Remembered answers: what a version answered for the rows of the reference, so that later ones can be compared with it.
 
-Level 3. `remembered.npz` of a bundle holds answers for the reference holdout, and for the reference's rows that taught those
-which cross-validation gave for rows it held back: five times as many, and older than every later drop as well.
+Level 3. `remembered.npz` of a bundle holds answers for the reference holdout and, for the training rows of the reference, those
+that cross-validation gave for rows it held back: five times as many, and older than every later drop as well.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Remembered:
-    """Answers to the rows of the reference: to those held out, and to those that taught, by cross-validation."""
+    """Answers to the rows of the reference: to those held out, and to the training rows, by cross-validation."""
 
     held: Part
     taught: Part
@@ -106,7 +106,7 @@ def mark(past: Mapping[int, Remembered], metric: str) -> int | None:
     """
     best: int | None = None
     for version, answered in past.items():
-        found = None if best is None else difference(past[best], answered, metric)
-        if best is None or (found is not None and found.loss > 0 and found.p < SURE):
+        rise = None if best is None else difference(past[best], answered, metric)
+        if best is None or (rise is not None and rise.loss > 0 and rise.p < SURE):
             best = version
     return best

@@ -45,9 +45,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Before:
-    """What decided which rows taught a version: its schema, what made rows a unit, the share held out, and when it was trained.
+    """What decided which rows a version was trained on: its schema, what made rows a unit, the share held out, and when it was trained.
 
-    `created`: ms since 1970. Rows that were accepted later can't have taught it.
+    `created`: ms since 1970. Rows that were accepted later can't be among its training rows.
     """
 
     schema: Schema
@@ -63,7 +63,7 @@ class Data:
 
     `listed`: how many rows of the revision have a target that the schema knows, whether the window takes them or not.
     `units` (n,): rows of one number are never parted (`daemon/split.py`), `by` is what made them so. `fair` (n,): what the
-    served version has not learnt either; of held-out rows that is all of them unless they were once chosen otherwise.
+    served version was not trained on either; of held-out rows that is all of them unless they were once chosen otherwise.
     """
 
     schema: Schema
@@ -101,7 +101,7 @@ class Data:
         """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
 
         The held-out ones of the first `first_rows` are the reference holdout, which no window shortens. `by` says what makes
-        rows a unit (None: the column `group` or the rows themselves do), `before` how those were chosen that the served version has learnt. Raises
+        rows a unit (None: the column `group` or the rows themselves do), `before` how those were chosen that the served version was trained on. Raises
         DatasetDamaged, and TooFewRows when there is too little to learn from.
         """
         read = _read(folder, wanted, schema, group)
@@ -210,7 +210,7 @@ def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[
 
 
 def _learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, read: _Read, before: Before, group: str) -> Mask:
-    """Which rows may have taught the version of before: what was there and not held out by the choice of then."""
+    """Which rows the version of before may have been trained on: what was there and not held out by the choice of then."""
     if before.by is not By.PLACE and not (_print_alike(before.schema, schema) and before.group == group):
         read = _read(folder, wanted, before.schema, before.group)
     listed = read.targets >= 0 if before.schema.task == "classification" else np.isfinite(read.targets)

@@ -58,7 +58,7 @@ def measure(metric: str, answers: Matrix, truth: Truth, task: Task) -> float:
 
 
 def guess(taught: Truth, n: int, schema: Schema) -> Matrix:
-    """What a dummy answers n rows: how common the classes are among the rows that taught, or the mean of their targets."""
+    """What a dummy answers n rows: how common the classes are among the training rows, or the mean of their targets."""
     if schema.task == "regression":
         return np.full((n, 1), float(np.mean(taught)))
     shares = np.bincount(taught, minlength=len(schema.classes)) / len(taught)

@@ -27,7 +27,7 @@ def sentence(scores: Scores) -> str:
 
 
 def no_better(scores: Scores) -> str | None:
-    """That the challenger is no better than the dummy by the figure that decides; None if it is, or nobody can say."""
+    """That the challenger is no better than the dummy by the figure that decides; None if it is, or that can't be told."""
     score, dummy = _rolling(scores, "challenger"), _rolling(scores, "dummy")
     found, least = figures.judged(score), guess(score, dummy)
     if found is None or least is None or figures.gain(score, found, least) > 0:
@@ -54,7 +54,7 @@ def _unjudged(scores: Scores) -> Iterator[str]:
 
 
 def _unseen(scores: Scores) -> Iterator[str]:
-    """Classes that have taught it, and of which no row is held out."""
+    """Classes that it was trained on, and of which no row is held out."""
     held: Mapping[str, int] = _rolling(scores, "challenger").get("support") or {}
     taught: Mapping[str, int] = (scores.get("taught") or {}).get("support") or {}
     unseen = [
@@ -69,5 +69,5 @@ def _unseen(scores: Scores) -> Iterator[str]:
 
 
 def _rolling(scores: Scores, who: str) -> Scores:
-    found: Scores = (scores.get(who) or {}).get("rolling") or {}
-    return found
+    score: Scores = (scores.get(who) or {}).get("rolling") or {}
+    return score

@@ -85,9 +85,9 @@ def occurrence(values: Prints) -> Prints:
     ordered = values[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(values) else np.zeros(0, np.int64)
     lengths = np.diff(np.append(starts, len(values)))
-    found = np.empty(len(values), dtype=np.uint64)
-    found[order] = np.arange(len(values)) - np.repeat(starts, lengths)
-    return found
+    numbers = np.empty(len(values), dtype=np.uint64)
+    numbers[order] = np.arange(len(values)) - np.repeat(starts, lengths)
+    return numbers
 
 
 def _per_row(values: Prints) -> NDArray[np.int64]:
@@ -118,11 +118,11 @@ def by_chance(cells: Prints) -> float:
     count = cells.shape[1]
     if count < 2:
         return 0.0
-    found = 1.0
+    chance = 1.0
     for column in cells:
         times = np.unique(column, return_counts=True)[1].astype(np.float64)
-        found *= float((times * (times - 1)).sum()) / (count * (count - 1))
-    return found
+        chance *= float((times * (times - 1)).sum()) / (count * (count - 1))
+    return chance
 
 
 def _repeats(content: Prints, targets: Floats) -> tuple[float, float]:

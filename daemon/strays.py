@@ -28,13 +28,13 @@ class Strays:
 
     def note(self, seen: list[tuple[str, int]]) -> None:
         """Names with their modes (`st_mode`), all there are now."""
-        found = {shown(name): KINDS.get(stat.S_IFMT(mode), "a device") for name, mode in seen[:MOST]}
+        strays = {shown(name): KINDS.get(stat.S_IFMT(mode), "a device") for name, mode in seen[:MOST]}
         self._unsaid += [
             f"{name} in the inbox is {kind}, which is never followed, opened or taken: drop the file itself."
-            for name, kind in found.items()
+            for name, kind in strays.items()
             if name not in self.found
         ]
-        self.found = found
+        self.found = strays
 
     def remarks(self) -> list[str]:
         """A sentence on each that was seen for the first time since the last call."""

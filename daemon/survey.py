@@ -170,8 +170,8 @@ class Survey:
     @property
     def orders(self) -> list[Order]:
         """The orders in which the cells are dates."""
-        found = [guess.column.notation for guess in self.others if guess.fits and guess.column.notation]
-        return [notation.order for notation in found if notation.order]
+        notations = [guess.column.notation for guess in self.others if guess.fits and guess.column.notation]
+        return [notation.order for notation in notations if notation.order]
 
     def guess(self, decimal: str) -> Guess | None:
         """The first kind but category that the cells are of; None if there is none."""
@@ -199,7 +199,7 @@ class Survey:
         return sorted({*(self.texts - slips), *(self.markers.keys() - missing.keys())}), missing
 
     def as_kind(self, name: str, kind: Kind) -> Column:
-        """The feature of a kind that somebody has chosen."""
+        """The feature of a kind that was chosen."""
         missing = [] if kind == "category" else sorted(self.markers)
         categories = sorted({*self.texts, *self.markers})[:MOST_CATEGORIES] if kind == "category" else []
         return Column(
@@ -211,19 +211,19 @@ class Survey:
 
         `missing_values` are the texts that were taken for a missing value.
         """
-        found = self.missing(decimal)
+        known = self.missing(decimal)
         notation = guess.column.notation if (guess := self.guess(decimal)) else None
         base = Column(
             name=name,
             kind="category",
             notation=notation,
-            missing=self.empty > 0 or bool(found),
-            missing_values=sorted(found),
+            missing=self.empty > 0 or bool(known),
+            missing_values=sorted(known),
         )
-        if not self.filled and len(found) == len(self.markers):
-            raise ValueError("every cell is empty" + (f" or one of {', '.join(found)}" if found else ""))
+        if not self.filled and len(known) == len(self.markers):
+            raise ValueError("every cell is empty" + (f" or one of {', '.join(known)}" if known else ""))
         if guess is None:
-            return base.model_copy(update={"categories": self._categories(found)})
+            return base.model_copy(update={"categories": self._categories(known)})
         low, high, kind = guess.low, guess.high, guess.column.kind
         if kind == "boolean":
             return base.model_copy(update={"kind": kind})

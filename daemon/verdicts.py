@@ -68,9 +68,9 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
 
 
 def _beside(scores: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The challenger's scores on the rows that the champion's are of: those that neither has learnt."""
-    found: Mapping[str, Any] = scores.get("fair") or scores["challenger"]
-    return found
+    """The challenger's scores on the rows that the champion's are of: those that neither was trained on."""
+    scored: Mapping[str, Any] = scores.get("fair") or scores["challenger"]
+    return scored
 
 
 def _paired(scores: Mapping[str, Any], name: str) -> Scores:
@@ -96,9 +96,9 @@ def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None
 def _slipped(scores: Scores, past: Mapping[int, Scores], settings: Promote) -> str | None:
     """Why it is too far below the mark on the rows of the reference, which are older than every later drop."""
     marks = scores.get("marks") or {}
-    found = next((said for who in marks if (said := _below(marks[who], who, scores, settings))), None)
-    if found is not None:
-        return found
+    objection = next((said for who in marks if (said := _below(marks[who], who, scores, settings))), None)
+    if objection is not None:
+        return objection
     alike = {version: then for version, then in past.items() if _split(then) == _split(scores)}
     known = marks.get("mark", {}).get("version")
     return _below_score(scores["challenger"]["reference"], alike, settings, known)
@@ -134,8 +134,8 @@ def _below_score(new: Scores, past: Mapping[int, Scores], settings: Promote, kno
 
 def _split(scores: Mapping[str, Any]) -> str | None:
     """What tells the reference holdout from one of other rows; None in scores of before that was noted."""
-    found: str | None = (scores.get("split") or {}).get("reference")
-    return found
+    digest: str | None = (scores.get("split") or {}).get("reference")
+    return digest
 
 
 def _same_rows(one: Scores, other: Scores) -> bool:
@@ -178,7 +178,7 @@ def _forgotten(new: Scores, rival: Rival, name: str, settings: Promote) -> str |
 
 
 def _least_fall(before: float, now: float, n: int) -> float:
-    """The lower 95 % bound of a fall of recall on n rows of which nobody knows who had which right."""
+    """The lower 95 % bound of a fall of recall on n rows of which only the counts are known."""
     return before - now - figures.BOUND * math.sqrt((before * (1 - before) + now * (1 - now)) / n)
 
 
@@ -207,7 +207,7 @@ def _praise(scores: Mapping[str, Any]) -> str:
     new = _beside(scores)["rolling"]
     against, found = _said(champion["rolling"]).rpartition(" ")[2], _said(new)
     certainty = _certainty(new, _paired(scores, "rolling"))
-    which = "the held-out rows that neither has learnt" if "fair" in scores else "the same held-out rows"
+    which = "the held-out rows that neither was trained on" if "fair" in scores else "the same held-out rows"
     return f"{found[0].upper()}{found[1:]} against {against} of version {version} on {which} ({certainty})."
 
 

@@ -70,7 +70,7 @@ def table(name: str) -> Table:
 
 
 def penguins(name: str) -> Table:
-    """The Palmer penguins as their authors published them: categories, integers, and `NA` where nobody looked."""
+    """The Palmer penguins as their authors published them: categories, integers, and `NA` where none was measured."""
     import palmerpenguins
 
     text = (Path(palmerpenguins.__file__).parent / "data" / f"{name}.csv").read_text()

@@ -338,7 +338,7 @@ def test_markers_are_told_by_the_company_they_keep(tmp_path: Path) -> None:
     told = list(found.told_missing())
     assert told[0] == "'NA' is taken for a missing value, 6 times (species 1, bill 1, mass 1, sex 1, seen 1, ringed 1)."
     assert told[1] == "'?' is taken for a missing value, 1 times (mass 1)."
-    assert "without a label, from which nothing is learnt: 1." in told[2]
+    assert "without a label, which no model is trained on: 1." in told[2]
 
 
 @pytest.mark.parametrize("marker", sorted(notation.MARKERS | {" "}))
@@ -366,7 +366,7 @@ def test_frequent_marker_among_names_is_a_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", [None, "regression"])
 def test_target_that_is_missing_changes_no_task(tmp_path: Path, task: Task | None) -> None:
-    """A price that nobody knows yet makes no class of its own, however often it is missing."""
+    """A price that is not known yet makes no class of its own, however often it is missing."""
     text = "x,y\n" + "".join(f"{i},{i / 3:.3f}\n{i},N/A\n" for i in range(50))
     found = draft_of(tmp_path, text, task=task)
     assert (found.schema.task, found.schema.missing_values, found.unlabelled) == ("regression", ["N/A"], 50)

@@ -69,7 +69,7 @@ def test_another_unit_is_suspicious() -> None:
     rows = drawn(200) * [2.54, 1.0]
     assert any("values of 'x' lie elsewhere" in reason for reason in asked(rows, right(rows)).reasons)
     rows = drawn(200)
-    rows[:, 1] = -1  # categories that nobody knows
+    rows[:, 1] = -1  # unknown categories
     assert any("values of 'c' lie elsewhere" in reason for reason in asked(rows, right(rows)).reasons)
     rows = drawn(200)
     rows[:150, 0] = np.nan

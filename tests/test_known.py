@@ -12,6 +12,7 @@ import pytest
 from conftest import names
 from hypothesis import given
 from hypothesis import strategies as st
+from test_forget import parts as parts  # noqa: PLC0414 - a fixture
 from test_ingestion import HEADER, Parts, row
 
 from daemon import content, durable, ingestion, known, reading, requests, runs, segments
@@ -22,14 +23,6 @@ from daemon.schema import Schema, load
 from daemon.settings import Inbox, Settings, Train
 
 SKIP = Settings(inbox=Inbox(settle_seconds=0.0, known_rows="skip"))
-
-
-@pytest.fixture
-def parts(home: Home, schema: Schema) -> Iterator[Parts]:
-    assert schema
-    parts = Parts(home)
-    yield parts
-    parts.close()
 
 
 @pytest.fixture
@@ -162,7 +155,7 @@ def test_forgotten_rows_are_known_no_more(parts: Parts) -> None:
 
 
 def test_a_column_that_comes_later_changes_no_print(tmp_path: Path, schema: Schema) -> None:
-    """Rows of before lack it, so what was gathered by the old schema is good; another kind makes it anew."""
+    """Rows of before lack it, so what was gathered by the old schema is good; another kind has it made again."""
     known_rows, empty = Known(tmp_path, tmp_path), np.zeros(0, dtype=np.uint64)
     gathering = known_rows.gathering()
     gathering.add(Rows(empty, empty))

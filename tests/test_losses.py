@@ -82,7 +82,7 @@ def test_heavy_tails_are_compared_by_absolute_errors() -> None:
 
 
 def test_errors_too_large_to_be_squared_are_worse() -> None:
-    """Than finite ones; where the champion's are, too, nobody can say."""
+    """Than finite ones; where the champion's are, too, it can't be told."""
     fine, wild = np.ones(5), np.array([1.0, 1.0, np.inf, 1.0, 1.0])
     assert losses.compare(wild, fine).p == 0
     assert losses.compare(fine, wild).p == 1

@@ -41,7 +41,7 @@ def rolling(truth: list[int], named: list[int], taught: list[int]) -> dict[str, 
 def test_what_a_version_lacks_stands_in_its_verdict(
     truth: list[int], named: list[int], taught: list[int], lacks: list[str]
 ) -> None:
-    """It serves all the same, since there is nothing better; but nobody takes its score for more than it is."""
+    """It serves all the same, since there is nothing better; but its score is not taken for more than it is."""
     found = rolling(truth, named, taught)
     said = shortcomings.of(found)
     assert len(said) == len(lacks)
@@ -63,7 +63,7 @@ def test_mean_is_the_dummy_of_a_regression() -> None:
 
 
 def test_scores_of_before_lack_nothing_that_was_not_asked() -> None:
-    """An older home's versions have no dummy beside them: nobody says that they are no better."""
+    """An older home's versions have no dummy beside them: it is not said that they are no better."""
     told = scores.score(np.eye(2)[[0, 0]], np.array([0, 1]), LOANS)
     assert shortcomings.of({"challenger": {"rolling": told}}) == []
     assert shortcomings.of({}) == []

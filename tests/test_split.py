@@ -1,4 +1,4 @@
-"""daemon.split and daemon.fingerprints: no row is learnt and judged on; what are copies, and what are rows of one kind."""
+"""daemon.split and daemon.fingerprints: no row is both trained and judged on; what are copies, and what are rows of one kind."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_one_column_of_numbers_is_told_from_one_of_kinds(tmp_path: Path) -> None
 
 
 def test_rows_of_few_kinds_are_observations_of_their_own(tmp_path: Path) -> None:
-    """Sixteen kinds in 1,316 rows: whoever holds out whole kinds judges on what nobody could learn."""
+    """Sixteen kinds in 1,316 rows: whoever holds out whole kinds judges on what no model could learn."""
     data = read(tmp_path, [passengers(1316, "1")], TITANIC)
     assert data.by == By.OCCURRENCE
     assert abs(data.held.mean() - 0.2) < 0.05

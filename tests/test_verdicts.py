@@ -320,7 +320,7 @@ def test_challenger_and_champion_are_held_against_each_other_where_neither_has_l
     verdict = verdicts.judge(found, Promote())
     assert verdict.state == "promoted"
     assert (
-        "Accuracy 0.4500 against 0.4500 of version 7 on the held-out rows that neither has learnt (n = 20)"
+        "Accuracy 0.4500 against 0.4500 of version 7 on the held-out rows that neither was trained on (n = 20)"
         in verdict.reason
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from web.environ import announced
 
 MOST_SKIPPED = 256 << 20
-"""Bytes of a body that nobody wants which go by, so that the client hears why; who announces more is cut off."""
+"""Bytes of a body that is not wanted which go by, so that the client hears why; who announces more is cut off."""
 
 TOO_LARGE = 413
 

@@ -14,7 +14,7 @@ LOOK_SECONDS = 0.1
 """How often bodies that take too long are looked for."""
 
 QUIET_SECONDS = 2.0
-"""Who pauses for so long in a body that nobody wants has heard why, or has stopped."""
+"""Who pauses for so long in a body that is not wanted has heard why, or has stopped."""
 
 Found = bytes | Problem
 """A body, or why there is none: 413 (too large), 408 (too slow) or 400 (it ended too early)."""
@@ -87,7 +87,7 @@ class Bodies:
         return await body
 
     async def skip(self, request: Request) -> None:
-        """Let a body go by that nobody wants, up to the limits; nothing of it is kept. Raises RuntimeError when the client has gone."""
+        """Let a body go by that is not wanted, up to the limits; nothing of it is kept. Raises RuntimeError when the client has gone."""
         size, pieces = 0, request.pieces()
         with contextlib.suppress(TimeoutError, StopAsyncIteration):
             async with asyncio.timeout(self._limits.body_seconds):

@@ -179,7 +179,8 @@ def _history() -> dict[str, Json]:
         "DropTold": record("A file, what became of it, and which versions it taught.", {**drop, "taught": OBJECT}),
         "Version": record("A judged version.", {**version, "bundle": TEXT, "revision": TEXT, "lineage": TEXT}),
         "Lineage": record(
-            "A version from the drops that taught it to its predictions.", {**version, **chain, "served": array(OBJECT)}
+            "A version from the drops of its training to its predictions.",
+            {**version, **chain, "served": array(OBJECT)},
         ),
         "Drift": record("The newest check of the served version.", drift),
         "Answered": record("A prediction as the history keeps it.", told, "caller"),

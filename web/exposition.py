@@ -53,7 +53,7 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     (
         "retraind_exam_error",
         "gauge",
-        "Error on the newest drops before they taught: share, or multiple of the promise.",
+        "Error on the newest drops before they were trained on: share, or multiple of the promise.",
         [],
     ),
     ("retraind_drops_suspicious", "counter", "Drops whose exam was unusual.", []),

@@ -115,7 +115,7 @@ class Records:
         return self._examined([found])[0] if found else None
 
     def prequential(self) -> Row | None:
-        """How wrong versions were on drops before these taught; see `daemon.fates`."""
+        """How wrong versions were on drops before they were trained on; see `daemon.fates`."""
         return fates.prequential(self._journal)
 
     def _examined(self, drops: list[Row]) -> list[Row]:

@@ -115,7 +115,7 @@ class Views:
         return _list("versions", rows, champion=self._worker.slot.version)
 
     def version(self, key: str, query: Query) -> Reply:
-        """One version, from the drops that taught it to the predictions that it made; `before` is the last drop seen."""
+        """One version, from the drops of its training to the predictions that it made; `before` is the last drop seen."""
         limit = payload.number(query, "limit", lineage.SHOWN, 1, 1000)
         before = payload.number(query, "before", None, 0)
         number = int(key) if key.isdecimal() and len(key) < 10 else 0
