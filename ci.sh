@@ -7,7 +7,7 @@ usage() {
     cat <<'TEXT'
 Usage: ./ci.sh [--full]
 
-  --full   also run the tests marked slow
+  --full   also run the tests marked slow, and measure the coverage of the processes that tests start
 
 Makes .venv-ci from requirements-dev.lock, and an environment from each tests/clients/*.lock (reused while the locks
 stay the same). Run as root it also installs
@@ -66,7 +66,10 @@ clients() {
 selection=(-m "not slow")
 case ${1:-} in
     "") ;;
-    --full) selection=() ;;
+    --full)
+        selection=()
+        export MEASURE=processes
+        ;;
     *)
         usage >&2
         exit 2

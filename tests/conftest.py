@@ -5,6 +5,10 @@ import os
 # As for the trainer, and before numpy is imported: on a busy machine, threads wait for each other longer than they compute.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
+# What the tests start is measured by `./ci.sh --full` only: tracing makes the imports of MLflow and DVC half as long again.
+if "PYTEST_XDIST_WORKER" in os.environ and os.environ.get("MEASURE") != "processes":
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 import shutil
 import tempfile
 import threading

@@ -1,4 +1,7 @@
-"""The command line as people use it: a process, its output, its exit code. The running daemon has tests of its own."""
+"""The command line as people use it: a process, its output, its exit code. The running daemon has tests of its own.
+
+A test that needs neither a fresh interpreter nor an open journal forks its commands.
+"""
 
 import json
 import os
@@ -15,6 +18,7 @@ from typing import Any
 
 import bundles
 import pytest
+from commands import forked
 from service import wait_until
 from test_journal import a_batch, a_drop, a_version
 
@@ -68,7 +72,7 @@ def test_there_are_the_commands_that_are_promised() -> None:
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_has_an_example(command: str) -> None:
     """Every command explains itself, with an example that names it and its --home."""
-    done = retraind(*filter(None, [command, "--help"]))
+    done = forked(*filter(None, [command, "--help"]))
     assert done.returncode == Exit.OK
     assert f"Example: retraind {command}".rstrip() in " ".join(done.stdout.split())
     assert not command or "--home" in done.stdout
@@ -99,7 +103,7 @@ def test_help_has_an_example(command: str) -> None:
 def test_mistake_is_a_sentence_and_an_exit_code(tmp_path: Path, arguments: list[str], code: Exit, part: str) -> None:
     """No traceback, nothing on standard output, and a code that scripts can tell apart."""
     where = ["--home", str(tmp_path)] if arguments != ["fly"] else []
-    done = retraind(*arguments, *where)
+    done = forked(*arguments, *where)
     assert (done.returncode, done.stdout) == (code, "")
     assert part in done.stderr
     assert "Traceback" not in done.stderr
@@ -108,7 +112,7 @@ def test_mistake_is_a_sentence_and_an_exit_code(tmp_path: Path, arguments: list[
 def test_bad_settings_are_named_by_every_command(home: Home) -> None:
     """A misspelt key stops whatever was asked, with the nearest right one."""
     home.settings.write_text("[server]\nprot = 1\n")
-    done = retraind("status", home=home)
+    done = forked("status", home=home)
     assert done.returncode == Exit.USAGE
     assert "'server.prot'. Did you mean 'server.port'?" in done.stderr
 
@@ -139,11 +143,11 @@ def test_taken_port_is_told(home: Home, command: str) -> None:
 
 def test_status_without_a_daemon(home: Home) -> None:
     """Nothing runs: exit code 5, and what to do; the same as JSON."""
-    done = retraind("status", home=home)
+    done = forked("status", home=home)
     assert done.returncode == Exit.UNHEALTHY
     assert "UNHEALTHY" in done.stdout
     assert "retraind run" in done.stdout
-    found = json.loads(retraind("status", "--json", home=home).stdout)
+    found = json.loads(forked("status", "--json", home=home).stdout)
     assert (found["healthy"], found["model_version"], found["checks"]["daemon"]["ok"]) == (False, None, False)
 
 
@@ -155,7 +159,7 @@ def test_status_beside_a_daemon(home: Home) -> None:
     assert (found["healthy"], found["model_version"], found["rows"], found["rows_pending"]) == (True, 3, 150, 7)
     assert report.as_text(found).startswith("healthy")
     status.publish(home.status, a_status(checks={"disk": Check(ok=False, detail="Full.")}))
-    done = retraind("status", home=home)
+    done = forked("status", home=home)
     assert done.returncode == Exit.UNHEALTHY
     assert "BAD disk: Full." in done.stdout
 
@@ -167,7 +171,7 @@ def test_status_names_long_steps(home: Home) -> None:
         "longest_step": {"name": "taking drops", "seconds": 9.5},
     }
     status.publish(home.status, a_status(**steps))
-    done = retraind("status", home=home)
+    done = forked("status", home=home)
     assert "longest step of the last hour: taking drops, 9.5 s" in done.stdout
     assert "ok  daemon: Running, committing batch 3 for 7 s." in done.stdout
 
@@ -179,12 +183,12 @@ def test_status_tells_a_stopped_daemon_from_one_that_is_gone(home: Home) -> None
             process.send_signal(signal.SIGSTOP)
             wait_until(lambda: not a_status(pid=process.pid).alive)
             status.publish(home.status, a_status(pid=process.pid))
-            done = retraind("status", home=home)
+            done = forked("status", home=home)
             assert done.returncode == Exit.UNHEALTHY
             assert f"`kill -CONT {process.pid}` lets it go on" in done.stdout
         finally:
             process.kill()
-    assert "Not running: start it" in retraind("status", home=home).stdout
+    assert "Not running: start it" in forked("status", home=home).stdout
 
 
 @pytest.mark.parametrize("changes", [{"heartbeat": 0.0}, {"pid": 2**22 + 1}], ids=["hangs", "gone"])
@@ -215,7 +219,7 @@ def test_request_is_on_disk_when_the_command_ends(
 ) -> None:
     """It waits for the daemon, which need not run; the request's id is the only thing on standard output."""
     home = Home(tmp_path)
-    done = retraind(*arguments, "--json", home=home)
+    done = forked(*arguments, "--json", home=home)
     assert done.returncode == Exit.OK
     [request] = requests.pending(home)
     assert json.loads(done.stdout) == {"request": request.id}
@@ -233,7 +237,7 @@ def test_ingest_copies_the_file_whole(home: Home) -> None:
         ("c.tmp", "c.csv"),
     ):
         (home.root / name).write_text(name + expected)
-        done = retraind("ingest", home.root / name, home=home)
+        done = forked("ingest", home.root / name, home=home)
         assert done.returncode == Exit.OK
         printed = done.stdout.strip()
         assert printed.endswith(expected)
@@ -243,13 +247,13 @@ def test_ingest_copies_the_file_whole(home: Home) -> None:
 
 def test_versions_are_listed_newest_first(home: Home) -> None:
     """Which is served, what became of each and why; texts in brackets stay texts."""
-    assert retraind("versions", "--json", home=home).stdout == "[]\n"
+    assert forked("versions", "--json", home=home).stdout == "[]\n"
     with closing(Journal.open(home.journal)) as journal:
         journal.judge(a_version(1), "promoted", "First version.")
         journal.judge(a_version(2), "refused", "Recall of '[/b]' falls [red].")
-        bundles.point(home, bundles.make(home, 1))
-        found = json.loads(retraind("versions", "--json", home=home).stdout)
-        text = retraind("versions", home=home).stdout
+    bundles.point(home, bundles.make(home, 1))
+    found = json.loads(forked("versions", "--json", home=home).stdout)
+    text = forked("versions", home=home).stdout
     assert [(row["version"], row["state"], row["served"]) for row in found] == [
         (2, "refused", False),
         (1, "promoted", True),
@@ -262,7 +266,7 @@ def test_versions_are_listed_newest_first(home: Home) -> None:
 def test_a_misspelt_home_is_noticed(tmp_path: Path, command: str) -> None:
     """An empty table would look like lost data; nothing is made there."""
     absent = Home(tmp_path / "chrun")
-    assert f"{absent.root} is no home of retraind yet" in retraind(command, home=absent).stderr
+    assert f"{absent.root} is no home of retraind yet" in forked(command, home=absent).stderr
     assert not absent.root.exists()
 
 
@@ -275,37 +279,37 @@ def test_versions_show_their_live_score(home: Home) -> None:
         truths = ("setosa", "setosa", "setosa", "virginica")
         labels = [{**label, "prediction_id": f"p{n}", "truth": truth} for n, truth in enumerate(truths)]
         journal.accept(a_batch(), [a_drop(sha256=sha256)], labels)
-        found = json.loads(retraind("versions", "--json", home=home).stdout)
-        assert "0.750 (n=4)" in retraind("versions", home=home).stdout
+    found = json.loads(forked("versions", "--json", home=home).stdout)
+    assert "0.750 (n=4)" in forked("versions", home=home).stdout
     assert found[0]["live"]["recall"] == {"setosa": 1.0, "virginica": 0.0}
 
 
 def test_drops_are_listed_and_told_one_by_one(home: Home) -> None:
     """By id, sha256 or name; what a file says of itself does not reach the terminal as it is."""
-    assert retraind("drops", "--json", home=home).stdout == "[]\n"
+    assert forked("drops", "--json", home=home).stdout == "[]\n"
     with closing(Journal.open(home.journal)) as journal:
         seen = {"seen_at": "2026-01-01T00:00:00.000Z"}
         seq = journal.accept(a_batch(), [a_drop("good.csv", **seen)])
         journal.commit(seq, "c" * 40, "d" * 32)
         bad = a_drop("bad\x1b[31m.csv", sha256="b" * 64, line=3, column="petal", reason="'[red]' is not a number.")
         journal.refuse(bad, "rejected", "bad.csv: '[red]' is not a number.")
-        listed = json.loads(retraind("drops", "--json", home=home).stdout)
-        assert [row["state"] for row in listed] == ["rejected", "accepted"]
-        text = retraind("drops", home=home).stdout
-        assert "line 3, 'petal': '[red]' is not a number." in text
-        assert "\x1b" not in text
-        assert json.loads(retraind("drops", "--limit", 1, "--json", home=home).stdout) == listed[:1]
-        for key in ("2", "b" * 64, "bad\x1b[31m.csv"):
-            found = json.loads(retraind("drops", key, "--json", home=home).stdout)
-            assert found == {**listed[0], "taught": {"count": 0, "newest": []}}
-        one = retraind("drops", "good.csv", home=home).stdout
-        assert "2026-01-01T00:00:00.000Z" in one
-        assert "c" * 40 in one
-        none = retraind("drops", "none.csv", home=home)
+    listed = json.loads(forked("drops", "--json", home=home).stdout)
+    assert [row["state"] for row in listed] == ["rejected", "accepted"]
+    text = forked("drops", home=home).stdout
+    assert "line 3, 'petal': '[red]' is not a number." in text
+    assert "\x1b" not in text
+    assert json.loads(forked("drops", "--limit", 1, "--json", home=home).stdout) == listed[:1]
+    for key in ("2", "b" * 64, "bad\x1b[31m.csv"):
+        found = json.loads(forked("drops", key, "--json", home=home).stdout)
+        assert found == {**listed[0], "taught": {"count": 0, "newest": []}}
+    one = forked("drops", "good.csv", home=home).stdout
+    assert "2026-01-01T00:00:00.000Z" in one
+    assert "c" * 40 in one
+    none = forked("drops", "none.csv", home=home)
     assert (none.returncode, none.stdout) == (Exit.NOT_FOUND, "")
     assert "There is no drop 'none.csv'." in none.stderr
     home.journal.write_bytes(b"no journal at all, but long enough to be one" * 50)
-    assert "can't be read" in retraind("drops", home=home).stderr
+    assert "can't be read" in forked("drops", home=home).stderr
 
 
 def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
@@ -314,15 +318,16 @@ def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
     with closing(Journal.open(home.journal)) as journal:
         journal.accept(a_batch(1), [first])
         journal.accept(a_batch(2), [second])
-        done = retraind("forget", "export.csv", home=home)
-        assert (done.returncode, done.stdout, requests.pending(home)) == (Exit.USAGE, "", [])
-        assert "'export.csv' may be any of 2 drops" in done.stderr
-        assert f"id 2: export.csv, 2026-01-01 00:00, 33 rows, accepted, sha256 {'b' * 64}" in done.stderr
+    done = forked("forget", "export.csv", home=home)
+    assert (done.returncode, done.stdout, requests.pending(home)) == (Exit.USAGE, "", [])
+    assert "'export.csv' may be any of 2 drops" in done.stderr
+    assert f"id 2: export.csv, 2026-01-01 00:00, 33 rows, accepted, sha256 {'b' * 64}" in done.stderr
+    with closing(Journal.open(home.journal)) as journal:
         journal.forget({**first, "id": 1}, "1.parquet", 30, None, "cli")
-        done = retraind("forget", "--purge", "export.csv", home=home)
-        assert (done.returncode, requests.pending(home)) == (Exit.USAGE, [])
-        assert "id 1: export.csv, 2026-01-01 00:00, 30 rows, forgotten" in done.stderr
-        assert retraind("forget", "--purge", "1", home=home).returncode == Exit.OK
+    done = forked("forget", "--purge", "export.csv", home=home)
+    assert (done.returncode, requests.pending(home)) == (Exit.USAGE, [])
+    assert "id 1: export.csv, 2026-01-01 00:00, 30 rows, forgotten" in done.stderr
+    assert forked("forget", "--purge", "1", home=home).returncode == Exit.OK
     [request] = requests.pending(home)
     assert (request.drop, request.purge) == ("a" * 64, True)
 
@@ -333,15 +338,16 @@ def test_duplicate_is_forgotten_where_its_rows_are(home: Home) -> None:
         journal.accept(a_batch(), [a_drop("good.csv"), a_drop("other.csv", "b" * 64)])
         journal.refuse(a_drop("again.csv"), "duplicate", "The same bytes.", batch=1)
         journal.refuse(a_drop("bad.csv", "c" * 64), "rejected", "No CSV.")
-        assert retraind("forget", "again.csv", home=home).returncode == Exit.OK
+    assert forked("forget", "again.csv", home=home).returncode == Exit.OK
+    with closing(Journal.open(home.journal)) as journal:
         journal.refuse(a_drop("again.csv", "b" * 64), "duplicate", "The same bytes.", batch=1)
-        for key, code, part in (
-            ("again.csv", Exit.USAGE, "may be any of 2 drops"),
-            ("bad.csv", Exit.NOT_FOUND, "no rows of bad.csv: it was rejected"),
-            ("none.csv", Exit.NOT_FOUND, "There is no drop 'none.csv'."),
-        ):
-            done = retraind("forget", key, home=home)
-            assert (done.returncode, part in done.stderr) == (code, True), done.stderr
+    for key, code, part in (
+        ("again.csv", Exit.USAGE, "may be any of 2 drops"),
+        ("bad.csv", Exit.NOT_FOUND, "no rows of bad.csv: it was rejected"),
+        ("none.csv", Exit.NOT_FOUND, "There is no drop 'none.csv'."),
+    ):
+        done = forked("forget", key, home=home)
+        assert (done.returncode, part in done.stderr) == (code, True), done.stderr
     [request] = requests.pending(home)
     assert request.drop == "a" * 64
 
@@ -350,14 +356,14 @@ def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:
     """Somebody's own file gives a schema; the settings file says every default; a second init changes nothing."""
     own = tmp_path / "churn.csv"
     own.write_text("age,plan [/x],left\n30,basic,no\n,plus,yes\n")
-    done = retraind("init", own, "--target", "left", home=home)
+    done = forked("init", own, "--target", "left", home=home)
     assert done.returncode == Exit.OK, done.stderr
     assert "plan [/x]" in done.stdout
     assert json.loads(home.schema.read_text())["classes"] == ["no", "yes"]
     assert tomllib.loads(home.settings.read_text()) == {}
     assert settings.load(home.settings).server.port == 5000
     before = home.schema.read_bytes()
-    again = retraind("init", own, "--target", "plan [/x]", home=home)
+    again = forked("init", own, "--target", "plan [/x]", home=home)
     assert again.returncode == Exit.USAGE
     assert "has its data already" in again.stderr
     assert home.schema.read_bytes() == before
@@ -367,7 +373,7 @@ def test_init_says_what_it_decided(home: Home, tmp_path: Path) -> None:
     """Free text is left out, and the settings let drops keep it; the task can be chosen; the decimal comma is noticed."""
     own = tmp_path / "rents.csv"
     own.write_text("area;note;rooms\n" + "".join(f"{i},5;a note {i};{i % 4}\n" for i in range(101)) + "torn\n")
-    done = retraind("init", own, "--target", "rooms", "--task", "regression", home=home)
+    done = forked("init", own, "--target", "rooms", "--task", "regression", home=home)
     assert done.returncode == Exit.OK, done.stderr
     found = schema.load(home.schema)
     assert found is not None
@@ -385,7 +391,7 @@ def test_init_says_what_is_unusual_and_takes_advice(home: Home, tmp_path: Path) 
     """Columns are left out or of another kind as told; the same as JSON; what can be done next is named."""
     own = tmp_path / "own.csv"
     own.write_text("id,zip,age,fee,y\n" + "".join(f"{i},{i % 5},{i * 7 % 50},{i}.5,{i % 4}\n" for i in range(100)))
-    done = retraind("init", own, "--target", "y", "--kind", "zip=category", "--ignore", "age", "--json", home=home)
+    done = forked("init", own, "--target", "y", "--kind", "zip=category", "--ignore", "age", "--json", home=home)
     assert done.returncode == Exit.OK, done.stderr
     found = json.loads(done.stdout)
     lines = {line["column"]: (line["kind"], line["why"]) for line in found["columns"]}
@@ -402,8 +408,8 @@ def test_schema_is_shown_and_changed_without_a_restart(home: Home, tmp_path: Pat
     """A column leaves, another gets another kind, a marker is added."""
     own = tmp_path / "own.csv"
     own.write_text("a,zip,n,y\n" + "".join(f"{i % 9},{i % 5},{i % 7},{i % 2}\n" for i in range(50)))
-    assert retraind("init", own, "--target", "y", home=home).returncode == Exit.OK
-    done = retraind("schema", "--ignore", "a", "--kind", "zip=category", "--missing", "NA", "--json", home=home)
+    assert forked("init", own, "--target", "y", home=home).returncode == Exit.OK
+    done = forked("schema", "--ignore", "a", "--kind", "zip=category", "--missing", "NA", "--json", home=home)
     assert done.returncode == Exit.OK, done.stderr
     found = schema.load(home.schema)
     assert found is not None
@@ -417,7 +423,7 @@ def test_init_refuses_a_home_that_run_refuses(tmp_path: Path) -> None:
     own = tmp_path / "own.csv"
     own.write_text("a,y\n1,x\n2,z\n")
     place = Home(tmp_path / "50%")
-    done = retraind("init", own, "--target", "y", home=place)
+    done = forked("init", own, "--target", "y", home=place)
     assert (done.returncode, place.root.exists()) == (Exit.USAGE, False)
     assert "must not have '%'" in done.stderr
 
@@ -426,14 +432,14 @@ def test_init_names_classes_that_look_alike(home: Home, tmp_path: Path) -> None:
     """They stay what they are; a person decides whether they are the same."""
     own = tmp_path / "mail.csv"
     own.write_text("words,kind\n" + "1,Spam\n2,spam\n3,ham\n" * 5)
-    done = retraind("init", own, "--target", "kind", home=home)
+    done = forked("init", own, "--target", "kind", home=home)
     assert "These classes differ in case or spaces only: 'Spam', 'spam'." in done.stderr
 
 
 def test_token_is_printed_alone(home: Home) -> None:
     """So that it can be used in a script."""
     durable.write(home.token, b"secret\n", mode=0o600)
-    assert retraind("token", home=home).stdout == "secret\n"
+    assert forked("token", home=home).stdout == "secret\n"
 
 
 def test_doctor_looks_at_every_part(home: Home) -> None:
@@ -444,7 +450,7 @@ def test_doctor_looks_at_every_part(home: Home) -> None:
     (home.segments / "1.parquet").write_bytes(b"x")
     with closing(Journal.open(home.journal)) as journal:
         journal.accept({**a_batch(1), "sha256": durable.sha256(b"x")}, [a_drop()])
-    done = retraind("doctor", "--json", home=home)
+    done = forked("doctor", "--json", home=home)
     found = json.loads(done.stdout)
     assert all(one["ok"] for one in found), found
     assert {"settings", "schema", "journal", "segments", "bundle"} <= {one["what"] for one in found}
@@ -452,20 +458,20 @@ def test_doctor_looks_at_every_part(home: Home) -> None:
     (home.segments / "1.parquet").write_bytes(b"y")
     (home.bundle(1) / "model.onnx").unlink()
     home.schema.write_text("{}")
-    done = retraind("doctor", home=home)
+    done = forked("doctor", home=home)
     assert done.returncode == Exit.UNHEALTHY
     for part in ("BAD schema", "BAD segments", "BAD bundle", "ok  journal"):
         assert part in done.stdout
     home.journal.write_bytes(b"no database" * 1000)
     for left in home.registry.glob("journal.db-*"):
         left.unlink()
-    assert "BAD journal" in retraind("doctor", home=home).stdout
+    assert "BAD journal" in forked("doctor", home=home).stdout
 
 
 def test_home_is_taken_from_the_environment(home: Home) -> None:
     """RETRAIND_HOME stands for --home."""
     durable.write(home.token, b"secret\n")
-    assert retraind("token", env=HERE["env"] | {"RETRAIND_HOME": str(home.root)}).stdout == "secret\n"
+    assert forked("token", env=HERE["env"] | {"RETRAIND_HOME": str(home.root)}).stdout == "secret\n"
 
 
 def test_new_home_is_private(home: Home) -> None:

@@ -1,6 +1,7 @@
 """The import table of docs/architecture.md: imports point downward, one heavy library is known to one module."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -83,8 +84,13 @@ WEB = sorted((ROOT / "web").glob("[!_]*.py"))
 PLACE = {name: (level, column) for level, names in enumerate(LEVELS) for column, name in enumerate(names.split())}
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Every module that a file imports, wherever in it, with dots: `daemon.rows`, `numpy.typing`."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,0 +1,65 @@
+"""Commands of the program in a process that is forked, which spares each the second in which Python starts and imports."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import NoReturn
+
+from daemon import cli
+from daemon.home import Home
+
+ROOT = Path(__file__).parent.parent
+SEEN = {"COLUMNS": "200", "NO_COLOR": "1"}
+"""What the output depends on besides its arguments: no line is broken, nothing is coloured."""
+
+
+def forked(
+    *arguments: object, home: Home | None = None, env: dict[str, str] | None = None, cwd: Path = ROOT
+) -> CompletedProcess[str]:
+    """Run `retraind ARGUMENTS` to its end, as a process with its own output and exit code.
+
+    `env` replaces the environment. Not while this process has the home's journal open: SQLite's locks don't survive a fork.
+    """
+    arguments += () if home is None else ("--home", home.root)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        pid = os.fork()
+        if not pid:
+            _child(
+                [str(argument) for argument in arguments],
+                {**os.environ, **SEEN} if env is None else env,
+                cwd,
+                out.fileno(),
+                err.fileno(),
+            )
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        out.seek(0)
+        err.seek(0)
+        return CompletedProcess([*map(str, arguments)], code, out.read().decode(), err.read().decode())
+
+
+def _child(arguments: Sequence[str], env: dict[str, str], cwd: Path, out: int, err: int) -> NoReturn:
+    """What the fork does; nothing of the test goes on in it."""
+    code = 1
+    try:
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+        os.environ.clear()
+        os.environ.update(env)
+        os.chdir(cwd)
+        sys.argv = ["retraind", *arguments]
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - the test that has forked must not go on here
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
