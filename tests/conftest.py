@@ -9,6 +9,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 if "PYTEST_XDIST_WORKER" in os.environ and os.environ.get("MEASURE") != "processes":
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
+import fcntl
 import shutil
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import bundles
 import pytest
+from service import Service
 from sites import Client, Site
 
 from daemon import bootstrap
@@ -123,6 +125,33 @@ def mlflow_home(home: Home, migrated: Path) -> Home:
     """A home with a migrated MLflow database."""
     shutil.copy(migrated, home.mlflow)
     return home
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that serves its first version of Iris, at rest: tests of a running service begin with a copy.
+
+    The first start costs ten times what a later one does: git, DVC, MLflow's migrations, a training. The processes that
+    run tests side by side make it once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "served"
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            _serve_once(place.with_suffix(".begun"))
+            place.with_suffix(".begun").rename(place)
+    return place
+
+
+def _serve_once(root: Path) -> None:
+    service = Service(root).start()
+    try:
+        service.wait_served(1, 240)
+        service.rest()
+        assert service.stop() == 0
+    finally:
+        service.end()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pyarrow as pa
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.segments import read
+from daemon.status import read as read_status
 
 T = TypeVar("T")
 
@@ -70,6 +72,20 @@ class Service:
         assert found, f"no address in {line!r}: {(self.home.root / 'stderr.log').read_text()[-2000:]}"
         self.url = found[0]
         return self
+
+    def copied(self, home: Path) -> "Service":
+        """Begin with a copy of a home that is at rest, not with an empty one."""
+        shutil.copytree(home, self.home.root, symlinks=True, dirs_exist_ok=True)
+        return self
+
+    def rest(self) -> None:
+        """Wait until all rows are committed, nothing trains and the trainer is ready for the next job."""
+        self.wait_ingested()
+        wait_until(self._idle, what=f"the training to end: {self.log()[-1500:]}")
+
+    def _idle(self) -> bool:
+        status = read_status(self.home.status)
+        return status is not None and status.training is None and status.checks["trainer"].detail == "Ready."
 
     @property
     def port(self) -> int:
@@ -134,14 +150,14 @@ class Service:
                 return dict(answer)
         return None
 
-    def wait_served(self, version: int = 1) -> dict[str, Any]:
+    def wait_served(self, version: int = 1, seconds: float = 60) -> dict[str, Any]:
         """Wait until at least `version` answers."""
 
         def served() -> dict[str, Any] | None:
             answer = self.predict()
             return answer if answer and answer["model_version"] >= version else None
 
-        return wait_until(served, what=f"version {version} to answer: {self.log()[-1500:]}")
+        return wait_until(served, seconds, f"version {version} to answer: {self.log()[-1500:]}")
 
     def log(self) -> str:
         """The daemon's log so far."""

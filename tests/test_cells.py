@@ -195,7 +195,7 @@ def files(draw: st.DrawFn) -> tuple[str, str]:
     return source.getvalue(), delimiter
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(files(), BLOCKS)
 def test_every_cell_is_what_python_wrote(file: tuple[str, str], block: int) -> None:
     """Good and torn records together are all records, none is shifted, and the text of each can be found again."""
@@ -213,7 +213,7 @@ def test_every_cell_is_what_python_wrote(file: tuple[str, str], block: int) -> N
     assert [by_python("\n" + verbatim, delimiter) for _, _, verbatim in texts] == [[row] for row in wanted]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.text(st.sampled_from('size,note\n12;\t"\r \ufeff\x85\0é'), max_size=60) | st.text() | st.binary(max_size=60),
     BLOCKS,

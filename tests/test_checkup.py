@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from service import Service, wait_until
@@ -141,9 +142,9 @@ def test_orphans_are_judged(parts: Parts) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_status_and_doctor_agree_on_a_running_service(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_status_and_doctor_agree_on_a_running_service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> None:
     """A repository damaged beneath the daemon: made good by itself or when asked, and both say that all is well."""
-    running = Service(tmp_path_factory.mktemp("home")).start()
+    running = Service(tmp_path_factory.mktemp("home")).copied(served).start()
     try:
         running.wait_served(1)
         running.wait_ingested()

@@ -102,10 +102,12 @@ def test_tokens_are_needed_as_described(tmp_path: Path, depth: tuple[str, ...]) 
 
 @pytest.mark.timeout(1800)
 @few_or_many
-def test_the_whole_service_is_as_described_before_and_after_a_swap(tmp_path: Path, depth: tuple[str, ...]) -> None:
+def test_the_whole_service_is_as_described_before_and_after_a_swap(
+    tmp_path: Path, served: Path, depth: tuple[str, ...]
+) -> None:
     """A daemon, its trainer and its workers: what is posted becomes drops, trainings and versions meanwhile."""
     lenient = {"RETRAIND_PROMOTE__TOLERANCE": "1", "RETRAIND_PROMOTE__RECALL_TOLERANCE": "1"}
-    service = Service(tmp_path / "home", RETRAIND_INBOX__NEW_CLASSES="accept", **lenient).start()
+    service = Service(tmp_path / "home", RETRAIND_INBOX__NEW_CLASSES="accept", **lenient).copied(served).start()
     try:
         service.wait_served(1)
         conforms(service.url, *without(depth, "", DOORS))

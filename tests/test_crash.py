@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from service import Service, flowers, parsed, wait_until
@@ -25,9 +26,9 @@ moments = pytest.mark.parametrize("moments", [MOMENTS[1::4], pytest.param(MOMENT
 
 
 @pytest.fixture
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
     """A service that already serves Iris."""
-    running = Service(tmp_path_factory.mktemp("home")).start()
+    running = Service(tmp_path_factory.mktemp("home")).copied(served).start()
     running.wait_served(1)
     running.wait_ingested()
     yield running

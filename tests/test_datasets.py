@@ -185,9 +185,19 @@ def journey(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journey]
 MADE = ["regression", "friedman1"]
 VALUES = ["diabetes", *MADE]
 DATA = ["iris", "wine", "breast_cancer", "digits", "penguins", *VALUES]
+ALWAYS = {"penguins", "diabetes"}
+"""Missing values, words and classes; numbers and values. The others are looked at in the full run."""
 
 
-@pytest.mark.parametrize("journey", [(name, SETTINGS) for name in DATA], ids=DATA, indirect=True)
+def journeys(names: list[str], settings: dict[str, str], always: set[str]) -> pytest.MarkDecorator:
+    """Parametrise a test with data sets, of which some are looked at in the full run only."""
+    marks = {name: () if name in always else pytest.mark.slow for name in names}
+    return pytest.mark.parametrize(
+        "journey", [pytest.param((name, settings), id=name, marks=marks[name]) for name in names], indirect=True
+    )
+
+
+@journeys(DATA, SETTINGS, ALWAYS)
 def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.FixtureRequest) -> None:
     """Whatever the data are: inferred, taken whole, learnt, served, and labelled afterwards, each row once."""
     schema = journey.init()
@@ -212,7 +222,7 @@ def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.Fix
 STRICT = {key: value for key, value in SETTINGS.items() if "PROMOTE" not in key}
 
 
-@pytest.mark.parametrize("journey", [(name, STRICT) for name in MADE], ids=MADE, indirect=True)
+@journeys(MADE, STRICT, {"regression"})
 def test_values_are_judged_and_can_be_reproduced(journey: Journey) -> None:
     """More rows are compared with those before on the same held-out ones; lies about the values are refused."""
     journey.init()

@@ -461,7 +461,7 @@ NOTED = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(NOTED),
     st.lists(st.text("0123456789.,'$% +-", max_size=9), min_size=1, max_size=5),

@@ -18,8 +18,8 @@ SETTINGS = {
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path / "home", **SETTINGS).start()
+def service(tmp_path: Path, served: Path) -> Iterator[Service]:
+    service = Service(tmp_path / "home", **SETTINGS).copied(served).start()
     yield service
     service.end()
 

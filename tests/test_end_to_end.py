@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from service import FAST, REPOSITORY, Service, flowers, parsed, wait_until
@@ -223,10 +224,10 @@ def test_a_taken_port_is_refused(service: Service, tmp_path_factory: pytest.Temp
 
 
 def test_stopping_drains_and_ends_with_zero_and_restart_serves_at_once(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, served: Path
 ) -> None:
     """SIGTERM ends everything; the next start answers with the champion it finds."""
-    running = Service(tmp_path_factory.mktemp("restart")).start()
+    running = Service(tmp_path_factory.mktemp("restart")).copied(served).start()
     version = running.wait_served(1)["model_version"]
     workers = running.workers()
     assert running.stop() == 0

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.timeout(400)  # on a busy machine the first version alo
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
     """One with a version, which no drop of these tests replaces."""
     service = Service(tmp_path_factory.mktemp("flood") / "home", RETRAIND_RETRAIN__THRESHOLD_ROWS="1000000")
     try:
-        service.start()
+        service.copied(served).start()
         wait_until(service.predict, 240)
         service.wait_ingested()
         yield service

@@ -97,9 +97,9 @@ def test_without_a_daemon_nobody_waits(home: Home) -> None:
         follow.follow(home, "1" * 16, 0)
 
 
-def test_service_is_followed_to_the_verdict(tmp_path: Path) -> None:
+def test_service_is_followed_to_the_verdict(tmp_path: Path, served: Path) -> None:
     """Forced, the same rows are learnt again and the version is judged; without new rows nothing is started."""
-    service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES='["tree"]').start()
+    service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES='["tree"]').copied(served).start()
     try:
         service.wait_served(1)
         done = retraind("retrain", "--force", "--follow", home=service.home)

@@ -23,13 +23,13 @@ Start = Callable[..., Service]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, served: Path) -> Iterator[Start]:
     """Starts a service with these settings, waits until it serves Iris, and ends it after the test."""
     running: list[Service] = []
 
     def begin(**settings: str) -> Service:
         names = {f"RETRAIND_{key.upper()}": value for key, value in settings.items()}
-        running.append(Service(tmp_path / "home", **names).start())
+        running.append(Service(tmp_path / "home", **names).copied(served).start())
         running[-1].wait_served(1)
         wait_until(lambda: idle(running[-1]), what="the first training to end")
         return running[-1]

@@ -67,9 +67,11 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
     """A running service that serves Iris, and trains no more."""
-    found = Service(tmp_path_factory.mktemp("grounds") / "home", RETRAIND_RETRAIN__THRESHOLD_ROWS="100000")
+    found = Service(tmp_path_factory.mktemp("grounds") / "home", RETRAIND_RETRAIN__THRESHOLD_ROWS="100000").copied(
+        served
+    )
     try:
         found.start()
         wait_until(found.predict, 180, "the first model")

@@ -424,7 +424,7 @@ TENSORS = st.fixed_dictionaries(
 )
 
 
-@profile(deadline=None, max_examples=400)
+@profile(deadline=None, max_examples=120)
 @given(inputs=st.lists(TENSORS, min_size=1, max_size=5), tail=st.binary(max_size=50))
 def test_no_tensors_break_inference(inputs: list[Any], tail: bytes) -> None:
     try:

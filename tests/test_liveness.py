@@ -32,7 +32,7 @@ exec {git} "$@"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
     """One that has a version, and whose imports and git take long once a file says so."""
     folder = tmp_path_factory.mktemp("slow")
     (folder / "sitecustomize.py").write_text(SLOW)
@@ -46,7 +46,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         RETRAIND_RETRAIN__THRESHOLD_ROWS="1000000",
     )
     try:
-        service.start()
+        service.copied(served).start()
         wait_until(service.predict, 240)
         service.wait_ingested()
         yield service

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from commands import forked
 from conftest import open_up
 from service import Service, flowers, wait_until
 
@@ -98,11 +99,13 @@ def test_private_home_is_its_owners_alone(tmp_path_factory: pytest.TempPathFacto
 
 @needs_root
 @pytest.mark.timeout(900)
-def test_group_that_drops_reads_what_was_refused_and_nothing_else(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_group_that_drops_reads_what_was_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, served: Path
+) -> None:
     """As systemd's unit is installed: a member can mend a copy, and sees neither the data nor the token."""
     home = Home(tmp_path_factory.mktemp("home"))
+    Service(home.root).copied(served)
     open_up(home.root)
-    home.make()
     os.chown(home.inbox, 0, NOBODY)
     home.inbox.chmod(0o2770)
     with live(home):
@@ -130,7 +133,7 @@ def test_root_leaves_no_file_of_its_own(tmp_path: Path) -> None:
     data.write_text("\n".join(["a,b,c,d,species", *flowers(1, 60)]))
     for command in (["init", str(data), "--target", "species"], ["ingest", str(data)], ["retrain"], ["status"],
                     ["doctor"], ["versions"], ["drops"], ["rollback"], ["token", "create", "shop", "--scope", "read"]):  # fmt: skip
-        subprocess.run([sys.executable, "-m", "daemon", *command, "--home", str(home.root)], cwd=ROOT)
+        forked(*command, home=home)
     made = [path for path in home.root.rglob("*") if path.lstat().st_uid == 0]
     assert made == []
     assert len(list(home.requests.iterdir())) == 2

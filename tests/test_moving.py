@@ -18,9 +18,9 @@ from daemon.registry import Registry
 
 
 @pytest.fixture
-def first(tmp_path: Path) -> Iterator[Service]:
+def first(tmp_path: Path, served: Path) -> Iterator[Service]:
     """A service that has trained one version."""
-    running = Service(tmp_path / "first home").start()  # MLflow writes a space as %20
+    running = Service(tmp_path / "first home").copied(served).start()  # MLflow writes a space as %20
     running.wait_served(1)
     running.wait_ingested()
     yield running

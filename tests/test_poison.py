@@ -47,6 +47,7 @@ def test_what_is_let_through_costs_little(name: str, most: float, tmp_path: Path
     assert all(lost <= most for _, lost in play(ATTACKS[name], tmp_path))
 
 
+@pytest.mark.slow
 def test_slow_drip_does_not_add_up(tmp_path: Path) -> None:
     """Drops that are too small to be seen one by one are seen together, against the best version so far."""
     drip = DRIPS["30 drips, 70 % of a called b"]
@@ -59,6 +60,7 @@ def test_slow_drip_does_not_add_up(tmp_path: Path) -> None:
     assert min(worst) > 0.04, "it would have done harm"
 
 
+@pytest.mark.slow
 def test_clean_drops_are_hardly_ever_refused(tmp_path: Path) -> None:
     """A gate that stops everything would be of no use: of 90 clean trainings few fail, and the service gets better."""
     played = play(DRIPS["none: 30 times 100 clean rows"], tmp_path)

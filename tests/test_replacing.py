@@ -25,9 +25,9 @@ REQUEST = PREDICT % (len(BODY), BODY)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
     """A service with one worker that serves Iris."""
-    running = Service(tmp_path_factory.mktemp("home"), RETRAIND_SERVER__WORKERS="1").start()
+    running = Service(tmp_path_factory.mktemp("home"), RETRAIND_SERVER__WORKERS="1").copied(served).start()
     running.wait_served(1)
     wait_until(lambda: running.ask("/readyz")[0] == 200)
     yield running

@@ -237,13 +237,13 @@ def test_nothing_in_the_home_is_touched(works: Works, iris: bytes) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_service_goes_on_while_a_version_is_traced_reproduced_and_forgotten(tmp_path: Path) -> None:
+def test_service_goes_on_while_a_version_is_traced_reproduced_and_forgotten(tmp_path: Path, served: Path) -> None:
     """A drop is forgotten: a training follows by itself; the new version has not seen it, lineage says so, both reproduce."""
-    service = Service(tmp_path / "home").start()
+    service = Service(tmp_path / "home").copied(served).start()
     try:
-        served = service.wait_served(1)["model_version"]
+        first = service.wait_served(1)["model_version"]
         service.drop("poison.csv", flowers(5, 30))
-        service.wait_served(served + 1)
+        service.wait_served(first + 1)
         service.wait_ingested()
         poisoned = service.ask("/versions")[1]["versions"][0]["version"]
         found = retraind("reproduce", poisoned, "--json", home=service.home)

@@ -83,11 +83,11 @@ def test_a_signal_during_the_start_ends_everything(tmp_path: Path, what: str, nu
 
 
 @pytest.mark.parametrize("ready", [False, True], ids=["importing", "serving"])
-def test_a_second_signal_leaves_nobody(tmp_path: Path, ready: bool) -> None:
+def test_a_second_signal_leaves_nobody(tmp_path: Path, served: Path, ready: bool) -> None:
     """While libraries are imported, or a request is answered slowly: the daemon ends at once and tells all whom it has started."""
     service = Service(tmp_path / "home", RETRAIND_SERVER__DRAIN_SECONDS="3")
     try:
-        service.start()
+        service.copied(served).start()
         wait_until(service.trainer)
         if ready:
             wait_until(service.predict, 240)

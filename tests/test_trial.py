@@ -10,8 +10,8 @@ FLOWER = {"features": [5.1, 3.5, 1.4, 0.2]}
 SETTINGS = {"RETRAIND_PROMOTE__MODE": "manual", "RETRAIND_PROMOTE__CANARY_SHARE": "1"}
 
 
-def test_a_challenger_is_tried_until_a_person_decides(tmp_path: Path) -> None:
-    service = Service(tmp_path / "home", **SETTINGS).start()
+def test_a_challenger_is_tried_until_a_person_decides(tmp_path: Path, served: Path) -> None:
+    service = Service(tmp_path / "home", **SETTINGS).copied(served).start()
     try:
         service.wait_served()
         records = Records(service.home)

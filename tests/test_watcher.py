@@ -307,10 +307,12 @@ def test_file_in_the_place_of_the_folder_is_said(watched: Watched) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_burst_that_overflows_the_queue_is_taken_whole(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_burst_that_overflows_the_queue_is_taken_whole(tmp_path_factory: pytest.TempPathFactory, served: Path) -> None:
     """20,000 files written while the daemon is stopped: the kernel drops events, and every row is there once all the same."""
     count = 20_000
-    service = Service(tmp_path_factory.mktemp("home"), RETRAIND_RETRAIN__THRESHOLD_ROWS="1000000").start()
+    service = (
+        Service(tmp_path_factory.mktemp("home"), RETRAIND_RETRAIN__THRESHOLD_ROWS="1000000").copied(served).start()
+    )
     try:
         service.wait_served(1)
         service.wait_ingested()
@@ -331,9 +333,11 @@ def test_burst_that_overflows_the_queue_is_taken_whole(tmp_path_factory: pytest.
 
 @pytest.mark.slow
 @pytest.mark.timeout(200)
-def test_running_daemon_notices_lost_folders_and_gets_over_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_running_daemon_notices_lost_folders_and_gets_over_it(
+    tmp_path_factory: pytest.TempPathFactory, served: Path
+) -> None:
     """inbox/ is made again and the journal says so; data/ is missed in the health until it is back, then drops are taken."""
-    service = Service(tmp_path_factory.mktemp("home")).start()
+    service = Service(tmp_path_factory.mktemp("home")).copied(served).start()
     home = service.home
     try:
         service.wait_served(1)

@@ -61,17 +61,17 @@ class Series:
 
 
 SERIES = {
-    "kill": Series({"kind": "kill", "calls": FILES}, 16, 420),
-    "kill-database": Series({"kind": "kill", "calls": DATABASE}, 3, 40),
-    "kill-first": Series({"kind": "kill", "calls": FILES}, 6, 130, first=True),
-    "full-once": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 8, 120),
-    "full-forever": Series({"kind": "forever", "error": errno.ENOSPC, "calls": GROWING}, 4, 30),
-    "broken-once": Series({"kind": "once", "error": errno.EIO, "calls": SYNCS}, 6, 80),
-    "broken-forever": Series({"kind": "forever", "error": errno.EIO, "calls": SYNCS}, 3, 20),
+    "kill": Series({"kind": "kill", "calls": FILES}, 8, 420),
+    "kill-database": Series({"kind": "kill", "calls": DATABASE}, 2, 40),
+    "kill-first": Series({"kind": "kill", "calls": FILES}, 4, 130, first=True),
+    "full-once": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 4, 120),
+    "full-forever": Series({"kind": "forever", "error": errno.ENOSPC, "calls": GROWING}, 2, 30),
+    "broken-once": Series({"kind": "once", "error": errno.EIO, "calls": SYNCS}, 3, 80),
+    "broken-forever": Series({"kind": "forever", "error": errno.EIO, "calls": SYNCS}, 2, 20),
     "unremovable": Series(
-        {"kind": "once", "error": errno.EIO, "calls": ("unlink", "unlinkat", "rename", "renameat", "renameat2")}, 4, 40
+        {"kind": "once", "error": errno.EIO, "calls": ("unlink", "unlinkat", "rename", "renameat", "renameat2")}, 3, 40
     ),
-    "full-first": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 3, 30, first=True),
+    "full-first": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 2, 30, first=True),
 }
 
 
