@@ -43,6 +43,8 @@ TRUSTED = [
     "daemon.model.Design",
     "daemon.model.LeastSquares",
     "daemon.model.LeastSquaresClassifier",
+    "daemon.model.NativeBoostingClassifier",
+    "daemon.model.NativeBoostingRegressor",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",

@@ -11,7 +11,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -35,7 +42,14 @@ QR_ROWS = 8192
 ROUNDING = 10 * float(np.finfo(np.float64).eps)
 """Numbers that differ by no more than this share of their size are one number: their differences are rounding errors."""
 
-SINGLE = DecisionTreeClassifier, DecisionTreeRegressor, RandomForestClassifier, RandomForestRegressor
+SINGLE = (
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 """Estimators that learn from rows in single precision."""
 
 
@@ -142,6 +156,37 @@ class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     def predict(self, X: ArrayLike) -> Codes:
         """(n, d) to the codes of the likeliest classes, (n,)."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+class _Native:
+    """Histogram gradient boosting that parts the codes of `categorical_features` (places of columns) by sets of them.
+
+    scikit-learn's own way puts these columns first and encodes them again, and takes -1 for a category; here columns and codes
+    stay as they are, and a code below 0, or one that `fit` has not seen, is missing.
+    """
+
+    categorical_features: Sequence[int]
+
+    def _preprocess_X(self, X: ArrayLike, *, reset: bool) -> Any:  # noqa: N802 - scikit-learn's name
+        rows = np.array(validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=reset))
+        known: list[Matrix | None] = [None] * rows.shape[1]
+        for place in self.categorical_features:
+            values = rows[:, place]
+            values[values < 0] = np.nan
+            known[place] = np.unique(values[~np.isnan(values)])
+        if not reset:
+            return rows
+        self._preprocessor = None
+        self.is_categorical_ = self._is_categorical_remapped = np.array([one is not None for one in known])
+        return rows, known
+
+
+class NativeBoostingClassifier(_Native, HistGradientBoostingClassifier):  # type: ignore[misc]
+    """scikit-learn's, with categories as in _Native."""
+
+
+class NativeBoostingRegressor(_Native, HistGradientBoostingRegressor):  # type: ignore[misc]
+    """scikit-learn's, with categories as in _Native."""
 
 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

@@ -205,7 +205,17 @@ class Retrain(Section):
     )
 
 
-CANDIDATES = ("logistic", "forest", "tree", "least_squares", "boosting", "linear", "ridge")
+CANDIDATES = (
+    "logistic",
+    "forest",
+    "tree",
+    "least_squares",
+    "boosting",
+    "shallow_boosting",
+    "extra_trees",
+    "linear",
+    "ridge",
+)
 """The candidates that come with retraind."""
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

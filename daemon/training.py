@@ -143,6 +143,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     folder, share = work.home.segments, settings.holdout
     data = Data.read(folder, job.segments, schema, job.first_rows, share, window, before=before, group=settings.group)
     segments.release()
+    competing = candidates.worthwhile(competing, len(data.taught[0]), settings)
     outcome = comparison.compare(competing, schema, data.taught, settings, progress, data.taught_units)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from daemon.memberships import HALF, Memberships
+
 OPSET = {"": 18, "ai.onnx.ml": 5}
 CLASSES_OPSET = {"": 18, "ai.onnx.ml": 3}
 IR = 9
@@ -127,12 +129,14 @@ def _values(fitted: list[Any]) -> ModelProto:
 
 def _boosting(estimator: Any, classes: int) -> ModelProto:
     """Each stage adds a tree to the value, or to the log odds of each class (of two classes, to those of the second)."""
-    ensemble = Ensemble()
+    ensemble, memberships = Ensemble(), Memberships.of(estimator)
     for stage in estimator._predictors:
         for target, predictor in enumerate(stage):
-            ensemble.add(_stage(predictor.nodes), target)
-    nodes = [ensemble.node("rows", "sum"), helper.make_node("Add", ["sum", "base"], ["raw"])]
-    answers, constants = "raw", {"base": estimator._baseline_prediction.reshape(1, -1)}
+            ensemble.add(_stage(predictor, memberships), target)
+    before, constants = memberships.nodes("rows", "wide") if memberships.columns else ([], {})
+    seen = "wide" if memberships.columns else "rows"
+    nodes = [*before, ensemble.node(seen, "sum"), helper.make_node("Add", ["sum", "base"], ["raw"])]
+    answers, constants = "raw", {**constants, "base": estimator._baseline_prediction.reshape(1, -1)}
     if classes == 2:
         answers, constants = "probabilities", {**constants, "one": np.ones((1, 1))}
         nodes += [
@@ -191,10 +195,15 @@ def _grown(tree: Any, count: int) -> Tree:
     return Tree(tree.feature, tree.threshold, *sides, tree.value[:, 0, 0] / count, leaf)
 
 
-def _stage(nodes: Any) -> Tree:
-    """A tree of scikit-learn's boosting."""
+def _stage(predictor: Any, memberships: Memberships) -> Tree:
+    """A tree of scikit-learn's boosting; a split by a set of categories compares a membership."""
+    nodes = predictor.nodes
+    feature, threshold = nodes["feature_idx"].copy(), nodes["num_threshold"].copy()
+    for index in np.flatnonzero((nodes["is_categorical"] == 1) & (nodes["is_leaf"] == 0)):
+        bitset = predictor.raw_left_cat_bitsets[nodes["bitset_idx"][index]]
+        feature[index], threshold[index] = memberships.place(int(feature[index]), bitset), HALF
     sides = nodes["left"], nodes["right"], nodes["missing_go_to_left"]
-    return Tree(nodes["feature_idx"], nodes["num_threshold"], *sides, nodes["value"], nodes["is_leaf"].astype(bool))
+    return Tree(feature, threshold, *sides, nodes["value"], nodes["is_leaf"].astype(bool))
 
 
 def _tensor(values: Any) -> TensorProto:

@@ -11,7 +11,7 @@ from test_model import MIXED, PRICES, mixed, priced
 
 from daemon import candidates, comparison, model
 from daemon.calibration import Kept
-from daemon.candidates import NAMES, Candidate
+from daemon.candidates import LATE, LATE_ROWS, NAMES, Candidate
 from daemon.comparison import Outcome, Scored
 from daemon.errors import TrainingFailed
 from daemon.model import Codes, Matrix, Targets
@@ -24,7 +24,7 @@ def cross_validated(name: str, schema: Schema, matrix: Matrix, targets: Targets,
     return comparison.cross_validate(one, schema, matrix, targets, folds, seed)
 
 
-CLASSIFIERS, REGRESSORS = NAMES["classification"], NAMES["regression"]
+CLASSIFIERS, REGRESSORS = ([one for one in NAMES[task] if one not in LATE] for task in NAMES)
 
 
 @pytest.fixture
@@ -205,7 +205,15 @@ def test_weights_of_classes_go_to_those_who_know_them() -> None:
     """A rare class is found more often by whoever can weigh classes; the others stay as they are."""
     found = candidates.plan(MIXED, Train(class_weight="balanced"))
     weighed = {one.name for one in found if "'balanced'" in str(one.estimator)}
-    assert weighed == {"logistic", "forest", "tree", "boosting"}
+    assert weighed == {"logistic", "forest", "tree", "boosting", *LATE}
+
+
+def test_dear_candidates_wait_for_rows_unless_they_are_named() -> None:
+    """A few rows are learnt as fast as ever; who names candidates gets them, however few rows there are."""
+    usual, named = Train(), Train(candidates=["forest", *LATE])
+    for settings, rows, late in [(usual, LATE_ROWS - 1, False), (usual, LATE_ROWS, True), (named, 10, True)]:
+        found = candidates.worthwhile(candidates.plan(MIXED, settings), rows, settings)
+        assert {one.name for one in found}.issuperset(LATE) == late
 
 
 def test_grid_says_more_than_the_setting_for_all() -> None:

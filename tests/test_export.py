@@ -15,7 +15,8 @@ from daemon.errors import BundleRefused, NotServable
 from daemon.schema import UNKNOWN, Column, Schema
 from daemon.settings import Train
 
-CLASSIFIERS, REGRESSORS = candidates.NAMES["classification"], candidates.NAMES["regression"]
+EARLY = {task: [one for one in names if one not in candidates.LATE] for task, names in candidates.NAMES.items()}
+CLASSIFIERS, REGRESSORS = EARLY["classification"], EARLY["regression"]
 PLAIN = Schema(target="t", classes=["a", "b"], columns=[Column(name=name, kind="number") for name in ("x", "y")])
 
 
@@ -28,7 +29,7 @@ def loaded(folder: Path, facts: dict[str, Any], schema: Schema) -> bundle.Model:
     return bundle.load(folder, sealed(folder, data_schema=schema, **facts))
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", candidates.NAMES["classification"])
 @pytest.mark.parametrize("schema", [PLAIN, MIXED], ids=["numbers", "mixed"])
 def test_every_candidate_serves_as_onnx(tmp_path: Path, name: str, schema: Schema) -> None:
     """On rows the export has never seen labels agree and probabilities differ by at most the allowed parity."""
@@ -100,10 +101,29 @@ def test_one_row_is_enough(tmp_path: Path) -> None:
     assert loaded(tmp_path / "b", facts, PLAIN).answers(matrix[:1]).tolist() == [[1.0, 0.0]]
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_sets_of_categories_serve_as_onnx(tmp_path: Path, task: Any) -> None:
+    """Categories beyond a word of the sets, ones that no row had, and none at all go as scikit-learn sends them."""
+    names = [f"c{code}" for code in range(70)]
+    columns = [Column(name="plan", kind="category", categories=names), Column(name="fee", kind="number", missing=True)]
+    columns += [Column(name="empty", kind="category", categories=["never"])]
+    schema = Schema(task=task, target="t", classes=["a", "b"] if task == "classification" else [], columns=columns)
+    random = np.random.default_rng(5)
+    plan, fee = random.integers(-1, 60, 800), random.normal(size=800)
+    matrix = np.column_stack([plan, np.where(fee < -1, np.nan, fee), np.full(800, UNKNOWN)]).astype(np.float64)
+    values = random.normal(size=61)[plan] + 0.1 * fee
+    fitted = candidates.build("shallow_boosting", schema, 42).set_params(max_iter=60)
+    fitted.fit(matrix, (values > 0).astype(np.int64) if task == "classification" else values)
+    got = loaded(tmp_path / "b", facts := exported(tmp_path / "b", fitted, matrix, schema), schema)
+    fresh = np.array([[code, fee, empty] for code in range(-1, 70) for fee in (-1.0, np.nan, 0.5) for empty in (-1, 0)])
+    assert facts["backend"] == "onnx"
+    assert np.abs(got.answers(fresh) - model.answers(fitted, fresh, schema)).max() <= bundle.PARITY
+
+
 # Regression
 
 
-@pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.parametrize("name", candidates.NAMES["regression"])
 def test_every_regressor_serves_as_onnx(tmp_path: Path, name: str) -> None:
     """In double precision all the way: a large target with a small spread is as exact as any, on rows never seen."""
     matrix, prices = priced(400)
