@@ -4,7 +4,7 @@ Reading, candidates, holdouts and verdicts are the daemon's own; only MLflow, bu
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
-from daemon import candidates, comparison, durable, holdouts, marking, model, rows, segments, verdicts
+from daemon import candidates, comparison, durable, holdouts, marking, model, rows, segments, turning, verdicts
+from daemon.arrivals import Era, Window
 from daemon.bundle import Manifest, Model
 from daemon.progress import Progress
 from daemon.remembered import Remembered
@@ -85,20 +86,23 @@ class Line:
         self._past: dict[int, Any] = {}
         self._answered: dict[int, Remembered] = {}
         self._version, self._first_rows = 0, 0
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+        self._era: Era | None = None
         self._clean = 0.0
         self.loss = 0.0
         """How much accuracy on clean rows the served version has lost against the first one."""
         folder.mkdir(parents=True, exist_ok=True)
 
-    def drop(self, given: Rows) -> None:
-        """Take a drop as ingestion does: text cells, typed and checked, one segment; its bytes decide who is held out."""
+    def drop(self, given: Rows, after: timedelta = timedelta(0)) -> None:
+        """Take a drop as ingestion does, so long `after` the one before: text cells, typed and checked, one segment."""
+        self._now += after
         schema, (matrix, codes) = self._world.schema, given
         cells = {name: [repr(float(value)) for value in matrix[:, i]] for i, name in enumerate(schema.features)}
         cells[schema.target] = [schema.classes[code] for code in codes]
         sha256 = durable.sha256("\n".join(",".join(row) for row in zip(*cells.values(), strict=True)).encode())
         checked = rows.check(pa.table(cells), schema, Inbox())
         count = checked.table.num_rows
-        table = rows.with_provenance(checked.table, [sha256], [count], np.arange(count), datetime.now(UTC), "file")
+        table = rows.with_provenance(checked.table, [sha256], [count], np.arange(count), self._now, "file")
         made = segments.write(self._folder, [table]).place()
         self._segments[made.name] = made.sha256
         self._first_rows = self._first_rows or count
@@ -106,8 +110,8 @@ class Line:
     def train(self) -> Judged:
         """Train on all rows so far, compare with what is served, judge, and serve the challenger if it is promoted."""
         schema, self._version = self._world.schema, self._version + 1
-        rest = self._first_rows, self._train.holdout
-        data = Data.read(self._folder, self._segments, schema, *rest, before=self._before())
+        rest = self._first_rows, self._train.holdout, Window(now=self._now.timestamp() * 1000)
+        data = Data.read(self._folder, self._segments, schema, *rest, before=self._before(), era=self._era)
         competing = candidates.plan(schema, self._train)
         progress = Progress(self._version, len(competing), lambda _message: None)
         best = comparison.compare(competing, schema, data.taught, self._train, progress, data.taught_units).ranking[0]
@@ -116,14 +120,17 @@ class Line:
         past = dict(known[-max(1, self._promote.baseline_versions) :])
         rules = marking.Rules(past=past, champion=known[-1][0] if known else None)
         kept = marking.Kept(best.kept.answers, best.kept.targets, best.places)
-        compared = holdouts.compare(fitted, self._served, data, kept, rules)
+        gate = turning.Gate(self._promote, self._past if self._promote.baseline_versions else {})
+        compared = turning.compare(fitted, self._served, data, kept, rules, gate)
         scores = compared.scores | {"champion_version": rules.champion}
-        verdict = verdicts.judge(scores, self._promote, self._past if self._promote.baseline_versions else {})
+        verdict = verdicts.judge(scores, self._promote, gate.past)
         matrix, codes = self._world.test
         accuracy = float((model.answers(fitted, matrix, schema).argmax(axis=1) == codes).mean())
         self._clean = self._clean or accuracy
         if verdict.state == "promoted":
             self._past[self._version] = scores
+            world = scores["world"]
+            self._era = None if world is None else Era(world["since"], world["until"])
             self._answered[self._version], self.loss = compared.answered, self._clean - accuracy
             self._served = Model(self._manifest(scores), "", lambda given: model.answers(fitted, given, schema))
         return Judged(verdict.state == "promoted", verdict.reason, self._clean - accuracy)
@@ -133,7 +140,7 @@ class Line:
 
     def _manifest(self, scores: dict[str, Any]) -> Manifest:
         texts = dict.fromkeys(("run", "candidate", "estimator", "revision", "dvc_md5", "reason"), "poison")
-        texts["created"] = datetime.now(UTC).isoformat()
+        texts["created"] = self._now.isoformat()
         numbers: dict[str, Any] = {"rows": 0, "trained_rows": 0, "difference": 0.0, "seed": self._train.seed}
         kind: dict[str, Any] = {"backend": "sklearn", "input": "float64", "files": {}, "libraries": {}}
         known: dict[str, Any] = {"scores": scores, "settings": self._train.model_dump()}

@@ -6,6 +6,9 @@ Level 4. Without it a champion that has lost a little at every step would be an 
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
+from daemon.arrivals import Era
 from daemon.journal import Journal
 from daemon.settings import Promote
 
@@ -23,3 +26,24 @@ def numbers(journal: Journal, settings: Promote, served: int | None) -> list[int
     """Their numbers and that of the served one, oldest first."""
     kept = {row["version"] for row in versions(journal, settings)}
     return sorted(kept | ({served} if served is not None else set()))
+
+
+def gate(journal: Journal, settings: Promote, served: int | None) -> dict[str, Any]:
+    """What a training has to know of the verdict on it: `promote`, `past` scores of the reference, and the `era` it is of.
+
+    The era belongs to the served version: who goes back to one of before the world changed is judged as before.
+    """
+    champion = None if served is None else journal.version(served)
+    era = None if champion is None else Era.of(orjson.loads(champion["scores"]))
+    past = {row["version"]: orjson.loads(row["scores"]) for row in versions(journal, settings)}
+    return {
+        "promote": settings.model_dump(),
+        "past": [[version, _of_reference(scores)] for version, scores in past.items()],
+        "era": era and [*era],
+    }
+
+
+def _of_reference(scores: dict[str, Any]) -> dict[str, Any]:
+    """What a verdict looks at in the scores of an earlier version."""
+    reference = (scores.get("challenger") or {}).get("reference")
+    return {"challenger": {"reference": reference} if reference else {}, "split": scores.get("split")}

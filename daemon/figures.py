@@ -4,6 +4,7 @@ Level 1, shared with `web`. Scores are the dicts that `daemon.scores` makes and 
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from daemon.schema import Task
@@ -23,6 +24,12 @@ TITLES = {
     "rmse": "RMSE",
     "mae": "MAE",
 }
+
+
+def day(ms: float) -> str:
+    """The day (UTC) of a moment in ms since 1970: `3 March 2026`."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{moment.day} {moment:%B %Y}"
 
 
 def counted(n: int, noun: str) -> str:

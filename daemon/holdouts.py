@@ -134,7 +134,7 @@ def _realign(answers: Matrix, known: Schema, schema: Schema) -> Matrix:
 def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
     """Which of the held-out rows belong to which holdout; of copies one. `fair`: only what the served version was not trained on."""
     held = data.held
-    parts = {"reference": data.reference[held], "rolling": data.recent[held]}
+    parts = {"reference": data.reference[held], "rolling": data.rolling[held]}
     chosen = data.fair[held] if fair else np.ones(int(held.sum()), dtype=bool)
     # Copies would make a difference look surer than it is.
     copies = data.copies[held]

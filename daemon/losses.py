@@ -110,6 +110,14 @@ def compare(new: Vector, old: Vector) -> Difference:
     return Difference(len(worse), float(worse.mean()), _chance(worse), error=_error(worse))
 
 
+def by_row(new: Matrix, old: Matrix, truth: Truth, metric: str) -> Vector:
+    """How much worse the answers `new` are than `old` for each row (n,); where tails are heavy by absolute errors."""
+    if metric in ("r2", "rmse") and _heavy(new[:, 0], old[:, 0], truth):
+        metric = "mae"
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(of(new, truth, metric) - of(old, truth, metric))
+
+
 def compare_values(new: Vector, old: Vector, truth: Truth, metric: str) -> Difference:
     """The same of two regressions from their values (n,); where tails are heavy by absolute errors, as `mae` would."""
     difference = compare(*(of(values.reshape(-1, 1), truth, metric) for values in (new, old)))

@@ -18,12 +18,13 @@ import numpy as np
 import orjson
 
 from daemon import bundle, calibration, candidates, comparison, export, holdouts, model
+from daemon.arrivals import Era, Window
 from daemon.bundle import PROBE, Manifest, Matrix, Model
 from daemon.dataset import Dataset, Revision
 from daemon.errors import BundleRefused, NotFound, TrainingFailed
 from daemon.home import Home
 from daemon.query import Row, ask
-from daemon.revision import Data, Window
+from daemon.revision import Data
 from daemon.settings import Train
 
 CLOSE = 1e-12
@@ -87,7 +88,9 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     began = datetime.fromisoformat(manifest.created).timestamp() * 1000
     window = Window(train.window_rows, train.window_days, began)
     by, schema = holdouts.by(manifest), manifest.data_schema
-    return Data.read(scratch.segments, wanted, schema, first_rows, train.holdout, window, by, group=train.group), train
+    rest = first_rows, train.holdout, window, by
+    era = Era.of(manifest.scores)
+    return Data.read(scratch.segments, wanted, schema, *rest, group=train.group, era=era), train
 
 
 def _fit(manifest: Manifest, data: Data, train: Train) -> Any:

@@ -220,6 +220,7 @@ class Retraining:
             "champion": champion[0] if champion else None,
             "champion_bundle": champion[1] if champion else None,
             "past": baseline.numbers(self._journal, self._settings.promote, champion[0] if champion else None),
+            "gate": baseline.gate(self._journal, self._settings.promote, champion[0] if champion else None),
         }
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.progress = Training(run=run, reason=reason, stage="starting", step=0, steps=1, since=since)

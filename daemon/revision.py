@@ -3,7 +3,6 @@
 Level 3, pure but for reading the segments. The rows that teach come first, so that neither part has to be copied.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon import fingerprints, rows, segments, split
+from daemon import arrivals, fingerprints, rows, segments, split
+from daemon.arrivals import SOURCES, Arrivals, Era, Window
 from daemon.errors import TooFewRows
 from daemon.fingerprints import Prints
 from daemon.model import Matrix, Targets
@@ -22,25 +22,8 @@ from daemon.split import By, Keys, Mask
 RARE = 4
 """So many classes that lack rows are named."""
 
-MS_OF_DAY = 86_400_000
-
 SOME_ROWS = 500
 """Of each piece of a segment, to look at what stands in its columns."""
-
-BEGAN = 1_735_689_600_000
-"""2025-01-01 (ms since 1970): retraind is younger."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """Only so many of the newest rows, accepted within so many days before the newest one; 0 is all.
-
-    `now` (ms since 1970) is when the training began: no row was accepted later, whatever a clock said.
-    """
-
-    rows: int = 0
-    days: float = 0.0
-    now: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -82,8 +65,11 @@ class Data:
     """Rows of one number and one target say the same (n,): they count once where they judge."""
     by: By
     fair: Mask
-    first_rows: int = 0
-    """So many rows of the segments are the first revision, whose held-out ones are the reference."""
+    first: Mask
+    """Whose held-out rows are the reference (n,): those of the first revision, or of `era`."""
+    arrived: Arrivals
+    era: Era | None = None
+    """Since the world changed: what was accepted before it does not judge, and may teach."""
 
     @classmethod
     def read(
@@ -97,15 +83,17 @@ class Data:
         by: By | None = None,
         before: Before | None = None,
         group: str = "",
+        era: Era | None = None,
     ) -> Self:
         """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
 
-        The held-out ones of the first `first_rows` are the reference holdout, which no window shortens. `by` says what makes
-        rows a unit (None: the column `group` or the rows themselves do), `before` how those were chosen that the served version was trained on. Raises
-        DatasetDamaged, and TooFewRows when there is too little to learn from.
+        The held-out ones of the first `first_rows`, or of the `era` if any are left, are the reference holdout, which no window
+        shortens. `by` says what makes rows a unit (None: the column `group` or the rows themselves do), `before` how those were
+        chosen that the served version was trained on. Raises DatasetDamaged, and TooFewRows when there is too little to learn from.
         """
         read = _read(folder, wanted, schema, group)
-        targets, times = read.targets, read.times
+        targets, window = read.targets, window or Window()
+        times = arrivals.plausible(read.times, window.now)
         # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
         listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
         alike = by if by not in (None, By.GROUP) else split.choose(read.keys, read.cells, targets.astype(np.float64))
@@ -116,8 +104,11 @@ class Data:
         learnt = (
             np.zeros(len(units), dtype=bool) if before is None else _learnt(folder, wanted, schema, read, before, group)
         )
-        recent = _within(times, listed, window or Window())
-        reference = listed & held & (np.arange(len(targets)) < first_rows)
+        recent = arrivals.within(times, listed, window)
+        first = np.zeros(len(targets), dtype=bool) if era is None else arrivals.during(times, era)
+        if era is None or not (listed & held & first).any():
+            first, era = np.arange(len(targets)) < first_rows, None
+        reference = listed & held & first
         taught, judged = np.flatnonzero(recent & ~held), np.flatnonzero((recent & held) | reference)
         _require_enough(targets[taught], schema)
         order = np.concatenate([taught, judged])
@@ -127,8 +118,20 @@ class Data:
         masks = held[order], reference[order], recent[order]
         parted, fair = (units[order], copies[order]), split.fair(units, learnt)[order]
         listed_rows = int(listed.sum())
-        found = cls(schema, folder, wanted, place, matrix, targets[order], *masks, listed_rows, *parted, by, fair)
-        return replace(found, first_rows=first_rows)
+        arrived = Arrivals(times[order], read.keys.drop[order], read.sources[order])
+        rows_of = schema, folder, wanted, place, matrix, targets[order], *masks
+        return cls(*rows_of, listed_rows, *parted, by, fair, first[order], arrived, era)
+
+    def moved(self, era: Era) -> Self:
+        """The same rows where the world has changed: those of the era are the reference."""
+        first = arrivals.during(self.arrived.times, era)
+        return replace(self, first=first, reference=self.held & first, era=era)
+
+    @property
+    def rolling(self) -> Mask:
+        """Which held-out rows judge beside the reference (n,): those in the window, since the world changed."""
+        since = self.held & self.recent
+        return since if self.era is None else since & (self.arrived.times >= self.era.since)
 
     def judged_by(self, schema: Schema) -> Matrix:
         """The held-out rows as a model of another schema sees them: what that schema does not list is unknown to it."""
@@ -159,9 +162,8 @@ class Data:
 
     @property
     def first_taught(self) -> NDArray[np.int64]:
-        """Places, among the rows that teach, of those of the first revision."""
-        places = self.place[: self.first_rows]
-        return places[(places >= 0) & (places < self._taught_rows)]
+        """Places, among the rows that teach, of those of the first revision, or of the era."""
+        return np.flatnonzero(self.first[: self._taught_rows])
 
     @property
     def as_accepted(self) -> tuple[Matrix, Targets]:
@@ -177,16 +179,17 @@ class Data:
 
 @dataclass(frozen=True)
 class _Read:
-    """Of every row its target, when it was accepted (ms), and the keys of its unit; `cells` (columns, m) are prints of some rows'."""
+    """Of every row its target, when it was accepted (ms), whence, and the keys of its unit; `cells` (columns, m) are prints of some rows'."""
 
     targets: Targets
     times: NDArray[np.int64]
+    sources: NDArray[np.int64]
     keys: Keys
     cells: Prints
 
 
 def _read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str) -> _Read:
-    columns = list(dict.fromkeys([*schema.features, schema.target, group, "_drop", "_row", "_accepted_at"]))
+    columns = list(dict.fromkeys([*schema.features, schema.target, group, "_drop", "_row", "_accepted_at", "_source"]))
     listed = [one for one in schema.columns if one.name == group] or [Column(name=group or "_", kind="category")]
     found: list[tuple[NDArray[Any], ...]] = []
     some: list[Prints] = []
@@ -197,9 +200,9 @@ def _read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str) -
         drops = np.array([fingerprints.of_text(name) for name in names], dtype=np.uint64)
         of_group = fingerprints.by_cell(piece, listed)[0]
         prints = fingerprints.of(cells), drops[codes], fingerprints.places(piece), of_group
-        found.append((_targets(piece, schema), rows.accepted_at(piece), *prints))
-    targets, times, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return _Read(targets, times, Keys(*prints_of), np.concatenate(some, axis=1))
+        found.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
+    targets, times, sources, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _Read(targets, times, sources, Keys(*prints_of), np.concatenate(some, axis=1))
 
 
 def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[np.int64]:
@@ -223,32 +226,6 @@ def _print_alike(one: Schema, other: Schema) -> bool:
     """Whether rows have the same fingerprints by both schemas, and the same classes: columns that one lacks were empty then."""
     kinds = [{(column.name, column.kind) for column in schema.columns} for schema in (one, other)]
     return kinds[0] <= kinds[1] and (one.task, one.target) == (other.task, other.target)
-
-
-def _within(times: NDArray[np.int64], listed: Mask, window: Window) -> Mask:
-    """Which of the listed rows are in the window."""
-    times = _plausible(times, window.now)
-    recent = listed.copy()
-    if window.days and listed.any():
-        recent &= times > times[listed].max() - window.days * MS_OF_DAY
-    if window.rows:
-        candidates = np.flatnonzero(recent)
-        newest = candidates[np.argsort(times[candidates], kind="stable")][-window.rows :]
-        recent = np.zeros_like(recent)
-        recent[newest] = True
-    return recent
-
-
-def _plausible(times: NDArray[np.int64], now: float) -> NDArray[np.int64]:
-    """The times with those that can't be right replaced by the one of the row before that can.
-
-    Nothing was accepted after now, nor before there was this program: the clock was wrong when it was written.
-    """
-    right = (times <= now) & (times >= BEGAN)
-    if not right.any():
-        return times
-    before = np.maximum.accumulate(np.where(right, np.arange(len(times)), np.argmax(right)))
-    return times[before]
 
 
 def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:

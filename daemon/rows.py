@@ -251,6 +251,14 @@ def targets(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
     return _floats(table, Column(name=schema.target, kind="number", missing=True))
 
 
+def source(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
+    """Where rows came from, int64 (n,): an index of `names`; -1 for another, and in segments of before that was noted."""
+    if "_source" not in table.column_names:
+        return np.full(table.num_rows, -1)
+    index = pc.index_in(table["_source"].cast(pa.string()), value_set=pa.array(names, pa.string()))
+    return np.asarray(pc.fill_null(index, -1).to_numpy(), dtype=np.int64)
+
+
 def accepted_at(table: pa.Table) -> NDArray[np.int64]:
     """When rows were accepted, int64 (n,): milliseconds since 1970-01-01 UTC."""
     return np.asarray(table["_accepted_at"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy())

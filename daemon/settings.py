@@ -332,6 +332,12 @@ class Promote(Section):
         ge=0,
         description="One of so many promoted versions is the mark, the first or a surely better one: small falls must not add up.",
     )
+    follow_days: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="Days whose drops all say that the world has changed before the first drop judges no more; 0 never. See docs/judging.md.",
+    )
     live_rows: int = Field(
         50, ge=0, description="Late labels that a new champion needs before it may be rolled back for them; 0 never."
     )

@@ -31,7 +31,9 @@ from daemon import (
     reference,
     remembered,
     segments,
+    turning,
 )
+from daemon.arrivals import Window
 from daemon.bundle import Manifest, Model
 from daemon.comparison import Outcome, Scored
 from daemon.errors import BundleRefused, NotServable, TrainingFailed
@@ -42,7 +44,7 @@ from daemon.model import Calibrated, Matrix
 from daemon.progress import Progress, Say
 from daemon.registry import Registry
 from daemon.remembered import Remembered
-from daemon.revision import Data, Window
+from daemon.revision import Data
 from daemon.schema import Schema, parse
 from daemon.settings import Train
 from daemon.status import utcnow
@@ -69,6 +71,8 @@ class Job:
     champion_bundle: str | None
     past: list[int] = field(default_factory=list)
     """Promoted versions whose answers the challenger is measured by, oldest first."""
+    gate: dict[str, Any] = field(default_factory=dict)
+    """By what it will be judged (`baseline.gate`); empty: the reference stays as it is."""
 
     @property
     def train(self) -> Train:
@@ -140,8 +144,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
     served = _served(work)
     before = None if served is None else holdouts.before(served.manifest, schema)
-    folder, share = work.home.segments, settings.holdout
-    data = Data.read(folder, job.segments, schema, job.first_rows, share, window, before=before, group=settings.group)
+    rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
+    data = Data.read(*rows, before=before, group=settings.group, era=turning.era(job.gate))
     segments.release()
     competing = candidates.worthwhile(competing, len(data.taught[0]), settings)
     outcome = comparison.compare(competing, schema, data.taught, settings, progress, data.taught_units)
@@ -227,7 +231,8 @@ def _figures(
 ) -> tuple[dict[str, Any], Remembered]:
     """Challenger and champion on the same held-out rows, and how the candidates compared; what it is remembered by."""
     best, found = winner.scored, winner.correction
-    compared = holdouts.compare(winner.fitted, served, data, _kept(winner), _rules(work, best.metric))
+    parts = winner.fitted, served, data, _kept(winner), _rules(work, best.metric)
+    compared = turning.compare(*parts, turning.gate(work.job.gate))
     figures = {
         **compared.scores,
         "champion_version": work.job.champion,

@@ -60,7 +60,7 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     objection = objection or _slipped(scores, past or {}, settings)
     if objection is not None:
         return Verdict("refused", objection)
-    reason = " ".join(filter(None, [_praise(scores), shortcomings.sentence(scores)]))
+    reason = " ".join(filter(None, [_turned(scores), _praise(scores), shortcomings.sentence(scores)]))
     # A champion that can't be compared serves all the same.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
@@ -192,6 +192,17 @@ def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
                 f"It never answers {label!r} on the {name} holdout, where {right} rows were right before{rival.name}."
             )
     return None
+
+
+def _turned(scores: Mapping[str, Any]) -> str:
+    """That the world has changed, if this training has found it, and what the rows of before would have said."""
+    world = scores.get("world") or {}
+    if "objection" not in world:
+        return ""
+    since, n = figures.day(world["since"]), figures.counted(world["n"], "held-out row")
+    seen = f"{world['days']} days, {figures.counted(world['drops'], 'drop')}, {n}"
+    before = f"Rows of before judge no more; they would say: {world['objection']}"
+    return f"The world has changed: it is better on everything since {since} ({seen}). {before}"
 
 
 def _praise(scores: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """daemon.training: from segments to a registered version with its bundle, in this process, with the real MLflow."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import crashing
@@ -14,13 +14,14 @@ from sklearn.datasets import make_friedman1, make_regression
 from sklearn.model_selection import train_test_split
 
 from daemon import bundle, candidates, rows, segments
+from daemon.arrivals import Window
 from daemon.bundle import Manifest
 from daemon.errors import TrainingFailed
 from daemon.home import Home
 from daemon.registry import NAME, Registry
-from daemon.revision import Data, Window
+from daemon.revision import Data
 from daemon.schema import Column, Schema
-from daemon.settings import Inbox, Train
+from daemon.settings import Inbox, Promote, Train
 from daemon.training import Job, train
 
 PRICES = Schema(
@@ -54,6 +55,7 @@ class Workshop:
         self.segments: dict[str, str] = {}
         self.first_rows, self.champion = 0, (0, "")
         self.said: list[dict[str, Any]] = []
+        self.gate: dict[str, Any] = {}
         self.use(schema)
 
     def use(self, schema: Schema) -> None:
@@ -75,7 +77,8 @@ class Workshop:
         """Train, put the bundle in its place and serve it; returns its manifest."""
         given = {"candidates": list(candidates), "report_rows": 0, **settings}
         number, sha256 = self.champion
-        job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, given, number or None, sha256 or None)
+        champion = number or None, sha256 or None, list(range(1, number + 1))
+        job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, given, *champion, self.gate)
         train(self.home, job, self.said.append)
         version = self.registry.versions()[-1]
         assert version.bundle is not None
@@ -404,6 +407,38 @@ def test_rows_of_a_wrong_clock_shift_no_window(mlflow_home: Home) -> None:
 
     assert [taken(days=days) for days in (0, 5, 1)] == [220, 220, 80]
     assert taken(rows=90) == 90
+
+
+def test_changed_world_has_a_new_reference(mlflow_home: Home) -> None:
+    """Three days on which ash and elm have changed their names: they judge, and go on judging the next version."""
+    workshop, day = Workshop(mlflow_home, LEAVES), datetime(2026, 3, 2, tzinfo=UTC)
+    workshop.gate = {"promote": Promote().model_dump(), "past": [], "era": None}
+    workshop.add(leaves("ash elm", 150), day)
+    first = workshop.train("tree")
+    for seed in range(1, 5):
+        cells, day = leaves("ash elm", 150, seed=seed), day + timedelta(days=1)
+        workshop.add(cells | {"tree": [{"ash": "elm", "elm": "ash"}[tree] for tree in cells["tree"]]}, day)
+        if seed == 3:
+            turned = workshop.train("tree")
+    found = turned.scores["world"]
+    assert datetime.fromtimestamp(found["since"] / 1000, UTC) == datetime(2026, 3, 3, tzinfo=UTC)
+    assert (found["days"], found["drops"]) == (3, 3)
+    assert "on the reference holdout" in found["objection"]
+    reference, rolling = (turned.scores["challenger"][name] for name in ("reference", "rolling"))
+    assert reference == rolling
+    assert reference["n"] > first.scores["challenger"]["reference"]["n"]
+    assert turned.scores["marks"] == {}
+    workshop.gate["era"] = [found["since"], found["until"]]
+    after = workshop.train("tree").scores
+    assert after["world"] == {"since": found["since"], "until": found["until"]}
+    assert after["split"]["reference"] == turned.scores["split"]["reference"]
+    assert after["marks"]["champion"]["version"] == 2
+    assert after["marks"]["champion"]["n"] > reference["n"], "those of its rows that teach, by cross-validation"
+    assert after["challenger"]["rolling"]["n"] > reference["n"]
+    workshop.gate["era"] = [0, 1]
+    assert workshop.train("tree").scores["split"]["reference"] == first.scores["split"]["reference"], (
+        "rows are forgotten"
+    )
 
 
 def test_champion_of_another_schema_is_asked_the_rows_of_the_window(leafy: Workshop) -> None:

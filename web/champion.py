@@ -1,5 +1,8 @@
 """Which model serves, and why: the second question of the dashboard. Pure functions of facts."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from daemon import figures, live, shortcomings
 from daemon.bundle import Manifest
 from daemon.settings import Promote, Settings
@@ -32,10 +35,18 @@ def serving(facts: Facts) -> Answer:
     others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
     told = {champion["reason"], *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer)}
     notes = [*(fact(label, reason) for label, reason in others.items() if reason not in told), *notes]
-    notes = [*_trial(facts), *notes]
+    notes = [*_trial(facts), *_since(champion["scores"]), *notes]
     lacks = shortcomings.sentence(champion["scores"])
     state = "watch" if lacks else "ok"
     return _waiting(facts, headline, notes) or answer(state, headline, lacks or champion["reason"], notes)
+
+
+def _since(scores: Mapping[str, Any]) -> list[Answer]:
+    """Since when rows judge, if the world has changed."""
+    world = scores.get("world")
+    if not world:
+        return []
+    return [fact("judged by", f"rows since {figures.day(world['since'])}", "the world changed then; docs/judging.md")]
 
 
 def _trial(facts: Facts) -> list[Answer]:
