@@ -129,8 +129,7 @@ class Line:
         self._clean = self._clean or accuracy
         if verdict.state == "promoted":
             self._past[self._version] = scores
-            world = scores["world"]
-            self._era = None if world is None else Era(world["since"], world["until"])
+            self._era = Era.of(scores)
             self._answered[self._version], self.loss = compared.answered, self._clean - accuracy
             self._served = Model(self._manifest(scores), "", lambda given: model.answers(fitted, given, schema))
         return Judged(verdict.state == "promoted", verdict.reason, self._clean - accuracy)

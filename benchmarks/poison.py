@@ -8,7 +8,9 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,9 @@ DAMAGE = 0.02
 
 Attack = Callable[[World, np.random.Generator, Rows], Iterator[Rows]]
 """From a world and the first drop, the drops that come after it; there is a training after each."""
+
+Change = Callable[[Rows, float], Rows]
+"""Rows as they are when so much of a change (0-1) is done."""
 
 
 def flips(share: float) -> Attack:
@@ -103,17 +108,132 @@ QUICK = ("logistic", "tree")
 """Candidates of the drips: so many trainings with a forest would take an hour."""
 
 
+class Changing(World):
+    """A world that changes after the first drop; versions are measured in the one that it becomes."""
+
+    def __init__(self, seed: int, change: Change) -> None:
+        super().__init__(seed)
+        self._change, self.progress = change, 0.0
+        self.test = change(self.test, 1.0)
+
+    def draw(self, count: int) -> Rows:
+        """Clean rows as the world is by now: `progress` is 0 before and 1 after the change."""
+        return self._change(super().draw(count), self.progress)
+
+
+def new_rule(rows: Rows, progress: float) -> Rows:
+    """What was a is b from now on, where the first column is far from zero: half of a."""
+    matrix, codes = rows
+    return matrix, np.where((progress == 1) & (codes == 0) & (np.abs(matrix[:, 0]) > 1.4), 1, codes)
+
+
+def new_unit(rows: Rows, progress: float) -> Rows:
+    """A sensor tells degrees Fahrenheit instead of Celsius."""
+    matrix, codes = rows[0].copy(), rows[1]
+    matrix[:, :1] = matrix[:, :1] * (1 + 0.8 * progress) + 32 * progress
+    return matrix.round(4), codes
+
+
+def rising(rows: Rows, progress: float) -> Rows:
+    """Two columns rise slowly, as prices do: by two standard deviations in the end."""
+    matrix, codes = rows[0].copy(), rows[1]
+    matrix[:, :2] += 3 * progress
+    return matrix.round(4), codes
+
+
+def honest_days(days: int, rows: int, *, slow: bool = False) -> Attack:
+    """A clean drop a day; the world has changed before the first of them, or does so from day to day."""
+
+    def attack(world: World, _random: np.random.Generator, _first: Rows) -> Iterator[Rows]:
+        for day in range(1, days + 1):
+            if isinstance(world, Changing):
+                world.progress = day / days if slow else 1.0
+            yield world.draw(rows)
+
+    return attack
+
+
+def beside(days: int, lies: int, honest_rows: int) -> Attack:
+    """Each day a drop in which every a is called b, and a clean one, if it has rows."""
+
+    def attack(world: World, _random: np.random.Generator, _first: Rows) -> Iterator[Rows]:
+        for _ in range(days):
+            matrix, codes = world.draw(lies)
+            yield matrix, np.where(codes == 0, 1, codes)
+            if honest_rows:
+                yield world.draw(honest_rows)
+
+    return attack
+
+
+def one_large(days: int) -> Attack:
+    """A drop of five times the first in which every a is called b, then a clean one a day."""
+
+    def attack(world: World, _random: np.random.Generator, _first: Rows) -> Iterator[Rows]:
+        matrix, codes = world.draw(5 * FIRST)
+        yield matrix, np.where(codes == 0, 1, codes)
+        for _ in range(days):
+            yield world.draw(FIRST // 2)
+
+    return attack
+
+
+def replayed(days: int) -> Attack:
+    """The same drop in which every a is called b, each day as other bytes."""
+
+    def attack(world: World, random: np.random.Generator, _first: Rows) -> Iterator[Rows]:
+        matrix, codes = world.draw(FIRST)
+        codes = np.where(codes == 0, 1, codes)
+        for _ in range(days):
+            order = random.permutation(FIRST)
+            yield matrix[order], codes[order]
+
+    return attack
+
+
+class Case(NamedTuple):
+    """Drops that come `hours` one after the other, in a world that changes or stays."""
+
+    attack: Attack
+    hours: float
+    change: Change | None = None
+
+
+DAYS: dict[str, Case] = {
+    "the rule changes, then 10 days of 1,000 rows": Case(honest_days(10, FIRST), 24, new_rule),
+    "the rule changes, then 30 days of 100 rows": Case(honest_days(30, FIRST // 10), 24, new_rule),
+    "another unit, then 10 days of 1,000 rows": Case(honest_days(10, FIRST), 24, new_unit),
+    "prices rise for 20 days of 500 rows": Case(honest_days(20, FIRST // 2, slow=True), 24, rising),
+    "nothing changes in 10 days of 1,000 rows": Case(honest_days(10, FIRST), 24),
+    "one drop of 5,000, every a called b, then 10 clean days": Case(one_large(10), 24),
+    "the same 1,000 rows, every a called b, on 10 days": Case(replayed(10), 24),
+    "30 drips within an hour, every a called b": Case(drip(1.0, 30), 1 / 30),
+    "10 days of 500 rows, every a called b, beside 500 clean ones": Case(beside(10, FIRST // 2, FIRST // 2), 12),
+    "20 days of 100 rows, every a called b, beside 100 clean ones": Case(beside(20, FIRST // 10, FIRST // 10), 12),
+    "20 days of 400 rows, every a called b, beside 100 clean ones": Case(beside(20, 400, FIRST // 10), 12),
+    "10 days of 500 rows, every a called b, and nobody else": Case(beside(10, FIRST // 2, 0), 24),
+}
+"""What takes its time: the world changes honestly, or somebody wants it to look so."""
+
+
 def play(
-    attack: Attack, seed: int, folder: Path, promote: Promote, names: Sequence[str] = CANDIDATES
+    attack: Attack,
+    seed: int,
+    folder: Path,
+    promote: Promote,
+    names: Sequence[str] = CANDIDATES,
+    hours: float = 0.0,
+    change: Change | None = None,
 ) -> tuple[list[Judged], float]:
     """One case: the trainings after the first champion, and what the version loses that serves in the end."""
-    world, random = World(seed), np.random.default_rng(seed)
+    world = World(seed) if change is None else Changing(seed, change)
+    random = np.random.default_rng(seed)
     line, first = Line(folder, world, promote, names), world.draw(FIRST)
     line.drop(first)
     line.train()
     judged = []
     for given in attack(world, random, first):
-        line.drop(given)
+        line.drop(given, timedelta(hours=hours))
         judged.append(line.train())
     return judged, line.loss
 
@@ -133,22 +253,29 @@ def summary(played: Sequence[tuple[list[Judged], float]]) -> list[str]:
     ]
 
 
-def case(attack: Attack, seeds: int, baseline: int, names: Sequence[str]) -> list[str]:
+def case(found: Case, seeds: int, promote: Promote, names: Sequence[str]) -> list[str]:
     """One attack with several seeds as a row of the table."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Promote(baseline_versions=baseline)
-        return summary([play(attack, seed, Path(folder) / str(seed), settings, names) for seed in range(seeds)])
+        rest = promote, names, found.hours, found.change
+        return summary([play(found.attack, seed, Path(folder) / str(seed), *rest) for seed in range(seeds)])
 
 
 def main() -> None:
     """Play every attack with several seeds and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.poison", description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=10, help="worlds in which each attack is played (default 10)")
-    seeds, usual = parser.parse_args().seeds, Promote().baseline_versions
-    table = [[name, *case(attack, seeds, usual, CANDIDATES)] for name, attack in ATTACKS.items()]
-    for name, attack in DRIPS.items():
-        table.append([name, *case(attack, seeds, usual, QUICK)])
-        table.append(["the same without the baseline", *case(attack, seeds, 0, QUICK)])
+    parser.add_argument("--days", action="store_true", help="only what takes days")
+    given = parser.parse_args()
+    seeds, usual, forgetful = given.seeds, Promote(), Promote(baseline_versions=0)
+    single, drips = ({}, {}) if given.days else (ATTACKS, DRIPS)
+    table = [[name, *case(Case(attack, 0), seeds, usual, CANDIDATES)] for name, attack in single.items()]
+    for name, attack in drips.items():
+        table.append([name, *case(Case(attack, 0), seeds, usual, QUICK)])
+        table.append(["the same without the baseline", *case(Case(attack, 0), seeds, forgetful, QUICK)])
+    for name, one in DAYS.items():
+        table.append([name, *case(one, seeds, usual, QUICK)])
+        if one.change:
+            table.append(["the same with promote.follow_days = 0", *case(one, seeds, Promote(follow_days=0), QUICK)])
     columns = ["drops after 1,000 clean rows", "trainings", "loss, median", "harmful stopped", "harmless stopped"]
     show("What the gate stops", [*columns, "served loses, median", "worst"], table)
 

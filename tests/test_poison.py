@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import poison
-from benchmarks.line import Judged
-from benchmarks.poison import ATTACKS, DRIPS, QUICK, Attack
+from benchmarks.line import FIRST, Judged
+from benchmarks.poison import ATTACKS, DAYS, DRIPS, QUICK, Attack
 from daemon.settings import Promote
 
 SEEDS = range(3)
@@ -58,6 +58,27 @@ def test_slow_drip_does_not_add_up(tmp_path: Path) -> None:
     assert sum(lost for _, lost in played) <= sum(lost for _, lost in without)
     worst = [max(judged.loss for judged in trainings) for trainings, _ in played]
     assert min(worst) > 0.04, "it would have done harm"
+
+
+@pytest.mark.parametrize("name", ["one drop of 5,000", "30 drips within an hour", "20 days of 100 rows"])
+def test_world_that_has_not_changed_is_not_said_to_have(name: str, tmp_path: Path) -> None:
+    """By one drop, by many at once, and by drips beside honest drops: what serves is hardly worse."""
+    [found] = [case for title, case in DAYS.items() if title.startswith(name)]
+    judged, lost = poison.play(found.attack, 0, tmp_path, Promote(), ("tree",), found.hours)
+    assert not any(one.promoted and "world has changed" in one.reason for one in judged)
+    assert lost <= 0.02
+    assert max(one.loss for one in judged) > 0.1, "it would have done harm"
+
+
+def test_model_follows_a_world_that_has_changed(tmp_path: Path) -> None:
+    """The rule is another one from the second drop on: refused for two days, on the third the new drops judge, and go on to."""
+    attack = poison.honest_days(5, FIRST)
+    judged, lost = poison.play(attack, 0, tmp_path / "3", Promote(), QUICK, 24, poison.new_rule)
+    assert [one.promoted for one in judged] == [False, False, True, True, True]
+    assert "The world has changed: it is better on everything since 2 January 2026" in judged[2].reason
+    assert lost < -0.1
+    judged, lost = poison.play(attack, 0, tmp_path / "0", Promote(follow_days=0), QUICK, 24, poison.new_rule)
+    assert (any(one.promoted for one in judged), lost) == (False, 0)
 
 
 @pytest.mark.slow
