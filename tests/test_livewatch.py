@@ -43,7 +43,12 @@ class Live:
         """
         served = version or self._parts.served
         assert served is not None
-        names = ["setosa"] * right + ["versicolor"] * wrong
+        answers = [("setosa", "setosa")] * right + [("setosa", "versicolor")] * wrong
+        self.answered(answers, served, logged=logged)
+
+    def answered(self, answers: list[tuple[str, str]], served: int, *, logged: bool = True) -> None:
+        """Predictions of a version, each with the truth that came for it and what it had answered."""
+        names = [name for _, name in answers]
         ids = [f"p{self._told + index}" for index in range(len(names))]
         self._told += len(names)
         if logged:
@@ -56,7 +61,8 @@ class Live:
                 ),
             )
         told = [{"prediction_id": one, "prediction": name} for one, name in zip(ids, names, strict=True)]
-        self._accept([{**one, "version": served, "truth": "setosa"} for one in told])
+        truths = [truth for truth, _ in answers]
+        self._accept([{**one, "version": served, "truth": truth} for one, truth in zip(told, truths, strict=True)])
 
     def _accept(self, records: list[dict[str, Any]]) -> None:
         self._drops += 1
@@ -179,6 +185,26 @@ def test_doubt_is_in_favour_of_the_new_champion(parts: Parts, told: Live, right:
     assert (parts.served == newer) == stays
 
 
+@pytest.mark.parametrize(("metric", "stays"), [("balanced_accuracy", True), ("accuracy", False)])
+@pytest.mark.parametrize("logged", [True, False])
+def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: str, stays: bool, logged: bool) -> None:
+    """A version that finds the rare class, and errs more often on the common one, is no worse where each counts alike."""
+    first = parts.champion(favourite=SETOSA)
+    second = parts.champion(favourite=VERSICOLOR)
+    for version, recall in ((first, {"setosa": 1.0, "versicolor": 0.0}), (second, {"setosa": 0.75, "versicolor": 1.0})):
+        judged = dict(parts.journal.version(version) or {})
+        score = {"n": 120, "accuracy": 0.95, "balanced_accuracy": sum(recall.values()) / 2, "recall": recall}
+        score |= {"support": {"setosa": 114, "versicolor": 6}, "metric": metric}
+        facts = {name: value for name, value in judged.items() if name not in ("state", "reason", "judged_at")}
+        scores = orjson.dumps({"challenger": {"rolling": score}}).decode()
+        parts.journal.judge(facts | {"scores": scores}, "promoted", judged["reason"])
+    answers = [("setosa", "setosa")] * 84 + [("setosa", "versicolor")] * 30 + [("versicolor", "versicolor")] * 6
+    told.answered(answers, second, logged=logged)
+    parts.settle()
+    assert parts.served == (second if stays else first)
+    assert LiveWatch(parts.home, Promote(), parts.journal).fell() is None
+
+
 def test_without_the_history_scores_of_their_own_are_compared(parts: Parts, told: Live) -> None:
     """Predictions that the history has lost: the version before is taken at its own live score, or its holdout's."""
     first = parts.champion(favourite=SETOSA)
@@ -267,13 +293,13 @@ def test_regression_is_measured_by_r2() -> None:
     def rows(told: Any) -> list[dict[str, Any]]:
         return [{"truth": repr(float(a)), "prediction": float(b)} for a, b in zip(truth, told, strict=True)]
 
-    good, bad = (livewatch.measure(rows(told), "regression") for told in (truth + 0.1, random.normal(size=200)))
+    good, bad = (livewatch.measure(rows(told), "r2") for told in (truth + 0.1, random.normal(size=200)))
     assert good is not None
     assert bad is not None
     assert 0.98 < good.value < good.upper <= 1
     assert bad.value < bad.upper < 0
-    assert livewatch.measure([], "regression") is None
-    assert livewatch.measure([{"truth": "1.0", "prediction": 2.0}] * 5, "regression") is None
+    assert livewatch.measure([], "r2") is None
+    assert livewatch.measure([{"truth": "1.0", "prediction": 2.0}] * 5, "r2") is None
 
 
 @pytest.mark.parametrize("absurd", [1, 5, 20, 60])
@@ -283,8 +309,8 @@ def test_values_too_large_to_be_squared_tell_nothing(name: str, absurd: int) -> 
     random = np.random.default_rng(1)
     rows = [{"truth": repr(one), "prediction": repr(one + 0.1)} for one in random.normal(size=60).tolist()]
     wild = [{**row, name: repr(1e200 + index)} for index, row in enumerate(rows[:absurd])] + rows[absurd:]
-    assert livewatch.measure(wild, "regression") is None
-    assert livewatch.sigmas(wild, rows, "regression") == livewatch.sigmas(wild, wild, "regression") == 0
+    assert livewatch.measure(wild, "r2") is None
+    assert livewatch.sigmas(wild, rows, "r2") == livewatch.sigmas(wild, wild, "r2") == 0
 
 
 def test_look_that_fails_is_told_and_passed_over(parts: Parts, told: Live) -> None:
@@ -307,14 +333,14 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     truth = random.normal(size=60)
     told = truth + random.normal(0, 0.4, 60)
     rows = [{"truth": repr(float(a)), "prediction": float(b)} for a, b in zip(truth, told, strict=True)]
-    usual, surest = (livewatch.measure(rows, "regression", one) for one in (livewatch.INTERVAL, livewatch.SUREST))
+    usual, surest = (livewatch.measure(rows, "r2", one) for one in (livewatch.INTERVAL, livewatch.SUREST))
     assert usual is not None
     assert surest is not None
     watch = LiveWatch(parts.home, Promote(), parts.journal)
     for before, sure in (((usual.upper + surest.upper) / 2, False), (surest.upper + 0.001, True)):
         score = {"n": 100, "r2": before, "rmse": 1.0, "mae": 1.0}
         old = {"version": 1, "scores": orjson.dumps({"challenger": {"rolling": score}})}
-        found = watch._on_their_own(old, rows, "regression")
+        found = watch._on_their_own(old, rows, "r2")
         assert found is not None
         assert found.now.upper < before
         assert found.sure == sure
@@ -349,8 +375,8 @@ def test_chance_seldom_takes_a_version_out(fall: float, alike: float, least: flo
 
 
 def _falls(now: list[Any], before: list[Any]) -> bool:
-    new, old = (livewatch.measure(rows, "classification") for rows in (now, before))
+    new, old = (livewatch.measure(rows, "accuracy") for rows in (now, before))
     assert new is not None
     assert old is not None
     below = new.upper < old.value - Promote().tolerance
-    return below and livewatch.sigmas(now, before, "classification") > livewatch.SURE
+    return below and livewatch.sigmas(now, before, "accuracy") > livewatch.SURE
