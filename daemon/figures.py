@@ -79,6 +79,18 @@ def amount_of(score: Mapping[str, Any], amount: float | None) -> str:
     return plain(amount) if metric(score) in ("rmse", "mae") else f"{amount:.4f}"
 
 
+def floored(score: Mapping[str, Any] | None) -> tuple[str, float | None]:
+    """The figure that `promote.floor` (0-1, more is better) speaks of, and its value: the usual one where less is better."""
+    if score and metric(score) in LOWER:
+        return deciding(score), value(score)
+    return (metric(score), judged(score)) if score else ("", None)
+
+
+def short(score: Mapping[str, Any], amount: float) -> str:
+    """An amount of the figure by which the gate judges, in three digits: `0.944`."""
+    return plain(amount, 3) if metric(score) in ("rmse", "mae") else f"{amount:.3f}"
+
+
 def value(score: Mapping[str, Any] | None) -> float | None:
     """The deciding figure; None where nothing was measured (no rows, or too few for R²)."""
     if not score or not score.get("n"):

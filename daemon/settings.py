@@ -325,7 +325,7 @@ class Promote(Section):
         0.0,
         ge=0,
         le=1,
-        description="No version with a holdout score (accuracy or R²) below this is served; 0 is no floor.",
+        description="No version with a holdout score below this is served: by `train.metric`, or accuracy or R² where less of that is better; 0 is no floor.",
     )
     baseline_versions: int = Field(
         20,

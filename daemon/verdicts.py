@@ -81,13 +81,14 @@ def _paired(scores: Mapping[str, Any], name: str) -> Scores:
 def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None:
     if settings.floor == 0:
         return None  # R² can be negative on a few rows; without a floor that is nobody's business
-    if all(figures.judged(challenger[name]) is None for name in HOLDOUTS):
+    if all(figures.floored(challenger[name])[1] is None for name in HOLDOUTS):
         return f"No held-out row says whether it reaches promote.floor = {settings.floor}: more rows are needed."
     for name in HOLDOUTS:
-        score, found = challenger[name], figures.judged(challenger[name])
+        score = challenger[name]
+        figure, found = figures.floored(score)
         if found is not None and found < settings.floor:
             return (
-                f"{_title(score)} {found:.4f} on the {name} holdout (n = {score['n']}) "
+                f"{_capital(figures.TITLES[figure])} {found:.4f} on the {name} holdout (n = {score['n']}) "
                 f"is below promote.floor = {settings.floor}."
             )
     return None
@@ -243,5 +244,8 @@ def _said(score: Scores) -> str:
 
 
 def _title(score: Scores) -> str:
-    title = figures.TITLES[figures.metric(score)]
+    return _capital(figures.TITLES[figures.metric(score)])
+
+
+def _capital(title: str) -> str:
     return title[0].upper() + title[1:]

@@ -483,6 +483,31 @@ def test_examples_hold_for_every_kind(story: Story) -> None:
     assert bundles.PRICES.label(said["target"]) == "1.5"
 
 
+@pytest.mark.parametrize(
+    ("metric", "then", "now", "headline", "fall"),
+    [
+        ("balanced_accuracy", 0.84, 0.66, "0.660 balanced accuracy", "It fell from 0.840"),
+        ("balanced_accuracy", 0.66, 0.84, "0.840 balanced accuracy", ""),
+        ("log_loss", 0.25, 0.5, "0.500 log loss", "It rose from 0.250"),
+        ("log_loss", 0.5, 0.25, "0.250 log loss", ""),
+    ],
+)
+def test_headline_is_of_the_metric_that_judges(
+    well: Story, metric: str, then: float, now: float, headline: str, fall: str
+) -> None:
+    """With train.metric the page speaks of that, and of the accuracy beside it."""
+    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    assert facts.champion is not None
+    score = facts.champion["scores"]["challenger"]["rolling"] | {"n": 100, "accuracy": 0.9, "metric": metric}
+    first = {**facts.champion, "scores": {"challenger": {"rolling": score | {metric: then}}}}
+    later = {"champion": {"rolling": score | {metric: now}}, "champion_version": first["version"]}
+    second = {**first, "version": 2, "state": "refused", "scores": later}
+    tile = quality.good(replace(facts, versions=[second, first]))
+    assert tile["headline"] == headline
+    assert "accuracy 0.900, 95 % interval" in tile["sentence"]
+    assert tile["sentence"].startswith(fall or "On 100")
+
+
 def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
     facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
     good = quality.good(replace(facts, live={"n": 40, "accuracy": 0.975, "interval": (0.87, 0.99)}))
@@ -490,6 +515,16 @@ def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
     assert "0.975 accuracy" in str(good["facts"])
     bad = quality.good(replace(facts, live={"n": 40, "accuracy": 0.5, "interval": (0.35, 0.65)}))
     assert (bad["state"], "Late labels say less" in bad["sentence"]) == ("watch", True)
+
+
+def test_since_when_rows_judge_is_shown(well: Story) -> None:
+    """Where the world has changed, the page says what the figures are of."""
+    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    assert facts.champion is not None
+    scores = facts.champion["scores"] | {"world": {"since": 1_772_496_000_000, "until": 1_772_668_800_000}}
+    tile = champion.serving(replace(facts, versions=[{**facts.champion, "scores": scores}]))
+    assert [one["value"] for one in tile["facts"] if one["label"] == "judged by"] == ["rows since 3 March 2026"]
+    assert "judged by" not in str(champion.serving(facts))
 
 
 def test_trial_of_a_new_champion_is_shown(story: Story) -> None:

@@ -389,3 +389,39 @@ def test_scores_by_another_metric_are_no_mark() -> None:
         for name in verdicts.HOLDOUTS:
             found[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": 0.9}
     assert verdicts.judge(found, Promote(), past).state == "promoted"
+
+
+def test_changed_world_is_said() -> None:
+    """Since when, on what evidence, and what the rows of before would have said; of the versions after it no more."""
+    era = {"since": 1_772_496_000_000, "until": 1_772_668_800_000}
+    world = {**era, "days": 3, "drops": 1, "n": 1240, "gain": 0.1, "objection": "Accuracy falls."}
+    verdict = verdicts.judge(scores(97, 80, world=world), Promote())
+    assert verdict.state == "promoted"
+    assert verdict.reason.startswith(
+        "The world has changed: it is better on everything since 3 March 2026 (3 days, 1 drop, 1,240 held-out rows). "
+        "Rows of before judge no more; they would say: Accuracy falls. Accuracy 0.97"
+    )
+    assert "world" not in verdicts.judge(scores(97, 80, world=era), Promote()).reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "found", "state", "said"),
+    [
+        ("balanced_accuracy", 0.6, "refused", "Balanced accuracy 0.6000"),
+        ("balanced_accuracy", 0.8, "promoted", ""),
+        ("log_loss", 0.3, "promoted", ""),  # the accuracy is 0.9, whatever the loss
+        ("log_loss", 3.0, "promoted", ""),
+    ],
+)
+def test_floor_is_of_the_metric_that_judges(metric: str, found: float, state: str, said: str) -> None:
+    """Where less of that is better, a floor of it would say nothing; there it is accuracy or R²."""
+    given = scores(90, None)
+    for name in verdicts.HOLDOUTS:
+        given["challenger"][name] |= {metric: found, "metric": metric}
+    verdict = verdicts.judge(given, Promote(floor=0.7))
+    assert verdict.state == state
+    assert said in verdict.reason
+    low = scores(60, None)
+    for name in verdicts.HOLDOUTS:
+        low["challenger"][name] |= {"log_loss": 0.1, "metric": "log_loss"}
+    assert "Accuracy 0.6000" in verdicts.judge(low, Promote(floor=0.7)).reason

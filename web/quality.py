@@ -34,12 +34,12 @@ def _scored(facts: Facts) -> Answer:
     if entry is None:
         return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
     now = latest_score(facts) or entry
-    found, before = figures.value(now), figures.value(entry)
+    found = figures.judged(now)
     notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
     if found is None:
         why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
         return answer("unknown", "Not measured yet", why, notes)
-    headline = f"{found:.3f} {title(now)}"
+    headline = f"{figures.short(now, found)} {title(now)}"
     trouble = _trouble(facts, headline, notes)
     if trouble:
         return trouble
@@ -49,7 +49,7 @@ def _scored(facts: Facts) -> Answer:
     sentence = (
         f"On {now['n']:,} held-out rows; {_doubt(now)}. {'' if facts.live else 'No labels from live use yet.'}".strip()
     )
-    fall = _fall(facts, found, before, now["n"])
+    fall = _fall(facts, found, now, entry)
     if fall:
         return answer("watch", headline, f"{fall} {sentence}", notes)
     refused = list(takewhile(lambda row: row["state"] == "refused", facts.newer))
@@ -70,16 +70,19 @@ def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
 
 
-def _fall(facts: Facts, found: float, before: float | None, n: int) -> str:
+def _fall(facts: Facts, found: float, now: Row, entry: Row) -> str:
     """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
     tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
-    if before is None:
-        return ""
-    if found < before - max(tolerance, 1 / n):
-        return f"It fell from {before:.3f}, by more than promote.tolerance = {tolerance:g}."
+    before, usual = figures.judged(entry), figures.value(entry)
+    # A tolerance of 0.02 says nothing of errors in the target's unit.
+    alike = figures.metric(now) == figures.metric(entry) and figures.metric(now) not in ("rmse", "mae")
+    if before is not None and alike and figures.gain(now, found, before) < -max(tolerance, 1 / now["n"]):
+        moved = "rose" if figures.metric(now) in figures.LOWER else "fell"
+        shown = figures.short(entry, before)
+        return f"It {moved} from {shown}, by more than promote.tolerance = {tolerance:g}."
     interval = (facts.live or {}).get("interval")
-    if interval and interval[1] < before - tolerance:
-        return f"Late labels say less: at most {interval[1]:.3f}, where it was let in with {before:.3f}."
+    if interval and usual is not None and interval[1] < usual - tolerance:
+        return f"Late labels say less: at most {interval[1]:.3f}, where it was let in with {usual:.3f}."
     return ""
 
 
@@ -88,7 +91,8 @@ def _doubt(score: Row) -> str:
     if figures.deciding(score) == "r2":
         return f"RMSE {figures.plain(score['rmse'])}, MAE {figures.plain(score['mae'])}"
     low, high = wilson(score["accuracy"], score["n"])
-    return f"95 % interval {low:.3f} to {high:.3f}"
+    usual = "" if figures.metric(score) == "accuracy" else f"accuracy {score['accuracy']:.3f}, "
+    return f"{usual}95 % interval {low:.3f} to {high:.3f}"
 
 
 def _live(facts: Facts) -> list[Answer]:
@@ -101,8 +105,8 @@ def _live(facts: Facts) -> list[Answer]:
 
 
 def title(score: Row) -> str:
-    """What the deciding figure of a score is called."""
-    return figures.TITLES[figures.deciding(score)]
+    """What the figure is called by which the gate judges a score."""
+    return figures.TITLES[figures.metric(score)]
 
 
 def latest_score(facts: Facts) -> Row | None:
@@ -126,8 +130,8 @@ def held_out(version: Row | None, who: str = "challenger") -> Row | None:
 def _against(entry: Row, now: Row) -> list[Answer]:
     if entry is now:
         return []
-    before = figures.value(entry)
-    return [fact("when let in", "–" if before is None else f"{before:.3f}", f"n = {entry['n']:,}")]
+    before = figures.judged(entry)
+    return [fact("when let in", "–" if before is None else figures.short(entry, before), f"n = {entry['n']:,}")]
 
 
 def _dummy(facts: Facts) -> list[Answer]:
