@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from daemon import split
 from daemon.figures import DECIDES
 from daemon.model import Matrix, Targets
-from daemon.remembered import Part, Remembered, difference, mark
+from daemon.remembered import Part, Remembered, alike, difference, mark
 from daemon.revision import Data
 from daemon.schema import Task
 from daemon.split import By
@@ -68,7 +68,9 @@ def _first(data: Data) -> NDArray[np.int64]:
 def against(answered: Remembered, task: Task, rules: Rules) -> dict[str, Any]:
     """How much worse the challenger is on the reference's rows than `champion` and `mark`, where these are known."""
     metric = rules.judged_by(task)
-    versions = {"champion": rules.champion if rules.champion in rules.past else None, "mark": mark(rules.past, metric)}
+    # The reference of earlier versions was another one before the world changed, or rows of it were forgotten.
+    past = {version: known for version, known in rules.past.items() if alike(answered, known)}
+    versions = {"champion": rules.champion if rules.champion in past else None, "mark": mark(past, metric)}
     marks = {}
     for who, version in versions.items():
         one = None if version is None else difference(answered, rules.past[version], metric)

@@ -78,6 +78,12 @@ def read(folder: Path) -> Remembered | None:
         return None
 
 
+def alike(one: Remembered, other: Remembered) -> bool:
+    """Whether both have answered rows of the same reference."""
+    pairs = [(getattr(one, name), getattr(other, name)) for name in PARTS]
+    return any(len(mine.truth) and mine.key == theirs.key for mine, theirs in pairs)
+
+
 def difference(new: Remembered, old: Remembered, metric: str) -> Difference | None:
     """How much worse `new` is than `old` on the reference's rows that both have answered; None if there are none."""
     pairs = []
