@@ -7,7 +7,7 @@ come after it. What a challenger is really worth is measured on 20,000 clean row
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -253,29 +253,48 @@ def summary(played: Sequence[tuple[list[Judged], float]]) -> list[str]:
     ]
 
 
-def case(found: Case, seeds: int, promote: Promote, names: Sequence[str]) -> list[str]:
+def case(chosen: Case, seeds: Iterable[int], promote: Promote, names: Sequence[str]) -> list[str]:
     """One attack with several seeds as a row of the table."""
     with tempfile.TemporaryDirectory() as folder:
-        rest = promote, names, found.hours, found.change
-        return summary([play(found.attack, seed, Path(folder) / str(seed), *rest) for seed in range(seeds)])
+        rest = promote, names, chosen.hours, chosen.change
+        return summary([play(chosen.attack, seed, Path(folder) / str(seed), *rest) for seed in seeds])
+
+
+class Row(NamedTuple):
+    """A row of the table before it is played; `title` is that of its case, which `--only` looks in."""
+
+    name: str
+    title: str
+    case: Case
+    promote: Promote
+    names: Sequence[str]
+
+
+def rows(*, days: bool) -> Iterator[Row]:
+    """All rows of the table, or only those of what takes days."""
+    usual = Promote()
+    for name, attack in ({} if days else ATTACKS).items():
+        yield Row(name, name, Case(attack, 0), usual, CANDIDATES)
+    for name, attack in ({} if days else DRIPS).items():
+        yield Row(name, name, Case(attack, 0), usual, QUICK)
+        yield Row("the same without the baseline", name, Case(attack, 0), Promote(baseline_versions=0), QUICK)
+    for name, one in DAYS.items():
+        yield Row(name, name, one, usual, QUICK)
+        if one.change:
+            yield Row("the same with promote.follow_days = 0", name, one, Promote(follow_days=0), QUICK)
 
 
 def main() -> None:
     """Play every attack with several seeds and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.poison", description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=10, help="worlds in which each attack is played (default 10)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of them (default 0)")
     parser.add_argument("--days", action="store_true", help="only what takes days")
-    given = parser.parse_args()
-    seeds, usual, forgetful = given.seeds, Promote(), Promote(baseline_versions=0)
-    single, drips = ({}, {}) if given.days else (ATTACKS, DRIPS)
-    table = [[name, *case(Case(attack, 0), seeds, usual, CANDIDATES)] for name, attack in single.items()]
-    for name, attack in drips.items():
-        table.append([name, *case(Case(attack, 0), seeds, usual, QUICK)])
-        table.append(["the same without the baseline", *case(Case(attack, 0), seeds, forgetful, QUICK)])
-    for name, one in DAYS.items():
-        table.append([name, *case(one, seeds, usual, QUICK)])
-        if one.change:
-            table.append(["the same with promote.follow_days = 0", *case(one, seeds, Promote(follow_days=0), QUICK)])
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cases with this in their name")
+    chosen = parser.parse_args()
+    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    played = [row for row in rows(days=chosen.days) if chosen.only in row.title]
+    table = [[row.name, *case(row.case, seeds, row.promote, row.names)] for row in played]
     columns = ["drops after 1,000 clean rows", "trainings", "loss, median", "harmful stopped", "harmless stopped"]
     show("What the gate stops", [*columns, "served loses, median", "worst"], table)
 
