@@ -32,8 +32,8 @@ class Era(NamedTuple):
     @classmethod
     def of(cls, scores: Mapping[str, Any]) -> Self | None:
         """That of a version, from the scores of its manifest; None: the first revision is its reference."""
-        found = scores.get("world")
-        return cls(found["since"], found["until"]) if found else None
+        span = scores.get("world")
+        return cls(span["since"], span["until"]) if span else None
 
 
 @dataclass(frozen=True)

@@ -49,28 +49,28 @@ def compare(
 
     `judging` None: the reference stays as it is.
     """
-    found = holdouts.compare(fitted, served, data, kept, rules)
-    found.scores["world"] = None if data.era is None else data.era._asdict()
-    if judging is None or served is None or found.scores["champion"] is None:
-        return found
-    objection = _objection(found, rules, judging)
+    compared = holdouts.compare(fitted, served, data, kept, rules)
+    compared.scores["world"] = None if data.era is None else data.era._asdict()
+    if judging is None or served is None or compared.scores["champion"] is None:
+        return compared
+    objection = _objection(compared, rules, judging)
     change = None if objection is None else world.changed(_evidence(fitted, served, data, rules), judging.promote)
     if change is None:
-        return found
+        return compared
     turned = holdouts.compare(fitted, served, data.moved(Era(change.since, change.until)), kept, rules)
     turned.scores["world"] = {**change._asdict(), "objection": objection}
     still = _objection(turned, rules, judging)
     log.info("world_changed", since=change.since, days=change.days, objection=objection, still=still)
-    return found if still else turned
+    return compared if still else turned
 
 
-def _objection(found: Compared, rules: Rules, judging: Gate) -> str | None:
-    verdict = verdicts.judge({**found.scores, "champion_version": rules.champion}, judging.promote, judging.past)
+def _objection(compared: Compared, rules: Rules, judging: Gate) -> str | None:
+    verdict = verdicts.judge({**compared.scores, "champion_version": rules.champion}, judging.promote, judging.past)
     return verdict.reason if verdict.state == "refused" else None
 
 
 def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
-    """Challenger and champion on the held-out rows after the reference that neither has learnt; of copies the oldest."""
+    """Challenger and champion on the held-out rows after the reference that neither was trained on; of copies the oldest."""
     held = data.held
     new, old = holdouts.answers_of(fitted, data), holdouts.answers_of_served(served, data)
     assert old is not None
@@ -82,7 +82,7 @@ def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
 
 
 def _newer(data: Data) -> NDArray[np.bool_]:
-    """Which of the held-out rows (m,) came after the reference and have taught neither version; of copies the oldest."""
+    """Which of the held-out rows (m,) came after the reference and trained neither version; of copies the oldest."""
     held = data.held
     times, reference = data.arrived.times[held], data.reference[held]
     everything = np.ones(len(times), dtype=bool)

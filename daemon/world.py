@@ -1,6 +1,6 @@
 """The world: whether it has changed, so that the rows which judged so far judge a challenger no more.
 
-Level 2, pure. Nobody can tell a changed world from drops that all lie, but one drop, one day and one source can be denied the
+Level 2, pure. No rule can tell a changed world from drops that all lie, but one drop, one day and one source can be denied the
 say. So the challenger must be surely better than the champion on the rows held out of all that came since some day: on
 several days, whichever of these is left out, and no drop may surely say otherwise. docs/judging.md has the rule and its reasons.
 """
@@ -45,7 +45,7 @@ Z = NormalDist().inv_cdf(1 - SURE)
 
 @dataclass(frozen=True)
 class Evidence:
-    """Held-out rows (n,) that came after the reference, oldest first, none of which has taught challenger or champion.
+    """Held-out rows (n,) that came after the reference, oldest first, on none of which challenger or champion was trained.
 
     `gain` is the champion's loss less the challenger's, `times` when they were accepted (ms), `drops` and `sources` (a number
     for each) where they are from. `classes` (n,) and `recalled` (n,), 1 where only the challenger has the row right and -1 where
