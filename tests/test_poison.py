@@ -60,7 +60,14 @@ def test_slow_drip_does_not_add_up(tmp_path: Path) -> None:
     assert min(worst) > 0.04, "it would have done harm"
 
 
-@pytest.mark.parametrize("name", ["one drop of 5,000", "30 drips within an hour", "20 days of 100 rows"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one drop of 5,000",
+        pytest.param("30 drips within an hour", marks=pytest.mark.slow),
+        pytest.param("20 days of 100 rows", marks=pytest.mark.slow),
+    ],
+)
 def test_world_that_has_not_changed_is_not_said_to_have(name: str, tmp_path: Path) -> None:
     """By one drop, by many at once, and by drips beside honest drops: what serves is hardly worse."""
     [found] = [case for title, case in DAYS.items() if title.startswith(name)]
