@@ -95,6 +95,11 @@ class Examiner:
             return
         self._complaint = ""
 
+    @property
+    def suspicious(self) -> list[dict[str, Any]]:
+        """The exams just given that are suspicious: drop (sha256), reason, version and figures."""
+        return [exam for exam in self._found if exam["suspicious"]]
+
     def record(self, batch: int) -> None:
         """Put the exams on record with their batch, as a part of the transaction that accepts it."""
         self._journal.examined(self._found, batch)

@@ -7,12 +7,31 @@ Level 1, shared with `web`: `GET /drops` and `retraind drops` tell the same fact
 
 import json
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from daemon.query import LAST, Row, ask
 
 DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
+)
+
+
+class Hold(StrEnum):
+    """What a person has said of a suspicious drop; see `daemon.holding`."""
+
+    WAITING = "held"
+    """Nothing yet: it waits in the inbox."""
+    LET_IN = "accepted"
+    """Its rows are taken next."""
+    TURNED_AWAY = "rejected"
+    """It goes to `inbox/rejected` next."""
+
+
+HELD = (
+    "SELECT sha256, name, state, bytes, rows_read, version, reason, seen_at, held_at FROM held WHERE state = 'held' "
+    "ORDER BY held_at, sha256"
 )
 
 RANK = "drops.state = 'accepted' DESC, drops.state = 'forgotten' DESC"
@@ -71,3 +90,20 @@ def taken(journal: Path, key: str) -> list[Row]:
     # With the plus SQLite looks for sha256; with the state's index it would read nearly all drops.
     rows = f"drops.sha256 IN ({meant}) AND +drops.state IN ('accepted', 'forgotten')"
     return ask(journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
+
+
+def held(journal: Path) -> list[Row]:
+    """The drops that wait for a person, longest first, and why: see `daemon.holding`."""
+    return ask(journal, HELD)
+
+
+def held_like(journal: Path, key: str) -> list[Row]:
+    """Those of them with this full sha256 or name."""
+    return [row for row in held(journal) if key in (row["sha256"], row["name"])]
+
+
+def as_drop(row: Row) -> dict[str, Any]:
+    """A held drop with the columns of one that was decided, for a table of both: nothing of it was taken."""
+    counts = dict.fromkeys(("rows_accepted", "rows_refused", "rows_duplicate", "rows_known", "rows_relabelled"), 0)
+    unknown = dict.fromkeys(("id", "line", "column", "batch", "bad_file", "revision", "committed_at"))
+    return {**row, **counts, **unknown, "settled_at": row["held_at"], "decided_at": row["held_at"]}

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from daemon import durable, folder, rejected
+from daemon.aside import Aside
 from daemon.content import Content, finish, is_packed, taking
 from daemon.errors import InvalidDrop, Unavailable
 from daemon.folder import Folder
@@ -67,8 +68,8 @@ class Inbox:
         self._left: dict[str, int] = {}
         """Files that can't be taken away, and when each was changed last, in content or rights."""
         self.backlog = (0, 0)
-        """Files and bytes that wait, at the last scan."""
-        self.strays = Strays()
+        """Files and bytes that wait to be read, at the last scan."""
+        self.aside, self.strays = Aside(), Strays()
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
         """Wake the loop for a file that has changed; for any thread.
@@ -96,12 +97,18 @@ class Inbox:
         inbox = self._open_folder()
         found = self._scan(inbox)
         self._settling.observe(found, now)
+        found = self.aside.rest(found)
         self.backlog = (len(found), sum(stamp.size for stamp in found.values()))
         if not found or not self._can_refuse(inbox):
             return {}
         oldest = sorted(found, key=lambda name: (found[name].modified, name))
         ready = (name for name in oldest if self._settling.is_settled(inbox, name, now))
         return {name: found[name] for name in islice(ready, most)}
+
+    @property
+    def quiet(self) -> bool:
+        """Whether at the last scan no file was there that had not been read and dealt with."""
+        return not self.backlog[0] and not self._left
 
     def _can_refuse(self, inbox: Folder) -> bool:
         try:

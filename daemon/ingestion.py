@@ -20,6 +20,7 @@ from daemon.errors import InvalidDrop, RetraindError, Unavailable
 from daemon.examining import Examiner, Sampled
 from daemon.forgetting import Forgetting
 from daemon.history import Historian
+from daemon.holding import Holding
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox
 from daemon.journal import Journal
@@ -70,6 +71,7 @@ class Ingestion:
         self._attempts = Attempts(journal)
         self._examiner = Examiner(home, journal)
         self._leaving = Leaving(inbox, journal)
+        self.holding = Holding(home, inbox, journal, holds=self._limits.suspicious == "hold")
         self._has_forgotten = False
         """Whether the last step was one of forgetting; then there may be more to do."""
         self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
@@ -93,6 +95,7 @@ class Ingestion:
         `merging`: whether segments may be replaced now, that is, no training is reading them.
         """
         self._leaving.try_again(now)
+        self.holding.answer()
         # Every other step only, so that drops don't wait for a long purge.
         may_forget, self._has_forgotten = not self._has_forgotten, False
         return (
@@ -115,6 +118,7 @@ class Ingestion:
 
     def _begin(self, now: float) -> bool:
         settled = self._inbox.settled(now, self._limits.batch_drops)
+        self.holding.look()
         for remark in self._inbox.strays.remarks():
             self._journal.tell("problem", remark, level="warning")
             log.warning("not_a_drop", reason=remark)
@@ -187,6 +191,8 @@ class Ingestion:
             table = self._sifting.batch(readings, table, reader.schema)
         if table is not None:
             self._examiner.examine(readings, table)
+            if self._hold(readings):
+                return
             yield
             self._save_schema(reader.schema, found)
             sealed = segments.write(self._home.segments, [table])
@@ -206,6 +212,8 @@ class Ingestion:
             sealed = None
             if reading.rows_accepted:
                 self._examiner.examine([reading], sampled.table())
+                if self._hold([reading]):
+                    return
                 self._save_schema(reader.schema, found)
                 sealed = writer.seal()
         self._conclude(refused, sealed, [reading], reader.schema)
@@ -230,7 +238,22 @@ class Ingestion:
         for sha256, forgotten in self._journal.forgotten(opened).items():
             drop = opened.pop(sha256)
             refused.reject(drop.name, drop.stamp, Reading(drop), InvalidDrop(accounts.forgotten(forgotten)))
+        self.holding.sort(opened, refused)
         return list(opened.values())
+
+    def _hold(self, readings: Sequence[Reading]) -> bool:
+        """Hold the suspicious drops; True: there are some, so the others are read again by the schema as it was without them."""
+        suspects = self.holding.suspects(self._examiner.suspicious, readings)
+        if not suspects:
+            return False
+        with self._journal.together():
+            self._attempts.end()
+            self.holding.record(suspects)
+        for suspect in suspects:
+            self.holding.keep(suspect.reading.drop)
+            log.warning("held", drop=suspect.reading.drop.sha256, reason=suspect.exam["reason"])
+        self._sifting.give_up()
+        return True
 
     def _join(self, ids: Sequence[str], truths: Sequence[str], found: Schema, pending: Mapping[str, str]) -> Joined:
         """Late labels with their predictions, once the history holds all that were made before the batch was begun."""

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon import tables, trim
 from daemon.errors import RetraindError, Unavailable
+from daemon.fates import Hold
 from daemon.figures import counted
 from daemon.grounds import Held
 from daemon.live import ROLLED_BACK
@@ -29,6 +30,7 @@ from daemon.tables import (
     drops,
     events,
     exams,
+    held,
     labels,
     meta,
     requests,
@@ -228,6 +230,8 @@ class Journal:
             for start in range(0, len(labelled), MANY_ROWS):
                 some = labelled[start : start + MANY_ROWS]
                 connection.execute(labels.insert(), [{**label, "batch": seq, "at": now} for label in some])
+            taken = select(drops.c.sha256).where(drops.c.batch == seq)
+            connection.execute(held.delete().where(held.c.sha256.in_(taken)))
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
             _tell(connection, "accepted", f"Batch {seq}: {counted(batch['rows'], 'row')} of {names}.", batch=seq)
         return seq
@@ -308,6 +312,8 @@ class Journal:
         """Record a drop that adds nothing: `rejected` (with reason) or `duplicate` (of a drop in `batch`)."""
         with self._writing() as connection:
             connection.execute(drops.insert(), {**drop, "state": state, "batch": batch, "decided_at": utcnow()})
+            let_in = (held.c.sha256 == drop["sha256"]) & (held.c.state == Hold.LET_IN)
+            connection.execute(held.delete().where(let_in))
             level = "warning" if state == "rejected" else "info"
             _tell(connection, state, message, level=level, drop=drop["sha256"], batch=batch)
 
@@ -319,12 +325,51 @@ class Journal:
                 connection.execute(exams.insert(), [{**exam, "batch": batch, "at": at} for exam in found])
             for exam in found:
                 if exam["suspicious"]:
-                    told = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted (inbox.suspicious)."
+                    told = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted all the same."
                     _tell(connection, "suspicious", told, level="warning", drop=exam["drop"], batch=batch)
 
     def exams(self, most: int) -> Sequence[RowMapping]:
         """The newest exams, newest first."""
         return self._rows(select(exams).order_by(exams.c.id.desc()).limit(most))
+
+    # Drops that wait for a person
+
+    def hold(self, drop: Mapping[str, Any]) -> None:
+        """Record that a suspicious drop (sha256, name, bytes, rows_read, version, reason, seen_at) waits for a person."""
+        with self._writing() as connection:
+            connection.execute(held.insert(), {**drop, "state": Hold.WAITING, "held_at": utcnow()})
+            told = (
+                f"{drop['name']} is suspicious: {drop['reason']}. It waits for `retraind accept` or `retraind reject`."
+            )
+            _tell(connection, "suspicious", told, level="warning", drop=drop["sha256"])
+
+    def held_drops(self) -> Sequence[RowMapping]:
+        """Drops that wait, or were decided a moment ago and have not gone yet; oldest first."""
+        return self._rows(select(held).order_by(held.c.held_at, held.c.sha256))
+
+    def held_states(self, sha256s: Iterable[str]) -> dict[str, RowMapping]:
+        """Those of them with these bytes."""
+        return {row["sha256"]: row for row in self._among(select(held), held.c.sha256, sha256s)}
+
+    def decide_held(self, sha256: str, state: Hold, by: str) -> None:
+        """Record what a person has said of a drop that waits."""
+        with self._writing() as connection:
+            connection.execute(held.update().where(held.c.sha256 == sha256).values(state=state, by=by))
+
+    def rename_held(self, sha256: str, name: str) -> None:
+        """Record that a drop that waits has another name now."""
+        with self._writing() as connection:
+            connection.execute(held.update().where(held.c.sha256 == sha256).values(name=name))
+
+    def strike_off(self, drop: Mapping[Any, Any], *, told: bool) -> None:
+        """Record that a held drop is no longer in the inbox; `told`: it had not been decided, so say it."""
+        with self._writing() as connection:
+            connection.execute(held.delete().where(held.c.sha256 == drop["sha256"]))
+            if told:
+                gone = f"{drop['name']} waited to be accepted and is no longer in the inbox. Nothing of it was taken."
+                _tell(connection, "suspicious", gone, level="warning", drop=drop["sha256"])
+
+    # Revisions
 
     def commit(self, seq: int, revision: str, dvc_md5: str) -> None:
         """Record that DVC and git hold every batch up to `seq`."""

@@ -36,13 +36,13 @@ MOST = 256
 AT_ONCE = 64
 """So many that ask for the same are answered together."""
 
-Kind = Literal["retrain", "promote", "refuse", "rollback", "forget", "repair"]
+Kind = Literal["retrain", "promote", "refuse", "rollback", "forget", "repair", "accept", "reject"]
 
 
 class Request(BaseModel):
     """One request: `version` is for promote, refuse (None: the challenger) and rollback (None: the previous), `force` for retrain.
 
-    To forget: the sha256 of a `drop`; `purge` also removes its rows from DVC's cache, and with them older revisions.
+    To accept or reject a held drop: its sha256 as `drop`. To forget: the sha256 of a `drop`; `purge` also removes its rows from DVC's cache, and with them older revisions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

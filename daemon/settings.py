@@ -171,6 +171,10 @@ class Inbox(Section):
         "count",
         description="Rows that the dataset has already (all columns and the target): only count them, or don't take them again.",
     )
+    suspicious: Literal["accept", "hold"] = Field(
+        "accept",
+        description="A drop whose exam is unusual: take it and say so, or hold it until a person decides.",
+    )
     rejected_days: float = Field(
         90.0, ge=0, description="Files in inbox/rejected older than this (days) are removed; 0 keeps them for ever."
     )

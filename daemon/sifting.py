@@ -28,7 +28,7 @@ class Sifting:
 
     def begin(self, schema: Schema) -> Iterator[None]:
         """Know what the dataset holds now; yields where other work may be done in between. Raises OSError."""
-        self._drop()
+        self.give_up()
         live = {one["name"]: one["sha256"] for one in self._journal.segments()}
         yield from self._known.follow(live, schema)
         self._gathering = self._known.gathering()
@@ -60,7 +60,8 @@ class Sifting:
         if gathering is not None:
             self._known.take(gathering, segment, schema)
 
-    def _drop(self) -> None:
+    def give_up(self) -> None:
+        """The rows that were gathered are not taken."""
         gathering, self._gathering = self._gathering, None
         if gathering is not None:
             gathering.discard()

@@ -106,6 +106,21 @@ exams = Table(  # made where it is missing: older programs go on without it
     Index("exams_suspicious", "suspicious"),
 )
 
+held = Table(  # suspicious drops of which nothing was taken; the row goes when the drop has gone one way or the other
+    "held",
+    tables,
+    Column("sha256", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("rows_read", Integer, nullable=False),
+    Column("version", Integer, nullable=False),  # that answered its rows
+    Column("reason", String, nullable=False),
+    Column("state", String, nullable=False),  # held -> accepted | rejected
+    Column("by", String),  # who decided
+    Column("seen_at", String),
+    Column("held_at", String, nullable=False),
+)
+
 runs = Table(
     "runs",
     tables,
