@@ -276,6 +276,39 @@ def drops(
 
 
 @app.command()
+def accept(
+    drop: Annotated[str, typer.Argument(help="Name or sha256 of a drop that is held; see `retraind drops`.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Let in a suspicious drop that is held (inbox.suspicious): its rows teach like any others.
+
+    Example: retraind accept export.csv
+    """
+    _decide(home, json_, "accept", drop)
+
+
+@app.command()
+def reject(
+    drop: Annotated[str, typer.Argument(help="Name or sha256 of a drop that is held; see `retraind drops`.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Turn away a suspicious drop that is held: it goes to inbox/rejected, with the reason.
+
+    Example: retraind reject export.csv
+    """
+    _decide(home, json_, "reject", drop)
+
+
+def _decide(home: Path, json_: bool, kind: requests.Kind, drop: str) -> None:
+    place, _ = load(home)
+    from daemon import report
+
+    _submit(home, json_, kind, drop=report.held_drop(place, drop)["sha256"])
+
+
+@app.command()
 def lineage(
     version: Annotated[int, _version("As `retraind versions` lists them.")],
     limit: Annotated[int, _limit("How many of the newest drops, batches and swaps.")] = 20,

@@ -301,6 +301,8 @@ class Loop:
                 "live", self._promotion.live.problem or self._retraining.live.problem, "Late labels are watched."
             ),
         }
+        if waits := self._ingestion.holding.sentence():
+            found["held"] = Check(ok=True, detail=waits)
         if lacking := self._retraining.lacking():
             found["training"] = Check(ok=self._champion() is not None, detail=lacking)
         return found | {what: self._check(what, None, "") for what in self._problems if what not in found}

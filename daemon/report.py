@@ -40,9 +40,9 @@ def health(home: Home) -> dict[str, Any]:
         found = f"{found} {checks['training']['detail']}"
     checks["model"] = {"ok": pointer is not None, "detail": found}
     seen = {"disk": grounds.disk(home), "journal": grounds.journal(home)} if grounds.begun(home) else {}
-    challenger = None
+    challenger, held = None, 0
     try:
-        challenger = _challenger(home, pointer)
+        challenger, held = _challenger(home, pointer), len(fates.held(home.journal))
     except sqlite3.Error as error:
         seen["journal"] = seen["journal"] or f"{home.journal} can't be read: {error}. See `retraind doctor`."
     checks |= {name: {"ok": False, "detail": detail} for name, detail in seen.items() if detail}
@@ -52,6 +52,7 @@ def health(home: Home) -> dict[str, Any]:
         "rows": daemon.rows if daemon else 0,
         "rows_pending": daemon.rows_pending if daemon else 0,
         "challenger": challenger,
+        "drops_held": held,
         "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
         "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
         "checks": checks,
@@ -96,6 +97,9 @@ def as_text(facts: dict[str, Any]) -> str:
     if waiting := facts["challenger"]:
         beside = f": {figures.agreement(waiting['shadow'])}" if waiting["shadow"] else ""
         lines.append(f"  version {waiting['version']} waits for `retraind promote`{beside}")
+    if held := facts["drops_held"]:
+        waits = "waits" if held == 1 else "wait"
+        lines.append(f"  {figures.counted(held, 'drop')} {waits} for `retraind accept` or `retraind reject`")
     lines += [
         f"  {'ok ' if check['ok'] else 'BAD'} {name}: {check['detail']}" for name, check in facts["checks"].items()
     ]
@@ -162,14 +166,30 @@ def _live(score: dict[str, Any] | None) -> str:
 
 
 def drops(home: Home, limit: int) -> list[dict[str, Any]]:
-    """The newest drops, newest first, and what became of each; see `daemon.fates`."""
+    """Drops that wait for a person, then the newest, newest first, and what became of each; see `daemon.fates`."""
     with _reading(home):
-        return fates.newest(home.journal, limit)
+        return [*map(fates.as_drop, fates.held(home.journal)), *fates.newest(home.journal, limit)]
+
+
+def held_drop(home: Home, key: str) -> dict[str, Any]:
+    """The one drop of this sha256 or name that waits for a person; raises NotFound, or Ambiguous with a list of them."""
+    with _reading(home):
+        held = fates.held(home.journal)
+    found = [row for row in held if key in (row["sha256"], row["name"])]
+    if not found:
+        names = ", ".join(printable(row["name"]) for row in held[:LISTED])
+        raise NotFound(f"No drop {key!r:.100} waits for a decision.", hint=f"These do: {names or 'none'}.")
+    if len(found) > 1:
+        lines = ", ".join(row["sha256"] for row in found[:LISTED])
+        raise Ambiguous(f"{len(found)} drops of the name {key!r:.100} wait.", hint=f"Name one by its sha256: {lines}.")
+    return found[0]
 
 
 def drop(home: Home, key: str) -> dict[str, Any]:
     """What became of one drop, by id, sha256 or name, and which versions it `taught`; raises NotFound."""
     with _reading(home):
+        if held := fates.held_like(home.journal, key):
+            return {**fates.as_drop(held[0]), "taught": {"count": 0, "newest": []}}
         found = fates.find(home.journal, key)
         taught = found and lineage.taught(home, found)
     if found is None:
@@ -232,7 +252,9 @@ def print_drops(found: Sequence[dict[str, Any]]) -> None:
     CONSOLE.print(table)
     for row in found:
         if row["reason"]:
-            CONSOLE.print(f"  {row['id']} {printable(row['name'])}: {printable(_why(row))}", soft_wrap=True)
+            CONSOLE.print(
+                f"  {row['id'] or row['state']} {printable(row['name'])}: {printable(_why(row))}", soft_wrap=True
+            )
 
 
 def print_drop(found: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ class Scope(StrEnum):
     WRITE = "write"
     """Add rows and ask for trainings."""
     ADMIN = "admin"
-    """Everything, and alone: choose the served version."""
+    """Everything, and alone: choose the served version, and decide what becomes of held drops."""
 
 
 ALL = frozenset(Scope)

@@ -41,6 +41,7 @@ ASKED = [
     ("POST", "/add_training_data", ROW),
     ("POST", "/trigger_retrain", {"force_retrain": True}),
     *(("POST", path, {}) for path in ("/promote", "/refuse", "/rollback")),
+    *(("POST", path, {"drop": "a.csv"}) for path in ("/accept", "/reject")),
 ]
 """What a stranger might want."""
 

@@ -24,10 +24,12 @@ from daemon.bundle import Manifest, Pointer
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.schema import Column, Schema
+from daemon.scopes import Scope
 from daemon.settings import Promote, Settings
 from daemon.status import Check, Status, Training
 from web import champion, chart, dashboard, quality, verdict
 from web.dashboard import document, render
+from web.gate import LOCAL
 from web.records import Records
 from web.steps import steps
 
@@ -386,6 +388,27 @@ def test_no_data_for_long_is_worth_a_look(well: Story) -> None:
     late = replace(facts, now=facts.now + timedelta(days=9))
     assert verdict.flowing(late)["state"] == "watch"
     assert "9 days" in verdict.flowing(late)["sentence"]
+
+
+def a_held_drop(story: Story, name: str) -> None:
+    about = {"bytes": 10, "rows_read": 60, "version": 1, "seen_at": None}
+    story.journal.hold({"sha256": durable.sha256(name.encode()), "name": name, **about, "reason": "half is wrong"})
+
+
+def test_a_drop_that_waits_for_a_person_is_worth_a_look(well: Story) -> None:
+    a_held_drop(well, HOSTILE[0])
+    tile = well.document(alive())["tiles"][2]
+    assert (tile["state"], tile["headline"]) == ("watch", "1 drop waits for you")
+    assert tile["sentence"] == f"{HOSTILE[0]} is held because half is wrong. Accept or reject it."
+    a_held_drop(well, "b.csv")
+    found = well.document(alive())
+    assert found["tiles"][2]["headline"] == "2 drops wait for you"
+    assert found["verdict"]["state"] == "watch"
+    page = render(found)
+    assert HOSTILE[0] not in page
+    assert page.count('data-action="accept"') == page.count('data-action="reject"') == 2
+    reader = replace(LOCAL, scopes=frozenset({Scope.READ, Scope.WRITE}))
+    assert 'data-action="accept"' not in render(found, reader)
 
 
 def test_tolerance_comes_from_the_settings(well: Story) -> None:

@@ -7,17 +7,23 @@ from pathlib import Path
 import bundles
 import orjson
 import pytest
+from service import Service, wait_until
+from service import flowers as service_flowers
+from sites import Client
+from test_cli import a_status, retraind
 from test_exams import flowers, serve
 from test_ingestion import Parts
 
-from daemon import backup, cells, content, fates, requests, restore, schema
+from daemon import backup, cells, content, fates, report, requests, restore, schema
 from daemon.content import Content
+from daemon.errors import NotFound
 from daemon.home import Home
 from daemon.inbox import Drop
 from daemon.query import ask
 from daemon.reading import Reading
 from daemon.settings import Inbox, Settings
 from daemon.settling import Stamp
+from daemon.status import publish
 
 REASON = "50% of its labels disagree with v1, usual are 5%"
 ODD = flowers(60, "setosa", "virginica")
@@ -285,3 +291,87 @@ def test_single_rows_are_not_held(parts: Parts) -> None:
         parts.drop(f"{number}.csv", flowers(2, "virginica", begin=2 * number))
     parts.run()
     assert (held(parts), len(parts.lengths)) == ([], 60)
+
+
+def test_held_drops_are_shown_first_and_decided_over_http(parts: Parts) -> None:
+    parts.drop("good.csv", flowers(40, "setosa", begin=100))
+    parts.drop("odd.csv", ODD)
+    parts.run()
+    client = Client(parts.home)
+    answer = orjson.loads(client.ask("GET", "/drops")[2])
+    assert [(one["name"], one["state"], one["reason"], one["rows_read"]) for one in answer["held"]] == [
+        ("odd.csv", "held", REASON, 60)
+    ]
+    assert [one["name"] for one in answer["drops"]] == ["good.csv"]
+    drop = answer["held"][0]["sha256"]
+    for key in ("odd.csv", drop):
+        assert orjson.loads(client.ask("GET", f"/drops/{key}")[2])["state"] == "held"
+    page = client.ask("GET", "/dashboard")[2].decode()
+    assert "; 1 held<" in page
+    assert page.index(">odd.csv<") < page.index(">good.csv<")
+    assert f'data-drop="{drop}"' in page
+    assert "retraind_drops_held 1.0" in client.ask("GET", "/prometheus_metrics")[2].decode()
+    assert client.ask("POST", "/accept", b'{"drop": "nope.csv"}')[0] == 404
+    assert client.ask("POST", "/accept", b"{}")[0] == 422
+    status, _, body = client.ask("POST", "/accept", b'{"drop": "odd.csv"}')
+    assert status == 202
+    parts.run()
+    row = parts.journal.request(orjson.loads(body)["request"])
+    assert row is not None
+    assert (row["kind"], row["state"]) == ("accept", "done")
+    assert len(parts.lengths) == 100
+
+
+def test_what_waits_for_a_person_is_no_news_to_train_on(parts: Parts) -> None:
+    parts.drop("odd.csv", ODD)
+    parts.run()
+    publish(parts.home.status, a_status(rows_pending=0))
+    client = Client(parts.home)
+    assert client.ask("POST", "/trigger_retrain", b"{}")[0] == 200
+    parts.drop("good.csv", flowers(40, "setosa", begin=100))
+    assert client.ask("POST", "/trigger_retrain", b"{}")[0] == 202
+
+
+def test_the_command_line_shows_what_waits_first(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    parts.drop("good.csv", flowers(40, "setosa", begin=100))
+    parts.drop("odd.csv", ODD)
+    parts.run()
+    found = report.drops(parts.home, 20)
+    assert [(row["name"], row["state"]) for row in found] == [("odd.csv", "held"), ("good.csv", "accepted")]
+    report.print_drops(found)
+    assert f"held odd.csv: {REASON}" in capsys.readouterr().out
+    assert report.drop(parts.home, "odd.csv")["reason"] == REASON
+    assert report.held_drop(parts.home, "odd.csv")["sha256"] == found[0]["sha256"]
+    with pytest.raises(NotFound, match=r"No drop 'good.csv' waits.*These do: odd.csv"):
+        report.held_drop(parts.home, "good.csv")
+    facts = report.health(parts.home)
+    assert facts["drops_held"] == 1
+    assert "1 drop waits for `retraind accept` or `retraind reject`" in report.as_text(facts)
+
+
+NEXT = {"setosa": "versicolor", "versicolor": "virginica", "virginica": "setosa"}
+
+
+def mislabelled(rows: list[str]) -> list[str]:
+    return [f"{row.rpartition(',')[0]},{NEXT[row.rpartition(',')[2]]}" for row in rows]
+
+
+def test_a_whole_service_holds_a_drop_over_a_kill_until_a_person_takes_it(tmp_path: Path) -> None:
+    service = Service(tmp_path / "home", RETRAIND_INBOX__SUSPICIOUS="hold").start()
+    try:
+        service.wait_served()
+        service.drop("odd.csv", mislabelled(service_flowers(1, 60)))
+        wait_until(lambda: service.ask("/drops")[1]["held"], what=f"a held drop: {service.log()[-1500:]}")
+        service.kill()
+        service.start()
+        assert service.drops() == ["odd.csv"]
+        checks = wait_until(lambda: service.ask("/health")[1]["checks"].get("held"), what="a check")
+        assert checks["ok"]
+        assert checks["detail"].startswith("1 drop waits for you: odd.csv, because 100% of its labels disagree with v1")
+        done = retraind("accept", "odd.csv", home=service.home)
+        assert (done.returncode, "odd.csv is let in" in done.stderr) == (0, True), done.stderr
+        service.wait_ingested()
+        assert service.rows().total() == 150 + 60
+        assert service.ask("/drops")[1]["held"] == []
+    finally:
+        service.end()

@@ -122,7 +122,16 @@ def test_other_sites_can_not_use_the_cookie(closed: Site, headers: dict[str, str
     given = {"Cookie": cookie_of(sign_in(closed, secret)[1]), **headers}
     bodies = {"/predict": PREDICTION, "/invocations": {"inputs": [PREDICTION["features"]]}, "/v2/repository/index": {}}
     bodies |= {"/v1/models/retraind:predict": {"instances": [PREDICTION["features"]]}}
-    for path in ("/trigger_retrain", "/promote", "/rollback", "/refuse", "/add_training_data", *bodies):
+    for path in (
+        "/trigger_retrain",
+        "/promote",
+        "/rollback",
+        "/refuse",
+        "/accept",
+        "/reject",
+        "/add_training_data",
+        *bodies,
+    ):
         assert closed.ask("POST", path, bodies.get(path, {}), given)[0] == 403, path
     assert sign_in(closed, secret, **headers)[0] == 403
     assert closed.ask("POST", "/sign-out", b"", {**FORM, **given})[0] == 403

@@ -147,7 +147,10 @@ def test_no_body_breaks_predict(flowers: Client, body: bytes) -> None:
 
 @profile(deadline=None, max_examples=50)
 @given(
-    body=BODIES, path=st.sampled_from(["/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback"])
+    body=BODIES,
+    path=st.sampled_from(
+        ["/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback", "/accept", "/reject"]
+    ),
 )
 def test_no_body_breaks_a_writing_route(flowers: Client, body: bytes, path: str) -> None:
     status, _, text = flowers.ask("POST", path, body)

@@ -112,6 +112,8 @@ def make_app(worker: Worker) -> App:
         "/promote": lambda: _json(*intake.choose(worker, request.environ, "promote")),
         "/refuse": lambda: _json(*intake.choose(worker, request.environ, "refuse")),
         "/rollback": lambda: _json(*intake.choose(worker, request.environ, "rollback")),
+        "/accept": lambda: _json(*intake.decide(worker, request.environ, "accept")),
+        "/reject": lambda: _json(*intake.decide(worker, request.environ, "reject")),
     }
     for path, route in reading.items():
         app.route(path, "GET", _checked(route, _permit(gate, path)))

@@ -158,6 +158,8 @@ def _history() -> dict[str, Json]:
     drop |= {"exam": maybe(OBJECT)}
     drop |= {"line": maybe(COUNT), "batch": maybe(COUNT), "settled_at": MOMENT, "decided_at": MOMENT}
     facts = dict.fromkeys(("mlflow_run", "candidate", "backend", "dvc_md5", "trigger", "reason"), TEXT)
+    held = {"sha256": TEXT, "name": TEXT, "state": {"const": "held"}, "bytes": COUNT, "rows_read": COUNT}
+    held |= {"version": VERSION, "reason": TEXT, "seen_at": maybe(MOMENT), "held_at": MOMENT}
     version = {"version": VERSION, **facts, "rows": COUNT, "trained_rows": COUNT, "scores": OBJECT, "judged_at": MOMENT}
     version |= {"state": {"enum": [*STATES["versions"]]}, "live": maybe(OBJECT)}
     drift = {"at": maybe(MOMENT), "alarm": COUNT, "n": COUNT, "reference": COUNT, "tested": COUNT, "drifted": COUNT}
@@ -177,6 +179,7 @@ def _history() -> dict[str, Json]:
     return {
         "Drop": record("A file and what became of it.", drop),
         "DropTold": record("A file, what became of it, and which versions it taught.", {**drop, "taught": OBJECT}),
+        "HeldDrop": record("A suspicious file that waits for a person; nothing of it was taken.", held),
         "Version": record("A judged version.", {**version, "bundle": TEXT, "revision": TEXT, "lineage": TEXT}),
         "Lineage": record(
             "A version from the drops of its training to its predictions.",

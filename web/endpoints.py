@@ -91,12 +91,22 @@ def _teaching(data: Schema | None) -> dict[str, Json]:
             ("rollback", "Serve an earlier version again, by default the one before"),
         )
     }
+    decision = body(payload.Decision.model_json_schema(), {"by name": {"drop": "odd.csv"}})
+    decide = {
+        name: operation(TEACH, text, {202: accepted}, (*codes, 404, 429))
+        for name, text in (
+            ("accept", "Let in a suspicious drop that is held: its rows teach like any others"),
+            ("reject", "Turn away a suspicious drop that is held: it goes to inbox/rejected"),
+        )
+    }
     return {
         "/add_training_data": {"post": {**teach, **body(labelled, {"one row": sample})}},
         "/trigger_retrain": {"post": {**retrain, **trigger}},
         "/promote": {"post": {**choose["promote"], **choice}},
         "/refuse": {"post": {**choose["refuse"], **choice}},
         "/rollback": {"post": {**choose["rollback"], **choice}},
+        "/accept": {"post": {**decide["accept"], **decision}},
+        "/reject": {"post": {**decide["reject"], **decision}},
     }
 
 
@@ -121,6 +131,7 @@ def _looking() -> dict[str, Json]:
         )
     }
     exam = {"n": COUNT, "error": {"type": "number"}, "suspicious": COUNT}
+    waiting |= {"held": contents.array(ref("HeldDrop"))}
     waiting |= {"exams": maybe({"type": "object", "properties": exam})}
     champion = {"champion": maybe(contents.VERSION)}
 
@@ -146,7 +157,7 @@ def _looking() -> dict[str, Json]:
         "/drops": get(
             "Dropped files, newest first, and what waits", listing("drops", ref("Drop"), **waiting), [limit, before]
         ),
-        "/drops/{key}": get("What became of one file", ref("DropTold"), [which]),
+        "/drops/{key}": get("What became of one file", {"anyOf": [ref("DropTold"), ref("HeldDrop")]}, [which]),
         "/drift": get("Whether the served version is asked what it was taught", ref("Drift")),
         "/events": get(
             "What happened, oldest first; live as server-sent events",

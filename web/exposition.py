@@ -56,7 +56,8 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
         "Error on the newest drops before they were trained on: share, or multiple of the promise.",
         [],
     ),
-    ("retraind_drops_suspicious", "counter", "Drops whose exam was unusual.", []),
+    ("retraind_drops_suspicious", "counter", "Drops whose exam was unusual and that were accepted.", []),
+    ("retraind_drops_held", "gauge", "Suspicious drops that wait for a person.", []),
     ("retraind_rows", "gauge", "Rows in the dataset.", []),
     ("retraind_rows_pending", "gauge", "Rows accepted since the last training.", []),
     ("retraind_rows_refused", "counter", "Rows of drops that were not accepted.", []),
@@ -97,6 +98,8 @@ class Report(Collector):
     """How far the held version agrees with the served one; see `daemon.lineage.agreements`."""
     exams: dict[str, Any] | None = None
     """What exams of drops have come to; see `daemon.fates.prequential`."""
+    held: int = 0
+    """Drops that wait for a person."""
 
     def collect(self) -> Iterator[Metric]:
         """All families of the closed list, also those without a sample yet."""
@@ -156,6 +159,7 @@ class Report(Collector):
             "retraind_drops": [([state], number) for state, number in self.counts["drops"].items()],
             "retraind_rows_refused": [([], rows["refused"] + rows["rejected"])],
             "retraind_exam_error": [([], self.exams["error"])] if self.exams else [],
+            "retraind_drops_held": [([], self.held)],
             "retraind_drops_suspicious": [([], self.exams["suspicious"] if self.exams else 0)],
         }
 

@@ -38,6 +38,8 @@ class Facts:
     counts: Mapping[str, Mapping[str, int]]
     checks: Mapping[str, Check]
     """Every check of GET /health, by name."""
+    held_drops: Sequence[Row]
+    """Drops that wait for a person, longest first."""
     agreements: Mapping[int, Row]
     """How far versions that were held agree with the champion (see `daemon.lineage`), by number."""
 

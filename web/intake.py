@@ -59,9 +59,14 @@ def trigger_retrain(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, di
 def _has_news(worker: Worker) -> bool:
     # Without a living daemon nobody knows; a sample posted a moment ago is a file that it has not counted yet.
     status = worker.slot.status
-    if status is None or not status.alive or status.rows_pending:
+    if status is None or not status.alive or status.rows_pending or status.backlog_files:
         return True
-    entries = (entry for entry in worker.home.inbox.iterdir() if not names.ignored(entry.name))
+    held = {row["name"] for row in worker.records.held_drops()}
+    entries = (
+        entry
+        for entry in worker.home.inbox.iterdir()
+        if not names.ignored(entry.name) and names.shown(entry.name) not in held
+    )
     return any(entry.is_file() and not entry.is_symlink() for entry in entries)
 
 
@@ -71,6 +76,18 @@ def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int,
     if version is not None and worker.records.version(version) is None:
         raise Problem(404, f"There is no version {version}.", hint="GET /versions lists them.")
     request = requests.ask(worker.home, kind, version=version, by="http")
+    return 202, {"status": "accepted", "request": request.id}
+
+
+def decide(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
+    """Ask the daemon to `accept` or `reject` a drop that is held."""
+    key = payload.parse(payload.Decision, environ).drop
+    found = worker.records.held_drops(key)
+    if not found:
+        raise Problem(404, f"No drop {key!r:.100} waits for a decision.", hint="GET /drops lists those that are held.")
+    if len(found) > 1:
+        raise Problem(422, f"{len(found)} drops of the name {key!r:.100} wait.", hint="Name one by its sha256.")
+    request = requests.ask(worker.home, kind, drop=found[0]["sha256"], by="http")
     return 202, {"status": "accepted", "request": request.id}
 
 

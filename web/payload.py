@@ -63,6 +63,12 @@ class Choice(Body):
     version: Version | None = None
 
 
+class Decision(Body):
+    """`POST /accept` and `/reject`: which held drop."""
+
+    drop: Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256 or name.")]
+
+
 B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
 

@@ -114,6 +114,10 @@ class Records:
         found = fates.find(self._journal, key)
         return self._examined([found])[0] if found else None
 
+    def held_drops(self, key: str | None = None) -> list[Row]:
+        """Drops that wait for a person, longest first; only those with this full sha256 or name, if one is given."""
+        return fates.held(self._journal) if key is None else fates.held_like(self._journal, key)
+
     def prequential(self) -> Row | None:
         """How wrong versions were on drops before they were trained on; see `daemon.fates`."""
         return fates.prequential(self._journal)

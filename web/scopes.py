@@ -27,6 +27,9 @@ TABLE: dict[str, Scope | None] = {
     "/promote": Scope.ADMIN,
     "/refuse": Scope.ADMIN,
     "/rollback": Scope.ADMIN,
+    # Whoever may drop files must not let in what was held of them.
+    "/accept": Scope.ADMIN,
+    "/reject": Scope.ADMIN,
     "/metrics": Scope.READ,
     "/prometheus_metrics": Scope.READ,
     "/dashboard": Scope.READ,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from daemon.figures import counted
 from daemon.status import Status
 from web.facts import Facts
 from web.tiles import STATES, Answer, answer, fact, size
@@ -81,12 +82,14 @@ def flowing(facts: Facts) -> Answer:
     notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops since the beginning"))
     notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
     came = [fact("last accepted", at=last)] if last else []
-    if not facts.drops:
+    if not facts.drops and not facts.held_drops:
         return answer("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
     if len(rejected) >= STREAK and len(rejected) == len(recent):
         return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", [*came, *notes])
     if not facts.alive:
         return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", [*came, *notes])
+    if facts.held_drops:
+        return answer("watch", _wait(facts.held_drops), _why(facts.held_drops[0]), [*came, *notes])
     if len(rejected) > REJECTED_SHARE * len(recent):
         return answer(
             "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
@@ -98,6 +101,14 @@ def flowing(facts: Facts) -> Answer:
             "watch", "Last rows", f"Nothing has come for {(facts.now - moment(last)).days} days.", notes, at=last
         )
     return answer("ok", "Last rows", "", notes, at=last)
+
+
+def _wait(held: Sequence[Mapping[str, Any]]) -> str:
+    return f"{counted(len(held), 'drop')} {'waits' if len(held) == 1 else 'wait'} for you"
+
+
+def _why(oldest: Mapping[str, Any]) -> str:
+    return f"{oldest['name']} is held because {oldest['reason']}. Accept or reject it."
 
 
 def _pending(status: Status) -> list[Answer]:

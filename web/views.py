@@ -51,6 +51,7 @@ class Views:
             predictor,
             self._agreement(predictor.version) if predictor else None,
             records.prequential(),
+            len(records.held_drops()),
         )
         body, content_type = exposition.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
@@ -127,16 +128,20 @@ class Views:
     def drops(self, query: Query) -> Reply:
         """Drops and what became of them, newest first; `before` is the id of the last one seen.
 
-        `waiting` is what lies in the inbox, as the daemon last saw it (null: no daemon has said); `not_taken` is no file.
+        `held` are those that wait for a person. `waiting` is what else lies in the inbox, as the daemon last saw it (null: no
+        daemon has said); `not_taken` is no file.
         """
         limit = payload.number(query, "limit", 100, 1, 1000)
-        rows = self._worker.records.drops(limit or 100, payload.number(query, "before", None, 0))
+        records = self._worker.records
+        rows = records.drops(limit or 100, payload.number(query, "before", None, 0))
         status = self._worker.slot.status
         waiting = _waiting(status) if status else None
-        return _list("drops", rows, waiting=waiting, exams=self._worker.records.prequential())
+        return _list("drops", rows, held=records.held_drops(), waiting=waiting, exams=records.prequential())
 
     def drop(self, key: str) -> Reply:
-        """What became of one drop, by sha256, id or name, and the versions that it taught."""
+        """What became of one drop, by sha256, id or name, and the versions that it taught; one that waits for a person comes first."""
+        if held := self._worker.records.held_drops(key):
+            return told(held[0])
         found = self._worker.records.drop(key)
         if found is None:
             hint = "A file that has just been dropped appears once it is decided."

@@ -1,4 +1,4 @@
-// Keeps the page up to date and sends two requests. All text on the page comes escaped from the server or goes in as textContent.
+// Keeps the page up to date and sends requests. All text on the page comes escaped from the server or goes in as textContent.
 
 const SETTLE_MS = 300; // several events of one moment are one refresh
 const POLL_MS = 5000; // without a stream
@@ -187,9 +187,19 @@ async function swap(button, url, body, verb, after) {
   if (await ask("confirm")) await send(button, url, body, `v${to} instead of v${from} is asked for.`);
 }
 
+async function decide(button, url, verb, effect) {
+  const { drop, name } = button.dataset;
+  find("confirm-title").textContent = `${verb} ${name}?`;
+  find("confirm-text").textContent = effect;
+  find("confirm-yes").textContent = verb;
+  if (await ask("confirm")) await send(button, url, { drop }, `It is asked for: ${url} ${name}.`);
+}
+
 const actions = {
   retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "A training is asked for; the steps show how it goes."),
   promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
+  accept: (button) => decide(button, "accept", "Accept", "Its rows are taken into the dataset and teach the next version."),
+  reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is taken."),
   rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
 };
 
