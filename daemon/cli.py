@@ -281,7 +281,7 @@ def accept(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Let in a suspicious drop that is held (inbox.suspicious): its rows teach like any others.
+    """Let in a suspicious drop that is held (inbox.suspicious): its rows are trained on like any others.
 
     Example: retraind accept export.csv
     """

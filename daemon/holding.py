@@ -41,7 +41,7 @@ class Holding:
         self._known: tuple[int, Sequence[Mapping[Any, Any]]] = (-1, ())
 
     def _rows(self) -> Sequence[Mapping[Any, Any]]:
-        """The journal's rows, asked anew only after something was written there."""
+        """The journal's rows, asked again only after something was written there."""
         if self._known[0] != self._journal.writes:
             self._known = self._journal.writes, self._journal.held_drops()
         return self._known[1]

@@ -223,7 +223,7 @@ def test_copies_of_one_that_is_turned_away_go_with_it(parts: Parts) -> None:
     assert (parts.waiting, parts.journal.held_drops()) == ([], [])
 
 
-def test_one_that_somebody_removes_waits_no_more(parts: Parts) -> None:
+def test_one_that_is_removed_waits_no_more(parts: Parts) -> None:
     parts.drop("odd.csv", ODD)
     parts.run()
     drop = sha256(parts, "odd.csv")
@@ -356,6 +356,7 @@ def mislabelled(rows: list[str]) -> list[str]:
     return [f"{row.rpartition(',')[0]},{NEXT[row.rpartition(',')[2]]}" for row in rows]
 
 
+@pytest.mark.slow
 def test_a_whole_service_holds_a_drop_over_a_kill_until_a_person_takes_it(tmp_path: Path) -> None:
     service = Service(tmp_path / "home", RETRAIND_INBOX__SUSPICIOUS="hold").start()
     try:

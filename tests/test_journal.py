@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from daemon import lineage
+from daemon import fates, lineage
 from daemon.errors import RetraindError
 from daemon.home import Home
 from daemon.journal import Journal
@@ -293,6 +293,24 @@ def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None
     with closing(sqlite3.connect(f"{home.journal}.format-1")) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (2,)
+
+
+def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal: Journal) -> None:
+    """The format before drops were held: whoever asks meanwhile sees none, and an older program must not take those that wait."""
+    journal.commit(journal.accept(a_batch(), [a_drop()]), "r" * 40, "d" * 32)
+    journal.close()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        connection.executescript("DROP TABLE held; PRAGMA user_version = 3")
+    assert fates.held(home.journal) == []
+    with closing(Journal.open(home.journal)) as migrated:
+        assert migrated.committed() == (5, "d" * 32, "r" * 40, 1)
+        odd = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
+        migrated.hold({**odd, "sha256": "b" * 64, "bytes": 1, "rows_read": 9})
+    assert [row["name"] for row in fates.held(home.journal)] == ["odd.csv"]
+    with closing(sqlite3.connect(home.journal)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    with closing(sqlite3.connect(f"{home.journal}.format-3")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (1,)
 
 
 def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journal) -> None:

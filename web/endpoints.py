@@ -95,7 +95,7 @@ def _teaching(data: Schema | None) -> dict[str, Json]:
     decide = {
         name: operation(TEACH, text, {202: accepted}, (*codes, 404, 429))
         for name, text in (
-            ("accept", "Let in a suspicious drop that is held: its rows teach like any others"),
+            ("accept", "Let in a suspicious drop that is held: its rows are trained on like any others"),
             ("reject", "Turn away a suspicious drop that is held: it goes to inbox/rejected"),
         )
     }

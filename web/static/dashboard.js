@@ -198,7 +198,7 @@ async function decide(button, url, verb, effect) {
 const actions = {
   retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "A training is asked for; the steps show how it goes."),
   promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
-  accept: (button) => decide(button, "accept", "Accept", "Its rows are taken into the dataset and teach the next version."),
+  accept: (button) => decide(button, "accept", "Accept", "Its rows are taken into the dataset, and the next version is trained on them."),
   reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is taken."),
   rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
 };
