@@ -40,6 +40,9 @@ POOLED = ""
 
 REMEMBERED = 20
 
+UNEXAMINED = "unexamined"
+"""The journal's key of why exams fail."""
+
 
 @dataclass(frozen=True)
 class _Served:
@@ -74,7 +77,8 @@ class Examiner:
     def __init__(self, home: Home, journal: Journal) -> None:
         self._home, self._journal = home, journal
         self._served: _Served | None = None
-        self._complaint = ""
+        self.problem: str | None = journal.get(UNEXAMINED)
+        """Why the last drops could not be examined, over restarts, until an exam succeeds."""
         self._found: list[dict[str, Any]] = []
 
     def examine(self, readings: Sequence[Reading], table: pa.Table) -> None:
@@ -87,13 +91,31 @@ class Examiner:
             served = self._load()
             self._found = [] if served is None else self._exams(served, readings, table)
         except Exception as error:
-            complaint = f"Drops can't be examined: {type(error).__name__}: {error}"
-            if complaint != self._complaint:
+            problem = f"Drops can't be examined: {type(error).__name__}: {error}"[:1000]
+            if problem != self.problem:
                 log.exception("not_examined")
-                self._journal.tell("problem", complaint[:1000], level="warning")
-            self._complaint = complaint
+            self._note(problem)
+        else:
+            self._note(None)
+
+    def _note(self, problem: str | None) -> None:
+        """Remember what hinders exams; None: nothing does any more."""
+        if problem == self.problem:
             return
-        self._complaint = ""
+        with self._journal.together():
+            self._journal.put(UNEXAMINED, problem)
+            if problem is not None:
+                self._journal.tell("problem", problem, level="warning")
+        self.problem = problem
+
+    @property
+    def objection(self) -> str | None:
+        """`problem` for the health of the daemon, and what follows from it."""
+        if self.problem is None:
+            return None
+        return (
+            f"{self.problem.rstrip('.')}. They are taken all the same, and none is held, until an exam succeeds again."
+        )
 
     @property
     def suspicious(self) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ class Ingestion:
         self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
         self._history_at, self._say = history_at, say
         self._attempts = Attempts(journal)
-        self._examiner = Examiner(home, journal)
+        self.examiner = Examiner(home, journal)
         self._leaving = Leaving(inbox, journal)
         self.holding = Holding(home, inbox, journal, holds=self._limits.suspicious == "hold")
         self._has_forgotten = False
@@ -190,7 +190,7 @@ class Ingestion:
             yield from self._sifting.begin(reader.schema)
             table = self._sifting.batch(readings, table, reader.schema)
         if table is not None:
-            self._examiner.examine(readings, table)
+            self.examiner.examine(readings, table)
             if self._hold(readings):
                 return
             yield
@@ -211,7 +211,7 @@ class Ingestion:
             sifting.conclude(reading)
             sealed = None
             if reading.rows_accepted:
-                self._examiner.examine([reading], sampled.table())
+                self.examiner.examine([reading], sampled.table())
                 if self._hold([reading]):
                     return
                 self._save_schema(reader.schema, found)
@@ -243,7 +243,7 @@ class Ingestion:
 
     def _hold(self, readings: Sequence[Reading]) -> bool:
         """Hold the suspicious drops; True: there are some, so the others are read again by the schema as it was without them."""
-        suspects = self.holding.suspects(self._examiner.suspicious, readings)
+        suspects = self.holding.suspects(self.examiner.suspicious, readings)
         if not suspects:
             return False
         with self._journal.together():
@@ -315,7 +315,7 @@ class Ingestion:
         records = [accounts.accepted(reading, bad, settled_at) for reading, bad in taken]
         labelled = [label for reading, _ in taken for label in reading.labelled]
         seq = self._journal.accept(segment.record, records, labelled)
-        self._examiner.record(seq)
+        self.examiner.record(seq)
         for reading, bad in taken:
             repeats = accounts.repeats(reading, skips=self._sifting.skips)
             if repeats is not None:

@@ -297,6 +297,9 @@ class Loop:
             "forgetting": self._check(
                 "forgetting", self._ingestion.forgetting.problem, "Nothing waits to be forgotten."
             ),
+            "exams": self._check(
+                "exams", self._ingestion.examiner.objection, "Drops are examined once a version serves."
+            ),
             "live": self._check(
                 "live", self._promotion.live.problem or self._retraining.live.problem, "Late labels are watched."
             ),

@@ -185,6 +185,27 @@ def test_a_damaged_bundle_keeps_no_drop_waiting(home: Home, parts: Parts) -> Non
     assert "can't be examined" in told[0]
 
 
+def test_that_drops_are_not_examined_stays_in_the_health_until_an_exam_succeeds(home: Home, parts: Parts) -> None:
+    """Over restarts: a daemon that examines nothing is not well."""
+    serve(home)
+    assert parts.ingestion.examiner.objection is None
+    whole = (home.bundle(1) / bundle.ONNX).read_bytes()
+    (home.bundle(1) / bundle.ONNX).write_bytes(b"broken")
+    parts.drop("a.csv", flowers(30, "setosa"))
+    parts.run()
+    for _ in range(2):
+        objection = parts.ingestion.examiner.objection or ""
+        assert objection.startswith("Drops can't be examined: BundleRefused: ")
+        assert "none is held, until an exam succeeds again" in objection
+        parts.reopen()
+    (home.bundle(1) / bundle.ONNX).write_bytes(whole)
+    parts.drop("b.csv", flowers(30, "setosa", begin=30))
+    parts.run()
+    assert parts.ingestion.examiner.objection is None
+    parts.reopen()
+    assert parts.ingestion.examiner.objection is None
+
+
 def test_of_what_is_forgotten_the_exam_keeps_no_name(home: Home, parts: Parts) -> None:
     serve(home)
     parts.drop("a.csv", flowers(60, "setosa", "virginica"))

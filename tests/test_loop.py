@@ -14,6 +14,7 @@ from daemon.children import Trainer
 from daemon.clock import Reading
 from daemon.dataset import Dataset
 from daemon.driftwatch import Driftwatch
+from daemon.examining import UNEXAMINED
 from daemon.history import Historian
 from daemon.home import Home
 from daemon.inbox import Inbox
@@ -95,6 +96,19 @@ def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
     assert not checks(mlflow_home)["rejected"].ok
     loop.tick(now + TIDY_AGAIN_SECONDS)
     assert "rejected" not in checks(mlflow_home)
+
+
+def test_exams_that_fail_are_a_check_of_their_own(
+    mlflow_home: Home, journal: Journal, request: pytest.FixtureRequest
+) -> None:
+    """Also after a restart, when no drop has come yet."""
+    journal.put(UNEXAMINED, "Drops can't be examined: BundleRefused: torn.")
+    loop: Loop = request.getfixturevalue("loop")
+    loop.tick(100.0)
+    assert checks(mlflow_home)["exams"] == Check(
+        ok=False,
+        detail="Drops can't be examined: BundleRefused: torn. They are taken all the same, and none is held, until an exam succeeds again.",
+    )
 
 
 def test_loop_without_file_descriptors_goes_on(mlflow_home: Home, loop: Loop) -> None:
