@@ -21,7 +21,7 @@ from daemon.status import utcnow
 
 log = structlog.get_logger()
 
-REPORTED = ("name", "sha256", "rows_read", "reason", "line", "column")
+REPORTED = ("name", "sha256", "rows_read", "rows_known", "reason", "line", "column")
 
 
 def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
@@ -77,8 +77,9 @@ def rejected(name: str, reading: Reading | None, error: InvalidDrop, settled_at:
     why = {"reason": error.reason, "line": error.line, "column": error.column}
     if reading is None:
         unread = {"name": shown(name), "sha256": "", "bytes": 0, "source": "file"}
-        return unread | {"settled_at": settled_at, "rows_read": 0, **why}
+        return unread | {"settled_at": settled_at, "rows_read": 0, "rows_known": 0, **why}
     rows = {"rows_read": reading.rows_read, "rows_refused": reading.rows_read}
+    rows |= {"rows_known": reading.rows_known, "rows_relabelled": reading.rows_relabelled}
     return _drop(reading.drop, settled_at) | {"source": reading.source, **rows, **why}
 
 

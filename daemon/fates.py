@@ -30,7 +30,7 @@ class Hold(StrEnum):
 
 
 HELD = (
-    "SELECT sha256, name, state, bytes, rows_read, version, reason, seen_at, held_at FROM held WHERE state = 'held' "
+    "SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = 'held' "
     "ORDER BY held_at, sha256"
 )
 
@@ -104,6 +104,6 @@ def held_like(journal: Path, key: str) -> list[Row]:
 
 def as_drop(row: Row) -> dict[str, Any]:
     """A held drop with the columns of one that was decided, for a table of both: nothing of it was taken."""
-    counts = dict.fromkeys(("rows_accepted", "rows_refused", "rows_duplicate", "rows_known", "rows_relabelled"), 0)
+    counts = dict.fromkeys(("rows_accepted", "rows_refused", "rows_duplicate", "rows_relabelled"), 0)
     unknown = dict.fromkeys(("id", "line", "column", "batch", "bad_file", "revision", "committed_at"))
     return {**row, **counts, **unknown, "settled_at": row["held_at"], "decided_at": row["held_at"]}

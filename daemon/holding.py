@@ -80,7 +80,7 @@ class Holding:
                 self.keep(opened.pop(row["sha256"]))
             elif row["state"] == Hold.TURNED_AWAY:
                 drop = opened.pop(row["sha256"])
-                reading = Reading(drop, rows_read=row["rows_read"])
+                reading = Reading(drop, rows_read=row["rows_read"], rows_known=row["rows_known"])
                 refused.reject(drop.name, drop.stamp, reading, InvalidDrop(_turned_away(row)))
 
     def look(self) -> None:
@@ -135,7 +135,8 @@ class Holding:
 def _record(suspect: Suspect) -> dict[str, Any]:
     drop, exam = suspect.reading.drop, suspect.exam
     facts = {"sha256": drop.sha256, "name": shown(drop.name), "bytes": drop.bytes, "seen_at": drop.seen_at}
-    return facts | {"rows_read": suspect.reading.rows_read, "version": exam["version"], "reason": exam["reason"]}
+    counts = {"rows_read": suspect.reading.rows_read, "rows_known": suspect.reading.rows_known}
+    return facts | counts | {"version": exam["version"], "reason": exam["reason"]}
 
 
 def _turned_away(row: Mapping[Any, Any]) -> str:

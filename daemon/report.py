@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column as Wide
 from rich.table import Table
 
-from daemon import bundle, fates, figures, grounds, lineage, live, processes, settings, status
+from daemon import bundle, fates, figures, grounds, lineage, live, processes, settings, shortcomings, status
 from daemon.bundle import Pointer
 from daemon.errors import Ambiguous, HistoryLost, NotFound, RetraindError
 from daemon.home import Home
@@ -43,6 +43,7 @@ def health(home: Home) -> dict[str, Any]:
     challenger, held = None, 0
     try:
         challenger, held = _challenger(home, pointer), len(fates.held(home.journal))
+        checks["model"]["detail"] = f"{found} {_lacks(home, pointer)}".strip()
     except sqlite3.Error as error:
         seen["journal"] = seen["journal"] or f"{home.journal} can't be read: {error}. See `retraind doctor`."
     checks |= {name: {"ok": False, "detail": detail} for name, detail in seen.items() if detail}
@@ -82,6 +83,12 @@ def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
         "version": held[0]["version"],
         "shadow": _agreements(home, pointer, [held[0]["version"]]).get(held[0]["version"]),
     }
+
+
+def _lacks(home: Home, pointer: Pointer | None) -> str:
+    """What the served version is on trial for; empty if for nothing."""
+    judged = ask(home.journal, "SELECT scores FROM versions WHERE version = ?", pointer.version) if pointer else []
+    return shortcomings.sentence(json.loads(judged[0]["scores"])) if judged else ""
 
 
 def as_text(facts: dict[str, Any]) -> str:

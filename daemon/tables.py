@@ -113,6 +113,7 @@ held = Table(  # suspicious drops of which nothing was taken; the row goes when 
     Column("name", String, nullable=False),
     Column("bytes", Integer, nullable=False),
     Column("rows_read", Integer, nullable=False),
+    Column("rows_known", Integer, nullable=False, default=0),
     Column("version", Integer, nullable=False),  # that answered its rows
     Column("reason", String, nullable=False),
     Column("state", String, nullable=False),  # held -> accepted | rejected

@@ -65,7 +65,7 @@ def a_status(**changes: Any) -> Status:
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest retrain status versions drops lineage reproduce forget promote refuse rollback init schema doctor token backup restore"
+    promised = "run serve ingest retrain status versions drops accept reject lineage reproduce forget promote refuse rollback init schema doctor token backup restore"
     assert sorted(promised.split()) == COMMANDS
 
 
@@ -162,6 +162,15 @@ def test_status_beside_a_daemon(home: Home) -> None:
     done = forked("status", home=home)
     assert done.returncode == Exit.UNHEALTHY
     assert "BAD disk: Full." in done.stdout
+
+
+def test_status_says_what_the_served_version_is_on_trial_for(home: Home, journal: Journal) -> None:
+    """As /health and the page do."""
+    bundles.point(home, bundles.make(home, 3))
+    status.publish(home.status, a_status())
+    journal.judge({**a_version(3), "scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, "promoted", "first")
+    detail = report.health(home)["checks"]["model"]["detail"]
+    assert detail.endswith("On trial: no held-out row judges it.")
 
 
 def test_status_names_long_steps(home: Home) -> None:

@@ -79,16 +79,6 @@ def test_a_suspicious_drop_waits_and_the_others_go_on(parts: Parts) -> None:
     assert event == f"odd.csv is suspicious: {REASON}. It waits for `retraind accept` or `retraind reject`."
 
 
-def test_by_default_it_is_accepted(home: Home, parts: Parts) -> None:
-    parts.close()
-    parts.settings = Settings(inbox=Inbox(settle_seconds=0.0))
-    parts.open()
-    parts.drop("odd.csv", ODD)
-    parts.run()
-    assert parts.drops() == [("odd.csv", "accepted")]
-    assert held(parts) == []
-
-
 def test_one_that_is_let_in_is_taken_once(parts: Parts) -> None:
     parts.drop("odd.csv", ODD)
     parts.run()
@@ -102,15 +92,17 @@ def test_one_that_is_let_in_is_taken_once(parts: Parts) -> None:
 
 
 def test_one_that_is_turned_away_goes_to_rejected_with_the_reason(parts: Parts) -> None:
+    parts.drop("known.csv", "".join(ODD.splitlines(keepends=True)[:11]))
+    parts.run()
     parts.drop("odd.csv", ODD)
     parts.run()
     assert ask_for(parts, "reject", sha256(parts, "odd.csv"))[0] == "done"
-    assert parts.drops() == [("odd.csv", "rejected")]
-    assert (parts.lengths, parts.waiting, held(parts)) == ([], [], [])
+    assert parts.drops() == [("known.csv", "accepted"), ("odd.csv", "rejected")]
+    assert (len(parts.lengths), parts.waiting, held(parts)) == (10, [], [])
     assert (parts.home.rejected / "odd.csv").read_text() == ODD
     report = orjson.loads((parts.home.rejected / "odd.csv.report.json").read_bytes())
     assert report["reason"] == f"It was held because {REASON}, and rejected by request (cli)."
-    assert report["rows_read"] == 60
+    assert (report["rows_read"], report["rows_known"]) == (60, 10)
     assert parts.journal.held_drops() == []
     parts.drop("odd.csv", ODD)
     parts.run()

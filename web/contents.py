@@ -158,7 +158,14 @@ def _history() -> dict[str, Json]:
     drop |= {"exam": maybe(OBJECT)}
     drop |= {"line": maybe(COUNT), "batch": maybe(COUNT), "settled_at": MOMENT, "decided_at": MOMENT}
     facts = dict.fromkeys(("mlflow_run", "candidate", "backend", "dvc_md5", "trigger", "reason"), TEXT)
-    held = {"sha256": TEXT, "name": TEXT, "state": {"const": "held"}, "bytes": COUNT, "rows_read": COUNT}
+    held = {
+        "sha256": TEXT,
+        "name": TEXT,
+        "state": {"const": "held"},
+        "bytes": COUNT,
+        "rows_read": COUNT,
+        "rows_known": COUNT,
+    }
     held |= {"version": VERSION, "reason": TEXT, "seen_at": maybe(MOMENT), "held_at": MOMENT}
     version = {"version": VERSION, **facts, "rows": COUNT, "trained_rows": COUNT, "scores": OBJECT, "judged_at": MOMENT}
     version |= {"state": {"enum": [*STATES["versions"]]}, "live": maybe(OBJECT)}
