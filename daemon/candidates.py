@@ -130,6 +130,15 @@ def build(name: str, schema: Schema, seed: int) -> Any:
     return (regressors if schema.task == "regression" else classifiers)[name]()
 
 
+def with_parameters(name: str, parameters: Mapping[str, Any], schema: Schema, settings: Train) -> Candidate:
+    """A candidate with these parameters; raises TrainingFailed if it has no such parameter or can't do the schema's task."""
+    grid = {name: {key: [value] for key, value in parameters.items()}}
+    found = next(_combinations(name, schema, settings.model_copy(update={"grids": grid})), None)
+    if found is None:
+        raise TrainingFailed(f"{name} is no candidate for {schema.task}.")
+    return found
+
+
 def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candidate]:
     if ":" not in name and name not in NAMES[schema.task]:
         return

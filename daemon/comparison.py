@@ -67,6 +67,8 @@ class Scored:
     """The mean of that metric."""
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
     """Which of the rows that teach the kept answers belong to."""
+    by_fold: tuple[float, ...] = ()
+    """What chooses, for each fold: the smaller the better."""
 
     def figures(self) -> dict[str, Any]:
         """The entry of this candidate among the scores of a manifest, under the names of its task."""
@@ -103,6 +105,10 @@ class Budget:
         return self.started + self.seconds - time.monotonic() if self.seconds else math.inf
 
 
+class Overtaken(Exception):
+    """Raised after a fold when a candidate is behind another one on the same folds."""
+
+
 class BudgetUsed(BaseException):
     """Raised in the middle of a fit when the budget is used; no Exception, so that no estimator swallows it."""
 
@@ -113,6 +119,8 @@ class Outcome:
 
     scored: list[Scored]
     left_out: dict[str, str]
+    tuned: dict[str, Any] | None = None
+    """What the last of them was tuned to, as `daemon.tuning` records it; None if nothing was found, or looked for."""
 
     @property
     def ranking(self) -> list[Scored]:
@@ -141,7 +149,7 @@ def compare(
     for one in candidates.by_cost(found):
         limits.release()
         try:
-            with _alarm(trial.budget.left if scored else math.inf):
+            with alarm(trial.budget.left if scored else math.inf):
                 scored[one.name] = trial.of(one, whole=bool(scored))
             progress.note(scored[one.name].sentence, scored[one.name].fit_seconds)
         except BudgetUsed:
@@ -174,7 +182,7 @@ def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> st
 
 
 @contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
+def alarm(seconds: float) -> Iterator[None]:
     """Raise BudgetUsed within the block after so many seconds: also in the middle of a fit, between two of its steps."""
     if seconds == math.inf:
         yield
@@ -208,13 +216,17 @@ class Trial:
     budget: Budget = field(default_factory=lambda: Budget(0))
     units: Prints | None = None
 
-    def of(self, one: Candidate, *, whole: bool) -> Scored:
-        """Mean figures over shuffled folds, stratified for classes; unless `whole`, those that the budget has time for."""
+    def of(self, one: Candidate, *, whole: bool, against: Scored | None = None) -> Scored:
+        """Mean figures over shuffled folds, stratified for classes; unless `whole`, those that the budget has time for.
+
+        Raises Overtaken as soon as it is behind `against` on the same folds.
+        """
         started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings, self.targets)
         count, splits = self._folds()
         found: list[tuple[float, ...]] = []
         kept: list[Kept] = []
         places: list[NDArray[np.int64]] = []
+        by_fold: list[float] = []
         for number, (train, test) in enumerate(splits, 1):
             if found and not whole and self.budget.left <= 0:
                 break
@@ -223,17 +235,20 @@ class Trial:
             given, truth = self._answers(one, train, test), self.targets[test]
             value = measure(metric, given, truth, self.schema.task) if metric else 0.0
             found.append((*pair(given, truth, self.schema.task), value))
+            by_fold.append((value if metric in LOWER else -value) if metric else -found[-1][0])
+            if against is not None and sum(by_fold) > sum(against.by_fold[:number]):
+                raise Overtaken(f"It is behind {against.name} after {number} folds.")
             units = test if self.units is None else self.units[test]
             most = KEPT_ROWS // count
             kept.append(Kept(given[:most], truth[:most], units[:most]))
             places.append(np.asarray(test)[:most])
-        score, loss, value = (float(np.mean(figures)) for figures in zip(*found, strict=True))
+        score, loss, value = (float(np.mean(column)) for column in zip(*found, strict=True))
         if not np.isfinite([score, loss, value]).all():
             raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
         answered = _together(kept, whole=len(found) == count)
-        seconds = time.perf_counter() - started
         whose = np.concatenate(places)[: len(answered.targets)]
-        return Scored(one.name, one.estimator, self.schema.task, score, loss, seconds, answered, metric, value, whose)
+        figures = score, loss, time.perf_counter() - started, answered, metric, value, whose, tuple(by_fold)
+        return Scored(one.name, one.estimator, self.schema.task, *figures)
 
     def _answers(self, one: Candidate, train: Any, test: Any) -> Matrix:
         fitted = model.fit(one.estimator, self.rows, self.targets, train)

@@ -26,6 +26,7 @@ from daemon.home import Home
 from daemon.query import Row, ask
 from daemon.revision import Data
 from daemon.settings import Train
+from daemon.tuning import Tuned
 
 CLOSE = 1e-12
 """Largest difference (of a score, a probability, or a value as a share of the probe's scale) that is none: another order of
@@ -96,7 +97,8 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
 def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
     """The candidate that won, with the parameters that its name says, fitted and calibrated as it was; raises TrainingFailed."""
     planned = {one.name: one for one in candidates.plan(manifest.data_schema, train)}
-    winner = planned.get(manifest.candidate)
+    tuned = Tuned.of(manifest.scores)
+    winner = tuned.made(manifest.data_schema, train) if tuned else planned.get(manifest.candidate)
     if winner is None:
         raise TrainingFailed(
             f"{manifest.candidate} is no candidate of this retraind.", hint="Install the one that made it."

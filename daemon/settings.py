@@ -267,6 +267,11 @@ class Train(Section):
         ge=0,
         description="When comparing has taken this long (seconds), who has not finished is left out; 0 is no limit.",
     )
+    tune_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="So long (seconds) other parameters of the best candidates are tried, from the champion's on; 0 is off.",
+    )
     timeout_seconds: float = Field(3600.0, gt=0, description="A training that takes longer (seconds) is killed.")
     memory_bytes: int = Field(
         0, ge=0, description="A training may take this much memory (bytes); 0 is two thirds of the machine's."
@@ -275,6 +280,15 @@ class Train(Section):
     report_rows: int = Field(
         5000, ge=0, description="Up to this many rows the textbook figures (fixed split, 10-fold) are logged as well."
     )
+
+    @model_validator(mode="after")
+    def _leave_time_to_fit(self) -> "Train":
+        if self.tune_seconds and self.tune_seconds >= self.timeout_seconds:
+            raise ValueError(
+                f"tune_seconds = {self.tune_seconds:g} leaves no time to fit within timeout_seconds = "
+                f"{self.timeout_seconds:g}; lower the one or raise the other"
+            )
+        return self
 
     @field_validator("candidates", "grids")
     @classmethod

@@ -31,6 +31,7 @@ from daemon import (
     reference,
     remembered,
     segments,
+    tuning,
     turning,
 )
 from daemon.arrivals import Window
@@ -48,6 +49,7 @@ from daemon.revision import Data
 from daemon.schema import Schema, parse
 from daemon.settings import Train
 from daemon.status import utcnow
+from daemon.tuning import Tuned
 
 log = structlog.get_logger()
 
@@ -149,6 +151,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     segments.release()
     competing = candidates.worthwhile(competing, len(data.taught[0]), settings)
     outcome = comparison.compare(competing, schema, data.taught, settings, progress, data.taught_units)
+    trial = comparison.Trial(schema, *data.taught, settings, units=data.taught_units)
+    outcome = tuning.tune(outcome, trial, Tuned.of(served.manifest.scores if served else {}), progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
     kept = reference.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed)
@@ -242,6 +246,7 @@ def _figures(
         "importance": importance.of(winner.answering, *data.judging, work.schema, work.job.train.seed),
         "candidates": [one.figures() for one in outcome.scored],
         "left_out": outcome.left_out,
+        "tuned": outcome.tuned if best is outcome.scored[-1] else None,
         "calibration": None if found is None else asdict(found),
     }
     return figures, compared.answered

@@ -107,6 +107,7 @@ def prices(seed: int) -> str:
         ("logistic", {"seed": 7, "holdout": 0.3}),
         ("boosting", {"window_rows": 100}),
         ("tree", {"grids": {"tree": {"max_depth": [2, 3]}}}),
+        ("logistic", {"tune_seconds": 2.0, "metric": "log_loss"}),
         ("sklearn.naive_bayes:GaussianNB", {}),
     ],
 )

@@ -1,0 +1,121 @@
+"""Tuning: other parameters of the candidates that did best, tried within a time, so that the version is better than its defaults.
+
+Level 4. A random search in which the best so far is the middle of every second try. A try is given up at the first fold
+after which it is behind the best on the same folds, so most cost one fit. What was found is recorded with the version, is
+the first try of the next training, and is all that `daemon.reproduction` needs: how many tries a time allows is the clock's affair.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import structlog
+
+from daemon import candidates, comparison, limits
+from daemon.candidates import Candidate
+from daemon.comparison import Budget, BudgetUsed, Outcome, Overtaken, Scored, Trial
+from daemon.progress import Progress
+from daemon.schema import Schema
+from daemon.settings import Train
+from daemon.spaces import SPACES, Parameters
+
+log = structlog.get_logger()
+
+FAMILIES = 2
+"""So many of the best candidates that can be tuned are."""
+
+MARGIN_TRIES = 4
+"""Until so many tries nothing is known of where the best parameters lie: they are drawn from everywhere."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a version was tuned to, as its manifest has it among the scores: a candidate's name and its parameters."""
+
+    candidate: str
+    parameters: Parameters
+    tried: int
+    seconds: float
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Any]) -> "Tuned | None":
+        """What stands in the scores of a manifest; None for a version that was not tuned."""
+        found = scores.get("tuned")
+        return None if found is None else cls(**found)
+
+    def figures(self) -> dict[str, Any]:
+        """The entry for a manifest."""
+        return asdict(self)
+
+    def made(self, schema: Schema, settings: Train) -> Candidate:
+        """The candidate with these parameters, not fitted; raises TrainingFailed for a parameter that there is no more."""
+        return candidates.with_parameters(self.candidate, self.parameters, schema, settings)
+
+
+def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progress) -> Outcome:
+    """The outcome with the best parameters that were found, if they beat all that is in it; `before` is the champion's."""
+    settings = trial.settings
+    search = _Search(trial, outcome.ranking)
+    if not settings.tune_seconds or not search.families:
+        return outcome
+    progress.stage(f"tuning {', '.join(search.families)}", progress.candidates + 1)
+    if before is not None and before.candidate in settings.candidates and before.candidate in SPACES:
+        # No time is too short for it: what was found once is not to be lost.
+        search.take(before.candidate, before.parameters, raced=False)
+    try:
+        with comparison.alarm(settings.tune_seconds):
+            while search.budget.left > 0:
+                search.step()
+    except BudgetUsed:
+        log.info("tuning_ended", tried=search.tried)
+    return search.result(outcome, progress)
+
+
+class _Search:
+    """The search: what is best so far, and where it came from."""
+
+    def __init__(self, trial: Trial, ranking: list[Scored]) -> None:
+        self._trial, self._best = trial, ranking[0]
+        self._random = np.random.default_rng(trial.settings.seed)
+        self._chosen: tuple[str, Parameters] | None = None
+        self.budget, self.tried = Budget(trial.settings.tune_seconds), 0
+        names = dict.fromkeys(one.name.partition("(")[0] for one in ranking)
+        self.families = [name for name in names if name in SPACES][:FAMILIES]
+
+    def step(self) -> None:
+        """One try: near the best, or anywhere, of the best candidate twice as often as of the next."""
+        family = self.families[int(self._random.random() < 1 / 3) if len(self.families) > 1 else 0]
+        near = self.tried >= MARGIN_TRIES and self.tried % 2 == 0 and self._chosen is not None
+        if near and self._chosen is not None:
+            family, middle = self._chosen
+            parameters = {name: one.near(middle[name], self._random) for name, one in SPACES[family].items()}
+        else:
+            parameters = {name: one.draw(self._random) for name, one in SPACES[family].items()}
+        self.take(family, parameters)
+
+    def take(self, family: str, parameters: Parameters, *, raced: bool = True) -> None:
+        """Try these, and keep them if they are the best; on all folds unless `raced`."""
+        self.tried += 1
+        limits.release()
+        try:
+            one = candidates.with_parameters(family, parameters, self._trial.schema, self._trial.settings)
+            found = self._trial.of(one, whole=True, against=self._best if raced else None)
+        except Overtaken:
+            return
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like: these parameters are no good
+            log.info("try_failed", candidate=family, parameters=parameters, reason=str(error)[:200])
+            return
+        if found.rank < self._best.rank:
+            self._best, self._chosen = found, (family, parameters)
+
+    def result(self, outcome: Outcome, progress: Progress) -> Outcome:
+        """The outcome with the best parameters; as it was if those of the candidates stand."""
+        seconds = time.monotonic() - self.budget.started
+        if self._chosen is None:
+            progress.note(f"Tuning: none of {self.tried} tries was better.", seconds)
+            return outcome
+        progress.note(f"Tuning: the best of {self.tried} tries is {self._best.sentence}", seconds)
+        tuned = Tuned(*self._chosen, self.tried, round(seconds, 3))
+        return replace(outcome, scored=[*outcome.scored, self._best], tuned=tuned.figures())

@@ -1,0 +1,94 @@
+"""daemon.tuning, daemon.spaces: better parameters within a time, and what was found is kept."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from test_model import MIXED, PRICES, mixed, priced
+
+from daemon import candidates, comparison, tuning
+from daemon.comparison import Outcome, Overtaken, Trial
+from daemon.progress import Progress
+from daemon.settings import Train
+from daemon.spaces import SPACES, Range
+from daemon.tuning import Tuned
+
+
+def compared(**settings: Any) -> tuple[Outcome, Trial, Progress]:
+    """Candidates on noise that only a strong penalty helps against, and what they are tried on."""
+    random = np.random.default_rng(0)
+    matrix = np.column_stack([priced(60)[0][:, :3], random.normal(size=(60, 3))])
+    train = Train(candidates=["linear", "ridge"], **settings)
+    progress = Progress(1, 2, lambda message: None)
+    taught = matrix, random.normal(size=60)
+    outcome = comparison.compare(candidates.plan(PRICES, train), PRICES, taught, train, progress)
+    return outcome, Trial(PRICES, *taught, train), progress
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_spaces_hold_parameters_of_their_candidates(name: str) -> None:
+    """Whatever is drawn, or lies near it, can be set, and is within the bounds."""
+    schema = PRICES if name == "ridge" else MIXED
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        drawn = {key: one.draw(random) for key, one in SPACES[name].items()}
+        near = {key: one.near(drawn[key], random) for key, one in SPACES[name].items()}
+        for parameters in (drawn, near):
+            made = candidates.with_parameters(name, parameters, schema, Train())
+            assert all(f"{key}={value}" in made.name for key, value in parameters.items())
+            for key, one in SPACES[name].items():
+                inside = (
+                    one.low <= parameters[key] <= one.high if isinstance(one, Range) else parameters[key] in one.values
+                )
+                assert inside, (key, parameters[key])
+
+
+def test_better_parameters_win_and_are_recorded() -> None:
+    """The best try stands last among the candidates, and the record makes the same candidate."""
+    outcome, trial, progress = compared(tune_seconds=1.0)
+    found = tuning.tune(outcome, trial, None, progress)
+    assert found.tuned is not None
+    assert found.scored[:-1] == outcome.scored
+    assert found.ranking[0] is found.scored[-1]
+    tuned = Tuned(**found.tuned)
+    assert tuned.candidate == "ridge"
+    assert tuned.tried > 1
+    again = trial.of(tuned.made(PRICES, trial.settings), whole=True)
+    assert (again.name, again.by_fold) == (found.scored[-1].name, found.scored[-1].by_fold)
+
+
+def test_parameters_of_the_champion_are_tried_however_short_the_time() -> None:
+    """A nightly training loses nothing that an earlier one has found; what is worse than the defaults does not stay."""
+    outcome, trial, progress = compared(tune_seconds=1e-9)
+    assert tuning.tune(outcome, trial, None, progress) == outcome
+    kept = tuning.tune(outcome, trial, Tuned("ridge", {"alpha": 44.0}, 9, 1.0), progress)
+    assert kept.tuned is not None
+    assert kept.tuned["parameters"] == {"alpha": 44.0}
+    assert tuning.tune(outcome, trial, Tuned("ridge", {"alpha": 0.001}, 9, 1.0), progress) == outcome
+
+
+def test_tuning_is_off_unless_it_has_time() -> None:
+    """By default nothing is searched, not even the champion's parameters; nor where nothing can be tuned."""
+    outcome, trial, progress = compared()
+    assert tuning.tune(outcome, trial, Tuned("ridge", {"alpha": 44.0}, 9, 1.0), progress) is outcome
+    plain = replace(outcome, scored=[one for one in outcome.scored if one.name == "linear"])
+    assert tuning.tune(plain, replace(trial, settings=Train(tune_seconds=5)), None, progress) is plain
+
+
+def test_try_that_is_behind_is_given_up() -> None:
+    """After the first fold: most tries cost one fit instead of five."""
+    rows, codes = mixed(200)
+    train = Train(candidates=["tree"])
+    trial = Trial(MIXED, rows, codes, train)
+    good = trial.of(candidates.plan(MIXED, train)[0], whole=True)
+    stump = candidates.with_parameters("tree", {"max_depth": 1}, MIXED, train)
+    with pytest.raises(Overtaken, match="after 1 folds"):
+        trial.of(stump, whole=True, against=good)
+
+
+def test_tuning_must_leave_time_to_fit() -> None:
+    """With as long as the whole training may take, none would ever end."""
+    with pytest.raises(ValidationError, match="leaves no time to fit"):
+        Train(tune_seconds=60, timeout_seconds=60)
