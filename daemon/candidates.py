@@ -5,6 +5,7 @@ Level 3. Nothing is fitted here; `daemon.comparison` does.
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ from daemon.model import (
     NativeBoostingRegressor,
 )
 from daemon.schema import Schema, Task
-from daemon.settings import CANDIDATES, Train
+from daemon.settings import CANDIDATES, EXTRA, Train
 
 NAMES: dict[Task, tuple[str, ...]] = {
     "classification": ("logistic", "forest", "tree", "least_squares", "boosting", "shallow_boosting", "extra_trees"),
@@ -53,7 +54,16 @@ CHEAP_FIRST = (
 )
 """The order in which candidates are tried, so that a budget leaves as many as it can; those of others come last."""
 
-LATE = frozenset({"shallow_boosting", "extra_trees"})
+PACKAGED: dict[str, dict[Task, str]] = {
+    "lightgbm": {"classification": "lightgbm:LGBMClassifier", "regression": "lightgbm:LGBMRegressor"},
+    "xgboost": {"classification": "xgboost:XGBClassifier", "regression": "xgboost:XGBRegressor"},
+}
+"""The estimators of EXTRA by import path, all served by treelite, which needs none of these packages."""
+
+LIGHTGBM = {"verbose": -1, "deterministic": True, "force_row_wise": True}
+"""Nothing on standard output, and the same model for the same rows."""
+
+LATE = frozenset({"shallow_boosting", "extra_trees", *EXTRA})
 LATE_ROWS = 600
 """Unless the settings name the candidates themselves, those of LATE wait for so many rows to learn from: with fewer they take
 longer than all others together, and cross-validation can't tell them from these."""
@@ -78,13 +88,24 @@ def plan(schema: Schema, settings: Train) -> list[Candidate]:
 
     Raises TrainingFailed for a class that can't be imported, a parameter that does not exist, and if none is left.
     """
-    found = [one for name in settings.candidates for one in _combinations(name, schema, settings)]
+    names = [*settings.candidates, *(installed() if settings.candidates == list(CANDIDATES) else ())]
+    found = [one for name in names for one in _combinations(name, schema, settings)]
     if not found:
         raise TrainingFailed(
             f"No candidate of train.candidates can do {schema.task}.",
             hint=f"Name some of {', '.join(NAMES[schema.task])}.",
         )
     return found
+
+
+def installed() -> list[str]:
+    """Those of EXTRA whose package is there: they compete unless the settings name the candidates themselves."""
+    return [name for name in EXTRA if importlib.util.find_spec(name)]
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a candidate comes from a package that retraind does not depend on."""
+    return ":" in name or name.partition("(")[0] in EXTRA
 
 
 def by_cost(found: Sequence[Candidate]) -> list[Candidate]:
@@ -140,11 +161,11 @@ def with_parameters(name: str, parameters: Mapping[str, Any], schema: Schema, se
 
 
 def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candidate]:
-    if ":" not in name and name not in NAMES[schema.task]:
+    if not is_foreign(name) and name not in NAMES[schema.task]:
         return
     grid = settings.grids.get(name, {})
     for choice in ParameterGrid(grid):
-        estimator = build(name, schema, settings.seed) if ":" not in name else _imported(name, schema, settings.seed)
+        estimator = (_imported if is_foreign(name) else build)(name, schema, settings.seed)
         if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
             return
         core = estimator[-1] if isinstance(estimator, Pipeline) else estimator
@@ -166,17 +187,29 @@ def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
 
 def _imported(path: str, schema: Schema, seed: int) -> Any:
     """An estimator of somebody else, seeded; behind Design if it takes no missing values. Raises TrainingFailed."""
+    given, path = path, PACKAGED[path][schema.task] if path in PACKAGED else path
     module, _, name = path.partition(":")
     try:
         estimator = getattr(importlib.import_module(module), name)()
         takes_gaps = get_tags(estimator).input_tags.allow_nan
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seed)
+        if given == "lightgbm":
+            estimator.set_params(**LIGHTGBM)
+    except ModuleNotFoundError as error:
+        if given not in EXTRA:
+            raise _unusable(path, error) from error
+        hint = "Install the extra: pip install 'retraind[boost]'. Or take it out of train.candidates."
+        raise TrainingFailed(f"train.candidates: {given} is not installed.", hint=hint) from error
     except Exception as error:
-        raise TrainingFailed(
-            f"train.candidates: {path} can't be used: {type(error).__name__}: {error}.",
-            hint="It has to be an estimator as scikit-learn defines it, whose arguments all have defaults, in a package "
-            "that the Python of retraind can import.",
-        ) from error
+        raise _unusable(path, error) from error
     sizes = [len(column.categories) for column in schema.columns]
     return estimator if takes_gaps else make_pipeline(Design(sizes), estimator)
+
+
+def _unusable(path: str, error: Exception) -> TrainingFailed:
+    return TrainingFailed(
+        f"train.candidates: {path} can't be used: {type(error).__name__}: {error}.",
+        hint="It has to be an estimator as scikit-learn defines it, whose arguments all have defaults, in a package "
+        "that the Python of retraind can import.",
+    )

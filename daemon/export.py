@@ -24,6 +24,8 @@ log = structlog.get_logger()
 Matrix = NDArray[np.float64]
 PROBE_ROWS = 64
 PIECE_ROWS = 16_384
+DOUBLE = ("_predictors", "booster_")
+"""What marks ensembles whose trees look at rows in double precision: scikit-learn's histogram boosting, LightGBM's."""
 
 
 def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
         return None
     try:
         ensemble, steps = graphs.around(estimator, width)
-        kind: graphs.Kind = "float64" if hasattr(ensemble, "_predictors") else "float32"
+        kind: graphs.Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
         files = {{"before": bundle.BEFORE, "after": bundle.AFTER}[step]: graph for step, graph in steps.items()}
         files[bundle.TREELITE] = groves.plant(ensemble)
         return _Backend("treelite", kind, files, bundle.treelite_model(files, kind, schema))

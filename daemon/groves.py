@@ -13,9 +13,16 @@ Matrix = NDArray[np.float64]
 
 
 def plant(estimator: Any) -> bytes:
-    """A fitted ensemble of scikit-learn as treelite's bytes, in double precision; raises what treelite raises."""
+    """A fitted ensemble of scikit-learn, LightGBM or XGBoost as treelite's bytes; raises what treelite raises.
+
+    Those of scikit-learn and LightGBM are in double precision.
+    """
     import treelite
 
+    if hasattr(estimator, "booster_"):
+        return bytes(treelite.frontend.from_lightgbm(estimator.booster_).serialize_bytes())
+    if hasattr(estimator, "get_booster"):
+        return bytes(treelite.frontend.from_xgboost(estimator.get_booster()).serialize_bytes())
     return bytes(treelite.sklearn.import_model(estimator).serialize_bytes())
 
 

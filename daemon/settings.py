@@ -222,6 +222,9 @@ CANDIDATES = (
 )
 """The candidates that come with retraind."""
 
+EXTRA = ("lightgbm", "xgboost")
+"""Those of the extra `retraind[boost]`: they compete where it is installed."""
+
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """How a candidate of somebody else is named: `sklearn.neighbors:KNeighborsClassifier`."""
 
@@ -294,8 +297,8 @@ class Train(Section):
     @classmethod
     def _name_candidates(cls, given: Any) -> Any:
         for name in given:
-            if name not in CANDIDATES and not IMPORT_PATH.fullmatch(name):
-                close = difflib.get_close_matches(name, CANDIDATES, n=1, cutoff=0.4)
+            if name not in (*CANDIDATES, *EXTRA) and not IMPORT_PATH.fullmatch(name):
+                close = difflib.get_close_matches(name, [*CANDIDATES, *EXTRA], n=1, cutoff=0.4)
                 meant = f" Did you mean {close[0]!r}?" if close else ""
                 raise ValueError(f"{name!r} is neither one of {', '.join(CANDIDATES)} nor package.module:Class.{meant}")
         return given

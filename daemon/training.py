@@ -190,8 +190,8 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
 
 
 def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) -> Winner:
-    """The fitted candidate in its bundle, calibrated if that pays and ONNX can say it."""
-    if ":" in one.name:
+    """The fitted candidate in its bundle, calibrated if that pays and ONNX or treelite can say it."""
+    if candidates.is_foreign(one.name):
         export.strange(fitted)  # raises for what can't be written at all, which MLflow would have to
     correction = None
     if work.schema.task == "classification" and work.job.train.calibrate:
@@ -199,7 +199,7 @@ def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) 
     if correction is not None:
         calibrated = Calibrated(fitted, correction.slope)
         files = export.write(calibrated, data.matrix, work.schema, work.staging)
-        if files["backend"] == "onnx":
+        if files["backend"] != "sklearn":
             return Winner(one, calibrated, files, _answering(work, calibrated, files), correction, seconds)
         shutil.rmtree(work.staging)
         work.staging.mkdir()
@@ -215,7 +215,7 @@ def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matr
 
 def _strange(winner: Winner) -> list[str]:
     """Types that MLflow shall write for a candidate of somebody else; retraind itself loads none of them."""
-    return export.strange(winner.fitted) if ":" in winner.scored.name else []
+    return export.strange(winner.fitted) if candidates.is_foreign(winner.scored.name) else []
 
 
 def _is_small(job: Job, data: Data) -> bool:

@@ -37,7 +37,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.parametrize(
     "name",
-    ["ingest", "loop", "swaps", "restart", "quality", "retrain", "serve", "poison", "exams", "month", "footprint"],
+    [
+        "ingest",
+        "loop",
+        "swaps",
+        "restart",
+        "quality",
+        "retrain",
+        "serve",
+        "poison",
+        "exams",
+        "models",
+        "month",
+        "footprint",
+    ],
 )
 def test_help_says_what_is_measured(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

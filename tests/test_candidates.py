@@ -1,6 +1,7 @@
 """daemon.candidates: what competes, how it is compared, and the figures that are promised for Iris."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from daemon.comparison import Outcome, Scored
 from daemon.errors import TrainingFailed
 from daemon.model import Codes, Matrix, Targets
 from daemon.schema import UNKNOWN, Column, Schema
-from daemon.settings import Train
+from daemon.settings import EXTRA, Train
 
 
 def cross_validated(name: str, schema: Schema, matrix: Matrix, targets: Targets, folds: int, seed: int) -> Scored:
@@ -214,6 +215,17 @@ def test_dear_candidates_wait_for_rows_unless_they_are_named() -> None:
     for settings, rows, late in [(usual, LATE_ROWS - 1, False), (usual, LATE_ROWS, True), (named, 10, True)]:
         found = candidates.worthwhile(candidates.plan(MIXED, settings), rows, settings)
         assert {one.name for one in found}.issuperset(LATE) == late
+
+
+@pytest.mark.parametrize("name", EXTRA)
+def test_candidate_of_the_extra_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named without its package it is an error with the way out; unnamed it just does not compete."""
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(TrainingFailed, match="is not installed") as refused:
+        candidates.plan(MIXED, Train(candidates=[name]))
+    assert "retraind[boost]" in str(refused.value.hint)
+    monkeypatch.setattr(candidates, "installed", list)
+    assert name not in {one.name for one in candidates.plan(MIXED, Train())}
 
 
 def test_grid_says_more_than_the_setting_for_all() -> None:

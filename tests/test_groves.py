@@ -17,7 +17,7 @@ from daemon import bundle, candidates, model
 from daemon.bundle import Pointer
 from daemon.errors import BundleRefused
 from daemon.schema import Schema
-from daemon.settings import Train
+from daemon.settings import EXTRA, Train
 
 BOOSTED = "sklearn.ensemble:GradientBoosting"
 TWO = Schema(target="t", classes=["no", "yes"], columns=MIXED.columns)
@@ -47,6 +47,30 @@ def test_gradient_boosting_is_served_by_treelite(tmp_path: Path, schema: Schema,
     scale = 1.0 if schema.classes else np.ptp(wanted)
     assert np.abs(got - wanted).max() / scale <= bundle.PARITY
     assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("name", EXTRA)
+@pytest.mark.parametrize("schema", [MIXED, TWO, PRICES], ids=["three classes", "two classes", "values"])
+def test_candidate_of_the_extra_is_served_by_treelite(tmp_path: Path, name: str, schema: Schema) -> None:
+    """Within the parity, also where a category is unknown; what serves it imports no package of the extra."""
+    pytest.importorskip(name)
+    rows = mixed if schema.classes else priced
+    (matrix, targets), (fresh, _) = rows(400), rows(2000, seed=1)
+    (one,) = candidates.plan(schema, Train(candidates=[name]))
+    one.estimator.set_params(n_estimators=20)
+    fitted = one.estimator.fit(
+        matrix, np.minimum(targets, len(schema.classes) - 1) if schema.classes else targets - 1e6
+    )
+    facts = exported(tmp_path / "b", fitted, matrix, schema)
+    assert facts["backend"] == "treelite"
+    wanted, got = model.answers(fitted, fresh, schema), loaded(tmp_path / "b", facts, schema).answers(fresh)
+    assert np.abs(got - wanted).max() / (1.0 if schema.classes else np.ptp(wanted)) <= bundle.PARITY
+    assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
+    sha256 = sealed(tmp_path / "b", data_schema=schema, **facts)
+    code = (
+        f"from pathlib import Path; from daemon import bundle; bundle.load(Path({str(tmp_path / 'b')!r}), {sha256!r})"
+    )
+    assert not set(EXTRA) & imported(code)
 
 
 def test_a_loss_that_our_graphs_do_not_know_is_served_by_treelite(tmp_path: Path) -> None:
