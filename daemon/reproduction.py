@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from daemon import bundle, calibration, candidates, comparison, export, holdouts, model
+from daemon import bundle, calibration, candidates, comparison, export, holdouts, marking, model
 from daemon.arrivals import Era, Window
 from daemon.bundle import PROBE, Manifest, Matrix, Model
 from daemon.dataset import Dataset, Revision
@@ -60,7 +60,7 @@ def reproduce(home: Home, version: int, settings: Train) -> Row:
         data, train = _data(home, scratch, original.manifest, settings)
         fitted = _fit(original.manifest, data, train)
         remade = _remake(original.manifest, fitted, data, scratch.bundle(version))
-        scores = holdouts.compare(fitted, None, data).scores["challenger"]
+        scores = holdouts.compare(fitted, None, data, rules=_rules(original.manifest)).scores["challenger"]
         answers = model.answers(fitted, _rows(original), data.schema)
     return {**_verdict(original, remade, scores, answers), "seconds": round(time.monotonic() - started, 3)}
 
@@ -118,6 +118,11 @@ def _remake(manifest: Manifest, fitted: Any, data: Data, folder: Path) -> Model:
     folder.mkdir()
     facts = export.write(fitted, data.matrix, data.schema, folder)
     return bundle.load(folder, bundle.seal(folder, manifest.model_copy(update=facts)))
+
+
+def _rules(manifest: Manifest) -> marking.Rules:
+    """By which metric the version was judged, as its scores say: it is among them."""
+    return marking.Rules((manifest.scores["challenger"].get("rolling") or {}).get("metric", ""))
 
 
 def _rows(original: Original) -> Matrix:
