@@ -145,16 +145,16 @@ class Unavailable(RuntimeError):
     """A peer that can't be measured; says why."""
 
 
-def installed(peer: Peer, cache: Path) -> Path:
-    """The Python of the peer's environment, made in `cache` if it is not there yet; raises Unavailable."""
-    folder, stamp = cache / peer.name, cache / f"{peer.name}.txt"
-    pins = (PINS / f"{peer.name}.txt").read_text()
+def python_of(name: str, cache: Path) -> Path:
+    """The Python of an environment with the pins of that name, made in `cache` if it is not there yet; raises Unavailable."""
+    folder, stamp = cache / name, cache / f"{name}.txt"
+    pins = (PINS / f"{name}.txt").read_text()
     python = folder / "bin/python"
     if not stamp.exists() or stamp.read_text() != pins:
         cache.mkdir(parents=True, exist_ok=True)
         _run([sys.executable, "-m", "venv", "--clear", str(folder)], 300)
         quiet = ["--quiet", "--disable-pip-version-check"]
-        _run([str(python), "-m", "pip", "install", *quiet, "-r", str(PINS / f"{peer.name}.txt")], 1800)
+        _run([str(python), "-m", "pip", "install", *quiet, "-r", str(PINS / f"{name}.txt")], 1800)
         stamp.write_text(pins)
     return python
 
@@ -162,7 +162,7 @@ def installed(peer: Peer, cache: Path) -> Path:
 @contextmanager
 def serving(peer: Peer, cache: Path, model: Path, folder: Path, row: list[float]) -> Iterator[int]:
     """The port of the peer that serves `model`, until the end of the block; raises Unavailable if it never answers."""
-    python = str(installed(peer, cache))
+    python = str(python_of(peer.name, cache))
     given = dict(zip(("port", "second", "third"), _free_ports(3), strict=True))
     folder.mkdir(parents=True)
     (folder / "model.joblib").write_bytes(model.read_bytes())

@@ -222,7 +222,7 @@ def test_a_peer_that_can_not_be_installed_says_why(tmp_path: Path, monkeypatch: 
     (tmp_path / "flask.txt").write_text("no-such-package-of-ours==1.0\n")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(serve_peers.Unavailable, match="no-such-package-of-ours"):
-        serve_peers.installed(serve_peers.PEERS[0], tmp_path / "cache")
+        serve_peers.python_of("flask", tmp_path / "cache")
 
 
 @pytest.mark.slow
