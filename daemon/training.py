@@ -49,7 +49,6 @@ from daemon.revision import Data
 from daemon.schema import Schema, parse
 from daemon.settings import Train
 from daemon.status import utcnow
-from daemon.tuning import Tuned
 
 log = structlog.get_logger()
 
@@ -149,10 +148,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
     data = Data.read(*rows, before=before, group=settings.group, era=turning.era(job.gate))
     segments.release()
-    competing = candidates.worthwhile(competing, len(data.taught[0]), settings)
-    outcome = comparison.compare(competing, schema, data.taught, settings, progress, data.taught_units)
     trial = comparison.Trial(schema, *data.taught, settings, units=data.taught_units)
-    outcome = tuning.tune(outcome, trial, Tuned.of(served.manifest.scores if served else {}), progress)
+    outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
     kept = reference.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed)
@@ -165,9 +162,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     logbook.begin()
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
-    version = work.registry.register(
-        work.run, winner.fitted, data.matrix[:5], _requirements(manifest.libraries), tags, _strange(winner)
-    )
+    needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
+    version = work.registry.register(work.run, winner.fitted, data.matrix[:5], needs, tags, _strange(winner))
     return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, textbook=_is_small(job, data))
 
 
@@ -299,7 +295,3 @@ def _manifest(work: Work, data: Data, winner: Winner, figures: dict[str, Any]) -
         created=utcnow(),
         **winner.files,
     )
-
-
-def _requirements(libraries: dict[str, str]) -> list[str]:
-    return [f"{name}=={version}" for name, version in libraries.items() if name in ("scikit-learn", "numpy")]

@@ -6,7 +6,7 @@ the first try of the next training, and is all that `daemon.reproduction` needs:
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -52,6 +52,15 @@ class Tuned:
     def made(self, schema: Schema, settings: Train) -> Candidate:
         """The candidate with these parameters, not fitted; raises TrainingFailed for a parameter that there is no more."""
         return candidates.with_parameters(self.candidate, self.parameters, schema, settings)
+
+
+def choose(found: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any], progress: Progress) -> Outcome:
+    """The candidates that the rows are enough for, compared, and the best ones tuned; `champion` are the served version's scores."""
+    settings = trial.settings
+    competing = candidates.worthwhile(found, len(trial.targets), settings)
+    taught = trial.rows, trial.targets
+    outcome = comparison.compare(competing, trial.schema, taught, settings, progress, trial.units)
+    return tune(outcome, trial, Tuned.of(champion), progress)
 
 
 def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progress) -> Outcome:
