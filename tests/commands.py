@@ -1,6 +1,7 @@
 """Commands of the program in a process that is forked, which spares each the second in which Python starts and imports."""
 
 import os
+import posix
 import sys
 import tempfile
 import traceback
@@ -62,4 +63,4 @@ def _child(arguments: Sequence[str], env: dict[str, str], cwd: Path, out: int, e
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        posix._exit(code)  # os._exit would first save the coverage of the whole process that has forked
