@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from commands import forked
 from service import Service, wait_until
-from test_cli import retraind
 from test_ingestion import HEADER, Parts, row
 from test_projection import DVC, GIT, git, lose_head, take
 
@@ -149,17 +149,17 @@ def test_status_and_doctor_agree_on_a_running_service(tmp_path_factory: pytest.T
         running.wait_served(1)
         running.wait_ingested()
         lose_head(running.home)
-        done = retraind("doctor", "--json", home=running.home)
+        done = forked("doctor", "--json", home=running.home)
         found = {one["what"]: one for one in json.loads(done.stdout)}
         assert done.returncode == Exit.UNHEALTHY
         assert not found["git"]["ok"]
         assert {"daemon", "work", "disk", "inbox", "model"} <= found.keys(), "what the daemon says is a part of it"
-        done = retraind("doctor", "--repair", home=running.home)
+        done = forked("doctor", "--repair", home=running.home)
         assert done.returncode == Exit.OK, done.stdout + done.stderr
-        assert retraind("status", home=running.home).returncode == Exit.OK
+        assert forked("status", home=running.home).returncode == Exit.OK
         running.home.schema.write_text("{")
-        wait_until(lambda: retraind("status", home=running.home).returncode == Exit.UNHEALTHY)
-        done = retraind("doctor", home=running.home)
+        wait_until(lambda: forked("status", home=running.home).returncode == Exit.UNHEALTHY)
+        done = forked("doctor", home=running.home)
         assert done.returncode == Exit.UNHEALTHY
         assert "BAD schema" in done.stdout
     finally:

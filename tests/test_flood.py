@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import forked
 from service import Service, flowers, wait_until
 from sites import Site
-from test_cli import retraind
 
 from daemon import requests
 from daemon.errors import Crowded, Exit
@@ -128,7 +128,7 @@ def test_whoever_asks_while_too_many_wait_hears_a_sentence(home: Home) -> None:
         requests.ask(home, "promote", version=number + 1)
     with pytest.raises(Crowded):
         requests.ask(home, "promote", version=1)
-    done = retraind("promote", "1", home=home)
+    done = forked("promote", "1", home=home)
     assert (done.returncode, len(requests.pending(home))) == (Exit.REFUSED, MOST)
     assert "256 requests wait for the daemon already" in done.stderr
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import forked
 from service import Service
-from test_cli import a_status, retraind
+from test_cli import a_status
 from test_journal import a_version
 
 from daemon import follow, status
@@ -102,15 +103,15 @@ def test_service_is_followed_to_the_verdict(tmp_path: Path, served: Path) -> Non
     service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES='["tree"]').copied(served).start()
     try:
         service.wait_served(1)
-        done = retraind("retrain", "--force", "--follow", home=service.home)
+        done = forked("retrain", "--force", "--follow", home=service.home)
         assert (done.returncode, done.stdout.startswith("Version 2 promoted: Accuracy")) == (0, True), done.stderr
-        declined = retraind("retrain", "--follow", "--json", home=service.home)
+        declined = forked("retrain", "--follow", "--json", home=service.home)
         assert declined.returncode == Exit.REFUSED
         facts = json.loads(declined.stdout)
         assert facts["sentence"] == "Not started: there are no new rows since the last training."
-        back = retraind("rollback", home=service.home)
+        back = forked("rollback", home=service.home)
         assert (back.returncode, back.stderr) == (0, "retraind: Version 1 is to be served (rollback).\n")
-        nothing = retraind("promote", "99", "--json", home=service.home)
+        nothing = forked("promote", "99", "--json", home=service.home)
         assert (nothing.returncode, list(json.loads(nothing.stdout))) == (Exit.REFUSED, ["request"])
         assert nothing.stderr == "retraind: There is no version 99; `retraind versions` lists them.\n"
     finally:

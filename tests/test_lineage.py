@@ -9,8 +9,8 @@ from typing import Any
 
 import bundles
 import pytest
+from commands import SEEN, forked
 from sites import Client
-from test_cli import retraind
 from test_journal import a_batch, a_drop
 
 from daemon import lineage, requests
@@ -85,17 +85,18 @@ def predict(home: Home, *versions: int) -> None:
 
 
 @pytest.fixture
-def told(home: Home, journal: Journal) -> Home:
+def told(home: Home) -> Home:
     """Drops 1 and 2 taught version 1; drop 2 was forgotten and drop 3 came before version 2; version 1 served twice."""
-    take(journal, 1)
-    take(journal, 2, rows=7)
-    train(home, journal, 1)
-    journal.swap(1, None, "First version.")
-    forget(journal, 2)
-    take(journal, 3)
-    train(home, journal, 2)
-    journal.swap(2, 1, "Better.")
-    journal.swap(1, 2, "By request (rollback, cli).")
+    with closing(Journal.open(home.journal)) as journal:
+        take(journal, 1)
+        take(journal, 2, rows=7)
+        train(home, journal, 1)
+        journal.swap(1, None, "First version.")
+        forget(journal, 2)
+        take(journal, 3)
+        train(home, journal, 2)
+        journal.swap(2, 1, "Better.")
+        journal.swap(1, 2, "By request (rollback, cli).")
     predict(home, 1, 1, 2, 1)
     return home
 
@@ -207,14 +208,14 @@ def test_home_without_anything_has_no_version(tmp_path: Path) -> None:
 
 def test_tree_is_for_people(told: Home) -> None:
     """Everything that identifies a station is on it, whole, however narrow the terminal is."""
-    text = retraind("lineage", 1, home=told, env=os.environ | {"COLUMNS": "40"}).stdout
+    text = forked("lineage", 1, home=told, env=os.environ | SEEN | {"COLUMNS": "40"}).stdout
     for part in (sha(1), sha(2), "FORGOTTEN", revision(2), f"{2:032x}", "run 1: 50 new rows", "f" * 32, "model.onnx"):
         assert part in text
     assert "version 1 · forest · promoted: First version." in text
     assert "to now: By request (rollback, cli)." in text
     assert "3 predictions in the history" in text
     assert "accuracy 0.9000 on the reference holdout (n=30)" in text
-    short = retraind("lineage", 1, "--limit", 1, home=told).stdout
+    short = forked("lineage", 1, "--limit", 1, home=told).stdout
     assert "… and 1 older ones (--limit)" in short
 
 
@@ -227,11 +228,11 @@ def test_command_and_endpoint_tell_the_same(told: Home) -> None:
         assert status == 200
         return json.loads(body)
 
-    assert json.loads(retraind("lineage", 1, "--json", home=told).stdout) == get("/versions/1")
+    assert json.loads(forked("lineage", 1, "--json", home=told).stdout) == get("/versions/1")
     assert [row["lineage"] for row in get("/versions")["versions"]] == ["/versions/2", "/versions/1"]
     assert [one["version"] for one in get("/drops/1.csv")["taught"]["newest"]] == [2, 1]
     assert len(get("/versions/1", "limit=1")["drops"]["newest"]) == 1
-    assert "v2 promoted, v1 promoted" in retraind("drops", "1.csv", home=told).stdout
+    assert "v2 promoted, v1 promoted" in forked("drops", "1.csv", home=told).stdout
 
 
 @pytest.mark.parametrize("version", ["99", "x", "-1", "1e3", "9" * 40])
@@ -243,7 +244,7 @@ def test_version_that_does_not_exist(told: Home, version: str) -> None:
 
 
 def test_version_that_does_not_exist_on_the_command_line(told: Home) -> None:
-    done = retraind("lineage", 99, home=told)
+    done = forked("lineage", 99, home=told)
     assert (done.returncode, done.stdout) == (Exit.NOT_FOUND, "")
     assert "There is no version 99. `retraind versions` lists them." in done.stderr
 
@@ -254,15 +255,15 @@ def test_asking_to_forget(told: Home) -> None:
         journal.refuse(a_drop("bad.csv", sha256=sha(9)), "rejected", "no")
         journal.refuse(a_drop("copy.csv", sha256=sha(3)), "duplicate", "twice", batch=4)
     for key in ("3.csv", sha(3), 3, "copy.csv"):
-        done = retraind("forget", key, home=told)
+        done = forked("forget", key, home=told)
         assert done.returncode == Exit.OK
         assert "--purge" in done.stderr
-    later = retraind("forget", "2.csv", "--purge", "--json", home=told)
+    later = forked("forget", "2.csv", "--purge", "--json", home=told)
     assert "--purge" not in later.stderr
     asked = requests.pending(told)
     assert [(one.drop, one.purge) for one in asked] == [(sha(3), False)] * 4 + [(sha(2), True)]
     assert json.loads(later.stdout) == {"request": asked[-1].id}
     for key, part in (("bad.csv", "it was rejected"), ("none.csv", "no drop 'none.csv'")):
-        done = retraind("forget", key, home=told)
+        done = forked("forget", key, home=told)
         assert done.returncode == Exit.NOT_FOUND
         assert part in done.stderr

@@ -347,30 +347,30 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
 
 
 @pytest.mark.parametrize(
-    ("fall", "alike", "least", "most"),
+    ("fall", "alike", "labels", "least", "most"),
     [
-        (0.0, 0.0, 0, 0.03),
-        pytest.param(0.0, 0.8, 0, 0.01, marks=pytest.mark.slow),
-        (0.1, 0.0, 0.97, 1),
-        (0.1, 0.8, 0.99, 1),
+        (0.0, 0.0, 500, 0, 0.03),
+        pytest.param(0.0, 0.8, 500, 0, 0.01, marks=pytest.mark.slow),
+        (0.1, 0.0, 1000, 0.97, 1),
+        (0.1, 0.8, 1000, 0.99, 1),
     ],
 )
-def test_chance_seldom_takes_a_version_out(fall: float, alike: float, least: float, most: float) -> None:
-    """Labels come ten at a time and are looked at each time, from 50 to 1,000; 200 trials.
+def test_chance_seldom_takes_a_version_out(fall: float, alike: float, labels: int, least: float, most: float) -> None:
+    """Labels come ten at a time and are looked at each time, from 50 on; 200 trials.
 
     The version before is right in 80 of 100 cases, the new one in `fall` less; it answers the share `alike` of them as the other.
     """
     random = np.random.default_rng(0)
     truth, lost = "setosa", 0
     for _ in range(200):
-        before = random.random(1000) < 0.8
-        fell = before & (random.random(1000) >= fall / 0.8)
-        now = np.where(random.random(1000) < alike, fell, random.random(1000) < 0.8 - fall)
+        before = random.random(labels) < 0.8
+        fell = before & (random.random(labels) >= fall / 0.8)
+        now = np.where(random.random(labels) < alike, fell, random.random(labels) < 0.8 - fall)
         rows = [
             [{"truth": truth, "prediction": truth if right else "versicolor"} for right in answers]
             for answers in (now, before)
         ]
-        lost += any(_falls(rows[0][:n], rows[1][:n]) for n in range(50, 1001, 10))
+        lost += any(_falls(rows[0][:n], rows[1][:n]) for n in range(50, labels + 1, 10))
     assert least <= lost / 200 <= most
 
 
