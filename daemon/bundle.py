@@ -37,8 +37,14 @@ BEFORE, AFTER = "rows.onnx", "answers.onnx"
 """Beside treelite's trees, if they are needed: what makes their rows of ours, and what corrects their probabilities."""
 SKOPS = "model.skops"
 
+PIECEWISE = "rows_to_encode"
+"""The input of a graph that makes many numbers of a row: it is given PIECE_ROWS at a time, so that memory is bounded."""
+
+PIECE_ROWS = 1024
+
 # A fixed list, never the one that the file names itself: skops would otherwise load whatever the file asks for.
 TRUSTED = [
+    "daemon.encoding.Encoding",
     "daemon.model.Calibrated",
     "daemon.model.Design",
     "daemon.model.LeastSquares",
@@ -219,7 +225,12 @@ def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[M
         answers: Matrix = session.run([output], {name: rows.astype(dtype, copy=False)})[0]
         return answers.astype(np.float64, copy=False).reshape(len(rows), -1)
 
-    return run
+    def run_pieces(rows: Matrix) -> Matrix:
+        if len(rows) <= PIECE_ROWS:
+            return run(rows)
+        return np.vstack([run(rows[start : start + PIECE_ROWS]) for start in range(0, len(rows), PIECE_ROWS)])
+
+    return run_pieces if name == PIECEWISE else run
 
 
 def treelite_model(

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
@@ -25,6 +26,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 
+from daemon.encoding import Encoding
 from daemon.errors import TrainingFailed
 from daemon.model import (
     Design,
@@ -75,6 +77,15 @@ MOST_CODES = 254
 """A split by a set of categories is for columns with up to so many; the codes of others are numbers to it."""
 
 
+MANY = 20
+"""A category of so many names is tried as the mean target of each as well; what wins in cross-validation is taken."""
+
+ENCODABLE = frozenset({"logistic", "ridge", "forest", "boosting"})
+
+ENCODED = "encoded categories"
+"""What such a candidate is called behind its name."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One competitor: a name that no other one has, and its estimator, not fitted."""
@@ -121,9 +132,12 @@ def worthwhile(found: Sequence[Candidate], rows: int, settings: Train) -> list[C
     return [one for one in found if one.name.partition("(")[0] not in LATE] or list(found)
 
 
-def build(name: str, schema: Schema, seed: int) -> Any:
-    """An unfitted candidate of the schema's task by its name; raises KeyError for an unknown one."""
-    sizes = [len(column.categories) for column in schema.columns]
+def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> Any:
+    """An unfitted candidate of the schema's task by its name; raises KeyError for an unknown one.
+
+    `encoded` are the places of categories that it sees as their mean target instead of their codes.
+    """
+    sizes = _sizes(schema, encoded)
     native = {"categorical_features": [place for place, size in enumerate(sizes) if 0 < size <= MOST_CODES]}
 
     def linear(estimator: Any) -> Any:
@@ -148,7 +162,28 @@ def build(name: str, schema: Schema, seed: int) -> Any:
         "shallow_boosting": lambda: NativeBoostingRegressor(**SHALLOW, **native, random_state=seed),
         "extra_trees": lambda: ExtraTreesRegressor(n_estimators=100, random_state=seed),
     }
-    return (regressors if schema.task == "regression" else classifiers)[name]()
+    return _behind_encoding((regressors if schema.task == "regression" else classifiers)[name](), schema, encoded)
+
+
+def _encoding(schema: Schema, encoded: Sequence[int]) -> Encoding:
+    """What makes texts, and these categories, numbers that say something of the target."""
+    sizes = [len(schema.columns[place].categories) for place in encoded]
+    return Encoding(len(schema.columns), schema.texts, list(encoded), sizes, len(schema.classes))
+
+
+def _behind_encoding(estimator: Any, schema: Schema, encoded: Sequence[int]) -> Any:
+    """The estimator, behind an encoding if there is anything to encode."""
+    if not schema.texts and not encoded:
+        return estimator
+    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    return make_pipeline(_encoding(schema, encoded), *steps)
+
+
+def _sizes(schema: Schema, encoded: Sequence[int]) -> list[int]:
+    """Of each column as an estimator sees it behind the encoding how many codes it has, 0 for a number."""
+    sizes = [len(column.categories) for place, column in enumerate(schema.columns) if place not in encoded]
+    made = len(schema.texts) + len(encoded)
+    return sizes + [0] * (made * _encoding(schema, encoded).outputs if made else 0)
 
 
 def with_parameters(name: str, parameters: Mapping[str, Any], schema: Schema, settings: Train) -> Candidate:
@@ -164,16 +199,26 @@ def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candid
     if not is_foreign(name) and name not in NAMES[schema.task]:
         return
     grid = settings.grids.get(name, {})
-    for choice in ParameterGrid(grid):
-        estimator = (_imported if is_foreign(name) else build)(name, schema, settings.seed)
+    for choice, encoded in product(ParameterGrid(grid), _encoded(name, schema)):
+        estimator = (
+            _imported(name, schema, settings.seed)
+            if is_foreign(name)
+            else build(name, schema, settings.seed, encoded)
+        )
         if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
             return
         core = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         balanced = settings.class_weight == "balanced" and "class_weight" in core.get_params()
         _check(name, choice, core)
         core.set_params(**{**({"class_weight": "balanced"} if balanced else {}), **choice})
-        chosen = ", ".join(f"{key}={value}" for key, value in choice.items())
-        yield Candidate(f"{name}({chosen})" if choice else name, estimator)
+        chosen = ", ".join([*(f"{key}={value}" for key, value in choice.items()), *[ENCODED] * bool(encoded)])
+        yield Candidate(f"{name}({chosen})" if chosen else name, estimator)
+
+
+def _encoded(name: str, schema: Schema) -> list[list[int]]:
+    """The categories that a candidate sees encoded: none, and those of many names, where there are such."""
+    many = [place for place, column in enumerate(schema.columns) if len(column.categories) >= MANY]
+    return [[], many] if many and name in ENCODABLE else [[]]
 
 
 def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
@@ -203,8 +248,8 @@ def _imported(path: str, schema: Schema, seed: int) -> Any:
         raise TrainingFailed(f"train.candidates: {given} is not installed.", hint=hint) from error
     except Exception as error:
         raise _unusable(path, error) from error
-    sizes = [len(column.categories) for column in schema.columns]
-    return estimator if takes_gaps else make_pipeline(Design(sizes), estimator)
+    behind = estimator if takes_gaps else make_pipeline(Design(_sizes(schema, ())), estimator)
+    return _behind_encoding(behind, schema, ())
 
 
 def _unusable(path: str, error: Exception) -> TrainingFailed:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,9 @@ def _version(meaning: str) -> Any:
 
 
 IGNORE = typer.Option("--ignore", metavar="COL", help="A column that is not read; repeat it for more.")
-KIND = typer.Option("--kind", metavar="COL=KIND", help="number, integer, boolean, category, date or ignore; repeat it.")
+KIND = typer.Option(
+    "--kind", metavar="COL=KIND", help="number, integer, boolean, category, date, text or ignore; repeat it."
+)
 
 
 def _limit(meaning: str) -> Any:
@@ -414,7 +417,12 @@ def init(
         hint = "Use another --home for other data, or change the schema by `retraind schema`."
         raise BadSettings(f"{place.schema} exists: this home has its data already.", hint=hint)
     kinds = alteration.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
-    found = draft.of(file, target, task, loaded.inbox.max_inflated_bytes, dates, kinds)
+    most = loaded.inbox.max_inflated_bytes
+    found = draft.of(file, target, task, most, dates, kinds)
+    if found.texts:
+        from daemon import worth  # only now: it needs scikit-learn
+
+        found = worth.with_texts(file, found, most, partial(draft.of, file, target, task, most, dates), kinds)
     place.make()
     if not place.settings.exists():
         durable.write(place.settings, report.settings_file().encode(), mode=modes.SETTINGS)

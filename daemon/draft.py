@@ -25,7 +25,7 @@ from daemon.ids import Ids, called
 from daemon.kinds import holds_control
 from daemon.notation import CERTAIN, Notation, Order
 from daemon.schema import PREDICTION_ID, REMARKS, Column, Kind, Schema, Task
-from daemon.survey import MOST_CATEGORIES, Survey
+from daemon.survey import FREE_TEXT, MOST_CATEGORIES, Survey
 
 FEW_VALUES = 20
 """Whole numbers in a target are classes up to so many different ones, in large files up to FEW_SHARE of the rows."""
@@ -69,6 +69,11 @@ class Draft:
     """Which task it is, and how to choose the other."""
     backslashes: bool
     """Whether quotes seem to be written as \\", which makes torn rows."""
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns of free text that are left out, unless they are called like ids."""
+        return [name for name, why in self.left_out.items() if why.startswith(FREE_TEXT) and not called(name)]
 
     @property
     def unlabelled(self) -> int:
@@ -135,7 +140,7 @@ def of(
     """
     kinds, file = kinds or {}, None
     try:
-        file = _content(path, most)
+        file = opened(path, most)
         if reason := layout.objection(file, target):
             raise BadSchema(f"{path}{reason}", hint="Mend the file and try again.")
         surveyed = _survey(file, target)
@@ -160,6 +165,7 @@ def of(
     except ValueError as error:
         raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None
     notes = {name: note for name in schema.features if (note := _suspicion(name, surveyed.ids[name]))}
+    notes |= {schema.features[place]: "free text: read by its words" for place in schema.texts}
     backslashes = bool(surveyed.torn) and layout.has_backslashes(file)
     findings = _findings(surveyed, schema)
     return Draft(
@@ -195,7 +201,8 @@ def _why(schema: Schema, survey: Survey, task: Task | None) -> str:
     return f"{said} ({many} whole numbers; --task {other} for the other)"
 
 
-def _content(path: Path, most: int) -> Content:
+def opened(path: Path, most: int) -> Content:
+    """The bytes of a file, inflated to at most `most`; raises OSError, InvalidDrop."""
     fd = os.open(path, os.O_RDONLY)
     if content.is_packed(path.name):
         try:
@@ -315,6 +322,10 @@ def _decide(
             columns.append(_column(name, survey, decimal, kinds.get(name), surveyed.ids[name]))
         except ValueError as error:
             left_out[name] = str(error)
+    if not columns:  # then the words are all there is to learn from
+        texts = [name for name, why in left_out.items() if why.startswith(FREE_TEXT) and not called(name)]
+        columns = [surveys[name].as_kind(name, "text") for name in texts]
+        left_out = {name: why for name, why in left_out.items() if name not in texts}
     if not columns:
         reasons = "".join(f"; {name!r}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"no columns are left to learn from{reasons}")

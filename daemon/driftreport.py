@@ -233,7 +233,8 @@ def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
         before, after, code = max(shares, key=lambda one: (round(abs(one[1] - one[0]), 9), one[1]))
         return f"{_name(column, code)}: {after:.1%}, before {before:.1%}."
     (low, _, high), (old_low, _, old_high) = _quartiles(now), _quartiles(reference)
-    return f"middle half {_figure(low)} to {_figure(high)}, before {_figure(old_low)} to {_figure(old_high)}."
+    of = "words: " if column.kind == "text" else ""
+    return f"{of}middle half {_figure(low)} to {_figure(high)}, before {_figure(old_low)} to {_figure(old_high)}."
 
 
 def _few(pair: tuple[Vector, Vector], settings: Drift) -> str:

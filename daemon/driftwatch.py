@@ -114,7 +114,7 @@ class Watched:
         found = ask(self._home.history, PREDICTIONS, self._version, self._settings.window_rows)
         schema = self._manifest.data_schema
         rows = [schema.encode(orjson.loads(row["features"])) for row in found]
-        matrix = np.array(rows, dtype=np.float64).reshape(len(rows), len(schema.columns))
+        matrix = np.array(rows, dtype=np.float64).reshape(len(rows), schema.width)
         return Seen(matrix, np.array([row["prediction"] for row in found], dtype=np.float64))
 
     def _follow_labels(self) -> bool:

@@ -92,6 +92,8 @@ def _gaps(rows: Matrix, schema: Schema) -> Matrix:
     for index, column in enumerate(schema.columns):
         if column.missing or column.kind == "category":
             copies = rows[:8].copy()
+            if index in schema.texts:
+                copies[:, len(schema.columns) :] = 0.0  # the words of all texts
             copies[:, index] = UNKNOWN if column.kind == "category" else np.nan
             gaps.append(copies)
     return np.vstack(gaps)

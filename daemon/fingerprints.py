@@ -17,7 +17,7 @@ from daemon.schema import Column
 
 Prints = NDArray[np.uint64]
 
-TEXTS = "category"
+TEXTS = frozenset({"category", "text"})
 """The kind whose cells are texts; all others are numbers to a fingerprint."""
 
 
@@ -78,7 +78,7 @@ def of_text(text: str) -> int:
 
 
 def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
-    prints = _texts(cells) if column.kind == TEXTS else _numbers(cells, column)
+    prints = _texts(cells) if column.kind in TEXTS else _numbers(cells, column)
     with np.errstate(over="ignore"):
         prints = prints + np.uint64(of_text(column.name))
         # Two rounds, in place: there are many cells, and what they sum up to is mixed once more.

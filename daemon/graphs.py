@@ -16,7 +16,8 @@ from skl2onnx.operator_converters.linear_regressor import convert_sklearn_linear
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
-from daemon import trees
+from daemon import prelude, trees
+from daemon.encoding import Encoding
 from daemon.model import FLOOR, Calibrated, Design, LeastSquares, LeastSquaresClassifier
 
 Kind = Literal["float32", "float64"]
@@ -29,6 +30,9 @@ def convert(estimator: Any, width: int) -> tuple[bytes, Kind]:
     if isinstance(estimator, Calibrated):
         data, kind = convert(estimator.estimator, width)
         return _corrected(data, estimator), kind
+    if isinstance(estimator, Pipeline) and isinstance(estimator[0], Encoding):
+        model = onnx.load_model_from_string(convert(*_behind(estimator))[0])
+        return prelude.before(model, estimator[0]), "float64"
     grown = trees.graph(estimator)
     if grown is not None:
         kind = grown.graph.input[0].type.tensor_type.elem_type
@@ -44,18 +48,35 @@ def around(estimator: Any, width: int) -> tuple[Any, dict[str, bytes]]:
     """The ensemble within an estimator, and as graphs of float64 what goes `before` and `after` it, if anything does."""
     steps: dict[str, bytes] = {}
     if isinstance(estimator, Calibrated):
-        told = helper.make_tensor_value_info("told", TensorProto.DOUBLE, [None, len(estimator.classes_)])
-        kept = helper.make_tensor_value_info("kept", TensorProto.DOUBLE, [None, len(estimator.classes_)])
-        graph = helper.make_graph([helper.make_node("Identity", ["told"], ["kept"])], "answers", [told], [kept])
-        opset = [helper.make_opsetid("", OPSET[""])]
-        model = helper.make_model(graph, opset_imports=opset, ir_version=trees.IR)
+        model = _unchanged("told", len(estimator.classes_))
         steps["after"] = _corrected(model.SerializeToString(), estimator)
         estimator = estimator.estimator
+    encoding = estimator[0] if isinstance(estimator, Pipeline) and isinstance(estimator[0], Encoding) else None
+    if encoding is not None:
+        estimator, width = _behind(estimator)
     if isinstance(estimator, Pipeline) and len(estimator) == 2 and isinstance(estimator[0], Design):
         types = [("rows", DoubleTensorType([None, width]))]
         steps["before"] = to_onnx(estimator[0], initial_types=types, target_opset=OPSET).SerializeToString()
         estimator = estimator[1]
+    if encoding is not None:
+        model = onnx.load_model_from_string(steps["before"]) if "before" in steps else _unchanged("rows", width)
+        steps["before"] = prelude.before(model, encoding)
     return estimator, steps
+
+
+def _behind(estimator: Pipeline) -> tuple[Any, int]:
+    """What stands behind the encoding of a pipeline, and the width of its rows."""
+    encoding = estimator[0]
+    width = len(encoding.kept) + encoding.outputs * (len(encoding.categories) + len(encoding.texts))
+    return (estimator[1:] if len(estimator) > 2 else estimator[1]), width
+
+
+def _unchanged(name: str, width: int) -> onnx.ModelProto:
+    """A graph that gives its rows (n, width) as they are."""
+    first = helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, width])
+    last = helper.make_tensor_value_info("kept", TensorProto.DOUBLE, [None, width])
+    graph = helper.make_graph([helper.make_node("Identity", [name], ["kept"])], "rows", [first], [last])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET[""])], ir_version=trees.IR)
 
 
 def _corrected(data: bytes, estimator: Calibrated) -> bytes:

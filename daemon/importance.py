@@ -10,6 +10,7 @@ import numpy as np
 from daemon.model import Matrix, Targets
 from daemon.schema import Schema
 from daemon.scores import pair
+from daemon.words import SLOTS
 
 Answering = Callable[[Matrix], Matrix]
 
@@ -38,15 +39,24 @@ def of(answering: Answering, rows: Matrix, targets: Targets, schema: Schema, see
     width, together = len(schema.features), max(1, MOST_ASKED // (REPEATS * len(rows)))
     found: list[float] = []
     for start in range(0, width, together):
-        shuffled = [_shuffled(rows, index, random) for index in range(start, min(width, start + together))]
+        indices = range(start, min(width, start + together))
+        shuffled = [_shuffled(rows, _places(schema, index), random) for index in indices]
         told = answering(np.vstack(shuffled))
         scored = [pair(one, targets, schema.task)[0] for one in np.split(told, REPEATS * len(shuffled))]
         found += np.reshape(scored, (-1, REPEATS)).mean(axis=1).tolist()
     return {name: whole - without for name, without in zip(schema.features, found, strict=True)}
 
 
-def _shuffled(rows: Matrix, index: int, random: np.random.Generator) -> Matrix:
-    """REPEATS copies of the rows, one below the other, in each of which one column is shuffled."""
+def _places(schema: Schema, index: int) -> list[int]:
+    """The places of a feature in a row: a text has those of its words as well."""
+    if index not in schema.texts:
+        return [index]
+    first = len(schema.columns) + SLOTS * schema.texts.index(index)
+    return [index, *range(first, first + SLOTS)]
+
+
+def _shuffled(rows: Matrix, places: list[int], random: np.random.Generator) -> Matrix:
+    """REPEATS copies of the rows, one below the other, in each of which one feature is shuffled."""
     copies = np.tile(rows, (REPEATS, 1))
-    copies[:, index] = np.concatenate([random.permutation(rows[:, index]) for _ in range(REPEATS)])
+    copies[:, places] = np.concatenate([random.permutation(rows[:, places]) for _ in range(REPEATS)])
     return copies

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from daemon.notation import DATES, MARKERS, Notation, Order, pattern, removed
 from daemon.schema import EXACT, Column, Kind
+from daemon.words import MOST_TEXT
 
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 """What counts as a number: a decimal mark, no thousands separators, no hexadecimal, no `nan` or `inf`."""
@@ -48,6 +49,7 @@ TYPES = {
     "boolean": pa.bool_(),
     "category": pa.string(),
     "date": pa.timestamp("ms", tz="UTC"),
+    "text": pa.string(),
 }
 """What a segment stores for each kind."""
 
@@ -194,6 +196,9 @@ def _parse(cells: pa.Array, column: Column, decimal: str) -> Parsed:
     kind = column.kind
     if kind == "category":
         return cells, _true(pc.match_substring_regex(cells, CONTROL)), lambda _: "The cell holds a control character."
+    if kind == "text":
+        long = _true(pc.greater(pc.utf8_length(cells), MOST_TEXT))
+        return cells, long, lambda at: f"The text has {len(cells[at].as_py())} characters; {MOST_TEXT} are the most."
     if kind == "boolean":
         return _booleans(cells)
     if kind == "date":

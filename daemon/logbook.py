@@ -80,7 +80,7 @@ class Logbook:
 
     def _log_dataset(self, runs: Sequence[str]) -> None:
         data = self._data
-        first = data.matrix[:SCHEMA_ROWS].T
+        first = data.matrix[:SCHEMA_ROWS, : len(data.schema.features)].T
         learnt = dict(zip(data.schema.features, first, strict=True)) | {data.schema.target: data.named(SCHEMA_ROWS)}
         self._registry.log_dataset(runs, learnt, data.schema.target, self._source)
 

@@ -230,7 +230,7 @@ def _print_alike(one: Schema, other: Schema) -> bool:
 
 def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
     # Piece by piece: segments from before a change of the schema have other columns and types.
-    matrix, start = np.empty((count, len(schema.columns))), 0
+    matrix, start = np.empty((count, schema.width)), 0
     for piece in segments.pieces(folder, wanted, [*schema.features, "_row"]):
         into = place[start : start + piece.num_rows]
         start += piece.num_rows

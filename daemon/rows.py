@@ -21,6 +21,7 @@ from daemon.sample import Sample
 from daemon.schema import BOUND, UNKNOWN, Column, Schema
 from daemon.settings import Inbox
 from daemon.survey import MOST_CATEGORIES
+from daemon.words import SLOTS, encoded
 
 
 @dataclass(frozen=True)
@@ -220,11 +221,28 @@ def _dictionary(which: NDArray[np.int32], names: list[str]) -> pa.DictionaryArra
 
 
 def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
-    """Features as float64 (n, d) in schema order: NaN for what is missing, UNKNOWN for an unlisted category.
+    """Features as float64 (n, width) in schema order: NaN for what is missing, UNKNOWN for an unlisted category.
 
-    A date is its days since 1970-01-01 UTC. Columns that the table lacks, or cells of a kind that can't be cast, are missing.
+    A date is its days since 1970-01-01 UTC, a text the count of its words, which follow behind all columns. Columns that the table lacks, or cells of a kind that can't be cast, are missing.
     """
-    return np.column_stack([_floats(table, column) for column in schema.columns])
+    texts = [_words(table, schema.columns[place]) for place in schema.texts]
+    counts = {place: words[:, 0] for place, words in zip(schema.texts, texts, strict=True)}
+    columns = [
+        counts[place] if place in counts else _floats(table, column) for place, column in enumerate(schema.columns)
+    ]
+    return np.column_stack([*columns, *(words[:, 1:] for words in texts)])
+
+
+def _words(table: pa.Table, column: Column) -> NDArray[np.float64]:
+    """The count of words of each text and its words, (n, 1 + SLOTS)."""
+    words = np.zeros((table.num_rows, 1 + SLOTS))
+    words[:, 0] = np.nan
+    if column.name not in table.column_names:
+        return words
+    for at, text in enumerate(kinds.as_kind(table[column.name], column)):
+        if (said := text.as_py()) and said.strip():
+            words[at] = encoded(said)
+    return words
 
 
 def _floats(table: pa.Table, column: Column) -> NDArray[np.float64]:

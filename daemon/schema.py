@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from daemon.classes import Classes
 from daemon.errors import BadSchema, InvalidFeatures
 from daemon.notation import Notation
+from daemon.words import MOST_TEXT, NOTHING, SLOTS, encoded
 
-Kind = Literal["number", "integer", "boolean", "category", "date"]
+Kind = Literal["number", "integer", "boolean", "category", "date", "text"]
 Task = Literal["classification", "regression"]
 
 PROVENANCE = ("_drop", "_row", "_accepted_at", "_source")
@@ -98,7 +99,19 @@ class Column(BaseModel):
             if not isinstance(value, bool):
                 raise InvalidFeatures(f"{self.name!r} is a boolean: give true or false.", field=self.name)
             return float(value)
+        if self.kind == "text":
+            return self._text(value)
         return self._date(value) if self.kind == "date" else self._integer(value)
+
+    def _text(self, value: Any) -> float:
+        """A place for the count of its words, which `Schema.encode` fills in."""
+        if not isinstance(value, str):
+            raise InvalidFeatures(f"{self.name!r} is a text: give a string.", field=self.name)
+        if len(value) > MOST_TEXT:
+            raise InvalidFeatures(
+                f"{self.name!r} has {len(value)} characters; a text has {MOST_TEXT} at most.", field=self.name
+            )
+        return 0.0
 
     def _number(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -225,6 +238,16 @@ class Schema(BaseModel):
         return Column(name=self.target, kind="number", missing=True, notation=self.notation)
 
     @cached_property
+    def texts(self) -> list[int]:
+        """Places of the texts among the columns."""
+        return [place for place, column in enumerate(self.columns) if column.kind == "text"]
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers of a row as a model sees it: one a column, and behind them those of the words of each text."""
+        return len(self.columns) + SLOTS * len(self.texts)
+
+    @cached_property
     def class_codes(self) -> dict[str, int]:
         """Class name to its code."""
         return {name: code for code, name in enumerate(self.classes)}
@@ -275,7 +298,25 @@ class Schema(BaseModel):
             raise InvalidFeatures(
                 f"'features' has {len(features)} values; the model takes {len(self.columns)}: {', '.join(self.features)}."
             )
-        return [column.encode(value) for column, value in zip(self.columns, features, strict=True)]
+        return self._row(features)
+
+    def _row(self, values: Sequence[Any]) -> list[float]:
+        """One number a column, and behind them the words of each text."""
+        if not self.texts:
+            return [column.encode(value) for column, value in zip(self.columns, values, strict=True)]
+        values = [None if at in self.texts and self._says_nothing(at, one) else one for at, one in enumerate(values)]
+        row = [column.encode(value) for column, value in zip(self.columns, values, strict=True)]
+        for place in self.texts:
+            if values[place] is None:
+                row += NOTHING
+            else:
+                row[place], *words = encoded(values[place])
+                row += words
+        return row
+
+    def _says_nothing(self, place: int, value: Any) -> bool:
+        """Whether a text is blank, or a marker of a missing value."""
+        return isinstance(value, str) and (not (said := value.strip()) or said in self.markers[self.features[place]])
 
     def _encode_named(self, features: Mapping[str, Any]) -> list[float]:
         for name in features:
@@ -286,7 +327,7 @@ class Schema(BaseModel):
         for column in self.columns:
             if column.name not in features and not column.missing:
                 raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
-        return [column.encode(features.get(column.name)) for column in self.columns]
+        return self._row([features.get(name) for name in self.features])
 
     def label(self, target: Any) -> str:
         """A target given in JSON, as the text of its cell: a class by name or code, or a number; raises InvalidFeatures."""

@@ -19,7 +19,10 @@ from daemon.notation import CERTAIN, MARKERS, Notation, Order
 from daemon.schema import EXACT, Column, Kind
 
 MOST_CATEGORIES = 100
-"""A text column with more distinct values is taken for free text or an id, which no candidate can learn from."""
+"""A text column with more distinct values is taken for free text or an id: of the kind `text`, if anything."""
+
+FREE_TEXT = "free text or an id"
+"""How the reason begins why such a column is no category."""
 
 DISTINCT_SHARE, DISTINCT_ROWS = 0.9, 20
 """A text column with at least so large a share of different values in at least so many rows is an id, however few it has."""
@@ -200,7 +203,7 @@ class Survey:
 
     def as_kind(self, name: str, kind: Kind) -> Column:
         """The feature of a kind that was chosen."""
-        missing = [] if kind == "category" else sorted(self.markers)
+        missing = [] if kind == "category" else sorted(self.missing(".") if kind == "text" else self.markers)
         categories = sorted({*self.texts, *self.markers})[:MOST_CATEGORIES] if kind == "category" else []
         return Column(
             name=name, kind=kind, missing=bool(self.empty or missing), missing_values=missing, categories=categories
@@ -236,7 +239,7 @@ class Survey:
     def _categories(self, missing: dict[str, int]) -> list[str]:
         texts = self.texts | (self.markers.keys() - missing.keys())
         if len(texts) > MOST_CATEGORIES:
-            raise ValueError(f"free text or an id: more than {MOST_CATEGORIES} texts, such as {min(texts)!r:.80}")
+            raise ValueError(f"{FREE_TEXT}: more than {MOST_CATEGORIES} texts, such as {min(texts)!r:.80}")
         filled = self.rows - self.empty - sum(missing.values())
         if filled >= DISTINCT_ROWS and len(texts) >= DISTINCT_SHARE * filled:
             raise ValueError(f"an id: {len(texts)} texts in {filled} rows, such as {min(texts)!r:.80}")

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS = [
     "errors modes home scopes settings",
-    "clock durable folder writers cards tokens processes classes notation schema groves memberships spaces bundle status requests sample names notify logs figures grounds query fates live lineage shortcomings formats kinds fingerprints ids survey growth content text layout limits progress listening unixsocket git wake",
-    "tables trim shares segments cells rows split runs model reference drift detector exams scores trees policy losses arrivals world verdicts bootstrap pictures children orphans pulse cache projection relocation archive settling aside rejected strays",
+    "clock durable folder writers cards tokens processes classes notation words schema groves memberships spaces bundle status requests sample names notify logs figures grounds query fates live lineage shortcomings formats kinds fingerprints ids survey growth content text layout limits progress listening unixsocket git wake",
+    "tables trim shares segments cells rows split runs model encoding prelude reference drift detector exams scores trees policy losses arrivals world verdicts bootstrap pictures children orphans pulse cache projection relocation archive settling aside rejected strays",
     "draft likeness known inbox watcher dataset registry journal history workers schedule driftreport continuity revision candidates remembered importance calibration graphs retention",
-    "export labels reading sifting accounts attempts leaving examining holding traces forgetting merging packing upkeep ingestion marking holdouts turning comparison tuning logbook training reproduction livewatch clearance standby baseline retraining judging promotion driftwatch inspection follow report overview alteration chain checkup backup restore keeper",
+    "export labels reading sifting accounts attempts leaving examining holding traces forgetting merging packing upkeep ingestion marking holdouts turning comparison worth tuning logbook training reproduction livewatch clearance standby baseline retraining judging promotion driftwatch inspection follow report overview alteration chain checkup backup restore keeper",
     "loop trainer",
     "service options tokencommands cli __main__",
 ]
@@ -36,6 +36,7 @@ HEAVY = {
     # graphs converts it, pictures draws, training notes versions
     "sklearn": {
         "model",
+        "encoding",
         "scores",
         "candidates",
         "calibration",
@@ -46,11 +47,11 @@ HEAVY = {
     },
     "matplotlib": {"pictures"},
     "skl2onnx": {"graphs"},
-    "onnx": {"graphs", "trees", "memberships"},
+    "onnx": {"graphs", "trees", "memberships", "prelude"},
     "onnxruntime": {"bundle", "training"},
     "treelite": {"groves"},
     "skops": {"bundle", "export"},  # one loads, one writes
-    "scipy": {"drift", "losses", "holdouts", "calibration"},
+    "scipy": {"drift", "losses", "holdouts", "calibration", "encoding"},
     "river": {"detector"},
     "pyarrow": {
         "kinds",
@@ -66,6 +67,7 @@ HEAVY = {
         "reading",
         "labels",
         "examining",
+        "worth",
     },
     "apscheduler": {"schedule"},
     "typer": {"options", "tokencommands", "cli"},

@@ -73,7 +73,7 @@ def _encoded(one: Told, challenger: Predictor) -> Matrix:
     ours, theirs = one.champion.schema, challenger.schema
     if ours.shape[2 + len(ours.classes) :] == theirs.shape[2 + len(theirs.classes) :]:
         return one.inputs.matrix
-    made = np.full((len(one.inputs), len(theirs.columns)), np.nan)
+    made = np.full((len(one.inputs), theirs.width), np.nan)
     for number, values in enumerate(one.inputs.values):
         named = {name: value for name, value in zip(ours.features, values, strict=True) if name in theirs.known}
         try:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from daemon.schema import BOUND, DAY, EXACT, Column, Schema
+from daemon.words import MOST_TEXT
 
 Json = dict[str, Any]
 
@@ -26,6 +27,7 @@ KINDS: dict[str, Json] = {
     "integer": {"type": "integer", "minimum": -EXACT, "maximum": EXACT},
     "boolean": {"type": "boolean"},
     "category": {"type": "string"},
+    "text": {"type": "string", "maxLength": MOST_TEXT},
     "date": DATE,
 }
 
@@ -33,6 +35,8 @@ KINDS: dict[str, Json] = {
 def value(column: Column) -> Json:
     """The JSON Schema of one value."""
     found = dict(KINDS[column.kind])
+    if column.kind == "text" and not column.missing:
+        found["pattern"] = r"\S"
     if column.missing:
         found = {"anyOf": [found, {"type": "null"}]}
     return {**found, "title": column.name, "examples": _examples(column)}
@@ -98,6 +102,8 @@ def _examples(column: Column) -> list[Any]:
     middle = 0.0 if low is None or high is None else (low + high) / 2
     if column.kind == "category":
         return column.categories[:20] or ["text"]
+    if column.kind == "text":
+        return ["a few words"]
     if column.kind == "boolean":
         return [True]
     if column.kind == "integer":

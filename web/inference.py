@@ -30,6 +30,7 @@ DATATYPES: dict[Kind, str] = {
     "boolean": "BOOL",
     "date": tensors.BYTES,
     "category": tensors.BYTES,
+    "text": tensors.BYTES,
 }
 
 

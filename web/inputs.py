@@ -138,7 +138,7 @@ def _plain(schema: Schema, rows: Sequence[Any]) -> bool:
 
 
 def _exactly(schema: Schema, rows: Sequence[Any]) -> Inputs:
-    matrix = np.empty((len(rows), len(schema.columns)))
+    matrix = np.empty((len(rows), schema.width))
     values: list[list[Any]] = []
     for number, row in enumerate(rows):
         try:

@@ -54,7 +54,7 @@ class Predictor:
 
     def warm(self) -> None:
         """Run one-row predictions once, so that the first request does not pay for lazy allocations."""
-        rows = np.zeros((1, len(self.schema.columns)))
+        rows = np.zeros((1, self.schema.width))
         for _ in range(3):
             self._model.answers(rows)
 

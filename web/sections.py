@@ -223,6 +223,8 @@ def _example(column: Column) -> Any:
     """A value of JSON that the column takes."""
     if column.kind == "category":
         return column.categories[0] if column.categories else ""
+    if column.kind == "text":
+        return "a few words"
     if column.kind == "boolean":
         return True
     known = column.minimum is not None and column.maximum is not None

@@ -28,6 +28,7 @@ TYPES: dict[Kind, str] = {
     "boolean": "DT_BOOL",
     "date": "DT_STRING",
     "category": "DT_STRING",
+    "text": "DT_STRING",
 }
 
 
