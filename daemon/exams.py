@@ -96,7 +96,7 @@ def examine(
     reasons = [
         *_worse(schema, version, error, usual, len(rows), promise.n),
         *_mixed(truths, mix, recent, len(rows)),
-        *_shifted(shifts, recent, len(rows)),
+        *_shifted(schema, shifts, recent, len(rows)),
     ]
     kept = {name: round(size, 4) for name, size in shifts.items() if size >= SHIFT / 2}
     return Exam(len(rows), round(error, 6), round(usual, 6), round(mix, 4), kept, tuple(reasons))
@@ -121,7 +121,7 @@ def _mixed(truths: Sequence[str] | Vector, mix: float, recent: Sequence[Exam], n
     return [f"{count / n:.0%} of its labels are {str(name)!r:.60}: the mix differs by {mix:.0%} from the training rows"]
 
 
-def _shifted(shifts: Mapping[str, float], recent: Sequence[Exam], n: int) -> list[str]:
+def _shifted(schema: Schema, shifts: Mapping[str, float], recent: Sequence[Exam], n: int) -> list[str]:
     if n < LEAST_MIX or not shifts:
         return []
     usual = {name: median(one.shifts.get(name, 0.0) for one in recent) if recent else 0.0 for name in shifts}
@@ -131,6 +131,8 @@ def _shifted(shifts: Mapping[str, float], recent: Sequence[Exam], n: int) -> lis
     worst = max(odd, key=lambda name: shifts[name])
     more = f" and of {len(odd) - 1} more" if len(odd) > 1 else ""
     by = f"by {shifts[worst]:.2f} of 1, usual is {usual[worst]:.2f}"
+    if worst in (schema.features[place] for place in schema.texts):
+        return [f"the texts of {worst!r:.60}{more} have more or fewer words than before, or are missing ({by})"]
     return [f"the values of {worst!r:.60}{more} lie elsewhere or farther apart than before ({by}): another unit?"]
 
 

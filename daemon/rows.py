@@ -239,9 +239,9 @@ def _words(table: pa.Table, column: Column) -> NDArray[np.float64]:
     words[:, 0] = np.nan
     if column.name not in table.column_names:
         return words
-    for at, text in enumerate(kinds.as_kind(table[column.name], column)):
-        if (said := text.as_py()) and said.strip():
-            words[at] = encoded(said)
+    for at, text in enumerate(kinds.as_kind(table[column.name], column).to_pylist()):
+        if text and text.strip():
+            words[at] = encoded(text)
     return words
 
 

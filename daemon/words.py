@@ -7,7 +7,7 @@ THREE of them share one double, so that a text takes `SLOTS` numbers of a row, h
 import re
 import unicodedata
 from collections.abc import Iterator
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from zlib import crc32
 
 MOST_TEXT = 10_000
@@ -35,34 +35,35 @@ UNSPACED = re.compile(r"[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\U0
 
 def encoded(text: str) -> list[float]:
     """How many words a text has, of which no more than 2 * MOST_WORDS are counted, and its words in SLOTS numbers."""
-    words = list(_first(text))
+    words = _first(text)
     # Single words first: a long text has no room for pairs, and a short one has for both.
-    codes = dict.fromkeys(map(_code, words))
-    for before, after in pairwise(words):
-        if len(codes) >= MOST_WORDS:
-            break
-        codes[_code(f"{before} {after}")] = None
+    codes = dict.fromkeys([crc32(word) % MASK + 1 for word in words])
+    if len(codes) < MOST_WORDS:
+        codes |= dict.fromkeys([crc32(b"%b %b" % pair) % MASK + 1 for pair in pairwise(words)])
     kept = list(codes)[:MOST_WORDS]
-    kept += [0] * (MOST_WORDS - len(kept))
-    packed = (float(kept[at] << 2 * BITS | kept[at + 1] << BITS | kept[at + 2]) for at in range(0, MOST_WORDS, THREE))
-    return [float(len(words)), *packed]
+    kept += [0] * (-len(kept) % THREE)
+    packed = [
+        float(first << 2 * BITS | second << BITS | third)
+        for first, second, third in zip(kept[::THREE], kept[1::THREE], kept[2::THREE], strict=True)
+    ]
+    return [float(len(words)), *packed, *NOTHING[len(packed) :]]
 
 
 NOTHING = [0.0] * SLOTS
 """The words of a text that is missing."""
 
 
-def _first(text: str) -> Iterator[str]:
+def _first(text: str) -> list[bytes]:
     """The first words: a text of thousands costs no more than one of hundreds."""
-    text = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    if text.isascii():
+        return [word.encode() for word in WORD.findall(text.lower())[: 2 * MOST_WORDS]]
+    text = unicodedata.normalize("NFKC", text).casefold()
     found = chain.from_iterable(_parted(match[0]) for match in WORD.finditer(text))
-    return (word for word, _ in zip(found, range(2 * MOST_WORDS), strict=False))
+    return [word.encode("utf-8", "surrogatepass") for word in islice(found, 2 * MOST_WORDS)]
 
 
 def _parted(word: str) -> Iterator[str]:
-    if word.isascii() or not UNSPACED.search(word):
-        yield word
-        return
+    """The word, or where its script has no blanks each two neighbours."""
     place = 0
     for match in UNSPACED.finditer(word):
         if match.start() > place:
@@ -72,7 +73,3 @@ def _parted(word: str) -> Iterator[str]:
         place = match.end()
     if place < len(word):
         yield word[place:]
-
-
-def _code(word: str) -> int:
-    return crc32(word.encode("utf-8", "surrogatepass")) % MASK + 1

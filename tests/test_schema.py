@@ -228,7 +228,7 @@ def test_number_names_a_class_of_that_name_before_a_code() -> None:
         ({"decimal": ";"}, "decimal"),
         ({"target": "_reason"}, "'_reason' is reserved"),
         ({"columns": [{"name": "a", "kind": "category", "categories": ["b", "b"]}]}, "category of 'a' is listed twice"),
-        ({"columns": [{"name": "a", "kind": "text"}]}, r"columns\.0\.kind"),
+        ({"columns": [{"name": "a", "kind": "words"}]}, r"columns\.0\.kind"),
         ({"colunms": []}, "colunms"),
         ({"format": "retraind-schema/9"}, "format"),
     ],
