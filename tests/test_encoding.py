@@ -6,13 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from daemon import bundle, candidates, comparison, encoding, export, model, rows
 from daemon.candidates import ENCODED, Candidate
 from daemon.encoding import Encoding
-from daemon.model import Matrix
+from daemon.model import Matrix, Targets
 from daemon.schema import Column, Schema
 from daemon.settings import Train
 
@@ -31,7 +30,7 @@ PRICES = Schema(task="regression", target="y", columns=LETTERS.columns)
 TASKS = [LETTERS, THREE, PRICES]
 
 
-def letters(schema: Schema, count: int = 300, seed: int = 0) -> tuple[Matrix, NDArray[np.float64] | NDArray[np.int64]]:
+def letters(schema: Schema, count: int = 300, seed: int = 0) -> tuple[Matrix, Targets]:
     """Letters of random words, of which few say what the target is, beside towns that say a little."""
     random = np.random.default_rng(seed)
     towns = random.integers(0, len(TOWNS), count)
