@@ -21,6 +21,9 @@ from daemon.status import utcnow
 
 log = structlog.get_logger()
 
+REPORTED = ("name", "sha256", "rows_read", "rows_known", "reason", "line", "column")MOST_CHANGES = 10
+"""Changes of a schema that are named."""
+
 REPORTED = ("name", "sha256", "rows_read", "rows_known", "reason", "line", "column")
 
 
@@ -131,6 +134,18 @@ def growth(before: Schema, after: Schema) -> Iterator[str]:
             continue
         for category in column.categories[len(old[column.name].categories) :]:
             yield f"The schema has the new category {category!r} of {column.name!r}."
+
+
+def changes(before: Schema, after: Schema) -> str:
+    """A sentence on a schema that somebody has changed."""
+    old, new = ({one.name: one.kind for one in schema.columns} for schema in (before, after))
+    parts = [f"without {name!r}" for name in old if name not in new]
+    parts += [f"with {name!r} ({kind})" for name, kind in new.items() if name not in old]
+    parts += [f"{name!r} is {kind}, not {old[name]}" for name, kind in new.items() if old.get(name, kind) != kind]
+    if before.missing_values != after.missing_values:
+        parts.append(f"missing values are {', '.join(after.missing_values) or 'empty cells only'}")
+    more = "; …" if len(parts) > MOST_CHANGES else ""
+    return f"The schema was changed: {'; '.join(parts[:MOST_CHANGES]) or 'in details'}{more}. Drops are read by it from now on."
 
 
 def _place(line: int | None, column: str | None) -> str:

@@ -3,14 +3,14 @@
 Level 4. The codes of classes and of categories that stay are kept; what a new category column holds is read from the data.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, get_args
 
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from daemon import growth, segments
-from daemon.errors import BadSchema
+from daemon import durable, growth, schema, segments
+from daemon.errors import BadSchema, NotFound, Unavailable
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.kinds import as_kind
@@ -18,6 +18,9 @@ from daemon.schema import Column, Kind, Schema
 from daemon.survey import MOST_CATEGORIES
 
 Choice = Kind | Literal["ignore"]
+
+TRIES = 10
+"""So often a change is made to what a drop has let grow meanwhile."""
 
 KINDS: tuple[Choice, ...] = (*get_args(Kind), "ignore")
 
@@ -34,28 +37,46 @@ def choices(texts: Iterable[str]) -> dict[str, Choice]:
     return found
 
 
-def altered(schema: Schema, kinds: Mapping[str, Choice], missing: Iterable[str], home: Home | None = None) -> Schema:
+def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) -> tuple[Schema, Schema]:
+    """Change the schema of a home, in which a daemon may be at work; the schema of before and the one of now.
+
+    Raises BadSchema, NotFound, Unavailable.
+    """
+    for _ in range(TRIES):
+        found = schema.load(home.schema)
+        if found is None:
+            raise NotFound(f"{home.schema} does not exist.", hint="Make it by `retraind init FILE --target COL`.")
+        changed = altered(found, kinds, missing, home)
+        if changed == found:
+            return found, found
+        if schema.load(home.schema) == found:  # a drop may have let it grow meanwhile
+            durable.write(home.schema, changed.dump())
+            return found, changed
+    raise Unavailable(f"{home.schema} changes all the time.", hint="Nothing was changed; try again.")
+
+
+def altered(given: Schema, kinds: Mapping[str, Choice], missing: Iterable[str], home: Home | None = None) -> Schema:
     """The schema with columns of other kinds and more markers; raises BadSchema for a column that it does not have."""
-    known = {*schema.features, *schema.ignored}
+    known = {*given.features, *given.ignored}
     for name in kinds:
-        if name == schema.target:
+        if name == given.target:
             raise BadSchema(f"{name!r} is the target.", hint="Another target needs another home: retraind init.")
         if name not in known:
             raise BadSchema(f"The schema has no column {name!r}.", hint=f"It has: {', '.join(sorted(known))[:500]}.")
     columns = [
         one if kinds.get(one.name, one.kind) == one.kind else _of_kind(one, kinds[one.name], home)
-        for one in schema.columns
+        for one in given.columns
         if kinds.get(one.name) != "ignore"
     ]
-    back = [name for name in schema.ignored if kinds.get(name, "ignore") != "ignore"]
+    back = [name for name in given.ignored if kinds.get(name, "ignore") != "ignore"]
     columns += [_of_kind(Column(name=name, kind="number", missing=True), kinds[name], home) for name in back]
-    gone = [one for one in schema.features if kinds.get(one) == "ignore"]
+    gone = [one for one in given.features if kinds.get(one) == "ignore"]
     try:
         return growth.grown(
-            schema,
+            given,
             columns=columns,
-            ignored=[*(name for name in schema.ignored if name not in back), *gone],
-            missing_values=list(dict.fromkeys([*schema.missing_values, *missing])),
+            ignored=[*(name for name in given.ignored if name not in back), *gone],
+            missing_values=list(dict.fromkeys([*given.missing_values, *missing])),
         )
     except ValidationError as error:
         raise BadSchema(f"{error.errors()[0]['msg']}.", hint="Nothing was changed.") from None

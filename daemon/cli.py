@@ -399,7 +399,10 @@ def init(
     file: Annotated[Path, typer.Argument(help="A CSV file (or .csv.gz) with a header: your own data.")],
     target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
     task: Annotated[Task | None, typer.Option("--task", help="Default: what the target looks like.")] = None,
-    dates: Annotated[Order | None, typer.Option("--dates", help="Where 01/02/2024 may be two days.")] = None,
+    dates: Annotated[
+        Order | None,
+        typer.Option("--dates", help="Where 01/02/2024 may be two days; yy: years of two digits, 69 is 1969."),
+    ] = None,
     ignore: Annotated[list[str] | None, IGNORE] = None,
     kind: Annotated[list[str] | None, KIND] = None,
     home: HomeOption = HERE,
@@ -454,16 +457,11 @@ def schema_(
     Example: retraind schema --ignore customer --kind zip=category --missing NA
     """
     place, _ = load(home)
-    from daemon import alteration, durable, overview
-    from daemon.schema import load as load_schema
+    from daemon import alteration, overview
 
-    found = load_schema(place.schema)
-    if found is None:
-        raise NotFound(f"{place.schema} does not exist.", hint="Make it by `retraind init FILE --target COL`.")
     kinds = alteration.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
-    changed = alteration.altered(found, kinds, missing or [], place)
+    found, changed = alteration.change(place, kinds, missing or [])
     if changed != found:
-        durable.write(place.schema, changed.dump())
         typer.echo(
             "Changed. Drops are read by it from now on; retraind retrain --force trains by it at once.", err=True
         )

@@ -80,6 +80,8 @@ class Ingestion:
         self.upkeep = Upkeep(home, dataset, journal)
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
+        self._schema: Schema | None = None
+        """As it was last read or written here: what differs from it somebody has changed."""
         self._work: Iterator[None] | None = None
         self._begun_at = 0.0
         self._live = 0
@@ -123,6 +125,7 @@ class Ingestion:
             self._journal.tell("problem", remark, level="warning")
             log.warning("not_a_drop", reason=remark)
         found = schema.load(self._home.schema) if settled else None
+        self._tell_changes(found)
         portion = self._portion(settled, now) if found is not None else {}
         if found is None or not portion:
             return False
@@ -264,6 +267,17 @@ class Ingestion:
             time.sleep(0.02)
         return self._labels.join(ids, truths, found, pending)
 
+    def _tell_changes(self, found: Schema | None) -> None:
+        """Say what somebody has changed in the schema, once."""
+        if found is None:
+            return
+        before, self._schema = self._schema, found
+        if before is None or before == found:
+            return
+        sentence = accounts.changes(before, found)
+        self._journal.tell("schema", sentence)
+        log.info("schema_changed", detail=sentence)
+
     def _save_schema(self, grown: Schema, found: Schema) -> None:
         """Before the rows that need it: read again after a kill, they find a schema that has grown already."""
         if grown is not found:
@@ -272,6 +286,7 @@ class Ingestion:
                     f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it."
                 )
             durable.write(self._home.schema, grown.dump())
+            self._schema = grown
             for sentence in accounts.growth(found, grown):
                 self._journal.tell("schema", sentence)
                 log.info("schema_grown", detail=sentence)

@@ -1,14 +1,17 @@
 """daemon.alteration and daemon.overview: a schema changed and shown by commands."""
 
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from test_ingestion import Parts
 from test_journal import a_drop
 
-from daemon import alteration, growth, overview, rows, segments
+from daemon import alteration, growth, overview, rows, schema, segments
 from daemon.errors import BadSchema, Exit, InvalidDrop
 from daemon.home import Home
 from daemon.journal import Journal
@@ -84,3 +87,49 @@ def test_overview_of_thousands_of_columns_is_a_summary(capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert shown.count("\n") < 10
     assert "3000 number" in shown
+
+
+def test_change_is_made_to_what_a_drop_let_grow_meanwhile(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon is at work in the home: its new class stays, and so does the change."""
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    altered = alteration.altered
+
+    def beside(*given: Any) -> Schema:
+        if schema.load(home.schema) == SCHEMA:
+            home.schema.write_bytes(growth.grown(SCHEMA, classes=["0", "1", "2"]).dump())
+        return altered(*given)
+
+    monkeypatch.setattr(alteration, "altered", beside)
+    alteration.change(home, {"a": "ignore"}, [])
+    found = schema.load(home.schema)
+    assert found is not None
+    assert (found.classes, found.features, found.ignored) == (["0", "1", "2"], ["zip"], ["a"])
+
+
+def test_change_is_said_and_takes_effect_with_the_next_drop(home: Home) -> None:
+    """Beside an ingestion that goes on: no restart, nothing is lost, and the journal says what was changed."""
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    parts = Parts(home)
+    parts.drop("1.csv", "a,zip,y\n" + "1,2,0\n3,4,1\n")
+    parts.run()
+    alteration.change(parts.home, {"a": "ignore", "zip": "text"}, ["NIL"])
+    parts.drop("2.csv", "zip,y\nsome words,0\nNIL,1\n")
+    parts.run()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        said = [row[0] for row in connection.execute("SELECT message FROM events WHERE kind = 'schema' ORDER BY id")]
+        counts = [row[0] for row in connection.execute("SELECT rows_accepted FROM drops")]
+    changes = "without 'a'; 'zip' is text, not integer; missing values are NA, NIL"
+    assert said == [f"The schema was changed: {changes}. Drops are read by it from now on."]
+    assert counts == [2, 2]
+    names = {one["name"]: one["sha256"] for one in parts.journal.segments()}
+    found = schema.load(parts.home.schema)
+    assert found is not None
+    lengths = [
+        rows.matrix(piece, found)[:, 0].tolist() for piece in segments.pieces(parts.home.segments, names, ["zip"])
+    ]
+    parts.close()
+    assert lengths[0] == [1.0, 1.0]  # numbers of before, as texts of one word
+    assert lengths[1][0] == 2.0
+    assert np.isnan(lengths[1][1])
