@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from daemon import cells, content, formats, layout
+from daemon import cells, content, layout
 from daemon.cells import Header, Torn
 from daemon.classes import number
 from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop
 from daemon.ids import Ids, called
 from daemon.kinds import holds_control
-from daemon.notation import CERTAIN, Notation, Order
+from daemon.notation import CERTAIN, Order
 from daemon.schema import PREDICTION_ID, REMARKS, Column, Kind, Schema, Task
 from daemon.survey import FREE_TEXT, MOST_CATEGORIES, Survey
 
@@ -165,6 +165,13 @@ def of(
     except ValueError as error:
         raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None
     notes = {name: note for name in schema.features if (note := _suspicion(name, surveyed.ids[name]))}
+    for name, survey in surveys.items():
+        if survey.guess(decimal) is None and (orders := survey.short_dates) and name not in kinds:
+            said = f"dates with years of two digits? --dates {' or '.join(orders)} reads 69 to 99 as 1969 to 1999"
+            if name in left_out:
+                left_out[name] += f"; {said}"
+            elif name != target:
+                notes[name] = said
     notes |= {schema.features[place]: "free text: read by its words" for place in schema.texts}
     backslashes = bool(surveyed.torn) and layout.has_backslashes(file)
     findings = _findings(surveyed, schema)
@@ -220,17 +227,8 @@ def _survey(file: Content, target: str) -> Surveyed:
 
 def _with_notations(surveyed: Surveyed, decimal: Literal[".", ","], order: Order | None) -> Surveyed:
     """The same after a second look at columns that are no plain numbers or dates, if their texts look like others."""
-    tried: dict[str, list[tuple[Kind, Notation]]] = {}
-    for name, survey in surveyed.columns.items():
-        if survey.guess(decimal) is not None:
-            continue
-        texts = sorted(survey.texts)[: 2 * MOST_CATEGORIES]
-        written = [] if survey.names else formats.numbers(texts, comma=decimal == ",")
-        numbers: list[tuple[Kind, Notation]] = [("number", one) for one in written]
-        dates: list[tuple[Kind, Notation]] = [("date", Notation(order=one)) for one in formats.dates(texts)]
-        chosen = [(kind, one) for kind, one in dates if one.order == order]
-        if found := numbers + (chosen or dates):
-            tried[name] = found
+    found = {name: survey.notations(decimal, order) for name, survey in surveyed.columns.items()}
+    tried = {name: notations for name, notations in found.items() if notations}
     if not tried:
         return surveyed
     again = _look(surveyed.file, surveyed.header, {name: Survey.trying(found) for name, found in tried.items()})

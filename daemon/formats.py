@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from itertools import product
 from typing import Literal
 
-from daemon.notation import DATES, SPACES, Notation, Order, pattern
+from daemon.notation import DATES, SPACES, Notation, Order, is_short, pattern
 
 DATE = re.compile(r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}(?:[T, ].*)?")
 
@@ -28,11 +28,12 @@ MOST_SLIPS = 0.1
 Marks = tuple[Literal[".", ","], Literal["", ",", ".", " ", "'"]]
 
 
-def dates(texts: Collection[str]) -> list[Order]:
-    """The orders in which the texts may be dates: both, where no day is above 12."""
+def dates(texts: Collection[str], *, short: bool = False) -> list[Order]:
+    """The orders in which the texts may be dates: both, where no day is above 12; `short`: with years of two digits."""
     if not texts or sum(DATE.fullmatch(text) is not None for text in texts) < (1 - MOST_SLIPS) * len(texts):
         return []
-    return [order for order in DATES if _most(Notation(order=order).moment(text) is not None for text in texts)]
+    orders = [order for order in DATES if is_short(order) == short]
+    return [order for order in orders if _most(Notation(order=order).moment(text) is not None for text in texts)]
 
 
 def numbers(texts: Collection[str], *, comma: bool) -> list[Notation]:

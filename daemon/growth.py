@@ -3,7 +3,7 @@
 Level 1, for `rows`. A schema only ever grows at its ends, so that the codes of classes and categories stay what they were.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -36,12 +36,13 @@ def with_columns(
     cells: pa.Table,
     schema: Schema,
     policy: Inbox,
-    parts: Iterable[pa.Table] | None = None,
+    parts: Callable[[], Iterable[pa.Table]] | None = None,
     beside: Collection[str] = (),
 ) -> Schema:
     """The schema with the columns that are to be added; raises InvalidDrop for one too few or too many.
 
-    Their kinds follow from all `parts` of the drop, which are only looked at if there is a column to add; default `cells`.
+    Their kinds follow from all `parts` of the drop, which are only looked at if there is a column to add (twice, if its numbers
+    or dates may have a notation); default `cells`.
     Columns of `beside` are kept beside the features, and are none.
     """
     known, there = {*schema.features, schema.target}, set(cells.column_names)
@@ -58,15 +59,26 @@ def with_columns(
             f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns, or `retraind schema --ignore`."
         )
         raise InvalidDrop(reason, line=1, column=extra[0])
-    surveys = {name: Survey() for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID}
-    for part in (parts or [cells]) if surveys else ():
-        for name, survey in surveys.items():
-            survey.add(texts(part, name))
+    new = [name for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID]
+    surveys = _looked_at(parts or (lambda: [cells]), {name: Survey() for name in new})
+    tried = {name: survey.notations(schema.decimal) for name, survey in surveys.items()}
+    again = {name: Survey.trying(notations) for name, notations in tried.items() if notations}
+    again = _looked_at(parts or (lambda: [cells]), again)
+    # A date that may be two is not guessed, so it stays a text.
+    surveys |= {name: survey for name, survey in again.items() if len(survey.orders) < 2}
     added = [column for name, survey in surveys.items() for column in _surveyed(name, survey, schema)]
     if len(known) + len(added) > MOST_COLUMNS:
         reason = f"The schema has {len(known)} columns and would have {len(added)} more; at most {MOST_COLUMNS} can be."
         raise InvalidDrop(reason, line=1, column=added[0].name)
     return grown(schema, columns=[*schema.columns, *added]) if added else schema
+
+
+def _looked_at(parts: Callable[[], Iterable[pa.Table]], surveys: dict[str, Survey]) -> dict[str, Survey]:
+    """The surveys after all parts, if there are any to make."""
+    for part in parts() if surveys else ():
+        for name, survey in surveys.items():
+            survey.add(texts(part, name))
+    return surveys
 
 
 def _surveyed(name: str, survey: Survey, schema: Schema) -> list[Column]:

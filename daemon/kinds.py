@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.notation import DATES, MARKERS, Notation, Order, pattern, removed
+from daemon.notation import DATES, MARKERS, PIVOT, Notation, Order, is_short, pattern, removed
 from daemon.schema import EXACT, Column, Kind
 from daemon.words import MOST_TEXT
 
@@ -35,6 +35,9 @@ EXAMPLES: dict[Order, str] = {
     "day/month/year": "31/01/2026",
     "month/day/year": "01/31/2026",
     "year/month/day": "2026/01/31",
+    "day/month/yy": "31/01/26",
+    "month/day/yy": "01/31/26",
+    "yy/month/day": "26/01/31",
 }
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
@@ -248,7 +251,7 @@ def _dates(cells: pa.Array, order: Order | None) -> Parsed:
     ms, valid = _moments(cells, DATE)
     example = "2026-01-31 or 2026-01-31T12:00:00Z"
     if order is not None:
-        other, also = _moments(cells, DATES[order])
+        other, also = _moments(cells, DATES[order], short=is_short(order))
         ms, valid = np.where(also, other, ms), valid | also
         example = f"{EXAMPLES[order]} or 2026-01-31"
     bad = ~valid & _true(pc.is_valid(cells))
@@ -261,13 +264,15 @@ def _dates(cells: pa.Array, order: Order | None) -> Parsed:
     return values, bad, reason
 
 
-def _moments(cells: pa.Array, pattern: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _moments(cells: pa.Array, pattern: str, *, short: bool = False) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Milliseconds since 1970, and which cells are dates of the pattern."""
     parts = pc.extract_regex(cells, pattern)
     valid = _true(pc.is_valid(parts))
     names = {field.name for field in parts.type}
     part = {name: _integers(pc.struct_field(parts, name), valid) for name in names & PARTS}
     fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.struct_field(parts, "fraction"), 3, "0"), 0, 3)
+    if short:
+        part["year"] = np.where(part["year"] >= PIVOT, 1900, 2000) + part["year"]
     months = ((part["year"] - 1970) * 12 + part["month"] - 1).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + (part["day"] - 1)
     valid &= (

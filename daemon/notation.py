@@ -6,7 +6,7 @@ The patterns are understood by Python and by RE2, which Arrow uses for whole col
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,21 +19,28 @@ DOUBTFUL = ("None", "none", "na", "?", "-", "--", ".")
 MARKERS = frozenset((*CERTAIN, *DOUBTFUL))
 """What `init` takes for a missing value where the other cells leave no doubt."""
 
-Order = Literal["day/month/year", "month/day/year", "year/month/day"]
+Order = Literal["day/month/year", "month/day/year", "year/month/day", "day/month/yy", "month/day/yy", "yy/month/day"]
+"""Of a date's parts; `yy` is a year of two digits, which is read only where somebody said so."""
+
+PIVOT = 69
+"""As POSIX has it: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068."""
 
 SPACES = " \u00a0\u202f"
 """What stands between thousands where that is a blank: programs write one that does not break."""
 
-_PARTS = {"day": r"(?P<day>[0-9]{1,2})", "month": r"(?P<month>[0-9]{1,2})", "year": r"(?P<year>[0-9]{4})"}
+_PARTS = {
+    "day": r"(?P<day>[0-9]{1,2})",
+    "month": r"(?P<month>[0-9]{1,2})",
+    "year": r"(?P<year>[0-9]{4})",
+    "yy": r"(?P<year>[0-9]{2})",
+}
 _TIME = (
     r"(?:(?:T|,? )(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?"
     r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
 )
 
 DATES: dict[Order, str] = {
-    "day/month/year": f"^{_PARTS['day']}[/.-]{_PARTS['month']}[/.-]{_PARTS['year']}{_TIME}$",
-    "month/day/year": f"^{_PARTS['month']}[/.-]{_PARTS['day']}[/.-]{_PARTS['year']}{_TIME}$",
-    "year/month/day": f"^{_PARTS['year']}[/.-]{_PARTS['month']}[/.-]{_PARTS['day']}{_TIME}$",
+    order: f"^{'[/.-]'.join(_PARTS[part] for part in order.split('/'))}{_TIME}$" for order in get_args(Order)
 }
 """A date in this order, perhaps with a time, which is UTC."""
 
@@ -64,6 +71,8 @@ class Notation(BaseModel):
         if match is None:
             return None
         part = {name: int(digits) for name, digits in match.groupdict().items() if digits and digits.isdigit()}
+        if is_short(self.order):
+            part["year"] += century(part["year"])
         part["microsecond"] = int((match["fraction"] or "0")[:3].ljust(3, "0")) * 1000
         part.pop("fraction", None)
         if match["half"]:
@@ -74,6 +83,16 @@ class Notation(BaseModel):
             return datetime(**part, tzinfo=UTC)
         except ValueError:
             return None
+
+
+def is_short(order: Order | None) -> bool:
+    """Whether dates of this order have years of two digits."""
+    return order is not None and "yy" in order.split("/")
+
+
+def century(year: int) -> int:
+    """What a year of two digits lacks."""
+    return 1900 if year >= PIVOT else 2000
 
 
 @lru_cache(maxsize=64)

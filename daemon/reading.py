@@ -157,7 +157,10 @@ class Reader:
             return
         content = reading.drop.content
         empty = pa.table({name: pa.array([], pa.string()) for name in header.names})
-        parts = (chunk.table for chunk in cells.chunks(content, header))
+
+        def parts() -> Iterator[pa.Table]:
+            return (chunk.table for chunk in cells.chunks(content, header))
+
         looked_at = parts if content.data is None else None
         grown = growth.with_columns(empty, self.schema, self._policy, looked_at, [self._group])
         if content.data is None:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon import kinds
-from daemon.notation import CERTAIN, MARKERS, Notation, Order
+from daemon import formats, kinds
+from daemon.notation import CERTAIN, MARKERS, Notation, Order, is_short
 from daemon.schema import EXACT, Column, Kind
 
 MOST_CATEGORIES = 100
@@ -164,6 +164,25 @@ class Survey:
         guesses = tuple(Guess(Column(name="?", kind=kind, notation=notation)) for kind, notation in notations)
         survey.others = (*survey.others, *guesses)
         return survey
+
+    def notations(self, decimal: str, order: Order | None = None) -> list[tuple[Kind, Notation]]:
+        """How the cells may be written, if they are no plain numbers or dates; `order` says which of two dates have.
+
+        Years of two digits are taken for such only where an order with them is given.
+        """
+        if self.guess(decimal) is not None:
+            return []
+        texts = sorted(self.texts)[: 2 * MOST_CATEGORIES]
+        numbers = [] if self.names else formats.numbers(texts, comma=decimal == ",")
+        orders = [*formats.dates(texts), *(formats.dates(texts, short=True) if is_short(order) else [])]
+        asked = [one for one in orders if order and one.replace("yy", "year") == order.replace("yy", "year")]
+        dates = [Notation(order=one) for one in asked or orders]
+        return [("number", one) for one in numbers] + [("date", one) for one in dates]
+
+    @property
+    def short_dates(self) -> list[Order]:
+        """The orders in which the cells may be dates with years of two digits."""
+        return formats.dates(sorted(self.texts)[: 2 * MOST_CATEGORIES], short=True)
 
     def number(self, decimal: str) -> Guess | None:
         """What is known of the cells as numbers, if they are such; none of them is written like 007."""

@@ -536,3 +536,36 @@ def test_ignored_column_is_not_read() -> None:
     assert (found.features, found.ignored) == (["x"], ["z"])
     for text in (b"x,y\n1,a\n", b"z,x,y\nq,1,a\n"):
         assert check(text, found, extra_columns="reject").table.to_pylist() == [{"x": 1, "y": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("order", "texts", "days"),
+    [
+        ("day/month/yy", ["31/12/69", "01/01/70"], [-1, 0]),
+        ("month/day/yy", ["12/31/69", "1/1/70"], [-1, 0]),
+        ("yy/month/day", ["68-12-31", "70-01-01"], [36159, 0]),
+    ],
+)
+def test_year_of_two_digits_is_read_where_it_is_asked_for(
+    tmp_path: Path, order: Order, texts: list[str], days: list[int]
+) -> None:
+    """Never guessed: without the flag they stay texts, and the table says which flag reads them, and how."""
+    own = tmp_path / "own.csv"
+    own.write_text("on,n,y\n" + "".join(f"{text},{n},{'ab'[n % 2]}\n" for n, text in enumerate(texts)))
+    without = draft.of(own, "y")
+    assert without.schema.columns[0].kind == "category"
+    assert "two digits? --dates" in without.notes["on"]
+    assert order in without.notes["on"]
+    found = draft.of(own, "y", order=order).schema
+    assert (found.columns[0].kind, found.columns[0].notation) == ("date", Notation(order=order))
+    checked = check(own.read_bytes(), found).table
+    assert rows.matrix(checked, found)[:, 0].tolist() == days
+    assert [found.encode([text, 1])[0] for text in texts] == days
+
+
+def test_short_years_do_not_hide_the_order_of_long_ones(tmp_path: Path) -> None:
+    """One flag tells both: the order of a file's dates is one, however many digits a year has."""
+    text = "on,till,y\n01/02/2024,01/02/24,a\n03/04/2024,03/04/24,b\n"
+    (tmp_path / "own.csv").write_text(text)
+    found = draft.of(tmp_path / "own.csv", "y", order="day/month/yy").schema
+    assert [one.minimum for one in found.columns] == [19754, 19754]

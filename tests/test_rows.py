@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from daemon import cells, kinds, rows
+from daemon import cells, growth, kinds, rows
 from daemon.content import Content
 from daemon.errors import InvalidDrop
 from daemon.rows import BadCell, Checked
@@ -606,3 +606,25 @@ def test_every_row_knows_where_it_came_from() -> None:
     assert set(found["_source"].to_pylist()) == {"http"}
     assert set(found["_accepted_at"].to_pylist()) == {NOW}
     assert found.schema.field("_drop").type == pa.dictionary(pa.int32(), pa.string())
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "values"),
+    [
+        (["1,234", "2,000,000"], "number", [1234, 2000000]),
+        (["$5.50", "$7"], "number", [5.5, 7]),
+        (["31/01/2024", "01/02/2024"], "date", [19753, 19754]),
+        (["01/02/2024", "02/03/2024"], "category", [0, 1]),
+    ],
+    ids=["thousands", "currency", "dates", "dates that may be two"],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_added_column_is_read_as_at_init(cells: list[str], kind: str, values: list[float], streamed: bool) -> None:
+    """The notation of its numbers and dates is found out, and never guessed."""
+    schema = Schema(target="y", classes=["a", "b"], columns=[Column(name="n", kind="number")])
+    table = pa.table({"n": ["1", "2"], "new": cells, "y": ["a", "b"]})
+    policy = Inbox(extra_columns="add")
+    found = growth.with_columns(table[:0], schema, policy, lambda: [table]) if streamed else schema
+    checked = rows.check(table, found, policy)
+    assert (checked.schema.columns[1].kind, checked.bad) == (kind, [])
+    assert rows.matrix(checked.table, checked.schema)[:, 1].tolist() == values
