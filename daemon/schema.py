@@ -298,12 +298,12 @@ class Schema(BaseModel):
             raise InvalidFeatures(
                 f"'features' has {len(features)} values; the model takes {len(self.columns)}: {', '.join(self.features)}."
             )
-        return self._row(features)
+        if self.texts:
+            return self._with_words(features)
+        return [column.encode(value) for column, value in zip(self.columns, features, strict=True)]
 
-    def _row(self, values: Sequence[Any]) -> list[float]:
+    def _with_words(self, values: Sequence[Any]) -> list[float]:
         """One number a column, and behind them the words of each text."""
-        if not self.texts:
-            return [column.encode(value) for column, value in zip(self.columns, values, strict=True)]
         values = [None if at in self.texts and self._says_nothing(at, one) else one for at, one in enumerate(values)]
         row = [column.encode(value) for column, value in zip(self.columns, values, strict=True)]
         for place in self.texts:
@@ -327,7 +327,9 @@ class Schema(BaseModel):
         for column in self.columns:
             if column.name not in features and not column.missing:
                 raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
-        return self._row([features.get(name) for name in self.features])
+        if self.texts:
+            return self._with_words([features.get(name) for name in self.features])
+        return [column.encode(features.get(column.name)) for column in self.columns]
 
     def label(self, target: Any) -> str:
         """A target given in JSON, as the text of its cell: a class by name or code, or a number; raises InvalidFeatures."""
