@@ -21,7 +21,7 @@ from daemon.status import utcnow
 
 log = structlog.get_logger()
 
-REPORTED = ("name", "sha256", "rows_read", "rows_known", "reason", "line", "column")MOST_CHANGES = 10
+MOST_CHANGES = 10
 """Changes of a schema that are named."""
 
 REPORTED = ("name", "sha256", "rows_read", "rows_known", "reason", "line", "column")
