@@ -201,9 +201,7 @@ def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candid
     grid = settings.grids.get(name, {})
     for choice, encoded in product(ParameterGrid(grid), _encoded(name, schema)):
         estimator = (
-            _imported(name, schema, settings.seed)
-            if is_foreign(name)
-            else build(name, schema, settings.seed, encoded)
+            _imported(name, schema, settings.seed) if is_foreign(name) else build(name, schema, settings.seed, encoded)
         )
         if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
             return
