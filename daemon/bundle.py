@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon import durable, groves
+from daemon.costs import Costs, named
 from daemon.errors import BundleRefused
 from daemon.schema import Schema
 
@@ -111,6 +112,8 @@ class Model:
     def __init__(self, manifest: Manifest, sha256: str, run: Callable[[Matrix], Matrix]) -> None:
         self.manifest = manifest
         self.sha256 = sha256
+        self.costs = Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes)
+        """What decides which class it answers; None: the likeliest."""
         self._run = run
 
     def answers(self, rows: Matrix) -> Matrix:
@@ -205,7 +208,7 @@ def probe(model: Model, expected: dict[str, Any]) -> None:
             f"The probe gave {got.shape} {answered_with}, some maybe not finite; expected {wanted.shape}."
         )
     difference = float(np.abs(got - wanted).max()) / expected.get("scale", 1.0)
-    if difference > PARITY or (got.argmax(axis=1) != wanted.argmax(axis=1)).any():
+    if difference > PARITY or (named(got, model.costs) != named(wanted, model.costs)).any():
         raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")
 
 

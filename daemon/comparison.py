@@ -21,6 +21,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from daemon import candidates, limits, model, split
 from daemon.calibration import Kept
 from daemon.candidates import Candidate
+from daemon.costs import Costs
 from daemon.errors import TrainingFailed
 from daemon.figures import DECIDES, LOWER, SETTLES, TITLES, plain
 from daemon.fingerprints import Prints
@@ -168,8 +169,11 @@ def compare(
 def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> str:
     """The metric that chooses and judges, empty where it is accuracy or R²; raises TrainingFailed for one of another task.
 
-    `auto` is balanced accuracy where one class makes up so much of `targets` that accuracy would not see the others.
+    `auto` is what answers cost where `train.costs` say it, and balanced accuracy where one class makes up so much of `targets`
+    that accuracy would not see the others.
     """
+    if settings.metric == "auto" and settings.costs:
+        return "cost"
     if settings.metric == "auto" and task == "classification" and targets is not None and len(targets):
         return "balanced_accuracy" if np.bincount(targets).max() >= COMMON * len(targets) else ""
     if settings.metric in ("auto", DECIDES[task]):
@@ -223,6 +227,7 @@ class Trial:
         """
         started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings, self.targets)
         count, splits = self._folds()
+        costs = Costs.of(self.settings.costs, self.schema.classes)
         found: list[tuple[float, ...]] = []
         kept: list[Kept] = []
         places: list[NDArray[np.int64]] = []
@@ -233,8 +238,8 @@ class Trial:
             if self.progress:
                 self.progress.fold(one.name, number, count)
             given, truth = self._answers(one, train, test), self.targets[test]
-            value = measure(metric, given, truth, self.schema.task) if metric else 0.0
-            found.append((*pair(given, truth, self.schema.task), value))
+            value = measure(metric, given, truth, self.schema.task, costs) if metric else 0.0
+            found.append((*pair(given, truth, self.schema.task, costs), value))
             by_fold.append((value if metric in LOWER else -value) if metric else -found[-1][0])
             if against is not None and sum(by_fold) > sum(against.by_fold[:number]):
                 raise Overtaken(f"It is behind {against.name} after {number} folds.")

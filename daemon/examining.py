@@ -165,7 +165,7 @@ class Examiner:
         for sha256, which in samples:
             part, begin = slice(begin, begin + len(which)), begin + len(which)
             of = matrix[part], truths[part], answers[part]
-            exam = examine(schema, served.version, served.promise, served.taught, *of, before)
+            exam = examine(schema, served.version, served.promise, served.taught, *of, before, served.model.costs)
             records.append(_record(served.version, sha256, names.get(sha256, ""), exam))
         return records
 

@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.costs import Costs, named
 from daemon.schema import Column, Schema
 
 Matrix = NDArray[np.float64]
@@ -77,6 +78,7 @@ def examine(
     truths: Sequence[str] | Vector,
     answers: Matrix,
     before: Sequence[Exam],
+    costs: Costs | None = None,
 ) -> Exam:
     """Examine rows (n, d) with their truths (n,) by a version's answers (n, classes) or (n, 1).
 
@@ -86,7 +88,7 @@ def examine(
     shifts = {} if reference is None or len(rows) < LEAST_MIX else _shifts(schema, reference, rows)
     if schema.task == "classification":
         names = np.array([*schema.classes, ""], dtype=object)
-        error = float(np.mean(names[answers.argmax(axis=1)] != np.asarray(truths, dtype=object)))
+        error = float(np.mean(names[named(answers, costs)] != np.asarray(truths, dtype=object)))
         mix = _mix(promise.labels, truths)
         promised = promise.error
     else:

@@ -15,6 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from daemon import bundle, durable, graphs, groves
+from daemon.costs import Costs, named
 from daemon.errors import NotServable
 from daemon.model import answers
 from daemon.schema import UNKNOWN, Schema
@@ -28,16 +29,16 @@ DOUBLE = ("_predictors", "booster_")
 """What marks ensembles whose trees look at rows in double precision: scikit-learn's histogram boosting, LightGBM's."""
 
 
-def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[str, Any]:
+def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Costs | None = None) -> dict[str, Any]:
     """Write the model and its probe into `folder`; returns the manifest's backend, input, difference and files.
 
     Raises NotServable for an estimator that neither ONNX nor treelite reproduces nor a bundle may load.
 
     `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe. For
-    values, parity is a share of their range, so it does not depend on the target's unit.
+    values, parity is a share of their range, so it does not depend on the target's unit. `costs` decide which classes must agree.
     """
     first = np.vstack([_gaps(rows, schema), rows[:PROBE_ROWS]])
-    backend, found = _exact(estimator, first, rows, schema)
+    backend, found = _exact(estimator, first, rows, schema, costs)
     for name, data in backend.files.items():
         (folder / name).write_bytes(data)
     facts = {"backend": backend.name, "input": backend.kind, "difference": found.difference}
@@ -48,16 +49,18 @@ def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path) -> dict[st
     return {**facts, "files": files}
 
 
-def _exact(estimator: Any, first: Matrix, rows: Matrix, schema: Schema) -> tuple["_Backend", "_Found"]:
+def _exact(
+    estimator: Any, first: Matrix, rows: Matrix, schema: Schema, costs: Costs | None
+) -> tuple["_Backend", "_Found"]:
     """The fastest backend that answers as the estimator does; scikit-learn itself if there is none."""
     for convert in (_onnx, _treelite):
         backend = convert(estimator, rows.shape[1], schema)
         if backend is not None:
-            found = _compare(estimator, backend, _parts(first, rows), schema)
+            found = _compare(estimator, backend, _parts(first, rows), schema, costs)
             if found.same and found.difference <= bundle.PARITY:
                 return backend, found
             log.info("not_exact", backend=backend.name, estimator=type(estimator).__name__, difference=found.difference)
-    found = _compare(estimator, None, _parts(first, rows), schema)
+    found = _compare(estimator, None, _parts(first, rows), schema, costs)
     return _Backend("sklearn", "float64", {bundle.SKOPS: _trusted(estimator)}), found
 
 
@@ -152,7 +155,9 @@ def _lacks_a_class(estimator: Any, schema: Schema) -> bool:
     return bool(schema.classes) and list(estimator.classes_) != list(range(len(schema.classes)))
 
 
-def _compare(estimator: Any, backend: _Backend | None, parts: Iterable[Matrix], schema: Schema) -> _Found:
+def _compare(
+    estimator: Any, backend: _Backend | None, parts: Iterable[Matrix], schema: Schema, costs: Costs | None
+) -> _Found:
     """Estimator and backend on all rows, a few at a time; values are measured by their range, if they have one."""
     low, high, worst, same = np.inf, -np.inf, 0.0, backend is not None
     for part in parts:
@@ -161,7 +166,7 @@ def _compare(estimator: Any, backend: _Backend | None, parts: Iterable[Matrix], 
         if backend is not None and same:
             got = _run(backend, part)
             same = got.shape == wanted.shape and bool(np.isfinite(got).all())
-            same = same and bool((got.argmax(axis=1) == wanted.argmax(axis=1)).all())
+            same = same and bool((named(got, costs) == named(wanted, costs)).all())
             worst = max(worst, float(np.abs(got - wanted).max())) if same else worst
     scale = (high - low or max(abs(low), abs(high)) or 1.0) if schema.task == "regression" else 1.0
     return _Found(same, worst / scale, scale)

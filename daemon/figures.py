@@ -23,6 +23,7 @@ TITLES = {
     "log_loss": "log loss",
     "rmse": "RMSE",
     "mae": "MAE",
+    "cost": "mean cost",
 }
 
 
@@ -40,8 +41,11 @@ def counted(n: int, noun: str) -> str:
 BOUND = 1.645
 """Standard errors of a one-sided 95 % bound."""
 
-LOWER = frozenset({"log_loss", "rmse", "mae"})
+LOWER = frozenset({"log_loss", "rmse", "mae", "cost"})
 """Metrics of which less is better."""
+
+UNITS = frozenset({"rmse", "mae", "cost"})
+"""Metrics in a unit of their own, the target's or that of `train.costs`."""
 
 
 def deciding(score: Mapping[str, Any]) -> str:
@@ -76,7 +80,7 @@ def amount_of(score: Mapping[str, Any], amount: float | None) -> str:
     """The same without the name."""
     if amount is None:
         return "unknown"
-    return plain(amount) if metric(score) in ("rmse", "mae") else f"{amount:.4f}"
+    return plain(amount) if metric(score) in UNITS else f"{amount:.4f}"
 
 
 def floored(score: Mapping[str, Any] | None) -> tuple[str, float | None]:
@@ -88,7 +92,7 @@ def floored(score: Mapping[str, Any] | None) -> tuple[str, float | None]:
 
 def short(score: Mapping[str, Any], amount: float) -> str:
     """An amount of the figure by which the gate judges, in three digits: `0.944`."""
-    return plain(amount, 3) if metric(score) in ("rmse", "mae") else f"{amount:.3f}"
+    return plain(amount, 3) if metric(score) in UNITS else f"{amount:.3f}"
 
 
 def value(score: Mapping[str, Any] | None) -> float | None:

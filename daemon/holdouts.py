@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 
 from daemon import losses, marking, model, split
 from daemon.bundle import Manifest, Model
+from daemon.costs import named
 from daemon.figures import BOUND
 from daemon.marking import Kept, Rules
 from daemon.model import Matrix, Targets
@@ -23,7 +24,7 @@ from daemon.scores import guess, score
 from daemon.settings import Train
 from daemon.split import By
 
-DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae")
+DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
 """Figures that are kept of the dummy."""
 
 RESAMPLES = 1000
@@ -56,24 +57,26 @@ def compare(
     same = old is None or all((every[name] == fair[name]).all() for name in every)
     answered = marking.remember(new, data, every["reference"], kept)
     scores = {
-        "challenger": _on_holdouts(new, data, every, rules.metric),
-        **({} if same else {"fair": _on_holdouts(new, data, fair, rules.metric)}),
-        "champion": None if old is None else _on_holdouts(old, data, fair, rules.metric),
+        "challenger": _on_holdouts(new, data, every, rules),
+        **({} if same else {"fair": _on_holdouts(new, data, fair, rules)}),
+        "champion": None if old is None else _on_holdouts(old, data, fair, rules),
         "paired": None if old is None else {"holdout": _paired(new, old, data, fair, rules)},
         "marks": marking.against(answered, data.schema.task, rules),
-        "dummy": _dummy(data, every, rules.metric),
+        "dummy": _dummy(data, every, rules),
         "taught": _taught(data),
         "split": _split(data, every),
     }
     return Compared(scores, answered)
 
 
-def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]], metric: str) -> dict[str, Any]:
-    """By holdout, how well one scores who always answers the commonest class of the training rows, or their mean."""
+def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
+    """By holdout, how well one scores who always answers the commonest class of the training rows, the one that costs least there, or their mean."""
     taught, schema = data.taught[1], data.schema
     guesses = guess(taught, int(data.held.sum()), schema)
-    always = {"answer": schema.classes[int(np.bincount(taught).argmax())] if schema.classes else None}
-    scores = _on_holdouts(guesses, data, parts, metric)
+    always = {
+        "answer": schema.classes[int(named(guess(taught, 1, schema), rules.costs)[0])] if schema.classes else None
+    }
+    scores = _on_holdouts(guesses, data, parts, rules)
     return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in scores.items()}
 
 
@@ -148,21 +151,25 @@ def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, str]:
     return {"by": data.by.value} | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
 
 
-def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], metric: str) -> dict[str, Any]:
+def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
     truth = data.targets[data.held]
-    return {name: score(answers[part], truth[part], data.schema, metric) for name, part in parts.items()}
+    return {
+        name: score(answers[part], truth[part], data.schema, rules.metric, rules.costs) for name, part in parts.items()
+    }
 
 
 def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
     truth, metric = data.targets[data.held], rules.judged_by(data.schema.task)
-    worse = {name: judge(new[part], old[part], truth[part], metric).facts() for name, part in parts.items()}
+    worse = {
+        name: judge(new[part], old[part], truth[part], metric, rules.costs).facts() for name, part in parts.items()
+    }
     if data.schema.task == "regression":
         scores = {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
         return {name: one | {"worse": worse[name]} for name, one in scores.items()}
-    named, before = new.argmax(axis=1), old.argmax(axis=1)
+    now, before = named(new, rules.costs), named(old, rules.costs)
     return {
-        name: mcnemar(named[part] == truth[part], before[part] == truth[part])
-        | {"worse": worse[name], "classes": _by_class(named[part], before[part], truth[part], data.schema)}
+        name: mcnemar(now[part] == truth[part], before[part] == truth[part])
+        | {"worse": worse[name], "classes": _by_class(now[part], before[part], truth[part], data.schema)}
         for name, part in parts.items()
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from daemon.costs import Costs
 from daemon.model import Matrix, Targets
 from daemon.schema import Schema
 from daemon.scores import pair
@@ -24,7 +25,9 @@ MOST_ASKED = 20_000
 """Rows of one prediction: a forest's call has its price, however few rows it is asked."""
 
 
-def of(answering: Answering, rows: Matrix, targets: Targets, schema: Schema, seed: int) -> dict[str, float]:
+def of(
+    answering: Answering, rows: Matrix, targets: Targets, schema: Schema, seed: int, costs: Costs | None = None
+) -> dict[str, float]:
     """By feature the mean fall of accuracy or R² when its column is shuffled; empty with fewer than two rows (n, d).
 
     `answering` gives (n, classes) probabilities or (n, 1) values for rows.
@@ -35,14 +38,14 @@ def of(answering: Answering, rows: Matrix, targets: Targets, schema: Schema, see
     if len(rows) > MOST_ROWS:
         chosen = np.sort(random.choice(len(rows), MOST_ROWS, replace=False))
         rows, targets = rows[chosen], targets[chosen]
-    whole, _ = pair(answering(rows), targets, schema.task)
+    whole, _ = pair(answering(rows), targets, schema.task, costs)
     width, together = len(schema.features), max(1, MOST_ASKED // (REPEATS * len(rows)))
     found: list[float] = []
     for start in range(0, width, together):
         indices = range(start, min(width, start + together))
         shuffled = [_shuffled(rows, _places(schema, index), random) for index in indices]
         told = answering(np.vstack(shuffled))
-        scored = [pair(one, targets, schema.task)[0] for one in np.split(told, REPEATS * len(shuffled))]
+        scored = [pair(one, targets, schema.task, costs)[0] for one in np.split(told, REPEATS * len(shuffled))]
         found += np.reshape(scored, (-1, REPEATS)).mean(axis=1).tolist()
     return {name: whole - without for name, without in zip(schema.features, found, strict=True)}
 

@@ -72,7 +72,7 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
     revision = _revision(home, row)
     return {
         **row,
-        "live": live.score(home.journal, version, live.task_of(row["scores"])),
+        "live": live.of(home.journal, version, row["scores"]),
         "drops": _drops(home, revision["batch"], limit, before),
         "batches": _batches(home, revision["batch"], limit),
         "revision": revision,

@@ -2,7 +2,8 @@
 
 Level 1, shared with `web`. Like every score it is a dict with `n` rows: of classification `accuracy`, its Wilson 95 %
 `interval` (low, high), `recall` and `support` by class; of regression `rmse`, `mae` and `r2` (None where all truths are equal, or
-one is too large to be squared).
+one is too large to be squared). With costs `cost` is their mean, `cost_saved` what share of the best constant answer's cost is
+saved, and `cost_error` the standard error of that.
 Only the newest labels count, so that asking costs the same for ever.
 """
 
@@ -10,6 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from daemon import costs
+from daemon.costs import Table
 from daemon.query import Row, ask
 from daemon.schema import Task
 
@@ -34,13 +37,18 @@ SELECT COUNT(*) AS n, AVG((told - truth) * (told - truth)) AS square, AVG(ABS(to
 FROM newest, middle"""  # noqa: S608
 
 
-def score(journal: Path, version: int, task: Task) -> dict[str, Any] | None:
-    """The live score of a version; None before its first label."""
+def of(journal: Path, version: int, scores: dict[str, Any]) -> dict[str, Any] | None:
+    """The live score of a version with these scores; None before its first label."""
+    return score(journal, version, task_of(scores), costs_of(scores))
+
+
+def score(journal: Path, version: int, task: Task, table: Table | None = None) -> dict[str, Any] | None:
+    """The same with these costs of answers."""
     if task == "regression":
         found = ask(journal, ERRORS, version, LABELS)
         return _regression(found[0]) if found and found[0]["n"] else None
     pairs = ask(journal, PAIRS, version, LABELS)
-    return _classification(pairs) if pairs else None
+    return _classification(pairs) | _priced(pairs, table) if pairs else None
 
 
 def task_of(scores: dict[str, Any]) -> Task:
@@ -49,6 +57,19 @@ def task_of(scores: dict[str, Any]) -> Task:
     return (
         "regression" if any(isinstance(figures, dict) and "r2" in figures for figures in held_out) else "classification"
     )
+
+
+def costs_of(scores: dict[str, Any]) -> Table | None:
+    """By what costs a judged version decides and was judged; None: by none."""
+    table: Table | None = ((scores.get("challenger") or {}).get("rolling") or {}).get("costs")
+    return table
+
+
+def _priced(pairs: list[Row], table: Table | None) -> dict[str, Any]:
+    if not table:
+        return {}
+    mean, saved, error = costs.saved({(pair["truth"], pair["prediction"]): pair["n"] for pair in pairs}, table)
+    return {"cost": mean, "cost_saved": saved, "cost_error": error}
 
 
 def _classification(pairs: list[Row]) -> dict[str, Any]:

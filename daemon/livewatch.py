@@ -5,22 +5,22 @@ that has become harder for both is held against neither. What falls after the tr
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import orjson
 import structlog
-from numpy.typing import NDArray
 
-from daemon import bundle, figures, live
+from daemon import bundle, costs, labelled, live
+from daemon.costs import Table
 from daemon.errors import BundleRefused, InvalidFeatures
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.labelled import SUREST, Figure, Measured, measure, scored, sigmas
 from daemon.query import Row, ask
-from daemon.schema import Schema
+from daemon.schema import Schema, Task
 from daemon.settings import Promote
 
 log = structlog.get_logger()
@@ -37,27 +37,6 @@ WHERE prediction_id IN (SELECT value FROM json_each(?)) AND model_version = ?"""
 SURE = 3.0
 """So many standard errors a fall must have. Labels are looked at again with every drop of them, and each look is another
 chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials at worst (tests/test_livewatch.py)."""
-
-RESAMPLES = 1000
-"""Bootstrap resamples of the interval of R²."""
-
-INTERVAL, SUREST = 97.5, 99.87
-"""Percentiles: the upper end of a 95 % interval, and that of SURE standard errors, for R² that has nothing to be paired with."""
-
-
-Figure = Literal["accuracy", "balanced_accuracy", "r2"]
-"""What late labels can say of a version."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The figure of n labels, and the upper end of its 95 % interval: Wilson, or percentile bootstrap for R²."""
-
-    value: float
-    upper: float
-    n: int
-    error: float = 0.0
-    """The standard error, of classes."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +98,12 @@ class LiveWatch:
         trained, before = self._schema(new), self._schema(old)
         if trained is None or before is None or (trained.task, trained.target) != (before.task, before.target):
             return None
-        figure = _figure(new)
-        found = self._on_the_same(new, old, rows, trained) or self._on_their_own(old, rows, figure)
+        figure, table = _figure(new)
+        found = self._on_the_same(new, old, rows, trained) or self._on_their_own(old, rows, figure, table)
         if found is None or not found.sure or found.now.upper >= found.before - self._settings.tolerance:
             return None
         return (
-            f"Live {figures.TITLES[figure]} of version {new['version']} is {found.now.value:.4f} on "
+            f"Live {labelled.title(figure)} of version {new['version']} is {found.now.value:.4f} on "
             f"{found.now.n} late labels (95 % interval up to {found.now.upper:.4f}); version {old['version']} has "
             f"{found.before:.4f} {found.where}; promote.tolerance = {self._settings.tolerance}."
         )
@@ -154,19 +133,20 @@ class LiveWatch:
         except (BundleRefused, InvalidFeatures):
             return None
         replayed = [{**row, "prediction": one} for row, one in zip(known, told, strict=True)]
-        figure = _figure(new)
-        now, before = measure(known, figure), measure(replayed, figure)
+        figure, table = _figure(new)
+        now, before = (measure(one, figure, table=table) for one in (known, replayed))
         if now is None or before is None:
             return None
-        return Found(now, before.value, sigmas(known, replayed, figure) > SURE, "on the same ones")
+        return Found(now, before.value, sigmas(known, replayed, figure, table) > SURE, "on the same ones")
 
-    def _on_their_own(self, old: Row, rows: list[Row], figure: Figure) -> Found | None:
+    def _on_their_own(self, old: Row, rows: list[Row], figure: Figure, table: Table | None = None) -> Found | None:
         """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
-        own = live.score(self._home.journal, old["version"], "regression" if figure == "r2" else "classification")
+        task: Task = "regression" if figure == "r2" else "classification"
+        own = live.score(self._home.journal, old["version"], task, table)
         held = orjson.loads(old["scores"]).get("challenger", {}).get("rolling")
         enough = own is not None and own["n"] >= self._settings.live_rows
         score, where = (own, "late labels of its own") if enough else (held, "held-out rows")
-        now, entry = measure(rows, figure), _scored(score, figure, rows)
+        now, entry = measure(rows, figure, table=table), scored(score, figure, rows, table)
         if now is None or score is None or entry is None:
             return None
         before, error = entry
@@ -181,104 +161,28 @@ class LiveWatch:
         judged = self._journal.version(swap["version"])
         if judged is None:
             return None
-        figure = _figure(dict(judged))
+        figure, table = _figure(dict(judged))
         rows = ask(self._home.journal, NEWEST, swap["version"], self._settings.live_until)
-        entry = _scored(orjson.loads(judged["scores"]).get("challenger", {}).get("rolling"), figure, rows)
-        now = measure(rows, figure) if len(rows) >= self._settings.live_rows else None
+        entry = scored(orjson.loads(judged["scores"]).get("challenger", {}).get("rolling"), figure, rows, table)
+        now = measure(rows, figure, table=table) if len(rows) >= self._settings.live_rows else None
         if now is None or entry is None or now.upper >= entry[0] - self._settings.tolerance:
             return None
         return (
-            f"{figures.TITLES[figure]} {now.value:.4f} on the newest {now.n} late labels "
+            f"{labelled.title(figure)} {now.value:.4f} on the newest {now.n} late labels "
             f"(95 % interval up to {now.upper:.4f}), where it was let in with {entry[0]:.4f}."
         )
 
 
-def _figure(judged: Row) -> Figure:
+def _figure(judged: Row) -> tuple[Figure, Table | None]:
     """What late labels measure a version by: what judged it, where classes can say that; probabilities are not on record."""
     scores = orjson.loads(judged["scores"])
     if live.task_of(scores) == "regression":
-        return "r2"
+        return "r2", None
     rolling = scores.get("challenger", {}).get("rolling") or {}
-    return "balanced_accuracy" if rolling.get("metric") == "balanced_accuracy" else "accuracy"
-
-
-def _scored(score: Row | None, figure: Figure, rows: list[Row]) -> tuple[float, float] | None:
-    """That figure of a score, and its standard error; balanced accuracy over the classes that the rows have."""
-    found = figures.value(score)
-    if score is None or found is None:
-        return None
-    if figure != "balanced_accuracy":
-        return found, math.sqrt(max(found * (1 - found), 0.0) / score["n"])
-    seen = {row["truth"] for row in rows} & score["recall"].keys()
-    shares = [(score["recall"][name], score["support"][name]) for name in seen]
-    return _mean(shares) if shares else None
-
-
-def _mean(shares: list[tuple[float, int]]) -> tuple[float, float]:
-    """The mean of shares, each of so many rows, and its standard error."""
-    variance = sum(share * (1 - share) / n for share, n in shares)
-    return sum(share for share, _ in shares) / len(shares), math.sqrt(variance) / len(shares)
-
-
-def measure(rows: list[Row], figure: Figure, percentile: float = INTERVAL) -> Measured | None:
-    """The live figure of rows with `truth` and `prediction`; None without rows, or where R² has no meaning or is no number.
-
-    `percentile` of the resamples is the upper end for R².
-    """
-    if not rows:
-        return None
-    if figure == "accuracy":
-        return _shares(rows, [sum(row["truth"] == row["prediction"] for row in rows)], [len(rows)])
-    if figure == "balanced_accuracy":
-        support = Counter(row["truth"] for row in rows)
-        right = Counter(row["truth"] for row in rows if row["truth"] == row["prediction"])
-        return _shares(rows, [right[name] for name in support], list(support.values()))
-    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
-    if truth.min() == truth.max():
-        return None
-    drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
-    value, found = float(_r2(truth[None], told[None])[0]), _r2(truth[drawn], told[drawn])
-    if not math.isfinite(value):
-        return None
-    return Measured(value, float(np.percentile(found[np.isfinite(found)], percentile)), len(rows))
-
-
-def _shares(rows: list[Row], hits: list[int], of: list[int]) -> Measured:
-    """The mean of shares; its interval is put together of theirs (MOVER: Zou and Donner, 2008)."""
-    shares = [(hit / n, n) for hit, n in zip(hits, of, strict=True)]
-    value, error = _mean(shares)
-    reach = [live.wilson(hit, n)[1] - hit / n for hit, n in zip(hits, of, strict=True)]
-    return Measured(value, value + math.hypot(*reach) / len(reach), len(rows), error)
-
-
-def _r2(truth: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R² of each row of (resamples, n); -inf where the truths of one are all equal, no number where squares are too large."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = truth.var(axis=1)
-        wrong = ((told - truth) ** 2).mean(axis=1)
-        return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
-
-
-def sigmas(now: list[Row], before: list[Row], figure: Figure) -> float:
-    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if nobody can say."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        worse = _losses(now, figure) - _losses(before, figure)
-        mean, error = float(worse.mean()), float(worse.std()) / math.sqrt(len(worse))
-    if not math.isfinite(mean):
-        return 0.0
-    return mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
-
-
-def _losses(rows: list[Row], figure: Figure) -> NDArray[np.float64]:
-    """Of each row 0 or 1 (right or wrong), weighted so that each class counts alike where that is asked, or the squared error."""
-    if figure != "r2":
-        wrong = np.array([float(row["truth"] != row["prediction"]) for row in rows])
-        if figure == "accuracy":
-            return wrong
-        support = Counter(row["truth"] for row in rows)
-        return np.asarray(wrong * [len(rows) / len(support) / support[row["truth"]] for row in rows])
-    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
-    return np.asarray((truth - told) ** 2)
+    metric, table = rolling.get("metric"), rolling.get("costs")
+    if metric == "cost":
+        return "cost", table
+    return "balanced_accuracy" if metric == "balanced_accuracy" else "accuracy", table
 
 
 def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> list[Any]:
@@ -295,4 +199,4 @@ def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> 
     answers = served.answers(matrix)
     if schema.task == "regression":
         return [float(value) for value in answers[:, 0]]
-    return [schema.classes[code] for code in answers.argmax(axis=1)]
+    return [schema.classes[code] for code in costs.named(answers, served.costs)]

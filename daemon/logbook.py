@@ -8,14 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from daemon import comparison, model, pictures
 from daemon.bundle import Manifest
 from daemon.comparison import Scored
+from daemon.costs import Costs
 from daemon.figures import DECIDES
 from daemon.holdouts import answers_of
 from daemon.registry import Registry, Source
 from daemon.revision import Data
 from daemon.scores import score
+from daemon.settings import Train
+
+TEXTBOOK_ROWS = 10
+"""With fewer rows the textbook figures of a regression mean nothing."""
 
 SCHEMA_ROWS = 100
 """So many rows tell MLflow the columns and types of a dataset."""
@@ -70,9 +77,10 @@ class Logbook:
         """Score a fitted candidate on the held-out rows and log the pictures of that; returns the scores."""
         data = self._data
         answers, truth = answers_of(fitted, data), data.targets[data.held]
-        found = score(answers, truth, data.schema)
+        costs = Costs.of(self._manifest.settings.get("costs"), data.schema.classes)
+        found = score(answers, truth, data.schema, costs=costs)
         with tempfile.TemporaryDirectory(prefix="retraind-") as folder:
-            pictures.draw(answers, truth, data.schema, Path(folder), f"{name}, {found['n']} held-out rows")
+            pictures.draw(answers, truth, data.schema, Path(folder), f"{name}, {found['n']} held-out rows", costs)
             if everything:
                 pictures.draw_more(answers, truth, data.schema, Path(folder), self._manifest.scores["importance"])
             self._registry.log_files(run, Path(folder))
@@ -83,6 +91,18 @@ class Logbook:
         first = data.matrix[:SCHEMA_ROWS, : len(data.schema.features)].T
         learnt = dict(zip(data.schema.features, first, strict=True)) | {data.schema.target: data.named(SCHEMA_ROWS)}
         self._registry.log_dataset(runs, learnt, data.schema.target, self._source)
+
+
+def is_small(data: Data, settings: Train) -> bool:
+    """Whether the textbook figures are logged: few enough rows, and enough of each class for the split."""
+    count = len(data.targets)
+    if count > settings.report_rows:
+        return False
+    if data.schema.task == "regression":
+        return count >= TEXTBOOK_ROWS
+    classes = np.bincount(data.targets)[np.unique(data.targets)]
+    # A stratified fifth has to hold a row of each class.
+    return bool(classes.min() >= 2 and comparison.TEXTBOOK_SHARE * count >= len(classes))
 
 
 def _figures(manifest: Manifest) -> dict[str, float]:

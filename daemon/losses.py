@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc, ndtr
 
+from daemon.costs import Costs, named
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Truth = NDArray[Any]
@@ -42,8 +44,11 @@ class Difference:
         return {"n": self.n, "loss": self.loss, "p": self.p, "error": self.error, "robust": self.robust}
 
 
-def of(answers: Matrix, truth: Truth, metric: str) -> Vector:
-    """The losses (n,) of answers, (n, classes) probabilities or (n, 1) values, to the truth (n,) by a metric."""
+def of(answers: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Vector:
+    """The losses (n,) of answers, (n, classes) probabilities or (n, 1) values, to the truth (n,) by a metric.
+
+    `costs` decide which class is the answer; by the metric `cost` the loss is a share of what the best constant answer costs.
+    """
     if len(truth) == 0:
         return np.zeros(0)
     if metric in ("r2", "rmse", "mae"):
@@ -54,8 +59,10 @@ def of(answers: Matrix, truth: Truth, metric: str) -> Vector:
         return np.asarray(-np.log(kept[np.arange(len(codes)), codes] / kept.sum(axis=1)))
     if metric == "roc_auc":
         return _ranked(answers, codes)
-    named = answers.argmax(axis=1)
-    wrong = (named != codes).astype(np.float64)
+    predicted = named(answers, costs)
+    if metric == "cost" and costs is not None:
+        return np.asarray(costs.paid(codes, predicted) / costs.always(np.bincount(codes)))
+    wrong = (predicted != codes).astype(np.float64)
     if metric == "balanced_accuracy":
         counts = np.bincount(codes)
         return np.asarray(wrong * len(codes) / (counts[codes] * (counts > 0).sum()))
@@ -110,12 +117,12 @@ def compare(new: Vector, old: Vector) -> Difference:
     return Difference(len(worse), float(worse.mean()), _chance(worse), error=_error(worse))
 
 
-def by_row(new: Matrix, old: Matrix, truth: Truth, metric: str) -> Vector:
+def by_row(new: Matrix, old: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Vector:
     """How much worse the answers `new` are than `old` for each row (n,); where tails are heavy by absolute errors."""
     if metric in ("r2", "rmse") and _heavy(new[:, 0], old[:, 0], truth):
         metric = "mae"
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(of(new, truth, metric) - of(old, truth, metric))
+        return np.asarray(of(new, truth, metric, costs) - of(old, truth, metric, costs))
 
 
 def compare_values(new: Vector, old: Vector, truth: Truth, metric: str) -> Difference:

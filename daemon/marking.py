@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon import split
+from daemon.costs import Costs
 from daemon.figures import DECIDES
 from daemon.model import Matrix, Targets
 from daemon.remembered import Part, Remembered, alike, difference, mark
@@ -37,6 +38,8 @@ class Rules:
     past: Mapping[int, Remembered] = field(default_factory=dict)
     """Of promoted versions, oldest first: one of them is the mark."""
     champion: int | None = None
+    costs: Costs | None = None
+    """By what classes are chosen and priced, of all versions: those of before answered by others, or by none."""
 
     def judged_by(self, task: Task) -> str:
         """The metric by its name."""
@@ -70,10 +73,10 @@ def against(answered: Remembered, task: Task, rules: Rules) -> dict[str, Any]:
     metric = rules.judged_by(task)
     # The reference of earlier versions was another one before the world changed, or rows of it were forgotten.
     past = {version: known for version, known in rules.past.items() if alike(answered, known)}
-    versions = {"champion": rules.champion if rules.champion in past else None, "mark": mark(past, metric)}
+    versions = {"champion": rules.champion if rules.champion in past else None, "mark": mark(past, metric, rules.costs)}
     marks = {}
     for who, version in versions.items():
-        one = None if version is None else difference(answered, rules.past[version], metric)
+        one = None if version is None else difference(answered, rules.past[version], metric, rules.costs)
         if one is not None:
             marks[who] = one.facts() | {"version": version, "held": len(answered.held.truth)}
     return marks

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
 
+from daemon.costs import Costs, named
 from daemon.schema import Schema
 
 CONFUSION, PREDICTIONS = "confusion_matrix.png", "predicted_actual.png"
@@ -30,13 +31,15 @@ BINS = 10
 Matrix = NDArray[np.float64]
 
 
-def draw(answers: Matrix, truth: NDArray[Any], schema: Schema, folder: Path, title: str) -> None:
+def draw(
+    answers: Matrix, truth: NDArray[Any], schema: Schema, folder: Path, title: str, costs: Costs | None = None
+) -> None:
     """Draw answers against the truth into a PNG in `folder`, which is made: a confusion matrix, or predicted by actual."""
     folder.mkdir(exist_ok=True)
     if schema.task == "regression":
         _save(folder / PREDICTIONS, title, lambda axes: _predictions(axes, answers[:, 0], truth, schema.target))
     else:
-        _save(folder / CONFUSION, title, lambda axes: _confusion(axes, answers, truth, schema))
+        _save(folder / CONFUSION, title, lambda axes: _confusion(axes, named(answers, costs), truth, schema))
 
 
 def draw_more(
@@ -65,8 +68,8 @@ def _plain(text: str, most: int = 20) -> str:
     return text[:most].replace("$", r"\$")
 
 
-def _confusion(axes: Axes, answers: Matrix, truth: NDArray[Any], schema: Schema) -> None:
-    table = confusion_matrix(truth, answers.argmax(axis=1), labels=range(len(schema.classes)))
+def _confusion(axes: Axes, answered: NDArray[Any], truth: NDArray[Any], schema: Schema) -> None:
+    table = confusion_matrix(truth, answered, labels=range(len(schema.classes)))
     names = [_plain(name) for name in schema.classes]
     ConfusionMatrixDisplay(table, display_labels=names).plot(ax=axes, colorbar=False)
 

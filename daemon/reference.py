@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from daemon import durable
 from daemon.bundle import Manifest
+from daemon.costs import Costs, named
 from daemon.errors import BundleRefused
 
 Matrix = NDArray[np.float64]
@@ -39,7 +40,12 @@ class Reference:
 
 
 def write(
-    folder: Path, taught: Matrix, unseen: Matrix, answering: Callable[[Matrix], Matrix], seed: int
+    folder: Path,
+    taught: Matrix,
+    unseen: Matrix,
+    answering: Callable[[Matrix], Matrix],
+    seed: int,
+    costs: Costs | None = None,
 ) -> dict[str, str]:
     """Write seeded samples into a bundle's folder; returns the file's name and sha256 for the manifest.
 
@@ -50,7 +56,7 @@ def write(
     rows = _sample(taught, max(1, min(MOST_ROWS, MOST_CELLS // taught.shape[1])), random)
     asked = unseen if len(unseen) >= ENOUGH else np.vstack([unseen, taught])
     told = answering(_sample(asked, MOST_ROWS, random))
-    answers = told.argmax(axis=1).astype(np.float64) if told.shape[1] > 1 else told[:, 0]
+    answers = named(told, costs).astype(np.float64) if told.shape[1] > 1 else told[:, 0]
     packed = io.BytesIO()
     np.savez(packed, rows=rows, answers=answers)
     (folder / FILE).write_bytes(packed.getvalue())

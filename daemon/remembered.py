@@ -16,6 +16,7 @@ import numpy as np
 
 from daemon import durable, losses
 from daemon.bundle import REMEMBERED as FILE
+from daemon.costs import Costs
 from daemon.losses import Difference, Matrix, Truth
 
 MOST_ROWS, MOST_CELLS = 4096, 100_000
@@ -84,7 +85,7 @@ def alike(one: Remembered, other: Remembered) -> bool:
     return any(len(mine.truth) and mine.key == theirs.key for mine, theirs in pairs)
 
 
-def difference(new: Remembered, old: Remembered, metric: str) -> Difference | None:
+def difference(new: Remembered, old: Remembered, metric: str, costs: Costs | None = None) -> Difference | None:
     """How much worse `new` is than `old` on the reference's rows that both have answered; None if there are none."""
     pairs = []
     for name in PARTS:
@@ -95,24 +96,24 @@ def difference(new: Remembered, old: Remembered, metric: str) -> Difference | No
     if not pairs:
         return None
     now, before, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    return judge(now, before, truth, metric)
+    return judge(now, before, truth, metric, costs)
 
 
-def judge(now: Matrix, before: Matrix, truth: Truth, metric: str) -> Difference:
+def judge(now: Matrix, before: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Difference:
     """How much worse the answers `now` are than those `before` to the same rows, (n, classes) or (n, 1) each."""
     if metric in ("r2", "rmse", "mae"):
         return losses.compare_values(now[:, 0], before[:, 0], truth, metric)
-    return losses.compare(losses.of(now, truth, metric), losses.of(before, truth, metric))
+    return losses.compare(losses.of(now, truth, metric, costs), losses.of(before, truth, metric, costs))
 
 
-def mark(past: Mapping[int, Remembered], metric: str) -> int | None:
+def mark(past: Mapping[int, Remembered], metric: str, costs: Costs | None = None) -> int | None:
     """The version that challengers are measured by: the first, or a later one that is surely better, of `past` (oldest first).
 
     Not the best of all: of twenty equal versions one has had luck, and every honest one after it would be measured by that.
     """
     best: int | None = None
     for version, answered in past.items():
-        rise = None if best is None else difference(past[best], answered, metric)
+        rise = None if best is None else difference(past[best], answered, metric, costs)
         if best is None or (rise is not None and rise.loss > 0 and rise.p < SURE):
             best = version
     return best

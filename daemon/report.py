@@ -129,9 +129,8 @@ def versions(home: Home, limit: int) -> list[dict[str, Any]]:
         found = [dict(row) for row in journal.versions(limit)]
     agreements = _agreements(home, pointer, [row["version"] for row in found])
     for row in found:
-        task = live.task_of(json.loads(row["scores"]))
         row["served"] = pointer is not None and row["version"] == pointer.version
-        row["live"] = live.score(home.journal, row["version"], task)
+        row["live"] = live.of(home.journal, row["version"], json.loads(row["scores"]))
         row["shadow"] = agreements.get(row["version"])
     return found
 
@@ -169,7 +168,8 @@ def _live(score: dict[str, Any] | None) -> str:
     if score is None:
         return ""
     figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {figures.plain(score['rmse'])}"
-    return f"{figure} (n={score['n']})"
+    price = f", cost {figures.plain(score['cost'])}" if "cost" in score else ""
+    return f"{figure}{price} (n={score['n']})"
 
 
 def drops(home: Home, limit: int) -> list[dict[str, Any]]:

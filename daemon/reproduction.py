@@ -20,6 +20,7 @@ import orjson
 from daemon import bundle, calibration, candidates, comparison, export, holdouts, marking, model
 from daemon.arrivals import Era, Window
 from daemon.bundle import PROBE, Manifest, Matrix, Model
+from daemon.costs import Costs
 from daemon.dataset import Dataset, Revision
 from daemon.errors import BundleRefused, NotFound, TrainingFailed
 from daemon.home import Home
@@ -113,10 +114,16 @@ def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
     return fitted if correction is None else model.Calibrated(fitted, correction.slope)
 
 
+def _rules(manifest: Manifest) -> marking.Rules:
+    """By what it was judged."""
+    metric = (manifest.scores["challenger"].get("rolling") or {}).get("metric", "")
+    return marking.Rules(metric, costs=Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes))
+
+
 def _remake(manifest: Manifest, fitted: Any, data: Data, folder: Path) -> Model:
     """The bundle anew, loaded as workers load it."""
     folder.mkdir()
-    facts = export.write(fitted, data.matrix, data.schema, folder)
+    facts = export.write(fitted, data.matrix, data.schema, folder, _rules(manifest).costs)
     return bundle.load(folder, bundle.seal(folder, manifest.model_copy(update=facts)))
 
 

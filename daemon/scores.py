@@ -11,29 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
 
+from daemon.costs import Costs, named
 from daemon.schema import Schema, Task
 
 Matrix = NDArray[np.float64]
 Truth = NDArray[Any]
 
 
-def score(answers: Matrix, truth: Truth, schema: Schema, metric: str = "") -> dict[str, Any]:
+def score(
+    answers: Matrix, truth: Truth, schema: Schema, metric: str = "", costs: Costs | None = None
+) -> dict[str, Any]:
     """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None.
 
     None is also a figure of a regression that is no number, because the squares of its errors are too large for one. With a
-    `metric` other than the task's own figure, that one is named, and added.
+    `metric` other than the task's own figure, that one is named, and added. With `costs` the classes are those that cost least,
+    and `cost` is what a row costs in the mean.
     """
-    found = _figures(answers, truth, schema)
+    found = _figures(answers, truth, schema, costs)
     if metric and metric not in found:
-        found[metric] = measure(metric, answers, truth, schema.task) if len(truth) else None
+        found[metric] = measure(metric, answers, truth, schema.task, costs) if len(truth) else None
     return found | ({"metric": metric} if metric else {})
 
 
-def _figures(answers: Matrix, truth: Truth, schema: Schema) -> dict[str, Any]:
+def _figures(answers: Matrix, truth: Truth, schema: Schema, costs: Costs | None) -> dict[str, Any]:
     if schema.task == "regression":
         found = _regression(answers[:, 0], truth)
         return {name: amount if amount is None or math.isfinite(amount) else None for name, amount in found.items()}
-    return _classification(answers, truth, schema) if len(truth) else _unmeasured()
+    figures = _classification(named(answers, costs), answers, truth, schema) if len(truth) else _unmeasured()
+    if costs is None:
+        return figures
+    mean = measure("cost", answers, truth, schema.task, costs) if len(truth) else None
+    return figures | {"cost": mean, "costs": costs.table}
 
 
 METRICS: dict[Task, tuple[str, ...]] = {
@@ -43,15 +51,17 @@ METRICS: dict[Task, tuple[str, ...]] = {
 """What may choose among candidates, for each task."""
 
 
-def measure(metric: str, answers: Matrix, truth: Truth, task: Task) -> float:
-    """One metric of METRICS; one that has no meaning for these rows (R² of equal values, one class) is 0 or 0.5."""
+def measure(metric: str, answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> float:
+    """One metric of METRICS, or `cost`; one that has no meaning for these rows (R² of equal values, one class) is 0 or 0.5."""
     if task == "regression":
         return _regression(answers[:, 0], truth)[metric] or 0.0
     if metric == "log_loss":
         return _log_loss(truth, answers)
     if metric == "roc_auc":
         return _roc_auc(answers, truth)
-    predicted = answers.argmax(axis=1)
+    predicted = named(answers, costs)
+    if metric == "cost" and costs is not None:
+        return float(costs.paid(truth, predicted).mean())
     return float(
         balanced_accuracy_score(truth, predicted) if metric == "balanced_accuracy" else np.mean(predicted == truth)
     )
@@ -73,12 +83,12 @@ def _roc_auc(proba: Matrix, codes: Truth) -> float:
     return float(np.mean(areas)) if areas else 0.5
 
 
-def pair(answers: Matrix, truth: Truth, task: Task) -> tuple[float, float]:
+def pair(answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> tuple[float, float]:
     """The two figures that compare candidates: accuracy and log loss, or R² (0 where it has no meaning) and RMSE."""
     if task == "regression":
         found = _regression(answers[:, 0], truth)
         return found["r2"] or 0.0, found["rmse"]
-    return float((answers.argmax(axis=1) == truth).mean()), _log_loss(truth, answers)
+    return float((named(answers, costs) == truth).mean()), _log_loss(truth, answers)
 
 
 def _regression(values: Matrix, truth: Truth) -> dict[str, Any]:
@@ -96,8 +106,7 @@ def _regression(values: Matrix, truth: Truth) -> dict[str, Any]:
         }
 
 
-def _classification(proba: Matrix, codes: Truth, schema: Schema) -> dict[str, Any]:
-    predicted = proba.argmax(axis=1)
+def _classification(predicted: Truth, proba: Matrix, codes: Truth, schema: Schema) -> dict[str, Any]:
     table = confusion_matrix(codes, predicted, labels=range(len(schema.classes)))
     support = table.sum(axis=1)
     recall = np.where(support > 0, table.diagonal() / np.maximum(support, 1), np.nan)

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -243,7 +243,11 @@ class Train(Section):
     )
     metric: Literal["auto", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae"] = Field(
         "auto",
-        description="What chooses and judges; `auto` is accuracy or R², balanced accuracy where a class has 80 % of the rows.",
+        description="What chooses and judges; `auto` is `train.costs`, else accuracy or R², balanced accuracy where a class has 80 % of the rows.",
+    )
+    costs: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = Field(
+        default_factory=dict,
+        description="By true and answered class, what that costs (`bad.good=5`): it chooses, judges and decides; right is 0, wrong 1 else. See docs/judging.md.",
     )
     class_weight: Literal["none", "balanced"] = Field(
         "none", description="`balanced` makes rare classes count as much as common ones, where the candidate can."

@@ -37,10 +37,11 @@ from daemon import (
 from daemon.arrivals import Window
 from daemon.bundle import Manifest, Model
 from daemon.comparison import Outcome, Scored
+from daemon.costs import Costs
 from daemon.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.figures import DECIDES
 from daemon.home import Home
-from daemon.logbook import Logbook
+from daemon.logbook import Logbook, is_small
 from daemon.model import Calibrated, Matrix
 from daemon.progress import Progress, Say
 from daemon.registry import Registry
@@ -51,9 +52,6 @@ from daemon.settings import Train
 from daemon.status import utcnow
 
 log = structlog.get_logger()
-
-TEXTBOOK_ROWS = 10
-"""With fewer rows the textbook figures of a regression mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,11 @@ class Work:
     schema: Schema
     registry: Registry
     run: str
+
+    @property
+    def costs(self) -> Costs | None:
+        """What answers cost; raises TrainingFailed where the settings name a class that there is not."""
+        return Costs.of(self.job.train.costs, self.schema.classes)
 
     @property
     def staging(self) -> Path:
@@ -140,6 +143,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     job, schema, settings = work.job, work.schema, work.job.train
     competing = candidates.plan(schema, settings)
     comparison.metric_of(schema.task, settings)
+    costs = work.costs
     progress = Progress(job.run, len(competing), say)
     progress.stage("reading the data")
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
@@ -152,7 +156,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
-    kept = reference.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed)
+    kept = reference.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed, costs)
     figures, answered = _figures(work, served, data, winner, outcome)
     winner.files["files"] |= kept | answered.write(work.staging)
     manifest = _manifest(work, data, winner, figures)
@@ -164,7 +168,9 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
     needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
     version = work.registry.register(work.run, winner.fitted, data.matrix[:5], needs, tags, _strange(winner))
-    return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, textbook=_is_small(job, data))
+    return version, lambda: logbook.finish(
+        outcome.scored, winner.scored, winner.fitted, textbook=is_small(data, settings)
+    )
 
 
 def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
@@ -194,12 +200,12 @@ def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) 
         correction = calibration.find(*one.kept, work.job.train.seed)
     if correction is not None:
         calibrated = Calibrated(fitted, correction.slope)
-        files = export.write(calibrated, data.matrix, work.schema, work.staging)
+        files = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
         if files["backend"] != "sklearn":
             return Winner(one, calibrated, files, _answering(work, calibrated, files), correction, seconds)
         shutil.rmtree(work.staging)
         work.staging.mkdir()
-    files = export.write(fitted, data.matrix, work.schema, work.staging)
+    files = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
     return Winner(one, fitted, files, _answering(work, fitted, files), None, seconds)
 
 
@@ -212,18 +218,6 @@ def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matr
 def _strange(winner: Winner) -> list[str]:
     """Types that MLflow shall write for a candidate of somebody else; retraind itself loads none of them."""
     return export.strange(winner.fitted) if candidates.is_foreign(winner.scored.name) else []
-
-
-def _is_small(job: Job, data: Data) -> bool:
-    """Whether the textbook figures are logged: few enough rows, and enough of each class for the split."""
-    count = len(data.targets)
-    if count > job.train.report_rows:
-        return False
-    if data.schema.task == "regression":
-        return count >= TEXTBOOK_ROWS
-    classes = np.bincount(data.targets)[np.unique(data.targets)]
-    # A stratified fifth has to hold a row of each class.
-    return bool(classes.min() >= 2 and comparison.TEXTBOOK_SHARE * count >= len(classes))
 
 
 def _figures(
@@ -239,7 +233,7 @@ def _figures(
         f"cv_{DECIDES[work.schema.task]}": best.score,
         "fit_seconds": winner.fit_seconds,
         "features": work.schema.features,
-        "importance": importance.of(winner.answering, *data.judging, work.schema, work.job.train.seed),
+        "importance": importance.of(winner.answering, *data.judging, work.schema, work.job.train.seed, work.costs),
         "candidates": [one.figures() for one in outcome.scored],
         "left_out": outcome.left_out,
         "tuned": outcome.tuned if best is outcome.scored[-1] else None,
@@ -260,7 +254,7 @@ def _rules(work: Work, metric: str) -> marking.Rules:
     """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
     known = {version: remembered.read(work.home.bundle(version)) for version in work.job.past}
     past = {version: answered for version, answered in known.items() if answered is not None}
-    return marking.Rules(metric, past, work.job.champion)
+    return marking.Rules(metric, past, work.job.champion, work.costs)
 
 
 def _served(work: Work) -> Model | None:

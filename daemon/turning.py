@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from daemon import holdouts, losses, split, verdicts, world
 from daemon.arrivals import Era
 from daemon.bundle import Model
+from daemon.costs import Costs, named
 from daemon.holdouts import Compared
 from daemon.marking import Kept, Rules
 from daemon.model import Matrix
@@ -76,9 +77,9 @@ def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
     assert old is not None
     part, truth = _newer(data), data.targets[held]
     answers = new[part], old[part], truth[part]
-    gain, arrived = -losses.by_row(*answers, rules.judged_by(data.schema.task)), data.arrived
+    gain, arrived = -losses.by_row(*answers, rules.judged_by(data.schema.task), rules.costs), data.arrived
     rows = arrived.times[held][part], arrived.drops[held][part], arrived.sources[held][part]
-    return Evidence(gain, *rows, *_by_class(*answers, data), int(data.reference.sum()))
+    return Evidence(gain, *rows, *_by_class(*answers, data, rules.costs), int(data.reference.sum()))
 
 
 def _newer(data: Data) -> NDArray[np.bool_]:
@@ -91,10 +92,12 @@ def _newer(data: Data) -> NDArray[np.bool_]:
     return np.asarray(oldest & data.fair[held] & data.recent[held] & ~reference & (times > after))
 
 
-def _by_class(new: Matrix, old: Matrix, truth: NDArray[Any], data: Data) -> tuple[Codes, Vector, Vector]:
+def _by_class(
+    new: Matrix, old: Matrix, truth: NDArray[Any], data: Data, costs: Costs | None
+) -> tuple[Codes, Vector, Vector]:
     """The class of each row, whether the challenger alone has it right (1) or the champion (-1), and whether the champion has."""
     if data.schema.task == "regression":
         nothing = np.zeros(len(truth))
         return nothing.astype(np.int64), nothing, nothing
-    now, before = ((answers.argmax(axis=1) == truth).astype(np.float64) for answers in (new, old))
+    now, before = ((named(answers, costs) == truth).astype(np.float64) for answers in (new, old))
     return truth.astype(np.int64), now - before, before

@@ -140,8 +140,9 @@ def _split(scores: Mapping[str, Any]) -> str | None:
 
 
 def _same_rows(one: Scores, other: Scores) -> bool:
-    """Whether two scores are of the same rows, as far as can be told: as many, of the same classes."""
-    if figures.judged(one) is None or figures.metric(one) != figures.metric(other):
+    """Whether two scores are of the same rows, as far as can be told, by the same metric and costs: as many, of the same classes."""
+    measured = [(figures.metric(score), score.get("costs")) for score in (one, other)]
+    if figures.judged(one) is None or measured[0] != measured[1]:
         return False
     classes = [{name: n for name, n in score.get("support", {}).items() if n} for score in (one, other)]
     return bool(one["n"] == other["n"] and classes[0] == classes[1])
@@ -157,8 +158,9 @@ def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | Non
     loss = worse.get("loss", figures.gain(new, before, now))
     # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.
     if loss > max(settings.tolerance, 1 / new["n"]) + 1e-12 and worse.get("p", 0.0) < SURE:
+        moves = "rises" if figures.metric(new) in figures.LOWER else "falls"
         return (
-            f"{_title(new)} on the {name} holdout falls from {before:.4f}{rival.name} to {now:.4f} "
+            f"{_title(new)} on the {name} holdout {moves} from {before:.4f}{rival.name} to {now:.4f} "
             f"({_certainty(new, rival.paired)}); promote.tolerance = {settings.tolerance}."
         )
     return _forgotten(new, rival, name, settings) or _collapsed(new, rival, name)

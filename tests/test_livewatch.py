@@ -11,7 +11,7 @@ import pytest
 from test_labels import predicted
 from test_promotion import Parts
 
-from daemon import bundle, durable, livewatch
+from daemon import bundle, durable, labelled, livewatch
 from daemon.bundle import ONNX
 from daemon.errors import InvalidFeatures
 from daemon.growth import grown
@@ -293,13 +293,13 @@ def test_regression_is_measured_by_r2() -> None:
     def rows(told: Any) -> list[dict[str, Any]]:
         return [{"truth": repr(float(a)), "prediction": float(b)} for a, b in zip(truth, told, strict=True)]
 
-    good, bad = (livewatch.measure(rows(told), "r2") for told in (truth + 0.1, random.normal(size=200)))
+    good, bad = (labelled.measure(rows(told), "r2") for told in (truth + 0.1, random.normal(size=200)))
     assert good is not None
     assert bad is not None
     assert 0.98 < good.value < good.upper <= 1
     assert bad.value < bad.upper < 0
-    assert livewatch.measure([], "r2") is None
-    assert livewatch.measure([{"truth": "1.0", "prediction": 2.0}] * 5, "r2") is None
+    assert labelled.measure([], "r2") is None
+    assert labelled.measure([{"truth": "1.0", "prediction": 2.0}] * 5, "r2") is None
 
 
 @pytest.mark.parametrize("absurd", [1, 5, 20, 60])
@@ -309,8 +309,8 @@ def test_values_too_large_to_be_squared_tell_nothing(name: str, absurd: int) -> 
     random = np.random.default_rng(1)
     rows = [{"truth": repr(one), "prediction": repr(one + 0.1)} for one in random.normal(size=60).tolist()]
     wild = [{**row, name: repr(1e200 + index)} for index, row in enumerate(rows[:absurd])] + rows[absurd:]
-    assert livewatch.measure(wild, "r2") is None
-    assert livewatch.sigmas(wild, rows, "r2") == livewatch.sigmas(wild, wild, "r2") == 0
+    assert labelled.measure(wild, "r2") is None
+    assert labelled.sigmas(wild, rows, "r2") == labelled.sigmas(wild, wild, "r2") == 0
 
 
 def test_look_that_fails_is_told_and_passed_over(parts: Parts, told: Live) -> None:
@@ -333,7 +333,7 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     truth = random.normal(size=60)
     told = truth + random.normal(0, 0.4, 60)
     rows = [{"truth": repr(float(a)), "prediction": float(b)} for a, b in zip(truth, told, strict=True)]
-    usual, surest = (livewatch.measure(rows, "r2", one) for one in (livewatch.INTERVAL, livewatch.SUREST))
+    usual, surest = (labelled.measure(rows, "r2", one) for one in (labelled.INTERVAL, labelled.SUREST))
     assert usual is not None
     assert surest is not None
     watch = LiveWatch(parts.home, Promote(), parts.journal)
@@ -375,8 +375,8 @@ def test_chance_seldom_takes_a_version_out(fall: float, alike: float, labels: in
 
 
 def _falls(now: list[Any], before: list[Any]) -> bool:
-    new, old = (livewatch.measure(rows, "accuracy") for rows in (now, before))
+    new, old = (labelled.measure(rows, "accuracy") for rows in (now, before))
     assert new is not None
     assert old is not None
     below = new.upper < old.value - Promote().tolerance
-    return below and livewatch.sigmas(now, before, "accuracy") > livewatch.SURE
+    return below and labelled.sigmas(now, before, "accuracy") > livewatch.SURE

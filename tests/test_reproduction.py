@@ -108,6 +108,7 @@ def prices(seed: int) -> str:
         ("boosting", {"window_rows": 100}),
         ("tree", {"grids": {"tree": {"max_depth": [2, 3]}}}),
         ("logistic", {"tune_seconds": 2.0, "metric": "log_loss"}),
+        ("tree", {"costs": {"virginica": {"versicolor": 9}}}),
         ("sklearn.naive_bayes:GaussianNB", {}),
     ],
 )

@@ -311,6 +311,24 @@ def test_class_of_somebody_else_is_served_and_kept_in_mlflow(leafy: Workshop) ->
     assert isinstance(stored, crashing.Grown)
 
 
+def test_costs_choose_judge_and_decide(leafy: Workshop) -> None:
+    """What is recorded is priced; other costs set a new baseline, and a class that there is not is told before anything is fitted."""
+    leafy.add(leaves("ash elm", 60))
+    plain = leafy.train("logistic")
+    assert "cost" not in plain.scores["challenger"]["rolling"]
+    dear = {"elm": {"ash": 50.0}}
+    found = leafy.train("logistic", "tree", costs=dear)
+    score, before = found.scores["challenger"]["rolling"], found.scores["champion"]["rolling"]
+    assert (score["metric"], score["costs"]) == ("cost", dear)
+    assert score["recall"]["elm"] == before["recall"]["elm"] == 1, (
+        "both by these costs, so no recall falls by them alone"
+    )
+    assert 0 <= score["cost"] < found.scores["dummy"]["rolling"]["cost"]
+    assert all("cv_cost" in one for one in found.scores["candidates"])
+    with pytest.raises(TrainingFailed, match="names 'ehn', which is no class"):
+        leafy.train("logistic", costs={"ehn": {"ash": 2.0}})
+
+
 def test_same_seed_gives_the_same_bundle(leafy: Workshop) -> None:
     """Trained twice on the same rows, every file of the bundle has the same bytes."""
     first, second = (leafy.train("forest", "tree", "boosting", "logistic", seed=3) for _ in range(2))

@@ -391,6 +391,20 @@ def test_scores_by_another_metric_are_no_mark() -> None:
     assert verdicts.judge(found, Promote(), past).state == "promoted"
 
 
+def test_scores_by_other_costs_are_no_mark() -> None:
+    """Changed costs set a new baseline, too: what a class costs decides how often it is answered."""
+    found, past = scores(90, 90), {1: {"challenger": {"reference": holdout(99, 100)}}}
+    for score in [past[1]["challenger"]["reference"], *found["challenger"].values(), *found["champion"].values()]:
+        score |= {"metric": "cost", "cost": 0.5, "costs": {"a": {"b": 5}}}
+    past[1]["challenger"]["reference"]["cost"] = 0.1
+    reason = verdicts.judge(found, Promote(), past).reason
+    assert reason.startswith(
+        "Mean cost on the reference holdout rises from 0.1000 of version 1, the best so far, to 0.5000"
+    )
+    past[1]["challenger"]["reference"]["costs"] = {"a": {"b": 4}}
+    assert verdicts.judge(found, Promote(), past).state == "promoted"
+
+
 def test_changed_world_is_said() -> None:
     """Since when, on what evidence, and what the rows of before would have said; of the versions after it no more."""
     era = {"since": 1_772_496_000_000, "until": 1_772_668_800_000}

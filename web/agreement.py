@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.costs import named
 from daemon.errors import InvalidFeatures
 from web.inputs import Inputs
 from web.predictor import Predictor
@@ -61,7 +62,7 @@ def compare(challenger: Predictor, group: list[Told]) -> Agreement:
     codes = np.array([challenger.schema.class_codes.get(name, -1) for name in champion.classes])
     aligned = np.where(codes >= 0, found[:, codes], 0.0)
     off = np.abs(aligned - told).max(axis=1)
-    labels, own = told.argmax(axis=1), found.argmax(axis=1)
+    labels, own = named(told, champion.costs), named(found, challenger.costs)
     others = np.flatnonzero(codes[labels] != own)
     differing = [(ids[at], champion.classes[labels[at]], challenger.classes[own[at]]) for at in others[:SHOWN]]
     agreed = len(ids) - len(others)

@@ -170,7 +170,10 @@ def answer(worker: Worker, environ: Mapping[str, Any], chosen: Predictor, inputs
 def _part(worker: Worker, chosen: Predictor, found: Matrix, started: float) -> Answered:
     """What is told of some rows that the model has just answered; `started` is when it began with the first of all."""
     probabilities: list[list[float]] | None = found.tolist() if chosen.classes else None
-    predictions: list[Any] = (found.argmax(axis=1) if chosen.classes else found[:, 0]).tolist()
+    if chosen.costs is not None:
+        predictions: list[Any] = chosen.costs.decide(found).tolist()
+    else:
+        predictions = (found.argmax(axis=1) if chosen.classes else found[:, 0]).tolist()
     latency = round((time.perf_counter() - started) * 1000, 3)
     return Answered(chosen, predictions, probabilities, worker.next_ids(len(predictions)), latency)
 

@@ -33,6 +33,8 @@ class Predictor:
         self.manifest = model.manifest
         self.schema = model.manifest.data_schema
         self.classes = self.schema.classes
+        self.costs = model.costs
+        """What decides which class it answers; None: the likeliest."""
         self.trial = False
         """Whether it answers a request in the champion's place, which takes over if it fails."""
         self._model = model

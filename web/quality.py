@@ -101,6 +101,8 @@ def _live(facts: Facts) -> list[Answer]:
     found = figures.value(facts.live)
     said = "–" if found is None else f"{found:.3f} {title(facts.live)}"
     error = f"RMSE {figures.plain(facts.live['rmse'])}, " if "rmse" in facts.live else ""
+    if "cost" in facts.live:
+        error = f"mean cost {figures.plain(facts.live['cost'])}, "
     return [fact("on late labels", said, f"{error}n = {facts.live['n']:,}")]
 
 

@@ -81,16 +81,16 @@ class Records:
     def live(self, version: int) -> Row | None:
         """The live score of a judged version (see `daemon.live`); None before its first label."""
         judged = self.version(version)
-        return live.score(self._journal, version, live.task_of(judged["scores"])) if judged else None
+        return live.of(self._journal, version, judged["scores"]) if judged else None
 
     def live_scores(self, judged: Sequence[Row]) -> dict[int, Row]:
         """The live score of each of these rows of `versions` that has one."""
         wanted = orjson.dumps([row["version"] for row in judged]).decode()
         query = "SELECT value AS version FROM json_each(?) WHERE EXISTS (SELECT 1 FROM labels WHERE version = value)"
         labelled = {row["version"] for row in self._ask(query, wanted)}
-        tasks = {row["version"]: live.task_of(row["scores"]) for row in judged if row["version"] in labelled}
-        scores = {version: live.score(self._journal, version, task) for version, task in tasks.items()}
-        return {version: score for version, score in scores.items() if score}
+        known = {row["version"]: row["scores"] for row in judged if row["version"] in labelled}
+        found = {version: live.of(self._journal, version, scores) for version, scores in known.items()}
+        return {version: score for version, score in found.items() if score}
 
     def drift(self, version: int) -> Row | None:
         """The newest check for drift (see `daemon.driftreport`) and its time, if it is one of this version."""
