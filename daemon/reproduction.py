@@ -114,12 +114,6 @@ def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
     return fitted if correction is None else model.Calibrated(fitted, correction.slope)
 
 
-def _rules(manifest: Manifest) -> marking.Rules:
-    """By what it was judged."""
-    metric = (manifest.scores["challenger"].get("rolling") or {}).get("metric", "")
-    return marking.Rules(metric, costs=Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes))
-
-
 def _remake(manifest: Manifest, fitted: Any, data: Data, folder: Path) -> Model:
     """The bundle anew, loaded as workers load it."""
     folder.mkdir()
@@ -128,8 +122,9 @@ def _remake(manifest: Manifest, fitted: Any, data: Data, folder: Path) -> Model:
 
 
 def _rules(manifest: Manifest) -> marking.Rules:
-    """By which metric the version was judged, as its scores say: it is among them."""
-    return marking.Rules((manifest.scores["challenger"].get("rolling") or {}).get("metric", ""))
+    """By which metric and costs the version was judged, as its scores say: they are among them."""
+    metric = (manifest.scores["challenger"].get("rolling") or {}).get("metric", "")
+    return marking.Rules(metric, costs=Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes))
 
 
 def _rows(original: Original) -> Matrix:
