@@ -161,7 +161,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     winner.files["files"] |= kept | answered.write(work.staging)
     manifest = _manifest(work, data, winner, figures)
     sealed = bundle.seal(work.staging, manifest)
-    progress.stage("logging to MLflow", len(competing) + 3)
+    progress.stage("logging to MLflow", progress.candidates + 3)
     logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
     logbook.begin()
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}

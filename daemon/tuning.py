@@ -58,7 +58,7 @@ def choose(found: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any]
     """The candidates that the rows are enough for, compared, and the best ones tuned; `champion` are the served version's scores."""
     settings = trial.settings
     competing = candidates.worthwhile(found, len(trial.targets), settings)
-    taught = trial.rows, trial.targets
+    progress.candidates, taught = len(competing), (trial.rows, trial.targets)
     outcome = comparison.compare(competing, trial.schema, taught, settings, progress, trial.units)
     return tune(outcome, trial, Tuned.of(champion), progress)
 
