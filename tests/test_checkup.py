@@ -147,7 +147,7 @@ def test_status_and_doctor_agree_on_a_running_service(tmp_path_factory: pytest.T
     running = Service(tmp_path_factory.mktemp("home")).copied(served).start()
     try:
         running.wait_served(1)
-        running.wait_ingested()
+        running.rest()
         lose_head(running.home)
         done = forked("doctor", "--json", home=running.home)
         found = {one["what"]: one for one in json.loads(done.stdout)}
