@@ -81,9 +81,10 @@ class Service:
     def rest(self) -> None:
         """Wait until all rows are committed, nothing trains and the trainer is ready for the next job."""
         self.wait_ingested()
-        wait_until(self._idle, 180, f"the training to end: {self.log()[-1500:]}")
+        wait_until(self.idle, 180, f"the training to end: {self.log()[-1500:]}")
 
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
+        """Whether nothing trains, and the trainer is ready for the next job."""
         status = read_status(self.home.status)
         if status is None or status.training is not None or "trainer" not in status.checks:
             return False  # a start shows no checks before it is done

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from service import REPOSITORY, Service, flowers, wait_until
 from sklearn.datasets import load_iris
 
-from daemon import requests, status
+from daemon import requests
 from daemon.journal import Journal
 from daemon.registry import CHAMPION, NAME
 from web.records import Records
@@ -31,7 +31,7 @@ def start(tmp_path: Path, served: Path) -> Iterator[Start]:
         names = {f"RETRAIND_{key.upper()}": value for key, value in settings.items()}
         running.append(Service(tmp_path / "home", **names).copied(served).start())
         running[-1].wait_served(1)
-        wait_until(lambda: idle(running[-1]), what="the first training to end")
+        wait_until(lambda: idle(running[-1]), 180, "a service at rest")
         return running[-1]
 
     yield begin
@@ -41,9 +41,7 @@ def start(tmp_path: Path, served: Path) -> Iterator[Start]:
 
 def idle(service: Service) -> bool:
     """Whether nothing trains, the trainer is ready for the next job, and no request waits."""
-    found = status.read(service.home.status)
-    ready = found is not None and found.training is None and found.checks["trainer"].detail == "Ready."
-    return ready and not list(service.home.requests.glob("*.json"))
+    return service.idle() and not list(service.home.requests.glob("*.json"))
 
 
 def garden(seed: int, count: int) -> list[list[str]]:
