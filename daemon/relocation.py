@@ -58,8 +58,10 @@ def relocate(home: Home, root: Path | None = None) -> str | None:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             _rewrite(connection, old, new)
-    # DVC's notes on files by their paths; they are made again.
-    shutil.rmtree(home.registry / "dvc-site", ignore_errors=True)
+    # DVC's notes on files by their paths; they are made again. DVC itself would make a folder that everybody can write to.
+    notes = home.registry / "dvc-site"
+    shutil.rmtree(notes, ignore_errors=True)
+    notes.mkdir(mode=0o700, exist_ok=True)
     return (
         f"This home was moved or copied from {old.parent.parent}: its models are kept in {new.artifacts} from now on."
     )

@@ -113,7 +113,9 @@ def test_the_whole_service_is_as_described_before_and_after_a_swap(
         conforms(service.url, *without(depth, "", DOORS))
         rows = [f"{5 + n / 100:.2f},3.1,{2 + n / 100:.2f},0.{n % 9},hybrid" for n in range(60)]
         service.drop("hybrid.csv", rows)
-        wait_until(lambda: "hybrid" in (service.predict() or {}).get("probabilities", {}), what=service.log()[-1500:])
+        wait_until(
+            lambda: "hybrid" in (service.predict() or {}).get("probabilities", {}), 180, "a version that knows hybrids"
+        )
         # A version from before would be served again, rightly with another description than the one that is checked.
         conforms(service.url, *without(depth, "/(promote|rollback)", DOORS))
     finally:

@@ -222,7 +222,7 @@ def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.Fix
 STRICT = {key: value for key, value in SETTINGS.items() if "PROMOTE" not in key}
 
 
-@journeys(MADE, STRICT, {"regression"})
+@journeys(MADE, STRICT, set())
 def test_values_are_judged_and_can_be_reproduced(journey: Journey) -> None:
     """More rows are compared with those before on the same held-out ones; lies about the values are refused."""
     journey.init()

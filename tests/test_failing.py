@@ -121,6 +121,7 @@ def test_report_that_takes_too_long_is_given_up() -> None:
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.slow
 def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path: Path, served: Path) -> None:
     """The old version goes on answering, and the rows that the attempt did not come to teach the next one."""
     hanging = tmp_path / "hanging"

@@ -47,8 +47,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[
     )
     try:
         service.copied(served).start()
-        wait_until(service.predict, 240)
-        service.wait_ingested()
+        service.rest()
         yield service
     finally:
         service.end()

@@ -60,6 +60,7 @@ def bad(home: Home) -> list[str]:
     return [f"{one['what']}: {one['detail']}" for one in checkup.examine(home) if not one["ok"]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_copy_and_original_live_side_by_side(first: Service, tmp_path: Path) -> None:
     """Copied while it runs or stands still, both started: each writes into its own folder alone, and says nothing of the other."""
