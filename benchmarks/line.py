@@ -19,9 +19,10 @@ from daemon.arrivals import Era, Window
 from daemon.bundle import Manifest, Model
 from daemon.progress import Progress
 from daemon.remembered import Remembered
-from daemon.revision import Before, Data
+from daemon.revision import Data
 from daemon.schema import Column, Schema
 from daemon.settings import Inbox, Promote, Train
+from daemon.sides import Before
 
 FIRST = 1000
 """Clean rows of the first drop; a poisoned one has as many, so half of all rows come from it."""

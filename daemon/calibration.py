@@ -5,6 +5,7 @@ which changes no label. It is found on answers for rows that a candidate has not
 behind; so no model is fitted for it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -44,18 +45,28 @@ class Correction:
     after: float
 
 
-def find(proba: Matrix, codes: Targets, units: NDArray[Any], seed: int) -> Correction | None:
-    """The correction of probabilities (n, classes), if it lowers their log loss, cross-validated by `units` (n,)."""
+def find(proba: Matrix, codes: Targets, units: NDArray[Any], seed: int, *, forward: bool = False) -> Correction | None:
+    """The correction of probabilities (n, classes), if it lowers their log loss, cross-validated by `units` (n,).
+
+    `forward`: the rows are in the order of time, and it is tried on such as are newer than those by which it was found.
+    """
     different, which = split.numbered(units)
     if len(different) < LEAST_ROWS:
         return None
-    corrected = np.empty_like(proba)
-    for _, some in KFold(5, shuffle=True, random_state=seed).split(different):
+    corrected, tried = np.empty_like(proba), np.zeros(len(codes), dtype=bool)
+    for some in np.array_split(np.arange(len(different)), 5)[1:] if forward else _folds(different, seed):
         test = np.isin(which, some)
-        learn = ~test
+        learn = which < some[0] if forward else ~test
         corrected[test] = calibrate(proba[test], _slope(proba[learn], codes[learn]))
-    before, after = (measure("log_loss", given, codes, "classification") for given in (proba, corrected))
+        tried |= test
+    of = codes[tried]
+    before, after = (measure("log_loss", given[tried], of, "classification") for given in (proba, corrected))
     return Correction(_slope(proba, codes), before, after) if after < before * (1 - GAIN) else None
+
+
+def _folds(different: NDArray[Any], seed: int) -> Iterator[NDArray[np.int64]]:
+    for _, test in KFold(5, shuffle=True, random_state=seed).split(different):
+        yield test
 
 
 def _slope(proba: Matrix, codes: Targets) -> float:

@@ -26,6 +26,7 @@ from daemon.errors import TrainingFailed
 from daemon.figures import DECIDES, LOWER, SETTLES, TITLES, plain
 from daemon.fingerprints import Prints
 from daemon.model import Matrix, Targets, answers
+from daemon.moments import Moments
 from daemon.progress import Progress
 from daemon.schema import Schema, Task
 from daemon.scores import METRICS, measure, pair
@@ -136,15 +137,16 @@ def compare(
     settings: Train,
     progress: Progress,
     units: Prints | None = None,
+    times: Moments | None = None,
 ) -> Outcome:
     """Cross-validate the candidates, cheap ones first; one that can't learn from these rows is left out.
 
-    Rows of one unit, `units` (n,), are in one fold; None: each row is its own.
+    Rows of one unit, `units` (n,), are in one fold; None: each row is its own. With `times` (n,) folds go forward in time.
 
     When the budget is used, what has not finished is left out as well, but at least one is always finished. Raises
     TrainingFailed if none could be fitted.
     """
-    trial = Trial(schema, *taught, settings, progress, Budget(settings.budget_seconds), units)
+    trial = Trial(schema, *taught, settings, progress, Budget(settings.budget_seconds), units, times)
     scored: dict[str, Scored] = {}
     left_out: dict[str, str] = {}
     for one in candidates.by_cost(found):
@@ -219,9 +221,10 @@ class Trial:
     progress: Progress | None = None
     budget: Budget = field(default_factory=lambda: Budget(0))
     units: Prints | None = None
+    times: Moments | None = None
 
     def of(self, one: Candidate, *, whole: bool, against: Scored | None = None) -> Scored:
-        """Mean figures over shuffled folds, stratified for classes; unless `whole`, those that the budget has time for.
+        """Mean figures over shuffled folds, stratified for classes, or forward in time; unless `whole`, those that the budget has time for.
 
         Raises Overtaken as soon as it is behind `against` on the same folds.
         """
@@ -262,24 +265,20 @@ class Trial:
     def _folds(self) -> tuple[int, Iterator[Split]]:
         """How many folds: fewer (at least 2) where a class is rarer, or where one would hold a single row; their indices."""
         folds, seed = self.settings.folds, self.settings.seed
+        if self.times is not None:
+            codes = self.targets if self.schema.task == "classification" else None
+            if ahead := split.forward(self.times, self.units, folds, codes):  # else all rows that train are of one time
+                return len(ahead), iter(ahead)
         first = which = np.arange(len(self.rows))
         if self.units is not None:
             first, which = split.numbered(self.units)
         if self.schema.task == "regression":
             count = max(2, min(folds, len(first) // 2))
-            return count, _by_unit(KFold(count, shuffle=True, random_state=seed).split(first), which)
+            return count, split.by_unit(KFold(count, shuffle=True, random_state=seed).split(first), which)
         classes = self.targets[first]
         count = max(2, min(folds, int(np.bincount(classes)[np.unique(classes)].min())))
         stratified = StratifiedKFold(count, shuffle=True, random_state=seed)
-        return count, _by_unit(stratified.split(np.empty((len(first), 0)), classes), which)
-
-
-def _by_unit(splits: Iterator[Split], which: NDArray[np.int64]) -> Iterator[Split]:
-    """Splits of units as splits of rows, of which each, (n,), has its unit."""
-    for train, test in splits:
-        judged = np.zeros(len(train) + len(test), dtype=bool)
-        judged[test] = True
-        yield np.flatnonzero(~judged[which]), np.flatnonzero(judged[which])
+        return count, split.by_unit(stratified.split(np.empty((len(first), 0)), classes), which)
 
 
 def _together(kept: list[Kept], *, whole: bool) -> Kept:

@@ -21,7 +21,7 @@ from daemon.cells import Header, Torn
 from daemon.classes import number
 from daemon.content import Content
 from daemon.errors import BadSchema, InvalidDrop
-from daemon.ids import Ids, called
+from daemon.ids import Ids, called, dated
 from daemon.kinds import holds_control
 from daemon.notation import CERTAIN, Order
 from daemon.schema import PREDICTION_ID, REMARKS, Column, Kind, Schema, Task
@@ -165,6 +165,7 @@ def of(
     except ValueError as error:
         raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None
     notes = {name: note for name in schema.features if (note := _suspicion(name, surveyed.ids[name]))}
+    notes |= _times(schema)
     for name, survey in surveys.items():
         if survey.guess(decimal) is None and (orders := survey.short_dates) and name not in kinds:
             said = f"dates with years of two digits? --dates {' or '.join(orders)} reads 69 to 99 as 1969 to 1999"
@@ -194,6 +195,12 @@ def _suspicion(name: str, ids: Ids) -> str:
     if called(name):
         return f"an id that repeats? train.group = {name!r} keeps its rows on one side of a score, --ignore {name!r} leaves it out"
     return ""
+
+
+def _times(schema: Schema) -> dict[str, str]:
+    """What to say of the first date that is called like the time of the row."""
+    name = next((one.name for one in schema.columns if one.kind == "date" and dated(one.name)), None)
+    return {} if name is None else {name: f"the time of the row? train.time = {name!r} lets the newest rows judge"}
 
 
 def _why(schema: Schema, survey: Survey, task: Task | None) -> str:

@@ -18,10 +18,11 @@ from daemon.figures import BOUND
 from daemon.marking import Kept, Rules
 from daemon.model import Matrix, Targets
 from daemon.remembered import Remembered, judge
-from daemon.revision import Before, Data
+from daemon.revision import Data
 from daemon.schema import Schema
 from daemon.scores import guess, score
 from daemon.settings import Train
+from daemon.sides import Before
 from daemon.split import By
 
 DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
@@ -110,7 +111,9 @@ def before(manifest: Manifest, schema: Schema) -> Before | None:
         return None
     created = datetime.fromisoformat(manifest.created).timestamp() * 1000
     settings = Train(**manifest.settings)
-    return Before(manifest.data_schema, by(manifest), settings.holdout, created, settings.group)
+    since = (manifest.scores.get("split") or {}).get("since")
+    chosen = settings.holdout, created, settings.group, settings.time, since
+    return Before(manifest.data_schema, by(manifest), *chosen)
 
 
 def by(manifest: Manifest) -> By:
@@ -145,10 +148,13 @@ def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
     return {name: split.once(copies, truth, part & chosen) for name, part in parts.items()}
 
 
-def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, str]:
-    """What made rows a unit, and for each holdout what tells it from one of other rows."""
+def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
+    """What made rows a unit, for each holdout what tells it from one of other rows, and `since` when rows judge if time says it."""
     units, truth = data.copies[data.held], data.targets[data.held].astype(np.float64)
-    return {"by": data.by.value} | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
+    timed = {"since": data.since} if data.time else {}
+    return (
+        {"by": data.by.value} | timed | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
+    )
 
 
 def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:

@@ -68,3 +68,16 @@ class Ids:
 def called(name: str) -> bool:
     """Whether a column is called like an id: customer_id, rowNo, Unnamed: 0."""
     return CALLED.search(name) is not None or CALLED_IN_CAMELS.search(name) is not None
+
+
+TIME = re.compile(
+    r"(^|[^a-z])(date|time|datetime|timestamp|day|created|recorded|observed|measured)($|[^a-z])", re.IGNORECASE
+)
+CAMEL = re.compile(r"[a-z](Date|Time|Timestamp|At)$")
+ANOTHER = re.compile(r"birth|dob|born|due|end|expir|until|deadline|delivery", re.IGNORECASE)
+"""Dates that say when something else is."""
+
+
+def dated(name: str) -> bool:
+    """Whether a column of dates is called like the time of its row."""
+    return bool(TIME.search(name) or CAMEL.search(name)) and not ANOTHER.search(name)

@@ -182,7 +182,7 @@ class Ingestion:
             return
         drops = yield from self._open(portion, refused)
         yield
-        reader = Reader(found, self._limits, self._join, datetime.now(UTC), self._settings.train.group)
+        reader = Reader(found, self._limits, self._join, datetime.now(UTC), self._settings.train.beside)
         if len(drops) == 1 and drops[0].content.data is None:
             yield from self._take_large(drops[0], reader, found, refused)
             return

@@ -86,9 +86,11 @@ class Reading:
 class Reader:
     """Reads the drops of one batch; `schema` grows where the policy lets it."""
 
-    def __init__(self, schema: Schema, policy: Policy, join: Join, accepted_at: datetime, group: str = "") -> None:
+    def __init__(
+        self, schema: Schema, policy: Policy, join: Join, accepted_at: datetime, beside: Sequence[str] = ()
+    ) -> None:
         self.schema = schema
-        self._group = group
+        self._beside = beside
         self._policy, self._join, self._at = policy, join, accepted_at
         self._pending: dict[str, str] = {}
 
@@ -162,12 +164,12 @@ class Reader:
             return (chunk.table for chunk in cells.chunks(content, header))
 
         looked_at = parts if content.data is None else None
-        grown = growth.with_columns(empty, self.schema, self._policy, looked_at, [self._group])
+        grown = growth.with_columns(empty, self.schema, self._policy, looked_at, self._beside)
         if content.data is None:
             self.schema = grown
 
     def _check(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
-        checked = rows.check(table, self.schema, self._policy, self._group)
+        checked = rows.check(table, self.schema, self._policy, self._beside)
         self.schema = checked.schema
         reading.bad += [Bad(int(records[bad.row]), bad.column, bad.reason) for bad in checked.bad]
         return self._proven(reading, checked.table, records[checked.good])
@@ -208,7 +210,7 @@ class Reader:
             total = 0
             for chunk in cells.chunks(content, header):
                 total += len(chunk.records) + len(chunk.torn)
-                checked = rows.check(chunk.table, self.schema, self._policy, self._group)
+                checked = rows.check(chunk.table, self.schema, self._policy, self._beside)
                 self.schema = checked.schema
                 found.append((checked.table, chunk.records[checked.good]))
                 bad += [Bad(torn.record, None, torn.reason) for torn in chunk.torn]

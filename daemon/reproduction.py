@@ -92,7 +92,7 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     by, schema = holdouts.by(manifest), manifest.data_schema
     rest = first_rows, train.holdout, window, by
     era = Era.of(manifest.scores)
-    return Data.read(scratch.segments, wanted, schema, *rest, group=train.group, era=era), train
+    return Data.read(scratch.segments, wanted, schema, *rest, group=train.group, era=era, time=train.time), train
 
 
 def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
@@ -107,9 +107,11 @@ def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
     fitted = model.fit(winner.estimator, *data.taught)
     if not manifest.scores.get("calibration"):
         return fitted
-    trial = comparison.Trial(data.schema, *data.taught, train, units=data.taught_units)
+    trial = comparison.Trial(data.schema, *data.taught, train, units=data.taught_units, times=data.taught_times)
     correction = calibration.find(
-        *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept, train.seed
+        *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept,
+        train.seed,
+        forward=data.since is not None,
     )
     return fitted if correction is None else model.Calibrated(fitted, correction.slope)
 

@@ -1,43 +1,28 @@
 """A revision in memory, as training sees it: which rows teach, and which are only judged on.
 
-Level 3, pure but for reading the segments. The rows that teach come first, so that neither part has to be copied.
+Level 4, pure but for reading the segments. The rows that teach come first, so that neither part has to be copied.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon import arrivals, fingerprints, rows, segments, split
-from daemon.arrivals import SOURCES, Arrivals, Era, Window
+from daemon import arrivals, rows, segments, sides, split
+from daemon.arrivals import Arrivals, Era, Window
 from daemon.errors import TooFewRows
 from daemon.fingerprints import Prints
 from daemon.model import Matrix, Targets
-from daemon.schema import BOUND, Column, Schema
-from daemon.split import By, Keys, Mask
+from daemon.moments import Moments
+from daemon.schema import BOUND, Schema
+from daemon.sides import Before
+from daemon.split import By, Mask
 
 RARE = 4
 """So many classes that lack rows are named."""
-
-SOME_ROWS = 500
-"""Of each piece of a segment, to look at what stands in its columns."""
-
-
-@dataclass(frozen=True)
-class Before:
-    """What decided which rows a version was trained on: its schema, what made rows a unit, the share held out, and when it was trained.
-
-    `created`: ms since 1970. Rows that were accepted later can't be among its training rows.
-    """
-
-    schema: Schema
-    by: By
-    share: float
-    created: float
-    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +55,12 @@ class Data:
     arrived: Arrivals
     era: Era | None = None
     """Since the world changed: what was accepted before it does not judge, and may teach."""
+    time: str = ""
+    """The column of the rows' times, if they are to be parted by it."""
+    since: float | None = None
+    """From which time on rows are held out; None: a hash of the unit says it."""
+    moments: Moments = field(default_factory=lambda: np.zeros(0))
+    """When each row was (n,); NaN: not known."""
 
     @classmethod
     def read(
@@ -84,43 +75,45 @@ class Data:
         before: Before | None = None,
         group: str = "",
         era: Era | None = None,
+        time: str = "",
     ) -> Self:
         """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
 
         The held-out ones of the first `first_rows`, or of the `era` if any are left, are the reference holdout, which no window
         shortens. `by` says what makes rows a unit (None: the column `group` or the rows themselves do), `before` how those were
-        chosen that the served version was trained on. Raises DatasetDamaged, and TooFewRows when there is too little to learn from.
+        chosen that the served version was trained on; the column `time` says when rows were. Raises DatasetDamaged, TrainingFailed
+        for times that can't be told, and TooFewRows when there is too little to learn from.
         """
-        read = _read(folder, wanted, schema, group)
+        read = sides.read(folder, wanted, schema, group, time)
         targets, window = read.targets, window or Window()
-        times = arrivals.plausible(read.times, window.now)
+        times = arrivals.plausible(read.accepted, window.now)
         # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
         listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
         alike = by if by not in (None, By.GROUP) else split.choose(read.keys, read.cells, targets.astype(np.float64))
         assert alike is not None
         by = by or (By.GROUP if group else alike)
-        units, copies = (split.units(read.keys, one) for one in (by, alike))
-        held = split.held_out(units, share, _classes(targets, listed, schema, by))
-        learnt = (
-            np.zeros(len(units), dtype=bool) if before is None else _learnt(folder, wanted, schema, read, before, group)
-        )
         recent = arrivals.within(times, listed, window)
+        side = sides.part(read, schema, by, share, listed, recent)
+        learnt = sides.learnt(folder, wanted, schema, read, before)
         first = np.zeros(len(targets), dtype=bool) if era is None else arrivals.during(times, era)
-        if era is None or not (listed & held & first).any():
+        if era is None or not (listed & side.judging & first).any():
             first, era = np.arange(len(targets)) < first_rows, None
-        reference = listed & held & first
-        taught, judged = np.flatnonzero(recent & ~held), np.flatnonzero((recent & held) | reference)
+        reference = listed & side.judging & first
+        taught, judged = np.flatnonzero(recent & ~side.held), np.flatnonzero((recent & side.judging) | reference)
         _require_enough(targets[taught], schema)
         order = np.concatenate([taught, judged])
         place = np.full(len(targets), -1, dtype=np.int64)
         place[order] = np.arange(len(order))
         matrix = _encode(folder, wanted, schema, place, len(order))
-        masks = held[order], reference[order], recent[order]
-        parted, fair = (units[order], copies[order]), split.fair(units, learnt)[order]
+        masks = side.held[order], reference[order], recent[order]
+        parted = side.units[order], split.units(read.keys, alike)[order]
+        fair = split.fair(side.units, learnt)[order]
         listed_rows = int(listed.sum())
         arrived = Arrivals(times[order], read.keys.drop[order], read.sources[order])
         rows_of = schema, folder, wanted, place, matrix, targets[order], *masks
-        return cls(*rows_of, listed_rows, *parted, by, fair, first[order], arrived, era)
+        return cls(
+            *rows_of, listed_rows, *parted, by, fair, first[order], arrived, era, time, side.since, read.moments[order]
+        )
 
     def moved(self, era: Era) -> Self:
         """The same rows where the world has changed: those of the era are the reference."""
@@ -156,6 +149,11 @@ class Data:
         return self.units[: self._taught_rows]
 
     @property
+    def taught_times(self) -> Moments | None:
+        """The times of the rows that may teach, where rows are parted by time: cross-validation goes forward in it."""
+        return None if self.since is None else self.moments[: self._taught_rows]
+
+    @property
     def judging(self) -> tuple[Matrix, Targets]:
         """Rows and targets that are held out."""
         return self.matrix[self._taught_rows :], self.targets[self._taught_rows :]
@@ -177,57 +175,6 @@ class Data:
         return np.array(self.schema.classes)[first] if self.schema.classes else first
 
 
-@dataclass(frozen=True)
-class _Read:
-    """Of every row its target, when it was accepted (ms), whence, and the keys of its unit; `cells` (columns, m) are prints of some rows'."""
-
-    targets: Targets
-    times: NDArray[np.int64]
-    sources: NDArray[np.int64]
-    keys: Keys
-    cells: Prints
-
-
-def _read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str) -> _Read:
-    columns = list(dict.fromkeys([*schema.features, schema.target, group, "_drop", "_row", "_accepted_at", "_source"]))
-    listed = [one for one in schema.columns if one.name == group] or [Column(name=group or "_", kind="category")]
-    found: list[tuple[NDArray[Any], ...]] = []
-    some: list[Prints] = []
-    for piece in segments.pieces(folder, wanted, columns):
-        cells = fingerprints.by_cell(piece, schema.columns)
-        some.append(cells[:, :: max(1, piece.num_rows // SOME_ROWS)].copy())
-        names, codes = fingerprints.drops(piece)
-        drops = np.array([fingerprints.of_text(name) for name in names], dtype=np.uint64)
-        of_group = fingerprints.by_cell(piece, listed)[0]
-        prints = fingerprints.of(cells), drops[codes], fingerprints.places(piece), of_group
-        found.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
-    targets, times, sources, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return _Read(targets, times, sources, Keys(*prints_of), np.concatenate(some, axis=1))
-
-
-def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[np.int64]:
-    """For each row the class of which some have to be held out; -1 for none. Values of a regression are of one class."""
-    if by is By.PLACE:
-        return np.full(len(targets), -1)
-    return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
-
-
-def _learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, read: _Read, before: Before, group: str) -> Mask:
-    """Which rows the version of before may have been trained on: what was there and not held out by the choice of then."""
-    if before.by is not By.PLACE and not (_print_alike(before.schema, schema) and before.group == group):
-        read = _read(folder, wanted, before.schema, before.group)
-    listed = read.targets >= 0 if before.schema.task == "classification" else np.isfinite(read.targets)
-    there = read.times <= before.created
-    classes = _classes(read.targets, listed & there, before.schema, before.by)
-    return there & ~split.held_out(split.units(read.keys, before.by), before.share, classes)
-
-
-def _print_alike(one: Schema, other: Schema) -> bool:
-    """Whether rows have the same fingerprints by both schemas, and the same classes: columns that one lacks were empty then."""
-    kinds = [{(column.name, column.kind) for column in schema.columns} for schema in (one, other)]
-    return kinds[0] <= kinds[1] and (one.task, one.target) == (other.task, other.target)
-
-
 def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
     # Piece by piece: segments from before a change of the schema have other columns and types.
     matrix, start = np.empty((count, schema.width)), 0
@@ -237,10 +184,6 @@ def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDAr
         used = into >= 0
         matrix[into[used]] = rows.matrix(piece, schema)[used]
     return matrix
-
-
-def _targets(table: Any, schema: Schema) -> Targets:
-    return rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
 
 
 def _require_enough(taught: Targets, schema: Schema) -> None:

@@ -66,12 +66,12 @@ class _Verdicts:
         return np.flatnonzero(mask)
 
 
-def check(cells: pa.Table, schema: Schema, policy: Inbox, group: str = "") -> Checked:
+def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] = ()) -> Checked:
     """Text cells as typed rows by the schema; raises InvalidDrop for a column too few or too many.
 
-    The column `group` is kept as it is written, if there is one and the schema does not list it.
+    The columns of `beside` are kept as they are written, where the table has them and the schema does not list them.
     """
-    given, schema = schema, growth.with_columns(cells, schema, policy, beside=[group])
+    given, schema = schema, growth.with_columns(cells, schema, policy, beside=beside)
     verdicts = _Verdicts(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
@@ -81,9 +81,10 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox, group: str = "") -> Ch
     values[schema.target] = _targets(growth.texts(cells, schema.target), schema, policy, verdicts)
     if schema.task == "classification":
         schema = _with_new_classes(values[schema.target], schema, verdicts)
-    if group in cells.column_names and group not in values:
-        texts = pc.utf8_trim_whitespace(growth.texts(cells, group))
-        values[group] = pc.if_else(pc.equal(texts, ""), None, texts)
+    for name in beside:
+        if name in cells.column_names and name not in values:
+            texts = pc.utf8_trim_whitespace(growth.texts(cells, name))
+            values[name] = pc.if_else(pc.equal(texts, ""), None, texts)
     good = verdicts.good()
     table = pa.table(values)
     table = table if len(good) == len(table) else table.take(good)

@@ -263,6 +263,10 @@ class Train(Section):
         "",
         description="Column whose equal values keep rows on one side (holdout, folds, calibration); no feature unless the schema lists it.",
     )
+    time: str = Field(
+        "",
+        description="Column with a row's time: the newest rows judge, older ones train, folds go forward; no feature unless the schema lists it.",
+    )
     window_rows: int = Field(
         0, ge=0, description="Only so many of the newest rows teach and judge; 0 is all. The reference holdout stays."
     )
@@ -315,6 +319,11 @@ class Train(Section):
                 if not values:
                     raise ValueError(f"{name}.{key} has no values to try")
         return given
+
+    @property
+    def beside(self) -> list[str]:
+        """Columns that are kept beside the features."""
+        return [name for name in (self.group, self.time) if name]
 
 
 class Promote(Section):

@@ -17,7 +17,7 @@ SHOWN = 3
 
 def of(scores: Scores) -> list[str]:
     """What the challenger of these scores lacks, the gravest first; nothing for scores of before the dummy was asked."""
-    return [*_unjudged(scores), *_unseen(scores), *filter(None, [no_better(scores)])]
+    return [*_unjudged(scores), *_untimed(scores), *_unseen(scores), *filter(None, [no_better(scores)])]
 
 
 def sentence(scores: Scores) -> str:
@@ -51,6 +51,12 @@ def _unjudged(scores: Scores) -> Iterator[str]:
         yield "no held-out row judges it"
     elif score and figures.judged(score) is None:
         yield f"the targets of {figures.counted(score['n'], 'held-out row')} do not vary, so nothing says what it explains"
+
+
+def _untimed(scores: Scores) -> Iterator[str]:
+    parted = scores.get("split") or {}
+    if "since" in parted and parted["since"] is None:
+        yield "no time parts its rows as train.time asks, so a hash chose those that judge"
 
 
 def _unseen(scores: Scores) -> Iterator[str]:

@@ -5,6 +5,7 @@ never moves. Equal features are one unit, whatever drop they come from, because 
 Only where rows are so coarse that equal ones must be expected by chance, each of them is an observation of its own.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -25,6 +26,9 @@ DISAGREE = 0.02
 
 WHOLE = 100
 """Rows of a drop that may be an export of all there was; in smaller ones the first of a kind is no copy of an earlier first."""
+
+MOST_HELD = 0.5
+"""No more of the rows are held out for being the newest, unless `train.holdout` asks for more."""
 
 LEAST = 3
 """Units of a class of which one is held out in any case: two are left to teach."""
@@ -147,6 +151,56 @@ def held_out(found: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
         if len(rows) >= LEAST and not held[rows].any() and len(np.unique(found[rows])) >= LEAST:
             held |= found == found[rows].min()
     return held
+
+
+def since(moments: Floats, counted: Mask, share: float) -> float | None:
+    """From when on rows are the newest, so that as nearly as can be `share` of the `counted` ones with a time are; None: no time parts them.
+
+    Rows of one time are never parted, so many of one time make the share another one.
+    """
+    times, sizes = np.unique(moments[counted & ~np.isnan(moments)], return_counts=True)
+    if len(times) < 2:
+        return None
+    newest, total = sizes[::-1].cumsum()[::-1][1:], int(sizes.sum())
+    # Of two that are as near the later one, which leaves more rows to train on.
+    best = len(newest) - 1 - int(np.abs(newest - share * total).round(6)[::-1].argmin())
+    return float(times[1:][best]) if newest[best] <= max(MOST_HELD, share) * total else None
+
+
+def newest(found: Prints, share: float, moments: Floats, begin: float) -> Mask:
+    """Which rows are only ever judged on where time parts them, bool (n,): those of `begin` on; of rows without a time a hash of the unit says it."""
+    return np.where(np.isnan(moments), _uniform(found) < share, moments >= begin)
+
+
+def forward(
+    moments: Floats, found: Prints | None, count: int, codes: NDArray[np.int64] | None
+) -> list[tuple[Any, Any]]:
+    """At most `count` folds forward in time, as (train, test) row numbers: each is judged on rows that are newer than all it trains on.
+
+    Rows without a time always train, rows of units that train don't judge, equal times are never parted. A fold that could train on
+    one class (`codes`, (n,); None for values) or row only, or judge on none, is left out.
+    """
+    times = np.sort(moments[~np.isnan(moments)])
+    folds: list[tuple[Any, Any]] = []
+    if not len(times):
+        return folds
+    cuts = np.unique(times[[len(times) * part // (count + 1) for part in range(1, count + 1)]])
+    for begin, end in zip(cuts, [*cuts[1:], np.inf], strict=True):
+        test = (moments >= begin) & (moments < end)
+        train = ~(moments >= begin)
+        test &= fair(found, train) if found is not None else True
+        different = len(np.unique(codes[train])) if codes is not None else int(train.sum())
+        if different > 1 and test.any():
+            folds.append((np.flatnonzero(train), np.flatnonzero(test)))
+    return folds
+
+
+def by_unit(splits: Iterator[tuple[Any, Any]], which: NDArray[np.int64]) -> Iterator[tuple[Any, Any]]:
+    """Splits of units as splits of rows, of which each, (n,), has its unit."""
+    for train, test in splits:
+        judged = np.zeros(len(train) + len(test), dtype=bool)
+        judged[test] = True
+        yield np.flatnonzero(~judged[which]), np.flatnonzero(judged[which])
 
 
 def _uniform(found: Prints) -> Floats:

@@ -150,9 +150,9 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     served = _served(work)
     before = None if served is None else holdouts.before(served.manifest, schema)
     rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
-    data = Data.read(*rows, before=before, group=settings.group, era=turning.era(job.gate))
+    data = Data.read(*rows, before=before, group=settings.group, era=turning.era(job.gate), time=settings.time)
     segments.release()
-    trial = comparison.Trial(schema, *data.taught, settings, units=data.taught_units)
+    trial = comparison.Trial(schema, *data.taught, settings, units=data.taught_units, times=data.taught_times)
     outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
@@ -197,7 +197,7 @@ def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) 
         export.strange(fitted)  # raises for what can't be written at all, which MLflow would have to
     correction = None
     if work.schema.task == "classification" and work.job.train.calibrate:
-        correction = calibration.find(*one.kept, work.job.train.seed)
+        correction = calibration.find(*one.kept, work.job.train.seed, forward=data.since is not None)
     if correction is not None:
         calibrated = Calibrated(fitted, correction.slope)
         files = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)

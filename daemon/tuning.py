@@ -59,7 +59,7 @@ def choose(found: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any]
     settings = trial.settings
     competing = candidates.worthwhile(found, len(trial.targets), settings)
     progress.candidates, taught = len(competing), (trial.rows, trial.targets)
-    outcome = comparison.compare(competing, trial.schema, taught, settings, progress, trial.units)
+    outcome = comparison.compare(competing, trial.schema, taught, settings, progress, trial.units, trial.times)
     return tune(outcome, trial, Tuned.of(champion), progress)
 
 

@@ -15,9 +15,10 @@ from sklearn.tree import DecisionTreeClassifier
 from daemon import comparison, fingerprints, holdouts, model, rows, segments, split
 from daemon.bundle import Model
 from daemon.candidates import Candidate
-from daemon.revision import Before, Data
+from daemon.revision import Data
 from daemon.schema import Column, Schema
 from daemon.settings import Train
+from daemon.sides import Before
 from daemon.split import By
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,145 @@
+"""The sides: what decides of every row of a revision whether it trains or judges, now and when the served version was trained.
+
+Level 3. `split` has the rules; this reads what they need from the segments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from daemon import fingerprints, moments, rows, segments, split
+from daemon.arrivals import SOURCES
+from daemon.fingerprints import Prints
+from daemon.model import Targets
+from daemon.moments import Moments
+from daemon.schema import Column, Schema
+from daemon.split import By, Keys, Mask
+
+SOME_ROWS = 500
+"""Of each piece of a segment, to look at what stands in its columns."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What decided which rows a version was trained on: its schema, what made rows a unit, the share held out, and when it was trained.
+
+    `created`: ms since 1970. Rows that were accepted later can't be among its training rows. `since`: rows of this value of the
+    column `time` or a later one were held out; None: a hash of the unit said it.
+    """
+
+    schema: Schema
+    by: By
+    share: float
+    created: float
+    group: str = ""
+    time: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """Of every row (n,) its target, when it was accepted (ms) and whence, the keys of its unit, and its time (NaN: not known).
+
+    `cells` (columns, m) are prints of some rows', `group` and `time` the columns that were read.
+    """
+
+    targets: Targets
+    accepted: NDArray[np.int64]
+    sources: NDArray[np.int64]
+    keys: Keys
+    cells: Prints
+    moments: Moments
+    group: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`held` rows (n,) don't train, those of them that are `judging` judge; rows of one of `units` are never parted."""
+
+    units: Prints
+    held: Mask
+    judging: Mask
+    since: float | None
+
+
+def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> Read:
+    """Look at all rows of the segments `wanted` (name: sha256); raises DatasetDamaged, and TrainingFailed for ambiguous times."""
+    columns = list(
+        dict.fromkeys([*schema.features, schema.target, group, time, "_drop", "_row", "_accepted_at", "_source"])
+    )
+    of_group, of_time = _column(schema, group), _column(schema, time)
+    found: list[tuple[NDArray[Any], ...]] = []
+    some: list[Prints] = []
+    written: list[pa.ChunkedArray] = []
+    for piece in segments.pieces(folder, wanted, columns):
+        cells = fingerprints.by_cell(piece, schema.columns)
+        some.append(cells[:, :: max(1, piece.num_rows // SOME_ROWS)].copy())
+        names, codes = fingerprints.drops(piece)
+        drops = np.array([fingerprints.of_text(name) for name in names], dtype=np.uint64)
+        groups = fingerprints.by_cell(piece, [of_group])[0]
+        prints = fingerprints.of(cells), drops[codes], fingerprints.places(piece), groups
+        found.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
+        has = time in piece.column_names
+        written.append(piece[time] if has else pa.chunked_array([pa.nulls(piece.num_rows, pa.string())]))
+    targets, accepted, sources, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    when = moments.of(written, of_time) if time else np.full(len(targets), np.nan)
+    return Read(targets, accepted, sources, Keys(*prints_of), np.concatenate(some, axis=1), when, group, time)
+
+
+def _column(schema: Schema, name: str) -> Column:
+    return next((one for one in schema.columns if one.name == name), Column(name=name or "_", kind="category"))
+
+
+def _targets(table: Any, schema: Schema) -> Targets:
+    return rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
+
+
+def part(read: Read, schema: Schema, by: By, share: float, listed: Mask, recent: Mask) -> Sides:
+    """Which rows train and which judge: by their time, where a column says it, else by a hash of their unit.
+
+    A copy of a row that trains says nothing by being newer, so it doesn't judge. Where equal rows are observations of their own,
+    it is no copy.
+    """
+    begin = split.since(read.moments, recent, share)
+    if begin is None:
+        units = split.units(read.keys, by)
+        held = split.held_out(units, share, _classes(read.targets, listed, schema, by))
+        return Sides(units, held, held, None)
+    units = split.units(read.keys, By.PLACE if by is By.OCCURRENCE else by)
+    held = split.newest(units, share, read.moments, begin)
+    return Sides(units, held, held & split.fair(units, recent & ~held), begin)
+
+
+def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[np.int64]:
+    """For each row the class of which some have to be held out; -1 for none. Values of a regression are of one class."""
+    if by is By.PLACE:
+        return np.full(len(targets), -1)
+    return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
+
+
+def learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, before: Before | None) -> Mask:
+    """Which rows the served version may have been trained on: what was there and not held out by the choice of then."""
+    if before is None:
+        return np.zeros(len(now.targets), dtype=bool)
+    same = (before.group, before.time) == (now.group, now.time) and _print_alike(before.schema, schema)
+    if not same and (before.by is not By.PLACE or before.since is not None):
+        now = read(folder, wanted, before.schema, before.group, before.time)
+    there = now.accepted <= before.created
+    if before.since is not None:  # on record, because what is forgotten since, or came late, would move it
+        units = split.units(now.keys, By.PLACE if before.by is By.OCCURRENCE else before.by)
+        return there & ~split.newest(units, before.share, now.moments, before.since)
+    listed = now.targets >= 0 if before.schema.task == "classification" else np.isfinite(now.targets)
+    classes = _classes(now.targets, listed & there, before.schema, before.by)
+    return there & ~split.held_out(split.units(now.keys, before.by), before.share, classes)
+
+
+def _print_alike(one: Schema, other: Schema) -> bool:
+    """Whether rows have the same fingerprints by both schemas, and the same classes: columns that one lacks were empty then."""
+    kinds = [{(column.name, column.kind) for column in schema.columns} for schema in (one, other)]
+    return kinds[0] <= kinds[1] and (one.task, one.target) == (other.task, other.target)

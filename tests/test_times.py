@@ -1,0 +1,217 @@
+"""train.time: the newest rows judge, older ones train, and nothing that a version has learnt judges it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.tree import DecisionTreeClassifier
+from test_split import NOW, NUMBERS, read, table
+
+from daemon import calibration, comparison, ids, moments, rows, shortcomings, split
+from daemon.candidates import Candidate
+from daemon.errors import TrainingFailed
+from daemon.revision import Data
+from daemon.schema import Column
+from daemon.settings import Inbox, Train
+from daemon.sides import Before
+from daemon.split import By
+
+DAY = 86_400_000
+FIRST = datetime(2025, 1, 1, tzinfo=UTC)
+TEXTS = Column(name="when", kind="category")
+
+
+def dated(first: int, last: int, drop: str, at: datetime = NOW, per_day: int = 10) -> pa.Table:
+    """Rows `first` to `last` of a source that makes some each day, with the day as text; its rule turns slowly."""
+    matrix = np.random.default_rng(0).normal(size=(5000, 4))
+    which = np.arange(first, last)
+    turn = which / 1000
+    labels = (np.cos(turn) * matrix[which, 0] + np.sin(turn) * matrix[which, 1] > 0).astype(int)
+    cells: dict[str, Any] = {f"x{i}": matrix[which, i] for i in range(4)}
+    days = [(FIRST + timedelta(days=int(one) // per_day)).date().isoformat() for one in which]
+    return table(cells | {"y": np.array(["a", "b"])[labels], "when": pa.array(days, pa.string())}, drop * 64, at)
+
+
+def day(data: Data, mask: Any) -> set[int]:
+    return set(((data.moments[mask] - FIRST.timestamp() * 1000) // DAY).astype(int).tolist())
+
+
+# What the time of a row is
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["2025-01-01", "2025-01-02T00:00:00Z", "NA", "", "soon"], [0, 1, None, None, None]),
+        (["2025-01-02T01:00:00+01:00", "2025-01-01T19:00:00-05:00"], [1, 1]),
+        (["02/01/2025", "31/01/2025"], [1, 30]),
+        (["01/02/2025", "1/31/2025 12:00 PM"], [1, 30.5]),
+    ],
+    ids=["iso", "zones", "day-first", "month-first"],
+)
+def test_texts_are_dates(texts: list[str], expected: list[float | None]) -> None:
+    found = moments.of([pa.chunked_array([texts[:1]]), pa.chunked_array([texts[1:]])], TEXTS)
+    days = (found - FIRST.timestamp() * 1000) / DAY
+    assert [None if np.isnan(one) else one for one in days] == expected
+
+
+def test_numbers_are_times_as_they_are() -> None:
+    """Also where a column was a number in some segments and text in others, as the schema listed it or not."""
+    listed = pa.chunked_array([pa.array([2024.0, None])])
+    assert moments.of([listed, pa.chunked_array([["2025", "NA"]])], TEXTS).tolist()[::2] == [2024.0, 2025.0]
+    at = pa.chunked_array([pa.array([DAY], pa.timestamp("ms", tz="UTC"))])
+    assert moments.of([at], Column(name="when", kind="date")).tolist() == [DAY]
+
+
+def test_dates_that_can_be_read_twice_are_asked_for() -> None:
+    with pytest.raises(TrainingFailed, match="may have the day or the month first"):
+        moments.of([pa.chunked_array([["01/02/2025", "03/04/2025"]])], TEXTS)
+
+
+# Which rows judge
+
+
+def test_equal_times_are_on_one_side_and_the_share_is_as_near_as_can_be() -> None:
+    times = np.array([1.0] * 7 + [2.0] * 2 + [3.0])
+    every = np.ones(10, dtype=bool)
+    assert split.since(times, every, 0.2) == 3.0
+    assert split.since(times, every, 0.3) == 2.0
+    assert split.since(times, every & (times < 3), 0.3) == 2.0
+    assert split.since(np.array([1.0, 1.0, np.nan]), np.ones(3, dtype=bool), 0.2) is None
+    assert split.since(np.array([1.0] + [2.0] * 9), every, 0.2) is None, "one day with nearly all rows would judge"
+
+
+def test_the_newest_judge_and_late_rows_with_an_old_time_train(tmp_path: Path) -> None:
+    first = read(tmp_path, [dated(500, 1000, "1")], time="when")
+    assert day(first, first.held) == set(range(90, 100))
+    assert max(day(first, ~first.held)) == 89
+    late = read(tmp_path, [dated(500, 1000, "1"), dated(0, 500, "2")], time="when")
+    assert day(late, late.held) == set(range(80, 100))
+    again = read(tmp_path, [dated(0, 500, "2"), dated(500, 1000, "1")], time="when")
+    assert again.since == late.since, "it is the rows that say it, not the order in which they came"
+    later = read(tmp_path, [dated(500, 1000, "1"), dated(1000, 1500, "2")], time="when")
+    assert day(later, later.held) == set(range(130, 150))
+
+
+def test_rows_without_a_time_are_on_the_side_of_their_hash(tmp_path: Path) -> None:
+    blank = dated(1000, 1500, "2").drop_columns(["when"])
+    data = read(tmp_path, [dated(0, 1000, "1"), blank], time="when")
+    without = np.isnan(data.moments)
+    assert without.sum() == 500
+    assert abs(data.held[without].mean() - 0.2) < 0.08
+    assert day(data, data.held & ~without) == set(range(80, 100))
+
+
+def test_a_copy_of_a_row_that_trains_does_not_judge(tmp_path: Path) -> None:
+    """An export of everything, dated anew each night, would judge on what was learnt."""
+    tonight = dated(0, 1000, "2")
+    tonight = tonight.set_column(tonight.column_names.index("when"), "when", pa.array(["2025-06-01"] * 1000))
+    new = dated(1000, 1200, "3")
+    data = read(tmp_path, [dated(0, 1000, "1"), tonight, new], time="when")
+    units = data.units
+    assert not set(units[data.held].tolist()) & set(units[~data.held].tolist())
+
+
+def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_said(tmp_path: Path) -> None:
+    data = read(tmp_path, [dated(0, 500, "1", per_day=1000)], time="when")
+    assert data.since is None
+    assert abs(data.held.mean() - 0.2) < 0.08
+    scores = {"challenger": {"rolling": {"n": 9, "accuracy": 1.0}}, "split": {"by": "content", "since": None}}
+    assert "no time parts its rows as train.time asks" in shortcomings.sentence(scores)
+    assert shortcomings.sentence(scores | {"split": {"by": "content"}}) == ""
+
+
+@pytest.mark.parametrize("time", ["when", ""], ids=["by-time", "by-hash"])
+def test_what_the_served_version_was_trained_on_does_not_judge(tmp_path: Path, time: str) -> None:
+    """Also when rows came late, or were forgotten, and the newest are others now."""
+    at = (NOW + timedelta(days=1)).timestamp() * 1000
+    old = read(tmp_path, [dated(1000, 1500, "1")], time=time)
+    before = Before(NUMBERS, By.CONTENT, 0.2, at, time=time, since=old.since)
+    trained = set(old.units[~old.held].tolist())
+    late = dated(0, 1000, "2", NOW + timedelta(days=2))
+    for tables in ([dated(1000, 1500, "1"), late], [dated(1000, 1450, "1"), late]):
+        new = read(tmp_path, tables, before=before, time="when")
+        judging = new.units[new.held & new.fair]
+        assert len(judging) > 10
+        assert not set(judging.tolist()) & trained
+        held = new.units[new.held]
+        assert set(held.tolist()) & trained, "without that some would"
+
+
+# Folds and calibration
+
+
+@given(st.lists(st.one_of(st.integers(0, 9), st.none()), min_size=1, max_size=60), st.integers(2, 6))
+def test_folds_go_forward_and_part_no_unit_and_no_time(times: list[int | None], count: int) -> None:
+    when = np.array([np.nan if one is None else float(one) for one in times])
+    units = np.arange(len(when), dtype=np.uint64) // np.uint64(2)
+    folds = split.forward(when, units, count, None)
+    assert len(folds) <= count
+    for train, test in folds:
+        assert not np.isnan(when[test]).any()
+        known = when[train][~np.isnan(when[train])]
+        assert not len(known) or known.max() < when[test].min()
+        assert not set(units[train].tolist()) & set(units[test].tolist())
+
+
+def test_a_fold_that_knows_one_class_only_is_left_out() -> None:
+    when, units = np.arange(60.0), np.arange(60, dtype=np.uint64)
+    codes = (when >= 30).astype(np.int64)
+    folds = split.forward(when, units, 5, codes)
+    assert [len(train) for train, _ in folds] == [40, 50]
+    assert split.forward(np.zeros(60), units, 5, codes) == []
+
+
+def test_a_score_of_a_rule_that_changes_is_that_of_the_days_to_come(tmp_path: Path) -> None:
+    """Each week has a coin of its own: a hash lets the model peep at the week that it is judged on."""
+    plain = dated(0, 3000, "1")
+    weeks = np.arange(3000) // 70
+    cells = {"x0": np.arange(3000.0), "y": np.array(["a", "b"])[np.random.default_rng(1).integers(0, 2, 50)[weeks]]}
+    rows_of = plain
+    for name, values in cells.items():
+        rows_of = rows_of.set_column(plain.column_names.index(name), name, pa.array(values))
+    tree = Candidate("tree", DecisionTreeClassifier(random_state=0))
+    by_hash, by_time = read(tmp_path, [rows_of]), read(tmp_path, [rows_of], time="when")
+    found = {}
+    for name, data in (("hash", by_hash), ("time", by_time)):
+        trial = comparison.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units, times=data.taught_times)
+        found[name] = trial.of(tree, whole=True).score
+    assert found["hash"] > 0.9
+    assert abs(found["time"] - 0.5) < 0.2
+
+
+def test_calibration_is_tried_on_newer_rows() -> None:
+    """Probabilities that were too sure and are right lately need no correction any more."""
+    random = np.random.default_rng(0)
+    sure = random.uniform(0.6, 0.99, 4000)
+    proba = np.stack([1 - sure, sure], axis=1)
+    honest = random.random(4000) < sure
+    early = random.random(4000) < 0.5 + (sure - 0.5) / 3
+    codes = np.where(np.arange(4000) < 1000, early, honest).astype(np.int64)
+    units = np.arange(4000, dtype=np.uint64)
+    forward = calibration.find(proba, codes, units, 1, forward=True)
+    assert forward is None
+    found = calibration.find(proba[:1000], codes[:1000], units[:1000], 1, forward=True)
+    assert found is not None
+    assert found.slope < 0.8
+
+
+# The column
+
+
+def test_the_time_is_kept_and_no_feature() -> None:
+    cells = pa.table({**{f"x{i}": ["1"] for i in range(4)}, "y": ["a"], "when": [" 2025-01-01 "], "who": ["c"]})
+    checked = rows.check(cells, NUMBERS, Inbox(extra_columns="reject"), ["when", "who"])
+    assert checked.table["when"].to_pylist() == ["2025-01-01"]
+    assert checked.schema.features == NUMBERS.features
+    assert Train(group="who", time="when").beside == ["who", "when"]
+
+
+def test_names_of_times_are_told_from_those_of_other_dates() -> None:
+    assert all(map(ids.dated, ("date", "order_date", "createdAt", "timestamp", "Time", "event time")))
+    assert not any(map(ids.dated, ("birth_date", "due_date", "since", "candidate", "update_count", "endDate")))
