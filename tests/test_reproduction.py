@@ -109,6 +109,7 @@ def prices(seed: int) -> str:
         ("tree", {"grids": {"tree": {"max_depth": [2, 3]}}}),
         ("logistic", {"tune_seconds": 2.0, "metric": "log_loss"}),
         ("tree", {"costs": {"virginica": {"versicolor": 9}}}),
+        ("tree", {"time": "sepal_width"}),
         ("sklearn.naive_bayes:GaussianNB", {}),
     ],
 )
