@@ -55,6 +55,8 @@ HEAVY = {
     "river": {"detector"},
     "pyarrow": {
         "kinds",
+        "moments",
+        "sides",
         "ids",
         "alteration",
         "fingerprints",

@@ -257,7 +257,11 @@ def test_head_is_get_without_a_body(site: Site, path: str) -> None:
 
 def test_every_read_answers_on_an_empty_home(tmp_path: Path) -> None:
     site = Site(tmp_path, version=None)
-    more = {"versions": {"champion": None}, "drops": {"held": [], "waiting": None, "exams": None}, "events": {}}
+    more: dict[str, dict[str, Any]] = {
+        "versions": {"champion": None},
+        "drops": {"held": [], "waiting": None, "exams": None},
+        "events": {},
+    }
     for name, beside in more.items():
         assert site.get(f"/{name}") == (200, {name: [], "count": 0, **beside})
     status, headers, _ = site.ask("GET", "/")
