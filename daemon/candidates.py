@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import structlog
 from sklearn.base import is_classifier, is_regressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -37,6 +38,8 @@ from daemon.model import (
 )
 from daemon.schema import Schema, Task
 from daemon.settings import CANDIDATES, EXTRA, Train
+
+log = structlog.get_logger()
 
 NAMES: dict[Task, tuple[str, ...]] = {
     "classification": ("logistic", "forest", "tree", "least_squares", "boosting", "shallow_boosting", "extra_trees"),
@@ -99,8 +102,9 @@ def plan(schema: Schema, settings: Train) -> list[Candidate]:
 
     Raises TrainingFailed for a class that can't be imported, a parameter that does not exist, and if none is left.
     """
-    names = [*settings.candidates, *(installed() if settings.candidates == list(CANDIDATES) else ())]
-    found = [one for name in names for one in _combinations(name, schema, settings)]
+    found = [one for name in settings.candidates for one in _combinations(name, schema, settings)]
+    if settings.candidates == list(CANDIDATES):
+        found += _of_extra(schema, settings)
     if not found:
         raise TrainingFailed(
             f"No candidate of train.candidates can do {schema.task}.",
@@ -112,6 +116,15 @@ def plan(schema: Schema, settings: Train) -> list[Candidate]:
 def installed() -> list[str]:
     """Those of EXTRA whose package is there: they compete unless the settings name the candidates themselves."""
     return [name for name in EXTRA if importlib.util.find_spec(name)]
+
+
+def _of_extra(schema: Schema, settings: Train) -> Iterator[Candidate]:
+    """Those that are installed and can be used: nobody asked for them, so one that can't be imported fails no training."""
+    for name in installed():
+        try:
+            yield from _combinations(name, schema, settings)
+        except TrainingFailed as error:
+            log.warning("candidate_left_out", candidate=name, reason=str(error))
 
 
 def is_foreign(name: str) -> bool:

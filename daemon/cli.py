@@ -204,11 +204,11 @@ def _submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool
 
 def _await(place: Home, request: str) -> bool:
     """Say what the daemon answers; exit code 8 if it refuses, False if it does not come to it."""
-    from daemon import follow
+    from daemon import follow, report
 
     found = follow.answer(place, request)
     state, sentence = found or ("queued", f"not answered yet; see GET /requests/{request}.")
-    typer.echo(f"retraind: {sentence}", err=True)
+    typer.echo(f"retraind: {report.printable(sentence)}", err=True)
     if state == "refused":
         raise typer.Exit(Exit.REFUSED)
     return found is not None

@@ -244,7 +244,7 @@ class Trial:
             value = measure(metric, given, truth, self.schema.task, costs) if metric else 0.0
             found.append((*pair(given, truth, self.schema.task, costs), value))
             by_fold.append((value if metric in LOWER else -value) if metric else -found[-1][0])
-            if against is not None and sum(by_fold) > sum(against.by_fold[:number]):
+            if against is not None and number <= len(against.by_fold) and sum(by_fold) > sum(against.by_fold[:number]):
                 raise Overtaken(f"It is behind {against.name} after {number} folds.")
             units = test if self.units is None else self.units[test]
             most = KEPT_ROWS // count

@@ -70,10 +70,11 @@ def named(answers: Matrix, costs: Costs | None) -> Codes:
     return np.asarray(answers.argmax(axis=1)) if costs is None else costs.decide(answers)
 
 
-def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, float, float]:
-    """Of answers, counted by true and answered class, the mean cost, the share that they save, and its standard error.
+def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, tuple[float, float] | None]:
+    """Of answers, counted by true and answered class, the mean cost, and the share that they save with its standard error.
 
-    It is the share of what the best answer costs that is always the same: 1 is all of it, less than 0 costs more than that.
+    It is the share of what the best answer costs that is always the same: 1 is all of it, less than 0 costs more than that. None
+    where that answer costs nothing, because no row is of a class that it gets wrong: then there is nothing to save.
     """
     priced = [(n, price(true, answered, table)) for (true, answered), n in counts.items()]
     total = sum(n for n, _ in priced)
@@ -81,8 +82,8 @@ def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, f
     variance = sum(n * cost**2 for n, cost in priced) / total - mean**2
     classes = {name for pair in counts for name in pair}
     constant = [sum(n * price(true, name, table) for (true, _), n in counts.items()) / total for name in classes]
-    scale = min(constant) or 1.0
-    return mean, 1 - mean / scale, math.sqrt(max(variance, 0.0) / total) / scale
+    scale = min(constant)
+    return mean, (1 - mean / scale, math.sqrt(max(variance, 0.0) / total) / scale) if scale else None
 
 
 def price(true: str, answered: str, table: Table) -> float:

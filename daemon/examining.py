@@ -15,6 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from daemon import bundle, reference, rows
+from daemon.errors import RetraindError
 from daemon.exams import LEAST_ROWS, Exam, Promise, examine
 from daemon.home import Home
 from daemon.journal import Journal
@@ -145,12 +146,13 @@ class Examiner:
 
     def _exams(self, served: _Served, readings: Sequence[Reading], table: pa.Table) -> list[dict[str, Any]]:
         schema = served.model.manifest.data_schema
-        if (
-            served.promise is None
-            or schema.target not in table.column_names
-            or not set(schema.features) <= set(table.column_names)
-        ):
+        if served.promise is None or schema.target not in table.column_names:
             return []
+        if gone := [name for name in schema.features if name not in table.column_names]:
+            raise RetraindError(
+                f"version {served.version} asks for the column {gone[0]!r:.100}, which the schema does not have any more.",
+                hint="`retraind retrain --force` trains one without it.",
+            )
         before = [_parsed(row) for row in self._journal.exams(REMEMBERED)]
         names = {reading.drop.sha256: shown(reading.drop.name) for reading in readings if not reading.error}
         samples = _samples(table, min(MOST_DROPS, max(1, MOST_COLUMNS // len(schema.columns))))

@@ -98,8 +98,13 @@ def held(journal: Path) -> list[Row]:
 
 
 def held_like(journal: Path, key: str) -> list[Row]:
-    """Those of them with this full sha256 or name."""
-    return [row for row in held(journal) if key in (row["sha256"], row["name"])]
+    """The one of them with this full sha256, or those of this name."""
+    return like(held(journal), key)
+
+
+def like(rows: Sequence[Row], key: str) -> list[Row]:
+    """Of held drops the one with this sha256, or else those of this name: a file may be called like another's sha256."""
+    return [row for row in rows if row["sha256"] == key] or [row for row in rows if row["name"] == key]
 
 
 def as_drop(row: Row) -> dict[str, Any]:

@@ -36,8 +36,6 @@ class Holding:
 
     def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
         self._home, self._inbox, self._journal, self._holds = home, inbox, journal, holds
-        self._seen: set[str] = set()
-        """Held drops whose files have been seen since the start."""
         self._known: tuple[int, Sequence[Mapping[Any, Any]]] = (-1, ())
 
     def _rows(self) -> Sequence[Mapping[Any, Any]]:
@@ -69,7 +67,6 @@ class Holding:
     def keep(self, drop: Drop) -> None:
         """Leave a held drop where it is."""
         self._inbox.aside.keep(drop.name, drop.stamp, drop.sha256)
-        self._seen.add(drop.sha256)
 
     def sort(self, opened: dict[str, Drop], refused: Refused) -> None:
         """Take out of the drops just read those that wait for a person; those that were turned away go to `refused`."""
@@ -85,16 +82,16 @@ class Holding:
 
     def look(self) -> None:
         """Note what has become of the files: renamed, taken out of the inbox, or dealt with. Call it after a scan."""
-        files, quiet = self._inbox.aside.files, self._inbox.quiet
+        files, unread = self._inbox.aside.files, self._inbox.unread
         for row in self._rows():
             if row["state"] == Hold.LET_IN:  # that holds until its rows are taken, or it is refused for another reason
                 continue
             waits, names = row["state"] == Hold.WAITING, [shown(name) for name in files.get(row["sha256"], [])]
-            # A file of which nothing is known yet may be the one, until all have been read.
-            if not names and (quiet or (waits and row["sha256"] in self._seen)):
+            if row["bytes"] in unread:  # it may be the one, under another name or touched
+                continue
+            if not names:
                 self._journal.strike_off(row, told=waits)
-                self._seen.discard(row["sha256"])
-            elif names and quiet and row["name"] not in names:
+            elif row["name"] not in names:
                 self._journal.rename_held(row["sha256"], min(names))
 
     # Deciding

@@ -69,6 +69,8 @@ class Inbox:
         """Files that can't be taken away, and when each was changed last, in content or rights."""
         self.backlog = (0, 0)
         """Files and bytes that wait to be read, at the last scan."""
+        self.unread: frozenset[int] = frozenset()
+        """Their sizes: what is on record of a file that has none of these is not one of them."""
         self.aside, self.strays = Aside(), Strays()
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
@@ -99,16 +101,12 @@ class Inbox:
         self._settling.observe(found, now)
         found = self.aside.rest(found)
         self.backlog = (len(found), sum(stamp.size for stamp in found.values()))
+        self.unread = frozenset(stamp.size for stamp in found.values())
         if not found or not self._can_refuse(inbox):
             return {}
         oldest = sorted(found, key=lambda name: (found[name].modified, name))
         ready = (name for name in oldest if self._settling.is_settled(inbox, name, now))
         return {name: found[name] for name in islice(ready, most)}
-
-    @property
-    def quiet(self) -> bool:
-        """Whether at the last scan no file was there that had not been read and dealt with."""
-        return not self.backlog[0] and not self._left
 
     def _can_refuse(self, inbox: Folder) -> bool:
         try:

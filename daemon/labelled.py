@@ -59,9 +59,11 @@ def _saved(score: Row, table: Table | None) -> tuple[float, float] | None:
     """Of a live score, or of one on held-out rows."""
     if "cost_saved" in score:
         return score["cost_saved"], score["cost_error"]
+    if "confusion" not in score:
+        return None
     names = list(score["support"])
     pairs = {(names[i], names[j]): n for i, row in enumerate(score["confusion"]) for j, n in enumerate(row)}
-    return costs.saved(pairs, table or {})[1:]
+    return costs.saved(pairs, table or {})[1]
 
 
 def _mean(shares: list[tuple[float, int]]) -> tuple[float, float]:
@@ -80,8 +82,8 @@ def measure(
     if not rows:
         return None
     if figure == "cost":
-        _, value, error = costs.saved(Counter((row["truth"], row["prediction"]) for row in rows), table or {})
-        return Measured(value, value + live.Z * error, len(rows), error)
+        _, share = costs.saved(Counter((row["truth"], row["prediction"]) for row in rows), table or {})
+        return None if share is None else Measured(share[0], share[0] + live.Z * share[1], len(rows), share[1])
     if figure == "accuracy":
         return _shares(rows, [sum(row["truth"] == row["prediction"] for row in rows)], [len(rows)])
     if figure == "balanced_accuracy":

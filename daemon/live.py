@@ -68,8 +68,8 @@ def costs_of(scores: dict[str, Any]) -> Table | None:
 def _priced(pairs: list[Row], table: Table | None) -> dict[str, Any]:
     if not table:
         return {}
-    mean, saved, error = costs.saved({(pair["truth"], pair["prediction"]): pair["n"] for pair in pairs}, table)
-    return {"cost": mean, "cost_saved": saved, "cost_error": error}
+    mean, share = costs.saved({(pair["truth"], pair["prediction"]): pair["n"] for pair in pairs}, table)
+    return {"cost": mean} | ({} if share is None else {"cost_saved": share[0], "cost_error": share[1]})
 
 
 def _classification(pairs: list[Row]) -> dict[str, Any]:

@@ -42,12 +42,15 @@ def _numbers(cells: pa.ChunkedArray) -> Moments:
 
 
 def _parsed(texts: pa.Array, name: str) -> Moments:
-    """Numbers if all of them are, else dates: ISO 8601, and those of one other order."""
+    """Numbers if nearly all of them are, else dates: ISO 8601, and those of one other order."""
     numbers, rest = _read(texts, "number")
-    if not len(rest):
+    slips = formats.MOST_SLIPS * len(texts)
+    if len(rest) <= slips:
         return numbers
     moments, rest = _read(texts, "date")
     orders = formats.dates(rest)
+    if len(orders) > 1 and len(rest) <= slips:
+        return moments  # one odd date in a column of others stops no training: its rows have no time
     if len(orders) > 1:
         raise TrainingFailed(
             f"train.time = {name!r}: {rest[0]!r} may have the day or the month first, and no date says which.",

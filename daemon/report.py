@@ -108,7 +108,8 @@ def as_text(facts: dict[str, Any]) -> str:
         waits = "waits" if held == 1 else "wait"
         lines.append(f"  {figures.counted(held, 'drop')} {waits} for `retraind accept` or `retraind reject`")
     lines += [
-        f"  {'ok ' if check['ok'] else 'BAD'} {name}: {check['detail']}" for name, check in facts["checks"].items()
+        f"  {'ok ' if check['ok'] else 'BAD'} {name}: {printable(check['detail'])}"
+        for name, check in facts["checks"].items()
     ]
     return "\n".join(lines)
 
@@ -182,7 +183,7 @@ def held_drop(home: Home, key: str) -> dict[str, Any]:
     """The one drop of this sha256 or name that waits for a person; raises NotFound, or Ambiguous with a list of them."""
     with _reading(home):
         held = fates.held(home.journal)
-    found = [row for row in held if key in (row["sha256"], row["name"])]
+    found = fates.like(held, key)
     if not found:
         names = ", ".join(printable(row["name"]) for row in held[:LISTED])
         raise NotFound(f"No drop {key!r:.100} waits for a decision.", hint=f"These do: {names or 'none'}.")

@@ -294,10 +294,10 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _leave_time_to_fit(self) -> "Train":
-        if self.tune_seconds and self.tune_seconds >= self.timeout_seconds:
+        if self.tune_seconds and self.budget_seconds + self.tune_seconds >= self.timeout_seconds:
             raise ValueError(
-                f"tune_seconds = {self.tune_seconds:g} leaves no time to fit within timeout_seconds = "
-                f"{self.timeout_seconds:g}; lower the one or raise the other"
+                f"budget_seconds = {self.budget_seconds:g} and tune_seconds = {self.tune_seconds:g} leave no time to fit "
+                f"within timeout_seconds = {self.timeout_seconds:g}; lower one of the two or raise the last"
             )
         return self
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from daemon import fingerprints, moments, rows, segments, split
 from daemon.arrivals import SOURCES
+from daemon.errors import TrainingFailed
 from daemon.fingerprints import Prints
 from daemon.model import Targets
 from daemon.moments import Moments
@@ -69,7 +70,10 @@ class Sides:
 
 
 def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> Read:
-    """Look at all rows of the segments `wanted` (name: sha256); raises DatasetDamaged, and TrainingFailed for ambiguous times."""
+    """Look at all rows of the segments `wanted` (name: sha256); raises DatasetDamaged, and TrainingFailed for ambiguous times or the target."""
+    for setting, name in (("group", group), ("time", time)):
+        if name == schema.target:
+            raise TrainingFailed(f"train.{setting} = {name!r} is the target.", hint="Name another column, or none.")
     columns = list(
         dict.fromkeys([*schema.features, schema.target, group, time, "_drop", "_row", "_accepted_at", "_source"])
     )
@@ -129,7 +133,10 @@ def learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, b
         return np.zeros(len(now.targets), dtype=bool)
     same = (before.group, before.time) == (now.group, now.time) and _print_alike(before.schema, schema)
     if not same and (before.by is not By.PLACE or before.since is not None):
-        now = read(folder, wanted, before.schema, before.group, before.time)
+        try:
+            now = read(folder, wanted, before.schema, before.group, before.time)
+        except TrainingFailed:  # its column can't be read any more: then all that was there may have been trained on
+            return now.accepted <= before.created
     there = now.accepted <= before.created
     if before.since is not None:  # on record, because what is forgotten since, or came late, would move it
         units = split.units(now.keys, By.PLACE if before.by is By.OCCURRENCE else before.by)

@@ -30,6 +30,9 @@ WHOLE = 100
 MOST_HELD = 0.5
 """No more of the rows are held out for being the newest, unless `train.holdout` asks for more."""
 
+LEAST_HELD = 0.25
+"""Less of the share that was asked for than this judges nothing: a snapshot of all, say, and the few rows of the day after."""
+
 LEAST = 3
 """Units of a class of which one is held out in any case: two are left to teach."""
 
@@ -164,7 +167,8 @@ def since(moments: Floats, counted: Mask, share: float) -> float | None:
     newest, total = sizes[::-1].cumsum()[::-1][1:], int(sizes.sum())
     # Of two that are as near the later one, which leaves more rows to train on.
     best = len(newest) - 1 - int(np.abs(newest - share * total).round(6)[::-1].argmin())
-    return float(times[1:][best]) if newest[best] <= max(MOST_HELD, share) * total else None
+    enough = LEAST_HELD * share * total <= newest[best] <= max(MOST_HELD, share) * total
+    return float(times[1:][best]) if enough else None
 
 
 def newest(found: Prints, share: float, moments: Floats, begin: float) -> Mask:

@@ -98,11 +98,19 @@ class _Search:
         family = self.families[int(self._random.random() < 1 / 3) if len(self.families) > 1 else 0]
         near = self.tried >= MARGIN_TRIES and self.tried % 2 == 0 and self._chosen is not None
         if near and self._chosen is not None:
-            family, middle = self._chosen
-            parameters = {name: one.near(middle[name], self._random) for name, one in SPACES[family].items()}
+            self.take(self._chosen[0], self._drawn(*self._chosen))
         else:
-            parameters = {name: one.draw(self._random) for name, one in SPACES[family].items()}
-        self.take(family, parameters)
+            self.take(family, self._drawn(family, None))
+
+    def _drawn(self, family: str, middle: Parameters | None) -> Parameters:
+        """Parameters near others, or from anywhere; where train.grids has values for one, it is one of these."""
+        grid, random = self._trial.settings.grids.get(family, {}), self._random
+        drawn = {
+            name: space.draw(random) if middle is None else space.near(middle[name], random)
+            for name, space in SPACES[family].items()
+            if name not in grid
+        }
+        return drawn | {name: values[int(random.integers(len(values)))] for name, values in grid.items()}
 
     def take(self, family: str, parameters: Parameters, *, raced: bool = True) -> None:
         """Try these, and keep them if they are the best; on all folds unless `raced`."""

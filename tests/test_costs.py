@@ -91,12 +91,18 @@ def test_costs_choose_and_are_scored_beside_the_dummy() -> None:
     assert better.loss == pytest.approx(-0.1 / 0.7)
 
 
+def test_nothing_is_saved_where_no_dear_class_came() -> None:
+    """Whatever unit costs are in: labels of the cheap class alone say nothing about the share."""
+    assert costs.saved({("good", "good"): 59, ("good", "bad"): 1}, TABLE)[1] is None
+
+
 def test_late_labels_are_priced() -> None:
     """By the share of the best constant answer's cost that is saved: the mean of it, its interval, and a surely worse version."""
     rows = [{"truth": "good", "prediction": "good"}] * 60 + [{"truth": "bad", "prediction": "bad"}] * 40
     worse = [{**row, "prediction": "good"} for row in rows]
     counts = {("good", "good"): 60, ("bad", "good"): 40}
-    assert costs.saved(counts, TABLE)[:2] == (2.0, 1 - 2.0 / 0.6)
+    mean, share = costs.saved(counts, TABLE)
+    assert (mean, share and share[0]) == (2.0, 1 - 2.0 / 0.6)
     now, before = (labelled.measure(one, "cost", table=TABLE) for one in (worse, rows))
     assert now is not None
     assert before is not None

@@ -206,6 +206,19 @@ def test_that_drops_are_not_examined_stays_in_the_health_until_an_exam_succeeds(
     assert parts.ingestion.examiner.objection is None
 
 
+def test_column_that_has_left_the_schema_is_said(home: Home, parts: Parts) -> None:
+    """The served version can't be asked without it, so nothing is examined: that is not well."""
+    serve(home)
+    first, *others = bundles.SCHEMA.columns
+    home.schema.write_bytes(bundles.SCHEMA.model_copy(update={"columns": others, "ignored": [first.name]}).dump())
+    parts.drop("a.csv", flowers(30, "setosa"))
+    parts.run()
+    objection = parts.ingestion.examiner.objection or ""
+    assert f"version 1 asks for the column '{first.name}'" in objection
+    assert "retraind retrain --force" in objection
+    assert [state for _, state in parts.drops()] == ["accepted"]
+
+
 def test_of_what_is_forgotten_the_exam_keeps_no_name(home: Home, parts: Parts) -> None:
     serve(home)
     parts.drop("a.csv", flowers(60, "setosa", "virginica"))

@@ -1,5 +1,6 @@
 """Held drops: suspicious ones wait in the inbox until a person lets them in or turns them away. Real git, DVC, SQLite and folders."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,6 +205,21 @@ def test_the_same_bytes_under_two_names_are_one_decision(parts: Parts) -> None:
     assert ask_for(parts, "accept", sha256(parts, "b.csv"))[0] == "done"
     assert sorted(state for _, state in parts.drops()) == ["accepted", "duplicate"]
     assert (len(parts.lengths), parts.waiting) == (60, [])
+
+
+@pytest.mark.parametrize("served", [1, 2])
+def test_another_name_or_time_is_no_decision(parts: Parts, served: int) -> None:
+    """Nor is another version that serves by then: who is asked is the person."""
+    parts.drop("a.csv", ODD)
+    parts.run()
+    if served > 1:
+        serve(parts.home, served)
+    (parts.home.inbox / "a.csv").rename(parts.home.inbox / "b.csv")
+    os.utime(parts.home.inbox / "b.csv", (1, 1))
+    parts.run()
+    assert held(parts) == [("b.csv", REASON)]
+    assert len(told(parts, "suspicious")) == 1
+    assert parts.lengths == []
 
 
 def test_copies_of_one_that_is_turned_away_go_with_it(parts: Parts) -> None:

@@ -76,6 +76,21 @@ def test_dates_that_can_be_read_twice_are_asked_for() -> None:
 # Which rows judge
 
 
+def test_one_odd_date_stops_no_training() -> None:
+    """Nobody checks cells of a column that is no feature when they come."""
+    days = [f"2026-01-{day:02}" for day in range(1, 31)]
+    known = moments.of([pa.chunked_array([[*days, "01/02/2026"]])], Column(name="at", kind="category"))
+    assert (int(np.isnan(known).sum()), int(np.nanargmax(known))) == (1, 29)
+    numbers = moments.of([pa.chunked_array([[*map(str, range(30)), "unknown"]])], Column(name="at", kind="category"))
+    assert (int(np.isnan(numbers).sum()), numbers[29]) == (1, 29.0)
+
+
+def test_few_rows_of_the_newest_time_judge_nothing() -> None:
+    """A snapshot of all, and the rows of the day after: a hash decides, and it is said."""
+    times = np.array([1.0] * 10_000 + [2.0] * 10)
+    assert split.since(times, np.ones(len(times), dtype=bool), 0.2) is None
+
+
 def test_equal_times_are_on_one_side_and_the_share_is_as_near_as_can_be() -> None:
     times = np.array([1.0] * 7 + [2.0] * 2 + [3.0])
     every = np.ones(10, dtype=bool)

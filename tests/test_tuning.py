@@ -90,5 +90,5 @@ def test_try_that_is_behind_is_given_up() -> None:
 
 def test_tuning_must_leave_time_to_fit() -> None:
     """With as long as the whole training may take, none would ever end."""
-    with pytest.raises(ValidationError, match="leaves no time to fit"):
+    with pytest.raises(ValidationError, match="leave no time to fit"):
         Train(tune_seconds=60, timeout_seconds=60)
