@@ -35,7 +35,7 @@ FAST = {
 }
 
 
-def wait_until(ask: Callable[[], T | None], seconds: float = 60, what: str = "") -> T:
+def wait_until(ask: Callable[[], T | None], seconds: float = 150, what: str = "") -> T:
     """The first true answer; fails after `seconds`, naming `what`."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):
@@ -153,7 +153,7 @@ class Service:
                 return dict(answer)
         return None
 
-    def wait_served(self, version: int = 1, seconds: float = 60) -> dict[str, Any]:
+    def wait_served(self, version: int = 1, seconds: float = 150) -> dict[str, Any]:
         """Wait until at least `version` answers."""
 
         def served() -> dict[str, Any] | None:

@@ -100,6 +100,7 @@ def test_tokens_are_needed_as_described(tmp_path: Path, depth: tuple[str, ...]) 
     site.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @few_or_many
 def test_the_whole_service_is_as_described_before_and_after_a_swap(

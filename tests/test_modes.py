@@ -98,6 +98,7 @@ def test_private_home_is_its_owners_alone(tmp_path_factory: pytest.TempPathFacto
 
 
 @needs_root
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_group_that_drops_reads_what_was_refused_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, served: Path

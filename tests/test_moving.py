@@ -162,6 +162,7 @@ def test_new_database_names_the_home_alone(home: Home, tmp_path: Path, monkeypat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a home to another user")
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_home_of_another_user_is_examined_and_started(first: Service) -> None:
     """Root looks after a home whose files are those of somebody else: git does not refuse it for its owner."""

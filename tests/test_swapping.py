@@ -7,6 +7,7 @@ from pathlib import Path
 
 import bundles
 import numpy as np
+import pytest
 from sklearn.ensemble import RandomForestClassifier
 from test_bundle import sealed
 
@@ -42,6 +43,7 @@ for number in range(200):
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path) -> None:
     """With forests of a hundred trees, resident memory after 200 swaps is within 10 % of that after two."""
     home = Home(tmp_path)
