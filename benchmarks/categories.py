@@ -1,4 +1,4 @@
-"""Categories of many names: each candidate on a file of somebody's, with codes and with mean targets, cross-validated.
+"""Categories of many names: each candidate on a file, with codes and with mean targets, cross-validated.
 
 python -m benchmarks.categories FILE TARGET [COL=KIND …]
 """

@@ -213,7 +213,7 @@ DAYS: dict[str, Case] = {
     "20 days of 400 rows, every a called b, beside 100 clean ones": Case(beside(20, 400, FIRST // 10), 12),
     "10 days of 500 rows, every a called b, and nobody else": Case(beside(10, FIRST // 2, 0), 24),
 }
-"""What takes its time: the world changes honestly, or somebody wants it to look so."""
+"""What takes its time: the world changes honestly, or a liar wants it to look so."""
 
 
 def play(

@@ -137,7 +137,7 @@ def growth(before: Schema, after: Schema) -> Iterator[str]:
 
 
 def changes(before: Schema, after: Schema) -> str:
-    """A sentence on a schema that somebody has changed."""
+    """A sentence on a schema that was changed by hand."""
     old, new = ({one.name: one.kind for one in schema.columns} for schema in (before, after))
     parts = [f"without {name!r}" for name in old if name not in new]
     parts += [f"with {name!r} ({kind})" for name, kind in new.items() if name not in old]

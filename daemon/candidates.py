@@ -119,7 +119,7 @@ def installed() -> list[str]:
 
 
 def _of_extra(schema: Schema, settings: Train) -> Iterator[Candidate]:
-    """Those that are installed and can be used: nobody asked for them, so one that can't be imported fails no training."""
+    """Those that are installed and can be used: no setting names them, so one that can't be imported fails no training."""
     for name in installed():
         try:
             yield from _combinations(name, schema, settings)

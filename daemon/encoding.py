@@ -132,7 +132,7 @@ class _Tables:
 
 
 _KNOWN: OrderedDict[bytes, tuple[_Tables, Matrix]] = OrderedDict()
-"""What was learnt from the last few sets of rows: all candidates of a training meet the same folds."""
+"""Encodings fitted on the last few sets of rows: all candidates of a training meet the same folds."""
 
 MOST_KNOWN = 7
 
@@ -162,7 +162,7 @@ def _learn_all(encoding: Encoding, rows: Matrix, y: NDArray[Any]) -> tuple[_Tabl
 
 
 def _targets(encoding: Encoding, y: NDArray[Any]) -> Matrix:
-    """What is learnt of each row, (n, outputs): its number, or whether it is of a class."""
+    """The target of each row as it is fitted, (n, outputs): its number, or whether it is of a class."""
     if not encoding.classes:
         return y.astype(np.float64).reshape(-1, 1)
     codes = np.arange(encoding.classes) if encoding.outputs > 1 else np.array([1])

@@ -81,7 +81,7 @@ class Ingestion:
         newest = journal.newest_batch()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._schema: Schema | None = None
-        """As it was last read or written here: what differs from it somebody has changed."""
+        """As it was last read or written here: what differs from it was changed by hand."""
         self._work: Iterator[None] | None = None
         self._begun_at = 0.0
         self._live = 0
@@ -268,7 +268,7 @@ class Ingestion:
         return self._labels.join(ids, truths, found, pending)
 
     def _tell_changes(self, found: Schema | None) -> None:
-        """Say what somebody has changed in the schema, once."""
+        """Say what was changed by hand in the schema, once."""
         if found is None:
             return
         before, self._schema = self._schema, found

@@ -117,7 +117,7 @@ def _r2(truth: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def sigmas(now: list[Row], before: list[Row], figure: Figure, table: Table | None = None) -> float:
-    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if nobody can say."""
+    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if that can't be told."""
     with np.errstate(over="ignore", invalid="ignore"):
         worse = _losses(now, figure, table) - _losses(before, figure, table)
         mean, error = float(worse.mean()), float(worse.std()) / math.sqrt(len(worse))

@@ -20,7 +20,7 @@ MARKERS = frozenset((*CERTAIN, *DOUBTFUL))
 """What `init` takes for a missing value where the other cells leave no doubt."""
 
 Order = Literal["day/month/year", "month/day/year", "year/month/day", "day/month/yy", "month/day/yy", "yy/month/day"]
-"""Of a date's parts; `yy` is a year of two digits, which is read only where somebody said so."""
+"""Of a date's parts; `yy` is a year of two digits, which is read only on request."""
 
 PIVOT = 69
 """As POSIX has it: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068."""

@@ -103,10 +103,10 @@ class _Search:
             self.take(family, self._drawn(family, None))
 
     def _drawn(self, family: str, middle: Parameters | None) -> Parameters:
-        """Parameters near others, or from anywhere; where train.grids has values for one, it is one of these."""
+        """Parameters near `middle`, or from anywhere if it lacks them; where train.grids has values for one, it is one of these."""
         grid, random = self._trial.settings.grids.get(family, {}), self._random
         drawn = {
-            name: space.draw(random) if middle is None else space.near(middle[name], random)
+            name: space.near(middle[name], random) if middle and name in middle else space.draw(random)
             for name, space in SPACES[family].items()
             if name not in grid
         }

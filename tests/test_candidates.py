@@ -213,7 +213,7 @@ def test_weights_of_classes_go_to_those_who_know_them() -> None:
 
 
 def test_dear_candidates_wait_for_rows_unless_they_are_named() -> None:
-    """A few rows are learnt as fast as ever; who names candidates gets them, however few rows there are."""
+    """A few rows are trained on as fast as before; who names candidates gets them, however few rows there are."""
     usual, named = Train(), Train(candidates=["forest", *OWN_LATE])
     for settings, rows, late in [(usual, LATE_ROWS - 1, False), (usual, LATE_ROWS, True), (named, 10, True)]:
         found = candidates.worthwhile(candidates.plan(MIXED, settings), rows, settings)

@@ -188,7 +188,7 @@ def test_doubt_is_in_favour_of_the_new_champion(parts: Parts, told: Live, right:
 @pytest.mark.parametrize(("metric", "stays"), [("balanced_accuracy", True), ("accuracy", False)])
 @pytest.mark.parametrize("logged", [True, False])
 def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: str, stays: bool, logged: bool) -> None:
-    """A version that finds the rare class, and errs more often on the common one, is no worse where each counts alike."""
+    """A version that finds the rare class, and is wrong more often on the common one, is no worse where each counts alike."""
     first = parts.champion(favourite=SETOSA)
     second = parts.champion(favourite=VERSICOLOR)
     for version, recall in ((first, {"setosa": 1.0, "versicolor": 0.0}), (second, {"setosa": 0.75, "versicolor": 1.0})):

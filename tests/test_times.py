@@ -1,4 +1,4 @@
-"""train.time: the newest rows judge, older ones train, and nothing that a version has learnt judges it."""
+"""train.time: the newest rows judge, older ones train, and nothing that a version was trained on judges it."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_dates_that_can_be_read_twice_are_asked_for() -> None:
 
 
 def test_one_odd_date_stops_no_training() -> None:
-    """Nobody checks cells of a column that is no feature when they come."""
+    """Cells of a column that is no feature are not checked when they come."""
     days = [f"2026-01-{day:02}" for day in range(1, 31)]
     known = moments.of([pa.chunked_array([[*days, "01/02/2026"]])], Column(name="at", kind="category"))
     assert (int(np.isnan(known).sum()), int(np.nanargmax(known))) == (1, 29)
@@ -123,7 +123,7 @@ def test_rows_without_a_time_are_on_the_side_of_their_hash(tmp_path: Path) -> No
 
 
 def test_a_copy_of_a_row_that_trains_does_not_judge(tmp_path: Path) -> None:
-    """An export of everything, dated anew each night, would judge on what was learnt."""
+    """An export of everything, dated again each night, would judge on what was trained on."""
     tonight = dated(0, 1000, "2")
     tonight = tonight.set_column(tonight.column_names.index("when"), "when", pa.array(["2025-06-01"] * 1000))
     new = dated(1000, 1200, "3")

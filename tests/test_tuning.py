@@ -69,6 +69,13 @@ def test_parameters_of_the_champion_are_tried_however_short_the_time() -> None:
     assert tuning.tune(outcome, trial, Tuned("ridge", {"alpha": 0.001}, 9, 1.0), progress) == outcome
 
 
+def test_grid_that_has_gone_since_leaves_no_parameter_out() -> None:
+    """The champion's parameters lack what a grid or an older version did not search: it is drawn from anywhere."""
+    outcome, trial, _ = compared(tune_seconds=1.0)
+    search = tuning._Search(trial, outcome.ranking)
+    assert search._drawn("ridge", {}).keys() == SPACES["ridge"].keys()
+
+
 def test_tuning_is_off_unless_it_has_time() -> None:
     """By default nothing is searched, not even the champion's parameters; nor where nothing can be tuned."""
     outcome, trial, progress = compared()

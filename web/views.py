@@ -139,7 +139,7 @@ class Views:
         return _list("drops", rows, held=records.held_drops(), waiting=waiting, exams=records.prequential())
 
     def drop(self, key: str) -> Reply:
-        """What became of one drop, by sha256, id or name, and the versions that it taught; one that waits for a person comes first."""
+        """What became of one drop, by sha256, id or name, and the versions trained on it; one that waits for a person comes first."""
         if held := self._worker.records.held_drops(key):
             return told(held[0])
         found = self._worker.records.drop(key)
