@@ -4,7 +4,7 @@ Level 3. `split` has the rules; this reads what they need from the segments.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,15 @@ def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "
         groups = fingerprints.by_cell(piece, [of_group])[0]
         prints = fingerprints.of(cells), drops[codes], fingerprints.places(piece), groups
         found.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
-        has = time in piece.column_names
-        written.append(piece[time] if has else pa.chunked_array([pa.nulls(piece.num_rows, pa.string())]))
+        written.append(_written(piece, time))
     targets, accepted, sources, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
     when = moments.of(written, of_time) if time else np.full(len(targets), np.nan)
     return Read(targets, accepted, sources, Keys(*prints_of), np.concatenate(some, axis=1), when, group, time)
+
+
+def _written(piece: pa.Table, time: str) -> pa.ChunkedArray:
+    """The column of times as a segment has it, empty where it has none."""
+    return piece[time] if time in piece.column_names else pa.chunked_array([pa.nulls(piece.num_rows, pa.string())])
 
 
 def _column(schema: Schema, name: str) -> Column:
@@ -131,12 +135,10 @@ def learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, b
     """Which rows the served version may have been trained on: what was there and not held out by the choice of then."""
     if before is None:
         return np.zeros(len(now.targets), dtype=bool)
-    same = (before.group, before.time) == (now.group, now.time) and _print_alike(before.schema, schema)
-    if not same and (before.by is not By.PLACE or before.since is not None):
-        try:
-            now = read(folder, wanted, before.schema, before.group, before.time)
-        except TrainingFailed:  # its column can't be read any more: then all that was there may have been trained on
-            return now.accepted <= before.created
+    try:
+        now = _then(folder, wanted, schema, now, before)
+    except TrainingFailed:  # its column can't be read any more: then all that was there may have been trained on
+        return now.accepted <= before.created
     there = now.accepted <= before.created
     if before.since is not None:  # on record, because what is forgotten since, or came late, would move it
         units = split.units(now.keys, By.PLACE if before.by is By.OCCURRENCE else before.by)
@@ -146,7 +148,34 @@ def learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, b
     return there & ~split.held_out(split.units(now.keys, before.by), before.share, classes)
 
 
+def _then(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, before: Before) -> Read:
+    """The rows as they were seen when the served version was trained: what has another meaning since is read, and nothing else."""
+    timed, grouped = before.since is not None, before.by is By.GROUP
+    if before.by is By.PLACE and not timed:
+        return now
+    if not _print_alike(before.schema, schema):
+        return read(folder, wanted, before.schema, before.group, before.time)
+    group = before.group if grouped and before.group != now.group else ""
+    time = before.time if timed and before.time != now.time else ""
+    return _beside(folder, wanted, before.schema, now, group, time) if group or time else now
+
+
+def _beside(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, group: str, time: str) -> Read:
+    """The same rows by another group or time (empty: as they are), of which only these columns are read."""
+    groups: list[Prints] = []
+    written: list[pa.ChunkedArray] = []
+    for piece in segments.pieces(folder, wanted, list(dict.fromkeys([group, time, "_row"]))):
+        groups.append(fingerprints.by_cell(piece, [_column(schema, group)])[0])
+        written.append(_written(piece, time))
+    keys = replace(now.keys, group=np.concatenate(groups)) if group else now.keys
+    when = moments.of(written, _column(schema, time)) if time else now.moments
+    return replace(now, keys=keys, moments=when, group=group or now.group, time=time or now.time)
+
+
 def _print_alike(one: Schema, other: Schema) -> bool:
-    """Whether rows have the same fingerprints by both schemas, and the same classes: columns that one lacks were empty then."""
+    """Whether rows have the same fingerprints by both schemas, and the same classes.
+
+    A column that one of them lacks may be there all the same: those of `train.group` and `train.time` are kept without being listed.
+    """
     kinds = [{(column.name, column.kind) for column in schema.columns} for schema in (one, other)]
-    return kinds[0] <= kinds[1] and (one.task, one.target) == (other.task, other.target)
+    return kinds[0] == kinds[1] and (one.task, one.target) == (other.task, other.target)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
 from test_split import NOW, NUMBERS, read, table
 
-from daemon import calibration, comparison, ids, moments, rows, shortcomings, split
+from daemon import calibration, comparison, durable, ids, moments, rows, segments, shortcomings, sides, split
 from daemon.candidates import Candidate
 from daemon.errors import TrainingFailed
 from daemon.revision import Data
-from daemon.schema import Column
+from daemon.schema import Column, Schema
 from daemon.settings import Inbox, Train
 from daemon.sides import Before
 from daemon.split import By
@@ -156,6 +156,51 @@ def test_what_the_served_version_was_trained_on_does_not_judge(tmp_path: Path, t
         assert not set(judging.tolist()) & trained
         held = new.units[new.held]
         assert set(held.tolist()) & trained, "without that some would"
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "again"),
+    [
+        ({}, {"time": "when"}, []),
+        ({"group": "who"}, {"time": "when"}, [{"who", "_row"}]),
+        ({"time": "when"}, {"group": "who"}, [{"when", "_row"}]),
+        ({"time": "when"}, {"time": "when"}, []),
+    ],
+    ids=["time-is-new", "group-to-time", "time-to-group", "same"],
+)
+def test_after_a_switch_no_feature_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: dict[str, str], now: dict[str, str], again: list[set[str]]
+) -> None:
+    """What the served version was trained on is told by the columns that have another meaning since, and is the same as ever."""
+    rows_of = dated(0, 1000, "1")
+    rows_of = rows_of.append_column("who", pa.array([f"c{one // 7}" for one in range(1000)]))
+    old = read(tmp_path, [rows_of], NUMBERS, **then)
+    by = By.GROUP if "group" in then else By.CONTENT
+    before = Before(NUMBERS, by, 0.2, NOW.timestamp() * 1000, since=old.since, **then)
+    wanted = {path.name: durable.sha256_file(path) for path in tmp_path.iterdir()}
+    seen = sides.read(tmp_path, wanted, NUMBERS, **now)
+    pieces, read_again = segments.pieces, []
+
+    def noting(folder: Path, names: Any, columns: Any) -> Any:
+        read_again.append({*columns} - {""})
+        return pieces(folder, names, columns)
+
+    monkeypatch.setattr(segments, "pieces", noting)
+    trained = sides.learnt(tmp_path, wanted, NUMBERS, seen, before)
+    assert read_again == again
+    assert trained.tolist() == (~old.held)[old.place].tolist()
+
+
+def test_a_column_that_is_listed_later_moves_no_row_of_then(tmp_path: Path) -> None:
+    """Its values were there, beside the features, so they are part of what rows are equal in only since."""
+    at = (NOW + timedelta(days=1)).timestamp() * 1000
+    rows_of = [dated(0, 600, "1"), dated(600, 1200, "2", NOW + timedelta(days=2))]
+    old = read(tmp_path, rows_of[:1])
+    listed = Schema(target="y", classes=["a", "b"], columns=[*NUMBERS.columns, Column(name="when", kind="date")])
+    before = Before(NUMBERS, By.CONTENT, 0.2, at)
+    new = read(tmp_path, rows_of, listed, before=before)
+    shown = {row.tobytes() for row in old.matrix[~old.held]}
+    assert not {row.tobytes() for row in new.matrix[new.held & new.fair][:, :4]} & shown
 
 
 # Folds and calibration
