@@ -21,6 +21,7 @@ from daemon.home import Home
 from daemon.journal import Journal
 from daemon.names import shown
 from daemon.reading import Reading
+from daemon.schema import Schema
 
 log = structlog.get_logger()
 
@@ -155,7 +156,7 @@ class Examiner:
             )
         before = [_parsed(row) for row in self._journal.exams(REMEMBERED)]
         names = {reading.drop.sha256: shown(reading.drop.name) for reading in readings if not reading.error}
-        samples = _samples(table, min(MOST_DROPS, max(1, MOST_COLUMNS // len(schema.columns))))
+        samples = _samples(table, most_drops(schema))
         sampled = table.take(pa.array(np.concatenate([which for _, which in samples])))
         matrix = rows.matrix(sampled, schema)
         truths: Any = (
@@ -170,6 +171,11 @@ class Examiner:
             exam = examine(schema, served.version, served.promise, served.taught, *of, before, served.model.costs)
             records.append(_record(served.version, sha256, names.get(sha256, ""), exam))
         return records
+
+
+def most_drops(schema: Schema) -> int:
+    """How many drops of one batch have exams of their own."""
+    return min(MOST_DROPS, max(1, MOST_COLUMNS // len(schema.columns)))
 
 
 def _promise(manifest: bundle.Manifest) -> Promise | None:

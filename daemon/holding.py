@@ -8,7 +8,7 @@ turned away is refused when it is read next. Both are decided on record first, s
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from daemon import requests
+from daemon import examining, requests
 from daemon.accounts import Refused
 from daemon.errors import InvalidDrop
 from daemon.fates import Hold
@@ -19,6 +19,7 @@ from daemon.journal import Journal
 from daemon.names import shown
 from daemon.reading import Reading
 from daemon.requests import Request
+from daemon.schema import Schema
 
 KINDS = {"accept": Hold.LET_IN, "reject": Hold.TURNED_AWAY}
 """Requests that are answered here, and what becomes of the drop."""
@@ -45,6 +46,13 @@ class Holding:
         return self._known[1]
 
     # Holding
+
+    def most_drops(self, schema: Schema) -> int | None:
+        """How many files one batch may take, so that each that is large enough has its exam; None: any number.
+
+        The served version's schema has no more columns than `schema`, or it can examine nothing.
+        """
+        return examining.most_drops(schema) if self._holds else None
 
     def suspects(self, suspicious: Sequence[Mapping[str, Any]], readings: Sequence[Reading]) -> list[Suspect]:
         """Those of the drops just read that are to be held: `suspicious` are exams, and no person has let them in.

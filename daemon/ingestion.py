@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from daemon import accounts, durable, projection, schema, segments, sifting
+from daemon import accounts, durable, projection, sample, schema, segments, sifting
 from daemon.accounts import Refused
 from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES, is_packed
@@ -126,7 +126,7 @@ class Ingestion:
             log.warning("not_a_drop", reason=remark)
         found = schema.load(self._home.schema) if settled else None
         self._tell_changes(found)
-        portion = self._portion(settled, now) if found is not None else {}
+        portion = self._portion(settled, now, self.holding.most_drops(found)) if found is not None else {}
         if found is None or not portion:
             return False
         self._begun_at = now
@@ -156,15 +156,19 @@ class Ingestion:
             self._attempts.reload()
             self._attempts.excuse(time.monotonic())
 
-    def _portion(self, settled: Mapping[str, Stamp], now: float) -> dict[str, Stamp]:
-        """The oldest drops that together stay within inbox.batch_bytes; a large or packed one comes alone."""
+    def _portion(self, settled: Mapping[str, Stamp], now: float, most_files: int | None) -> dict[str, Stamp]:
+        """The oldest drops that together stay within inbox.batch_bytes; a large or packed one comes alone.
+
+        `most_files`: how many of them may have more than one row, as many as can be examined each; None: any number.
+        """
         portion: dict[str, Stamp] = {}
-        size = 0
+        size = files = 0
         for name in self._attempts.choose(settled, now):
             stamp = settled[name]
             size += stamp.size
+            files += not name.endswith(sample.SUFFIX)
             alone = stamp.size > SMALL_BYTES or is_packed(name)
-            if portion and (alone or size > self._limits.batch_bytes):
+            if portion and (alone or size > self._limits.batch_bytes or files > (most_files or files)):
                 break
             portion[name] = stamp
             if alone:

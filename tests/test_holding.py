@@ -15,7 +15,7 @@ from test_cli import a_status, retraind
 from test_exams import flowers, serve
 from test_ingestion import Parts
 
-from daemon import backup, cells, content, fates, report, requests, restore, schema
+from daemon import backup, cells, content, examining, fates, report, requests, restore, sample, schema
 from daemon.content import Content
 from daemon.errors import NotFound
 from daemon.home import Home
@@ -78,6 +78,19 @@ def test_a_suspicious_drop_waits_and_the_others_go_on(parts: Parts) -> None:
     assert [row["name"] for row in parts.journal.exams(10)] == ["good.csv"], "what has not come in is not usual"
     (event,) = told(parts, "suspicious")
     assert event == f"odd.csv is suspicious: {REASON}. It waits for `retraind accept` or `retraind reject`."
+
+
+def test_a_flood_of_larger_drops_lets_no_bad_one_past_its_exam(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch takes no more files than it can examine; samples, which have one row, don't count."""
+    monkeypatch.setattr(examining, "MOST_DROPS", 2)
+    for number in range(3):
+        parts.drop(f"good-{number}.csv", flowers(40, "setosa", begin=100 * number))
+        sample.drop(parts.home, sample.make(bundles.SCHEMA, [9, 1, 1, number], "setosa"))
+    parts.drop("odd.csv", flowers(24, "setosa", "virginica", begin=500))
+    parts.run()
+    assert held(parts) == [("odd.csv", REASON)]
+    assert len(parts.lengths) == 3 * 40 + 3
+    assert len(parts.journal.batches()) == 2
 
 
 def test_one_that_is_let_in_is_taken_once(parts: Parts) -> None:
