@@ -7,7 +7,6 @@ Level 1, shared with `web`: `GET /drops` and `retraind drops` tell the same fact
 
 import json
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,6 @@ from daemon.query import LAST, Row, ask
 DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
 )
-
-
-class Hold(StrEnum):
-    """What a person has said of a suspicious drop; see `daemon.holding`."""
-
-    WAITING = "held"
-    """Nothing yet: it waits in the inbox."""
-    LET_IN = "accepted"
-    """Its rows are taken next."""
-    TURNED_AWAY = "rejected"
-    """It goes to `inbox/rejected` next."""
-
 
 HELD = (
     "SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = 'held' "

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from daemon import examining, requests
 from daemon.accounts import Refused
 from daemon.errors import InvalidDrop
-from daemon.fates import Hold
 from daemon.figures import counted
 from daemon.home import Home
 from daemon.inbox import Drop, Inbox
@@ -20,6 +19,7 @@ from daemon.names import shown
 from daemon.reading import Reading
 from daemon.requests import Request
 from daemon.schema import Schema
+from daemon.states import Hold
 
 KINDS = {"accept": Hold.LET_IN, "reject": Hold.TURNED_AWAY}
 """Requests that are answered here, and what becomes of the drop."""

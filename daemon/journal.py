@@ -17,11 +17,10 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon import tables, trim
 from daemon.errors import RetraindError, Unavailable
-from daemon.fates import Hold
 from daemon.figures import counted
 from daemon.grounds import Held
-from daemon.live import ROLLED_BACK
 from daemon.query import ask
+from daemon.states import ROLLED_BACK, Hold
 from daemon.status import utcnow
 from daemon.tables import (
     FORMAT,

@@ -19,9 +19,6 @@ from daemon.schema import Task
 LABELS = 10_000
 """The newest labels of a version make its score."""
 
-ROLLED_BACK = "rolled back"
-"""State of a version that its late labels have taken out of service."""
-
 Z = 1.959964
 """Two-sided 95 % of the normal distribution."""
 

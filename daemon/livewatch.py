@@ -56,8 +56,12 @@ class LiveWatch:
     def __init__(self, home: Home, settings: Promote, journal: Journal) -> None:
         self._home, self._settings, self._journal = home, settings, journal
         self._known: dict[str, tuple[tuple[int, int | None], str | None]] = {}
-        self.problem: str | None = None
+        self._problems: dict[str, str] = {}
+
+    @property
+    def problem(self) -> str | None:
         """Why the last look failed, for the health; None if it did not."""
+        return next(iter(self._problems.values()), None)
 
     def trial(self) -> str | None:
         """Why the served version should give way to the one before it; None if it should not, or nobody can say.
@@ -78,12 +82,13 @@ class LiveWatch:
         if self._known.get(what, (None, None))[0] == state:
             return self._known[what][1]
         try:
-            self._known[what], self.problem = (state, look(dict(swap))), None
+            self._known[what] = state, look(dict(swap))
+            self._problems.pop(what, None)
         except Exception as error:
             problem = f"The late labels can't be looked at: {type(error).__name__}: {error}. See the log."
-            if problem != self.problem:
+            if problem != self._problems.get(what):
                 log.exception("live_not_watched")
-            self.problem = problem
+            self._problems[what] = problem
             return None
         return self._known[what][1]
 

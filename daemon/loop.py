@@ -300,9 +300,7 @@ class Loop:
             "exams": self._check(
                 "exams", self._ingestion.examiner.objection, "Drops are examined once a version serves."
             ),
-            "live": self._check(
-                "live", self._promotion.live.problem or self._retraining.live.problem, "Late labels are watched."
-            ),
+            "live": self._check("live", self._promotion.live.problem, "Late labels are watched."),
         }
         if waits := self._ingestion.holding.sentence():
             found["held"] = Check(ok=True, detail=waits)

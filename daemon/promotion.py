@@ -17,11 +17,11 @@ from daemon.errors import BundleRefused, NotFound
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.judging import Judging
-from daemon.live import ROLLED_BACK
 from daemon.livewatch import LiveWatch
 from daemon.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.settings import Promote
 from daemon.standby import Standby, deleted
+from daemon.states import ROLLED_BACK
 from daemon.status import utcnow
 
 log = structlog.get_logger()

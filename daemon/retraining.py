@@ -5,7 +5,7 @@ it is tried once per cooldown and not at once again.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,10 +14,8 @@ import structlog
 
 from daemon import baseline, policy, requests
 from daemon.children import Trainer
-from daemon.dataset import Dataset
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.livewatch import LiveWatch
 from daemon.schedule import Schedule
 from daemon.settings import Settings
 from daemon.status import Training
@@ -34,14 +32,19 @@ NOTEWORTHY_SECONDS = 2.0
 
 
 class Retraining:
-    """Owns the trainer; used by the loop thread."""
+    """Owns the trainer; used by the loop thread. `fell` says why the champion's late labels ask for a training, if they do."""
 
     def __init__(
-        self, home: Home, settings: Settings, journal: Journal, dataset: Dataset, trainer: Trainer, schedule: Schedule
+        self,
+        home: Home,
+        settings: Settings,
+        journal: Journal,
+        trainer: Trainer,
+        schedule: Schedule,
+        fell: Callable[[], str | None],
     ) -> None:
         self._home, self._settings = home, settings
-        self._journal, self._dataset, self.trainer, self._schedule = journal, dataset, trainer, schedule
-        self.live = LiveWatch(home, settings.promote, journal)
+        self._journal, self.trainer, self._schedule, self._fell = journal, trainer, schedule, fell
         self.progress: Training | None = None
         self._started = 0.0
         self._facts: policy.Facts | None = None
@@ -153,7 +156,7 @@ class Retraining:
         """The facts without what depends on the time and on requests."""
         total = self._journal.committed()
         last, trained = self._journal.last_run(), self._journal.last_run("trained")
-        last_start, drifted, live_fell = _started(last), self._drifted(), self.live.fell()
+        last_start, drifted, live_fell = _started(last), self._drifted(), self._fell()
         alarmed = self._journal.last_run(because=policy.ALARMS) if drifted or live_fell else None
         return policy.Facts(
             rows=total.rows,

@@ -132,7 +132,7 @@ def compose(
             journal.tell("moved", moved, level="warning")
     promotion = Promotion(home, settings.promote, journal, registry)
     promotion.recover()
-    retraining = Retraining(home, settings, journal, dataset, trainer, schedule)
+    retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
     registry.stop_stale_runs()
     schedule.open()

@@ -14,8 +14,8 @@ from daemon.clearance import verify
 from daemon.errors import BundleRefused
 from daemon.home import Home
 from daemon.journal import Journal
-from daemon.live import ROLLED_BACK
 from daemon.registry import CHAMPION, Registry
+from daemon.states import ROLLED_BACK
 
 log = structlog.get_logger()
 

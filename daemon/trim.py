@@ -7,7 +7,7 @@ what happens once a month. Numbers of events are given once (AUTOINCREMENT), so 
 
 from sqlalchemy import Connection, text
 
-from daemon.live import ROLLED_BACK
+from daemon.states import ROLLED_BACK
 
 ROUTINE = ("accepted", "committed", "merged", "duplicate", "rejected", "quarantined", "known", "relabelled", "request")
 """Kinds of events that come with every drop or request."""

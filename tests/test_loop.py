@@ -46,6 +46,7 @@ def loop(mlflow_home: Home, journal: Journal) -> Iterator[Loop]:
     home, wake = mlflow_home, Wake()
     dataset, historian, schedule = Dataset(home), Historian(home, SETTINGS), Schedule("", wake)
     inbox = Inbox(home, SETTINGS.inbox, wake)
+    promotion = Promotion(home, SETTINGS.promote, journal, Registry(home))
     with ExitStack() as stack:
         workers = Keeper(home, SETTINGS, 0, wake)
         stack.callback(workers.close)
@@ -63,8 +64,8 @@ def loop(mlflow_home: Home, journal: Journal) -> Iterator[Loop]:
             historian=historian,
             schedule=schedule,
             ingestion=Ingestion(home, SETTINGS, inbox, dataset, journal, Labels(home, journal), lambda: 0.0),
-            retraining=Retraining(home, SETTINGS, journal, dataset, Trainer(home, 0, wake), schedule),
-            promotion=Promotion(home, SETTINGS.promote, journal, Registry(home)),
+            retraining=Retraining(home, SETTINGS, journal, Trainer(home, 0, wake), schedule, promotion.live.fell),
+            promotion=promotion,
             driftwatch=stack.enter_context(closing(Driftwatch(home, SETTINGS.drift, journal))),
             packing=stack.enter_context(closing(Packing(home, journal))),
         )

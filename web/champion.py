@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from daemon import figures, live, shortcomings
+from daemon import figures, shortcomings
 from daemon.bundle import Manifest
 from daemon.settings import Promote, Settings
+from daemon.states import ROLLED_BACK
 from web.facts import Facts
 from web.tiles import Answer, answer, fact
 
@@ -83,7 +84,7 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
         sentence = f"v{held['version']} waits for retraind promote."
         tried = [*_agreement(facts, held["version"]), *_canary(facts, held["version"])]
         return answer("watch", headline, sentence, [waits, *tried, *notes])
-    if facts.newer and facts.newer[0]["state"] == live.ROLLED_BACK:
+    if facts.newer and facts.newer[0]["state"] == ROLLED_BACK:
         row = facts.newer[0]
         return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
     return None

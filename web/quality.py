@@ -4,6 +4,7 @@ from itertools import takewhile
 
 from daemon import figures, live, shortcomings
 from daemon.settings import Promote
+from daemon.states import ROLLED_BACK
 from web.facts import Facts, Row
 from web.tiles import Answer, answer, fact
 
@@ -117,7 +118,7 @@ def latest_score(facts: Facts) -> Row | None:
     Rows that spoke for a version which late labels have taken back say little against the one before it.
     """
     for row in facts.newer:
-        if row["scores"].get("champion_version") == facts.number and row["state"] != live.ROLLED_BACK:
+        if row["scores"].get("champion_version") == facts.number and row["state"] != ROLLED_BACK:
             return held_out(row, "champion")
     return None
 

@@ -11,10 +11,10 @@ from daemon import figures
 from daemon.errors import BadSchema
 from daemon.figures import TITLES
 from daemon.home import Home
-from daemon.live import ROLLED_BACK
 from daemon.schema import Column, Task
 from daemon.schema import load as load_schema
 from daemon.settings import Settings
+from daemon.states import ROLLED_BACK
 from web import verdict
 from web.facts import Facts
 from web.quality import held_out, wilson
