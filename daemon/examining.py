@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from daemon import bundle, reference, rows
 from daemon.errors import RetraindError
-from daemon.exams import LEAST_ROWS, Exam, Promise, examine
+from daemon.exams import LEAST_ROWS, RECENT, Exam, Promise, examine
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.names import shown
@@ -39,8 +39,6 @@ MOST_ROWS = 1_000
 
 POOLED = ""
 """Stands for a drop's sha256 in the exam of all small drops of a batch."""
-
-REMEMBERED = 20
 
 UNEXAMINED = "unexamined"
 """The journal's key of why exams fail."""
@@ -154,7 +152,7 @@ class Examiner:
                 f"version {served.version} asks for the column {gone[0]!r:.100}, which the schema does not have any more.",
                 hint="`retraind retrain --force` trains one without it.",
             )
-        before = [_parsed(row) for row in self._journal.exams(REMEMBERED)]
+        before = [_parsed(row) for row in self._journal.telling_exams(RECENT)]
         names = {reading.drop.sha256: shown(reading.drop.name) for reading in readings if not reading.error}
         samples = _samples(table, most_drops(schema))
         sampled = table.take(pa.array(np.concatenate([which for _, which in samples])))

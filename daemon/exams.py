@@ -2,7 +2,8 @@
 
 Level 2, pure. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from the training rows
 it. Each is compared with what is usual: with what the version promised on its held-out rows, or with the median of the last
-exams, whichever is more. So a world that has changed looks odd three times, and is usual then.
+exams, whichever is more. So a world that has changed looks odd three times, and is usual then. Which exams count says
+docs/judging.md: those of small drops together don't.
 """
 
 import math
@@ -82,7 +83,7 @@ def examine(
 ) -> Exam:
     """Examine rows (n, d) with their truths (n,) by a version's answers (n, classes) or (n, 1).
 
-    `schema` is the version's, `reference` (m, d) a sample of its training rows, `before` the last exams, newest first.
+    `schema` is the version's, `reference` (m, d) a sample of its training rows, `before` the last exams that count, newest first.
     """
     recent = before[:RECENT]
     shifts = {} if reference is None or len(rows) < LEAST_MIX else _shifts(schema, reference, rows)

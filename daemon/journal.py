@@ -49,6 +49,9 @@ DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
 """Checks for drift that are kept, and those of them with their detail, which is long where columns are many."""
 
 
+LOOKED_BACK = 10_000
+"""Exams among which those that say what is usual are looked for."""
+
 MANY_ROWS = 10_000
 """Rows that are inserted at once: each is held in memory twice meanwhile."""
 
@@ -330,6 +333,15 @@ class Journal:
     def exams(self, most: int) -> Sequence[RowMapping]:
         """The newest exams, newest first."""
         return self._rows(select(exams).order_by(exams.c.id.desc()).limit(most))
+
+    def telling_exams(self, most: int) -> Sequence[RowMapping]:
+        """The newest that say what is usual, newest first: not those of small drops together, nor those of forgotten ones.
+
+        Only the newest LOOKED_BACK are looked at: a home that gets single rows has an exam of no drop with each batch.
+        """
+        newest = select(func.coalesce(func.max(exams.c.id), 0)).scalar_subquery()
+        telling = (exams.c.id > newest - LOOKED_BACK) & (exams.c.drop != "")
+        return self._rows(select(exams).where(telling).order_by(exams.c.id.desc()).limit(most))
 
     # Drops that wait for a person
 

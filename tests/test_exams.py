@@ -5,16 +5,21 @@ from collections.abc import Iterator
 import bundles
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from sites import Client
 from test_ingestion import HEADER, Parts
 
 from daemon import bundle, cells, content, examining, requests
+from daemon.content import Content
 from daemon.exams import Exam, Promise, examine
 from daemon.home import Home
+from daemon.inbox import Drop
 from daemon.query import ask
+from daemon.reading import Reading
 from daemon.schema import Column, Schema
+from daemon.settling import Stamp
 
 Matrix = NDArray[np.float64]
 
@@ -89,6 +94,14 @@ def test_what_has_come_three_times_is_usual() -> None:
     assert not any(odd[3:])
 
 
+def test_two_odd_exams_of_five_change_nothing_that_is_usual() -> None:
+    odd, fine = Exam(200, 0.6, 0.05, 0.5, {"x": 0.9}), Exam(200, 0.04, 0.05, 0.0)
+    rows = drawn(200)
+    for before in ([odd, odd, fine, fine, fine], [fine, odd, fine, odd, fine, odd, odd, odd]):
+        exam = asked(rows, ["a"] * 200, before)
+        assert (exam.usual, len(exam.reasons)) == (PROMISE.error, 2)
+
+
 def test_values_far_from_the_answers_are_suspicious() -> None:
     rows = drawn(100)[:, :1]
     promise = Promise(0.5, 200, {})
@@ -146,6 +159,21 @@ def test_each_drop_of_a_batch_has_its_exam_and_the_small_ones_one_together(home:
     assert found["wrong.csv"]["reason"] == "50% of its labels disagree with v1, usual are 5%"
     assert {row["batch"] for row in found.values()} == {1}
     assert len(parts.lengths) == 150, "it teaches all the same"
+
+
+def test_small_drops_together_and_forgotten_ones_say_nothing_of_what_is_usual(home: Home, parts: Parts) -> None:
+    """Half wrong rows, sent a few at a time, are never held: they must not make half wrong files usual."""
+    serve(home)
+    figures = {"version": 1, "n": 500, "error": 0.5, "usual": 0.05, "mix": 0.5, "shifts": '{"petal_width": 0.9}'}
+    nameless = {**figures, "drop": "", "name": "", "suspicious": 0, "reason": ""}
+    with parts.journal.together():
+        for batch in range(30):
+            parts.journal.examined([nameless], batch)
+    drop = Drop("odd.csv", Stamp(1, 1, 1), Content("a" * 64, 1, b"x"), "")
+    columns = {name: [5.0, 3.5] * 30 for name in bundles.SCHEMA.features}
+    table = pa.table({**columns, "species": ["setosa", "virginica"] * 30, "_drop": ["a" * 64] * 60})
+    parts.ingestion.examiner.examine([Reading(drop)], table)
+    assert [exam["usual"] for exam in parts.ingestion.examiner.suspicious] == [0.05]
 
 
 def test_a_large_file_is_examined_by_a_sample_of_its_parts(
