@@ -372,6 +372,13 @@ class Journal:
         with self._writing() as connection:
             connection.execute(held.update().where(held.c.sha256 == sha256).values(name=name))
 
+    def forget_held(self, sha256: str) -> None:
+        """Remove the record of a held drop, and its events: both quote labels, and rows of it are to be forgotten."""
+        with self._writing() as connection:
+            connection.execute(held.delete().where(held.c.sha256 == sha256))
+            told = (events.c.drop == sha256) & (events.c.kind == "suspicious")
+            connection.execute(events.delete().where(told))
+
     def strike_off(self, drop: Mapping[Any, Any], *, told: bool) -> None:
         """Record that a held drop is no longer in the inbox; `told`: it had not been decided, so say it."""
         with self._writing() as connection:
@@ -515,7 +522,8 @@ class Journal:
             mine = (drops.c.sha256 == sha256) & (drops.c.state == "rejected")
             values = {"reason": "It held rows that were forgotten.", "line": None, "column": None}
             connection.execute(drops.update().where(mine).values(**values))
-            connection.execute(events.delete().where(events.c.drop == sha256, events.c.kind == "rejected"))
+            told = (events.c.drop == sha256) & events.c.kind.in_(("rejected", "suspicious"))
+            connection.execute(events.delete().where(told))
 
     def fold(self) -> None:
         """Bring the WAL into the file and empty it: what was removed is in neither then, unless somebody reads meanwhile."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 
-from daemon import durable, lineage, schema, segments
+from daemon import durable, lineage, loglines, schema, segments, withheld
 from daemon.cache import Cache
 from daemon.errors import DatasetDamaged
 from daemon.folder import inbox
@@ -22,6 +22,7 @@ from daemon.likeness import MOST_BYTES, Likeness, Split
 from daemon.names import BAD_ROWS, REPORT
 from daemon.query import ask
 from daemon.rejected import Rejected
+from daemon.withheld import Withheld
 
 log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ def find(home: Home, journal: Journal, drop: Drop) -> list[Trace]:
         *_dataset(home, journal, drop),
         *(Trace(_at(home, path), "rows in a segment set aside", PURGE) for path in orphans(home, journal, drop)),
         *_refused(home, journal, drop),
+        *_held(home, journal, drop),
         *_predictions(home, journal, drop),
         *(Trace(_at(home, path), "a damaged history, which may hold any prediction", PURGE) for path in _lost(home)),
         *_models(home, drop),
@@ -94,6 +96,24 @@ def _refused(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
         yield Trace(_at(home, path), what, PURGE if split else "by hand")
 
 
+def _held(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+    for looked in held(home, journal, drop):
+        if looked is not None:
+            split = looked.split
+            what = (
+                f"{split.matched} of {split.lines} lines are rows of it" if split else "not read: too large or damaged"
+            )
+            goes = PURGE if split else "by hand"
+            yield Trace(_at(home, home.inbox / looked.name), f"a drop that waits for you: {what}", goes)
+
+
+def held(home: Home, journal: Journal, drop: Drop) -> Iterator[Withheld | None]:
+    """Files that wait for a person and hold rows of the drop; None after each piece of work."""
+    waiting = journal.held_drops()
+    if waiting:
+        yield from withheld.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
+
+
 def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
     ids = journal.predictions_of(drop)
     if not ids:
@@ -102,7 +122,7 @@ def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
     known = ask(home.history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({marks})", *ids[:500])  # noqa: S608
     if known:
         yield Trace(_at(home, home.history), f"{len(ids)} predictions that it labelled, with their features", PURGE)
-    for path in logged(home, ids):
+    for path in loglines.naming(home, ids):
         yield Trace(_at(home, path), "lines of such predictions", PURGE)
 
 
@@ -130,6 +150,12 @@ def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
     return []
 
 
+def likeness_of(home: Home, journal: Journal, drop: Drop) -> Likeness | None:
+    """What tells lines with rows of the drop from others; None when its rows are gone."""
+    known, rows = schema.load(home.schema), rows_of(home, journal, drop)
+    return Likeness(known, rows) if known and rows else None
+
+
 def _of(table: Any, drop: Drop) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = segments.of_drop(table, drop["sha256"]).to_pylist()
     return rows
@@ -154,8 +180,7 @@ def refused(home: Home, journal: Journal, folder: Path, drop: Drop) -> Iterator[
 
     Of a file that is too large or damaged nothing is told but its path. None after each piece of work.
     """
-    known, rows = schema.load(home.schema), rows_of(home, journal, drop)
-    likeness = Likeness(known, rows) if known and rows else None
+    likeness = likeness_of(home, journal, drop)
     later = journal.refused_after(drop)
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file() or path.name.endswith(REPORT) or path.name.startswith("."):
@@ -177,24 +202,6 @@ def refused(home: Home, journal: Journal, folder: Path, drop: Drop) -> Iterator[
         yield None
 
 
-def logged(home: Home, ids: Sequence[str]) -> list[Path]:
-    """Log files with a line of one of these predictions."""
-    wanted = set(ids)
-    return [
-        path
-        for path in sorted(home.logs.glob("predictions-*.jsonl"))
-        if any(_names(line, wanted) for line in path.read_bytes().splitlines())
-    ]
-
-
-def _names(line: bytes, wanted: set[str]) -> bool:
-    try:
-        entry = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(entry, dict) and entry.get("prediction_id") in wanted
-
-
 class Eraser:
     """Removes traces, but for DVC's objects and what versions keep; `erase` takes predictions out of the history, by id."""
 
@@ -204,7 +211,8 @@ class Eraser:
     def run(self, drop: Drop) -> Generator[None, None, list[str]]:
         """Remove them, piece by piece; what was found, for people. Doing it again removes what is left."""
         lines = yield from self._refused(drop)
-        done = [lines, self._orphans(drop), self._predictions(drop)]
+        waiting = yield from self._held(drop)
+        done = [lines, waiting, self._orphans(drop), self._predictions(drop)]
         self._journal.forget_predictions(drop)
         return [sentence for sentence in done if sentence]
 
@@ -222,6 +230,19 @@ class Eraser:
             self._take_out(path, split)
             count += split.matched
         return f"{count} lines are gone from refused files" if count else ""
+
+    def _held(self, drop: Drop) -> Generator[None, None, str]:
+        count, place = 0, inbox(self._home)
+        for looked in held(self._home, self._journal, drop):
+            if looked is None:
+                yield
+            elif looked.split is None:
+                log.warning("held_file_not_read", name=looked.name, hint="Look into it by hand.")
+            else:  # what the journal quotes goes first: after a kill in between the file is read and held again
+                self._journal.forget_held(looked.row["sha256"])
+                withheld.take_out(place, looked)
+                count += looked.split.matched
+        return f"{count} lines are gone from files that waited" if count else ""
 
     def _take_out(self, path: Path, split: Split) -> None:
         """Leave of a refused file only what holds no row of the drop."""
@@ -260,8 +281,8 @@ class Eraser:
         if not ids:
             return ""
         wanted = set(ids)
-        for path in logged(self._home, ids):
-            _blank(path, wanted)
+        for path in loglines.naming(self._home, ids):
+            loglines.blank(path, wanted)
         erased = self._erase(ids)
         # What the history was before it was damaged can't be read, so nothing can be taken out of it.
         for path in _lost(self._home):
@@ -271,16 +292,3 @@ class Eraser:
 
 def _never(_name: str) -> bool:
     return False
-
-
-def _blank(path: Path, wanted: set[str]) -> None:
-    """Write blanks over the lines of these predictions, in place: a worker may append to the file, and offsets stay true."""
-    with path.open("r+b") as file:
-        at = 0
-        for line in file.read().splitlines(keepends=True):
-            if _names(line, wanted):
-                file.seek(at)
-                file.write(b"{}".ljust(len(line.rstrip(b"\n"))))
-            at += len(line)
-        file.flush()
-        durable.fsync_file(path)

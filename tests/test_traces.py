@@ -5,7 +5,9 @@ import json
 import sqlite3
 import struct
 from contextlib import closing
+from types import SimpleNamespace
 
+import bundles
 import orjson
 import pyarrow.parquet as pq
 import pytest
@@ -15,11 +17,13 @@ from test_forget import answer, in_cache, take, text
 from test_forget import parts as parts  # noqa: PLC0414 - a fixture
 from test_ingestion import HEADER, Killed, Parts
 
-from daemon import durable, requests, segments, traces
+from daemon import durable, folder, requests, segments, traces, withheld
 from daemon import likeness as likeness_module
 from daemon.history import Historian
 from daemon.home import Home
+from daemon.journal import Journal
 from daemon.likeness import Likeness
+from daemon.query import ask
 from daemon.schema import Column, Schema
 from daemon.settings import Settings
 
@@ -27,6 +31,11 @@ SECRET = 4.987654
 """A cell that no other row of the tests has; its bytes as a double and as text are looked for everywhere."""
 
 PERSON = HEADER + f"{SECRET},3.25,1.5,0.25,setosa\n" + "5.5,3.5,1.25,0.2,setosa\n"
+
+
+ROW = {"sepal_length": SECRET, "sepal_width": 3.25, "petal_length": 1.5, "petal_width": 0.25, "species": "setosa"}
+
+NO_DROP = {"name": "held.csv", "source": "file", "bytes": 1, "settled_at": "2026-01-01"}
 
 
 def files_with_the_secret(home: Home) -> set[str]:
@@ -50,13 +59,24 @@ def listed(parts: Parts, sha256: str) -> set[str]:
     return {one.where for one in traces.find(parts.home, parts.journal, drop)}
 
 
+def hold(parts: Parts | SimpleNamespace, name: str, content: str) -> str:
+    """A file that waits for a person, and its event, which quotes a label; its sha256."""
+    data = content.encode()
+    (parts.home.inbox / name).write_bytes(data)
+    facts = {"sha256": durable.sha256(data), "name": name, "bytes": len(data), "rows_read": 2, "rows_known": 0}
+    parts.journal.hold({**facts, "version": 1, "reason": "100% of its labels are 'setosa'", "seen_at": None})
+    return durable.sha256(data)
+
+
 def scattered(parts: Parts) -> str:
-    """A drop whose rows lie in the dataset, in the cache, in refused files and in a segment set aside; its sha256."""
+    """A drop whose rows lie in the dataset, the cache, refused files, one that waits and a segment set aside; its sha256."""
     wrong = PERSON.replace("1.5,", "one and a half,").replace("5.5,", "five,")
     parts.drop("person-wrong.csv", wrong)
     parts.drop("packed.csv.gz", gzip.compress(wrong.encode(), mtime=0))
     parts.drop("others.csv", HEADER.replace("species", "nothing") + f"{SECRET},3.25,1.5,0.25,x\n" + "9,9,9,9,x\n")
     parts.run()
+    first, *others = PERSON.splitlines(keepends=True)
+    hold(parts, "held.csv", "".join([first, *reversed(others)]))
     parts.drop("person.csv", PERSON)
     parts.drop("else.csv", text(7))
     parts.run()
@@ -72,6 +92,7 @@ def test_purge_takes_the_rows_out_of_everything_that_find_lists(parts: Parts) ->
     before = files_with_the_secret(parts.home)
     assert {"inbox/rejected/person-wrong.csv", "inbox/rejected/packed.csv.gz", "inbox/rejected/others.csv"} <= before
     assert before - listed(parts, sha256) == set()
+    assert "inbox/held.csv" in listed(parts, sha256)
     request = requests.submit(parts.home, "forget", drop=sha256, purge=True)
     parts.run()
     assert answer(parts, request)[0] == "done"
@@ -79,12 +100,36 @@ def test_purge_takes_the_rows_out_of_everything_that_find_lists(parts: Parts) ->
     assert files_with_the_secret(parts.home) == set()
     assert (parts.home.rejected / "others.csv").read_text().splitlines()[1:] == ["9,9,9,9,x"]
     assert "person-wrong.csv" not in names(parts.home.rejected)
+    assert (parts.waiting, parts.journal.held_drops()) == ([], [])
+    assert ask(parts.home.journal, "SELECT message FROM events WHERE kind = 'suspicious'") == []
     assert listed(parts, sha256) == {"registry/journal.db", "backups, copies and swap space"}
     assert parts.lengths == [7]
     assert [segments.load(path)["sepal_length"].to_pylist() for path in parts.home.orphans.iterdir()] == [[7]]
 
 
-@pytest.mark.parametrize("step", ["_refused", "_orphans", "_predictions"])
+def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
+    """Also in a copy of it under another name; what is left is another drop, and nothing is quoted of the old one."""
+    with closing(Journal.open(home.journal)) as journal:
+        parts = SimpleNamespace(home=home, journal=journal)
+        sha256 = hold(parts, "held.csv", PERSON + "9,9,9,9,setosa\n")
+        (home.inbox / "copy.csv").write_text(PERSON + "9,9,9,9,setosa\n")
+        (home.inbox / "other.csv").write_text(PERSON)
+        journal.refuse({**NO_DROP, "sha256": sha256}, "rejected", "copy.csv: It was held because of 'setosa'.")
+        place, drop = folder.inbox(home), {"decided_at": "2026-01-01"}
+        likeness = Likeness(bundles.SCHEMA, [ROW])
+        found = [one for one in withheld.search(place, journal.held_drops(), likeness, drop) if one]
+        assert [(one.name, one.split and one.split.matched) for one in found] == [("copy.csv", 1), ("held.csv", 1)]
+        (home.inbox / "copy.csv").write_text("another by now")
+        for one in found:
+            withheld.take_out(place, one)
+        assert "9,9,9,9" in (home.inbox / "held.csv").read_text()
+        assert repr(SECRET) not in (home.inbox / "held.csv").read_text()
+        assert (home.inbox / "copy.csv").read_text() == "another by now"
+        journal.blank_refused(sha256)
+        assert ask(home.journal, "SELECT message FROM events") == []
+
+
+@pytest.mark.parametrize("step", ["_refused", "_held", "_orphans", "_predictions"])
 @pytest.mark.parametrize("after", [False, True])
 def test_end_at_any_step_leaves_the_rest_to_the_next(
     parts: Parts, step: str, after: bool, monkeypatch: pytest.MonkeyPatch
