@@ -36,65 +36,67 @@ class Server(Section):
 
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on. Loopback by default: nothing is exposed unasked. Empty is none, for `unix_socket` alone.",
+        description="Address to listen on. The default, loopback, exposes nothing. Empty: listen on `unix_socket` only.",
     )
-    port: int = Field(5000, ge=0, le=65535, description="TCP port; 0 takes a free one and prints it.")
+    port: int = Field(5000, ge=0, le=65535, description="TCP port. 0 takes a free one and prints it.")
     unix_socket: str = Field(
         "",
-        description="Unix socket to listen at, too (mode 0660); relative to the home folder; empty is none.",
+        description="Also listen on this Unix socket (mode 0660), relative to the home folder. Empty: none.",
     )
     workers: int = Field(
         0,
         ge=0,
         le=64,
-        description="HTTP worker processes; 0 is one per two cores, at least one: training needs the rest.",
+        description="Number of HTTP worker processes. 0 means one per two cores, at least one, because training needs the others.",
     )
     auth: Literal["always", "beyond_loopback", "none"] = Field(
         "beyond_loopback",
-        description="Who needs a token: everybody, all but programs that reach a loopback address themselves (with `public_url`, `trusted_proxies` or `root_path` those too), or nobody at all.",
+        description="Who needs a token. `always`: every caller. `beyond_loopback`: every caller except programs that connect to a loopback address directly (with `public_url`, `trusted_proxies` or `root_path` set, those need one too). `none`: no caller.",
     )
     anonymous: list[Scope] = Field(
         default_factory=list,
-        description='What callers without a token may do all the same, such as `["predict"]`.',
+        description='What callers without a token may do, such as `["predict"]`.',
     )
     public_url: str = Field(
         "",
-        description="How browsers reach it through a proxy, such as `https://models.example.org`: a further Host name, and the Origin of its pages.",
+        description="The address that browsers use through a proxy, such as `https://models.example.org`. It is accepted as Host, and as Origin of the pages.",
     )
     root_path: str = Field(
         "",
-        description="What a proxy puts before every path, such as `/models/iris`, whether it passes that on or not.",
+        description="Path prefix that a proxy adds, such as `/models/iris`. It works whether the proxy strips it or passes it on.",
     )
     trusted_proxies: list[str] = Field(
         default_factory=list,
-        description="Proxies whose X-Forwarded-For and -Proto are believed: addresses, networks, `unix` for who comes by `unix_socket`.",
+        description="Proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted: addresses, networks, or `unix` for callers of `unix_socket`.",
     )
     allowed_hosts: list[str] = Field(
         default_factory=list,
-        description="Further Host names that browsers may use; loopback names, `host` and that of `public_url` always may.",
+        description="Additional Host names. Loopback names, `host` and the name in `public_url` are always allowed.",
     )
-    max_body_bytes: int = Field(8_388_608, ge=1024, description="Larger request bodies (bytes) are refused with 413.")
+    max_body_bytes: int = Field(
+        8_388_608, ge=1024, description="Maximum size (bytes) of a request body. Larger ones get 413."
+    )
     body_seconds: float = Field(
-        10.0, gt=0, description="A request body that takes longer (seconds) is given up with 408."
+        10.0, gt=0, description="Time limit (seconds) for receiving a request body. Slower ones get 408."
     )
     versions_loaded: int = Field(
         2,
         ge=0,
         le=100,
-        description="Other versions that a worker keeps in memory because requests name them; 0 is none.",
+        description="Number of other versions that each worker keeps loaded for requests that name a version. 0: none.",
     )
     max_inflight: int = Field(
         64,
         ge=1,
-        description="Large predictions that a worker holds at once, and as many pages, and as many writes; more get 503 and Retry-After.",
+        description="Concurrent large predictions per worker. The same limit applies separately to pages and to writes. Requests over it get 503 with Retry-After.",
     )
     request_seconds: float = Field(
         30.0,
         gt=0,
-        description="What waits so long (seconds) for its turn is given up with 503, what takes so long with 504.",
+        description="Time limit (seconds) for a request. One that waits longer for its turn gets 503, one that runs longer gets 504.",
     )
     drain_seconds: float = Field(
-        5.0, ge=0, description="On stop, requests in flight get this long (seconds) to finish."
+        5.0, ge=0, description="Time (seconds) that requests in flight get to finish when the service stops."
     )
 
     @field_validator("auth", mode="before")
@@ -143,69 +145,82 @@ class Inbox(Section):
         description="A file counts as finished after this quiet time (seconds) with no process writing to it.",
     )
     scan_seconds: float = Field(
-        5.0, gt=0, description="The folder is listed at least this often (seconds): events are only hints."
+        5.0,
+        gt=0,
+        description="The folder is listed at least this often (seconds), because file system events can be lost.",
     )
-    max_bytes: int = Field(1_073_741_824, gt=0, description="Larger drops (bytes) are rejected before they are read.")
+    max_bytes: int = Field(
+        1_073_741_824,
+        gt=0,
+        description="Maximum size (bytes) of a drop. Larger ones are rejected before they are read.",
+    )
     max_inflated_bytes: int = Field(
-        4_294_967_296, gt=0, description="A .csv.gz that grows beyond this (bytes) is rejected: it may be a bomb."
+        4_294_967_296,
+        gt=0,
+        description="Maximum size (bytes) of a .csv.gz after decompression. A file that grows beyond it is rejected.",
     )
-    batch_drops: int = Field(2000, gt=0, description="At most this many drops become one batch.")
+    batch_drops: int = Field(2000, gt=0, description="Maximum number of drops in one batch.")
     batch_bytes: int = Field(
-        67_108_864, gt=0, description="Drops beyond this sum (bytes) wait for the next batch, to bound memory."
+        67_108_864,
+        gt=0,
+        description="Maximum total size (bytes) of the drops in one batch. It bounds memory. The others wait for the next batch.",
     )
     bad_rows: Literal["quarantine", "reject_file"] = Field(
         "quarantine",
-        description="`quarantine` takes the good rows and keeps the bad ones in inbox/rejected/NAME.*.bad.csv.",
+        description="`quarantine` takes the good rows and saves the bad ones in inbox/rejected/NAME.*.bad.csv. `reject_file` refuses the whole file.",
     )
     extra_columns: Literal["ignore", "reject", "add"] = Field(
         "reject",
-        description="A column that the schema lacks: leave it out, reject the drop, or add it to the schema.",
+        description="A column that the schema lacks: `ignore` it, `reject` the file, or `add` it to the schema.",
     )
     new_classes: Literal["accept", "quarantine"] = Field(
-        "quarantine", description="A target that is no class yet: a new class, or (more often) a misspelt one."
+        "quarantine",
+        description="A target value that is not a known class: `quarantine` the row (it is more often a typo), or `accept` it as a new class.",
     )
     new_categories: Literal["accept", "quarantine"] = Field(
-        "accept", description="A category that the schema does not list: add it, or put the row into quarantine."
+        "accept",
+        description="A category that the schema does not list: `accept` it into the schema, or `quarantine` the row.",
     )
     known_rows: Literal["count", "skip"] = Field(
         "count",
-        description="Rows that the dataset has already (all columns and the target): only count them, or don't take them again.",
+        description="Rows that the dataset already contains (all columns and the target): `count` them, or `skip` them.",
     )
     suspicious: Literal["accept", "hold"] = Field(
         "accept",
-        description="A drop whose exam is unusual: take it and say so, or hold it until a person decides.",
+        description="A drop on which the served version does unusually badly: `accept` it and report it, or `hold` it until you decide.",
     )
     rejected_days: float = Field(
-        90.0, ge=0, description="Files in inbox/rejected older than this (days) are removed; 0 keeps them for ever."
+        90.0, ge=0, description="Age (days) at which files in inbox/rejected are removed. 0 keeps them."
     )
 
 
 class Retrain(Section):
     """When a training starts."""
 
-    threshold_rows: int = Field(50, ge=1, description="Accepted rows since the last training that start the next one.")
+    threshold_rows: int = Field(50, ge=1, description="A training starts after this many new rows.")
     growth: float = Field(
         0.1,
         ge=0,
-        description="And this share of the rows it saw: all trainings together then cost 11 times the last one, not its square; 0 is off.",
+        description="Also wait until the data has grown by this fraction since the last training. This keeps the total cost of training proportional to the data. 0 disables it.",
     )
-    drift: bool = Field(True, description="Drift starts a training, too, as soon as there are new rows.")
+    drift: bool = Field(True, description="Drift also starts a training, if there are new rows.")
     live: bool = Field(
-        True, description="So does a live score (late labels) that has fallen below what the gate allows."
+        True,
+        description="A live score (by late labels) that falls below what the gate allows also starts a training, if there are new rows.",
     )
     alarm_seconds: float = Field(
         3600.0,
         ge=0,
-        description="Least time (seconds) between trainings that drift or the live score start: new rows may not help.",
+        description="Minimum time (seconds) between trainings that drift or the live score start.",
     )
     schedule: str = Field(
         "0 3 * * *",
-        description="Cron text or interval (`30m`, `6h`, `1d`), UTC; trains only if there are new rows; empty is never.",
+        description="Cron expression or interval (`30m`, `6h`, `1d`), in UTC. It trains only if there are new rows. Empty: never.",
     )
     cooldown_seconds: float = Field(
         10.0,
         ge=0,
-        description="Least time (seconds) between the starts of two trainings: a failing fit is no hot loop.",
+        description="Minimum time (seconds) between the starts of two trainings.",
     )
 
 
@@ -235,61 +250,72 @@ class Train(Section):
     candidates: list[str] = Field(
         default=list(CANDIDATES),
         min_length=1,
-        description="Candidate estimators, see docs/architecture.md; those that can't do the schema's task are left out.",
+        description="Estimators that compete, see docs/training.md. Those that can't do the schema's task are left out.",
     )
     grids: dict[str, dict[str, list[Any]]] = Field(
         default_factory=dict,
-        description="By candidate, values to try of its parameters: each combination competes. None by default: time.",
+        description="Parameter values to try, by candidate. Each combination competes.",
     )
     metric: Literal["auto", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae"] = Field(
         "auto",
-        description="What chooses and judges; `auto` is `train.costs`, else accuracy or R², balanced accuracy where a class has 80 % of the rows.",
+        description="The metric that selects and judges. `auto` is the cost if `train.costs` is set, R² for regression, balanced accuracy if one class has 80 % of the rows, and otherwise accuracy.",
     )
     costs: dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]] = Field(
         default_factory=dict,
-        description="By true and answered class, what that costs (`bad.good=5`): it chooses, judges and decides; right is 0, wrong 1 else. See docs/judging.md.",
+        description="Cost of a mistake by true and predicted class (`bad.good=5`), used to select, to judge and to decide. Mistakes that are not listed cost 1. See docs/judging.md.",
     )
     class_weight: Literal["none", "balanced"] = Field(
-        "none", description="`balanced` makes rare classes count as much as common ones, where the candidate can."
+        "none",
+        description="`balanced` gives rare classes the same weight as common ones, in candidates that support it.",
     )
     calibrate: bool = Field(
         True,
-        description="Correct the winner's probabilities if that lowers its cross-validated log loss by 1 %; never if the budget cut its folds.",
+        description="Correct the winner's probabilities if that lowers its cross-validated log loss by at least 1 %. Never done if the time budget cut its folds.",
     )
-    folds: int = Field(5, ge=2, le=20, description="Cross-validation folds that choose among candidates.")
-    seed: int = Field(42, ge=0, description="Seed of every split and estimator: same rows, same model.")
-    holdout: float = Field(0.2, gt=0, lt=0.9, description="Share of rows that are never trained on, only judged on.")
+    folds: int = Field(5, ge=2, le=20, description="Number of cross-validation folds for selecting a candidate.")
+    seed: int = Field(42, ge=0, description="Seed of every split and estimator. Same rows, same model.")
+    holdout: float = Field(
+        0.2, gt=0, lt=0.9, description="Fraction of the rows that is never trained on, only used to judge."
+    )
     group: str = Field(
         "",
-        description="Column whose equal values keep rows on one side (holdout, folds, calibration); no feature unless the schema lists it.",
+        description="Column whose equal values stay together in holdout, folds and calibration, such as `customer_id`. It is a feature only if the schema lists it.",
     )
     time: str = Field(
         "",
-        description="Column with a row's time: the newest rows judge, older ones train, folds go forward; no feature unless the schema lists it.",
+        description="Column with the time of a row. The newest rows judge, older ones train, and folds go forward in time. It is a feature only if the schema lists it.",
     )
     window_rows: int = Field(
-        0, ge=0, description="Only so many of the newest rows teach and judge; 0 is all. The reference holdout stays."
+        0,
+        ge=0,
+        description="Train and judge on this many of the newest rows only. 0: all. The reference holdout stays.",
     )
     window_days: float = Field(
-        0.0, ge=0, description="Only rows accepted within so many days before the newest one; 0 is all, as above."
+        0.0,
+        ge=0,
+        description="Train and judge only on rows accepted within this many days before the newest one. 0: all. The reference holdout stays.",
     )
     budget_seconds: float = Field(
         900.0,
         ge=0,
-        description="When comparing has taken this long (seconds), who has not finished is left out; 0 is no limit.",
+        description="Time limit (seconds) for comparing candidates. Unfinished ones are left out. 0: no limit.",
     )
     tune_seconds: float = Field(
         0.0,
         ge=0,
-        description="So long (seconds) other parameters of the best candidates are tried, from the champion's on; 0 is off.",
+        description="Time (seconds) for searching better parameters of the best candidates, starting from the champion's. 0: off.",
     )
-    timeout_seconds: float = Field(3600.0, gt=0, description="A training that takes longer (seconds) is killed.")
+    timeout_seconds: float = Field(
+        3600.0, gt=0, description="Time limit (seconds) for a whole training. After it the training is killed."
+    )
     memory_bytes: int = Field(
-        0, ge=0, description="A training may take this much memory (bytes); 0 is two thirds of the machine's."
+        0, ge=0, description="Memory limit (bytes) of a training. 0: two thirds of the machine's memory."
     )
     nice: int = Field(10, ge=0, le=19, description="Niceness of the trainer, so that predictions come first.")
     report_rows: int = Field(
-        5000, ge=0, description="Up to this many rows the textbook figures (fixed split, 10-fold) are logged as well."
+        5000,
+        ge=0,
+        description="With at most this many rows, textbook figures (fixed split, 10-fold) are logged as well.",
     )
 
     @model_validator(mode="after")
@@ -330,61 +356,65 @@ class Promote(Section):
     """When a challenger may replace the champion."""
 
     mode: Literal["auto", "manual"] = Field(
-        "auto", description="`manual` holds a good challenger for `retraind promote`."
+        "auto", description="`auto` serves a challenger that passes the gate. `manual` holds it for `retraind promote`."
     )
     shadow: bool = Field(
-        True, description="A held challenger answers the same requests unseen, so that one knows how far it agrees."
+        True,
+        description="A held challenger also predicts live requests. Its answers are only compared, never returned.",
     )
     canary_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="A held challenger answers this share (0-1) of the keys in `canary_header`; 0 is none.",
+        description="A held challenger answers this fraction (0-1) of the keys in `canary_header`. 0: none.",
     )
     canary_header: str = Field(
         "X-Routing-Key",
         pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
-        description="Requests with the same value of this header get the same version; without it, the champion.",
+        description="Requests with the same value of this header get the same version. Requests without it get the champion.",
     )
     tolerance: float = Field(
         0.02,
         ge=0,
         le=1,
-        description="A challenger that surely scores more than this (0-1) below the champion is refused; see docs/judging.md.",
+        description="A challenger is refused if its score is below the champion's by more than this (0-1) beyond chance. See docs/judging.md.",
     )
     recall_tolerance: float = Field(
-        0.1, ge=0, le=1, description="No class's recall may fall by more than this (0-1); one row is always allowed."
+        0.1,
+        ge=0,
+        le=1,
+        description="A challenger is refused if the recall of a class falls by more than this (0-1). One row is always allowed.",
     )
     floor: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="No version with a holdout score below this is served: by `train.metric`, or accuracy or R² where less of that is better; 0 is no floor.",
+        description="Minimum holdout score. A version below it is not served. Measured by `train.metric`, or by accuracy or R² where a lower value of that metric is better. 0: none.",
     )
     baseline_versions: int = Field(
         20,
         ge=0,
-        description="One of so many promoted versions is the mark, the first or a surely better one: small falls must not add up.",
+        description="Number of promoted versions among which the baseline is chosen. Without a baseline many small losses could add up. 0: no baseline.",
     )
     follow_days: int = Field(
         3,
         ge=0,
         le=100,
-        description="Days whose drops all say that the world has changed before the first drop judges no more; 0 never. See docs/judging.md.",
+        description="Number of days whose drops must all contradict the first drop before that drop no longer judges. 0: never. See docs/judging.md.",
     )
     live_rows: int = Field(
-        50, ge=0, description="Late labels that a new champion needs before it may be rolled back for them; 0 never."
+        50, ge=0, description="Late labels that a new champion needs before they can roll it back. 0: never."
     )
     live_until: int = Field(
         1000,
         ge=1,
         validate_default=True,
-        description="A champion that got over so many late labels is on trial no more; what falls later is drift.",
+        description="A new champion's trial ends after this many late labels. A later fall counts as drift.",
     )
     keep_versions: int = Field(
         20,
         ge=0,
-        description="Model files of the newest versions that stay, besides those in use; 0 keeps all. Data always stays.",
+        description="Number of newest versions whose model files are kept, besides those in use. 0: all. Data is always kept.",
     )
 
     @field_validator("live_until")
@@ -405,28 +435,29 @@ class Drift(Section):
     check_seconds: float = Field(
         60.0,
         ge=0,
-        description="Least time (seconds) between two checks, made when there are new predictions; 0 is never.",
+        description="Minimum time (seconds) between two drift checks. A check needs new predictions. 0: never.",
     )
     window_rows: int = Field(
-        1000, ge=50, le=100_000, description="The newest predictions of the served version that are compared."
+        1000,
+        ge=50,
+        le=100_000,
+        description="Number of the served version's newest predictions that are compared with its training rows.",
     )
-    min_rows: int = Field(
-        50, ge=10, description="With fewer predictions, or fewer rows that taught, nothing is said: that is no drift."
-    )
+    min_rows: int = Field(50, ge=10, description="Below this many predictions or training rows, drift is not assessed.")
     p_value: float = Field(
-        0.05, gt=0, lt=1, description="Share of false finds allowed among the drifted features (Benjamini-Hochberg)."
+        0.05, gt=0, lt=1, description="Allowed share of false alarms among drifted features (Benjamini-Hochberg)."
     )
     distance: float = Field(
         0.1,
         gt=0,
-        description="Above 1,000 reference rows a feature has also to be this far away (Wasserstein by std, Jensen-Shannon).",
+        description="With more than 1,000 reference rows a feature counts as drifted only if it also moved this far (Wasserstein in standard deviations, Jensen-Shannon for categories).",
     )
-    share: float = Field(0.5, gt=0, le=1, description="Such a share of drifted features (0-1) raises an alarm.")
+    share: float = Field(0.5, gt=0, le=1, description="Fraction (0-1) of drifted features that raises an alarm.")
     important: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="So does a single one with this share of the importance (0-1), or with the largest.",
+        description="A single drifted feature raises an alarm if it has this share (0-1) of the importance, or the largest.",
     )
 
 
@@ -435,19 +466,17 @@ class Predictions(Section):
 
     durability: Literal["relaxed", "strict"] = Field(
         "relaxed",
-        description="What a power cut may cost: `relaxed` the last second of the log, `strict` (fsync before the answer) nothing.",
+        description="What a power cut may cost: with `relaxed` the last second of the log, with `strict` (fsync before the answer) nothing.",
     )
-    rotate_bytes: int = Field(67_108_864, gt=0, description="A log file is closed at this size (bytes).")
-    rotate_seconds: float = Field(
-        3600.0, gt=0, description="And at this age (seconds), so that it can go even if little is asked."
-    )
+    rotate_bytes: int = Field(67_108_864, gt=0, description="Size (bytes) at which a log file is closed.")
+    rotate_seconds: float = Field(3600.0, gt=0, description="Age (seconds) at which a log file is closed.")
     keep_rows: int = Field(
         1_000_000,
         ge=0,
-        description="Predictions kept in the history; beyond them, the oldest of the caller with the most go first.",
+        description="Maximum number of predictions in the history. Beyond it, the oldest predictions of the caller with the most are removed first.",
     )
     keep_days: float = Field(
-        0.0, ge=0, description="Predictions older than this (days) leave the history, too; 0 keeps them for ever."
+        0.0, ge=0, description="Age (days) at which predictions are removed from the history. 0 keeps them."
     )
 
 
@@ -457,7 +486,7 @@ class Journal(Section):
     keep_events: int = Field(
         100_000,
         ge=1000,
-        description="Events that are kept: so many that come with every drop or request, and as many of all others.",
+        description="Number of events kept: this many of the kinds that come with every drop or request, and as many of all others.",
     )
 
 
@@ -480,7 +509,7 @@ class Settings(BaseSettings):
     # First: in TOML, a key that stands below a table would belong to that table.
     bootstrap: Literal["iris", "none"] = Field(
         "iris",
-        description="What an empty home without a schema starts with: the Iris data, so that /predict works at once.",
+        description="What an empty home without a schema starts with. `iris`: the Iris data, so that /predict works at once.",
     )
     server: Server = Server()
     inbox: Inbox = Inbox()
@@ -554,7 +583,7 @@ def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) ->
 
 def _nearest(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    return f" Did you mean {close[0]!r}?" if close else " README.md lists all of them."
+    return f" Did you mean {close[0]!r}?" if close else " docs/settings.md lists all of them."
 
 
 def _check_environment() -> None:

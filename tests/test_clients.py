@@ -168,13 +168,13 @@ def test_the_client_of_mlflow(site: Site) -> None:
         client.invoke(frame.assign(sepal_length=[1.0, np.nan]))
 
 
-SECTION = (ROOT / "README.md").read_text().split("## Other people's clients")[1].split("\n## ")[0]
+PAGE = (ROOT / "docs/clients.md").read_text()
 INTERPRETERS = {"mlflow": None, "tritonclient": "tritons", "kserve": "kserves"}
 
 
 @pytest.mark.parametrize("library", INTERPRETERS)
-def test_what_the_readme_shows_runs(site: Site, library: str) -> None:
-    (code,) = [text for text in re.findall("```python\n(.*?)```", SECTION, re.DOTALL) if f"from {library}" in text]
+def test_what_the_page_shows_runs(site: Site, library: str) -> None:
+    (code,) = [text for text in re.findall("```python\n(.*?)```", PAGE, re.DOTALL) if f"from {library}" in text]
     environment = INTERPRETERS[library]
     interpreter = sys.executable if environment is None else program(environment, "python")
     code = code.replace("5000", str(site.port))
@@ -184,8 +184,8 @@ def test_what_the_readme_shows_runs(site: Site, library: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_commands_of_the_readme_run(site: Site) -> None:
-    (code,) = re.findall("```sh\n(.*?)```", SECTION, re.DOTALL)
+def test_the_commands_of_the_page_run(site: Site) -> None:
+    (code,) = re.findall("```sh\n(.*?)```", PAGE, re.DOTALL)
     commands = code.replace("curl -s ", "curl -sS --fail-with-body -w '\\n' ").replace("5000", str(site.port))
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

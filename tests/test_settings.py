@@ -68,7 +68,7 @@ def test_empty_variable_is_no_variable(tmp_path: Path, monkeypatch: pytest.Monke
         ("[server]\nprot = 1", ["server.prot", "'server.port'"]),
         ("[retrain]\ntreshold_rows = 1", ["retrain.treshold_rows", "'retrain.threshold_rows'"]),
         ("[sever]\nport = 1", ["'sever'", "'server'"]),
-        ("zzzzzz = 1", ["'zzzzzz'", "README.md"]),
+        ("zzzzzz = 1", ["'zzzzzz'", "docs/settings.md"]),
         ("[server]\nport = 70000", ["server.port = 70000", "65535"]),
         ("[server]\nport = 'x'", ["server.port = 'x'", "integer"]),
         ("[promote]\nmode = 'yes'", ["promote.mode = 'yes'", "'auto' or 'manual'"]),
