@@ -74,6 +74,13 @@ def within(times: Times, listed: Mask, window: Window) -> Mask:
     return recent
 
 
+def parted(times: Times, listed: Mask, recent: Mask) -> Mask:
+    """Which of the listed rows the window leaves out of a drop of which it takes others: what came at one moment is of one era."""
+    if not recent.any():
+        return recent
+    return np.asarray(listed & ~recent & (times == times[recent].min()))
+
+
 def plausible(times: Times, now: float) -> Times:
     """The times with those that can't be right replaced by the one of the row before that can.
 

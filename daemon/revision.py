@@ -99,7 +99,9 @@ class Data:
         if era is None or not (listed & side.judging & first).any():
             first, era = np.arange(len(targets)) < first_rows, None
         reference = listed & side.judging & first
-        taught, judged = np.flatnonzero(recent & ~side.held), np.flatnonzero((recent & side.judging) | reference)
+        # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.
+        judging = side.judging & (recent | arrivals.parted(times, listed, recent))
+        taught, judged = np.flatnonzero(recent & ~side.held), np.flatnonzero(judging | reference)
         _require_enough(targets[taught], schema)
         order = np.concatenate([taught, judged])
         place = np.full(len(targets), -1, dtype=np.int64)

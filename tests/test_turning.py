@@ -1,12 +1,23 @@
 """daemon.baseline and daemon.turning: the reference belongs to the version that serves."""
 
 import json
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from daemon import baseline, turning
-from daemon.arrivals import Era
+import pytest
+from sklearn.tree import DecisionTreeClassifier
+from test_split import NOW, NUMBERS, read
+from test_times import dated
+
+from daemon import baseline, model, turning
+from daemon.arrivals import Era, Window
+from daemon.bundle import Model
 from daemon.journal import Journal
+from daemon.marking import Rules
 from daemon.settings import Promote
+from daemon.sides import Before
+from daemon.split import By
 
 
 def judged(journal: Journal, version: int, state: str, **scores: Any) -> None:
@@ -28,3 +39,26 @@ def test_era_goes_with_the_served_version(journal: Journal) -> None:
     reference = {"challenger": {"reference": {"n": 9}}, "split": {"reference": "9-a"}}
     assert gate == turning.Gate(Promote(), {1: reference, 2: reference})
     assert (turning.gate({}), turning.era({})) == (None, None)
+
+
+@pytest.mark.parametrize("rows", [0, 1500, 1700], ids=["no window", "whole drops", "part of a drop"])
+def test_rows_of_a_new_era_are_the_same_for_who_reads_them_again(tmp_path: Path, rows: int) -> None:
+    """Trained on a window that parts a drop, and read again without knowing what it judged before: by reproduction, or the next training."""
+    late = (NOW + timedelta(days=9)).timestamp() * 1000
+    nights = [dated(500 * night, 500 * night + 500, str(night), NOW + timedelta(days=night)) for night in range(3, 7)]
+    tables = [dated(0, 500, "9"), *nights]
+    champion = model.fit(DecisionTreeClassifier(random_state=0, max_depth=4), *read(tmp_path, tables[:1]).taught)
+    before = Before(NUMBERS, By.CONTENT, 0.2, NOW.timestamp() * 1000)
+    window = Window(rows, now=late)
+    data = read(tmp_path, tables, window=window, before=before)
+    served = Model.__new__(Model)
+    manifest: Any = type("Manifest", (), {"data_schema": NUMBERS, "settings": {}})
+    served.__init__(manifest, "", lambda given: model.answers(champion, given, NUMBERS))  # type: ignore[misc]
+    challenger = model.fit(DecisionTreeClassifier(random_state=1, max_depth=4), *data.taught)
+    gate = turning.Gate(Promote(follow_days=2), {})
+    scores = turning.compare(challenger, served, data, None, Rules(), gate).scores
+    assert "objection" in scores["world"]
+    again = read(tmp_path, tables, window=window, era=Era.of(scores))
+    found = turning.compare(challenger, None, again, None, Rules(), None).scores
+    assert found["challenger"] == scores["challenger"]
+    assert found["split"] == scores["split"]
