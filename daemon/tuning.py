@@ -5,6 +5,7 @@ after which it is behind the best on the same folds, so most cost one fit. What 
 the first try of the next training, and is all that `daemon.reproduction` needs: how many tries a time allows is the clock's affair.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -71,8 +72,8 @@ def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progres
         return outcome
     progress.stage(f"tuning {', '.join(search.families)}", progress.candidates + 1)
     if before is not None and before.candidate in settings.candidates and before.candidate in SPACES:
-        # No time is too short for it: what was found once is not to be lost.
-        search.take(before.candidate, before.parameters, raced=False)
+        outcome = search.keep(before, outcome, progress)
+    search.budget = Budget(settings.tune_seconds)
     try:
         with comparison.alarm(settings.tune_seconds):
             while search.budget.left > 0:
@@ -92,6 +93,27 @@ class _Search:
         self.budget, self.tried = Budget(trial.settings.tune_seconds), 0
         names = dict.fromkeys(one.name.partition("(")[0] for one in ranking)
         self.families = [name for name in names if name in SPACES][:FAMILIES]
+
+    def keep(self, before: Tuned, outcome: Outcome, progress: Progress) -> Outcome:
+        """Try the champion's parameters on all folds; the outcome says so if they are left out.
+
+        What was found once is not to be lost, so however short `train.tune_seconds` are they get what each candidate may take of
+        `train.budget_seconds`: more rows may have made them so slow that no training would ever end.
+        """
+        seconds = self._trial.settings.budget_seconds / (len(outcome.scored) + len(outcome.left_out))
+        try:
+            with comparison.alarm(seconds or math.inf):
+                self.take(before.candidate, before.parameters, raced=False)
+        except BudgetUsed:
+            if self._chosen is None:  # it may have rung after the last fold
+                name = before.made(self._trial.schema, self._trial.settings).name
+                reason = (
+                    f"As the champion has it, it took more than its share of train.budget_seconds ({seconds:.3g} s)."
+                )
+                progress.note(f"Tuning: {name} is left out. {reason}", seconds)
+                log.warning("candidate_left_out", candidate=name, reason=reason)
+                return replace(outcome, left_out=outcome.left_out | {name: reason})
+        return outcome
 
     def step(self) -> None:
         """One try: near the best, or anywhere, of the best candidate twice as often as of the next."""

@@ -69,6 +69,18 @@ def test_parameters_of_the_champion_are_tried_however_short_the_time() -> None:
     assert tuning.tune(outcome, trial, Tuned("ridge", {"alpha": 0.001}, 9, 1.0), progress) == outcome
 
 
+def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
+    """More rows may have made them so: they end after what a candidate may take, it is said, and others are tried as long as ever."""
+    outcome, trial, progress = compared()
+    train = Train(candidates=["linear", "ridge", "forest"], budget_seconds=0.4, tune_seconds=0.5)
+    slow = Tuned("forest", {"n_estimators": 1_000_000}, 9, 1.0)
+    found = tuning.tune(outcome, replace(trial, settings=train), slow, progress)
+    assert list(found.left_out) == ["forest(n_estimators=1000000)"]
+    assert "share of train.budget_seconds (0.2 s)" in found.left_out["forest(n_estimators=1000000)"]
+    assert found.tuned is not None
+    assert (found.tuned["candidate"], found.tuned["tried"] > 1) == ("ridge", True)
+
+
 def test_grid_that_has_gone_since_leaves_no_parameter_out() -> None:
     """The champion's parameters lack what a grid or an older version did not search: it is drawn from anywhere."""
     outcome, trial, _ = compared(tune_seconds=1.0)
