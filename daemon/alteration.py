@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from daemon import durable, growth, schema, segments
+from daemon import exchange, growth, schema, segments
 from daemon.errors import BadSchema, NotFound, Unavailable
 from daemon.home import Home
 from daemon.journal import Journal
@@ -49,8 +49,7 @@ def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) ->
         changed = altered(found, kinds, missing, home)
         if changed == found:
             return found, found
-        if schema.load(home.schema) == found:  # a drop may have let it grow meanwhile
-            durable.write(home.schema, changed.dump())
+        if exchange.replace(home.schema, found, changed):  # or a drop has let it grow meanwhile
             return found, changed
     raise Unavailable(f"{home.schema} changes all the time.", hint="Nothing was changed; try again.")
 

@@ -11,7 +11,11 @@ import hashlib
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from daemon.errors import Unavailable
 
 TMP = ".tmp"
 MARK = ".retraind-"
@@ -19,6 +23,9 @@ MARK = ".retraind-"
 
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
 """renameat2(2): paths are relative to the current folder; an existing target is an error."""
+
+LOCK_SECONDS = 5.0
+"""So long a file that others replace is waited for: they hold its lock for one write."""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -189,3 +196,34 @@ def try_lock(path: Path) -> int | None:
         os.close(fd)
         return None
     return fd
+
+
+@contextmanager
+def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold the exclusive lock of an existing file, which whoever holds it may replace; raises Unavailable, OSError.
+
+    The file itself is locked and no other beside it, which might belong to root and be closed to the daemon.
+    """
+    until = time.monotonic() + seconds
+    while (fd := _lock(path)) is None:
+        if time.monotonic() > until:
+            raise Unavailable(f"{path} is locked by another process.", hint="It is tried again; `lslocks` names it.")
+        time.sleep(0.005)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor of the file with its lock; None if another has that, or the name is another file's by now."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:  # enough on local file systems
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with suppress(BlockingIOError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            return fd
+    os.close(fd)
+    return None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from daemon import accounts, durable, projection, sample, schema, segments, sifting
+from daemon import accounts, exchange, projection, sample, schema, segments, sifting
 from daemon.accounts import Refused
 from daemon.attempts import TRIES, Attempts
 from daemon.content import SMALL_BYTES, is_packed
@@ -285,11 +285,10 @@ class Ingestion:
     def _save_schema(self, grown: Schema, found: Schema) -> None:
         """Before the rows that need it: read again after a kill, they find a schema that has grown already."""
         if grown is not found:
-            if schema.load(self._home.schema) != found:
+            if not exchange.replace(self._home.schema, found, grown):
                 raise Unavailable(
                     f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it."
                 )
-            durable.write(self._home.schema, grown.dump())
             self._schema = grown
             for sentence in accounts.growth(found, grown):
                 self._journal.tell("schema", sentence)

@@ -1,8 +1,12 @@
 """daemon.alteration and daemon.overview: a schema changed and shown by commands."""
 
 import sqlite3
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from subprocess import PIPE, Popen
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,8 @@ import pytest
 from test_ingestion import Parts
 from test_journal import a_drop
 
-from daemon import alteration, growth, overview, rows, schema, segments
-from daemon.errors import BadSchema, Exit, InvalidDrop
+from daemon import alteration, durable, exchange, growth, overview, rows, schema, segments
+from daemon.errors import BadSchema, Exit, InvalidDrop, Unavailable
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.schema import Column, Schema
@@ -105,6 +109,47 @@ def test_change_is_made_to_what_a_drop_let_grow_meanwhile(home: Home, monkeypatc
     found = schema.load(home.schema)
     assert found is not None
     assert (found.classes, found.features, found.ignored) == (["0", "1", "2"], ["zip"], ["a"])
+
+
+def test_changes_at_the_same_moment_are_all_made(home: Home) -> None:
+    """A person's and a drop's: none overwrites the other, whoever comes between the look and the rename."""
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    together = Barrier(4)
+
+    def grow(name: str) -> None:
+        for _ in range(100):
+            found = schema.load(home.schema)
+            assert found is not None
+            if exchange.replace(home.schema, found, growth.grown(found, classes=[*found.classes, name])):
+                return
+        raise AssertionError("never")
+
+    def change(name: str) -> None:
+        together.wait(10)
+        grow(name) if name.islower() else alteration.change(home, {}, [name])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, ["c", "M", "d", "N"]))
+    found = schema.load(home.schema)
+    assert found is not None
+    assert ({*found.classes}, {*found.missing_values}) == ({"0", "1", "c", "d"}, {"NA", "M", "N"})
+
+
+def test_change_waits_while_another_process_writes(home: Home) -> None:
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    code = "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with Popen([sys.executable, "-c", code, str(home.schema)], stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(Unavailable, match="locked by another"), durable.locked(home.schema, seconds=0.0):
+            pass
+        other.communicate(b"\n")
+    alteration.change(home, {}, ["M"])
+    found = schema.load(home.schema)
+    assert found is not None
+    assert found.missing_values == ["NA", "M"]
 
 
 def test_change_is_said_and_takes_effect_with_the_next_drop(home: Home) -> None:

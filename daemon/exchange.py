@@ -1,0 +1,18 @@
+"""Exchange: a schema takes the place of the one that it was made of, and of no other.
+
+Level 1. A drop that lets the schema grow and `retraind schema` may come at the same moment, from two processes.
+"""
+
+from pathlib import Path
+
+from daemon import durable, schema
+from daemon.schema import Schema
+
+
+def replace(path: Path, before: Schema, after: Schema) -> bool:
+    """Write `after` in the place of `before`, durably; False: there is another by now. Raises Unavailable, OSError."""
+    with durable.locked(path):
+        if schema.load(path) != before:
+            return False
+        durable.write(path, after.dump())
+    return True
