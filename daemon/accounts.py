@@ -75,15 +75,17 @@ def repeats(reading: Reading, *, skips: bool) -> tuple[str, str, str] | None:
     return ("relabelled", "warning", sentence) if other else ("known", "info", sentence)
 
 
-def rejected(name: str, reading: Reading | None, error: InvalidDrop, settled_at: str) -> dict[str, Any]:
-    """The record of a drop that is refused whole; without a reading it could not even be read."""
+def rejected(
+    name: str, reading: Reading | None, error: InvalidDrop, settled_at: str, by: str | None = None
+) -> dict[str, Any]:
+    """The record of a drop that is refused whole, `by` a person or by our rules; without a reading it could not even be read."""
     why = {"reason": error.reason, "line": error.line, "column": error.column}
     if reading is None:
         unread = {"name": shown(name), "sha256": "", "bytes": 0, "source": "file"}
         return unread | {"settled_at": settled_at, "rows_read": 0, "rows_known": 0, **why}
     rows = {"rows_read": reading.rows_read, "rows_refused": reading.rows_read}
     rows |= {"rows_known": reading.rows_known, "rows_relabelled": reading.rows_relabelled}
-    return _drop(reading.drop, settled_at) | {"source": reading.source, **rows, **why}
+    return _drop(reading.drop, settled_at) | {"source": reading.source, "decided_by": by, **rows, **why}
 
 
 def _drop(drop: Drop, settled_at: str) -> dict[str, Any]:
@@ -164,9 +166,11 @@ class Refused:
         self.rejected: list[tuple[str, Stamp, dict[str, Any]]] = []
         """Name, stamp and report of what goes to rejected/."""
 
-    def reject(self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop) -> None:
-        """It is no drop of this schema; `stamp` is that of the file that was judged."""
-        record = rejected(name, reading, error, self.settled_at)
+    def reject(
+        self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
+    ) -> None:
+        """It is no drop of this schema, or a person (`by`) does not want it; `stamp` is that of the file that was judged."""
+        record = rejected(name, reading, error, self.settled_at, by)
         message = rejection(record)
         self.records.append((record, "rejected", message, None))
         self.rejected.append((name, stamp, report(record)))

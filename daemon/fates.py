@@ -97,5 +97,5 @@ def like(rows: Sequence[Row], key: str) -> list[Row]:
 def as_drop(row: Row) -> dict[str, Any]:
     """A held drop with the columns of one that was decided, for a table of both: nothing of it was taken."""
     counts = dict.fromkeys(("rows_accepted", "rows_refused", "rows_duplicate", "rows_relabelled"), 0)
-    unknown = dict.fromkeys(("id", "line", "column", "batch", "bad_file", "revision", "committed_at"))
+    unknown = dict.fromkeys(("id", "line", "column", "batch", "bad_file", "revision", "committed_at", "decided_by"))
     return {**row, **counts, **unknown, "settled_at": row["held_at"], "decided_at": row["held_at"]}

@@ -86,7 +86,7 @@ class Holding:
             elif row["state"] == Hold.TURNED_AWAY:
                 drop = opened.pop(row["sha256"])
                 reading = Reading(drop, rows_read=row["rows_read"], rows_known=row["rows_known"])
-                refused.reject(drop.name, drop.stamp, reading, InvalidDrop(_turned_away(row)))
+                refused.reject(drop.name, drop.stamp, reading, InvalidDrop(_turned_away(row)), row["by"])
 
     def look(self) -> None:
         """Note what has become of the files: renamed, taken out of the inbox, or dealt with. Call it after a scan."""

@@ -316,7 +316,7 @@ class Journal:
             connection.execute(drops.insert(), {**drop, "state": state, "batch": batch, "decided_at": utcnow()})
             let_in = (held.c.sha256 == drop["sha256"]) & (held.c.state == Hold.LET_IN)
             connection.execute(held.delete().where(let_in))
-            level = "warning" if state == "rejected" else "info"
+            level = "warning" if state == "rejected" and not drop.get("decided_by") else "info"
             _tell(connection, state, message, level=level, drop=drop["sha256"], batch=batch)
 
     def examined(self, found: Sequence[Mapping[str, Any]], batch: int) -> None:

@@ -33,6 +33,7 @@ drops = Table(
     Column("seen_at", String),
     Column("settled_at", String, nullable=False),
     Column("decided_at", String, nullable=False),
+    Column("decided_by", String),  # who rejected it; NULL: no person
     Column("forgotten_in", Integer),  # the batch that removed its rows
     Column("forgotten_at", String),
     Column("forgotten_by", String),
@@ -250,7 +251,9 @@ def prepare(connection: Connection) -> int:
     for version in range(found, FORMAT) if not new else ():
         for statement in MIGRATIONS[version]:
             connection.execute(text(statement))
-    # An index that came later changes no row, so older programs go on with it: that is no other format.
+    # What came later and changes no row, an index or a column that may be empty, is no other format: older programs go on with it.
+    if all(column["name"] != "decided_by" for column in inspect(connection).get_columns("drops")):
+        connection.execute(text("ALTER TABLE drops ADD COLUMN decided_by VARCHAR"))
     for index in batches.indexes:
         index.create(connection, checkfirst=True)
     connection.execute(text(f"PRAGMA user_version = {FORMAT}"))

@@ -23,6 +23,7 @@ from daemon import bundle, durable
 from daemon.bundle import Manifest, Pointer
 from daemon.home import Home
 from daemon.journal import Journal
+from daemon.query import ask
 from daemon.schema import Column, Schema
 from daemon.scopes import Scope
 from daemon.settings import Promote, Settings
@@ -86,8 +87,14 @@ class Story:
         self.journal.commit(seq, f"{seq:040x}", "d" * 32)
         return seq
 
-    def reject(self, name: str) -> None:
-        drop = self.drop(name, rows_accepted=0, reason="'abc' is not a number.", line=17, column="petal, length")
+    def reject(self, name: str, by: str | None = None) -> None:
+        why: dict[str, Any] = {
+            "reason": "'abc' is not a number.",
+            "line": 17,
+            "column": "petal, length",
+            "decided_by": by,
+        }
+        drop = self.drop(name, rows_accepted=0, **why)
         self.journal.refuse(drop, "rejected", f"{name} rejected")
 
     def judge(self, version: int, state: str, wrong: int = 1, *, old: int | None = None, n: int = 60) -> None:
@@ -364,6 +371,20 @@ def test_drops_that_are_all_rejected(story: Story) -> None:
     for number in range(3):
         story.reject(f"{number}.csv")
     assert story.document(alive())["tiles"][2]["state"] == "act"
+
+
+def test_drops_that_a_person_has_rejected_are_no_failures(well: Story) -> None:
+    """They are decisions, and stand between others without a trace in the page's word."""
+    for number in range(3):
+        well.reject(f"{number}.csv", by="http")
+    found = well.document(alive())
+    assert (found["tiles"][2]["state"], found["verdict"]["state"]) == ("ok", "ok")
+    assert {step["name"]: step["state"] for step in found["now"]["steps"]}["validate"] == "done"
+    told = ask(well.home.journal, "SELECT level FROM events WHERE kind = 'rejected'")
+    assert [row["level"] for row in told] == ["info"] * 3
+    for number in range(3, 6):
+        well.reject(f"{number}.csv")
+    assert well.document(alive())["tiles"][2]["state"] == "watch"
 
 
 def test_data_and_quality_alone_never_say_act(well: Story) -> None:

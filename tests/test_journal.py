@@ -313,6 +313,16 @@ def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal
         assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (1,)
 
 
+def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal: Journal) -> None:
+    """Of the same format: the column may be empty, and older programs go on without it."""
+    journal.close()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
+    with closing(Journal.open(home.journal)) as opened:
+        opened.refuse({**a_drop(), "decided_by": "cli"}, "rejected", "b")
+    assert [row["decided_by"] for row in fates.newest(home.journal, 9)] == ["cli"]
+
+
 def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journal) -> None:
     """Also in a journal from before there was one, which stays of the same format."""
     journal.close()

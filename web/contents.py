@@ -144,7 +144,7 @@ def _history() -> dict[str, Json]:
     where = {name: maybe(COUNT) for name in ("batch", "run", "version")}
     counts = dict.fromkeys(("id", "bytes", "rows_read", "rows_accepted", "rows_refused", "rows_duplicate"), COUNT)
     counts |= dict.fromkeys(("rows_known", "rows_relabelled"), COUNT)
-    texts = dict.fromkeys(("reason", "column", "bad_file", "revision", "forgotten_by"), maybe(TEXT))
+    texts = dict.fromkeys(("reason", "column", "bad_file", "revision", "decided_by", "forgotten_by"), maybe(TEXT))
     times = dict.fromkeys(("seen_at", "committed_at", "forgotten_at"), maybe(MOMENT))
     drop = {
         **counts,

@@ -38,7 +38,7 @@ def _validate(facts: Facts) -> dict[str, Any]:
         return _step("validate", "active", f"{status.backlog_files:,} files, {size(status.backlog_bytes)}")
     if last is None:
         return _step("validate", "idle", "no drop yet")
-    state = "failed" if last["state"] == "rejected" else "done"
+    state = "failed" if last["state"] == "rejected" and not last.get("decided_by") else "done"
     return _step("validate", state, f"{last['name']} {last['state']}", last["decided_at"])
 
 

@@ -74,7 +74,9 @@ def flowing(facts: Facts) -> Answer:
     status, counts = facts.status, facts.counts
     accepted = next((row for row in facts.drops if row["state"] == "accepted"), None)
     since = facts.now - WINDOW
-    recent = [row for row in facts.drops[:20] if moment(row["decided_at"]) >= since and row["state"] != "duplicate"]
+    # What a person has rejected is a decision of theirs, and no sign that drops are bad.
+    judged = [row for row in facts.drops[:20] if row["state"] != "duplicate" and not row.get("decided_by")]
+    recent = [row for row in judged if moment(row["decided_at"]) >= since]
     rejected = [row for row in recent if row["state"] == "rejected"]
     drops, rows = counts["drops"], counts["rows"]
     notes = _pending(status) if status else []
