@@ -199,13 +199,23 @@ def _sizes(schema: Schema, encoded: Sequence[int]) -> list[int]:
     return sizes + [0] * (made * _encoding(schema, encoded).outputs if made else 0)
 
 
-def with_parameters(name: str, parameters: Mapping[str, Any], schema: Schema, settings: Train) -> Candidate:
-    """A candidate with these parameters; raises TrainingFailed if it has no such parameter or can't do the schema's task."""
+def is_encoded(name: str) -> bool:
+    """Whether a candidate of this name sees categories of many names as what they say of the target."""
+    return name.endswith(f"{ENCODED})")
+
+
+def with_parameters(
+    name: str, parameters: Mapping[str, Any], schema: Schema, settings: Train, *, encoded: bool = False
+) -> Candidate:
+    """A candidate with these parameters, `encoded` where there is anything to encode.
+
+    Raises TrainingFailed if it has no such parameter or can't do the schema's task.
+    """
     grid = {name: {key: [value] for key, value in parameters.items()}}
-    found = next(_combinations(name, schema, settings.model_copy(update={"grids": grid})), None)
-    if found is None:
+    found = list(_combinations(name, schema, settings.model_copy(update={"grids": grid})))
+    if not found:
         raise TrainingFailed(f"{name} is no candidate for {schema.task}.")
-    return found
+    return next((one for one in found if is_encoded(one.name) == encoded), found[0])
 
 
 def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candidate]:

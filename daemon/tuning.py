@@ -39,6 +39,8 @@ class Tuned:
     parameters: Parameters
     tried: int
     seconds: float
+    encoded: bool = False
+    """Whether it sees categories of many names as what they say of the target; not recorded if it does not."""
 
     @classmethod
     def of(cls, scores: Mapping[str, Any]) -> "Tuned | None":
@@ -48,11 +50,11 @@ class Tuned:
 
     def figures(self) -> dict[str, Any]:
         """The entry for a manifest."""
-        return asdict(self)
+        return asdict(self) if self.encoded else {key: value for key, value in asdict(self).items() if key != "encoded"}
 
     def made(self, schema: Schema, settings: Train) -> Candidate:
         """The candidate with these parameters, not fitted; raises TrainingFailed for a parameter that there is no more."""
-        return candidates.with_parameters(self.candidate, self.parameters, schema, settings)
+        return candidates.with_parameters(self.candidate, self.parameters, schema, settings, encoded=self.encoded)
 
 
 def choose(found: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any], progress: Progress) -> Outcome:
@@ -89,10 +91,13 @@ class _Search:
     def __init__(self, trial: Trial, ranking: list[Scored]) -> None:
         self._trial, self._best = trial, ranking[0]
         self._random = np.random.default_rng(trial.settings.seed)
-        self._chosen: tuple[str, Parameters] | None = None
+        self._chosen: Tuned | None = None
         self.budget, self.tried = Budget(trial.settings.tune_seconds), 0
-        names = dict.fromkeys(one.name.partition("(")[0] for one in ranking)
-        self.families = [name for name in names if name in SPACES][:FAMILIES]
+        # Of each candidate the better way to see categories of many names is tuned: cross-validation has tried both.
+        self._encoded: dict[str, bool] = {}
+        for one in ranking:
+            self._encoded.setdefault(one.name.partition("(")[0], candidates.is_encoded(one.name))
+        self.families = [name for name in self._encoded if name in SPACES][:FAMILIES]
 
     def keep(self, before: Tuned, outcome: Outcome, progress: Progress) -> Outcome:
         """Try the champion's parameters on all folds; the outcome says so if they are left out.
@@ -103,7 +108,7 @@ class _Search:
         seconds = self._trial.settings.budget_seconds / (len(outcome.scored) + len(outcome.left_out))
         try:
             with comparison.alarm(seconds or math.inf):
-                self.take(before.candidate, before.parameters, raced=False)
+                self.take(before.candidate, before.parameters, encoded=before.encoded, raced=False)
         except BudgetUsed:
             if self._chosen is None:  # it may have rung after the last fold
                 name = before.made(self._trial.schema, self._trial.settings).name
@@ -120,9 +125,10 @@ class _Search:
         family = self.families[int(self._random.random() < 1 / 3) if len(self.families) > 1 else 0]
         near = self.tried >= MARGIN_TRIES and self.tried % 2 == 0 and self._chosen is not None
         if near and self._chosen is not None:
-            self.take(self._chosen[0], self._drawn(*self._chosen))
+            middle = self._chosen
+            self.take(middle.candidate, self._drawn(middle.candidate, middle.parameters), encoded=middle.encoded)
         else:
-            self.take(family, self._drawn(family, None))
+            self.take(family, self._drawn(family, None), encoded=self._encoded[family])
 
     def _drawn(self, family: str, middle: Parameters | None) -> Parameters:
         """Parameters near `middle`, or from anywhere if it lacks them; where train.grids has values for one, it is one of these."""
@@ -134,12 +140,13 @@ class _Search:
         }
         return drawn | {name: values[int(random.integers(len(values)))] for name, values in grid.items()}
 
-    def take(self, family: str, parameters: Parameters, *, raced: bool = True) -> None:
+    def take(self, family: str, parameters: Parameters, *, encoded: bool, raced: bool = True) -> None:
         """Try these, and keep them if they are the best; on all folds unless `raced`."""
         self.tried += 1
         limits.release()
+        tried = Tuned(family, parameters, self.tried, 0.0, encoded)
         try:
-            one = candidates.with_parameters(family, parameters, self._trial.schema, self._trial.settings)
+            one = tried.made(self._trial.schema, self._trial.settings)
             found = self._trial.of(one, whole=True, against=self._best if raced else None)
         except Overtaken:
             return
@@ -147,7 +154,7 @@ class _Search:
             log.info("try_failed", candidate=family, parameters=parameters, reason=str(error)[:200])
             return
         if found.rank < self._best.rank:
-            self._best, self._chosen = found, (family, parameters)
+            self._best, self._chosen = found, tried
 
     def result(self, outcome: Outcome, progress: Progress) -> Outcome:
         """The outcome with the best parameters; as it was if those of the candidates stand."""
@@ -156,5 +163,5 @@ class _Search:
             progress.note(f"Tuning: none of {self.tried} tries was better.", seconds)
             return outcome
         progress.note(f"Tuning: the best of {self.tried} tries is {self._best.sentence}", seconds)
-        tuned = Tuned(*self._chosen, self.tried, round(seconds, 3))
+        tuned = replace(self._chosen, tried=self.tried, seconds=round(seconds, 3))
         return replace(outcome, scored=[*outcome.scored, self._best], tuned=tuned.figures())

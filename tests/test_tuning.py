@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from test_encoding import LETTERS, TOWNS
 from test_model import MIXED, PRICES, mixed, priced
 
 from daemon import candidates, comparison, tuning
 from daemon.comparison import Outcome, Overtaken, Trial
 from daemon.progress import Progress
+from daemon.schema import Schema
 from daemon.settings import Train
 from daemon.spaces import SPACES, Range
 from daemon.tuning import Tuned
@@ -105,6 +107,26 @@ def test_try_that_is_behind_is_given_up() -> None:
     stump = candidates.with_parameters("tree", {"max_depth": 1}, MIXED, train)
     with pytest.raises(Overtaken, match="after 1 folds"):
         trial.of(stump, whole=True, against=good)
+
+
+def test_tuned_is_who_sees_categories_as_they_say_most() -> None:
+    """Where the means of forty towns did better than the towns, parameters are searched for those, and found again."""
+    schema = Schema(task="regression", target="y", columns=LETTERS.columns[1:])
+    random = np.random.default_rng(0)
+    towns, worth = random.integers(0, len(TOWNS), 240), random.normal(size=len(TOWNS)) * 10
+    train = Train(candidates=["ridge"], folds=3, tune_seconds=0.5, grids={"ridge": {"alpha": [1e4]}})
+    taught = np.column_stack([random.normal(size=240), towns]), worth[towns] + random.normal(size=240)
+    progress = Progress(1, 2, lambda message: None)
+    outcome = comparison.compare(candidates.plan(schema, train), schema, taught, train, progress)
+    assert [candidates.is_encoded(one.name) for one in outcome.scored] == [False, True]
+    outcome = replace(outcome, scored=outcome.scored[1:])
+    trial = Trial(schema, *taught, train.model_copy(update={"grids": {}}))
+    found = tuning.tune(outcome, trial, None, progress)
+    assert found.tuned is not None
+    assert found.tuned["encoded"]
+    kept = Tuned.of({"tuned": found.tuned})
+    assert kept is not None
+    assert trial.of(kept.made(schema, train), whole=True).by_fold == found.scored[-1].by_fold
 
 
 def test_tuning_must_leave_time_to_fit() -> None:
