@@ -83,11 +83,14 @@ def amount_of(score: Mapping[str, Any], amount: float | None) -> str:
     return plain(amount) if metric(score) in UNITS else f"{amount:.4f}"
 
 
-def floored(score: Mapping[str, Any] | None) -> tuple[str, float | None]:
-    """The figure that `promote.floor` (0-1, more is better) speaks of, and its value: the usual one where less is better."""
-    if score and metric(score) in LOWER:
+def floored(score: Mapping[str, Any], *, named: bool) -> tuple[str, float | None]:
+    """The figure that `promote.floor` (0-1, more is better) speaks of, and its value.
+
+    That is the metric if `train.metric` has `named` it, so that a floor stays what it is whatever `auto` finds, and more of it is better.
+    """
+    if not named or metric(score) in LOWER:
         return deciding(score), value(score)
-    return (metric(score), judged(score)) if score else ("", None)
+    return metric(score), judged(score)
 
 
 def short(score: Mapping[str, Any], amount: float) -> str:

@@ -45,7 +45,7 @@ class Compared(NamedTuple):
 def compare(
     fitted: Any, served: Model | None, data: Data, kept: Kept | None = None, rules: Rules | None = None
 ) -> Compared:
-    """Scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `marks`, `taught`, `split`, `fair`.
+    """Scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `marks`, `taught`, `split`, `fair`; `metric_named` if it is not.
 
     `champion` and `paired` are None without a served version that can be asked (another target, task or columns). Where that
     was trained on some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these. `kept` are
@@ -66,6 +66,7 @@ def compare(
         "dummy": _dummy(data, every, rules),
         "taught": _taught(data),
         "split": _split(data, every),
+        **({} if rules.named else {"metric_named": False}),
     }
     return Compared(scores, answered)
 

@@ -38,6 +38,8 @@ class Rules:
     past: Mapping[int, Remembered] = field(default_factory=dict)
     """Of promoted versions, oldest first: one of them is the mark."""
     champion: int | None = None
+    named: bool = True
+    """Whether `train.metric` names the metric; if not, `auto` has found it."""
     costs: Costs | None = None
     """By what classes are chosen and priced, of all versions: those of before answered by others, or by none."""
 

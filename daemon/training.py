@@ -254,7 +254,7 @@ def _rules(work: Work, metric: str) -> marking.Rules:
     """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
     known = {version: remembered.read(work.home.bundle(version)) for version in work.job.past}
     past = {version: answered for version, answered in known.items() if answered is not None}
-    return marking.Rules(metric, past, work.job.champion, work.costs)
+    return marking.Rules(metric, past, work.job.champion, work.job.train.metric != "auto", work.costs)
 
 
 def _served(work: Work) -> Model | None:

@@ -50,8 +50,8 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     `past` has the scores of versions that were promoted before: the best of them is the mark on the reference holdout,
     because a champion that has lost a little at every step would be an ever easier one.
     """
-    challenger, champion = scores["challenger"], scores["champion"]
-    objection = _below_floor(challenger, settings)
+    champion = scores["champion"]
+    objection = _below_floor(scores, settings)
     if objection is None and champion is not None:
         rivals = {name: Rival(champion[name], "", _paired(scores, name)) for name in HOLDOUTS}
         beside = _beside(scores)
@@ -78,17 +78,17 @@ def _paired(scores: Mapping[str, Any], name: str) -> Scores:
     return found
 
 
-def _below_floor(challenger: Mapping[str, Any], settings: Promote) -> str | None:
+def _below_floor(scores: Mapping[str, Any], settings: Promote) -> str | None:
     if settings.floor == 0:
         return None  # R² can be negative on a few rows; without a floor that is nobody's business
-    if all(figures.floored(challenger[name])[1] is None for name in HOLDOUTS):
+    challenger, named = scores["challenger"], bool(scores.get("metric_named", True))
+    measured = {name: figures.floored(challenger[name], named=named) for name in HOLDOUTS}
+    if all(found is None for _, found in measured.values()):
         return f"No held-out row says whether it reaches promote.floor = {settings.floor}: more rows are needed."
-    for name in HOLDOUTS:
-        score = challenger[name]
-        figure, found = figures.floored(score)
+    for name, (figure, found) in measured.items():
         if found is not None and found < settings.floor:
             return (
-                f"{_capital(figures.TITLES[figure])} {found:.4f} on the {name} holdout (n = {score['n']}) "
+                f"{_capital(figures.TITLES[figure])} {found:.4f} on the {name} holdout (n = {challenger[name]['n']}) "
                 f"is below promote.floor = {settings.floor}."
             )
     return None

@@ -320,6 +320,7 @@ def test_costs_choose_judge_and_decide(leafy: Workshop) -> None:
     found = leafy.train("logistic", "tree", costs=dear)
     score, before = found.scores["challenger"]["rolling"], found.scores["champion"]["rolling"]
     assert (score["metric"], score["costs"]) == ("cost", dear)
+    assert found.scores["metric_named"] is False, "so promote.floor is of accuracy"
     assert score["recall"]["elm"] == before["recall"]["elm"] == 1, (
         "both by these costs, so no recall falls by them alone"
     )

@@ -435,6 +435,7 @@ def test_floor_is_of_the_metric_that_judges(metric: str, found: float, state: st
     verdict = verdicts.judge(given, Promote(floor=0.7))
     assert verdict.state == state
     assert said in verdict.reason
+    assert verdicts.judge({**given, "metric_named": False}, Promote(floor=0.7)).state == "promoted", "auto: of accuracy"
     low = scores(60, None)
     for name in verdicts.HOLDOUTS:
         low["challenger"][name] |= {"log_loss": 0.1, "metric": "log_loss"}
