@@ -4,7 +4,7 @@ Level 4: nothing is read or written here but the log.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -154,6 +154,15 @@ def _place(line: int | None, column: str | None) -> str:
     return "".join([f", line {line}" if line else "", f", column {column!r}" if column else ""])
 
 
+class Owed(NamedTuple):
+    """A file that is on record as refused and is still to leave the inbox: to rejected/, or for good because it adds nothing."""
+
+    name: str
+    stamp: Stamp
+    sha256: str
+    rejected: bool
+
+
 class Refused:
     """What is not taken of a batch's drops, in the order in which it was found out."""
 
@@ -163,6 +172,8 @@ class Refused:
         """Drop, state, message and batch, for the journal."""
         self.repeated: list[tuple[str, str]] = []
         """Name and sha256 of what the dataset has already."""
+        self.owed: list[Owed] = []
+        """All of them."""
         self.rejected: list[tuple[str, Stamp, dict[str, Any]]] = []
         """Name, stamp and report of what goes to rejected/."""
 
@@ -174,16 +185,21 @@ class Refused:
         message = rejection(record)
         self.records.append((record, "rejected", message, None))
         self.rejected.append((name, stamp, report(record)))
+        self.owed.append(Owed(name, stamp, record["sha256"], rejected=True))
         log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
 
     def skip(self, reading: Reading, bad_file: str | None) -> None:
         """The dataset has every good row of it, and takes none twice."""
         record = skipped(reading, bad_file, self.settled_at)
         self.records.append((record, "duplicate", f"{record['name']}: {record['reason']}", None))
-        self.repeated.append((reading.drop.name, reading.drop.sha256))
+        self._repeat(reading.drop)
 
     def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
         """It adds nothing."""
         record = repeated(drop, reason, self.settled_at, duplicates)
         self.records.append((record, "duplicate", f"{record['name']}: {reason}", batch))
+        self._repeat(drop)
+
+    def _repeat(self, drop: Drop) -> None:
         self.repeated.append((drop.name, drop.sha256))
+        self.owed.append(Owed(drop.name, drop.stamp, drop.sha256, rejected=False))

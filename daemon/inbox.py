@@ -171,6 +171,13 @@ class Inbox:
             raise found
         return Drop(name, stamp, found, self._settling.seen_at(name))
 
+    def holds(self, name: str, stamp: Stamp) -> bool:
+        """Whether the file of this name is still the one that had the stamp."""
+        try:
+            return Stamp.of(self._open_folder().stat(name)) == stamp
+        except FileNotFoundError:
+            return False
+
     def _open(self, name: str) -> int | None:
         try:
             return self._open_folder().open(name)

@@ -121,6 +121,8 @@ class Ingestion:
     def _begin(self, now: float) -> bool:
         settled = self._inbox.settled(now, self._limits.batch_drops)
         self.holding.look()
+        if self._leaving.go_on(settled):
+            return True
         for remark in self._inbox.strays.remarks():
             self._journal.tell("problem", remark, level="warning")
             log.warning("not_a_drop", reason=remark)
@@ -304,10 +306,10 @@ class Ingestion:
                     self._accept(segment, taken, refused.settled_at)
                 for drop, state, message, batch in refused.records:
                     self._journal.refuse(drop, state, message, batch=batch)
+                self._leaving.note(refused)
         if segment is not None:
             self._sifting.take(segment.name, read_by)
-        self._leaving.clear(refused.repeated)
-        self._leaving.reject(refused.rejected)
+        self._leaving.take_out(refused)
 
     def _sort(self, refused: Refused, readings: Sequence[Reading]) -> list[tuple[Reading, str | None]]:
         """The drops that bring rows, each with the name of its quarantine file; the others go to `refused`."""

@@ -466,6 +466,12 @@ class Journal:
         query = select(drops.c.sha256, drops.c.batch).where(drops.c.state == "accepted")
         return {row["sha256"]: row["batch"] for row in self._among(query, drops.c.sha256, sha256s)}
 
+    def rejection(self, name: str, sha256: str) -> dict[str, Any] | None:
+        """The newest record of a file of this name and bytes that was refused whole."""
+        same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == "rejected")
+        found = self._one(select(drops).where(same).order_by(drops.c.id.desc()))
+        return None if found is None else dict(found)
+
     def drop(self, sha256: str) -> dict[str, Any] | None:
         """The drop with these bytes whose rows the dataset holds, or held until they were forgotten."""
         found = self._one(select(drops).where(drops.c.sha256 == sha256, drops.c.state.in_(("accepted", "forgotten"))))

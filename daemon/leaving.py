@@ -1,6 +1,7 @@
 """Leaving: drops that are dealt with go out of the inbox; one that can't is told once, and tried again until it goes.
 
-Level 4. Such a file is not read again, and must not keep the others waiting.
+Level 4. Such a file is not read again, and must not keep the others waiting. Which refused files are still to go is on record with
+the refusal, so that after a kill in between they go, and are not refused a second time.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,8 @@ from typing import Any
 
 import structlog
 
+from daemon import accounts
+from daemon.accounts import Owed, Refused
 from daemon.inbox import Inbox
 from daemon.journal import Journal
 from daemon.names import shown
@@ -20,6 +23,10 @@ AGAIN_SECONDS = 60.0
 """A file that could not be taken out is tried again so often."""
 
 
+KEY = "leaving"
+"""The journal's key of the refused files that are still to go."""
+
+
 class Leaving:
     """Takes files out of the inbox; used by the loop thread."""
 
@@ -27,6 +34,42 @@ class Leaving:
         self._inbox, self._journal = inbox, journal
         self._stuck: dict[str, Callable[[], Mapping[str, OSError]]] = {}
         self._again_at = 0.0
+        self._owed = {one.name: one for one in map(_owed, journal.get(KEY) or ())}
+
+    def note(self, refused: Refused) -> None:
+        """Put on record which files are to go; part of the transaction that says why. Then `take_out` does it."""
+        if refused.owed:
+            self._journal.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
+
+    def take_out(self, refused: Refused) -> None:
+        """Take refused drops out of the inbox; raises OSError if that can't be made durable."""
+        self._owed |= {one.name: one for one in refused.owed}
+        self.clear(refused.repeated)
+        self.reject(refused.rejected)
+        self._conclude(refused.owed)
+
+    def go_on(self, settled: Mapping[str, Stamp]) -> bool:
+        """Take out those of the settled files that were refused before a kill, or a failure, kept them here; True: there were some."""
+        if not self._owed:
+            return False
+        here = [one for one in self._owed.values() if self._inbox.holds(one.name, one.stamp)]
+        ready = [one for one in here if settled.get(one.name) == one.stamp]
+        self.clear((one.name, one.sha256) for one in ready if not one.rejected)
+        self.reject((one.name, one.stamp, self._report(one)) for one in ready if one.rejected)
+        self._conclude([*ready, *(one for one in self._owed.values() if one not in here)])
+        return bool(ready)
+
+    def _report(self, owed: Owed) -> dict[str, Any]:
+        record = self._journal.rejection(shown(owed.name), owed.sha256)
+        assert record is not None
+        return accounts.report(record)
+
+    def _conclude(self, gone: Iterable[Owed]) -> None:
+        """They are not to go any more, but for those that can't."""
+        done = {one.name for one in gone} - self._stuck.keys()
+        if done:
+            self._owed = {name: one for name, one in self._owed.items() if name not in done}
+            self._journal.put(KEY, [*map(_plain, self._owed.values())])
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> None:
         """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
@@ -51,6 +94,7 @@ class Leaving:
                     self._inbox.leave(name)
                 else:
                     del self._stuck[name]
+                    self._conclude([self._owed[name]] if name in self._owed else [])
                     log.info("taken_out_later", name=shown(name))
 
     def _keep(self, stuck: Mapping[str, OSError], again: Mapping[str, Callable[[], Mapping[str, OSError]]]) -> None:
@@ -63,3 +107,13 @@ class Leaving:
                 "problem", f"{shown(name)} can't be taken out of the inbox: {reason}. {hint}", level="warning"
             )
             log.warning("left_in_inbox", name=shown(name), reason=str(error))
+
+
+def _plain(owed: Owed) -> list[Any]:
+    stamp = owed.stamp
+    return [owed.name, stamp.inode, stamp.size, stamp.modified, owed.sha256, owed.rejected]
+
+
+def _owed(plain: list[Any]) -> Owed:
+    name, inode, size, modified, sha256, rejected = plain
+    return Owed(name, Stamp(inode, size, modified), sha256, rejected)

@@ -282,10 +282,35 @@ def test_end_at_any_step_loses_and_doubles_nothing(parts: Parts, step: str, monk
     assert {batch["state"] for batch in parts.journal.batches()} == {"committed"}
     assert parts.waiting == []
     assert (parts.home.rejected / "bad.csv").exists()
+    assert sorted(parts.drops()) == [("a.csv", "accepted"), ("b.csv", "accepted"), ("bad.csv", "rejected")]
     assert [bad_rows(parts, "b.csv")] == list(parts.home.rejected.glob("*.bad.csv"))
     parts.reopen()
     parts.run()
     assert parts.lengths == [1, 2, 3]
+
+
+@pytest.mark.parametrize("where", "-+")
+def test_end_between_the_record_and_the_removal_records_nothing_twice(
+    parts: Parts, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is refused, and of what adds nothing; a file that comes back later is judged again."""
+    parts.drop("a.csv", HEADER + row(1))
+    parts.run()
+    parts.drop("again.csv", HEADER + row(1))
+    parts.drop("bad.csv", "nonsense")
+    with monkeypatch.context() as patch:
+        cut(parts, f"{where}clear", patch)
+        with pytest.raises(Killed):
+            parts.run()
+    parts.reopen()
+    parts.run()
+    once = [("a.csv", "accepted"), ("again.csv", "duplicate"), ("bad.csv", "rejected")]
+    assert (sorted(parts.drops()), parts.waiting) == (once, [])
+    assert orjson.loads((parts.home.rejected / "bad.csv.report.json").read_bytes())["reason"]
+    parts.reopen()
+    (parts.home.rejected / "bad.csv").rename(parts.home.inbox / "bad.csv")
+    parts.run()
+    assert sorted(parts.drops()) == [*once, ("bad.csv", "rejected")]
 
 
 def test_bad_rows_go_into_quarantine_and_come_back_mended(parts: Parts) -> None:

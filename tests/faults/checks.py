@@ -15,6 +15,7 @@ from daemon.dataset import Dataset
 from daemon.home import Home
 from daemon.journal import Journal
 from daemon.names import REPORT
+from daemon.query import ask
 
 
 class Opened(Protocol):
@@ -44,6 +45,8 @@ def check(parts: Parts, *, first: bool, dvc: bool) -> None:
     _check_rows(parts, rows)
     if not first:
         _check_rejected(parts.home)
+        refused = ask(parts.home.journal, "SELECT name FROM drops WHERE state IN ('rejected', 'duplicate')")
+        assert [row["name"] for row in refused] == list(BAD), "recorded twice"
         _check_forgotten(parts)
     put(parts.home, "later.csv", rows_text(LATER))
     assert parts.run(), "the next drop is not taken"
