@@ -16,10 +16,7 @@ DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
 )
 
-HELD = (
-    "SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = 'held' "
-    "ORDER BY held_at, sha256"
-)
+HELD = "SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = 'held'"
 
 RANK = "drops.state = 'accepted' DESC, drops.state = 'forgotten' DESC"
 
@@ -79,19 +76,25 @@ def taken(journal: Path, key: str) -> list[Row]:
     return ask(journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
 
 
-def held(journal: Path) -> list[Row]:
+def held(journal: Path, limit: int) -> list[Row]:
     """The drops that wait for a person, longest first, and why: see `daemon.holding`."""
-    return ask(journal, HELD)
+    return ask(journal, f"{HELD} ORDER BY held_at, sha256 LIMIT ?", limit)
+
+
+def held_total(journal: Path) -> int:
+    """How many wait."""
+    counted = ask(journal, "SELECT COUNT(*) AS n FROM held WHERE state = 'held'")
+    return int(counted[0]["n"]) if counted else 0
+
+
+def held_names(journal: Path) -> set[str]:
+    """What their files are called."""
+    return {row["name"] for row in ask(journal, "SELECT name FROM held WHERE state = 'held'")}
 
 
 def held_like(journal: Path, key: str) -> list[Row]:
-    """The one of them with this full sha256, or those of this name."""
-    return like(held(journal), key)
-
-
-def like(rows: Sequence[Row], key: str) -> list[Row]:
-    """Of held drops the one with this sha256, or else those of this name: a file may be called like another's sha256."""
-    return [row for row in rows if row["sha256"] == key] or [row for row in rows if row["name"] == key]
+    """The one of them with this full sha256, or else those of this name: a file may be called like another's sha256."""
+    return ask(journal, f"{HELD} AND sha256 = ?", key) or ask(journal, f"{HELD} AND name = ? ORDER BY held_at", key)
 
 
 def as_drop(row: Row) -> dict[str, Any]:

@@ -78,9 +78,7 @@ class Holding:
 
     def sort(self, opened: dict[str, Drop], refused: Refused) -> None:
         """Take out of the drops just read those that wait for a person; those that were turned away go to `refused`."""
-        for row in self._rows():
-            if row["sha256"] not in opened:
-                continue
+        for row in self._journal.held_states(opened).values():
             if row["state"] == Hold.WAITING:
                 self.keep(opened.pop(row["sha256"]))
             elif row["state"] == Hold.TURNED_AWAY:

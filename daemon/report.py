@@ -42,7 +42,7 @@ def health(home: Home) -> dict[str, Any]:
     seen = {"disk": grounds.disk(home), "journal": grounds.journal(home)} if grounds.begun(home) else {}
     challenger, held = None, 0
     try:
-        challenger, held = _challenger(home, pointer), len(fates.held(home.journal))
+        challenger, held = _challenger(home, pointer), fates.held_total(home.journal)
         checks["model"]["detail"] = f"{found} {_lacks(home, pointer)}".strip()
     except sqlite3.Error as error:
         seen["journal"] = seen["journal"] or f"{home.journal} can't be read: {error}. See `retraind doctor`."
@@ -174,18 +174,17 @@ def _live(score: dict[str, Any] | None) -> str:
 
 
 def drops(home: Home, limit: int) -> list[dict[str, Any]]:
-    """Drops that wait for a person, then the newest, newest first, and what became of each; see `daemon.fates`."""
+    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `daemon.fates`."""
     with _reading(home):
-        return [*map(fates.as_drop, fates.held(home.journal)), *fates.newest(home.journal, limit)]
+        return [*map(fates.as_drop, fates.held(home.journal, limit)), *fates.newest(home.journal, limit)]
 
 
 def held_drop(home: Home, key: str) -> dict[str, Any]:
     """The one drop of this sha256 or name that waits for a person; raises NotFound, or Ambiguous with a list of them."""
     with _reading(home):
-        held = fates.held(home.journal)
-    found = fates.like(held, key)
+        found, held = fates.held_like(home.journal, key), fates.held(home.journal, LISTED)
     if not found:
-        names = ", ".join(printable(row["name"]) for row in held[:LISTED])
+        names = ", ".join(printable(row["name"]) for row in held)
         raise NotFound(f"No drop {key!r:.100} waits for a decision.", hint=f"These do: {names or 'none'}.")
     if len(found) > 1:
         lines = ", ".join(row["sha256"] for row in found[:LISTED])

@@ -28,11 +28,11 @@ class Withheld(NamedTuple):
 
 def search(inbox: Folder, held: Sequence[Row], likeness: Likeness | None, drop: Row) -> Iterator[Withheld | None]:
     """The files of held drops, copies of them included, in which rows of a drop are; None after each piece of work."""
-    sizes = {row["bytes"] for row in held}
+    sizes, known = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
     for name in sorted(one.name for one in inbox.entries() if one.is_file(follow_symlinks=False)):
         stamp = Stamp.of(inbox.stat(name))
         sha256 = inbox.sha256(name) if stamp.size in sizes else None
-        row = next((one for one in held if one["sha256"] == sha256), None)
+        row = known.get(sha256 or "")
         if row is None or likeness is None:
             continue
         split = None

@@ -42,7 +42,7 @@ def parts(home: Home) -> Iterator[Parts]:
 
 def held(parts: Parts) -> list[tuple[str, str]]:
     """Name and reason of what waits, as everybody reads it."""
-    return [(row["name"], row["reason"]) for row in fates.held(parts.home.journal)]
+    return [(row["name"], row["reason"]) for row in fates.held(parts.home.journal, 99)]
 
 
 def sha256(parts: Parts, name: str) -> str:
@@ -341,6 +341,27 @@ def test_held_drops_are_shown_first_and_decided_over_http(parts: Parts) -> None:
     assert row is not None
     assert (row["kind"], row["state"]) == ("accept", "done")
     assert len(parts.lengths) == 100
+
+
+def test_thousands_that_wait_are_counted_and_listed_in_part(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    with parts.journal.together():
+        for number in range(3000):
+            facts = {"sha256": f"{number:064}", "name": f"{number}.csv", "bytes": 1, "rows_read": 60, "rows_known": 0}
+            parts.journal.hold({**facts, "version": 1, "reason": REASON, "seen_at": None})
+    client = Client(parts.home)
+    for query, most in (("limit=2", 2), ("", 100)):
+        answer = orjson.loads(client.ask("GET", "/drops", QUERY_STRING=query)[2])
+        assert (len(answer["held"]), answer["held_total"]) == (most, 3000)
+    last = f"{2999:064}"
+    for key in ("2999.csv", last):
+        assert orjson.loads(client.ask("GET", f"/drops/{key}")[2])["sha256"] == last
+    assert "retraind_drops_held 3000.0" in client.ask("GET", "/prometheus_metrics")[2].decode()
+    page = client.ask("GET", "/dashboard")[2].decode()
+    assert "; 3000 held<" in page
+    assert len(page) < 200_000
+    report.print_drops(report.drops(parts.home, 20))
+    assert capsys.readouterr().out.count(REASON) == 20
+    assert report.health(parts.home)["drops_held"] == 3000
 
 
 def test_what_waits_for_a_person_is_no_news_to_train_on(parts: Parts) -> None:

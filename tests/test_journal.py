@@ -301,12 +301,12 @@ def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal
     journal.close()
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.executescript("DROP TABLE held; PRAGMA user_version = 3")
-    assert fates.held(home.journal) == []
+    assert fates.held(home.journal, 9) == []
     with closing(Journal.open(home.journal)) as migrated:
         assert migrated.committed() == (5, "d" * 32, "r" * 40, 1)
         odd = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
         migrated.hold({**odd, "sha256": "b" * 64, "bytes": 1, "rows_read": 9})
-    assert [row["name"] for row in fates.held(home.journal)] == ["odd.csv"]
+    assert [row["name"] for row in fates.held(home.journal, 9)] == ["odd.csv"]
     with closing(sqlite3.connect(home.journal)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
     with closing(sqlite3.connect(f"{home.journal}.format-3")) as connection:

@@ -131,7 +131,7 @@ def _looking() -> dict[str, Json]:
         )
     }
     exam = {"n": COUNT, "error": {"type": "number"}, "suspicious": COUNT}
-    waiting |= {"held": contents.array(ref("HeldDrop"))}
+    waiting |= {"held": contents.array(ref("HeldDrop")), "held_total": COUNT}
     waiting |= {"exams": maybe({"type": "object", "properties": exam})}
     champion = {"champion": maybe(contents.VERSION)}
 

@@ -39,7 +39,9 @@ class Facts:
     checks: Mapping[str, Check]
     """Every check of GET /health, by name."""
     held_drops: Sequence[Row]
-    """Drops that wait for a person, longest first."""
+    """Drops that wait for a person, longest first, some of them."""
+    held_total: int
+    """How many wait."""
     agreements: Mapping[int, Row]
     """How far versions that were held agree with the champion (see `daemon.lineage`), by number."""
 

@@ -61,7 +61,7 @@ def _has_news(worker: Worker) -> bool:
     status = worker.slot.status
     if status is None or not status.alive or status.rows_pending or status.backlog_files:
         return True
-    held = {row["name"] for row in worker.records.held_drops()}
+    held = worker.records.held_names()
     entries = (
         entry
         for entry in worker.home.inbox.iterdir()
@@ -82,7 +82,7 @@ def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int,
 def decide(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
     """Ask the daemon to `accept` or `reject` a drop that is held."""
     key = payload.parse(payload.Decision, environ).drop
-    found = worker.records.held_drops(key)
+    found = worker.records.held_like(key)
     if not found:
         raise Problem(404, f"No drop {key!r:.100} waits for a decision.", hint="GET /drops lists those that are held.")
     if len(found) > 1:

@@ -114,9 +114,21 @@ class Records:
         found = fates.find(self._journal, key)
         return self._examined([found])[0] if found else None
 
-    def held_drops(self, key: str | None = None) -> list[Row]:
-        """Drops that wait for a person, longest first; only those with this full sha256 or name, if one is given."""
-        return fates.held(self._journal) if key is None else fates.held_like(self._journal, key)
+    def held_drops(self, limit: int) -> list[Row]:
+        """Drops that wait for a person, longest first."""
+        return fates.held(self._journal, limit)
+
+    def held_like(self, key: str) -> list[Row]:
+        """Those of them with this full sha256 or name."""
+        return fates.held_like(self._journal, key)
+
+    def held_total(self) -> int:
+        """How many wait."""
+        return fates.held_total(self._journal)
+
+    def held_names(self) -> set[str]:
+        """What their files are called."""
+        return fates.held_names(self._journal)
 
     def prequential(self) -> Row | None:
         """How wrong versions were on drops before they were trained on; see `daemon.fates`."""

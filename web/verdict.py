@@ -91,7 +91,7 @@ def flowing(facts: Facts) -> Answer:
     if not facts.alive:
         return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", [*came, *notes])
     if facts.held_drops:
-        return answer("watch", _wait(facts.held_drops), _why(facts.held_drops[0]), [*came, *notes])
+        return answer("watch", _wait(facts.held_total), _why(facts.held_drops[0]), [*came, *notes])
     if len(rejected) > REJECTED_SHARE * len(recent):
         return answer(
             "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
@@ -105,8 +105,8 @@ def flowing(facts: Facts) -> Answer:
     return answer("ok", "Last rows", "", notes, at=last)
 
 
-def _wait(held: Sequence[Mapping[str, Any]]) -> str:
-    return f"{counted(len(held), 'drop')} {'waits' if len(held) == 1 else 'wait'} for you"
+def _wait(count: int) -> str:
+    return f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} for you"
 
 
 def _why(oldest: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ class Views:
             predictor,
             self._agreement(predictor.version) if predictor else None,
             records.prequential(),
-            len(records.held_drops()),
+            records.held_total(),
         )
         body, content_type = exposition.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
@@ -128,19 +128,20 @@ class Views:
     def drops(self, query: Query) -> Reply:
         """Drops and what became of them, newest first; `before` is the id of the last one seen.
 
-        `held` are those that wait for a person. `waiting` is what else lies in the inbox, as the daemon last saw it (null: no
+        `held` are those that wait for a person, longest first, of `held_total`. `waiting` is what else lies in the inbox, as the daemon last saw it (null: no
         daemon has said); `not_taken` is no file.
         """
-        limit = payload.number(query, "limit", 100, 1, 1000)
+        limit = payload.number(query, "limit", 100, 1, 1000) or 100
         records = self._worker.records
-        rows = records.drops(limit or 100, payload.number(query, "before", None, 0))
+        rows = records.drops(limit, payload.number(query, "before", None, 0))
         status = self._worker.slot.status
         waiting = _waiting(status) if status else None
-        return _list("drops", rows, held=records.held_drops(), waiting=waiting, exams=records.prequential())
+        held = {"held": records.held_drops(limit), "held_total": records.held_total()}
+        return _list("drops", rows, **held, waiting=waiting, exams=records.prequential())
 
     def drop(self, key: str) -> Reply:
         """What became of one drop, by sha256, id or name, and the versions trained on it; one that waits for a person comes first."""
-        if held := self._worker.records.held_drops(key):
+        if held := self._worker.records.held_like(key):
             return told(held[0])
         found = self._worker.records.drop(key)
         if found is None:
