@@ -15,7 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from daemon import bundle, reference, rows
-from daemon.errors import RetraindError
+from daemon.errors import BundleRefused, RetraindError
 from daemon.exams import LEAST_ROWS, RECENT, Exam, Promise, examine
 from daemon.home import Home
 from daemon.journal import Journal
@@ -80,6 +80,8 @@ class Examiner:
         self.problem: str | None = journal.get(UNEXAMINED)
         """Why the last drops could not be examined, over restarts, until an exam succeeds."""
         self._found: list[dict[str, Any]] = []
+        self._looked_at: tuple[tuple[int, str] | None, bool] = (None, False)
+        """The served version, by number and sha256, and whether it promises anything."""
 
     def examine(self, readings: Sequence[Reading], table: pa.Table) -> None:
         """Examine the drops whose rows are in `table`, if a version serves; `record` puts on record what was found.
@@ -116,6 +118,29 @@ class Examiner:
         return (
             f"{self.problem.rstrip('.')}. They are taken all the same, and none is held, until an exam succeeds again."
         )
+
+    def state(self, served: tuple[int, str] | None, *, holds: bool) -> str:
+        """Whether drops are examined while nothing fails, for people; `served` is the version and the sha256 of its manifest.
+
+        `holds`: whether suspicious drops are to wait for a person, who has to know that none is found.
+        """
+        if served is not None and self._promises(served):
+            return "Drops are examined before they are taken."
+        why, until = "no version is served yet", "one is"
+        if served is not None:
+            why, until = f"version {served[0]} has no score on held-out rows to compare with", "one with a score serves"
+        held = ", and none is held," if holds else ""
+        return f"Nothing is examined: {why}. Drops are taken all the same{held} until {until}."
+
+    def _promises(self, served: tuple[int, str]) -> bool:
+        """Whether drops can be compared with what the version was let in with; true if its manifest can't be read, which exams say."""
+        if self._looked_at[0] != served:
+            try:
+                manifest = bundle.read_manifest(self._home.bundle(served[0]), served[1])
+            except BundleRefused:
+                return True
+            self._looked_at = served, _promise(manifest) is not None
+        return self._looked_at[1]
 
     @property
     def suspicious(self) -> list[dict[str, Any]]:

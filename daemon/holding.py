@@ -36,7 +36,7 @@ class Holding:
     """Which drops wait for a person; used by the loop thread. `holds`: whether suspicious ones do."""
 
     def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
-        self._home, self._inbox, self._journal, self._holds = home, inbox, journal, holds
+        self._home, self._inbox, self._journal, self.holds = home, inbox, journal, holds
         self._known: tuple[int, Sequence[Mapping[Any, Any]]] = (-1, ())
 
     def _rows(self) -> Sequence[Mapping[Any, Any]]:
@@ -52,14 +52,14 @@ class Holding:
 
         The served version's schema has no more columns than `schema`, or it can examine nothing.
         """
-        return examining.most_drops(schema) if self._holds else None
+        return examining.most_drops(schema) if self.holds else None
 
     def suspects(self, suspicious: Sequence[Mapping[str, Any]], readings: Sequence[Reading]) -> list[Suspect]:
         """Those of the drops just read that are to be held: `suspicious` are exams, and no person has let them in.
 
         Late labels are never held: they are the evidence by which a bad version is taken back.
         """
-        exams = {exam["drop"]: exam for exam in suspicious} if self._holds else {}
+        exams = {exam["drop"]: exam for exam in suspicious} if self.holds else {}
         known = self._journal.held_states(exams)
         return [
             Suspect(reading, exams[reading.drop.sha256])

@@ -297,9 +297,7 @@ class Loop:
             "forgetting": self._check(
                 "forgetting", self._ingestion.forgetting.problem, "Nothing waits to be forgotten."
             ),
-            "exams": self._check(
-                "exams", self._ingestion.examiner.objection, "Drops are examined once a version serves."
-            ),
+            "exams": self._check("exams", self._ingestion.examiner.objection, self._examining()),
             "live": self._check("live", self._promotion.live.problem, "Late labels are watched."),
         }
         if waits := self._ingestion.holding.sentence():
@@ -314,6 +312,9 @@ class Loop:
             return self._check(what, look(), fine)
         except (OSError, RetraindError) as error:
             return Check(ok=False, detail=str(error))
+
+    def _examining(self) -> str:
+        return self._ingestion.examiner.state(self._champion(), holds=self._ingestion.holding.holds)
 
     def _schema_objection(self) -> str | None:
         try:

@@ -234,6 +234,21 @@ def test_that_drops_are_not_examined_stays_in_the_health_until_an_exam_succeeds(
     assert parts.ingestion.examiner.objection is None
 
 
+def test_that_nothing_is_examined_yet_is_said_with_the_reason(home: Home, parts: Parts) -> None:
+    """Who lets suspicious drops wait has to know that none is found: before the first version, and by one without a score."""
+    examiner = parts.ingestion.examiner
+    for holds, rest in ((False, "all the same"), (True, "all the same, and none is held,")):
+        assert examiner.state(None, holds=holds) == (
+            f"Nothing is examined: no version is served yet. Drops are taken {rest} until one is."
+        )
+    scoreless, scored = bundles.make(home, 1), bundles.make(home, 2, scores=PROMISED)
+    assert examiner.state((1, scoreless.manifest), holds=True) == (
+        "Nothing is examined: version 1 has no score on held-out rows to compare with. "
+        "Drops are taken all the same, and none is held, until one with a score serves."
+    )
+    assert examiner.state((2, scored.manifest), holds=True) == "Drops are examined before they are taken."
+
+
 def test_column_that_has_left_the_schema_is_said(home: Home, parts: Parts) -> None:
     """The served version can't be asked without it, so nothing is examined: that is not well."""
     serve(home)

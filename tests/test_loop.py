@@ -99,6 +99,12 @@ def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
     assert "rejected" not in checks(mlflow_home)
 
 
+def test_health_says_that_nothing_is_examined_before_the_first_version(mlflow_home: Home, loop: Loop) -> None:
+    loop.tick(100.0)
+    detail = "Nothing is examined: no version is served yet. Drops are taken all the same until one is."
+    assert checks(mlflow_home)["exams"] == Check(ok=True, detail=detail)
+
+
 def test_exams_that_fail_are_a_check_of_their_own(
     mlflow_home: Home, journal: Journal, request: pytest.FixtureRequest
 ) -> None:
