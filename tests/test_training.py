@@ -1,21 +1,25 @@
 """daemon.training: from segments to a registered version with its bundle, in this process, with the real MLflow."""
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bundles
 import crashing
 import mlflow
 import mlflow.sklearn
 import numpy as np
 import pyarrow as pa
 import pytest
+from sites import Client
 from sklearn.datasets import make_friedman1, make_regression
 from sklearn.model_selection import train_test_split
+from test_encoding import LETTERS, TOWNS
 
 from daemon import bundle, candidates, rows, segments
 from daemon.arrivals import Window
-from daemon.bundle import Manifest
+from daemon.bundle import Manifest, Pointer
 from daemon.errors import TrainingFailed
 from daemon.home import Home
 from daemon.registry import NAME, Registry
@@ -309,6 +313,30 @@ def test_class_of_somebody_else_is_served_and_kept_in_mlflow(leafy: Workshop) ->
     assert manifest.scores["challenger"]["rolling"]["accuracy"] > 0.8
     stored = mlflow.sklearn.load_model(f"models:/{NAME}/{leafy.champion[0]}")
     assert isinstance(stored, crashing.Grown)
+
+
+def test_letters_are_answered_over_http_as_the_pipeline_does(mlflow_home: Home) -> None:
+    """A drop with a free text is trained, exported, and asked: the same probabilities, for gaps and words that nobody has seen too."""
+    workshop, random = Workshop(mlflow_home, LETTERS), np.random.default_rng(0)
+    spam = random.integers(0, 2, 240)
+    words = np.array(["agenda minutes room", "lottery prize winner"])[spam]
+    letters = [f"{said}, {number}!" for said, number in zip(words, random.integers(0, 50, 240), strict=True)]
+    towns = [TOWNS[at] for at in random.integers(0, len(TOWNS), 240)]
+    size = [f"{value:.3f}" for value in random.normal(size=240)]
+    labels = np.array(LETTERS.classes)[spam].tolist()
+    workshop.add({"letter": ["", *letters[1:]], "size": size, "town": towns, "y": labels})
+    manifest = workshop.train("logistic")
+    assert manifest.backend == "onnx"
+    assert manifest.scores["challenger"]["rolling"]["accuracy"] > 0.95
+    version, sha256 = workshop.champion
+    bundles.point(mlflow_home, Pointer(version=version, manifest=sha256, since=manifest.created))
+    pipeline = mlflow.sklearn.load_model(f"models:/{NAME}/{version}")
+    client = Client(mlflow_home)
+    for features in (["Your prize", 0.5, TOWNS[3]], [None, 1.0, None], ["unheard of", None, TOWNS[0]]):
+        status, _, body = client.ask("POST", "/predict", json.dumps({"features": features}).encode())
+        assert status == 200, body
+        expected = pipeline.predict_proba(np.array([LETTERS.encode(features)]))[0]
+        assert list(json.loads(body)["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
 
 
 def test_costs_choose_judge_and_decide(leafy: Workshop) -> None:
