@@ -7,8 +7,9 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
-from daemon import candidates, limits, model, split
+from daemon import calibration, candidates, limits, losses, model, split
 from daemon.calibration import Kept
 from daemon.candidates import Candidate
 from daemon.costs import Costs
@@ -123,11 +124,18 @@ class Outcome:
     left_out: dict[str, str]
     tuned: dict[str, Any] | None = None
     """What the last of them was tuned to, as `daemon.tuning` records it; None if nothing was found, or looked for."""
+    settles: Callable[[Scored], float] | None = None
+    """What chooses among those that can't be told from the best, the smaller the better; None: nothing but their rank."""
 
     @property
     def ranking(self) -> list[Scored]:
         """Best first; among equals the order of the settings."""
-        return sorted(self.scored, key=lambda one: one.rank)
+        best, *others = ranked = sorted(self.scored, key=lambda one: one.rank)
+        if self.settles is None:
+            return ranked
+        alike = [best, *(one for one in others if losses.within_error(one.by_fold, best.by_fold))]
+        known = {id(one) for one in alike}
+        return [*sorted(alike, key=self.settles), *(one for one in others if id(one) not in known)]
 
 
 def compare(
@@ -165,7 +173,21 @@ def compare(
     if not scored:
         problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
-    return Outcome([scored[one.name] for one in found if one.name in scored], left_out)
+    finished = [scored[one.name] for one in found if one.name in scored]
+    return Outcome(finished, left_out, settles=_settles(settings, finished, forward=times is not None))
+
+
+def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> Callable[[Scored], float] | None:
+    """With `auto`, among those that accuracy can't tell apart, the log loss: it sees how sure each answer was, too."""
+    if settings.metric != "auto" or finished[0].metric or finished[0].task == "regression":
+        return None
+    return partial(served_loss, settings=settings, forward=forward)
+
+
+def served_loss(one: Scored, settings: Train, *, forward: bool) -> float:
+    """The cross-validated log loss of a classifier, with the correction of its probabilities that it would be served with."""
+    found = calibration.find(*one.kept, settings.seed, forward=forward) if settings.calibrate else None
+    return one.loss if found is None else one.loss * found.after / found.before
 
 
 def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> str:

@@ -5,6 +5,7 @@ is better; so two models are compared row by row on the same rows, whatever judg
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,15 @@ class Difference:
     def facts(self) -> dict[str, Any]:
         """As the scores of a manifest keep it."""
         return {"n": self.n, "loss": self.loss, "p": self.p, "error": self.error, "robust": self.robust}
+
+
+def within_error(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether one loss is no more than a standard error of their mean difference larger on the same folds; on a single one never."""
+    n = min(len(one), len(other))
+    if n < 2:
+        return False
+    apart = np.subtract(one[:n], other[:n])
+    return bool(apart.mean() <= apart.std(ddof=1) / math.sqrt(n) + 1e-9)
 
 
 def of(answers: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Vector:

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from daemon.candidates import LATE, LATE_ROWS, NAMES, Candidate
 from daemon.comparison import Outcome, Scored
 from daemon.errors import TrainingFailed
 from daemon.model import Codes, Matrix, Targets
+from daemon.progress import Progress
 from daemon.schema import UNKNOWN, Column, Schema
 from daemon.settings import EXTRA, Train
 
@@ -103,6 +105,51 @@ def test_best_is_most_accurate_then_surest(figures: list[tuple[float, float]], w
         for i, (accuracy, loss) in enumerate(figures)
     ]
     assert Outcome(scored, {}).ranking[0].name == str(winner)
+
+
+@pytest.mark.parametrize(
+    ("by_fold", "losses", "winner"),
+    [
+        ([(-0.95, -0.93, -0.94), (-0.93, -0.95, -0.93)], (0.4, 0.2), 1),
+        ([(-0.95, -0.94, -0.95), (-0.93, -0.92, -0.93)], (0.4, 0.2), 0),
+        ([(-0.95, -0.93, -0.94), (-0.93, -0.95, -0.93)], (0.2, 0.4), 0),
+        ([(-0.95,), (-0.949,)], (0.4, 0.2), 0),
+        ([(-0.95, -0.93, -0.94), (-0.99,)], (0.4, 0.2), 1),
+    ],
+    ids=["within the noise", "surely better", "better in both", "one fold says nothing", "first folds alone"],
+)
+def test_surest_is_chosen_among_those_that_accuracy_can_not_tell_apart(
+    by_fold: list[tuple[float, ...]], losses: tuple[float, ...], winner: int
+) -> None:
+    """A difference in accuracy within one standard error over the folds is none; the log loss sees how sure each answer was."""
+    nothing = Kept(np.empty((0, 2)), np.empty(0), np.empty(0))
+    scored = [
+        Scored(str(i), None, "classification", -float(np.mean(folds)), loss, 0.0, nothing, by_fold=folds)
+        for i, (folds, loss) in enumerate(zip(by_fold, losses, strict=True))
+    ]
+    settled = partial(comparison.served_loss, settings=Train(), forward=False)
+    assert Outcome(scored, {}, settles=settled).ranking[0].name == str(winner)
+    assert Outcome(scored, {}).ranking[0] is max(scored, key=lambda one: one.score)
+
+
+def test_log_loss_settles_as_it_is_served(flowers: tuple[Matrix, Codes], schema: Schema) -> None:
+    """A forest that is far too sure is corrected before it is served, so its log loss is that after the correction."""
+    random = np.random.default_rng(0)
+    noise, codes = random.normal(size=(300, 4)), random.integers(0, 3, 300)
+    forest = cross_validated("tree", schema, noise, codes, 5, 42)
+    assert comparison.served_loss(forest, Train(), forward=False) < 0.5 * forest.loss
+    assert comparison.served_loss(forest, Train(calibrate=False), forward=False) == forest.loss
+    sure = cross_validated("logistic", schema, *flowers, 5, 42)
+    assert 0 < comparison.served_loss(sure, Train(), forward=False) <= sure.loss
+
+
+@pytest.mark.parametrize(("metric", "settled"), [("auto", True), ("accuracy", False)])
+def test_only_auto_leaves_room(metric: str, settled: bool) -> None:
+    """A metric that is named decides alone, and so do costs and balanced accuracy."""
+    train = Train(candidates=["tree"], metric=metric)
+    progress = Progress(1, 1, lambda message: None)
+    outcome = comparison.compare(candidates.plan(MIXED, train), MIXED, mixed(), train, progress)
+    assert (outcome.settles is not None) == settled
 
 
 # Regression
