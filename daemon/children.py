@@ -4,6 +4,7 @@ Level 2. The trainer must not outlive the daemon; the HTTP workers (`daemon/work
 """
 
 import contextlib
+import math
 import os
 import queue
 import signal
@@ -95,6 +96,10 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
+    def forget(self) -> None:
+        """Count no end of it so far: the next `tend` starts it at once."""
+        self.process, self._failures, self._started = None, 0, -math.inf
+
     def stop(self, seconds: float) -> None:
         """Ask the process to end, wait, then kill it."""
         if self.process is None:
@@ -110,11 +115,12 @@ class Child:
 class Trainer:
     """The trainer: a process with its imports done that forks a child for each training.
 
+    It runs while somebody wants it, and `idle_seconds` longer (0: for good); its imports cost seconds, its memory 200 MB and more.
     The messages it sends are taken with `messages`; `wake` is called for each. They are dicts with `ready`, when it waits
     for a job; or with the number of a `run` and how far it is (`stage`, see `daemon.progress`), a `note`, `done` or `failed`.
     """
 
-    def __init__(self, home: Home, nice: int, wake: Callable[[], None]) -> None:
+    def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0) -> None:
         command = [*python("daemon.trainer"), str(home.root), str(nice)]
         # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -126,6 +132,8 @@ class Trainer:
             start_new_session=True,
         )
         self._wake = wake
+        self._idle_seconds = idle_seconds or math.inf
+        self._wanted_at = -math.inf if idle_seconds else math.inf
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
         self.ready = False
@@ -135,9 +143,25 @@ class Trainer:
         """Process id of the waiting trainer."""
         return None if self._child.process is None else self._child.process.pid
 
+    def want(self, now: float) -> None:
+        """Have it run from the next `tend` on: a training goes on, or may soon be due. `now` is monotonic seconds."""
+        self._wanted_at = max(self._wanted_at, now)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it does not run because nobody has wanted it for long enough."""
+        return self._child.process is None
+
     def tend(self, now: float) -> str | None:
-        """Restart the trainer when it has ended; returns how it ended."""
+        """Start the trainer if it is wanted, restart it when it has ended, end it when it is not; returns how it ended."""
         before = self._child.process
+        if now - self._wanted_at > self._idle_seconds:
+            if before is not None:
+                self.close()
+                self._child.forget()
+                self.messages()  # of a process that is gone
+                self.ready = False
+            return None
         ended = self._child.tend(now)
         if ended is not None:
             _hang_up(before)

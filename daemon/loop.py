@@ -129,6 +129,7 @@ class Loop:
         """Do the most urgent single thing; True: look again at once. `now` is monotonic seconds."""
         self._inspection.demand()
         self._may_answer, self._answered = not self._answered, False
+        self._retraining.expect(self._inbox.backlog[1], now)
         parts: dict[str, Callable[[], bool]] = {
             "hearing the trainer": lambda: self._collect(now),
             "following the registry": lambda: self._follow_registry(now),
@@ -360,6 +361,8 @@ class Loop:
 
 
 def _objection(trainer: Trainer) -> str | None:
+    if trainer.asleep:
+        return None
     if not trainer.alive:
         return "It is started again."
     # One that ends before it is ready is alive most of the time: while it imports, and will end again.
@@ -368,6 +371,8 @@ def _objection(trainer: Trainer) -> str | None:
 
 
 def _readiness(trainer: Trainer) -> str:
+    if trainer.asleep:
+        return "Asleep; it starts when a training may be due."
     return "Ready." if trainer.ready else "At work or importing; the next training waits for it."
 
 

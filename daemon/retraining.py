@@ -31,6 +31,10 @@ NOTEWORTHY_SECONDS = 2.0
 """A candidate that takes at least so long has a line in the journal: then somebody waits for it."""
 
 
+ROW_BYTES = 16
+"""A row of a drop has at least about so many: more rows than that are not to be expected of the files that wait."""
+
+
 class Retraining:
     """Owns the trainer; used by the loop thread. `fell` says why the champion's late labels ask for a training, if they do."""
 
@@ -64,6 +68,8 @@ class Retraining:
 
     def collect(self, now: float) -> bool:
         """Take the trainer's messages; True: a training has ended."""
+        if self.progress is not None:
+            self.trainer.want(now)
         how = self.trainer.tend(now)
         self._unheard.extend(self.trainer.messages())
         if how is not None:
@@ -129,6 +135,8 @@ class Retraining:
 
     def start_if_due(self, now: datetime, monotonic: float, champion: tuple[int, str] | None) -> bool:
         """Start a training if the policy finds a reason; `champion` is version and bundle sha256 of the served one."""
+        if self.progress is None and self.trainer.asleep and self._may_be_due(now):
+            self.trainer.want(monotonic)
         if self.progress is not None or not self.trainer.ready:
             return False  # requests stay files meanwhile, so that those who ask for the same share one
         self._take_requests()
@@ -140,6 +148,20 @@ class Retraining:
         self._start(reason, monotonic, champion)
         self._end_requests(queued, "done", f"Training started: {reason}.")
         return True
+
+    def _may_be_due(self, now: datetime) -> bool:
+        """Whether the trainer has to wake: a request for a training waits, or the policy finds a reason without one."""
+        asked = any(request.kind == KIND for request in requests.pending(self._home))
+        return asked or policy.due(self.facts(now), self._settings.retrain, now) is not None
+
+    def expect(self, waiting_bytes: int, now: float) -> None:
+        """Wake the trainer when drops wait that may lead to a training, so that it imports while they settle and are committed."""
+        if not waiting_bytes or not self.trainer.asleep:
+            return
+        facts = self.facts(datetime.now(UTC))
+        missing = policy.needed(facts.trained_on, self._settings.retrain) - facts.new
+        if facts.trained_on is None or missing * ROW_BYTES <= waiting_bytes:
+            self.trainer.want(now)
 
     def facts(self, now: datetime, queued: Sequence[Any] = ()) -> policy.Facts:
         """What the decision depends on, from the journal; asked anew only after something was written there."""

@@ -97,8 +97,10 @@ def compose(
     Gives what has the record, and what is to be run. Raises Stopped when the service is to end before that is done. The
     simulation of tests/simulation composes a service in the same way.
     """
-    trainer = Trainer(home, settings.train.nice, wake)
+    trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
     stack.callback(trainer.close)
+    if not home.pointer.exists():
+        trainer.want(time.monotonic())  # a first model is what everybody waits for
     trainer.tend(time.monotonic())
     # Imported only now, seconds after the workers have begun to answer.
     with pulse.step("importing", START_SECONDS), wake.interruptible():

@@ -311,6 +311,11 @@ class Train(Section):
     memory_bytes: int = Field(
         0, ge=0, description="Memory limit (bytes) of a training. 0: two thirds of the machine's memory."
     )
+    idle_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="Time (seconds) without work after which the trainer process ends, to free its memory. It starts again when a training may be due. 0 keeps it.",
+    )
     nice: int = Field(10, ge=0, le=19, description="Niceness of the trainer, so that predictions come first.")
     report_rows: int = Field(
         5000,

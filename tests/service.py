@@ -88,7 +88,7 @@ class Service:
         status = read_status(self.home.status)
         if status is None or status.training is not None or "trainer" not in status.checks:
             return False  # a start shows no checks before it is done
-        return status.checks["trainer"].detail == "Ready."
+        return status.checks["trainer"].detail == "Ready." or status.checks["trainer"].detail.startswith("Asleep")
 
     @property
     def port(self) -> int:

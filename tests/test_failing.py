@@ -148,3 +148,27 @@ def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path
         service.wait_served(2)
     finally:
         service.end()
+
+
+def test_trainer_that_is_not_wanted_ends_and_starts_again_when_it_is(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    trainer = Trainer(home, 0, lambda: None, idle_seconds=10)
+    try:
+        assert trainer.tend(100) is None
+        assert trainer.asleep
+        trainer.want(100)
+        trainer.tend(100)
+        first = trainer.pid
+        assert first is not None
+        assert trainer.tend(110) is None
+        assert trainer.pid == first
+        assert trainer.tend(111) is None, "its end is no failure"
+        assert trainer.asleep
+        assert not Path(f"/proc/{first}").exists()
+        trainer.want(111.1)
+        trainer.tend(111.1)
+        assert trainer.pid not in (None, first)
+        assert trainer.failures == 0
+    finally:
+        trainer.close()

@@ -72,7 +72,7 @@ def mlflow(service: Service) -> MlflowClient:
 
 def test_a_thousand_triggers_during_a_training_are_one_follow_up(start: Start) -> None:
     """They wait together, and together they are answered by the one training that starts next."""
-    service = start()
+    service = start(train__idle_seconds="0")
     before = len(runs(service))
     trainer = service.trainer()
     assert trainer is not None

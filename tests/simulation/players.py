@@ -23,7 +23,7 @@ STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")
 class Trainee(Trainer):
     """Says what the trainer says, step by step, and leaves behind what it leaves: a small real bundle, an MLflow version."""
 
-    def __init__(self, home: Home, nice: int, wake: Callable[[], None]) -> None:
+    def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float) -> None:
         self.home, self._wake = home, wake
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._registry = Registry(home)
@@ -40,6 +40,14 @@ class Trainee(Trainer):
     @property
     def alive(self) -> bool:
         return self._ended is None
+
+    @property
+    def asleep(self) -> bool:
+        """Never: when it sleeps nothing can happen to it."""
+        return False
+
+    def want(self, now: float) -> None:
+        """It is awake."""
 
     @property
     def failures(self) -> int:
