@@ -102,6 +102,12 @@ def test_a_second_signal_leaves_nobody(tmp_path: Path, served: Path, ready: bool
     assert code in (128 + signal.SIGINT, 0)
 
 
+def hears(pid: int, number: int) -> bool:
+    """Whether a process has asked for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.split("SigCgt:")[1].split()[0], 16) >> (number - 1) & 1)
+
+
 @pytest.mark.skipif(not can_unshare(), reason="no PID namespace can be made here")
 @pytest.mark.parametrize("moment", [0.3, 1.0, 2.0])
 def test_the_first_process_of_a_container_hears_the_first_signal(tmp_path: Path, moment: float) -> None:
@@ -109,6 +115,7 @@ def test_the_first_process_of_a_container_hears_the_first_signal(tmp_path: Path,
     home = tmp_path / "home"
     process = started(home, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
     (first,) = wait_until(lambda: [pid for pid, command in of(home) if not command.startswith("unshare")][:1])
+    wait_until(lambda: hears(first, signal.SIGTERM))  # before Python is up the kernel drops it
     time.sleep(moment)
     os.kill(first, signal.SIGTERM)
     assert process.wait(30) in (0, 128 + signal.SIGTERM)
