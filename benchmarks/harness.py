@@ -196,7 +196,8 @@ class Service:
         # The status of a daemon that was killed stays behind, and says that all is well.
         if self._process is None or found.get("pid") != self._process.pid:
             return None
-        ready = found.get("checks", {}).get("trainer", {}).get("detail") == "Ready."
+        detail = found.get("checks", {}).get("trainer", {}).get("detail") or ""
+        ready = detail.startswith(("Ready", "Asleep"))
         return True if ready and found.get("training") is None else None
 
 
