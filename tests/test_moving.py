@@ -29,9 +29,7 @@ def first(tmp_path: Path, served: Path) -> Iterator[Service]:
 
 def settled(service: Service) -> None:
     """Wait until no training runs, pictures included."""
-    wait_until(
-        lambda: '"training":null' in service.home.status.read_text() and "Ready." in service.home.status.read_text()
-    )
+    wait_until(service.idle)
 
 
 def files(folder: Path) -> set[str]:

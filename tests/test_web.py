@@ -259,7 +259,7 @@ def test_every_read_answers_on_an_empty_home(tmp_path: Path) -> None:
     site = Site(tmp_path, version=None)
     more: dict[str, dict[str, Any]] = {
         "versions": {"champion": None},
-        "drops": {"held": [], "waiting": None, "exams": None},
+        "drops": {"held": [], "held_total": 0, "waiting": None, "exams": None},
         "events": {},
     }
     for name, beside in more.items():
