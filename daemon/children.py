@@ -115,7 +115,8 @@ class Child:
 class Trainer:
     """The trainer: a process with its imports done that forks a child for each training.
 
-    It runs while somebody wants it, and `idle_seconds` longer (0: for good); its imports cost seconds, its memory 200 MB and more.
+    It sleeps until it is wanted, and again after `idle_seconds` without work (0: never); its imports cost seconds, its memory 200 MB
+    and more. One that ends before it is ready does not sleep, so that its failures stay in sight.
     The messages it sends are taken with `messages`; `wake` is called for each. They are dicts with `ready`, when it waits
     for a job; or with the number of a `run` and how far it is (`stage`, see `daemon.progress`), a `note`, `done` or `failed`.
     """
@@ -134,6 +135,8 @@ class Trainer:
         self._wake = wake
         self._idle_seconds = idle_seconds or math.inf
         self._wanted_at = -math.inf if idle_seconds else math.inf
+        self.asleep = bool(idle_seconds)
+        """Whether it does not run because it has no work."""
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
         self.ready = False
@@ -147,21 +150,15 @@ class Trainer:
         """Have it run from the next `tend` on: a training goes on, or may soon be due. `now` is monotonic seconds."""
         self._wanted_at = max(self._wanted_at, now)
 
-    @property
-    def asleep(self) -> bool:
-        """Whether it does not run because nobody has wanted it for long enough."""
-        return self._child.process is None
-
     def tend(self, now: float) -> str | None:
         """Start the trainer if it is wanted, restart it when it has ended, end it when it is not; returns how it ended."""
-        before = self._child.process
-        if now - self._wanted_at > self._idle_seconds:
-            if before is not None:
-                self.close()
-                self._child.forget()
-                self.messages()  # of a process that is gone
-                self.ready = False
+        if now - self._wanted_at <= self._idle_seconds:
+            self.asleep = False
+        elif self.ready:
+            self._sleep()
+        if self.asleep:
             return None
+        before = self._child.process
         ended = self._child.tend(now)
         if ended is not None:
             _hang_up(before)
@@ -205,6 +202,12 @@ class Trainer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.process.pid, signal.SIGKILL)
             self._child.process.wait()
+
+    def _sleep(self) -> None:
+        self.close()
+        self._child.forget()
+        self.messages()  # of a process that is gone
+        self.ready, self.asleep = False, True
 
     def close(self) -> None:
         """End the trainer for good."""

@@ -100,7 +100,7 @@ def compose(
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
     stack.callback(trainer.close)
     if not home.pointer.exists():
-        trainer.want(time.monotonic())  # a first model is what everybody waits for
+        trainer.want(time.monotonic())  # nothing is served before the first model
     trainer.tend(time.monotonic())
     # Imported only now, seconds after the workers have begun to answer.
     with pulse.step("importing", START_SECONDS), wake.interruptible():

@@ -157,18 +157,44 @@ def test_trainer_that_is_not_wanted_ends_and_starts_again_when_it_is(tmp_path: P
     try:
         assert trainer.tend(100) is None
         assert trainer.asleep
+        assert trainer.pid is None
         trainer.want(100)
         trainer.tend(100)
         first = trainer.pid
         assert first is not None
-        assert trainer.tend(110) is None
-        assert trainer.pid == first
+        trainer.tend(111)
+        assert trainer.pid == first, "one that still imports goes on"
+        wait_until(lambda: trainer.messages() and trainer.ready)
         assert trainer.tend(111) is None, "its end is no failure"
         assert trainer.asleep
+        assert not trainer.ready
         assert not Path(f"/proc/{first}").exists()
         trainer.want(111.1)
         trainer.tend(111.1)
         assert trainer.pid not in (None, first)
         assert trainer.failures == 0
+    finally:
+        trainer.close()
+
+
+def test_trainer_that_can_not_start_does_not_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or its failures would be out of sight: asleep is green in the health."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "numpy.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    home = Home(tmp_path / "home")
+    home.make()
+    trainer = Trainer(home, 0, lambda: None, idle_seconds=10)
+    try:
+        trainer.want(100)
+        ends = []
+        for now in (100, 130, 140):
+            trainer.tend(now)
+            wait_until(lambda: not trainer.alive)
+            ends.append(trainer.tend(now))
+            assert not trainer.asleep
+        assert ends[0] == "ended with 9"
+        assert trainer.failures > 1
     finally:
         trainer.close()

@@ -30,6 +30,7 @@ class Trainee(Trainer):
         self._ended: str | None = None
         self.job: dict[str, Any] | None = None
         self.ready, self._stage, self._version = False, 0, 0
+        self.asleep = False  # for good: nothing can happen to one that sleeps
         self._mlflow = self._sealed = ""
         self._say({"ready": 1})
 
@@ -40,11 +41,6 @@ class Trainee(Trainer):
     @property
     def alive(self) -> bool:
         return self._ended is None
-
-    @property
-    def asleep(self) -> bool:
-        """Never: when it sleeps nothing can happen to it."""
-        return False
 
     def want(self, now: float) -> None:
         """It is awake."""
