@@ -171,12 +171,12 @@ class Inbox:
             raise found
         return Drop(name, stamp, found, self._settling.seen_at(name))
 
-    def holds(self, name: str, stamp: Stamp) -> bool:
-        """Whether the file of this name is still the one that had the stamp."""
+    def stamp(self, name: str) -> Stamp | None:
+        """That of the file which has this name now; None if none has."""
         try:
-            return Stamp.of(self._open_folder().stat(name)) == stamp
+            return Stamp.of(self._open_folder().stat(name))
         except FileNotFoundError:
-            return False
+            return None
 
     def _open(self, name: str) -> int | None:
         try:

@@ -1,7 +1,7 @@
 """Leaving: drops that are dealt with go out of the inbox; one that can't is told once, and tried again until it goes.
 
 Level 4. Such a file is not read again, and must not keep the others waiting. Which refused files are still to go is on record with
-the refusal, so that after a kill in between they go, and are not refused a second time.
+the refusal, so that after a kill in between they go, and are not refused a second time; so is which file could not be removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ class Leaving:
         self._inbox, self._journal = inbox, journal
         self._stuck: dict[str, Callable[[], Mapping[str, OSError]]] = {}
         self._again_at = 0.0
-        self._owed = {one.name: one for one in map(_owed, journal.get(KEY) or ())}
+        self._owed = {owed.name: owed for owed in map(_owed, journal.get(KEY) or ())}
 
     def note(self, refused: Refused) -> None:
         """Put on record which files are to go; part of the transaction that says why. Then `take_out` does it."""
@@ -43,7 +43,7 @@ class Leaving:
 
     def take_out(self, refused: Refused) -> None:
         """Take refused drops out of the inbox; raises OSError if that can't be made durable."""
-        self._owed |= {one.name: one for one in refused.owed}
+        self._owed |= {owed.name: owed for owed in refused.owed}
         self.clear(refused.repeated)
         self.reject(refused.rejected)
         self._conclude(refused.owed)
@@ -52,11 +52,11 @@ class Leaving:
         """Take out those of the settled files that were refused before a kill, or a failure, kept them here; True: there were some."""
         if not self._owed:
             return False
-        here = [one for one in self._owed.values() if self._inbox.holds(one.name, one.stamp)]
-        ready = [one for one in here if settled.get(one.name) == one.stamp]
-        self.clear((one.name, one.sha256) for one in ready if not one.rejected)
-        self.reject((one.name, one.stamp, self._report(one)) for one in ready if one.rejected)
-        self._conclude([*ready, *(one for one in self._owed.values() if one not in here)])
+        here = [owed for owed in self._owed.values() if self._inbox.stamp(owed.name) == owed.stamp]
+        ready = [owed for owed in here if settled.get(owed.name) == owed.stamp]
+        self.clear((owed.name, owed.sha256) for owed in ready if not owed.rejected)
+        self.reject((owed.name, owed.stamp, self._report(owed)) for owed in ready if owed.rejected)
+        self._conclude([*ready, *(owed for owed in self._owed.values() if owed not in here)])
         return bool(ready)
 
     def _report(self, owed: Owed) -> dict[str, Any]:
@@ -66,9 +66,9 @@ class Leaving:
 
     def _conclude(self, gone: Iterable[Owed]) -> None:
         """They are not to go any more, but for those that can't."""
-        done = {one.name for one in gone} - self._stuck.keys()
+        done = {owed.name for owed in gone} - self._stuck.keys()
         if done:
-            self._owed = {name: one for name, one in self._owed.items() if name not in done}
+            self._owed = {name: owed for name, owed in self._owed.items() if name not in done}
             self._journal.put(KEY, [*map(_plain, self._owed.values())])
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> None:
@@ -76,6 +76,11 @@ class Leaving:
         asked = list(drops)
         stuck, known = self._inbox.clear(asked), {shown(name): sha256 for name, sha256 in asked}
         self._keep(stuck, {name: partial(self._inbox.clear, [(name, known[shown(name)])]) for name in stuck})
+        stamps = {name: self._inbox.stamp(name) for name in stuck}
+        left = [Owed(name, stamp, known[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
+        if left:  # or the next start would take them for new drops, which add nothing
+            self._owed |= {owed.name: owed for owed in left}
+            self._journal.put(KEY, [*map(_plain, self._owed.values())])
 
     def reject(self, refused: Iterable[tuple[str, Stamp, dict[str, Any]]]) -> None:
         """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
