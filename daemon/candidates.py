@@ -212,10 +212,10 @@ def with_parameters(
     Raises TrainingFailed if it has no such parameter or can't do the schema's task.
     """
     grid = {name: {key: [value] for key, value in parameters.items()}}
-    found = list(_combinations(name, schema, settings.model_copy(update={"grids": grid})))
-    if not found:
+    combinations = list(_combinations(name, schema, settings.model_copy(update={"grids": grid})))
+    if not combinations:
         raise TrainingFailed(f"{name} is no candidate for {schema.task}.")
-    return next((one for one in found if is_encoded(one.name) == encoded), found[0])
+    return next((one for one in combinations if is_encoded(one.name) == encoded), combinations[0])
 
 
 def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candidate]:

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from daemon import calibration, candidates, limits, losses, model, split
 from daemon.calibration import Kept
@@ -43,9 +42,6 @@ COMMON = 0.8
 
 RING_SECONDS = 0.5
 """How often a candidate is told that the budget is used, until it listens."""
-
-TEXTBOOK_SHARE = 0.2
-"""Of the rows, that textbooks test on."""
 
 Split = tuple[Any, Any]
 
@@ -184,10 +180,10 @@ def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> C
     return partial(served_loss, settings=settings, forward=forward)
 
 
-def served_loss(one: Scored, settings: Train, *, forward: bool) -> float:
+def served_loss(scored: Scored, settings: Train, *, forward: bool) -> float:
     """The cross-validated log loss of a classifier, with the correction of its probabilities that it would be served with."""
-    found = calibration.find(*one.kept, settings.seed, forward=forward) if settings.calibrate else None
-    return one.loss if found is None else one.loss * found.after / found.before
+    correction = calibration.find(*scored.kept, settings.seed, forward=forward) if settings.calibrate else None
+    return scored.loss if correction is None else scored.loss * correction.after / correction.before
 
 
 def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> str:
@@ -307,20 +303,3 @@ def _together(kept: list[Kept], *, whole: bool) -> Kept:
     """What all folds have answered; nothing unless `whole`: how many a budget leaves is the clock's affair, and a model is not."""
     every = Kept(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))
     return every if whole else Kept(*(part[:0] for part in every))
-
-
-def cross_validate(
-    one: Candidate | Scored, schema: Schema, rows: Matrix, targets: Targets, folds: int, seed: int
-) -> Scored:
-    """The mean figures of one candidate over so many folds."""
-    competitor = Candidate(one.name, one.estimator)
-    return Trial(schema, rows, targets, Train(folds=folds, seed=seed)).of(competitor, whole=True)
-
-
-def split42(estimator: Any, rows: Matrix, targets: Targets, task: Task) -> float:
-    """Accuracy or R² on the textbook split: test_size=0.2, random_state=42, stratified if there are classes."""
-    classes = targets if task == "classification" else None
-    train, test, seen, wanted = train_test_split(
-        rows, targets, test_size=TEXTBOOK_SHARE, random_state=42, stratify=classes
-    )
-    return float(clone(estimator).fit(train, seen).score(test, wanted))

@@ -376,8 +376,8 @@ class Journal:
         """Remove the record of a held drop, and its events: both quote labels, and rows of it are to be forgotten."""
         with self._writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == sha256))
-            told = (events.c.drop == sha256) & (events.c.kind == "suspicious")
-            connection.execute(events.delete().where(told))
+            quoting = (events.c.drop == sha256) & (events.c.kind == "suspicious")
+            connection.execute(events.delete().where(quoting))
 
     def strike_off(self, drop: Mapping[Any, Any], *, told: bool) -> None:
         """Record that a held drop is no longer in the inbox; `told`: it had not been decided, so say it."""
@@ -469,8 +469,8 @@ class Journal:
     def rejection(self, name: str, sha256: str) -> dict[str, Any] | None:
         """The newest record of a file of this name and bytes that was refused whole."""
         same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == "rejected")
-        found = self._one(select(drops).where(same).order_by(drops.c.id.desc()))
-        return None if found is None else dict(found)
+        record = self._one(select(drops).where(same).order_by(drops.c.id.desc()))
+        return None if record is None else dict(record)
 
     def drop(self, sha256: str) -> dict[str, Any] | None:
         """The drop with these bytes whose rows the dataset holds, or held until they were forgotten."""
@@ -528,8 +528,8 @@ class Journal:
             mine = (drops.c.sha256 == sha256) & (drops.c.state == "rejected")
             values = {"reason": "It held rows that were forgotten.", "line": None, "column": None}
             connection.execute(drops.update().where(mine).values(**values))
-            told = (events.c.drop == sha256) & events.c.kind.in_(("rejected", "suspicious"))
-            connection.execute(events.delete().where(told))
+            quoting = (events.c.drop == sha256) & events.c.kind.in_(("rejected", "suspicious"))
+            connection.execute(events.delete().where(quoting))
 
     def fold(self) -> None:
         """Bring the WAL into the file and empty it: what was removed is in neither then, unless somebody reads meanwhile."""

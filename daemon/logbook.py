@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from daemon import comparison, model, pictures
+from daemon import model, pictures, textbook
 from daemon.bundle import Manifest
 from daemon.comparison import Scored
 from daemon.costs import Costs
@@ -44,28 +44,28 @@ class Logbook:
         self._registry.log(self._run, params, _figures(manifest) | {"backend_difference": manifest.difference}, tags)
         self._log_dataset([self._run])
 
-    def finish(self, scored: Sequence[Scored], winner: Scored, fitted: Any, *, textbook: bool) -> None:
-        """Log the candidates and draw the pictures; with `textbook`, fit for it whatever makes the candidates comparable."""
-        runs = [self._candidate(one, fitted if one is winner else None, textbook=textbook) for one in scored]
+    def finish(self, scored: Sequence[Scored], winner: Scored, fitted: Any, *, few: bool) -> None:
+        """Log the candidates and draw the pictures; with `few` rows, fit for it whatever makes the candidates comparable."""
+        runs = [self._candidate(one, fitted if one is winner else None, few=few) for one in scored]
         self._log_dataset(runs)
         if self._data.held.any():
             self._draw(self._run, fitted, self._manifest.candidate, everything=True)
-        if textbook:
+        if few:
             self._textbook(winner)
 
     def _textbook(self, winner: Scored) -> None:
         data, decides = self._data, DECIDES[self._data.schema.task]
-        split = comparison.split42(winner.estimator, *data.as_accepted, data.schema.task)
-        again = comparison.cross_validate(winner, data.schema, *data.as_accepted, 10, self._manifest.seed)
+        split = textbook.split42(winner.estimator, *data.as_accepted, data.schema.task)
+        again = textbook.cross_validate(winner, data.schema, *data.as_accepted, 10, self._manifest.seed)
         self._registry.log(self._run, {}, {f"split42_{decides}": split, f"cv10_{decides}": again.score}, {})
 
-    def _candidate(self, one: Scored, fitted: Any, *, textbook: bool) -> str:
+    def _candidate(self, one: Scored, fitted: Any, *, few: bool) -> str:
         """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""
         data, wins = self._data, fitted is not None
         run = self._registry.start_run(one.name, {"candidate": one.name}, self._run)
         figures = one.figures()
-        if textbook:
-            split = comparison.split42(one.estimator, *data.as_accepted, data.schema.task)
+        if few:
+            split = textbook.split42(one.estimator, *data.as_accepted, data.schema.task)
             figures[f"split42_{DECIDES[data.schema.task]}"] = split
             fitted = fitted if wins else model.fit(one.estimator, *data.taught)
         found = self._draw(run, fitted, one.name) if data.held.any() and fitted is not None else {}
@@ -102,7 +102,7 @@ def is_small(data: Data, settings: Train) -> bool:
         return count >= TEXTBOOK_ROWS
     classes = np.bincount(data.targets)[np.unique(data.targets)]
     # A stratified fifth has to hold a row of each class.
-    return bool(classes.min() >= 2 and comparison.TEXTBOOK_SHARE * count >= len(classes))
+    return bool(classes.min() >= 2 and textbook.TEST_SHARE * count >= len(classes))
 
 
 def _figures(manifest: Manifest) -> dict[str, float]:

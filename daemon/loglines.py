@@ -3,7 +3,7 @@
 Level 2. A worker may append to a log file at any time, so its lines keep their places.
 """
 
-from collections.abc import Sequence
+from collections.abc import Set
 from pathlib import Path
 
 import orjson
@@ -12,30 +12,29 @@ from daemon import durable
 from daemon.home import Home
 
 
-def naming(home: Home, ids: Sequence[str]) -> list[Path]:
+def naming(home: Home, ids: Set[str]) -> list[Path]:
     """Log files with a line of one of these predictions."""
-    wanted = set(ids)
     return [
         path
         for path in sorted(home.logs.glob("predictions-*.jsonl"))
-        if any(_names(line, wanted) for line in path.read_bytes().splitlines())
+        if any(_names(line, ids) for line in path.read_bytes().splitlines())
     ]
 
 
-def _names(line: bytes, wanted: set[str]) -> bool:
+def _names(line: bytes, ids: Set[str]) -> bool:
     try:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError:
         return False
-    return isinstance(entry, dict) and entry.get("prediction_id") in wanted
+    return isinstance(entry, dict) and entry.get("prediction_id") in ids
 
 
-def blank(path: Path, wanted: set[str]) -> None:
+def blank(path: Path, ids: Set[str]) -> None:
     """Write blanks over the lines of these predictions, in place: a worker may append to the file, and offsets stay true."""
     with path.open("r+b") as file:
         at = 0
         for line in file.read().splitlines(keepends=True):
-            if _names(line, wanted):
+            if _names(line, ids):
                 file.seek(at)
                 file.write(b"{}".ljust(len(line.rstrip(b"\n"))))
             at += len(line)

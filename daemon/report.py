@@ -182,14 +182,16 @@ def drops(home: Home, limit: int) -> list[dict[str, Any]]:
 def held_drop(home: Home, key: str) -> dict[str, Any]:
     """The one drop of this sha256 or name that waits for a person; raises NotFound, or Ambiguous with a list of them."""
     with _reading(home):
-        found, held = fates.held_like(home.journal, key), fates.held(home.journal, LISTED)
-    if not found:
+        waiting, held = fates.held_like(home.journal, key), fates.held(home.journal, LISTED)
+    if not waiting:
         names = ", ".join(printable(row["name"]) for row in held)
         raise NotFound(f"No drop {key!r:.100} waits for a decision.", hint=f"These do: {names or 'none'}.")
-    if len(found) > 1:
-        lines = ", ".join(row["sha256"] for row in found[:LISTED])
-        raise Ambiguous(f"{len(found)} drops of the name {key!r:.100} wait.", hint=f"Name one by its sha256: {lines}.")
-    return found[0]
+    if len(waiting) > 1:
+        lines = ", ".join(row["sha256"] for row in waiting[:LISTED])
+        raise Ambiguous(
+            f"{len(waiting)} drops of the name {key!r:.100} wait.", hint=f"Name one by its sha256: {lines}."
+        )
+    return waiting[0]
 
 
 def drop(home: Home, key: str) -> dict[str, Any]:

@@ -100,11 +100,11 @@ def _held(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
     for looked in held(home, journal, drop):
         if looked is not None:
             split = looked.split
-            what = (
+            rows = (
                 f"{split.matched} of {split.lines} lines are rows of it" if split else "not read: too large or damaged"
             )
             goes = PURGE if split else "by hand"
-            yield Trace(_at(home, home.inbox / looked.name), f"a drop that waits for you: {what}", goes)
+            yield Trace(_at(home, home.inbox / looked.name), f"a drop that waits for you: {rows}", goes)
 
 
 def held(home: Home, journal: Journal, drop: Drop) -> Iterator[Withheld | None]:
@@ -122,7 +122,7 @@ def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
     known = ask(home.history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({marks})", *ids[:500])  # noqa: S608
     if known:
         yield Trace(_at(home, home.history), f"{len(ids)} predictions that it labelled, with their features", PURGE)
-    for path in loglines.naming(home, ids):
+    for path in loglines.naming(home, set(ids)):
         yield Trace(_at(home, path), "lines of such predictions", PURGE)
 
 
@@ -280,9 +280,9 @@ class Eraser:
         ids = self._journal.predictions_of(drop)
         if not ids:
             return ""
-        wanted = set(ids)
-        for path in loglines.naming(self._home, ids):
-            loglines.blank(path, wanted)
+        logged = frozenset(ids)
+        for path in loglines.naming(self._home, logged):
+            loglines.blank(path, logged)
         erased = self._erase(ids)
         # What the history was before it was damaged can't be read, so nothing can be taken out of it.
         for path in _lost(self._home):

@@ -168,9 +168,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
     needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
     version = work.registry.register(work.run, winner.fitted, data.matrix[:5], needs, tags, _strange(winner))
-    return version, lambda: logbook.finish(
-        outcome.scored, winner.scored, winner.fitted, textbook=is_small(data, settings)
-    )
+    return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
 
 
 def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:

@@ -95,8 +95,8 @@ class _Search:
         self.budget, self.tried = Budget(trial.settings.tune_seconds), 0
         # Of each candidate the better way to see categories of many names is tuned: cross-validation has tried both.
         self._encoded: dict[str, bool] = {}
-        for one in ranking:
-            self._encoded.setdefault(one.name.partition("(")[0], candidates.is_encoded(one.name))
+        for scored in ranking:
+            self._encoded.setdefault(scored.name.partition("(")[0], candidates.is_encoded(scored.name))
         self.families = [name for name in self._encoded if name in SPACES][:FAMILIES]
 
     def keep(self, before: Tuned, outcome: Outcome, progress: Progress) -> Outcome:
@@ -146,15 +146,15 @@ class _Search:
         limits.release()
         tried = Tuned(family, parameters, self.tried, 0.0, encoded)
         try:
-            one = tried.made(self._trial.schema, self._trial.settings)
-            found = self._trial.of(one, whole=True, against=self._best if raced else None)
+            candidate = tried.made(self._trial.schema, self._trial.settings)
+            scored = self._trial.of(candidate, whole=True, against=self._best if raced else None)
         except Overtaken:
             return
         except Exception as error:  # noqa: BLE001 - estimators raise what they like: these parameters are no good
             log.info("try_failed", candidate=family, parameters=parameters, reason=str(error)[:200])
             return
-        if found.rank < self._best.rank:
-            self._best, self._chosen = found, tried
+        if scored.rank < self._best.rank:
+            self._best, self._chosen = scored, tried
 
     def result(self, outcome: Outcome, progress: Progress) -> Outcome:
         """The outcome with the best parameters; as it was if those of the candidates stand."""

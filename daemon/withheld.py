@@ -29,7 +29,7 @@ class Withheld(NamedTuple):
 def search(inbox: Folder, held: Sequence[Row], likeness: Likeness | None, drop: Row) -> Iterator[Withheld | None]:
     """The files of held drops, copies of them included, in which rows of a drop are; None after each piece of work."""
     sizes, known = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
-    for name in sorted(one.name for one in inbox.entries() if one.is_file(follow_symlinks=False)):
+    for name in sorted(entry.name for entry in inbox.entries() if entry.is_file(follow_symlinks=False)):
         stamp = Stamp.of(inbox.stat(name))
         sha256 = inbox.sha256(name) if stamp.size in sizes else None
         row = known.get(sha256 or "")
@@ -51,14 +51,18 @@ def _splits(inbox: Folder, name: str, stamp: Stamp, likeness: Likeness, *, befor
         yield from likeness.split(data, before=before)
 
 
-def take_out(inbox: Folder, found: Withheld) -> None:
+def take_out(inbox: Folder, withheld: Withheld) -> None:
     """Leave of a held file only what holds no row of the drop, unless it is another file by now."""
-    if found.split is None or not inbox.has(found.name) or Stamp.of(before := inbox.stat(found.name)) != found.stamp:
+    if (
+        withheld.split is None
+        or not inbox.has(withheld.name)
+        or Stamp.of(before := inbox.stat(withheld.name)) != withheld.stamp
+    ):
         return
-    if found.split.matched == found.split.lines:
-        inbox.remove(found.name)
+    if withheld.split.matched == withheld.split.lines:
+        inbox.remove(withheld.name)
         inbox.sync()
         return
-    path = Path(f"/proc/self/fd/{inbox.fd}") / found.name
-    durable.write(path, found.split.rest, mode=before.st_mode & 0o777)
+    path = Path(f"/proc/self/fd/{inbox.fd}") / withheld.name
+    durable.write(path, withheld.split.rest, mode=before.st_mode & 0o777)
     os.chown(path, -1, before.st_gid, follow_symlinks=False)

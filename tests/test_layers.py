@@ -17,7 +17,7 @@ LEVELS = [
     "clock durable folder writers cards tokens processes classes notation words schema exchange costs groves memberships spaces bundle status requests sample names notify logs figures grounds query states fates live lineage shortcomings formats kinds fingerprints ids survey growth content text layout limits progress listening unixsocket git wake",
     "tables trim shares segments cells rows split moments runs model encoding prelude reference drift detector exams scores trees policy losses arrivals world verdicts labelled bootstrap pictures children orphans pulse cache projection relocation archive settling aside rejected strays loglines",
     "draft likeness known inbox watcher dataset registry journal history workers schedule driftreport continuity sides candidates remembered importance calibration graphs retention",
-    "revision export labels reading sifting accounts attempts leaving examining holding withheld traces forgetting merging packing upkeep ingestion marking holdouts turning comparison worth tuning logbook training reproduction livewatch clearance standby baseline retraining judging promotion driftwatch inspection follow report overview alteration chain checkup backup restore keeper",
+    "revision export labels reading sifting accounts attempts leaving examining holding withheld traces forgetting merging packing upkeep ingestion marking holdouts turning comparison worth tuning textbook logbook training reproduction livewatch clearance standby baseline retraining judging promotion driftwatch inspection follow report overview alteration chain checkup backup restore keeper",
     "loop trainer",
     "service options tokencommands cli __main__",
 ]
@@ -41,6 +41,7 @@ HEAVY = {
         "candidates",
         "calibration",
         "comparison",
+        "textbook",
         "graphs",
         "pictures",
         "training",

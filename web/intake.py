@@ -82,12 +82,12 @@ def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int,
 def decide(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
     """Ask the daemon to `accept` or `reject` a drop that is held."""
     key = payload.parse(payload.Decision, environ).drop
-    found = worker.records.held_like(key)
-    if not found:
+    waiting = worker.records.held_like(key)
+    if not waiting:
         raise Problem(404, f"No drop {key!r:.100} waits for a decision.", hint="GET /drops lists those that are held.")
-    if len(found) > 1:
-        raise Problem(422, f"{len(found)} drops of the name {key!r:.100} wait.", hint="Name one by its sha256.")
-    request = requests.ask(worker.home, kind, drop=found[0]["sha256"], by="http")
+    if len(waiting) > 1:
+        raise Problem(422, f"{len(waiting)} drops of the name {key!r:.100} wait.", hint="Name one by its sha256.")
+    request = requests.ask(worker.home, kind, drop=waiting[0]["sha256"], by="http")
     return 202, {"status": "accepted", "request": request.id}
 
 
