@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands: formatter, linter, types, tests with coverage.
+# Everything that must hold before a change lands: formatter, linter, layers, types, tests with coverage.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -85,6 +85,8 @@ say "formatter"
 ruff format --check .
 say "linter"
 ruff check .
+say "layers"
+lint-imports
 say "types"
 mypy
 say "tests"

@@ -7,12 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from daemon import alteration, candidates, cells, draft, rows
-from daemon.candidates import ENCODED
-from daemon.comparison import Trial
-from daemon.growth import grown
-from daemon.schema import Schema
-from daemon.settings import Inbox, Train
+from daemon.cli import alteration
+from daemon.core.settings import Inbox, Train
+from daemon.schema.schema import Schema
+from daemon.tabular import cells, draft, rows
+from daemon.tabular.growth import grown
+from daemon.training.selection import candidates
+from daemon.training.selection.candidates import ENCODED
+from daemon.training.selection.comparison import Trial
 
 MOST = 1 << 30
 

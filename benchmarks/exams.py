@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.figures import show
 from benchmarks.line import FIRST, Rows, World
 from benchmarks.poison import ATTACKS, Attack
-from daemon import candidates
-from daemon.exams import Exam, Promise, examine
+from daemon.ingest.exams import Exam, Promise, examine
+from daemon.training.selection import candidates
 
 SIZES = (20, 50, 200, 1000)
 """Rows of a drop."""

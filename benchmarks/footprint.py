@@ -16,7 +16,7 @@ from benchmarks.dropping import ask
 from benchmarks.figures import show
 from benchmarks.harness import Client, Service, running
 from benchmarks.ingest_small import QUIET
-from daemon.home import Home
+from daemon.core.home import Home
 
 DAY = 86_400
 ROWS = 4

@@ -19,11 +19,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet
 
-from daemon import segments
-from daemon.cache import SECURED
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.status import utcnow
+from daemon.core.home import Home
+from daemon.core.status import utcnow
+from daemon.dataset import segments
+from daemon.dataset.cache import SECURED
+from daemon.storage.journal import Journal
 
 _TOGETHER = 2000
 """Batches in one transaction."""

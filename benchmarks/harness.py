@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon import durable
-from daemon.home import Home
-from web.records import Records
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.records.records import Records
 
 T = TypeVar("T")
 

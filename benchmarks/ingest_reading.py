@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from benchmarks.figures import ratio, spread
-from daemon import segments
-from daemon.home import Home
-from daemon.journal import Journal
+from daemon.core.home import Home
+from daemon.dataset import segments
+from daemon.storage.journal import Journal
 
 TARGET = 1.5
 """What the project promises."""

@@ -11,9 +11,9 @@ import pyarrow.parquet
 from sklearn.datasets import load_iris
 
 from benchmarks.rows import header
-from daemon.bootstrap import FEATURES, TARGET
-from daemon.home import Home
-from daemon.schema import Column, Schema
+from daemon.core.home import Home
+from daemon.schema.schema import Column, Schema
+from daemon.service.bootstrap import FEATURES, TARGET
 
 WIDE = tuple(f"x{number:02}" for number in range(19))
 WIDE_TARGET = "y"

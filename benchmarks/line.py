@@ -14,15 +14,21 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
-from daemon import candidates, comparison, durable, holdouts, marking, model, rows, segments, turning, verdicts
-from daemon.arrivals import Era, Window
-from daemon.bundle import Manifest, Model
-from daemon.progress import Progress
-from daemon.remembered import Remembered
-from daemon.revision import Data
-from daemon.schema import Column, Schema
-from daemon.settings import Inbox, Promote, Train
-from daemon.sides import Before
+from daemon import model
+from daemon.artifacts.bundle import Manifest, Model
+from daemon.core import durable
+from daemon.core.settings import Inbox, Promote, Train
+from daemon.dataset import segments
+from daemon.gate import verdicts
+from daemon.schema.arrivals import Era, Window
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import rows
+from daemon.training.data.revision import Data
+from daemon.training.data.sides import Before
+from daemon.training.evaluation import holdouts, marking, turning
+from daemon.training.evaluation.remembered import Remembered
+from daemon.training.progress import Progress
+from daemon.training.selection import candidates, comparison
 
 FIRST = 1000
 """Clean rows of the first drop; a poisoned one has as many, so half of all rows come from it."""

@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from daemon import bundle, cells, draft, durable, rows, segments
-from daemon.content import Content
-from daemon.home import Home
-from daemon.registry import Registry
-from daemon.schema import Schema
-from daemon.settings import Inbox
-from daemon.training import Job, train
+from daemon.artifacts import bundle
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox
+from daemon.dataset import segments
+from daemon.registry.registry import Registry
+from daemon.schema.schema import Schema
+from daemon.tabular import cells, draft, rows
+from daemon.tabular.content import Content
+from daemon.training.training import Job, train
 
 LEARNING = "train.csv"
 ASKED = "test.csv"

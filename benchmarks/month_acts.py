@@ -21,9 +21,9 @@ from benchmarks.clock import Clock
 from benchmarks.harness import PATIENCE, ROOT, Client, Service, wait_for
 from benchmarks.inputs import Rows
 from benchmarks.month_ledger import Dropped, Ledger
-from daemon import status
-from daemon.query import ask
-from daemon.status import Step
+from daemon.core import status
+from daemon.core.query import ask
+from daemon.core.status import Step
 
 COMMAND_SECONDS = 300.0
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.figures import show
 from benchmarks.line import CANDIDATES, FIRST, Judged, Line, Rows, World
-from daemon.settings import Promote
+from daemon.core.settings import Promote
 
 DAMAGE = 0.02
 """What a challenger must lose in accuracy on clean rows to count as damaged: the default promote.tolerance."""

@@ -12,9 +12,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test
 
 from benchmarks.figures import show
 from benchmarks.harness import Service, running
-from daemon import candidates, schema
-from daemon.registry import CHAMPION, NAME, Registry
-from daemon.settings import Train
+from daemon.core.settings import Train
+from daemon.registry.registry import CHAMPION, NAME, Registry
+from daemon.schema import schema
+from daemon.training.selection import candidates
 
 BEST_SPLIT42, SELECTED_CV10 = "0.9667", "0.955"
 """29 of 30 flowers on the textbook split, for the best candidate; the mean of ten folds, for the selected one."""
@@ -35,7 +36,7 @@ def cv10(estimator: Any, folds: Any) -> float:
 
 def collect(service: Service) -> list[list[str]]:
     """Rows of the table, after the service has trained on Iris and has stopped."""
-    # After daemon.registry, whose environment keeps MLflow from calling home.
+    # After daemon.registry.registry, whose environment keeps MLflow from calling home.
     import mlflow.sklearn
 
     client = Registry(service.home).client

@@ -21,12 +21,15 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import figure, ratio
-from daemon import candidates, rows, segments, trainer
-from daemon.home import Home
-from daemon.registry import Registry
-from daemon.schema import Column, Schema
-from daemon.settings import Train
-from daemon.training import Job, train
+from daemon.core.home import Home
+from daemon.core.settings import Train
+from daemon.dataset import segments
+from daemon.registry.registry import Registry
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import rows
+from daemon.training import trainer
+from daemon.training.selection import candidates
+from daemon.training.training import Job, train
 
 SLOWER, PEAK = 0.25, 2.5
 """What the project promises: so much more time than scikit-learn, and so many times the float64 frame of memory."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import serve_batch, serve_models, serve_slow, serve_speed, serve_swaps, serve_wrk
 from benchmarks.figures import show
 from benchmarks.serve_speed import Ours
-from daemon.home import Home
+from daemon.core.home import Home
 
 PARTS = ("speed", "open", "slow", "batch", "swaps", "start")
 

@@ -13,8 +13,8 @@ from benchmarks import serve_models, serve_site
 from benchmarks.figures import percentile, ratio
 from benchmarks.load import Load, Outcome
 from benchmarks.serve_models import Matrix
-from daemon import bundle
-from daemon.home import Home
+from daemon.artifacts import bundle
+from daemon.core.home import Home
 
 ROWS = 10_000
 TIMES = 15

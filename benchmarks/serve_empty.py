@@ -7,11 +7,12 @@ from typing import Any
 
 from bottle import Bottle
 
-from daemon.home import Home
-from daemon.settings import Settings
-from web import events, handover
-from web.bridge import Bridge
-from web.server import Listener
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from web.api import events
+from web.server import handover
+from web.server.bridge import Bridge
+from web.server.server import Listener
 from web.worker import Worker
 
 
@@ -36,7 +37,7 @@ async def serve(worker: Worker, fd: int) -> None:
 
 
 def main() -> None:
-    """Run until killed; the arguments are those of `web.server`."""
+    """Run until killed; the arguments are those of `web.server.server`."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("home", "slot", "fd"):
         parser.add_argument(f"--{name}", required=True)

@@ -16,11 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from daemon import bundle, durable, export
-from daemon.bundle import Manifest, Pointer
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Column, Schema
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.schema.schema import Column, Schema
+from daemon.storage.journal import Journal
+from daemon.training.export import export
 
 Matrix = NDArray[np.float64]
 

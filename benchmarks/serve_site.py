@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import ROOT, Client, NeverHappened, wait_for
-from daemon.home import Home
+from daemon.core.home import Home
 
-WORKER = "web.server"
+WORKER = "web.server.server"
 EMPTY = "benchmarks.serve_empty"
 
 

@@ -8,7 +8,7 @@ from benchmarks import serve_peers, serve_site, serve_wrk
 from benchmarks.figures import percentile, ratio
 from benchmarks.load import Load, Outcome
 from benchmarks.serve_wrk import Closed
-from daemon.home import Home
+from daemon.core.home import Home
 
 COLUMNS = ("server, one worker", "model", "answers/s", "failed", "p50, ms", "p99, ms", "retraind / it", "target")
 TARGETS = {("mlflow", "forest"): ">= 100x"}

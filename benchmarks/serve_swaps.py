@@ -6,7 +6,7 @@ import time
 from benchmarks import serve_models, serve_site
 from benchmarks.figures import spread
 from benchmarks.load import Answer, Load, Outcome
-from daemon.home import Home
+from daemon.core.home import Home
 
 COLUMNS = ("fact", "value", "target")
 START_COLUMNS = ("worker", "median", "least", "most", "target")

@@ -1,6 +1,6 @@
 """Encoding: texts, and categories of many names, as what they say of the target; the first step of a pipeline.
 
-Level 2. A column becomes one number (for more than two classes one for each class): of a category the mean target of its rows,
+A column becomes one number (for more than two classes one for each class): of a category the mean target of its rows,
 drawn to that of all rows where they are few, of a text what a ridge regression on its words (TF-IDF) gives. In training each row
 gets what the others say, by five folds in which equal rows stay together; otherwise a model would trust these numbers too much.
 """
@@ -19,8 +19,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from daemon import fingerprints
-from daemon.words import BITS, MASK, SLOTS
+from daemon.schema.words import BITS, MASK, SLOTS
+from daemon.tabular import fingerprints
 
 Matrix = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """The models: estimators of our own beside those of scikit-learn, and what a fitted one answers.
 
-Level 2. Rows come in as float64 (n, d): NaN is a missing number, integer, boolean or date, a category is its code and -1
+Rows come in as float64 (n, d): NaN is a missing number, integer, boolean or date, a category is its code and -1
 an unknown one. Targets are class codes, int64 (n,), or numbers, float64 (n,). A bundle names the classes of this module,
 so they keep their place.
 """
@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from daemon.schema import Schema
+from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -192,7 +192,7 @@ class NativeBoostingRegressor(_Native, HistGradientBoostingRegressor):  # type: 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier whose probabilities are raised to a power, p not below FLOOR, and normalised: temperature scaling.
 
-    `slope` is a parameter, found by `daemon.calibration`; `fit` fits the classifier only. No label changes.
+    `slope` is a parameter, found by `daemon.training.selection.calibration`; `fit` fits the classifier only. No label changes.
     """
 
     def __init__(self, estimator: Any = None, slope: float = 1.0) -> None:

@@ -9,11 +9,12 @@ import orjson
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from daemon import bundle, durable
-from daemon.bundle import Manifest, Pointer
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Column, Schema
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.schema.schema import Column, Schema
+from daemon.storage.journal import Journal
 
 Array = NDArray[np.float64]
 

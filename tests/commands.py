@@ -10,8 +10,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NoReturn
 
-from daemon import cli
-from daemon.home import Home
+from daemon.cli import cli
+from daemon.core.home import Home
 
 ROOT = Path(__file__).parent.parent
 SEEN = {"COLUMNS": "200", "NO_COLOR": "1"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import schemathesis
 
-from web.endpoints import CHOICE
-from web.payload import VISIBLE
+from web.http.payload import VISIBLE
+from web.openapi.endpoints import CHOICE
 
 
 @schemathesis.hook

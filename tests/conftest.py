@@ -22,10 +22,10 @@ import pytest
 from service import Service
 from sites import Client, Site
 
-from daemon import bootstrap
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Schema, load
+from daemon.core.home import Home
+from daemon.schema.schema import Schema, load
+from daemon.service import bootstrap
+from daemon.storage.journal import Journal
 
 LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy-")
 """Threads that fsspec, DVC and MLflow start once per process and keep, and what Python thinks of a foreign one that has logged."""
@@ -112,7 +112,7 @@ def journal(home: Home) -> Iterator[Journal]:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with every migration done, which takes seconds: tests copy it."""
-    from daemon.registry import Registry
+    from daemon.registry.registry import Registry
 
     home = Home(tmp_path_factory.mktemp("migrated"))
     home.registry.mkdir()

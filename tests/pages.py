@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from daemon import settings
+from daemon.core import settings
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.segments import read
-from daemon.status import read as read_status
+from daemon.core.home import Home
+from daemon.core.status import read as read_status
+from daemon.dataset.segments import read
+from daemon.storage.journal import Journal
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class Service:
 
     def trainer(self) -> int | None:
         """Pid of the process that waits for jobs."""
-        return next((pid for pid in children(self.pid) if "daemon.trainer" in _command(pid)), None)
+        return next((pid for pid in children(self.pid) if "daemon.training.trainer" in _command(pid)), None)
 
     # HTTP
 

@@ -11,16 +11,16 @@ import pytest
 from service import wait_until
 from sites import PREDICTION, Client, Site
 
-from daemon import tokens
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.scopes import ALL, Scope
-from daemon.settings import Server, Settings
-from web import scopes
-from web.environ import MOST_KEYS, Keys
-from web.failures import KEPT, MOST, Failures
-from web.gate import CALLER, Gate
-from web.peers import FORWARDED, LONGEST, Peers
+from daemon.access import tokens
+from daemon.core.home import Home
+from daemon.core.scopes import ALL, Scope
+from daemon.core.settings import Server, Settings
+from daemon.storage.history import Historian
+from web.auth import scopes
+from web.auth.failures import KEPT, MOST, Failures
+from web.auth.gate import CALLER, Gate
+from web.http.environ import MOST_KEYS, Keys
+from web.http.peers import FORWARDED, LONGEST, Peers
 
 STRANGER = {"X-Forwarded-For": "203.0.113.9"}
 ROW = {**PREDICTION, "target": "virginica"}

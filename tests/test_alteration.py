@@ -1,4 +1,4 @@
-"""daemon.alteration and daemon.overview: a schema changed and shown by commands."""
+"""daemon.cli.alteration and daemon.cli.overview: a schema changed and shown by commands."""
 
 import sqlite3
 import sys
@@ -15,12 +15,16 @@ import pytest
 from test_ingestion import Parts
 from test_journal import a_drop
 
-from daemon import alteration, durable, exchange, growth, overview, rows, schema, segments
-from daemon.errors import BadSchema, Exit, InvalidDrop, Unavailable
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Column, Schema
-from daemon.settings import Inbox
+from daemon.cli import alteration, overview
+from daemon.core import durable
+from daemon.core.errors import BadSchema, Exit, InvalidDrop, Unavailable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox
+from daemon.dataset import segments
+from daemon.schema import exchange, schema
+from daemon.schema.schema import Column, Schema
+from daemon.storage.journal import Journal
+from daemon.tabular import growth, rows
 
 A = Column(name="a", kind="number", minimum=0, maximum=9)
 ZIP = Column(name="zip", kind="integer", missing=True, missing_values=["?"])

@@ -1,4 +1,4 @@
-"""daemon.backup, daemon.restore, daemon.archive: a running home in one file, and back; nothing is lost, nothing points back."""
+"""daemon.backup.backup, daemon.backup.restore, daemon.backup.archive: a running home in one file, and back; nothing is lost, nothing points back."""
 
 import io
 import json
@@ -22,16 +22,21 @@ from test_cli import retraind
 from test_ingestion import HEADER, Parts, row
 from test_projection import take
 
-from daemon import archive, backup, checkup, continuity, durable, projection, relocation, requests, tokens
-from daemon import restore as restoring
-from daemon.bundle import Pointer
-from daemon.errors import BackupDamaged, BadSettings, Exit, NotFound
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.restore import restore
-from daemon.schema import Schema
-from daemon.scopes import Scope
-from daemon.tokens import Keyring
+from daemon.access import tokens
+from daemon.access.tokens import Keyring
+from daemon.artifacts.bundle import Pointer
+from daemon.backup import archive, backup
+from daemon.backup import restore as restoring
+from daemon.backup.restore import restore
+from daemon.cli import checkup
+from daemon.core import durable, requests
+from daemon.core.errors import BackupDamaged, BadSettings, Exit, NotFound
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
+from daemon.dataset import continuity, projection
+from daemon.schema.schema import Schema
+from daemon.storage import relocation
+from daemon.storage.journal import Journal
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""daemon.bundle: only what was recorded is ever served."""
+"""daemon.artifacts.bundle: only what was recorded is ever served."""
 
 import shutil
 from collections.abc import Callable
@@ -13,10 +13,11 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from daemon import bundle, durable
-from daemon.bundle import Manifest
-from daemon.errors import BundleRefused
-from daemon.home import Home
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest
+from daemon.core import durable
+from daemon.core.errors import BundleRefused
+from daemon.core.home import Home
 
 PROBE = {"rows": [[0.0, 0.0, 0.0, 0.0]], "probabilities": [[0.5, 0.5, 0.0]]}
 

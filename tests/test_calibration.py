@@ -1,4 +1,4 @@
-"""daemon.calibration: probabilities are corrected where that pays, and only there."""
+"""daemon.training.selection.calibration: probabilities are corrected where that pays, and only there."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon import calibration
-from daemon.calibration import Kept
 from daemon.model import Calibrated, calibrate
+from daemon.training.selection import calibration
+from daemon.training.selection.calibration import Kept
 
 
 def spoken(slope: float, count: int = 2000, classes: int = 3) -> Kept:

@@ -1,4 +1,4 @@
-"""web.challenger: a share of the keys is answered by the held challenger, always the same ones, and nobody suffers."""
+"""web.serving.challenger: a share of the keys is answered by the held challenger, always the same ones, and nobody suffers."""
 
 import json
 from contextlib import closing
@@ -9,13 +9,13 @@ import bundles
 import pytest
 from sites import Client
 
-from daemon import bundle
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Schema
-from daemon.settings import Promote, Settings
-from web import challenger
-from web.predictor import Follower
+from daemon.artifacts import bundle
+from daemon.core.home import Home
+from daemon.core.settings import Promote, Settings
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
+from web.serving import challenger
+from web.serving.predictor import Follower
 
 KEYS = [f"customer-{number}" for number in range(10_000)]
 BODY = json.dumps({"features": bundles.SETOSA}).encode()

@@ -1,4 +1,4 @@
-"""daemon.candidates: what competes, how it is compared, and the figures that are promised for Iris."""
+"""daemon.training.selection.candidates: what competes, how it is compared, and the figures that are promised for Iris."""
 
 import math
 import sys
@@ -11,15 +11,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import candidates, comparison, model, textbook
-from daemon.calibration import Kept
-from daemon.candidates import LATE, LATE_ROWS, NAMES, Candidate
-from daemon.comparison import Outcome, Scored
-from daemon.errors import TrainingFailed
+from daemon import model
+from daemon.core.errors import TrainingFailed
+from daemon.core.settings import EXTRA, Train
 from daemon.model import Codes, Matrix, Targets
-from daemon.progress import Progress
-from daemon.schema import UNKNOWN, Column, Schema
-from daemon.settings import EXTRA, Train
+from daemon.schema.schema import UNKNOWN, Column, Schema
+from daemon.training.progress import Progress
+from daemon.training.selection import candidates, comparison, textbook
+from daemon.training.selection.calibration import Kept
+from daemon.training.selection.candidates import LATE, LATE_ROWS, NAMES, Candidate
+from daemon.training.selection.comparison import Outcome, Scored
 
 
 def cross_validated(name: str, schema: Schema, matrix: Matrix, targets: Targets, folds: int, seed: int) -> Scored:

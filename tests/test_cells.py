@@ -1,4 +1,4 @@
-"""daemon.cells: bytes to text cells. Python's csv module is the judge of where a cell begins and ends."""
+"""daemon.tabular.cells: bytes to text cells. Python's csv module is the judge of where a cell begins and ends."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from daemon import cells, content, text
-from daemon.cells import Header
-from daemon.content import Content
-from daemon.errors import InvalidDrop
+from daemon.core.errors import InvalidDrop
+from daemon.tabular import cells, content, text
+from daemon.tabular.cells import Header
+from daemon.tabular.content import Content
 
 WANTED = ["size", "note"]
 HEADER = "size,note\n"

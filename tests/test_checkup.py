@@ -1,4 +1,4 @@
-"""daemon.checkup and daemon.upkeep: what is damaged is found, said by status and doctor alike, and made good. Real git, DVC, SQLite."""
+"""daemon.cli.checkup and daemon.dataset.upkeep: what is damaged is found, said by status and doctor alike, and made good. Real git, DVC, SQLite."""
 
 import json
 import shutil
@@ -12,11 +12,12 @@ from service import Service, wait_until
 from test_ingestion import HEADER, Parts, row
 from test_projection import DVC, GIT, git, lose_head, take
 
-from daemon import checkup, upkeep
-from daemon.errors import DatasetDamaged, Exit
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Schema
+from daemon.cli import checkup
+from daemon.core.errors import DatasetDamaged, Exit
+from daemon.core.home import Home
+from daemon.dataset import upkeep
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
 
 BATCHES = 3
 

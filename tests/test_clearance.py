@@ -1,4 +1,4 @@
-"""daemon.clearance: what goes and what stays, with real bundles, MLflow runs, models and pictures."""
+"""daemon.promotion.clearance: what goes and what stays, with real bundles, MLflow runs, models and pictures."""
 
 import shutil
 import sqlite3
@@ -11,14 +11,14 @@ from mlflow.entities import ViewType
 from sklearn.dummy import DummyClassifier
 from test_promotion import Parts
 
-from daemon import bundle
-from daemon.bundle import MANIFEST
-from daemon.clearance import Clearance, verify
-from daemon.errors import BundleRefused
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.registry import CHALLENGER, CHAMPION, Registered
-from daemon.settings import Promote
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import MANIFEST
+from daemon.core.errors import BundleRefused
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.promotion.clearance import Clearance, verify
+from daemon.registry.registry import CHALLENGER, CHAMPION, Registered
+from daemon.storage.journal import Journal
 
 
 class Logged(Parts):

@@ -22,11 +22,13 @@ from commands import forked
 from service import wait_until
 from test_journal import a_batch, a_drop, a_version
 
-from daemon import cli, durable, report, requests, schema, settings, status
-from daemon.errors import Exit
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.status import Check, Status
+from daemon.cli import cli, report
+from daemon.core import durable, requests, settings, status
+from daemon.core.errors import Exit
+from daemon.core.home import Home
+from daemon.core.status import Check, Status
+from daemon.schema import schema
+from daemon.storage.journal import Journal
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(

@@ -1,4 +1,4 @@
-"""daemon.comparison: what chooses among candidates, and what a budget of time leaves of them."""
+"""daemon.training.selection.comparison: what chooses among candidates, and what a budget of time leaves of them."""
 
 import signal
 from typing import Any
@@ -8,12 +8,12 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import candidates, comparison
-from daemon.comparison import Outcome
-from daemon.errors import TrainingFailed
-from daemon.progress import Progress
-from daemon.schema import Schema
-from daemon.settings import Train
+from daemon.core.errors import TrainingFailed
+from daemon.core.settings import Train
+from daemon.schema.schema import Schema
+from daemon.training.progress import Progress
+from daemon.training.selection import candidates, comparison
+from daemon.training.selection.comparison import Outcome
 
 SAID: list[dict[str, Any]] = []
 

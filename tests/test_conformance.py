@@ -13,7 +13,7 @@ import pytest
 from service import Service, wait_until
 from sites import Site
 
-from daemon.settings import Server, Settings
+from daemon.core.settings import Server, Settings
 
 TESTS = Path(__file__).parent
 FEW, MANY = ("--max-examples", "4", "--seed", "1", "--phases", "examples,coverage,fuzzing"), ("--max-examples", "100")

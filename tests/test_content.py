@@ -1,4 +1,4 @@
-"""daemon.content: bytes taken once, in bounded memory."""
+"""daemon.tabular.content: bytes taken once, in bounded memory."""
 
 import gzip
 import os
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import names
 
-from daemon import content, durable
-from daemon.content import Content
-from daemon.errors import InvalidDrop
+from daemon.core import durable
+from daemon.core.errors import InvalidDrop
+from daemon.tabular import content
+from daemon.tabular.content import Content
 
 LARGE = os.urandom(1000) * 20_000
 

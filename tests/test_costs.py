@@ -1,4 +1,4 @@
-"""daemon.costs: what answers cost, in choosing, judging and serving."""
+"""daemon.schema.costs: what answers cost, in choosing, judging and serving."""
 
 import json
 import re
@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 from sites import Client
 
-from daemon import bundle, comparison, costs, labelled, losses, scores, settings
-from daemon.costs import Costs
-from daemon.errors import BadSettings, TrainingFailed
-from daemon.home import Home
-from daemon.schema import Column, Schema
-from daemon.settings import Train
+from daemon.artifacts import bundle
+from daemon.core import settings
+from daemon.core.errors import BadSettings, TrainingFailed
+from daemon.core.home import Home
+from daemon.core.settings import Train
+from daemon.records import labelled
+from daemon.schema import costs
+from daemon.schema.costs import Costs
+from daemon.schema.schema import Column, Schema
+from daemon.training import losses, scores
+from daemon.training.selection import comparison
 
 LOANS = Schema(target="loan", classes=["good", "bad"], columns=[Column(name="x", kind="number")])
 TABLE = {"good": {"bad": 1.0}, "bad": {"good": 5.0}}

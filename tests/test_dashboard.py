@@ -1,4 +1,4 @@
-"""web.dashboard: a real journal and pointer on disk, the document's answers, the page, and the page in a real browser."""
+"""web.dashboard.dashboard: a real journal and pointer on disk, the document's answers, the page, and the page in a real browser."""
 
 import json
 import os
@@ -19,20 +19,21 @@ import bundles
 import orjson
 import pytest
 
-from daemon import bundle, durable
-from daemon.bundle import Manifest, Pointer
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.query import ask
-from daemon.schema import Column, Schema
-from daemon.scopes import Scope
-from daemon.settings import Promote, Settings
-from daemon.status import Check, Status, Training
-from web import champion, chart, dashboard, quality, verdict
-from web.dashboard import document, render
-from web.gate import LOCAL
-from web.records import Records
-from web.steps import steps
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.core.scopes import Scope
+from daemon.core.settings import Promote, Settings
+from daemon.core.status import Check, Status, Training
+from daemon.records.records import Records
+from daemon.schema.schema import Column, Schema
+from daemon.storage.journal import Journal
+from web.auth.gate import LOCAL
+from web.dashboard import champion, chart, dashboard, quality, verdict
+from web.dashboard.dashboard import document, render
+from web.dashboard.steps import steps
 
 HOSTILE = ["<script>alert(1)</script>.csv", "{{7*7}}.csv", "\"'><img src=x onerror=alert(1)>.csv", "a\u202egnp.csv"]
 SCHEMA = Schema(

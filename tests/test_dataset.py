@@ -1,4 +1,4 @@
-"""daemon.dataset with real git and DVC."""
+"""daemon.dataset.dataset with real git and DVC."""
 
 import shutil
 import stat
@@ -10,13 +10,14 @@ import pyarrow as pa
 import pytest
 from conftest import names
 
-from daemon import dataset, durable, segments
-from daemon.dataset import Dataset
-from daemon.errors import DatasetDamaged, NotFound, Unavailable
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Schema
-from daemon.segments import Segment
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
+from daemon.core.home import Home
+from daemon.dataset import dataset, segments
+from daemon.dataset.dataset import Dataset
+from daemon.dataset.segments import Segment
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
 
 MESSAGE = "Batch"
 

@@ -16,8 +16,8 @@ import pytest
 import sklearn.datasets
 from service import REPOSITORY, Service, wait_until
 
-from daemon.journal import Journal
-from daemon.schema import Column, Schema, load
+from daemon.schema.schema import Column, Schema, load
+from daemon.storage.journal import Journal
 
 ASKED = 3
 """Rows at the end of each data set that are predicted first and labelled later."""

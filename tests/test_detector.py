@@ -1,9 +1,9 @@
-"""daemon.detector: a risen error is noticed soon, chance is not, and what comes back to normal is forgotten."""
+"""daemon.drift.detector: a risen error is noticed soon, chance is not, and what comes back to normal is forgotten."""
 
 import numpy as np
 import pytest
 
-from daemon.detector import Detector
+from daemon.drift.detector import Detector
 
 
 def test_nothing_is_known_before_the_first_label() -> None:

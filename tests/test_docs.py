@@ -7,8 +7,8 @@ import pages
 import pytest
 from test_cli import COMMANDS
 
-from web import openapi
-from web.exposition import FAMILIES
+from web.api.exposition import FAMILIES
+from web.openapi import openapi
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

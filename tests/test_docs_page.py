@@ -8,9 +8,9 @@ import pytest
 from browser import CHROMIUM, Browser
 from sites import Site
 
-from daemon import tokens
-from daemon.scopes import Scope
-from daemon.settings import Server, Settings
+from daemon.access import tokens
+from daemon.core.scopes import Scope
+from daemon.core.settings import Server, Settings
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sites import Client, Site
 
-from daemon.settings import Server, Settings
-from web import doors
-from web.app import make_app
+from daemon.core.settings import Server, Settings
+from web.api.app import make_app
+from web.protocols import doors
 from web.worker import Worker
 
 INFER, PREDICT = "/v2/models/retraind/infer", "/v1/models/retraind:predict"

@@ -1,4 +1,4 @@
-"""daemon.draft, daemon.survey and daemon.bootstrap: the first schema of a home."""
+"""daemon.tabular.draft, daemon.tabular.survey and daemon.service.bootstrap: the first schema of a home."""
 
 import gzip
 import itertools
@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon import bootstrap, cells, draft, kinds, notation, rows
-from daemon.content import Content
-from daemon.draft import Draft
-from daemon.errors import BadSchema, Exit
-from daemon.home import Home
-from daemon.labels import plain
-from daemon.notation import Notation, Order
-from daemon.schema import Column, Schema, Task, load
-from daemon.settings import Inbox
-from daemon.survey import Survey
+from daemon.core.errors import BadSchema, Exit
+from daemon.core.home import Home
+from daemon.core.settings import Inbox
+from daemon.ingest.labels import plain
+from daemon.schema import notation
+from daemon.schema.notation import Notation, Order
+from daemon.schema.schema import Column, Schema, Task, load
+from daemon.service import bootstrap
+from daemon.tabular import cells, draft, kinds, rows
+from daemon.tabular.content import Content
+from daemon.tabular.draft import Draft
+from daemon.tabular.survey import Survey
 
 
 def draft_of(folder: Path, text: str | bytes, target: str = "y", task: Task | None = None) -> Draft:

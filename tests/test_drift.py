@@ -1,4 +1,4 @@
-"""daemon.drift: known shifts are found, two samples of one distribution hardly ever, and the figures are those of scipy.stats."""
+"""daemon.drift.drift: known shifts are found, two samples of one distribution hardly ever, and the figures are those of scipy.stats."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from daemon.drift import Comparison, adjust, compare
-from daemon.settings import Drift
+from daemon.core.settings import Drift
+from daemon.drift.drift import Comparison, adjust, compare
 
 Vector = NDArray[Any]
 Draw = Callable[[np.random.Generator, int], Vector]

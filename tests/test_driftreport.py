@@ -1,4 +1,4 @@
-"""daemon.driftreport: every kind of column, what is an alarm and what is not, and never an alarm for too little data."""
+"""daemon.drift.driftreport: every kind of column, what is an alarm and what is not, and never an alarm for too little data."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from bundles import PRICES
 from numpy.typing import NDArray
 from test_reference import manifest
 
-from daemon import driftreport
-from daemon.detector import Detector
-from daemon.driftreport import Seen
-from daemon.reference import Reference
-from daemon.schema import Column, Schema
-from daemon.settings import Drift
+from daemon.artifacts.reference import Reference
+from daemon.core.settings import Drift
+from daemon.drift import driftreport
+from daemon.drift.detector import Detector
+from daemon.drift.driftreport import Seen
+from daemon.schema.schema import Column, Schema
 
 Matrix = NDArray[np.float64]
 

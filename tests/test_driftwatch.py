@@ -1,4 +1,4 @@
-"""daemon.driftwatch: a real bundle, history and journal; checks run beside the loop and are recorded by it."""
+"""daemon.drift.driftwatch: a real bundle, history and journal; checks run beside the loop and are recorded by it."""
 
 import random
 import sqlite3
@@ -14,11 +14,12 @@ from service import wait_until
 from sites import Client
 from test_records import labelled
 
-from daemon import bundle, history, reference
-from daemon.driftwatch import Driftwatch
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.settings import Drift, Settings
+from daemon.artifacts import bundle, reference
+from daemon.core.home import Home
+from daemon.core.settings import Drift, Settings
+from daemon.drift.driftwatch import Driftwatch
+from daemon.storage import history
+from daemon.storage.journal import Journal
 
 DRIFT = Drift(check_seconds=5, window_rows=200, min_rows=50)
 
@@ -220,7 +221,7 @@ def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> No
 
 
 def test_the_journal_keeps_the_newest_checks(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.journal.DRIFTS_KEPT", 20)
+    monkeypatch.setattr("daemon.storage.journal.DRIFTS_KEPT", 20)
     row = {"version": 1, "n": 0, "drifted": 0, "state": "ok", "alarm": 0, "reason": "Fine.", "detail": "{}"}
     for _ in range(30):
         journal.drift(row)

@@ -14,18 +14,20 @@ import pytest
 from conftest import names, open_up
 from service import wait_until
 
-from daemon import backup, durable, loop, requests
-from daemon.archive import Packer
-from daemon.clock import DAY, Reading
-from daemon.content import Content
-from daemon.errors import InvalidDrop, Unavailable
-from daemon.home import Home
-from daemon.inbox import Drop, Inbox
-from daemon.rejected import MOST_COPIED
-from daemon.retention import Retention
-from daemon.settings import Inbox as Limits
-from daemon.settling import Stamp
-from daemon.watcher import Watcher
+from daemon.backup import backup
+from daemon.backup.archive import Packer
+from daemon.core import durable, requests
+from daemon.core.clock import DAY, Reading
+from daemon.core.errors import InvalidDrop, Unavailable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox as Limits
+from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.rejected import MOST_COPIED
+from daemon.inbox.retention import Retention
+from daemon.inbox.settling import Stamp
+from daemon.inbox.watcher import Watcher
+from daemon.service import loop
+from daemon.tabular.content import Content
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a second user needs root")
 

@@ -7,9 +7,9 @@ import bundles
 import pytest
 from sites import Client
 
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.status import Status, publish
+from daemon.core.home import Home
+from daemon.core.status import Status, publish
+from daemon.storage.journal import Journal
 
 SEEN = {"seen_at": "2026-01-01T00:00:00.000Z", "settled_at": "2026-01-01T00:00:01.000Z"}
 SEGMENT = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 8, "bytes": 99}

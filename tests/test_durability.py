@@ -1,4 +1,4 @@
-"""web.prediction_log and web.durability: what is written when, what is synced when, and what a full disk leaves."""
+"""web.serving.prediction_log and web.serving.durability: what is written when, what is synced when, and what a full disk leaves."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from test_history import held
 
-from daemon.errors import NotKept
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.settings import Predictions, Settings
-from web.durability import Durability
-from web.prediction_log import GROUP_BYTES, PredictionLog
-from web.records import Records
+from daemon.core.errors import NotKept
+from daemon.core.home import Home
+from daemon.core.settings import Predictions, Settings
+from daemon.records.records import Records
+from daemon.storage.history import Historian
+from web.serving.durability import Durability
+from web.serving.prediction_log import GROUP_BYTES, PredictionLog
 
 STRICT = Predictions(durability="strict")
 

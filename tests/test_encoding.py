@@ -1,4 +1,4 @@
-"""daemon.encoding and daemon.prelude: texts and categories of many names as what they say of the target; the same in ONNX."""
+"""daemon.encoding and daemon.training.export.prelude: texts and categories of many names as what they say of the target; the same in ONNX."""
 
 from pathlib import Path
 
@@ -8,12 +8,16 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.metrics import roc_auc_score
 
-from daemon import bundle, candidates, comparison, encoding, export, model, rows
-from daemon.candidates import ENCODED, Candidate
+from daemon import encoding, model
+from daemon.artifacts import bundle
+from daemon.core.settings import Train
 from daemon.encoding import Encoding
 from daemon.model import Matrix, Targets
-from daemon.schema import Column, Schema
-from daemon.settings import Train
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import rows
+from daemon.training.export import export
+from daemon.training.selection import candidates, comparison
+from daemon.training.selection.candidates import ENCODED, Candidate
 
 TOWNS = [f"town {number}" for number in range(40)]
 LETTERS = Schema(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from service import FAST, REPOSITORY, Service, flowers, parsed, wait_until
 
-from daemon.journal import Journal
-from daemon.registry import CHAMPION, NAME, Registry
+from daemon.registry.registry import CHAMPION, NAME, Registry
+from daemon.storage.journal import Journal
 
 THRESHOLD = int(FAST["RETRAIND_RETRAIN__THRESHOLD_ROWS"])
 """So many new rows start a training."""

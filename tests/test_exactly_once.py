@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from sites import PREDICTION, Site
 
-from daemon.history import Historian
-from daemon.settings import Predictions, Settings
+from daemon.core.settings import Predictions, Settings
+from daemon.storage.history import Historian
 
 ROWS = 10_000
 MANY = {"instances": [PREDICTION["features"]] * ROWS}

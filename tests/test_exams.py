@@ -1,4 +1,4 @@
-"""daemon.exams and daemon.examining: a drop is an exam before it is a lesson."""
+"""daemon.ingest.exams and daemon.ingest.examining: a drop is an exam before it is a lesson."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from sites import Client
 from test_ingestion import HEADER, Parts
 
-from daemon import bundle, cells, content, examining, requests
-from daemon.content import Content
-from daemon.exams import Exam, Promise, examine
-from daemon.home import Home
-from daemon.inbox import Drop
-from daemon.query import ask
-from daemon.reading import Reading
-from daemon.schema import Column, Schema
-from daemon.settling import Stamp
+from daemon.artifacts import bundle
+from daemon.core import requests
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.inbox.inbox import Drop
+from daemon.inbox.settling import Stamp
+from daemon.ingest import examining
+from daemon.ingest.exams import Exam, Promise, examine
+from daemon.ingest.reading import Reading
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import cells, content
+from daemon.tabular.content import Content
 
 Matrix = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""daemon.export: what a bundle predicts is what scikit-learn predicts."""
+"""daemon.training.export.export: what a bundle predicts is what scikit-learn predicts."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,14 @@ import pytest
 from test_bundle import sealed
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import bundle, candidates, durable, export, model
-from daemon.errors import BundleRefused, NotServable
-from daemon.schema import UNKNOWN, Column, Schema
-from daemon.settings import Train
+from daemon import model
+from daemon.artifacts import bundle
+from daemon.core import durable
+from daemon.core.errors import BundleRefused, NotServable
+from daemon.core.settings import Train
+from daemon.schema.schema import UNKNOWN, Column, Schema
+from daemon.training.export import export
+from daemon.training.selection import candidates
 
 EARLY = {task: [one for one in names if one not in candidates.LATE] for task, names in candidates.NAMES.items()}
 CLASSIFIERS, REGRESSORS = EARLY["classification"], EARLY["regression"]

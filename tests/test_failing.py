@@ -12,11 +12,11 @@ import pytest
 from service import Service, flowers, wait_until
 from test_training import LEAVES, Workshop, leaves
 
-from daemon import trainer
-from daemon.children import Trainer
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.training import Job
+from daemon.core.home import Home
+from daemon.processes.children import Trainer
+from daemon.storage.journal import Journal
+from daemon.training import trainer
+from daemon.training.training import Job
 
 
 class Shop:

@@ -14,11 +14,11 @@ from commands import forked
 from service import Service, flowers, wait_until
 from sites import Site
 
-from daemon import requests
-from daemon.errors import Crowded, Exit
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.requests import AT_ONCE, MOST, Request, alike
+from daemon.core import requests
+from daemon.core.errors import Crowded, Exit
+from daemon.core.home import Home
+from daemon.core.requests import AT_ONCE, MOST, Request, alike
+from daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.timeout(400)  # on a busy machine the first version alone takes two minutes
 

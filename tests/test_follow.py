@@ -11,11 +11,12 @@ from service import Service
 from test_cli import a_status
 from test_journal import a_version
 
-from daemon import follow, status
-from daemon.errors import Exit, Unavailable
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.status import Training
+from daemon.cli import follow
+from daemon.core import status
+from daemon.core.errors import Exit, Unavailable
+from daemon.core.home import Home
+from daemon.core.status import Training
+from daemon.storage.journal import Journal
 
 
 def followed(home: Home) -> tuple[Exit, dict[str, Any]]:

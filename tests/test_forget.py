@@ -1,4 +1,4 @@
-"""daemon.forgetting: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
+"""daemon.ingest.forgetting: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
 
 import io
 import sqlite3
@@ -13,13 +13,14 @@ import pytest
 from conftest import names
 from test_ingestion import HEADER, Killed, Parts, row
 
-from daemon import durable, requests, segments
-from daemon.dataset import Dataset, Revision
-from daemon.errors import NotFound
-from daemon.home import Home
-from daemon.rejected import Rejected
-from daemon.requests import Request
-from daemon.schema import Schema
+from daemon.core import durable, requests
+from daemon.core.errors import NotFound
+from daemon.core.home import Home
+from daemon.core.requests import Request
+from daemon.dataset import segments
+from daemon.dataset.dataset import Dataset, Revision
+from daemon.inbox.rejected import Rejected
+from daemon.schema.schema import Schema
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from mlflow import MlflowClient
 from service import REPOSITORY, Service, flowers, wait_until
 from sklearn.datasets import load_iris
 
-from daemon import requests
-from daemon.journal import Journal
-from daemon.registry import CHAMPION, NAME
-from web.records import Records
+from daemon.core import requests
+from daemon.records.records import Records
+from daemon.registry.registry import CHAMPION, NAME
+from daemon.storage.journal import Journal
 
 Start = Callable[..., Service]
 

@@ -17,14 +17,14 @@ from test_history import line
 from test_ingestion import Parts, row
 from test_ingestion import parts as parts  # noqa: PLC0414 - a fixture
 
-from daemon import durable
-from daemon.errors import Exit, NotKept, Unavailable
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.query import ask
-from daemon.settings import Predictions, Settings
-from web.prediction_log import PredictionLog
+from daemon.core import durable
+from daemon.core.errors import Exit, NotKept, Unavailable
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.core.settings import Predictions, Settings
+from daemon.storage.history import Historian
+from daemon.storage.journal import Journal
+from web.serving.prediction_log import PredictionLog
 
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
 

@@ -1,4 +1,4 @@
-"""daemon.groves: what ONNX does not reproduce and treelite does is served by it, without scikit-learn in the worker."""
+"""daemon.artifacts.groves: what ONNX does not reproduce and treelite does is served by it, without scikit-learn in the worker."""
 
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from test_export import exported, loaded
 from test_layers import loaded as imported
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import bundle, candidates, model
-from daemon.bundle import Pointer
-from daemon.errors import BundleRefused
-from daemon.schema import Schema
-from daemon.settings import EXTRA, Train
+from daemon import model
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Pointer
+from daemon.core.errors import BundleRefused
+from daemon.core.settings import EXTRA, Train
+from daemon.schema.schema import Schema
+from daemon.training.selection import candidates
 
 BOOSTED = "sklearn.ensemble:GradientBoosting"
 TWO = Schema(target="t", classes=["no", "yes"], columns=MIXED.columns)
@@ -67,9 +69,7 @@ def test_candidate_of_the_extra_is_served_by_treelite(tmp_path: Path, name: str,
     assert np.abs(got - wanted).max() / (1.0 if schema.classes else np.ptp(wanted)) <= bundle.PARITY
     assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
     sha256 = sealed(tmp_path / "b", data_schema=schema, **facts)
-    code = (
-        f"from pathlib import Path; from daemon import bundle; bundle.load(Path({str(tmp_path / 'b')!r}), {sha256!r})"
-    )
+    code = f"from pathlib import Path; from daemon.artifacts import bundle; bundle.load(Path({str(tmp_path / 'b')!r}), {sha256!r})"
     assert not set(EXTRA) & imported(code)
 
 

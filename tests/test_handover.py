@@ -1,4 +1,4 @@
-"""web.handover and web.bodies: requests answered in the thread that brings them, with a real Granian."""
+"""web.server.handover and web.server.bodies: requests answered in the thread that brings them, with a real Granian."""
 
 import asyncio
 import gc
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from daemon.settings import Server
-from web import handover
-from web.bodies import Arrival, Bodies, Found
-from web.problems import Problem
-from web.server import Listener
+from daemon.core.settings import Server
+from web.http.problems import Problem
+from web.server import handover
+from web.server.bodies import Arrival, Bodies, Found
+from web.server.server import Listener
 
 
 class Echo:

@@ -1,4 +1,4 @@
-"""daemon.ingestion and daemon.dataset: what a restart would mend, a running daemon mends itself. Real git, DVC, SQLite."""
+"""daemon.ingest.ingestion and daemon.dataset.dataset: what a restart would mend, a running daemon mends itself. Real git, DVC, SQLite."""
 
 import os
 import subprocess
@@ -8,10 +8,10 @@ import pytest
 from conftest import names
 from test_ingestion import HEADER, Parts, row
 
-from daemon import schema as schema_module
-from daemon.errors import DatasetDamaged
-from daemon.home import Home
-from daemon.schema import Schema
+from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.schema import schema as schema_module
+from daemon.schema.schema import Schema
 
 
 @pytest.fixture

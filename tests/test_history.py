@@ -1,4 +1,4 @@
-"""daemon.history: every logged prediction is in the database exactly once."""
+"""daemon.storage.history: every logged prediction is in the database exactly once."""
 
 import os
 import random
@@ -16,14 +16,14 @@ from typing import Any
 import orjson
 import pytest
 
-from daemon import durable
-from daemon.clock import DAY, Reading
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.settings import Predictions, Settings
-from web import prediction_log
-from web.prediction_log import PredictionLog
-from web.records import Records
+from daemon.core import durable
+from daemon.core.clock import DAY, Reading
+from daemon.core.home import Home
+from daemon.core.settings import Predictions, Settings
+from daemon.records.records import Records
+from daemon.storage.history import Historian
+from web.serving import prediction_log
+from web.serving.prediction_log import PredictionLog
 
 ROOT = Path(__file__).parent.parent
 
@@ -291,9 +291,9 @@ def test_a_reader_does_not_stop_the_copying(home: Home, historian: Historian) ->
 COPIER = """
 import sys
 from pathlib import Path
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.settings import Predictions, Settings
+from daemon.storage.history import Historian
+from daemon.core.home import Home
+from daemon.core.settings import Predictions, Settings
 historian = Historian(Home(Path(sys.argv[1])), Settings())
 print("ready", flush=True)
 while True:

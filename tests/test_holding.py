@@ -15,16 +15,22 @@ from test_cli import a_status, retraind
 from test_exams import flowers, serve
 from test_ingestion import Parts
 
-from daemon import backup, cells, content, examining, fates, report, requests, restore, sample, schema
-from daemon.content import Content
-from daemon.errors import NotFound
-from daemon.home import Home
-from daemon.inbox import Drop
-from daemon.query import ask
-from daemon.reading import Reading
-from daemon.settings import Inbox, Settings
-from daemon.settling import Stamp
-from daemon.status import publish
+from daemon.backup import backup, restore
+from daemon.cli import report
+from daemon.core import requests
+from daemon.core.errors import NotFound
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.core.settings import Inbox, Settings
+from daemon.core.status import publish
+from daemon.inbox.inbox import Drop
+from daemon.inbox.settling import Stamp
+from daemon.ingest import examining
+from daemon.ingest.reading import Reading
+from daemon.records import fates
+from daemon.schema import sample, schema
+from daemon.tabular import cells, content
+from daemon.tabular.content import Content
 
 REASON = "50% of its labels disagree with v1, usual are 5%"
 ODD = flowers(60, "setosa", "virginica")

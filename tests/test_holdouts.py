@@ -1,4 +1,4 @@
-"""daemon.holdouts: how sure it is that the better of two models is not just lucky."""
+"""daemon.training.evaluation.holdouts: how sure it is that the better of two models is not just lucky."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from daemon.holdouts import GROUPS, mcnemar, rmse_difference
+from daemon.training.evaluation.holdouts import GROUPS, mcnemar, rmse_difference
 
 
 def right(*counts: tuple[bool, int]) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":

@@ -1,4 +1,4 @@
-"""daemon.importance: what shuffling a feature costs a model."""
+"""daemon.training.importance: what shuffling a feature costs a model."""
 
 from functools import partial
 
@@ -7,9 +7,9 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon import importance
 from daemon.model import answers
-from daemon.schema import Column, Schema
+from daemon.schema.schema import Column, Schema
+from daemon.training import importance
 
 COLUMNS = [Column(name=name, kind="number") for name in ("tells", "noise")]
 

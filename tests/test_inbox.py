@@ -1,4 +1,4 @@
-"""daemon.inbox with a real folder, a real observer and real writers."""
+"""daemon.inbox.inbox with a real folder, a real observer and real writers."""
 
 import errno
 import gzip
@@ -14,14 +14,15 @@ import orjson
 import pytest
 from conftest import names, open_up
 
-from daemon import content, durable
-from daemon.content import Content
-from daemon.errors import InvalidDrop, Unavailable
-from daemon.home import Home
-from daemon.inbox import CLEARING, Drop, Inbox
-from daemon.names import ignored
-from daemon.settings import Inbox as Limits
-from daemon.settling import Stamp
+from daemon.core import durable
+from daemon.core.errors import InvalidDrop, Unavailable
+from daemon.core.home import Home
+from daemon.core.names import ignored
+from daemon.core.settings import Inbox as Limits
+from daemon.inbox.inbox import CLEARING, Drop, Inbox
+from daemon.inbox.settling import Stamp
+from daemon.tabular import content
+from daemon.tabular.content import Content
 
 LIMITS = Limits(settle_seconds=0.5)
 
@@ -87,9 +88,9 @@ def test_writer_that_comes_while_it_is_asked_ends_nobody(home: Home) -> None:
     (home.inbox / "a.csv").write_text("x")
     code = """
 import fcntl, os, sys
-from daemon import settling
-from daemon.folder import inbox
-from daemon.home import Home
+from daemon.inbox import settling
+from daemon.core.folder import inbox
+from daemon.core.home import Home
 from pathlib import Path
 path, real = sys.argv[1], fcntl.fcntl
 def interrupted(fd, what, value):
@@ -224,7 +225,7 @@ def test_drop_that_changes_while_it_is_read_is_not_taken(
         return (yield from real(*arguments, **options))
 
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.inbox.taking", while_read)
+        patch.setattr("daemon.inbox.inbox.taking", while_read)
         assert inbox.read(name, settled) is None
     assert inbox.read(name, settled) is None
     assert not inbox.settled(101.0)
@@ -267,8 +268,8 @@ def test_file_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFacto
     drop.chmod(0)
     open_up(root)
     code = (
-        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox; from daemon.settling import Stamp; from daemon.home import Home\n"
-        "from daemon.settings import Inbox as Limits; from daemon.errors import InvalidDrop\n"
+        "import os, sys; from pathlib import Path; from daemon.inbox.inbox import Inbox; from daemon.inbox.settling import Stamp; from daemon.core.home import Home\n"
+        "from daemon.core.settings import Inbox as Limits; from daemon.core.errors import InvalidDrop\n"
         "class There(Home): inbox = property(lambda self: self.root)\n"
         "inbox = Inbox(There(Path(sys.argv[1])), Limits(), print)\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
@@ -321,8 +322,8 @@ def test_drop_that_a_kill_left_hidden_comes_back(home: Home, inbox: Inbox, name:
     """Under its name, or the end of it, which is no hidden one; files that came in between stay as they are."""
     (home.inbox / name).write_bytes(b"first")
     code = (
-        "import os, sys; from pathlib import Path; from daemon.inbox import Inbox; from daemon.home import Home\n"
-        "from daemon.settings import Inbox as Limits\n"
+        "import os, sys; from pathlib import Path; from daemon.inbox.inbox import Inbox; from daemon.core.home import Home\n"
+        "from daemon.core.settings import Inbox as Limits\n"
         "inbox = Inbox(Home(Path(sys.argv[1])), Limits(), print)\n"
         "with inbox._hidden(inbox._open_folder(), sys.argv[2]): os._exit(0)"
     )

@@ -1,4 +1,4 @@
-"""web.inference and web.tensors: the Open Inference Protocol V2."""
+"""web.protocols.inference and web.protocols.tensors: the Open Inference Protocol V2."""
 
 import json
 import struct
@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sites import Client, Site
 
-from daemon.errors import InvalidFeatures
-from daemon.home import Home
-from daemon.schema import Column, Schema
-from web import tensors
-from web.payload import MOST_ROWS
+from daemon.core.errors import InvalidFeatures
+from daemon.core.home import Home
+from daemon.schema.schema import Column, Schema
+from web.http.payload import MOST_ROWS
+from web.protocols import tensors
 
 INFER = "/v2/models/retraind/infer"
 ROWS = [bundles.SETOSA, [6.9, 3.1, 5.4, 2.1]]

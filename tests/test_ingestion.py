@@ -1,4 +1,4 @@
-"""daemon.ingestion: settled drops become rows exactly once. Real git, DVC, SQLite and folders."""
+"""daemon.ingest.ingestion: settled drops become rows exactly once. Real git, DVC, SQLite and folders."""
 
 import contextlib
 import errno
@@ -18,19 +18,23 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import names
 
-from daemon import content, durable, folder, ingestion, requests, sample, segments
-from daemon import schema as schema_module
-from daemon.dataset import Dataset
-from daemon.errors import Unavailable
-from daemon.home import Home
-from daemon.inbox import Drop, Inbox
-from daemon.ingestion import Ingestion
-from daemon.journal import Journal
-from daemon.labels import Labels
-from daemon.schema import Schema
-from daemon.settings import Inbox as Limits
-from daemon.settings import Settings
-from daemon.settling import Stamp
+from daemon.core import durable, folder, requests
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox as Limits
+from daemon.core.settings import Settings
+from daemon.dataset import segments
+from daemon.dataset.dataset import Dataset
+from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.settling import Stamp
+from daemon.ingest import ingestion
+from daemon.ingest.ingestion import Ingestion
+from daemon.ingest.labels import Labels
+from daemon.schema import sample
+from daemon.schema import schema as schema_module
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
+from daemon.tabular import content
 
 SETTINGS = Settings(inbox=Limits(settle_seconds=0.0))
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"

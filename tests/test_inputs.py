@@ -1,4 +1,4 @@
-"""web.inputs: every shape of request means the same rows."""
+"""web.serving.inputs: every shape of request means the same rows."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.errors import InvalidFeatures
-from daemon.schema import Column, Schema
-from web import inputs
-from web.payload import MOST_ROWS
+from daemon.core.errors import InvalidFeatures
+from daemon.schema.schema import Column, Schema
+from web.http.payload import MOST_ROWS
+from web.serving import inputs
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["Aachen", 10**400])

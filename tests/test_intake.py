@@ -12,9 +12,10 @@ import bundles
 import pytest
 from sites import PREDICTION, Client, Site
 
-from daemon import durable, requests, sample
-from daemon.home import Home
-from daemon.journal import Journal
+from daemon.core import durable, requests
+from daemon.core.home import Home
+from daemon.schema import sample
+from daemon.storage.journal import Journal
 
 # Who may ask
 

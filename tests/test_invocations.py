@@ -1,4 +1,4 @@
-"""web.invocations: MLflow's scoring protocol."""
+"""web.protocols.invocations: MLflow's scoring protocol."""
 
 import json
 from importlib.metadata import version
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sites import Client
 
-from daemon.home import Home
-from web import tables
+from daemon.core.home import Home
+from web.protocols import tables
 
 ROW = bundles.SETOSA
 VALUES = st.recursive(

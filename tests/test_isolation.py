@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 import wiring
 from checks import check
-from daemon.home import Home
-from daemon.dataset import Dataset
+from daemon.core.home import Home
+from daemon.dataset.dataset import Dataset
 home = Home(Path(sys.argv[1]))
 wiring.bare(home)
 wiring.drop_one(home)

@@ -1,4 +1,4 @@
-"""daemon.journal with a real SQLite file."""
+"""daemon.storage.journal with a real SQLite file."""
 
 import itertools
 import sqlite3
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from daemon import fates, lineage
-from daemon.errors import RetraindError
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.status import utcnow
-from daemon.tables import FORMAT
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.core.status import utcnow
+from daemon.records import fates, lineage
+from daemon.storage.journal import Journal
+from daemon.storage.tables import FORMAT
 
 
 def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_failed_transition_leaves_no_trace(home: Home, journal: Journal) -> None
 def test_journal_survives_a_kill_between_any_two_writes(home: Home) -> None:
     """What a killed process had recorded is there; every batch has its drop and its event."""
     code = (
-        "import itertools, sys; from pathlib import Path; from daemon.journal import Journal\n"
+        "import itertools, sys; from pathlib import Path; from daemon.storage.journal import Journal\n"
         "sys.path.insert(0, sys.argv[2]); from test_journal import a_batch, a_drop\n"
         "journal = Journal.open(Path(sys.argv[1]))\n"
         "for i in itertools.count(1): print(journal.accept(a_batch(i), [a_drop(sha256=str(i))]), flush=True)"
@@ -389,7 +389,7 @@ def test_journal_of_before_knows_the_batch_of_its_swap_when_events_have_gone(jou
 
 
 def test_removing_goes_piece_by_piece(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.trim.MOST", 4)
+    monkeypatch.setattr("daemon.storage.trim.MOST", 4)
     with journal.together():
         for number in range(10):
             journal.refuse(a_drop(sha256=str(number)), "rejected", "no")

@@ -1,4 +1,4 @@
-"""daemon.known and daemon.sifting: which rows of a drop the dataset has already. Real segments, journal and folders."""
+"""daemon.dataset.known and daemon.ingest.sifting: which rows of a drop the dataset has already. Real segments, journal and folders."""
 
 import errno
 import sqlite3
@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from test_forget import parts as parts  # noqa: PLC0414 - a fixture
 from test_ingestion import HEADER, Parts, row
 
-from daemon import content, durable, ingestion, known, reading, requests, runs, segments
-from daemon.home import Home
-from daemon.known import Known
-from daemon.runs import Rows
-from daemon.schema import Schema, load
-from daemon.settings import Inbox, Settings, Train
+from daemon.core import durable, requests
+from daemon.core.home import Home
+from daemon.core.settings import Inbox, Settings, Train
+from daemon.dataset import known, runs, segments
+from daemon.dataset.known import Known
+from daemon.dataset.runs import Rows
+from daemon.ingest import ingestion, reading
+from daemon.schema.schema import Schema, load
+from daemon.tabular import content
 
 SKIP = Settings(inbox=Inbox(settle_seconds=0.0, known_rows="skip"))
 

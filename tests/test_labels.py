@@ -1,4 +1,4 @@
-"""daemon.labels: late labels joined with real predictions, real bundles and a real journal."""
+"""daemon.ingest.labels: late labels joined with real predictions, real bundles and a real journal."""
 
 from contextlib import closing
 from datetime import UTC, timedelta, timezone
@@ -13,15 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ingestion import Parts
 
-from daemon import bundle, durable, rows
-from daemon.errors import Unavailable
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.labels import Joined, Labels, cell, cells, plain
-from daemon.schema import BOUND, Column, Kind, Schema
-from daemon.settings import Inbox, Settings
-from web.records import Records
+from daemon.artifacts import bundle
+from daemon.core import durable
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox, Settings
+from daemon.ingest.labels import Joined, Labels, cell, cells, plain
+from daemon.records.records import Records
+from daemon.schema.schema import BOUND, Column, Kind, Schema
+from daemon.storage.history import Historian
+from daemon.storage.journal import Journal
+from daemon.tabular import rows
 
 WIDE = Schema(
     target="grade",

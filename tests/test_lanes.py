@@ -13,9 +13,9 @@ import bundles
 import pytest
 from sites import PREDICTION, Site
 
-from daemon.settings import Server, Settings
-from web.ahead import PIECE_ROWS
-from web.bridge import LARGE_BYTES
+from daemon.core.settings import Server, Settings
+from web.server.bridge import LARGE_BYTES
+from web.serving.ahead import PIECE_ROWS
 
 ROWS = 40_000
 """So many rows are worth hundreds of single ones."""

@@ -1,4 +1,4 @@
-"""daemon.leaving: what is dealt with goes out of the inbox, later if it can't at once. A real mount that is read-only."""
+"""daemon.ingest.leaving: what is dealt with goes out of the inbox, later if it can't at once. A real mount that is read-only."""
 
 import os
 import subprocess
@@ -10,9 +10,9 @@ from conftest import names
 from sqlalchemy import select
 from test_ingestion import HEADER, Parts
 
-from daemon import tables
-from daemon.home import Home
-from daemon.leaving import AGAIN_SECONDS
+from daemon.core.home import Home
+from daemon.ingest.leaving import AGAIN_SECONDS
+from daemon.storage import tables
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounting needs root")
 

@@ -1,10 +1,10 @@
-"""daemon.limits: what a process may take once it is confined."""
+"""daemon.training.limits: what a process may take once it is confined."""
 
 import os
 import subprocess
 import sys
 
-from daemon import limits
+from daemon.training import limits
 
 MIB = 1024 * 1024
 
@@ -21,7 +21,7 @@ def test_confined_process_gets_a_memory_error_and_is_the_kernels_first_choice() 
     code = f"""
 import resource
 import numpy
-from daemon import limits
+from daemon.training import limits
 before = numpy.ones(20 * {MIB})
 limits.confine(100 * {MIB})
 within = numpy.ones(10 * {MIB})

@@ -1,4 +1,4 @@
-"""daemon.lineage, `retraind lineage` and `GET /versions/V`: one chain, told in two ways. Real journal, history and bundles."""
+"""daemon.records.lineage, `retraind lineage` and `GET /versions/V`: one chain, told in two ways. Real journal, history and bundles."""
 
 import json
 import os
@@ -13,12 +13,13 @@ from commands import SEEN, forked
 from sites import Client
 from test_journal import a_batch, a_drop
 
-from daemon import lineage, requests
-from daemon.errors import Exit
-from daemon.history import COLUMNS, INSERT, TABLES
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.query import ask
+from daemon.core import requests
+from daemon.core.errors import Exit
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.records import lineage
+from daemon.storage.history import COLUMNS, INSERT, TABLES
+from daemon.storage.journal import Journal
 
 
 def sha(number: int) -> str:

@@ -10,9 +10,9 @@ import pytest
 from sites import Client
 from test_records import BATCH, a_drop, a_version
 
-from daemon import report
-from daemon.home import Home
-from daemon.journal import Journal
+from daemon.cli import report
+from daemon.core.home import Home
+from daemon.storage.journal import Journal
 
 MANY = 400
 

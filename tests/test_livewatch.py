@@ -1,4 +1,4 @@
-"""daemon.livewatch: late labels against a new champion, with real bundles, predictions, journal and aliases."""
+"""daemon.promotion.livewatch: late labels against a new champion, with real bundles, predictions, journal and aliases."""
 
 import sqlite3
 from contextlib import closing
@@ -11,16 +11,19 @@ import pytest
 from test_labels import predicted
 from test_promotion import Parts
 
-from daemon import bundle, durable, labelled, livewatch
-from daemon.bundle import ONNX
-from daemon.errors import InvalidFeatures
-from daemon.growth import grown
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.livewatch import LiveWatch
-from daemon.registry import CHAMPION, PREVIOUS
-from daemon.schema import Column
-from daemon.settings import Promote
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import ONNX
+from daemon.core import durable
+from daemon.core.errors import InvalidFeatures
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.promotion import livewatch
+from daemon.promotion.livewatch import LiveWatch
+from daemon.records import labelled
+from daemon.registry.registry import CHAMPION, PREVIOUS
+from daemon.schema.schema import Column
+from daemon.storage.journal import Journal
+from daemon.tabular.growth import grown
 
 SETOSA, VERSICOLOR = 0, 1
 

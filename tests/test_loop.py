@@ -1,4 +1,4 @@
-"""daemon.loop: whatever fails once a second or once an hour is shown and gone again, and the loop goes on. Real parts."""
+"""daemon.service.loop: whatever fails once a second or once an hour is shown and gone again, and the loop goes on. Real parts."""
 
 import os
 import resource
@@ -9,33 +9,33 @@ from typing import Any
 
 import pytest
 
-from daemon import clock, status
-from daemon.children import Trainer
-from daemon.clock import Reading
-from daemon.dataset import Dataset
-from daemon.driftwatch import Driftwatch
-from daemon.examining import UNEXAMINED
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.inbox import Inbox
-from daemon.ingestion import Ingestion
-from daemon.journal import Journal
-from daemon.keeper import Keeper
-from daemon.labels import Labels
-from daemon.livewatch import LiveWatch
-from daemon.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
-from daemon.packing import Packing
-from daemon.promotion import Promotion
-from daemon.pulse import Pulse
-from daemon.registry import Registry
-from daemon.retraining import Retraining
-from daemon.schedule import Schedule
-from daemon.service import starting
-from daemon.settings import Server, Settings
-from daemon.status import Check
-from daemon.wake import Wake
-from daemon.watcher import Watcher
-from daemon.workers import Workers
+from daemon.core import clock, status
+from daemon.core.clock import Reading
+from daemon.core.home import Home
+from daemon.core.settings import Server, Settings
+from daemon.core.status import Check
+from daemon.dataset.dataset import Dataset
+from daemon.dataset.packing import Packing
+from daemon.drift.driftwatch import Driftwatch
+from daemon.inbox.inbox import Inbox
+from daemon.inbox.watcher import Watcher
+from daemon.ingest.examining import UNEXAMINED
+from daemon.ingest.ingestion import Ingestion
+from daemon.ingest.labels import Labels
+from daemon.processes.children import Trainer
+from daemon.processes.keeper import Keeper
+from daemon.processes.wake import Wake
+from daemon.processes.workers import Workers
+from daemon.promotion.livewatch import LiveWatch
+from daemon.promotion.promotion import Promotion
+from daemon.registry.registry import Registry
+from daemon.retraining.retraining import Retraining
+from daemon.retraining.schedule import Schedule
+from daemon.service.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
+from daemon.service.pulse import Pulse
+from daemon.service.service import starting
+from daemon.storage.history import Historian
+from daemon.storage.journal import Journal
 
 SETTINGS = Settings(server=Server(port=0))
 
@@ -86,10 +86,11 @@ def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
     now = 100.0 + TIDY_SECONDS
     with monkeypatch.context() as patch:
         patch.setattr(
-            "daemon.retention._times", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error", "rejected"))
+            "daemon.inbox.retention._times",
+            lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error", "rejected")),
         )
         later = Reading(*(seconds + TIDY_SECONDS for seconds in clock.read()))
-        patch.setattr("daemon.clock.read", lambda: later)
+        patch.setattr("daemon.core.clock.read", lambda: later)
         loop.tick(now)
     assert checks(mlflow_home)["inbox"].ok
     assert not checks(mlflow_home)["rejected"].ok

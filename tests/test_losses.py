@@ -1,4 +1,4 @@
-"""daemon.losses and daemon.remembered: how sure it is that one model is worse than another, and whom it is measured by."""
+"""daemon.training.losses and daemon.training.evaluation.remembered: how sure it is that one model is worse than another, and whom it is measured by."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score, log_loss, r2_score, roc_auc_score
 
-from daemon import losses, remembered
-from daemon.bundle import REMEMBERED
-from daemon.remembered import Part, Remembered
+from daemon.artifacts.bundle import REMEMBERED
+from daemon.training import losses
+from daemon.training.evaluation import remembered
+from daemon.training.evaluation.remembered import Part, Remembered
 
 Floats = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""web.metrics: what is counted while somebody looks."""
+"""web.metrics.metrics: what is counted while somebody looks."""
 
 import gc
 import shutil
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.home import Home
-from daemon.settings import Settings
-from web.metrics import published
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from web.metrics.metrics import published
 from web.worker import Worker
 
 

@@ -6,9 +6,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from daemon import candidates, model
+from daemon import model
 from daemon.model import Codes, Design, LeastSquaresClassifier, Matrix
-from daemon.schema import BOUND, UNKNOWN, Column, Schema
+from daemon.schema.schema import BOUND, UNKNOWN, Column, Schema
+from daemon.training.selection import candidates
 
 MIXED = Schema(
     target="left",

@@ -14,9 +14,9 @@ from commands import forked
 from conftest import open_up
 from service import Service, flowers, wait_until
 
-from daemon import modes
-from daemon.home import Home
-from daemon.journal import Journal
+from daemon.core import modes
+from daemon.core.home import Home
+from daemon.storage.journal import Journal
 
 ROOT = Path(__file__).parent.parent
 NOBODY = 65534

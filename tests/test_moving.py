@@ -12,9 +12,11 @@ import pytest
 from conftest import names
 from service import Service, flowers, wait_until
 
-from daemon import checkup, relocation, status
-from daemon.home import Home
-from daemon.registry import Registry
+from daemon.cli import checkup
+from daemon.core import status
+from daemon.core.home import Home
+from daemon.registry.registry import Registry
+from daemon.storage import relocation
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from daemon import bundle
+from daemon.artifacts import bundle
 
 FILES = Path(__file__).parent / "bundles-format-1.tar.gz"
 """Bundles served by scikit-learn itself, with columns of a number, a whole number and a category; written on 2026-11-29."""

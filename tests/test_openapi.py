@@ -11,13 +11,14 @@ import pytest
 import schemathesis
 from sites import Client, Site
 
-from daemon import tokens
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.schema import Column, Schema
-from daemon.scopes import Scope
-from daemon.settings import Promote, Settings
-from web import columns, scopes
+from daemon.access import tokens
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
+from daemon.core.settings import Promote, Settings
+from daemon.schema.schema import Column, Schema
+from daemon.storage.journal import Journal
+from web.auth import scopes
+from web.openapi import columns
 
 PLACE = re.compile("<[^>]+>|{[^}]+}")
 

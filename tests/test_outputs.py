@@ -1,13 +1,13 @@
-"""web.outputs: what is told of an answer in the Open Inference Protocol."""
+"""web.protocols.outputs: what is told of an answer in the Open Inference Protocol."""
 
 import bundles
 import pytest
 
-from web import outputs
 from web.answering import Answered
-from web.outputs import Requested, Wish
-from web.predictor import Predictor
-from web.problems import Problem
+from web.http.problems import Problem
+from web.protocols import outputs
+from web.protocols.outputs import Requested, Wish
+from web.serving.predictor import Predictor
 
 
 class Flowers(Predictor):

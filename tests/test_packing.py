@@ -1,4 +1,4 @@
-"""daemon.packing: git's objects and DVC's lists stay few, and nothing that they held is lost. Real git, DVC, SQLite."""
+"""daemon.dataset.packing: git's objects and DVC's lists stay few, and nothing that they held is lost. Real git, DVC, SQLite."""
 
 import os
 import subprocess
@@ -11,13 +11,14 @@ from test_dataset import none
 from test_ingestion import HEADER, Parts, row
 from test_projection import git
 
-from daemon import packing, requests
-from daemon.cache import SECURED, STAMPS, Cache
-from daemon.dataset import Dataset, Revision
-from daemon.errors import DatasetDamaged
-from daemon.home import Home
-from daemon.packing import Packing
-from daemon.schema import Schema
+from daemon.core import requests
+from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.dataset import packing
+from daemon.dataset.cache import SECURED, STAMPS, Cache
+from daemon.dataset.dataset import Dataset, Revision
+from daemon.dataset.packing import Packing
+from daemon.schema.schema import Schema
 
 BATCHES = 6
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import poison
 from benchmarks.line import FIRST, Judged
 from benchmarks.poison import ATTACKS, DAYS, DRIPS, QUICK, Attack
-from daemon.settings import Promote
+from daemon.core.settings import Promote
 
 SEEDS = range(3)
 

@@ -1,4 +1,4 @@
-"""daemon.policy: when to train, as a table."""
+"""daemon.retraining.policy: when to train, as a table."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import policy
-from daemon.policy import Facts
-from daemon.settings import Retrain
+from daemon.core.settings import Retrain
+from daemon.retraining import policy
+from daemon.retraining.policy import Facts
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG_AGO, JUST_NOW = NOW - timedelta(days=1), NOW - timedelta(seconds=9)

@@ -1,4 +1,4 @@
-"""web.predictor with real bundles."""
+"""web.serving.predictor with real bundles."""
 
 import time
 from pathlib import Path
@@ -7,11 +7,12 @@ import bundles
 import numpy as np
 import pytest
 
-from daemon import bundle, durable
-from daemon.errors import InvalidFeatures
-from daemon.home import Home
-from web import predictor
-from web.predictor import Follower, Predictor, Slot
+from daemon.artifacts import bundle
+from daemon.core import durable
+from daemon.core.errors import InvalidFeatures
+from daemon.core.home import Home
+from web.serving import predictor
+from web.serving.predictor import Follower, Predictor, Slot
 
 
 @pytest.fixture

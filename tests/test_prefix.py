@@ -15,11 +15,11 @@ from service import wait_until
 from sites import PREDICTION, Client, Site
 from test_proxies import NGINX, free_port
 
-from daemon import tokens
-from daemon.errors import BadSettings
-from daemon.home import Home
-from daemon.scopes import Scope
-from daemon.settings import Server, Settings, load
+from daemon.access import tokens
+from daemon.core.errors import BadSettings
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
+from daemon.core.settings import Server, Settings, load
 
 ROOT = "/models/iris"
 LINKS = re.compile(r'(?:href|src|action)="([^"]*)"')

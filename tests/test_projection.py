@@ -1,4 +1,4 @@
-"""daemon.projection: git and DVC are made anew from journal and segments, whatever is damaged. Real git, DVC, SQLite."""
+"""daemon.dataset.projection: git and DVC are made anew from journal and segments, whatever is damaged. Real git, DVC, SQLite."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from test_ingestion import HEADER, Parts, row
 
-from daemon import projection
-from daemon.dataset import Dataset, Revision
-from daemon.home import Home
-from daemon.schema import Schema
+from daemon.core.home import Home
+from daemon.dataset import projection
+from daemon.dataset.dataset import Dataset, Revision
+from daemon.schema.schema import Schema
 
 BATCHES = 4
 
@@ -227,7 +227,7 @@ STEPS = 60
 KILLED = """
 import os, sys
 from pathlib import Path
-from daemon import projection
+from daemon.dataset import projection
 left = int(sys.argv[2])
 def audit(event, arguments):
     global left

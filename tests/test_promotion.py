@@ -1,4 +1,4 @@
-"""daemon.promotion: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
+"""daemon.promotion.promotion: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
 
 import os
 import shutil
@@ -14,16 +14,17 @@ from sqlalchemy.exc import IntegrityError
 from test_lineage import forget, revision, take
 from test_verdicts import scores
 
-from daemon import bundle, requests
-from daemon.bundle import Manifest
-from daemon.clearance import STAGING
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.policy import FORGOTTEN
-from daemon.promotion import Promotion
-from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
-from daemon.settings import Promote
-from web.records import Records
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest
+from daemon.core import requests
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.promotion.clearance import STAGING
+from daemon.promotion.promotion import Promotion
+from daemon.records.records import Records
+from daemon.registry.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
+from daemon.retraining.policy import FORGOTTEN
+from daemon.storage.journal import Journal
 
 
 class Parts:
@@ -86,7 +87,7 @@ class Parts:
     def requests(self) -> list[Any]:
         from sqlalchemy import select
 
-        from daemon.tables import requests as table
+        from daemon.storage.tables import requests as table
 
         return list(self.journal._rows(select(table)))
 

@@ -18,13 +18,13 @@ import bundles
 import pytest
 from service import wait_until
 
-from daemon import tokens
-from daemon.home import Home
-from daemon.scopes import Scope
-from daemon.settings import Server, Settings
-from daemon.workers import Workers
-from web.failures import MOST
-from web.sessions import SECURE
+from daemon.access import tokens
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
+from daemon.core.settings import Server, Settings
+from daemon.processes.workers import Workers
+from web.auth.failures import MOST
+from web.auth.sessions import SECURE
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

@@ -1,4 +1,4 @@
-"""daemon.pulse and daemon.keeper: a heartbeat and workers whatever the loop does. Threads, files and clocks as they are."""
+"""daemon.service.pulse and daemon.processes.keeper: a heartbeat and workers whatever the loop does. Threads, files and clocks as they are."""
 
 import os
 import socket
@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from service import wait_until
 
-from daemon import notify, status
-from daemon.home import Home
-from daemon.pulse import Pulse
-from daemon.service import starting
-from daemon.status import Status
+from daemon.core import status
+from daemon.core.home import Home
+from daemon.core.status import Status
+from daemon.processes import notify
+from daemon.service.pulse import Pulse
+from daemon.service.service import starting
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def test_a_step_that_hangs_has_no_heartbeat(home: Home, monkeypatch: pytest.Monk
 def test_the_longest_is_followed_by_the_longest_since(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ended an hour ago counts no more."""
     now = 1000.0
-    monkeypatch.setattr("daemon.pulse.time.monotonic", lambda: now)
+    monkeypatch.setattr("daemon.service.pulse.time.monotonic", lambda: now)
     pulse = Pulse(home.status, starting(home).model_copy(update={"state": "ready"}))
     for name, seconds in (("first", 5.0), ("second", 9.0), ("third", 2.0), ("fourth", 3.0)):
         with pulse.step(name):

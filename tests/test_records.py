@@ -1,4 +1,4 @@
-"""web.records against a real journal."""
+"""daemon.records.records against a real journal."""
 
 import json
 import sqlite3
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from daemon import live
-from daemon.home import Home
-from daemon.journal import Journal
-from web.records import TOTALS, Records
+from daemon.core.home import Home
+from daemon.records import live
+from daemon.records.records import TOTALS, Records
+from daemon.storage.journal import Journal
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_live_scores_of_numbers(home: Home) -> None:
 
 
 def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.live.LABELS", 3)
+    monkeypatch.setattr("daemon.records.live.LABELS", 3)
     with closing(Journal.open(home.journal)) as journal:
         journal.judge(a_version(1), "promoted", "better")
         labelled(journal, 1, *[("cat", "dog")] * 5)

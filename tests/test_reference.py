@@ -1,4 +1,4 @@
-"""daemon.reference: a small, verified, reproducible sample in the bundle."""
+"""daemon.artifacts.reference: a small, verified, reproducible sample in the bundle."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 from bundles import SCHEMA
 from numpy.typing import NDArray
 
-from daemon import reference
-from daemon.bundle import Manifest
-from daemon.errors import BundleRefused
-from daemon.schema import Schema
+from daemon.artifacts import reference
+from daemon.artifacts.bundle import Manifest
+from daemon.core.errors import BundleRefused
+from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""daemon.registry with a real MLflow database."""
+"""daemon.registry.registry with a real MLflow database."""
 
 import json
 import stat
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon.errors import BadSettings, NotFound
-from daemon.home import Home
-from daemon.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry, Source
+from daemon.core.errors import BadSettings, NotFound
+from daemon.core.home import Home
+from daemon.registry.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry, Source
 
 
 @pytest.fixture

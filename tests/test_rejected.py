@@ -1,4 +1,4 @@
-"""daemon.rejected: nothing unfinished stays in the folder when a name can't be given. A real folder; the rename fails."""
+"""daemon.inbox.rejected: nothing unfinished stays in the folder when a name can't be given. A real folder; the rename fails."""
 
 import errno
 import os
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from conftest import names
 
-from daemon import folder
-from daemon.home import Home
-from daemon.rejected import Rejected
+from daemon.core import folder
+from daemon.core.home import Home
+from daemon.inbox.rejected import Rejected
 
 
 def test_file_that_does_not_get_its_name_goes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

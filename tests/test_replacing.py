@@ -15,10 +15,10 @@ from load import BODY, Load
 from service import Service, wait_until
 from sites import Site
 
-from daemon.home import Home
-from daemon.listening import bind, refuse_new, steer_here
-from daemon.settings import Server, Settings
-from daemon.workers import Workers
+from daemon.core.home import Home
+from daemon.core.settings import Server, Settings
+from daemon.processes.listening import bind, refuse_new, steer_here
+from daemon.processes.workers import Workers
 
 PREDICT = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 REQUEST = PREDICT % (len(BODY), BODY)

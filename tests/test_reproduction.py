@@ -1,4 +1,4 @@
-"""daemon.reproduction: a version trained again from its revision is the same model, or it is said how far apart they are.
+"""daemon.training.reproduction: a version trained again from its revision is the same model, or it is said how far apart they are.
 
 Real git, DVC, SQLite, MLflow and scikit-learn; at the end with the service, which goes on meanwhile.
 """
@@ -14,13 +14,15 @@ from service import Service, flowers, wait_until
 from test_cli import retraind
 from test_ingestion import Parts
 
-from daemon import bundle, durable, reproduction, requests
-from daemon.errors import DatasetDamaged, Exit, NotFound
-from daemon.home import Home
-from daemon.registry import Registry
-from daemon.schema import Column, Schema
-from daemon.settings import Train
-from daemon.training import Job, train
+from daemon.artifacts import bundle
+from daemon.core import durable, requests
+from daemon.core.errors import DatasetDamaged, Exit, NotFound
+from daemon.core.home import Home
+from daemon.core.settings import Train
+from daemon.registry.registry import Registry
+from daemon.schema.schema import Column, Schema
+from daemon.training import reproduction
+from daemon.training.training import Job, train
 
 PRICES = Schema(
     task="regression",

@@ -1,4 +1,4 @@
-"""daemon.retention: what was refused long ago goes, and nothing else."""
+"""daemon.inbox.retention: what was refused long ago goes, and nothing else."""
 
 import os
 import time
@@ -6,10 +6,11 @@ import time
 import pytest
 from conftest import names
 
-from daemon import durable, retention
-from daemon.clock import DAY, MOST_JUMP, Reading
-from daemon.home import Home
-from daemon.retention import Retention
+from daemon.core import durable
+from daemon.core.clock import DAY, MOST_JUMP, Reading
+from daemon.core.home import Home
+from daemon.inbox import retention
+from daemon.inbox.retention import Retention
 
 YEAR = 365 * DAY
 

@@ -1,4 +1,4 @@
-"""daemon.rows and daemon.kinds: what text cells mean. Plain Python, cell by cell, is the judge."""
+"""daemon.tabular.rows and daemon.tabular.kinds: what text cells mean. Plain Python, cell by cell, is the judge."""
 
 import csv
 import io
@@ -14,13 +14,13 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from daemon import cells, growth, kinds, rows
-from daemon.content import Content
-from daemon.errors import InvalidDrop
-from daemon.rows import BadCell, Checked
-from daemon.sample import Sample
-from daemon.schema import BOUND, EXACT, Column, Kind, Schema
-from daemon.settings import Inbox
+from daemon.core.errors import InvalidDrop
+from daemon.core.settings import Inbox
+from daemon.schema.sample import Sample
+from daemon.schema.schema import BOUND, EXACT, Column, Kind, Schema
+from daemon.tabular import cells, growth, kinds, rows
+from daemon.tabular.content import Content
+from daemon.tabular.rows import BadCell, Checked
 
 SIZE = Column(name="size", kind="number")
 NOTE = Column(name="note", kind="number", missing=True)

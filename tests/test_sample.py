@@ -1,4 +1,4 @@
-"""daemon.sample: one labelled row over HTTP becomes a drop."""
+"""daemon.schema.sample: one labelled row over HTTP becomes a drop."""
 
 import math
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from conftest import names
 
-from daemon import rows, sample
-from daemon.errors import InvalidFeatures
-from daemon.home import Home
-from daemon.names import ignored
-from daemon.sample import Sample
-from daemon.schema import Column, Schema
-from daemon.settings import Inbox
+from daemon.core.errors import InvalidFeatures
+from daemon.core.home import Home
+from daemon.core.names import ignored
+from daemon.core.settings import Inbox
+from daemon.schema import sample
+from daemon.schema.sample import Sample
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import rows
 
 SCHEMA = Schema(
     target="kind",

@@ -1,12 +1,12 @@
-"""daemon.schedule: when the next planned training is. APScheduler's own thread, real waiting."""
+"""daemon.retraining.schedule: when the next planned training is. APScheduler's own thread, real waiting."""
 
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from daemon.errors import BadSettings
-from daemon.schedule import Schedule, parse
+from daemon.core.errors import BadSettings
+from daemon.retraining.schedule import Schedule, parse
 
 WEDNESDAY = datetime(2026, 1, 7, 12, tzinfo=UTC)
 

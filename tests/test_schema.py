@@ -1,4 +1,4 @@
-"""daemon.schema: which rows and targets fit."""
+"""daemon.schema.schema: which rows and targets fit."""
 
 import json
 import math
@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import accounts, cells, durable, growth, schema
-from daemon.content import Content
-from daemon.errors import BadSchema, InvalidDrop, InvalidFeatures
-from daemon.schema import MOST_COLUMNS, REMARKS, UNKNOWN, Column, Schema
-from daemon.settings import Inbox
+from daemon.core import durable
+from daemon.core.errors import BadSchema, InvalidDrop, InvalidFeatures
+from daemon.core.settings import Inbox
+from daemon.ingest import accounts
+from daemon.schema import schema
+from daemon.schema.schema import MOST_COLUMNS, REMARKS, UNKNOWN, Column, Schema
+from daemon.tabular import cells, growth
+from daemon.tabular.content import Content
 
 AGE = Column(name="age", kind="number")
 PLAN = Column(name="plan", kind="category", categories=["basic", "plus"])

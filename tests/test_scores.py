@@ -1,4 +1,4 @@
-"""daemon.scores: figures by hand."""
+"""daemon.training.scores: figures by hand."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from test_model import MIXED, PRICES
 
-from daemon import figures, scores
+from daemon.schema import figures
+from daemon.training import scores
 
 
 def test_score_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""daemon.segments: Parquet files that are whole or not there, and few of them."""
+"""daemon.dataset.segments: Parquet files that are whole or not there, and few of them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,10 @@ from conftest import names
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import durable, segments
-from daemon.errors import DatasetDamaged
-from daemon.segments import FAN, MOST_BYTES, Writer
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged
+from daemon.dataset import segments
+from daemon.dataset.segments import FAN, MOST_BYTES, Writer
 
 
 def rows(*values: float) -> pa.Table:

@@ -1,4 +1,4 @@
-"""daemon.settings: one model, precise complaints."""
+"""daemon.core.settings: one model, precise complaints."""
 
 import tomllib
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from daemon import candidates, report, settings
-from daemon.errors import BadSettings, Exit
+from daemon.cli import report
+from daemon.core import settings
+from daemon.core.errors import BadSettings, Exit
+from daemon.training.selection import candidates
 
 KEYS = list(settings.entries())
 

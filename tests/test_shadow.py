@@ -1,4 +1,4 @@
-"""web.shadow, web.agreement, daemon.history: a held challenger answers the same rows, and how far it agrees is kept once."""
+"""web.serving.shadow, web.serving.agreement, daemon.storage.history: a held challenger answers the same rows, and how far it agrees is kept once."""
 
 import json
 import threading
@@ -12,16 +12,19 @@ import pytest
 from rich.console import Console
 from sites import PREDICTION, Client, Site
 
-from daemon import bundle, chain, figures, lineage, report
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.settings import Promote, Settings
-from web import agreement, shadow
-from web.agreement import Told
-from web.inputs import from_rows
-from web.predictor import Predictor
-from web.records import Records
+from daemon.artifacts import bundle
+from daemon.cli import chain, report
+from daemon.core.home import Home
+from daemon.core.settings import Promote, Settings
+from daemon.records import lineage
+from daemon.records.records import Records
+from daemon.schema import figures
+from daemon.storage.history import Historian
+from daemon.storage.journal import Journal
+from web.serving import agreement, shadow
+from web.serving.agreement import Told
+from web.serving.inputs import from_rows
+from web.serving.predictor import Predictor
 
 MANUAL = Settings(promote=Promote(mode="manual"))
 ROWS = [bundles.SETOSA, [6.0, 2.9, 4.5, 1.5], [6.9, 3.1, 5.4, 2.1]]
@@ -138,7 +141,7 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
 
 
 def test_disagreements_are_kept_up_to_a_number(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.history.KEEP_DISAGREEMENTS", 3)
+    monkeypatch.setattr("daemon.storage.history.KEEP_DISAGREEMENTS", 3)
     hold(home, favourite=1)
     client = tried(home)
     predict(client, rows=9)

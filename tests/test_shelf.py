@@ -1,4 +1,4 @@
-"""web.shelf: versions beside the served one, asked for by number or alias, with real bundles and a real worker."""
+"""web.serving.shelf: versions beside the served one, asked for by number or alias, with real bundles and a real worker."""
 
 import json
 import threading
@@ -11,14 +11,14 @@ import bundles
 import pytest
 from sites import PREDICTION, Site
 
-from daemon import bundle
-from daemon.home import Home
-from daemon.journal import Journal
-from web import shelf
-from web.predictor import Predictor
-from web.problems import Problem
-from web.records import Records
-from web.shelf import Shelf
+from daemon.artifacts import bundle
+from daemon.core.home import Home
+from daemon.records.records import Records
+from daemon.storage.journal import Journal
+from web.http.problems import Problem
+from web.serving import shelf
+from web.serving.predictor import Predictor
+from web.serving.shelf import Shelf
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def refused(own: Shelf, version: int) -> Problem:
 
 
 def clear(home: Home, version: int) -> None:
-    """As `daemon.clearance` does."""
+    """As `daemon.promotion.clearance` does."""
     for path in home.bundle(version).iterdir():
         if path.name != bundle.MANIFEST:
             path.unlink()

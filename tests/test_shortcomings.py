@@ -1,4 +1,4 @@
-"""daemon.shortcomings: what a version's scores can't say for it, and what a home says that has too little to learn from."""
+"""daemon.schema.shortcomings: what a version's scores can't say for it, and what a home says that has too little to learn from."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from service import Service, wait_until
 
-from daemon import report, requests, scores, shortcomings, verdicts
-from daemon.schema import Column, Schema
-from daemon.settings import Promote
-from web.records import Records
+from daemon.cli import report
+from daemon.core import requests
+from daemon.core.settings import Promote
+from daemon.gate import verdicts
+from daemon.records.records import Records
+from daemon.schema import shortcomings
+from daemon.schema.schema import Column, Schema
+from daemon.training import scores
 
 LOANS = Schema(target="loan", classes=["good", "bad"], columns=[Column(name="income", kind="number")])
 COSTS = Schema(task="regression", target="cost", columns=[Column(name="income", kind="number")])

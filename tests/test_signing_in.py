@@ -12,14 +12,14 @@ from browser import CHROMIUM, Browser
 from service import wait_until
 from sites import PREDICTION, Client, Site
 
-from daemon import tokens
-from daemon.home import Home
-from daemon.scopes import Scope
-from daemon.settings import Server, Settings
-from daemon.tokens import Token
-from web import sessions
-from web.gate import Gate
-from web.sessions import PLAIN, SECURE
+from daemon.access import tokens
+from daemon.access.tokens import Token
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
+from daemon.core.settings import Server, Settings
+from web.auth import sessions
+from web.auth.gate import Gate
+from web.auth.sessions import PLAIN, SECURE
 
 ALWAYS = Settings(server=Server(auth="always"))
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -1,4 +1,4 @@
-"""daemon.split and daemon.fingerprints: no row is both trained and judged on; what are copies, and what are rows of one kind."""
+"""daemon.training.data.split and daemon.tabular.fingerprints: no row is both trained and judged on; what are copies, and what are rows of one kind."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon import comparison, fingerprints, holdouts, model, rows, segments, split
-from daemon.bundle import Model
-from daemon.candidates import Candidate
-from daemon.revision import Data
-from daemon.schema import Column, Schema
-from daemon.settings import Train
-from daemon.sides import Before
-from daemon.split import By
+from daemon import model
+from daemon.artifacts.bundle import Model
+from daemon.core.settings import Train
+from daemon.dataset import segments
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import fingerprints, rows
+from daemon.training.data import split
+from daemon.training.data.revision import Data
+from daemon.training.data.sides import Before
+from daemon.training.data.split import By
+from daemon.training.evaluation import holdouts
+from daemon.training.selection import comparison
+from daemon.training.selection.candidates import Candidate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NUMBERS = Schema(target="y", classes=["a", "b"], columns=[Column(name=f"x{i}", kind="number") for i in range(4)])

@@ -1,4 +1,4 @@
-"""daemon.standby: who takes a place when a version was deleted in MLflow or its bundle is damaged. Real parts."""
+"""daemon.promotion.standby: who takes a place when a version was deleted in MLflow or its bundle is damaged. Real parts."""
 
 import sqlite3
 from contextlib import closing
@@ -7,12 +7,13 @@ import pytest
 from test_livewatch import SETOSA, VERSICOLOR, Live
 from test_promotion import Parts
 
-from daemon import bundle, requests
-from daemon.errors import Unavailable
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.registry import CHAMPION, NAME, PREVIOUS
-from web.records import Records
+from daemon.artifacts import bundle
+from daemon.core import requests
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.records.records import Records
+from daemon.registry.registry import CHAMPION, NAME, PREVIOUS
+from daemon.storage.journal import Journal
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 from service import wait_until
 from sites import Site
 
-from daemon import tokens
-from daemon.home import Home
-from daemon.scopes import Scope
-from daemon.settings import Server
-from web.gate import LOCAL, Caller, Gate
-from web.problems import Problem
-from web.streams import EACH, MOST, Streams
+from daemon.access import tokens
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
+from daemon.core.settings import Server
+from web.api.streams import EACH, MOST, Streams
+from web.auth.gate import LOCAL, Caller, Gate
+from web.http.problems import Problem
 
 READ = frozenset({Scope.READ})
 

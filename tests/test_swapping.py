@@ -11,9 +11,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from test_bundle import sealed
 
-from daemon import export
-from daemon.bundle import Pointer
-from daemon.home import Home
+from daemon.artifacts.bundle import Pointer
+from daemon.core.home import Home
+from daemon.training.export import export
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,10 +21,10 @@ SWAPS = """
 import sys
 from pathlib import Path
 import numpy as np
-from daemon import durable
-from daemon.bundle import Pointer
-from daemon.home import Home
-from web.predictor import Follower, Slot
+from daemon.core import durable
+from daemon.artifacts.bundle import Pointer
+from daemon.core.home import Home
+from web.serving.predictor import Follower, Slot
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])

@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
 from test_split import NOW, NUMBERS, read, table
 
-from daemon import calibration, comparison, durable, ids, moments, rows, segments, shortcomings, sides, split
-from daemon.candidates import Candidate
-from daemon.errors import TrainingFailed
-from daemon.revision import Data
-from daemon.schema import Column, Schema
-from daemon.settings import Inbox, Train
-from daemon.sides import Before
-from daemon.split import By
+from daemon.core import durable
+from daemon.core.errors import TrainingFailed
+from daemon.core.settings import Inbox, Train
+from daemon.dataset import segments
+from daemon.schema import shortcomings
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import ids, moments, rows
+from daemon.training.data import sides, split
+from daemon.training.data.revision import Data
+from daemon.training.data.sides import Before
+from daemon.training.data.split import By
+from daemon.training.selection import calibration, comparison
+from daemon.training.selection.candidates import Candidate
 
 DAY = 86_400_000
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)

@@ -11,12 +11,14 @@ import pytest
 from service import wait_until
 from typer.testing import CliRunner
 
-from daemon import cards, cli, durable, tokens
-from daemon.cards import Cards
-from daemon.errors import BadSettings, NotFound
-from daemon.home import Home
-from daemon.scopes import Scope
-from daemon.tokens import FILE, PREFIX, Keyring, Token
+from daemon.access import cards, tokens
+from daemon.access.cards import Cards
+from daemon.access.tokens import FILE, PREFIX, Keyring, Token
+from daemon.cli import cli
+from daemon.core import durable
+from daemon.core.errors import BadSettings, NotFound
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
 
 
 def told(home: Home, *arguments: str) -> str:

@@ -17,15 +17,17 @@ from test_forget import answer, in_cache, take, text
 from test_forget import parts as parts  # noqa: PLC0414 - a fixture
 from test_ingestion import HEADER, Killed, Parts
 
-from daemon import durable, folder, requests, segments, traces, withheld
-from daemon import likeness as likeness_module
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.likeness import Likeness
-from daemon.query import ask
-from daemon.schema import Column, Schema
-from daemon.settings import Settings
+from daemon.core import durable, folder, requests
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.core.settings import Settings
+from daemon.dataset import segments
+from daemon.ingest import likeness as likeness_module
+from daemon.ingest import traces, withheld
+from daemon.ingest.likeness import Likeness
+from daemon.schema.schema import Column, Schema
+from daemon.storage.history import Historian
+from daemon.storage.journal import Journal
 
 SECRET = 4.987654
 """A cell that no other row of the tests has; its bytes as a double and as text are looked for everywhere."""

@@ -1,4 +1,4 @@
-"""daemon.training: from segments to a registered version with its bundle, in this process, with the real MLflow."""
+"""daemon.training.training: from segments to a registered version with its bundle, in this process, with the real MLflow."""
 
 import json
 import shutil
@@ -17,16 +17,19 @@ from sklearn.datasets import make_friedman1, make_regression
 from sklearn.model_selection import train_test_split
 from test_encoding import LETTERS, TOWNS
 
-from daemon import bundle, candidates, rows, segments
-from daemon.arrivals import Window
-from daemon.bundle import Manifest, Pointer
-from daemon.errors import TrainingFailed
-from daemon.home import Home
-from daemon.registry import NAME, Registry
-from daemon.revision import Data
-from daemon.schema import Column, Schema
-from daemon.settings import Inbox, Promote, Train
-from daemon.training import Job, train
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.core.errors import TrainingFailed
+from daemon.core.home import Home
+from daemon.core.settings import Inbox, Promote, Train
+from daemon.dataset import segments
+from daemon.registry.registry import NAME, Registry
+from daemon.schema.arrivals import Window
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import rows
+from daemon.training.data.revision import Data
+from daemon.training.selection import candidates
+from daemon.training.training import Job, train
 
 PRICES = Schema(
     task="regression",
@@ -373,7 +376,7 @@ def test_target_from_before_absurd_ones_were_refused_is_left_out(
     workshop = Workshop(mlflow_home, PRICES)
     cells = prices(80)
     cells["price"][:40:4] = ["1e200"] * 10
-    monkeypatch.setattr("daemon.rows.BOUND", np.inf)
+    monkeypatch.setattr("daemon.tabular.rows.BOUND", np.inf)
     workshop.add(cells)
     manifest = workshop.train("linear")
     assert (manifest.rows, manifest.trained_rows) == (70, 70 - manifest.scores["challenger"]["rolling"]["n"])

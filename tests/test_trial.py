@@ -4,7 +4,7 @@ from pathlib import Path
 
 from service import Service, flowers, wait_until
 
-from web.records import Records
+from daemon.records.records import Records
 
 FLOWER = {"features": [5.1, 3.5, 1.4, 0.2]}
 SETTINGS = {"RETRAIND_PROMOTE__MODE": "manual", "RETRAIND_PROMOTE__CANARY_SHARE": "1"}

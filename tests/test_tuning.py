@@ -1,4 +1,4 @@
-"""daemon.tuning, daemon.spaces: better parameters within a time, and what was found is kept."""
+"""daemon.training.selection.tuning, daemon.training.selection.spaces: better parameters within a time, and what was found is kept."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from test_encoding import LETTERS, TOWNS
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import candidates, comparison, tuning
-from daemon.comparison import Outcome, Overtaken, Trial
-from daemon.progress import Progress
-from daemon.schema import Schema
-from daemon.settings import Train
-from daemon.spaces import SPACES, Range
-from daemon.tuning import Tuned
+from daemon.core.settings import Train
+from daemon.schema.schema import Schema
+from daemon.training.progress import Progress
+from daemon.training.selection import candidates, comparison, tuning
+from daemon.training.selection.comparison import Outcome, Overtaken, Trial
+from daemon.training.selection.spaces import SPACES, Range
+from daemon.training.selection.tuning import Tuned
 
 
 def compared(**settings: Any) -> tuple[Outcome, Trial, Progress]:

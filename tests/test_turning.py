@@ -1,4 +1,4 @@
-"""daemon.baseline and daemon.turning: the reference belongs to the version that serves."""
+"""daemon.registry.baseline and daemon.training.evaluation.turning: the reference belongs to the version that serves."""
 
 import json
 from datetime import timedelta
@@ -10,14 +10,16 @@ from sklearn.tree import DecisionTreeClassifier
 from test_split import NOW, NUMBERS, read
 from test_times import dated
 
-from daemon import baseline, model, turning
-from daemon.arrivals import Era, Window
-from daemon.bundle import Model
-from daemon.journal import Journal
-from daemon.marking import Rules
-from daemon.settings import Promote
-from daemon.sides import Before
-from daemon.split import By
+from daemon import model
+from daemon.artifacts.bundle import Model
+from daemon.core.settings import Promote
+from daemon.registry import baseline
+from daemon.schema.arrivals import Era, Window
+from daemon.storage.journal import Journal
+from daemon.training.data.sides import Before
+from daemon.training.data.split import By
+from daemon.training.evaluation import turning
+from daemon.training.evaluation.marking import Rules
 
 
 def judged(journal: Journal, version: int, state: str, **scores: Any) -> None:

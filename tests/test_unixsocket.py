@@ -18,11 +18,11 @@ import pytest
 from load import BODY
 from service import wait_until
 
-from daemon.errors import BadSettings, PortTaken
-from daemon.home import Home
-from daemon.settings import Server, Settings, load
-from daemon.unixsocket import UnixListener
-from daemon.workers import Workers
+from daemon.core.errors import BadSettings, PortTaken
+from daemon.core.home import Home
+from daemon.core.settings import Server, Settings, load
+from daemon.processes.unixsocket import UnixListener
+from daemon.processes.workers import Workers
 
 CURL = shutil.which("curl")
 TOKEN = "a-token-for-this-test"

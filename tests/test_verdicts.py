@@ -1,4 +1,4 @@
-"""daemon.verdicts: what to promote, as tables."""
+"""daemon.gate.verdicts: what to promote, as tables."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import figures, verdicts
-from daemon.settings import Promote
+from daemon.core.settings import Promote
+from daemon.gate import verdicts
+from daemon.schema import figures
 
 
 def holdout(right: int, n: int, recall: dict[str, float] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""daemon.watcher with real folders, mounts and kernel queues."""
+"""daemon.inbox.watcher with real folders, mounts and kernel queues."""
 
 import os
 import shutil
@@ -16,11 +16,11 @@ from conftest import names, open_up
 from service import Service, flowers, parsed, wait_until
 from watchdog.observers.inotify_c import InotifyFD
 
-from daemon import durable
-from daemon.home import Home
-from daemon.inbox import Inbox
-from daemon.settings import Inbox as Limits
-from daemon.watcher import CANARY_SECONDS, RETRY_SECONDS, SILENT, STARTING, Watcher
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox as Limits
+from daemon.inbox.inbox import Inbox
+from daemon.inbox.watcher import CANARY_SECONDS, RETRY_SECONDS, SILENT, STARTING, Watcher
 
 ROOT = Path(__file__).parent.parent
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts and other users need root")
@@ -221,8 +221,8 @@ import os, sys, time
 sys.path.insert(0, 'tests')
 from pathlib import Path
 from test_watcher import Watched
-from daemon.home import Home
-from daemon.watcher import RETRY_SECONDS
+from daemon.core.home import Home
+from daemon.inbox.watcher import RETRY_SECONDS
 watched = Watched(Home(Path(sys.argv[1])))
 """
 

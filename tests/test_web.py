@@ -14,12 +14,12 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sites import PREDICTION, Client, Site
 
-from daemon import durable
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.settings import Settings
-from daemon.status import Check
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.core.status import Check
+from daemon.storage.history import Historian
+from daemon.storage.journal import Journal
 from web.worker import Worker
 
 # Predictions

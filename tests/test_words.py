@@ -1,4 +1,4 @@
-"""daemon.words and the kind `text`: the same numbers for a cell, a value of JSON and a late label; what is refused."""
+"""daemon.schema.words and the kind `text`: the same numbers for a cell, a value of JSON and a late label; what is refused."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,11 +7,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from daemon import labels, rows
-from daemon.errors import InvalidFeatures
-from daemon.schema import Column, Schema
-from daemon.settings import Inbox
-from daemon.words import BITS, MASK, MOST_TEXT, MOST_WORDS, SLOTS, encoded
+from daemon.core.errors import InvalidFeatures
+from daemon.core.settings import Inbox
+from daemon.ingest import labels
+from daemon.schema.schema import Column, Schema
+from daemon.schema.words import BITS, MASK, MOST_TEXT, MOST_WORDS, SLOTS, encoded
+from daemon.tabular import rows
 
 NOTES = Schema(
     target="y",

@@ -1,13 +1,13 @@
-"""daemon.world: what says that the world has changed, and who can't say so."""
+"""daemon.gate.world: what says that the world has changed, and who can't say so."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from daemon import world
-from daemon.settings import Promote
-from daemon.world import Change, Evidence
+from daemon.core.settings import Promote
+from daemon.gate import world
+from daemon.gate.world import Change, Evidence
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

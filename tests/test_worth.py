@@ -1,4 +1,4 @@
-"""daemon.worth: a free text becomes a feature where its words help, and it is said why or why not."""
+"""daemon.cli.worth: a free text becomes a feature where its words help, and it is said why or why not."""
 
 import csv
 from functools import partial
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon import draft, worth
-from daemon.draft import Draft
+from daemon.cli import worth
+from daemon.tabular import draft
+from daemon.tabular.draft import Draft
 
 MOST = 1 << 30
 

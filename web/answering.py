@@ -13,14 +13,14 @@ from urllib.parse import parse_qs
 import numpy as np
 import orjson
 
-from daemon.errors import InvalidFeatures
-from daemon.status import utcnow
-from web.agreement import Told
-from web.gate import CALLER
-from web.inputs import Inputs, Matrix, from_rows
-from web.predictor import Predictor
-from web.problems import Problem
-from web.shelf import ASKED, LOADING
+from daemon.core.errors import InvalidFeatures
+from daemon.core.status import utcnow
+from web.auth.gate import CALLER
+from web.http.problems import Problem
+from web.serving.agreement import Told
+from web.serving.inputs import Inputs, Matrix, from_rows
+from web.serving.predictor import Predictor
+from web.serving.shelf import ASKED, LOADING
 from web.worker import Worker
 
 ALIASES = ("champion", "challenger", "previous")
@@ -204,7 +204,7 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
 
 
 def _lines(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> Iterator[bytes]:
-    """What the log keeps, a line of JSON for each row; see `daemon.history` for who reads it."""
+    """What the log keeps, a line of JSON for each row; see `daemon.storage.history` for who reads it."""
     at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
     told = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
     for values, key, prediction, (name, confidence, found) in told:

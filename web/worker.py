@@ -5,20 +5,20 @@ import secrets
 import threading
 import time
 
-from daemon.home import Home
-from daemon.settings import Settings
-from web import totals
-from web.ahead import Ahead
-from web.challenger import Challenger
-from web.durability import Durability
-from web.gate import Gate
-from web.metrics import Counters, Snapshot
-from web.prediction_log import PredictionLog
-from web.predictor import Slot
-from web.records import Records
-from web.shadow import Shadow
-from web.shelf import Shelf
-from web.totals import Totals
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.records.records import Records
+from web.auth.gate import Gate
+from web.metrics import totals
+from web.metrics.metrics import Counters, Snapshot
+from web.metrics.totals import Totals
+from web.serving.ahead import Ahead
+from web.serving.challenger import Challenger
+from web.serving.durability import Durability
+from web.serving.prediction_log import PredictionLog
+from web.serving.predictor import Slot
+from web.serving.shadow import Shadow
+from web.serving.shelf import Shelf
 
 
 class Worker:

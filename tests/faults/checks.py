@@ -10,12 +10,13 @@ import orjson
 import pyarrow.parquet as pq
 from wiring import BAD, FILES, FIRST, FORGOTTEN, HEADER, LABELLED, LATER, ONLY, SAMPLE, SPOILT, Parts, put, rows_text
 
-from daemon import durable, requests, segments
-from daemon.dataset import Dataset
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.names import REPORT
-from daemon.query import ask
+from daemon.core import durable, requests
+from daemon.core.home import Home
+from daemon.core.names import REPORT
+from daemon.core.query import ask
+from daemon.dataset import segments
+from daemon.dataset.dataset import Dataset
+from daemon.storage.journal import Journal
 
 
 class Opened(Protocol):

@@ -18,12 +18,12 @@ import wiring
 from checks import check
 from tracer import Fault, Outcome, Tracer
 
-from daemon import logs
-from daemon.dataset import Dataset
-from daemon.home import Home
-from daemon.inbox import Inbox
-from daemon.journal import Journal
-from daemon.settings import Log
+from daemon.core import logs
+from daemon.core.home import Home
+from daemon.core.settings import Log
+from daemon.dataset.dataset import Dataset
+from daemon.inbox.inbox import Inbox
+from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
 

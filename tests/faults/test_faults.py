@@ -24,7 +24,7 @@ import pytest
 import wiring
 from tracer import CALLS, SUPPORTED
 
-from daemon.home import Home
+from daemon.core.home import Home
 
 pytestmark = [
     pytest.mark.faults,

@@ -17,9 +17,9 @@ import pytest
 from sites import PREDICTION, ROOT, Site
 from tracer import SUPPORTED
 
-from daemon.history import Historian
-from daemon.settings import Predictions, Settings
-from web.records import Records
+from daemon.core.settings import Predictions, Settings
+from daemon.records.records import Records
+from daemon.storage.history import Historian
 
 pytestmark = [
     pytest.mark.faults,

@@ -1,4 +1,4 @@
-"""The parts that ingest, put together as daemon/service.py does without a daemon around them, and what is dropped."""
+"""The parts that ingest, put together as daemon/service/service.py does without a daemon around them, and what is dropped."""
 
 import gzip
 import itertools
@@ -9,16 +9,19 @@ from contextlib import ExitStack, closing, contextmanager
 import orjson
 import structlog
 
-from daemon import bootstrap, durable, requests, sample, schema, segments
-from daemon.dataset import Dataset
-from daemon.history import Historian
-from daemon.home import Home
-from daemon.inbox import Inbox
-from daemon.ingestion import Ingestion
-from daemon.journal import Journal
-from daemon.labels import Labels
-from daemon.settings import Inbox as Limits
-from daemon.settings import Settings
+from daemon.core import durable, requests
+from daemon.core.home import Home
+from daemon.core.settings import Inbox as Limits
+from daemon.core.settings import Settings
+from daemon.dataset import segments
+from daemon.dataset.dataset import Dataset
+from daemon.inbox.inbox import Inbox
+from daemon.ingest.ingestion import Ingestion
+from daemon.ingest.labels import Labels
+from daemon.schema import sample, schema
+from daemon.service import bootstrap
+from daemon.storage.history import Historian
+from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
 

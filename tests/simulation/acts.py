@@ -9,8 +9,8 @@ from players import Trainee
 from points import Fault
 from world import Asked
 
-from daemon import requests
-from daemon.registry import CHAMPION
+from daemon.core import requests
+from daemon.registry.registry import CHAMPION
 
 if TYPE_CHECKING:
     from lives import Life

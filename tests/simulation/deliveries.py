@@ -10,7 +10,8 @@ import orjson
 import wiring
 from world import Content, Put
 
-from daemon import durable, sample
+from daemon.core import durable
+from daemon.schema import sample
 
 if TYPE_CHECKING:
     from lives import Life

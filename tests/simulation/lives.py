@@ -20,14 +20,15 @@ from points import POINTS
 from truths import Truths
 from world import Violated, World
 
-from daemon import bundle, service
-from daemon.errors import BundleRefused, RetraindError
-from daemon.home import Home
-from daemon.journal import Journal
-from daemon.loop import Loop
-from daemon.pulse import Pulse
-from daemon.registry import Registry
-from daemon.settings import Settings
+from daemon.artifacts import bundle
+from daemon.core.errors import BundleRefused, RetraindError
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.registry.registry import Registry
+from daemon.service import service
+from daemon.service.loop import Loop
+from daemon.service.pulse import Pulse
+from daemon.storage.journal import Journal
 
 COPY_SECONDS = 0.5
 """How often the history is copied, as its thread does."""

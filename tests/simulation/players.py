@@ -9,13 +9,14 @@ import bundles
 import orjson
 from points import POINTS
 
-from daemon import bundle, segments
-from daemon.bundle import Manifest
-from daemon.children import Trainer
-from daemon.clearance import STAGING
-from daemon.home import Home
-from daemon.registry import NAME, Registry
-from daemon.verdicts import HOLDOUTS
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest
+from daemon.core.home import Home
+from daemon.dataset import segments
+from daemon.gate.verdicts import HOLDOUTS
+from daemon.processes.children import Trainer
+from daemon.promotion.clearance import STAGING
+from daemon.registry.registry import NAME, Registry
 
 STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")
 

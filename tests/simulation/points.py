@@ -17,9 +17,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from daemon import durable, git
-from daemon.errors import DatasetDamaged, Unavailable
-from daemon.registry import Registry
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged, Unavailable
+from daemon.dataset import git
+from daemon.registry.registry import Registry
 
 FULL = os.strerror(errno.ENOSPC)
 

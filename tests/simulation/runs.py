@@ -29,9 +29,9 @@ from lives import Life
 from stage import install, let_go
 from world import World
 
-from daemon import logs
-from daemon.home import Home
-from daemon.settings import Drift, Log, Promote, Retrain, Settings
+from daemon.core import logs
+from daemon.core.home import Home
+from daemon.core.settings import Drift, Log, Promote, Retrain, Settings
 
 UNNEEDED = ("google",)
 """Libraries that can't be imported twice."""

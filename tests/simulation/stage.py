@@ -11,7 +11,13 @@ from players import Lookout, Trainee
 from sqlalchemy import Engine, create_engine
 from tqdm import tqdm
 
-from daemon import cells, content, history, ingestion, journal, schedule, segments, service, watcher
+from daemon.dataset import segments
+from daemon.inbox import watcher
+from daemon.ingest import ingestion
+from daemon.retraining import schedule
+from daemon.service import service
+from daemon.storage import history, journal
+from daemon.tabular import cells, content
 
 SMALL_BYTES, PIECE_ROWS = 1024, 6
 """A drop above so many bytes is a large one, and a merge reads so many rows at once: many steps come of little work."""

@@ -9,11 +9,11 @@ import wiring
 from players import craft, register
 from world import Content
 
-from daemon import durable
-from daemon.home import Home
-from daemon.promotion import Promotion
-from daemon.registry import Registry
-from daemon.settings import Promote
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.promotion.promotion import Promotion
+from daemon.registry.registry import Registry
 
 STARTS = (13, 15)
 """Segments that a home may begin with: as soon as it has FAN of them, they are merged."""

@@ -13,14 +13,16 @@ from clock import Moments
 from sqlalchemy import func, select
 from world import Asked, Violated, World
 
-from daemon import checkup, durable, policy, requests, status
-from daemon.dataset import Dataset
-from daemon.home import Home
-from daemon.inbox import CLEARING
-from daemon.journal import Journal
-from daemon.names import BAD_ROWS, REPORT
-from daemon.tables import drops, events
-from daemon.tables import requests as answers
+from daemon.cli import checkup
+from daemon.core import durable, requests, status
+from daemon.core.home import Home
+from daemon.core.names import BAD_ROWS, REPORT
+from daemon.dataset.dataset import Dataset
+from daemon.inbox.inbox import CLEARING
+from daemon.retraining import policy
+from daemon.storage.journal import Journal
+from daemon.storage.tables import drops, events
+from daemon.storage.tables import requests as answers
 
 if TYPE_CHECKING:
     from lives import Life

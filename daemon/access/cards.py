@@ -1,0 +1,65 @@
+"""Cards: a folder of small JSON files, a record each, kept in memory until the folder changes.
+
+A card is written once and then only removed, so the folder's own time says whether there is news.
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+LOOK_SECONDS = 0.2
+"""The folder is looked at no oftener."""
+
+TICK_NANOSECONDS = 50_000_000
+"""Within this time after a change another one may not show: the kernel's clock for files moves in ticks."""
+
+Card = TypeVar("Card", bound=BaseModel)
+
+_log = logging.getLogger("retraind.web")
+
+
+class Cards(Generic[Card]):
+    """The records of `folder`, which need not exist, as `kind`; any thread may ask."""
+
+    def __init__(self, folder: Path, kind: type[Card]) -> None:
+        self._folder, self._kind = folder, kind
+        self._due = 0.0
+        # One value: of two threads that look at once, one must not leave its mark on what the other has read.
+        self._seen: tuple[tuple[int, int] | None, dict[str, Card]] = None, {}
+
+    def now(self, *, fresh: bool = False) -> dict[str, Card]:
+        """The records by the names of their files without `.json`; the same object until something changes; raises OSError.
+
+        `fresh` looks at once: for who does not find what may have been made a moment ago.
+        """
+        at = time.monotonic()
+        if fresh or at >= self._due:
+            self._look()
+            self._due = at + LOOK_SECONDS
+        return self._seen[1]
+
+    def _look(self) -> None:
+        at = time.time_ns()  # before the reading, which may take longer than a tick
+        try:
+            stat = self._folder.stat()
+        except FileNotFoundError:
+            self._seen = None, {}
+            return
+        mark = stat.st_ino, stat.st_mtime_ns
+        if mark != self._seen[0]:
+            settled = at - stat.st_mtime_ns > TICK_NANOSECONDS
+            self._seen = mark if settled else None, self._read()
+
+    def _read(self) -> dict[str, Card]:
+        found = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found[path.stem] = self._kind.model_validate_json(path.read_bytes())
+            except FileNotFoundError:  # removed in this moment
+                continue
+            except ValidationError as error:
+                _log.warning("%s is no %s, so it counts for nothing: %s", path, self._kind.__name__, error)
+        return found

@@ -1,0 +1,201 @@
+"""Tokens: who may do what over HTTP, made and withdrawn while the service runs.
+
+`registry/tokens/NAME.json` holds name, scopes and the sha256 of a token, which itself is told once and kept nowhere:
+of 256 random bits a plain hash is enough. `registry/token` is that of an admin in clear, which `retraind token` prints.
+"""
+
+import contextlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from daemon.access.cards import LOOK_SECONDS, TICK_NANOSECONDS, Cards
+from daemon.core import durable, modes
+from daemon.core.errors import BadSettings, NotFound
+from daemon.core.home import Home
+from daemon.core.scopes import Scope
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
+PREFIX = "retraind_"
+"""With it, scanners for secrets that were checked in know a token when they see one."""
+
+LONGEST = 512
+"""Characters of a text that may be a token."""
+
+ANONYMOUS = "anonymous"
+"""What the history calls who has no token."""
+
+RESERVED = frozenset({ANONYMOUS, "local", "unix"})
+"""Names for callers without a token; no token can have one of them, in whatever case."""
+
+FILE = "registry/token"
+"""Name of the token in that file; no other can have it."""
+
+Mark = tuple[int, int, int, int]
+"""Inode, size, and times of content and inode (nanoseconds): what changes with a file's content, however it is written."""
+
+USED_SECONDS = 60.0
+"""How often the time of a token's last use is noted at most, by each worker."""
+
+_log = logging.getLogger("retraind.web")
+
+
+class Token(BaseModel):
+    """What is known of a token."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str
+    scopes: frozenset[Scope]
+    created_at: AwareDatetime | None = None
+    """None: of `registry/token` it is not known."""
+    expires_at: AwareDatetime | None = None
+
+    @property
+    def id(self) -> str:
+        """What tells it from an earlier one of the same name."""
+        return self.sha256[:16]
+
+    def valid(self, now: datetime) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+
+def create(home: Home, name: str, scopes: Iterable[Scope], lasts: timedelta | None = None) -> str:
+    """Make a token; returns it, which is the only time that it is told. Raises BadSettings for a name that is taken or none."""
+    if not NAME.fullmatch(name):
+        hint = "Take up to 63 letters, digits, dots, dashes, underscores and @, a letter or digit first."
+        raise BadSettings(f"{name!r:.80} can't be the name of a token.", hint=hint)
+    if name.lower() in RESERVED:
+        raise BadSettings(f"{name!r} stands for callers without a token.", hint="Take another name.")
+    secret, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
+    expires = now + lasts if lasts is not None else None
+    token = Token(name=name, sha256=_hash(secret), scopes=frozenset(scopes), created_at=now, expires_at=expires)
+    modes.make(home.tokens)
+    # Two at once can't both have the name: the file appears whole or was there already.
+    if not durable.write_new(_path(home, name), token.model_dump_json().encode() + b"\n", mode=0o600):
+        raise BadSettings(f"There is a token {name!r} already.", hint=f"`retraind token revoke {name}` withdraws it.")
+    return secret
+
+
+def revoke(home: Home, name: str) -> None:
+    """Withdraw a token; workers notice within a moment. Raises NotFound."""
+    path = _path(home, name)
+    if not NAME.fullmatch(name) or not path.exists():
+        raise NotFound(f"There is no token {name!r:.80}.", hint="`retraind token list` shows them.")
+    token = Cards(home.tokens, Token).now().get(name)
+    durable.remove(path)
+    if token is not None:
+        _mark(home, token).unlink(missing_ok=True)
+
+
+def known(home: Home) -> list[tuple[Token, datetime | None]]:
+    """Every token with its last use (None: not used yet), by name, that of `registry/token` first."""
+    found = [*filter(None, [_in_file(home.token)]), *Cards(home.tokens, Token).now().values()]
+    return [(token, _used(home, token)) for token in found]
+
+
+class Keyring:
+    """The tokens as a worker knows them; any thread may ask, and none waits for the disk longer than a look takes."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._cards = Cards(home.tokens, Token)
+        self._due = 0.0
+        self._file: tuple[Mark | None, Token | None] = None, None
+        self._indexed: tuple[dict[str, Token], Token | None, dict[str, Token]] | None = None
+        self._noted: dict[str, float] = {}
+
+    def find(self, secret: str) -> Token | None:
+        """The valid token that `secret` is; raises OSError."""
+        digest = _hash(secret) if 0 < len(secret) <= LONGEST else ""
+        token = self._index().get(digest[:16]) or self._index(fresh=True).get(digest[:16])
+        if token is None or not hmac.compare_digest(token.sha256, digest) or not token.valid(datetime.now(UTC)):
+            return None
+        return token
+
+    def get(self, key: str) -> Token | None:
+        """The valid token with that id; raises OSError."""
+        token = self._index().get(key)
+        return token if token is not None and token.valid(datetime.now(UTC)) else None
+
+    def note(self, token: Token) -> None:
+        """Remember for `retraind token list` that it was used; what the disk refuses is not worth an error."""
+        now = time.monotonic()
+        if now < self._noted.get(token.id, 0.0):
+            return
+        self._noted[token.id] = now + USED_SECONDS
+        with contextlib.suppress(OSError):
+            self._home.tokens.mkdir(mode=0o700, exist_ok=True)
+            path = _mark(self._home, token)
+            path.touch(mode=0o600)
+            os.utime(path)
+
+    def _index(self, *, fresh: bool = False) -> dict[str, Token]:
+        """All tokens by id."""
+        cards, own = self._cards.now(fresh=fresh), self._own(fresh=fresh)
+        known = self._indexed
+        if known is None or known[0] is not cards or known[1] is not own:
+            found = [*cards.values(), *filter(None, [own])]
+            known = self._indexed = cards, own, {token.id: token for token in found}
+        return known[2]
+
+    def _own(self, *, fresh: bool) -> Token | None:
+        """The token of `registry/token`, looked at as rarely as the others."""
+        now = time.monotonic()
+        if fresh or now >= self._due:
+            self._due = now + LOOK_SECONDS
+            self._file = _look(self._home.token, self._file)
+        return self._file[1]
+
+
+def _in_file(path: Path) -> Token | None:
+    try:
+        secret = path.read_bytes().strip()
+    except FileNotFoundError:
+        return None
+    sha256 = durable.sha256(secret)
+    return Token(name=FILE, sha256=sha256, scopes=frozenset({Scope.ADMIN})) if secret else None
+
+
+def _look(path: Path, known: tuple[Mark | None, Token | None]) -> tuple[Mark | None, Token | None]:
+    """The file's mark and token, read where it is not as known; no mark for a change so young that another may not show."""
+    at = time.time_ns()
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None, None
+    mark = stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    if mark == known[0]:
+        return known
+    settled = at - stat.st_ctime_ns > TICK_NANOSECONDS
+    return mark if settled else None, _in_file(path)
+
+
+def _hash(secret: str) -> str:
+    return durable.sha256(secret.encode("utf-8", "replace"))
+
+
+def _path(home: Home, name: str) -> Path:
+    return home.tokens / f"{name}.json"
+
+
+def _mark(home: Home, token: Token) -> Path:
+    """The file whose time is that of the token's last use."""
+    return home.tokens / f"{token.id}.used"
+
+
+def _used(home: Home, token: Token) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(_mark(home, token).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,45 @@
+"""Groves: ensembles of trees as treelite has them, for those that no ONNX graph of ours reproduces.
+
+The only module that knows treelite; what imports it is a bundle with such a model, or the export that tries one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+def plant(estimator: Any) -> bytes:
+    """A fitted ensemble of scikit-learn, LightGBM or XGBoost as treelite's bytes; raises what treelite raises.
+
+    Those of scikit-learn and LightGBM are in double precision.
+    """
+    import treelite
+
+    if hasattr(estimator, "booster_"):
+        return bytes(treelite.frontend.from_lightgbm(estimator.booster_).serialize_bytes())
+    if hasattr(estimator, "get_booster"):
+        return bytes(treelite.frontend.from_xgboost(estimator.get_booster()).serialize_bytes())
+    return bytes(treelite.sklearn.import_model(estimator).serialize_bytes())
+
+
+def grove(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], Matrix]:
+    """Answers of such bytes: (n, d) to (n, classes) probabilities, or (n, 1) values for no classes.
+
+    `single`: the trees look at rows in single precision, as those of scikit-learn do but for histogram gradient boosting.
+    """
+    import treelite
+
+    model = treelite.Model.deserialize_bytes(data)
+
+    def run(rows: Matrix) -> Matrix:
+        seen = rows.astype(np.float32).astype(np.float64) if single else np.ascontiguousarray(rows)
+        # One thread, as for ONNX: workers must not fight the trainer for cores.
+        found = np.asarray(treelite.gtil.predict(model, seen, nthread=1), dtype=np.float64).reshape(len(rows), -1)
+        # Of two classes it tells the probability of the second alone.
+        return np.hstack([1.0 - found, found]) if classes == 2 and found.shape[1] == 1 else found
+
+    return run

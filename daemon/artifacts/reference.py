@@ -1,0 +1,86 @@
+"""The reference: what a version was taught on and what it answers, kept small in its bundle to compare predictions with.
+
+`reference.npz` holds two arrays: `rows`, float64 (n, d), a sample of the rows that taught, as a model sees them, and
+`answers`, float64 (m,), the class codes or values that the version answers, mostly for rows it has not learnt.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.artifacts.bundle import Manifest
+from daemon.core import durable
+from daemon.core.errors import BundleRefused
+from daemon.schema.costs import Costs, named
+
+Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
+
+FILE = "reference.npz"
+
+ENOUGH = 100
+"""With fewer rows that it has not learnt a version answers those that taught it, too: a mix of ten answers says nothing."""
+
+MOST_ROWS = 10_000
+MOST_CELLS = 1_000_000
+"""Rows and values at most: 8 MB in each bundle, and every worker that loads it hashes them."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`rows` (n, d) in schema order, NaN for missing, categories as codes; `answers` (m,) class codes or values."""
+
+    rows: Matrix
+    answers: Vector
+
+
+def write(
+    folder: Path,
+    taught: Matrix,
+    unseen: Matrix,
+    answering: Callable[[Matrix], Matrix],
+    seed: int,
+    costs: Costs | None = None,
+) -> dict[str, str]:
+    """Write seeded samples into a bundle's folder; returns the file's name and sha256 for the manifest.
+
+    `taught` (n, d) are the rows that taught the version. `answering` gives its answers, (m, classes) or (m, 1), which are
+    asked for rows of `unseen` (m, d), because a forest is surer of rows that it has learnt.
+    """
+    random = np.random.default_rng(seed)
+    rows = _sample(taught, max(1, min(MOST_ROWS, MOST_CELLS // taught.shape[1])), random)
+    asked = unseen if len(unseen) >= ENOUGH else np.vstack([unseen, taught])
+    told = answering(_sample(asked, MOST_ROWS, random))
+    answers = named(told, costs).astype(np.float64) if told.shape[1] > 1 else told[:, 0]
+    packed = io.BytesIO()
+    np.savez(packed, rows=rows, answers=answers)
+    (folder / FILE).write_bytes(packed.getvalue())
+    return {FILE: durable.sha256(packed.getvalue())}
+
+
+def _sample(values: Matrix, most: int, random: np.random.Generator) -> Matrix:
+    if len(values) <= most:
+        return values
+    return values[np.sort(random.choice(len(values), most, replace=False))]
+
+
+def read(folder: Path, manifest: Manifest) -> Reference | None:
+    """The reference of a bundle, verified against its recorded sha256; None if it was made before there were any.
+
+    Raises BundleRefused when the file is gone or is another one.
+    """
+    if FILE not in manifest.files:
+        return None
+    try:
+        data = (folder / FILE).read_bytes()
+        if durable.sha256(data) != manifest.files[FILE]:
+            raise BundleRefused(f"{folder / FILE} is not the file that was recorded ({manifest.files[FILE][:12]}…).")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return Reference(arrays["rows"], arrays["answers"])
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise BundleRefused(f"{folder / FILE} is not a readable reference: {error}") from error

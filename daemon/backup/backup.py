@@ -1,0 +1,285 @@
+"""Backup: a consistent copy of a home, also of one that is running, in one file.
+
+The order makes it consistent. What waits (drops, requests) is copied first, then the journal, then what the journal
+names: segments and models are never changed, only removed, and a segment that a merge removes is in DVC's cache. So a drop is in
+the copy as a file, or as rows, or as both, which counts once. One thing alone can break that: rows that are purged meanwhile. Then
+all of it is done again.
+"""
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from daemon.artifacts.bundle import MANIFEST, Pointer
+from daemon.backup.archive import Packer
+from daemon.core import durable
+from daemon.core.durable import fsync_dir
+from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
+from daemon.core.home import Home
+from daemon.core.names import ignored
+from daemon.core.query import ask
+from daemon.dataset import git
+from daemon.dataset.cache import Cache
+from daemon.schema.figures import counted
+
+log = structlog.get_logger()
+
+TRIES = 5
+"""So often a copy is begun anew because something was purged, or a log file ended, while it was made."""
+
+BUNDLE = "git.bundle"
+"""The history of `data/` in the archive."""
+
+SETTLED_SECONDS = 2.0
+"""A file that was changed so shortly before is still being written, for all that is known here."""
+
+SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore")
+
+LEFT_OUT = frozenset({"status.json", "daemon.lock"})
+"""Files of `registry/` that say something of a process alone."""
+
+
+ROWS = "SELECT COALESCE((SELECT total_rows FROM batches ORDER BY seq DESC LIMIT 1), 0) AS n"
+VERSIONS = "SELECT COUNT(*) AS n FROM versions"
+
+
+class Moved(Exception):
+    """Something that the copy needs was removed while it was made: it has to begin anew."""
+
+
+def backup(home: Home, file: Path) -> dict[str, int]:
+    """Write a backup of a home to `file`, which must not exist; returns its counts: files, bytes, rows, versions, drops left out.
+
+    Raises NotFound when there is no home, BadSettings when the file exists, OSError when it can't be written, DatasetDamaged when
+    a segment is gone, Unavailable when rows were purged again and again meanwhile.
+    """
+    if not home.journal.exists():
+        raise NotFound(f"{home.root} is no home with data yet.", hint="Is --home right?")
+    if file.exists():
+        raise BadSettings(f"{file} exists.", hint="Name a file that is not there yet.")
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        for _ in range(TRIES):
+            with (
+                contextlib.suppress(Moved),
+                tempfile.TemporaryDirectory(dir=file.parent, prefix=".retraind-") as scratch,
+            ):
+                facts = _write(home, temporary, Path(scratch))
+                os.link(temporary, file)
+                fsync_dir(file.parent)
+                return facts
+        raise Unavailable("What was to be copied was removed again and again meanwhile.", hint="Try again later.")
+    except FileExistsError:
+        raise BadSettings(f"{file} exists.", hint="Name a file that is not there yet.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
+    with Packer(temporary) as packer:
+        left_out = _pack_waiting(home, packer)
+        # Before the journal and its models: the copy follows the journal, and has the model that is served until then.
+        pointer = _pack_pointer(home, packer, scratch / "champion.json")
+        journal = _snapshot(home.journal, scratch / "journal.db")
+        packer.add("registry/journal.db", journal)
+        _pack_rows(home, packer, journal)
+        if home.mlflow.exists():  # later than the journal: it knows every version that the journal does
+            packer.add("registry/mlflow.db", _snapshot(home.mlflow, scratch / "mlflow.db"))
+        _pack_history(home, packer, scratch)
+        _pack_git(home, packer, scratch)
+        _pack_models(home, packer)
+        _demand_served(home, packer, pointer)
+        _demand_unpurged(home, journal)
+        facts = {"rows": _number(journal, ROWS), "versions": _number(journal, VERSIONS), "left_out": left_out}
+        return facts | packer.finish(facts)
+
+
+def _number(journal: Path, query: str) -> int:
+    return int(ask(journal, query)[0]["n"])
+
+
+def _snapshot(path: Path, copy: Path) -> Path:
+    """A copy of a database as it is at one moment, whoever writes it."""
+    copy.unlink(missing_ok=True)
+    with (
+        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+        target.execute("PRAGMA journal_mode=DELETE")
+    return copy
+
+
+def _pack_waiting(home: Home, packer: Packer) -> int:
+    """Drops and requests that nobody has answered yet, and what was refused; returns how many are still being written."""
+    left_out = 0
+    for path in sorted(home.inbox.iterdir()):
+        if path.is_file() and not path.is_symlink() and not ignored(path.name):
+            left_out += not _pack_settled(path, packer)
+    for folder in (home.rejected, home.requests):
+        _pack_folder(home, folder, packer)
+    if home.settings.exists():
+        packer.add("retraind.toml", home.settings)
+    return left_out
+
+
+def _pack_settled(path: Path, packer: Packer) -> bool:
+    """Pack a drop, unless it is written to; one that is taken meanwhile is rows by the time the journal is copied."""
+    with contextlib.suppress(FileNotFoundError):
+        # By the clock of the kernel, which a program that copies can't set.
+        if 0 <= time.time() - path.stat().st_ctime < SETTLED_SECONDS:
+            return False
+        try:
+            packer.add(f"inbox/{path.name}", path)
+        except BlockingIOError:  # its owner holds a lease to write it
+            return False
+    return True
+
+
+def _unfinished(name: str) -> bool:
+    return name.startswith(durable.MARK) and name.endswith(durable.TMP)
+
+
+def _pack_folder(home: Home, folder: Path, packer: Packer) -> None:
+    """Pack every file below a folder; what is removed meanwhile was not needed any more."""
+    for at, _, names in os.walk(folder):
+        for name in sorted(names):
+            path = Path(at, name)
+            # What somebody is writing at this moment has its name soon, or is of no use.
+            if path.is_symlink() or not path.is_file() or _unfinished(name):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                packer.add(str(path.relative_to(home.root)), path)
+
+
+def _pack_rows(home: Home, packer: Packer, journal: Path) -> None:
+    """Every segment that the journal's copy names, from DVC's cache or the dataset, and what is left of older revisions."""
+    cache = Cache(home.data)
+    lists = {row["dvc_md5"] for row in ask(journal, "SELECT DISTINCT dvc_md5 FROM batches WHERE dvc_md5 IS NOT NULL")}
+    segments = ask(journal, "SELECT name, md5, sha256, died FROM segments ORDER BY born")
+    live = {row["md5"]: row for row in segments if row["died"] is None}
+    for md5 in sorted(lists | {row["md5"] for row in segments} | live.keys()):
+        path = cache.path(md5)
+        name = str(path.relative_to(home.root))
+        with contextlib.suppress(FileNotFoundError):
+            packer.add(name, path)
+        # Not committed yet, or damaged in the cache.
+        if md5 in live and (name not in packer or packer.sha256(name) != live[md5]["sha256"]):
+            _pack_segment(home, packer, live[md5]["name"], md5)
+    _pack_folder(home, home.orphans, packer)
+    for name in SCAFFOLD:
+        with contextlib.suppress(FileNotFoundError):
+            packer.add(f"data/{name}", home.data / name)
+
+
+def _pack_segment(home: Home, packer: Packer, name: str, md5: str) -> None:
+    try:
+        packer.add(f"data/dataset/{name}", home.segments / name)
+    except FileNotFoundError:
+        replaced = ask(home.journal, "SELECT 1 FROM segments WHERE name = ? AND died IS NOT NULL", name)
+        if replaced or Cache(home.data).path(md5).exists():
+            raise Moved from None
+        hint = "Run `retraind doctor --repair`."
+        raise DatasetDamaged(f"The segment {name} is gone: there would be rows missing.", hint=hint) from None
+
+
+def _pack_pointer(home: Home, packer: Packer, copy: Path) -> Pointer | None:
+    """Pack which version is served; None: none is."""
+    with contextlib.suppress(FileNotFoundError):
+        copy.write_bytes(home.pointer.read_bytes())
+        packer.add(str(home.pointer.relative_to(home.root)), copy)
+        return _pointer(copy)
+    return None
+
+
+def _pointer(path: Path) -> Pointer | None:
+    """What a pointer says; None if it is gone, or damaged: the start makes another."""
+    try:
+        return Pointer.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _demand_served(home: Home, packer: Packer, pointer: Pointer | None) -> None:
+    """The model that the copy's pointer names must be in the copy, if it is anywhere: retention may have removed it meanwhile."""
+    if pointer is None:
+        return
+    manifest = home.bundle(pointer.version) / MANIFEST
+    if (
+        str(manifest.relative_to(home.root)) not in packer
+        and not manifest.exists()
+        and _pointer(home.pointer) != pointer
+    ):
+        log.info("begun_anew", reason="The served version was removed while it was copied.")
+        raise Moved
+
+
+def _demand_unpurged(home: Home, journal: Path) -> None:
+    """Rows that were purged while they were copied must not live on in the copy."""
+    newest = "SELECT MAX(id) AS id FROM events WHERE kind = 'purged'"  # old ones are trimmed
+    if ask(home.journal, newest) != ask(journal, newest):
+        log.info("begun_anew", reason="Rows were purged while they were copied.")
+        raise Moved
+
+
+def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
+    """The prediction log and its history: first the copy of the database, then what it has not read yet."""
+    before = set(home.logs.glob("predictions-*.jsonl"))
+    if home.history.exists():
+        packer.add("logs/predictions.db", _snapshot(home.history, scratch / "predictions.db"))
+    for path in sorted(home.logs.glob("predictions-*.jsonl")):
+        with contextlib.suppress(FileNotFoundError):
+            packer.add(f"logs/{path.name}", path)
+            before.discard(path)
+    if before:
+        log.info("begun_anew", reason="A file of the prediction log ended meanwhile.")
+        raise Moved
+
+
+def _pack_git(home: Home, packer: Packer, scratch: Path) -> None:
+    """The history of `data/`; if it is damaged, the copy's is made anew from its journal."""
+    try:
+        git.run(home.data, "bundle", "create", "--quiet", str(scratch / BUNDLE), "HEAD", "--all")
+    except DatasetDamaged as error:
+        log.warning("history_left_out", reason=str(error), hint="It is made anew from the journal when restored.")
+        return
+    packer.add(BUNDLE, scratch / BUNDLE)
+
+
+def _pack_models(home: Home, packer: Packer) -> None:
+    """Bundles, MLflow's files, tokens, the pointer and what else is small in `registry/`; who has signed in is left out."""
+    for folder in (home.bundles, home.artifacts, home.tokens):
+        _pack_folder(home, folder, packer)
+    for path in sorted(home.registry.iterdir()):
+        # A hidden one is what somebody is writing at this moment.
+        if not path.is_file() or path.is_symlink() or path.name.startswith((".", "journal.db", "mlflow.db")):
+            continue
+        if path.name not in LEFT_OUT and f"registry/{path.name}" not in packer:
+            with contextlib.suppress(FileNotFoundError):
+                packer.add(f"registry/{path.name}", path)
+
+
+def counts(facts: Mapping[str, int]) -> str:
+    """What a backup holds, for people."""
+    return f"{counted(facts['rows'], 'row')}, {counted(facts['versions'], 'version')}"
+
+
+def sentence(file: Path, facts: Mapping[str, int]) -> str:
+    """What was written, for people."""
+    left_out = facts["left_out"]
+    more = (
+        f" Left out: {counted(left_out, 'file')} in the inbox, written to in the last two seconds or leased."
+        if left_out
+        else ""
+    )
+    size = f"{counted(facts['files'], 'file')}, {facts['bytes']} bytes"
+    return f"{file}: {counts(facts)}; {size}. Keep it as secret as the home: it has the tokens and all rows.{more}"

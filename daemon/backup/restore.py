@@ -1,0 +1,95 @@
+"""Restore: a home from a backup, proved before it has its name.
+
+Everything is unpacked beside the new home's place and compared with the manifest; the paths in MLflow's database become
+those of the new place, git's history that of the journal, and the segments come from DVC's objects as at any start.
+"""
+
+import contextlib
+import secrets
+import shutil
+from pathlib import Path
+
+import structlog
+
+from daemon.backup import archive
+from daemon.backup.backup import BUNDLE
+from daemon.core import requests
+from daemon.core.durable import fsync_dir
+from daemon.core.errors import BadSettings, DatasetDamaged, NotFound
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.dataset import git, projection
+from daemon.dataset.dataset import Dataset
+from daemon.storage import relocation
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+PARTS = ("inbox", "data", "registry", "logs", "retraind.toml", BUNDLE)
+"""What a backup may hold."""
+
+
+def restore(file: Path, home: Home) -> archive.Manifest:
+    """Make `home`, which must not exist, from a backup; returns its manifest.
+
+    Raises NotFound when there is no such file, BadSettings when the home exists, BackupDamaged when the backup is not whole,
+    DatasetDamaged when it lacks rows that its journal names, OSError when there is no room. Then there is no home.
+    """
+    if not file.is_file():
+        raise NotFound(f"There is no file {file}.")
+    if home.root.exists():
+        raise BadSettings(
+            f"{home.root} exists: a backup is restored into a new folder only.", hint="Name another --home."
+        )
+    home.root.parent.mkdir(parents=True, exist_ok=True)
+    begun = Home(home.root.with_name(f".{home.root.name}.{secrets.token_hex(6)}.tmp"))
+    begun.root.mkdir(mode=0o700)
+    try:
+        manifest = archive.unpack(file, begun.root, PARTS)
+        _complete(begun, home.root)
+        archive.sync(begun.root)
+        begun.root.rename(home.root)
+    except BaseException:
+        shutil.rmtree(begun.root, ignore_errors=True)
+        raise
+    fsync_dir(home.root.parent)
+    return manifest
+
+
+def _complete(home: Home, root: Path) -> None:
+    """Make of what was unpacked a home that lies in `root` soon."""
+    home.make()
+    relocation.relocate(home, root)
+    _leave_answered(home)
+    history = projection.recorded(home.journal)
+    bundle = home.root / BUNDLE
+    if bundle.exists() and history:  # else all that is in git came after the journal's copy
+        with contextlib.suppress(DatasetDamaged):  # then it is made anew from the journal
+            _take_history(home, bundle, history[-1])
+    bundle.unlink(missing_ok=True)
+    dataset = Dataset(home)
+    with Journal.reading(home.journal) as journal:
+        segments = journal.segments()
+        dataset.open({one["name"]: one["md5"] for one in segments}, journal.replaced)
+    dataset.close()
+    if gone := dataset.verify({one["name"]: one["sha256"] for one in segments}):
+        raise DatasetDamaged(
+            f"{len(gone)} segments are missing or damaged, first {gone[0]}.", hint="Use another backup."
+        )
+    shutil.rmtree(home.registry / "dvc-site", ignore_errors=True)
+
+
+def _leave_answered(home: Home) -> None:
+    """Requests were copied before the journal, which says of some that they were answered in between."""
+    for request in requests.pending(home):
+        if ask(home.journal, "SELECT 1 FROM requests WHERE id = ? AND state != 'queued'", request.id):
+            requests.consume(home, request)
+
+
+def _take_history(home: Home, bundle: Path, newest: projection.Recorded) -> None:
+    """The history in git up to the newest revision of the journal: the copy of the one was made a moment before that of the other."""
+    git.run(home.data, "init", "-q", "-b", "main")
+    git.run(home.data, "fetch", "-q", "--update-head-ok", str(bundle), "+refs/*:refs/*")
+    if commit := projection.locate(home.data, *newest.name):
+        git.run(home.data, "update-ref", "refs/heads/main", commit)
+    git.run(home.data, "read-tree", "HEAD")

@@ -1,0 +1,107 @@
+"""Following requests to their answer, and a training to the verdict on its version, on a terminal.
+
+Looks at the journal and the status file like everybody else; ending it changes nothing.
+"""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from daemon.core import status
+from daemon.core.errors import Exit, Unavailable
+from daemon.core.home import Home
+from daemon.core.status import Training
+from daemon.storage.journal import Journal
+
+PAUSE = 0.2
+"""Seconds between two looks."""
+
+PATIENCE = 5.0
+"""Seconds in which an answer to a request is waited for: the daemon may have more urgent things to do."""
+
+GOOD = ("promoted", "held")
+"""States of a version that the gate has not refused."""
+
+
+def last_run(home: Home) -> int:
+    """Number of the newest run, 0 if there is none."""
+    if not home.journal.exists():
+        return 0
+    with Journal.reading(home.journal) as journal:
+        last = journal.last_run()
+    return int(last["id"]) if last else 0
+
+
+def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, str] | None:
+    """State (done, refused) and sentence of the answer to a request; None if there is none after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if home.journal.exists():
+            with Journal.reading(home.journal) as journal:
+                found = journal.request(request)
+            if found is not None and found["state"] != "queued":
+                return str(found["state"]), str(found["detail"])
+        time.sleep(PAUSE)
+    return None
+
+
+def follow(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]:
+    """Show the progress of the training that `request` starts until it ends; `before` is the newest run before it.
+
+    Returns the exit code and the facts: run, version, state, and the sentence that says how it ended. Raises Unavailable
+    when there is no daemon to do it.
+    """
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("waiting for the daemon", total=None)
+        while (found := _ended(home, request, before)) is None:
+            daemon = status.read(home.status)
+            if daemon is None or not daemon.alive:
+                raise Unavailable("The daemon is not running; it will see to the request when it starts.")
+            _show(bar, task, daemon.training)
+            time.sleep(PAUSE)
+    return found
+
+
+def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]] | None:
+    """How the request ended, None as long as it has not."""
+    if not home.journal.exists():
+        return None
+    with Journal.reading(home.journal) as journal:
+        asked, run = journal.request(request), journal.last_run()
+        if asked is None or asked["state"] == "queued":
+            return None
+        if asked["state"] == "refused":
+            return Exit.REFUSED, _facts(None, None, "refused", asked["detail"])
+        # A request is done when its training has started, which is the newest then: there is one at a time.
+        if run is None or run["id"] <= before or run["state"] == "started":
+            return None
+        if run["state"] != "trained":
+            return Exit.FAILED, _facts(run["id"], None, run["state"], f"Training {run['id']}: {run['detail']}")
+        version = journal.version(run["version"])
+    if version is None:
+        return None
+    sentence = f"Version {version['version']} {version['state']}: {version['reason']}"
+    code = Exit.OK if version["state"] in GOOD else Exit.REFUSED
+    return code, _facts(run["id"], version["version"], version["state"], sentence)
+
+
+def _facts(run: int | None, version: int | None, state: str, sentence: str) -> dict[str, Any]:
+    return {"run": run, "version": version, "state": state, "sentence": sentence}
+
+
+def _show(bar: Progress, task: TaskID, training: Training | None) -> None:
+    if training is None:
+        return
+    part = (training.fold - 1) / training.folds if training.fold and training.folds else 0.0
+    bar.update(task, description=described(training), total=training.steps, completed=max(0, training.step - 1) + part)
+
+
+def described(training: Training) -> str:
+    """The stage of a training in one line, with what is known of folds and the time that is left."""
+    text = f"training {training.run}: {training.stage}"
+    if training.fold:
+        text += f" (candidate {training.candidate} of {training.candidates}, fold {training.fold} of {training.folds})"
+    return text if training.left is None else f"{text}, about {training.left:.0f} s to go"

@@ -1,0 +1,32 @@
+"""Options that commands share, and how they open a home."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from daemon.core import logs, settings
+from daemon.core.home import Home
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="RETRAIND_HOME", help="The home folder with inbox/, data/ and registry/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HERE = Path()
+
+
+def load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
+    """The home and its settings, `flags` (those of `[server]`) over them; raises BadSettings."""
+    place = Home(home.absolute())
+    server = {key: value for key, value in flags.items() if value is not None}
+    loaded = settings.load(place.settings, {"server": server} if server else None)
+    logs.configure(loaded.log)
+    return place, loaded
+
+
+def visit(home: Path) -> Home:
+    """The home that a command only looks at; a misspelt one is as empty as a new one, so it is said."""
+    place, _ = load(home)
+    if not place.registry.exists():
+        typer.echo(f"retraind: {place.root} is no home of retraind yet. Is --home right?", err=True)
+    return place

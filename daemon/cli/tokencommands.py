@@ -1,0 +1,100 @@
+"""The commands of `retraind token`: who may use the service from beyond this machine."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from daemon.access import tokens
+from daemon.access.tokens import Token
+from daemon.cli.options import HERE, HomeOption, JsonOption, load
+from daemon.core.errors import BadSettings, NotFound
+from daemon.core.scopes import Scope
+
+app = typer.Typer(name="token", invoke_without_command=True)
+
+NAMES = ("name", "scopes", "created_at", "expires_at", "used_at")
+
+Name = Annotated[str, typer.Argument(help="What it is called: who or what uses it.")]
+
+
+@app.callback()
+def show(context: typer.Context, home: HomeOption = HERE) -> None:
+    """Print the admin's token of registry/token; with a command, make, list or withdraw other tokens.
+
+    Example: retraind token create dashboard --scope read
+    """
+    if context.invoked_subcommand is not None:
+        source = context.get_parameter_source("home")
+        if source is not None and source.name == "COMMANDLINE":
+            raise BadSettings("--home stands before the command.", hint="Put it behind create, list or revoke.")
+        return
+    place, _ = load(home)
+    if not place.token.exists():
+        raise NotFound(f"There is no {place.token} yet.", hint="It is made at the first `retraind run`.")
+    typer.echo(place.token.read_text().strip())
+
+
+@app.command()
+def create(
+    name: Name,
+    scope: Annotated[list[Scope], typer.Option("--scope", help="What it may do; give it once for each scope.")],
+    days: Annotated[float | None, typer.Option("--days", min=0, max=36_500, help="It expires after so long.")] = None,
+    home: HomeOption = HERE,
+) -> None:
+    """Make a token and print it, this once: only its sha256 is kept. The running service knows it at once.
+
+    Example: retraind token create shop --scope predict --days 90
+    """
+    place, _ = load(home)
+    place.make()
+    lasts = timedelta(days=days) if days is not None else None
+    typer.echo(tokens.create(place, name, scope, lasts))
+
+
+@app.command("list")
+def list_(home: HomeOption = HERE, json_: JsonOption = False) -> None:
+    """List the tokens: name, scopes, when each was made, expires and was used last (give or take a minute).
+
+    Example: retraind token list
+    """
+    place, _ = load(home)
+    rows = [_row(token, used) for token, used in tokens.known(place)]
+    if json_:
+        typer.echo(json.dumps(rows))
+        return
+    lines = [list(NAMES), *([_cell(row[name]) for name in NAMES] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(NAMES))]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@app.command()
+def revoke(name: Name, home: HomeOption = HERE) -> None:
+    """Withdraw a token: the running service refuses it within a second, and ends its sessions and streams.
+
+    Example: retraind token revoke shop
+    """
+    place, _ = load(home)
+    if name == tokens.FILE:
+        raise BadSettings(f"{name} is a file.", hint=f"Remove {place.token}; the next start makes another.")
+    tokens.revoke(place, name)
+
+
+def _row(token: Token, used: datetime | None) -> dict[str, Any]:
+    return {
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "created_at": _moment(token.created_at),
+        "expires_at": _moment(token.expires_at),
+        "used_at": _moment(used),
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z") if at else None
+
+
+def _cell(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else value or "-"

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, settings, paths of the home, durable files, status, requests, names of states."""

@@ -1,0 +1,154 @@
+"""Everything that can go wrong by name, and the exit codes the process answers with.
+
+Imports nothing of the project.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of every `retraind` command; systemd and tests tell the cases apart by them."""
+
+    OK = 0
+    FAILED = 1
+    """An unexpected error; the log has the traceback."""
+    USAGE = 2
+    """Bad flags, settings or schema, or a name that several drops have: a person has to change something."""
+    ALREADY_RUNNING = 3
+    """Another daemon owns this home."""
+    PORT_TAKEN = 4
+    """Somebody else listens on server.host:server.port."""
+    UNHEALTHY = 5
+    """`status` or `doctor` found something wrong."""
+    NOT_FOUND = 6
+    """The version, drop or file named on the command line does not exist, or the rows of a revision are gone."""
+    DIFFERENT = 7
+    """`reproduce` got another model than the one on record."""
+    REFUSED = 8
+    """What was asked for was refused: a request, or with `retrain --follow` the version that came of it."""
+    HISTORY_LOST = 9
+    """The journal is gone, or older than the data: going on would take rows out of the dataset."""
+
+    DAMAGED = 10
+    """`restore`: the file is no backup, or its bytes are not those that its manifest names."""
+
+
+class RetraindError(Exception):
+    """Root of all expected errors: what happened, and in `hint` what to do about it."""
+
+    exit = Exit.FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text} {self.hint}" if self.hint else text
+
+
+class BadSettings(RetraindError):
+    """Raised when `retraind.toml`, the environment or a flag holds a key or value that is not valid."""
+
+    exit = Exit.USAGE
+
+
+class BadSchema(RetraindError):
+    """Raised when a schema is missing, unreadable or contradicts itself."""
+
+    exit = Exit.USAGE
+
+
+class AlreadyRunning(RetraindError):
+    """Raised when another daemon holds the lock of this home."""
+
+    exit = Exit.ALREADY_RUNNING
+
+
+class HistoryLost(RetraindError):
+    """Raised when the journal is gone, or older than the data, so that a start would not know what the data is."""
+
+    exit = Exit.HISTORY_LOST
+
+
+class PortTaken(RetraindError):
+    """Raised when the listening address is in use by somebody else."""
+
+    exit = Exit.PORT_TAKEN
+
+
+class NotFound(RetraindError):
+    """Raised when a version, drop or file that a person named does not exist."""
+
+    exit = Exit.NOT_FOUND
+
+
+class Ambiguous(RetraindError):
+    """Raised when a person named a drop so that several could be meant."""
+
+    exit = Exit.USAGE
+
+
+class InvalidDrop(RetraindError):
+    """Raised when a drop is not a CSV of the schema; never retried.
+
+    `line` is the 1-based line of the file (None: the file as a whole), `column` the column's name.
+    """
+
+    def __init__(self, reason: str, *, line: int | None = None, column: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+        self.column = column
+
+
+class InvalidFeatures(RetraindError):
+    """Raised when a request's features do not fit the schema; `field` names the offending one."""
+
+    def __init__(self, reason: str, *, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class NotKept(RetraindError):
+    """Raised when predictions are strict and the disk did not keep what is to be answered."""
+
+
+class BundleRefused(RetraindError):
+    """Raised when a bundle's files do not match their recorded sha256, do not load, or fail the probe."""
+
+
+class DatasetDamaged(RetraindError):
+    """Raised when a segment, DVC object or the data repository is not what the journal recorded."""
+
+
+class BackupDamaged(RetraindError):
+    """Raised when an archive is no whole backup, or holds what has no place in one."""
+
+    exit = Exit.DAMAGED
+
+
+class Unavailable(RetraindError):
+    """Raised when the journal or MLflow's database is locked or its disk is full; the loop tries again later."""
+
+
+class Crowded(RetraindError):
+    """Raised when so many requests wait that no more are taken; `seconds` is when asking again may help."""
+
+    exit = Exit.REFUSED
+
+    def __init__(self, message: str, *, hint: str = "", seconds: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
+
+
+class TrainingFailed(RetraindError):
+    """Raised inside the trainer when no candidate could be fitted."""
+
+
+class TooFewRows(TrainingFailed):
+    """Raised inside the trainer when the rows can teach nothing yet; more of the same attempts would not help."""
+
+
+class NotServable(RetraindError):
+    """Raised inside the trainer for an estimator that no bundle can hold; the next best candidate takes its place."""

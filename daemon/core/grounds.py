@@ -1,0 +1,92 @@
+"""Grounds: what a home stands on while it runs, as it is at this moment: its folders, its journal, the served model's files.
+
+Shared by the loop, the HTTP workers and the command line, so that all of them say the same. A look costs a few system
+calls and leaves nothing behind; each gives None, or a sentence that says what is wrong and what to do.
+"""
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from daemon.core.home import Home
+
+LEAST_BYTES = 64 * 1024
+"""Less room than this can't be told from none."""
+
+RESTORE = "Put it back, or stop the service and restore the home from a backup"
+
+
+class Held:
+    """The file that a path named when a database was opened: SQLite goes on writing into one that is gone, and says nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, _identity(path)
+
+    def lost(self) -> str | None:
+        """Why what is written there now would be lost."""
+        if self._file is None or (there := _identity(self._path)) == self._file:
+            return None
+        if there is None:
+            return f"{self._path} is gone. {RESTORE}: until then nothing is recorded."
+        return (
+            f"{self._path} is not the file that this process has opened. Put that one back, or restart to use this one: "
+            "until then nothing is recorded."
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why no file can be made in a folder: it is gone, read-only, or not this user's to write to."""
+    # access(2) also says no on a read-only file system and in a folder that is immutable, to root as well.
+    if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return None
+    if not folder.is_dir():
+        return f"{folder} is gone. {RESTORE}."
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{folder} is on a read-only file system. Mount it writable; the kernel's log may say why it is not."
+    return f"{folder} can't be written to by user {os.geteuid()}: give the rights back."
+
+
+def disk(home: Home) -> str | None:
+    """Why nothing that is sent can be kept."""
+    try:
+        room = os.statvfs(home.root)
+    except OSError as error:
+        return f"{home.root} can't be reached ({errno.errorcode.get(error.errno or 0, 'unknown')}). {RESTORE}."
+    if room.f_bavail * room.f_frsize < LEAST_BYTES:
+        return "The disk is full, so nothing is taken: make room."
+    if room.f_files and room.f_favail == 0:
+        return "The disk has no inodes left, so nothing is taken: remove some files."
+    return next(filter(None, map(unwritable, (home.registry, home.logs))), None)
+
+
+def journal(home: Home) -> str | None:
+    """Why the journal is missing where there has been one: a home that has data or a model has a journal."""
+    if home.journal.exists() or not begun(home):
+        return None
+    return f"{home.journal} is gone. {RESTORE}."
+
+
+def begun(home: Home) -> bool:
+    """Whether a home has been given data or a model, of which the journal alone knows what they are."""
+    return home.pointer.exists() or home.dataset_pointer.exists()
+
+
+def bundle(home: Home, version: int, names: Iterable[str]) -> str | None:
+    """Why no process could load a version again that is in memory now; `names` are the files of its bundle."""
+    folder = home.bundle(version)
+    gone = [name for name in names if not (folder / name).exists()]
+    if not gone:
+        return None
+    return (
+        f"{folder / gone[0]} is gone: version {version} answers from memory, and no restart can load it. Put it back, "
+        "restore it from a backup, or have another version: `retraind promote N`, `retraind retrain --force`."
+    )

@@ -1,0 +1,126 @@
+"""Who may read what: the modes of everything below the home, in one place.
+
+docs/operations.md has the table. Whatever our processes create is for their user alone (`private`); what others are
+let near is given its mode here, by name of what it is.
+"""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+log = structlog.get_logger()
+
+UMASK = 0o077
+
+FOLDER, FILE = 0o700, 0o600
+"""What belongs to this user alone."""
+
+SETTINGS = 0o644
+"""Of a new retraind.toml: it holds no secret, and a container may run as another user than who has written it."""
+
+OTHERS_WRITE = 0o022
+
+
+class Readers(NamedTuple):
+    """Modes of a folder and of the files in it, and the group that may read them (None: nobody else)."""
+
+    folder: int
+    file: int
+    group: int | None
+
+
+ALONE = Readers(FOLDER, FILE, None)
+
+
+def private() -> None:
+    """Keep what this process and its children create from other users; the first thing that each of our processes does."""
+    os.umask(UMASK)
+
+
+def readers(inbox: os.stat_result) -> Readers:
+    """Of what was refused: who may drop files may see why, and mend a copy."""
+    return Readers(0o750, 0o640, inbox.st_gid) if inbox.st_mode & OTHERS_WRITE else ALONE
+
+
+def correct(fd: int, mode: int, group: int | None = None) -> None:
+    """Give what is open, maybe with O_PATH, a mode and a group unless it has them; raises OSError.
+
+    Where the group can't be given, as by who is no member of it, no group gets any rights.
+    """
+    path = f"/proc/self/fd/{fd}"
+    if group not in (None, os.fstat(fd).st_gid):
+        try:
+            os.chown(path, -1, int(group or 0))
+        except PermissionError:
+            mode &= stat.S_IRWXU
+    # The group of what is made in a folder (setgid) is not ours to decide; to set it, systemd's unit does not allow.
+    if stat.S_IMODE(os.fstat(fd).st_mode) & ~stat.S_ISGID != mode:
+        os.chmod(path, mode)
+
+
+def make(folder: Path) -> None:
+    """Make a folder with those above it. What root makes in a folder of another user, who runs the daemon, is that user's."""
+    if folder.is_dir():
+        return
+    make(folder.parent)
+    folder.mkdir(mode=FOLDER, exist_ok=True)
+    if os.geteuid() == 0 and (owner := folder.parent.stat()).st_uid != 0:
+        os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def keep_private(folder: Path) -> None:
+    """Take all rights of others from a folder; what lies in it is then out of their reach, whatever its own modes are."""
+    _set(folder, FOLDER)
+
+
+def keep_file(path: Path) -> None:
+    """Take all rights of others from a file, if it is there."""
+    with suppress(FileNotFoundError):
+        _set(path, FILE)
+
+
+def keep_inbox(folder: Path) -> None:
+    """Make the inbox sticky where others may write to it, so that none takes away what is not his; else private.
+
+    A link is left alone: what it leads to is a folder of somebody's own.
+    """
+    if folder.is_symlink():
+        return
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    _set(folder, mode | stat.S_ISVTX if mode & OTHERS_WRITE else FOLDER)
+
+
+def is_safe(inbox: os.stat_result) -> bool:
+    """Whether nobody can remove or rename in a folder what is not his."""
+    return not inbox.st_mode & OTHERS_WRITE or bool(inbox.st_mode & stat.S_ISVTX)
+
+
+def keep_sticky(fd: int) -> tuple[int, int]:
+    """Make an open inbox sticky again if it is ours and has to be; gives its mode and group."""
+    found = os.fstat(fd)
+    if not is_safe(found) and found.st_uid == os.geteuid():
+        with suppress(PermissionError):  # `is_safe` is asked again
+            os.fchmod(fd, stat.S_IMODE(found.st_mode) | stat.S_ISVTX)
+    found = os.fstat(fd)
+    return stat.S_IMODE(found.st_mode), found.st_gid
+
+
+def keep_rights(folder: Path, mode: int, group: int) -> None:
+    """Give a folder that was made again the mode and the group that it had, as far as we may."""
+    try:
+        os.chown(folder, -1, group)
+        folder.chmod(mode)
+    except PermissionError as error:
+        log.warning("mode_stays", path=str(folder), wanted=f"{mode:o}", reason=str(error), hint="Set it by hand.")
+
+
+def _set(path: Path, mode: int) -> None:
+    try:
+        if stat.S_IMODE(path.stat().st_mode) != mode:
+            path.chmod(mode)
+    except PermissionError as error:  # a mount of another user, say
+        log.warning("mode_stays", path=str(path), wanted=f"{mode:o}", reason=str(error), hint="Set it by hand.")

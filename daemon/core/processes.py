@@ -1,0 +1,66 @@
+"""What the kernel knows of processes (proc(5)): which are there, in which state, whose children they are.
+
+Where it says nothing, a process counts as there and running: kill(2) alone is asked then.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+STILL = frozenset("TtZXx")
+"""States of a process that does nothing: stopped (SIGSTOP, a debugger) or dead."""
+
+
+class Process(NamedTuple):
+    """One line of the process table."""
+
+    pid: int
+    state: str
+    """A letter: R runs, S and D wait, T is stopped, Z is dead and not yet reaped."""
+    parent: int
+    group: int
+
+
+def look(pid: int) -> Process | None:
+    """That process; None if there is none, or the kernel shows it to nobody."""
+    try:
+        # The name in brackets may hold anything, also brackets.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]))
+
+
+def working(pid: int) -> bool:
+    """Whether there is such a process, and it is neither stopped nor dead."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    found = look(pid)
+    return found is None or found.state not in STILL
+
+
+def children(parent: int) -> list[Process]:
+    """The children of a process, also those that are dead and not yet reaped."""
+    found = (look(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    return [one for one in found if one is not None and one.parent == parent]
+
+
+def tell_children(number: int) -> None:
+    """Send a signal to all children of this process, and to what those that lead a group have started in it."""
+    for child in children(os.getpid()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if child.group == child.pid:
+                os.killpg(child.pid, number)
+            else:
+                os.kill(child.pid, number)
+
+
+def reap(pid: int) -> None:
+    """Take the last word of a dead child that nobody waits for."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

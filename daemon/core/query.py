@@ -1,0 +1,47 @@
+"""Read-only questions to the databases of a home, beside the daemon that writes them.
+
+Plain `sqlite3` in `mode=ro`, one short connection per question: a reader that lives for a moment can't hold back
+the daemon's checkpoint, and one that may not write can't take part in it. Rows come back as plain dicts.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from daemon.core import grounds
+from daemon.core.home import Home
+
+Row = dict[str, Any]
+
+BUSY_SECONDS = 2.0
+"""A WAL reader hardly ever waits; only the very first moments of a new database make it."""
+
+LAST = 2**63 - 1
+"""No row has a larger id."""
+
+
+def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
+    """The rows of one query; a file that does not exist yet reads as empty.
+
+    Raises sqlite3.Error on a damaged one, and where a journal is gone: it must not read as one in which nothing happened.
+    """
+    if not path.exists():
+        return _empty(path)
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
+    except sqlite3.OperationalError as error:
+        # The daemon has created the file and not yet its tables, or has just removed it.
+        if str(error).startswith(("no such table", "unable to open")):
+            return _empty(path)
+        raise
+
+
+def _empty(path: Path) -> list[Row]:
+    home = Home(path.parent.parent)
+    if path == home.journal and (gone := grounds.journal(home)):
+        raise sqlite3.OperationalError(gone.rstrip("."))
+    return []

@@ -1,0 +1,169 @@
+"""Requests to the loop as durable files: a request that was answered with 202 survives any crash.
+
+The HTTP workers and the command line write them, only the loop consumes them. A file counts only if it is one of
+this user or of root: what somebody else has brought into the folder, on whatever way, is no request.
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from daemon.core import durable
+from daemon.core.errors import Crowded
+from daemon.core.home import Home
+
+LARGEST = 2**53
+"""Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
+
+UNREADABLE = ".unreadable"
+"""Ends the name of a file that is no request, once it has been set aside."""
+
+MOST_BYTES = 65_536
+"""Larger files are no requests."""
+
+MOST = 256
+"""So many requests may wait at a time; whoever asks for one more is told to come again."""
+
+AT_ONCE = 64
+"""So many that ask for the same are answered together."""
+
+Kind = Literal["retrain", "promote", "refuse", "rollback", "forget", "repair", "accept", "reject"]
+
+
+class Request(BaseModel):
+    """One request: `version` is for promote, refuse (None: the challenger) and rollback (None: the previous), `force` for retrain.
+
+    To accept or reject a held drop: its sha256 as `drop`. To forget: the sha256 of a `drop`; `purge` also removes its rows from DVC's cache, and with them older revisions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(default_factory=lambda: secrets.token_hex(8), pattern=r"^[0-9a-f]{16}$")
+    kind: Kind
+    force: bool = False
+    version: int | None = Field(None, ge=1, le=LARGEST)
+    drop: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    purge: bool = False
+    by: str = "cli"
+    """Who asked: `cli`, `http`, or `daemon` when nothing that it has can be served."""
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    _name: str | None = PrivateAttr(None)
+
+    @property
+    def wish(self) -> tuple[object, ...]:
+        """What is asked for, and by whom: requests with the same wish can have the same answer."""
+        return self.kind, self.force, self.version, self.drop, self.purge, self.by
+
+    @property
+    def name(self) -> str:
+        """Name of the file that it is in; the time first, so that the loop reads them in the order in which they were made."""
+        return self._name or f"{self.at:%Y%m%dT%H%M%S%f}-{self.id}.json"
+
+
+class _Untrusted(Exception):
+    """Raised for a file that nobody who may ask has written as one."""
+
+
+def ask(home: Home, kind: Kind, **fields: Any) -> Request:
+    """`submit` for people and programs, who may ask faster than the loop answers; raises Crowded."""
+    if len(_files(home)) >= MOST:
+        hint = "Ask again in a moment; GET /health says what the daemon does."
+        raise Crowded(f"{MOST} requests wait for the daemon already, so no more are taken.", hint=hint)
+    return submit(home, kind, **fields)
+
+
+def submit(home: Home, kind: Kind, **fields: Any) -> Request:
+    """Write a request for the loop; when this returns it is on the disk."""
+    request = Request(kind=kind, **fields)
+    request._name = request.name
+    durable.write(home.requests / request.name, request.model_dump_json().encode())
+    return request
+
+
+def pending(home: Home) -> list[Request]:
+    """Requests not yet consumed, oldest first; what is no request is left alone."""
+    found = []
+    for path in _files(home):
+        try:
+            found.append(_read(path))
+        except (_Untrusted, ValidationError, orjson.JSONDecodeError, OSError):
+            continue
+    return sorted(found, key=lambda request: request.name)
+
+
+def alike(waiting: Sequence[Request]) -> list[Request]:
+    """The first of them, and those right behind it with the same wish, AT_ONCE at most."""
+    same = takewhile(lambda request: request.wish == waiting[0].wish, waiting)
+    return list(islice(same, AT_ONCE))
+
+
+def _files(home: Home) -> list[Path]:
+    return sorted(home.requests.glob("*.json"))
+
+
+def _read(path: Path) -> Request:
+    """The request in a file, from memory if it was read before: each step of the loop looks at all that wait."""
+    found = os.lstat(path)
+    return _parsed(path, (found.st_ino, found.st_mtime_ns, found.st_size, found.st_uid))
+
+
+@lru_cache(maxsize=8192)
+def _parsed(path: Path, _stamp: tuple[int, ...]) -> Request:
+    request = Request.model_validate(orjson.loads(_trusted(path)))
+    request._name = path.name
+    return request
+
+
+def _trusted(path: Path) -> bytes:
+    """The bytes of a file that this user or root has written; no link is followed, no pipe waited for."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise _Untrusted("it is no regular file")
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if found.st_uid not in (0, os.geteuid()):
+            raise _Untrusted(f"it belongs to another user ({found.st_uid})")
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+            raise _Untrusted(f"it is no file of up to {MOST_BYTES} bytes")
+        return os.read(fd, MOST_BYTES)
+    finally:
+        os.close(fd)
+
+
+def set_aside(home: Home) -> list[str]:
+    """Give files that are no requests another name, which nobody looks for; a sentence of each says why."""
+    said = []
+    for path in _files(home):
+        try:
+            _read(path)
+        except (_Untrusted, ValidationError, orjson.JSONDecodeError) as error:
+            kept = path.rename(path.with_name(f"{path.name}{UNREADABLE}"))
+            said.append(f"registry/requests/{path.name} is no request: {_reason(error)}. It is kept as {kept.name}.")
+        except OSError:  # it was answered just now, or is not given to this user yet
+            continue
+    return said
+
+
+def _reason(error: _Untrusted | ValidationError | orjson.JSONDecodeError) -> str:
+    if isinstance(error, _Untrusted):
+        return str(error)
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"no valid JSON, {error}"
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+
+
+def consume(home: Home, *taken: Request) -> None:
+    """Remove the files of requests that the journal has taken over, whatever their names are."""
+    for request in taken:
+        (home.requests / request.name).unlink(missing_ok=True)
+    durable.fsync_dir(home.requests)

@@ -1,0 +1,120 @@
+"""DVC's cache as the files it consists of: which objects there are, that they are what their names say, and durable.
+
+DVC never fsyncs and trusts any object of mode 0444, so every new one is hashed and fsynced here, once. Its time of
+change then says so: it is a mark that takes no file of its own, goes when somebody writes to the object, and is of no use to DVC.
+An object can be made again from the segment with its bytes, the list of a revision's segments from the journal.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import orjson
+
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged
+
+OBJECTS = ".dvc/cache/files/md5"
+SECURED = 99_357_421 * 10**9
+"""Time of change (ns since 1970) of an object that was hashed and fsynced: a second of 1973 that no clock gives."""
+
+STAMPS = ".dvc/tmp/secured"
+"""Where earlier versions kept an empty file for each such object."""
+
+LIST = ".dir"
+"""Ends the md5 of an object that lists the files of a folder."""
+
+
+class Cache:
+    """The objects below one `data/`, by their md5 as DVC writes it."""
+
+    def __init__(self, data: Path) -> None:
+        self._objects, self._stamps = data / OBJECTS, data / STAMPS
+
+    def path(self, md5: str) -> Path:
+        """Where an object lies, or would."""
+        return self._objects / md5[:2] / md5[2:]
+
+    def has(self, md5: str) -> bool:
+        """Whether there is such an object with the bytes that its name promises."""
+        path = self.path(md5)
+        return path.exists() and md5_of(path) == md5.removesuffix(LIST)
+
+    def listed(self, md5: str) -> dict[str, str]:
+        """Name and md5 of each file of a folder, by the object for it."""
+        return {entry["relpath"]: entry["md5"] for entry in orjson.loads(self.path(md5).read_bytes())}
+
+    def secure(self, md5: str) -> None:
+        """Make an object durable; raises DatasetDamaged when it is not what its name says, OSError when it is gone."""
+        path = self.path(md5)
+        if path.stat().st_mtime_ns == SECURED:
+            return
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if found != md5.removesuffix(LIST):
+                raise DatasetDamaged(
+                    f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment."
+                )
+            os.fsync(file.fileno())
+        durable.fsync_dir(path.parent)
+        os.utime(path, ns=(SECURED, SECURED))
+
+    def adopt_stamps(self) -> None:
+        """Mark the objects that an earlier version has stamped, and remove the stamps."""
+        for stamp in self._stamps.iterdir() if self._stamps.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.path(stamp.name), ns=(SECURED, SECURED))
+            stamp.unlink()
+        if self._stamps.is_dir():
+            self._stamps.rmdir()
+
+    def supply(self, md5: str, source: Path) -> bool:
+        """Put the bytes of a file with this md5 in the place of an object that is gone or damaged; True: that was needed."""
+        if self.has(md5) or md5_of(source) != md5:
+            return False
+        self._replace(md5, source.read_bytes())
+        return True
+
+    def compose(self, md5: str, files: Mapping[str, str]) -> bool:
+        """Write the list of a folder (name to md5) again if it is gone or damaged; True: that was needed, and it is the same."""
+        # As DVC writes it: another text would have another md5, and be none of its objects.
+        entries = [f'{{"md5": "{files[name]}", "relpath": "{name}"}}' for name in sorted(files)]
+        data = f"[{', '.join(entries)}]".encode()
+        if self.has(md5) or hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(LIST):
+            return False
+        self._replace(md5, data)
+        return True
+
+    def _replace(self, md5: str, data: bytes) -> None:
+        self.path(md5).parent.mkdir(parents=True, exist_ok=True)
+        durable.write(self.path(md5), data, mode=0o444)
+
+    def missing(self, md5s: Iterable[str]) -> set[str]:
+        """Which of these objects are gone; one look at the folders, no bytes are read."""
+        return set(md5s) - {prefix + name for prefix, name in self._names()}
+
+    def implausible(self) -> Iterator[Path]:
+        """Objects, not yet known to be durable, that have not the bytes their names promise."""
+        for prefix, name in self._names():
+            path = self._objects / prefix / name
+            if path.stat().st_mtime_ns != SECURED and md5_of(path) != (prefix + name).removesuffix(LIST):
+                yield path
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        for at, _, names in os.walk(self._objects):
+            yield from ((Path(at).name, name) for name in names)
+
+    def purge(self, md5s: Iterable[str]) -> int:
+        """Remove objects for good; returns how many there were."""
+        there = [md5 for md5 in md5s if self.path(md5).exists()]
+        for md5 in there:
+            durable.remove(self.path(md5))
+        return len(there)
+
+
+def md5_of(path: Path) -> str:
+    """Hexadecimal md5 of a file's bytes; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

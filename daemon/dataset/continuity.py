@@ -1,0 +1,42 @@
+"""Continuity: whether journal and data are of one history, before anything is done to either.
+
+To a journal that is empty or older than the data, every newer segment is a stranger, and a start would take rows out of
+the dataset that were accepted and committed. So it is not begun: a person has to say which of the two is right.
+"""
+
+from daemon.core import grounds
+from daemon.core.errors import HistoryLost, RetraindError
+from daemon.core.home import Home
+from daemon.dataset import git
+
+WAYS = (
+    "Restore the whole home from one backup, or put the journal back. If there is none, move data/ and registry/ aside: "
+    "a new history begins then, and the rows in data/dataset/*.parquet can be dropped again as CSV."
+)
+
+
+def demand_journal(home: Home) -> None:
+    """Raise HistoryLost where there has been a journal and is none."""
+    if gone := grounds.journal(home):
+        raise HistoryLost(gone, hint=WAYS)
+
+
+def demand_batch(home: Home, newest: int) -> None:
+    """Raise HistoryLost where the data has batches beyond the journal's `newest` (0: it has none)."""
+    committed = _committed(home)
+    if committed > newest:
+        what = f"ends with batch {newest}" if newest else "is empty"
+        raise HistoryLost(
+            f"{home.journal} {what}, but the newest revision of {home.data} is batch {committed}.", hint=WAYS
+        )
+
+
+def _committed(home: Home) -> int:
+    """The batch of the newest revision; 0 where git has none, or can't say."""
+    if not home.dataset_pointer.exists():
+        return 0
+    try:
+        found = git.run(home.data, "log", "-1", "--format=%(trailers:key=Batch-Id,valueonly)")
+    except (OSError, RetraindError):  # which is repaired, or told, when the data is opened
+        return 0
+    return int(found) if found.isdecimal() else 0

@@ -1,0 +1,84 @@
+"""git, as a program that does the same whoever calls it: no settings, ignore files, hooks or signing of the user, everything fsynced."""
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+from daemon.core.errors import DatasetDamaged, Unavailable
+
+SECONDS = 60
+"""No command takes longer unless something is wrong. Two that hang, one after the other, stay below `pulse.STEP_SECONDS`."""
+
+NICE = 10
+"""How far what runs in the background stands behind others; children inherit it."""
+
+SETTINGS = {"core.excludesFile": "/dev/null", "core.attributesFile": "/dev/null", "safe.directory": "*"}
+"""Without them git looks into the user's ~/.config/git, and refuses a home of which root is not the owner."""
+
+# git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
+SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
+
+
+def run(folder: Path, *arguments: str, repository: Path | None = None, given: bytes | None = None) -> str:
+    """The output of git in `folder`, whose repository is `.git` in it or `repository`; raises DatasetDamaged, Unavailable.
+
+    `given` goes to its standard input.
+    """
+    # Explicit folders: without them a damaged .git would let git walk up into the project's repository.
+    command = ["git", f"--git-dir={repository or folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
+    return _run(command, folder, arguments[0], given)
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Begin a command that may take long, in the background and behind all others; raises OSError."""
+    command = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=folder, env=_environment(), stdin=quiet, stdout=quiet, stderr=quiet)
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+    return process
+
+
+def clone(source: Path, folder: Path) -> None:
+    """Copy the repository `source` into the new `folder`, with nothing checked out; raises DatasetDamaged, Unavailable."""
+    command = ["git", "clone", "--quiet", "--no-checkout", "--no-hardlinks", str(source), str(folder)]
+    _run(command, source, "clone")
+
+
+def _run(command: list[str], folder: Path, what: str, given: bytes | None = None) -> str:
+    try:
+        done = subprocess.run(
+            command, cwd=folder, input=given, capture_output=True, env=_environment(), timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"git {what} did not end within {SECONDS} s in {folder}.") from None
+    if done.returncode < 0:
+        raise Unavailable(f"git {what} was ended by signal {-done.returncode} in {folder}.")
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip()
+        raise DatasetDamaged(f"git {what} failed in {folder}: {reason}", hint="Run `retraind doctor`.")
+    return done.stdout.decode(errors="replace").strip()
+
+
+def isolate() -> None:
+    """Keep the user's settings from the libraries in this process that read repositories themselves, as DVC's do."""
+    isolated = _environment()
+    for name in [name for name in os.environ if name.startswith("GIT_") and name not in isolated]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in isolated.items() if name.startswith("GIT_")})
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    keys = {f"GIT_CONFIG_KEY_{number}": key for number, key in enumerate(SETTINGS)}
+    values = {f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(SETTINGS.values())}
+    return {**kept, **keys, **values} | {
+        "GIT_CONFIG_COUNT": str(len(SETTINGS)),
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        # `git status` would write the index anew, and its lock would be in the way of the daemon.
+        "GIT_OPTIONAL_LOCKS": "0",
+        "LC_ALL": "C",
+    }

@@ -1,0 +1,73 @@
+"""Merging: many small segments become one, piece by piece, when there is nothing more urgent.
+
+The journal knows nothing of a merge until its segment is finished; a kill before that leaves a temporary file. The
+segment gets its name and its entry in one step, because drops are taken and rows forgotten between the steps of a merge. What
+can't be merged (other types, since somebody has edited the schema; a damaged file) stays as it is and holds nothing up.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import structlog
+
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.dataset import segments
+from daemon.dataset.segments import Sealed
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 60.0
+"""After a failure (a full disk, say) merging is tried again this much later."""
+
+
+class Merging:
+    """Merges under way; used by the loop thread, only while no training reads segments."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal = home, journal
+        self._work: Iterator[None] | None = None
+        self._unlike: set[str] = set()
+        self._retry_at = 0.0
+
+    def step(self, now: float) -> bool:
+        """Do a piece of a merge; `now` is monotonic seconds. True: look again at once."""
+        if self._work is None and (now < self._retry_at or not self._begin()):
+            return False
+        assert self._work is not None
+        try:
+            next(self._work)
+        except StopIteration:
+            self._work = None
+        except (OSError, RetraindError) as error:
+            self._work, self._retry_at = None, now + RETRY_SECONDS
+            log.warning("merge_failed", reason=str(error))
+        return True
+
+    def _begin(self) -> bool:
+        live = [one for one in self._journal.segments() if one["name"] not in self._unlike]
+        names = segments.due(live)
+        if names:
+            self._work = self._merge({one["name"]: one["sha256"] for one in live if one["name"] in names})
+        return bool(names)
+
+    def _merge(self, sources: Mapping[str, str]) -> Iterator[None]:
+        sealed = None
+        try:
+            for sealed in segments.merging(self._home.segments, sources):
+                if sealed is None:
+                    yield
+        except segments.UnlikeError as error:
+            self._unlike |= sources.keys()
+            log.warning("segments_not_merged", segments=len(sources), reason=str(error))
+        if sealed is not None:
+            self._record(sealed, sources)
+
+    def _record(self, sealed: Sealed, sources: Mapping[str, str]) -> None:
+        """Put the finished segment in the place of its sources, in the step that finished it."""
+        if not sources.keys() <= {one["name"] for one in self._journal.segments()}:
+            sealed.discard()  # a drop was forgotten meanwhile, and its rows are in what was just written
+            return
+        with sealed.entry(self._journal.has_segment) as merged:
+            self._journal.merge(merged.record, list(sources))
+        log.info("merged", segments=len(sources), rows=merged.rows, bytes=merged.bytes)

@@ -1,0 +1,81 @@
+"""The detector: whether the error on late labels has changed while a version was served.
+
+The only module that knows river. ADWIN (Bifet and Gavaldà, "Learning from time-changing data with adaptive
+windowing", 2007) keeps as many of the newest errors as have one mean, and drops the older ones when they have another.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+LONGEST = 5.0
+"""Errors of a regression count as at most so many times the usual one: ADWIN's bound is for values between 0 and 1."""
+
+RECENT = 1000
+"""The error of now is the mean of at most so many labels."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The error has changed."""
+
+    before: float
+    now: float
+    at: int
+    """After so many labels it was noticed first."""
+    rose: bool
+    """Whether it is higher than before."""
+
+
+class Detector:
+    """Follows the errors of one version: 0 or 1 for classes; for numbers absolute errors, of which `usual` is a common one."""
+
+    def __init__(self, usual: float | None = None) -> None:
+        self._adwin: Any = None
+        self._unit = LONGEST * usual if usual else 1.0
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._before: float | None = None
+        self._at = 0
+        self.n = 0
+        """How many errors were added."""
+
+    @property
+    def error(self) -> float | None:
+        """The mean of the newest errors since the last change; None before the first."""
+        if not self.n:
+            return None
+        count = min(len(self._recent), max(1, int(self._adwin.width)))
+        return sum(islice(reversed(self._recent), count)) / count
+
+    @property
+    def change(self) -> Change | None:
+        """The change that is still felt: the error has not come back to what it was before."""
+        if self._before is None or self.error is None:
+            return None
+        rose = float(self._adwin.estimation) > self._before
+        return Change(self._before * self._unit, self.error, self._at, rose)
+
+    def add(self, errors: Iterable[float]) -> None:
+        """The next errors, in the order in which their labels came."""
+        if self._adwin is None:
+            from river import drift  # with the first label: it takes seconds and 50 MB, and many homes have none
+
+            adwin: Any = drift.ADWIN  # river has types, but not for this
+            self._adwin = adwin()
+        for error in errors:
+            before = float(self._adwin.estimation)
+            self._adwin.update(min(error / self._unit, 1.0))
+            self._recent.append(error)
+            self.n += 1
+            if self._adwin.drift_detected:
+                self._note(before)
+
+    def _note(self, before: float) -> None:
+        """A change was detected; ADWIN may need several cuts for one, and the mean before the first of them is what counts."""
+        now = float(self._adwin.estimation)
+        if self._before is None and now > before:
+            self._before, self._at = before, self.n
+        elif self._before is not None and now <= self._before:
+            self._before = None

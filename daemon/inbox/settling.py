@@ -1,0 +1,116 @@
+"""Settling: when a file that somebody puts into the inbox is finished.
+
+By what the kernel tells of writers, by renames and closings that were seen, and by quiet time.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from daemon.core.folder import Folder
+from daemon.core.status import utcnow
+from daemon.inbox.writers import is_written
+
+UNSURE_SECONDS = 10.0
+"""Quiet time for a file of which nobody can tell whether it is still being written."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What changes whenever a file's content may have changed."""
+
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Stamp":
+        """The stamp of an `os.stat` result."""
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class _Seen(NamedTuple):
+    """A file that waits: its stamp, since when it has it (monotonic seconds), and when the file was first seen (UTC)."""
+
+    stamp: Stamp
+    since: float
+    at: str
+
+
+class Settling:
+    """What is known of the files that wait; used by the loop thread, `moved` and `closed` by any."""
+
+    def __init__(self, settle_seconds: float) -> None:
+        self._seconds = settle_seconds
+        self._seen: dict[str, _Seen] = {}
+        self._moved_in: set[str] = set()
+        self._closed: dict[str, Stamp] = {}
+
+    def moved(self, name: str) -> None:
+        """A file got its name by a rename: it was finished before."""
+        self._moved_in.add(name)
+
+    def closed(self, name: str, stamp: Stamp) -> None:
+        """A writer has closed a file, which had the stamp then."""
+        self._closed[name] = stamp
+
+    def observe(self, found: Mapping[str, Stamp], now: float) -> None:
+        """Note the files that are there; `now` is monotonic seconds."""
+        at = utcnow()
+        self._seen = {name: self._first_seen(name, stamp, now, at) for name, stamp in found.items()}
+        self._moved_in &= found.keys()
+        for name in self._closed.copy().keys() - found.keys():
+            self._closed.pop(name, None)
+
+    def _first_seen(self, name: str, stamp: Stamp, now: float, at: str) -> _Seen:
+        known = self._seen.get(name)
+        return known if known is not None and known.stamp == stamp else _Seen(stamp, now, known.at if known else at)
+
+    def is_settled(self, inbox: Folder, name: str, now: float) -> bool:
+        """Whether a file that was observed is finished."""
+        seen = self._seen[name]
+        quiet = now - seen.since
+        if quiet < self._seconds and name not in self._moved_in:
+            return False
+        written = _being_written(inbox, name)
+        if name in self._moved_in:
+            return written is not True
+        # Of files of other users the kernel says no more than that a writer has closed them, and that only on this machine.
+        sure = written is False or self._closed.get(name) == seen.stamp
+        patience = self._seconds if sure else max(UNSURE_SECONDS, self._seconds)
+        return written is not True and quiet >= patience
+
+    def wait_seconds(self, now: float) -> float | None:
+        """Seconds until the next file may be settled; None if none is: one that is quiet but still open tells us itself."""
+        left = [self._seconds - (now - seen.since) for seen in self._seen.values()]
+        return min((max(0.01, seconds) for seconds in left if seconds > 0), default=None)
+
+    def seen_at(self, name: str) -> str:
+        """When a file was seen first (UTC)."""
+        seen = self._seen.get(name)
+        return seen.at if seen else utcnow()
+
+    def unsettle(self, name: str) -> None:
+        """A file has changed: that it was moved in says nothing any more."""
+        self._moved_in.discard(name)
+
+    def forget(self, name: str) -> None:
+        """A file is gone, or another has its name."""
+        self._seen.pop(name, None)
+        self._moved_in.discard(name)
+        self._closed.pop(name, None)
+
+
+def _being_written(inbox: Folder, name: str) -> bool | None:
+    """Whether some process has the file open for writing, or holds a lease to write it; None where that can't be told."""
+    try:
+        fd = inbox.open(name)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    try:
+        return is_written(fd)
+    finally:
+        os.close(fd)

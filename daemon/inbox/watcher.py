@@ -1,0 +1,259 @@
+"""The watcher: wakes the loop when something changes in the inbox.
+
+The only module that knows watchdog. Events are hints, listing the folder is the truth: whatever fails here
+makes a drop wait for the next scan, and never loses one. Used by the loop thread about once a second.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
+
+from daemon.core import durable, folder, modes
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.status import utcnow
+from daemon.inbox.rejected import Rejected
+
+log = structlog.get_logger()
+
+CANARY_SECONDS = 2.0
+"""How long the event of the canary, a hidden file, may take before the folder counts as one that tells nothing."""
+
+RETRY_SECONDS = 30.0
+"""How often watching is tried again where it was refused or no events arrive."""
+
+STARTING = "Scanned; whether events arrive is being tried."
+SILENT = "Only scanned: no events arrive from this folder, as on some network and container mounts."
+WAITING = "Until then drops wait in the inbox."
+UNSAFE = " Whoever may drop files can also take away those of others: chmod +t the inbox."
+LIMITS = {errno.EMFILE: "fs.inotify.max_user_instances", errno.ENOSPC: "fs.inotify.max_user_watches"}
+KINDS: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, FileCreatedEvent]
+
+
+class Hint(Protocol):
+    """Takes the name of a file that has changed; `moved`: it got that name, or came into the folder, by a rename.
+
+    `closed`: somebody who could write it has closed it.
+    """
+
+    def __call__(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
+        """Called by the observer's thread."""
+
+
+class Watcher:
+    """Keeps one observer on the inbox, and notices when it is blind."""
+
+    def __init__(self, home: Home, hint: Hint, wake: Callable[[], None]) -> None:
+        self._home, self._hint, self._wake = home, hint, wake
+        self._watch: _Watch | None = None
+        self._identity: tuple[int, int, bool] | None = None
+        self._problem: str | None = None
+        self._rejected_problem: str | None = None
+        self._rights = (modes.FOLDER, -1)
+        """Mode and group that the inbox had last: it gets them again when it has to be made again."""
+        self._remark = ""
+        self._refused: str | None = None
+        self._retry_at = 0.0
+        self._overflows, self._overflowed_at = 0, ""
+
+    def watch(self, now: float) -> list[str]:
+        """See that the inbox is there and watched, and mend what is not; `now` is monotonic seconds.
+
+        Gives sentences for the journal. Never raises for what is wrong with the folder: `watching` says it.
+        """
+        told = []
+        try:
+            if self._make_folder():
+                told.append(f"The inbox was gone and has been made again: {self._home.inbox}.")
+            status = os.stat(self._home.inbox)
+        except OSError as error:
+            self._problem = f"{self._home.inbox} can't be used: {error.strerror}. Make it a folder of this user."
+            return told
+        usable = os.access(self._home.inbox, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+        self._problem = None if usable else f"{self._home.inbox} can't be read or written by this user."
+        if usable:
+            self._inspect()
+        self._count_overflows()
+        self._tend((status.st_dev, status.st_ino, usable), now)
+        return told
+
+    def watching(self) -> str | None:
+        """None while drops are found, by events or by scanning alone; else what is wrong and what to do, for people."""
+        return self._problem or self._rejected_problem
+
+    def manner(self) -> str:
+        """How drops are found, for people: watched, or only scanned and why; and what is unwise about the folder."""
+        return f"{self._found_by()}{self._remark}"
+
+    def _found_by(self) -> str:
+        if self._watch is None or not self._watch.alive:
+            return self._refused or STARTING
+        if not self._watch.proven:
+            return SILENT if self._watch.silent else STARTING
+        if self._overflows:
+            times = "once" if self._overflows == 1 else f"{self._overflows} times"
+            return f"Watched. The kernel dropped events {times}, last at {self._overflowed_at}; the scan replaced them."
+        return "Watched."
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _make_folder(self) -> bool:
+        """Make what is missing of the inbox; True if it had been there before."""
+        if self._home.inbox.is_dir():
+            return False
+        modes.make(self._home.inbox)
+        if self._identity is None:
+            return False
+        modes.keep_rights(self._home.inbox, *self._rights)
+        log.warning("inbox_made_again", path=str(self._home.inbox))
+        return True
+
+    def _inspect(self) -> None:
+        """Look whether what is refused has a safe place, and whether those who may drop can take away the drops of others."""
+        try:
+            inbox = folder.inbox(self._home)
+            Rejected.of(inbox)
+            self._rejected_problem = None
+        except OSError as error:
+            self._rejected_problem = f"{self._home.rejected} can't be used: {error.strerror}. {WAITING}"
+            return
+        except Unavailable as error:
+            self._rejected_problem = f"{error} {WAITING}"
+            return
+        self._rights = modes.keep_sticky(inbox.fd)
+        self._remark = "" if modes.is_safe(inbox.status) else UNSAFE
+
+    def _count_overflows(self) -> None:
+        if self._watch is not None and (dropped := self._watch.take_overflows()):
+            self._overflows, self._overflowed_at = self._overflows + dropped, utcnow()
+            log.warning("events_dropped", times=self._overflows)
+
+    def _tend(self, identity: tuple[int, int, bool], now: float) -> None:
+        """Begin anew when the watch is dead, or the folder is another or has other rights; else see whether events arrive."""
+        if identity == self._identity and self._watch is not None and self._watch.alive:
+            self._watch.prove(now)
+        elif identity != self._identity or self._watch is not None or now >= self._retry_at:
+            self._identity = identity
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self.close()
+        self._retry_at = now + RETRY_SECONDS
+        if self._problem:  # watchdog takes a folder that it may not read for one in which nothing happens
+            self._refused = self._problem
+            return
+        try:
+            self._watch = _Watch(self._home.inbox, self._hint, self._wake)
+        except OSError as error:
+            limit = LIMITS.get(error.errno or 0)
+            advice = f" Raise {limit}." if limit else ""
+            self._refused = f"Only scanned: watching is refused ({os.strerror(error.errno or 0)}).{advice}"
+            log.warning("not_watched", reason=str(error))
+            return
+        self._refused = None
+        self._watch.prove(now)
+
+
+class _Watch(FileSystemEventHandler):
+    """One observer on one folder, from its start to its end; raises OSError when the kernel refuses it.
+
+    Its parts are put together here, because what tells that events were lost is the reader of the kernel's queue.
+    """
+
+    def __init__(self, folder: Path, hint: Hint, wake: Callable[[], None]) -> None:
+        self._folder, self._hint = folder, hint
+        self._reader = _Reader(hint, wake)
+        self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._reader)
+        self._canary, self._canary_at = "", 0.0
+        self.proven = False
+        """Whether an event has arrived that had to."""
+        self.silent = False
+        """Whether the event of a canary was awaited in vain."""
+        self._reader.start()
+        try:
+            self._observer.schedule(self, str(folder), event_filter=KINDS, follow_symlink=True)
+            self._observer.start()
+        except OSError:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether every thread runs and the kernel still watches the folder."""
+        threads = [self._reader, self._observer, *self._observer.emitters]
+        return not self._reader.lost and all(thread.is_alive() for thread in threads)
+
+    def take_overflows(self) -> int:
+        """How often the kernel's queue has overflowed since the last call."""
+        return self._reader.take_overflows()
+
+    def prove(self, now: float) -> None:
+        """Make and remove a hidden file, unless it is proven that this gives an event or the last one is still awaited."""
+        waited = now - self._canary_at
+        self.silent = not self.proven and bool(self._canary) and (self.silent or waited >= CANARY_SECONDS)
+        if self.proven or (self._canary and waited < RETRY_SECONDS):
+            return
+        self._canary, self._canary_at = f"{durable.MARK}canary-{secrets.token_hex(6)}{durable.TMP}", now
+        path = self._folder / self._canary
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.unlink(path)
+        except OSError as error:
+            log.warning("canary_failed", reason=str(error))
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Pass on what changed; an exception here would end the observer's thread, so nothing may raise."""
+        moved, closed = isinstance(event, FileMovedEvent), isinstance(event, FileClosedEvent)
+        name = os.path.basename(os.fsdecode(event.dest_path if moved else event.src_path))
+        if name == self._canary:
+            self.proven, self.silent = True, False
+        else:
+            self._hint(name, moved=moved, closed=closed)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._observer.stop()
+        if self._observer.is_alive():
+            self._observer.join(timeout=5)
+        self._reader.stop()
+        self._reader.join(timeout=5)
+
+
+class _Reader(InotifyFD):
+    """Reads the kernel's queue, and notes what watchdog does not tell: lost events, a lost folder, files moved in from outside."""
+
+    def __init__(self, hint: Hint, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self._overflown, self._taken = 0, 0
+        self._hint, self._wake = hint, wake
+        self.lost = False
+        """Whether the folder was removed or unmounted: no event will come any more."""
+
+    def take_overflows(self) -> int:
+        """How often the queue has overflowed since the last call."""
+        total = self._overflown
+        taken, self._taken = self._taken, total
+        return total - taken
+
+    def handle_event(self, event: InotifyEvent) -> None:
+        """Called for every event by this thread; the loop is woken for those that no handler is told of."""
+        self._overflown += event.is_queue_overflow
+        self.lost |= event.is_ignored
+        super().handle_event(event)
+        if event.is_queue_overflow or event.is_ignored:
+            self._wake()
+        elif event.is_moved_to and event.name:  # watchdog calls it created where the other half of the move is not seen
+            self._hint(os.fsdecode(event.name), moved=True)

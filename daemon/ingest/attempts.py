@@ -1,0 +1,102 @@
+"""Attempts: which drops are being read, on record before they are, so that one that ends the process can be found.
+
+After a death in the middle of reading the same drops are tried again, then half of them, and half of those: a
+single drop that has been tried TRIES times alone is given up, and all others get through.
+"""
+
+import errno
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from daemon.core.names import shown
+from daemon.inbox.settling import Stamp
+from daemon.storage.journal import Journal
+
+KEY = "reading"
+
+TRIES = 3
+
+LATER_SECONDS = 20.0
+"""A drop that could not be read through no fault of its own lets the others go first for so long."""
+
+UNREADABLE = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ETIMEDOUT}
+"""Errors of reading that are about the file, or the place where it lies, and not about the machine."""
+
+log = structlog.get_logger()
+
+
+class Attempts:
+    """The drops of the batch under way and how often they were begun; used by the loop thread."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._tries, self._alone = 0, 0
+        self._drops: dict[str, list[int]] = {}
+        self._later: dict[str, float] = {}
+        self._unreadable: set[str] = set()
+        """Drops of which the journal says already that they can't be read."""
+        self.reload()
+
+    def reload(self) -> None:
+        """Forget what a transaction that failed has not put on record."""
+        found = self._journal.get(KEY) or {}
+        self._tries, self._alone = found.get("tries", 0), found.get("alone", 0)
+        self._drops = found.get("drops", {})
+
+    def choose(self, settled: Mapping[str, Stamp], now: float) -> list[str]:
+        """What to read next of the settled drops: what was begun and not finished comes first, in ever smaller groups.
+
+        A single drop that failed through no fault of its own is passed over for a while; `now` is monotonic seconds.
+        """
+        self._later = {name: until for name, until in self._later.items() if now < until and name in settled}
+        self._unreadable &= settled.keys()
+        ready = {name: stamp for name, stamp in settled.items() if name not in self._later}
+        left = [name for name, stamp in ready.items() if self._drops.get(name) == _stamp(stamp)]
+        if not left:
+            self._tries, self._alone, self._drops = 0, 0, {}
+            return list(ready)
+        return left[: max(1, len(left) >> max(0, self._tries - 1))]
+
+    def begin(self, names: Mapping[str, Stamp]) -> bool:
+        """Put on record that these drops are read now; False: it is one that has been tried often enough."""
+        same = names.keys() == self._drops.keys()
+        if same and self._alone >= TRIES:
+            return False
+        tries = self._tries if names.keys() <= self._drops.keys() else 0
+        alone = 0 if len(names) > 1 else 1 + (self._alone if same else 0)
+        self._note(tries + 1, alone, {name: _stamp(stamp) for name, stamp in names.items()})
+        return True
+
+    def end(self) -> None:
+        """They are dealt with; part of the transaction that says so."""
+        self._note(0, 0, {})
+
+    def excuse(self, now: float) -> None:
+        """What failed was not the drops' fault (a full disk, say): it counts for finding the one, not for giving it up."""
+        if len(self._drops) == 1:
+            self._later |= dict.fromkeys(self._drops, now + LATER_SECONDS)
+            self._note(0, 0, {})
+        else:
+            self._note(self._tries, 0, self._drops)
+
+    def pass_over(self, name: str, error: OSError, now: float) -> None:
+        """Leave a drop that can't be read for a while, and tell it once; raises the error again if it is not about this drop."""
+        if error.errno not in UNREADABLE:
+            raise error
+        self._later[name] = now + LATER_SECONDS
+        if name not in self._unreadable:
+            self._unreadable.add(name)
+            reason = f"{shown(name)} can't be read: {error.strerror}. It is tried again every {LATER_SECONDS:g} s."
+            self._journal.tell("problem", f"{reason} Copy it again, or remove it.", level="warning")
+            log.warning("drop_not_read", name=shown(name), reason=str(error))
+
+    def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
+        value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}
+        self._journal.put(KEY, value)
+        self._tries, self._alone, self._drops = tries, alone, drops
+
+
+def _stamp(stamp: Stamp) -> list[int]:
+    return [stamp.inode, stamp.size, stamp.modified]

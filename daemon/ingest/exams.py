@@ -1,0 +1,179 @@
+"""Exams: what the served version makes of a drop's rows before they teach, and whether that is unusual.
+
+Pure functions. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from the training rows
+it. Each is compared with what is usual: with what the version promised on its held-out rows, or with the median of the last
+exams, whichever is more. So a world that has changed looks odd three times, and is usual then. Which exams count says
+docs/judging.md: those of small drops together don't.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.schema.costs import Costs, named
+from daemon.schema.schema import Column, Schema
+
+Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
+
+LEAST_ROWS = 20
+"""A drop with fewer rows says too little by itself; those of a batch are examined together, and are never suspicious."""
+
+LEAST_MIX = 50
+"""Rows from which on a mix of labels, or where a feature lies, says something."""
+
+LEAST_SPREAD = 100
+"""Rows from which on it says something how far a feature's values lie apart."""
+
+RISE, SIGMAS = 0.1, 4.0
+"""The error must be larger than usual by so much, and by so many standard errors."""
+
+WORSE = 2.0
+"""In a regression half of the errors must be so many times as large as usual."""
+
+MIX, SHIFT = 0.3, 0.5
+"""Share of the labels that would have to be others; largest difference of a feature's cumulative shares, or share of its spread."""
+
+MORE = 0.2
+"""By so much a mix or a shift must exceed what is usual, too."""
+
+RECENT = 5
+"""Exams whose median says what has been usual."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a version was let in with: share of wrong answers or mean absolute error on `n` rows, and how its labels were mixed."""
+
+    error: float
+    n: int
+    labels: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What an exam found; `usual` is what `error` is compared with, both shares, or multiples of the promise (regression)."""
+
+    n: int
+    error: float
+    usual: float
+    mix: float
+    """Share of the labels that differ from the promise's mix, 0-1; 0 in a regression."""
+    shifts: dict[str, float] = field(default_factory=dict)
+    """Of the features that lie elsewhere: the largest difference of the cumulative shares, 0-1."""
+    reasons: tuple[str, ...] = ()
+    """Why it is suspicious; none: it is not."""
+
+
+def examine(
+    schema: Schema,
+    version: int,
+    promise: Promise,
+    reference: Matrix | None,
+    rows: Matrix,
+    truths: Sequence[str] | Vector,
+    answers: Matrix,
+    before: Sequence[Exam],
+    costs: Costs | None = None,
+) -> Exam:
+    """Examine rows (n, d) with their truths (n,) by a version's answers (n, classes) or (n, 1).
+
+    `schema` is the version's, `reference` (m, d) a sample of its training rows, `before` the last exams that count, newest first.
+    """
+    recent = before[:RECENT]
+    shifts = {} if reference is None or len(rows) < LEAST_MIX else _shifts(schema, reference, rows)
+    if schema.task == "classification":
+        names = np.array([*schema.classes, ""], dtype=object)
+        error = float(np.mean(names[named(answers, costs)] != np.asarray(truths, dtype=object)))
+        mix = _mix(promise.labels, truths)
+        promised = promise.error
+    else:
+        wrong = np.abs(answers[:, 0] - np.asarray(truths, dtype=np.float64))
+        error, mix, promised = float(np.nanmedian(wrong)) / max(promise.error, 1e-12), 0.0, 1.0
+    usual = max([promised, *([median(one.error for one in recent)] if recent else [])])
+    reasons = [
+        *_worse(schema, version, error, usual, len(rows), promise.n),
+        *_mixed(truths, mix, recent, len(rows)),
+        *_shifted(schema, shifts, recent, len(rows)),
+    ]
+    kept = {name: round(size, 4) for name, size in shifts.items() if size >= SHIFT / 2}
+    return Exam(len(rows), round(error, 6), round(usual, 6), round(mix, 4), kept, tuple(reasons))
+
+
+def _worse(schema: Schema, version: int, error: float, usual: float, n: int, held_out: int) -> list[str]:
+    if schema.task == "regression":
+        if n < LEAST_ROWS or error <= WORSE * usual:
+            return []
+        return [f"half of its values lie {error:.3g} times the usual error of v{version} or more from its answers"]
+    noise = math.sqrt(max(usual * (1 - usual), 0.01) * (1 / max(n, 1) + 1 / max(held_out, 1)))
+    if n < LEAST_ROWS or error - usual < max(RISE, SIGMAS * noise):
+        return []
+    return [f"{error:.0%} of its labels disagree with v{version}, usual are {usual:.0%}"]
+
+
+def _mixed(truths: Sequence[str] | Vector, mix: float, recent: Sequence[Exam], n: int) -> list[str]:
+    usual = median(one.mix for one in recent) if recent else 0.0
+    if n < LEAST_MIX or mix < max(MIX, usual + MORE):
+        return []
+    ((name, count),) = Counter(truths).most_common(1)
+    return [f"{count / n:.0%} of its labels are {str(name)!r:.60}: the mix differs by {mix:.0%} from the training rows"]
+
+
+def _shifted(schema: Schema, shifts: Mapping[str, float], recent: Sequence[Exam], n: int) -> list[str]:
+    if n < LEAST_MIX or not shifts:
+        return []
+    usual = {name: median(one.shifts.get(name, 0.0) for one in recent) if recent else 0.0 for name in shifts}
+    odd = [name for name, size in shifts.items() if size >= max(SHIFT, usual[name] + MORE)]
+    if not odd:
+        return []
+    worst = max(odd, key=lambda name: shifts[name])
+    more = f" and of {len(odd) - 1} more" if len(odd) > 1 else ""
+    by = f"by {shifts[worst]:.2f} of 1, usual is {usual[worst]:.2f}"
+    if worst in (schema.features[place] for place in schema.texts):
+        return [f"the texts of {worst!r:.60}{more} have more or fewer words than before, or are missing ({by})"]
+    return [f"the values of {worst!r:.60}{more} lie elsewhere or farther apart than before ({by}): another unit?"]
+
+
+def _mix(usual: Mapping[str, float], truths: Sequence[str] | Vector) -> float:
+    """Total variation distance of the labels from the usual mix; 0 where none is known."""
+    total = sum(usual.values())
+    if not total:
+        return 0.0
+    shares = {name: count / len(truths) for name, count in Counter(truths).items()}
+    return float(sum(abs(shares.get(name, 0.0) - usual.get(name, 0.0) / total) for name in {*shares, *usual}) / 2)
+
+
+def _shifts(schema: Schema, reference: Matrix, rows: Matrix) -> dict[str, float]:
+    """How far each feature lies from the reference, 0-1; dates move on by themselves, so they are left out."""
+    return {
+        column.name: _distance(column, reference[:, index], rows[:, index])
+        for index, column in enumerate(schema.columns)
+        if column.kind != "date"
+    }
+
+
+def _distance(column: Column, before: Vector, now: Vector) -> float:
+    gone, going = np.isnan(before), np.isnan(now)
+    missing = abs(float(gone.mean()) - float(going.mean()))
+    before, now = np.sort(before[~gone]), np.sort(now[~going])
+    if not len(before) or not len(now):
+        return missing
+    values = np.unique(np.concatenate([before, now]))
+    shares = [np.searchsorted(one, values, side="right") / len(one) for one in (before, now)]
+    gaps = np.abs(shares[0] - shares[1])
+    if column.kind == "category":  # whose codes have no order
+        gaps = np.abs(np.diff(shares[0] - shares[1], prepend=0.0)).sum(keepdims=True) / 2
+    return max(missing, float(gaps.max()), _spread(column, before, now))
+
+
+def _spread(column: Column, before: Vector, now: Vector) -> float:
+    """How much larger or smaller the middle half of a number's values is, 0-1: 0.5 is a factor of two; 0 if it can't be told."""
+    if column.kind not in ("number", "integer") or min(len(before), len(now)) < LEAST_SPREAD:
+        return 0.0
+    widths = [float(np.subtract(*np.percentile(one, [75, 25]))) for one in (before, now)]
+    return 1.0 - min(widths) / max(widths) if min(widths) > 0 else 0.0

@@ -1,0 +1,1 @@
+"""Processes and sockets: the trainer, the HTTP workers, who keeps them alive, systemd, and signals."""

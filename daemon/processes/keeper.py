@@ -1,0 +1,81 @@
+"""The keeper: looks after the HTTP workers in a thread, so that none waits for a long step of the loop, or for imports.
+
+A worker that ended is started again at once, and those of a daemon that was killed go as soon as the new ones answer.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.processes.workers import Workers
+
+LOOK_SECONDS = 0.25
+
+
+class Keeper:
+    """Owns the workers: only its thread tends them, everybody else asks and looks."""
+
+    def __init__(self, home: Home, settings: Settings, slots: int, wake: Callable[[], None]) -> None:
+        self._due = threading.Event()
+        self.workers = Workers(home, settings, slots, self._due.set)
+        self._wake = wake
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._lock = threading.Lock()
+        self._told: list[str] = []
+        self._error: Exception | None = None
+
+    def start(self) -> None:
+        """Start the workers, then look after them in a thread; raises OSError if there can be none."""
+        self._told += self.workers.tend(time.monotonic())
+        self._thread.start()
+
+    def told(self) -> list[str]:
+        """A sentence for each worker that ended or came since the last call; raises what the last look has failed with."""
+        with self._lock:
+            told, self._told = self._told, []
+            error = self._error
+        if error is not None:
+            raise error
+        return told
+
+    @property
+    def alive(self) -> int:
+        """How many workers run."""
+        return self.workers.alive
+
+    @property
+    def complaints(self) -> Collection[str]:
+        """Why workers do not serve the version that they should."""
+        return tuple(self.workers.complaints.values())
+
+    def renew(self) -> None:
+        """Have every worker replaced, one after the other; safe in a signal handler."""
+        self.workers.renew()
+
+    def close(self) -> None:
+        """Let requests in flight finish and end the workers."""
+        self._ended = True
+        self._due.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.workers.close()
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._look()
+            self._due.wait(LOOK_SECONDS)
+            self._due.clear()
+
+    def _look(self) -> None:
+        try:
+            told, error = self.workers.tend(time.monotonic()), None
+        except Exception as failed:  # noqa: BLE001 - whatever it is, the loop tells it, and the next look tries again
+            told, error = [], failed
+        with self._lock:
+            self._told += told
+            self._error = error
+        if told:
+            self._wake()

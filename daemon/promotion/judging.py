@@ -1,0 +1,152 @@
+"""Judging: every version that the trainer has registered gets a verdict, and people may decide otherwise.
+
+The bundle gets its final name, is loaded and probed in this process, which did not make it, and then compared.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest
+from daemon.core import durable, requests
+from daemon.core.errors import BundleRefused
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.gate import verdicts
+from daemon.promotion.clearance import STAGING
+from daemon.records import lineage
+from daemon.registry import baseline
+from daemon.registry.registry import CHALLENGER, CHAMPION, Registered, Registry
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+NAMED = 3
+"""Drops that a reason names."""
+
+
+class Judging:
+    """Verdicts; used by the loop thread."""
+
+    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
+        self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+        self._seen = 0
+
+    def judge(self, served: int | None) -> bool:
+        """Give the oldest version without a verdict one, while `served` serves; True: there was one."""
+        for version in self._registry.versions(after=self._seen):
+            if self._journal.version(version.version) is None and version.bundle is not None:
+                self._judge(version, version.bundle, served)
+                return True
+            self._seen = version.version
+        return False
+
+    def awaits(self, version: int) -> bool:
+        """Whether a version that the journal does not know will get its verdict here."""
+        return any(
+            one.version == version and one.bundle is not None for one in self._registry.versions(after=version - 1)
+        )
+
+    def _judge(self, version: Registered, sha256: str, served: int | None) -> None:
+        folder = self._settle(version)
+        try:
+            manifest = bundle.load(folder, sha256).manifest
+        except BundleRefused as error:
+            self._record(version.version, _unreadable(version, sha256), "refused", str(error))
+            return
+        verdict = self._verdict(manifest.scores, served)
+        # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
+        if verdict.state == "promoted":
+            self._registry.set_alias(CHAMPION, version.version)
+        elif verdict.state == "held":
+            self._registry.set_alias(CHALLENGER, version.version)
+        reason = verdict.reason
+        if verdict.state != "promoted" and served is not None:
+            reason += _unlike(served, version.version, lineage.left_out(self._home, served, manifest.revision))
+        self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
+
+    def approve(self, found: Mapping[Any, Any], wish: str) -> None:
+        """Record that a person serves a version."""
+        if found["state"] != "promoted":
+            self.decide(found, "promoted", wish)
+
+    def decide(self, found: Mapping[Any, Any], state: str, wish: str) -> None:
+        """Record what is decided on a version, whatever its verdict was."""
+        reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
+        facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
+        if self._registry.alias(CHALLENGER) == found["version"]:
+            self._registry.set_alias(CHALLENGER, None)
+        self._registry.describe(found["version"], state, reason)
+        self._journal.judge(facts, state, reason)
+
+    def supersede(self, served: int) -> None:
+        """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
+        for found in self._journal.held(before=served):
+            self.decide(found, "refused", f"Superseded by version {served}.")
+        waiting = self._registry.alias(CHALLENGER)
+        if waiting is not None and waiting <= served:
+            self._registry.set_alias(CHALLENGER, None)
+
+    def choose(self, version: int) -> None:
+        """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
+        newest = self._journal.versions(1)[0]["version"]
+        self._journal.put(baseline.CHOSEN, [version, newest])
+
+    def _verdict(self, scores: dict[str, Any], served: int | None) -> verdicts.Verdict:
+        compared = scores.get("champion_version")
+        if served is not None and compared != served:
+            # The rows have been learnt, so no policy would find a reason to compare them with the other version.
+            requests.submit(self._home, "retrain", force=True, by="daemon")
+            reason = f"It was compared with version {compared}, but version {served} is served by now."
+            return verdicts.Verdict("refused", f"{reason} Another training compares with that one.")
+        return verdicts.judge(scores, self._settings, self._past())
+
+    def _past(self) -> dict[int, Any]:
+        """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""
+        rows = baseline.versions(self._journal, self._settings)
+        return {row["version"]: orjson.loads(row["scores"]) for row in rows}
+
+    def _settle(self, version: Registered) -> Path:
+        """Give the trainer's bundle its final name; done again after a crash it does nothing."""
+        staging, final = self._home.bundles / f"{STAGING}{version.run}", self._home.bundle(version.version)
+        if staging.exists() and not final.exists():
+            staging.rename(final)
+            durable.fsync_dir(self._home.bundles)
+        return final
+
+    def _record(self, version: int, facts: dict[str, Any], state: str, reason: str) -> None:
+        self._registry.describe(version, state, reason)
+        self._journal.judge(facts, state, reason)
+        log.info(state, version=version, reason=reason)
+
+
+def _unlike(served: int, version: int, names: list[str]) -> str:
+    """What speaks for a version that is not promoted: the served one was trained on drops that were forgotten since."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f" Version {served} was trained on rows that are forgotten ({shown}); `retraind promote {version}` serves this one."
+
+
+def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
+    facts = {
+        key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
+    }
+    scores = orjson.dumps(manifest.scores).decode()
+    return facts | {
+        "version": version.version,
+        "mlflow_run": version.run,
+        "bundle": sha256,
+        "trigger": manifest.reason,
+        "scores": scores,
+    }
+
+
+def _unreadable(version: Registered, sha256: str) -> dict[str, Any]:
+    facts: dict[str, Any] = dict.fromkeys(("candidate", "backend", "revision", "dvc_md5", "trigger"), "unknown")
+    counts = {"rows": 0, "trained_rows": 0}
+    return facts | counts | {"version": version.version, "mlflow_run": version.run, "bundle": sha256, "scores": "{}"}

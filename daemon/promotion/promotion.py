@@ -1,0 +1,238 @@
+"""Promotion: makes the served bundle follow the alias `champion`, which verdicts, people and late labels move.
+
+The MLflow alias is what should be served, `champion.json` what is. Moving the alias by hand moves the service
+too, as soon as the bundle has been verified; if it can't be served, the old one stays.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+import structlog
+
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Pointer
+from daemon.core import durable, requests
+from daemon.core.errors import BundleRefused, NotFound
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.core.states import ROLLED_BACK
+from daemon.core.status import utcnow
+from daemon.promotion.clearance import Clearance, verify
+from daemon.promotion.judging import Judging
+from daemon.promotion.livewatch import LiveWatch
+from daemon.promotion.standby import Standby, deleted
+from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+KINDS = ("promote", "refuse", "rollback")
+"""Requests that are answered here."""
+
+
+class Promotion:
+    """Requests to promote, refuse or roll back, the live watch, and the pointer; used by the loop thread."""
+
+    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
+        self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+        self._refused_alias: int | None = None
+        self._wishes: dict[int, str] = {}
+        self._complaints: frozenset[str] = frozenset()
+        self._judging = Judging(home, settings, journal, registry)
+        self.live = LiveWatch(home, settings, journal)
+        self._clearance = Clearance(home, settings, journal, registry)
+        self._standby = Standby(home, journal, registry)
+
+    def pointer(self) -> Pointer | None:
+        """What is served now; a pointer that can't be read counts as none, and `adopt` writes it anew."""
+        try:
+            return bundle.read_pointer(self._home.pointer)
+        except BundleRefused as error:
+            log.error("pointer_unreadable", reason=str(error))
+            return None
+
+    def judge(self) -> bool:
+        """Give the oldest version without a verdict one; True: there was one."""
+        served = self.pointer()
+        return self._judging.judge(None if served is None else served.version)
+
+    # Requests
+
+    def answer(self) -> bool:
+        """Carry out the oldest request to promote, refuse or roll back; True: there was one.
+
+        Those right behind it that ask for the same are not carried out again: they get its answer.
+        """
+        alike = requests.alike([one for one in requests.pending(self._home) if one.kind in KINDS])
+        if not alike:
+            return False
+        with self._journal.together():
+            for request in alike:
+                detail = str(request.version or "")
+                self._journal.take_request(request.id, request.kind, detail, request.at.isoformat())
+        state, detail = self._carry_out(alike[0])
+        with self._journal.together():
+            for request in alike:
+                self._journal.end_request(request.id, state, detail)
+        requests.consume(self._home, *alike)
+        return True
+
+    def _carry_out(self, request: requests.Request) -> tuple[str, str]:
+        alias = PREVIOUS if request.kind == "rollback" else CHALLENGER
+        version = request.version if request.version is not None else self._registry.alias(alias)
+        if version is None:
+            return "refused", f"There is no {alias} version to {request.kind}; name one."
+        found = self._journal.version(version)
+        if found is None:
+            return "refused", f"There is no version {version}; `retraind versions` lists them."
+        if request.kind == "refuse":
+            return self._refuse(found, request.by)
+        if request.version is None and found["state"] == ROLLED_BACK:
+            return (
+                "refused",
+                f"The version before, {version}, was rolled back: {found['reason']} Name it to serve it again.",
+            )
+        try:
+            verify(self._home, version, found["bundle"])
+            self._registry.set_alias(CHAMPION, version)
+        except BundleRefused as error:
+            return "refused", str(error)
+        except NotFound:
+            return "refused", deleted(version)
+        self._refused_alias = None
+        self._judging.choose(version)
+        wish = f"By request ({request.kind}, {request.by})."
+        if (served := self.pointer()) is None or served.version != version:
+            self._wishes[version] = wish
+        self._judging.approve(found, wish)
+        return "done", f"Version {version} is to be served ({request.kind})."
+
+    def _refuse(self, found: Mapping[Any, Any], by: str) -> tuple[str, str]:
+        """A person does not want the version that waits: it is tried no more."""
+        if found["state"] != "held":
+            return "refused", f"Version {found['version']} does not wait for anybody: it is {found['state']}."
+        self._judging.decide(found, "refused", f"By request (refuse, {by}).")
+        return "done", f"Version {found['version']} is refused."
+
+    # Serving what the alias says
+
+    def adopt(self) -> bool:
+        """Make the pointer follow the alias; True: there was something to do."""
+        wanted = self._registry.alias(CHAMPION)
+        served = self.pointer()
+        if served is not None and self._make_up(served):
+            return True
+        if served is not None:
+            self._judging.supersede(served.version)
+        if wanted is None or (served is not None and wanted == served.version) or wanted == self._refused_alias:
+            return False
+        found = self._journal.version(wanted)
+        if found is None and self._judging.awaits(wanted):
+            return False  # a verdict that could not be recorded: it is given again
+        try:
+            if found is None:
+                raise BundleRefused(f"The journal knows no bundle of version {wanted}.")
+            verify(self._home, wanted, found["bundle"])
+        except BundleRefused as error:
+            self._refused_alias = wanted
+            self._standby.lament(wanted, str(error))
+            return True
+        before = self._before(served)
+        if wanted == before and found["state"] in ("promoted", ROLLED_BACK):
+            self._point(wanted, found["bundle"], before, "The pointer was missing or unreadable.")
+            return True
+        reason = self._wishes.pop(wanted, "") or self._why(found, before)
+        self._judging.approve(found, reason)
+        self._point(wanted, found["bundle"], before, reason)
+        return True
+
+    def _before(self, served: Pointer | None) -> int | None:
+        """The version that was served until now; without a readable pointer the journal knows."""
+        if served is not None:
+            return served.version
+        last = self._journal.last_swap()
+        return None if last is None else int(last["version"])
+
+    def _why(self, found: Mapping[Any, Any], before: int | None) -> str:
+        """The reason of a swap that nobody has asked for by request."""
+        left = None if before is None else self._journal.version(before)
+        if left is not None and left["state"] == ROLLED_BACK:
+            return f"Version {left['version']} was rolled back: {left['reason']}"
+        if found["state"] == "promoted" and not self._journal.was_served(found["version"]):
+            return str(found["reason"])
+        if left is not None and left["state"] == "unservable" and found["state"] == "promoted":
+            return f"Version {left['version']} can't be served any more: {left['reason']}"
+        self._judging.choose(found["version"])
+        return "The alias champion was moved by hand."
+
+    def watch(self) -> bool:
+        """Give the version before its place back if late labels tell against a new champion; True: it is to be adopted."""
+        served, swap = self.pointer(), self._journal.last_swap()
+        if served is None or swap is None or swap["version"] != served.version:
+            return False
+        found = self._journal.version(served.version)
+        # A kill may have come between the journal and the alias.
+        rolled_back = found is not None and found["state"] == ROLLED_BACK
+        begun = rolled_back and self._journal.rolled_back_since_swap(served.version)
+        reason = str(found["reason"]) if found is not None and begun else self.live.trial()
+        if reason is None or not self._standby.may_return(swap["previous"]):
+            return False
+        if not begun:
+            self._journal.roll_back(served.version, reason)
+        self._registry.describe(served.version, ROLLED_BACK, reason)
+        self._registry.set_alias(CHAMPION, swap["previous"])
+        return True
+
+    def _point(self, version: int, sha256: str, before: int | None, reason: str) -> None:
+        self._refused_alias = None
+        pointer = Pointer(version=version, manifest=sha256, since=utcnow())
+        durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
+        log.info("serving", version=version, previous=before)
+        if version == before:  # no swap: a trial by late labels goes on, and the version before stays
+            self._journal.tell(
+                "serving", f"The pointer to version {version} is written anew: {reason}", version=version
+            )
+            return
+        self._journal.swap(version, before, reason)
+        self._name_previous()
+
+    def recover(self) -> None:
+        """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what is nobody's."""
+        self._standby.replace_damaged(self.pointer())
+        served = self.pointer()
+        if served is None or not self._make_up(served):
+            self._name_previous()
+        self._clearance.sweep_staging()
+
+    def reconsider(self, complaints: Collection[str]) -> bool:
+        """Look at the served bundle if workers say something new of it; True: it was damaged, and another is to be adopted.
+
+        What only a worker meets, or what has passed, replaces nothing.
+        """
+        fresh = not self._complaints.issuperset(complaints)
+        replaced = fresh and self._standby.replace_damaged(self.pointer())
+        self._complaints = frozenset(complaints)
+        return replaced
+
+    def _make_up(self, served: Pointer) -> bool:
+        """Record a swap that was made when the journal could not be written; True: there was one."""
+        last = self._journal.last_swap()
+        if last is not None and last["version"] == served.version:
+            return False
+        self._journal.swap(served.version, last["version"] if last else None, "Recorded later than it was made.")
+        self._name_previous()
+        return True
+
+    def _name_previous(self) -> None:
+        """Set the alias `previous` as the newest swap has it; what was deleted in MLflow has none."""
+        last = self._journal.last_swap()
+        previous = None if last is None else last["previous"]
+        known = previous is not None and self._registry.has(previous)
+        self._registry.set_alias(PREVIOUS, previous if known else None)
+
+    def clear(self, *, training: bool) -> None:
+        """Remove what old versions and killed trainings have left in `registry/`; `training`: one is making a bundle."""
+        if not training:
+            self._clearance.sweep_staging()
+        self._clearance.clear()

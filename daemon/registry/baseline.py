@@ -1,0 +1,49 @@
+"""The baseline: the promoted versions that a challenger may not fall below.
+
+Without it a champion that has lost a little at every step would be an ever easier one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from daemon.core.settings import Promote
+from daemon.schema.arrivals import Era
+from daemon.storage.journal import Journal
+
+CHOSEN = "chosen_version"
+"""The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""
+
+
+def versions(journal: Journal, settings: Promote) -> Sequence[Any]:
+    """The last versions that were promoted since a person chose one, as the journal's rows, newest first."""
+    chosen, newest = journal.get(CHOSEN) or (0, 0)
+    return journal.promoted(settings.baseline_versions, chosen, newest)
+
+
+def numbers(journal: Journal, settings: Promote, served: int | None) -> list[int]:
+    """Their numbers and that of the served one, oldest first."""
+    kept = {row["version"] for row in versions(journal, settings)}
+    return sorted(kept | ({served} if served is not None else set()))
+
+
+def gate(journal: Journal, settings: Promote, served: int | None) -> dict[str, Any]:
+    """What a training has to know of the verdict on it: `promote`, `past` scores of the reference, and the `era` it is of.
+
+    The era belongs to the served version: who goes back to one of before the world changed is judged as before.
+    """
+    champion = None if served is None else journal.version(served)
+    era = None if champion is None else Era.of(orjson.loads(champion["scores"]))
+    past = {row["version"]: orjson.loads(row["scores"]) for row in versions(journal, settings)}
+    return {
+        "promote": settings.model_dump(),
+        "past": [[version, _of_reference(scores)] for version, scores in past.items()],
+        "era": era and [*era],
+    }
+
+
+def _of_reference(scores: dict[str, Any]) -> dict[str, Any]:
+    """What a verdict looks at in the scores of an earlier version."""
+    reference = (scores.get("challenger") or {}).get("reference")
+    return {"challenger": {"reference": reference} if reference else {}, "split": scores.get("split")}

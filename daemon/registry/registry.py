@@ -1,0 +1,323 @@
+"""The registry: runs, versions and aliases in MLflow, on SQLite, offline.
+
+The only module that knows MLflow. The daemon reads and moves aliases; the trainer writes runs and versions.
+The alias `champion` is the desired state; what is served is said by `champion.json`.
+"""
+
+import functools
+import importlib
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from daemon.artifacts import bundle
+from daemon.core import durable
+from daemon.core.errors import NotFound, Unavailable
+from daemon.core.home import Home
+from daemon.storage import relocation
+
+# Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
+os.environ.update(
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="true",
+    MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK="true",
+    MLFLOW_UV_AUTO_DETECT="false",
+    MLFLOW_MODEL_CATALOG_URI="",
+    MLFLOW_ENABLE_ASYNC_LOGGING="false",
+    MLFLOW_LOGGING_LEVEL="WARNING",
+)
+
+import mlflow
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+
+NAME = bundle.MODEL
+"""Name of the experiment and of the registered model in every home."""
+
+TAG = "retraind."
+
+MODELS = "models:/"
+"""How the source of a version begins that is a logged model; its id follows."""
+
+GONE = "RESOURCE_DOES_NOT_EXIST"
+"""Error code with which MLflow says that there is no such version, or no such model."""
+
+UNKNOWN = (GONE, "INVALID_PARAMETER_VALUE")
+"""Error codes with which MLflow says that an alias or a model does not exist."""
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version as MLflow has it; `bundle` is the sha256 of its manifest, None if somebody else registered it."""
+
+    version: int
+    run: str
+    bundle: str | None
+    model: str
+    """Id of the MLflow model that was logged for it; empty if there is none."""
+    cleared: bool
+    """Whether its model files have been removed."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset came from: folder, git commit, DVC's md5 (MLflow keeps 36 characters as its digest), rows."""
+
+    folder: str
+    revision: str
+    dvc_md5: str
+    rows: int
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def translated(method: Method) -> Method:
+    """The method with MLflow's exceptions turned into ours.
+
+    Unavailable: a locked database is waited out, not died of. NotFound: what somebody has deleted will not come back.
+    """
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return method(*arguments, **named)
+        except MlflowException as error:
+            if error.error_code == GONE:
+                raise NotFound(f"MLflow does not have it: {str(error)[:300]}") from error
+            raise Unavailable(f"MLflow's database can't be used: {str(error)[:300]}") from error
+
+    return cast(Method, call)
+
+
+class Registry:
+    """MLflow for one home; explicit ids only, because the fluent API keeps global state."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._uri = f"sqlite:///{home.mlflow.absolute()}"
+        self._client: MlflowClient | None = None
+
+    @property
+    def client(self) -> MlflowClient:
+        """The client; the first use migrates a new database, which takes seconds."""
+        if self._client is None:
+            mlflow.set_tracking_uri(self._uri)
+            mlflow.set_registry_uri(self._uri)
+            self._client = MlflowClient(self._uri, self._uri)
+        return self._client
+
+    @translated
+    def open(self) -> str | None:
+        """Make the experiment and the registered model if they are new; a sentence if the home was moved since the last time."""
+        if not self._home.mlflow.exists():
+            _create(self._home)
+        try:
+            moved = relocation.relocate(self._home)
+        except sqlite3.Error as error:
+            raise Unavailable(f"MLflow's database {self._home.mlflow} can't be used: {error}.") from None
+        if self.client.get_experiment_by_name(NAME) is None:
+            self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
+        if not self.client.search_registered_models(f"name='{NAME}'"):
+            self.client.create_registered_model(NAME, description="Trained by retraind from labelled files.")
+        self._home.mlflow.chmod(0o600)
+        return moved
+
+    def _experiment(self) -> str:
+        found = self.client.get_experiment_by_name(NAME)
+        return str(found.experiment_id) if found else ""
+
+    # Versions and aliases
+
+    @translated
+    def alias(self, alias: str) -> int | None:
+        """The version that an alias names, or None."""
+        try:
+            return int(self.client.get_model_version_by_alias(NAME, alias).version)
+        except MlflowException as error:
+            if error.error_code in UNKNOWN:
+                return None
+            raise
+
+    @translated
+    def set_alias(self, alias: str, version: int | None) -> None:
+        """Point an alias at a version, or take it away; raises NotFound for a version that was deleted."""
+        if version is not None:
+            self.client.set_registered_model_alias(NAME, alias, str(version))
+        elif self.alias(alias) is not None:
+            self.client.delete_registered_model_alias(NAME, alias)
+
+    @translated
+    def versions(self, after: int = 0) -> list[Registered]:
+        """Versions with a larger number than `after`, oldest first."""
+        newer = self.client.search_model_versions(f"name='{NAME}' and version_number > {after}")
+        return sorted(map(_registered, newer), key=lambda one: one.version)
+
+    @translated
+    def has(self, version: int) -> bool:
+        """Whether there is this version, and nobody has deleted it."""
+        return bool(self.client.search_model_versions(f"name='{NAME}' and version_number = {version}"))
+
+    @translated
+    def describe(self, version: int, state: str, reason: str) -> None:
+        """Write a verdict where people look for it in the MLflow UI; if they have deleted the version, nowhere."""
+        if not self.has(version):
+            return
+        self.client.set_model_version_tag(NAME, str(version), f"{TAG}verdict", state)
+        self.client.update_model_version(NAME, str(version), reason)
+
+    @translated
+    def artifacts(self, version: Registered) -> list[Path]:
+        """Folders with what was logged for a version: by its run, the runs nested in it, and its model."""
+        names = [version.run, *self._nested(version), f"models/{version.model}"]
+        # Ids as MLflow makes them: whatever else somebody has written there must lead nowhere.
+        return [
+            self._home.artifacts / name for name in names if re.fullmatch(r"[0-9a-f]{32}|models/m-[0-9a-f]{32}", name)
+        ]
+
+    def _nested(self, version: Registered) -> list[str]:
+        """The runs of the candidates that were compared in a version's training."""
+        found = self.client.search_runs([self._experiment()], f"tags.`mlflow.parentRunId` = '{version.run}'")
+        return [run.info.run_id for run in found]
+
+    @translated
+    def thin(self, version: Registered) -> None:
+        """Remove the runs of a version's candidates for good, as `mlflow gc` does: most of the rows that a training leaves.
+
+        The version and its own run stay, with all figures.
+        """
+        store = self.client._tracking_client.store
+        for run in self._nested(version):
+            store._hard_delete_run(run)
+
+    @translated
+    def mark_cleared(self, version: int) -> None:
+        """Note on a version that its model and pictures have been removed."""
+        self.client.set_model_version_tag(NAME, str(version), f"{TAG}artifacts", "removed")
+
+    @translated
+    def stop_stale_runs(self) -> int:
+        """Mark runs that a killed trainer left as running; call only while none runs. Returns how many."""
+        stale = self.client.search_runs([self._experiment()], "attributes.status = 'RUNNING'", max_results=1000)
+        for run in stale:
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        return len(stale)
+
+    # Runs, used by the trainer
+
+    def start_run(self, name: str, tags: Mapping[str, str], parent: str | None = None) -> str:
+        """Start a run (nested in `parent` if given); returns its id."""
+        labels = {"mlflow.runName": name, **{TAG + key: value for key, value in tags.items()}}
+        if parent is not None:
+            labels["mlflow.parentRunId"] = parent
+        return str(self.client.create_run(self._experiment(), tags=labels).info.run_id)
+
+    def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Log everything of a run in one transaction."""
+        now = pd.Timestamp.now(tz="UTC").value // 1_000_000
+        self.client.log_batch(
+            run,
+            metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items() if np.isfinite(value)],
+            params=[Param(key, str(value)[:500]) for key, value in params.items()],
+            tags=[RunTag(TAG + key, value) for key, value in tags.items()],
+        )
+
+    def log_dataset(self, runs: Sequence[str], columns: Mapping[str, Any], target: str, source: Source) -> None:
+        """Log the dataset as input of each run; of `columns` (name to values, as the model learns) a few rows are enough."""
+        frame = pd.DataFrame(dict(columns), copy=False)
+        tags = {"retraind.data": source.folder, "mlflow.source.git.commit": source.revision}
+        dataset = from_pandas(
+            frame, source=CodeDatasetSource(tags), targets=target, name="dataset", digest=source.dvc_md5[:36]
+        )
+        seen = dataset._to_mlflow_entity()
+        profile = json.dumps({"num_rows": source.rows, "num_elements": source.rows * frame.shape[1]})
+        logged = Dataset(seen.name, seen.digest, seen.source_type, seen.source, seen.schema, profile)
+        inputs = DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
+        for run in runs:
+            self.client.log_inputs(run, [inputs])
+
+    def log_files(self, run: str, folder: Path) -> None:
+        """Log every file in `folder` as an artifact."""
+        self.client.log_artifacts(run, str(folder))
+
+    def end_run(self, run: str, status: str = "FINISHED") -> None:
+        """Close a run: FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(run, status)
+
+    def register(
+        self,
+        run: str,
+        estimator: Any,
+        rows: Any,
+        requirements: Sequence[str],
+        tags: Mapping[str, str],
+        strange: Sequence[str] = (),
+    ) -> int:
+        """Log the estimator as a loadable MLflow model of `run` and register it; returns the version's number.
+
+        `strange` are types beside those of bundles that whoever loads it from MLflow has to trust.
+        """
+        signature = infer_signature(rows, estimator.predict(rows))
+        mlflow.start_run(run_id=run)
+        try:
+            logged = mlflow.sklearn.log_model(
+                estimator,
+                name="model",
+                signature=signature,
+                pip_requirements=list(requirements),
+                skops_trusted_types=[*bundle.TRUSTED, *strange],
+            )
+        finally:
+            mlflow.end_run("RUNNING")  # it goes on: pictures and textbook figures are still to come
+        labels = {TAG + key: value for key, value in tags.items()}
+        version = self.client.create_model_version(NAME, logged.model_uri, run, labels, model_id=logged.model_id)
+        return int(version.version)
+
+
+def _create(home: Home) -> None:
+    """Make a migrated database under another name first: a kill in the middle of the migrations leaves no half one."""
+    path, fresh = home.mlflow, home.mlflow.with_name(f"{home.mlflow.name}.new")
+    for leftover in path.parent.glob(f"{fresh.name}*"):
+        leftover.unlink()
+    MlflowClient(f"sqlite:///{fresh.absolute()}", f"sqlite:///{fresh.absolute()}").search_experiments()
+    with (
+        closing(sqlite3.connect(fresh)) as connection,
+        connection,
+    ):  # MLflow's own experiment would lie in the current folder
+        connection.execute("UPDATE experiments SET artifact_location = ?", (home.artifacts.absolute().as_uri(),))
+    durable.fsync_file(fresh)
+    fresh.replace(path)
+    durable.fsync_dir(path.parent)
+
+
+def warm_up(folder: Path, estimator: Any) -> None:
+    """Do in memory and in `folder` what a run does, so that imports and mappings are done; opens no database."""
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+    importlib.import_module("mlflow.store.model_registry.sqlalchemy_store")
+    importlib.import_module("mlflow.tracing.processor.base_mlflow")
+    importlib.import_module("sqlalchemy.orm").configure_mappers()
+    mlflow.sklearn.save_model(
+        estimator, str(folder / "model"), pip_requirements=["numpy"], skops_trusted_types=bundle.TRUSTED
+    )
+
+
+def _registered(version: ModelVersion) -> Registered:
+    model = str(version.source).removeprefix(MODELS) if str(version.source).startswith(MODELS) else ""
+    tags, run = version.tags, str(version.run_id or "")
+    return Registered(int(version.version), run, tags.get(f"{TAG}bundle"), model, f"{TAG}artifacts" in tags)

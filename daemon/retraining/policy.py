@@ -1,0 +1,115 @@
+"""The policy of retraining: whether a training should start, and why, as a pure function of facts.
+
+A policy proposes, the loop performs; time is an argument, nothing is read or written here.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.core.settings import Retrain
+from daemon.schema.figures import counted
+
+LONGEST_PAUSE = 3600.0
+"""Seconds. The cooldown doubles with each training in a row that came to nothing, up to this."""
+
+ALARMS = ("drift", "live score")
+"""How the reasons of trainings begin that an alarm has started."""
+
+
+FORGOTTEN = "rows were forgotten"
+"""The reason of the training that follows forgetting."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the decision to train depends on; all derived from the journal."""
+
+    rows: int
+    """Rows in the newest revision."""
+    trained_on: int | None
+    """Rows in the revision that the last successful training saw; None: there was none."""
+    same_rows: bool
+    """Whether the last training saw the newest rows and succeeded: one that failed is tried again after the cooldown."""
+    last_start: datetime | None
+    schedule_due: bool
+    requested: bool
+    forced: bool
+    forgotten: bool = False
+    """Whether rows that the last successful training was given have been forgotten since."""
+    setbacks: int = 0
+    """How many of the last runs in a row failed or were abandoned."""
+    lacking: str | None = None
+    """Why the newest rows can't teach a model, as the last training of them found; None if they can, or none was tried."""
+    drifted: str | None = None
+    """Why the inputs of the champion are not what it learnt from; None if they are."""
+    live_fell: str | None = None
+    """Why the champion's answers are worse than it was let in with; None if they are not."""
+    last_alarm: datetime | None = None
+    """When the last training started that one of these two had asked for."""
+
+    @property
+    def new(self) -> int:
+        """Rows since the last successful training."""
+        return self.rows - (self.trained_on or 0)
+
+
+def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
+    """Why a training should start now, or None."""
+    if facts.rows == 0 or not _cooled(facts, settings, now):
+        return None
+    if facts.forced:
+        return "requested, forced"
+    if facts.same_rows or facts.lacking:
+        return None
+    if facts.forgotten:
+        return FORGOTTEN
+    return _wanted(facts, settings) or _scheduled(facts, settings) or _alarmed(facts, settings, now)
+
+
+def needed(trained_on: int | None, settings: Retrain) -> int:
+    """How many new rows start a training: the threshold, or the share of the rows before if that is more.
+
+    With a fixed number the n-th training would come after n times as many rows, and the sum of their costs would grow
+    with the square of the rows; growing by a share g, it stays below (1 + g) / g times the cost of the last.
+    """
+    return max(settings.threshold_rows, math.ceil(round(settings.growth * (trained_on or 0), 6)))
+
+
+def _wanted(facts: Facts, settings: Retrain) -> str | None:
+    new, least = facts.new, needed(facts.trained_on, settings)
+    if facts.requested:
+        return f"requested, {counted(new, 'new row')}"
+    if facts.trained_on is None:
+        return "first model"
+    if new < least:
+        return None
+    if least > settings.threshold_rows:
+        return f"{counted(new, 'new row')} on {facts.trained_on:,} (retrain.growth = {settings.growth:g})"
+    return f"{counted(new, 'new row')} (retrain.threshold_rows = {settings.threshold_rows})"
+
+
+def _scheduled(facts: Facts, settings: Retrain) -> str | None:
+    due = facts.schedule_due and facts.new > 0
+    return f"schedule {settings.schedule!r}, {counted(facts.new, 'new row')}" if due else None
+
+
+def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
+    """Alarms need new rows, too: from the same rows the same model would come."""
+    if facts.new <= 0 or not _passed(facts.last_alarm, settings.alarm_seconds, now):
+        return None
+    found = {"drift": settings.drift and facts.drifted, "live score": settings.live and facts.live_fell}
+    return next((f"{alarm}: {why} {counted(facts.new, 'new row')}" for alarm, why in found.items() if why), None)
+
+
+def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:
+    if facts.requested:
+        return True
+    pause = min(settings.cooldown_seconds * 2 ** min(facts.setbacks, 16), max(LONGEST_PAUSE, settings.cooldown_seconds))
+    return _passed(facts.last_start, pause, now)
+
+
+def _passed(since: datetime | None, pause: float, now: datetime) -> bool:
+    waited = math.inf if since is None else (now - since).total_seconds()
+    # A clock that was set back must not stop trainings for as long as it was set back.
+    return waited >= pause or waited < 0

@@ -1,0 +1,96 @@
+"""The schedule: when the next planned training is.
+
+The only module that knows APScheduler. The scheduler's thread only wakes the loop; whether a run is due follows
+from the last one, so that runs missed while the machine was off are made up once.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+
+from daemon.core.errors import BadSettings
+
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Schedule:
+    """Cron text or an interval, in UTC; empty text is never."""
+
+    def __init__(self, text: str, wake: Callable[[], None]) -> None:
+        self._every, self._cron = parse(text)
+        self._wake = wake
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+
+    def open(self) -> None:
+        """Start waking the loop at the planned times."""
+        if self._cron is not None:
+            self._scheduler.add_job(self._wake, self._cron, id="retrain")
+        elif self._every is not None:
+            self._scheduler.add_job(self._wake, "interval", seconds=self._every.total_seconds(), id="retrain")
+        self._scheduler.start()
+
+    def close(self) -> None:
+        """Stop waking the loop."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def next_after(self, last: datetime | None, now: datetime) -> datetime | None:
+        """The planned time that follows `last` (from now on if there was none); in the past if it was missed.
+
+        It is now if `last` lies ahead: the clock was set back, and what was missed since then can't be told.
+        """
+        if last is not None and last > now:
+            return now if self._every or self._cron else None
+        if self._every is not None:
+            return (last or now) + self._every
+        if self._cron is None:
+            return None
+        after = (last or now) + timedelta(microseconds=1)
+        found: datetime | None = self._cron.get_next_fire_time(None, after)
+        return found
+
+    def due(self, last: datetime | None, now: datetime) -> bool:
+        """Whether a planned time lies between `last` and `now`."""
+        planned = self.next_after(last, now)
+        return last is not None and planned is not None and planned <= now
+
+
+def parse(text: str) -> tuple[timedelta | None, BaseTrigger | None]:
+    """(interval, None), (None, cron) or (None, None); raises BadSettings."""
+    if not text.strip():
+        return None, None
+    interval = re.fullmatch(r"\s*([0-9]+)\s*([smhdw])\s*", text)
+    try:
+        if interval and int(interval[1]) > 0:
+            every = timedelta(**{UNITS[interval[2]]: int(interval[1])})
+            datetime.now(UTC) + every  # raises if that is beyond the calendar
+            return every, None
+        return None, _cron(text)
+    except (ValueError, OverflowError) as error:
+        hint = "Write five cron fields (`0 3 * * *`), an interval (`30m`, `6h`, `1d`), or nothing."
+        raise BadSettings(f"retrain.schedule = {text!r}: {error}.", hint=hint) from None
+
+
+def _cron(text: str) -> BaseTrigger:
+    *fields, weekdays = text.split()
+    cron = CronTrigger.from_crontab(" ".join([*fields, ",".join(map(_weekday, weekdays.split(",")))]), timezone=UTC)
+    if cron.get_next_fire_time(None, datetime.now(UTC)) is None:
+        raise ValueError("there is no such day")
+    return cron
+
+
+def _weekday(part: str) -> str:
+    """Days of the week by name: cron counts them from Sunday, which is 0 and 7, APScheduler from Monday."""
+    found = re.fullmatch(r"(?:\*|([0-7])(?:-([0-7]))?)(?:/([1-9]))?", part)
+    if found is None or part == "*":
+        return part
+    first = int(found[1] or 0)
+    last = int(found[2] or (first if found[1] and not found[3] else 6))
+    return ",".join(DAYS[first : last + 1 : int(found[3] or 1)]) or part

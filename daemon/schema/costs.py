@@ -1,0 +1,100 @@
+"""Costs: what a wrong answer costs, by true and answered class, and which answer is expected to cost least.
+
+Shared with `web`; pure functions. Without costs (None) the answer is the likeliest class. Probabilities stay as they are.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.core.errors import TrainingFailed
+
+Matrix = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Table = Mapping[str, Mapping[str, float]]
+"""As `train.costs` has it: true class, answered class, cost. Pairs that are not in it cost 1, right answers nothing."""
+
+TIE = 1e-5
+"""Expected costs that differ by less than this share of them are equal: the first class is the answer.
+
+Backends agree to 1e-6 only, and the shares of a tree's leaf often lie on the threshold itself.
+"""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """`matrix` (classes, classes): what it costs to answer the column's class where the row's is true; `table` as given."""
+
+    matrix: Matrix
+    table: dict[str, dict[str, float]]
+
+    @classmethod
+    def of(cls, table: Table | None, classes: Sequence[str]) -> Self | None:
+        """The costs of a schema's classes; None without costs or classes. Raises TrainingFailed for a class that there is not."""
+        if not table:
+            return None
+        if not classes:
+            raise TrainingFailed("train.costs are for classes, and the target is a number.", hint="Remove train.costs.")
+        for name in (name for true, answered in table.items() for name in (true, *answered)):
+            if name not in classes:
+                raise _unknown(name, classes)
+        matrix = 1.0 - np.eye(len(classes))
+        for true, answered in table.items():
+            for name, cost in answered.items():
+                matrix[classes.index(true), classes.index(name)] = cost
+        return cls(matrix, {true: dict(answered) for true, answered in table.items()})
+
+    def decide(self, answers: Matrix) -> Codes:
+        """The answers (n,) that are expected to cost least, of probabilities (n, classes); the first of equal ones."""
+        width = answers.shape[1]  # answers of before a class came have no column for it
+        expected = answers @ self.matrix[:width, :width]
+        return np.asarray((expected <= expected.min(axis=1, keepdims=True) * (1 + TIE)).argmax(axis=1))
+
+    def paid(self, truth: NDArray[Any], answered: Codes) -> Matrix:
+        """What each answer (n,) costs, in the unit of the table."""
+        return np.asarray(self.matrix[truth.astype(np.int64), answered])
+
+    def always(self, support: NDArray[Any]) -> float:
+        """The mean cost of the best answer that is always the same, for so many rows of each class; 1 if it costs nothing."""
+        least = float((support @ self.matrix[: len(support)]).min()) / max(float(support.sum()), 1.0)
+        return least if least > 0 else 1.0
+
+
+def named(answers: Matrix, costs: Costs | None) -> Codes:
+    """The answers (n,), class codes, that probabilities (n, classes) come to."""
+    return np.asarray(answers.argmax(axis=1)) if costs is None else costs.decide(answers)
+
+
+def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, tuple[float, float] | None]:
+    """Of answers, counted by true and answered class, the mean cost, and the share that they save with its standard error.
+
+    It is the share of what the best answer costs that is always the same: 1 is all of it, less than 0 costs more than that. None
+    where that answer costs nothing, because no row is of a class that it gets wrong: then there is nothing to save.
+    """
+    priced = [(n, price(true, answered, table)) for (true, answered), n in counts.items()]
+    total = sum(n for n, _ in priced)
+    mean = sum(n * cost for n, cost in priced) / total
+    variance = sum(n * cost**2 for n, cost in priced) / total - mean**2
+    classes = {name for pair in counts for name in pair}
+    constant = [sum(n * price(true, name, table) for (true, _), n in counts.items()) / total for name in classes]
+    scale = min(constant)
+    return mean, (1 - mean / scale, math.sqrt(max(variance, 0.0) / total) / scale) if scale else None
+
+
+def price(true: str, answered: str, table: Table) -> float:
+    """What an answer costs."""
+    return table.get(true, {}).get(answered, float(true != answered))
+
+
+def _unknown(name: str, classes: Sequence[str]) -> TrainingFailed:
+    close = difflib.get_close_matches(name, classes, n=1, cutoff=0.6)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(map(repr, classes[:10])) + (", …" if len(classes) > 10 else "")
+    return TrainingFailed(
+        f"train.costs names {name!r:.60}, which is no class.", hint=f"The classes are {listed}.{meant}"
+    )

@@ -1,0 +1,120 @@
+"""Notation: how cells write what they say, and how they say nothing. For `schema`, `kinds`, `survey` and `formats`.
+
+The patterns are understood by Python and by RE2, which Arrow uses for whole columns; so both ways have one outcome.
+"""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CERTAIN = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
+"""Texts that programs write for a missing value and hardly anybody for something else."""
+
+DOUBTFUL = ("None", "none", "na", "?", "-", "--", ".")
+"""Texts that stand for a missing value in one file and for a name in another, as in a column of + and -."""
+
+MARKERS = frozenset((*CERTAIN, *DOUBTFUL))
+"""What `init` takes for a missing value where the other cells leave no doubt."""
+
+Order = Literal["day/month/year", "month/day/year", "year/month/day", "day/month/yy", "month/day/yy", "yy/month/day"]
+"""Of a date's parts; `yy` is a year of two digits, which is read only on request."""
+
+PIVOT = 69
+"""As POSIX has it: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068."""
+
+SPACES = " \u00a0\u202f"
+"""What stands between thousands where that is a blank: programs write one that does not break."""
+
+_PARTS = {
+    "day": r"(?P<day>[0-9]{1,2})",
+    "month": r"(?P<month>[0-9]{1,2})",
+    "year": r"(?P<year>[0-9]{4})",
+    "yy": r"(?P<year>[0-9]{2})",
+}
+_TIME = (
+    r"(?:(?:T|,? )(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?"
+    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
+)
+
+DATES: dict[Order, str] = {
+    order: f"^{'[/.-]'.join(_PARTS[part] for part in order.split('/'))}{_TIME}$" for order in get_args(Order)
+}
+"""A date in this order, perhaps with a time, which is UTC."""
+
+
+class Notation(BaseModel):
+    """How numbers or dates are written in a column, beside the plain way, which is read as well."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decimal: Literal[".", ","] = "."
+    """The decimal mark."""
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    """What stands between thousands."""
+    unit: str = Field(default="", max_length=20)
+    """What may stand before or after a number, such as $ or %; it changes no value: 12.5% is 12.5."""
+    order: Order | None = None
+    """The order of a date's parts."""
+
+    def number(self, text: str) -> float | None:
+        """The number that a trimmed text says; None if it says none."""
+        if not re.search(pattern(self), text):
+            return None
+        return float(stripped(text, self).replace(self.decimal, "."))
+
+    def moment(self, text: str) -> datetime | None:
+        """The time that a text says in this order; None if it says none."""
+        match = re.search(DATES[self.order], text.strip()) if self.order else None
+        if match is None:
+            return None
+        part = {name: int(digits) for name, digits in match.groupdict().items() if digits and digits.isdigit()}
+        if is_short(self.order):
+            part["year"] += century(part["year"])
+        part["microsecond"] = int((match["fraction"] or "0")[:3].ljust(3, "0")) * 1000
+        part.pop("fraction", None)
+        if match["half"]:
+            if not 1 <= part["hour"] <= 12:
+                return None
+            part["hour"] = part["hour"] % 12 + 12 * (match["half"] in "Pp")
+        try:
+            return datetime(**part, tzinfo=UTC)
+        except ValueError:
+            return None
+
+
+def is_short(order: Order | None) -> bool:
+    """Whether dates of this order have years of two digits."""
+    return order is not None and "yy" in order.split("/")
+
+
+def century(year: int) -> int:
+    """What a year of two digits lacks."""
+    return 1900 if year >= PIVOT else 2000
+
+
+@lru_cache(maxsize=64)
+def pattern(notation: Notation) -> str:
+    """What a number looks like in a notation."""
+    unit, mark = re.escape(notation.unit), re.escape(notation.decimal)
+    between = f"[{SPACES}]" if notation.thousands == " " else re.escape(notation.thousands)
+    groups = rf"[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+|" if notation.thousands else ""
+    sign, after = "[+-]?", ""
+    if unit:
+        sign, after = rf"(?:[+-]?(?:{unit}[{SPACES}]?)?|{unit}[{SPACES}]?[+-])", rf"(?:[{SPACES}]?{unit})?"
+    return rf"^{sign}(?:(?:{groups}[0-9]+)(?:{mark}[0-9]*)?|{mark}[0-9]+){after}$"
+
+
+def stripped(text: str, notation: Notation) -> str:
+    """A number of this notation without unit and thousands."""
+    for taken in removed(notation):
+        text = text.replace(taken, "")
+    return text
+
+
+def removed(notation: Notation) -> list[str]:
+    """What is taken out of a number of this notation."""
+    between = list(SPACES) if notation.thousands == " " or notation.unit else []
+    return [taken for taken in (notation.unit, *between, notation.thousands.strip()) if taken]

@@ -1,0 +1,380 @@
+"""The schema: which columns a row has, what the target is, and how one row becomes numbers.
+
+Shared with `web`, so it needs no library but pydantic. `data/schema.json` is committed with the data.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from daemon.core.errors import BadSchema, InvalidFeatures
+from daemon.schema.classes import Classes
+from daemon.schema.notation import Notation
+from daemon.schema.words import MOST_TEXT, NOTHING, SLOTS, encoded
+
+Kind = Literal["number", "integer", "boolean", "category", "date", "text"]
+Task = Literal["classification", "regression"]
+
+PROVENANCE = ("_drop", "_row", "_accepted_at", "_source")
+"""Columns that the dataset adds to every row: sha256 of the drop, row number in it, UTC time, `file`, `http` or `label`."""
+
+REMARKS = ("_line", "_column", "_reason")
+"""Columns that stand before a refused row in `inbox/rejected/NAME.*.bad.csv`; a drop may carry them, they are not read."""
+
+PREDICTION_ID = "prediction_id"
+"""A drop with this column and the target is one of late labels."""
+
+UNKNOWN = -1.0
+"""The code of a missing category, and of one the schema does not list."""
+
+MOST_COLUMNS = 10_000
+"""Of a schema with its target, and of a drop: more are a mistake, and reading one line of millions of cells takes long."""
+
+EXACT = 2**53
+"""Integers beyond this are not exact in a double."""
+
+JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
+"""What a value of JSON is called where a number belongs."""
+
+BOUND = 1e100
+"""No number to predict on or to learn is larger: it measures nothing, and sums, products and squares must stay finite."""
+
+DAY = 86_400.0
+
+
+def _nothing(value: Any) -> bool:
+    """Whether a key that came later says what its absence says: then it is not written, and older programs read the file."""
+    return not value
+
+
+class Column(BaseModel):
+    """One feature. `minimum`, `maximum` and `categories` are what was seen at `init`: a reference, not a law.
+
+    `minimum` and `maximum` of a date are days since 1970-01-01 UTC, which is also what a model sees of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    kind: Kind
+    missing: bool = False
+    """Whether an empty cell (CSV) or null (JSON) is allowed."""
+    missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    """Texts that stand for a missing value in this column, beside those of the file."""
+    notation: Notation | None = Field(default=None, exclude_if=_nothing)
+    """How its numbers or dates are written, if not plainly; a text in JSON may be written so, too."""
+    categories: list[str] = Field(default_factory=list)
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def mark(self, decimal: str) -> str:
+        """The decimal mark of its cells, where that of the file is `decimal`."""
+        return self.notation.decimal if self.notation else decimal
+
+    @cached_property
+    def codes(self) -> dict[str, float]:
+        """Category to its code: 0.0, 1.0 and so on."""
+        return {name: float(code) for code, name in enumerate(self.categories)}
+
+    def encode(self, value: Any) -> float:
+        """One JSON value as a number (NaN: missing); raises InvalidFeatures."""
+        if value is None:
+            if self.missing:
+                return UNKNOWN if self.kind == "category" else math.nan
+            raise InvalidFeatures(f"{self.name!r} must not be null.", field=self.name)
+        if self.kind == "number":  # first: nearly every value of nearly every request is one
+            return self._number(value)
+        if self.kind == "category":
+            if not isinstance(value, str):
+                raise InvalidFeatures(f"{self.name!r} is a category: give a string.", field=self.name)
+            return self.codes.get(value, UNKNOWN)
+        if self.kind == "boolean":
+            if not isinstance(value, bool):
+                raise InvalidFeatures(f"{self.name!r} is a boolean: give true or false.", field=self.name)
+            return float(value)
+        if self.kind == "text":
+            return self._text(value)
+        return self._date(value) if self.kind == "date" else self._integer(value)
+
+    def _text(self, value: Any) -> float:
+        """A place for the count of its words, which `Schema.encode` fills in."""
+        if not isinstance(value, str):
+            raise InvalidFeatures(f"{self.name!r} is a text: give a string.", field=self.name)
+        if len(value) > MOST_TEXT:
+            raise InvalidFeatures(
+                f"{self.name!r} has {len(value)} characters; a text has {MOST_TEXT} at most.", field=self.name
+            )
+        return 0.0
+
+    def _number(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, str) and self.notation and (number := self.notation.number(value.strip())) is not None:
+                return self._number(number)
+            raise InvalidFeatures(f"{self.name!r} is a number, not {_named(value)}.", field=self.name)
+        if not -BOUND <= value <= BOUND:
+            raise InvalidFeatures(f"{self.name!r} must be a number between -1e100 and 1e100.", field=self.name)
+        return float(value)
+
+    def _integer(self, value: Any) -> float:
+        number = self._number(value)
+        value = number if isinstance(value, str) else value
+        # Of the value as it was given: as a double, 2**53 + 1 is 2**53.
+        if number != math.floor(number) or abs(value) > EXACT:
+            raise InvalidFeatures(
+                f"{self.name!r} is a whole number, at most 2**53, not {value!r:.40}.", field=self.name
+            )
+        return number
+
+    def _date(self, value: Any) -> float:
+        try:
+            if not isinstance(value, str):
+                raise TypeError
+            if self.notation and (written := self.notation.moment(value)):
+                return written.timestamp() / DAY
+            moment = datetime.fromisoformat(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() / DAY
+        except (TypeError, ValueError):
+            message = f"{self.name!r} is a date: give ISO 8601 text such as '2026-01-31' or '2026-01-31T12:00:00Z'."
+            raise InvalidFeatures(message, field=self.name) from None
+
+
+def _named(value: Any) -> str:
+    """What JSON calls a value that is no number; a text with itself, since it may be a number in quotes."""
+    return f"the text {value!r:.40}" if isinstance(value, str) else JSON_NAMES.get(type(value), "something else")
+
+
+class Schema(BaseModel):
+    """Columns, target and task of one dataset; immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["retraind-schema/1"] = "retraind-schema/1"
+    task: Task = "classification"
+    target: str = Field(min_length=1, max_length=200)
+    classes: list[str] = Field(default_factory=list)
+    """Class names in the order of their codes 0, 1, …; none for regression."""
+    decimal: Literal[".", ","] = "."
+    """The decimal mark in drops. JSON always has a point."""
+    missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    """Texts that stand for a missing value in every column and in the target, unless a category or class is called so."""
+    notation: Notation | None = Field(default=None, exclude_if=_nothing)
+    """How the numbers of the target are written, if not plainly."""
+    ignored: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    """Columns that drops may have and that are not read; a column of the kind `ignore` comes to the same."""
+    columns: list[Column] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_ignored_columns(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("columns"), list):
+            return data
+        ignored = [one for one in data["columns"] if isinstance(one, dict) and one.get("kind") == "ignore"]
+        if not ignored:
+            return data
+        names = [one.get("name") for one in ignored]
+        columns = [one for one in data["columns"] if one not in ignored]
+        return {**data, "columns": columns, "ignored": [*data.get("ignored", []), *names]}
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        names = Counter([*self.features, self.target, *self.ignored])
+        if names.total() > MOST_COLUMNS:
+            raise ValueError(f"there are {names.total()} columns with the target, and at most {MOST_COLUMNS} can be")
+        for name, count in names.items():
+            if count > 1:
+                raise ValueError(f"the column {name!r} is listed twice")
+            if name in PROVENANCE or name in REMARKS:
+                raise ValueError(f"the column name {name!r} is reserved")
+        if self.task == "regression" and self.classes:
+            raise ValueError("regression has no classes")
+        if self.task == "classification" and len(self.classes) < 2:
+            raise ValueError("classification needs at least two classes")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("a class is listed twice")
+        for marker in [*self.missing_values, *(text for column in self.columns for text in column.missing_values)]:
+            if not marker or marker != marker.strip():
+                raise ValueError(
+                    f"{marker!r} in missing_values is empty or has spaces around it; cells are compared without"
+                )
+        for column in self.columns:
+            if len(column.codes) < len(column.categories):
+                raise ValueError(f"a category of {column.name!r} is listed twice")
+        return self
+
+    @cached_property
+    def features(self) -> list[str]:
+        """Names of the feature columns, in order."""
+        return [column.name for column in self.columns]
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Names of the feature columns, for looking them up."""
+        return frozenset(self.features)
+
+    @cached_property
+    def markers(self) -> dict[str, tuple[str, ...]]:
+        """For each column and the target the texts that stand for a missing value there."""
+        found = {
+            column.name: ([*self.missing_values, *column.missing_values], column.categories) for column in self.columns
+        }
+        found[self.target] = (self.missing_values, self.classes)
+        return {name: tuple(text for text in texts if text not in names) for name, (texts, names) in found.items()}
+
+    @cached_property
+    def numeric(self) -> bool:
+        """Whether every column takes any number."""
+        return all(column.kind == "number" for column in self.columns)
+
+    @cached_property
+    def measure(self) -> Column:
+        """The target of a regression as a column of numbers, of which some may be missing."""
+        return Column(name=self.target, kind="number", missing=True, notation=self.notation)
+
+    @cached_property
+    def texts(self) -> list[int]:
+        """Places of the texts among the columns."""
+        return [place for place, column in enumerate(self.columns) if column.kind == "text"]
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers of a row as a model sees it: one a column, and behind them those of the words of each text."""
+        return len(self.columns) + SLOTS * len(self.texts)
+
+    @cached_property
+    def class_codes(self) -> dict[str, int]:
+        """Class name to its code."""
+        return {name: code for code, name in enumerate(self.classes)}
+
+    @cached_property
+    def labels(self) -> Classes:
+        """Which class the text of a label means."""
+        return Classes(self.classes, self.decimal)
+
+    @cached_property
+    def shape(self) -> tuple[Any, ...]:
+        """What a model depends on; the reference ranges are not part of it."""
+        columns = ((one.name, one.kind, *one.categories) for one in self.columns)
+        return self.task, self.target, *self.classes, *columns
+
+    def encode(self, features: Any) -> list[float]:
+        """One row of JSON features, as a list in column order or an object by name; raises InvalidFeatures."""
+        try:
+            return self._encode(features)
+        except InvalidFeatures:
+            # Only now: a row of numbers has no text that could be a marker.
+            if (unmarked := self.without_markers(features)) == features:
+                raise
+            return self._encode(unmarked)
+
+    def without_markers(self, features: Any) -> Any:
+        """A row of JSON features with null where a text stands for a missing value."""
+        if isinstance(features, Mapping):
+            return {name: None if self._is_marker(name, value) else value for name, value in features.items()}
+        if isinstance(features, list) and len(features) == len(self.columns):
+            return [
+                None if self._is_marker(name, value) else value
+                for name, value in zip(self.features, features, strict=True)
+            ]
+        return features
+
+    def _is_marker(self, name: str, value: Any) -> bool:
+        return isinstance(value, str) and name in self.known and value.strip() in self.markers[name]
+
+    def _encode(self, features: Any) -> list[float]:
+        if isinstance(features, Mapping):
+            return self._encode_named(features)
+        if not isinstance(features, Sequence) or isinstance(features, str | bytes):
+            raise InvalidFeatures("'features' must be a list of values or an object of column: value.")
+        if len(features) != len(self.columns):
+            if features and isinstance(features[0], list | dict):
+                raise InvalidFeatures("'features' is one row; a list of rows goes to /predict as 'instances'.")
+            raise InvalidFeatures(
+                f"'features' has {len(features)} values; the model takes {len(self.columns)}: {', '.join(self.features)}."
+            )
+        if self.texts:
+            return self._with_words(features)
+        return [column.encode(value) for column, value in zip(self.columns, features, strict=True)]
+
+    def _with_words(self, values: Sequence[Any]) -> list[float]:
+        """One number a column, and behind them the words of each text."""
+        values = [None if at in self.texts and self._says_nothing(at, one) else one for at, one in enumerate(values)]
+        row = [column.encode(value) for column, value in zip(self.columns, values, strict=True)]
+        for place in self.texts:
+            if values[place] is None:
+                row += NOTHING
+            else:
+                row[place], *words = encoded(values[place])
+                row += words
+        return row
+
+    def _says_nothing(self, place: int, value: Any) -> bool:
+        """Whether a text is blank, or a marker of a missing value."""
+        return isinstance(value, str) and (not (said := value.strip()) or said in self.markers[self.features[place]])
+
+    def _encode_named(self, features: Mapping[str, Any]) -> list[float]:
+        for name in features:
+            if name not in self.known:
+                raise InvalidFeatures(
+                    f"There is no column {name!r}; the model takes: {', '.join(self.features)}.", field=name
+                )
+        for column in self.columns:
+            if column.name not in features and not column.missing:
+                raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
+        if self.texts:
+            return self._with_words([features.get(name) for name in self.features])
+        return [column.encode(features.get(column.name)) for column in self.columns]
+
+    def label(self, target: Any) -> str:
+        """A target given in JSON, as the text of its cell: a class by name or code, or a number; raises InvalidFeatures."""
+        if self.task == "regression":
+            return repr(Column(name=self.target, kind="number").encode(target))
+        name = None
+        if isinstance(target, str):
+            name = self.labels.named(target)
+        elif isinstance(target, int | float) and not isinstance(target, bool):
+            name = self.labels.named(repr(target).replace(".", self.decimal))
+            if name is None and isinstance(target, int):
+                name = self.labels.at(target)
+        if name is not None:
+            return name
+        raise InvalidFeatures(
+            f"{target!r:.80} is no class of {self.target!r}; the classes are: {', '.join(self.classes)}.",
+            field=self.target,
+        )
+
+    def dump(self) -> bytes:
+        """The text of `schema.json`."""
+        return orjson.dumps(self.model_dump(), option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def parse(text: bytes, origin: str) -> Schema:
+    """A schema from JSON bytes; raises BadSchema naming `origin`, the key and what is wrong with it."""
+    try:
+        return Schema.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(
+            ".".join(map(str, item["loc"])) + ": " * bool(item["loc"]) + item["msg"] for item in error.errors()
+        )
+        hint = "Mend the file, or move it away and make a new one with `retraind init FILE --target COL`."
+        raise BadSchema(f"{origin}: {problems}.", hint=hint) from None
+
+
+def load(path: Path) -> Schema | None:
+    """The schema at `path`, parsed when the file has changed; None if there is none yet; raises BadSchema, OSError."""
+    try:
+        found = path.stat()
+        return _load(path, found.st_mtime_ns, found.st_size, found.st_ino)
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, *_stamp: int) -> Schema:
+    return parse(path.read_bytes(), str(path))

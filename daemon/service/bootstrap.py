@@ -1,0 +1,49 @@
+"""The first drop of an empty home: Iris, so that `/predict` works before anybody has brought data.
+
+scikit-learn ships the file; it is found without importing scikit-learn.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from daemon.core import durable
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.schema.schema import Column, Schema
+
+NAME = "iris.csv"
+FEATURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+TARGET = "species"
+
+
+def iris(home: Home) -> bool:
+    """Write schema and first drop into a home that has neither schema nor data; False if it has."""
+    if home.schema.exists() or (home.data / ".git").exists() or home.journal.exists():
+        return False
+    header, *lines = _file().read_text().splitlines()
+    _, _, *classes = header.split(",")
+    rows = [line.split(",") for line in lines]
+    text = [",".join([*FEATURES, TARGET])] + [",".join([*row[:4], classes[int(row[4])]]) for row in rows]
+    durable.write(home.inbox / NAME, ("\n".join(text) + "\n").encode())
+    durable.write(home.schema, _schema(classes, rows).dump())
+    return True
+
+
+def _schema(classes: list[str], rows: list[list[str]]) -> Schema:
+    columns = [
+        Column(
+            name=name,
+            kind="number",
+            minimum=min(float(row[i]) for row in rows),
+            maximum=max(float(row[i]) for row in rows),
+        )
+        for i, name in enumerate(FEATURES)
+    ]
+    return Schema(target=TARGET, classes=classes, columns=columns)
+
+
+def _file() -> Path:
+    spec = find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise RetraindError("scikit-learn is not installed.", hint="Install the packages of requirements.lock.")
+    return Path(spec.origin).parent / "datasets/data/iris.csv"

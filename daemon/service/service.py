@@ -1,0 +1,250 @@
+"""The running service: every part opened in order and closed in reverse.
+
+The composition root. The HTTP workers come first and go last: they predict while the rest is still importing
+MLflow and DVC, and until everything else has ended.
+"""
+
+import os
+import queue
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import structlog
+
+from daemon.core import durable, status
+from daemon.core.errors import AlreadyRunning
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.core.status import Status, utcnow
+from daemon.processes.children import Trainer
+from daemon.processes.keeper import Keeper
+from daemon.processes.listening import reachable
+from daemon.processes.notify import notify
+from daemon.processes.wake import Stopped, Wake
+from daemon.processes.workers import Workers
+from daemon.service import bootstrap
+from daemon.service.pulse import START_SECONDS, Pulse
+
+if TYPE_CHECKING:
+    from daemon.service.loop import Loop
+    from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+FIGURES = {"backlog_files", "backlog_bytes", "rows", "rows_pending", "threshold_rows"}
+"""What the status says of the data, which a restart does not change."""
+
+
+def run(home: Home, settings: Settings, wake: Wake) -> None:
+    """Run everything until SIGTERM or SIGINT, which `wake` listens for; raises AlreadyRunning, PortTaken, BadSchema, BadSettings."""
+    # Its default action is the end, and the kernel sends it for files that others touch (leases, see daemon/inbox/inbox.py).
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with ExitStack() as stack:
+        stack.enter_context(locked(home))
+        prepare(home, settings)
+        pulse = Pulse(home.status, starting(home))
+        stack.callback(pulse.stop)
+        pulse.start()
+        keeper = Keeper(home, settings, slots(settings), wake)
+        stack.callback(keeper.close)
+        follow_hangups(wake, keeper.renew)
+        keeper.start()
+        announce(keeper.workers, settings)
+        with suppress(Stopped):
+            _run_loop(home, settings, keeper, wake, pulse, stack)
+        pulse.drain()
+
+
+def serve(home: Home, settings: Settings, wake: Wake) -> None:
+    """Run the HTTP workers alone until SIGTERM or SIGINT, which `wake` listens for; raises PortTaken."""
+    home.make()
+    workers = Workers(home, settings, slots(settings), wake)
+    follow_hangups(wake, workers.renew)
+    announce(workers, settings)
+    with ExitStack() as stack:
+        stack.callback(workers.close)
+        notify(READY=1)
+        while not wake.stopping:
+            for sentence in workers.tend(time.monotonic()):
+                log.warning("worker", detail=sentence)
+            notify(WATCHDOG=1)
+            with suppress(queue.Empty):
+                wake.queue.get(timeout=1)
+
+
+def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
+    journal, loop = compose(home, settings, keeper, wake, pulse, stack)
+    journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
+    log.info("started", home=str(home.root), pid=os.getpid())
+    notify(READY=1)
+    loop.run()
+    notify(STOPPING=1)
+    journal.tell("stopped", "The daemon was asked to stop.")
+    log.info("stopping")
+
+
+def compose(
+    home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack
+) -> "tuple[Journal, Loop]":
+    """Open the parts in order, each put right where the last daemon was killed; `stack` closes them in reverse.
+
+    Gives what has the record, and what is to be run. Raises Stopped when the service is to end before that is done. The
+    simulation of tests/simulation composes a service in the same way.
+    """
+    trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
+    stack.callback(trainer.close)
+    if not home.pointer.exists():
+        trainer.want(time.monotonic())  # nothing is served before the first model
+    trainer.tend(time.monotonic())
+    # Imported only now, seconds after the workers have begun to answer.
+    with pulse.step("importing", START_SECONDS), wake.interruptible():
+        from daemon.dataset.dataset import Dataset
+        from daemon.dataset.packing import Packing
+        from daemon.drift.driftwatch import Driftwatch
+        from daemon.inbox.inbox import Inbox
+        from daemon.inbox.watcher import Watcher
+        from daemon.ingest.ingestion import Ingestion
+        from daemon.ingest.labels import Labels
+        from daemon.promotion.promotion import Promotion
+        from daemon.registry.registry import Registry
+        from daemon.retraining.retraining import Retraining
+        from daemon.retraining.schedule import Schedule
+        from daemon.service.loop import Loop, sweep
+        from daemon.storage.history import Historian
+
+    schedule = Schedule(settings.retrain.schedule, wake)
+    swept = sweep(home)
+    journal = _open_journal(home, stack)
+    dataset = Dataset(home, lambda sentence: journal.tell("repaired", sentence, level="warning"))
+    stack.callback(dataset.close)
+    with pulse.step("checking the data", START_SECONDS), wake.interruptible():
+        dataset.open({segment["name"]: segment["md5"] for segment in journal.segments()}, journal.replaced)
+    historian = Historian(home, settings)
+    historian.start()
+    stack.callback(historian.stop)
+    registry = Registry(home)
+    with pulse.step("opening MLflow's database", START_SECONDS), wake.interruptible():
+        if moved := registry.open():
+            journal.tell("moved", moved, level="warning")
+    promotion = Promotion(home, settings.promote, journal, registry)
+    promotion.recover()
+    retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
+    abandoned = retraining.recover()
+    registry.stop_stale_runs()
+    schedule.open()
+    stack.callback(schedule.close)
+    inbox = Inbox(home, settings.inbox, wake)
+    watcher = Watcher(home, inbox.hint, wake)
+    stack.callback(watcher.close)
+    inbox.recover()
+    labels = Labels(home, journal)
+    ingestion = Ingestion(
+        home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at, pulse.rename, historian.erase
+    )
+    stack.callback(ingestion.close)
+    loop = Loop(
+        home,
+        settings,
+        wake,
+        pulse=pulse,
+        journal=journal,
+        inbox=inbox,
+        watcher=watcher,
+        workers=keeper,
+        historian=historian,
+        schedule=schedule,
+        ingestion=ingestion,
+        retraining=retraining,
+        promotion=promotion,
+        driftwatch=stack.enter_context(closing(Driftwatch(home, settings.drift, journal))),
+        packing=stack.enter_context(closing(Packing(home, journal))),
+    )
+    log.info("recovered", swept=swept, abandoned=abandoned)
+    return journal, loop
+
+
+def _open_journal(home: Home, stack: ExitStack) -> "Journal":
+    """The journal, if it is that of the data; raises HistoryLost."""
+    from daemon.dataset import continuity
+    from daemon.storage.journal import Journal
+
+    continuity.demand_journal(home)
+    journal = Journal.open(home.journal)
+    stack.callback(journal.close)
+    continuity.demand_batch(home, journal.last_batch())
+    return journal
+
+
+def follow_hangups(wake: Wake, renew: Callable[[], None]) -> None:
+    """SIGHUP replaces the workers one after the other; from a terminal that is closed it means the end, as everywhere."""
+    terminal = sys.stderr.isatty()
+
+    def hang_up(number: int, _frame: FrameType | None) -> None:
+        if terminal:
+            wake.stop(number)
+        else:
+            renew()
+            wake()
+
+    signal.signal(signal.SIGHUP, hang_up)
+
+
+@contextmanager
+def locked(home: Home) -> Iterator[None]:
+    """Hold the home's lock; raises AlreadyRunning. The kernel gives it back however the process ends."""
+    home.require_plain_path()
+    home.make()
+    fd = durable.try_lock(home.lock)
+    if fd is None:
+        owner = home.lock.read_text().strip() or "unknown"
+        raise AlreadyRunning(
+            f"Another daemon (pid {owner}) owns {home.root}.", hint="Stop it first, or use another --home."
+        )
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def prepare(home: Home, settings: Settings) -> None:
+    """Make what a new home lacks: the token and, unless told otherwise, the Iris data as first drop."""
+    if not home.token.exists():
+        durable.write(home.token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
+    if settings.bootstrap == "iris" and bootstrap.iris(home):
+        log.info("bootstrapped", drop=bootstrap.NAME)
+
+
+def starting(home: Home) -> Status:
+    """What is known before everything is imported: the figures are those of the daemon before, until they are counted again."""
+    known = status.read(home.status)
+    figures = known.model_dump(include=FIGURES) if known else {}
+    now, free = utcnow(), shutil.disk_usage(home.root).free
+    beat = time.monotonic()
+    return Status(pid=os.getpid(), state="starting", heartbeat=beat, at=now, started_at=now, free_bytes=free, **figures)
+
+
+def slots(settings: Settings) -> int:
+    """How many HTTP workers to run."""
+    return settings.server.workers or max(1, (os.cpu_count() or 2) // 2)
+
+
+def announce(workers: Workers, settings: Settings) -> None:
+    """Say where the dashboard is, for the person who has just typed the command."""
+    if settings.server.unix_socket:
+        print(f"retraind: it listens at {settings.server.unix_socket}", flush=True)
+    if workers.address is None:
+        return
+    host, port = workers.address
+    shown = f"[{reachable(host)}]" if ":" in host else reachable(host)
+    print(f"retraind: the dashboard is at http://{shown}:{port}/dashboard", flush=True)
+    if host not in ("127.0.0.1", "::1", "localhost") and settings.server.auth == "none":
+        print("retraind: anybody who reaches this address may write (server.auth = 'none')", file=sys.stderr)

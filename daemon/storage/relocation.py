@@ -1,0 +1,116 @@
+"""Relocation: a home that was moved or copied keeps its models in its own folder.
+
+MLflow's database has absolute paths; whoever opens the copy would write into the original's folder. They are put right
+in one transaction before MLflow opens the database. A home reached by another path, a symlink or another mount, is the same one.
+"""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from daemon.core.home import Home
+
+EXPERIMENT = "retraind"
+
+FILE = "file://"
+
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+"""Columns of MLflow's database that say where files are written, or were."""
+
+MOVE = """
+UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1)
+WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"""
+
+NAMED = "SELECT {column} FROM {table} WHERE {column} LIKE 'file://%'"
+
+BUSY_SECONDS = 10.0
+
+
+class Stray(NamedTuple):
+    """A place outside the home that MLflow's database names, and how many of its rows."""
+
+    place: str
+    rows: int
+
+
+def relocate(home: Home, root: Path | None = None) -> str | None:
+    """Make MLflow's paths those of the home, which lies or will lie in `root`; a sentence if there was something to do.
+
+    Raises sqlite3.Error when the database can't be used.
+    """
+    if not home.mlflow.exists():
+        return None
+    new = Home((root or home.root).absolute())
+    with closing(sqlite3.connect(home.mlflow, timeout=BUSY_SECONDS)) as connection:
+        old = _recorded(connection)
+        if old is None or _same(old, new.artifacts):
+            return None
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _rewrite(connection, old, new)
+    # DVC's notes on files by their paths; they are made again. DVC itself would make a folder that everybody can write to.
+    notes = home.registry / "dvc-site"
+    shutil.rmtree(notes, ignore_errors=True)
+    notes.mkdir(mode=0o700, exist_ok=True)
+    return (
+        f"This home was moved or copied from {old.parent.parent}: its models are kept in {new.artifacts} from now on."
+    )
+
+
+def _recorded(connection: sqlite3.Connection) -> Path | None:
+    """Where the artifacts are by MLflow's database; None if there is no experiment of ours in it."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    query = "SELECT artifact_location FROM experiments WHERE name = ?"
+    found = connection.execute(query, (EXPERIMENT,)).fetchone() if "experiments" in tables else None
+    return None if found is None else _path(found[0])
+
+
+def _rewrite(connection: sqlite3.Connection, old: Path, new: Home) -> None:
+    before, after = old.as_uri(), new.artifacts.as_uri()
+    for table, column in PLACES:
+        connection.execute(MOVE.format(table=table, column=column), (after, before))
+    # What the runs say of their data, as text within JSON.
+    pair = (json.dumps(str(old.parent.parent / "data"))[1:-1], json.dumps(str(new.data))[1:-1])
+    connection.execute(
+        "UPDATE datasets SET dataset_source = replace(dataset_source, '\"' || ? || '\"', '\"' || ? || '\"')", pair
+    )
+
+
+def strays(home: Home) -> list[Stray]:
+    """Places beyond the home where MLflow's database has files of ours; raises sqlite3.Error when it can't be read."""
+    if not home.mlflow.exists():
+        return []
+    with closing(
+        sqlite3.connect(f"{home.mlflow.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    ) as connection:
+        return [one for one in _named(connection, _recorded(connection)) if not _same(Path(one.place), home.artifacts)]
+
+
+def _named(connection: sqlite3.Connection, recorded: Path | None) -> Iterator[Stray]:
+    """Each folder `…/registry/artifacts` that some row names; `recorded` is that of the experiment."""
+    counts: dict[str, int] = {}
+    for table, column in PLACES if recorded is not None else ():
+        for (value,) in connection.execute(NAMED.format(table=table, column=column)):
+            head, mark, _ = str(_path(value)).partition("/registry/artifacts")
+            if mark:
+                counts[head + mark] = counts.get(head + mark, 0) + 1
+    return (Stray(place, count) for place, count in counts.items())
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path) if uri.startswith(FILE) else uri)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one folder, also by a symlink or another mount."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))

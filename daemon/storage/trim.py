@@ -1,0 +1,50 @@
+"""Trim: what the journal may forget, so that it does not grow with every event.
+
+SQL for SQLAlchemy's connection. What became of drops, batches, trainings and versions has tables of its own, which
+stay; the events only tell it. The kinds that come with every drop have a share of their own, so that they can't push out
+what happens once a month. Numbers of events are given once (AUTOINCREMENT), so streams go on where they were.
+"""
+
+from sqlalchemy import Connection, text
+
+from daemon.core.states import ROLLED_BACK
+
+ROUTINE = ("accepted", "committed", "merged", "duplicate", "rejected", "quarantined", "known", "relabelled", "request")
+"""Kinds of events that come with every drop or request."""
+
+FACTS = ("serving", ROLLED_BACK)
+"""Kinds that the journal derives facts from, by their order: they stay."""
+
+MOST = 5_000
+"""Rows that one call removes of each sort at most: the loop has other things to do."""
+
+
+def _listed(*kinds: str) -> str:
+    return ", ".join(f"'{kind}'" for kind in kinds)
+
+
+SORTS = (
+    ("events", "id", f"kind IN ({_listed(*ROUTINE)})"),
+    ("events", "id", f"kind NOT IN ({_listed(*ROUTINE, *FACTS)})"),
+    ("requests", "rowid", "state != 'queued'"),
+)
+"""Table, key that grows, and condition of what is kept up to the same number of rows each."""
+
+
+def overdue(connection: Connection, keep: int) -> list[tuple[int, int]]:
+    """The sorts (by their place in SORTS) of which there are more than `keep`, with the newest key that is to go; only reads."""
+    found = []
+    for place, (table, key, wanted) in enumerate(SORTS):
+        query = f"SELECT {key} FROM {table} WHERE {wanted} ORDER BY {key} DESC LIMIT 1 OFFSET :keep"  # noqa: S608 - constants
+        newest = connection.execute(text(query), {"keep": keep}).scalar()
+        if newest is not None:
+            found.append((place, int(newest)))
+    return found
+
+
+def remove(connection: Connection, place: int, newest: int) -> int:
+    """Remove the oldest rows of a sort up to the key `newest`, some at a time; returns how many."""
+    table, key, wanted = SORTS[place]
+    oldest = f"SELECT {key} FROM {table} WHERE {wanted} AND {key} <= :newest ORDER BY {key} LIMIT :most"  # noqa: S608
+    query = text(f"DELETE FROM {table} WHERE {key} IN ({oldest})")  # noqa: S608
+    return int(connection.execute(query, {"newest": newest, "most": MOST}).rowcount)

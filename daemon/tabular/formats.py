@@ -1,0 +1,64 @@
+"""Formats: which notations the texts of a column suggest, such as 1,234 or $5.00 or 31/01/2024. Pure, for `draft`.
+
+A suggestion is made from some texts; whether it fits is found out by a look at all of them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from itertools import product
+from typing import Literal
+
+from daemon.schema.notation import DATES, SPACES, Notation, Order, is_short, pattern
+
+DATE = re.compile(r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}(?:[T, ].*)?")
+
+CURRENCIES = r"[$€£¥₹₩₽₺]|[A-Z]{1,2}\$|kr|zł|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|KRW|TRY|SGD|HKD"
+"""Not any three letters: ABC123 is a name."""
+
+NUMBER = re.compile(
+    r"[+-]?(?P<before>{unit})?[{s}]?[+-]?[0-9.,][0-9.,'{s}]*?[{s}]?(?P<after>%|{unit})?".replace("{s}", SPACES).replace(
+        "{unit}", CURRENCIES
+    )
+)
+
+MOST_SLIPS = 0.1
+"""So large a share of the texts need not fit: they may be slips."""
+
+Marks = tuple[Literal[".", ","], Literal["", ",", ".", " ", "'"]]
+
+
+def dates(texts: Collection[str], *, short: bool = False) -> list[Order]:
+    """The orders in which the texts may be dates: both, where no day is above 12; `short`: with years of two digits."""
+    if not texts or sum(DATE.fullmatch(text) is not None for text in texts) < (1 - MOST_SLIPS) * len(texts):
+        return []
+    orders = [order for order in DATES if is_short(order) == short]
+    return [order for order in orders if _most(Notation(order=order).moment(text) is not None for text in texts)]
+
+
+def numbers(texts: Collection[str], *, comma: bool) -> list[Notation]:
+    """The notations in which the texts may be numbers, the likeliest first; `comma`: 1,234 is 1.234 rather than 1234."""
+    matches = [match for text in texts if (match := NUMBER.fullmatch(text))]
+    plain = pattern(Notation(decimal="," if comma else "."))
+    if len(matches) < (1 - MOST_SLIPS) * len(texts) or all(re.search(plain, match[0]) for match in matches):
+        return []
+    units = Counter(match["before"] or match["after"] for match in matches)
+    units.pop(None, 0)
+    if len(units) > 1:
+        return []
+    unit = next(iter(units), "")
+    marks: list[Marks] = list(_marks(comma=comma))
+    notations = [Notation(decimal=decimal, thousands=between, unit=unit) for decimal, between in marks]
+    return [one for one in notations if _most(re.search(pattern(one), text) is not None for text in texts)]
+
+
+def _marks(*, comma: bool) -> Iterator[Marks]:
+    decimals: tuple[Literal[".", ","], ...] = (",", ".") if comma else (".", ",")
+    # None last: what has no thousands in this file may have some in the next.
+    betweens: tuple[Literal["", ",", ".", " ", "'"], ...] = (",", ".", " ", "'", "")
+    return ((decimal, between) for decimal, between in product(decimals, betweens) if decimal != between)
+
+
+def _most(fitting: Iterator[bool]) -> bool:
+    fits = list(fitting)
+    return sum(fits) >= (1 - MOST_SLIPS) * len(fits)

@@ -1,0 +1,283 @@
+"""Rows: text cells to typed, checked rows, and rows to the numbers a model learns from.
+
+Pure: no file is opened here. A row is good or bad as a whole; a bad one is named by its first bad cell.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from daemon.core.errors import InvalidDrop, InvalidFeatures
+from daemon.core.settings import Inbox
+from daemon.schema.classes import number
+from daemon.schema.sample import Sample
+from daemon.schema.schema import BOUND, UNKNOWN, Column, Schema
+from daemon.schema.words import SLOTS, encoded
+from daemon.tabular import growth, kinds
+from daemon.tabular.survey import MOST_CATEGORIES
+
+
+@dataclass(frozen=True)
+class BadCell:
+    """The first bad cell of a row; `row` is the row's index in the table that was checked."""
+
+    row: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found.
+
+    `table`: the good rows, features in schema order, then the target; types as in `kinds.TYPES`, a class by its name.
+    `good`: their indices, int64 (n,); `bad`: one for each other row; both ascending.
+    `schema`: with the classes, categories and columns that were accepted; the very one given if there were none.
+    """
+
+    table: pa.Table
+    good: NDArray[np.int64]
+    bad: list[BadCell]
+    schema: Schema
+
+
+@dataclass
+class _Verdicts:
+    """The first bad cell of each row of `count`, columns taken one after the other."""
+
+    count: int
+    found: dict[int, BadCell] = field(default_factory=dict)
+
+    def add(self, column: str, bad: NDArray[np.int64], reasons: Iterable[str]) -> None:
+        for row, reason in zip(bad.tolist(), reasons, strict=True):
+            if row not in self.found:
+                self.found[row] = BadCell(row, column, reason)
+
+    def good(self) -> NDArray[np.int64]:
+        mask = np.ones(self.count, dtype=bool)
+        mask[list(self.found)] = False
+        return np.flatnonzero(mask)
+
+
+def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] = ()) -> Checked:
+    """Text cells as typed rows by the schema; raises InvalidDrop for a column too few or too many.
+
+    The columns of `beside` are kept as they are written, where the table has them and the schema does not list them.
+    """
+    given, schema = schema, growth.with_columns(cells, schema, policy, beside=beside)
+    verdicts = _Verdicts(cells.num_rows)
+    values: dict[str, pa.Array] = {}
+    for column in schema.columns:
+        values[column.name] = _coerced(growth.texts(cells, column.name), column, schema, verdicts).values
+        if column.kind == "category" and policy.new_categories == "quarantine":
+            _refuse_new_categories(values[column.name], column, verdicts)
+    values[schema.target] = _targets(growth.texts(cells, schema.target), schema, policy, verdicts)
+    if schema.task == "classification":
+        schema = _with_new_classes(values[schema.target], schema, verdicts)
+    for name in beside:
+        if name in cells.column_names and name not in values:
+            texts = pc.utf8_trim_whitespace(growth.texts(cells, name))
+            values[name] = pc.if_else(pc.equal(texts, ""), None, texts)
+    good = verdicts.good()
+    table = pa.table(values)
+    table = table if len(good) == len(table) else table.take(good)
+    if policy.new_categories == "accept":
+        schema = growth.with_categories(table, schema)
+    bad = [verdicts.found[row] for row in sorted(verdicts.found)]
+    return Checked(table, good, bad, schema if len(good) else given)
+
+
+def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdicts) -> kinds.Coerced:
+    """Values of the column's kind; no number beyond what a request may have, for one of them is enough to spoil every sum."""
+    coerced = kinds.coerce(cells, column, schema.decimal, schema.markers[column.name])
+    verdicts.add(column.name, coerced.bad, coerced.reasons)
+    if column.kind == "number":
+        huge = np.flatnonzero(np.abs(coerced.values.to_numpy(zero_copy_only=False)) > BOUND)
+        shown = (kinds.shown(cells[row].as_py().strip()) for row in huge.tolist())
+        verdicts.add(
+            column.name, huge, (f"{cell} is too large: numbers lie between -1e100 and 1e100." for cell in shown)
+        )
+    return coerced
+
+
+def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
+    """The text cells of a sample that came as JSON, one row; raises InvalidDrop if its features do not fit."""
+    try:
+        schema.encode(sample.features)
+    except InvalidFeatures as error:
+        raise InvalidDrop(str(error), column=error.field) from None
+    texts = {column.name: _as_text(sample.features.get(column.name), column, schema) for column in schema.columns}
+    numeric = schema.task == "regression"
+    texts[schema.target] = sample.target.replace(".", schema.measure.mark(schema.decimal)) if numeric else sample.target
+    return pa.table({name: pa.array([text], pa.string()) for name, text in texts.items()})
+
+
+def _as_text(value: Any, column: Column, schema: Schema) -> str:
+    if value is None or (isinstance(value, str) and value.strip() in schema.markers[column.name]):
+        return ""
+    if column.kind in {"number", "integer"}:
+        return value if isinstance(value, str) else repr(float(value)).replace(".", column.mark(schema.decimal))
+    if column.kind == "date":
+        if column.notation and column.notation.moment(value):
+            return str(value)
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    return str(value)
+
+
+def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
+    """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
+    if schema.task == "regression":
+        coerced = _coerced(cells, schema.measure, schema, verdicts)
+        if coerced.values.null_count > len(coerced.bad):
+            blank = np.setdiff1d(np.flatnonzero(pc.is_null(coerced.values)), coerced.bad)
+            verdicts.add(schema.target, blank, (kinds.unlabelled(cells[row].as_py().strip()) for row in blank.tolist()))
+        return coerced.values
+    known = pa.array(schema.classes, pa.string())
+    names = pc.take(known, pc.index_in(cells, value_set=known))
+    if names.null_count:
+        names = pc.coalesce(names, _meant(cells, schema))
+    unknown = np.flatnonzero(pc.is_null(pc.index_in(names, value_set=known)))
+    reasons = [_why_no_class(names[row].as_py(), schema, policy) for row in unknown.tolist()]
+    verdicts.add(schema.target, unknown[[reason != "" for reason in reasons]], filter(None, reasons))
+    return names
+
+
+def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
+    """The classes that labels mean; what means none is trimmed and, if it is a number, spelt as where it comes first."""
+    encoded = pc.utf8_trim_whitespace(cells).dictionary_encode()
+    spellings: dict[Decimal | str, str] = {}
+    names = []
+    for label in encoded.dictionary.to_pylist():
+        value = number(label, schema.decimal)
+        names.append(schema.labels.meant(label) or spellings.setdefault(label if value is None else value, label))
+    return pc.take(pa.array(names, pa.string()), encoded.indices)
+
+
+def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
+    """The reason why a target that is no class can't become one; empty if it can."""
+    if not cell or cell in schema.markers[schema.target]:
+        return kinds.unlabelled(cell)
+    if policy.new_classes == "quarantine":
+        close = schema.labels.like(cell)
+        meant = f" Do you mean {kinds.shown(close)}?" if close else ""
+        return f"{kinds.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}.{meant}"
+    return "The cell holds a control character." if kinds.holds_control(cell) else ""
+
+
+def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> Schema:
+    """The schema with the classes that good rows have; rows whose class would be one too many become bad."""
+    seen = pc.unique(names.take(verdicts.good())).to_pylist()
+    new = [name for name in seen if name not in schema.class_codes]
+    if not new:
+        return schema
+    room = max(0, MOST_CATEGORIES - len(schema.classes))
+    over = np.flatnonzero(pc.is_in(names, value_set=pa.array(new[room:], pa.string())))
+    reason = f"The class would be number {MOST_CATEGORIES + 1}: that is too many."
+    verdicts.add(schema.target, over, [reason] * len(over))
+    return growth.grown(schema, classes=[*schema.classes, *new[:room]])
+
+
+def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts) -> None:
+    index = pc.index_in(values, value_set=pa.array(column.categories, pa.string()))
+    new = np.flatnonzero(pc.and_(pc.is_null(index), pc.is_valid(values)))
+    listed = ", ".join(column.categories)[:200]
+    reasons = (
+        f"{kinds.shown(values[row].as_py())} is no category; the categories are: {listed}." for row in new.tolist()
+    )
+    verdicts.add(column.name, new, reasons)
+
+
+def with_provenance(
+    table: pa.Table,
+    drops: Sequence[str],
+    counts: Sequence[int],
+    row_numbers: NDArray[np.int64],
+    accepted_at: datetime,
+    source: str,
+) -> pa.Table:
+    """The rows with `_drop`, `_row`, `_accepted_at` and `_source`, as a segment stores them.
+
+    The first counts[0] rows come from the drop whose sha256 is drops[0], and so on; row_numbers is int64 (n,).
+    """
+    count = table.num_rows
+    names = list(dict.fromkeys(drops))
+    codes = {name: code for code, name in enumerate(names)}
+    which = np.repeat(np.array([codes[drop] for drop in drops], np.int32), np.asarray(counts, np.int64))
+    table = table.append_column("_drop", _dictionary(which, names))
+    table = table.append_column("_row", pa.array(row_numbers, pa.int64()))
+    table = table.append_column("_accepted_at", pa.repeat(pa.scalar(accepted_at, pa.timestamp("ms", tz="UTC")), count))
+    return table.append_column("_source", _dictionary(np.zeros(count, np.int32), [source]))
+
+
+def _dictionary(which: NDArray[np.int32], names: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(which), pa.array(names, pa.string()))
+
+
+def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
+    """Features as float64 (n, width) in schema order: NaN for what is missing, UNKNOWN for an unlisted category.
+
+    A date is its days since 1970-01-01 UTC, a text the count of its words, which follow behind all columns. Columns that the table lacks, or cells of a kind that can't be cast, are missing.
+    """
+    texts = [_words(table, schema.columns[place]) for place in schema.texts]
+    counts = {place: words[:, 0] for place, words in zip(schema.texts, texts, strict=True)}
+    columns = [
+        counts[place] if place in counts else _floats(table, column) for place, column in enumerate(schema.columns)
+    ]
+    return np.column_stack([*columns, *(words[:, 1:] for words in texts)])
+
+
+def _words(table: pa.Table, column: Column) -> NDArray[np.float64]:
+    """The count of words of each text and its words, (n, 1 + SLOTS)."""
+    words = np.zeros((table.num_rows, 1 + SLOTS))
+    words[:, 0] = np.nan
+    if column.name not in table.column_names:
+        return words
+    for at, text in enumerate(kinds.as_kind(table[column.name], column).to_pylist()):
+        if text and text.strip():
+            words[at] = encoded(text)
+    return words
+
+
+def _floats(table: pa.Table, column: Column) -> NDArray[np.float64]:
+    if column.name not in table.column_names:
+        return np.full(table.num_rows, UNKNOWN if column.kind == "category" else np.nan)
+    cells = kinds.as_kind(table[column.name], column)
+    if column.kind == "category":
+        index = pc.index_in(cells, value_set=pa.array(column.categories, pa.string()))
+        return np.asarray(pc.fill_null(index, int(UNKNOWN)).to_numpy(), dtype=np.float64)
+    numbers = pc.cast(pc.cast(cells, pa.int64()) if column.kind == "date" else cells, pa.float64())
+    values: NDArray[np.float64] = pc.fill_null(numbers, np.nan).to_numpy()
+    return values / kinds.MS_OF_DAY if column.kind == "date" else values
+
+
+def codes(table: pa.Table, schema: Schema) -> NDArray[np.int64]:
+    """Targets as class codes, int64 (n,); -1 for a class that the schema does not list any more."""
+    cells = kinds.as_kind(table[schema.target], Column(name=schema.target, kind="category"))
+    index = pc.fill_null(pc.index_in(cells, value_set=pa.array(schema.classes, pa.string())), -1)
+    return np.asarray(index.to_numpy(), dtype=np.int64)
+
+
+def targets(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
+    """Targets of a regression, float64 (n,); NaN for one that is no number."""
+    return _floats(table, Column(name=schema.target, kind="number", missing=True))
+
+
+def source(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
+    """Where rows came from, int64 (n,): an index of `names`; -1 for another, and in segments of before that was noted."""
+    if "_source" not in table.column_names:
+        return np.full(table.num_rows, -1)
+    index = pc.index_in(table["_source"].cast(pa.string()), value_set=pa.array(names, pa.string()))
+    return np.asarray(pc.fill_null(index, -1).to_numpy(), dtype=np.int64)
+
+
+def accepted_at(table: pa.Table) -> NDArray[np.int64]:
+    """When rows were accepted, int64 (n,): milliseconds since 1970-01-01 UTC."""
+    return np.asarray(table["_accepted_at"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy())

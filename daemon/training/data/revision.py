@@ -1,0 +1,206 @@
+"""A revision in memory, as training sees it: which rows teach, and which are only judged on.
+
+Pure but for reading the segments. The rows that teach come first, so that neither part has to be copied.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.core.errors import TooFewRows
+from daemon.dataset import segments
+from daemon.model import Matrix, Targets
+from daemon.schema import arrivals
+from daemon.schema.arrivals import Arrivals, Era, Window
+from daemon.schema.schema import BOUND, Schema
+from daemon.tabular import rows
+from daemon.tabular.fingerprints import Prints
+from daemon.tabular.moments import Moments
+from daemon.training.data import sides, split
+from daemon.training.data.sides import Before
+from daemon.training.data.split import By, Mask
+
+RARE = 4
+"""So many classes that lack rows are named."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows (n, d), targets (n,), and masks (n,) of those that are held out, in the reference holdout, in the window.
+
+    `listed`: how many rows of the revision have a target that the schema knows, whether the window takes them or not.
+    `units` (n,): rows of one number are never parted (`daemon/training/data/split.py`), `by` is what made them so. `fair` (n,): what the
+    served version was not trained on either; of held-out rows that is all of them unless they were once chosen otherwise.
+    """
+
+    schema: Schema
+    folder: Path
+    segments: Mapping[str, str]
+    place: NDArray[np.int64]
+    """For each row of the segments its row here, -1 for one that is left out."""
+    matrix: Matrix
+    targets: Targets
+    held: Mask
+    reference: Mask
+    recent: Mask
+    listed: int
+    units: Prints
+    copies: Prints
+    """Rows of one number and one target say the same (n,): they count once where they judge."""
+    by: By
+    fair: Mask
+    first: Mask
+    """Whose held-out rows are the reference (n,): those of the first revision, or of `era`."""
+    arrived: Arrivals
+    era: Era | None = None
+    """Since the world changed: what was accepted before it does not judge, and may teach."""
+    time: str = ""
+    """The column of the rows' times, if they are to be parted by it."""
+    since: float | None = None
+    """From which time on rows are held out; None: a hash of the unit says it."""
+    moments: Moments = field(default_factory=lambda: np.zeros(0))
+    """When each row was (n,); NaN: not known."""
+
+    @classmethod
+    def read(
+        cls,
+        folder: Path,
+        wanted: Mapping[str, str],
+        schema: Schema,
+        first_rows: int,
+        share: float,
+        window: Window | None = None,
+        by: By | None = None,
+        before: Before | None = None,
+        group: str = "",
+        era: Era | None = None,
+        time: str = "",
+    ) -> Self:
+        """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
+
+        The held-out ones of the first `first_rows`, or of the `era` if any are left, are the reference holdout, which no window
+        shortens. `by` says what makes rows a unit (None: the column `group` or the rows themselves do), `before` how those were
+        chosen that the served version was trained on; the column `time` says when rows were. Raises DatasetDamaged, TrainingFailed
+        for times that can't be told, and TooFewRows when there is too little to learn from.
+        """
+        read = sides.read(folder, wanted, schema, group, time)
+        targets, window = read.targets, window or Window()
+        times = arrivals.plausible(read.accepted, window.now)
+        # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
+        listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
+        alike = by if by not in (None, By.GROUP) else split.choose(read.keys, read.cells, targets.astype(np.float64))
+        assert alike is not None
+        by = by or (By.GROUP if group else alike)
+        recent = arrivals.within(times, listed, window)
+        side = sides.part(read, schema, by, share, listed, recent)
+        learnt = sides.learnt(folder, wanted, schema, read, before)
+        first = np.zeros(len(targets), dtype=bool) if era is None else arrivals.during(times, era)
+        if era is None or not (listed & side.judging & first).any():
+            first, era = np.arange(len(targets)) < first_rows, None
+        reference = listed & side.judging & first
+        # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.
+        judging = side.judging & (recent | arrivals.parted(times, listed, recent))
+        taught, judged = np.flatnonzero(recent & ~side.held), np.flatnonzero(judging | reference)
+        _require_enough(targets[taught], schema)
+        order = np.concatenate([taught, judged])
+        place = np.full(len(targets), -1, dtype=np.int64)
+        place[order] = np.arange(len(order))
+        matrix = _encode(folder, wanted, schema, place, len(order))
+        masks = side.held[order], reference[order], recent[order]
+        parted = side.units[order], split.units(read.keys, alike)[order]
+        fair = split.fair(side.units, learnt)[order]
+        listed_rows = int(listed.sum())
+        arrived = Arrivals(times[order], read.keys.drop[order], read.sources[order])
+        rows_of = schema, folder, wanted, place, matrix, targets[order], *masks
+        return cls(
+            *rows_of, listed_rows, *parted, by, fair, first[order], arrived, era, time, side.since, read.moments[order]
+        )
+
+    def moved(self, era: Era) -> Self:
+        """The same rows where the world has changed: those of the era are the reference."""
+        first = arrivals.during(self.arrived.times, era)
+        return replace(self, first=first, reference=self.held & first, era=era)
+
+    @property
+    def rolling(self) -> Mask:
+        """Which held-out rows judge beside the reference (n,): those in the window, since the world changed."""
+        since = self.held & self.recent
+        return since if self.era is None else since & (self.arrived.times >= self.era.since)
+
+    def judged_by(self, schema: Schema) -> Matrix:
+        """The held-out rows as a model of another schema sees them: what that schema does not list is unknown to it."""
+        if schema.shape == self.schema.shape:
+            return self.judging[0]
+        count = self._taught_rows
+        place = np.where(self.place >= count, self.place - count, -1)
+        return _encode(self.folder, self.segments, schema, place, len(self.targets) - count)
+
+    @property
+    def _taught_rows(self) -> int:
+        return len(self.held) - int(self.held.sum())
+
+    @property
+    def taught(self) -> tuple[Matrix, Targets]:
+        """Rows and targets that may teach."""
+        return self.matrix[: self._taught_rows], self.targets[: self._taught_rows]
+
+    @property
+    def taught_units(self) -> Prints:
+        """The units of the rows that may teach: cross-validation must not part them."""
+        return self.units[: self._taught_rows]
+
+    @property
+    def taught_times(self) -> Moments | None:
+        """The times of the rows that may teach, where rows are parted by time: cross-validation goes forward in it."""
+        return None if self.since is None else self.moments[: self._taught_rows]
+
+    @property
+    def judging(self) -> tuple[Matrix, Targets]:
+        """Rows and targets that are held out."""
+        return self.matrix[self._taught_rows :], self.targets[self._taught_rows :]
+
+    @property
+    def first_taught(self) -> NDArray[np.int64]:
+        """Places, among the rows that teach, of those of the first revision, or of the era."""
+        return np.flatnonzero(self.first[: self._taught_rows])
+
+    @property
+    def as_accepted(self) -> tuple[Matrix, Targets]:
+        """All rows and targets in the order of the segments: textbook figures depend on it."""
+        order = self.place[self.place >= 0]
+        return self.matrix[order], self.targets[order]
+
+    def named(self, count: int) -> NDArray[Any]:
+        """The first targets as people know them: class names, or numbers."""
+        first = self.targets[:count]
+        return np.array(self.schema.classes)[first] if self.schema.classes else first
+
+
+def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
+    # Piece by piece: segments from before a change of the schema have other columns and types.
+    matrix, start = np.empty((count, schema.width)), 0
+    for piece in segments.pieces(folder, wanted, [*schema.features, "_row"]):
+        into = place[start : start + piece.num_rows]
+        start += piece.num_rows
+        used = into >= 0
+        matrix[into[used]] = rows.matrix(piece, schema)[used]
+    return matrix
+
+
+def _require_enough(taught: Targets, schema: Schema) -> None:
+    missing = "rows with other values"
+    if schema.task == "regression":
+        lack = "fewer than two rows" if len(taught) < 2 else ""
+    else:
+        counts = np.bincount(taught, minlength=len(schema.classes))
+        found = ", ".join(f"{n} of {name}" for name, n in zip(schema.classes, counts, strict=True) if n)[:200]
+        lack = f"fewer than two classes with two rows ({found or 'none'})" if (counts > 1).sum() < 2 else ""
+        rare = [name for name, n in zip(schema.classes, counts, strict=True) if n < 2]
+        missing = "rows of " + (" or ".join(map(repr, rare[:RARE])) if len(rare) <= RARE else "another class")
+    if lack:
+        uncounted = "those that are held out (train.holdout) or outside train.window_rows and window_days don't count"
+        raise TooFewRows(f"There are {lack} to learn from.", hint=f"Drop {missing}; {uncounted}.")

@@ -1,0 +1,1 @@
+"""How good the winner is: holdouts, and the comparison with champion and baseline."""

@@ -1,0 +1,231 @@
+"""The holdouts: challenger and champion answer the same rows, which neither was trained on.
+
+The reference holdout never grows, so its score compares versions over time; the rolling one is all held-out rows.
+"""
+
+import math
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from daemon import model
+from daemon.artifacts.bundle import Manifest, Model
+from daemon.core.settings import Train
+from daemon.model import Matrix, Targets
+from daemon.schema.costs import named
+from daemon.schema.figures import BOUND
+from daemon.schema.schema import Schema
+from daemon.training import losses
+from daemon.training.data import split
+from daemon.training.data.revision import Data
+from daemon.training.data.sides import Before
+from daemon.training.data.split import By
+from daemon.training.evaluation import marking
+from daemon.training.evaluation.marking import Kept, Rules
+from daemon.training.evaluation.remembered import Remembered, judge
+from daemon.training.scores import guess, score
+
+DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
+"""Figures that are kept of the dummy."""
+
+RESAMPLES = 1000
+"""Bootstrap resamples of one interval."""
+
+GROUPS = 1000
+"""More rows than this are drawn in so many groups of equal size: the mean of the groups' means is the rows' mean."""
+
+
+class Compared(NamedTuple):
+    """Entries of a manifest's scores, and the answers that the version is to be remembered by."""
+
+    scores: dict[str, Any]
+    answered: Remembered
+
+
+def compare(
+    fitted: Any, served: Model | None, data: Data, kept: Kept | None = None, rules: Rules | None = None
+) -> Compared:
+    """Scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `marks`, `taught`, `split`, `fair`; `metric_named` if it is not.
+
+    `champion` and `paired` are None without a served version that can be asked (another target, task or columns). Where that
+    was trained on some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these. `kept` are
+    the challenger's answers for rows of its training, as cross-validation gave them.
+    """
+    rules = rules or Rules()
+    new = answers_of(fitted, data)
+    old = None if served is None else answers_of_served(served, data)
+    every, fair = _parts(data), _parts(data, fair=True)
+    same = old is None or all((every[name] == fair[name]).all() for name in every)
+    answered = marking.remember(new, data, every["reference"], kept)
+    scores = {
+        "challenger": _on_holdouts(new, data, every, rules),
+        **({} if same else {"fair": _on_holdouts(new, data, fair, rules)}),
+        "champion": None if old is None else _on_holdouts(old, data, fair, rules),
+        "paired": None if old is None else {"holdout": _paired(new, old, data, fair, rules)},
+        "marks": marking.against(answered, data.schema.task, rules),
+        "dummy": _dummy(data, every, rules),
+        "taught": _taught(data),
+        "split": _split(data, every),
+        **({} if rules.named else {"metric_named": False}),
+    }
+    return Compared(scores, answered)
+
+
+def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
+    """By holdout, how well one scores who always answers the commonest class of the training rows, the one that costs least there, or their mean."""
+    taught, schema = data.taught[1], data.schema
+    guesses = guess(taught, int(data.held.sum()), schema)
+    always = {
+        "answer": schema.classes[int(named(guess(taught, 1, schema), rules.costs)[0])] if schema.classes else None
+    }
+    scores = _on_holdouts(guesses, data, parts, rules)
+    return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in scores.items()}
+
+
+def _taught(data: Data) -> dict[str, Any]:
+    """How many training rows there are, of each class."""
+    targets, classes = data.taught[1], data.schema.classes
+    counts = np.bincount(targets, minlength=len(classes)) if classes else ()
+    return {"n": len(targets), "support": {name: int(n) for name, n in zip(classes, counts, strict=True)}}
+
+
+def answers_of(fitted: Any, data: Data) -> Matrix:
+    """What a fitted estimator answers for the held-out rows, in their order."""
+    if not data.held.any():
+        return np.zeros((0, len(data.schema.classes) or 1))
+    return model.answers(fitted, data.judging[0], data.schema)
+
+
+def answers_of_served(served: Model, data: Data) -> Matrix | None:
+    """The same of a served version; None if the rows can't be put to it: another target, task or columns."""
+    known, schema = served.manifest.data_schema, data.schema
+    if not comparable(known, schema):
+        return None
+    if not data.held.any():
+        return np.zeros((0, len(schema.classes) or 1))
+    return _realign(served.answers(data.judged_by(known)), known, schema)
+
+
+def before(manifest: Manifest, schema: Schema) -> Before | None:
+    """How a version's training rows were chosen; None if that matters not, for it can't be compared."""
+    if not comparable(manifest.data_schema, schema):
+        return None
+    created = datetime.fromisoformat(manifest.created).timestamp() * 1000
+    settings = Train(**manifest.settings)
+    since = (manifest.scores.get("split") or {}).get("since")
+    chosen = settings.holdout, created, settings.group, settings.time, since
+    return Before(manifest.data_schema, by(manifest), *chosen)
+
+
+def by(manifest: Manifest) -> By:
+    """What made rows a unit when a version was trained."""
+    return By((manifest.scores.get("split") or {}).get("by", By.PLACE))
+
+
+def comparable(known: Schema, schema: Schema) -> bool:
+    """Whether a model of `known` can answer rows of `schema`: it may have gained columns, categories and classes since."""
+    same = (known.task, known.target) == (schema.task, schema.target)
+    return same and set(known.features) <= set(schema.features)
+
+
+def _realign(answers: Matrix, known: Schema, schema: Schema) -> Matrix:
+    """Probabilities (n, classes of `known`) as (n, classes of `schema`), by name; zero for a class it does not know."""
+    if known.classes == schema.classes:
+        return answers
+    spread = np.zeros((len(answers), len(schema.classes)))
+    for name in known.class_codes.keys() & schema.class_codes.keys():
+        spread[:, schema.class_codes[name]] = answers[:, known.class_codes[name]]
+    return spread
+
+
+def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
+    """Which of the held-out rows belong to which holdout; of copies one. `fair`: only what the served version was not trained on."""
+    held = data.held
+    parts = {"reference": data.reference[held], "rolling": data.rolling[held]}
+    chosen = data.fair[held] if fair else np.ones(int(held.sum()), dtype=bool)
+    # Copies would make a difference look surer than it is.
+    copies = data.copies[held]
+    truth = data.targets[held].astype(np.float64)
+    return {name: split.once(copies, truth, part & chosen) for name, part in parts.items()}
+
+
+def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
+    """What made rows a unit, for each holdout what tells it from one of other rows, and `since` when rows judge if time says it."""
+    units, truth = data.copies[data.held], data.targets[data.held].astype(np.float64)
+    timed = {"since": data.since} if data.time else {}
+    return (
+        {"by": data.by.value} | timed | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
+    )
+
+
+def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
+    truth = data.targets[data.held]
+    return {
+        name: score(answers[part], truth[part], data.schema, rules.metric, rules.costs) for name, part in parts.items()
+    }
+
+
+def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
+    truth, metric = data.targets[data.held], rules.judged_by(data.schema.task)
+    worse = {
+        name: judge(new[part], old[part], truth[part], metric, rules.costs).facts() for name, part in parts.items()
+    }
+    if data.schema.task == "regression":
+        scores = {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
+        return {name: one | {"worse": worse[name]} for name, one in scores.items()}
+    now, before = named(new, rules.costs), named(old, rules.costs)
+    return {
+        name: mcnemar(now[part] == truth[part], before[part] == truth[part])
+        | {"worse": worse[name], "classes": _by_class(now[part], before[part], truth[part], data.schema)}
+        for name, part in parts.items()
+    }
+
+
+def _by_class(now: Targets, before: Targets, truth: Targets, schema: Schema) -> dict[str, float]:
+    """By how much the recall of each class falls at least against the champion (one-sided, 95 %); of those where it falls."""
+    falls = {}
+    for code, name in enumerate(schema.classes):
+        rows = truth == code
+        fall = losses.compare((now[rows] != code).astype(np.float64), (before[rows] != code).astype(np.float64))
+        if fall.loss > 0:
+            falls[name] = fall.loss - BOUND * fall.error
+    return falls
+
+
+def _errors(new: Matrix, old: Matrix, truth: Targets, part: NDArray[np.bool_]) -> tuple[Any, Any]:
+    return new[part, 0] - truth[part], old[part, 0] - truth[part]
+
+
+def mcnemar(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> dict[str, Any]:
+    """Whether one is right more often than the other on the same n rows, (n,) each (McNemar, 1947, exact, two-sided).
+
+    `only_champion` and `only_challenger` count the rows that only one has right; `p` is how often chance alone would
+    part that many at least as unevenly.
+    """
+    lost, won = int((champion & ~challenger).sum()), int((challenger & ~champion).sum())
+    p = float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+    return {"n": len(champion), "only_champion": lost, "only_challenger": won, "p": p}
+
+
+def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float64]) -> dict[str, Any]:
+    """RMSE of the challenger less that of the champion, from their errors (n,) on the same rows, in the target's unit.
+
+    `low` and `high` are the ends of its 95 % percentile bootstrap interval (Efron, 1979), seeded; None without rows, or
+    where the squares of errors are too large.
+    """
+    n = len(challenger)
+    if n == 0:
+        return {"n": 0, "difference": None, "low": None, "high": None}
+    random = np.random.default_rng(0)
+    order = random.permutation(n)[: n // GROUPS * GROUPS or n]
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.stack([challenger[order] ** 2, champion[order] ** 2]).reshape(2, min(n, GROUPS), -1).mean(axis=2)
+        drawn = random.integers(squares.shape[1], size=(RESAMPLES, squares.shape[1]))
+        means = np.sqrt([each[drawn].mean(axis=1) for each in squares])
+        low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
+        difference = np.sqrt(np.mean(challenger**2)) - np.sqrt(np.mean(champion**2))
+    bounds = {"difference": float(difference), "low": float(low), "high": float(high)}
+    return {"n": n, **{name: amount if math.isfinite(amount) else None for name, amount in bounds.items()}}

@@ -1,0 +1,120 @@
+"""Remembered answers: what a version answered for the rows of the reference, so that later ones can be compared with it.
+
+`remembered.npz` of a bundle holds answers for the reference holdout and, for the training rows of the reference, those
+that cross-validation gave for rows it held back: five times as many, and older than every later drop as well.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from zipfile import BadZipFile
+
+import numpy as np
+
+from daemon.artifacts.bundle import REMEMBERED as FILE
+from daemon.core import durable
+from daemon.schema.costs import Costs
+from daemon.training import losses
+from daemon.training.losses import Difference, Matrix, Truth
+
+MOST_ROWS, MOST_CELLS = 4096, 100_000
+"""Rows and numbers at most of each of the two parts: up to 1.6 MB in a bundle."""
+
+SURE = 0.05
+"""A version that is better than the mark by less chance than this becomes the mark."""
+
+PARTS = ("held", "taught")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Answers (n, classes) or (n, 1) to the first rows of a part, and their truths (n,), by which the rows are known again."""
+
+    answers: Matrix
+    truth: Truth
+
+    @classmethod
+    def of(cls, answers: Matrix, truth: Truth) -> Self:
+        """The first rows, as many as are kept."""
+        most = max(1, min(MOST_ROWS, MOST_CELLS // max(1, answers.shape[1])))
+        return cls(answers[:most], truth[:most])
+
+    @property
+    def key(self) -> str:
+        """The same for the same rows in the same order, as far as their targets tell."""
+        return hashlib.sha256(np.asarray(self.truth, dtype=np.float64).tobytes()).hexdigest()
+
+    def widened(self, width: int) -> Matrix | None:
+        """The answers with columns for classes that came later; None where it knows more of them."""
+        missing = width - self.answers.shape[1]
+        return None if missing < 0 else np.pad(self.answers, ((0, 0), (0, missing)))
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Answers to the rows of the reference: to those held out, and to the training rows, by cross-validation."""
+
+    held: Part
+    taught: Part
+
+    def write(self, folder: Path) -> dict[str, str]:
+        """Write it into a bundle's folder; returns the file's name and sha256 for the manifest."""
+        packed = io.BytesIO()
+        parts = {
+            f"{name}_{kind}": getattr(getattr(self, name), kind) for name in PARTS for kind in ("answers", "truth")
+        }
+        np.savez(packed, **parts)
+        (folder / FILE).write_bytes(packed.getvalue())
+        return {FILE: durable.sha256(packed.getvalue())}
+
+
+def read(folder: Path) -> Remembered | None:
+    """What the bundle in a folder remembers; None where it is gone, unreadable, or of a retraind of before."""
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as arrays:
+            return Remembered(*(Part(arrays[f"{name}_answers"], arrays[f"{name}_truth"]) for name in PARTS))
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
+
+
+def alike(one: Remembered, other: Remembered) -> bool:
+    """Whether both have answered rows of the same reference."""
+    pairs = [(getattr(one, name), getattr(other, name)) for name in PARTS]
+    return any(len(mine.truth) and mine.key == theirs.key for mine, theirs in pairs)
+
+
+def difference(new: Remembered, old: Remembered, metric: str, costs: Costs | None = None) -> Difference | None:
+    """How much worse `new` is than `old` on the reference's rows that both have answered; None if there are none."""
+    pairs = []
+    for name in PARTS:
+        mine, theirs = getattr(new, name), getattr(old, name)
+        answers = theirs.widened(mine.answers.shape[1]) if mine.key == theirs.key and len(mine.truth) else None
+        if answers is not None:
+            pairs.append((mine.answers, answers, mine.truth))
+    if not pairs:
+        return None
+    now, before, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return judge(now, before, truth, metric, costs)
+
+
+def judge(now: Matrix, before: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Difference:
+    """How much worse the answers `now` are than those `before` to the same rows, (n, classes) or (n, 1) each."""
+    if metric in ("r2", "rmse", "mae"):
+        return losses.compare_values(now[:, 0], before[:, 0], truth, metric)
+    return losses.compare(losses.of(now, truth, metric, costs), losses.of(before, truth, metric, costs))
+
+
+def mark(past: Mapping[int, Remembered], metric: str, costs: Costs | None = None) -> int | None:
+    """The version that challengers are measured by: the first, or a later one that is surely better, of `past` (oldest first).
+
+    Not the best of all: of twenty equal versions one has had luck, and every honest one after it would be measured by that.
+    """
+    best: int | None = None
+    for version, answered in past.items():
+        rise = None if best is None else difference(past[best], answered, metric, costs)
+        if best is None or (rise is not None and rise.loss > 0 and rise.p < SURE):
+            best = version
+    return best

@@ -1,0 +1,180 @@
+"""Export: a fitted estimator to the files of a bundle: ONNX, else treelite, if it reproduces scikit-learn; else that itself."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import skops.io
+import structlog
+from numpy.typing import NDArray
+
+from daemon.artifacts import bundle, groves
+from daemon.core import durable
+from daemon.core.errors import NotServable
+from daemon.model import answers
+from daemon.schema.costs import Costs, named
+from daemon.schema.schema import UNKNOWN, Schema
+from daemon.training.export import graphs
+
+log = structlog.get_logger()
+
+Matrix = NDArray[np.float64]
+PROBE_ROWS = 64
+PIECE_ROWS = 16_384
+DOUBLE = ("_predictors", "booster_")
+"""What marks ensembles whose trees look at rows in double precision: scikit-learn's histogram boosting, LightGBM's."""
+
+
+def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Costs | None = None) -> dict[str, Any]:
+    """Write the model and its probe into `folder`; returns the manifest's backend, input, difference and files.
+
+    Raises NotServable for an estimator that neither ONNX nor treelite reproduces nor a bundle may load.
+
+    `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe. For
+    values, parity is a share of their range, so it does not depend on the target's unit. `costs` decide which classes must agree.
+    """
+    first = np.vstack([_gaps(rows, schema), rows[:PROBE_ROWS]])
+    backend, found = _exact(estimator, first, rows, schema, costs)
+    for name, data in backend.files.items():
+        (folder / name).write_bytes(data)
+    facts = {"backend": backend.name, "input": backend.kind, "difference": found.difference}
+    answered = answers(estimator, first, schema)
+    probe = {"rows": _without_nan(first), bundle.answered(schema): answered, "scale": found.scale}
+    (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
+    files = {name: durable.sha256_file(folder / name) for name in (*backend.files, bundle.PROBE)}
+    return {**facts, "files": files}
+
+
+def _exact(
+    estimator: Any, first: Matrix, rows: Matrix, schema: Schema, costs: Costs | None
+) -> tuple["_Backend", "_Found"]:
+    """The fastest backend that answers as the estimator does; scikit-learn itself if there is none."""
+    for convert in (_onnx, _treelite):
+        backend = convert(estimator, rows.shape[1], schema)
+        if backend is not None:
+            found = _compare(estimator, backend, _parts(first, rows), schema, costs)
+            if found.same and found.difference <= bundle.PARITY:
+                return backend, found
+            log.info("not_exact", backend=backend.name, estimator=type(estimator).__name__, difference=found.difference)
+    found = _compare(estimator, None, _parts(first, rows), schema, costs)
+    return _Backend("sklearn", "float64", {bundle.SKOPS: _trusted(estimator)}), found
+
+
+def _parts(first: Matrix, rows: Matrix) -> Iterator[Matrix]:
+    """All rows in pieces: answering is done in copies of them, which need not be as large as a revision."""
+    yield first
+    yield from (rows[start : start + PIECE_ROWS] for start in range(0, len(rows), PIECE_ROWS))
+
+
+def _trusted(estimator: Any) -> bytes:
+    """The estimator as skops writes it; raises NotServable if it holds what no bundle may load."""
+    unknown = strange(estimator)
+    if unknown:
+        raise NotServable(
+            f"Neither ONNX nor treelite reproduces it, and no bundle may load {', '.join(unknown)[:200]}."
+        )
+    return bytes(skops.io.dumps(estimator))
+
+
+def strange(estimator: Any) -> list[str]:
+    """The types in an estimator that neither skops nor `bundle.TRUSTED` trusts; raises NotServable if it can't be written."""
+    try:
+        data = skops.io.dumps(estimator)
+    except Exception as error:
+        raise NotServable(f"skops can't write it: {type(error).__name__}: {error}") from error
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(bundle.TRUSTED))
+
+
+def _gaps(rows: Matrix, schema: Schema) -> Matrix:
+    """Copies of real rows with each value that may be missing or unlisted taken away, even if no row lacks it yet."""
+    gaps = [rows[:0]]
+    for index, column in enumerate(schema.columns):
+        if column.missing or column.kind == "category":
+            copies = rows[:8].copy()
+            if index in schema.texts:
+                copies[:, len(schema.columns) :] = 0.0  # the words of all texts
+            copies[:, index] = UNKNOWN if column.kind == "category" else np.nan
+            gaps.append(copies)
+    return np.vstack(gaps)
+
+
+def _without_nan(rows: Matrix) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else value for value in row] for row in rows.tolist()]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Whether a backend gives the same labels as its estimator, and the largest difference as a share of `scale`."""
+
+    same: bool
+    difference: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class _Backend:
+    name: Literal["onnx", "treelite", "sklearn"]
+    kind: graphs.Kind
+    files: dict[str, bytes]
+    run: Callable[[Matrix], Matrix] | None = None
+
+
+def _onnx(estimator: Any, width: int, schema: Schema) -> _Backend | None:
+    """The estimator as a graph that loads; None if there is none."""
+    if _lacks_a_class(estimator, schema):
+        return None
+    try:
+        graph, kind = graphs.convert(estimator, width)
+        return _Backend("onnx", kind, {bundle.ONNX: graph}, bundle.onnx_model(graph, kind))
+    except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
+        log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
+        return None
+
+
+def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
+    """The ensemble of trees within the estimator, with graphs around it; None if it has none that treelite knows."""
+    if _lacks_a_class(estimator, schema):
+        return None
+    try:
+        ensemble, steps = graphs.around(estimator, width)
+        kind: graphs.Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
+        files = {{"before": bundle.BEFORE, "after": bundle.AFTER}[step]: graph for step, graph in steps.items()}
+        files[bundle.TREELITE] = groves.plant(ensemble)
+        return _Backend("treelite", kind, files, bundle.treelite_model(files, kind, schema))
+    except Exception as error:  # noqa: BLE001 - whatever treelite does not know
+        log.info("treelite_refused", estimator=type(estimator).__name__, error=str(error)[:200])
+        return None
+
+
+def _lacks_a_class(estimator: Any, schema: Schema) -> bool:
+    """A class without rows: a graph would give fewer columns than the schema has classes."""
+    return bool(schema.classes) and list(estimator.classes_) != list(range(len(schema.classes)))
+
+
+def _compare(
+    estimator: Any, backend: _Backend | None, parts: Iterable[Matrix], schema: Schema, costs: Costs | None
+) -> _Found:
+    """Estimator and backend on all rows, a few at a time; values are measured by their range, if they have one."""
+    low, high, worst, same = np.inf, -np.inf, 0.0, backend is not None
+    for part in parts:
+        wanted = answers(estimator, part, schema)
+        low, high = min(low, float(wanted.min())), max(high, float(wanted.max()))
+        if backend is not None and same:
+            got = _run(backend, part)
+            same = got.shape == wanted.shape and bool(np.isfinite(got).all())
+            same = same and bool((named(got, costs) == named(wanted, costs)).all())
+            worst = max(worst, float(np.abs(got - wanted).max())) if same else worst
+    scale = (high - low or max(abs(low), abs(high)) or 1.0) if schema.task == "regression" else 1.0
+    return _Found(same, worst / scale, scale)
+
+
+def _run(backend: _Backend, rows: Matrix) -> Matrix:
+    """The backend's answers; empty if it gives none."""
+    try:
+        return backend.run(rows) if backend.run else np.empty((0, 0))
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a score of types
+        log.warning("backend_refused", backend=backend.name, error=str(error)[:200])
+        return np.empty((0, 0))

@@ -1,0 +1,168 @@
+"""Losses: what each answer costs by the metric that judges, and how sure a difference of two models is.
+
+Pure functions. A loss is (n,) numbers, less is better, whose mean is 1 less the metric, or the metric itself where less of it
+is better; so two models are compared row by row on the same rows, whatever judges them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtrc, ndtr
+
+from daemon.schema.costs import Costs, named
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Truth = NDArray[Any]
+
+LEAST_PROBABILITY = 1e-15
+
+TAIL_ROWS, TAIL_SHARE = 0.01, 0.5
+"""Tails are heavy where this share of the rows makes up that share of the variance of the differences."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much worse the first of two models is on n rows.
+
+    `loss` is the mean difference of the losses, less than 0 if it is better; `p` how often chance alone would part two equal
+    models at least as far in that direction. `robust`: the tails were heavy, so absolute errors were compared.
+    """
+
+    n: int
+    loss: float
+    p: float
+    robust: bool = False
+    error: float = 0.0
+    """The standard error of `loss`."""
+
+    def facts(self) -> dict[str, Any]:
+        """As the scores of a manifest keep it."""
+        return {"n": self.n, "loss": self.loss, "p": self.p, "error": self.error, "robust": self.robust}
+
+
+def within_error(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether one loss is no more than a standard error of their mean difference larger on the same folds; on a single one never."""
+    n = min(len(one), len(other))
+    if n < 2:
+        return False
+    apart = np.subtract(one[:n], other[:n])
+    return bool(apart.mean() <= apart.std(ddof=1) / math.sqrt(n) + 1e-9)
+
+
+def of(answers: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Vector:
+    """The losses (n,) of answers, (n, classes) probabilities or (n, 1) values, to the truth (n,) by a metric.
+
+    `costs` decide which class is the answer; by the metric `cost` the loss is a share of what the best constant answer costs.
+    """
+    if len(truth) == 0:
+        return np.zeros(0)
+    if metric in ("r2", "rmse", "mae"):
+        return _of_values(answers[:, 0], truth, metric)
+    codes = truth.astype(np.int64)
+    if metric == "log_loss":
+        kept = np.clip(answers, LEAST_PROBABILITY, None)
+        return np.asarray(-np.log(kept[np.arange(len(codes)), codes] / kept.sum(axis=1)))
+    if metric == "roc_auc":
+        return _ranked(answers, codes)
+    predicted = named(answers, costs)
+    if metric == "cost" and costs is not None:
+        return np.asarray(costs.paid(codes, predicted) / costs.always(np.bincount(codes)))
+    wrong = (predicted != codes).astype(np.float64)
+    if metric == "balanced_accuracy":
+        counts = np.bincount(codes)
+        return np.asarray(wrong * len(codes) / (counts[codes] * (counts > 0).sum()))
+    return np.asarray(wrong)
+
+
+def _of_values(values: Vector, truth: Truth, metric: str) -> Vector:
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = np.abs(values - truth)
+        if metric == "mae":
+            return np.asarray(wrong / _scale(np.abs(truth - np.median(truth))))
+        return np.asarray(wrong**2 / _scale((truth - truth.mean()) ** 2))
+
+
+def _scale(spread: Vector) -> float:
+    """What errors are measured by: the mean spread of the truth; 1 where all truths are equal."""
+    mean = float(spread.mean())
+    return mean if mean > 0 and math.isfinite(mean) else 1.0
+
+
+def _ranked(proba: Matrix, codes: Truth) -> Vector:
+    """Losses whose mean is 1 less the area under the curve, by placements (DeLong et al., 1988), mean of the classes."""
+    classes = range(1, 2) if proba.shape[1] == 2 else range(proba.shape[1])
+    placements = [_placed(proba[:, code], codes == code) for code in classes if 0 < (codes == code).sum() < len(codes)]
+    return np.asarray(np.mean(placements, axis=0)) if placements else np.full(len(codes), 0.5)
+
+
+def _placed(said: Vector, positive: NDArray[np.bool_]) -> Vector:
+    losses = np.empty(len(said))
+    for side, sign in ((positive, 1.0), (~positive, -1.0)):
+        own, other = sign * said[side], np.sort(sign * said[~side])
+        below = (np.searchsorted(other, own, "left") + np.searchsorted(other, own, "right")) / 2
+        losses[side] = (1 - below / len(other)) * len(said) / side.sum()
+    # Both sides have the same mean; one of them is taken away, so that the sum of the variances is DeLong's.
+    return np.asarray(losses - losses[positive].sum() / len(said))
+
+
+def compare(new: Vector, old: Vector) -> Difference:
+    """How much worse `new` is than `old`, losses (n,) of the same rows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        worse = new - old
+    if len(worse) == 0:
+        return Difference(0, 0.0, 1.0)
+    if not np.isfinite(worse).all():
+        return Difference(
+            len(worse), math.inf if np.isfinite(old).all() else 0.0, 0.0 if np.isfinite(old).all() else 1.0
+        )
+    if set(np.unique(worse)) <= {-1.0, 0.0, 1.0}:
+        return Difference(
+            len(worse), float(worse.mean()), _exact(int((worse > 0).sum()), int((worse < 0).sum())), error=_error(worse)
+        )
+    return Difference(len(worse), float(worse.mean()), _chance(worse), error=_error(worse))
+
+
+def by_row(new: Matrix, old: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Vector:
+    """How much worse the answers `new` are than `old` for each row (n,); where tails are heavy by absolute errors."""
+    if metric in ("r2", "rmse") and _heavy(new[:, 0], old[:, 0], truth):
+        metric = "mae"
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(of(new, truth, metric, costs) - of(old, truth, metric, costs))
+
+
+def compare_values(new: Vector, old: Vector, truth: Truth, metric: str) -> Difference:
+    """The same of two regressions from their values (n,); where tails are heavy by absolute errors, as `mae` would."""
+    difference = compare(*(of(values.reshape(-1, 1), truth, metric) for values in (new, old)))
+    if metric == "mae" or not _heavy(new, old, truth):
+        return difference
+    robust = compare(*(of(values.reshape(-1, 1), truth, "mae") for values in (new, old)))
+    return Difference(robust.n, robust.loss, robust.p, robust=True, error=robust.error)
+
+
+def _heavy(new: Vector, old: Vector, truth: Truth) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        worse = np.sort(np.square((new - truth) ** 2 - (old - truth) ** 2))
+        whole = worse.sum()
+    top = max(1, round(TAIL_ROWS * len(worse)))
+    return bool(len(worse) > 1 and (not math.isfinite(whole) or worse[-top:].sum() > TAIL_SHARE * whole > 0))
+
+
+def _exact(lost: int, won: int) -> float:
+    """One-sided McNemar (1947): how often so many of lost + won fair coins, or more, would fall on the side of `lost`."""
+    return float(bdtrc(lost - 1, lost + won, 0.5)) if lost else 1.0
+
+
+def _error(worse: Vector) -> float:
+    return float(worse.std(ddof=1)) / math.sqrt(len(worse)) if len(worse) > 1 else 0.0
+
+
+def _chance(worse: Vector) -> float:
+    error, mean = _error(worse), float(worse.mean())
+    if len(worse) == 1:
+        return 1.0
+    return float(ndtr(-mean / error)) if error > 0 else float(mean <= 0)

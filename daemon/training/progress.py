@@ -1,0 +1,52 @@
+"""Progress: what a training says of itself while it runs, for the status, the journal and whoever follows it.
+
+Messages are dicts, see `daemon.processes.children.Trainer`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+Say = Callable[[dict[str, Any]], None]
+
+PAUSE = 0.5
+"""Seconds between two messages about folds: quick candidates would wake the daemon a hundred times."""
+
+AROUND = 3
+"""Steps beside the candidates: reading, fitting the winner, logging."""
+
+
+class Progress:
+    """Tells how far the training `run` of so many candidates is."""
+
+    def __init__(self, run: int, candidates: int, say: Say) -> None:
+        self._run, self.candidates, self._say = run, candidates, say
+        self._stage, self._step = "", 0
+        self._compared_since = self._told = 0.0
+        self._number = 0
+
+    def stage(self, name: str, step: int | None = None) -> None:
+        """Say what is done now; the steps are reading (1), one for each candidate, fitting and logging."""
+        self._stage, self._step = name, self._step + 1 if step is None else step
+        self._tell()
+
+    def fold(self, candidate: str, fold: int, folds: int) -> None:
+        """Say that a fold (from 1) of a candidate begins; the first one is told always, the others now and then."""
+        now = time.monotonic()
+        if fold == 1:
+            self._compared_since = self._compared_since or now
+            self._stage, self._step, self._number = f"cross-validating {candidate}", self._step + 1, self._number + 1
+        elif now - self._told < PAUSE:
+            return
+        done = (self._number - 1 + (fold - 1) / folds) / self.candidates
+        left = (now - self._compared_since) * (1 - done) / done if done > 0 else None
+        self._tell(candidate=self._number, candidates=self.candidates, fold=fold, folds=folds, left=left)
+
+    def note(self, sentence: str, seconds: float) -> None:
+        """Say what is worth a line in the journal; `seconds` is how long it took."""
+        self._say({"run": self._run, "note": sentence, "seconds": seconds})
+
+    def _tell(self, **more: Any) -> None:
+        self._told = time.monotonic()
+        place = {"stage": self._stage, "step": self._step, "steps": self.candidates + AROUND}
+        self._say({"run": self._run, **place, **more})

@@ -1,0 +1,224 @@
+"""Reproduction: a version is trained again from its revision, in a folder of its own, and compared with what is on record.
+
+Nothing of the home is written or locked, so a daemon may be at work in it. Only the winning candidate is fitted:
+which one won is on record, and fitting the others again would change nothing of it.
+"""
+
+import math
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from daemon import model
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import PROBE, Manifest, Matrix, Model
+from daemon.core.errors import BundleRefused, NotFound, TrainingFailed
+from daemon.core.home import Home
+from daemon.core.query import Row, ask
+from daemon.core.settings import Train
+from daemon.dataset.dataset import Dataset, Revision
+from daemon.schema.arrivals import Era, Window
+from daemon.schema.costs import Costs
+from daemon.training.data.revision import Data
+from daemon.training.evaluation import holdouts, marking
+from daemon.training.export import export
+from daemon.training.selection import calibration, candidates, comparison
+from daemon.training.selection.tuning import Tuned
+
+CLOSE = 1e-12
+"""Largest difference (of a score, a probability, or a value as a share of the probe's scale) that is none: another order of
+the same sums, by another number of threads, gives that much."""
+
+
+class Original(NamedTuple):
+    """What is on record of a version."""
+
+    row: Row
+    served: Model
+    probe: dict[str, Any]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of its bundle."""
+        return self.served.manifest
+
+
+def reproduce(home: Home, version: int, settings: Train) -> Row:
+    """Train a judged version again and compare; see `_verdict` for the answer.
+
+    `settings` stand in for those of a bundle that does not say with which it was trained. Raises NotFound if the version, its
+    bundle or its rows are gone, DatasetDamaged if these are not the recorded ones, TrainingFailed if it can't be fitted now.
+    """
+    started = time.monotonic()
+    original = _original(home, version)
+    with tempfile.TemporaryDirectory(prefix="retraind-reproduce-") as folder:
+        scratch = Home(Path(folder))
+        scratch.make()
+        data, train = _data(home, scratch, original.manifest, settings)
+        fitted = _fit(original.manifest, data, train)
+        remade = _remake(original.manifest, fitted, data, scratch.bundle(version))
+        scores = holdouts.compare(fitted, None, data, rules=_rules(original.manifest)).scores["challenger"]
+        answers = model.answers(fitted, _rows(original), data.schema)
+    return {**_verdict(original, remade, scores, answers), "seconds": round(time.monotonic() - started, 3)}
+
+
+def _original(home: Home, version: int) -> Original:
+    found = ask(home.journal, "SELECT * FROM versions WHERE version = ?", version)
+    if not found:
+        raise NotFound(f"There is no version {version}.", hint="`retraind versions` lists them.")
+    folder = home.bundle(version)
+    try:
+        served = bundle.load(folder, found[0]["bundle"])
+    except BundleRefused as error:
+        raise NotFound(f"There is nothing to compare version {version} with: {error}") from None
+    return Original(found[0], served, orjson.loads((folder / PROBE).read_bytes()))
+
+
+def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tuple[Data, Train]:
+    """The rows that the version was trained on, verified against the journal, and the settings of its training."""
+    names = Dataset(scratch).check_out(home, Revision(manifest.revision, manifest.dvc_md5))
+    known = ask(home.journal, "SELECT name, sha256 FROM segments ORDER BY first")
+    wanted = {row["name"]: row["sha256"] for row in known if row["name"] in set(names)}
+    if len(wanted) < len(names):
+        raise NotFound(f"The journal does not know all segments of revision {manifest.revision[:10]}.")
+    train = Train(**manifest.settings) if manifest.settings else settings
+    first_rows = manifest.first_rows if manifest.settings else manifest.rows
+    began = datetime.fromisoformat(manifest.created).timestamp() * 1000
+    window = Window(train.window_rows, train.window_days, began)
+    by, schema = holdouts.by(manifest), manifest.data_schema
+    rest = first_rows, train.holdout, window, by
+    era = Era.of(manifest.scores)
+    return Data.read(scratch.segments, wanted, schema, *rest, group=train.group, era=era, time=train.time), train
+
+
+def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
+    """The candidate that won, with the parameters that its name says, fitted and calibrated as it was; raises TrainingFailed."""
+    planned = {one.name: one for one in candidates.plan(manifest.data_schema, train)}
+    tuned = Tuned.of(manifest.scores)
+    winner = tuned.made(manifest.data_schema, train) if tuned else planned.get(manifest.candidate)
+    if winner is None:
+        raise TrainingFailed(
+            f"{manifest.candidate} is no candidate of this retraind.", hint="Install the one that made it."
+        )
+    fitted = model.fit(winner.estimator, *data.taught)
+    if not manifest.scores.get("calibration"):
+        return fitted
+    trial = comparison.Trial(data.schema, *data.taught, train, units=data.taught_units, times=data.taught_times)
+    correction = calibration.find(
+        *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept,
+        train.seed,
+        forward=data.since is not None,
+    )
+    return fitted if correction is None else model.Calibrated(fitted, correction.slope)
+
+
+def _remake(manifest: Manifest, fitted: Any, data: Data, folder: Path) -> Model:
+    """The bundle anew, loaded as workers load it."""
+    folder.mkdir()
+    facts = export.write(fitted, data.matrix, data.schema, folder, _rules(manifest).costs)
+    return bundle.load(folder, bundle.seal(folder, manifest.model_copy(update=facts)))
+
+
+def _rules(manifest: Manifest) -> marking.Rules:
+    """By which metric and costs the version was judged, as its scores say: they are among them."""
+    metric = (manifest.scores["challenger"].get("rolling") or {}).get("metric", "")
+    return marking.Rules(metric, costs=Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes))
+
+
+def _rows(original: Original) -> Matrix:
+    return np.array(original.probe["rows"], dtype=np.float64)  # null is NaN
+
+
+def _verdict(original: Original, remade: Model, scores: Row, answers: Matrix) -> Row:
+    """`equal` ("bit for bit", "within 1e-12" or None) and the largest difference of all that was compared (None: not even alike).
+
+    `scores` are those on the holdouts, `estimator` what scikit-learn answers for the rows of the probe, `answers` what the
+    bundle does; `files` says which of the bundle's are the same bytes, `libraries` which have another version now.
+    """
+    manifest, scale = original.manifest, original.probe.get("scale", 1.0)
+    told = np.array(original.probe[bundle.answered(manifest.data_schema)], dtype=np.float64)
+    rows = _rows(original)
+    differences = {
+        "scores": _apart(manifest.scores["challenger"], scores),
+        "estimator": _distance(told, answers) / scale,
+        "answers": _distance(original.served.answers(rows), remade.answers(rows)) / scale,
+    }
+    largest = max(differences.values())
+    close = f"within {CLOSE:g}" if largest <= CLOSE else None
+    same = {name: sha256 == manifest.files.get(name) for name, sha256 in remade.manifest.files.items() if name != PROBE}
+    return {
+        "version": original.row["version"],
+        "candidate": manifest.candidate,
+        "revision": manifest.revision,
+        "seed": manifest.seed,
+        "settings_recorded": bool(manifest.settings),
+        "rows": len(rows),
+        "equal": "bit for bit" if largest == 0 else close,
+        "differences": {name: value if math.isfinite(value) else None for name, value in differences.items()},
+        "files": same,
+        "libraries": {name: list(pair) for name, pair in _changed(manifest.libraries)},
+    }
+
+
+def _distance(wanted: Matrix, got: Matrix) -> float:
+    """The largest difference of two answers; infinite if they are not even of one shape."""
+    return float(np.abs(wanted - got).max(initial=0.0)) if wanted.shape == got.shape else math.inf
+
+
+def _apart(wanted: Any, got: Any) -> float:
+    """The largest difference of any two numbers in the same place of two scores; infinite where there is none to compare."""
+    if isinstance(wanted, Mapping) and isinstance(got, Mapping):
+        pairs = [(wanted.get(key), got.get(key)) for key in wanted.keys() | got.keys()]
+    elif isinstance(wanted, list | tuple) and isinstance(got, list | tuple) and len(wanted) == len(got):
+        pairs = list(zip(wanted, got, strict=True))
+    elif wanted == got:
+        return 0.0
+    else:
+        both = isinstance(wanted, int | float) and isinstance(got, int | float)
+        return abs(wanted - got) if both else math.inf
+    return max((_apart(*pair) for pair in pairs), default=0.0)
+
+
+def _changed(recorded: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, str | None]]]:
+    """Each library that is another version than in the training: the one of then and the one of now (None: not there)."""
+    for name, then in recorded.items():
+        now = platform.python_version() if name == "python" else _installed(name)
+        if now != then:
+            yield name, (then, now)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def sentence(found: Row) -> str:
+    """A verdict for people."""
+    what = f"version {found['version']} ({found['candidate']}) from revision {found['revision'][:10]}, seed {found['seed']}"
+    differences = found["differences"].items()
+    apart = ", ".join(
+        f"{name} {'of another kind' if value is None else format(value, '.3g')}" for name, value in differences
+    )
+    lines = [f"equal {found['equal']}: {what}" if found["equal"] else f"DIFFERENT: {what}"]
+    lines.append(
+        f"  largest differences: {apart} ({found['rows']} probe rows); only the winning candidate was fitted again"
+    )
+    lines += [f"  {name}: {'the same bytes' if same else 'other bytes'}" for name, same in found["files"].items()]
+    lines += [f"  {name} was {then}, is {now or 'not installed'}" for name, (then, now) in found["libraries"].items()]
+    if not found["equal"] and not found["libraries"]:
+        lines.append(
+            "  All recorded libraries are the same versions: another processor or number of threads may be the cause."
+        )
+    if not found["settings_recorded"]:
+        lines.append("  The bundle does not say with which settings it was trained: today's were used.")
+    return "\n".join(lines)

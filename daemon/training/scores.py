@@ -1,0 +1,132 @@
+"""Scores: the figures of answers against the truth.
+
+Answers are float64: (n, classes) probabilities for classification, (n, 1) values for regression. The truth is (n,):
+class codes, int64, or numbers, float64. docs/architecture.md lists the keys.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
+
+from daemon.schema.costs import Costs, named
+from daemon.schema.schema import Schema, Task
+
+Matrix = NDArray[np.float64]
+Truth = NDArray[Any]
+
+
+def score(
+    answers: Matrix, truth: Truth, schema: Schema, metric: str = "", costs: Costs | None = None
+) -> dict[str, Any]:
+    """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None.
+
+    None is also a figure of a regression that is no number, because the squares of its errors are too large for one. With a
+    `metric` other than the task's own figure, that one is named, and added. With `costs` the classes are those that cost least,
+    and `cost` is what a row costs in the mean.
+    """
+    found = _figures(answers, truth, schema, costs)
+    if metric and metric not in found:
+        found[metric] = measure(metric, answers, truth, schema.task, costs) if len(truth) else None
+    return found | ({"metric": metric} if metric else {})
+
+
+def _figures(answers: Matrix, truth: Truth, schema: Schema, costs: Costs | None) -> dict[str, Any]:
+    if schema.task == "regression":
+        found = _regression(answers[:, 0], truth)
+        return {name: amount if amount is None or math.isfinite(amount) else None for name, amount in found.items()}
+    figures = _classification(named(answers, costs), answers, truth, schema) if len(truth) else _unmeasured()
+    if costs is None:
+        return figures
+    mean = measure("cost", answers, truth, schema.task, costs) if len(truth) else None
+    return figures | {"cost": mean, "costs": costs.table}
+
+
+METRICS: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "balanced_accuracy", "log_loss", "roc_auc"),
+    "regression": ("r2", "rmse", "mae"),
+}
+"""What may choose among candidates, for each task."""
+
+
+def measure(metric: str, answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> float:
+    """One metric of METRICS, or `cost`; one that has no meaning for these rows (R² of equal values, one class) is 0 or 0.5."""
+    if task == "regression":
+        return _regression(answers[:, 0], truth)[metric] or 0.0
+    if metric == "log_loss":
+        return _log_loss(truth, answers)
+    if metric == "roc_auc":
+        return _roc_auc(answers, truth)
+    predicted = named(answers, costs)
+    if metric == "cost" and costs is not None:
+        return float(costs.paid(truth, predicted).mean())
+    return float(
+        balanced_accuracy_score(truth, predicted) if metric == "balanced_accuracy" else np.mean(predicted == truth)
+    )
+
+
+def guess(taught: Truth, n: int, schema: Schema) -> Matrix:
+    """What a dummy answers n rows: how common the classes are among the training rows, or the mean of their targets."""
+    if schema.task == "regression":
+        return np.full((n, 1), float(np.mean(taught)))
+    shares = np.bincount(taught, minlength=len(schema.classes)) / len(taught)
+    return np.tile(shares, (n, 1))
+
+
+def _roc_auc(proba: Matrix, codes: Truth) -> float:
+    """Of two classes the area for the second, else the mean over one class against the rest, for those that can be told."""
+    one_or_all = range(1, 2) if proba.shape[1] == 2 else range(proba.shape[1])
+    mixed = [code for code in one_or_all if 0 < (codes == code).sum() < len(codes)]
+    areas = [roc_auc_score(codes == code, proba[:, code]) for code in mixed]
+    return float(np.mean(areas)) if areas else 0.5
+
+
+def pair(answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> tuple[float, float]:
+    """The two figures that compare candidates: accuracy and log loss, or R² (0 where it has no meaning) and RMSE."""
+    if task == "regression":
+        found = _regression(answers[:, 0], truth)
+        return found["r2"] or 0.0, found["rmse"]
+    return float((named(answers, costs) == truth).mean()), _log_loss(truth, answers)
+
+
+def _regression(values: Matrix, truth: Truth) -> dict[str, Any]:
+    if len(truth) == 0:
+        return {"n": 0, "r2": None, "rmse": 0.0, "mae": 0.0}
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = values - truth
+        # R² compares with always answering the mean; of one row, or of equal ones, nothing is left to explain.
+        spread = float(((truth - truth.mean()) ** 2).sum()) if np.ptp(truth) > 0 else 0.0
+        return {
+            "n": len(truth),
+            "r2": 1 - float((wrong**2).sum()) / spread if 0 < spread < math.inf else None,
+            "rmse": float(np.sqrt((wrong**2).mean())),
+            "mae": float(np.abs(wrong).mean()),
+        }
+
+
+def _classification(predicted: Truth, proba: Matrix, codes: Truth, schema: Schema) -> dict[str, Any]:
+    table = confusion_matrix(codes, predicted, labels=range(len(schema.classes)))
+    support = table.sum(axis=1)
+    recall = np.where(support > 0, table.diagonal() / np.maximum(support, 1), np.nan)
+    seen = [name for name, n in zip(schema.classes, support, strict=True) if n]
+    return {
+        "n": len(codes),
+        "accuracy": float((predicted == codes).mean()),
+        "log_loss": _log_loss(codes, proba),
+        "balanced_accuracy": float(np.nanmean(recall)) if seen else 0.0,
+        "recall": {name: float(recall[schema.class_codes[name]]) for name in seen},
+        "support": {name: int(n) for name, n in zip(schema.classes, support, strict=True)},
+        "confusion": table.tolist(),
+    }
+
+
+def _unmeasured() -> dict[str, Any]:
+    zero = dict.fromkeys(("n", "accuracy", "log_loss", "balanced_accuracy"), 0.0) | {"n": 0}
+    return {**zero, "recall": {}, "support": {}, "confusion": []}
+
+
+def _log_loss(codes: Truth, proba: Matrix) -> float:
+    clipped = np.clip(proba, 1e-15, None)
+    return float(log_loss(codes, clipped / clipped.sum(axis=1, keepdims=True), labels=range(proba.shape[1])))

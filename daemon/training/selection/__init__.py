@@ -1,0 +1,1 @@
+"""Which model wins: candidates, cross-validation, tuning and calibration."""

@@ -1,0 +1,78 @@
+"""Calibration: probabilities that mean what they say, where that can be had for nothing.
+
+Temperature scaling (Guo et al., "On calibration of modern neural networks", 2017): Platt's method with one number,
+which changes no label. It is found on answers for rows that a candidate has not learnt, which cross-validation leaves
+behind; so no model is fitted for it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.model_selection import KFold
+
+from daemon.model import Matrix, Targets, calibrate
+from daemon.training.data import split
+from daemon.training.scores import measure
+
+LEAST_ROWS = 50
+"""With fewer rows than this the correction would be noise."""
+
+GAIN = 0.01
+"""The share by which the log loss has to fall."""
+
+STEEPEST = 10.0
+"""The slope lies between this and its inverse."""
+
+
+class Kept(NamedTuple):
+    """Answers (n, classes) for rows that a candidate was not trained on, their targets (n,), and their units (n,)."""
+
+    answers: Matrix
+    targets: Targets
+    units: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The slope as in `daemon.model.Calibrated`, and the cross-validated log loss without and with it."""
+
+    slope: float
+    before: float
+    after: float
+
+
+def find(proba: Matrix, codes: Targets, units: NDArray[Any], seed: int, *, forward: bool = False) -> Correction | None:
+    """The correction of probabilities (n, classes), if it lowers their log loss, cross-validated by `units` (n,).
+
+    `forward`: the rows are in the order of time, and it is tried on such as are newer than those by which it was found.
+    """
+    different, which = split.numbered(units)
+    if len(different) < LEAST_ROWS:
+        return None
+    corrected, tried = np.empty_like(proba), np.zeros(len(codes), dtype=bool)
+    for some in np.array_split(np.arange(len(different)), 5)[1:] if forward else _folds(different, seed):
+        test = np.isin(which, some)
+        learn = which < some[0] if forward else ~test
+        corrected[test] = calibrate(proba[test], _slope(proba[learn], codes[learn]))
+        tried |= test
+    of = codes[tried]
+    before, after = (measure("log_loss", given[tried], of, "classification") for given in (proba, corrected))
+    return Correction(_slope(proba, codes), before, after) if after < before * (1 - GAIN) else None
+
+
+def _folds(different: NDArray[Any], seed: int) -> Iterator[NDArray[np.int64]]:
+    for _, test in KFold(5, shuffle=True, random_state=seed).split(different):
+        yield test
+
+
+def _slope(proba: Matrix, codes: Targets) -> float:
+    rows = np.arange(len(codes))
+
+    def loss(power: float) -> float:
+        return float(-np.log(calibrate(proba, STEEPEST**power)[rows, codes]).mean())
+
+    return float(STEEPEST ** minimize_scalar(loss, bounds=(-1, 1), method="bounded").x)

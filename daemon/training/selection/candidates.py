@@ -1,0 +1,281 @@
+"""The candidates: estimators that compete for each task, built in or named by import path, with their grids.
+
+Nothing is fitted here; `daemon.training.selection.comparison` does.
+"""
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import structlog
+from sklearn.base import is_classifier, is_regressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import get_tags
+
+from daemon.core.errors import TrainingFailed
+from daemon.core.settings import CANDIDATES, EXTRA, Train
+from daemon.encoding import Encoding
+from daemon.model import (
+    Design,
+    LeastSquares,
+    LeastSquaresClassifier,
+    NativeBoostingClassifier,
+    NativeBoostingRegressor,
+)
+from daemon.schema.schema import Schema, Task
+
+log = structlog.get_logger()
+
+NAMES: dict[Task, tuple[str, ...]] = {
+    "classification": ("logistic", "forest", "tree", "least_squares", "boosting", "shallow_boosting", "extra_trees"),
+    "regression": ("linear", "ridge", "forest", "tree", "boosting", "shallow_boosting", "extra_trees"),
+}
+
+CHEAP_FIRST = (
+    "least_squares",
+    "linear",
+    "ridge",
+    "tree",
+    "logistic",
+    "extra_trees",
+    "boosting",
+    "shallow_boosting",
+    "forest",
+)
+"""The order in which candidates are tried, so that a budget leaves as many as it can; those of others come last."""
+
+PACKAGED: dict[str, dict[Task, str]] = {
+    "lightgbm": {"classification": "lightgbm:LGBMClassifier", "regression": "lightgbm:LGBMRegressor"},
+    "xgboost": {"classification": "xgboost:XGBClassifier", "regression": "xgboost:XGBRegressor"},
+}
+"""The estimators of EXTRA by import path, all served by treelite, which needs none of these packages."""
+
+LIGHTGBM = {"verbose": -1, "deterministic": True, "force_row_wise": True}
+"""Nothing on standard output, and the same model for the same rows."""
+
+LATE = frozenset({"shallow_boosting", "extra_trees", *EXTRA})
+LATE_ROWS = 600
+"""Unless the settings name the candidates themselves, those of LATE wait for so many rows to learn from: with fewer they take
+longer than all others together, and cross-validation can't tell them from these."""
+
+SHALLOW = {"learning_rate": 0.05, "max_iter": 300, "max_leaf_nodes": 8, "min_samples_leaf": 10, "early_stopping": False}
+"""Many small trees in small steps: by cross-validation better than the defaults on noisy, smooth and wide data alike."""
+
+MOST_CODES = 254
+"""A split by a set of categories is for columns with up to so many; the codes of others are numbers to it."""
+
+
+MANY = 20
+"""A category of so many names is tried as the mean target of each as well; what wins in cross-validation is taken."""
+
+ENCODABLE = frozenset({"logistic", "ridge", "forest", "boosting"})
+
+ENCODED = "encoded categories"
+"""What such a candidate is called behind its name."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One competitor: a name that no other one has, and its estimator, not fitted."""
+
+    name: str
+    estimator: Any
+
+
+def plan(schema: Schema, settings: Train) -> list[Candidate]:
+    """Every candidate of the settings that can do the schema's task, once for each combination of its grid.
+
+    Raises TrainingFailed for a class that can't be imported, a parameter that does not exist, and if none is left.
+    """
+    found = [one for name in settings.candidates for one in _combinations(name, schema, settings)]
+    if settings.candidates == list(CANDIDATES):
+        found += _of_extra(schema, settings)
+    if not found:
+        raise TrainingFailed(
+            f"No candidate of train.candidates can do {schema.task}.",
+            hint=f"Name some of {', '.join(NAMES[schema.task])}.",
+        )
+    return found
+
+
+def installed() -> list[str]:
+    """Those of EXTRA whose package is there: they compete unless the settings name the candidates themselves."""
+    return [name for name in EXTRA if importlib.util.find_spec(name)]
+
+
+def _of_extra(schema: Schema, settings: Train) -> Iterator[Candidate]:
+    """Those that are installed and can be used: no setting names them, so one that can't be imported fails no training."""
+    for name in installed():
+        try:
+            yield from _combinations(name, schema, settings)
+        except TrainingFailed as error:
+            log.warning("candidate_left_out", candidate=name, reason=str(error))
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a candidate comes from a package that retraind does not depend on."""
+    return ":" in name or name.partition("(")[0] in EXTRA
+
+
+def by_cost(found: Sequence[Candidate]) -> list[Candidate]:
+    """The same candidates, those that are quickly fitted first."""
+    places = {name: place for place, name in enumerate(CHEAP_FIRST)}
+    return sorted(found, key=lambda one: places.get(one.name.partition("(")[0], len(places)))
+
+
+def worthwhile(found: Sequence[Candidate], rows: int, settings: Train) -> list[Candidate]:
+    """The candidates that so many rows are enough for."""
+    if rows >= LATE_ROWS or settings.candidates != list(CANDIDATES):
+        return list(found)
+    return [one for one in found if one.name.partition("(")[0] not in LATE] or list(found)
+
+
+def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> Any:
+    """An unfitted candidate of the schema's task by its name; raises KeyError for an unknown one.
+
+    `encoded` are the places of categories that it sees as their mean target instead of their codes.
+    """
+    sizes = _sizes(schema, encoded)
+    native = {"categorical_features": [place for place, size in enumerate(sizes) if 0 < size <= MOST_CODES]}
+
+    def linear(estimator: Any) -> Any:
+        return make_pipeline(Design(sizes), estimator)
+
+    classifiers: dict[str, Callable[[], Any]] = {
+        # C=10: after standardising, the default penalty underfits small, well separated data (Iris: 0.953 to 0.967).
+        "logistic": lambda: linear(LogisticRegression(C=10.0, max_iter=1000)),
+        "forest": lambda: RandomForestClassifier(n_estimators=100, random_state=seed),
+        "tree": lambda: DecisionTreeClassifier(max_depth=8, random_state=seed),
+        "least_squares": lambda: linear(LeastSquaresClassifier()),
+        "boosting": lambda: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
+        "shallow_boosting": lambda: NativeBoostingClassifier(**SHALLOW, **native, random_state=seed),
+        "extra_trees": lambda: ExtraTreesClassifier(n_estimators=100, random_state=seed),
+    }
+    regressors: dict[str, Callable[[], Any]] = {
+        "linear": lambda: linear(LeastSquares()),
+        "ridge": lambda: linear(Ridge(alpha=1.0, copy_X=False)),
+        "forest": lambda: RandomForestRegressor(n_estimators=100, random_state=seed),
+        "tree": lambda: DecisionTreeRegressor(max_depth=8, random_state=seed),
+        "boosting": lambda: HistGradientBoostingRegressor(early_stopping=False, random_state=seed),
+        "shallow_boosting": lambda: NativeBoostingRegressor(**SHALLOW, **native, random_state=seed),
+        "extra_trees": lambda: ExtraTreesRegressor(n_estimators=100, random_state=seed),
+    }
+    return _behind_encoding((regressors if schema.task == "regression" else classifiers)[name](), schema, encoded)
+
+
+def _encoding(schema: Schema, encoded: Sequence[int]) -> Encoding:
+    """What makes texts, and these categories, numbers that say something of the target."""
+    sizes = [len(schema.columns[place].categories) for place in encoded]
+    return Encoding(len(schema.columns), schema.texts, list(encoded), sizes, len(schema.classes))
+
+
+def _behind_encoding(estimator: Any, schema: Schema, encoded: Sequence[int]) -> Any:
+    """The estimator, behind an encoding if there is anything to encode."""
+    if not schema.texts and not encoded:
+        return estimator
+    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    return make_pipeline(_encoding(schema, encoded), *steps)
+
+
+def _sizes(schema: Schema, encoded: Sequence[int]) -> list[int]:
+    """Of each column as an estimator sees it behind the encoding how many codes it has, 0 for a number."""
+    sizes = [len(column.categories) for place, column in enumerate(schema.columns) if place not in encoded]
+    made = len(schema.texts) + len(encoded)
+    return sizes + [0] * (made * _encoding(schema, encoded).outputs if made else 0)
+
+
+def is_encoded(name: str) -> bool:
+    """Whether a candidate of this name sees categories of many names as what they say of the target."""
+    return name.endswith(f"{ENCODED})")
+
+
+def with_parameters(
+    name: str, parameters: Mapping[str, Any], schema: Schema, settings: Train, *, encoded: bool = False
+) -> Candidate:
+    """A candidate with these parameters, `encoded` where there is anything to encode.
+
+    Raises TrainingFailed if it has no such parameter or can't do the schema's task.
+    """
+    grid = {name: {key: [value] for key, value in parameters.items()}}
+    combinations = list(_combinations(name, schema, settings.model_copy(update={"grids": grid})))
+    if not combinations:
+        raise TrainingFailed(f"{name} is no candidate for {schema.task}.")
+    return next((one for one in combinations if is_encoded(one.name) == encoded), combinations[0])
+
+
+def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candidate]:
+    if not is_foreign(name) and name not in NAMES[schema.task]:
+        return
+    grid = settings.grids.get(name, {})
+    for choice, encoded in product(ParameterGrid(grid), _encoded(name, schema)):
+        estimator = (
+            _imported(name, schema, settings.seed) if is_foreign(name) else build(name, schema, settings.seed, encoded)
+        )
+        if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
+            return
+        core = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        balanced = settings.class_weight == "balanced" and "class_weight" in core.get_params()
+        _check(name, choice, core)
+        core.set_params(**{**({"class_weight": "balanced"} if balanced else {}), **choice})
+        chosen = ", ".join([*(f"{key}={value}" for key, value in choice.items()), *[ENCODED] * bool(encoded)])
+        yield Candidate(f"{name}({chosen})" if chosen else name, estimator)
+
+
+def _encoded(name: str, schema: Schema) -> list[list[int]]:
+    """The categories that a candidate sees encoded: none, and those of many names, where there are such."""
+    many = [place for place, column in enumerate(schema.columns) if len(column.categories) >= MANY]
+    return [[], many] if many and name in ENCODABLE else [[]]
+
+
+def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
+    known = estimator.get_params()
+    for key in choice:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(known)}."
+            raise TrainingFailed(f"train.grids: {name} has no parameter {key!r}.", hint=hint)
+
+
+def _imported(path: str, schema: Schema, seed: int) -> Any:
+    """An estimator of somebody else, seeded; behind Design if it takes no missing values. Raises TrainingFailed."""
+    given, path = path, PACKAGED[path][schema.task] if path in PACKAGED else path
+    module, _, name = path.partition(":")
+    try:
+        estimator = getattr(importlib.import_module(module), name)()
+        takes_gaps = get_tags(estimator).input_tags.allow_nan
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=seed)
+        if given == "lightgbm":
+            estimator.set_params(**LIGHTGBM)
+    except ModuleNotFoundError as error:
+        if given not in EXTRA:
+            raise _unusable(path, error) from error
+        hint = "Install the extra: pip install 'retraind[boost]'. Or take it out of train.candidates."
+        raise TrainingFailed(f"train.candidates: {given} is not installed.", hint=hint) from error
+    except Exception as error:
+        raise _unusable(path, error) from error
+    behind = estimator if takes_gaps else make_pipeline(Design(_sizes(schema, ())), estimator)
+    return _behind_encoding(behind, schema, ())
+
+
+def _unusable(path: str, error: Exception) -> TrainingFailed:
+    return TrainingFailed(
+        f"train.candidates: {path} can't be used: {type(error).__name__}: {error}.",
+        hint="It has to be an estimator as scikit-learn defines it, whose arguments all have defaults, in a package "
+        "that the Python of retraind can import.",
+    )

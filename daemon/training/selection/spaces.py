@@ -1,0 +1,80 @@
+"""Spaces: which parameters of a candidate are tuned, and between what.
+
+Numbers are rounded to three digits: they stand in names, and more digits change nothing.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Parameters = dict[str, Any]
+"""Values by the names that the estimator gives its parameters."""
+
+STEP = 0.15
+"""The deviation of a step to the side, as a share of the range (of its logarithm)."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, evenly by their logarithm; whole ones if `whole`."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def draw(self, random: np.random.Generator) -> float | int:
+        """One of them."""
+        return self._at(random.random())
+
+    def near(self, middle: Any, random: np.random.Generator) -> float | int:
+        """One near another."""
+        place = math.log(float(middle) / self.low) / math.log(self.high / self.low)
+        return self._at(min(1.0, max(0.0, place + random.normal(0, STEP))))
+
+    def _at(self, place: float) -> float | int:
+        value = self.low * (self.high / self.low) ** place
+        return round(value) if self.whole else float(f"{value:.3g}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values."""
+
+    values: tuple[Any, ...]
+
+    def draw(self, random: np.random.Generator) -> Any:
+        """One of them."""
+        return self.values[int(random.integers(len(self.values)))]
+
+    def near(self, middle: Any, random: np.random.Generator) -> Any:
+        """Mostly the same, sometimes one beside it."""
+        place = self.values.index(middle) if middle in self.values else 0
+        move = int(random.choice((-1, 0, 0, 0, 1)))
+        return self.values[min(len(self.values) - 1, max(0, place + move))]
+
+
+SHARES = Choice((0.2, 0.35, 0.5, 0.75, 1.0))
+BOOSTING: dict[str, Range | Choice] = {
+    "learning_rate": Range(0.02, 0.2),
+    "max_iter": Range(100, 600, whole=True),
+    "max_leaf_nodes": Range(3, 40, whole=True),
+    "min_samples_leaf": Range(3, 60, whole=True),
+    "l2_regularization": Choice((0.0, 0.1, 1.0, 10.0)),
+    "max_features": SHARES,
+}
+BAGGING: dict[str, Range | Choice] = {
+    "max_features": Choice(("sqrt", 0.2, 0.35, 0.5, 0.75, 1.0)),
+    "min_samples_leaf": Range(1, 20, whole=True),
+    "n_estimators": Choice((100, 200, 300)),
+}
+SPACES: dict[str, dict[str, Range | Choice]] = {
+    "shallow_boosting": BOOSTING,
+    "boosting": BOOSTING,
+    "forest": BAGGING,
+    "extra_trees": BAGGING,
+    "logistic": {"C": Range(0.001, 1000.0)},
+    "ridge": {"alpha": Range(0.001, 1000.0)},
+}
+"""By candidate; the others have nothing that is worth a search."""

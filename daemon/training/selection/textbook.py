@@ -1,0 +1,32 @@
+"""Textbook: the figures that courses give of a model, for people who compare; nothing is chosen or judged by them."""
+
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.model_selection import train_test_split
+
+from daemon.core.settings import Train
+from daemon.model import Matrix, Targets
+from daemon.schema.schema import Schema, Task
+from daemon.training.selection.candidates import Candidate
+from daemon.training.selection.comparison import Scored, Trial
+
+TEST_SHARE = 0.2
+"""Of the rows, that textbooks test on."""
+
+
+def cross_validate(
+    candidate: Candidate | Scored, schema: Schema, rows: Matrix, targets: Targets, folds: int, seed: int
+) -> Scored:
+    """The mean figures of one candidate over so many folds; `rows` (n, d), `targets` (n,)."""
+    competitor = Candidate(candidate.name, candidate.estimator)
+    return Trial(schema, rows, targets, Train(folds=folds, seed=seed)).of(competitor, whole=True)
+
+
+def split42(estimator: Any, rows: Matrix, targets: Targets, task: Task) -> float:
+    """Accuracy or R² on the textbook split: test_size=0.2, random_state=42, stratified if there are classes."""
+    classes = targets if task == "classification" else None
+    train, test, train_targets, test_targets = train_test_split(
+        rows, targets, test_size=TEST_SHARE, random_state=42, stratify=classes
+    )
+    return float(clone(estimator).fit(train, train_targets).score(test, test_targets))

@@ -1,0 +1,217 @@
+"""The HTTP routes, as a Bottle application."""
+
+import re
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import Any
+
+from bottle import Bottle, HTTPError, HTTPResponse, request, response
+
+from daemon.artifacts.bundle import MODEL
+from daemon.core.scopes import Scope
+from web.api import docs, health, intake, predicting, signin
+from web.api.views import Views, told
+from web.auth import scopes
+from web.auth.gate import CALLER, LOCAL, Gate
+from web.http import inflation, payload, security
+from web.http.environ import promised, up
+from web.http.problems import Problem, explain
+from web.http.reply import Reply
+from web.protocols import doors, shapes
+from web.worker import Worker
+
+Route = Callable[..., Any]
+Check = Callable[[dict[str, Any]], None]
+
+INLINE = {
+    "/health",
+    "/livez",
+    "/readyz",
+    "/",
+    "/ping",
+    "/v2/health/live",
+    "/v2/health/ready",
+    f"/v2/models/{MODEL}/ready",
+    f"/v1/models/{MODEL}",
+}
+"""Paths whose routes touch no disk: they are answered at once, as predictions are. All others run in a lane."""
+
+
+class App(Bottle):  # type: ignore[misc]
+    """Bottle with problems for its own errors, told as the path's clients expect, and security headers on every answer."""
+
+    def default_error_handler(self, res: HTTPError) -> bytes:
+        """404 and 405, as Bottle raises them."""
+        problem = shapes.dress(_missing(res, request.environ), request.path)
+        if allowed := problem.get_header("Allow"):
+            response.set_header("Allow", allowed)
+        res.content_type = response.content_type = problem.content_type
+        return bytes(problem.body)
+
+    def unwanted(self, environ: dict[str, Any]) -> Problem | None:
+        """Why a POST is turned away whatever its body says: no route takes it (404, 405), or its form is too long (413)."""
+        try:
+            self.match(environ)
+        except HTTPError as error:
+            return _missing(error, environ)
+        has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
+        return signin.too_long(promised(environ)) if has_body and environ["PATH_INFO"] in signin.PATHS else None
+
+    def template(self, environ: dict[str, Any]) -> str:
+        """The template under which a request is counted, also one that was refused before it met its route."""
+        route = environ.get("bottle.route")
+        try:
+            route = route or self.match(environ)[0]
+        except HTTPError:
+            return scopes.UNMATCHED
+        return str(route.name or route.rule)
+
+    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """The WSGI interface."""
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            kept = any(name == "Cache-Control" for name, _ in headers)
+            return start_response(
+                status, [*headers, *security.HEADERS, *([] if kept else [security.NO_STORE])], exc_info
+            )
+
+        return super().wsgi(environ, start)
+
+
+def make_app(worker: Worker) -> App:
+    """The application of one worker; raises KeyError for a route of which `web.auth.scopes` says nothing."""
+    # What nobody expected goes up to the server, which logs it and answers 500.
+    app, gate = App(), worker.gate
+    app.config["catchall"] = False
+    views, pages = Views(worker), docs.Pages(worker)
+    reading: dict[str, Route] = {
+        "/": lambda: _reply(views.root(request.get_header("Accept", "text/html"), up(request.environ))),
+        "/health": lambda: _json(*health.health(worker, full=_may_read())),
+        "/livez": lambda: _json(200, {"status": "alive"}),
+        "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
+        "/metrics": lambda: _reply(views.metrics(request.get_header("Accept", ""))),
+        "/prometheus_metrics": lambda: _reply(views.exposition(request.get_header("Accept", ""))),
+        "/sign-in": lambda: _reply(signin.page(request.environ)),
+        "/dashboard": lambda: _reply(views.page(request.environ[CALLER], up(request.environ))),
+        "/dashboard/data": lambda: _json(200, views.document()),
+        "/static/<name>": lambda name: _reply(views.asset(name)),
+        "/openapi.json": lambda: _reply(
+            pages.description(request.get_header("If-None-Match", ""), secured=request.environ[CALLER] is not LOCAL)
+        ),
+        "/docs": lambda: _reply(pages.page(up(request.environ))),
+        "/docs/<release>/<name>": lambda release, name: _reply(pages.asset(release, name)),
+        "/predictions/history": lambda: _reply(views.history(request.query)),
+        "/versions": lambda: _reply(views.versions(request.query)),
+        "/versions/<key>": lambda key: _reply(views.version(key, request.query)),
+        "/drops": lambda: _reply(views.drops(request.query)),
+        "/drops/<key>": lambda key: _reply(views.drop(key)),
+        "/drift": lambda: _json(200, views.drift()),
+        "/events": lambda: _reply(views.events(request.query)),
+        "/requests/<key>": lambda key: _json(*intake.find_request(worker, key)),
+    }
+    writing: dict[str, Route] = {
+        "/add_training_data": lambda: _json(*intake.add_training_data(worker, request.environ)),
+        "/trigger_retrain": lambda: _json(*intake.trigger_retrain(worker, request.environ)),
+        "/promote": lambda: _json(*intake.choose(worker, request.environ, "promote")),
+        "/refuse": lambda: _json(*intake.choose(worker, request.environ, "refuse")),
+        "/rollback": lambda: _json(*intake.choose(worker, request.environ, "rollback")),
+        "/accept": lambda: _json(*intake.decide(worker, request.environ, "accept")),
+        "/reject": lambda: _json(*intake.decide(worker, request.environ, "reject")),
+    }
+    for path, route in reading.items():
+        app.route(path, "GET", _checked(route, _permit(gate, path)))
+    inflate = partial(inflation.inflate, most=worker.settings.server.max_body_bytes)
+    for path, route in writing.items():
+        app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site, inflate))
+    for path, sign in zip(signin.PATHS, (signin.begin, signin.end), strict=True):
+        app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
+    app.route(
+        "/predict",
+        "POST",
+        _checked(
+            lambda: _reply(predicting.predict(worker, request.environ)),
+            _permit(gate, "/predict"),
+            payload.typed,
+            gate.hosts.site,
+            inflate,
+        ),
+    )
+    app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
+    for path, door in doors.READING.items():
+        app.route(_rule(path), "GET", _checked(_door(worker, door), _permit(gate, path)), name=path)
+    for path, door in doors.POSTING.items():
+        checks = _permit(gate, path), gate.hosts.site, inflate
+        app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
+    return app
+
+
+def _missing(error: HTTPError, environ: dict[str, Any]) -> Problem:
+    """The problem for Bottle's 404 or 405."""
+    allowed = error.get_header("Allow")
+    if not allowed:
+        return Problem(error.status_code, f"There is nothing at {environ['PATH_INFO']!r:.200}.")
+    told = f"{environ['REQUEST_METHOD']} is not possible here; {allowed} is."
+    return Problem(error.status_code, told, Allow=f"{allowed},HEAD" if "GET" in allowed else allowed)
+
+
+def _permit(gate: Gate, template: str) -> Check:
+    """A check of a route: once more what the bridge has asked, however differently the two may read a path."""
+    scopes.needed(template)
+
+    def check(environ: MutableMapping[str, Any]) -> None:
+        caller = environ.get(CALLER)
+        if caller is not LOCAL:
+            gate.admit(caller or gate.recognise(environ), template, environ)
+
+    return check
+
+
+def _checked(route: Route, *checks: Check) -> Route:
+    def call(**arguments: str) -> Any:
+        try:
+            environ = request.environ
+            for check in checks:
+                check(environ)
+            return route(**arguments)
+        except Problem as problem:
+            raise shapes.dress(problem, request.path) from None
+        except HTTPResponse:
+            raise
+        # Everything that is expected has an explanation; the rest goes on to Bottle, the log and a 500.
+        except Exception as error:
+            explained = explain(error)
+            if explained is None:
+                raise
+            raise shapes.dress(explained, request.path) from error
+
+    return call
+
+
+def _may_read() -> bool:
+    return Scope.READ in request.environ[CALLER].scopes
+
+
+def _rule(path: str) -> str:
+    """A door's path as a rule of Bottle: what a place takes ends at a colon, which begins the verb behind it."""
+    # A bare colon in a rule is an old way to write a name, of which Bottle warns even if it is escaped.
+    return re.sub(r"(:\w+)$", r"<:re:\1>", path.replace(">", ":part>"))
+
+
+def _door(worker: Worker, door: doors.Door) -> Route:
+    return lambda **place: _reply(door(worker, request.environ, **place))
+
+
+def _signing(gate: Gate, sign: Callable[[Gate, dict[str, Any]], Reply]) -> Route:
+    return lambda: _reply(sign(gate, request.environ))
+
+
+def _reply(given: Reply) -> bytes:
+    if given.status != 200:  # which Bottle starts with
+        response.status = given.status
+    for name, value in given.headers.items():
+        response.set_header(name, value)
+    return given.body
+
+
+def _json(status: int, content: dict[str, Any]) -> bytes:
+    return _reply(told(content, status))

@@ -1,0 +1,75 @@
+"""The description of the service: `/openapi.json` for programs, and `/docs`, a page of Swagger UI over it.
+
+The package flask-swagger-ui carries Swagger UI as released. It is found without being imported: its Python part wants Flask.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from daemon.core.errors import RetraindError
+from daemon.schema import schema
+from web.http import release
+from web.http.problems import Problem
+from web.http.reply import FOR_EVER, JSON, Reply
+from web.openapi import openapi
+from web.worker import Worker
+
+TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
+"""The files of Swagger UI that the page uses, and their content types."""
+
+
+class Pages:
+    """What one worker answers about itself."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        promote = worker.settings.promote
+        sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
+        self._description = openapi.Description(
+            program=release.of("retraind"),
+            sticky=sticky,
+            public=worker.settings.server.public_url,
+            root=worker.settings.server.root_path,
+        )
+
+    def description(self, known: str, *, secured: bool) -> Reply:
+        """The document; 304 for who has one of the ETags `known` (the header If-None-Match) already.
+
+        `secured`: for a caller who needs a token.
+        """
+        data = schema.load(self._worker.home.schema)
+        made = self._description.now(self._worker.slot.current, data, secured=secured)
+        headers = {"ETag": made.tag, "Cache-Control": "no-cache"}
+        if known.strip() == "*" or made.tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+            return Reply(b"", 304, headers)
+        return Reply(made.body, 200, {**headers, "Content-Type": JSON})
+
+    def page(self, up: str) -> Reply:
+        """The same for people; links go by way of `up`."""
+        from web.dashboard import dashboard
+
+        page = dashboard.render_docs(swagger_release(), up)
+        return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
+
+    def asset(self, wanted: str, name: str) -> Reply:
+        """A file of Swagger UI; its release is part of the address, so it may be kept for ever."""
+        if name not in TYPES or wanted != swagger_release():
+            raise Problem(404, f"There is no file {name!r:.60} of Swagger UI {wanted!r:.60}.")
+        headers = {"Content-Type": TYPES[name], "Cache-Control": FOR_EVER}
+        return Reply((_folder() / name).read_bytes(), headers=headers)
+
+
+@cache
+def swagger_release() -> str:
+    """The release of Swagger UI; raises RetraindError without the package."""
+    return (_folder() / "VERSION").read_text().strip().lstrip("v")
+
+
+@cache
+def _folder() -> Path:
+    spec = find_spec("flask_swagger_ui")
+    if spec is None or not spec.submodule_search_locations:
+        hint = "Install the packages of requirements.lock; GET /openapi.json needs none of it."
+        raise RetraindError("Swagger UI is not installed.", hint=hint)
+    return Path(spec.submodule_search_locations[0]) / "dist"

@@ -1,0 +1,114 @@
+"""Is the service well: what this worker sees itself, and what the daemon last said."""
+
+from typing import Any
+
+from daemon.artifacts.bundle import MANIFEST
+from daemon.core import grounds
+from daemon.core.status import Check, utcnow
+from daemon.schema import shortcomings
+from web.worker import Worker
+
+PROMOTED = "promoted_version"
+"""The check that exists only while the version that the pointer names is not the one served."""
+
+CHALLENGER = "challenger"
+"""The check that exists only while the held version can't be tried."""
+
+DISK = "disk"
+"""The daemon's check that `/readyz` waits for: without a writable disk nothing that is sent can be kept."""
+
+TOLD = (PROMOTED, CHALLENGER)
+"""`/readyz` tells these, but while the champion answers the service can do its work."""
+
+READINESS = ("model", "daemon", DISK, *TOLD)
+
+
+def checks(worker: Worker) -> dict[str, Check]:
+    """Every check by name, this worker's first; those of a dead daemon are not repeated."""
+    slot, status = worker.slot, worker.slot.status
+    found = {"model": _model(worker)}
+    if slot.problem:
+        found[PROMOTED] = Check(ok=False, detail=slot.problem)
+    if trouble := worker.challenger.problem:
+        found[CHALLENGER] = Check(ok=False, detail=f"{trouble}. The champion answers.")
+    problem = worker.log.problem
+    found["prediction_log"] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
+    if status is None:
+        found["daemon"] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
+    elif not status.alive:
+        found["daemon"] = Check(
+            ok=False, detail=f"The daemon (pid {status.pid}) is gone, stopped or hangs; its last word: {status.at}."
+        )
+    else:
+        step = f" It is {status.step.name}, for {status.step.seconds:.0f} s so far." if status.step else ""
+        found["daemon"] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
+        found.update(status.checks)
+    seen = {name: detail for name, detail in _seen(worker).items() if detail}
+    return found | {name: Check(ok=False, detail=detail) for name, detail in seen.items()}
+
+
+def health(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
+    """The answer of `/health`: 503 with reasons unless all checks are fine; who may not read (not `full`) hears no details."""
+    found = _told(checks(worker), full)
+    reasons = _reasons(found)
+    return 503 if reasons else 200, {
+        "status": "unhealthy" if reasons else "healthy",
+        "timestamp": utcnow(),
+        "model_version": worker.slot.version,
+        "uptime_seconds": round(worker.uptime, 3),
+        "checks": {name: check.model_dump() for name, check in found.items()},
+        "reasons": reasons,
+    }
+
+
+def readiness(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
+    """The answer of `/readyz`: 200 if a model is loaded, the daemon lives and the disk takes what is sent.
+
+    Details are as in `health`. A promoted version that is refused is told, but while the old one answers the service can do its work.
+    """
+    found = _told({name: check for name, check in checks(worker).items() if name in READINESS}, full)
+    if worker.draining:
+        found["worker"] = Check(ok=False, detail="Stopping.")
+    reasons = _reasons({name: check for name, check in found.items() if name not in TOLD})
+    return 503 if reasons else 200, {
+        "status": "not ready" if reasons else "ready",
+        "model_version": worker.slot.version,
+        "checks": {name: check.model_dump() for name, check in found.items()},
+        "reasons": reasons,
+    }
+
+
+def _seen(worker: Worker) -> dict[str, str | None]:
+    """What a worker looks at itself, by check: where these are wrong the daemon may not be able to write that they are."""
+    home, current = worker.home, worker.slot.current
+    files = (MANIFEST, *current.manifest.files) if current else ()
+    return {
+        DISK: grounds.disk(home),
+        "journal": grounds.journal(home),
+        "bundle": grounds.bundle(home, current.version, files) if current else None,
+    }
+
+
+def _model(worker: Worker) -> Check:
+    current = worker.slot.current
+    if current is None:
+        return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or _unpromoted(worker)}")
+    said = f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
+    lacks = shortcomings.sentence(current.manifest.scores)
+    return Check(ok=True, detail=f"{said} {lacks}".strip())
+
+
+def _unpromoted(worker: Worker) -> str:
+    """Why there is no version, if the daemon knows: rows that can teach nothing yet."""
+    status = worker.slot.status
+    lacking = status.checks.get("training") if status and status.alive else None
+    return f"no version is promoted. {lacking.detail if lacking else ''}".strip()
+
+
+def _told(found: dict[str, Check], full: bool) -> dict[str, Check]:
+    """The checks as a caller may see them: details name files, processes and rows."""
+    return found if full else {name: Check(ok=check.ok, detail="") for name, check in found.items()}
+
+
+def _reasons(found: dict[str, Check]) -> list[str]:
+    return [f"{name}: {check.detail}" if check.detail else name for name, check in found.items() if not check.ok]

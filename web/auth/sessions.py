@@ -1,0 +1,125 @@
+"""Sessions: browsers in which a person has signed in with a token.
+
+The cookie holds 256 random bits; `registry/sessions` its sha256, for which token it stands and until when. So all workers know
+it, also after a restart; it ends when the person signs out, when the token does, and after a week.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from daemon.access.cards import Cards
+from daemon.access.tokens import Keyring, Token
+from daemon.core import durable
+from daemon.core.home import Home
+
+LASTS = timedelta(days=7)
+
+EACH = 20
+"""Sessions that a token has at most; with more, its oldest end: nobody else is signed out by them."""
+
+MOST = 1000
+"""Sessions there are at most; with more, the oldest end of the token that has most."""
+
+PLAIN, SECURE = "retraind-session", "__Host-retraind-session"
+"""Names of the cookie; `server.root_path` follows. Browsers take the second from https alone, and from no other host of the same domain."""
+
+
+class Session(BaseModel):
+    """A session; its name is the sha256 of what the cookie holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: str
+    """Id of the token."""
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+
+
+class Sessions:
+    """The sessions as a worker knows them; any thread may ask."""
+
+    def __init__(self, home: Home, keyring: Keyring, root: str = "") -> None:
+        # Of two services at one host, neither signs the other's people out.
+        self._suffix = root.replace("/", "+")
+        self._folder = home.sessions
+        self._cards = Cards(home.sessions, Session)
+        self._keyring = keyring
+
+    def begin(self, token: Token) -> str:
+        """Begin a session; returns what the cookie holds. Raises OSError."""
+        now, secret = datetime.now(UTC), secrets.token_urlsafe(32)
+        self._sweep(now, token)
+        session = Session(token=token.id, created_at=now, expires_at=min(now + LASTS, token.expires_at or now + LASTS))
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        durable.write(self._folder / f"{_digest(secret)}.json", session.model_dump_json().encode(), mode=0o600)
+        return secret
+
+    def end(self, key: str) -> None:
+        """End the session of that name; one that has ended already is fine. Raises OSError."""
+        durable.remove(self._folder / f"{key}.json")
+        self._cards.now(fresh=True)
+
+    def find(self, environ: Mapping[str, Any], *, secure: bool) -> tuple[str, Token] | None:
+        """Name and token of the session whose cookie the request has; None without one that is good."""
+        header = environ.get("HTTP_COOKIE", "")
+        secret = _held(header, self._name(secure=secure)) if header else None
+        if secret is None:
+            return None
+        key = _digest(secret)
+        token = self.token(key)
+        return (key, token) if token is not None else None
+
+    def token(self, key: str) -> Token | None:
+        """The token for which a session stands; None when either has ended."""
+        session = self._cards.now().get(key) or self._cards.now(fresh=True).get(key)
+        if session is None or datetime.now(UTC) >= session.expires_at:
+            return None
+        return self._keyring.get(session.token)
+
+    def cookie(self, value: str, *, secure: bool) -> str:
+        """The header Set-Cookie with a session, or without one (an empty value), which ends it in the browser."""
+        seconds = int(LASTS.total_seconds()) if value else 0
+        common = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
+        return f"{self._name(secure=secure)}={value}; {common}{'; Secure' if secure else ''}"
+
+    def _name(self, *, secure: bool) -> str:
+        return (SECURE if secure else PLAIN) + self._suffix
+
+    def _sweep(self, now: datetime, token: Token) -> None:
+        """Remove what has ended, and what must go so that `token` can have one more."""
+        cards = Cards(self._folder, Session).now()
+        good = {
+            key: session
+            for key, session in cards.items()
+            if now < session.expires_at and self._keyring.get(session.token) is not None
+        }
+        for key in [*(cards.keys() - good.keys()), *_surplus(good, token.id)]:
+            self.end(key)
+
+
+def _surplus(sessions: Mapping[str, Session], token: str) -> list[str]:
+    """Names of the sessions that have to end before the token may begin another."""
+    kept: dict[str, list[str]] = {token: []}
+    for key, session in sorted(sessions.items(), key=lambda pair: pair[1].created_at):
+        kept.setdefault(session.token, []).append(key)
+    own = kept[token]
+    surplus = own[: max(0, len(own) - EACH + 1)]
+    kept[token] = own[len(surplus) :]
+    for _ in range(len(sessions) - len(surplus) - MOST + 1):
+        surplus.append(max(kept.values(), key=len).pop(0))
+    return surplus
+
+
+def _held(header: str, name: str) -> str | None:
+    """The value of a cookie; None if there is none of that name, or several, of which one may have been planted."""
+    found = [value for part in header.split(";") for key, _, value in [part.strip().partition("=")] if key == name]
+    return found[0] if len(found) == 1 else None
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

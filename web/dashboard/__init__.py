@@ -1,0 +1,1 @@
+"""The dashboard: one document of facts, and the page made from it."""

@@ -1,0 +1,66 @@
+"""The picture of scores per version as coordinates; the template draws them as SVG.
+
+Drawn by the server, so that it is there without JavaScript and under a policy that allows no inline style.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from daemon.schema.figures import TITLES
+from web.dashboard.facts import Row
+from web.dashboard.quality import wilson
+
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 220, 16, 32, 44, 16
+STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
+MOST_LINES = 6
+
+
+def points(versions: Sequence[Row], width: int, most: int) -> dict[str, Any]:
+    """Dots, whiskers, ticks and the line of promoted versions for the newest `most` of `versions` (oldest first).
+
+    A version needs `number`, `state`, `score` (at most 1, or None: left out), its `figure`, `n` and `champion`; lengths
+    are in pixels. Versions of another task than the newest are left out; a negative R² is drawn at 0.
+    """
+    scored = [row for row in versions if row["score"] is not None]
+    shown = [row for row in scored if row["figure"] == scored[-1]["figure"]][-most:]
+    bounds = [_bounds(row) for row in shown]
+    ticks = _ticks(min((low for low, _, _ in bounds), default=0.0))
+    floor, across = ticks[0], (width - LEFT - RIGHT) / max(1, len(shown))
+
+    def y(value: float) -> float:
+        return round(TOP + (1 - (value - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM), 1)
+
+    dots = [
+        {**row, "x": round(LEFT + across * (index + 0.5), 1), "y": y(at), "low": y(low), "high": y(high)}
+        for index, (row, (low, at, high)) in enumerate(zip(shown, bounds, strict=True))
+    ]
+    # A number under every dot would overlap when there are many.
+    every = -(-len(dots) * 26 // (width - LEFT - RIGHT)) or 1
+    labels = [dot for index, dot in enumerate(reversed(dots)) if index % every == 0]
+    return {
+        "width": width,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": width - RIGHT,
+        "base": HEIGHT - BOTTOM,
+        "ticks": [{"y": y(value), "text": f"{value:.2f}"} for value in ticks],
+        "dots": dots,
+        "labels": labels,
+        "line": " ".join(f"{dot['x']},{dot['y']}" for dot in dots if dot["state"] == "promoted"),
+    }
+
+
+def _bounds(row: Row) -> tuple[float, float, float]:
+    """Where a score and the ends of its 95 % interval are drawn; R² has no simple interval."""
+    at = max(0.0, row["score"])
+    if row["figure"] != TITLES["accuracy"]:
+        return at, at, at
+    low, high = wilson(at, row["n"])
+    return low, at, high
+
+
+def _ticks(lowest: float) -> list[float]:
+    """Round values from just below `lowest` up to 1."""
+    step = next((step for step in STEPS if (1 - lowest) / step <= MOST_LINES), STEPS[-1])
+    first = min(int(lowest / step), round(1 / step) - 1)
+    return [round(index * step, 2) for index in range(first, round(1 / step) + 1)]

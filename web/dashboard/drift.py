@@ -1,0 +1,46 @@
+"""Drift as the workers show it: the newest check of the served version, or why there is none."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.core.settings import Settings
+from daemon.records.records import Records
+from web.dashboard import tiles
+
+Row = dict[str, Any]
+
+SHOWN = 10
+"""Features that the page shows; `GET /drift` has all of them."""
+
+STATES = {"ok": "ok", "drift": "watch", "waiting": "unknown"}
+"""State of a check to the state whose colour and shape the page gives it; drift alone never says ACT."""
+
+NOTHING: Row = {"at": None, "alarm": 0, "n": 0, "reference": 0, "tested": 0, "drifted": 0}
+NOTHING |= {"features": [], "prediction": None, "error": None}
+
+
+def newest(records: Records, version: int | None, settings: Settings) -> Row:
+    """The newest check of the served version, as `daemon.drift.driftreport` made it, and `at`; without one a report that says why."""
+    found = records.drift(version) if version is not None else None
+    if found is not None:
+        return found
+    seconds = settings.drift.check_seconds
+    if version is None:
+        why = "No model is served yet."
+    elif seconds == 0:
+        why = "Nobody looks for drift: drift.check_seconds = 0."
+    else:
+        why = f"Version {version} has not been compared with its predictions yet; drift.check_seconds = {seconds:g}."
+    limits = {"window": settings.drift.window_rows, "min_rows": settings.drift.min_rows}
+    return {**NOTHING, **limits, "version": version, "state": "waiting", "reason": why}
+
+
+def shown(report: Mapping[str, Any]) -> Row:
+    """What the page shows of a report: the features that drifted and the most important of the others, by importance."""
+    ranked = sorted(report["features"], key=lambda one: not one["drifted"])[:SHOWN]
+    features = sorted(ranked, key=lambda one: -one["importance"])
+    look = STATES[report["state"]]
+    shape, word = tiles.STATES[look]
+    word = "WAITING" if report["state"] == "waiting" else word
+    hidden = len(report["features"]) - len(features)
+    return {**report, "features": features, "hidden": hidden, "look": look, "shape": shape, "word": word}

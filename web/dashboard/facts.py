@@ -1,0 +1,71 @@
+"""Facts: what the dashboard's answers are derived from, as read at one moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.core.settings import Settings
+from daemon.core.status import Check, Status
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the answers are derived from; lists are newest first."""
+
+    now: datetime
+    status: Status | None
+    metrics: Mapping[str, Any]
+    settings: Settings | None
+    pointer: Pointer | None
+    manifest: Manifest | None
+    problem: str
+    """Why the pointer or the bundle it names cannot be trusted; empty if nothing is wrong."""
+    versions: Sequence[Row]
+    drops: Sequence[Row]
+    batches: Sequence[Row]
+    runs: Sequence[Row]
+    swaps: Sequence[Row]
+    confidences: Sequence[float]
+    """Of the champion's last predictions; none for regression."""
+    live: Row | None
+    """The champion's score on late labels (see `daemon.records.live`); None before the first."""
+    drift: Mapping[str, Any]
+    """The newest check for drift (see `web.dashboard.drift`)."""
+    counts: Mapping[str, Mapping[str, int]]
+    checks: Mapping[str, Check]
+    """Every check of GET /health, by name."""
+    held_drops: Sequence[Row]
+    """Drops that wait for a person, longest first, some of them."""
+    held_total: int
+    """How many wait."""
+    agreements: Mapping[int, Row]
+    """How far versions that were held agree with the champion (see `daemon.records.lineage`), by number."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a daemon runs."""
+        return self.status is not None and self.status.alive
+
+    @property
+    def number(self) -> int | None:
+        """The version that the pointer names."""
+        return self.pointer.version if self.pointer else None
+
+    @property
+    def champion(self) -> Row | None:
+        """The journal's row of the version that the pointer names."""
+        return next((row for row in self.versions if row["version"] == self.number), None)
+
+    @property
+    def held(self) -> Row | None:
+        """The newest version that waits to be promoted."""
+        return next((row for row in self.newer if row["state"] == "held"), None)
+
+    @property
+    def newer(self) -> list[Row]:
+        """Versions judged since the champion, newest first."""
+        return [row for row in self.versions if self.number is not None and row["version"] > self.number]

@@ -1,0 +1,171 @@
+"""Whether the champion is still good: the fourth question of the dashboard. Pure functions of facts."""
+
+from itertools import takewhile
+
+from daemon.core.settings import Promote
+from daemon.core.states import ROLLED_BACK
+from daemon.records import live
+from daemon.schema import figures, shortcomings
+from web.dashboard.facts import Facts, Row
+from web.dashboard.tiles import Answer, answer, fact
+
+FEW_ROWS = 20
+"""A score on fewer held-out rows than this says nothing: its 95 % interval spans 0.3 and more."""
+STREAK = 3
+"""So many failures in a row are no accident."""
+
+
+def good(facts: Facts) -> Answer:
+    """Whether the champion scores as when it was let in, and is asked for what it was taught."""
+    tile, drift = _scored(facts), facts.drift
+    counts, among = "not compared yet", ""
+    if drift["tested"]:
+        counts, among = (
+            f"{drift['drifted']:,} of {drift['tested']:,} features drifted",
+            f"last {drift['n']:,} predictions",
+        )
+    notes = [*tile["facts"], fact("its inputs", counts, among)]
+    if drift["alarm"]:
+        return answer("watch", tile["headline"], drift["reason"], notes)
+    return {**tile, "facts": notes}
+
+
+def _scored(facts: Facts) -> Answer:
+    """Whether the score holds: on held-out rows, and on late labels for its answers."""
+    entry = held_out(facts.champion)
+    if entry is None:
+        return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
+    now = latest_score(facts) or entry
+    found = figures.judged(now)
+    notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
+    if found is None:
+        why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
+        return answer("unknown", "Not measured yet", why, notes)
+    headline = f"{figures.short(now, found)} {title(now)}"
+    trouble = _trouble(facts, headline, notes)
+    if trouble:
+        return trouble
+    if now["n"] < FEW_ROWS:
+        few = f"Only {now['n']} held-out rows; {FEW_ROWS - now['n']} more make it a figure."
+        return answer("unknown", headline, few, notes)
+    sentence = (
+        f"On {now['n']:,} held-out rows; {_doubt(now)}. {'' if facts.live else 'No labels from live use yet.'}".strip()
+    )
+    fall = _fall(facts, found, now, entry)
+    if fall:
+        return answer("watch", headline, f"{fall} {sentence}", notes)
+    refused = list(takewhile(lambda row: row["state"] == "refused", facts.newer))
+    if len(refused) >= STREAK:
+        many = f"The last {len(refused)} challengers were refused: {refused[0]['reason']}"
+        return answer("watch", headline, many, notes)
+    return answer("ok", headline, sentence, notes)
+
+
+def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
+    """Trainings that fail: whatever the score is, it will not get better."""
+    ended = [run for run in facts.runs if run["state"] in ("trained", "failed")]
+    failed = list(takewhile(lambda run: run["state"] == "failed", ended))
+    if not failed:
+        return None
+    times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"
+    state = "act" if len(failed) >= STREAK else "watch"
+    return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
+
+
+def _fall(facts: Facts, found: float, now: Row, entry: Row) -> str:
+    """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
+    tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
+    before, usual = figures.judged(entry), figures.value(entry)
+    # A tolerance of 0.02 says nothing of errors in the target's unit.
+    alike = figures.metric(now) == figures.metric(entry) and figures.metric(now) not in ("rmse", "mae")
+    if before is not None and alike and figures.gain(now, found, before) < -max(tolerance, 1 / now["n"]):
+        moved = "rose" if figures.metric(now) in figures.LOWER else "fell"
+        shown = figures.short(entry, before)
+        return f"It {moved} from {shown}, by more than promote.tolerance = {tolerance:g}."
+    interval = (facts.live or {}).get("interval")
+    if interval and usual is not None and interval[1] < usual - tolerance:
+        return f"Late labels say less: at most {interval[1]:.3f}, where it was let in with {usual:.3f}."
+    return ""
+
+
+def _doubt(score: Row) -> str:
+    """How far a score is to be believed, and what it means in the target's unit."""
+    if figures.deciding(score) == "r2":
+        return f"RMSE {figures.plain(score['rmse'])}, MAE {figures.plain(score['mae'])}"
+    low, high = wilson(score["accuracy"], score["n"])
+    usual = "" if figures.metric(score) == "accuracy" else f"accuracy {score['accuracy']:.3f}, "
+    return f"{usual}95 % interval {low:.3f} to {high:.3f}"
+
+
+def _live(facts: Facts) -> list[Answer]:
+    if not facts.live:
+        return []
+    found = figures.value(facts.live)
+    said = "–" if found is None else f"{found:.3f} {title(facts.live)}"
+    error = f"RMSE {figures.plain(facts.live['rmse'])}, " if "rmse" in facts.live else ""
+    if "cost" in facts.live:
+        error = f"mean cost {figures.plain(facts.live['cost'])}, "
+    return [fact("on late labels", said, f"{error}n = {facts.live['n']:,}")]
+
+
+def title(score: Row) -> str:
+    """What the figure is called by which the gate judges a score."""
+    return figures.TITLES[figures.metric(score)]
+
+
+def latest_score(facts: Facts) -> Row | None:
+    """The champion's score on the rows that judged the newest challenger, which are more than it was let in on.
+
+    Rows that spoke for a version which late labels have taken back say little against the one before it.
+    """
+    for row in facts.newer:
+        if row["scores"].get("champion_version") == facts.number and row["state"] != ROLLED_BACK:
+            return held_out(row, "champion")
+    return None
+
+
+def held_out(version: Row | None, who: str = "challenger") -> Row | None:
+    """The score of `who` in a version's row: on the rolling holdout, which is larger, or else the reference one."""
+    scores = (version or {}).get("scores", {}).get(who) or {}
+    found = [scores[part] for part in ("rolling", "reference") if (scores.get(part) or {}).get("n")]
+    return found[0] if found else None
+
+
+def _against(entry: Row, now: Row) -> list[Answer]:
+    if entry is now:
+        return []
+    before = figures.judged(entry)
+    return [fact("when let in", "–" if before is None else figures.short(entry, before), f"n = {entry['n']:,}")]
+
+
+def _dummy(facts: Facts) -> list[Answer]:
+    """What one would have who always gave one answer, on the rows that let the champion in."""
+    scores = (facts.champion or {}).get("scores", {})
+    score, dummy = ((scores.get(who) or {}).get("rolling") or {} for who in ("challenger", "dummy"))
+    least = shortcomings.guess(score, dummy)
+    if least is None:
+        return []
+    return [
+        fact(f"always {shortcomings.answer(dummy)}", figures.said(score, least), f"n = {score['n']:,}, when let in")
+    ]
+
+
+def _weakest(score: Row) -> list[Answer]:
+    recall = {name: value for name, value in (score.get("recall") or {}).items() if value is not None}
+    if not recall:
+        return []
+    name = min(recall, key=lambda key: recall[key])
+    support = (score.get("support") or {}).get(name, 0)
+    return [fact("weakest class", f"{name}, recall {recall[name]:.3f}", f"n = {support:,}")]
+
+
+def _confidence(facts: Facts) -> list[Answer]:
+    values = facts.confidences
+    if not values:
+        return []
+    return [fact("mean confidence", f"{sum(values) / len(values):.3f}", f"last {len(values):,} predictions")]
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share seen in `n` rows; (0, 1) when n is 0."""
+    return live.wilson(round(share * n), n) if n > 0 else (0.0, 1.0)

@@ -1,0 +1,96 @@
+"""What happens now: validate, commit, train, judge, serve, each with what it did last."""
+
+from typing import Any
+
+from web.dashboard.facts import Facts, Row
+from web.dashboard.tiles import size
+
+MARKS = {"active": "◐", "done": "✔", "failed": "✕", "idle": "·"}
+
+
+def steps(facts: Facts) -> dict[str, Any]:
+    """The five steps of the chain and a sentence that says which of them is at work."""
+    found = [_validate(facts), _commit(facts), _train(facts), _judge(facts), _serve(facts)]
+    return {"sentence": _sentence(facts, found), "steps": found}
+
+
+def _sentence(facts: Facts, found: list[dict[str, Any]]) -> str:
+    if not facts.alive:
+        return "Nothing: no daemon is running."
+    working = next((step for step in reversed(found) if step["state"] == "active"), None)
+    status = facts.status
+    if status is None or working:
+        training = status.training if status else None
+        return (
+            f"Training, because: {training.reason}." if training else f"At work: {working['name']}." if working else ""
+        )
+    if status.threshold_rows and status.rows_pending < status.threshold_rows:
+        missing = status.threshold_rows - status.rows_pending
+        return f"Waiting for drops; {missing:,} more rows start a training (retrain.threshold_rows, retrain.growth)."
+    if status.threshold_rows:
+        return f"{status.rows_pending:,} new rows are enough; the training starts after the pause of retrain.cooldown_seconds."
+    return "Waiting for drops."
+
+
+def _validate(facts: Facts) -> dict[str, Any]:
+    last, status = _first(facts.drops), facts.status
+    if facts.alive and status and status.backlog_files:
+        return _step("validate", "active", f"{status.backlog_files:,} files, {size(status.backlog_bytes)}")
+    if last is None:
+        return _step("validate", "idle", "no drop yet")
+    state = "failed" if last["state"] == "rejected" and not last.get("decided_by") else "done"
+    return _step("validate", state, f"{last['name']} {last['state']}", last["decided_at"])
+
+
+def _commit(facts: Facts) -> dict[str, Any]:
+    last = _first(facts.batches)
+    if last is None:
+        return _step("commit", "idle", "no batch yet")
+    if last["state"] != "committed":
+        return _step("commit", "active" if facts.alive else "idle", f"batch {last['seq']}", last["accepted_at"])
+    return _step("commit", "done", f"batch {last['seq']} is revision {last['revision'][:10]}", last["committed_at"])
+
+
+def _train(facts: Facts) -> dict[str, Any]:
+    training, last = facts.status.training if facts.status else None, _first(facts.runs)
+    if facts.alive and training:
+        step = _step("train", "active", training.stage, training.since)
+        return {**step, "step": training.step, "steps": training.steps}
+    if last is None:
+        return _step("train", "idle", "no training yet")
+    if last["state"] == "started":
+        return _step("train", "active" if facts.alive else "idle", f"run {last['id']}", last["started_at"])
+    took = f" in {last['seconds']:.1f} s" if last["seconds"] else ""
+    state = {"trained": "done", "postponed": "idle"}.get(last["state"], "failed")
+    return _step("train", state, f"run {last['id']} {last['state']}{took}", last["ended_at"])
+
+
+def _judge(facts: Facts) -> dict[str, Any]:
+    last, run = _first(facts.versions), _first(facts.runs)
+    unjudged = (
+        run is not None and run["state"] == "trained" and (last is None or (run["version"] or 0) > last["version"])
+    )
+    if run and unjudged and facts.alive:
+        return _step("judge", "active", f"v{run['version']} against the champion")
+    if last is None:
+        return _step("judge", "idle", "no version yet")
+    state = "done" if last["state"] in ("promoted", "held") else "failed"
+    return _step("judge", state, f"v{last['version']} {last['state']}", last["judged_at"])
+
+
+def _serve(facts: Facts) -> dict[str, Any]:
+    last, swap = _first(facts.versions), _first(facts.swaps)
+    if facts.pointer is None:
+        return _step("serve", "idle", "no model yet")
+    ahead = last is not None and last["state"] == "promoted" and (swap is None or swap["version"] < last["version"])
+    if last and ahead and facts.alive and (swap is None or swap["at"] < last["judged_at"]):
+        return _step("serve", "active", f"v{last['version']} is being put in place")
+    return _step("serve", "done", f"v{facts.pointer.version}", facts.pointer.since)
+
+
+def _first(rows: Any) -> Row | None:
+    return rows[0] if rows else None
+
+
+def _step(name: str, state: str, detail: str, at: str | None = None) -> dict[str, Any]:
+    return {"name": name, "state": state, "mark": MARKS[state], "detail": detail, "at": at, "step": None, "steps": None}

@@ -1,0 +1,1 @@
+"""What any HTTP answer needs: requests and their environment, payloads, replies, problems, headers, addresses."""

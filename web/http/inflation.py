@@ -1,0 +1,41 @@
+"""Inflation: a compressed request body becomes the plain one, as long as it stays within the limit for bodies."""
+
+import io
+import zlib
+from collections.abc import MutableMapping
+from typing import Any
+
+from web.http.problems import Problem
+
+CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Content codings to zlib's window bits: gzip, and zlib's own format, which HTTP calls deflate (RFC 9110, 8.4.1)."""
+
+
+def inflate(environ: MutableMapping[str, Any], most: int) -> None:
+    """Put the plain body, of at most `most` bytes, in place of a compressed one; raises Problem 400, 413 or 415."""
+    coding = environ.pop("HTTP_CONTENT_ENCODING", None)
+    if coding is None or (name := coding.strip().lower()) in ("", "identity"):
+        return
+    if name not in CODINGS:
+        hint = f"Send it plain, or as one of {', '.join(CODINGS)}."
+        raise Problem(
+            415, f"The body has the Content-Encoding {coding!r:.40}.", hint=hint, Accept_Encoding="gzip, deflate"
+        )
+    environ["wsgi.input"] = io.BytesIO(_inflated(environ["wsgi.input"].read(), CODINGS[name], most))
+
+
+def _inflated(packed: bytes, bits: int, most: int) -> bytes:
+    """All that was packed. No more than one byte beyond `most` is ever made: a few kilobytes may stand for gigabytes."""
+    plain, rest, ended = bytearray(), packed, False
+    try:
+        while rest or not ended:
+            inflater = zlib.decompressobj(wbits=bits)
+            plain += inflater.decompress(rest, most + 1 - len(plain))
+            if len(plain) > most:
+                raise Problem(413, f"The body is larger than {most} bytes when it is inflated.")
+            if not inflater.eof:
+                raise Problem(400, "The compressed body ends too early.")
+            rest, ended = inflater.unused_data, True
+    except zlib.error as error:
+        raise Problem(400, f"The body is not what its Content-Encoding says: {error}.") from None
+    return bytes(plain)

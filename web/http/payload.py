@@ -1,0 +1,169 @@
+"""What a request carries, checked: the JSON body as a strict model, and numbers in the query string."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, TypeVar
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from daemon.core.requests import LARGEST
+from web.http.problems import Problem
+from web.http.reply import JSON
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number, so 3.0 is the whole number 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Version = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
+MOST_ROWS = 100_000
+"""Rows in one request; more belong into several."""
+
+VISIBLE = re.compile(r"[!-~]{1,200}")
+
+
+class Body(BaseModel):
+    """A body; a misspelt key is an error, and no value is converted into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Features(Body):
+    """`POST /predict`: one row, values in the order of the columns or by name; or a list of such rows."""
+
+    features: list[Any] | dict[str, Any] | None = None
+    instances: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_ROWS)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_fields_set) != 1 or self.features is self.instances is None:
+            raise ValueError("give either 'features' (one row) or 'instances' (a list of rows)")
+        return self
+
+
+class Labelled(Body):
+    """`POST /add_training_data`: one row and its target: a class by code or name, or a number."""
+
+    features: list[Any] | dict[str, Any]
+    target: int | float | str
+
+
+class Trigger(Body):
+    """`POST /trigger_retrain`."""
+
+    force_retrain: bool = False
+
+
+class Choice(Body):
+    """`POST /promote` and `/rollback`; without a version, the challenger or the one before."""
+
+    version: Version | None = None
+
+
+class Decision(Body):
+    """`POST /accept` and `/reject`: which held drop."""
+
+    drop: Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256 or name.")]
+
+
+B = TypeVar("B", bound=Body)
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(kind: type[B], environ: Mapping[str, Any]) -> B:
+    """The request's JSON object as `kind`; raises Problem 400 (no such JSON) or 422 (wrong content)."""
+    return check(kind, value(environ["wsgi.input"].read()))
+
+
+def value(text: bytes) -> Any:
+    """JSON in the strict sense of RFC 8259, each key once; raises Problem 400."""
+    try:
+        # orjson refuses NaN, 1e999, lone surrogates and deep nesting; it lets the last of two equal keys win.
+        found = orjson.loads(text)
+        if _may_repeat(found, text.count(b":")):
+            json.loads(text, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"The body is not valid JSON: {error!s:.200}.", hint=_hint(error)) from None
+    return found
+
+
+def _hint(error: Exception) -> str:
+    """What to send instead of the words that Python, R and JavaScript write for what is no number in JSON."""
+    if not isinstance(error, json.JSONDecodeError):
+        return ""
+    word = error.doc[error.pos : error.pos + len("Infinity")]
+    if word[:3].lower() == "nan":
+        return "JSON has no NaN: send null for a missing value."
+    return "JSON has no Infinity: send a finite number, or null for a missing value." if word == "Infinity" else ""
+
+
+def check(kind: type[M], given: Any) -> M:
+    """A JSON value as `kind`; raises Problem 422 naming the first wrong fields."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        errors = [
+            {"field": ".".join(map(str, item["loc"])) or "body", "detail": _detail(kind, item["type"], item["msg"])}
+            for item in error.errors()[:10]
+        ]
+        text = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
+        raise Problem(422, f"The body is not as expected: {text:.500}.", errors=errors) from None
+
+
+def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
+    """What pydantic found, in words for who has never heard of pydantic."""
+    fields = ", ".join(map(repr, kind.model_fields))
+    if fault == "extra_forbidden":
+        return f"there is no such field here, but {fields}"
+    if fault == "model_type":
+        return f"give an object with the fields {fields}"
+    return {"missing": "it is missing"}.get(fault, message.removeprefix("Value error, "))
+
+
+def number(query: Mapping[str, str], name: str, default: int | None, low: int, high: int = LARGEST) -> int | None:
+    """An integer of the query string within `low` and `high`; raises Problem 422."""
+    given = query.get(name)
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdecimal() and len(given) < 20 and low <= int(given) <= high):
+        detail = f"{name!r} must be a whole number from {low} to {high}, not {given!r:.60}."
+        raise Problem(422, detail, errors=[{"field": name, "detail": detail}])
+    return int(given)
+
+
+def typed(environ: Mapping[str, Any]) -> None:
+    """Refuse a body that is not JSON (415)."""
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        said = kind or "untyped"
+        raise Problem(415, f"The body must be {JSON}, not {said!r:.80}.", hint=f"Send Content-Type: {JSON}.")
+
+
+def idempotency_key(environ: Mapping[str, Any]) -> str | None:
+    """The Idempotency-Key header; None without one; raises Problem 400."""
+    key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not VISIBLE.fullmatch(key):
+        raise Problem(400, "Idempotency-Key must be 1 to 200 visible ASCII characters.")
+    return key
+
+
+def _may_repeat(found: Any, colons: int) -> bool:
+    """Whether a key may have been given twice: every key has a colon, so if there are as many of both, none was."""
+    return not (isinstance(found, dict) and len(found) == colons) and _keys(found) != colons
+
+
+def _keys(found: Any) -> int:
+    """How many keys the objects in a JSON value have."""
+    if isinstance(found, dict):
+        return len(found) + sum(_keys(value) for value in found.values() if isinstance(value, list | dict))
+    if isinstance(found, list):
+        return sum(_keys(value) for value in found if isinstance(value, list | dict))
+    return 0
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a key is given twice")

@@ -1,0 +1,61 @@
+"""Errors as HTTP answers: `application/problem+json` (RFC 9457) with what happened, where, and what to do."""
+
+import errno
+import http
+import sqlite3
+from typing import Any
+
+import orjson
+from bottle import HTTPResponse
+
+from daemon.core.errors import BadSchema, Crowded, InvalidFeatures, RetraindError
+
+PROBLEM = "application/problem+json"
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the kernel says when there is no room for another byte."""
+
+
+class Problem(HTTPResponse):  # type: ignore[misc]
+    """An answer that says what is wrong; raise it from a route. `errors` lists {"field", "detail"}."""
+
+    def __init__(
+        self, status: int, detail: str, *, hint: str = "", errors: list[dict[str, Any]] | None = None, **headers: str
+    ) -> None:
+        self.detail, self.hint = detail, hint
+        body = document(status, detail, hint=hint, errors=errors)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(body, status, {"Content-Type": PROBLEM, **given})
+
+
+def document(status: int, detail: str, *, hint: str = "", errors: list[dict[str, Any]] | None = None) -> bytes:
+    """The JSON text of a problem."""
+    phrase = http.HTTPStatus(status).phrase
+    content: dict[str, Any] = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+    if hint:
+        content["hint"] = hint
+    if errors:
+        content["errors"] = errors
+    return orjson.dumps(content)
+
+
+def explain(error: Exception) -> Problem | None:
+    """The problem that an expected exception stands for; None for one that nobody expected."""
+    if isinstance(error, InvalidFeatures):
+        return Problem(422, str(error), errors=[{"field": error.field or "features", "detail": str(error)}])
+    if isinstance(error, Crowded):
+        return Problem(429, str(error.args[0]), hint=error.hint, Retry_After=str(error.seconds))
+    if isinstance(error, BadSchema):
+        return Problem(503, str(error.args[0]), hint=error.hint)
+    if isinstance(error, RetraindError):
+        return Problem(503, str(error.args[0]), hint=error.hint)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return Problem(507, "The disk is full; nothing was accepted.", hint="Free some space and send it again.")
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return Problem(503, f"The disk refused: {reason}; nothing was accepted.", hint="See the log of the service.")
+    if isinstance(error, sqlite3.Error):
+        return Problem(
+            503, f"The records can't be read now: {error}.", hint="Try again; `retraind doctor` looks closer."
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Counters of a worker, and the sum of all workers' counters."""

@@ -1,0 +1,98 @@
+"""Totals: the sum of the counters of all workers, and the figures that are told of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from daemon.core.home import Home
+from daemon.core.status import Status
+from web.metrics import metrics
+from web.metrics.metrics import BOUNDS, Snapshot
+
+CHECKS = ("/health", "/readyz")
+
+
+class Totals:
+    """The sum over all workers: counters of every one there was, the state of those that live."""
+
+    def __init__(self, snapshots: Sequence[Snapshot], live: Sequence[Snapshot]) -> None:
+        self.live = live
+        self.requests: dict[tuple[str, str], int] = {}
+        self.predictions: dict[str, int] = {}
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        for snapshot in snapshots:
+            self._add(snapshot)
+        self.seconds = sum(snapshot.seconds for snapshot in snapshots)
+        self.lost = sum(snapshot.lost for snapshot in snapshots)
+        self.load_failures = sum(snapshot.load_failures for snapshot in snapshots)
+        self.shadow_dropped = sum(snapshot.shadow_dropped for snapshot in snapshots)
+        self.auth_failures = sum(snapshot.auth_failures for snapshot in snapshots)
+
+    def _add(self, snapshot: Snapshot) -> None:
+        for route, codes in snapshot.requests.items():
+            for code, number in codes.items():
+                self.requests[route, code] = self.requests.get((route, code), 0) + number
+        for version, number in snapshot.predictions.items():
+            self.predictions[version] = self.predictions.get(version, 0) + number
+        if len(snapshot.buckets) == len(self.buckets):
+            self.buckets = [a + b for a, b in zip(self.buckets, snapshot.buckets, strict=True)]
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Requests by status code from 400 up; a health check that answers 503 has not failed but done its work."""
+        errors: dict[str, int] = {}
+        for (route, code), number in self.requests.items():
+            if int(code) >= 400 and route not in CHECKS:
+                errors[code] = errors.get(code, 0) + number
+        return errors
+
+    def quantile(self, share: float) -> float | None:
+        """The duration (seconds) that `share` (0-1) of the requests that predict did not exceed; None without any."""
+        wanted, seen = share * sum(self.buckets), 0
+        if not wanted:
+            return None
+        for index, number in enumerate(self.buckets):
+            if number and seen + number >= wanted:
+                low = BOUNDS[index - 1] if index else 0.0
+                high = BOUNDS[index] if index < len(BOUNDS) else BOUNDS[-1]
+                return low + (high - low) * (wanted - seen) / number
+            seen += number
+        return BOUNDS[-1]
+
+
+def collect(home: Home, own: Snapshot | None = None) -> Totals:
+    """Read all snapshots; `own` stands in for the file of its worker."""
+    found = metrics.published(home, f"{own.slot}-{own.pid}.json" if own else "")
+    mine = [own] if own else []
+    return Totals([snapshot for snapshot, _ in found] + mine, [snapshot for snapshot, lives in found if lives] + mine)
+
+
+def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> dict[str, Any]:
+    """The figures of `GET /metrics`: times in milliseconds, `uptime` in seconds; `counts` is `Records.counts()`."""
+    timed = sum(totals.buckets)
+    return {
+        "request_count": sum(totals.requests.values()),
+        "prediction_count": sum(totals.predictions.values()),
+        "average_latency_ms": _milliseconds(totals.seconds / timed) if timed else None,
+        **{f"p{percent}_ms": _milliseconds(totals.quantile(percent / 100)) for percent in (50, 95, 99)},
+        "errors": totals.errors,
+        "predictions_by_version": totals.predictions,
+        "predictions_lost": totals.lost,
+        "load_failures": totals.load_failures,
+        "shadow_dropped": totals.shadow_dropped,
+        "auth_failures": totals.auth_failures,
+        "rows": status.rows if status else 0,
+        "rows_pending": status.rows_pending if status else 0,
+        "retrainings": counts["runs"],
+        "versions": counts["versions"],
+        "drops": counts["drops"],
+        "refusals": counts["versions"]["refused"],
+        "rows_accepted": counts["rows"]["accepted"],
+        "rows_refused": counts["rows"]["refused"] + counts["rows"]["rejected"],
+        "uptime_seconds": round(uptime, 3),
+        "workers": len(totals.live),
+        "served_versions": sorted({item.version for item in totals.live if item.version is not None}),
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

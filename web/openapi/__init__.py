@@ -1,0 +1,1 @@
+"""The description of the service as an OpenAPI document."""

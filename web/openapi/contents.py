@@ -1,0 +1,199 @@
+"""Contents of answers as JSON Schemas: what a client may rely on. Further keys may come, so objects are open."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.core.status import Check
+from daemon.records.records import STATES
+from daemon.schema.schema import Schema
+
+Json = dict[str, Any]
+
+TEXT: Json = {"type": "string"}
+NUMBER: Json = {"type": "number"}
+BOOLEAN: Json = {"type": "boolean"}
+OBJECT: Json = {"type": "object"}
+COUNT: Json = {"type": "integer", "minimum": 0}
+MOMENT: Json = {"type": "string", "format": "date-time", "description": "UTC."}
+SHARE: Json = {"type": "number", "description": "From 0 to 1."}
+VERSION: Json = {"type": "integer", "minimum": 1}
+
+
+def ref(name: str) -> Json:
+    """A reference to the schema of that name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def maybe(schema: Json) -> Json:
+    """What may be null, too."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def array(items: Json) -> Json:
+    """A list of any length."""
+    return {"type": "array", "items": items}
+
+
+def table(values: Json) -> Json:
+    """An object whose keys are data."""
+    return {"type": "object", "additionalProperties": values}
+
+
+def record(description: str, properties: Mapping[str, Json], *optional: str) -> Json:
+    """An object of these properties, all of them always there but for those named as optional."""
+    needed = [name for name in properties if name not in optional]
+    return {"type": "object", "description": description, "properties": dict(properties), "required": needed}
+
+
+def listing(name: str, items: Json, **more: Json) -> Json:
+    """A list in an object, with its length."""
+    return record(f"A list of {name}.", {name: array(items), "count": COUNT, **more})
+
+
+def own() -> dict[str, Json]:
+    """The schemas of what is answered whatever the model is, by name."""
+    return {**_problems(), **_states(), **_loop(), **_history()}
+
+
+def predictions(schema: Schema | None) -> dict[str, Json]:
+    """The schemas of what `/predict` answers, for a model of these columns and classes; None: no model is known."""
+    one: Json = {"prediction_id": {**TEXT, "description": "Send it back with the true value as a late label."}}
+    if schema is None:
+        one |= {"prediction": NUMBER}
+    elif schema.task == "regression":
+        one |= {"prediction": {**NUMBER, "title": schema.target}}
+        one |= {"prediction_name": {"type": "null"}, "confidence": {"type": "null"}}
+    else:
+        classes: Json = {"type": "object", "required": schema.classes, "additionalProperties": False}
+        classes |= {"properties": dict.fromkeys(schema.classes, SHARE)}
+        code: Json = {"type": "integer", "minimum": 0, "maximum": len(schema.classes) - 1}
+        one |= {"prediction": {**code, "description": "The code of the class, from 0."}}
+        one |= {"prediction_name": {"enum": schema.classes}, "confidence": SHARE, "probabilities": classes}
+    common: Json = {"model_version": VERSION, "latency_ms": {**NUMBER, "minimum": 0}}
+    return {
+        "Prediction": record("The answer to one row of many.", one),
+        "OneAnswer": record("The answer to one row.", {**one, **common}),
+        "ManyAnswers": record(
+            "An answer to each row, in their order.", {"predictions": array(ref("Prediction")), **common}
+        ),
+    }
+
+
+def _problems() -> dict[str, Json]:
+    field = record("One thing that is wrong.", {"field": TEXT, "detail": TEXT})
+    problem = {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "hint": TEXT}
+    return {
+        "Problem": record(
+            "What went wrong, where, and what to do (RFC 9457).", {**problem, "errors": array(field)}, "hint", "errors"
+        )
+    }
+
+
+def _states() -> dict[str, Json]:
+    checks = {"checks": table(ref("Check")), "reasons": array(TEXT), "model_version": maybe(VERSION)}
+    health = {"status": {"enum": ["healthy", "unhealthy"]}, "timestamp": MOMENT, "uptime_seconds": NUMBER, **checks}
+    counts = {
+        name: record(f"{name.capitalize()} by state.", dict.fromkeys(states, COUNT)) for name, states in STATES.items()
+    }
+    times = {name: maybe(NUMBER) for name in ("average_latency_ms", "p50_ms", "p95_ms", "p99_ms")}
+    figures = (
+        *("request_count", "prediction_count", "predictions_lost", "load_failures", "rows", "rows_pending"),
+        *("refusals", "rows_accepted", "rows_refused", "workers"),
+    )
+    return {
+        "Check": Check.model_json_schema(),
+        "Health": record("Every check; `reasons` is empty when all are fine.", health),
+        "Readiness": record(
+            "Whether the service can do its work.", {"status": {"enum": ["ready", "not ready"]}, **checks}
+        ),
+        "Alive": record("The worker runs.", {"status": {"const": "alive"}}),
+        "Figures": record(
+            "Figures of all workers since the beginning; times in milliseconds.",
+            {
+                **dict.fromkeys(figures, COUNT),
+                **times,
+                "errors": table(COUNT),
+                "predictions_by_version": table(COUNT),
+                "retrainings": counts["runs"],
+                "versions": counts["versions"],
+                "drops": counts["drops"],
+                "uptime_seconds": NUMBER,
+                "served_versions": array(VERSION),
+                "model_version": maybe(VERSION),
+            },
+        ),
+    }
+
+
+def _loop() -> dict[str, Json]:
+    accepted: Json = {"const": "accepted"}
+    asked = {"id": TEXT, "kind": TEXT, "state": {"enum": ["pending", "queued", "done", "refused"]}, "detail": TEXT}
+    return {
+        "Accepted": record(
+            "Taken over durably; GET /requests/ID says what became of it.", {"status": accepted, "request": TEXT}
+        ),
+        "Skipped": record("Nothing was asked for.", {"status": {"const": "skipped"}, "reason": TEXT}),
+        "Taken": record(
+            "On the disk; GET /drops/ID says what became of it.", {"status": accepted, "drop": TEXT, "name": TEXT}
+        ),
+        "Request": record("What became of a request.", {**asked, "at": MOMENT, "ended_at": maybe(MOMENT)}),
+    }
+
+
+def _history() -> dict[str, Json]:
+    where = {name: maybe(COUNT) for name in ("batch", "run", "version")}
+    counts = dict.fromkeys(("id", "bytes", "rows_read", "rows_accepted", "rows_refused", "rows_duplicate"), COUNT)
+    counts |= dict.fromkeys(("rows_known", "rows_relabelled"), COUNT)
+    texts = dict.fromkeys(("reason", "column", "bad_file", "revision", "decided_by", "forgotten_by"), maybe(TEXT))
+    times = dict.fromkeys(("seen_at", "committed_at", "forgotten_at"), maybe(MOMENT))
+    drop = {
+        **counts,
+        "sha256": TEXT,
+        "name": TEXT,
+        "source": TEXT,
+        "state": {"enum": [*STATES["drops"]]},
+        **texts,
+        **times,
+    }
+    drop |= {"exam": maybe(OBJECT)}
+    drop |= {"line": maybe(COUNT), "batch": maybe(COUNT), "settled_at": MOMENT, "decided_at": MOMENT}
+    facts = dict.fromkeys(("mlflow_run", "candidate", "backend", "dvc_md5", "trigger", "reason"), TEXT)
+    held = {
+        "sha256": TEXT,
+        "name": TEXT,
+        "state": {"const": "held"},
+        "bytes": COUNT,
+        "rows_read": COUNT,
+        "rows_known": COUNT,
+    }
+    held |= {"version": VERSION, "reason": TEXT, "seen_at": maybe(MOMENT), "held_at": MOMENT}
+    version = {"version": VERSION, **facts, "rows": COUNT, "trained_rows": COUNT, "scores": OBJECT, "judged_at": MOMENT}
+    version |= {"state": {"enum": [*STATES["versions"]]}, "live": maybe(OBJECT)}
+    drift = {"at": maybe(MOMENT), "alarm": COUNT, "n": COUNT, "reference": COUNT, "tested": COUNT, "drifted": COUNT}
+    drift |= {"version": maybe(VERSION), "state": {"enum": ["ok", "drift", "waiting"]}, "reason": TEXT}
+    drift |= {"features": array(OBJECT), "prediction": maybe(OBJECT), "error": maybe(OBJECT)}
+    told = {
+        "seq": COUNT,
+        "prediction_id": TEXT,
+        "timestamp": MOMENT,
+        "features": {"type": "array"},
+        "prediction": NUMBER,
+    }
+    told |= {"prediction_name": maybe(TEXT), "confidence": maybe(SHARE), "model_version": VERSION, "latency_ms": NUMBER}
+    told["caller"] = {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."}
+    events = {"id": COUNT, "at": MOMENT, "kind": TEXT, "level": {"enum": ["info", "warning", "error"]}, "message": TEXT}
+    chain = dict.fromkeys(("drops", "batches", "revision", "run", "bundle", "predictions"), OBJECT)
+    return {
+        "Drop": record("A file and what became of it.", drop),
+        "DropTold": record("A file, what became of it, and which versions it taught.", {**drop, "taught": OBJECT}),
+        "HeldDrop": record("A suspicious file that waits for a person; nothing of it was taken.", held),
+        "Version": record("A judged version.", {**version, "bundle": TEXT, "revision": TEXT, "lineage": TEXT}),
+        "Lineage": record(
+            "A version from the drops of its training to its predictions.",
+            {**version, **chain, "served": array(OBJECT)},
+        ),
+        "Drift": record("The newest check of the served version.", drift),
+        "Answered": record("A prediction as the history keeps it.", told, "caller"),
+        "Event": record("Something that happened.", {**events, "drop": maybe(TEXT), **where}),
+        "Dashboard": record("What the dashboard shows.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
+    }

@@ -1,0 +1,58 @@
+"""Shapes of errors: clients of a protocol read its own shape and no other.
+
+Sources: mlflow 3.17 `mlflow/exceptions.py`; Open Inference Protocol V2 and TensorFlow Serving's REST API, "errors".
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from web.http.problems import Problem
+from web.http.reply import JSON
+
+MLFLOW_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    408: "DEADLINE_EXCEEDED",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+    507: "RESOURCE_EXHAUSTED",
+}
+"""Status to the names that MLflow's exceptions know; what is missing is BAD_REQUEST below 500, INTERNAL_ERROR above."""
+
+
+def dress(problem: Problem, path: str) -> Problem:
+    """The problem as clients of `path` expect it: unchanged for our own paths.
+
+    The protocols answer 400 to content that they don't like, where ours is 422.
+    """
+    shape = SHAPES.get(path.lstrip("/").partition("/")[0])
+    if shape is not None:
+        if problem.status_code == 422:
+            problem.status = 400
+        problem.body = orjson.dumps(shape(problem.status_code, f"{problem.detail} {problem.hint}".rstrip()))
+        problem.content_type = JSON
+    return problem
+
+
+def _error(_status: int, message: str) -> dict[str, Any]:
+    return {"error": message}
+
+
+def _mlflow(status: int, message: str) -> dict[str, Any]:
+    code = MLFLOW_CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR")
+    return {"error_code": code, "message": message}
+
+
+SHAPES: dict[str, Callable[[int, str], dict[str, Any]]] = {
+    "v1": _error,
+    "v2": _error,
+    "invocations": _mlflow,
+    "ping": _mlflow,
+    "version": _mlflow,
+}
+"""First part of a path to how errors are told there."""

@@ -1,0 +1,146 @@
+"""Tables: the shapes in which protocols send many rows as JSON, as inputs of a model.
+
+Rows of MLflow and TensorFlow Serving; raises InvalidFeatures for what is none. The words are those of MLflow 3.17
+(`mlflow/utils/proto_json_utils.py`) and of TensorFlow Serving's REST API.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from daemon.core.errors import InvalidFeatures
+from daemon.schema.schema import Column, Schema
+from web.serving import inputs
+from web.serving.inputs import Inputs
+
+# Not possessive as a whole: Python 3.11.2, which Debian 12 has, takes the NaN with it then (python/cpython#100061).
+PIECES = re.compile(rb'NaN[^"]*+|(?:[^"N]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN))+', re.DOTALL)
+"""A JSON text in two kinds of pieces: from a NaN that is in no string to the next string; all that is before one.
+
+A string without end goes to the end, so that no text takes longer than another.
+"""
+
+MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"}
+"""Cells of numbers that pandas reads as missing; a category may have such a name, so there only the empty cell counts."""
+
+NOT_A_TIME = "NaT"
+"""The text that MLflow's client writes for a missing date."""
+
+TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+def without_nan(text: bytes) -> bytes:
+    """JSON in which `NaN`, which pandas and TensorFlow write for a missing number, is null."""
+    return PIECES.sub(_null, text) if b"NaN" in text else text
+
+
+def rows(schema: Schema, given: Any) -> Inputs:
+    """A list of rows, each a list in the order of the columns or an object by name."""
+    if not isinstance(given, list):
+        raise InvalidFeatures(f"The rows must be a list, not {_kind(given)}.")
+    return inputs.from_rows(schema, given)
+
+
+def columns(schema: Schema, given: Any) -> Inputs:
+    """An object of columns by name, each a list of values or (one row) a value; or a list of rows."""
+    if not isinstance(given, dict):
+        return rows(schema, given)
+    lists = [isinstance(values, list) for values in given.values()]
+    if any(lists) and not all(lists):
+        raise InvalidFeatures("Give every column a list of values, or every one a single value.")
+    return inputs.from_columns(schema, given if any(lists) else {name: [value] for name, value in given.items()})
+
+
+def known(schema: Schema, given: Any) -> Any:
+    """Rows or columns without those by name that the model does not take: MLflow leaves them out."""
+    if isinstance(given, list):
+        inputs.count(schema, given)
+        return [known(schema, row) if isinstance(row, dict) else row for row in given]
+    if isinstance(given, dict):
+        return {name: value for name, value in given.items() if name in schema.known}
+    return given
+
+
+def records(schema: Schema, given: Any) -> Inputs:
+    """MLflow's `dataframe_records`: objects by name."""
+    if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
+        raise InvalidFeatures("'dataframe_records' must be a list of objects of column: value.")
+    return rows(schema, known(schema, given))
+
+
+def split(schema: Schema, given: Any) -> Inputs:
+    """MLflow's `dataframe_split`: `data` rows, their `columns` if they have names, an `index` that says nothing."""
+    if not isinstance(given, dict) or "data" not in given or not given.keys() <= {"columns", "index", "data"}:
+        raise InvalidFeatures("'dataframe_split' must be an object of 'data' and, optionally, 'columns' and 'index'.")
+    data, index, names = given["data"], given.get("index"), given.get("columns")
+    if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
+        raise InvalidFeatures("'data' of 'dataframe_split' must be a list of rows, each a list of values.")
+    if index is not None and (not isinstance(index, list) or len(index) != len(data)):
+        raise InvalidFeatures("'index' of 'dataframe_split' must have an entry for each row.")
+    if names is None or (names == schema.features and schema.numeric):
+        return inputs.from_rows(schema, data)
+    return _named(schema, names, data)
+
+
+def comma_separated(schema: Schema, text: str) -> Inputs:
+    """A CSV file with a header, as `pandas.DataFrame.to_csv` writes it: an empty cell is a missing value."""
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise InvalidFeatures(f"The body is not CSV: {error}.") from None
+    if not lines:
+        raise InvalidFeatures("The CSV file has no header.")
+    inputs.count(schema, lines[1:])
+    found = {column.name: column for column in schema.columns}
+    kept = [found.get(name) for name in lines[0]]
+    data = [[column and _cell(column, cell) for column, cell in zip(kept, line, strict=False)] for line in lines[1:]]
+    if any(len(line) != len(kept) for line in lines):
+        raise InvalidFeatures("Every line of the CSV file must have as many cells as its header.")
+    return _named(schema, lines[0], data)
+
+
+def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
+    """Rows whose values have names; those that the model does not take are left out, as MLflow does."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidFeatures("'columns' must be a list of names.")
+    if len(set(names)) < len(names):
+        raise InvalidFeatures("'columns' names a column twice.")
+    if any(len(row) != len(names) for row in data):
+        raise InvalidFeatures(f"Every row must have as many values as there are columns: {len(names)}.")
+    if not data:
+        raise InvalidFeatures("There are no rows.")
+    found: Mapping[str, Sequence[Any]] = dict(zip(names, zip(*data, strict=True), strict=True))
+    dates = {column.name for column in schema.columns if column.kind == "date"}
+    kept = {
+        name: [None if value == NOT_A_TIME else value for value in values] if name in dates else values
+        for name, values in found.items()
+        if name in schema.known
+    }
+    return inputs.from_columns(schema, kept)
+
+
+def _cell(column: Column, text: str) -> Any:
+    """The JSON value that a cell stands for; the text itself where it is none, so that the schema tells what is wrong."""
+    if text == "" or (column.kind in ("number", "integer", "boolean") and text in MISSING):
+        return None
+    if column.kind == "boolean":
+        return TRUTHS.get(text.lower(), text)
+    if column.kind in ("number", "integer"):
+        try:
+            number = float(text)
+        except ValueError:
+            return text
+        return int(number) if column.kind == "integer" and math.isfinite(number) and number.is_integer() else number
+    return text
+
+
+def _null(found: re.Match[bytes]) -> bytes:
+    piece = found[0]
+    return piece.replace(b"NaN", b"null") if piece.startswith(b"NaN") else piece
+
+
+def _kind(given: Any) -> str:
+    return "null" if given is None else {"dict": "an object", "str": "a text"}.get(type(given).__name__, "a number")

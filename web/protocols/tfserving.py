@@ -1,0 +1,154 @@
+"""TensorFlow Serving's REST API and KServe's V1 protocol, which share their paths.
+
+Sources: tensorflow/serving `tensorflow_serving/g3doc/api_rest.md`; kserve/kserve `docs/predict-api/v1`. Where the two answer
+differently on one path, the answer has the keys of both.
+"""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import orjson
+
+from daemon.artifacts.bundle import MODEL
+from daemon.schema.schema import Kind
+from web import answering
+from web.answering import ALIASES, Answered
+from web.http import payload, reply
+from web.http.problems import Problem
+from web.http.reply import Reply
+from web.protocols import inference, invocations, tables
+from web.serving.inputs import Inputs
+from web.serving.predictor import Predictor
+from web.worker import Worker
+
+SIGNATURES = {None: invocations.PREDICT, "": invocations.PREDICT, "serving_default": invocations.PREDICT}
+"""Names of what the model does if nothing else is asked for; `predict` and `predict_proba` are signatures, too."""
+
+TYPES: dict[Kind, str] = {
+    "number": "DT_DOUBLE",
+    "integer": "DT_INT64",
+    "boolean": "DT_BOOL",
+    "date": "DT_STRING",
+    "category": "DT_STRING",
+    "text": "DT_STRING",
+}
+
+
+def models(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """The names of the models: there is one."""
+    return Reply(orjson.dumps({"models": [MODEL]}))
+
+
+def status(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+    """Whether a version predicts: KServe's `ready`, and the status of TensorFlow Serving."""
+    chosen = _chosen(worker, environ, **place)
+    told = {"version": str(chosen.version), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    return reply.of({"name": MODEL, "ready": True, "model_version_status": [told]}, chosen.version)
+
+
+def metadata(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+    """Inputs and outputs as signatures, in the words of TensorFlow."""
+    chosen = _chosen(worker, environ, **place)
+    columns = {column.name: _tensor(column.name, TYPES[column.kind]) for column in chosen.schema.columns}
+    outputs = {"predictions": _tensor("predictions", "DT_STRING" if chosen.classes else "DT_DOUBLE")}
+    signatures = {"serving_default": _signature(columns, outputs)}
+    if chosen.classes:
+        shares = _tensor("predictions", "DT_DOUBLE", len(chosen.classes))
+        signatures[invocations.PROBA] = _signature(columns, {"predictions": shares})
+    content = {
+        "model_spec": {"name": MODEL, "signature_name": "", "version": str(chosen.version)},
+        "metadata": {"signature_def": {"signature_def": signatures}},
+    }
+    return reply.of(content, chosen.version)
+
+
+def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+    """`instances` (rows) give `predictions`, `inputs` (columns) give `outputs`; raises Problem or InvalidFeatures."""
+    chosen = _chosen(worker, environ, **place)
+    body = _body(environ)
+    if ("instances" in body) == ("inputs" in body):
+        raise Problem(400, "Give either 'instances' (a list of rows) or 'inputs' (values by column).")
+    signature = body.get("signature_name")
+    known = signature is None or isinstance(signature, str)
+    method = invocations.method_of(chosen, SIGNATURES.get(signature, signature) if known else signature)
+    in_rows = "instances" in body
+    rows = tables.rows(chosen.schema, body["instances"]) if in_rows else tables.columns(chosen.schema, body["inputs"])
+    answered = answering.answer(worker, environ, chosen, rows)
+    chosen = answered.predictor
+    content = {
+        "predictions" if in_rows else "outputs": invocations.told(answered, method),
+        "model_version": chosen.version,
+        "prediction_ids": answered.ids,
+    }
+    return reply.of(content, chosen.version)
+
+
+def classify(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+    """`examples` give the classes of each, with their probabilities, the likeliest first."""
+    chosen = _chosen(worker, environ, **place)
+    if not chosen.classes:
+        raise Problem(400, "The model is a regression.", hint="Ask for :regress or :predict.")
+    answered = answering.answer(worker, environ, chosen, _examples(chosen, environ))
+    found = [
+        sorted(zip(answered.predictor.classes, shares, strict=True), key=lambda pair: -pair[1])
+        for shares in answered.probabilities or []
+    ]
+    return _results(answered, found)
+
+
+def regress(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+    """`examples` give a number each."""
+    chosen = _chosen(worker, environ, **place)
+    if chosen.classes:
+        raise Problem(400, "The model is a classification.", hint="Ask for :classify or :predict.")
+    answered = answering.answer(worker, environ, chosen, _examples(chosen, environ))
+    return _results(answered, answered.names)
+
+
+VERBS = {"predict": predict, "classify": classify, "regress": regress}
+"""What follows a colon at the end of a path."""
+
+
+def _results(answered: Answered, found: list[Any]) -> Reply:
+    # The description of the API says `result`, TensorFlow Serving's own code answers `results`.
+    version = answered.predictor.version
+    return reply.of(
+        {"result": found, "results": found, "model_version": version, "prediction_ids": answered.ids}, version
+    )
+
+
+def _examples(chosen: Predictor, environ: MutableMapping[str, Any]) -> Inputs:
+    """The rows of `examples`; what `context` holds, all of them have."""
+    body = _body(environ)
+    context, examples = {} if body.get("context") is None else body["context"], body.get("examples")
+    if not isinstance(examples, list) or not isinstance(context, dict):
+        raise Problem(400, "Give 'examples' as a list of objects, and 'context', if there is any, as an object.")
+    if not all(isinstance(row, dict) for row in examples):
+        raise Problem(400, "Every example must be an object of column: value.")
+    return tables.rows(chosen.schema, [{**context, **row} for row in examples] if context else examples)
+
+
+def _body(environ: MutableMapping[str, Any]) -> dict[str, Any]:
+    body = payload.value(tables.without_nan(environ["wsgi.input"].read()))
+    if not isinstance(body, dict):
+        raise Problem(400, "The body must be a JSON object.")
+    return body
+
+
+def _chosen(
+    worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None, label: str | None = None
+) -> Predictor:
+    number = inference.model_version(name, version)
+    if label is not None and label not in ALIASES:
+        raise Problem(404, f"There is no label {label!r:.60}.", hint=f"Labels are {', '.join(ALIASES)}.")
+    return answering.predictor(worker, environ, version=number, alias=label)
+
+
+def _tensor(name: str, kind: str, width: int | None = None) -> dict[str, Any]:
+    sizes = ["-1", *([str(width)] if width else [])]
+    dims = [{"size": size, "name": ""} for size in sizes]
+    return {"dtype": kind, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": f"{name}:0"}
+
+
+def _signature(columns: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+    return {"inputs": columns, "outputs": outputs, "method_name": "tensorflow/serving/predict"}

@@ -1,0 +1,146 @@
+"""Request bodies: awaited without a thread, with a limit in bytes and one in seconds, so that a client that trickles costs an entry."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from daemon.core.settings import Server
+from web.http.arrival import MOST_SKIPPED, TOO_LARGE, Request
+from web.http.problems import Problem
+
+LOOK_SECONDS = 0.1
+"""How often bodies that take too long are looked for."""
+
+QUIET_SECONDS = 2.0
+"""Who pauses for so long in a body that is not wanted has heard why, or has stopped."""
+
+Found = bytes | Problem
+"""A body, or why there is none: 413 (too large), 408 (too slow) or 400 (it ended too early)."""
+
+
+class Arrival:
+    """Who waits for one body. Called by Granian's future when it is done, and given up by `Bodies.watch`; it tells once."""
+
+    __slots__ = ("_expected", "_promised", "body", "due")
+
+    def __init__(self, expected: "dict[Arrival, Then]", promised: int, body: Any, due: float) -> None:
+        self._expected = expected
+        self._promised = promised
+        self.body = body
+        """Granian's future, until it is done."""
+        self.due = due
+        """When it is given up (monotonic clock, seconds)."""
+
+    def __call__(self, body: Any) -> None:
+        """The body is there, or will not come."""
+        self.body = None  # it knows us, and no garbage collection sees into Granian
+        try:
+            self.tell(body.result())
+        except asyncio.CancelledError:
+            pass  # given up
+        except RuntimeError:  # how Granian says that the body broke off (`RSGIProtocolError`)
+            self.tell(Problem(400, f"The body ended before its {self._promised} bytes."))
+
+    def tell(self, found: Found) -> None:
+        """Say what has been found, in this thread, unless somebody else has told already."""
+        then = self._expected.pop(self, None)
+        if then is not None:
+            then(found)
+
+
+Then = Callable[[Found], object]
+
+
+class Bodies:
+    """The bodies that one worker waits for."""
+
+    def __init__(self, limits: Server) -> None:
+        self._limits = limits
+        self._expected: dict[Arrival, Then] = {}
+        """In the order in which they began, so that the first is due first."""
+
+    def expect(self, promised: int, protocol: Any, then: Then) -> None:
+        """Call `then` with a body of `promised` bytes (Content-Length), or with what became of it, in the thread that knows.
+
+        Raises Problem 413.
+        """
+        if promised > self._limits.max_body_bytes:
+            raise self._too_large()
+        # What is promised can't be exceeded, so one call takes it all.
+        arrival = Arrival(self._expected, promised, protocol(), time.monotonic() + self._limits.body_seconds)
+        self._expected[arrival] = then
+        arrival.body.add_done_callback(arrival)
+
+    async def read(self, promised: int | None, request: Request) -> bytes:
+        """The body of a request; `promised` is its Content-Length, None for a chunked one. Raises Problem, see `Found`."""
+        if promised is None:
+            return await self._read_chunks(request)
+        loop = asyncio.get_running_loop()
+        body: asyncio.Future[bytes] = loop.create_future()
+
+        def pass_on(found: Found) -> None:
+            loop.call_soon_threadsafe(_settle, body, found)
+
+        self.expect(promised, request.protocol, pass_on)
+        return await body
+
+    async def skip(self, request: Request) -> None:
+        """Let a body go by that is not wanted, up to the limits; nothing of it is kept. Raises RuntimeError when the client has gone."""
+        size, pieces = 0, request.pieces()
+        with contextlib.suppress(TimeoutError, StopAsyncIteration):
+            async with asyncio.timeout(self._limits.body_seconds):
+                while size <= MOST_SKIPPED:
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        size += len(await anext(pieces))
+
+    async def watch(self) -> None:
+        """Give up what is late, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            for arrival in self._expected.copy():
+                if arrival.due > now:
+                    break
+                body = arrival.body
+                asyncio.get_running_loop().call_soon(arrival.tell, self._too_slow())
+                if body is not None:
+                    body.cancel()
+
+    async def _read_chunks(self, request: Request) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                return await self._chunks(request.pieces())
+        except TimeoutError:
+            raise self._too_slow() from None
+
+    async def _chunks(self, pieces: AsyncIterator[bytes]) -> bytes:
+        body, ends = bytearray(), 0
+        async for chunk in pieces:
+            body += chunk
+            # Granian gives an empty one at the end, but also for what it can't read: what came before must not pass for the whole.
+            ends += not chunk
+            if len(body) > self._limits.max_body_bytes:
+                raise self._too_large()
+        if ends > 1:
+            raise Problem(400, "The chunked body is broken, ended too early, or has trailers, which are not taken.")
+        return bytes(body)
+
+    def _too_slow(self) -> Problem:
+        return Problem(408, f"The body did not arrive within {self._limits.body_seconds:g} s.")
+
+    def _too_large(self) -> Problem:
+        limit = self._limits.max_body_bytes
+        return Problem(
+            TOO_LARGE, f"The body is larger than {limit} bytes.", hint="Drop large files into the inbox instead."
+        )
+
+
+def _settle(body: "asyncio.Future[bytes]", found: Found) -> None:
+    if body.done():  # the worker ends
+        return
+    if isinstance(found, Problem):
+        body.set_exception(found)
+    else:
+        body.set_result(found)

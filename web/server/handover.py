@@ -1,0 +1,96 @@
+"""The hand-over: where a request leaves Granian, and which thread answers it.
+
+Granian holds the interpreter in one thread of its own. Its scheduler passes each request on to the event loop, and a body
+when it has come; two threads then take the interpreter from each other several times a request. Here what costs little is
+answered by the thread that brings it, and only the rest goes to the loop: half as much again in answers a second.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+
+import uvloop
+from granian._granian import CallbackScheduler, RSGIWorker
+from granian.server.embed import AsyncWorker
+
+from web.server.bodies import Arrival
+
+T = TypeVar("T")
+
+_log = logging.getLogger("retraind.web")
+
+
+class Loop(uvloop.Loop):
+    """An event loop for which the arrival of a body is no event: it is told to who waits for it, in Granian's thread."""
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Any:
+        """As of any loop, but for an Arrival."""
+        if type(callback) is not Arrival:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        try:
+            return callback(*args)
+        except Exception:  # noqa: BLE001 - Granian would not tell anybody
+            _log.exception("A request failed when its body had come.")
+            return None
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """What `asyncio.run` does, on such a loop."""
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main)
+
+
+def _harmless(begin: Callable[[Any], None]) -> Callable[[Any], None]:
+    def schedule(handed: Any) -> None:
+        # Granian neither looks at what is raised here nor clears it.
+        try:
+            begin(handed)
+        except Exception:  # noqa: BLE001 - whatever it is, the next request must not suffer
+            _log.exception("A request failed before it could be answered.")
+            handed.done()  # 500, unless it was answered
+
+    return schedule
+
+
+@AsyncWorker.wrap_target  # type: ignore[untyped-decorator]
+async def spawn(
+    number: int,
+    stopped: Any,
+    begin: Callable[[Any], None],
+    sock: Any,
+    loop: asyncio.AbstractEventLoop,
+    runtime_threads: int,
+    runtime_blocking_threads: int | None,
+    blocking_threads: int,
+    idle_timeout: int,
+    backpressure: int,
+    _task_impl: Any,
+    http: Any,
+    http1: Any,
+    http2: Any,
+    websockets: bool,
+    static: Any,
+    _access_log: Any,
+    tls: Any,
+    _scope: Any,
+) -> None:
+    """A worker of `granian.server.embed.Server` that gives each request to `begin` as it leaves Granian, until `stopped`.
+
+    `begin` gets an object with the `scope` and the `proto` of RSGI.
+    """
+    ended = loop.create_future()
+    stopped.add_cb(lambda: loop.call_soon_threadsafe(ended.set_result, None))
+    threads = runtime_threads, runtime_blocking_threads, blocking_threads, idle_timeout
+    options = backpressure, http, http1, http2, websockets, static
+    make: Any = RSGIWorker  # the stubs of these private classes know no constructors
+    worker = make(number, sock, None, *threads, *options, *tls, (None, None))
+    schedule: Any = CallbackScheduler
+    scheduler = schedule(loop, begin, None, None, None)
+    scheduler._schedule_fn = _harmless(begin)
+    is_unix = (sock[0] or sock[1]).is_uds()
+    (worker.serve_async_uds if is_unix else worker.serve_async)(scheduler, loop, stopped)
+    await ended

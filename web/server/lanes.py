@@ -1,0 +1,75 @@
+"""Lanes: threads for what must not be done where requests are handed over, so that many rows or a slow disk delay no single row.
+
+What waits for a lane is bounded in number and in time: a client hears soon that it should come back later.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from daemon.core.settings import Server
+from web.http.problems import Problem
+from web.serving.predictor import give_back
+
+T = TypeVar("T")
+
+RETRY_SECONDS = 1
+
+TIDY_SECONDS = 1.0
+"""How often an empty lane gives memory back, if it has worked: 100,000 rows take 400 MB for a moment."""
+
+
+class Lane:
+    """Threads for one kind of requests, of one event loop."""
+
+    def __init__(self, name: str, threads: int, limits: Server) -> None:
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._limits = limits
+        self._inside = 0
+        self._untidy = False
+        """Whether something has run of whose memory nobody has given anything back."""
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the lane, also while a body is read: bodies are what costs memory. Raises Problem 503 if all are taken."""
+        if self._inside >= self._limits.max_inflight:
+            raise busy(f"{self._inside} such requests are being answered already.")
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """What `call` gives, in a thread; raises Problem 503 if its turn doesn't come in time, 504 if it takes too long."""
+        self._untidy = True
+        job = self._threads.submit(call)
+        answer = asyncio.wrap_future(job)
+        # `wait` leaves it alone when the time is over: what has begun can't be stopped.
+        await asyncio.wait({answer}, timeout=self._limits.request_seconds)
+        if answer.done():
+            return answer.result()
+        if job.cancel():
+            raise busy(f"The turn of the request did not come within {self._limits.request_seconds:g} s.")
+        self._inside += 1
+        answer.add_done_callback(self._ended_late)
+        raise Problem(504, f"The answer took longer than {self._limits.request_seconds:g} s.", hint="Send fewer rows.")
+
+    async def tidy(self) -> None:
+        """Give memory back to the system when the lane has worked and is empty, for ever."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            if self._untidy and not self._inside:
+                self._untidy = False
+                await asyncio.wrap_future(self._threads.submit(give_back))
+
+    def _ended_late(self, answer: "asyncio.Future[Any]") -> None:
+        self._inside -= 1
+        answer.exception()  # nobody waits for it any more
+
+
+def busy(detail: str) -> Problem:
+    """The answer to a client that should come back later."""
+    return Problem(503, detail, hint="Try again in a moment.", Retry_After=str(RETRY_SECONDS))

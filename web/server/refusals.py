@@ -1,0 +1,33 @@
+"""Refusals: what a client is told when its request ends before a route has answered, or by an error of one."""
+
+import logging
+from typing import Any
+
+from daemon.core.errors import NotKept
+from web.http import security
+from web.http.problems import Problem
+from web.protocols import shapes
+
+Headers = list[tuple[str, str]]
+Answer = tuple[int, Headers, bytes]
+"""Status, headers and body."""
+
+# The connection ends, because what is left of a body would be taken for the next request.
+CLOSE = ("Connection", "close")
+REFUSED: Headers = [CLOSE, *security.HEADERS, security.NO_STORE]
+
+_log = logging.getLogger("retraind.web")
+
+
+def refusal(environ: dict[str, Any], error: Exception) -> Answer:
+    """What the client is told of an error; the log gets the details of one that nobody expected."""
+    problem = error if isinstance(error, Problem) else _problem(environ, error)
+    told = shapes.dress(problem, environ["PATH_INFO"])
+    return told.status_code, [*told.headerlist, *REFUSED], told.body
+
+
+def _problem(environ: dict[str, Any], error: Exception) -> Problem:
+    if isinstance(error, NotKept):
+        return Problem(503, str(error.args[0]), hint=error.hint)
+    _log.error("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)
+    return Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")

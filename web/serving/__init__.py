@@ -1,0 +1,1 @@
+"""The loaded models and what they answer: predictor, other versions, canary, shadow, inputs, and the prediction log."""

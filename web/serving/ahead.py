@@ -1,0 +1,25 @@
+"""Ahead: many rows are answered in pieces, the next one while the last is being logged.
+
+ONNX Runtime lets go of the interpreter while it computes, so the two overlap where there is a second core.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from daemon.artifacts.bundle import Matrix
+from web.serving.predictor import Predictor
+
+PIECE_ROWS = 1024
+
+
+class Ahead:
+    """The thread in which the models of one worker answer many rows."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "ahead")
+
+    def answers(self, chosen: Predictor, rows: Matrix) -> Iterable[Matrix]:
+        """The model's answers in order, in one or more pieces; raises InvalidFeatures, maybe only after the first."""
+        if len(rows) <= PIECE_ROWS:
+            return [chosen.answers(rows)]
+        return self._thread.map(chosen.answers, [rows[at : at + PIECE_ROWS] for at in range(0, len(rows), PIECE_ROWS)])

@@ -1,0 +1,94 @@
+"""The challenger: the version that waits for `retraind promote`, in memory, so that it can be tried on real requests.
+
+Shadow (`web/serving/shadow.py`): it answers what the champion has answered, unseen. Canary: it answers a share of the requests itself.
+Both only where `promote.mode` is manual, so that a person decides with figures; it has passed the gate, or it were not held.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.records.records import Records
+from daemon.schema.schema import Schema
+from web.serving.predictor import Predictor, Slot, fetch
+
+RETRY_SECONDS = 5.0
+"""A challenger that did not load is tried again after this time."""
+
+_log = logging.getLogger("retraind.web")
+
+
+class Challenger:
+    """Keeps the held version loaded; one thread calls `look`, all others read."""
+
+    def __init__(self, home: Home, settings: Promote, slot: Slot, records: Records) -> None:
+        self._home, self._slot, self._records = home, slot, records
+        self.wanted = settings.mode == "manual" and (settings.shadow or settings.canary_share > 0)
+        self.predictor: Predictor | None = None
+        self.problem: str | None = None
+        """Why the held version can't be tried; None if it can, or there is none."""
+        self._share = settings.canary_share if settings.mode == "manual" else 0.0
+        self._header = f"HTTP_{settings.canary_header.upper().replace('-', '_')}"
+        self._broken: int | None = None
+        self._retry_at = 0.0
+
+    def look(self) -> None:
+        """Load the version that is held now, or let go of the one that is held no more."""
+        wanted, found = self._slot.challenger, self.predictor
+        if found is not None and found.version == wanted:
+            return
+        self.predictor = None
+        if wanted is None:
+            self.problem = None
+        elif time.monotonic() >= self._retry_at:
+            self._load(wanted)
+
+    def _load(self, version: int) -> None:
+        try:
+            self.predictor = fetch(self._home, self._records, version)
+        except Exception as error:  # noqa: BLE001 - whatever a broken bundle raises, the champion answers
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._fail(version, error)
+        else:
+            self.problem = None
+            _log.info("Version %d is tried beside the served one.", version)
+
+    def instead(self, champion: Predictor, environ: Mapping[str, Any]) -> Predictor:
+        """Who answers a request that names no version: the champion, or for a share of the keys the challenger."""
+        if not self._share or (key := environ.get(self._header)) is None:
+            return champion
+        found = self.predictor
+        if found is None or found.version != self._slot.challenger or found.version == self._broken:
+            return champion
+        if not takes(found.schema, champion.schema) or not chosen(found.version, key, self._share):
+            return champion
+        return found.on_trial()
+
+    def give_up(self, version: int, error: Exception) -> None:
+        """The challenger failed at a request that it should have answered: it gets none any more from this worker."""
+        self._broken = version
+        self._fail(version, error)
+
+    def _fail(self, version: int, error: Exception) -> None:
+        problem = f"Version {version} can't be tried: {type(error).__name__}: {error}"
+        if problem != self.problem:
+            _log.error("%s", problem)
+        self.problem = problem
+
+
+def chosen(version: int, key: str, share: float) -> bool:
+    """Whether a key belongs to the share (0-1) of `version`: always the same keys for one version, others for the next."""
+    digest = blake2b(f"{version}:{key}".encode(errors="replace"), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64
+
+
+def takes(other: Schema, schema: Schema) -> bool:
+    """Whether every row that is valid for `schema` is valid for `other`, and means the same."""
+    if (other.task, other.target, other.features) != (schema.task, schema.target, schema.features):
+        return False
+    pairs = zip(schema.columns, other.columns, strict=True)
+    return all(one.kind == two.kind and one.missing <= two.missing for one, two in pairs)

@@ -1,0 +1,60 @@
+"""When logged predictions are made durable: at least every SYNC_SECONDS, or, if strict, before the answer.
+
+Strict is a group commit: one fsync runs at a time, in a thread, and whoever logged before it began is released by it.
+"""
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+from daemon.core.errors import NotKept
+from web.serving.prediction_log import PredictionLog
+
+SYNC_SECONDS = 0.5
+"""Pause between two syncs: with the time that one takes, a power cut costs at most a second."""
+
+
+class Durability:
+    """Syncs one log, for the coroutines of one event loop."""
+
+    def __init__(self, log: PredictionLog) -> None:
+        self._log = log
+        self._next: asyncio.Future[None] | None = None
+        self._commits: asyncio.Task[None] | None = None
+        # Of its own: a thread that a long batch occupies must not keep the others' answers back.
+        self._threads = ThreadPoolExecutor(1, "prediction-log")
+
+    async def wait(self) -> None:
+        """Return once all that was logged before is on the disk; raises NotKept."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        if self._commits is None:
+            self._commits = asyncio.create_task(self._commit())
+        # Others wait for the same future, so a client that goes must not cancel it.
+        await asyncio.shield(self._next)
+
+    async def run(self) -> None:
+        """Sync again and again; what fails is told by the log's `problem`."""
+        while True:
+            await asyncio.sleep(SYNC_SECONDS)
+            with contextlib.suppress(NotKept):
+                await self._sync()
+
+    def close(self) -> None:
+        """Sync and close the log, after the last answer."""
+        self._threads.shutdown()
+        self._log.close()
+
+    async def _commit(self) -> None:
+        while self._next is not None:
+            waiting, self._next = self._next, None
+            try:
+                await self._sync()
+            except NotKept as error:
+                waiting.set_exception(error)
+            else:
+                waiting.set_result(None)
+        self._commits = None
+
+    async def _sync(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._log.sync)

@@ -1,0 +1,150 @@
+"""Inputs: rows of a request in any shape, as the numbers that a model takes and the values that the log keeps.
+
+Every way in is columns first and numpy where it can be; whatever looks wrong there goes through `Schema.encode` row by row,
+which knows the exact complaint. So there is one meaning of "valid", and a large request costs no Python call per value.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.core.errors import InvalidFeatures
+from daemon.schema.schema import BOUND, Schema
+from web.http.payload import MOST_ROWS
+
+Matrix = NDArray[np.float64]
+
+MOST_ANSWERS = 1_000_000
+"""Probabilities of one answer: as Python's numbers, and told by name, each takes about a hundred bytes for a moment."""
+
+ROWS_AT_ONCE, ANSWERS_AT_ONCE = 100, 1_000
+"""Rows and probabilities that are answered while a request is handed over, in half a millisecond: all others wait meanwhile."""
+
+at_once: ContextVar[bool] = ContextVar("at_once", default=False)
+"""Whether this is the thread that hands all requests over: there one with many rows raises TooManyHere instead of being answered."""
+
+NUMBERS = frozenset((int, float))
+TRUTHS = {0: False, 1: True}
+"""Booleans of an array that has numbers only."""
+
+
+class TooManyHere(Exception):
+    """The request belongs into a lane, which its few bytes did not tell: a row may be one byte."""
+
+
+@dataclass(slots=True)
+class Inputs:
+    """`matrix` (n, d) float64 is for the model; `values` are the same n rows as JSON values, in the order of the columns."""
+
+    matrix: Matrix
+    values: Sequence[Sequence[Any]]
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.matrix)
+
+
+def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
+    """Rows of JSON: lists in the order of the columns, or objects by name; raises InvalidFeatures naming the first bad row."""
+    count(schema, rows)
+    if _plain(schema, rows):
+        try:
+            matrix = np.array(rows, dtype=np.float64)
+        except OverflowError:
+            return _exactly(schema, rows)
+        if _bounded(matrix):
+            return Inputs(matrix, rows)
+    return _exactly(schema, rows)
+
+
+def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs:
+    """Columns of JSON values by name, all of one length; those left out are null; raises InvalidFeatures."""
+    if not columns:
+        raise InvalidFeatures(f"The model takes: {', '.join(schema.features)}; none of them is there.")
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) != 1:
+        raise InvalidFeatures("All columns must have the same number of rows.")
+    for name in columns:
+        if name not in schema.known:
+            raise InvalidFeatures(
+                f"There is no column {name!r:.100}; the model takes: {', '.join(schema.features)}.", field=name
+            )
+    for column in schema.columns:
+        if column.name not in columns and not column.missing:
+            raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
+    nothing = [None] * lengths.pop()
+    count(schema, nothing)
+    return from_rows(
+        schema, [list(row) for row in zip(*(columns.get(n, nothing) for n in schema.features), strict=True)]
+    )
+
+
+def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
+    """A numeric array (n, d) in the order of the columns; NaN is a missing value, 0 and 1 are booleans, and the reverse.
+
+    Raises InvalidFeatures.
+    """
+    if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
+        raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
+    count(schema, matrix)
+    if matrix.dtype == np.bool_:  # the log must hold what a column of numbers takes
+        matrix = matrix.astype(np.uint8)
+    if schema.numeric and _bounded(matrix):
+        return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
+    rows: list[list[Any]] = matrix.tolist()
+    truths = [TRUTHS if column.kind == "boolean" else {} for column in schema.columns]
+    return from_rows(
+        schema,
+        [[None if v != v else t.get(v, v) for v, t in zip(row, truths, strict=True)] for row in rows],  # noqa: PLR0124 - NaN
+    )
+
+
+def most_rows(schema: Schema) -> int:
+    """Rows that one request may have: the fewer, the more classes each answer has probabilities of."""
+    return _most(schema, MOST_ROWS, MOST_ANSWERS)
+
+
+def _most(schema: Schema, rows: int, answers: int) -> int:
+    return max(1, min(rows, answers // max(1, len(schema.classes))))
+
+
+def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
+    """Look at how many rows there are before anything is done with them; raises InvalidFeatures, TooManyHere."""
+    if len(rows) == 0:
+        raise InvalidFeatures("There are no rows.")
+    if len(rows) > (most := most_rows(schema)):
+        raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
+    if at_once.get() and len(rows) > _most(schema, ROWS_AT_ONCE, ANSWERS_AT_ONCE):
+        raise TooManyHere
+
+
+def _bounded(matrix: NDArray[Any]) -> bool:
+    """Whether every value is a number that `Column.encode` takes: NaN is in no range."""
+    return bool(np.abs(matrix.astype(np.float64, copy=False)).max(initial=0.0) <= BOUND)
+
+
+def _plain(schema: Schema, rows: Sequence[Any]) -> bool:
+    """Whether every row is a list of as many JSON numbers as there are columns, and every column takes any number."""
+    return (
+        schema.numeric
+        and all(type(row) is list and len(row) == len(schema.columns) for row in rows)
+        and NUMBERS.issuperset(map(type, chain.from_iterable(rows)))
+    )
+
+
+def _exactly(schema: Schema, rows: Sequence[Any]) -> Inputs:
+    matrix = np.empty((len(rows), schema.width))
+    values: list[list[Any]] = []
+    for number, row in enumerate(rows):
+        try:
+            matrix[number] = schema.encode(row)
+        except InvalidFeatures as error:
+            where = f"Row {number + 1}: " if len(rows) > 1 else ""
+            raise InvalidFeatures(f"{where}{error}", field=error.field) from None
+        values.append(row if isinstance(row, list) else [row.get(name) for name in schema.features])
+    return Inputs(matrix, values)

@@ -1,0 +1,225 @@
+"""The predictor: a bundle in memory, the slot that holds the served one, and the thread that follows the pointer."""
+
+import copy
+import ctypes
+import logging
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from daemon.artifacts import bundle
+from daemon.core import status
+from daemon.core.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
+from daemon.core.home import Home
+from daemon.records.records import Records
+
+LOOK_SECONDS = 0.05
+"""How often the pointer is looked at: the longest that a promoted version waits, apart from its loading."""
+
+RETRY_SECONDS = 5.0
+"""A bundle that failed to load is tried again after this time, or at once when the pointer changes."""
+
+_log = logging.getLogger("retraind.web")
+
+
+class Predictor:
+    """One version ready to answer; immutable, so a request that took it is not disturbed by a swap."""
+
+    def __init__(self, version: int, model: bundle.Model) -> None:
+        self.version = version
+        self.sha256 = model.sha256
+        self.manifest = model.manifest
+        self.schema = model.manifest.data_schema
+        self.classes = self.schema.classes
+        self.costs = model.costs
+        """What decides which class it answers; None: the likeliest."""
+        self.trial = False
+        """Whether it answers a request in the champion's place, which takes over if it fails."""
+        self._model = model
+
+    def on_trial(self) -> "Predictor":
+        """The same model in the champion's place."""
+        trial = copy.copy(self)
+        trial.trial = True
+        return trial
+
+    def answers(self, rows: bundle.Matrix) -> bundle.Matrix:
+        """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures where they are not finite."""
+        # Values near the largest double overflow inside the model; the check below tells the caller.
+        with np.errstate(all="ignore"):
+            found = self._model.answers(rows)
+        if not np.isfinite(found).all():
+            raise InvalidFeatures("The model has no finite answer for values this large.")
+        return found
+
+    def warm(self) -> None:
+        """Run one-row predictions once, so that the first request does not pay for lazy allocations."""
+        rows = np.zeros((1, self.schema.width))
+        for _ in range(3):
+            self._model.answers(rows)
+
+
+def fetch(home: Home, records: Records, version: int) -> Predictor:
+    """Load a version that the journal knows: verified, probed and warm.
+
+    Raises NotFound for a version that there is not (any more), BundleRefused for one that is damaged, sqlite3.Error.
+    """
+    judged = records.version(version)
+    if judged is None:
+        raise NotFound(f"There is no version {version}.")
+    if bundle.cleared(home.bundle(version)):
+        raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
+    predictor = Predictor(version, bundle.load(home.bundle(version), judged["bundle"]))
+    predictor.warm()
+    give_back()
+    return predictor
+
+
+def give_back() -> None:
+    """Return freed memory to the system.
+
+    glibc keeps what a model that is gone has taken, and the bytes from which one was loaded: of a forest of 1.4 MB 20 MB.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    if trim is not None:
+        trim(0)
+
+
+class Slot:
+    """What this process serves now. One thread writes, each attribute by a single assignment; all others read."""
+
+    def __init__(self) -> None:
+        self.current: Predictor | None = None
+        self.problem: str | None = None
+        """Why the version that the pointer names is not the one served; None if it is."""
+        self.swaps = 0
+        self.failures = 0
+        self.status: status.Status | None = None
+        """The daemon's last word about itself."""
+        self.challenger: int | None = None
+        """The newest version that waits for `retraind promote`, and so is newer than the served one."""
+        self.previous: int | None = None
+        """The version that was served before."""
+
+    @property
+    def version(self) -> int | None:
+        """The served version; None if no model is loaded."""
+        current = self.current
+        return None if current is None else current.version
+
+
+class Follower(threading.Thread):
+    """Keeps the slot at what `champion.json` names; a bundle that fails leaves the old predictor in place."""
+
+    def __init__(self, home: Home, slot: Slot) -> None:
+        super().__init__(name="follower", daemon=True)
+        self._home = home
+        self._slot = slot
+        self._records = Records(home)
+        self._ended = threading.Event()
+        self._pointer_mark: object = None
+        self._status_mark: object = None
+        self._retry_at = 0.0
+
+    def run(self) -> None:
+        """Look, until `stop`."""
+        while True:
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001 - this thread is the only one that swaps
+                _log.exception("Following the pointer failed; the model stays as it is.")
+            if self._ended.wait(LOOK_SECONDS):
+                return
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._ended.set()
+
+    def look(self) -> None:
+        """One look at pointer and status; costs two `stat` calls when nothing has changed."""
+        spoken = self._look_at_status()
+        mark = _mark(self._home.pointer)
+        moved = mark != self._pointer_mark
+        if moved or (self._slot.problem is not None and time.monotonic() >= self._retry_at):
+            self._look_at_pointer(mark)
+        if moved or spoken:
+            self._look_at_journal()
+
+    def _look_at_pointer(self, mark: object) -> None:
+        self._pointer_mark = mark
+        try:
+            self._follow(bundle.read_pointer(self._home.pointer))
+            self._slot.problem = None
+        except RetraindError as error:
+            self._fail(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a broken bundle raises, the old predictor stays
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _look_at_status(self) -> bool:
+        """True: the daemon has spoken since the last look, which it does about once a second."""
+        mark = _mark(self._home.status)
+        if mark == self._status_mark:
+            return False
+        self._status_mark = mark
+        self._slot.status = status.read(self._home.status)
+        return True
+
+    def _look_at_journal(self) -> None:
+        # The daemon writes the journal, so it says nothing new while the daemon is silent.
+        try:
+            found = self._records.aliases()
+        except sqlite3.Error:
+            return  # what was known stays; who serves it says so, see `_fail`
+        self._slot.challenger, self._slot.previous = found["challenger"], found["previous"]
+
+    def _follow(self, pointer: bundle.Pointer | None) -> None:
+        if pointer is None:
+            return
+        current = self._slot.current
+        if current and (current.version, current.sha256) == (pointer.version, pointer.manifest):
+            return
+        self._check(pointer)
+        predictor = Predictor(pointer.version, bundle.load(self._home.bundle(pointer.version), pointer.manifest))
+        predictor.warm()
+        self._slot.current = predictor
+        self._slot.swaps += 1
+        del current
+        give_back()
+        _log.info(
+            "Version %d is served (%s, %s).",
+            predictor.version,
+            predictor.manifest.candidate,
+            predictor.manifest.backend,
+        )
+
+    def _check(self, pointer: bundle.Pointer) -> None:
+        # The daemon records a version before it points to it: what the journal does not know, somebody else wrote.
+        judged = self._records.version(pointer.version)
+        if judged is None:
+            raise BundleRefused(
+                f"{self._home.pointer} names version {pointer.version}, which the journal does not know."
+            )
+        if judged["bundle"] != pointer.manifest:
+            raise BundleRefused(
+                f"{self._home.pointer} names the bundle {pointer.manifest[:12]}… for version {pointer.version}; "
+                f"the journal recorded {judged['bundle'][:12]}…."
+            )
+
+    def _fail(self, reason: str) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._slot.failures += 1
+        if reason != self._slot.problem:
+            _log.error("The promoted version is not served, the old one stays: %s", reason)
+        self._slot.problem = reason
+
+
+def _mark(path: Path) -> object:
+    """What changes whenever the file is replaced; None if there is none to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,103 @@
+"""The shadow: a held challenger answers what the champion has answered, so that a person sees how far they agree.
+
+It begins after the answer and has a thread of its own, which takes whatever has come together, at most half of the time: it
+delays nobody and fails nobody. What comes faster than that is dropped and counted. Each group that was compared is a line
+of the prediction log, which `daemon/storage/history.py` adds up.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import asdict
+
+import orjson
+
+from daemon.core.errors import NotKept
+from daemon.core.status import utcnow
+from web.serving import agreement
+from web.serving.agreement import Agreement, Told
+from web.serving.challenger import Challenger
+from web.serving.prediction_log import PredictionLog
+from web.serving.predictor import Predictor
+
+PAUSE_SECONDS = 0.05
+"""Groups are at least so far apart: one pass over many rows costs a fraction of many over one."""
+
+MOST_ROWS = 4096
+"""Rows that wait at most; a single request may have more."""
+
+_log = logging.getLogger("retraind.web")
+
+
+class Shadow(threading.Thread):
+    """Compares in a thread; any other may `offer`."""
+
+    def __init__(self, challenger: Challenger, log: PredictionLog, *, compares: bool) -> None:
+        super().__init__(name="shadow", daemon=True)
+        self._challenger, self._log, self._compares = challenger, log, compares
+        self._waiting: deque[Told] = deque()
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self.dropped = 0
+        """Rows that were not compared, because the challenger did not keep up."""
+
+    @property
+    def wants(self) -> bool:
+        """Whether there is a challenger to compare with."""
+        return self._compares and self._challenger.predictor is not None
+
+    def offer(self, told: Told) -> None:
+        """Take note of what the champion has told; takes a microsecond."""
+        if not self.wants:
+            return
+        with self._lock:
+            if self._rows and self._rows + len(told.ids) > MOST_ROWS:
+                self.dropped += len(told.ids)
+                return
+            self._rows += len(told.ids)
+            self._waiting.append(told)
+
+    def run(self) -> None:
+        """Load and compare, until `stop`."""
+        pause = PAUSE_SECONDS
+        while not self._ended.wait(pause):
+            began = time.monotonic()
+            try:
+                self._challenger.look()
+                self.compare()
+            except Exception:  # noqa: BLE001 - the next group may be better
+                _log.exception("The challenger could not be compared.")
+            pause = max(PAUSE_SECONDS, time.monotonic() - began)
+
+    def stop(self) -> None:
+        """End the thread; what waits is not compared."""
+        self._ended.set()
+
+    def compare(self) -> None:
+        """Compare everything that waits, and log how far the two agree."""
+        with self._lock:
+            taken, self._rows = list(self._waiting), 0
+            self._waiting.clear()
+        challenger = self._challenger.predictor
+        groups: dict[int, list[Told]] = {}
+        for told in taken:
+            groups.setdefault(told.champion.version, []).append(told)
+        for version, group in groups.items():
+            if challenger is not None and challenger.version != version:
+                self._write(version, challenger.version, self._compared(challenger, group))
+
+    def _compared(self, challenger: Predictor, group: list[Told]) -> Agreement:
+        try:
+            return agreement.compare(challenger, group)
+        except Exception as error:  # noqa: BLE001 - a model may fail in any way
+            self._challenger.give_up(challenger.version, error)
+            return Agreement(failed=sum(len(told.ids) for told in group))
+
+    def _write(self, champion: int, challenger: int, found: Agreement) -> None:
+        line = {"shadow": challenger, "model_version": champion, "timestamp": utcnow(), **asdict(found)}
+        try:
+            self._log.append([orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)], predictions=False)
+        except NotKept:
+            self.dropped += found.n + found.failed
