@@ -1,4 +1,4 @@
-"""Run by `benchmarks.models` in the peers' environment: writes the public sets as CSV, and fits one peer on one of them.
+"""Run by `benchmarks.train.models` in the peers' environment: writes the public sets as CSV, and fits one peer on one of them.
 
 `models.py sets FOLDER` writes FOLDER/NAME/{train,test}.csv and set.json; `models.py PEER FOLDER/NAME SECONDS` prints one
 line of JSON: the peer's answers to the rows of test.csv, and how long it took to fit.

@@ -38,7 +38,7 @@ WHERE prediction_id IN (SELECT value FROM json_each(?)) AND model_version = ?"""
 
 SURE = 3.0
 """So many standard errors a fall must have. Labels are looked at again with every drop of them, and each look is another
-chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials at worst (tests/test_livewatch.py)."""
+chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials at worst (tests/promotion/test_livewatch.py)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What evaluation and gate let through, on worlds made in memory."""

@@ -1,0 +1,1 @@
+"""A month of use in twenty minutes."""

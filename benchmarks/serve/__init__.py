@@ -1,0 +1,1 @@
+"""How fast and how evenly predictions are answered, beside peers, and while models are swapped."""

@@ -1,0 +1,61 @@
+"""One HTTP worker as the daemon starts it, on a socket of 127.0.0.1, with nothing else beside it."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.harness import ROOT, Client, NeverHappened, wait_for
+from daemon.core.home import Home
+
+WORKER = "web.server.server"
+EMPTY = "benchmarks.serve.serve_empty"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running worker; `cold` is how many seconds passed from its start to its first prediction."""
+
+    home: Home
+    port: int
+    pid: int
+    cold: float
+
+    @property
+    def resident(self) -> float:
+        """Resident memory in MB."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextmanager
+def running(home: Home, row: list[float], module: str = WORKER) -> Iterator[Site]:
+    """A worker that answers `row`, until the end of the block."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        fd, port = listener.fileno(), listener.getsockname()[1]
+        command = [sys.executable, "-m", module, "--home", str(home.root), "--slot", "0", "--fd", str(fd)]
+        with (home.root / "worker.log").open("ab") as log:
+            started = time.monotonic()
+            process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stdout=log, stderr=log)
+        try:
+            client = Client(port)
+
+            def answers() -> bool | None:
+                if process.poll() is not None:
+                    raise NeverHappened(f"the worker ended by itself: {home.root / 'worker.log'}")
+                with suppress(OSError, http.client.HTTPException):
+                    return client.ask("/predict", {"features": row})[0] == 200 or None
+                return None
+
+            wait_for("the first prediction", answers)
+            client.close()
+            yield Site(home, port, process.pid, time.monotonic() - started)
+        finally:
+            process.terminate()
+            process.wait(30)

@@ -1,0 +1,70 @@
+"""Bundles that earlier code has written: the paths of our classes stand in them, so the classes keep their place."""
+
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from daemon.artifacts import bundle
+
+FILES = Path(__file__).parents[1] / "bundles-format-1.tar.gz"
+"""Bundles served by scikit-learn itself, with columns of a number, a whole number and a category; written on 2026-11-29."""
+
+ROWS = np.array([[0.301, 71.0, 4.0], [np.nan, 5.0, -1.0]])
+
+EXPECTED = {
+    "calibrated": (
+        "a9a9639f4cb1c18fefe9d020816bbe8f30019f01c1ee122267108595b89dfd66",
+        [
+            [0.20967147604633765, 0.2230376154495876, 0.5672909085040746],
+            [0.13315345482247282, 0.2881289452103199, 0.5787175999672072],
+        ],
+    ),
+    "boosted": (
+        "6ffcf2b011d691b65d9c1f8095c7b786aec191d4d31877b77042068e91741df1",
+        [
+            [0.254096170174923, 0.4654980845462884, 0.28040574527878875],
+            [0.33929482390822, 0.3610618269029062, 0.29964334918887375],
+        ],
+    ),
+    "linear": (
+        "f73612d5cb423ac5e5ddadbab9052d98468f362837253292f8714d31da8bf971",
+        [[153.69074529077352], [72.67796014568266]],
+    ),
+    "boosted_values": (
+        "492002b00eab42cc3b28add139026c6c8ad785df9d1cc2879b8edb7b222b3193",
+        [[86.65203841294955], [86.65203841294955]],
+    ),
+}
+"""The sha256 of each manifest, and what the model answers for ROWS."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundles, unpacked."""
+    folder = tmp_path_factory.mktemp("bundles")
+    with tarfile.open(FILES) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_bundle_of_earlier_code_loads_and_answers_the_same(folder: Path, name: str) -> None:
+    """Its hash is the recorded one, its classes are found by the paths that stand in it, and its answers are the same."""
+    sha256, answers = EXPECTED[name]
+    assert_allclose(bundle.load(folder / name, sha256).answers(ROWS), answers, rtol=1e-12)
+
+
+def test_every_class_that_a_bundle_may_name_is_in_one_of_them(folder: Path) -> None:
+    """Whoever adds a class of ours to `bundle.TRUSTED` adds a bundle, because its path is kept from then on."""
+    written = set()
+    for path in folder.glob(f"*/{bundle.SKOPS}"):
+        with zipfile.ZipFile(path) as files:
+            schema = files.read("schema.json").decode()
+        pairs = re.findall(r'"__class__": "(\w+)",\s*"__module__": "(daemon\.[\w.]+)"', schema)
+        written |= {f"{module}.{name}" for name, module in pairs}
+    assert written == {name for name in bundle.TRUSTED if name.startswith("daemon.")}

@@ -1,0 +1,146 @@
+"""Heavy libraries: each is known to the modules of a table, and processes that start fast load none (pyproject.toml has the layers)."""
+
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+HEAVY = {
+    "watchdog": {"daemon.inbox.watcher"},
+    "dvc": {"daemon.dataset.dataset"},
+    "mlflow": {"daemon.registry.registry"},
+    "pandas": {"daemon.registry.registry"},
+    "sqlalchemy": {"daemon.storage.tables", "daemon.storage.trim", "daemon.storage.journal"},
+    # graphs converts it, pictures draws, training notes versions
+    "sklearn": {
+        "daemon.model",
+        "daemon.encoding",
+        "daemon.training.scores",
+        "daemon.training.selection.candidates",
+        "daemon.training.selection.calibration",
+        "daemon.training.selection.comparison",
+        "daemon.training.selection.textbook",
+        "daemon.training.export.graphs",
+        "daemon.training.pictures",
+        "daemon.training.training",
+    },
+    "matplotlib": {"daemon.training.pictures"},
+    "skl2onnx": {"daemon.training.export.graphs"},
+    "onnx": {
+        "daemon.training.export.graphs",
+        "daemon.training.export.trees",
+        "daemon.training.export.memberships",
+        "daemon.training.export.prelude",
+    },
+    "onnxruntime": {"daemon.artifacts.bundle", "daemon.training.training"},
+    "treelite": {"daemon.artifacts.groves"},
+    "skops": {"daemon.artifacts.bundle", "daemon.training.export.export"},  # one loads, one writes
+    "scipy": {
+        "daemon.drift.drift",
+        "daemon.training.losses",
+        "daemon.training.evaluation.holdouts",
+        "daemon.training.selection.calibration",
+        "daemon.encoding",
+    },
+    "river": {"daemon.drift.detector"},
+    "pyarrow": {
+        "daemon.tabular.kinds",
+        "daemon.tabular.moments",
+        "daemon.training.data.sides",
+        "daemon.tabular.ids",
+        "daemon.cli.alteration",
+        "daemon.tabular.fingerprints",
+        "daemon.tabular.survey",
+        "daemon.tabular.growth",
+        "daemon.dataset.segments",
+        "daemon.tabular.cells",
+        "daemon.tabular.rows",
+        "daemon.tabular.draft",
+        "daemon.ingest.reading",
+        "daemon.ingest.labels",
+        "daemon.ingest.examining",
+        "daemon.cli.worth",
+    },
+    "apscheduler": {"daemon.retraining.schedule"},
+    "typer": {"daemon.cli.options", "daemon.cli.tokencommands", "daemon.cli.cli"},
+    "rich": {"daemon.cli.report", "daemon.cli.overview", "daemon.cli.chain", "daemon.cli.follow"},
+    "tomlkit": {"daemon.cli.report"},
+    "pydantic_settings": {"daemon.core.settings"},
+    "bottle": {"web.api.app", "web.http.problems"},
+    "granian": {"web.server.server", "web.server.handover"},  # one listens, one takes requests over
+    "uvloop": {"web.server.handover"},
+    "jinja2": {"web.dashboard.dashboard"},
+    "prometheus_client": {"web.api.exposition"},
+}
+
+MODULES = sorted(path for package in ("daemon", "web") for path in (ROOT / package).rglob("*.py"))
+
+
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
+    """Every module that a file imports, wherever in it, with dots: `numpy.typing`."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_heavy_library_is_known_to_its_modules_only(library: str) -> None:
+    """Replacing a library means changing the modules of the table, and each of them still needs it."""
+    users = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in MODULES
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert users == HEAVY[library]
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    """One sentence, and at most 17 modules beside it."""
+    for path in (path for path in MODULES if path.name == "__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+        assert len(list(path.parent.glob("*.py"))) <= 18, path
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level modules in memory after `code` has run in a fresh interpreter."""
+    code += "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_worker_loads_no_heavy_library() -> None:
+    """An HTTP worker is up in a blink: it imports neither scikit-learn, pandas, MLflow, DVC nor SQLAlchemy."""
+    heavy = {
+        "sklearn",
+        "scipy",
+        "pandas",
+        "pyarrow",
+        "mlflow",
+        "dvc",
+        "sqlalchemy",
+        "skl2onnx",
+        "matplotlib",
+        "watchdog",
+        "treelite",
+    }
+    assert not loaded("import web.server.server, web.api.app, web.dashboard.dashboard, web.api.exposition") & heavy
+
+
+def test_command_line_and_service_start_without_heavy_libraries() -> None:
+    """`retraind --help`, and the daemon until its workers run, wait for none of them."""
+    heavy = {"sklearn", "pandas", "pyarrow", "mlflow", "dvc", "sqlalchemy", "skl2onnx", "numpy", "granian"}
+    assert not loaded("import daemon.cli.cli, daemon.service.service") & heavy

@@ -1,0 +1,200 @@
+"""Trainings that go wrong: each ends with its reason, and the trainer goes on. Real processes, estimators of `crashing`."""
+
+import os
+import queue
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service import Service, flowers, wait_until
+from test_training import LEAVES, Workshop, leaves
+
+from daemon.core.home import Home
+from daemon.processes.children import Trainer
+from daemon.storage.journal import Journal
+from daemon.training import trainer
+from daemon.training.training import Job
+
+
+class Shop:
+    """A home with rows to learn from, and a trainer that waits for jobs."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.workshop, self._said = workshop, queue.SimpleQueue[None]()
+        self.trainer = Trainer(workshop.home, 0, lambda: self._said.put(None))
+        self._run, self._messages = 0, list[dict[str, Any]]()
+
+    def wait(self, key: str) -> dict[str, Any]:
+        """The next message that has this key."""
+        while True:
+            while self._messages:
+                message = self._messages.pop(0)
+                if key in message:
+                    return message
+            self._said.get(timeout=60)
+            self._messages = self.trainer.messages()
+
+    def train(self, *candidates: str, **settings: Any) -> dict[str, Any]:
+        """How a training ended: `done` or `failed`; waits until the trainer is ready again."""
+        self._run += 1
+        given = {"candidates": list(candidates), "report_rows": 0, **settings}
+        job = Job(self._run, "test", "a" * 40, "b" * 32, self.workshop.segments, 100, given, None, None)
+        self.trainer.train(asdict(job))
+        assert not self.trainer.ready
+        ended: dict[str, Any] = {}
+        while "ready" not in ended:
+            self._said.get(timeout=60)
+            for message in self.trainer.messages():
+                if message.get("run") == self._run and ("done" in message or "failed" in message):
+                    ended = {**message, **ended}
+                elif "ready" in message:
+                    ended["ready"] = True
+        return ended
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Shop]:
+    home = Home(tmp_path_factory.mktemp("shop"))
+    home.make()
+    home.mlflow.write_bytes(migrated.read_bytes())
+    workshop = Workshop(home, LEAVES)
+    workshop.add(leaves("ash elm", 60))
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    shop = Shop(workshop)
+    try:
+        shop.trainer.tend(1e9)
+        shop.wait("ready")
+        yield shop
+    finally:
+        shop.trainer.close()
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reason"),
+    [
+        ("Crashes", "The training was killed by SIGSEGV."),
+        ("Leaves", "The training ended with code 0 before it was done."),
+        ("Exits", "SystemExit: enough"),
+        (
+            "Raises",
+            "TrainingFailed: No candidate could be fitted. crashing:Raises: ZeroDivisionError: somebody divided",
+        ),
+        ("Eats", "TrainingFailed: No candidate could be fitted. crashing:Eats: MemoryError"),
+        ("Own", "TrainingFailed: No candidate can be served. crashing:Own: Neither ONNX nor treelite reproduces it"),
+        ("Missing", "TrainingFailed: train.candidates: crashing:Missing can't be used: AttributeError"),
+    ],
+)
+def test_training_that_goes_wrong_says_how(shop: Shop, estimator: str, reason: str) -> None:
+    """The forked child dies or gives up; the trainer lives, leaves no bundle behind and trains the next one."""
+    before, versions = shop.trainer.pid, len(shop.workshop.registry.versions())
+    ended = shop.train(f"crashing:{estimator}", memory_bytes=300_000_000)
+    assert str(ended["failed"]).startswith(reason)
+    assert not list(shop.workshop.home.bundles.iterdir()) or estimator in ("Crashes", "Leaves")
+    assert shop.train("tree")["done"] == versions + 1
+    assert shop.trainer.pid == before
+    for folder in shop.workshop.home.bundles.iterdir():
+        folder.rename(shop.workshop.home.root / folder.name)
+
+
+@pytest.mark.parametrize("estimator", ["Eats", "Raises", "Own"])
+def test_bad_candidate_loses_to_a_good_one(shop: Shop, estimator: str) -> None:
+    """One that runs out of memory, raises, or could not be served is left out, whatever it scores."""
+    assert "done" in shop.train(f"crashing:{estimator}", "tree", memory_bytes=300_000_000)
+
+
+def test_report_that_takes_too_long_is_given_up() -> None:
+    """By an error first, which closes its run in MLflow; whoever does not listen to that is killed."""
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        trainer._hurry(1)
+        with pytest.raises(TimeoutError, match="longer than 1 s"):
+            signal.pause()
+        assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.slow
+def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path: Path, served: Path) -> None:
+    """The old version goes on answering, and the rows that the attempt did not come to teach the next one."""
+    hanging = tmp_path / "hanging"
+    service = Service(
+        tmp_path / "home",
+        PYTHONPATH=f"{Path(__file__).parents[1]}:{os.environ.get('PYTHONPATH', '')}",
+        CRASHING_HANGS=str(hanging),
+        RETRAIND_TRAIN__CANDIDATES='["tree", "crashing:Hangs"]',
+        RETRAIND_TRAIN__TIMEOUT_SECONDS="8",
+    )
+    try:
+        service.copied(served).start().wait_served(1)
+        hanging.touch()
+        service.drop("more.csv", flowers(1, 30))
+
+        def failed() -> str | None:
+            with Journal.reading(service.home.journal) as journal:
+                last = journal.last_run("failed")
+                return str(last["detail"]) if last else None
+
+        assert wait_until(failed, what="an attempt that is stopped") == "It took longer than train.timeout_seconds = 8."
+        assert service.wait_served(1)["model_version"] == 1
+        hanging.unlink()
+        service.wait_served(2)
+    finally:
+        service.end()
+
+
+def test_trainer_that_is_not_wanted_ends_and_starts_again_when_it_is(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    trainer = Trainer(home, 0, lambda: None, idle_seconds=10)
+    try:
+        assert trainer.tend(100) is None
+        assert trainer.asleep
+        assert trainer.pid is None
+        trainer.want(100)
+        trainer.tend(100)
+        first = trainer.pid
+        assert first is not None
+        trainer.tend(111)
+        assert trainer.pid == first, "one that still imports goes on"
+        wait_until(lambda: trainer.messages() and trainer.ready)
+        assert trainer.tend(111) is None, "its end is no failure"
+        assert trainer.asleep
+        assert not trainer.ready
+        assert not Path(f"/proc/{first}").exists()
+        trainer.want(111.1)
+        trainer.tend(111.1)
+        assert trainer.pid not in (None, first)
+        assert trainer.failures == 0
+    finally:
+        trainer.close()
+
+
+def test_trainer_that_can_not_start_does_not_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or its failures would be out of sight: asleep is green in the health."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "numpy.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    home = Home(tmp_path / "home")
+    home.make()
+    trainer = Trainer(home, 0, lambda: None, idle_seconds=10)
+    try:
+        trainer.want(100)
+        ends = []
+        for now in (100, 130, 140):
+            trainer.tend(now)
+            wait_until(lambda: not trainer.alive)
+            ends.append(trainer.tend(now))
+            assert not trainer.asleep
+        assert ends[0] == "ended with 9"
+        assert trainer.failures > 1
+    finally:
+        trainer.close()
