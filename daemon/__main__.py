@@ -1,6 +1,6 @@
 """`retraind` and `python -m daemon`: takes signals from its first instruction on, then reads the command line.
 
-What `daemon.cli.cli` imports takes a moment, in which the first process of a container would not hear SIGTERM at all.
+What `daemon.cli.commands` imports takes a moment, in which the first process of a container would not hear SIGTERM at all.
 """
 
 import sys
@@ -18,7 +18,7 @@ def main() -> None:
     """Entry point of the program."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    from daemon.cli.cli import main as command
+    from daemon.cli.commands import main as command
 
     # From here on there may be something to be tidied up, so both end the command by an exception.
     signal.signal(signal.SIGTERM, _end)

@@ -19,8 +19,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from daemon.schema.words import BITS, MASK, SLOTS
-from daemon.tabular import fingerprints
+from daemon.schema.text_words import BITS, MASK, SLOTS
+from daemon.tabular import row_hashes
 
 Matrix = NDArray[np.float64]
 
@@ -175,12 +175,12 @@ def _folds(rows: Matrix) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]
     Where a row has MANY_EQUAL like it on average, they are no copies but what few patterns come to: each is on its own.
     """
     columns = [np.ascontiguousarray(rows[:, place] + 0.0).view(np.uint64) for place in range(rows.shape[1])]
-    content = fingerprints.together(*columns)
+    content = row_hashes.together(*columns)
     different, counts = np.unique(content, return_counts=True)
     if MANY_EQUAL * len(different) <= len(rows):
         places = np.empty(len(rows), dtype=np.uint64)
         places[np.argsort(content, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
-        content = fingerprints.together(content, places)
+        content = row_hashes.together(content, places)
     fold = content % np.uint64(FOLDS)
     for number in range(FOLDS):
         test = np.flatnonzero(fold == number)

@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NoReturn
 
-from daemon.cli import cli
+from daemon.cli import commands
 from daemon.core.home import Home
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +54,7 @@ def _child(arguments: Sequence[str], env: dict[str, str], cwd: Path, out: int, e
         os.environ.update(env)
         os.chdir(cwd)
         sys.argv = ["retraind", *arguments]
-        cli.main()
+        commands.main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -7,7 +7,7 @@ from typing import Any
 import schemathesis
 
 from web.http.payload import VISIBLE
-from web.openapi.endpoints import CHOICE
+from web.openapi.own_paths import CHOICE
 
 
 @schemathesis.hook

@@ -128,7 +128,7 @@ class Service:
 
     def trainer(self) -> int | None:
         """Pid of the process that waits for jobs."""
-        return next((pid for pid in children(self.pid) if "daemon.training.trainer" in _command(pid)), None)
+        return next((pid for pid in children(self.pid) if "daemon.training" in _command(pid)), None)
 
     # HTTP
 

@@ -18,7 +18,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.status import Status, publish, utcnow
 from web.api.app import make_app
-from web.http.peers import FORWARDED, PROXIED
+from web.http.client_address import FORWARDED, PROXIED
 from web.serving.predictor import Follower
 from web.worker import Worker
 
@@ -46,7 +46,7 @@ class Site:
     def start(self) -> "subprocess.Popen[bytes]":
         fd = self.listener.fileno()
         options = ["--home", str(self.home.root), "--slot", "0", "--fd", str(fd)]
-        command = [sys.executable, "-m", "web.server.server", *options, "--settings", self.settings.model_dump_json()]
+        command = [sys.executable, "-m", "web.server", *options, "--settings", self.settings.model_dump_json()]
         with (self.home.root / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stderr=log, stdout=log)
         return self.process

@@ -8,17 +8,17 @@ import time
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.records.records import Records
-from web.auth.gate import Gate
+from web.auth.access import Gate
 from web.metrics import totals
-from web.metrics.metrics import Counters, Snapshot
+from web.metrics.counters import Counters, Snapshot
 from web.metrics.totals import Totals
-from web.serving.ahead import Ahead
-from web.serving.challenger import Challenger
-from web.serving.durability import Durability
+from web.serving.canary import Challenger
+from web.serving.group_commit import Durability
+from web.serving.pipelined import Ahead
 from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Slot
 from web.serving.shadow import Shadow
-from web.serving.shelf import Shelf
+from web.serving.version_cache import Shelf
 
 
 class Worker:

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.figures import show
 from benchmarks.gate.line import FIRST, Rows, World
 from benchmarks.gate.poison import ATTACKS, Attack
-from daemon.ingest.exams import Exam, Promise, examine
+from daemon.ingest.drop_scores import Exam, Promise, examine
 from daemon.training.selection import candidates
 
 SIZES = (20, 50, 200, 1000)

@@ -19,16 +19,16 @@ from daemon.artifacts.bundle import Manifest, Model
 from daemon.core import durable
 from daemon.core.settings import Inbox, Promote, Train
 from daemon.dataset import segments
-from daemon.gate import verdicts
-from daemon.schema.arrivals import Era, Window
+from daemon.gate import rules as verdicts
+from daemon.schema.arrival_times import Era, Window
 from daemon.schema.schema import Column, Schema
 from daemon.tabular import rows
 from daemon.training.data.revision import Data
-from daemon.training.data.sides import Before
-from daemon.training.evaluation import holdouts, marking, turning
-from daemon.training.evaluation.remembered import Remembered
+from daemon.training.data.split_sides import Before
+from daemon.training.evaluation import baseline_comparison, holdouts, new_reference
+from daemon.training.evaluation.recorded_answers import Remembered
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison
+from daemon.training.selection import candidates, cross_validation
 
 FIRST = 1000
 """Clean rows of the first drop; a poisoned one has as many, so half of all rows come from it."""
@@ -121,14 +121,16 @@ class Line:
         data = Data.read(self._folder, self._segments, schema, *rest, before=self._before(), era=self._era)
         competing = candidates.plan(schema, self._train)
         progress = Progress(self._version, len(competing), lambda _message: None)
-        best = comparison.compare(competing, schema, data.taught, self._train, progress, data.taught_units).ranking[0]
+        best = cross_validation.compare(
+            competing, schema, data.taught, self._train, progress, data.taught_units
+        ).ranking[0]
         fitted = clone(best.estimator).fit(*data.taught)
         known = list(self._answered.items())
         past = dict(known[-max(1, self._promote.baseline_versions) :])
-        rules = marking.Rules(past=past, champion=known[-1][0] if known else None)
-        kept = marking.Kept(best.kept.answers, best.kept.targets, best.places)
-        gate = turning.Gate(self._promote, self._past if self._promote.baseline_versions else {})
-        compared = turning.compare(fitted, self._served, data, kept, rules, gate)
+        rules = baseline_comparison.Rules(past=past, champion=known[-1][0] if known else None)
+        kept = baseline_comparison.Kept(best.kept.answers, best.kept.targets, best.places)
+        gate = new_reference.Gate(self._promote, self._past if self._promote.baseline_versions else {})
+        compared = new_reference.compare(fitted, self._served, data, kept, rules, gate)
         scores = compared.scores | {"champion_version": rules.champion}
         verdict = verdicts.judge(scores, self._promote, gate.past)
         matrix, codes = self._world.test

@@ -22,7 +22,7 @@ import pyarrow.parquet
 from daemon.core.home import Home
 from daemon.core.status import utcnow
 from daemon.dataset import segments
-from daemon.dataset.cache import SECURED
+from daemon.dataset.dvc_cache import SECURED
 from daemon.storage.journal import Journal
 
 _TOGETHER = 2000

@@ -129,7 +129,7 @@ def look(month: Month, day: int) -> Day:
 def _is_trainer(path: Path, service: Service) -> bool:
     with suppress(OSError):
         text = path.read_bytes()
-        return b"daemon.training.trainer" in text and str(service.home.root).encode() in text
+        return b"daemon.training" in text and str(service.home.root).encode() in text
     return False
 
 

@@ -9,10 +9,10 @@ from bottle import Bottle
 
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from web.api import events
-from web.server import handover
+from web.api import event_stream
+from web.server import granian
+from web.server.__main__ import Listener
 from web.server.bridge import Bridge
-from web.server.server import Listener
 from web.worker import Worker
 
 
@@ -29,20 +29,20 @@ class Empty(Bottle):  # type: ignore[misc]
 
 async def serve(worker: Worker, fd: int) -> None:
     """Answer POST /predict with an empty object."""
-    bridge = Bridge(worker, events.Feed(worker))
+    bridge = Bridge(worker, event_stream.Feed(worker))
     bottle: Any = Empty()
     bottle.route("/predict", "POST", lambda: b"{}")
     bridge._app = bottle
-    await asyncio.create_task(Listener(bridge, fd).serve(handover.spawn))
+    await asyncio.create_task(Listener(bridge, fd).serve(granian.spawn))
 
 
 def main() -> None:
-    """Run until killed; the arguments are those of `web.server.server`."""
+    """Run until killed; the arguments are those of `web.server.__main__`."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("home", "slot", "fd"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
-    handover.run(serve(Worker(Home(Path(options.home)), Settings(), 99), int(options.fd)))
+    granian.run(serve(Worker(Home(Path(options.home)), Settings(), 99), int(options.fd)))
 
 
 if __name__ == "__main__":

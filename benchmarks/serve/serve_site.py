@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.harness import ROOT, Client, NeverHappened, wait_for
 from daemon.core.home import Home
 
-WORKER = "web.server.server"
+WORKER = "web.server"
 EMPTY = "benchmarks.serve.serve_empty"
 
 

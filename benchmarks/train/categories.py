@@ -7,21 +7,21 @@ import sys
 import time
 from pathlib import Path
 
-from daemon.cli import alteration
+from daemon.cli import schema_changes
 from daemon.core.settings import Inbox, Train
 from daemon.schema.schema import Schema
-from daemon.tabular import cells, draft, rows
-from daemon.tabular.growth import grown
+from daemon.tabular import csv_table, infer_schema, rows
+from daemon.tabular.schema_growth import grown
 from daemon.training.selection import candidates
 from daemon.training.selection.candidates import ENCODED
-from daemon.training.selection.comparison import Trial
+from daemon.training.selection.cross_validation import Trial
 
 MOST = 1 << 30
 
 
 def schema_of(path: Path, target: str, choices: list[str]) -> Schema:
     """What `init` would write, without missing values that drops can't have."""
-    found = draft.of(path, target, kinds=alteration.choices(choices)).schema
+    found = infer_schema.of(path, target, kinds=schema_changes.choices(choices)).schema
     return grown(found, columns=[grown(one, missing=True) for one in found.columns])
 
 
@@ -29,8 +29,8 @@ def main() -> None:
     """Print the score of each candidate: accuracy or R², log loss or RMSE, seconds."""
     path, target, *choices = sys.argv[1:]
     schema = schema_of(Path(path), target, choices)
-    file = draft.opened(Path(path), MOST)
-    parts = [chunk.table for chunk in cells.chunks(file, cells.examine(file, [target]))]
+    file = infer_schema.opened(Path(path), MOST)
+    parts = [chunk.table for chunk in csv_table.chunks(file, csv_table.examine(file, [target]))]
     checked = rows.check(parts[0], schema, Inbox()).table
     many = [f"{one.name} ({len(one.categories)})" for one in schema.columns if len(one.categories) >= candidates.MANY]
     print(f"{path}: {checked.num_rows} rows, many names: {', '.join(many)}")

@@ -22,9 +22,9 @@ from daemon.core.settings import Inbox
 from daemon.dataset import segments
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Schema
-from daemon.tabular import cells, draft, rows
-from daemon.tabular.content import Content
-from daemon.training.training import Job, train
+from daemon.tabular import csv_table, infer_schema, rows
+from daemon.tabular.file_content import Content
+from daemon.training.run import Job, train
 
 LEARNING = "train.csv"
 ASKED = "test.csv"
@@ -33,7 +33,7 @@ ASKED = "test.csv"
 def trained(folder: Path, settings: dict[str, Any], root: Path) -> tuple[bundle.Model, float]:
     """The served model that a drop of train.csv makes in a home at `root`, and the seconds of the training."""
     facts = json.loads((folder / "set.json").read_text())
-    schema = draft.of(folder / LEARNING, facts["target"], facts["task"]).schema
+    schema = infer_schema.of(folder / LEARNING, facts["target"], facts["task"]).schema
     home = Home(root)
     home.make()
     home.segments.mkdir(parents=True)
@@ -56,8 +56,8 @@ def trained(folder: Path, settings: dict[str, Any], root: Path) -> tuple[bundle.
 def _rows(path: Path, schema: Schema) -> tuple[pa.Table, Schema]:
     """The rows of a file as a drop's, and the schema with the categories that they bring."""
     file = Content.of(path.read_bytes())
-    header = cells.examine(file, [column.name for column in schema.columns])
-    texts = pa.concat_tables([chunk.table for chunk in cells.chunks(file, header)])
+    header = csv_table.examine(file, [column.name for column in schema.columns])
+    texts = pa.concat_tables([chunk.table for chunk in csv_table.chunks(file, header)])
     listed = [column.name for column in schema.columns] + [schema.target]
     checked = rows.check(texts.select(listed), schema, Inbox())
     if checked.bad:

@@ -27,9 +27,9 @@ from daemon.dataset import segments
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Column, Schema
 from daemon.tabular import rows
-from daemon.training import trainer
+from daemon.training import __main__ as trainer
+from daemon.training.run import Job, train
 from daemon.training.selection import candidates
-from daemon.training.training import Job, train
 
 SLOWER, PEAK = 0.25, 2.5
 """What the project promises: so much more time than scikit-learn, and so many times the float64 frame of memory."""

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from daemon.access.cards import LOOK_SECONDS, TICK_NANOSECONDS, Cards
-from daemon.core import durable, modes
+from daemon.access.record_folder import LOOK_SECONDS, TICK_NANOSECONDS, Cards
+from daemon.core import durable, file_modes
 from daemon.core.errors import BadSettings, NotFound
 from daemon.core.home import Home
 from daemon.core.scopes import Scope
@@ -80,7 +80,7 @@ def create(home: Home, name: str, scopes: Iterable[Scope], lasts: timedelta | No
     secret, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
     expires = now + lasts if lasts is not None else None
     token = Token(name=name, sha256=_hash(secret), scopes=frozenset(scopes), created_at=now, expires_at=expires)
-    modes.make(home.tokens)
+    file_modes.make(home.tokens)
     # Two at once can't both have the name: the file appears whole or was there already.
     if not durable.write_new(_path(home, name), token.model_dump_json().encode() + b"\n", mode=0o600):
         raise BadSettings(f"There is a token {name!r} already.", hint=f"`retraind token revoke {name}` withdraws it.")

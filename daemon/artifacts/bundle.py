@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.artifacts import groves
+from daemon.artifacts import treelite_model as groves
 from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.schema.costs import Costs, named

@@ -25,11 +25,11 @@ from daemon.core import durable
 from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
-from daemon.core.names import ignored
+from daemon.core.inbox_names import ignored
 from daemon.core.query import ask
 from daemon.dataset import git
-from daemon.dataset.cache import Cache
-from daemon.schema.figures import counted
+from daemon.dataset.dvc_cache import Cache
+from daemon.schema.score_names import counted
 
 log = structlog.get_logger()
 

@@ -18,9 +18,9 @@ from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound
 from daemon.core.home import Home
 from daemon.core.query import ask
-from daemon.dataset import git, projection
+from daemon.dataset import git, git_history
 from daemon.dataset.dataset import Dataset
-from daemon.storage import relocation
+from daemon.storage import moved_home
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -59,9 +59,9 @@ def restore(file: Path, home: Home) -> archive.Manifest:
 def _complete(home: Home, root: Path) -> None:
     """Make of what was unpacked a home that lies in `root` soon."""
     home.make()
-    relocation.relocate(home, root)
+    moved_home.relocate(home, root)
     _leave_answered(home)
-    history = projection.recorded(home.journal)
+    history = git_history.recorded(home.journal)
     bundle = home.root / BUNDLE
     if bundle.exists() and history:  # else all that is in git came after the journal's copy
         with contextlib.suppress(DatasetDamaged):  # then it is made anew from the journal
@@ -86,10 +86,10 @@ def _leave_answered(home: Home) -> None:
             requests.consume(home, request)
 
 
-def _take_history(home: Home, bundle: Path, newest: projection.Recorded) -> None:
+def _take_history(home: Home, bundle: Path, newest: git_history.Recorded) -> None:
     """The history in git up to the newest revision of the journal: the copy of the one was made a moment before that of the other."""
     git.run(home.data, "init", "-q", "-b", "main")
     git.run(home.data, "fetch", "-q", "--update-head-ok", str(bundle), "+refs/*:refs/*")
-    if commit := projection.locate(home.data, *newest.name):
+    if commit := git_history.locate(home.data, *newest.name):
         git.run(home.data, "update-ref", "refs/heads/main", commit)
     git.run(home.data, "read-tree", "HEAD")

@@ -16,12 +16,13 @@ from rich.table import Table
 
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Pointer
-from daemon.core import grounds, processes, settings, status
+from daemon.core import foundations, proc, settings, status
 from daemon.core.errors import Ambiguous, HistoryLost, NotFound, RetraindError
 from daemon.core.home import Home
 from daemon.core.query import ask
-from daemon.records import fates, lineage, live
-from daemon.schema import figures, shortcomings
+from daemon.records import drops as fates
+from daemon.records import lineage, live_score
+from daemon.schema import caveats, score_names
 from daemon.storage.journal import Journal
 
 # Reasons and names are text of other people: `[…]` in them is no markup.
@@ -42,7 +43,7 @@ def health(home: Home) -> dict[str, Any]:
     if pointer is None and "training" in checks:
         found = f"{found} {checks['training']['detail']}"
     checks["model"] = {"ok": pointer is not None, "detail": found}
-    seen = {"disk": grounds.disk(home), "journal": grounds.journal(home)} if grounds.begun(home) else {}
+    seen = {"disk": foundations.disk(home), "journal": foundations.journal(home)} if foundations.begun(home) else {}
     challenger, held = None, 0
     try:
         challenger, held = _challenger(home, pointer), fates.held_total(home.journal)
@@ -67,7 +68,7 @@ def _liveness(daemon: status.Status | None) -> str:
     """Whether the daemon runs, and what it does if that takes long."""
     if daemon is not None and daemon.alive:
         return f"Running, {daemon.step.name} for {daemon.step.seconds:.0f} s." if daemon.step else "Running."
-    found = processes.look(daemon.pid) if daemon is not None and daemon.boot == status.boot_id() else None
+    found = proc.look(daemon.pid) if daemon is not None and daemon.boot == status.boot_id() else None
     if daemon is None or found is None:
         return "Not running: start it with `retraind run`."
     if found.state in "Tt":
@@ -91,25 +92,25 @@ def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
 def _lacks(home: Home, pointer: Pointer | None) -> str:
     """What the served version is on trial for; empty if for nothing."""
     judged = ask(home.journal, "SELECT scores FROM versions WHERE version = ?", pointer.version) if pointer else []
-    return shortcomings.sentence(json.loads(judged[0]["scores"])) if judged else ""
+    return caveats.sentence(json.loads(judged[0]["scores"])) if judged else ""
 
 
 def as_text(facts: dict[str, Any]) -> str:
     """`health` for people."""
     lines = [
         "healthy" if facts["healthy"] else "UNHEALTHY",
-        f"  {figures.counted(facts['rows'], 'row')}, {facts['rows_pending']} since the last training",
+        f"  {score_names.counted(facts['rows'], 'row')}, {facts['rows_pending']} since the last training",
     ]
     if facts["training"]:
         lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")
     if longest := facts["longest_step"]:
         lines.append(f"  longest step of the last hour: {longest['name']}, {longest['seconds']:.1f} s")
     if waiting := facts["challenger"]:
-        beside = f": {figures.agreement(waiting['shadow'])}" if waiting["shadow"] else ""
+        beside = f": {score_names.agreement(waiting['shadow'])}" if waiting["shadow"] else ""
         lines.append(f"  version {waiting['version']} waits for `retraind promote`{beside}")
     if held := facts["drops_held"]:
         waits = "waits" if held == 1 else "wait"
-        lines.append(f"  {figures.counted(held, 'drop')} {waits} for `retraind accept` or `retraind reject`")
+        lines.append(f"  {score_names.counted(held, 'drop')} {waits} for `retraind accept` or `retraind reject`")
     lines += [
         f"  {'ok ' if check['ok'] else 'BAD'} {name}: {printable(check['detail'])}"
         for name, check in facts["checks"].items()
@@ -134,14 +135,14 @@ def versions(home: Home, limit: int) -> list[dict[str, Any]]:
     agreements = _agreements(home, pointer, [row["version"] for row in found])
     for row in found:
         row["served"] = pointer is not None and row["version"] == pointer.version
-        row["live"] = live.of(home.journal, row["version"], json.loads(row["scores"]))
+        row["live"] = live_score.of(home.journal, row["version"], json.loads(row["scores"]))
         row["shadow"] = agreements.get(row["version"])
     return found
 
 
 def has_journal(home: Home) -> bool:
     """False: nothing has been recorded yet; raises HistoryLost where something was, and is gone."""
-    if gone := grounds.journal(home):
+    if gone := foundations.journal(home):
         raise HistoryLost(gone)
     return home.journal.exists()
 
@@ -164,20 +165,20 @@ def print_versions(found: Sequence[dict[str, Any]]) -> None:
         table.add_row(str(row["version"]), "served" if row["served"] else "", *(printable(one) for one in facts))
     CONSOLE.print(table)
     for row in found:
-        beside = f" Beside the served one: {figures.agreement(row['shadow'])}." if row["shadow"] else ""
+        beside = f" Beside the served one: {score_names.agreement(row['shadow'])}." if row["shadow"] else ""
         CONSOLE.print(f"  {row['version']}: {printable(row['reason'])}{beside}", soft_wrap=True)
 
 
 def _live(score: dict[str, Any] | None) -> str:
     if score is None:
         return ""
-    figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {figures.plain(score['rmse'])}"
-    price = f", cost {figures.plain(score['cost'])}" if "cost" in score else ""
+    figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {score_names.plain(score['rmse'])}"
+    price = f", cost {score_names.plain(score['cost'])}" if "cost" in score else ""
     return f"{figure}{price} (n={score['n']})"
 
 
 def drops(home: Home, limit: int) -> list[dict[str, Any]]:
-    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `daemon.records.fates`."""
+    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `daemon.records.drops`."""
     with _reading(home):
         return [*map(fates.as_drop, fates.held(home.journal, limit)), *fates.newest(home.journal, limit)]
 
@@ -226,7 +227,7 @@ def drop_to_forget(home: Home, key: str) -> dict[str, Any]:
 
 def _about(row: dict[str, Any]) -> str:
     """A drop in one line, so that people can tell it from others of its name."""
-    rows = figures.counted(row["rows_accepted"], "row")
+    rows = score_names.counted(row["rows_accepted"], "row")
     return f"id {row['id']}: {printable(row['name'])}, {_moment(row)}, {rows}, {row['state']}, sha256 {row['sha256']}"
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.core import modes
+from daemon.core import file_modes
 from daemon.core.errors import BadSettings
 
 
@@ -142,9 +142,9 @@ class Home:
             *(self.tokens, self.sessions, self.known),
         )
         for folder in (self.inbox, *private):
-            modes.make(folder)
+            file_modes.make(folder)
         with suppress(FileExistsError):  # whatever it is, the health says so
-            self.rejected.mkdir(mode=modes.FOLDER)
+            self.rejected.mkdir(mode=file_modes.FOLDER)
         for folder in private:
-            modes.keep_private(folder)
-        modes.keep_inbox(self.inbox)
+            file_modes.keep_private(folder)
+        file_modes.keep_inbox(self.inbox)

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from daemon.core import grounds
+from daemon.core import foundations
 from daemon.core.home import Home
 
 Row = dict[str, Any]
@@ -42,6 +42,6 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
 
 def _empty(path: Path) -> list[Row]:
     home = Home(path.parent.parent)
-    if path == home.journal and (gone := grounds.journal(home)):
+    if path == home.journal and (gone := foundations.journal(home)):
         raise sqlite3.OperationalError(gone.rstrip("."))
     return []

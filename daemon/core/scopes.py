@@ -1,6 +1,6 @@
 """Scopes: what a token lets its holder do over HTTP.
 
-Which route needs which one is the table of `web.auth.scopes`.
+Which route needs which one is the table of `web.auth.path_scopes`.
 """
 
 from enum import StrEnum

@@ -8,7 +8,7 @@ ROLLED_BACK: Final = "rolled back"
 
 
 class Hold(StrEnum):
-    """What a person has said of a suspicious drop; see `daemon.ingest.holding`."""
+    """What a person has said of a suspicious drop; see `daemon.ingest.held_drops`."""
 
     WAITING = "held"
     """Nothing yet: it waits in the inbox."""

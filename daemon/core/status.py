@@ -11,10 +11,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.core import durable, processes
+from daemon.core import durable, proc
 
 STALE_SECONDS = 10.0
-"""A heartbeat older than this is that of a daemon that hangs; one comes about once a second, see `daemon/service/pulse.py`.
+"""A heartbeat older than this is that of a daemon that hangs; one comes about once a second, see `daemon/service/heartbeat.py`.
 
 On two cores with a load of 12 the longest silence was 4 s: loading a library holds all threads up.
 """
@@ -113,7 +113,7 @@ class Status(BaseModel):
     @property
     def alive(self) -> bool:
         """Whether that daemon still runs, is not stopped, and its loop turns."""
-        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and processes.working(self.pid)
+        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and proc.working(self.pid)
 
 
 def utcnow() -> str:

@@ -20,9 +20,9 @@ import structlog
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
-from daemon.dataset import git, projection
-from daemon.dataset.cache import Cache, md5_of
-from daemon.dataset.projection import POINTER, TRACKED
+from daemon.dataset import git, git_history
+from daemon.dataset.dvc_cache import Cache, md5_of
+from daemon.dataset.git_history import POINTER, TRACKED
 from daemon.dataset.segments import name_of
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 LEAST_BYTES, LEAST_FILES = 8 * 1024 * 1024, 64
 """Room on the disk without which no commit is begun."""
 
-AUTHOR = "-c", f"user.name={projection.AUTHOR[0]}", "-c", f"user.email={projection.AUTHOR[1]}"
+AUTHOR = "-c", f"user.name={git_history.AUTHOR[0]}", "-c", f"user.email={git_history.AUTHOR[1]}"
 
 CONFIG = ".dvc/config"
 SCAFFOLD = {
@@ -141,7 +141,7 @@ class Dataset:
             return f"{len(missing)} segments are gone from {self._home.segments}, first {min(missing)}."
         if not _is_config(self._home.data / CONFIG):
             return f"DVC's settings in {self._home.data / CONFIG} are gone or torn."
-        return projection.damage(self._home.data, self._newest)
+        return git_history.damage(self._home.data, self._newest)
 
     def mend(self, segments: Mapping[str, tuple[str, str]]) -> Iterator[None]:
         """Look at every byte of `segments` (name: sha256 and md5), DVC's objects and git, and make good what can be; in pieces.
@@ -165,23 +165,23 @@ class Dataset:
             yield
         if self._newest and self._cache.compose(self._newest.dvc_md5, live):
             self._tell("DVC's list of the present revision was gone or damaged and has been made anew.")
-        if found := projection.fsck(self._home.data):
-            history = projection.recorded(self._home.journal)
-            self._tell(projection.account(found, projection.remake(self._home.data, history)))
+        if found := git_history.fsck(self._home.data):
+            history = git_history.recorded(self._home.journal)
+            self._tell(git_history.account(found, git_history.remake(self._home.data, history)))
         if gone := self.verify({name: sha256 for name, (sha256, _) in segments.items()}):
             hint = "Put them back from a backup."
             raise DatasetDamaged(f"{len(gone)} segments are gone for good, first {gone[0]}.", hint=hint)
 
     def _commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:
         self._scaffold()
-        if self._newest and not projection.locate(self._home.data, *self._newest):
+        if self._newest and not git_history.locate(self._home.data, *self._newest):
             raise DatasetDamaged(f"The history in {self._home.data} does not hold the last revision any more.")
         self._add()
         folder = self._pointer_md5()
         self._secure(folder, segments)
         self._git("add", "--force", *TRACKED)  # whatever .git/info/exclude says
         if self._git("status", "--porcelain", "--untracked-files=no"):
-            self._git(*AUTHOR, "commit", "-q", "-m", message + projection.trailers(seq, folder))
+            self._git(*AUTHOR, "commit", "-q", "-m", message + git_history.trailers(seq, folder))
         return Revision(self._git("rev-parse", "HEAD"), folder)
 
     def _remove(self, names: Iterable[str]) -> None:
@@ -226,7 +226,7 @@ class Dataset:
         """
         _quiet_dvc(self._home)
         git.clone(source.data, self._home.data)
-        commit = projection.locate(self._home.data, *revision)
+        commit = git_history.locate(self._home.data, *revision)
         if commit is None:
             raise NotFound(f"git has no revision {revision.commit[:10]}, nor one that was made anew for it.")
         self._git("checkout", "--quiet", "--detach", commit)
@@ -244,7 +244,7 @@ class Dataset:
     def _bring_list(self, source: Home, revision: Revision) -> None:
         """Put DVC's list of a revision's segments into the cache here: composed from the journal, or as `source` has it."""
         there, here = Cache(source.data).path(revision.dvc_md5), self._cache.path(revision.dvc_md5)
-        if self._cache.compose(revision.dvc_md5, projection.listed(source.journal, revision.dvc_md5)):
+        if self._cache.compose(revision.dvc_md5, git_history.listed(source.journal, revision.dvc_md5)):
             return
         if not there.exists():
             raise NotFound(f"DVC's list of revision {revision.commit[:10]} is gone.", hint="A backup of data/ has it.")
@@ -299,12 +299,12 @@ class Dataset:
 
     def _initialise(self) -> None:
         """Make what is no repository of git and DVC one, and replace one of git that is damaged."""
-        data, history = self._home.data, projection.recorded(self._home.journal)
+        data, history = self._home.data, git_history.recorded(self._home.journal)
         self._scaffold()
-        shutil.rmtree(data / projection.TMP / projection.FRESH, ignore_errors=True)
+        shutil.rmtree(data / git_history.TMP / git_history.FRESH, ignore_errors=True)
         self._newest = Revision(*history[-1].name) if history else None
-        if history and (found := projection.damage(data, self._newest)):
-            self._tell(projection.account(found, projection.remake(data, history)))
+        if history and (found := git_history.damage(data, self._newest)):
+            self._tell(git_history.account(found, git_history.remake(data, history)))
         elif not history:
             if (data / ".git").exists() and not (data / ".git/HEAD").exists():
                 shutil.rmtree(data / ".git")

@@ -1,7 +1,7 @@
 """The inbox: which drops are finished, their bytes, and how refused ones leave it.
 
 Events are hints that wake the loop (`daemon/inbox/watcher.py`); listing the folder is the truth. Others may write to the
-folder, so everything in it goes by its descriptor (`daemon/core/folder.py`).
+folder, so everything in it goes by its descriptor (`daemon/core/shared_folder.py`).
 """
 
 import errno
@@ -17,19 +17,19 @@ from typing import Any
 
 import structlog
 
-from daemon.core import durable, folder
+from daemon.core import durable, shared_folder
 from daemon.core.errors import InvalidDrop, Unavailable
-from daemon.core.folder import Folder
 from daemon.core.home import Home
-from daemon.core.names import LONGEST, as_they_are, ignored, last_part, shown
+from daemon.core.inbox_names import LONGEST, as_they_are, ignored, last_part, shown
 from daemon.core.settings import Inbox as Limits
-from daemon.inbox import rejected
-from daemon.inbox.aside import Aside
-from daemon.inbox.rejected import Rejected
+from daemon.core.shared_folder import Folder
+from daemon.inbox import rejected_folder
+from daemon.inbox.non_files import Strays
+from daemon.inbox.open_writers import is_written
+from daemon.inbox.rejected_folder import Rejected
+from daemon.inbox.set_aside import Aside
 from daemon.inbox.settling import Settling, Stamp
-from daemon.inbox.strays import Strays
-from daemon.inbox.writers import is_written
-from daemon.tabular.content import Content, finish, is_packed, taking
+from daemon.tabular.file_content import Content, finish, is_packed, taking
 
 log = structlog.get_logger()
 
@@ -88,7 +88,7 @@ class Inbox:
 
     def _open_folder(self) -> Folder:
         """What lies at the inbox's path now: it may be another folder, or another mount, than a moment ago."""
-        return folder.inbox(self._home)
+        return shared_folder.inbox(self._home)
 
     # Settling
 
@@ -123,7 +123,7 @@ class Inbox:
     def _scan(self, inbox: Folder) -> dict[str, Stamp]:
         found, left, strays, hidden = {}, {}, [], False
         for entry in inbox.entries():
-            if ignored(entry.name) or entry.name == rejected.NAME:
+            if ignored(entry.name) or entry.name == rejected_folder.NAME:
                 hidden |= entry.name.startswith(CLEARING)
                 continue
             try:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from daemon.core.folder import Folder
+from daemon.core.shared_folder import Folder
 from daemon.core.status import utcnow
-from daemon.inbox.writers import is_written
+from daemon.inbox.open_writers import is_written
 
 UNSURE_SECONDS = 10.0
 """Quiet time for a file of which nobody can tell whether it is still being written."""

@@ -17,11 +17,11 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
-from daemon.core import durable, folder, modes
+from daemon.core import durable, file_modes, shared_folder
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.status import utcnow
-from daemon.inbox.rejected import Rejected
+from daemon.inbox.rejected_folder import Rejected
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Watcher:
         self._identity: tuple[int, int, bool] | None = None
         self._problem: str | None = None
         self._rejected_problem: str | None = None
-        self._rights = (modes.FOLDER, -1)
+        self._rights = (file_modes.FOLDER, -1)
         """Mode and group that the inbox had last: it gets them again when it has to be made again."""
         self._remark = ""
         self._refused: str | None = None
@@ -114,17 +114,17 @@ class Watcher:
         """Make what is missing of the inbox; True if it had been there before."""
         if self._home.inbox.is_dir():
             return False
-        modes.make(self._home.inbox)
+        file_modes.make(self._home.inbox)
         if self._identity is None:
             return False
-        modes.keep_rights(self._home.inbox, *self._rights)
+        file_modes.keep_rights(self._home.inbox, *self._rights)
         log.warning("inbox_made_again", path=str(self._home.inbox))
         return True
 
     def _inspect(self) -> None:
         """Look whether what is refused has a safe place, and whether those who may drop can take away the drops of others."""
         try:
-            inbox = folder.inbox(self._home)
+            inbox = shared_folder.inbox(self._home)
             Rejected.of(inbox)
             self._rejected_problem = None
         except OSError as error:
@@ -133,8 +133,8 @@ class Watcher:
         except Unavailable as error:
             self._rejected_problem = f"{error} {WAITING}"
             return
-        self._rights = modes.keep_sticky(inbox.fd)
-        self._remark = "" if modes.is_safe(inbox.status) else UNSAFE
+        self._rights = file_modes.keep_sticky(inbox.fd)
+        self._remark = "" if file_modes.is_safe(inbox.status) else UNSAFE
 
     def _count_overflows(self) -> None:
         if self._watch is not None and (dropped := self._watch.take_overflows()):

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from daemon.core.names import shown
+from daemon.core.inbox_names import shown
 from daemon.inbox.settling import Stamp
 from daemon.storage.journal import Journal
 

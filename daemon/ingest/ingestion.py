@@ -13,32 +13,32 @@ import structlog
 
 from daemon.core.errors import InvalidDrop, RetraindError, Unavailable
 from daemon.core.home import Home
-from daemon.core.names import shown
+from daemon.core.inbox_names import shown
 from daemon.core.settings import Settings
 from daemon.core.status import utcnow
-from daemon.dataset import projection, segments
+from daemon.dataset import git_history, segments
+from daemon.dataset.compaction import Merging
 from daemon.dataset.dataset import Dataset
-from daemon.dataset.merging import Merging
+from daemon.dataset.repair import Upkeep
 from daemon.dataset.segments import Sealed, Segment, Writer
-from daemon.dataset.upkeep import Upkeep
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
-from daemon.ingest import accounts, sifting
-from daemon.ingest.accounts import Refused
+from daemon.ingest import known_row_filter, outcomes
 from daemon.ingest.attempts import TRIES, Attempts
-from daemon.ingest.examining import Examiner, Sampled
-from daemon.ingest.forgetting import Forgetting
-from daemon.ingest.holding import Holding
-from daemon.ingest.labels import Joined, Labels
-from daemon.ingest.leaving import Leaving
-from daemon.ingest.reading import Reader, Reading, quarantined
-from daemon.ingest.sifting import Sifting
-from daemon.ingest.traces import Eraser
-from daemon.schema import exchange, sample, schema
+from daemon.ingest.clearing import Leaving
+from daemon.ingest.drop_evaluation import Examiner, Sampled
+from daemon.ingest.erasure import Forgetting
+from daemon.ingest.erasure_traces import Eraser
+from daemon.ingest.held_drops import Holding
+from daemon.ingest.known_row_filter import Sifting
+from daemon.ingest.late_labels import Joined, Labels
+from daemon.ingest.outcomes import Refused
+from daemon.ingest.reader import Reader, Reading, quarantined
+from daemon.schema import labelled_row, schema, schema_swap
 from daemon.schema.schema import Schema
-from daemon.storage.history import Historian
 from daemon.storage.journal import Journal
-from daemon.tabular.content import SMALL_BYTES, is_packed
+from daemon.storage.prediction_history import Historian
+from daemon.tabular.file_content import SMALL_BYTES, is_packed
 
 log = structlog.get_logger()
 
@@ -170,7 +170,7 @@ class Ingestion:
         for name in self._attempts.choose(settled, now):
             stamp = settled[name]
             size += stamp.size
-            files += not name.endswith(sample.SUFFIX)
+            files += not name.endswith(labelled_row.SUFFIX)
             alone = stamp.size > SMALL_BYTES or is_packed(name)
             if portion and (alone or size > self._limits.batch_bytes or files > (most_files or files)):
                 break
@@ -219,7 +219,7 @@ class Ingestion:
                     writer.add(rest)
                     sampled.add(rest)
                 yield
-            sifting.conclude(reading)
+            known_row_filter.conclude(reading)
             sealed = None
             if reading.rows_accepted:
                 self.examiner.examine([reading], sampled.table())
@@ -248,7 +248,7 @@ class Ingestion:
             refused.repeat(opened.pop(sha256), batch, f"The same bytes are in batch {batch} already; they count once.")
         for sha256, forgotten in self._journal.forgotten(opened).items():
             drop = opened.pop(sha256)
-            refused.reject(drop.name, drop.stamp, Reading(drop), InvalidDrop(accounts.forgotten(forgotten)))
+            refused.reject(drop.name, drop.stamp, Reading(drop), InvalidDrop(outcomes.forgotten(forgotten)))
         self.holding.sort(opened, refused)
         return list(opened.values())
 
@@ -282,19 +282,19 @@ class Ingestion:
         before, self._schema = self._schema, found
         if before is None or before == found:
             return
-        sentence = accounts.changes(before, found)
+        sentence = outcomes.changes(before, found)
         self._journal.tell("schema", sentence)
         log.info("schema_changed", detail=sentence)
 
     def _save_schema(self, grown: Schema, found: Schema) -> None:
         """Before the rows that need it: read again after a kill, they find a schema that has grown already."""
         if grown is not found:
-            if not exchange.replace(self._home.schema, found, grown):
+            if not schema_swap.replace(self._home.schema, found, grown):
                 raise Unavailable(
                     f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it."
                 )
             self._schema = grown
-            for sentence in accounts.growth(found, grown):
+            for sentence in outcomes.growth(found, grown):
                 self._journal.tell("schema", sentence)
                 log.info("schema_grown", detail=sentence)
 
@@ -334,19 +334,19 @@ class Ingestion:
         return None if bad is None else shown(bad)
 
     def _accept(self, segment: Segment, taken: Sequence[tuple[Reading, str | None]], settled_at: str) -> None:
-        records = [accounts.accepted(reading, bad, settled_at) for reading, bad in taken]
+        records = [outcomes.accepted(reading, bad, settled_at) for reading, bad in taken]
         labelled = [label for reading, _ in taken for label in reading.labelled]
         seq = self._journal.accept(segment.record, records, labelled)
         self.examiner.record(seq)
         for reading, bad in taken:
-            repeats = accounts.repeats(reading, skips=self._sifting.skips)
+            repeats = outcomes.repeats(reading, skips=self._sifting.skips)
             if repeats is not None:
                 kind, level, sentence = repeats
                 self._journal.tell(kind, sentence, level=level, drop=reading.drop.sha256, batch=seq)
             if bad is not None:
                 self._journal.tell(
                     "quarantined",
-                    accounts.quarantine(reading, bad),
+                    outcomes.quarantine(reading, bad),
                     level="warning",
                     drop=reading.drop.sha256,
                     batch=seq,
@@ -366,7 +366,7 @@ class Ingestion:
         # Written, but then the journal could not be: a full disk, say.
         self._live = len(live)
         self._dataset.set_aside(present - live.keys() - gone)
-        message = projection.subject(pending["seq"], pending["kind"], pending["rows"])
+        message = git_history.subject(pending["seq"], pending["kind"], pending["rows"])
         revision = self._dataset.commit(pending["seq"], live, message, gone)
         self._journal.commit(pending["seq"], revision.commit, revision.dvc_md5)
         self._to_clear = pending["seq"] if pending["kind"] == "drops" else self._to_clear

@@ -16,9 +16,9 @@ import orjson
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from daemon.processes import listening
-from daemon.processes.children import Child, python
-from daemon.processes.unixsocket import UnixListener
+from daemon.processes import sockets
+from daemon.processes.child import Child, python
+from daemon.processes.unix_socket import UnixListener
 
 OVERDUE_SECONDS = 60.0
 """A replaced worker ends by itself; one that has not so long after all its limits is killed."""
@@ -38,7 +38,7 @@ class Workers:
         self._old = _held(home.workers.glob("*.lock"))
         """Locks of the workers of a daemon that was killed."""
         server, old = settings.server, [_pid(lock) for lock in self._old]
-        self.socket = listening.bind(server.host, server.port, ours=old) if server.host else None
+        self.socket = sockets.bind(server.host, server.port, ours=old) if server.host else None
         self.unix = UnixListener(home.root / server.unix_socket, ours=old) if server.unix_socket else None
         self._children = [self._child(slot) for slot in range(slots)]
         self._retiring = bool(self._old)
@@ -68,7 +68,7 @@ class Workers:
     def _child(self, slot: int, *once: str) -> Child:
         fds = [one.fileno() for one in self._sockets()]
         arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", *map(str, fds)]
-        command = [*python("web.server.server"), *arguments, "--settings", self._settings.model_dump_json()]
+        command = [*python("web.server"), *arguments, "--settings", self._settings.model_dump_json()]
         # A session of its own: Ctrl-C in a terminal must reach the daemon only, which then drains the workers.
         return Child(command, once, self._wake, pass_fds=fds, start_new_session=True)
 
@@ -103,7 +103,7 @@ class Workers:
     def close(self) -> None:
         """Stop accepting, let requests in flight finish, end the workers."""
         if self.socket:
-            listening.refuse_new(self.socket)
+            sockets.refuse_new(self.socket)
         if self.unix:
             self.unix.hide()
         _tell(self._old if self._retiring else self._retired, signal.SIGTERM)
@@ -129,7 +129,7 @@ class Workers:
 
     def _retire_now(self) -> None:
         if self.socket:
-            listening.steer_here(self.socket)
+            sockets.steer_here(self.socket)
         if self.unix:
             self.unix.show()
         _tell(self._old, signal.SIGUSR1)
@@ -160,7 +160,7 @@ class Workers:
         fresh.tend(now)
 
     def _leave(self, child: Child, number: int, now: float) -> None:
-        """Let a worker end: at SIGUSR1 it takes as long as a request may, see `web/server/farewell.py`."""
+        """Let a worker end: at SIGUSR1 it takes as long as a request may, see `web/server/shutdown.py`."""
         server = self._settings.server
         child.ask_to_end(number)
         limits = server.drain_seconds + server.body_seconds + server.request_seconds
@@ -178,7 +178,7 @@ class Workers:
         return None if counters is None else bool(counters.get("ready"))
 
     def _counters(self, slot: int, child: Child) -> dict[str, Any] | None:
-        """What a worker publishes of itself about once a second (`web/metrics/metrics.py`); None while it does not answer."""
+        """What a worker publishes of itself about once a second (`web/metrics/counters.py`); None while it does not answer."""
         if child.process is None or not child.alive:
             return None
         said = _published(self._home.workers / f"{slot}-{child.process.pid}.json")

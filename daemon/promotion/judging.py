@@ -16,8 +16,8 @@ from daemon.core import durable, requests
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.settings import Promote
-from daemon.gate import verdicts
-from daemon.promotion.clearance import STAGING
+from daemon.gate import rules
+from daemon.promotion.old_versions import STAGING
 from daemon.records import lineage
 from daemon.registry import baseline
 from daemon.registry.registry import CHALLENGER, CHAMPION, Registered, Registry
@@ -96,14 +96,14 @@ class Judging:
         newest = self._journal.versions(1)[0]["version"]
         self._journal.put(baseline.CHOSEN, [version, newest])
 
-    def _verdict(self, scores: dict[str, Any], served: int | None) -> verdicts.Verdict:
+    def _verdict(self, scores: dict[str, Any], served: int | None) -> rules.Verdict:
         compared = scores.get("champion_version")
         if served is not None and compared != served:
             # The rows have been learnt, so no policy would find a reason to compare them with the other version.
             requests.submit(self._home, "retrain", force=True, by="daemon")
             reason = f"It was compared with version {compared}, but version {served} is served by now."
-            return verdicts.Verdict("refused", f"{reason} Another training compares with that one.")
-        return verdicts.judge(scores, self._settings, self._past())
+            return rules.Verdict("refused", f"{reason} Another training compares with that one.")
+        return rules.judge(scores, self._settings, self._past())
 
     def _past(self) -> dict[int, Any]:
         """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""

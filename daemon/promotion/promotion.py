@@ -18,10 +18,10 @@ from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.core.states import ROLLED_BACK
 from daemon.core.status import utcnow
-from daemon.promotion.clearance import Clearance, verify
+from daemon.promotion.fallback import Standby, deleted
 from daemon.promotion.judging import Judging
-from daemon.promotion.livewatch import LiveWatch
-from daemon.promotion.standby import Standby, deleted
+from daemon.promotion.old_versions import Clearance, verify
+from daemon.promotion.probation import LiveWatch
 from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.storage.journal import Journal
 

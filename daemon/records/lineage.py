@@ -13,7 +13,7 @@ from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.query import LAST, Row, ask
-from daemon.records import live
+from daemon.records import live_score
 
 SHOWN = 20
 """How many drops, batches, periods of service and versions are listed unless somebody asks for more."""
@@ -73,7 +73,7 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
     revision = _revision(home, row)
     return {
         **row,
-        "live": live.of(home.journal, version, row["scores"]),
+        "live": live_score.of(home.journal, version, row["scores"]),
         "drops": _drops(home, revision["batch"], limit, before),
         "batches": _batches(home, revision["batch"], limit),
         "revision": revision,

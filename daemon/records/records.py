@@ -11,7 +11,8 @@ import orjson
 
 from daemon.core.home import Home
 from daemon.core.query import LAST, ask
-from daemon.records import fates, lineage, live
+from daemon.records import drops as fates
+from daemon.records import lineage, live_score
 
 Row = dict[str, Any]
 
@@ -79,9 +80,9 @@ class Records:
         return lineage.of(self._home, version, limit, before)
 
     def live(self, version: int) -> Row | None:
-        """The live score of a judged version (see `daemon.records.live`); None before its first label."""
+        """The live score of a judged version (see `daemon.records.live_score`); None before its first label."""
         judged = self.version(version)
-        return live.of(self._journal, version, judged["scores"]) if judged else None
+        return live_score.of(self._journal, version, judged["scores"]) if judged else None
 
     def live_scores(self, judged: Sequence[Row]) -> dict[int, Row]:
         """The live score of each of these rows of `versions` that has one."""
@@ -89,11 +90,11 @@ class Records:
         query = "SELECT value AS version FROM json_each(?) WHERE EXISTS (SELECT 1 FROM labels WHERE version = value)"
         labelled = {row["version"] for row in self._ask(query, wanted)}
         known = {row["version"]: row["scores"] for row in judged if row["version"] in labelled}
-        found = {version: live.of(self._journal, version, scores) for version, scores in known.items()}
+        found = {version: live_score.of(self._journal, version, scores) for version, scores in known.items()}
         return {version: score for version, score in found.items() if score}
 
     def drift(self, version: int) -> Row | None:
-        """The newest check for drift (see `daemon.drift.driftreport`) and its time, if it is one of this version."""
+        """The newest check for drift (see `daemon.drift.report`) and its time, if it is one of this version."""
         found = self._ask("SELECT * FROM drifts ORDER BY id DESC LIMIT 1")
         if not found or found[0]["version"] != version or found[0]["detail"] is None:
             return None
@@ -131,7 +132,7 @@ class Records:
         return fates.held_names(self._journal)
 
     def prequential(self) -> Row | None:
-        """How wrong versions were on drops before they were trained on; see `daemon.records.fates`."""
+        """How wrong versions were on drops before they were trained on; see `daemon.records.drops`."""
         return fates.prequential(self._journal)
 
     def _examined(self, drops: list[Row]) -> list[Row]:

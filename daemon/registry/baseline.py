@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from daemon.core.settings import Promote
-from daemon.schema.arrivals import Era
+from daemon.schema.arrival_times import Era
 from daemon.storage.journal import Journal
 
 CHOSEN = "chosen_version"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.core.settings import Retrain
-from daemon.schema.figures import counted
+from daemon.schema.score_names import counted
 
 LONGEST_PAUSE = 3600.0
 """Seconds. The cooldown doubles with each training in a row that came to nothing, up to this."""

@@ -16,7 +16,7 @@ from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.status import Training
-from daemon.processes.children import Trainer
+from daemon.processes.child import Trainer
 from daemon.registry import baseline
 from daemon.retraining import policy
 from daemon.retraining.schedule import Schedule

@@ -15,9 +15,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.core.errors import BadSchema, InvalidFeatures
-from daemon.schema.classes import Classes
+from daemon.schema.class_labels import Classes
 from daemon.schema.notation import Notation
-from daemon.schema.words import MOST_TEXT, NOTHING, SLOTS, encoded
+from daemon.schema.text_words import MOST_TEXT, NOTHING, SLOTS, encoded
 
 Kind = Literal["number", "integer", "boolean", "category", "date", "text"]
 Task = Literal["classification", "regression"]

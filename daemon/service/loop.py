@@ -14,31 +14,31 @@ from typing import Protocol
 
 import structlog
 
-from daemon.core import clock, durable, folder, requests
+from daemon.core import clock, durable, requests, shared_folder
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.status import Check, Status, utcnow
-from daemon.dataset.packing import Packing
-from daemon.drift.driftwatch import Driftwatch
+from daemon.dataset.repacking import Packing
+from daemon.drift.watch import Driftwatch
 from daemon.inbox.inbox import Inbox
-from daemon.inbox.rejected import Rejected
-from daemon.inbox.retention import Retention
+from daemon.inbox.rejected_folder import Rejected
+from daemon.inbox.rejected_retention import Retention
 from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
-from daemon.processes.children import Trainer
-from daemon.processes.keeper import Keeper
-from daemon.processes.notify import notify
-from daemon.processes.orphans import Orphans
+from daemon.processes.child import Trainer
+from daemon.processes.reaper import Orphans
+from daemon.processes.systemd import notify
+from daemon.processes.worker_keeper import Keeper
 from daemon.promotion.promotion import Promotion
 from daemon.retraining import policy
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
 from daemon.schema.schema import load
-from daemon.service.inspection import Inspection
-from daemon.service.pulse import Pulse
-from daemon.storage.history import Historian
+from daemon.service.heartbeat import Pulse
+from daemon.service.self_checks import Inspection
 from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
 
 log = structlog.get_logger()
 
@@ -387,7 +387,7 @@ def sweep(home: Home) -> int:
 
 def _sweep_rejected(home: Home) -> int:
     try:
-        return Rejected.of(folder.inbox(home)).sweep()
+        return Rejected.of(shared_folder.inbox(home)).sweep()
     except (OSError, RetraindError) as error:  # the check `inbox` of the health says so until it is put right
         log.warning("rejected_not_swept", reason=str(error))
         return 0

@@ -23,14 +23,14 @@ from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.status import Status, utcnow
-from daemon.processes.children import Trainer
-from daemon.processes.keeper import Keeper
-from daemon.processes.listening import reachable
-from daemon.processes.notify import notify
+from daemon.processes.child import Trainer
+from daemon.processes.sockets import reachable
+from daemon.processes.systemd import notify
 from daemon.processes.wake import Stopped, Wake
+from daemon.processes.worker_keeper import Keeper
 from daemon.processes.workers import Workers
 from daemon.service import bootstrap
-from daemon.service.pulse import START_SECONDS, Pulse
+from daemon.service.heartbeat import START_SECONDS, Pulse
 
 if TYPE_CHECKING:
     from daemon.service.loop import Loop
@@ -106,18 +106,18 @@ def compose(
     # Imported only now, seconds after the workers have begun to answer.
     with pulse.step("importing", START_SECONDS), wake.interruptible():
         from daemon.dataset.dataset import Dataset
-        from daemon.dataset.packing import Packing
-        from daemon.drift.driftwatch import Driftwatch
+        from daemon.dataset.repacking import Packing
+        from daemon.drift.watch import Driftwatch
         from daemon.inbox.inbox import Inbox
         from daemon.inbox.watcher import Watcher
         from daemon.ingest.ingestion import Ingestion
-        from daemon.ingest.labels import Labels
+        from daemon.ingest.late_labels import Labels
         from daemon.promotion.promotion import Promotion
         from daemon.registry.registry import Registry
         from daemon.retraining.retraining import Retraining
         from daemon.retraining.schedule import Schedule
         from daemon.service.loop import Loop, sweep
-        from daemon.storage.history import Historian
+        from daemon.storage.prediction_history import Historian
 
     schedule = Schedule(settings.retrain.schedule, wake)
     swept = sweep(home)

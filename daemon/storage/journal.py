@@ -1,6 +1,6 @@
 """The journal: what happened to every drop, batch, run, version and swap, with reasons.
 
-With `daemon.storage.tables` the only one that knows SQLAlchemy. One connection of one process writes it, and only that one checkpoints:
+With `daemon.storage.journal_tables` the only one that knows SQLAlchemy. One connection of one process writes it, and only that one checkpoints:
 SQLite before 3.51.3 can corrupt a WAL that two connections checkpoint. Every transition writes its event in the same
 transaction, so the history that people read is never ahead of the facts, nor behind.
 """
@@ -16,13 +16,13 @@ from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.grounds import Held
+from daemon.core.foundations import Held
 from daemon.core.query import ask
 from daemon.core.states import ROLLED_BACK, Hold
 from daemon.core.status import utcnow
-from daemon.schema.figures import counted
-from daemon.storage import tables, trim
-from daemon.storage.tables import (
+from daemon.schema.score_names import counted
+from daemon.storage import journal_retention, journal_tables
+from daemon.storage.journal_tables import (
     FORMAT,
     batches,
     drifts,
@@ -101,7 +101,7 @@ class Journal:
     def _check(self, path: Path) -> None:
         self._keep_old(path)
         with self._writing() as connection:
-            found = tables.prepare(connection)
+            found = journal_tables.prepare(connection)
             if found > FORMAT:
                 raise RetraindError(
                     f"{path} has format {found}; this retraind knows {FORMAT}.", hint="Install the newer version again."
@@ -728,14 +728,14 @@ class Journal:
 
     def trim(self, keep: int) -> int:
         """Remove some of the events and ended requests beyond the newest `keep` of each sort; returns how many rows."""
-        due = trim.overdue(self._connection, keep)
+        due = journal_retention.overdue(self._connection, keep)
         self._connection.rollback()
         if not due:
             return 0
         with self._writing() as connection:
             if self.get(AT_SWAP) is None:
                 self.put(AT_SWAP, self._batch_told_before_swap())
-            return sum(trim.remove(connection, *one) for one in due)
+            return sum(journal_retention.remove(connection, *one) for one in due)
 
     def get(self, key: str) -> Any:
         """A remembered value (JSON), or None."""

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from daemon.core.errors import InvalidDrop, InvalidFeatures
 from daemon.core.settings import Inbox
-from daemon.schema.classes import number
-from daemon.schema.sample import Sample
+from daemon.schema.class_labels import number
+from daemon.schema.labelled_row import Sample
 from daemon.schema.schema import BOUND, UNKNOWN, Column, Schema
-from daemon.schema.words import SLOTS, encoded
-from daemon.tabular import growth, kinds
-from daemon.tabular.survey import MOST_CATEGORIES
+from daemon.schema.text_words import SLOTS, encoded
+from daemon.tabular import column_types, schema_growth
+from daemon.tabular.infer_column import MOST_CATEGORIES
 
 
 @dataclass(frozen=True)
@@ -71,36 +71,36 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] 
 
     The columns of `beside` are kept as they are written, where the table has them and the schema does not list them.
     """
-    given, schema = schema, growth.with_columns(cells, schema, policy, beside=beside)
+    given, schema = schema, schema_growth.with_columns(cells, schema, policy, beside=beside)
     verdicts = _Verdicts(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
-        values[column.name] = _coerced(growth.texts(cells, column.name), column, schema, verdicts).values
+        values[column.name] = _coerced(schema_growth.texts(cells, column.name), column, schema, verdicts).values
         if column.kind == "category" and policy.new_categories == "quarantine":
             _refuse_new_categories(values[column.name], column, verdicts)
-    values[schema.target] = _targets(growth.texts(cells, schema.target), schema, policy, verdicts)
+    values[schema.target] = _targets(schema_growth.texts(cells, schema.target), schema, policy, verdicts)
     if schema.task == "classification":
         schema = _with_new_classes(values[schema.target], schema, verdicts)
     for name in beside:
         if name in cells.column_names and name not in values:
-            texts = pc.utf8_trim_whitespace(growth.texts(cells, name))
+            texts = pc.utf8_trim_whitespace(schema_growth.texts(cells, name))
             values[name] = pc.if_else(pc.equal(texts, ""), None, texts)
     good = verdicts.good()
     table = pa.table(values)
     table = table if len(good) == len(table) else table.take(good)
     if policy.new_categories == "accept":
-        schema = growth.with_categories(table, schema)
+        schema = schema_growth.with_categories(table, schema)
     bad = [verdicts.found[row] for row in sorted(verdicts.found)]
     return Checked(table, good, bad, schema if len(good) else given)
 
 
-def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdicts) -> kinds.Coerced:
+def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdicts) -> column_types.Coerced:
     """Values of the column's kind; no number beyond what a request may have, for one of them is enough to spoil every sum."""
-    coerced = kinds.coerce(cells, column, schema.decimal, schema.markers[column.name])
+    coerced = column_types.coerce(cells, column, schema.decimal, schema.markers[column.name])
     verdicts.add(column.name, coerced.bad, coerced.reasons)
     if column.kind == "number":
         huge = np.flatnonzero(np.abs(coerced.values.to_numpy(zero_copy_only=False)) > BOUND)
-        shown = (kinds.shown(cells[row].as_py().strip()) for row in huge.tolist())
+        shown = (column_types.shown(cells[row].as_py().strip()) for row in huge.tolist())
         verdicts.add(
             column.name, huge, (f"{cell} is too large: numbers lie between -1e100 and 1e100." for cell in shown)
         )
@@ -138,7 +138,9 @@ def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts
         coerced = _coerced(cells, schema.measure, schema, verdicts)
         if coerced.values.null_count > len(coerced.bad):
             blank = np.setdiff1d(np.flatnonzero(pc.is_null(coerced.values)), coerced.bad)
-            verdicts.add(schema.target, blank, (kinds.unlabelled(cells[row].as_py().strip()) for row in blank.tolist()))
+            verdicts.add(
+                schema.target, blank, (column_types.unlabelled(cells[row].as_py().strip()) for row in blank.tolist())
+            )
         return coerced.values
     known = pa.array(schema.classes, pa.string())
     names = pc.take(known, pc.index_in(cells, value_set=known))
@@ -164,12 +166,12 @@ def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
 def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
     """The reason why a target that is no class can't become one; empty if it can."""
     if not cell or cell in schema.markers[schema.target]:
-        return kinds.unlabelled(cell)
+        return column_types.unlabelled(cell)
     if policy.new_classes == "quarantine":
         close = schema.labels.like(cell)
-        meant = f" Do you mean {kinds.shown(close)}?" if close else ""
-        return f"{kinds.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}.{meant}"
-    return "The cell holds a control character." if kinds.holds_control(cell) else ""
+        meant = f" Do you mean {column_types.shown(close)}?" if close else ""
+        return f"{column_types.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}.{meant}"
+    return "The cell holds a control character." if column_types.holds_control(cell) else ""
 
 
 def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> Schema:
@@ -182,7 +184,7 @@ def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> S
     over = np.flatnonzero(pc.is_in(names, value_set=pa.array(new[room:], pa.string())))
     reason = f"The class would be number {MOST_CATEGORIES + 1}: that is too many."
     verdicts.add(schema.target, over, [reason] * len(over))
-    return growth.grown(schema, classes=[*schema.classes, *new[:room]])
+    return schema_growth.grown(schema, classes=[*schema.classes, *new[:room]])
 
 
 def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts) -> None:
@@ -190,7 +192,8 @@ def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts
     new = np.flatnonzero(pc.and_(pc.is_null(index), pc.is_valid(values)))
     listed = ", ".join(column.categories)[:200]
     reasons = (
-        f"{kinds.shown(values[row].as_py())} is no category; the categories are: {listed}." for row in new.tolist()
+        f"{column_types.shown(values[row].as_py())} is no category; the categories are: {listed}."
+        for row in new.tolist()
     )
     verdicts.add(column.name, new, reasons)
 
@@ -240,7 +243,7 @@ def _words(table: pa.Table, column: Column) -> NDArray[np.float64]:
     words[:, 0] = np.nan
     if column.name not in table.column_names:
         return words
-    for at, text in enumerate(kinds.as_kind(table[column.name], column).to_pylist()):
+    for at, text in enumerate(column_types.as_kind(table[column.name], column).to_pylist()):
         if text and text.strip():
             words[at] = encoded(text)
     return words
@@ -249,18 +252,18 @@ def _words(table: pa.Table, column: Column) -> NDArray[np.float64]:
 def _floats(table: pa.Table, column: Column) -> NDArray[np.float64]:
     if column.name not in table.column_names:
         return np.full(table.num_rows, UNKNOWN if column.kind == "category" else np.nan)
-    cells = kinds.as_kind(table[column.name], column)
+    cells = column_types.as_kind(table[column.name], column)
     if column.kind == "category":
         index = pc.index_in(cells, value_set=pa.array(column.categories, pa.string()))
         return np.asarray(pc.fill_null(index, int(UNKNOWN)).to_numpy(), dtype=np.float64)
     numbers = pc.cast(pc.cast(cells, pa.int64()) if column.kind == "date" else cells, pa.float64())
     values: NDArray[np.float64] = pc.fill_null(numbers, np.nan).to_numpy()
-    return values / kinds.MS_OF_DAY if column.kind == "date" else values
+    return values / column_types.MS_OF_DAY if column.kind == "date" else values
 
 
 def codes(table: pa.Table, schema: Schema) -> NDArray[np.int64]:
     """Targets as class codes, int64 (n,); -1 for a class that the schema does not list any more."""
-    cells = kinds.as_kind(table[schema.target], Column(name=schema.target, kind="category"))
+    cells = column_types.as_kind(table[schema.target], Column(name=schema.target, kind="category"))
     index = pc.fill_null(pc.index_in(cells, value_set=pa.array(schema.classes, pa.string())), -1)
     return np.asarray(index.to_numpy(), dtype=np.int64)
 

@@ -10,8 +10,8 @@ import numpy as np
 from daemon.model import Matrix, Targets
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Schema
-from daemon.schema.words import SLOTS
-from daemon.training.scores import pair
+from daemon.schema.text_words import SLOTS
+from daemon.training.metrics import pair
 
 Answering = Callable[[Matrix], Matrix]
 

@@ -1,6 +1,6 @@
 """Progress: what a training says of itself while it runs, for the status, the journal and whoever follows it.
 
-Messages are dicts, see `daemon.processes.children.Trainer`.
+Messages are dicts, see `daemon.processes.child.Trainer`.
 """
 
 import time

@@ -25,12 +25,12 @@ from daemon.core.home import Home
 from daemon.core.query import Row, ask
 from daemon.core.settings import Train
 from daemon.dataset.dataset import Dataset, Revision
-from daemon.schema.arrivals import Era, Window
+from daemon.schema.arrival_times import Era, Window
 from daemon.schema.costs import Costs
 from daemon.training.data.revision import Data
-from daemon.training.evaluation import holdouts, marking
+from daemon.training.evaluation import baseline_comparison, holdouts
 from daemon.training.export import export
-from daemon.training.selection import calibration, candidates, comparison
+from daemon.training.selection import calibration, candidates, cross_validation
 from daemon.training.selection.tuning import Tuned
 
 CLOSE = 1e-12
@@ -111,7 +111,7 @@ def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
     fitted = model.fit(winner.estimator, *data.taught)
     if not manifest.scores.get("calibration"):
         return fitted
-    trial = comparison.Trial(data.schema, *data.taught, train, units=data.taught_units, times=data.taught_times)
+    trial = cross_validation.Trial(data.schema, *data.taught, train, units=data.taught_units, times=data.taught_times)
     correction = calibration.find(
         *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept,
         train.seed,
@@ -127,10 +127,12 @@ def _remake(manifest: Manifest, fitted: Any, data: Data, folder: Path) -> Model:
     return bundle.load(folder, bundle.seal(folder, manifest.model_copy(update=facts)))
 
 
-def _rules(manifest: Manifest) -> marking.Rules:
+def _rules(manifest: Manifest) -> baseline_comparison.Rules:
     """By which metric and costs the version was judged, as its scores say: they are among them."""
     metric = (manifest.scores["challenger"].get("rolling") or {}).get("metric", "")
-    return marking.Rules(metric, costs=Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes))
+    return baseline_comparison.Rules(
+        metric, costs=Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes)
+    )
 
 
 def _rows(original: Original) -> Matrix:

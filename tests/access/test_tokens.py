@@ -11,10 +11,10 @@ import pytest
 from service import wait_until
 from typer.testing import CliRunner
 
-from daemon.access import cards, tokens
-from daemon.access.cards import Cards
+from daemon.access import record_folder, tokens
+from daemon.access.record_folder import Cards
 from daemon.access.tokens import FILE, PREFIX, Keyring, Token
-from daemon.cli import cli
+from daemon.cli import commands
 from daemon.core import durable
 from daemon.core.errors import BadSettings, NotFound
 from daemon.core.home import Home
@@ -23,7 +23,7 @@ from daemon.core.scopes import Scope
 
 def told(home: Home, *arguments: str) -> str:
     """What a command prints; it must succeed."""
-    done = CliRunner().invoke(cli.app, ["token", *arguments, "--home", str(home.root)])
+    done = CliRunner().invoke(commands.app, ["token", *arguments, "--home", str(home.root)])
     assert done.exit_code == 0, (done.output, done.exception)
     return done.stdout
 
@@ -44,7 +44,7 @@ def test_commands_make_list_and_withdraw(home: Home) -> None:
 
 
 def test_a_home_before_the_command_is_refused_not_passed_over(home: Home) -> None:
-    done = CliRunner().invoke(cli.app, ["token", "--home", str(home.root), "list"])
+    done = CliRunner().invoke(commands.app, ["token", "--home", str(home.root), "list"])
     assert isinstance(done.exception, BadSettings)
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_card_counts_for_nothing_and_the_others_go_on(home: Home) -> N
 
 def test_two_changes_in_one_tick_are_both_seen(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's clock for files moves in ticks: the second change may leave the folder's time as it was."""
-    monkeypatch.setattr(cards, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(record_folder, "LOOK_SECONDS", 0.0)
     found = Cards(home.tokens, Token)
     tokens.create(home, "first", [Scope.READ])
     at = home.tokens.stat().st_mtime_ns

@@ -14,7 +14,7 @@ from sites import PREDICTION, Client, Site
 
 from daemon.core import durable, requests
 from daemon.core.home import Home
-from daemon.schema import sample
+from daemon.schema import labelled_row
 from daemon.storage.journal import Journal
 
 # Who may ask
@@ -63,7 +63,7 @@ def test_a_sample_is_in_the_inbox_before_the_answer(site: Site) -> None:
     assert (status, answer["status"]) == (202, "accepted")
     data = (site.home.inbox / answer["name"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == answer["drop"]
-    assert sample.Sample.model_validate_json(data).target == "virginica"
+    assert labelled_row.Sample.model_validate_json(data).target == "virginica"
 
 
 def test_a_sample_posted_twice_counts_twice_and_a_key_once(site: Site) -> None:
@@ -81,7 +81,7 @@ def test_a_sample_posted_twice_counts_twice_and_a_key_once(site: Site) -> None:
 def test_a_name_that_somebody_else_has_taken_holds_nobody_up(own: Site, what: str) -> None:
     """Who may drop files may put anything under the name of a sample: it is not waited for, not followed, and said."""
     key = {"Idempotency-Key": f"order-{what}"}
-    name = f"http-{durable.sha256(key['Idempotency-Key'].encode())[:32]}{sample.SUFFIX}"
+    name = f"http-{durable.sha256(key['Idempotency-Key'].encode())[:32]}{labelled_row.SUFFIX}"
     if what == "pipe":
         os.mkfifo(own.home.inbox / name)
     else:

@@ -18,7 +18,7 @@ from daemon.core.home import Home
 from daemon.core.scopes import Scope
 from daemon.core.settings import Server, Settings
 from web.auth import sessions
-from web.auth.gate import Gate
+from web.auth.access import Gate
 from web.auth.sessions import PLAIN, SECURE
 
 ALWAYS = Settings(server=Server(auth="always"))

@@ -18,8 +18,8 @@ from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.status import Check
-from daemon.storage.history import Historian
 from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
 from web.worker import Worker
 
 # Predictions

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from conftest import names
 from service import Service, flowers, parsed, wait_until
-from test_cli import retraind
+from test_commands import retraind
+from test_git_history import take
 from test_ingestion import HEADER, Parts, row
-from test_projection import take
 
 from daemon.access import tokens
 from daemon.access.tokens import Keyring
@@ -28,14 +28,14 @@ from daemon.artifacts.bundle import Pointer
 from daemon.backup import archive, backup
 from daemon.backup import restore as restoring
 from daemon.backup.restore import restore
-from daemon.cli import checkup
+from daemon.cli import doctor
 from daemon.core import durable, requests
 from daemon.core.errors import BackupDamaged, BadSettings, Exit, NotFound
 from daemon.core.home import Home
 from daemon.core.scopes import Scope
-from daemon.dataset import continuity, projection
+from daemon.dataset import continuity, git_history
 from daemon.schema.schema import Schema
-from daemon.storage import relocation
+from daemon.storage import moved_home
 from daemon.storage.journal import Journal
 
 
@@ -71,9 +71,9 @@ def test_backup_is_a_home_again(parts: Parts, tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     manifest = restore(file, again)
     assert len(manifest.files) == facts["files"]
-    assert all(one["ok"] for one in checkup.examine(again)), checkup.examine(again)
-    assert [one.revision for one in projection.recorded(again.journal)] == [
-        one.revision for one in projection.recorded(parts.home.journal)
+    assert all(one["ok"] for one in doctor.examine(again)), doctor.examine(again)
+    assert [one.revision for one in git_history.recorded(again.journal)] == [
+        one.revision for one in git_history.recorded(parts.home.journal)
     ]
     assert again.token.read_text() == "secret\n"
     assert stat.S_IMODE(again.token.stat().st_mode) == 0o600
@@ -148,7 +148,7 @@ def test_damaged_git_is_no_obstacle(parts: Parts, tmp_path: Path) -> None:
     backup.backup(parts.home, tmp_path / "home.tar")
     again = Home(tmp_path / "again")
     restore(tmp_path / "home.tar", again)
-    assert all(one["ok"] for one in checkup.examine(again)), checkup.examine(again)
+    assert all(one["ok"] for one in doctor.examine(again)), doctor.examine(again)
 
 
 def test_what_is_merged_meanwhile_is_in_the_cache(parts: Parts, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_is_merged_meanwhile_is_in_the_cache(parts: Parts, tmp_path: Path) 
     for path in done:
         path.rename(parts.home.segments / path.name)
     restore(file, again)
-    assert all(one["ok"] for one in checkup.examine(again))
+    assert all(one["ok"] for one in doctor.examine(again))
 
 
 def test_existing_places_are_refused(parts: Parts, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_running_service_is_backed_up_while_drops_come(tmp_path: Path, served: P
         assert before <= rows, "what was accepted before the backup began"
         with Journal.reading(again.home.journal) as journal:
             assert rows.total() == journal.committed().rows or journal.uncommitted() is not None
-        assert relocation.strays(again.home) == []
+        assert moved_home.strays(again.home) == []
         again.start()
         again.wait_served(1)
         more = flowers(900)

@@ -15,12 +15,12 @@ from daemon.access import tokens
 from daemon.core.home import Home
 from daemon.core.scopes import ALL, Scope
 from daemon.core.settings import Server, Settings
-from daemon.storage.history import Historian
-from web.auth import scopes
-from web.auth.failures import KEPT, MOST, Failures
-from web.auth.gate import CALLER, Gate
-from web.http.environ import MOST_KEYS, Keys
-from web.http.peers import FORWARDED, LONGEST, Peers
+from daemon.storage.prediction_history import Historian
+from web.auth import path_scopes
+from web.auth.access import CALLER, Gate
+from web.auth.failed_tokens import KEPT, MOST, Failures
+from web.http.client_address import FORWARDED, LONGEST, Peers
+from web.http.wsgi_environ import MOST_KEYS, Keys
 
 STRANGER = {"X-Forwarded-For": "203.0.113.9"}
 ROW = {**PREDICTION, "target": "virginica"}
@@ -206,11 +206,11 @@ def test_every_route_has_a_scope_or_is_open(flowers: Client) -> None:
     """And the table names no path that there is not."""
     templates = {route.name or route.rule for route in flowers.app.routes}
     for template in templates:
-        scopes.needed(template)
-    assert set(scopes.TABLE) <= templates
+        path_scopes.needed(template)
+    assert set(path_scopes.TABLE) <= templates
     with pytest.raises(KeyError):
-        scopes.needed("/new")
-    open_to_all = {template for template in templates if scopes.needed(template) is None}
+        path_scopes.needed("/new")
+    open_to_all = {template for template in templates if path_scopes.needed(template) is None}
     supervised = {"/", "/livez", "/readyz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
     assert open_to_all == supervised | {"/static/<name>", "/docs/<release>/<name>", "/sign-in", "/sign-out"}
 

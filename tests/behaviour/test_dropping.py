@@ -22,12 +22,12 @@ from daemon.core.errors import InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
 from daemon.inbox.inbox import Drop, Inbox
-from daemon.inbox.rejected import MOST_COPIED
-from daemon.inbox.retention import Retention
+from daemon.inbox.rejected_folder import MOST_COPIED
+from daemon.inbox.rejected_retention import Retention
 from daemon.inbox.settling import Stamp
 from daemon.inbox.watcher import Watcher
 from daemon.service import loop
-from daemon.tabular.content import Content
+from daemon.tabular.file_content import Content
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a second user needs root")
 

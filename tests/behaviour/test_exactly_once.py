@@ -15,7 +15,7 @@ import pytest
 from sites import PREDICTION, Site
 
 from daemon.core.settings import Predictions, Settings
-from daemon.storage.history import Historian
+from daemon.storage.prediction_history import Historian
 
 ROWS = 10_000
 MANY = {"instances": [PREDICTION["features"]] * ROWS}

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from conftest import names
 from service import REPOSITORY, Service, flowers, wait_until
-from test_history import line
 from test_ingestion import Parts, row
 from test_ingestion import parts as parts  # noqa: PLC0414 - a fixture
+from test_prediction_history import line
 
 from daemon.core import durable
 from daemon.core.errors import Exit, NotKept, Unavailable
 from daemon.core.home import Home
 from daemon.core.query import ask
 from daemon.core.settings import Predictions, Settings
-from daemon.storage.history import Historian
 from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
 from web.serving.prediction_log import PredictionLog
 
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"

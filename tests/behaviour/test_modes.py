@@ -14,7 +14,7 @@ from commands import forked
 from conftest import open_up
 from service import Service, flowers, wait_until
 
-from daemon.core import modes
+from daemon.core import file_modes
 from daemon.core.home import Home
 from daemon.storage.journal import Journal
 
@@ -139,4 +139,4 @@ def test_root_leaves_no_file_of_its_own(tmp_path: Path) -> None:
     assert made == []
     assert len(list(home.requests.iterdir())) == 2
     assert (home.inbox / "new.csv").exists()
-    assert stat.S_IMODE(home.settings.stat().st_mode) == modes.SETTINGS
+    assert stat.S_IMODE(home.settings.stat().st_mode) == file_modes.SETTINGS

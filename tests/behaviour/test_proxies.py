@@ -23,7 +23,7 @@ from daemon.core.home import Home
 from daemon.core.scopes import Scope
 from daemon.core.settings import Server, Settings
 from daemon.processes.workers import Workers
-from web.auth.failures import MOST
+from web.auth.failed_tokens import MOST
 from web.auth.sessions import SECURE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

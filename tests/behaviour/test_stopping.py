@@ -125,7 +125,7 @@ def test_the_first_process_of_a_container_hears_the_first_signal(tmp_path: Path,
 ORPHAN = """
 import os, subprocess, sys, time
 from daemon.core import processes
-from daemon.processes.orphans import GRACE_SECONDS, Orphans
+from daemon.processes.reaper import GRACE_SECONDS, Orphans
 
 ours = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
 theirs = subprocess.run(["sh", "-c", "sh -c 'sleep 0.2' & echo $!"], stdout=subprocess.PIPE, text=True)

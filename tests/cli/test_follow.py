@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from commands import forked
 from service import Service
-from test_cli import a_status
+from test_commands import a_status
 from test_journal import a_version
 
 from daemon.cli import follow

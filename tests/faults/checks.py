@@ -12,7 +12,7 @@ from wiring import BAD, FILES, FIRST, FORGOTTEN, HEADER, LABELLED, LATER, ONLY, 
 
 from daemon.core import durable, requests
 from daemon.core.home import Home
-from daemon.core.names import REPORT
+from daemon.core.inbox_names import REPORT
 from daemon.core.query import ask
 from daemon.dataset import segments
 from daemon.dataset.dataset import Dataset

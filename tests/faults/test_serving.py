@@ -19,7 +19,7 @@ from tracer import SUPPORTED
 
 from daemon.core.settings import Predictions, Settings
 from daemon.records.records import Records
-from daemon.storage.history import Historian
+from daemon.storage.prediction_history import Historian
 
 pytestmark = [
     pytest.mark.faults,

@@ -17,11 +17,11 @@ from daemon.dataset import segments
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import Inbox
 from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.labels import Labels
-from daemon.schema import sample, schema
+from daemon.ingest.late_labels import Labels
+from daemon.schema import labelled_row, schema
 from daemon.service import bootstrap
-from daemon.storage.history import Historian
 from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
 
 log = structlog.get_logger()
 
@@ -165,4 +165,4 @@ def drop(home: Home) -> None:
     requests.submit(home, "forget", drop=durable.sha256(rows_text(FORGOTTEN)), purge=True)
     found = schema.load(home.schema)
     assert found is not None
-    sample.drop(home, sample.make(found, [SAMPLE, 1.0, 1.0, 0.5], "virginica", key="one"))
+    labelled_row.drop(home, labelled_row.make(found, [SAMPLE, 1.0, 1.0, 0.5], "virginica", key="one"))

@@ -17,12 +17,12 @@ from conftest import names, open_up
 from daemon.core import durable
 from daemon.core.errors import InvalidDrop, Unavailable
 from daemon.core.home import Home
-from daemon.core.names import ignored
+from daemon.core.inbox_names import ignored
 from daemon.core.settings import Inbox as Limits
 from daemon.inbox.inbox import CLEARING, Drop, Inbox
 from daemon.inbox.settling import Stamp
-from daemon.tabular import content
-from daemon.tabular.content import Content
+from daemon.tabular import file_content
+from daemon.tabular.file_content import Content
 
 LIMITS = Limits(settle_seconds=0.5)
 
@@ -89,7 +89,7 @@ def test_writer_that_comes_while_it_is_asked_ends_nobody(home: Home) -> None:
     code = """
 import fcntl, os, sys
 from daemon.inbox import settling
-from daemon.core.folder import inbox
+from daemon.core.shared_folder import inbox
 from daemon.core.home import Home
 from pathlib import Path
 path, real = sys.argv[1], fcntl.fcntl
@@ -217,7 +217,7 @@ def test_drop_that_changes_while_it_is_read_is_not_taken(
     inbox.hint("a.csv.gz", moved=True)
     (home.inbox / ".a").rename(drop)
     [(name, settled)] = inbox.settled(100.0).items()
-    real = content.taking
+    real = file_content.taking
 
     def while_read(*arguments: Any, **options: Any) -> Generator[None, None, Content]:
         with drop.open("ab") as file:

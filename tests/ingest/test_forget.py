@@ -1,4 +1,4 @@
-"""daemon.ingest.forgetting: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
+"""daemon.ingest.erasure: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
 
 import io
 import sqlite3
@@ -19,7 +19,7 @@ from daemon.core.home import Home
 from daemon.core.requests import Request
 from daemon.dataset import segments
 from daemon.dataset.dataset import Dataset, Revision
-from daemon.inbox.rejected import Rejected
+from daemon.inbox.rejected_folder import Rejected
 from daemon.schema.schema import Schema
 
 

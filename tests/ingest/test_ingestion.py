@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import names
 
-from daemon.core import durable, folder, requests
+from daemon.core import durable, requests, shared_folder
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
@@ -29,12 +29,12 @@ from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import ingestion
 from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.labels import Labels
-from daemon.schema import sample
+from daemon.ingest.late_labels import Labels
+from daemon.schema import labelled_row
 from daemon.schema import schema as schema_module
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
-from daemon.tabular import content
+from daemon.tabular import file_content
 
 SETTINGS = Settings(inbox=Limits(settle_seconds=0.0))
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
@@ -129,7 +129,7 @@ def test_many_drops_are_one_batch(parts: Parts, schema: Schema) -> None:
     """What is ready together, files and samples, is committed together; each row knows its drop and its source."""
     for number in range(5):
         parts.drop(f"{number}.csv", HEADER + row(number) + row(number + 0.5))
-    sample.drop(parts.home, sample.make(schema, [9, 1, 1, 1], "virginica"))
+    labelled_row.drop(parts.home, labelled_row.make(schema, [9, 1, 1, 1], "virginica"))
     parts.run()
     assert parts.lengths == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 9]
     [batch] = parts.journal.batches()
@@ -373,7 +373,7 @@ def test_many_small_files_are_read_as_one(parts: Parts) -> None:
 
 def test_large_file_comes_in_parts(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than fits into memory: many steps, one segment, the same rows."""
-    monkeypatch.setattr(content, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(file_content, "SMALL_BYTES", 1000)
     monkeypatch.setattr(ingestion, "SMALL_BYTES", 1000)
     parts.drop("big.csv", HEADER + "".join(row(number) for number in range(300)) + "x,1,1,1,setosa\n")
     parts.drop("packed.csv.gz", gzip.compress((HEADER + "".join(row(1000 + n) for n in range(300))).encode()))
@@ -386,7 +386,7 @@ def test_large_file_comes_in_parts(parts: Parts, monkeypatch: pytest.MonkeyPatch
 
 def test_packed_file_is_inflated_in_steps(parts: Parts) -> None:
     """Half a megabyte that becomes a hundred: the loop has its turn in between."""
-    parts.drop("zeros.csv.gz", gzip.compress(bytes(4 * content.PIECE_BYTES + 1), 1))
+    parts.drop("zeros.csv.gz", gzip.compress(bytes(4 * file_content.PIECE_BYTES + 1), 1))
     parts.now += 5
     steps = 0
     while not parts.drops():
@@ -626,15 +626,15 @@ def test_drop_that_cannot_be_read_holds_up_no_step(parts: Parts, monkeypatch: py
     """The others of its batch are taken in the same step, nothing fails, and the journal says it once."""
     for number in range(5):
         parts.drop(f"{number}.csv", HEADER + row(number))
-    real = folder.Folder.open
+    real = shared_folder.Folder.open
 
-    def broken(place: folder.Folder, name: str, flags: int = folder.READING) -> int:
+    def broken(place: shared_folder.Folder, name: str, flags: int = shared_folder.READING) -> int:
         if name == "2.csv":
             raise OSError(code, os.strerror(code))
         return real(place, name, flags)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder.Folder, "open", broken)
+        patch.setattr(shared_folder.Folder, "open", broken)
         for _ in range(3):
             parts.now += 100
             parts.run()
@@ -649,7 +649,7 @@ def test_drop_that_cannot_be_read_holds_up_no_step(parts: Parts, monkeypatch: py
 
 def test_being_stopped_is_not_the_drops_fault(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the daemon is stopped while it reads a large file, the file is taken in the end."""
-    monkeypatch.setattr(content, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(file_content, "SMALL_BYTES", 1000)
     monkeypatch.setattr(ingestion, "SMALL_BYTES", 1000)
     parts.drop("big.csv", HEADER + "".join(row(number) for number in range(100)))
     for _ in range(5):

@@ -17,7 +17,7 @@ from sites import Site
 
 from daemon.core.home import Home
 from daemon.core.settings import Server, Settings
-from daemon.processes.listening import bind, refuse_new, steer_here
+from daemon.processes.sockets import bind, refuse_new, steer_here
 from daemon.processes.workers import Workers
 
 PREDICT = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"

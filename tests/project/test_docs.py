@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pages
 import pytest
-from test_cli import COMMANDS
+from test_commands import COMMANDS
 
-from web.api.exposition import FAMILIES
-from web.openapi import openapi
+from web.api.prometheus import FAMILIES
+from web.openapi import document
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,7 +36,7 @@ def test_command_is_described(command: str) -> None:
 
 def test_every_endpoint_is_described() -> None:
     """docs/http.md lists the operations of `/openapi.json`, in its order and words, and no others."""
-    paths = openapi.document(None, None, "", secured=False)["paths"]
+    paths = document.document(None, None, "", secured=False)["paths"]
     rows = [
         f"| {told['tags'][0]} | `{method.upper()} {path}` | {told['summary']} |"
         for path, methods in paths.items()

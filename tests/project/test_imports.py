@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from service import Service, wait_until
 
-from daemon.processes.children import surroundings
+from daemon.processes.child import surroundings
 
 CONSOLE = (str(Path(sys.executable).with_name("retraind")),)
 MODULE = (sys.executable, "-m", "daemon")

@@ -16,67 +16,67 @@ HEAVY = {
     "dvc": {"daemon.dataset.dataset"},
     "mlflow": {"daemon.registry.registry"},
     "pandas": {"daemon.registry.registry"},
-    "sqlalchemy": {"daemon.storage.tables", "daemon.storage.trim", "daemon.storage.journal"},
+    "sqlalchemy": {"daemon.storage.journal_tables", "daemon.storage.journal_retention", "daemon.storage.journal"},
     # graphs converts it, pictures draws, training notes versions
     "sklearn": {
         "daemon.model",
         "daemon.encoding",
-        "daemon.training.scores",
+        "daemon.training.metrics",
         "daemon.training.selection.candidates",
         "daemon.training.selection.calibration",
-        "daemon.training.selection.comparison",
+        "daemon.training.selection.cross_validation",
         "daemon.training.selection.textbook",
-        "daemon.training.export.graphs",
-        "daemon.training.pictures",
-        "daemon.training.training",
+        "daemon.training.export.onnx_export",
+        "daemon.training.plots",
+        "daemon.training.run",
     },
-    "matplotlib": {"daemon.training.pictures"},
-    "skl2onnx": {"daemon.training.export.graphs"},
+    "matplotlib": {"daemon.training.plots"},
+    "skl2onnx": {"daemon.training.export.onnx_export"},
     "onnx": {
-        "daemon.training.export.graphs",
-        "daemon.training.export.trees",
-        "daemon.training.export.memberships",
-        "daemon.training.export.prelude",
+        "daemon.training.export.onnx_export",
+        "daemon.training.export.onnx_trees",
+        "daemon.training.export.category_sets",
+        "daemon.training.export.onnx_encoding",
     },
-    "onnxruntime": {"daemon.artifacts.bundle", "daemon.training.training"},
-    "treelite": {"daemon.artifacts.groves"},
+    "onnxruntime": {"daemon.artifacts.bundle", "daemon.training.run"},
+    "treelite": {"daemon.artifacts.treelite_model"},
     "skops": {"daemon.artifacts.bundle", "daemon.training.export.export"},  # one loads, one writes
     "scipy": {
-        "daemon.drift.drift",
+        "daemon.drift.two_sample",
         "daemon.training.losses",
         "daemon.training.evaluation.holdouts",
         "daemon.training.selection.calibration",
         "daemon.encoding",
     },
-    "river": {"daemon.drift.detector"},
+    "river": {"daemon.drift.adwin"},
     "pyarrow": {
-        "daemon.tabular.kinds",
-        "daemon.tabular.moments",
-        "daemon.training.data.sides",
-        "daemon.tabular.ids",
-        "daemon.cli.alteration",
-        "daemon.tabular.fingerprints",
-        "daemon.tabular.survey",
-        "daemon.tabular.growth",
+        "daemon.tabular.column_types",
+        "daemon.tabular.row_times",
+        "daemon.training.data.split_sides",
+        "daemon.tabular.id_columns",
+        "daemon.cli.schema_changes",
+        "daemon.tabular.row_hashes",
+        "daemon.tabular.infer_column",
+        "daemon.tabular.schema_growth",
         "daemon.dataset.segments",
-        "daemon.tabular.cells",
+        "daemon.tabular.csv_table",
         "daemon.tabular.rows",
-        "daemon.tabular.draft",
-        "daemon.ingest.reading",
-        "daemon.ingest.labels",
-        "daemon.ingest.examining",
-        "daemon.cli.worth",
+        "daemon.tabular.infer_schema",
+        "daemon.ingest.reader",
+        "daemon.ingest.late_labels",
+        "daemon.ingest.drop_evaluation",
+        "daemon.cli.text_worth",
     },
     "apscheduler": {"daemon.retraining.schedule"},
-    "typer": {"daemon.cli.options", "daemon.cli.tokencommands", "daemon.cli.cli"},
-    "rich": {"daemon.cli.report", "daemon.cli.overview", "daemon.cli.chain", "daemon.cli.follow"},
+    "typer": {"daemon.cli.options", "daemon.cli.token_commands", "daemon.cli.commands"},
+    "rich": {"daemon.cli.report", "daemon.cli.schema_report", "daemon.cli.lineage_tree", "daemon.cli.follow"},
     "tomlkit": {"daemon.cli.report"},
     "pydantic_settings": {"daemon.core.settings"},
     "bottle": {"web.api.app", "web.http.problems"},
-    "granian": {"web.server.server", "web.server.handover"},  # one listens, one takes requests over
-    "uvloop": {"web.server.handover"},
-    "jinja2": {"web.dashboard.dashboard"},
-    "prometheus_client": {"web.api.exposition"},
+    "granian": {"web.server.__main__", "web.server.granian"},  # one listens, one takes requests over
+    "uvloop": {"web.server.granian"},
+    "jinja2": {"web.dashboard.page"},
+    "prometheus_client": {"web.api.prometheus"},
 }
 
 MODULES = sorted(path for package in ("daemon", "web") for path in (ROOT / package).rglob("*.py"))
@@ -137,10 +137,10 @@ def test_worker_loads_no_heavy_library() -> None:
         "watchdog",
         "treelite",
     }
-    assert not loaded("import web.server.server, web.api.app, web.dashboard.dashboard, web.api.exposition") & heavy
+    assert not loaded("import web.server.__main__, web.api.app, web.dashboard.page, web.api.prometheus") & heavy
 
 
 def test_command_line_and_service_start_without_heavy_libraries() -> None:
     """`retraind --help`, and the daemon until its workers run, wait for none of them."""
     heavy = {"sklearn", "pandas", "pyarrow", "mlflow", "dvc", "sqlalchemy", "skl2onnx", "numpy", "granian"}
-    assert not loaded("import daemon.cli.cli, daemon.service.service") & heavy
+    assert not loaded("import daemon.cli.commands, daemon.service.service") & heavy

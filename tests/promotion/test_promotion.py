@@ -12,14 +12,14 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 from test_lineage import forget, revision, take
-from test_verdicts import scores
+from test_rules import scores
 
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.settings import Promote
-from daemon.promotion.clearance import STAGING
+from daemon.promotion.old_versions import STAGING
 from daemon.promotion.promotion import Promotion
 from daemon.records.records import Records
 from daemon.registry.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
@@ -87,7 +87,7 @@ class Parts:
     def requests(self) -> list[Any]:
         from sqlalchemy import select
 
-        from daemon.storage.tables import requests as table
+        from daemon.storage.journal_tables import requests as table
 
         return list(self.journal._rows(select(table)))
 

@@ -18,8 +18,8 @@ from daemon.core.errors import Exit
 from daemon.core.home import Home
 from daemon.core.query import ask
 from daemon.records import lineage
-from daemon.storage.history import COLUMNS, INSERT, TABLES
 from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import COLUMNS, INSERT, TABLES
 
 
 def sha(number: int) -> str:

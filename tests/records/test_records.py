@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.core.home import Home
-from daemon.records import live
+from daemon.records import live_score
 from daemon.records.records import TOTALS, Records
 from daemon.storage.journal import Journal
 
@@ -211,7 +211,7 @@ def test_live_scores_of_numbers(home: Home) -> None:
 
 
 def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.records.live.LABELS", 3)
+    monkeypatch.setattr("daemon.records.live_score.LABELS", 3)
     with closing(Journal.open(home.journal)) as journal:
         journal.judge(a_version(1), "promoted", "better")
         labelled(journal, 1, *[("cat", "dog")] * 5)
@@ -219,7 +219,7 @@ def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatc
     assert found(Records(home).live(1))["accuracy"] == 1.0
 
 
-@pytest.mark.parametrize("query", [live.PAIRS, live.ERRORS])
+@pytest.mark.parametrize("query", [live_score.PAIRS, live_score.ERRORS])
 def test_live_scores_read_no_more_than_they_need(home: Home, query: str) -> None:
     Journal.open(home.journal).close()
     with closing(sqlite3.connect(home.journal)) as connection:

@@ -1,4 +1,4 @@
-"""daemon.registry.baseline and daemon.training.evaluation.turning: the reference belongs to the version that serves."""
+"""daemon.registry.baseline and daemon.training.evaluation.new_reference: the reference belongs to the version that serves."""
 
 import json
 from datetime import timedelta
@@ -14,12 +14,12 @@ from daemon import model
 from daemon.artifacts.bundle import Model
 from daemon.core.settings import Promote
 from daemon.registry import baseline
-from daemon.schema.arrivals import Era, Window
+from daemon.schema.arrival_times import Era, Window
 from daemon.storage.journal import Journal
-from daemon.training.data.sides import Before
 from daemon.training.data.split import By
-from daemon.training.evaluation import turning
-from daemon.training.evaluation.marking import Rules
+from daemon.training.data.split_sides import Before
+from daemon.training.evaluation import new_reference
+from daemon.training.evaluation.baseline_comparison import Rules
 
 
 def judged(journal: Journal, version: int, state: str, **scores: Any) -> None:
@@ -35,12 +35,17 @@ def test_era_goes_with_the_served_version(journal: Journal) -> None:
     judged(journal, 2, "promoted", world={"since": 5, "until": 7, "objection": "no"}, importance=[1] * 1000)
     judged(journal, 3, "refused", world=None)
     gates = {served: json.loads(json.dumps(baseline.gate(journal, Promote(), served))) for served in (None, 1, 2, 9)}
-    assert {served: turning.era(gate) for served, gate in gates.items()} == {None: None, 1: None, 2: Era(5, 7), 9: None}
-    gate = turning.gate(gates[2])
+    assert {served: new_reference.era(gate) for served, gate in gates.items()} == {
+        None: None,
+        1: None,
+        2: Era(5, 7),
+        9: None,
+    }
+    gate = new_reference.gate(gates[2])
     assert gate is not None
     reference = {"challenger": {"reference": {"n": 9}}, "split": {"reference": "9-a"}}
-    assert gate == turning.Gate(Promote(), {1: reference, 2: reference})
-    assert (turning.gate({}), turning.era({})) == (None, None)
+    assert gate == new_reference.Gate(Promote(), {1: reference, 2: reference})
+    assert (new_reference.gate({}), new_reference.era({})) == (None, None)
 
 
 @pytest.mark.parametrize("rows", [0, 1500, 1700], ids=["no window", "whole drops", "part of a drop"])
@@ -57,10 +62,10 @@ def test_rows_of_a_new_era_are_the_same_for_who_reads_them_again(tmp_path: Path,
     manifest: Any = type("Manifest", (), {"data_schema": NUMBERS, "settings": {}})
     served.__init__(manifest, "", lambda given: model.answers(champion, given, NUMBERS))  # type: ignore[misc]
     challenger = model.fit(DecisionTreeClassifier(random_state=1, max_depth=4), *data.taught)
-    gate = turning.Gate(Promote(follow_days=2), {})
-    scores = turning.compare(challenger, served, data, None, Rules(), gate).scores
+    gate = new_reference.Gate(Promote(follow_days=2), {})
+    scores = new_reference.compare(challenger, served, data, None, Rules(), gate).scores
     assert "objection" in scores["world"]
     again = read(tmp_path, tables, window=window, era=Era.of(scores))
-    found = turning.compare(challenger, None, again, None, Rules(), None).scores
+    found = new_reference.compare(challenger, None, again, None, Rules(), None).scores
     assert found["challenger"] == scores["challenger"]
     assert found["split"] == scores["split"]

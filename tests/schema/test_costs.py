@@ -15,12 +15,12 @@ from daemon.core import settings
 from daemon.core.errors import BadSettings, TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Train
-from daemon.records import labelled
+from daemon.records import live_comparison
 from daemon.schema import costs
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Column, Schema
-from daemon.training import losses, scores
-from daemon.training.selection import comparison
+from daemon.training import losses, metrics
+from daemon.training.selection import cross_validation
 
 LOANS = Schema(target="loan", classes=["good", "bad"], columns=[Column(name="x", kind="number")])
 TABLE = {"good": {"bad": 1.0}, "bad": {"good": 5.0}}
@@ -79,19 +79,19 @@ def test_costs_are_read_by_true_and_answered_class(tmp_path: Path) -> None:
 
 def test_costs_choose_and_are_scored_beside_the_dummy() -> None:
     """`auto` is what answers cost; a metric that is named stays. The best constant answer is the one that costs least."""
-    assert comparison.metric_of("classification", Train(costs=TABLE), np.array([0] * 9 + [1])) == "cost"
-    assert comparison.metric_of("classification", Train(costs=TABLE, metric="roc_auc")) == "roc_auc"
+    assert cross_validation.metric_of("classification", Train(costs=TABLE), np.array([0] * 9 + [1])) == "cost"
+    assert cross_validation.metric_of("classification", Train(costs=TABLE, metric="roc_auc")) == "roc_auc"
     codes = np.array([0] * 7 + [1] * 3)
     given = shares(0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.1)
-    score = scores.score(given, codes, LOANS, "cost", FIVE)
+    score = metrics.score(given, codes, LOANS, "cost", FIVE)
     assert (score["cost"], score["metric"], score["costs"]) == (0.6, "cost", TABLE)
     assert score["confusion"] == [[6, 1], [1, 2]]
-    dummy = scores.score(scores.guess(codes, 10, LOANS), codes, LOANS, "cost", FIVE)
+    dummy = metrics.score(metrics.guess(codes, 10, LOANS), codes, LOANS, "cost", FIVE)
     assert dummy["cost"] == 0.7, "always bad"
-    assert scores.score(given[:0], codes[:0], LOANS, "cost", FIVE)["cost"] is None
+    assert metrics.score(given[:0], codes[:0], LOANS, "cost", FIVE)["cost"] is None
     assert losses.of(given, codes, "cost", FIVE).mean() == pytest.approx(0.6 / 0.7)
     better = losses.compare(
-        losses.of(given, codes, "cost", FIVE), losses.of(scores.guess(codes, 10, LOANS), codes, "cost", FIVE)
+        losses.of(given, codes, "cost", FIVE), losses.of(metrics.guess(codes, 10, LOANS), codes, "cost", FIVE)
     )
     assert better.loss == pytest.approx(-0.1 / 0.7)
 
@@ -108,15 +108,15 @@ def test_late_labels_are_priced() -> None:
     counts = {("good", "good"): 60, ("bad", "good"): 40}
     mean, share = costs.saved(counts, TABLE)
     assert (mean, share and share[0]) == (2.0, 1 - 2.0 / 0.6)
-    now, before = (labelled.measure(one, "cost", table=TABLE) for one in (worse, rows))
+    now, before = (live_comparison.measure(one, "cost", table=TABLE) for one in (worse, rows))
     assert now is not None
     assert before is not None
     assert (before.value, now.value) == (1.0, 1 - 2.0 / 0.6)
     assert now.upper < before.value
-    assert labelled.sigmas(worse, rows, "cost", TABLE) > 3
+    assert live_comparison.sigmas(worse, rows, "cost", TABLE) > 3
     codes = np.array([0] * 60 + [1] * 40)
-    held = scores.score(shares(*[0.0] * 100), codes, LOANS, "cost", FIVE)
-    assert labelled.scored(held, "cost", rows, TABLE) == pytest.approx((now.value, now.error))
+    held = metrics.score(shares(*[0.0] * 100), codes, LOANS, "cost", FIVE)
+    assert live_comparison.scored(held, "cost", rows, TABLE) == pytest.approx((now.value, now.error))
 
 
 def test_served_answer_costs_least_and_probabilities_stay(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from daemon.core import durable
 from daemon.core.errors import BadSchema, InvalidDrop, InvalidFeatures
 from daemon.core.settings import Inbox
-from daemon.ingest import accounts
+from daemon.ingest import outcomes
 from daemon.schema import schema
 from daemon.schema.schema import MOST_COLUMNS, REMARKS, UNKNOWN, Column, Schema
-from daemon.tabular import cells, growth
-from daemon.tabular.content import Content
+from daemon.tabular import csv_table, schema_growth
+from daemon.tabular.file_content import Content
 
 AGE = Column(name="age", kind="number")
 PLAN = Column(name="plan", kind="category", categories=["basic", "plus"])
@@ -118,8 +118,8 @@ def test_markers_in_json_are_null() -> None:
 
 def test_new_classes_that_look_alike_are_pointed_out() -> None:
     """Also where both come with one drop."""
-    grown = growth.grown(SCHEMA, classes=[*SCHEMA.classes, "later", "Later ", f"{SCHEMA.classes[0].upper()}"])
-    told = list(accounts.growth(SCHEMA, grown))
+    grown = schema_growth.grown(SCHEMA, classes=[*SCHEMA.classes, "later", "Later ", f"{SCHEMA.classes[0].upper()}"])
+    told = list(outcomes.growth(SCHEMA, grown))
     assert told[0] == "The schema has the new class 'later'."
     assert (
         told[1]
@@ -272,11 +272,11 @@ def test_schema_has_as_many_columns_as_a_drop_may_have() -> None:
     found = wide(MOST_COLUMNS - 1)
     assert len(found.encode(dict.fromkeys(found.features, 1.0))) == MOST_COLUMNS - 1
     text = ",".join([*REMARKS, *found.features, "t"]).encode()
-    assert len(cells.examine(Content.of(text + b"\n"), ["t"]).names) == MOST_COLUMNS + len(REMARKS)
+    assert len(csv_table.examine(Content.of(text + b"\n"), ["t"]).names) == MOST_COLUMNS + len(REMARKS)
     with pytest.raises(ValueError, match=f"{MOST_COLUMNS + 1} columns with the target"):
         wide(MOST_COLUMNS)
     with pytest.raises(InvalidDrop, match=f"at most {MOST_COLUMNS}"):
-        cells.examine(Content.of(text + b",more\n"), ["t"])
+        csv_table.examine(Content.of(text + b",more\n"), ["t"])
 
 
 def test_drop_can_not_make_the_schema_too_wide() -> None:
@@ -284,5 +284,5 @@ def test_drop_can_not_make_the_schema_too_wide() -> None:
     found = wide(MOST_COLUMNS - 1)
     row = pa.table({name: pa.array(["1"]) for name in [*found.features, "t", "more"]})
     with pytest.raises(InvalidDrop, match=f"would have 1 more; at most {MOST_COLUMNS}") as caught:
-        growth.with_columns(row, found, Inbox(extra_columns="add"))
+        schema_growth.with_columns(row, found, Inbox(extra_columns="add"))
     assert caught.value.column == "more"

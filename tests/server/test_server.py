@@ -16,7 +16,7 @@ from sites import PREDICTION, ROOT, Site
 from daemon.core import durable
 from daemon.core.settings import Predictions, Server, Settings
 from daemon.core.status import Check
-from daemon.storage.history import Historian
+from daemon.storage.prediction_history import Historian
 
 # Swaps and crashes
 
@@ -265,9 +265,7 @@ def test_the_log_rotates(tmp_path: Path) -> None:
 
 
 def test_help_works_and_no_heavy_library_is_loaded(site: Site) -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", "web.server.server", "--help"], cwd=ROOT, capture_output=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-m", "web.server", "--help"], cwd=ROOT, capture_output=True, check=True)
     assert b"--fd" in found.stdout
     maps = Path(f"/proc/{site.process.pid}/maps").read_text()
     assert not any(name in maps for name in ("/sklearn/", "/pandas/", "/sqlalchemy/", "/scipy/"))

@@ -15,27 +15,27 @@ from daemon.core.home import Home
 from daemon.core.settings import Server, Settings
 from daemon.core.status import Check
 from daemon.dataset.dataset import Dataset
-from daemon.dataset.packing import Packing
-from daemon.drift.driftwatch import Driftwatch
+from daemon.dataset.repacking import Packing
+from daemon.drift.watch import Driftwatch
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.watcher import Watcher
-from daemon.ingest.examining import UNEXAMINED
+from daemon.ingest.drop_evaluation import UNEXAMINED
 from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.labels import Labels
-from daemon.processes.children import Trainer
-from daemon.processes.keeper import Keeper
+from daemon.ingest.late_labels import Labels
+from daemon.processes.child import Trainer
 from daemon.processes.wake import Wake
+from daemon.processes.worker_keeper import Keeper
 from daemon.processes.workers import Workers
-from daemon.promotion.livewatch import LiveWatch
+from daemon.promotion.probation import LiveWatch
 from daemon.promotion.promotion import Promotion
 from daemon.registry.registry import Registry
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
+from daemon.service.heartbeat import Pulse
 from daemon.service.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
-from daemon.service.pulse import Pulse
 from daemon.service.service import starting
-from daemon.storage.history import Historian
 from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
 
 SETTINGS = Settings(server=Server(port=0))
 
@@ -86,7 +86,7 @@ def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
     now = 100.0 + TIDY_SECONDS
     with monkeypatch.context() as patch:
         patch.setattr(
-            "daemon.inbox.retention._times",
+            "daemon.inbox.rejected_retention._times",
             lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error", "rejected")),
         )
         later = Reading(*(seconds + TIDY_SECONDS for seconds in clock.read()))

@@ -1,4 +1,4 @@
-"""web.serving.shadow, web.serving.agreement, daemon.storage.history: a held challenger answers the same rows, and how far it agrees is kept once."""
+"""web.serving.shadow, web.serving.agreement, daemon.storage.prediction_history: a held challenger answers the same rows, and how far it agrees is kept once."""
 
 import json
 import threading
@@ -13,14 +13,14 @@ from rich.console import Console
 from sites import PREDICTION, Client, Site
 
 from daemon.artifacts import bundle
-from daemon.cli import chain, report
+from daemon.cli import lineage_tree, report
 from daemon.core.home import Home
 from daemon.core.settings import Promote, Settings
 from daemon.records import lineage
 from daemon.records.records import Records
-from daemon.schema import figures
-from daemon.storage.history import Historian
+from daemon.schema import score_names
 from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
 from web.serving import agreement, shadow
 from web.serving.agreement import Told
 from web.serving.inputs import from_rows
@@ -141,7 +141,7 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
 
 
 def test_disagreements_are_kept_up_to_a_number(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.history.KEEP_DISAGREEMENTS", 3)
+    monkeypatch.setattr("daemon.storage.prediction_history.KEEP_DISAGREEMENTS", 3)
     hold(home, favourite=1)
     client = tried(home)
     predict(client, rows=9)
@@ -316,14 +316,14 @@ def test_the_command_line_says_it(
     report.print_versions(report.versions(home, 20))
     assert "same label for 75.00% of 4 answers" in capsys.readouterr().out
     assert "version 2 waits for `retraind promote`: same label" in report.as_text(report.health(home))
-    chain.show(report.version(home, 2, 5))
+    lineage_tree.show(report.version(home, 2, 5))
     assert "beside version 1: same label for 75.00% of 4 answers" in capsys.readouterr().out
 
 
 def test_the_last_disagreement_is_not_rounded_away() -> None:
     found = {"n": 1_000_000, "agreed": 999_999, "failed": 0}
-    assert "99.99%" in figures.agreement(found)
-    assert "100.00%" in figures.agreement({**found, "agreed": 1_000_000})
+    assert "99.99%" in score_names.agreement(found)
+    assert "100.00%" in score_names.agreement({**found, "agreed": 1_000_000})
 
 
 def test_a_damaged_history_hides_nothing_else(compared: Client) -> None:

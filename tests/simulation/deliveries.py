@@ -11,7 +11,7 @@ import wiring
 from world import Content, Put
 
 from daemon.core import durable
-from daemon.schema import sample
+from daemon.schema import labelled_row
 
 if TYPE_CHECKING:
     from lives import Life
@@ -95,11 +95,11 @@ def again(life: "Life") -> str:
 def posted(life: "Life") -> str:
     """A labelled row over HTTP."""
     (row,), _ = _rows(life, 1)
-    one = sample.make(bundles.SCHEMA, [row, 1.0, 1.0, 0.5], "virginica", key=str(row))
+    one = labelled_row.make(bundles.SCHEMA, [row, 1.0, 1.0, 0.5], "virginica", key=str(row))
     content = Content((row,), (), one.dump(), one.name)
     sha256 = durable.sha256(content.data)
     life.world.contents[sha256] = content
-    sample.drop(life.home, one)
+    labelled_row.drop(life.home, one)
     _date(life, life.home.inbox / one.name)
     life.world.puts.append(Put(one.name, sha256))
     return one.name

@@ -26,8 +26,8 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.registry.registry import Registry
 from daemon.service import service
+from daemon.service.heartbeat import Pulse
 from daemon.service.loop import Loop
-from daemon.service.pulse import Pulse
 from daemon.storage.journal import Journal
 
 COPY_SECONDS = 0.5

@@ -13,9 +13,9 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest
 from daemon.core.home import Home
 from daemon.dataset import segments
-from daemon.gate.verdicts import HOLDOUTS
-from daemon.processes.children import Trainer
-from daemon.promotion.clearance import STAGING
+from daemon.gate.rules import HOLDOUTS
+from daemon.processes.child import Trainer
+from daemon.promotion.old_versions import STAGING
 from daemon.registry.registry import NAME, Registry
 
 STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")

@@ -16,8 +16,8 @@ from daemon.inbox import watcher
 from daemon.ingest import ingestion
 from daemon.retraining import schedule
 from daemon.service import service
-from daemon.storage import history, journal
-from daemon.tabular import cells, content
+from daemon.storage import journal, prediction_history
+from daemon.tabular import csv_table, file_content
 
 SMALL_BYTES, PIECE_ROWS = 1024, 6
 """A drop above so many bytes is a large one, and a merge reads so many rows at once: many steps come of little work."""
@@ -44,10 +44,10 @@ def install() -> None:
     """Put everything in place; all modules must be imported by now."""
     _replace(service, Trainer=Trainee)
     _replace(watcher, Watcher=Lookout)
-    _replace(history.Historian, start=lambda self: None, stop=lambda self: self.close())
+    _replace(prediction_history.Historian, start=lambda self: None, stop=lambda self: self.close())
     _replace(schedule.Schedule, open=lambda self: None)
-    _replace(content, SMALL_BYTES=SMALL_BYTES, BLOCK_BYTES=SMALL_BYTES)
-    _replace(cells, BLOCK_BYTES=SMALL_BYTES)
+    _replace(file_content, SMALL_BYTES=SMALL_BYTES, BLOCK_BYTES=SMALL_BYTES)
+    _replace(csv_table, BLOCK_BYTES=SMALL_BYTES)
     _replace(ingestion, SMALL_BYTES=SMALL_BYTES)
     _replace(segments, PIECE_ROWS=PIECE_ROWS, ThreadPoolExecutor=Encoder)
     # An engine keeps the statements that it has compiled, which takes longer than anything that they do.

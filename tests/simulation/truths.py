@@ -13,16 +13,16 @@ from clock import Moments
 from sqlalchemy import func, select
 from world import Asked, Violated, World
 
-from daemon.cli import checkup
+from daemon.cli import doctor
 from daemon.core import durable, requests, status
 from daemon.core.home import Home
-from daemon.core.names import BAD_ROWS, REPORT
+from daemon.core.inbox_names import BAD_ROWS, REPORT
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import CLEARING
 from daemon.retraining import policy
 from daemon.storage.journal import Journal
-from daemon.storage.tables import drops, events
-from daemon.storage.tables import requests as answers
+from daemon.storage.journal_tables import drops, events
+from daemon.storage.journal_tables import requests as answers
 
 if TYPE_CHECKING:
     from lives import Life
@@ -249,7 +249,7 @@ class Truths:
 
     def _check_health(self) -> None:
         """Doctor and status say that all is well, which it is."""
-        if wrong := [one for one in checkup.examine(self.home) if not one["ok"]]:
+        if wrong := [one for one in doctor.examine(self.home) if not one["ok"]]:
             raise Violated(f"doctor: {wrong}")
         said = status.read(self.home.status)
         assert said is not None

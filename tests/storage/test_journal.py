@@ -15,9 +15,9 @@ from sqlalchemy import text
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.status import utcnow
-from daemon.records import fates, lineage
+from daemon.records import drops, lineage
 from daemon.storage.journal import Journal
-from daemon.storage.tables import FORMAT
+from daemon.storage.journal_tables import FORMAT
 
 
 def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> dict[str, Any]:
@@ -301,12 +301,12 @@ def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal
     journal.close()
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.executescript("DROP TABLE held; PRAGMA user_version = 3")
-    assert fates.held(home.journal, 9) == []
+    assert drops.held(home.journal, 9) == []
     with closing(Journal.open(home.journal)) as migrated:
         assert migrated.committed() == (5, "d" * 32, "r" * 40, 1)
         odd = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
         migrated.hold({**odd, "sha256": "b" * 64, "bytes": 1, "rows_read": 9})
-    assert [row["name"] for row in fates.held(home.journal, 9)] == ["odd.csv"]
+    assert [row["name"] for row in drops.held(home.journal, 9)] == ["odd.csv"]
     with closing(sqlite3.connect(home.journal)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
     with closing(sqlite3.connect(f"{home.journal}.format-3")) as connection:
@@ -320,7 +320,7 @@ def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal:
         connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
     with closing(Journal.open(home.journal)) as opened:
         opened.refuse({**a_drop(), "decided_by": "cli"}, "rejected", "b")
-    assert [row["decided_by"] for row in fates.newest(home.journal, 9)] == ["cli"]
+    assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]
 
 
 def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journal) -> None:
@@ -389,7 +389,7 @@ def test_journal_of_before_knows_the_batch_of_its_swap_when_events_have_gone(jou
 
 
 def test_removing_goes_piece_by_piece(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.trim.MOST", 4)
+    monkeypatch.setattr("daemon.storage.journal_retention.MOST", 4)
     with journal.together():
         for number in range(10):
             journal.refuse(a_drop(sha256=str(number)), "rejected", "no")

@@ -1,4 +1,4 @@
-"""daemon.tabular.rows and daemon.tabular.kinds: what text cells mean. Plain Python, cell by cell, is the judge."""
+"""daemon.tabular.rows and daemon.tabular.column_types: what text cells mean. Plain Python, cell by cell, is the judge."""
 
 import csv
 import io
@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox
-from daemon.schema.sample import Sample
+from daemon.schema.labelled_row import Sample
 from daemon.schema.schema import BOUND, EXACT, Column, Kind, Schema
-from daemon.tabular import cells, growth, kinds, rows
-from daemon.tabular.content import Content
+from daemon.tabular import column_types, csv_table, rows, schema_growth
+from daemon.tabular.file_content import Content
 from daemon.tabular.rows import BadCell, Checked
 
 SIZE = Column(name="size", kind="number")
@@ -39,8 +39,8 @@ def text_table(columns: Mapping[str, list[str]]) -> pa.Table:
 def check(text: str, schema: Schema = SCHEMA, **policy: Any) -> Checked:
     """The rows of a CSV text; none of them torn."""
     content = Content.of(text.encode())
-    header = cells.examine(content, [*schema.features, schema.target])
-    (chunk,) = cells.chunks(content, header)
+    header = csv_table.examine(content, [*schema.features, schema.target])
+    (chunk,) = csv_table.chunks(content, header)
     assert not chunk.torn
     return rows.check(chunk.table, schema, Inbox(**policy))
 
@@ -237,13 +237,13 @@ def test_every_cell_is_what_python_makes_of_it(column: tuple[list[str], Kind, st
     """Value or reason of a cell depend on nothing but the cell: not on its company, nor on which way it was read."""
     texts, kind, decimal = column
     what = Column(name="c", kind=kind, missing=missing)
-    together = kinds.coerce(pa.array(texts * times, pa.string()), what, decimal)
-    assert together.values.type == kinds.TYPES[kind]
+    together = column_types.coerce(pa.array(texts * times, pa.string()), what, decimal)
+    assert together.values.type == column_types.TYPES[kind]
     values = together.values.to_pylist()
     reasons = dict(zip(together.bad.tolist(), together.reasons, strict=True))
     assert list(reasons) == sorted(reasons)
     for i, text in enumerate(texts * times):
-        alone = kinds.coerce(pa.array([text]), what, decimal)
+        alone = column_types.coerce(pa.array([text]), what, decimal)
         assert (alone.values.to_pylist(), alone.reasons) == ([values[i]], [reasons[i]] if i in reasons else [])
         try:
             wanted = by_python(text, kind, decimal)
@@ -276,7 +276,7 @@ HINT = "leave the cell empty or add it to missing_values in data/schema.json."
 )
 def test_reason_says_what_the_cell_should_be(kind: Kind, cell: str, reason: str) -> None:
     """A sentence of plain English, with the cell."""
-    assert kinds.coerce(pa.array([cell]), Column(name="c", kind=kind)).reasons == [reason]
+    assert column_types.coerce(pa.array([cell]), Column(name="c", kind=kind)).reasons == [reason]
 
 
 MARKED = Schema(
@@ -476,10 +476,10 @@ def test_file_gives_exactly_the_rows_that_the_schema_allows(file: tuple[str, str
     header, *records = (row for row in csv.reader(io.StringIO(source, newline=""), delimiter=delimiter) if row)
     assume(records)  # csv.writer leaves a lone carriage return unquoted
     content = Content.of(source.encode())
-    found = cells.examine(content, header)
+    found = csv_table.examine(content, header)
     accepted: dict[int, dict[str, Any]] = {}
     refused: dict[int, str] = {}
-    for chunk in cells.chunks(content, found, block):
+    for chunk in csv_table.chunks(content, found, block):
         checked = rows.check(chunk.table, SCHEMA, POLICY)
         accepted |= zip(chunk.records[checked.good].tolist(), checked.table.to_pylist(), strict=True)
         refused |= {int(chunk.records[bad.row]): bad.column for bad in checked.bad}
@@ -488,7 +488,7 @@ def test_file_gives_exactly_the_rows_that_the_schema_allows(file: tuple[str, str
         wanted = judge(dict(zip(header, record, strict=True))) if len(record) == 4 else "torn"
         assert (accepted | refused)[number] == wanted
     assert len(accepted) + len(refused) == len(records)
-    for number, _, text in cells.locate(content, found, refused):
+    for number, _, text in csv_table.locate(content, found, refused):
         assert list(csv.reader([*text.splitlines(keepends=True)], delimiter=delimiter)) == [records[number]]
 
 
@@ -562,7 +562,7 @@ def test_matrix_copes_with_segments_of_other_times() -> None:
             "c": pa.array([1, 0, None]),
             "d": pa.array(["2026-01-31", "", "x"]).dictionary_encode(),
             "e": pa.nulls(3),
-            "f": pa.array([datetime(1970, 1, 2, tzinfo=UTC)] * 3, kinds.TYPES["date"]),
+            "f": pa.array([datetime(1970, 1, 2, tzinfo=UTC)] * 3, column_types.TYPES["date"]),
             "y": pa.array([0.0, 1.0, 5.0]),
         }
     )
@@ -624,7 +624,7 @@ def test_added_column_is_read_as_at_init(cells: list[str], kind: str, values: li
     schema = Schema(target="y", classes=["a", "b"], columns=[Column(name="n", kind="number")])
     table = pa.table({"n": ["1", "2"], "new": cells, "y": ["a", "b"]})
     policy = Inbox(extra_columns="add")
-    found = growth.with_columns(table[:0], schema, policy, lambda: [table]) if streamed else schema
+    found = schema_growth.with_columns(table[:0], schema, policy, lambda: [table]) if streamed else schema
     checked = rows.check(table, found, policy)
     assert (checked.schema.columns[1].kind, checked.bad) == (kind, [])
     assert rows.matrix(checked.table, checked.schema)[:, 1].tolist() == values

@@ -1,4 +1,4 @@
-"""daemon.encoding and daemon.training.export.prelude: texts and categories of many names as what they say of the target; the same in ONNX."""
+"""daemon.encoding and daemon.training.export.onnx_encoding: texts and categories of many names as what they say of the target; the same in ONNX."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from daemon.model import Matrix, Targets
 from daemon.schema.schema import Column, Schema
 from daemon.tabular import rows
 from daemon.training.export import export
-from daemon.training.selection import candidates, comparison
+from daemon.training.selection import candidates, cross_validation
 from daemon.training.selection.candidates import ENCODED, Candidate
 
 TOWNS = [f"town {number}" for number in range(40)]
@@ -124,7 +124,7 @@ def test_encoded_categories_compete_and_win_where_they_help() -> None:
     planned = candidates.plan(schema, Train(candidates=["boosting"], folds=3))
     assert [one.name for one in planned] == ["boosting", f"boosting({ENCODED})"]
     rows_of = np.column_stack([random.normal(size=240), towns])
-    trial = comparison.Trial(schema, rows_of, worth[towns] + random.normal(size=240), Train(folds=3))
+    trial = cross_validation.Trial(schema, rows_of, worth[towns] + random.normal(size=240), Train(folds=3))
     plain, means = (trial.of(Candidate(one.name, one.estimator), whole=True) for one in planned)
     assert means.score > plain.score + 0.1
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from service import Service, flowers, wait_until
-from test_training import LEAVES, Workshop, leaves
+from test_run import LEAVES, Workshop, leaves
 
 from daemon.core.home import Home
-from daemon.processes.children import Trainer
+from daemon.processes.child import Trainer
 from daemon.storage.journal import Journal
-from daemon.training import trainer
-from daemon.training.training import Job
+from daemon.training import __main__ as trainer
+from daemon.training.run import Job
 
 
 class Shop:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from service import Service, flowers, wait_until
-from test_cli import retraind
+from test_commands import retraind
 from test_ingestion import Parts
 
 from daemon.artifacts import bundle
@@ -22,7 +22,7 @@ from daemon.core.settings import Train
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Column, Schema
 from daemon.training import reproduction
-from daemon.training.training import Job, train
+from daemon.training.run import Job, train
 
 PRICES = Schema(
     task="regression",

@@ -1,4 +1,4 @@
-"""daemon.training.scores: figures by hand."""
+"""daemon.training.metrics: figures by hand."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from test_model import MIXED, PRICES
 
-from daemon.schema import figures
-from daemon.training import scores
+from daemon.schema import score_names
+from daemon.training import metrics
 
 
 def test_score_by_hand() -> None:
     """Every figure of four rows, one class of which is not among them."""
     proba = np.array([[0.8, 0.2, 0.0], [0.4, 0.6, 0.0], [0.5, 0.5, 0.0], [0.1, 0.9, 0.0]])
-    got: dict[str, Any] = scores.score(proba, np.array([0, 0, 0, 1]), MIXED)
+    got: dict[str, Any] = metrics.score(proba, np.array([0, 0, 0, 1]), MIXED)
     assert (got["n"], got["accuracy"], got["balanced_accuracy"]) == (4, 0.75, pytest.approx((2 / 3 + 1) / 2))
     assert got["log_loss"] == pytest.approx(-np.log([0.8, 0.4, 0.5, 0.9]).mean())
     assert got["recall"] == {"no": pytest.approx(2 / 3), "yes": 1.0}
@@ -24,43 +24,43 @@ def test_score_by_hand() -> None:
 
 def test_certain_and_wrong_is_finite() -> None:
     """A probability of zero for the true class costs much, not infinitely much."""
-    got = scores.score(np.array([[1.0, 0.0, 0.0]]), np.array([1]), MIXED)
+    got = metrics.score(np.array([[1.0, 0.0, 0.0]]), np.array([1]), MIXED)
     assert 30 < got["log_loss"] < 40
 
 
 def test_score_of_values() -> None:
     """The figures of a regression are those of scikit-learn."""
     truth, values = np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.5, 2.0, 3.0, 9.0])
-    got = scores.score(values.reshape(-1, 1), truth, PRICES)
+    got = metrics.score(values.reshape(-1, 1), truth, PRICES)
     assert got == {
         "n": 4,
         "r2": pytest.approx(r2_score(truth, values)),
         "rmse": pytest.approx(root_mean_squared_error(truth, values)),
         "mae": pytest.approx(mean_absolute_error(truth, values)),
     }
-    assert figures.value(got) == got["r2"]
+    assert score_names.value(got) == got["r2"]
 
 
 @pytest.mark.parametrize("truth", [[], [5.0], [5.0, 5.0, 5.0]])
 def test_r2_of_too_little_is_unknown(truth: list[float]) -> None:
     """One row, or equal ones, leave nothing to explain: no figure rather than a wrong one."""
-    got = scores.score(np.full((len(truth), 1), 4.0), np.array(truth), PRICES)
+    got = metrics.score(np.full((len(truth), 1), 4.0), np.array(truth), PRICES)
     assert (got["n"], got["r2"], got["mae"]) == (len(truth), None, 1.0 if truth else 0.0)
-    assert figures.value(got) is None
-    assert scores.pair(np.full((3, 1), 4.0), np.full(3, 5.0), "regression") == (0.0, 1.0)
+    assert score_names.value(got) is None
+    assert metrics.pair(np.full((3, 1), 4.0), np.full(3, 5.0), "regression") == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(("truth", "value"), [(1e200, 1.0), (1.0, 1e200), (1e200, 1e200)])
 def test_figure_that_is_no_number_is_none(truth: float, value: float) -> None:
     """A manifest is JSON, and knows neither nan nor infinity; a candidate with such figures is left out."""
-    got = scores.score(np.array([[1.0], [2.0], [value]]), np.array([1.0, 3.0, truth]), PRICES)
-    assert (got["n"], got["r2"], figures.value(got)) == (3, None, None)
+    got = metrics.score(np.array([[1.0], [2.0], [value]]), np.array([1.0, 3.0, truth]), PRICES)
+    assert (got["n"], got["r2"], score_names.value(got)) == (3, None, None)
     assert (got["rmse"] is None) == (truth != value)
-    assert figures.plain(got["rmse"]) == ("–" if truth != value else "0.5774")
+    assert score_names.plain(got["rmse"]) == ("–" if truth != value else "0.5774")
 
 
 def test_no_rows_are_no_score() -> None:
     """Without held-out rows every figure is empty, with the same keys."""
-    got = scores.score(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), MIXED)
-    assert got.keys() == scores.score(np.eye(3), np.arange(3), MIXED).keys()
-    assert figures.value(got) is None
+    got = metrics.score(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), MIXED)
+    assert got.keys() == metrics.score(np.eye(3), np.arange(3), MIXED).keys()
+    assert score_names.value(got) is None

@@ -1,4 +1,4 @@
-"""daemon.training.data.split and daemon.tabular.fingerprints: no row is both trained and judged on; what are copies, and what are rows of one kind."""
+"""daemon.training.data.split and daemon.tabular.row_hashes: no row is both trained and judged on; what are copies, and what are rows of one kind."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,13 +17,13 @@ from daemon.artifacts.bundle import Model
 from daemon.core.settings import Train
 from daemon.dataset import segments
 from daemon.schema.schema import Column, Schema
-from daemon.tabular import fingerprints, rows
+from daemon.tabular import row_hashes, rows
 from daemon.training.data import split
 from daemon.training.data.revision import Data
-from daemon.training.data.sides import Before
 from daemon.training.data.split import By
+from daemon.training.data.split_sides import Before
 from daemon.training.evaluation import holdouts
-from daemon.training.selection import comparison
+from daemon.training.selection import cross_validation
 from daemon.training.selection.candidates import Candidate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -163,10 +163,10 @@ def test_a_print_is_of_the_values(cells: list[tuple[float, str | None]]) -> None
     """Not of the order of columns, of the way a segment stores them, or of columns that came later and are empty."""
     columns = [Column(name="n", kind="number"), Column(name="c", kind="category", categories=["red", "blue"])]
     numbers, colours = pa.array([one for one, _ in cells]), pa.array([other for _, other in cells], pa.string())
-    plain = fingerprints.of(fingerprints.by_cell(pa.table({"n": numbers, "c": colours}), columns))
+    plain = row_hashes.of(row_hashes.by_cell(pa.table({"n": numbers, "c": colours}), columns))
     turned = pa.table({"c": colours.dictionary_encode(), "z": pa.nulls(len(cells), pa.float64()), "n": numbers})
     more = [*reversed(columns), Column(name="z", kind="number", missing=True)]
-    assert (fingerprints.of(fingerprints.by_cell(turned, more)) == plain).all()
+    assert (row_hashes.of(row_hashes.by_cell(turned, more)) == plain).all()
     expected = [(float(one) + 0.0, other) for one, other in cells]
     equal = [[one == other for other in expected] for one in expected]
     assert (plain[:, None] == plain[None, :]).tolist() == equal
@@ -175,7 +175,7 @@ def test_a_print_is_of_the_values(cells: list[tuple[float, str | None]]) -> None
 def test_whole_numbers_keep_their_print_as_numbers() -> None:
     """A merge turns a column of whole numbers into numbers where others are."""
     prints = [
-        fingerprints.by_cell(pa.table({"n": pa.array([1, -3, None], kind)}), [Column(name="n", kind=name)]).tolist()
+        row_hashes.by_cell(pa.table({"n": pa.array([1, -3, None], kind)}), [Column(name="n", kind=name)]).tolist()
         for kind, name in ((pa.int64(), "integer"), (pa.float64(), "number"), (pa.int64(), "number"))
     ]
     assert prints[0] == prints[1] == prints[2]
@@ -202,9 +202,9 @@ def test_share_is_about_what_was_asked_for(tmp_path: Path) -> None:
 
 def test_rows_of_old_homes_are_where_they_were() -> None:
     """Figures of the first release, by which its versions can be trained again."""
-    keys = fingerprints.places(table({"size": np.zeros(40)}, "0123456789abcdef" * 4))
+    keys = row_hashes.places(table({"size": np.zeros(40)}, "0123456789abcdef" * 4))
     assert np.flatnonzero(split.held_out(keys, 0.2, np.full(40, -1))).tolist() == [2, 6, 7, 9, 11, 25]
-    assert fingerprints.places(table({"size": np.zeros(0)}, "0" * 64)).tolist() == []
+    assert row_hashes.places(table({"size": np.zeros(0)}, "0" * 64)).tolist() == []
 
 
 # Folds
@@ -214,9 +214,9 @@ def test_folds_part_no_unit(tmp_path: Path) -> None:
     """Cross-validation on coins thrice gives a coin, and not what a tree remembers."""
     data = read(tmp_path, [noise(0, 1000, "1", copies=3)])
     tree = Candidate("tree", DecisionTreeClassifier(random_state=0))
-    trial = comparison.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units)
+    trial = cross_validation.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units)
     assert abs(trial.of(tree, whole=True).score - 0.5) < 0.07
-    assert comparison.Trial(NUMBERS, *data.taught, Train()).of(tree, whole=True).score > 0.9
+    assert cross_validation.Trial(NUMBERS, *data.taught, Train()).of(tree, whole=True).score > 0.9
 
 
 # Groups
@@ -243,11 +243,11 @@ def test_rows_of_one_group_stay_together(tmp_path: Path) -> None:
     assert 0 < held.mean() < 0.4
     fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.taught)
     assert holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]["accuracy"] < 0.8
-    trial = comparison.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units)
+    trial = cross_validation.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units)
     assert trial.of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True).score < 0.7
     alone = read(tmp_path, [rows_of])
     assert (
-        comparison.Trial(NUMBERS, *alone.taught, Train(), units=alone.taught_units)
+        cross_validation.Trial(NUMBERS, *alone.taught, Train(), units=alone.taught_units)
         .of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True)
         .score
         > 0.95

@@ -16,14 +16,14 @@ from daemon.core import durable
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Inbox, Train
 from daemon.dataset import segments
-from daemon.schema import shortcomings
+from daemon.schema import caveats
 from daemon.schema.schema import Column, Schema
-from daemon.tabular import ids, moments, rows
-from daemon.training.data import sides, split
+from daemon.tabular import id_columns, row_times, rows
+from daemon.training.data import split, split_sides
 from daemon.training.data.revision import Data
-from daemon.training.data.sides import Before
 from daemon.training.data.split import By
-from daemon.training.selection import calibration, comparison
+from daemon.training.data.split_sides import Before
+from daemon.training.selection import calibration, cross_validation
 from daemon.training.selection.candidates import Candidate
 
 DAY = 86_400_000
@@ -60,7 +60,7 @@ def day(data: Data, mask: Any) -> set[int]:
     ids=["iso", "zones", "day-first", "month-first"],
 )
 def test_texts_are_dates(texts: list[str], expected: list[float | None]) -> None:
-    found = moments.of([pa.chunked_array([texts[:1]]), pa.chunked_array([texts[1:]])], TEXTS)
+    found = row_times.of([pa.chunked_array([texts[:1]]), pa.chunked_array([texts[1:]])], TEXTS)
     days = (found - FIRST.timestamp() * 1000) / DAY
     assert [None if np.isnan(one) else one for one in days] == expected
 
@@ -68,14 +68,14 @@ def test_texts_are_dates(texts: list[str], expected: list[float | None]) -> None
 def test_numbers_are_times_as_they_are() -> None:
     """Also where a column was a number in some segments and text in others, as the schema listed it or not."""
     listed = pa.chunked_array([pa.array([2024.0, None])])
-    assert moments.of([listed, pa.chunked_array([["2025", "NA"]])], TEXTS).tolist()[::2] == [2024.0, 2025.0]
+    assert row_times.of([listed, pa.chunked_array([["2025", "NA"]])], TEXTS).tolist()[::2] == [2024.0, 2025.0]
     at = pa.chunked_array([pa.array([DAY], pa.timestamp("ms", tz="UTC"))])
-    assert moments.of([at], Column(name="when", kind="date")).tolist() == [DAY]
+    assert row_times.of([at], Column(name="when", kind="date")).tolist() == [DAY]
 
 
 def test_dates_that_can_be_read_twice_are_asked_for() -> None:
     with pytest.raises(TrainingFailed, match="may have the day or the month first"):
-        moments.of([pa.chunked_array([["01/02/2025", "03/04/2025"]])], TEXTS)
+        row_times.of([pa.chunked_array([["01/02/2025", "03/04/2025"]])], TEXTS)
 
 
 # Which rows judge
@@ -84,9 +84,9 @@ def test_dates_that_can_be_read_twice_are_asked_for() -> None:
 def test_one_odd_date_stops_no_training() -> None:
     """Cells of a column that is no feature are not checked when they come."""
     days = [f"2026-01-{day:02}" for day in range(1, 31)]
-    known = moments.of([pa.chunked_array([[*days, "01/02/2026"]])], Column(name="at", kind="category"))
+    known = row_times.of([pa.chunked_array([[*days, "01/02/2026"]])], Column(name="at", kind="category"))
     assert (int(np.isnan(known).sum()), int(np.nanargmax(known))) == (1, 29)
-    numbers = moments.of([pa.chunked_array([[*map(str, range(30)), "unknown"]])], Column(name="at", kind="category"))
+    numbers = row_times.of([pa.chunked_array([[*map(str, range(30)), "unknown"]])], Column(name="at", kind="category"))
     assert (int(np.isnan(numbers).sum()), numbers[29]) == (1, 29.0)
 
 
@@ -142,8 +142,8 @@ def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_said(tmp_path: Path)
     assert data.since is None
     assert abs(data.held.mean() - 0.2) < 0.08
     scores = {"challenger": {"rolling": {"n": 9, "accuracy": 1.0}}, "split": {"by": "content", "since": None}}
-    assert "no time parts its rows as train.time asks" in shortcomings.sentence(scores)
-    assert shortcomings.sentence(scores | {"split": {"by": "content"}}) == ""
+    assert "no time parts its rows as train.time asks" in caveats.sentence(scores)
+    assert caveats.sentence(scores | {"split": {"by": "content"}}) == ""
 
 
 @pytest.mark.parametrize("time", ["when", ""], ids=["by-time", "by-hash"])
@@ -183,7 +183,7 @@ def test_after_a_switch_no_feature_is_read_again(
     by = By.GROUP if "group" in then else By.CONTENT
     before = Before(NUMBERS, by, 0.2, NOW.timestamp() * 1000, since=old.since, **then)
     wanted = {path.name: durable.sha256_file(path) for path in tmp_path.iterdir()}
-    seen = sides.read(tmp_path, wanted, NUMBERS, **now)
+    seen = split_sides.read(tmp_path, wanted, NUMBERS, **now)
     pieces, read_again = segments.pieces, []
 
     def noting(folder: Path, names: Any, columns: Any) -> Any:
@@ -191,7 +191,7 @@ def test_after_a_switch_no_feature_is_read_again(
         return pieces(folder, names, columns)
 
     monkeypatch.setattr(segments, "pieces", noting)
-    trained = sides.learnt(tmp_path, wanted, NUMBERS, seen, before)
+    trained = split_sides.learnt(tmp_path, wanted, NUMBERS, seen, before)
     assert read_again == again
     assert trained.tolist() == (~old.held)[old.place].tolist()
 
@@ -244,7 +244,7 @@ def test_a_score_of_a_rule_that_changes_is_that_of_the_days_to_come(tmp_path: Pa
     by_hash, by_time = read(tmp_path, [rows_of]), read(tmp_path, [rows_of], time="when")
     found = {}
     for name, data in (("hash", by_hash), ("time", by_time)):
-        trial = comparison.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units, times=data.taught_times)
+        trial = cross_validation.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units, times=data.taught_times)
         found[name] = trial.of(tree, whole=True).score
     assert found["hash"] > 0.9
     assert abs(found["time"] - 0.5) < 0.2
@@ -278,5 +278,5 @@ def test_the_time_is_kept_and_no_feature() -> None:
 
 
 def test_names_of_times_are_told_from_those_of_other_dates() -> None:
-    assert all(map(ids.dated, ("date", "order_date", "createdAt", "timestamp", "Time", "event time")))
-    assert not any(map(ids.dated, ("birth_date", "due_date", "since", "candidate", "update_count", "endDate")))
+    assert all(map(id_columns.dated, ("date", "order_date", "createdAt", "timestamp", "Time", "event time")))
+    assert not any(map(id_columns.dated, ("birth_date", "due_date", "since", "candidate", "update_count", "endDate")))

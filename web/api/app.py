@@ -9,15 +9,15 @@ from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
 from daemon.artifacts.bundle import MODEL
 from daemon.core.scopes import Scope
-from web.api import docs, health, intake, predicting, signin
+from web.api import commands, docs, health, predict, sign_in
 from web.api.views import Views, told
-from web.auth import scopes
-from web.auth.gate import CALLER, LOCAL, Gate
-from web.http import inflation, payload, security
-from web.http.environ import promised, up
+from web.auth import path_scopes
+from web.auth.access import CALLER, LOCAL, Gate
+from web.http import decompression, payload, security_headers
 from web.http.problems import Problem, explain
 from web.http.reply import Reply
-from web.protocols import doors, shapes
+from web.http.wsgi_environ import promised, up
+from web.protocols import errors, routes
 from web.worker import Worker
 
 Route = Callable[..., Any]
@@ -42,7 +42,7 @@ class App(Bottle):  # type: ignore[misc]
 
     def default_error_handler(self, res: HTTPError) -> bytes:
         """404 and 405, as Bottle raises them."""
-        problem = shapes.dress(_missing(res, request.environ), request.path)
+        problem = errors.dress(_missing(res, request.environ), request.path)
         if allowed := problem.get_header("Allow"):
             response.set_header("Allow", allowed)
         res.content_type = response.content_type = problem.content_type
@@ -55,7 +55,7 @@ class App(Bottle):  # type: ignore[misc]
         except HTTPError as error:
             return _missing(error, environ)
         has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
-        return signin.too_long(promised(environ)) if has_body and environ["PATH_INFO"] in signin.PATHS else None
+        return sign_in.too_long(promised(environ)) if has_body and environ["PATH_INFO"] in sign_in.PATHS else None
 
     def template(self, environ: dict[str, Any]) -> str:
         """The template under which a request is counted, also one that was refused before it met its route."""
@@ -63,7 +63,7 @@ class App(Bottle):  # type: ignore[misc]
         try:
             route = route or self.match(environ)[0]
         except HTTPError:
-            return scopes.UNMATCHED
+            return path_scopes.UNMATCHED
         return str(route.name or route.rule)
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -72,14 +72,14 @@ class App(Bottle):  # type: ignore[misc]
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             kept = any(name == "Cache-Control" for name, _ in headers)
             return start_response(
-                status, [*headers, *security.HEADERS, *([] if kept else [security.NO_STORE])], exc_info
+                status, [*headers, *security_headers.HEADERS, *([] if kept else [security_headers.NO_STORE])], exc_info
             )
 
         return super().wsgi(environ, start)
 
 
 def make_app(worker: Worker) -> App:
-    """The application of one worker; raises KeyError for a route of which `web.auth.scopes` says nothing."""
+    """The application of one worker; raises KeyError for a route of which `web.auth.path_scopes` says nothing."""
     # What nobody expected goes up to the server, which logs it and answers 500.
     app, gate = App(), worker.gate
     app.config["catchall"] = False
@@ -91,7 +91,7 @@ def make_app(worker: Worker) -> App:
         "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
         "/metrics": lambda: _reply(views.metrics(request.get_header("Accept", ""))),
         "/prometheus_metrics": lambda: _reply(views.exposition(request.get_header("Accept", ""))),
-        "/sign-in": lambda: _reply(signin.page(request.environ)),
+        "/sign-in": lambda: _reply(sign_in.page(request.environ)),
         "/dashboard": lambda: _reply(views.page(request.environ[CALLER], up(request.environ))),
         "/dashboard/data": lambda: _json(200, views.document()),
         "/static/<name>": lambda name: _reply(views.asset(name)),
@@ -107,29 +107,29 @@ def make_app(worker: Worker) -> App:
         "/drops/<key>": lambda key: _reply(views.drop(key)),
         "/drift": lambda: _json(200, views.drift()),
         "/events": lambda: _reply(views.events(request.query)),
-        "/requests/<key>": lambda key: _json(*intake.find_request(worker, key)),
+        "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
     }
     writing: dict[str, Route] = {
-        "/add_training_data": lambda: _json(*intake.add_training_data(worker, request.environ)),
-        "/trigger_retrain": lambda: _json(*intake.trigger_retrain(worker, request.environ)),
-        "/promote": lambda: _json(*intake.choose(worker, request.environ, "promote")),
-        "/refuse": lambda: _json(*intake.choose(worker, request.environ, "refuse")),
-        "/rollback": lambda: _json(*intake.choose(worker, request.environ, "rollback")),
-        "/accept": lambda: _json(*intake.decide(worker, request.environ, "accept")),
-        "/reject": lambda: _json(*intake.decide(worker, request.environ, "reject")),
+        "/add_training_data": lambda: _json(*commands.add_training_data(worker, request.environ)),
+        "/trigger_retrain": lambda: _json(*commands.trigger_retrain(worker, request.environ)),
+        "/promote": lambda: _json(*commands.choose(worker, request.environ, "promote")),
+        "/refuse": lambda: _json(*commands.choose(worker, request.environ, "refuse")),
+        "/rollback": lambda: _json(*commands.choose(worker, request.environ, "rollback")),
+        "/accept": lambda: _json(*commands.decide(worker, request.environ, "accept")),
+        "/reject": lambda: _json(*commands.decide(worker, request.environ, "reject")),
     }
     for path, route in reading.items():
         app.route(path, "GET", _checked(route, _permit(gate, path)))
-    inflate = partial(inflation.inflate, most=worker.settings.server.max_body_bytes)
+    inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
     for path, route in writing.items():
         app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site, inflate))
-    for path, sign in zip(signin.PATHS, (signin.begin, signin.end), strict=True):
+    for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
         app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
     app.route(
         "/predict",
         "POST",
         _checked(
-            lambda: _reply(predicting.predict(worker, request.environ)),
+            lambda: _reply(predict.predict(worker, request.environ)),
             _permit(gate, "/predict"),
             payload.typed,
             gate.hosts.site,
@@ -137,9 +137,9 @@ def make_app(worker: Worker) -> App:
         ),
     )
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
-    for path, door in doors.READING.items():
+    for path, door in routes.READING.items():
         app.route(_rule(path), "GET", _checked(_door(worker, door), _permit(gate, path)), name=path)
-    for path, door in doors.POSTING.items():
+    for path, door in routes.POSTING.items():
         checks = _permit(gate, path), gate.hosts.site, inflate
         app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
     return app
@@ -156,7 +156,7 @@ def _missing(error: HTTPError, environ: dict[str, Any]) -> Problem:
 
 def _permit(gate: Gate, template: str) -> Check:
     """A check of a route: once more what the bridge has asked, however differently the two may read a path."""
-    scopes.needed(template)
+    path_scopes.needed(template)
 
     def check(environ: MutableMapping[str, Any]) -> None:
         caller = environ.get(CALLER)
@@ -174,7 +174,7 @@ def _checked(route: Route, *checks: Check) -> Route:
                 check(environ)
             return route(**arguments)
         except Problem as problem:
-            raise shapes.dress(problem, request.path) from None
+            raise errors.dress(problem, request.path) from None
         except HTTPResponse:
             raise
         # Everything that is expected has an explanation; the rest goes on to Bottle, the log and a 500.
@@ -182,7 +182,7 @@ def _checked(route: Route, *checks: Check) -> Route:
             explained = explain(error)
             if explained is None:
                 raise
-            raise shapes.dress(explained, request.path) from error
+            raise errors.dress(explained, request.path) from error
 
     return call
 
@@ -197,7 +197,7 @@ def _rule(path: str) -> str:
     return re.sub(r"(:\w+)$", r"<:re:\1>", path.replace(">", ":part>"))
 
 
-def _door(worker: Worker, door: doors.Door) -> Route:
+def _door(worker: Worker, door: routes.Door) -> Route:
     return lambda **place: _reply(door(worker, request.environ, **place))
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from daemon.core.errors import RetraindError
 from daemon.schema import schema
-from web.http import release
+from web.http import releases
 from web.http.problems import Problem
 from web.http.reply import FOR_EVER, JSON, Reply
-from web.openapi import openapi
+from web.openapi import document
 from web.worker import Worker
 
 TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
@@ -26,8 +26,8 @@ class Pages:
         self._worker = worker
         promote = worker.settings.promote
         sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
-        self._description = openapi.Description(
-            program=release.of("retraind"),
+        self._description = document.Description(
+            program=releases.of("retraind"),
             sticky=sticky,
             public=worker.settings.server.public_url,
             root=worker.settings.server.root_path,
@@ -47,7 +47,7 @@ class Pages:
 
     def page(self, up: str) -> Reply:
         """The same for people; links go by way of `up`."""
-        from web.dashboard import dashboard
+        from web.dashboard import page as dashboard
 
         page = dashboard.render_docs(swagger_release(), up)
         return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})

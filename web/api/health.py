@@ -3,9 +3,9 @@
 from typing import Any
 
 from daemon.artifacts.bundle import MANIFEST
-from daemon.core import grounds
+from daemon.core import foundations
 from daemon.core.status import Check, utcnow
-from daemon.schema import shortcomings
+from daemon.schema import caveats
 from web.worker import Worker
 
 PROMOTED = "promoted_version"
@@ -83,9 +83,9 @@ def _seen(worker: Worker) -> dict[str, str | None]:
     home, current = worker.home, worker.slot.current
     files = (MANIFEST, *current.manifest.files) if current else ()
     return {
-        DISK: grounds.disk(home),
-        "journal": grounds.journal(home),
-        "bundle": grounds.bundle(home, current.version, files) if current else None,
+        DISK: foundations.disk(home),
+        "journal": foundations.journal(home),
+        "bundle": foundations.bundle(home, current.version, files) if current else None,
     }
 
 
@@ -94,7 +94,7 @@ def _model(worker: Worker) -> Check:
     if current is None:
         return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or _unpromoted(worker)}")
     said = f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
-    lacks = shortcomings.sentence(current.manifest.scores)
+    lacks = caveats.sentence(current.manifest.scores)
     return Check(ok=True, detail=f"{said} {lacks}".strip())
 
 

@@ -9,7 +9,7 @@ import orjson
 from daemon.core.status import Status
 from daemon.records import lineage
 from web.api import health
-from web.auth.gate import Caller
+from web.auth.access import Caller
 from web.http import payload
 from web.http.problems import Problem
 from web.http.reply import FOR_EVER, Reply
@@ -38,11 +38,11 @@ class Views:
 
     def exposition(self, accept: str) -> Reply:
         """Figures for Prometheus."""
-        from web.api import exposition
+        from web.api import prometheus
 
         worker, records = self._worker, self._worker.records
         last, predictor = records.swaps(1), worker.slot.current
-        report = exposition.Report(
+        report = prometheus.Report(
             worker.totals(),
             records.counts(),
             last[0]["id"] if last else 0,
@@ -55,12 +55,12 @@ class Views:
             records.prequential(),
             records.held_total(),
         )
-        body, content_type = exposition.expose(report, accept)
+        body, content_type = prometheus.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
 
     def document(self) -> dict[str, Any]:
         """What the dashboard shows, as data."""
-        from web.dashboard import dashboard
+        from web.dashboard import page as dashboard
 
         worker = self._worker
         checks = health.checks(worker)
@@ -73,7 +73,7 @@ class Views:
 
     def page(self, caller: Caller, up: str) -> Reply:
         """The dashboard, with the buttons that the caller may use; links go by way of `up`."""
-        from web.dashboard import dashboard
+        from web.dashboard import page as dashboard
 
         return Reply(
             dashboard.render(self.document(), caller, up).encode(), 200, {"Content-Type": "text/html; charset=utf-8"}
@@ -81,7 +81,7 @@ class Views:
 
     def asset(self, name: str) -> Reply:
         """A style sheet, script or picture of the dashboard; its name carries a hash, so it may be kept for ever."""
-        from web.dashboard import dashboard
+        from web.dashboard import page as dashboard
 
         found = dashboard.asset(name)
         if found is None:

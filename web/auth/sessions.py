@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from daemon.access.cards import Cards
+from daemon.access.record_folder import Cards
 from daemon.access.tokens import Keyring, Token
 from daemon.core import durable
 from daemon.core.home import Home

@@ -6,7 +6,7 @@ Drawn by the server, so that it is there without JavaScript and under a policy t
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.schema.figures import TITLES
+from daemon.schema.score_names import TITLES
 from web.dashboard.facts import Row
 from web.dashboard.quality import wilson
 

@@ -32,7 +32,7 @@ class Facts:
     confidences: Sequence[float]
     """Of the champion's last predictions; none for regression."""
     live: Row | None
-    """The champion's score on late labels (see `daemon.records.live`); None before the first."""
+    """The champion's score on late labels (see `daemon.records.live_score`); None before the first."""
     drift: Mapping[str, Any]
     """The newest check for drift (see `web.dashboard.drift`)."""
     counts: Mapping[str, Mapping[str, int]]

@@ -4,8 +4,8 @@ from itertools import takewhile
 
 from daemon.core.settings import Promote
 from daemon.core.states import ROLLED_BACK
-from daemon.records import live
-from daemon.schema import figures, shortcomings
+from daemon.records import live_score
+from daemon.schema import caveats, score_names
 from web.dashboard.facts import Facts, Row
 from web.dashboard.tiles import Answer, answer, fact
 
@@ -36,12 +36,12 @@ def _scored(facts: Facts) -> Answer:
     if entry is None:
         return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
     now = latest_score(facts) or entry
-    found = figures.judged(now)
+    found = score_names.judged(now)
     notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
     if found is None:
         why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
         return answer("unknown", "Not measured yet", why, notes)
-    headline = f"{figures.short(now, found)} {title(now)}"
+    headline = f"{score_names.short(now, found)} {title(now)}"
     trouble = _trouble(facts, headline, notes)
     if trouble:
         return trouble
@@ -75,12 +75,12 @@ def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
 def _fall(facts: Facts, found: float, now: Row, entry: Row) -> str:
     """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
     tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
-    before, usual = figures.judged(entry), figures.value(entry)
+    before, usual = score_names.judged(entry), score_names.value(entry)
     # A tolerance of 0.02 says nothing of errors in the target's unit.
-    alike = figures.metric(now) == figures.metric(entry) and figures.metric(now) not in ("rmse", "mae")
-    if before is not None and alike and figures.gain(now, found, before) < -max(tolerance, 1 / now["n"]):
-        moved = "rose" if figures.metric(now) in figures.LOWER else "fell"
-        shown = figures.short(entry, before)
+    alike = score_names.metric(now) == score_names.metric(entry) and score_names.metric(now) not in ("rmse", "mae")
+    if before is not None and alike and score_names.gain(now, found, before) < -max(tolerance, 1 / now["n"]):
+        moved = "rose" if score_names.metric(now) in score_names.LOWER else "fell"
+        shown = score_names.short(entry, before)
         return f"It {moved} from {shown}, by more than promote.tolerance = {tolerance:g}."
     interval = (facts.live or {}).get("interval")
     if interval and usual is not None and interval[1] < usual - tolerance:
@@ -90,27 +90,27 @@ def _fall(facts: Facts, found: float, now: Row, entry: Row) -> str:
 
 def _doubt(score: Row) -> str:
     """How far a score is to be believed, and what it means in the target's unit."""
-    if figures.deciding(score) == "r2":
-        return f"RMSE {figures.plain(score['rmse'])}, MAE {figures.plain(score['mae'])}"
+    if score_names.deciding(score) == "r2":
+        return f"RMSE {score_names.plain(score['rmse'])}, MAE {score_names.plain(score['mae'])}"
     low, high = wilson(score["accuracy"], score["n"])
-    usual = "" if figures.metric(score) == "accuracy" else f"accuracy {score['accuracy']:.3f}, "
+    usual = "" if score_names.metric(score) == "accuracy" else f"accuracy {score['accuracy']:.3f}, "
     return f"{usual}95 % interval {low:.3f} to {high:.3f}"
 
 
 def _live(facts: Facts) -> list[Answer]:
     if not facts.live:
         return []
-    found = figures.value(facts.live)
+    found = score_names.value(facts.live)
     said = "–" if found is None else f"{found:.3f} {title(facts.live)}"
-    error = f"RMSE {figures.plain(facts.live['rmse'])}, " if "rmse" in facts.live else ""
+    error = f"RMSE {score_names.plain(facts.live['rmse'])}, " if "rmse" in facts.live else ""
     if "cost" in facts.live:
-        error = f"mean cost {figures.plain(facts.live['cost'])}, "
+        error = f"mean cost {score_names.plain(facts.live['cost'])}, "
     return [fact("on late labels", said, f"{error}n = {facts.live['n']:,}")]
 
 
 def title(score: Row) -> str:
     """What the figure is called by which the gate judges a score."""
-    return figures.TITLES[figures.metric(score)]
+    return score_names.TITLES[score_names.metric(score)]
 
 
 def latest_score(facts: Facts) -> Row | None:
@@ -134,20 +134,18 @@ def held_out(version: Row | None, who: str = "challenger") -> Row | None:
 def _against(entry: Row, now: Row) -> list[Answer]:
     if entry is now:
         return []
-    before = figures.judged(entry)
-    return [fact("when let in", "–" if before is None else figures.short(entry, before), f"n = {entry['n']:,}")]
+    before = score_names.judged(entry)
+    return [fact("when let in", "–" if before is None else score_names.short(entry, before), f"n = {entry['n']:,}")]
 
 
 def _dummy(facts: Facts) -> list[Answer]:
     """What one would have who always gave one answer, on the rows that let the champion in."""
     scores = (facts.champion or {}).get("scores", {})
     score, dummy = ((scores.get(who) or {}).get("rolling") or {} for who in ("challenger", "dummy"))
-    least = shortcomings.guess(score, dummy)
+    least = caveats.guess(score, dummy)
     if least is None:
         return []
-    return [
-        fact(f"always {shortcomings.answer(dummy)}", figures.said(score, least), f"n = {score['n']:,}, when let in")
-    ]
+    return [fact(f"always {caveats.answer(dummy)}", score_names.said(score, least), f"n = {score['n']:,}, when let in")]
 
 
 def _weakest(score: Row) -> list[Answer]:
@@ -168,4 +166,4 @@ def _confidence(facts: Facts) -> list[Answer]:
 
 def wilson(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share seen in `n` rows; (0, 1) when n is 0."""
-    return live.wilson(round(share * n), n) if n > 0 else (0.0, 1.0)
+    return live_score.wilson(round(share * n), n) if n > 0 else (0.0, 1.0)

@@ -12,11 +12,11 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import ROLLED_BACK
 from daemon.records.records import Records, Row
-from daemon.schema import figures
-from daemon.schema.figures import TITLES
+from daemon.schema import score_names
 from daemon.schema.schema import Column, Task
 from daemon.schema.schema import load as load_schema
-from web.dashboard import verdict
+from daemon.schema.score_names import TITLES
+from web.dashboard import health
 from web.dashboard.facts import Facts
 from web.dashboard.quality import held_out, wilson
 
@@ -59,7 +59,7 @@ def version(row: Row, facts: Facts) -> Row:
         "n": score.get("n", 0),
         "loss_figure": TITLES[settles],
         "loss": score.get(settles),
-        "reference": figures.value(reference),
+        "reference": score_names.value(reference),
         "reference_n": reference.get("n", 0),
         "cv": row["scores"].get(f"cv_{decides}"),
         "trained_rows": row["trained_rows"],
@@ -74,8 +74,8 @@ def version(row: Row, facts: Facts) -> Row:
 
 def _names(score: Row) -> tuple[str, str]:
     """The figure that decides and the one that settles, of the task that a score belongs to."""
-    task: Task = "regression" if figures.deciding(score) == "r2" else "classification"
-    return figures.DECIDES[task], figures.SETTLES[task]
+    task: Task = "regression" if score_names.deciding(score) == "r2" else "classification"
+    return score_names.DECIDES[task], score_names.SETTLES[task]
 
 
 def candidates(facts: Facts) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ def candidates(facts: Facts) -> dict[str, Any] | None:
 def errors(facts: Facts) -> dict[str, Any] | None:
     """How far a regression is off: figures of the champion in the target's unit, on held-out rows and on late labels."""
     score = held_out(facts.champion)
-    if score is None or figures.deciding(score) != "r2":
+    if score is None or score_names.deciding(score) != "r2":
         return None
     measured = [("held-out rows", score), ("late labels", facts.live)]
     rows = [{"on": on, **{key: one.get(key) for key in ("n", "r2", "rmse", "mae")}} for on, one in measured if one]
@@ -176,8 +176,8 @@ def service(facts: Facts) -> dict[str, Any]:
     uses = [{"version": str(name), "n": n, "share": n / total if total else 0.0} for name, n in by_version.items()]
     return {
         **{name: metrics.get(name) for name in names},
-        "failures": verdict.failures(metrics),
-        "refusals": verdict.failures(metrics, 400, 499),
+        "failures": health.failures(metrics),
+        "refusals": health.failures(metrics, 400, 499),
         "lost": metrics.get("predictions_lost"),
         "by_version": sorted(uses, key=lambda use: -use["n"]),
         "workers": metrics.get("workers"),

@@ -5,8 +5,8 @@ from typing import Any
 
 from daemon.core.home import Home
 from daemon.core.status import Status
-from web.metrics import metrics
-from web.metrics.metrics import BOUNDS, Snapshot
+from web.metrics import counters
+from web.metrics.counters import BOUNDS, Snapshot
 
 CHECKS = ("/health", "/readyz")
 
@@ -61,7 +61,7 @@ class Totals:
 
 def collect(home: Home, own: Snapshot | None = None) -> Totals:
     """Read all snapshots; `own` stands in for the file of its worker."""
-    found = metrics.published(home, f"{own.slot}-{own.pid}.json" if own else "")
+    found = counters.published(home, f"{own.slot}-{own.pid}.json" if own else "")
     mine = [own] if own else []
     return Totals([snapshot for snapshot, _ in found] + mine, [snapshot for snapshot, lives in found if lives] + mine)
 

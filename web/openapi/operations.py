@@ -6,7 +6,7 @@ from typing import Any
 
 from web.http.problems import PROBLEM
 from web.http.reply import JSON
-from web.openapi.contents import TEXT, Json, ref
+from web.openapi.schemas import TEXT, Json, ref
 
 MEANINGS = {
     400: "The request is no valid HTTP, or its body is not JSON.",
@@ -34,7 +34,7 @@ WITH_BODY = (403, 408, 413, 415, 422)
 """Can come where a body is sent."""
 
 OWN, MLFLOW, SIMPLE = "Problem", "MlflowError", "Error"
-"""Shapes of errors: those of our own endpoints and of the protocols; see `web.protocols.shapes`."""
+"""Shapes of errors: those of our own endpoints and of the protocols; see `web.protocols.errors`."""
 
 KINDS = {OWN: PROBLEM, MLFLOW: JSON, SIMPLE: JSON}
 """Shapes to their content types."""

@@ -11,17 +11,17 @@ import orjson
 
 from daemon.artifacts.bundle import MODEL
 from daemon.schema.schema import Kind
-from web import answering
-from web.answering import ALIASES, Answered
+from web import predict as answering
 from web.http import payload, reply
 from web.http.problems import Problem
 from web.http.reply import Reply
-from web.protocols import inference, invocations, tables
+from web.predict import ALIASES, Answered
+from web.protocols import dataframes, mlflow, open_inference
 from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
 from web.worker import Worker
 
-SIGNATURES = {None: invocations.PREDICT, "": invocations.PREDICT, "serving_default": invocations.PREDICT}
+SIGNATURES = {None: mlflow.PREDICT, "": mlflow.PREDICT, "serving_default": mlflow.PREDICT}
 """Names of what the model does if nothing else is asked for; `predict` and `predict_proba` are signatures, too."""
 
 TYPES: dict[Kind, str] = {
@@ -54,7 +54,7 @@ def metadata(worker: Worker, environ: MutableMapping[str, Any], **place: str) ->
     signatures = {"serving_default": _signature(columns, outputs)}
     if chosen.classes:
         shares = _tensor("predictions", "DT_DOUBLE", len(chosen.classes))
-        signatures[invocations.PROBA] = _signature(columns, {"predictions": shares})
+        signatures[mlflow.PROBA] = _signature(columns, {"predictions": shares})
     content = {
         "model_spec": {"name": MODEL, "signature_name": "", "version": str(chosen.version)},
         "metadata": {"signature_def": {"signature_def": signatures}},
@@ -70,13 +70,17 @@ def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> 
         raise Problem(400, "Give either 'instances' (a list of rows) or 'inputs' (values by column).")
     signature = body.get("signature_name")
     known = signature is None or isinstance(signature, str)
-    method = invocations.method_of(chosen, SIGNATURES.get(signature, signature) if known else signature)
+    method = mlflow.method_of(chosen, SIGNATURES.get(signature, signature) if known else signature)
     in_rows = "instances" in body
-    rows = tables.rows(chosen.schema, body["instances"]) if in_rows else tables.columns(chosen.schema, body["inputs"])
+    rows = (
+        dataframes.rows(chosen.schema, body["instances"])
+        if in_rows
+        else dataframes.columns(chosen.schema, body["inputs"])
+    )
     answered = answering.answer(worker, environ, chosen, rows)
     chosen = answered.predictor
     content = {
-        "predictions" if in_rows else "outputs": invocations.told(answered, method),
+        "predictions" if in_rows else "outputs": mlflow.told(answered, method),
         "model_version": chosen.version,
         "prediction_ids": answered.ids,
     }
@@ -125,11 +129,11 @@ def _examples(chosen: Predictor, environ: MutableMapping[str, Any]) -> Inputs:
         raise Problem(400, "Give 'examples' as a list of objects, and 'context', if there is any, as an object.")
     if not all(isinstance(row, dict) for row in examples):
         raise Problem(400, "Every example must be an object of column: value.")
-    return tables.rows(chosen.schema, [{**context, **row} for row in examples] if context else examples)
+    return dataframes.rows(chosen.schema, [{**context, **row} for row in examples] if context else examples)
 
 
 def _body(environ: MutableMapping[str, Any]) -> dict[str, Any]:
-    body = payload.value(tables.without_nan(environ["wsgi.input"].read()))
+    body = payload.value(dataframes.without_nan(environ["wsgi.input"].read()))
     if not isinstance(body, dict):
         raise Problem(400, "The body must be a JSON object.")
     return body
@@ -138,7 +142,7 @@ def _body(environ: MutableMapping[str, Any]) -> dict[str, Any]:
 def _chosen(
     worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None, label: str | None = None
 ) -> Predictor:
-    number = inference.model_version(name, version)
+    number = open_inference.model_version(name, version)
     if label is not None and label not in ALIASES:
         raise Problem(404, f"There is no label {label!r:.60}.", hint=f"Labels are {', '.join(ALIASES)}.")
     return answering.predictor(worker, environ, version=number, alias=label)

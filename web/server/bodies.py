@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from daemon.core.settings import Server
-from web.http.arrival import MOST_SKIPPED, TOO_LARGE, Request
+from web.http.incoming_request import MOST_SKIPPED, TOO_LARGE, Request
 from web.http.problems import Problem
 
 LOOK_SECONDS = 0.1

@@ -1,7 +1,7 @@
 """RSGI on one side, the WSGI application on the other, and event streams beside it.
 
 Bodies are awaited before Bottle sees a request. Single predictions are answered by the thread that hands requests over (see
-`web.server.handover`); large ones and whatever touches the disk for long run in lanes of threads, which the event loop looks after.
+`web.server.granian`); large ones and whatever touches the disk for long run in lanes of threads, which the event loop looks after.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-from web.api import app, events, signin
-from web.auth.gate import CALLER, LOCAL
-from web.http import payload, security
-from web.http.arrival import Request
-from web.http.environ import environ_of, promised
+from web.api import app, event_stream, sign_in
+from web.auth.access import CALLER, LOCAL
+from web.http import payload, security_headers
+from web.http.incoming_request import Request
 from web.http.problems import Problem
-from web.protocols import doors
+from web.http.wsgi_environ import environ_of, promised
+from web.protocols import routes
 from web.server.bodies import Bodies, Found
-from web.server.lanes import Lane
 from web.server.refusals import CLOSE, Answer, Headers, refusal
+from web.server.thread_lanes import Lane
 from web.serving.inputs import TooManyHere, at_once
-from web.serving.shelf import LOADING
+from web.serving.version_cache import LOADING
 from web.worker import Worker
 
 LARGE_BYTES = 16_384
@@ -46,15 +46,15 @@ SEND_SECONDS = 10.0
 STREAM: Headers = [
     ("Content-Type", "text/event-stream"),
     ("X-Accel-Buffering", "no"),  # a proxy must pass each event on at once
-    *security.HEADERS,
-    security.NO_STORE,
+    *security_headers.HEADERS,
+    security_headers.NO_STORE,
 ]
 
 
 class Bridge:
     """RSGI on one side, the WSGI application on the other; made on the event loop."""
 
-    def __init__(self, worker: Worker, feed: events.Feed) -> None:
+    def __init__(self, worker: Worker, feed: event_stream.Feed) -> None:
         self._worker = worker
         self._feed = feed
         self._loop = asyncio.get_running_loop()
@@ -157,7 +157,7 @@ class Bridge:
 
     def _count(self, request: Request, status: int) -> None:
         seconds, route = time.perf_counter() - request.started, self._app.template(request.environ)
-        self._worker.counters.count(route, status, seconds, predicts=doors.predicts(route))
+        self._worker.counters.count(route, status, seconds, predicts=routes.predicts(route))
 
     def _ask(self, environ: dict[str, Any]) -> Answer:
         answer: list[Any] = []
@@ -217,10 +217,10 @@ class Bridge:
     def _lane(self, environ: dict[str, Any]) -> Lane | None:
         """Where to answer: a single row and what only looks at memory at once (None), which costs least."""
         path = environ["PATH_INFO"]
-        if doors.predicts(path):
+        if routes.predicts(path):
             return self.batches if _is_large(environ) else None
         if environ["REQUEST_METHOD"] == "POST":
-            return self._forms if path in signin.PATHS else self._posts
+            return self._forms if path in sign_in.PATHS else self._posts
         return None if path in app.INLINE else self._pages
 
     async def _ask_loaded(self, environ: dict[str, Any]) -> Answer:

@@ -4,9 +4,9 @@ import logging
 from typing import Any
 
 from daemon.core.errors import NotKept
-from web.http import security
+from web.http import security_headers
 from web.http.problems import Problem
-from web.protocols import shapes
+from web.protocols import errors
 
 Headers = list[tuple[str, str]]
 Answer = tuple[int, Headers, bytes]
@@ -14,7 +14,7 @@ Answer = tuple[int, Headers, bytes]
 
 # The connection ends, because what is left of a body would be taken for the next request.
 CLOSE = ("Connection", "close")
-REFUSED: Headers = [CLOSE, *security.HEADERS, security.NO_STORE]
+REFUSED: Headers = [CLOSE, *security_headers.HEADERS, security_headers.NO_STORE]
 
 _log = logging.getLogger("retraind.web")
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("retraind.web")
 def refusal(environ: dict[str, Any], error: Exception) -> Answer:
     """What the client is told of an error; the log gets the details of one that nobody expected."""
     problem = error if isinstance(error, Problem) else _problem(environ, error)
-    told = shapes.dress(problem, environ["PATH_INFO"])
+    told = errors.dress(problem, environ["PATH_INFO"])
     return told.status_code, [*told.headerlist, *REFUSED], told.body
 
 

@@ -1,7 +1,7 @@
 """The prediction log: one line per prediction, appended in groups, so that a killed worker loses none.
 
-What the kernel has taken survives the process; what was synced survives a power cut too (`web/serving/durability.py` says when).
-The daemon copies the lines into SQLite (`daemon/storage/history.py`).
+What the kernel has taken survives the process; what was synced survives a power cut too (`web/serving/group_commit.py` says when).
+The daemon copies the lines into SQLite (`daemon/storage/prediction_history.py`).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daemon.core import durable, grounds
+from daemon.core import durable, foundations
 from daemon.core.errors import NotKept
 from daemon.core.settings import Predictions
 
@@ -182,7 +182,7 @@ class PredictionLog:
 
     def _look(self) -> None:
         """A file that nobody will find gets no more lines; where there can't be another one, that is told at once."""
-        if wrong := grounds.unwritable(self._folder):
+        if wrong := foundations.unwritable(self._folder):
             self._failures["place"] = wrong
         else:
             self._failures.pop("place", None)

@@ -2,7 +2,7 @@
 
 It begins after the answer and has a thread of its own, which takes whatever has come together, at most half of the time: it
 delays nobody and fails nobody. What comes faster than that is dropped and counted. Each group that was compared is a line
-of the prediction log, which `daemon/storage/history.py` adds up.
+of the prediction log, which `daemon/storage/prediction_history.py` adds up.
 """
 
 import logging
@@ -17,7 +17,7 @@ from daemon.core.errors import NotKept
 from daemon.core.status import utcnow
 from web.serving import agreement
 from web.serving.agreement import Agreement, Told
-from web.serving.challenger import Challenger
+from web.serving.canary import Challenger
 from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Predictor
 

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from daemon.core.errors import TooFewRows
 from daemon.dataset import segments
 from daemon.model import Matrix, Targets
-from daemon.schema import arrivals
-from daemon.schema.arrivals import Arrivals, Era, Window
+from daemon.schema import arrival_times
+from daemon.schema.arrival_times import Arrivals, Era, Window
 from daemon.schema.schema import BOUND, Schema
 from daemon.tabular import rows
-from daemon.tabular.fingerprints import Prints
-from daemon.tabular.moments import Moments
-from daemon.training.data import sides, split
-from daemon.training.data.sides import Before
+from daemon.tabular.row_hashes import Prints
+from daemon.tabular.row_times import Moments
+from daemon.training.data import split, split_sides
 from daemon.training.data.split import By, Mask
+from daemon.training.data.split_sides import Before
 
 RARE = 4
 """So many classes that lack rows are named."""
@@ -87,23 +87,23 @@ class Data:
         chosen that the served version was trained on; the column `time` says when rows were. Raises DatasetDamaged, TrainingFailed
         for times that can't be told, and TooFewRows when there is too little to learn from.
         """
-        read = sides.read(folder, wanted, schema, group, time)
+        read = split_sides.read(folder, wanted, schema, group, time)
         targets, window = read.targets, window or Window()
-        times = arrivals.plausible(read.accepted, window.now)
+        times = arrival_times.plausible(read.accepted, window.now)
         # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
         listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
         alike = by if by not in (None, By.GROUP) else split.choose(read.keys, read.cells, targets.astype(np.float64))
         assert alike is not None
         by = by or (By.GROUP if group else alike)
-        recent = arrivals.within(times, listed, window)
-        side = sides.part(read, schema, by, share, listed, recent)
-        learnt = sides.learnt(folder, wanted, schema, read, before)
-        first = np.zeros(len(targets), dtype=bool) if era is None else arrivals.during(times, era)
+        recent = arrival_times.within(times, listed, window)
+        side = split_sides.part(read, schema, by, share, listed, recent)
+        learnt = split_sides.learnt(folder, wanted, schema, read, before)
+        first = np.zeros(len(targets), dtype=bool) if era is None else arrival_times.during(times, era)
         if era is None or not (listed & side.judging & first).any():
             first, era = np.arange(len(targets)) < first_rows, None
         reference = listed & side.judging & first
         # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.
-        judging = side.judging & (recent | arrivals.parted(times, listed, recent))
+        judging = side.judging & (recent | arrival_times.parted(times, listed, recent))
         taught, judged = np.flatnonzero(recent & ~side.held), np.flatnonzero(judging | reference)
         _require_enough(targets[taught], schema)
         order = np.concatenate([taught, judged])
@@ -122,7 +122,7 @@ class Data:
 
     def moved(self, era: Era) -> Self:
         """The same rows where the world has changed: those of the era are the reference."""
-        first = arrivals.during(self.arrived.times, era)
+        first = arrival_times.during(self.arrived.times, era)
         return replace(self, first=first, reference=self.held & first, era=era)
 
     @property

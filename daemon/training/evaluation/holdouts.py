@@ -16,17 +16,17 @@ from daemon.artifacts.bundle import Manifest, Model
 from daemon.core.settings import Train
 from daemon.model import Matrix, Targets
 from daemon.schema.costs import named
-from daemon.schema.figures import BOUND
 from daemon.schema.schema import Schema
+from daemon.schema.score_names import BOUND
 from daemon.training import losses
 from daemon.training.data import split
 from daemon.training.data.revision import Data
-from daemon.training.data.sides import Before
 from daemon.training.data.split import By
-from daemon.training.evaluation import marking
-from daemon.training.evaluation.marking import Kept, Rules
-from daemon.training.evaluation.remembered import Remembered, judge
-from daemon.training.scores import guess, score
+from daemon.training.data.split_sides import Before
+from daemon.training.evaluation import baseline_comparison
+from daemon.training.evaluation.baseline_comparison import Kept, Rules
+from daemon.training.evaluation.recorded_answers import Remembered, judge
+from daemon.training.metrics import guess, score
 
 DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
 """Figures that are kept of the dummy."""
@@ -59,13 +59,13 @@ def compare(
     old = None if served is None else answers_of_served(served, data)
     every, fair = _parts(data), _parts(data, fair=True)
     same = old is None or all((every[name] == fair[name]).all() for name in every)
-    answered = marking.remember(new, data, every["reference"], kept)
+    answered = baseline_comparison.remember(new, data, every["reference"], kept)
     scores = {
         "challenger": _on_holdouts(new, data, every, rules),
         **({} if same else {"fair": _on_holdouts(new, data, fair, rules)}),
         "champion": None if old is None else _on_holdouts(old, data, fair, rules),
         "paired": None if old is None else {"holdout": _paired(new, old, data, fair, rules)},
-        "marks": marking.against(answered, data.schema.task, rules),
+        "marks": baseline_comparison.against(answered, data.schema.task, rules),
         "dummy": _dummy(data, every, rules),
         "taught": _taught(data),
         "split": _split(data, every),

@@ -11,13 +11,13 @@ import skops.io
 import structlog
 from numpy.typing import NDArray
 
-from daemon.artifacts import bundle, groves
+from daemon.artifacts import bundle, treelite_model
 from daemon.core import durable
 from daemon.core.errors import NotServable
 from daemon.model import answers
 from daemon.schema.costs import Costs, named
 from daemon.schema.schema import UNKNOWN, Schema
-from daemon.training.export import graphs
+from daemon.training.export import onnx_export
 
 log = structlog.get_logger()
 
@@ -117,7 +117,7 @@ class _Found:
 @dataclass(frozen=True)
 class _Backend:
     name: Literal["onnx", "treelite", "sklearn"]
-    kind: graphs.Kind
+    kind: onnx_export.Kind
     files: dict[str, bytes]
     run: Callable[[Matrix], Matrix] | None = None
 
@@ -127,7 +127,7 @@ def _onnx(estimator: Any, width: int, schema: Schema) -> _Backend | None:
     if _lacks_a_class(estimator, schema):
         return None
     try:
-        graph, kind = graphs.convert(estimator, width)
+        graph, kind = onnx_export.convert(estimator, width)
         return _Backend("onnx", kind, {bundle.ONNX: graph}, bundle.onnx_model(graph, kind))
     except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
@@ -139,10 +139,10 @@ def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
     if _lacks_a_class(estimator, schema):
         return None
     try:
-        ensemble, steps = graphs.around(estimator, width)
-        kind: graphs.Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
+        ensemble, steps = onnx_export.around(estimator, width)
+        kind: onnx_export.Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
         files = {{"before": bundle.BEFORE, "after": bundle.AFTER}[step]: graph for step, graph in steps.items()}
-        files[bundle.TREELITE] = groves.plant(ensemble)
+        files[bundle.TREELITE] = treelite_model.plant(ensemble)
         return _Backend("treelite", kind, files, bundle.treelite_model(files, kind, schema))
     except Exception as error:  # noqa: BLE001 - whatever treelite does not know
         log.info("treelite_refused", estimator=type(estimator).__name__, error=str(error)[:200])

@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 
 from daemon.model import Matrix, Targets, calibrate
 from daemon.training.data import split
-from daemon.training.scores import measure
+from daemon.training.metrics import measure
 
 LEAST_ROWS = 50
 """With fewer rows than this the correction would be noise."""

@@ -1,6 +1,6 @@
 """The candidates: estimators that compete for each task, built in or named by import path, with their grids.
 
-Nothing is fitted here; `daemon.training.selection.comparison` does.
+Nothing is fitted here; `daemon.training.selection.cross_validation` does.
 """
 
 import difflib

@@ -9,7 +9,7 @@ from daemon.core.settings import Train
 from daemon.model import Matrix, Targets
 from daemon.schema.schema import Schema, Task
 from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.comparison import Scored, Trial
+from daemon.training.selection.cross_validation import Scored, Trial
 
 TEST_SHARE = 0.2
 """Of the rows, that textbooks test on."""

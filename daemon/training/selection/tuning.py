@@ -16,12 +16,12 @@ import structlog
 
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
-from daemon.training import limits
+from daemon.training import resource_limits
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison
+from daemon.training.selection import candidates, cross_validation
 from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.comparison import Budget, BudgetUsed, Outcome, Overtaken, Scored, Trial
-from daemon.training.selection.spaces import SPACES, Parameters
+from daemon.training.selection.cross_validation import Budget, BudgetUsed, Outcome, Overtaken, Scored, Trial
+from daemon.training.selection.search_spaces import SPACES, Parameters
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ def choose(found: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any]
     settings = trial.settings
     competing = candidates.worthwhile(found, len(trial.targets), settings)
     progress.candidates, taught = len(competing), (trial.rows, trial.targets)
-    outcome = comparison.compare(competing, trial.schema, taught, settings, progress, trial.units, trial.times)
+    outcome = cross_validation.compare(competing, trial.schema, taught, settings, progress, trial.units, trial.times)
     return tune(outcome, trial, Tuned.of(champion), progress)
 
 
@@ -78,7 +78,7 @@ def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progres
         outcome = search.keep(before, outcome, progress)
     search.budget = Budget(settings.tune_seconds)
     try:
-        with comparison.alarm(settings.tune_seconds):
+        with cross_validation.alarm(settings.tune_seconds):
             while search.budget.left > 0:
                 search.step()
     except BudgetUsed:
@@ -108,7 +108,7 @@ class _Search:
         """
         seconds = self._trial.settings.budget_seconds / (len(outcome.scored) + len(outcome.left_out))
         try:
-            with comparison.alarm(seconds or math.inf):
+            with cross_validation.alarm(seconds or math.inf):
                 self.take(before.candidate, before.parameters, encoded=before.encoded, raced=False)
         except BudgetUsed:
             if self._chosen is None:  # it may have rung after the last fold
@@ -144,7 +144,7 @@ class _Search:
     def take(self, family: str, parameters: Parameters, *, encoded: bool, raced: bool = True) -> None:
         """Try these, and keep them if they are the best; on all folds unless `raced`."""
         self.tried += 1
-        limits.release()
+        resource_limits.release()
         tried = Tuned(family, parameters, self.tried, 0.0, encoded)
         try:
             candidate = tried.made(self._trial.schema, self._trial.settings)

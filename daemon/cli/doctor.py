@@ -1,0 +1,225 @@
+"""The checkup: every part of a home looked at for real, and what of it can be made good again.
+
+It works with and without a running daemon. Whatever the daemon says of itself is a part of the findings, so the checkup
+never finds in order what `retraind status` does not.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from daemon.artifacts import bundle
+from daemon.cli import report
+from daemon.core import durable, foundations, settings, status
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.core.query import Row, ask
+from daemon.dataset import git_history, segments
+from daemon.dataset.dataset import Dataset
+from daemon.dataset.dvc_cache import Cache
+from daemon.schema import schema, score_names
+from daemon.schema.schema import Schema
+from daemon.storage import moved_home
+from daemon.storage.journal import Journal
+
+REPAIR = "Run `retraind doctor --repair`."
+
+
+class Finding(TypedDict):
+    """What was found of one part; `detail` says what to do if it is not `ok`."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+class Bad(RetraindError):
+    """Raised by a look at a part that is not in order."""
+
+
+def examine(home: Home) -> list[Finding]:
+    """Every part of the home, and every check of the daemon if it runs; that one is in the first finding of its name."""
+    found = list(_examine(home))
+    known = {one["what"]: one for one in found}
+    for said in _said(home):
+        if said["what"] not in known:
+            found.append(said)
+        elif not said["ok"] and known[said["what"]]["ok"]:
+            known[said["what"]].update(said)
+    return found
+
+
+def _said(home: Home) -> Iterator[Finding]:
+    """The checks of a daemon that runs; that none does is no fault of the home."""
+    daemon = status.read(home.status)
+    if daemon is not None and daemon.alive:
+        for name, check in report.health(home)["checks"].items():
+            yield Finding(what=name, ok=check["ok"], detail=check["detail"])
+
+
+def _examine(home: Home) -> Iterator[Finding]:
+    yield _look("settings", lambda: f"{sum(1 for _ in settings.entries())} settings, {home.settings} is valid.")
+    yield _look("schema", lambda: _describe(schema.load(home.schema)))
+    yield _look("journal", lambda: _journal(home))
+    yield _look("folders", lambda: _folders(home))
+    yield _look("segments", lambda: _segments(home))
+    yield _look("git", lambda: _git(home))
+    yield _look("dvc", lambda: _dvc(home))
+    yield _look("orphans", lambda: _orphans(home))
+    yield _look("bundle", lambda: _bundle(home))
+    yield _look("paths", lambda: _paths(home))
+
+
+def _look(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what=what, ok=True, detail=look())
+    except sqlite3.Error as error:
+        return Finding(what=what, ok=False, detail=f"A database can't be read: {error}.")
+    except (RetraindError, OSError) as error:
+        return Finding(what=what, ok=False, detail=str(error))
+
+
+def _count(home: Home) -> int:
+    if not report.has_journal(home):
+        return 0
+    with Journal.reading(home.journal) as journal:
+        return journal.judged()
+
+
+def _describe(found: Schema | None) -> str:
+    if found is None:
+        return "None yet: `retraind init FILE --target COL` makes one."
+    return f"{len(found.columns)} columns, target {found.target!r} ({_task(found)})."
+
+
+def _task(found: Schema) -> str:
+    return f"{len(found.classes)} classes" if found.task == "classification" else found.task
+
+
+def _journal(home: Home) -> str:
+    count = _count(home)
+    if damage := [
+        row["quick_check"] for row in ask(home.journal, "PRAGMA quick_check(3)") if row["quick_check"] != "ok"
+    ]:
+        raise RetraindError(f"{home.journal} is damaged: {damage[0]}.", hint="Restore the home from a backup.")
+    return f"{count} versions; whole."
+
+
+def _folders(home: Home) -> str:
+    needed = (home.registry, home.requests, home.workers, home.artifacts, home.bundles, home.data, home.segments)
+    folders = [folder for folder in (*needed, home.inbox, home.rejected, home.logs) if home.dataset_pointer.exists()]
+    gone = [f"{home.mlflow} is gone. {foundations.RESTORE}."] if folders and not home.mlflow.exists() else []
+    wrong = [*gone, *filter(None, map(foundations.unwritable, folders))] or list(filter(None, [foundations.disk(home)]))
+    if wrong:
+        more = f" {len(wrong) - 1} more of its kind." if len(wrong) > 1 else ""
+        raise RetraindError(f"{wrong[0]}{more}")
+    return "In place, and writable."
+
+
+def _segments(home: Home) -> str:
+    known = _live(home)
+    damaged = Dataset(home).verify({name: one["sha256"] for name, one in known.items()})
+    # A merge may have replaced it while it was looked for.
+    damaged = [name for name in damaged if name in _live(home)] if damaged else []
+    if damaged:
+        raise Bad(
+            f"{home.segments / damaged[0]} is not what the journal recorded ({len(damaged)} in all).", hint=REPAIR
+        )
+    return f"{score_names.counted(len(known), 'segment')}, every sha256 as recorded."
+
+
+def _live(home: Home) -> dict[str, Row]:
+    return {row["name"]: row for row in ask(home.journal, "SELECT * FROM segments WHERE died IS NULL")}
+
+
+def _git(home: Home) -> str:
+    history = git_history.recorded(home.journal)
+    if not history:
+        return "No revision yet."
+    # Twice: a commit may be made at this moment.
+    problem = _ailment(home, history) and _ailment(home, git_history.recorded(home.journal))
+    if problem:
+        raise Bad(problem, hint=REPAIR)
+    aside = git_history.set_aside(home.data)
+    kept = (
+        f" {len(aside)} damaged ones from before lie in data/{git_history.TMP}; remove them when you like."
+        if aside
+        else ""
+    )
+    return f"{score_names.counted(len(history), 'revision')}, every object of the history can be read.{kept}"
+
+
+def _ailment(home: Home, history: Sequence[git_history.Recorded]) -> str | None:
+    return git_history.damage(home.data, history[-1].name) or git_history.fsck(home.data)
+
+
+def _dvc(home: Home) -> str:
+    """DVC's objects: those of the present revision have to be whole; of older ones it is said what is gone."""
+    cache, history = Cache(home.data), git_history.recorded(home.journal)
+    committed = {row["md5"]: row for row in ask(home.journal, COMMITTED)}
+    for md5, row in committed.items() if history else ():
+        if row["died"] is None and not cache.has(md5) and row["name"] in _live(home):
+            raise Bad(f"DVC's object {md5} of the present revision is gone or damaged.", hint=REPAIR)
+    if history and not cache.has(history[-1].dvc_md5) and git_history.recorded(home.journal)[-1] == history[-1]:
+        raise Bad(f"DVC's list of the present revision, {history[-1].dvc_md5}, is gone or damaged.", hint=REPAIR)
+    gone = cache.missing(committed)
+    lost = (
+        f" {len(gone)} of older revisions are gone (`forget --purge`, `dvc gc`): these can't be checked out."
+        if gone
+        else ""
+    )
+    return f"{score_names.counted(len(committed) - len(gone), 'object')} of segments.{lost}"
+
+
+COMMITTED = "SELECT segments.name, md5, died FROM segments WHERE born <= (SELECT MAX(seq) FROM batches WHERE state = 'committed')"
+
+
+def _orphans(home: Home) -> str:
+    """Whether what was set aside may go: nothing does whose rows the journal does not know from elsewhere."""
+    live = {row["sha256"] for row in _live(home).values()}
+    files = sorted(path for path in home.orphans.glob("*") if path.is_file() and not path.is_symlink())
+    verdicts = {path.name: _verdict(home, path, live) for path in files}
+    needed = [name for name, safe in verdicts.items() if not safe]
+    if not files:
+        return "None."
+    if needed:
+        keep = f"data/orphans/{needed[0]} ({len(needed)} in all) has rows that may be nowhere else: keep it"
+        return f"{len(files)} files in data/orphans. {keep}. The others may be removed."
+    return (
+        f"{len(files)} files in data/orphans: all their rows are in the dataset or were forgotten; they may be removed."
+    )
+
+
+def _verdict(home: Home, path: Path, live: set[str]) -> bool:
+    """Whether an orphan is safe to remove: not a segment of the dataset, and its drops were all accepted."""
+    if durable.sha256_file(path) in live:
+        return False
+    try:
+        drops = segments.drops_of(path)
+    except (RetraindError, OSError):
+        return False
+    known = "SELECT 1 FROM drops WHERE sha256 = ? AND state IN ('accepted', 'forgotten')"
+    return all(ask(home.journal, known, drop) for drop in drops)
+
+
+def _bundle(home: Home) -> str:
+    pointer = bundle.read_pointer(home.pointer)
+    if pointer is None:
+        return "None is served yet."
+    loaded = bundle.load(home.bundle(pointer.version), pointer.manifest)
+    return f"Version {pointer.version} ({loaded.manifest.candidate}, {loaded.manifest.backend}) loads and answers its probe."
+
+
+def _paths(home: Home) -> str:
+    """Whether anything of the home would be written somewhere else."""
+    strays = moved_home.strays(home)
+    if strays:
+        first = f"{strays[0].rows} paths in MLflow's database lead to {strays[0].place}, out of this home."
+        raise Bad(first, hint="The next start puts them right, and so does `retraind doctor --repair`.")
+    return "MLflow's database names this home only."
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """`examine` for people."""
+    return "\n".join(f"{'ok ' if one['ok'] else 'BAD'} {one['what']}: {one['detail']}" for one in findings)

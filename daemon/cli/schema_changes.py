@@ -1,0 +1,106 @@
+"""Alteration: changes to a schema that a person asks for, without writing JSON by hand.
+
+The codes of classes and of categories that stay are kept; what a new category column holds is read from the data.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal, get_args
+
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from daemon.core.errors import BadSchema, NotFound, Unavailable
+from daemon.core.home import Home
+from daemon.dataset import segments
+from daemon.schema import schema, schema_swap
+from daemon.schema.schema import Column, Kind, Schema
+from daemon.storage.journal import Journal
+from daemon.tabular import schema_growth
+from daemon.tabular.column_types import as_kind
+from daemon.tabular.infer_column import MOST_CATEGORIES
+
+Choice = Kind | Literal["ignore"]
+
+TRIES = 10
+"""So often a change is made to what a drop has let grow meanwhile."""
+
+KINDS: tuple[Choice, ...] = (*get_args(Kind), "ignore")
+
+
+def choices(texts: Iterable[str]) -> dict[str, Choice]:
+    """COL=KIND of the command line; raises BadSchema."""
+    found: dict[str, Choice] = {}
+    for text in texts:
+        name, _, kind = text.rpartition("=")
+        chosen = next((one for one in KINDS if one == kind), None)
+        if not name or chosen is None:
+            raise BadSchema(f"--kind {text!r} is no COL=KIND.", hint=f"Kinds: {', '.join(KINDS)}.")
+        found[name] = chosen
+    return found
+
+
+def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) -> tuple[Schema, Schema]:
+    """Change the schema of a home, in which a daemon may be at work; the schema of before and the one of now.
+
+    Raises BadSchema, NotFound, Unavailable.
+    """
+    for _ in range(TRIES):
+        found = schema.load(home.schema)
+        if found is None:
+            raise NotFound(f"{home.schema} does not exist.", hint="Make it by `retraind init FILE --target COL`.")
+        changed = altered(found, kinds, missing, home)
+        if changed == found:
+            return found, found
+        if schema_swap.replace(home.schema, found, changed):  # or a drop has let it grow meanwhile
+            return found, changed
+    raise Unavailable(f"{home.schema} changes all the time.", hint="Nothing was changed; try again.")
+
+
+def altered(given: Schema, kinds: Mapping[str, Choice], missing: Iterable[str], home: Home | None = None) -> Schema:
+    """The schema with columns of other kinds and more markers; raises BadSchema for a column that it does not have."""
+    known = {*given.features, *given.ignored}
+    for name in kinds:
+        if name == given.target:
+            raise BadSchema(f"{name!r} is the target.", hint="Another target needs another home: retraind init.")
+        if name not in known:
+            raise BadSchema(f"The schema has no column {name!r}.", hint=f"It has: {', '.join(sorted(known))[:500]}.")
+    columns = [
+        one if kinds.get(one.name, one.kind) == one.kind else _of_kind(one, kinds[one.name], home)
+        for one in given.columns
+        if kinds.get(one.name) != "ignore"
+    ]
+    back = [name for name in given.ignored if kinds.get(name, "ignore") != "ignore"]
+    columns += [_of_kind(Column(name=name, kind="number", missing=True), kinds[name], home) for name in back]
+    gone = [one for one in given.features if kinds.get(one) == "ignore"]
+    try:
+        return schema_growth.grown(
+            given,
+            columns=columns,
+            ignored=[*(name for name in given.ignored if name not in back), *gone],
+            missing_values=list(dict.fromkeys([*given.missing_values, *missing])),
+        )
+    except ValidationError as error:
+        raise BadSchema(f"{error.errors()[0]['msg']}.", hint="Nothing was changed.") from None
+
+
+def _of_kind(column: Column, kind: Choice, home: Home | None) -> Column:
+    assert kind != "ignore"
+    changed = Column(name=column.name, kind=kind, missing=column.missing, missing_values=column.missing_values)
+    return (
+        schema_growth.grown(changed, categories=_texts(home, changed))
+        if kind == "category" and home is not None
+        else changed
+    )
+
+
+def _texts(home: Home, column: Column) -> list[str]:
+    """The texts that the data has in a column, in order, up to MOST_CATEGORIES."""
+    if not home.journal.exists():
+        return []
+    with Journal.reading(home.journal) as journal:
+        wanted = {row["name"]: row["sha256"] for row in journal.segments()}
+    chosen: dict[str, None] = {}
+    for piece in segments.pieces(home.segments, wanted, [column.name]):
+        if column.name in piece.column_names:
+            chosen |= dict.fromkeys(pc.unique(as_kind(piece[column.name], column)).drop_null().to_pylist())
+    return sorted(chosen)[:MOST_CATEGORIES]

@@ -1,0 +1,112 @@
+"""Overview: what `init` and `retraind schema` tell of a schema and of the file it was made of.
+
+Tables on standard output; the same as JSON.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from daemon.cli.report import CONSOLE, printable
+from daemon.schema.notation import Notation
+from daemon.schema.schema import Column, Schema
+from daemon.tabular.infer_column import MOST_CATEGORIES
+from daemon.tabular.infer_schema import Draft, Finding
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MOST_LISTED = 60
+"""With more columns than that only unusual ones are listed, as many at most, and the others are counted."""
+
+
+class Line(NamedTuple):
+    """One column of the table; `why`: what is unusual about it."""
+
+    column: str
+    kind: str
+    missing: str
+    distinct: str
+    example: str
+    why: str
+
+
+def of_draft(draft: Draft) -> list[Line]:
+    """The columns of a file that a schema was made of: features, target, those left out."""
+    lines = [
+        _feature(column, draft.findings[column.name], draft.notes.get(column.name)) for column in draft.schema.columns
+    ]
+    target = draft.findings[draft.schema.target]
+    lines.append(_line(draft.schema.target, "target", target, draft.why_task))
+    return lines + [_line(name, "ignore", draft.findings[name], reason) for name, reason in draft.left_out.items()]
+
+
+def of_schema(schema: Schema) -> list[Line]:
+    """The columns of a schema alone."""
+    lines = [
+        Line(one.name, one.kind, "allowed" * one.missing, "", _range(one), _notation(one)) for one in schema.columns
+    ]
+    names = ", ".join(schema.classes[:10]) + ", …" * (len(schema.classes) > 10)
+    lines.append(Line(schema.target, "target", "", str(len(schema.classes) or ""), names, schema.task))
+    return lines + [Line(name, "ignore", "", "", "", "") for name in schema.ignored]
+
+
+def _feature(column: Column, finding: Finding, note: str | None) -> Line:
+    slips = f"{finding.wrong} wrong" if finding.wrong else ""
+    return _line(column.name, column.kind, finding, "; ".join(filter(None, [_notation(column), slips, note])))
+
+
+def _line(name: str, kind: str, finding: Finding, why: str) -> Line:
+    parts = [f"{text} {count}" for text, count in finding.missing.items()]
+    missing = finding.empty + sum(finding.missing.values())
+    said = f"{missing} ({', '.join(parts)})" if parts else str(missing or "")
+    distinct = str(finding.distinct) if finding.distinct <= MOST_CATEGORIES else f"> {MOST_CATEGORIES}"
+    return Line(name, kind, said, distinct, finding.example[:30], why)
+
+
+def _notation(column: Column) -> str:
+    written: Notation | None = column.notation
+    if written is None:
+        return ""
+    marks = {
+        "decimal": written.decimal if written.decimal != "." else "",
+        "thousands": written.thousands,
+        "unit": written.unit,
+    }
+    return written.order or ", ".join(f"{name} {mark!r}" for name, mark in marks.items() if mark)
+
+
+def _range(column: Column) -> str:
+    if column.minimum is None or column.maximum is None:
+        return ", ".join(column.categories[:5]) + (", …" if len(column.categories) > 5 else "")
+    if column.kind == "date":
+        low, high = (EPOCH + timedelta(days=days) for days in (column.minimum, column.maximum))
+        return f"{low:%Y-%m-%d} to {high:%Y-%m-%d}"
+    return f"{column.minimum:g} to {column.maximum:g}"
+
+
+def show(lines: list[Line]) -> None:
+    """The table; of thousands of columns a summary."""
+    listed = (
+        lines
+        if len(lines) <= MOST_LISTED
+        else [line for line in lines if line.why or line.kind == "target"][:MOST_LISTED]
+    )
+    table = Table(*Line._fields, box=None)
+    for line in listed:
+        table.add_row(*map(printable, line))
+    CONSOLE.print(table)
+    if len(listed) < len(lines):
+        kinds = Counter(line.kind for line in lines)
+        CONSOLE.print(f"{len(lines)} columns, of which {len(listed)} are listed: {', '.join(_counts(kinds))}.")
+
+
+def _counts(kinds: Mapping[str, int]) -> Iterator[str]:
+    return (f"{count} {kind}" for kind, count in kinds.items())
+
+
+def as_json(schema: Schema, lines: list[Line], remarks: list[str]) -> dict[str, Any]:
+    """The same for programs."""
+    return {"schema": schema.model_dump(), "columns": [line._asdict() for line in lines], "remarks": remarks}

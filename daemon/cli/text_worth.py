@@ -1,0 +1,126 @@
+"""Worth: whether the words of a free text say something of the target that the other columns do not, found out at `init`.
+
+A linear model is cross-validated on a sample with and without the words; the time for all texts is bounded.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from daemon.core.settings import Inbox, Train
+from daemon.schema.schema import Column, Schema, Task
+from daemon.tabular import csv_table, infer_schema, row_hashes, rows
+from daemon.tabular.csv_table import BLOCK_BYTES
+from daemon.tabular.infer_schema import Choice, Draft
+from daemon.tabular.row_hashes import Prints
+from daemon.tabular.schema_growth import grown
+from daemon.training import losses
+from daemon.training.selection import candidates
+from daemon.training.selection.candidates import Candidate
+from daemon.training.selection.cross_validation import Trial
+
+SAMPLE, FEWEST = 2_000, 100
+"""Rows that are tried on, evenly spread over the file, and how many there must be."""
+
+MOST_SECONDS = 20.0
+"""After so long no further text is tried."""
+
+SURE, LESS = 3.0, 0.01
+"""The loss must fall by so many standard errors, and by this share of it."""
+
+ESTIMATORS: dict[Task, str] = {"classification": "logistic", "regression": "ridge"}
+
+METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "r2"}
+
+TITLES: dict[Task, str] = {"classification": "log loss", "regression": "share of variance not explained"}
+
+
+class Opinion(NamedTuple):
+    """Whether a text is to be a feature, and why or why not."""
+
+    useful: bool
+    why: str
+
+
+def with_texts(
+    path: Path, found: Draft, most: int, again: Callable[[Mapping[str, Choice]], Draft], kinds: Mapping[str, Choice]
+) -> Draft:
+    """The draft with the texts whose words help, made `again` with these among the `kinds`; it says of each why.
+
+    Raises BadSchema.
+    """
+    opinions = of(path, found, most)
+    useful = [name for name, one in opinions.items() if one.useful]
+    if useful:
+        found = again({**kinds, **dict.fromkeys(useful, "text")})
+    whys = {
+        name: f"{why}; {opinions[name].why}; --kind {name!r}=text takes it in" if name in opinions else why
+        for name, why in found.left_out.items()
+    }
+    return replace(
+        found, left_out=whys, notes=found.notes | {name: f"free text: {opinions[name].why}" for name in useful}
+    )
+
+
+def of(path: Path, found: Draft, most: int) -> dict[str, Opinion]:
+    """What the words of each free text that a draft leaves out are worth; raises OSError, InvalidDrop.
+
+    `most`: bytes of a .csv.gz inflated.
+    """
+    table, ends = _sample(path, found.schema.target, most), time.monotonic() + MOST_SECONDS
+    opinions: dict[str, Opinion] = {}
+    for name in found.texts:
+        if time.monotonic() > ends:
+            opinions[name] = Opinion(False, f"its words were not tried: {MOST_SECONDS:g} s were used up")
+        else:
+            opinions[name] = opinion(table, found.schema, name)
+    return opinions
+
+
+def opinion(table: pa.Table, schema: Schema, name: str) -> Opinion:
+    """What the words of one column of text cells are worth beside the columns of a schema."""
+    column = Column(name=name, kind="text", missing=True)
+    more = grown(schema, columns=[*schema.columns, column], ignored=[one for one in schema.ignored if one != name])
+    checked = rows.check(table, more, Inbox(new_classes="quarantine")).table
+    if checked.num_rows < FEWEST:
+        return Opinion(False, f"its words were not tried on {checked.num_rows} good rows")
+    units = row_hashes.of_rows(checked, more.columns)
+    try:
+        without, beside = (_losses(checked, one, units) for one in (schema, more))
+    except ValueError as error:  # of scikit-learn, on a single class, say
+        return Opinion(False, f"its words could not be tried ({str(error)[:80]})")
+    fall = without - beside
+    said = f"{TITLES[schema.task]} {without.mean():.3f} without, {beside.mean():.3f} with them, {len(fall)} rows"
+    noise = SURE * float(fall.std()) / math.sqrt(len(fall))
+    useful = float(fall.mean()) > max(noise, LESS * float(without.mean()))
+    return Opinion(useful, f"its words {'help' if useful else 'do not help'} ({said})")
+
+
+def _losses(table: pa.Table, schema: Schema, units: Prints) -> losses.Vector:
+    """Of each row what a linear model that has not seen it costs there; equal rows are in one fold."""
+    targets = rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
+    name = ESTIMATORS[schema.task]
+    one = Candidate(name, candidates.build(name, schema, seed=0))
+    answers, truth, _ = (
+        Trial(schema, rows.matrix(table, schema), targets, Train(), units=units).of(one, whole=True).kept
+    )
+    return losses.of(answers, truth, METRICS[schema.task])
+
+
+def _sample(path: Path, target: str, most: int) -> pa.Table:
+    """Text cells of up to SAMPLE rows, from all parts of the file."""
+    file = infer_schema.opened(path, most)
+    header = csv_table.examine(file, [target])
+    pieces = max(1, -(-file.size // BLOCK_BYTES))
+    return pa.concat_tables(_some(chunk.table, -(-SAMPLE // pieces)) for chunk in csv_table.chunks(file, header))
+
+
+def _some(table: pa.Table, most: int) -> pa.Table:
+    places = np.unique(np.linspace(0, table.num_rows - 1, min(most, table.num_rows)).astype(np.int64))
+    return table.take(places)

@@ -1,0 +1,259 @@
+"""The projection: git's history of the dataset, made anew from the journal where the repository is damaged.
+
+git is never the only copy: each batch is a commit of a small file that names DVC's md5, and the journal has both. What
+can still be read of the damaged repository is kept as it is; only what can't gets new commits, which name the old ones.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged
+from daemon.core.query import ask
+from daemon.dataset import git
+from daemon.schema.score_names import counted
+
+POINTER, SCHEMA = "dataset.dvc", "schema.json"
+TRACKED = (POINTER, SCHEMA, ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvcignore")
+
+AUTHOR = ("retraind", "retraind@localhost")
+
+TMP = ".dvc/tmp"
+"""Neither git nor DVC looks into it; DVC would search every other folder for its files, each time."""
+
+DAMAGED = "git.damaged-"
+"""How the name of a repository begins that was set aside in TMP; the moment follows, in UTC."""
+
+KEPT = 3
+"""So many of them stay, the newest ones."""
+
+FRESH = "git.new"
+
+BATCH, MD5, WAS = "Batch-Id", "Dvc-Md5", "Remade-From"
+"""Trailers of a commit: the batch, DVC's md5 of the dataset, and the commit that the journal names if this one replaces it."""
+
+
+BATCHES = "SELECT seq, kind, rows, state, revision, dvc_md5, committed_at AS at FROM batches ORDER BY seq"
+
+
+LISTED = """
+SELECT name, md5 FROM segments, (SELECT MAX(seq) AS seq FROM batches WHERE dvc_md5 = ?)
+WHERE born <= seq AND (died IS NULL OR died > seq)"""
+
+
+class Recorded(NamedTuple):
+    """A revision as the journal has it: the batch that made it, and what its pointer names."""
+
+    seq: int
+    kind: str
+    rows: int
+    revision: str
+    dvc_md5: str
+    at: str
+    size: int
+    nfiles: int
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Its commit and DVC's md5."""
+        return self.revision, self.dvc_md5
+
+
+class Remade(NamedTuple):
+    """What became of a damaged repository: revisions that are kept as they were and remade ones; where the old one lies."""
+
+    kept: int
+    remade: int
+    aside: Path | None
+
+
+def recorded(journal: Path) -> list[Recorded]:
+    """Every revision of the journal, oldest first; raises sqlite3.Error when it can't be read."""
+    size, count = Counter[int](), Counter[int]()
+    for one in ask(journal, "SELECT bytes, born, died FROM segments"):
+        for seq, sign in ((one["born"], 1), (one["died"], -1)):
+            size[seq] += sign * one["bytes"]
+            count[seq] += sign
+    found, bytes_, files = [], 0, 0
+    for row in ask(journal, BATCHES):
+        bytes_, files = bytes_ + size[row["seq"]], files + count[row["seq"]]
+        if row.pop("state") == "committed":
+            found.append(Recorded(**row, size=bytes_, nfiles=files))
+    return found
+
+
+def listed(journal: Path, dvc_md5: str) -> dict[str, str]:
+    """Name and md5 of each segment of the revision with this list; none if the journal does not know it."""
+    return {row["name"]: row["md5"] for row in ask(journal, LISTED, dvc_md5)}
+
+
+def subject(seq: int, kind: str, rows: int) -> str:
+    """The first line of a revision's commit."""
+    what = {"merge": "merged", "forget": f"{counted(-rows, 'row')} forgotten"}.get(kind, counted(rows, "row"))
+    return f"Batch {seq}: {what}"
+
+
+def trailers(seq: int, dvc_md5: str, was: str | None = None) -> str:
+    """What follows the first line: facts for programs, from which a commit can be found without its name."""
+    lines = [f"{BATCH}: {seq}", f"{MD5}: {dvc_md5}", *([f"{WAS}: {was}"] if was else [])]
+    return "\n\n" + "\n".join(lines)
+
+
+def damage(data: Path, newest: tuple[str, str] | None) -> str | None:
+    """Why the repository can't take the next revision, or does not hold the `newest` (commit, DVC's md5) of the journal; None if it is in order.
+
+    Takes some ten milliseconds; what lies further back is looked at by `fsck`.
+    """
+    if not (data / ".git").is_dir():
+        return f"{data / '.git'} is gone."
+    if newest is None:
+        return None
+    try:
+        git.run(data, "status", "--porcelain", "--untracked-files=no")
+        git.run(data, "cat-file", "-e", f"HEAD:{POINTER}")
+        at = locate(data, *newest)
+    except DatasetDamaged as error:
+        return str(error)
+    return None if at else f"The history in {data / '.git'} does not hold the newest revision {newest[0][:10]}."
+
+
+def fsck(data: Path) -> str | None:
+    """Why some of the history can't be read, all of which is looked at; None if it is in order or there is none yet."""
+    try:
+        head = git.run(data, "rev-parse", "--verify", "HEAD^{commit}")
+        git.run(data, "fsck", "--no-dangling", "--no-reflogs", "--no-progress", head)
+    except DatasetDamaged as error:
+        return str(error)
+    return None
+
+
+def locate(folder: Path, revision: str, dvc_md5: str) -> str | None:
+    """The commit of a revision below HEAD: its own, or the one that was made anew for it; raises DatasetDamaged."""
+    try:
+        git.run(folder, "merge-base", "--is-ancestor", revision, "HEAD")
+    except DatasetDamaged:
+        return git.run(folder, "log", "-1", "--format=%H", f"--grep=^{MD5}: {dvc_md5}$", "HEAD") or None
+    return revision
+
+
+def remake(data: Path, history: Sequence[Recorded]) -> Remade:
+    """Put a repository with the whole `history`, not empty, in the place of the damaged one; raises DatasetDamaged, OSError.
+
+    A kill at any moment leaves the old repository or none, from which the next call goes on.
+    """
+    fresh = data / TMP / FRESH
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    git.run(fresh, "init", "-q", "-b", "main")
+    kept = _salvage(data, fresh, history)
+    if kept < len(history):
+        git.run(fresh, "fast-import", "--quiet", "--force", given=_stream(data, history, kept))
+    git.run(data, "read-tree", "HEAD", repository=fresh / ".git")
+    for path in fresh.rglob("*"):
+        durable.fsync_dir(path) if path.is_dir() else durable.fsync_file(path)
+    aside = _set_aside(data)
+    (fresh / ".git").rename(data / ".git")
+    durable.fsync_dir(data)
+    fresh.rmdir()
+    return Remade(kept, len(history) - kept, aside)
+
+
+def set_aside(data: Path) -> list[Path]:
+    """Damaged repositories that are kept, oldest first; whoever wants the room may remove them."""
+    return sorted((data / TMP).glob(f"{DAMAGED}*"))
+
+
+def _set_aside(data: Path) -> Path | None:
+    if not (data / ".git").exists():
+        return None
+    aside = data / TMP / f"{DAMAGED}{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+    (data / ".git").rename(aside)
+    durable.fsync_dir(aside.parent)
+    for old in set_aside(data)[:-KEPT]:
+        shutil.rmtree(old)
+    return aside
+
+
+def _salvage(data: Path, fresh: Path, history: Sequence[Recorded]) -> int:
+    """Take over the longest beginning of the history that can be read; returns how many revisions that is."""
+    sources = [one / "objects" for one in (data / ".git", *reversed(set_aside(data))) if (one / "objects").is_dir()]
+    alternates = fresh / ".git/objects/info/alternates"
+    alternates.write_text("".join(f"{one}\n" for one in sources))
+    kept = _whole(fresh, history) if sources else 0
+    try:
+        if kept:
+            git.run(fresh, "update-ref", "refs/heads/main", history[kept - 1].revision)
+            git.run(fresh, "repack", "-a", "-d", "-q")
+        alternates.unlink()
+        return kept if not kept or fsck(fresh) is None else _nothing(fresh)
+    except DatasetDamaged:
+        return _nothing(fresh)
+
+
+def _nothing(fresh: Path) -> int:
+    """Begin with an empty repository after all."""
+    shutil.rmtree(fresh / ".git")
+    git.run(fresh, "init", "-q", "-b", "main")
+    return 0
+
+
+def _whole(fresh: Path, history: Sequence[Recorded]) -> int:
+    """How many revisions can be read with all that came before; most often all but the last ones, so these are tried first."""
+    whole, not_whole, step = len(history), len(history) + 1, 1
+    while not _readable(fresh, history, whole):
+        whole, not_whole, step = max(0, whole - step), whole, step * 2
+    while not_whole - whole > 1:
+        middle = (whole + not_whole) // 2
+        whole, not_whole = (middle, not_whole) if _readable(fresh, history, middle) else (whole, middle)
+    return whole
+
+
+def _readable(fresh: Path, history: Sequence[Recorded], count: int) -> bool:
+    if count == 0:
+        return True
+    try:
+        git.run(fresh, "rev-list", "--objects", "--verify-objects", "--quiet", history[count - 1].revision)
+    except DatasetDamaged:
+        return False
+    return True
+
+
+def _stream(data: Path, history: Sequence[Recorded], kept: int) -> bytes:
+    """What `git fast-import` needs to make the revisions after the first `kept` ones."""
+    files = [name for name in TRACKED if (data / name).is_file() and name != POINTER]
+    constant = b"".join(_file(name, (data / name).read_bytes()) for name in files)
+    parts = []
+    for number, one in enumerate(history[kept:]):
+        text = f"{subject(one.seq, one.kind, one.rows)}{trailers(one.seq, one.dvc_md5, one.revision)}".encode()
+        moment = int(datetime.fromisoformat(one.at).timestamp())
+        parts.append(f"commit refs/heads/main\ncommitter {AUTHOR[0]} <{AUTHOR[1]}> {moment} +0000\n".encode())
+        parts.append(b"data %d\n%s\n" % (len(text), text))
+        if number == 0:
+            parts += [f"from {history[kept - 1].revision}\n".encode()] if kept else []
+            parts.append(constant)
+        parts.append(_file(POINTER, pointer(one)))
+    return b"".join(parts)
+
+
+def _file(name: str, content: bytes) -> bytes:
+    return b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(content), content)
+
+
+def pointer(one: Recorded) -> bytes:
+    """`dataset.dvc` of a revision, as DVC writes it."""
+    lines = f"- md5: {one.dvc_md5}", f"  size: {one.size}", f"  nfiles: {one.nfiles}", "  hash: md5", "  path: dataset"
+    return "\n".join(["outs:", *lines, ""]).encode()
+
+
+def account(found: str, done: Remade) -> str:
+    """What was wrong and what was done about it, for people."""
+    kept = f"{counted(done.kept, 'revision')} kept as they were, {done.remade} made anew from the journal"
+    anew = f" with other commits, which name the old ones (`git log --grep {WAS}`)" if done.remade else ""
+    aside = f" The damaged one is kept as data/{TMP}/{done.aside.name}; remove it when you like." if done.aside else ""
+    return (
+        f"The git repository in data/ was damaged and has been replaced: {kept}{anew}.{aside} What was wrong: {found}"
+    )

@@ -1,0 +1,137 @@
+"""Runs: files with the sorted fingerprints of a segment's rows.
+
+For `known`. A file is a description, then for each run the prints of whole rows and those of their features, sorted.
+"""
+
+import mmap
+import os
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from daemon.core import durable
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import row_hashes
+from daemon.tabular.row_hashes import Prints
+
+RUN_ROWS = 2**22
+"""Rows that are sorted as one: 64 MB of fingerprints."""
+
+HEAD = 4096
+"""Bytes before the first run; the description of the file, in JSON, filled with spaces."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prints of rows (n,): `whole` of features and target, `content` of the features alone."""
+
+    whole: Prints
+    content: Prints
+
+
+def prints(table: Any, schema: Schema) -> Rows:
+    """Those of typed rows."""
+    content = row_hashes.of_rows(table, schema.columns)
+    target = row_hashes.by_cell(table, [_target(schema)])[0]
+    return Rows(row_hashes.together(content, target), content)
+
+
+def _target(schema: Schema) -> Column:
+    kind: Any = "number" if schema.task == "regression" else "category"
+    return Column(name=schema.target, kind=kind)
+
+
+def kinds_of(schema: Schema) -> dict[str, str]:
+    """The kind of each column, by which prints are made."""
+    return {column.name: column.kind for column in [*schema.columns, _target(schema)]}
+
+
+class Gathering:
+    """The fingerprints of one segment in the making: `add` those of its rows, then `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+        self._file.seek(HEAD)
+        self._waiting: list[Rows] = []
+        self._runs: list[int] = []
+        self._sum = 0
+
+    def add(self, rows: Rows) -> None:
+        """Take the prints of some rows; raises OSError."""
+        self._waiting.append(rows)
+        if sum(len(one.whole) for one in self._waiting) >= RUN_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        whole = np.sort(np.concatenate([one.whole for one in self._waiting]))
+        content = np.sort(np.concatenate([one.content for one in self._waiting]))
+        self._waiting = []
+        for part in (whole, content):
+            self._sum = zlib.crc32(part.data, self._sum)
+            self._file.write(part.data)
+        self._runs.append(len(whole))
+
+    def close(self, place: Path, kinds: Mapping[str, str]) -> None:
+        """Finish the file and put it in its place; `kinds` of the columns. Raises OSError."""
+        with self._file:
+            self._flush()
+            head = orjson.dumps({"kinds": kinds, "runs": self._runs, "crc": self._sum})
+            if len(head) > HEAD:  # thousands of columns: their digest does as well
+                head = orjson.dumps({"kinds": _digest(kinds), "runs": self._runs, "crc": self._sum})
+            self._file.seek(0)
+            self._file.write(head.ljust(HEAD))
+        # Not synced: a file that a power cut has torn is known by its sum, and made again.
+        self._path.replace(place)
+
+    def discard(self) -> None:
+        """Leave nothing behind, also where the disk is full; closed already is fine."""
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _digest(kinds: Mapping[str, str]) -> dict[str, str]:
+    return {"": durable.sha256(orjson.dumps(dict(kinds), option=orjson.OPT_SORT_KEYS))}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The sorted prints of one segment, mapped; `kinds` are those of the columns by which they were made."""
+
+    kinds: dict[str, str]
+    whole: list[Prints]
+    content: list[Prints]
+
+    def fits(self, schema: Schema) -> bool:
+        """Whether the same rows have the same prints by this schema: columns that came since are empty in them."""
+        kinds = kinds_of(schema)
+        return self.kinds.items() <= kinds.items() or self.kinds == _digest(kinds)
+
+
+def mapped(path: Path) -> Runs | None:
+    """A file of prints; None if it is torn."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < HEAD:
+            return None
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        head = orjson.loads(data[:HEAD])
+        body = memoryview(data)[HEAD:]
+        if zlib.crc32(body) != head["crc"] or len(body) != 16 * sum(head["runs"]):
+            return None
+        numbers = np.frombuffer(body, dtype=np.uint64)
+        ends = np.cumsum(np.repeat(head["runs"], 2)).tolist()
+        parts = [numbers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return Runs(head["kinds"], parts[::2], parts[1::2])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None

@@ -1,0 +1,220 @@
+"""Known rows: which rows of a drop are in the dataset already, by their fingerprints.
+
+Beside the journal lies, for each segment, a file of the sorted fingerprints of its rows. It follows from the segment,
+so it needs no care: what is missing or torn is made again, and what belongs to a segment that is gone goes. Forgotten rows
+leave their segment, and with it the index. The files are mapped, not read.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged
+from daemon.dataset import hash_files, segments
+from daemon.dataset.hash_files import Gathering, Rows, Runs
+from daemon.schema.schema import Schema
+from daemon.tabular.row_hashes import Prints
+
+log = structlog.get_logger()
+
+SUFFIX = ".rows"
+
+SIEVE_BITS = 28
+"""The sieve has 2**28 bits, 32 MB: beside 10 million rows they let 4 % of new ones through to the search."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of each row of a table (n,): whether it is known, and whether only its features are, with another target."""
+
+    known: Mask
+    relabelled: Mask
+
+
+@dataclass
+class _Consumed:
+    """Rows of the drop under way that are known, so that each row of the dataset is found once; sorted runs of doubling size."""
+
+    runs: list[Prints] = field(default_factory=list)
+
+    def add(self, whole: Prints) -> None:
+        new = np.sort(whole)
+        while self.runs and len(self.runs[-1]) <= len(new):
+            new = np.sort(np.concatenate([self.runs.pop(), new]))
+        self.runs.append(new)
+
+
+class _Sieve:
+    """A set of bits by which most rows that are not there are known to be new."""
+
+    def __init__(self) -> None:
+        self._bits = np.zeros(2 ** (SIEVE_BITS - 3), dtype=np.uint8)
+
+    def add(self, content: Prints) -> None:
+        """Take sorted prints."""
+        if not len(content):
+            return
+        place = content >> np.uint64(64 - SIEVE_BITS)
+        byte, bit = (place >> np.uint64(3)).astype(np.int64), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8)
+        starts = np.flatnonzero(np.append(True, byte[1:] != byte[:-1]))
+        self._bits[byte[starts]] |= np.bitwise_or.reduceat(bit, starts)
+
+    def passes(self, content: Prints) -> Mask:
+        """Which rows (n,) may be there."""
+        place = content >> np.uint64(64 - SIEVE_BITS)
+        byte, bit = self._bits[(place >> np.uint64(3)).astype(np.int64)], (place & np.uint64(7)).astype(np.uint8)
+        return ((byte >> bit) & np.uint8(1)).astype(bool)
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove the prints of a segment, of which rows are to be forgotten."""
+    (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
+
+
+class Known:
+    """The rows of the dataset; used by the loop thread."""
+
+    def __init__(self, folder: Path, dataset: Path) -> None:
+        self._folder, self._dataset = folder, dataset
+        self._segments: dict[str, Runs] = {}
+        self._consumed = _Consumed()
+        self._sieve = _Sieve()
+
+    def follow(self, live: Mapping[str, str], schema: Schema) -> Iterator[None]:
+        """Know the rows of the `live` segments (name: sha256), and of no others; yields between the pieces of one that is new.
+
+        Rows of a segment that can't be read count as new ones. Raises OSError where no file can be written.
+        """
+        self._consumed = _Consumed()
+        if any(name not in live or not one.fits(schema) for name, one in self._segments.items()):
+            self._segments, self._sieve = {}, _Sieve()
+        for path in self._folder.glob(f"*{SUFFIX}*"):
+            if path.name.removesuffix(SUFFIX) not in live:
+                path.unlink()
+        for name in live.keys() - self._segments.keys():
+            place = self._place(name)
+            index = hash_files.mapped(place) if place.exists() else None
+            if index is None or not index.fits(schema):
+                try:
+                    yield from self._make(name, live[name], schema)
+                except (DatasetDamaged, FileNotFoundError) as error:
+                    log.warning("rows_not_known", segment=name, reason=str(error))
+                    continue
+                index = hash_files.mapped(place)
+            if index is not None:
+                self._add(name, index)
+
+    def _add(self, name: str, found: Runs) -> None:
+        self._segments[name] = found
+        for run in found.content:
+            self._sieve.add(run)
+
+    def _make(self, name: str, sha256: str, schema: Schema) -> Iterator[None]:
+        gathering = self.gathering()
+        try:
+            for piece in segments.pieces(self._dataset, {name: sha256}, [*schema.features, schema.target, "_row"]):
+                gathering.add(hash_files.prints(piece, schema))
+                yield
+        except BaseException:
+            gathering.discard()
+            raise
+        gathering.close(self._place(name), hash_files.kinds_of(schema))
+
+    def _place(self, name: str) -> Path:
+        return self._folder / f"{name}{SUFFIX}"
+
+    def gathering(self) -> Gathering:
+        """What takes the prints of a segment to be."""
+        return Gathering(self._folder / f"making{SUFFIX}{durable.TMP}")
+
+    def take(self, gathering: Gathering, name: str, schema: Schema) -> None:
+        """The segment has its name: its rows are known from now on. Raises OSError."""
+        gathering.close(self._place(name), hash_files.kinds_of(schema))
+        index = hash_files.mapped(self._place(name))
+        if index is not None:
+            self._add(name, index)
+
+    def share(self, rows: Rows, drops: NDArray[np.int64], *, skip: bool) -> Share:
+        """Which rows of a batch (n,) the dataset has, as a multiset: a row that is there twice makes two of a drop's known.
+
+        `drops` (n,): the number of each row's drop; later ones find the rows of those before. `skip`: what is known is not taken.
+        """
+        there, relabelled = self._look_up(rows)
+        return Share(_occurrence(rows.whole, drops, there, skip=skip), relabelled)
+
+    def next_share(self, rows: Rows) -> Share:
+        """The same for the next part of one drop."""
+        there, relabelled = self._look_up(rows)
+        asked = np.flatnonzero(there)
+        known = np.zeros(len(there), dtype=bool)
+        if len(asked):
+            whole = rows.whole[asked]
+            left = np.maximum(there[asked] - _found(self._consumed.runs, whole), 0)
+            known[asked] = _occurrence(whole, np.zeros(len(asked), dtype=np.int64), left, skip=True)
+            self._consumed.add(whole)
+        return Share(known, relabelled)
+
+    def _look_up(self, rows: Rows) -> tuple[NDArray[np.int64], Mask]:
+        """How often the dataset has each row (n,), and of which rows it has only the features."""
+        there, relabelled = np.zeros(len(rows.whole), dtype=np.int64), np.zeros(len(rows.whole), dtype=bool)
+        asked = np.flatnonzero(self._sieve.passes(rows.content))
+        there[asked] = _found([run for one in self._segments.values() for run in one.whole], rows.whole[asked])
+        asked = asked[there[asked] == 0]
+        every = [run for one in self._segments.values() for run in one.content]
+        relabelled[asked] = _found(every, rows.content[asked]) > 0
+        return there, relabelled
+
+
+def _found(every: Sequence[Prints], asked: Prints) -> NDArray[np.int64]:
+    """How often each of `asked` (n,) is in the sorted runs."""
+    counts = np.zeros(len(asked), dtype=np.int64)
+    if not len(asked):
+        return counts
+    order = np.argsort(asked)  # in order, the search stays in the cache
+    ordered = asked[order]
+    for run in every:
+        left = np.searchsorted(run, ordered)
+        hit = np.flatnonzero(run[np.minimum(left, len(run) - 1)] == ordered) if len(run) else np.zeros(0, np.int64)
+        counts[order[hit]] += np.searchsorted(run, ordered[hit], side="right") - left[hit]
+    return counts
+
+
+def _occurrence(whole: Prints, drops: NDArray[np.int64], there: NDArray[np.int64], *, skip: bool) -> Mask:
+    """Which rows are at most the so many-th of their kind in their drop that are there, in the dataset and earlier drops (n,)."""
+    count = len(whole)
+    if not count:
+        return np.zeros(0, dtype=bool)
+    order = np.lexsort((drops, whole))
+    kinds, which = whole[order], drops[order]
+    first_of_kind = np.append(True, kinds[1:] != kinds[:-1])
+    first = first_of_kind | np.append(True, which[1:] != which[:-1])
+    starts = np.flatnonzero(first)
+    sizes = np.diff(np.append(starts, count))
+    group = np.cumsum(first) - 1
+    kind = np.cumsum(first_of_kind[starts]) - 1
+    earlier = _before(sizes, kind, there[order][starts], skip=skip)
+    known = np.empty(count, dtype=bool)
+    known[order] = np.arange(count) - starts[group] < earlier[group]
+    return known
+
+
+def _before(
+    sizes: NDArray[np.int64], kind: NDArray[np.int64], there: NDArray[np.int64], *, skip: bool
+) -> NDArray[np.int64]:
+    """How many rows of its kind there are when a drop comes, for each group of equal rows in one drop (m,)."""
+    if not skip:
+        summed = np.cumsum(sizes) - sizes
+        starts = np.flatnonzero(np.append(True, kind[1:] != kind[:-1]))
+        return np.asarray(there + summed - summed[starts][kind])
+    # Of what is known nothing is taken, so the dataset has as many as the drop that had most.
+    step = int(sizes.max()) + 1
+    most = np.maximum.accumulate(kind * step + sizes)
+    before = np.append(0, most[:-1]) - kind * step
+    return np.asarray(np.maximum(there, np.maximum(before, 0)))

@@ -1,0 +1,102 @@
+"""Packing: what each batch leaves in `data/` is kept small, beside all other work.
+
+git writes three loose objects a batch, which become packs, each at least twice as large as the next, so that little is
+written twice; no object goes that is not in a pack, reachable or not. DVC writes a list of the segments for each revision: one
+that is not new and that no training used is removed, because the journal can compose it again. Segments are never removed here.
+"""
+
+import subprocess
+from pathlib import Path
+
+import structlog
+
+from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.dataset import git
+from daemon.dataset.dvc_cache import Cache
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+LOOSE = 2000
+"""Loose objects, as far as a look at some folders tells, that are worth a pack."""
+
+LOOKED_AT = [f"{number:02x}" for number in range(0, 256, 16)]
+"""Names are hashes, so every sixteenth folder holds about a sixteenth of the objects."""
+
+REPACK = ("repack", "--geometric=2", "-d", "-n", "-q")
+
+PACK_SECONDS = 3600.0
+"""A pack of millions of objects takes minutes; what takes longer is given up and tried again later."""
+
+AGAIN_SECONDS = 3600.0
+"""After a failure it is tried again this much later."""
+
+KEEP_LISTS = 1000
+"""Lists of the newest revisions that stay, whoever may want them."""
+
+LISTS = 500
+"""Revisions that one call looks at."""
+
+CURSOR = "lists_removed_until"
+
+
+class Packing:
+    """Packs git's objects in a process of its own and removes old lists; used by the loop thread, a few times a minute."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal, self._cache = home, journal, Cache(home.data)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = self._again_at = 0.0
+        self._failed = False
+
+    def step(self, now: float) -> None:
+        """Do a little; `now` is monotonic seconds. Raises DatasetDamaged from when git can't pack until it could again."""
+        self._remove_lists()
+        if self._process is not None:
+            self._look(self._process, now)
+        elif now >= self._again_at and _loose(self._home.data / ".git/objects") >= LOOSE:
+            self._process, self._started = git.start(self._home.data, *REPACK), now
+        if self._failed:
+            raise DatasetDamaged(f"git can't pack the history in {self._home.data}.", hint="Run `retraind doctor`.")
+
+    def close(self) -> None:
+        """End the process; what it has written of a pack so far is of no use, and no object is lost."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+            self._sweep()
+
+    def _look(self, process: subprocess.Popen[bytes], now: float) -> None:
+        code = process.poll()
+        if code is None and now - self._started < PACK_SECONDS:
+            return
+        self.close()
+        if code == 0:
+            log.info("packed", seconds=round(now - self._started))
+            self._failed = False
+            return
+        self._again_at = now + AGAIN_SECONDS
+        self._failed = self._failed or (code is not None and code > 0)
+        log.warning("not_packed", code=code)
+
+    def _sweep(self) -> None:
+        """Remove what is unfinished of our own: we are the only one here that packs, and we have just ended."""
+        for path in (self._home.data / ".git/objects/pack").glob(".tmp-*"):
+            path.unlink(missing_ok=True)
+
+    def _remove_lists(self) -> None:
+        """Remove DVC's lists of revisions that are neither new nor those of a training."""
+        revisions = self._journal.revisions(int(self._journal.get(CURSOR) or 0), KEEP_LISTS, LISTS)
+        for one in revisions:
+            if not one["needed"]:
+                self._cache.path(one["dvc_md5"]).unlink(missing_ok=True)
+        if revisions:
+            self._journal.put(CURSOR, revisions[-1]["seq"])
+
+
+def _loose(objects: Path) -> int:
+    """About how many loose objects there are."""
+    folders = [objects / name for name in LOOKED_AT if (objects / name).is_dir()]
+    return sum(1 for folder in folders for _ in folder.iterdir()) * 256 // len(LOOKED_AT)

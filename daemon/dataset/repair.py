@@ -1,0 +1,115 @@
+"""Upkeep: what is damaged in `data/` is noticed and made good by the loop itself, and looked at to the last byte when asked.
+
+Once a minute it looks at what a commit would stumble over; `retraind doctor --repair` asks for the rest by a request.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import structlog
+
+from daemon.core import requests
+from daemon.core.errors import DatasetDamaged, RetraindError
+from daemon.core.home import Home
+from daemon.core.requests import Request
+from daemon.dataset.dataset import Dataset
+from daemon.storage import moved_home
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+KIND = "repair"
+
+LOOK_SECONDS, AGAIN_SECONDS = 60.0, 5.0
+"""How often it looks, and how soon again after it found what could not be made good."""
+
+
+class Upkeep:
+    """Looks after `data/`; used by the loop thread, while no batch is on its way."""
+
+    def __init__(self, home: Home, dataset: Dataset, journal: Journal) -> None:
+        self._home, self._dataset, self._journal = home, dataset, journal
+        self._work: Iterator[None] | None = None
+        self._request: Request | None = None
+        self._look_at = 0.0
+        self._problem: str | None = None
+        self._verified = ""
+        """The segment whose bytes were compared last; each minute it is the turn of the next one."""
+
+    def look(self, now: float) -> None:
+        """Make good what the next commit would stumble over; `now` is monotonic seconds. Raises DatasetDamaged while it can't be."""
+        gone = not ((self._home.data / ".git").is_dir() and self._home.segments.is_dir())
+        if now >= self._look_at or (gone and self._problem is None):
+            self._look_at = now + AGAIN_SECONDS
+            self._problem = self._attend()
+            self._look_at = now + (AGAIN_SECONDS if self._problem else LOOK_SECONDS)
+        if self._problem:
+            raise DatasetDamaged(self._problem, hint="Run `retraind doctor`.")
+
+    def _attend(self) -> str | None:
+        """What is still damaged after everything was tried."""
+        live = self._live()
+        if self._dataset.ailment(live):
+            self._dataset.repair(live)
+        self._verify_one()
+        return self._dataset.ailment(live)
+
+    def step(self) -> bool:
+        """Go on with the oldest request to repair by a piece; True: there was one."""
+        if self._work is None:
+            self._request = next((one for one in requests.pending(self._home) if one.kind == KIND), None)
+            if self._request is None:
+                return False
+            self._journal.take_request(self._request.id, KIND, "", self._request.at.isoformat())
+            self._work = self._mend()
+        try:
+            next(self._work)
+        except StopIteration:
+            self._end(
+                "done",
+                "Every segment, every object of DVC and git's history were looked at, and made good where needed.",
+            )
+        except (OSError, RetraindError) as error:
+            self._end("refused", str(error))
+            raise
+        return True
+
+    def _verify_one(self) -> None:
+        """A disk that forgets is noticed before a training stumbles over it."""
+        live = {one["name"]: one["sha256"] for one in self._journal.segments()}
+        if live and self._work is None:
+            self._verified = min((name for name in live if name > self._verified), default=min(live))
+            if self._dataset.verify({self._verified: live[self._verified]}):
+                self._work = self._mend()
+
+    def _mend(self) -> Iterator[None]:
+        return self._dataset.mend({one["name"]: (one["sha256"], one["md5"]) for one in self._journal.segments()})
+
+    def _live(self) -> dict[str, str]:
+        return {one["name"]: one["md5"] for one in self._journal.segments()}
+
+    def _end(self, state: str, detail: str) -> None:
+        self._work = None
+        if self._request is None:  # nobody has asked
+            return
+        self._journal.end_request(self._request.id, state, detail)
+        requests.consume(self._home, self._request)
+        log.info(state, request=self._request.id, detail=detail)
+        self._request = None
+
+
+def mend(home: Home, say: Callable[[str], object]) -> None:
+    """Make good what can be made good in a home that nobody runs; call while holding its lock. Raises DatasetDamaged."""
+    with closing(Journal.open(home.journal)) as journal:
+
+        def tell(sentence: str) -> None:
+            journal.tell("repaired", sentence, level="warning")
+            say(sentence)
+
+        segments = journal.segments()
+        with closing(Dataset(home, tell)) as dataset:
+            dataset.open({one["name"]: one["md5"] for one in segments}, journal.replaced)
+            for _ in dataset.mend({one["name"]: (one["sha256"], one["md5"]) for one in segments}):
+                pass
+        if moved := moved_home.relocate(home):
+            tell(moved)

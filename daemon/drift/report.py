@@ -1,0 +1,260 @@
+"""The report of a check for drift: every feature with its test, the answers, the error, and what it all comes to.
+
+Pure functions. The report is a dict that the journal keeps and `GET /drift` answers:
+`state` (ok, drift, waiting), `reason`, `alarm`, `version`, `n` predictions, `reference` rows, `drifted` of `tested` features,
+`features` (most important first), `prediction` and `error` (None where nothing is known).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.artifacts.bundle import Manifest
+from daemon.artifacts.reference_sample import Reference
+from daemon.core.settings import Drift
+from daemon.drift import two_sample
+from daemon.drift.adwin import Detector
+from daemon.drift.two_sample import Comparison
+from daemon.schema.schema import UNKNOWN, Column, Schema
+
+Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
+Report = dict[str, Any]
+
+NAMED = 3
+"""So many features are named in a sentence; the others are counted."""
+
+QUARTILES = (25, 50, 75)
+
+DATE = "a date moves on by itself: only missing ones are compared."
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The newest predictions of a version: what they were asked with, (n, d) in schema order, and their answers (n,)."""
+
+    rows: Matrix
+    answers: Vector
+
+
+def report(
+    version: int, manifest: Manifest, reference: Reference | None, seen: Seen, detector: Detector, settings: Drift
+) -> Report:
+    """What a check of one version comes to; too little to compare is `waiting`, which is no alarm."""
+    common: Report = {"version": version, "n": len(seen.rows), "reference": len(reference.rows) if reference else 0}
+    common |= {"window": settings.window_rows, "min_rows": settings.min_rows, "error": _error(detector)}
+    found: Report = {**common, "features": [], "tested": 0, "drifted": 0, "prediction": None}
+    lack = _lack(common, reference, settings)
+    if reference is not None and lack is None:
+        schema = manifest.data_schema
+        features = _features(schema, reference.rows, seen.rows, _importance(manifest), settings)
+        tested = [one for one in features if one["test"] or one["missing"]]
+        counts = {"tested": len(tested), "drifted": sum(one["drifted"] for one in tested)}
+        found |= {**counts, "features": features, "prediction": _prediction(schema, reference, seen, settings)}
+    return {**found, **_conclude(found, lack, settings)}
+
+
+def _lack(common: Report, reference: Reference | None, settings: Drift) -> str | None:
+    """Why nothing can be compared yet, as a sentence; None if it can."""
+    version = common["version"]
+    if reference is None:
+        return f"Version {version} was trained before drift was known and has no reference; the next version has one."
+    if common["reference"] < settings.min_rows:
+        return (
+            f"Version {version} was taught by {common['reference']} rows; drift.min_rows asks for {settings.min_rows}."
+        )
+    if common["n"] < settings.min_rows:
+        return f"Version {version} has made {common['n']} of the {settings.min_rows} predictions that drift.min_rows asks for."
+    return None
+
+
+# Features
+
+
+def _importance(manifest: Manifest) -> dict[str, float]:
+    """The share of each feature in what the model needs, adding up to 1; where that was not measured, all are equal."""
+    found = manifest.scores.get("importance") or {}
+    falls = {name: max(0.0, found.get(name) or 0.0) for name in manifest.data_schema.features}
+    total = sum(falls.values())
+    return {name: fall / total if total > 0 else 1 / len(falls) for name, fall in falls.items()}
+
+
+def _features(
+    schema: Schema, reference: Matrix, now: Matrix, importance: Mapping[str, float], settings: Drift
+) -> list[Report]:
+    """All features, the most important first."""
+    pairs = [(reference[:, index], now[:, index]) for index in range(len(schema.columns))]
+    looks = [_compare(column, *pair, settings) for column, pair in zip(schema.columns, pairs, strict=True)]
+    adjusted = iter(two_sample.adjust([one for look in looks for one in look if one]))
+    limit = min(settings.important, max(importance.values()))  # the most important one always counts
+    found = []
+    for column, pair, look in zip(schema.columns, pairs, looks, strict=True):
+        values, missing = (next(adjusted) if one else None for one in look)
+        share = importance[column.name]
+        entry = _entry(column, pair, values, missing, settings)
+        found.append({**entry, "importance": share, "important": share >= limit - 1e-12})
+    return sorted(found, key=lambda one: -one["importance"])
+
+
+def _compare(
+    column: Column, reference: Vector, now: Vector, settings: Drift
+) -> tuple[Comparison | None, Comparison | None]:
+    """How the values differ, and whether they are missing; None where there is nothing to compare."""
+    if column.kind == "category":
+        return two_sample.compare(reference, now, named=True), None
+    gone, absent = np.isnan(reference), np.isnan(now)
+    missing = None
+    if gone.any() or absent.any():
+        missing = two_sample.compare(gone.astype(np.float64), absent.astype(np.float64), named=True)
+    values = reference[~gone], now[~absent]
+    if column.kind == "date" or min(map(len, values)) < settings.min_rows:
+        return None, missing
+    return two_sample.compare(*values, named=column.kind == "boolean"), missing
+
+
+def _entry(
+    column: Column,
+    pair: tuple[Vector, Vector],
+    values: Comparison | None,
+    missing: Comparison | None,
+    settings: Drift,
+) -> Report:
+    shares = [float(np.isnan(one).mean()) for one in pair]
+    moved, lost = (one is not None and one.drifted(settings) for one in (values, missing))
+    sentence = _told(column, pair) if values else DATE if column.kind == "date" else _few(pair, settings)
+    if lost:
+        sentence = f"missing {shares[1]:.1%}, before {shares[0]:.1%}; {sentence}"
+    return {
+        "name": column.name,
+        "kind": column.kind,
+        **_figures(values, settings),
+        "missing": missing and {"reference": shares[0], "now": shares[1], "p": missing.p, "drifted": lost},
+        "drifted": moved or lost,
+        "sentence": sentence,
+    }
+
+
+def _figures(found: Comparison | None, settings: Drift) -> Report:
+    """`value` is what the test is judged by: a p-value that drifts at or below `threshold`, or a distance at or above it."""
+    if found is None:
+        return dict.fromkeys(("test", "value", "threshold", "p", "size"))
+    by_p = found.distance is None
+    figures = {"value": found.p, "threshold": settings.p_value} if by_p else {"value": found.distance}
+    return {"test": found.test, "threshold": settings.distance, **figures, "p": found.p, "size": found.size}
+
+
+# Answers and errors
+
+
+def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drift) -> Report | None:
+    """The mix of answers: by class its share, for numbers their quartiles."""
+    if len(reference.answers) < settings.min_rows:
+        return None
+    found = two_sample.compare(reference.answers, seen.answers, named=bool(schema.classes))
+    column = Column(name=schema.target, kind="category" if schema.classes else "number", categories=schema.classes)
+    shares = [
+        {"name": name, "reference": _share(reference.answers, code), "now": _share(seen.answers, code)}
+        for code, name in enumerate(schema.classes)
+    ]
+    quartiles = None
+    if not schema.classes:
+        quartiles = {"reference": _quartiles(reference.answers), "now": _quartiles(seen.answers)}
+    return {
+        **_figures(found, settings),
+        "drifted": found.drifted(settings),
+        "classes": shares,
+        "quartiles": quartiles,
+        "sentence": _told(column, (reference.answers, seen.answers)),
+    }
+
+
+def _error(detector: Detector) -> Report | None:
+    """The error on late labels: share of wrong classes, or mean absolute error; None before the first label."""
+    if detector.error is None:
+        return None
+    change = detector.change
+    before, at = (change.before, change.at) if change else (None, None)
+    return {"n": detector.n, "now": detector.error, "before": before, "at": at, "rose": bool(change and change.rose)}
+
+
+# Words
+
+
+def _conclude(found: Report, lack: str | None, settings: Drift) -> Report:
+    """State, alarm and the sentence that explains them."""
+    drifted = [one for one in found["features"] if one["drifted"]]
+    important = [one for one in drifted if one["important"]]
+    error = found["error"]
+    reasons = []
+    if important:
+        reasons.append(f"In the last {found['n']:,} predictions {_list(important)} from what was taught.")
+        reasons.append(f"{important[0]['name'][:60]} ({important[0]['importance']:.0%} of the importance):")
+        reasons.append(important[0]["sentence"])
+    elif found["tested"] and len(drifted) >= settings.share * found["tested"]:
+        told = f"{len(drifted)} of {found['tested']} features differ from what was taught."
+        reasons.append(f"In the last {found['n']:,} predictions {told}")
+    if error and error["rose"]:
+        said = f"from {_figure(error['before'])} to {_figure(error['now'])} after {error['at']:,} labels"
+        reasons.append(f"The error on late labels changed {said}.")
+    if reasons:
+        return {"state": "drift", "alarm": 1, "reason": " ".join(reasons)}
+    if lack:
+        return {"state": "waiting", "alarm": 0, "reason": lack}
+    return {"state": "ok", "alarm": 0, "reason": _calm(found, drifted)}
+
+
+def _calm(found: Report, drifted: Sequence[Report]) -> str:
+    among = f"In the last {found['n']:,} predictions"
+    if not drifted:
+        return f"{among} no feature differs from what was taught."
+    them = "it" if len(drifted) == 1 else "them"
+    return f"{among} {_list(drifted)} from what was taught, but the model hardly needs {them}."
+
+
+def _list(features: Sequence[Report]) -> str:
+    names = [one["name"][:60] for one in features[:NAMED]]
+    if len(features) > NAMED:
+        names.append(f"{len(features) - NAMED} more")
+    if len(names) == 1:
+        return f"{names[0]} differs"
+    return f"{', '.join(names[:-1])} and {names[-1]} differ"
+
+
+def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
+    """The two samples in words: what changed most, or where the middle half of the numbers lies."""
+    reference, now = (one[~np.isnan(one)] for one in pair)
+    if column.kind in ("category", "boolean"):
+        codes = np.unique(np.concatenate([reference, now]))
+        shares = [(_share(reference, code), _share(now, code), code) for code in codes]
+        before, after, code = max(shares, key=lambda one: (round(abs(one[1] - one[0]), 9), one[1]))
+        return f"{_name(column, code)}: {after:.1%}, before {before:.1%}."
+    (low, _, high), (old_low, _, old_high) = _quartiles(now), _quartiles(reference)
+    of = "words: " if column.kind == "text" else ""
+    return f"{of}middle half {_figure(low)} to {_figure(high)}, before {_figure(old_low)} to {_figure(old_high)}."
+
+
+def _few(pair: tuple[Vector, Vector], settings: Drift) -> str:
+    least = min(int((~np.isnan(one)).sum()) for one in pair)
+    return f"only {least} values; drift.min_rows asks for {settings.min_rows}."
+
+
+def _name(column: Column, code: float) -> str:
+    if column.kind == "boolean":
+        return "true" if code else "false"
+    return "unknown or missing" if code == UNKNOWN else repr(column.categories[int(code)])[:60]
+
+
+def _share(values: Vector, code: float) -> float:
+    return float((values == code).mean())
+
+
+def _quartiles(values: Vector) -> list[float]:
+    return [float(value) for value in np.percentile(values, QUARTILES)]
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 or not math.isfinite(value) else f"{value:,.0f}"

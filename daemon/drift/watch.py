@@ -1,0 +1,137 @@
+"""The drift watch: compares what the served version is asked with what it was taught, now and then, beside the loop.
+
+A check takes a fraction of a second, so it runs in a thread of its own, which reads the history and the journal
+for itself and writes nothing; the loop thread, the only one that writes, records what was found.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import orjson
+import structlog
+
+from daemon.artifacts import bundle, reference_sample
+from daemon.artifacts.bundle import Manifest
+from daemon.artifacts.reference_sample import Reference
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.core.settings import Drift
+from daemon.drift import report
+from daemon.drift.adwin import Detector
+from daemon.drift.report import Report, Seen
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+LABELS = 100_000
+"""Late labels that one check takes at most; after a restart with more of them the next checks go on."""
+
+NEWEST = "SELECT MAX(seq) AS seq FROM predictions WHERE model_version = ?"
+PREDICTIONS = "SELECT features, prediction FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
+
+# Truth and prediction are texts: names of classes, or numbers as `repr` writes them.
+ERRORS = {"classification": "truth <> prediction", "regression": "ABS(CAST(truth AS REAL) - CAST(prediction AS REAL))"}
+LATER = "FROM labels WHERE version = ? AND (batch, rowid) > (?, ?) ORDER BY batch, rowid LIMIT ?"
+
+
+class Driftwatch:
+    """Checks every `drift.check_seconds`, if something has come; used by the loop thread."""
+
+    def __init__(self, home: Home, settings: Drift, journal: Journal) -> None:
+        self._home, self._settings, self._journal = home, settings, journal
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drift")
+        self._running: Future[Report | None] | None = None
+        self._due: float | None = None
+        self._watched: Watched | None = None
+
+    def step(self, now: float, champion: tuple[int, str] | None) -> None:
+        """Record a check that is done, start one that is due; `champion` is version and bundle sha256 of the served one.
+
+        `now` is monotonic seconds. A check that fails is logged and tried again: it must stop neither loop nor health.
+        Raises Unavailable when the journal can't be written.
+        """
+        if self._due is None:  # not at once: a service that starts has better to do than to import scipy
+            self._due = now + self._settings.check_seconds
+        if self._running is not None and self._running.done():
+            done, self._running = self._running, None
+            self._record(done)
+        if self._settings.check_seconds == 0 or champion is None or self._running is not None:
+            return
+        if now >= self._due:
+            self._due = now + self._settings.check_seconds
+            self._running = self._thread.submit(self._check, *champion)
+
+    def close(self) -> None:
+        """Wait for the check that runs, whose result nobody needs any more."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _record(self, done: Future[Report | None]) -> None:
+        try:
+            found = done.result()
+        # Whatever a check stumbles over, the loop has more important work, and the next check comes.
+        except Exception as error:
+            log.error("drift_not_checked", reason=str(error), exc_info=not isinstance(error, RetraindError))
+            self._watched = None
+            return
+        if found is not None:
+            row = {key: found[key] for key in ("version", "n", "drifted", "state", "alarm", "reason")}
+            self._journal.drift({**row, "detail": orjson.dumps(found).decode()})
+            log.info("drift_checked", **row)
+
+    def _check(self, version: int, sha256: str) -> Report | None:
+        """In the thread: the report on a version, or None if nothing has come since the last one."""
+        if self._watched is None or self._watched.identity != (version, sha256):
+            self._watched = Watched(self._home, version, sha256, self._settings)
+        return self._watched.check()
+
+
+class Watched:
+    """One served version: its manifest and reference, and how far its predictions and labels have been seen."""
+
+    def __init__(self, home: Home, version: int, sha256: str, settings: Drift) -> None:
+        """Read manifest and reference; raises BundleRefused."""
+        self._home, self._settings = home, settings
+        self.identity = (version, sha256)
+        self._version = version
+        self._manifest = bundle.read_manifest(home.bundle(version), sha256)
+        self._reference = reference_sample.read(home.bundle(version), self._manifest)
+        self._detector = Detector(_usual_error(self._manifest, self._reference))
+        self._label = (0, 0)
+        self._seq: int | None = -1
+
+    def check(self) -> Report | None:
+        """The report, or None if there is no prediction and no label that the last one did not have. Raises sqlite3.Error."""
+        newest, labelled = ask(self._home.history, NEWEST, self._version), self._follow_labels()
+        seq = newest[0]["seq"] if newest else None
+        if seq == self._seq and not labelled:
+            return None
+        self._seq = seq
+        return report.report(
+            self._version, self._manifest, self._reference, self._seen(), self._detector, self._settings
+        )
+
+    def _seen(self) -> Seen:
+        found = ask(self._home.history, PREDICTIONS, self._version, self._settings.window_rows)
+        schema = self._manifest.data_schema
+        rows = [schema.encode(orjson.loads(row["features"])) for row in found]
+        matrix = np.array(rows, dtype=np.float64).reshape(len(rows), schema.width)
+        return Seen(matrix, np.array([row["prediction"] for row in found], dtype=np.float64))
+
+    def _follow_labels(self) -> bool:
+        """Show the detector the labels that have come, in their order; False: there are none."""
+        query = f"SELECT batch, rowid, {ERRORS[self._manifest.data_schema.task]} AS error {LATER}"
+        found = ask(self._home.journal, query, self._version, *self._label, LABELS)
+        if found:
+            self._detector.add(float(row["error"]) for row in found)
+            self._label = (found[-1]["batch"], found[-1]["rowid"])
+        return bool(found)
+
+
+def _usual_error(manifest: Manifest, known: Reference | None) -> float | None:
+    """An error of a regression that surprises nobody: that on held-out rows, else half the spread of its answers."""
+    if manifest.data_schema.task == "classification":
+        return None
+    held_out = (manifest.scores.get("challenger") or {}).get("rolling") or {}
+    spread = float(np.ptp(known.answers)) / 2 if known is not None and len(known.answers) else 0.0
+    return held_out.get("mae") or spread or None

@@ -1,0 +1,253 @@
+"""Verdicts: whether a challenger may replace the champion, as a pure function of scores.
+
+A verdict is a sentence with the figures it rests on: it is all that people will read.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from daemon.core.settings import Promote
+from daemon.schema import caveats, score_names
+
+HOLDOUTS = ("reference", "rolling")
+
+FEW = 2
+"""A class that the champion has right so often, and the challenger never names, is no accident of one row."""
+
+SURE = 0.05
+"""One-sided: a challenger that is no worse looks worse by chance in at most so many of the comparisons (docs/judging.md)."""
+
+SURER = 0.025
+"""The same against the mark, where also a fall below the tolerance counts, unless it is surely within it: falls add up."""
+Scores = Mapping[str, Any]
+"""One model on one holdout, as `daemon.training.metrics` makes it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What happens to a version, and the sentence that people will read."""
+
+    state: Literal["promoted", "refused", "held"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Whom a challenger is measured against on one holdout."""
+
+    score: Scores
+    name: str
+    """As the sentence names it; empty for the champion."""
+    paired: Scores
+    """How sure the difference is (`daemon.training.evaluation.holdouts`); empty if nobody knows."""
+
+
+def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mapping[str, Any]] | None = None) -> Verdict:
+    """The verdict on a challenger; `scores` as in the manifest: challenger and champion on the same held-out rows.
+
+    `past` has the scores of versions that were promoted before: the best of them is the mark on the reference holdout,
+    because a champion that has lost a little at every step would be an ever easier one.
+    """
+    champion = scores["champion"]
+    objection = _below_floor(scores, settings)
+    if objection is None and champion is not None:
+        rivals = {name: Rival(champion[name], "", _paired(scores, name)) for name in HOLDOUTS}
+        beside = _beside(scores)
+        objections = (_worse(beside[name], rival, name, settings) for name, rival in rivals.items())
+        objection = next(filter(None, objections), None)
+    objection = objection or _slipped(scores, past or {}, settings)
+    if objection is not None:
+        return Verdict("refused", objection)
+    reason = " ".join(filter(None, [_turned(scores), _praise(scores), caveats.sentence(scores)]))
+    # A champion that can't be compared serves all the same.
+    if settings.mode == "manual" and scores.get("champion_version") is not None:
+        return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
+    return Verdict("promoted", reason)
+
+
+def _beside(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The challenger's scores on the rows that the champion's are of: those that neither was trained on."""
+    scored: Mapping[str, Any] = scores.get("fair") or scores["challenger"]
+    return scored
+
+
+def _paired(scores: Mapping[str, Any], name: str) -> Scores:
+    found: Scores = ((scores.get("paired") or {}).get("holdout") or {}).get(name) or {}
+    return found
+
+
+def _below_floor(scores: Mapping[str, Any], settings: Promote) -> str | None:
+    if settings.floor == 0:
+        return None  # R² can be negative on a few rows; without a floor that is nobody's business
+    challenger, named = scores["challenger"], bool(scores.get("metric_named", True))
+    measured = {name: score_names.floored(challenger[name], named=named) for name in HOLDOUTS}
+    if all(found is None for _, found in measured.values()):
+        return f"No held-out row says whether it reaches promote.floor = {settings.floor}: more rows are needed."
+    for name, (figure, found) in measured.items():
+        if found is not None and found < settings.floor:
+            return (
+                f"{_capital(score_names.TITLES[figure])} {found:.4f} on the {name} holdout (n = {challenger[name]['n']}) "
+                f"is below promote.floor = {settings.floor}."
+            )
+    return None
+
+
+def _slipped(scores: Scores, past: Mapping[int, Scores], settings: Promote) -> str | None:
+    """Why it is too far below the mark on the rows of the reference, which are older than every later drop."""
+    marks = scores.get("marks") or {}
+    objection = next((said for who in marks if (said := _below(marks[who], who, scores, settings))), None)
+    if objection is not None:
+        return objection
+    alike = {version: then for version, then in past.items() if _split(then) == _split(scores)}
+    known = marks.get("mark", {}).get("version")
+    return _below_score(scores["challenger"]["reference"], alike, settings, known)
+
+
+def _below(mark: Scores, who: str, scores: Scores, settings: Promote) -> str | None:
+    surely_within = mark["loss"] + score_names.BOUND * mark["error"] <= settings.tolerance
+    if mark["p"] >= (SURER if who == "mark" else SURE) or surely_within or mark["loss"] <= 1 / mark["n"] + 1e-12:
+        return None
+    if who != "mark" and mark["loss"] <= settings.tolerance:
+        return None
+    best = ", the best so far," if who == "mark" else ""
+    robust = " by absolute errors, since few rows make up most of the squares," if mark["robust"] else ""
+    return (
+        f"{_title(scores['challenger']['reference'])} on the reference holdout and in cross-validation of its drop is "
+        f"{mark['loss']:.4f} worse than that of version {mark['version']}{best}{robust} "
+        f"({_p(mark['p'])}, n = {mark['n']:,}); promote.tolerance = {settings.tolerance}."
+    )
+
+
+def _below_score(new: Scores, past: Mapping[int, Scores], settings: Promote, known: int | None) -> str | None:
+    """By scores alone: by those of the mark its classes, and where no answers are remembered the best version's figure."""
+    marks = {version: one.get("challenger", {}).get("reference", {}) for version, one in past.items()}
+    marks = {version: mark for version, mark in marks.items() if _same_rows(mark, new)}
+    if not marks or (known is not None and known not in marks):
+        return None
+    if known is not None:
+        rival = Rival(marks[known], f" of version {known}, the best so far,", {})
+        return _forgotten(new, rival, "reference", settings) or _collapsed(new, rival, "reference")
+    best = max(sorted(marks), key=lambda version: score_names.gain(new, score_names.judged(marks[version]) or 0.0, 0.0))
+    return _worse(new, Rival(marks[best], f" of version {best}, the best so far,", {}), "reference", settings)
+
+
+def _split(scores: Mapping[str, Any]) -> str | None:
+    """What tells the reference holdout from one of other rows; None in scores of before that was noted."""
+    digest: str | None = (scores.get("split") or {}).get("reference")
+    return digest
+
+
+def _same_rows(one: Scores, other: Scores) -> bool:
+    """Whether two scores are of the same rows, as far as can be told, by the same metric and costs: as many, of the same classes."""
+    measured = [(score_names.metric(score), score.get("costs")) for score in (one, other)]
+    if score_names.judged(one) is None or measured[0] != measured[1]:
+        return False
+    classes = [{name: n for name, n in score.get("support", {}).items() if n} for score in (one, other)]
+    return bool(one["n"] == other["n"] and classes[0] == classes[1])
+
+
+def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
+    now, before = score_names.judged(new), score_names.judged(rival.score)
+    if now is None and new["n"] and new.get("rmse", 0.0) is None:  # R² alone is unknown where the targets are all equal
+        return f"Its answers on the {name} holdout are too far off to be scored (n = {new['n']})."
+    if now is None or before is None:
+        return None
+    worse = rival.paired.get("worse") or {}
+    loss = worse.get("loss", score_names.gain(new, before, now))
+    # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.
+    if loss > max(settings.tolerance, 1 / new["n"]) + 1e-12 and worse.get("p", 0.0) < SURE:
+        moves = "rises" if score_names.metric(new) in score_names.LOWER else "falls"
+        return (
+            f"{_title(new)} on the {name} holdout {moves} from {before:.4f}{rival.name} to {now:.4f} "
+            f"({_certainty(new, rival.paired)}); promote.tolerance = {settings.tolerance}."
+        )
+    return _forgotten(new, rival, name, settings) or _collapsed(new, rival, name)
+
+
+def _forgotten(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
+    """The class whose recall falls too far; regression has none."""
+    for label, recall in new.get("recall", {}).items():
+        allowed = max(settings.recall_tolerance, 1 / new["support"][label]) + 1e-12
+        before = rival.score["recall"].get(label, 0.0)
+        least = rival.paired.get("classes", {}).get(label, _least_fall(before, recall, new["support"][label]))
+        if before - recall > allowed and least > settings.recall_tolerance / 2:
+            return (
+                f"Recall of {label!r} on the {name} holdout falls from {before:.4f}{rival.name} to {recall:.4f} "
+                f"(n = {new['support'][label]}); promote.recall_tolerance = {settings.recall_tolerance}."
+            )
+    return None
+
+
+def _least_fall(before: float, now: float, n: int) -> float:
+    """The lower 95 % bound of a fall of recall on n rows of which only the counts are known."""
+    return before - now - score_names.BOUND * math.sqrt((before * (1 - before) + now * (1 - now)) / n)
+
+
+def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
+    """The class that the rival gets right and the challenger never names, whatever share of it that was."""
+    named = [sum(column) for column in zip(*new.get("confusion", []), strict=True)]
+    for label, times in zip(new.get("support", {}), named, strict=False):
+        right = round(rival.score["recall"].get(label, 0.0) * new["support"][label])
+        if times == 0 and right >= FEW:
+            return (
+                f"It never answers {label!r} on the {name} holdout, where {right} rows were right before{rival.name}."
+            )
+    return None
+
+
+def _turned(scores: Mapping[str, Any]) -> str:
+    """That the world has changed, if this training has found it, and what the rows of before would have said."""
+    world = scores.get("world") or {}
+    if "objection" not in world:
+        return ""
+    since, n = score_names.day(world["since"]), score_names.counted(world["n"], "held-out row")
+    seen = f"{world['days']} days, {score_names.counted(world['drops'], 'drop')}, {n}"
+    before = f"Rows of before judge no more; they would say: {world['objection']}"
+    return f"The world has changed: it is better on everything since {since} ({seen}). {before}"
+
+
+def _praise(scores: Mapping[str, Any]) -> str:
+    champion, version, new = scores["champion"], scores.get("champion_version"), scores["challenger"]["rolling"]
+    found = _said(new)
+    if champion is None and version is not None:
+        return (
+            f"Version {version} can't be compared (another target or task, a column that is gone, or damaged): "
+            f"{found} on {new['n']} held-out rows."
+        )
+    if champion is None:
+        return f"First version: {found} on {new['n']} held-out rows."
+    new = _beside(scores)["rolling"]
+    against, found = _said(champion["rolling"]).rpartition(" ")[2], _said(new)
+    certainty = _certainty(new, _paired(scores, "rolling"))
+    which = "the held-out rows that neither was trained on" if "fair" in scores else "the same held-out rows"
+    return f"{found[0].upper()}{found[1:]} against {against} of version {version} on {which} ({certainty})."
+
+
+def _certainty(score: Scores, paired: Scores) -> str:
+    """How many rows a difference was seen on, and how sure it is."""
+    n = f"n = {score['n']}"
+    if "p" in paired:
+        return f"{_p(paired['p'])}, {n}"
+    if paired.get("low") is not None:
+        change, low, high = (score_names.plain(paired[one], 3, sign=True) for one in ("difference", "low", "high"))
+        return f"RMSE {change}, 95 % interval {low} to {high}, {n}"
+    return n
+
+
+def _p(chance: float) -> str:
+    return "p < 0.001" if chance < 0.001 else f"p = {chance:.2g}"
+
+
+def _said(score: Scores) -> str:
+    found = score_names.judged(score)
+    return score_names.said(score, found)
+
+
+def _title(score: Scores) -> str:
+    return _capital(score_names.TITLES[score_names.metric(score)])
+
+
+def _capital(title: str) -> str:
+    return title[0].upper() + title[1:]

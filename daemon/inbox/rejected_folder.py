@@ -1,0 +1,225 @@
+"""`inbox/rejected`: what was refused, in a folder that only this user writes to.
+
+Whoever may drop files may try to put something else in its place, or a file there that is not what its name says. So
+the folder is opened for each piece of work, without following a link, and refused unless it is ours; and what others have
+dropped is copied into files of ours instead of moved: its owner, odd modes and further links stay outside.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from daemon.core import durable, file_modes
+from daemon.core.errors import Unavailable
+from daemon.core.inbox_names import BAD_ROWS, REPORT
+from daemon.core.shared_folder import Folder
+
+NAME = "rejected"
+
+LONGEST_NAME = 220
+
+MOST_COPIED = 64 * 1024 * 1024
+"""Bytes of a file of another user that are copied: the loop has other things to do. A larger one stays where it is."""
+
+BLOCK_BYTES = 1024 * 1024
+
+HINT = "Move it away: a new folder is made then."
+
+
+class Rejected:
+    """The open folder; methods raise OSError."""
+
+    def __init__(self, folder: Folder, readers: file_modes.Readers) -> None:
+        self._folder, self._readers = folder, readers
+
+    @classmethod
+    def of(cls, inbox: Folder) -> Self:
+        """That of an open inbox, made if it is missing; raises OSError, and Unavailable if what lies there is no folder of ours."""
+        readers = file_modes.readers(inbox.status)
+        folder = _opened(inbox)
+        if folder.status.st_uid not in inbox.owners:
+            raise Unavailable(f"{folder.path} belongs to another user ({folder.status.st_uid}).", hint=HINT)
+        with suppress(OSError):  # what matters of the mode is looked at next
+            file_modes.correct(folder.fd, readers.folder, readers.group)
+        if folder.status.st_mode & file_modes.OTHERS_WRITE:
+            raise Unavailable(
+                f"Other users may write to {folder.path}.", hint=f"Take that from them: chmod {readers.folder:o}."
+            )
+        return cls(folder, readers)
+
+    @property
+    def path(self) -> Path:
+        """The folder as it is held open: whatever gets its name meanwhile, work below this path is in it."""
+        return Path(f"/proc/self/fd/{self._folder.fd}")
+
+    # Files that were refused whole
+
+    def keep(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, Any]) -> None:
+        """Take the file `hidden` of the inbox, open as `fd` (O_PATH), with its report; `name` is what it was dropped as."""
+        found = os.fstat(fd)
+        if found.st_uid == os.geteuid() and found.st_nlink == 1:
+            self._move(inbox, hidden, fd, name, report)
+        else:
+            self._copy(fd, name, report)
+        # What was exchanged, or written to, since then is another drop and gets its name back.
+        if (
+            inbox.has(hidden)
+            and os.path.samestat(now := inbox.stat(hidden), found)
+            and now.st_mtime_ns == found.st_mtime_ns
+        ):
+            inbox.remove(hidden)
+
+    def report(self, name: str, report: Mapping[str, Any]) -> None:
+        """Write the report beside `name`. The disk is not waited for: the journal holds the same facts, durably."""
+        with self._new([orjson.dumps(report, option=orjson.OPT_INDENT_2)], sync=False) as temporary:
+            self._folder.rename(temporary, name + REPORT)
+
+    def free_name(self, name: str, sha256: str | None = None) -> str:
+        """A name in the folder for a file that was dropped as `name`: none that is taken, but by the same bytes just before."""
+        target, count = _short(name), 1
+        before = target
+        while self._folder.has(target):  # a report alone is that of a move that was cut short
+            count += 1
+            before, target = target, _short(f"{count}-{name}")
+        cut_short = sha256 is not None and before != target and self._folder.sha256(before) == sha256
+        return before if cut_short else target
+
+    def _move(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, Any]) -> None:
+        """What is ours and has no other name: under a name that is free by a rename."""
+        moved = False
+        while not moved:
+            target = self.free_name(name)
+            self.report(target, report)
+            moved = inbox.rename_new(hidden, target, self._folder)
+        if os.path.samestat(self._folder.stat(target), os.fstat(fd)):
+            file_modes.correct(fd, self._readers.file, self._readers.group)
+        else:  # somebody has put another file there since it was looked at
+            self._folder.rename_new(target, hidden, inbox)
+
+    def _copy(self, fd: int, name: str, report: Mapping[str, Any]) -> None:
+        """What is another user's, or has further names: its bytes, durably, before it goes."""
+        try:
+            source = _readable(fd)
+        except OSError:
+            self.report(self.free_name(name), report)
+            raise
+        try:  # no more than that, however fast somebody goes on writing it
+            temporary = self._written(
+                islice(iter(lambda: os.read(source, BLOCK_BYTES), b""), MOST_COPIED // BLOCK_BYTES)
+            )
+        finally:
+            os.close(source)
+        try:
+            sha256, kept = self._folder.sha256(temporary), False
+            while not kept:
+                target = self.free_name(name, sha256)
+                self.report(target, report)
+                kept = self._folder.has(target) or self._folder.rename_new(temporary, target)
+        finally:
+            self._folder.remove(temporary)
+        self._folder.sync()
+
+    # Rows that were refused
+
+    def quarantine(self, name: str, sha256: str, lines: Iterable[bytes]) -> str:
+        """Write refused rows of the drop `name`, durably; returns the file's name.
+
+        It tells drops of the same name apart. After a kill the same rows are written again: they get the same name then.
+        """
+        ending = f".{sha256[:8]}{BAD_ROWS}"
+        with self._new(lines) as temporary:
+            digest = self._folder.sha256(temporary)
+            target, count = _short(name, ending), 1
+            while self._folder.has(target) and self._folder.sha256(target) != digest:
+                count += 1
+                target = _short(f"{count}-{name}", ending)
+            self._folder.rename(temporary, target)
+        self._folder.sync()
+        return target
+
+    @contextmanager
+    def _new(self, blocks: Iterable[bytes], *, sync: bool = True) -> Iterator[str]:
+        """The name of a new, hidden file; it goes if it does not get another: what is tried again would leave one each time."""
+        temporary = self._written(blocks, sync=sync)
+        try:
+            yield temporary
+        except BaseException:
+            with suppress(OSError):  # what came first is what matters
+                self._folder.remove(temporary)
+            raise
+
+    def _written(self, blocks: Iterable[bytes], *, sync: bool = True) -> str:
+        """The name of a new, hidden file."""
+        name = f"{durable.MARK}{secrets.token_hex(8)}{durable.TMP}"
+        fd = self._folder.create(name)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.writelines(blocks)
+                file_modes.correct(fd, self._readers.file, self._readers.group)
+                file.flush()
+                if sync:
+                    os.fsync(fd)
+        except BaseException:
+            self._folder.remove(name)
+            raise
+        return name
+
+    # What lies there
+
+    def entries(self) -> Iterable["os.DirEntry[str]"]:
+        """Everything, whoever has put it there."""
+        return self._folder.entries()
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is gone is fine."""
+        self._folder.remove(name)
+
+    def sync(self) -> None:
+        """Make the names in it durable."""
+        self._folder.sync()
+
+    def sweep(self) -> int:
+        """Remove unfinished files of a process that was killed."""
+        return self._folder.sweep()
+
+
+def _opened(inbox: Folder) -> Folder:
+    try:
+        return inbox.folder(NAME)
+    except FileNotFoundError:
+        os.mkdir(NAME, file_modes.FOLDER, dir_fd=inbox.fd)
+        inbox.sync()
+        return inbox.folder(NAME)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise Unavailable(f"{inbox.path}/{NAME} is no folder.", hint=HINT) from None
+        raise
+
+
+def _readable(fd: int) -> int:
+    """A descriptor to read what is open with O_PATH; raises OSError when it is too large to be copied, or may not be read."""
+    if os.fstat(fd).st_size > MOST_COPIED:
+        raise OSError(errno.EFBIG, f"it is of another user and has more than {MOST_COPIED} bytes, so it is not copied")
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except BlockingIOError:
+        raise OSError(errno.EAGAIN, "its owner holds a lease on it") from None
+
+
+def _short(name: str, ending: str = "") -> str:
+    """What a file of this name is kept as; names too long for what is added to them are replaced.
+
+    The endings of reports and of refused rows say what a file is, so no dropped file keeps one.
+    """
+    if not ending and name.endswith((REPORT, BAD_ROWS)):
+        ending = ".csv"
+    if len(os.fsencode(name + ending)) <= LONGEST_NAME:
+        return f"{name}{ending}"
+    return f"{durable.sha256(os.fsencode(name))[:32]}{ending or '.csv'}"

@@ -1,0 +1,124 @@
+"""Leaving: drops that are dealt with go out of the inbox; one that can't is told once, and tried again until it goes.
+
+Such a file is not read again, and must not keep the others waiting. Which refused files are still to go is on record with
+the refusal, so that after a kill in between they go, and are not refused a second time; so is which file could not be removed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import structlog
+
+from daemon.core.inbox_names import shown
+from daemon.inbox.inbox import Inbox
+from daemon.inbox.settling import Stamp
+from daemon.ingest import outcomes
+from daemon.ingest.outcomes import Owed, Refused
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+AGAIN_SECONDS = 60.0
+"""A file that could not be taken out is tried again so often."""
+
+
+KEY = "leaving"
+"""The journal's key of the refused files that are still to go."""
+
+
+class Leaving:
+    """Takes files out of the inbox; used by the loop thread."""
+
+    def __init__(self, inbox: Inbox, journal: Journal) -> None:
+        self._inbox, self._journal = inbox, journal
+        self._stuck: dict[str, Callable[[], Mapping[str, OSError]]] = {}
+        self._again_at = 0.0
+        self._owed = {owed.name: owed for owed in map(_owed, journal.get(KEY) or ())}
+
+    def note(self, refused: Refused) -> None:
+        """Put on record which files are to go; part of the transaction that says why. Then `take_out` does it."""
+        if refused.owed:
+            self._journal.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
+
+    def take_out(self, refused: Refused) -> None:
+        """Take refused drops out of the inbox; raises OSError if that can't be made durable."""
+        self._owed |= {owed.name: owed for owed in refused.owed}
+        self.clear(refused.repeated)
+        self.reject(refused.rejected)
+        self._conclude(refused.owed)
+
+    def go_on(self, settled: Mapping[str, Stamp]) -> bool:
+        """Take out those of the settled files that were refused before a kill, or a failure, kept them here; True: there were some."""
+        if not self._owed:
+            return False
+        here = [owed for owed in self._owed.values() if self._inbox.stamp(owed.name) == owed.stamp]
+        ready = [owed for owed in here if settled.get(owed.name) == owed.stamp]
+        self.clear((owed.name, owed.sha256) for owed in ready if not owed.rejected)
+        self.reject((owed.name, owed.stamp, self._report(owed)) for owed in ready if owed.rejected)
+        self._conclude([*ready, *(owed for owed in self._owed.values() if owed not in here)])
+        return bool(ready)
+
+    def _report(self, owed: Owed) -> dict[str, Any]:
+        record = self._journal.rejection(shown(owed.name), owed.sha256)
+        assert record is not None
+        return outcomes.report(record)
+
+    def _conclude(self, gone: Iterable[Owed]) -> None:
+        """They are not to go any more, but for those that can't."""
+        done = {owed.name for owed in gone} - self._stuck.keys()
+        if done:
+            self._owed = {name: owed for name, owed in self._owed.items() if name not in done}
+            self._journal.put(KEY, [*map(_plain, self._owed.values())])
+
+    def clear(self, drops: Iterable[tuple[str, str]]) -> None:
+        """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
+        asked = list(drops)
+        stuck, known = self._inbox.clear(asked), {shown(name): sha256 for name, sha256 in asked}
+        self._keep(stuck, {name: partial(self._inbox.clear, [(name, known[shown(name)])]) for name in stuck})
+        stamps = {name: self._inbox.stamp(name) for name in stuck}
+        left = [Owed(name, stamp, known[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
+        if left:  # or the next start would take them for new drops, which add nothing
+            self._owed |= {owed.name: owed for owed in left}
+            self._journal.put(KEY, [*map(_plain, self._owed.values())])
+
+    def reject(self, refused: Iterable[tuple[str, Stamp, dict[str, Any]]]) -> None:
+        """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
+        asked = list(refused)
+        stuck = self._inbox.reject(asked)
+        self._keep(stuck, {one[0]: partial(self._inbox.reject, [one]) for one in asked})
+
+    def try_again(self, now: float) -> None:
+        """Try once a minute what could not be done; `now` is monotonic seconds."""
+        if not self._stuck:
+            self._again_at = now + AGAIN_SECONDS
+        elif now >= self._again_at:
+            self._again_at = now + AGAIN_SECONDS
+            for name, take in list(self._stuck.items()):
+                if take():
+                    self._inbox.leave(name)
+                else:
+                    del self._stuck[name]
+                    self._conclude([self._owed[name]] if name in self._owed else [])
+                    log.info("taken_out_later", name=shown(name))
+
+    def _keep(self, stuck: Mapping[str, OSError], again: Mapping[str, Callable[[], Mapping[str, OSError]]]) -> None:
+        for name, error in stuck.items():
+            self._inbox.leave(name)
+            self._stuck[name] = again[name]
+            reason = error.strerror or error
+            hint = f"It is tried again every {AGAIN_SECONDS:g} s; or remove it by hand."
+            self._journal.tell(
+                "problem", f"{shown(name)} can't be taken out of the inbox: {reason}. {hint}", level="warning"
+            )
+            log.warning("left_in_inbox", name=shown(name), reason=str(error))
+
+
+def _plain(owed: Owed) -> list[Any]:
+    stamp = owed.stamp
+    return [owed.name, stamp.inode, stamp.size, stamp.modified, owed.sha256, owed.rejected]
+
+
+def _owed(plain: list[Any]) -> Owed:
+    name, inode, size, modified, sha256, rejected = plain
+    return Owed(name, Stamp(inode, size, modified), sha256, rejected)

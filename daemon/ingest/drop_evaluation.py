@@ -1,0 +1,257 @@
+"""Examining: before a batch teaches, the served version answers a sample of its rows; each larger drop gets an exam of its own.
+
+The model is the one that serves, checked against the journal's sha256 and kept until another serves. The sample is
+bounded, so that ten thousand small files cost as much as one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import structlog
+from numpy.typing import NDArray
+
+from daemon.artifacts import bundle, reference_sample
+from daemon.core.errors import BundleRefused, RetraindError
+from daemon.core.home import Home
+from daemon.core.inbox_names import shown
+from daemon.ingest.drop_scores import LEAST_ROWS, RECENT, Exam, Promise, examine
+from daemon.ingest.reader import Reading
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
+from daemon.tabular import rows
+
+log = structlog.get_logger()
+
+MOST_SAMPLED = 20_000
+"""Rows of one batch that are asked at most."""
+
+MOST_DROPS = 400
+"""Drops of one batch that have exams of their own, the largest: each costs up to a millisecond."""
+
+MOST_COLUMNS = 10_000
+"""Columns of drops that are compared for one batch, so that wide tables have fewer exams."""
+
+MOST_ROWS = 1_000
+"""Rows of one drop that are asked at most."""
+
+POOLED = ""
+"""Stands for a drop's sha256 in the exam of all small drops of a batch."""
+
+UNEXAMINED = "unexamined"
+"""The journal's key of why exams fail."""
+
+
+@dataclass(frozen=True)
+class _Served:
+    version: int
+    model: bundle.Model
+    taught: bundle.Matrix | None
+    """A sample of the rows of its training; None: it is older than such samples."""
+    promise: Promise | None
+    """None: it has no score on held-out rows, so nothing can be compared."""
+
+
+class Sampled:
+    """Rows of a drop that comes in parts, evenly from all of them, as many as memory can spare."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Table] = []
+
+    def add(self, part: pa.Table) -> None:
+        """Keep some rows of a part."""
+        self._parts.append(part.take(pa.array(_spread(np.arange(part.num_rows), MOST_ROWS))))
+        if sum(kept.num_rows for kept in self._parts) > MOST_SAMPLED:
+            self._parts = [kept.take(pa.array(np.arange(0, kept.num_rows, 2))) for kept in self._parts]
+
+    def table(self) -> pa.Table:
+        """What was kept."""
+        return pa.concat_tables(self._parts, promote_options="permissive").unify_dictionaries()
+
+
+class Examiner:
+    """Gives exams; used by the loop thread."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal = home, journal
+        self._served: _Served | None = None
+        self.problem: str | None = journal.get(UNEXAMINED)
+        """Why the last drops could not be examined, over restarts, until an exam succeeds."""
+        self._found: list[dict[str, Any]] = []
+        self._looked_at: tuple[tuple[int, str] | None, bool] = (None, False)
+        """The served version, by number and sha256, and whether it promises anything."""
+
+    def examine(self, readings: Sequence[Reading], table: pa.Table) -> None:
+        """Examine the drops whose rows are in `table`, if a version serves; `record` puts on record what was found.
+
+        An exam that fails is told, and keeps no drop waiting: it is no drop's fault.
+        """
+        self._found = []
+        try:
+            served = self._load()
+            self._found = [] if served is None else self._exams(served, readings, table)
+        except Exception as error:
+            problem = f"Drops can't be examined: {type(error).__name__}: {error}"[:1000]
+            if problem != self.problem:
+                log.exception("not_examined")
+            self._note(problem)
+        else:
+            self._note(None)
+
+    def _note(self, problem: str | None) -> None:
+        """Remember what hinders exams; None: nothing does any more."""
+        if problem == self.problem:
+            return
+        with self._journal.together():
+            self._journal.put(UNEXAMINED, problem)
+            if problem is not None:
+                self._journal.tell("problem", problem, level="warning")
+        self.problem = problem
+
+    @property
+    def objection(self) -> str | None:
+        """`problem` for the health of the daemon, and what follows from it."""
+        if self.problem is None:
+            return None
+        return (
+            f"{self.problem.rstrip('.')}. They are taken all the same, and none is held, until an exam succeeds again."
+        )
+
+    def state(self, served: tuple[int, str] | None, *, holds: bool) -> str:
+        """Whether drops are examined while nothing fails, for people; `served` is the version and the sha256 of its manifest.
+
+        `holds`: whether suspicious drops are to wait for a person, who has to know that none is found.
+        """
+        if served is not None and self._promises(served):
+            return "Drops are examined before they are taken."
+        why, until = "no version is served yet", "one is"
+        if served is not None:
+            why, until = f"version {served[0]} has no score on held-out rows to compare with", "one with a score serves"
+        held = ", and none is held," if holds else ""
+        return f"Nothing is examined: {why}. Drops are taken all the same{held} until {until}."
+
+    def _promises(self, served: tuple[int, str]) -> bool:
+        """Whether drops can be compared with what the version was let in with; true if its manifest can't be read, which exams say."""
+        if self._looked_at[0] != served:
+            try:
+                manifest = bundle.read_manifest(self._home.bundle(served[0]), served[1])
+            except BundleRefused:
+                return True
+            self._looked_at = served, _promise(manifest) is not None
+        return self._looked_at[1]
+
+    @property
+    def suspicious(self) -> list[dict[str, Any]]:
+        """The exams just given that are suspicious: drop (sha256), reason, version and figures."""
+        return [exam for exam in self._found if exam["suspicious"]]
+
+    def record(self, batch: int) -> None:
+        """Put the exams on record with their batch, as a part of the transaction that accepts it."""
+        self._journal.examined(self._found, batch)
+        self._found = []
+
+    def _load(self) -> _Served | None:
+        pointer = bundle.read_pointer(self._home.pointer)
+        judged = None if pointer is None else self._journal.version(pointer.version)
+        if pointer is None or judged is None:
+            return None
+        if self._served is None or (self._served.version, self._served.model.sha256) != (
+            pointer.version,
+            judged["bundle"],
+        ):
+            folder = self._home.bundle(pointer.version)
+            model = bundle.load(folder, judged["bundle"])
+            known = reference_sample.read(folder, model.manifest)
+            taught = None if known is None else known.rows[_spread(np.arange(len(known.rows)), MOST_ROWS)]
+            self._served = _Served(pointer.version, model, taught, _promise(model.manifest))
+        return self._served
+
+    def _exams(self, served: _Served, readings: Sequence[Reading], table: pa.Table) -> list[dict[str, Any]]:
+        schema = served.model.manifest.data_schema
+        if served.promise is None or schema.target not in table.column_names:
+            return []
+        if gone := [name for name in schema.features if name not in table.column_names]:
+            raise RetraindError(
+                f"version {served.version} asks for the column {gone[0]!r:.100}, which the schema does not have any more.",
+                hint="`retraind retrain --force` trains one without it.",
+            )
+        before = [_parsed(row) for row in self._journal.telling_exams(RECENT)]
+        names = {reading.drop.sha256: shown(reading.drop.name) for reading in readings if not reading.error}
+        samples = _samples(table, most_drops(schema))
+        sampled = table.take(pa.array(np.concatenate([which for _, which in samples])))
+        matrix = rows.matrix(sampled, schema)
+        truths: Any = (
+            sampled[schema.target].to_pylist() if schema.task == "classification" else rows.targets(sampled, schema)
+        )
+        with np.errstate(all="ignore"):  # values near the largest double overflow inside the model
+            answers = served.model.answers(matrix)
+        records, begin = [], 0
+        for sha256, which in samples:
+            part, begin = slice(begin, begin + len(which)), begin + len(which)
+            of = matrix[part], truths[part], answers[part]
+            exam = examine(schema, served.version, served.promise, served.taught, *of, before, served.model.costs)
+            records.append(_record(served.version, sha256, names.get(sha256, ""), exam))
+        return records
+
+
+def most_drops(schema: Schema) -> int:
+    """How many drops of one batch have exams of their own."""
+    return min(MOST_DROPS, max(1, MOST_COLUMNS // len(schema.columns)))
+
+
+def _promise(manifest: bundle.Manifest) -> Promise | None:
+    """What the version scored on its held-out rows."""
+    score = (manifest.scores.get("challenger") or {}).get("rolling") or {}
+    if not score.get("n"):
+        return None
+    error = score["mae"] if manifest.data_schema.task == "regression" else 1.0 - score["accuracy"]
+    return Promise(error, score["n"], {name: float(n) for name, n in (score.get("support") or {}).items()})
+
+
+def _samples(table: pa.Table, drops_asked: int) -> list[tuple[str, NDArray[np.int64]]]:
+    """For each drop with enough rows, and for all others together (POOLED), which rows to ask, evenly spread."""
+    drops = table["_drop"].combine_chunks()
+    drops = drops if isinstance(drops, pa.DictionaryArray) else drops.dictionary_encode()
+    codes = drops.indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(len(drops.dictionary) + 1))
+    counts = np.diff(starts)
+    large = [
+        index for index in np.argsort(-counts, kind="stable")[:drops_asked].tolist() if counts[index] >= LEAST_ROWS
+    ]
+    most = min(MOST_ROWS, max(LEAST_ROWS, MOST_SAMPLED // max(1, len(large))))
+    shas = drops.dictionary.to_pylist()
+    samples = [(shas[index], _spread(order[starts[index] : starts[index + 1]], most)) for index in large]
+    rest = np.setdiff1d(np.arange(len(codes)), order[np.isin(codes[order], large)], assume_unique=True)
+    if len(rest):
+        samples.append((POOLED, _spread(rest, MOST_ROWS)))
+    return samples
+
+
+def _spread(which: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    if len(which) <= most:
+        return which
+    return which[np.linspace(0, len(which) - 1, most).astype(np.int64)]
+
+
+def _record(version: int, sha256: str, name: str, exam: Exam) -> dict[str, Any]:
+    reason = "" if sha256 == POOLED else "; ".join(exam.reasons)
+    return {
+        "drop": sha256,
+        "name": name,
+        "version": version,
+        "n": exam.n,
+        "error": exam.error,
+        "usual": exam.usual,
+        "mix": exam.mix,
+        "shifts": orjson.dumps(exam.shifts).decode(),
+        "suspicious": int(bool(reason)),
+        "reason": reason,
+    }
+
+
+def _parsed(row: Any) -> Exam:
+    return Exam(row["n"], row["error"], row["usual"], row["mix"], orjson.loads(row["shifts"]))

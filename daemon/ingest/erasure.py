@@ -1,0 +1,139 @@
+"""Forgetting: a drop's rows leave the dataset by a new revision, for privacy or because they were poison.
+
+The order: what lies in rejected/ of it, the segment of the other rows, the journal's batch of kind `forget`; then
+DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/ingest/erasure_traces.py`), the objects of older revisions
+in DVC's cache last. The request's file goes after all, so whatever step a kill falls on, the next call of `step` goes on from the journal.
+What can't be done now (a disk that fails, a file that nothing can be made of) is told, tried again later, and keeps no drop waiting.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import structlog
+
+from daemon.core import requests, shared_folder
+from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.core.requests import Request
+from daemon.dataset import known_rows, segments
+from daemon.dataset.dataset import Dataset
+from daemon.inbox.rejected_folder import Rejected
+from daemon.ingest.erasure_traces import Eraser
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+KIND = "forget"
+
+RETRY_SECONDS = 60.0
+"""A request that failed is tried again this much later."""
+
+UNTAUGHT = "No training was given them."
+
+CACHED = "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those, `--find` lists all that is left."
+
+TAUGHT = "The bundles and MLflow runs of versions that they taught may hold some of them until retention removes these."
+
+
+class Forgetting:
+    """Carries out requests to forget; used by the loop thread, when no batch is on its way and no training reads."""
+
+    def __init__(self, home: Home, dataset: Dataset, journal: Journal, eraser: Eraser) -> None:
+        self._home, self._dataset, self._journal, self._eraser = home, dataset, journal, eraser
+        self._work: Iterator[None] | None = None
+        self._retry_at = 0.0
+        self.problem: str | None = None
+        """Why the oldest request can't be carried out, until it could."""
+
+    def step(self, now: float) -> bool:
+        """Do a piece of the oldest request; True: there was one. What it recorded must be committed before the next piece.
+
+        `now` is monotonic seconds.
+        """
+        if self._work is None and (now < self._retry_at or not self._begin()):
+            return False
+        assert self._work is not None
+        try:
+            next(self._work)
+        except StopIteration:
+            self._work, self.problem = None, None
+        except Exception as error:
+            log.exception("forgetting_failed")
+            self._work, self._retry_at = None, now + RETRY_SECONDS
+            self.problem = f"A drop can't be forgotten: {error} It is tried again every {RETRY_SECONDS:g} s."
+        return True
+
+    def _begin(self) -> bool:
+        request = next((one for one in requests.pending(self._home) if one.kind == KIND), None)
+        if request is None:
+            self.problem = None
+            return False
+        self._work = self._carry_out(request)
+        return True
+
+    def _carry_out(self, request: Request) -> Iterator[None]:
+        drop = self._journal.drop(request.drop or "")
+        detail = f"{request.drop}{', purge' if request.purge else ''}"
+        self._journal.take_request(request.id, KIND, detail, request.at.isoformat())
+        if drop is None:
+            self._end(request, "refused", f"The dataset holds no rows of a drop {request.drop}.")
+        elif drop["state"] == "accepted":
+            self._remove(drop, request)
+        else:
+            yield from self._account(drop, request)
+
+    def _remove(self, drop: Mapping[str, Any], request: Request) -> None:
+        if drop["bad_file"]:
+            rejected = Rejected.of(shared_folder.inbox(self._home))
+            rejected.remove(drop["bad_file"])
+            rejected.sync()
+        live = [one for one in self._journal.segments() if one["first"] <= drop["batch"] <= one["last"]]
+        try:
+            holding = segments.find(self._home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
+        except (DatasetDamaged, FileNotFoundError):
+            hint = "Put it back from a backup and ask again; `retraind doctor` says which it is."
+            self._end(request, "refused", f"The segment that may hold {drop['name']} is gone or damaged. {hint}")
+            return
+        if holding is None:
+            reason = f"No segment holds rows of {drop['name']}, which the journal says. See `retraind doctor`."
+            self._end(request, "refused", reason)
+            return
+        name, table = holding
+        others = self._journal.batches_of(set(segments.drops(table)) - {drop["sha256"]})
+        if not others:
+            self._record(drop, name, table.num_rows, None, request)
+            return
+        rest = segments.without(table, drop["sha256"], others)
+        sealed = segments.write(self._home.segments, [rest], replaces=name)
+        with sealed.entry(self._journal.has_segment) as segment:
+            record = {**segment.record, "first": min(others.values()), "last": max(others.values())}
+            self._record(drop, name, table.num_rows - segment.rows, record, request)
+
+    def _record(
+        self, drop: Mapping[str, Any], name: str, removed: int, rest: dict[str, Any] | None, request: Request
+    ) -> None:
+        """Put the segment `rest` of the other rows, if there are any, in the place of segment `name`."""
+        known_rows.forget(self._home.known, name)
+        seq = self._journal.forget(drop, name, removed, rest, request.by)
+        log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
+
+    def _account(self, drop: Mapping[str, Any], request: Request) -> Iterator[None]:
+        """Answer with what has become of a drop that is forgotten and committed; purges if that was asked."""
+        done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
+        taught = TAUGHT if self._journal.trained_on(drop) else UNTAUGHT
+        if not request.purge:
+            self._end(request, "done", f"{done} {CACHED} {taught}")
+            return
+        # The rows are known from DVC's objects: what is found by them goes first.
+        elsewhere = yield from self._eraser.run(drop)
+        count = self._dataset.purge(one["md5"] for one in self._journal.holders(drop))
+        gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
+        gone = "; ".join([gone, *elsewhere])
+        self._journal.tell("purged", f"{drop['name']}: {gone}.", level="warning", drop=drop["sha256"])
+        self._journal.fold()
+        self._end(request, "done", f"{done} {gone}. {taught}")
+
+    def _end(self, request: Request, state: str, detail: str) -> None:
+        self._journal.end_request(request.id, state, detail)
+        requests.consume(self._home, request)
+        log.info(state, request=request.id, detail=detail)

@@ -1,0 +1,68 @@
+"""Withheld: drops that wait for a person, and the rows in them that are to be forgotten.
+
+What waits is no part of the dataset, and yet a place where bytes of a drop's rows are. A held file is known by its bytes, so
+without such rows it is another drop, which is read and examined like any other.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daemon.core import durable
+from daemon.core.shared_folder import Folder
+from daemon.inbox.settling import Stamp
+from daemon.ingest.row_matching import MOST_BYTES, Likeness, Split
+
+Row = Mapping[Any, Any]
+
+
+class Withheld(NamedTuple):
+    """A held file (`row` of the journal's table) with rows of a drop; `split` None: it is too large or damaged to be read."""
+
+    row: Row
+    name: str
+    stamp: Stamp
+    split: Split | None
+
+
+def search(inbox: Folder, held: Sequence[Row], likeness: Likeness | None, drop: Row) -> Iterator[Withheld | None]:
+    """The files of held drops, copies of them included, in which rows of a drop are; None after each piece of work."""
+    sizes, known = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
+    for name in sorted(entry.name for entry in inbox.entries() if entry.is_file(follow_symlinks=False)):
+        stamp = Stamp.of(inbox.stat(name))
+        sha256 = inbox.sha256(name) if stamp.size in sizes else None
+        row = known.get(sha256 or "")
+        if row is None or likeness is None:
+            continue
+        split = None
+        for split in _splits(inbox, name, stamp, likeness, before=row["held_at"] <= drop["decided_at"]):
+            if split is None:
+                yield None
+        if split is None or split.matched:
+            yield Withheld(row, name, stamp, split)
+        yield None
+
+
+def _splits(inbox: Folder, name: str, stamp: Stamp, likeness: Likeness, *, before: bool) -> Iterator[Split | None]:
+    if stamp.size <= MOST_BYTES:
+        with os.fdopen(inbox.open(name), "rb") as file:
+            data = file.read()
+        yield from likeness.split(data, before=before)
+
+
+def take_out(inbox: Folder, withheld: Withheld) -> None:
+    """Leave of a held file only what holds no row of the drop, unless it is another file by now."""
+    if (
+        withheld.split is None
+        or not inbox.has(withheld.name)
+        or Stamp.of(before := inbox.stat(withheld.name)) != withheld.stamp
+    ):
+        return
+    if withheld.split.matched == withheld.split.lines:
+        inbox.remove(withheld.name)
+        inbox.sync()
+        return
+    path = Path(f"/proc/self/fd/{inbox.fd}") / withheld.name
+    durable.write(path, withheld.split.rest, mode=before.st_mode & 0o777)
+    os.chown(path, -1, before.st_gid, follow_symlinks=False)

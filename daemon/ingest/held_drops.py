@@ -1,0 +1,154 @@
+"""Holding: suspicious drops that wait for a person, who lets them in or turns them away.
+
+A held drop stays in the inbox as the file that it is, and none of its rows is taken; the journal's table `held` says why. So
+nothing has to be undone, whatever is decided: one that is let in is read like any other, but its exam holds it no more; one that is
+turned away is refused when it is read next. Both are decided on record first, so a kill in between decides nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from daemon.core import requests
+from daemon.core.errors import InvalidDrop
+from daemon.core.home import Home
+from daemon.core.inbox_names import shown
+from daemon.core.requests import Request
+from daemon.core.states import Hold
+from daemon.inbox.inbox import Drop, Inbox
+from daemon.ingest import drop_evaluation
+from daemon.ingest.outcomes import Refused
+from daemon.ingest.reader import Reading
+from daemon.schema.schema import Schema
+from daemon.schema.score_names import counted
+from daemon.storage.journal import Journal
+
+KINDS = {"accept": Hold.LET_IN, "reject": Hold.TURNED_AWAY}
+"""Requests that are answered here, and what becomes of the drop."""
+
+
+class Suspect(NamedTuple):
+    """A drop that is to be held, and its exam."""
+
+    reading: Reading
+    exam: Mapping[str, Any]
+
+
+class Holding:
+    """Which drops wait for a person; used by the loop thread. `holds`: whether suspicious ones do."""
+
+    def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
+        self._home, self._inbox, self._journal, self.holds = home, inbox, journal, holds
+        self._known: tuple[int, Sequence[Mapping[Any, Any]]] = (-1, ())
+
+    def _rows(self) -> Sequence[Mapping[Any, Any]]:
+        """The journal's rows, asked again only after something was written there."""
+        if self._known[0] != self._journal.writes:
+            self._known = self._journal.writes, self._journal.held_drops()
+        return self._known[1]
+
+    # Holding
+
+    def most_drops(self, schema: Schema) -> int | None:
+        """How many files one batch may take, so that each that is large enough has its exam; None: any number.
+
+        The served version's schema has no more columns than `schema`, or it can examine nothing.
+        """
+        return drop_evaluation.most_drops(schema) if self.holds else None
+
+    def suspects(self, suspicious: Sequence[Mapping[str, Any]], readings: Sequence[Reading]) -> list[Suspect]:
+        """Those of the drops just read that are to be held: `suspicious` are exams, and no person has let them in.
+
+        Late labels are never held: they are the evidence by which a bad version is taken back.
+        """
+        exams = {exam["drop"]: exam for exam in suspicious} if self.holds else {}
+        known = self._journal.held_states(exams)
+        return [
+            Suspect(reading, exams[reading.drop.sha256])
+            for reading in readings
+            if reading.drop.sha256 in exams.keys() - known.keys() and reading.source != "label"
+        ]
+
+    def record(self, suspects: Sequence[Suspect]) -> None:
+        """Put on record that drops are held; `keep` them when that is durable."""
+        for one in suspects:
+            self._journal.hold(_record(one))
+
+    def keep(self, drop: Drop) -> None:
+        """Leave a held drop where it is."""
+        self._inbox.aside.keep(drop.name, drop.stamp, drop.sha256)
+
+    def sort(self, opened: dict[str, Drop], refused: Refused) -> None:
+        """Take out of the drops just read those that wait for a person; those that were turned away go to `refused`."""
+        for row in self._journal.held_states(opened).values():
+            if row["state"] == Hold.WAITING:
+                self.keep(opened.pop(row["sha256"]))
+            elif row["state"] == Hold.TURNED_AWAY:
+                drop = opened.pop(row["sha256"])
+                reading = Reading(drop, rows_read=row["rows_read"], rows_known=row["rows_known"])
+                refused.reject(drop.name, drop.stamp, reading, InvalidDrop(_turned_away(row)), row["by"])
+
+    def look(self) -> None:
+        """Note what has become of the files: renamed, taken out of the inbox, or dealt with. Call it after a scan."""
+        files, unread = self._inbox.aside.files, self._inbox.unread
+        for row in self._rows():
+            if row["state"] == Hold.LET_IN:  # that holds until its rows are taken, or it is refused for another reason
+                continue
+            waits, names = row["state"] == Hold.WAITING, [shown(name) for name in files.get(row["sha256"], [])]
+            if row["bytes"] in unread:  # it may be the one, under another name or touched
+                continue
+            if not names:
+                self._journal.strike_off(row, told=waits)
+            elif row["name"] not in names:
+                self._journal.rename_held(row["sha256"], min(names))
+
+    # Deciding
+
+    def answer(self) -> None:
+        """Carry out all requests to accept or reject that wait."""
+        waiting = [one for one in requests.pending(self._home) if one.kind in KINDS]
+        if not waiting:
+            return
+        with self._journal.together():
+            for request in waiting:
+                self._journal.take_request(request.id, request.kind, request.drop or "", request.at.isoformat())
+                known = self._journal.request(request.id)
+                if known is not None and known["state"] == "queued":  # else only its file is left, by a kill
+                    self._journal.end_request(request.id, *self._decide(request))
+        for request in waiting:
+            self._inbox.aside.release(request.drop or "")
+        requests.consume(self._home, *waiting)
+
+    def _decide(self, request: Request) -> tuple[str, str]:
+        row = self._journal.held_states([request.drop or ""]).get(request.drop or "")
+        if row is None:
+            return "refused", f"No drop {request.drop} waits; `retraind drops` lists those that do."
+        if row["state"] != Hold.WAITING:
+            return "refused", f"{row['name']} does not wait any more: it was {row['state']} ({row['by']})."
+        state = KINDS[request.kind]
+        self._journal.decide_held(row["sha256"], state, request.by)
+        if state is Hold.LET_IN:
+            return "done", f"{row['name']} is let in: its rows are taken next."
+        return "done", f"{row['name']} is turned away: it goes to inbox/rejected."
+
+    def sentence(self) -> str | None:
+        """That drops wait for a person, and why the oldest does; None if none does."""
+        waiting = [row for row in self._rows() if row["state"] == Hold.WAITING]
+        return _sentence(waiting) if waiting else None
+
+
+def _record(suspect: Suspect) -> dict[str, Any]:
+    drop, exam = suspect.reading.drop, suspect.exam
+    facts = {"sha256": drop.sha256, "name": shown(drop.name), "bytes": drop.bytes, "seen_at": drop.seen_at}
+    counts = {"rows_read": suspect.reading.rows_read, "rows_known": suspect.reading.rows_known}
+    return facts | counts | {"version": exam["version"], "reason": exam["reason"]}
+
+
+def _turned_away(row: Mapping[Any, Any]) -> str:
+    return f"It was held because {row['reason']}, and rejected by request ({row['by']})."
+
+
+def _sentence(waiting: Sequence[Mapping[Any, Any]]) -> str:
+    oldest, count = waiting[0], len(waiting)
+    first = "" if count == 1 else "the oldest is "
+    waits = f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} for you"
+    return f"{waits}: {first}{oldest['name']}, because {oldest['reason']}. `retraind accept` takes it, `retraind reject` does not."

@@ -1,0 +1,93 @@
+"""Sifting: what a batch brings that the dataset has already is counted, and left out if that is asked for.
+
+Between reading and the segment. A late label is never left out: it belongs to a prediction, whatever its row is like.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.core.home import Home
+from daemon.dataset import hash_files
+from daemon.dataset.hash_files import Gathering, Rows
+from daemon.dataset.known_rows import Known, Share
+from daemon.ingest.reader import Reading
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
+from daemon.tabular import row_hashes
+
+
+class Sifting:
+    """The rows that are known, and those of the batch under way; used by the loop thread."""
+
+    def __init__(self, home: Home, journal: Journal, *, skips: bool) -> None:
+        self._journal, self.skips = journal, skips
+        self._known = Known(home.known, home.segments)
+        self._gathering: Gathering | None = None
+
+    def begin(self, schema: Schema) -> Iterator[None]:
+        """Know what the dataset holds now; yields where other work may be done in between. Raises OSError."""
+        self.give_up()
+        live = {one["name"]: one["sha256"] for one in self._journal.segments()}
+        yield from self._known.follow(live, schema)
+        self._gathering = self._known.gathering()
+
+    def batch(self, readings: Sequence[Reading], table: Any, schema: Schema) -> Any | None:
+        """The rows of all drops of a batch that are to be taken; None: there are none."""
+        names, codes = row_hashes.drops(table)
+        rows = hash_files.prints(table, schema)
+        share = self._known.share(rows, codes, skip=self.skips)
+        left_out = self._left_out(table, share)
+        counts = [np.bincount(codes[mask], minlength=len(names)) for mask in (share.known, share.relabelled, left_out)]
+        for reading in readings:
+            if reading.error is None and reading.drop.sha256 in names:
+                _count(reading, *(int(count[names.index(reading.drop.sha256)]) for count in counts))
+                conclude(reading)
+        return self._gathered(table, rows, left_out)
+
+    def part(self, reading: Reading, table: Any, schema: Schema) -> Any | None:
+        """The same of the next part of a large drop; `conclude` it at the end."""
+        rows = hash_files.prints(table, schema)
+        share = self._known.next_share(rows)
+        left_out = self._left_out(table, share)
+        _count(reading, *(int(mask.sum()) for mask in (share.known, share.relabelled, left_out)))
+        return self._gathered(table, rows, left_out)
+
+    def take(self, segment: str, schema: Schema) -> None:
+        """The rows that were gathered are in a segment of this name now; `schema` is that of their prints. Raises OSError."""
+        gathering, self._gathering = self._gathering, None
+        if gathering is not None:
+            self._known.take(gathering, segment, schema)
+
+    def give_up(self) -> None:
+        """The rows that were gathered are not taken."""
+        gathering, self._gathering = self._gathering, None
+        if gathering is not None:
+            gathering.discard()
+
+    def _left_out(self, table: Any, share: Share) -> NDArray[np.bool_]:
+        if not self.skips:
+            return np.zeros(len(share.known), dtype=bool)
+        late = np.array([source == "label" for source in table["_source"].to_pylist()])
+        return np.asarray(share.known & ~late)
+
+    def _gathered(self, table: Any, rows: Rows, left_out: NDArray[np.bool_]) -> Any | None:
+        assert self._gathering is not None
+        if left_out.any():
+            kept = np.flatnonzero(~left_out)
+            table, rows = table.take(kept), Rows(rows.whole[kept], rows.content[kept])
+        self._gathering.add(rows)
+        return table if len(table) else None
+
+
+def _count(reading: Reading, known_rows: int, relabelled: int, left_out: int) -> None:
+    reading.rows_known += known_rows
+    reading.rows_relabelled += relabelled
+    reading.rows_left_out += left_out
+
+
+def conclude(reading: Reading) -> None:
+    """The drop was read to its end: what was left out was not accepted."""
+    reading.rows_accepted -= reading.rows_left_out

@@ -1,0 +1,224 @@
+"""Late labels: predictions whose true values have come, joined by id to rows that a model can learn from.
+
+The features are those that were predicted on, taken from the prediction history; the text that stands for them is
+read like the cells of any drop and gives the same values again. A prediction is labelled once: its first label counts.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from daemon.artifacts import bundle
+from daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
+from daemon.core.home import Home
+from daemon.schema.schema import PREDICTION_ID, Kind, Schema
+from daemon.storage.journal import Journal
+from daemon.tabular import column_types
+from daemon.tabular.rows import BadCell
+
+IDS_PER_QUERY = 500
+"""Ids that are looked up at once; SQLite takes at least 999 values in one query."""
+
+BUSY_SECONDS = 10.0
+
+INSTEAD = "Drop this row with its features instead."
+
+QUERY = "SELECT prediction_id, model_version, features, prediction, prediction_name FROM predictions"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a drop of late labels comes to; `rows` and `bad` count the ids as they were given."""
+
+    cells: pa.Table
+    """Text (n rows): the schema's features, then the target as given; one row per id that is known and new, in order."""
+    rows: NDArray[np.int64]
+    """(n,) index of each of them among the ids given."""
+    bad: list[BadCell]
+    """Ids that are unknown, or labelled otherwise already; ascending."""
+    duplicates: int
+    """Ids that had the same label already, from an earlier drop or an earlier row of this one."""
+    records: list[dict[str, str | int]]
+    """`prediction_id`, `version`, `prediction` and `truth` (text) for the journal, aligned with `rows`."""
+
+
+class Prediction(NamedTuple):
+    """One row of the prediction history; `features` are JSON values in the order of the version's columns."""
+
+    version: int
+    features: list[Any]
+    value: int | float
+    name: str | None
+
+
+class Labels:
+    """Joins labels with predictions; used by the loop thread."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal = home, journal
+        self._schemas: dict[int, Schema] = {}
+
+    def join(
+        self, ids: Sequence[str], truths: Sequence[str], schema: Schema, pending: Mapping[str, str] | None = None
+    ) -> Joined:
+        """Rows for the predictions `ids`, whose true values have the texts `truths` (as many).
+
+        `pending` are labels that are taken but not in the journal yet, id to the `truth` of its record. Raises
+        Unavailable when the history can't be read: the labels must wait then, for their ids would only seem unknown.
+        """
+        ids = [identity.strip() for identity in ids]
+        known = {identity for identity in ids if identity}
+        labelled = self._journal.labelled(known)
+        labelled |= {identity: pending[identity] for identity in known & pending.keys()} if pending else {}
+        wanted = sorted(known - labelled.keys())
+        work = _Work(schema, labelled, dict(_predictions(self._home.history, wanted)), self._schema_of)
+        for row, (identity, truth) in enumerate(zip(ids, truths, strict=True)):
+            work.add(row, identity, truth)
+        return work.joined()
+
+    def _schema_of(self, version: int) -> Schema:
+        """The schema with which a version was trained; raises BundleRefused."""
+        if version not in self._schemas:
+            judged = self._journal.version(version)
+            if judged is None:
+                raise BundleRefused(f"The journal does not know version {version}.")
+            manifest = bundle.read_manifest(self._home.bundle(version), judged["bundle"])
+            self._schemas[version] = manifest.data_schema
+        return self._schemas[version]
+
+
+class _Work:
+    """One join under way."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        labelled: dict[str, str],
+        predictions: Mapping[str, Prediction],
+        schema_of: Callable[[int], Schema],
+    ) -> None:
+        self._schema, self._labelled, self._predictions, self._schema_of = schema, labelled, predictions, schema_of
+        self._cells: list[list[str]] = []
+        self._rows: list[int] = []
+        self._bad: list[BadCell] = []
+        self._duplicates = 0
+        self._records: list[dict[str, str | int]] = []
+
+    def add(self, row: int, identity: str, given: str) -> None:
+        """One label; what is wrong with it becomes a bad cell of `row`."""
+        truth = plain(given, self._schema)
+        if truth and self._labelled.get(identity) == truth:
+            self._duplicates += 1
+            return
+        try:
+            prediction = self._find(identity, truth)
+            trained = self._trained(prediction)
+        except InvalidDrop as error:
+            self._bad.append(BadCell(row, error.column or PREDICTION_ID, error.reason))
+            return
+        self._labelled[identity] = truth
+        self._cells.append([*cells(prediction.features, trained, self._schema), given])
+        self._rows.append(row)
+        told = repr(float(prediction.value)) if prediction.name is None else prediction.name
+        record: dict[str, str | int] = {"prediction_id": identity, "version": prediction.version}
+        self._records.append({**record, "prediction": told, "truth": truth})
+
+    def joined(self) -> Joined:
+        """What has come of it."""
+        names = [*self._schema.features, self._schema.target]
+        columns = zip(*self._cells, strict=True) if self._cells else ((),) * len(names)
+        table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+        return Joined(table, np.array(self._rows, dtype=np.int64), self._bad, self._duplicates, self._records)
+
+    def _find(self, identity: str, truth: str) -> Prediction:
+        if not identity:
+            raise InvalidDrop("The cell is empty: give the prediction_id that /predict answered.")
+        if not truth or truth in self._schema.markers[self._schema.target]:
+            reason = f"{column_types.unlabelled(truth)} Give the true value, or leave the row out until it is known."
+            raise InvalidDrop(reason, column=self._schema.target)
+        if identity in self._labelled:
+            reason = f"The prediction is labelled {self._labelled[identity]!r:.80} already, and a label stays: remove this row."
+            raise InvalidDrop(reason, column=self._schema.target)
+        if identity not in self._predictions:
+            reason = f"{identity!r:.80} is no prediction of the history, which keeps the newest predictions.keep_rows. "
+            raise InvalidDrop(reason + INSTEAD)
+        return self._predictions[identity]
+
+    def _trained(self, prediction: Prediction) -> Schema:
+        """The schema that the features of a prediction were given in."""
+        try:
+            trained = self._schema_of(prediction.version)
+        except BundleRefused as error:
+            raise InvalidDrop(f"The columns of version {prediction.version} can't be read: {error} {INSTEAD}") from None
+        given, wanted = len(prediction.features), len(trained.columns)
+        if given != wanted:
+            reason = (
+                f"The history holds {given} values of this prediction; version {prediction.version} takes {wanted}. "
+            )
+            raise InvalidDrop(reason + INSTEAD)
+        return trained
+
+
+def cells(features: Sequence[Any], trained: Schema, schema: Schema) -> Iterator[str]:
+    """The features of one prediction, given in the columns of `trained`, as text cells in the columns of `schema`."""
+    values = dict(zip(trained.features, features, strict=True))
+    for column in schema.columns:
+        yield cell(values.get(column.name), column.kind, column.mark(schema.decimal))
+
+
+def cell(value: Any, kind: Kind, decimal: str) -> str:
+    """A JSON value as the text that a drop would have for it in a column of this kind."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, int | float):
+        return _date(value) if kind == "date" else str(value)
+    if kind == "integer" and float(value).is_integer():
+        return repr(int(value))
+    return repr(value).replace(".", decimal) if kind in ("number", "integer") else repr(value)
+
+
+def _date(text: str) -> str:
+    """A date as drops have it: requests may also write 20260131 or 2026-W05-6."""
+    try:
+        return datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        return text
+
+
+def plain(truth: str, schema: Schema) -> str:
+    """A true value as it is compared with predictions: the class's name, or `repr` of the number.
+
+    What is neither stays as it is: reading the row will refuse it, or take it for a new class.
+    """
+    truth = truth.strip()
+    if schema.task == "classification":
+        return schema.labels.meant(truth) or truth
+    written = schema.notation.number(truth) if schema.notation else None
+    try:
+        return repr(float(truth.replace(schema.decimal, ".")) if written is None else written)
+    except ValueError:
+        return truth
+
+
+def _predictions(path: Path, ids: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
+    """Those of the `ids` that the history knows; raises Unavailable."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as history:
+            for start in range(0, len(ids), IDS_PER_QUERY):
+                some = ids[start : start + IDS_PER_QUERY]
+                rows = history.execute(f"{QUERY} WHERE prediction_id IN ({', '.join('?' * len(some))})", some)
+                yield from ((row[0], Prediction(row[1], orjson.loads(row[2]), row[3], row[4])) for row in rows)
+    except sqlite3.Error as error:
+        hint = "Labels wait until it can be."
+        raise Unavailable(f"The prediction history {path} can't be read: {error}.", hint=hint) from None

@@ -1,0 +1,205 @@
+"""Accounts: what the journal, the report in rejected/ and the person are told of one drop.
+
+Nothing is read or written here but the log.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import structlog
+
+from daemon.core.errors import InvalidDrop
+from daemon.core.inbox_names import shown
+from daemon.core.status import utcnow
+from daemon.inbox.inbox import Drop
+from daemon.inbox.settling import Stamp
+from daemon.ingest.reader import Reading
+from daemon.schema.class_labels import Classes
+from daemon.schema.schema import Schema
+from daemon.schema.score_names import counted
+from daemon.tabular.column_types import UNLABELLED
+
+log = structlog.get_logger()
+
+MOST_CHANGES = 10
+"""Changes of a schema that are named."""
+
+REPORTED = ("name", "sha256", "rows_read", "rows_known", "reason", "line", "column")
+
+
+def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
+    """The journal's record of a drop that brought rows; `bad_file` holds those that were refused."""
+    first = reading.bad[0] if reading.bad else None
+    return _drop(reading.drop, settled_at) | {
+        "source": reading.source,
+        "rows_read": reading.rows_read,
+        "rows_accepted": reading.rows_accepted,
+        "rows_refused": len(reading.bad),
+        "rows_duplicate": reading.rows_duplicate,
+        "rows_known": reading.rows_known,
+        "rows_relabelled": reading.rows_relabelled,
+        "reason": first.reason if first else None,
+        "line": reading.line,
+        "column": first.column if first else None,
+        "bad_file": bad_file,
+    }
+
+
+def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> dict[str, Any]:
+    """The record of a drop that adds nothing; `duplicates` rows were read to find that out."""
+    rows = {"rows_read": duplicates, "rows_duplicate": duplicates}
+    return _drop(drop, settled_at) | {"source": "file", "reason": reason, **rows}
+
+
+def skipped(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
+    """The record of a drop of which the dataset has every good row; `bad_file` holds those that were refused."""
+    return accepted(reading, bad_file, settled_at) | {"reason": f"{_known(reading)}; they were not taken again."}
+
+
+def _known(reading: Reading) -> str:
+    return f"{reading.rows_known} of {counted(reading.rows_read, 'row')} {'is' if reading.rows_known == 1 else 'are'} in the dataset already"
+
+
+def repeats(reading: Reading, *, skips: bool) -> tuple[str, str, str] | None:
+    """Kind, level and sentence of the event on rows that the dataset knows; None if there are none."""
+    known = f"{_known(reading)}{' and were not taken again' if skips else ''}. " if reading.rows_known else ""
+    other = reading.rows_relabelled
+    if not known and not other:
+        return None
+    of_other = (
+        f"{counted(other, 'row')} {'has' if other == 1 else 'have'} features that it has with another target only."
+        if other
+        else ""
+    )
+    sentence = f"{shown(reading.drop.name)}: {known}{of_other}".strip()
+    return ("relabelled", "warning", sentence) if other else ("known", "info", sentence)
+
+
+def rejected(
+    name: str, reading: Reading | None, error: InvalidDrop, settled_at: str, by: str | None = None
+) -> dict[str, Any]:
+    """The record of a drop that is refused whole, `by` a person or by our rules; without a reading it could not even be read."""
+    why = {"reason": error.reason, "line": error.line, "column": error.column}
+    if reading is None:
+        unread = {"name": shown(name), "sha256": "", "bytes": 0, "source": "file"}
+        return unread | {"settled_at": settled_at, "rows_read": 0, "rows_known": 0, **why}
+    rows = {"rows_read": reading.rows_read, "rows_refused": reading.rows_read}
+    rows |= {"rows_known": reading.rows_known, "rows_relabelled": reading.rows_relabelled}
+    return _drop(reading.drop, settled_at) | {"source": reading.source, "decided_by": by, **rows, **why}
+
+
+def _drop(drop: Drop, settled_at: str) -> dict[str, Any]:
+    facts = {"name": shown(drop.name), "sha256": drop.sha256, "bytes": drop.bytes}
+    return facts | {"seen_at": drop.seen_at, "settled_at": settled_at}
+
+
+def report(record: dict[str, Any]) -> dict[str, Any]:
+    """`NAME.report.json` of a rejected drop."""
+    return {key: record[key] for key in REPORTED} | {"rejected_at": utcnow()}
+
+
+def rejection(record: dict[str, Any]) -> str:
+    """A sentence on a drop that was refused whole."""
+    return (
+        f"{record['name']}{_place(record['line'], record['column'])}: {record['reason']} It is kept in inbox/rejected."
+    )
+
+
+def forgotten(drop: Mapping[str, Any]) -> str:
+    """Why bytes that were forgotten are not taken again; `drop` is the journal's row."""
+    return (
+        f"These bytes were forgotten in batch {drop['forgotten_in']} ({drop['forgotten_by']}, {drop['forgotten_at']}) and are "
+        "not taken again. Should they be wanted after all, add an empty line: that makes it another file."
+    )
+
+
+def quarantine(reading: Reading, bad_file: str) -> str:
+    """A sentence on the rows of a drop that were refused."""
+    first, count = reading.bad[0], len(reading.bad)
+    rows = f"{count} of {reading.rows_read} rows {'is' if count == 1 else 'are'} in inbox/rejected/{bad_file}"
+    blank = sum(bad.reason.startswith(UNLABELLED) for bad in reading.bad)
+    rows += f" ({blank} without a label)" if blank else ""
+    place = _place(reading.line, first.column).removeprefix(", ")
+    return f"{shown(reading.drop.name)}: {rows}; {place}: {first.reason} Mend and drop that file."
+
+
+def growth(before: Schema, after: Schema) -> Iterator[str]:
+    """A sentence on everything that the schema has gained."""
+    for at, name in enumerate(after.classes[len(before.classes) :], start=len(before.classes)):
+        close = Classes(after.classes[:at]).like(name)  # also among those that come together
+        beside = f", which differs from {close!r} in case or spaces only: is it the same?" if close else ""
+        yield f"The schema has the new class {name!r}{beside or '.'}"
+    old = {column.name: column for column in before.columns}
+    for column in after.columns:
+        if column.name not in old:
+            yield f"The schema has the new column {column.name!r} ({column.kind})."
+            continue
+        for category in column.categories[len(old[column.name].categories) :]:
+            yield f"The schema has the new category {category!r} of {column.name!r}."
+
+
+def changes(before: Schema, after: Schema) -> str:
+    """A sentence on a schema that was changed by hand."""
+    old, new = ({one.name: one.kind for one in schema.columns} for schema in (before, after))
+    parts = [f"without {name!r}" for name in old if name not in new]
+    parts += [f"with {name!r} ({kind})" for name, kind in new.items() if name not in old]
+    parts += [f"{name!r} is {kind}, not {old[name]}" for name, kind in new.items() if old.get(name, kind) != kind]
+    if before.missing_values != after.missing_values:
+        parts.append(f"missing values are {', '.join(after.missing_values) or 'empty cells only'}")
+    more = "; …" if len(parts) > MOST_CHANGES else ""
+    return f"The schema was changed: {'; '.join(parts[:MOST_CHANGES]) or 'in details'}{more}. Drops are read by it from now on."
+
+
+def _place(line: int | None, column: str | None) -> str:
+    return "".join([f", line {line}" if line else "", f", column {column!r}" if column else ""])
+
+
+class Owed(NamedTuple):
+    """A file that is on record as refused and is still to leave the inbox: to rejected/, or for good because it adds nothing."""
+
+    name: str
+    stamp: Stamp
+    sha256: str
+    rejected: bool
+
+
+class Refused:
+    """What is not taken of a batch's drops, in the order in which it was found out."""
+
+    def __init__(self, settled_at: str) -> None:
+        self.settled_at = settled_at
+        self.records: list[tuple[dict[str, Any], str, str, int | None]] = []
+        """Drop, state, message and batch, for the journal."""
+        self.repeated: list[tuple[str, str]] = []
+        """Name and sha256 of what the dataset has already."""
+        self.owed: list[Owed] = []
+        """All of them."""
+        self.rejected: list[tuple[str, Stamp, dict[str, Any]]] = []
+        """Name, stamp and report of what goes to rejected/."""
+
+    def reject(
+        self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
+    ) -> None:
+        """It is no drop of this schema, or a person (`by`) does not want it; `stamp` is that of the file that was judged."""
+        record = rejected(name, reading, error, self.settled_at, by)
+        message = rejection(record)
+        self.records.append((record, "rejected", message, None))
+        self.rejected.append((name, stamp, report(record)))
+        self.owed.append(Owed(name, stamp, record["sha256"], rejected=True))
+        log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
+
+    def skip(self, reading: Reading, bad_file: str | None) -> None:
+        """The dataset has every good row of it, and takes none twice."""
+        record = skipped(reading, bad_file, self.settled_at)
+        self.records.append((record, "duplicate", f"{record['name']}: {record['reason']}", None))
+        self._repeat(reading.drop)
+
+    def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
+        """It adds nothing."""
+        record = repeated(drop, reason, self.settled_at, duplicates)
+        self.records.append((record, "duplicate", f"{record['name']}: {reason}", batch))
+        self._repeat(drop)
+
+    def _repeat(self, drop: Drop) -> None:
+        self.repeated.append((drop.name, drop.sha256))
+        self.owed.append(Owed(drop.name, drop.stamp, drop.sha256, rejected=False))

@@ -1,0 +1,235 @@
+"""Child processes that are supervised: started again when they end, at once the first time, then after growing pauses.
+
+The trainer must not outlive the daemon; the HTTP workers (`daemon/processes/workers.py`) do.
+"""
+
+import contextlib
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from daemon.core.home import Home
+
+log = structlog.get_logger()
+
+PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
+"""Seconds before the n-th restart in a row; a child that lived for a minute starts again at the first."""
+
+
+ELSEWHERE = "/"
+"""The working directory of our processes: nobody but root puts files there that Python or a library could take for its own."""
+
+
+def python(module: str) -> list[str]:
+    """The command that runs a module of ours; -P: nothing is imported from the current folder, whoever can write to it."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def surroundings() -> dict[str, str]:
+    """Our environment for a process elsewhere: its own children are as careful, and relative PYTHONPATHs still mean the same.
+
+    An empty entry there, which a colon too many leaves, would be the current folder; it is left out.
+    """
+    kept = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    found = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return found | {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(kept)} if kept else {})
+
+
+class Child:
+    """One supervised process: `tend` starts it again when it has ended and its pause is over.
+
+    The first start gets the arguments `once`, too. `wake` is called, in a thread, when a process has ended.
+    """
+
+    def __init__(
+        self, command: Sequence[str], once: Sequence[str] = (), wake: Callable[[], None] | None = None, **options: Any
+    ) -> None:
+        self._command, self._once, self._wake = list(command), list(once), wake
+        self._options = {"cwd": ELSEWHERE, "env": surroundings(), **options}
+        self._started, self._failures = 0.0, 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def failures(self) -> int:
+        """How many times in a row it has ended before a minute was over."""
+        return self._failures
+
+    def tend(self, now: float) -> str | None:
+        """Start the process if it should run and does not; returns how the last one ended, if it did."""
+        if self.alive:
+            return None
+        ended = None if self.process is None else f"ended with {self.process.returncode}"
+        if self.process is not None:
+            self._failures = 0 if now - self._started > 60 else self._failures + 1
+            self.process = None
+        if now - self._started >= PAUSES[min(self._failures, len(PAUSES) - 1)]:
+            self._started = now
+            self.process = subprocess.Popen([*self._command, *self._once], **self._options)
+            self._once = []
+            if self._wake is not None:
+                threading.Thread(target=self._tell_end, args=(self.process, self._wake), daemon=True).start()
+        return ended
+
+    @staticmethod
+    def _tell_end(process: subprocess.Popen[bytes], wake: Callable[[], None]) -> None:
+        process.wait()
+        wake()
+
+    def ask_to_end(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal that ends it, without waiting."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    def forget(self) -> None:
+        """Count no end of it so far: the next `tend` starts it at once."""
+        self.process, self._failures, self._started = None, 0, -math.inf
+
+    def stop(self, seconds: float) -> None:
+        """Ask the process to end, wait, then kill it."""
+        if self.process is None:
+            return
+        self.ask_to_end()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Trainer:
+    """The trainer: a process with its imports done that forks a child for each training.
+
+    It sleeps until it is wanted, and again after `idle_seconds` without work (0: never); its imports cost seconds, its memory 200 MB
+    and more. One that ends before it is ready does not sleep, so that its failures stay in sight.
+    The messages it sends are taken with `messages`; `wake` is called for each. They are dicts with `ready`, when it waits
+    for a job; or with the number of a `run` and how far it is (`stage`, see `daemon.training.progress`), a `note`, `done` or `failed`.
+    """
+
+    def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0) -> None:
+        command = [*python("daemon.training"), str(home.root), str(nice)]
+        # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        self._child = Child(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=surroundings() | threads,
+            start_new_session=True,
+        )
+        self._wake = wake
+        self._idle_seconds = idle_seconds or math.inf
+        self._wanted_at = -math.inf if idle_seconds else math.inf
+        self.asleep = bool(idle_seconds)
+        """Whether it does not run because it has no work."""
+        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._reader: threading.Thread | None = None
+        self.ready = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the waiting trainer."""
+        return None if self._child.process is None else self._child.process.pid
+
+    def want(self, now: float) -> None:
+        """Have it run from the next `tend` on: a training goes on, or may soon be due. `now` is monotonic seconds."""
+        self._wanted_at = max(self._wanted_at, now)
+
+    def tend(self, now: float) -> str | None:
+        """Start the trainer if it is wanted, restart it when it has ended, end it when it is not; returns how it ended."""
+        if now - self._wanted_at <= self._idle_seconds:
+            self.asleep = False
+        elif self.ready:
+            self._sleep()
+        if self.asleep:
+            return None
+        before = self._child.process
+        ended = self._child.tend(now)
+        if ended is not None:
+            _hang_up(before)
+        if self._child.process is not None and self._child.process is not before:
+            self.ready = False
+            self._reader = threading.Thread(target=self._read, args=(self._child.process,), daemon=True)
+            self._reader.start()
+        return ended
+
+    @property
+    def alive(self) -> bool:
+        """Whether the waiting trainer runs."""
+        return self._child.alive
+
+    @property
+    def failures(self) -> int:
+        """How many times in a row it has ended before a minute was over."""
+        return self._child.failures
+
+    def train(self, job: dict[str, Any]) -> None:
+        """Send a job; raises OSError when the trainer has just died."""
+        process = self._child.process
+        if process is None or process.stdin is None:
+            raise BrokenPipeError("the trainer is not running")
+        process.stdin.write(orjson.dumps(job) + b"\n")
+        process.stdin.flush()
+        self.ready = False
+
+    def messages(self) -> list[dict[str, Any]]:
+        """What the trainer has said since the last call, oldest first."""
+        found = []
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            self.ready = self.ready or "ready" in message
+            found.append(message)
+        return found
+
+    def kill(self) -> None:
+        """End the trainer and what it trains; the next `tend` starts a fresh one."""
+        if self._child.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._child.process.pid, signal.SIGKILL)
+            self._child.process.wait()
+
+    def _sleep(self) -> None:
+        self.close()
+        self._child.forget()
+        self.messages()  # of a process that is gone
+        self.ready, self.asleep = False, True
+
+    def close(self) -> None:
+        """End the trainer for good."""
+        self.kill()
+        _hang_up(self._child.process)
+        if self._reader is not None:
+            self._reader.join(timeout=5)
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                try:
+                    self._inbox.put(orjson.loads(line))
+                except orjson.JSONDecodeError:
+                    log.warning("trainer_said", line=line.decode(errors="replace").rstrip()[:500])
+                self._wake()
+        self._wake()
+
+
+def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
+    """Close the pipe to a process that has ended; else it would stay open until the collector comes by."""
+    if process is not None and process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()

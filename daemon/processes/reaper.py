@@ -1,0 +1,29 @@
+"""Orphans: what the first process of a container inherits, such as a training whose trainer was killed, is reaped when it is dead.
+
+Elsewhere the system's own first process does that.
+"""
+
+import os
+
+from daemon.core import proc
+
+GRACE_SECONDS = 30.0
+"""Whoever started a process waits for it much sooner; what is dead for so long is nobody's."""
+
+
+class Orphans:
+    """Dead children that nobody has waited for; used by the loop thread."""
+
+    def __init__(self) -> None:
+        self._dead: dict[int, float] = {}
+        """Since when (monotonic seconds) each is seen dead."""
+
+    def reap(self, now: float) -> None:
+        """Look, as PID 1, and take the last word of those that are dead for GRACE_SECONDS; `now` is monotonic seconds."""
+        if os.getpid() != 1:
+            return
+        dead = [child.pid for child in proc.children(1) if child.state in "ZX"]
+        self._dead = {pid: self._dead.get(pid, now) for pid in dead}
+        for pid, since in self._dead.items():
+            if now - since >= GRACE_SECONDS:
+                proc.reap(pid)

@@ -1,0 +1,209 @@
+"""The live watch: whether the champion keeps, on late labels, what the holdouts promised.
+
+A new champion is on trial: the version before answers the same labelled predictions from the history, so a world
+that has become harder for both is held against neither. What falls after the trial starts a training instead.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import structlog
+
+from daemon.artifacts import bundle
+from daemon.core.errors import BundleRefused, InvalidFeatures
+from daemon.core.home import Home
+from daemon.core.query import Row, ask
+from daemon.core.settings import Promote
+from daemon.records import live_comparison, live_score
+from daemon.records.live_comparison import SUREST, Figure, Measured, measure, scored, sigmas
+from daemon.schema import costs
+from daemon.schema.costs import Table
+from daemon.schema.schema import Schema, Task
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+FIRST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND batch > ?
+ORDER BY batch, rowid LIMIT ?"""
+
+NEWEST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ?
+ORDER BY batch DESC, rowid DESC LIMIT ?"""
+
+FEATURES = """SELECT prediction_id, features FROM predictions
+WHERE prediction_id IN (SELECT value FROM json_each(?)) AND model_version = ?"""
+
+SURE = 3.0
+"""So many standard errors a fall must have. Labels are looked at again with every drop of them, and each look is another
+chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials at worst (tests/promotion/test_probation.py)."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a new champion's labels say: its figure, that of the version `before`, and whether the fall can't be chance."""
+
+    now: Measured
+    before: float
+    sure: bool
+    where: str
+    """On which rows the version before has its figure."""
+
+
+class LiveWatch:
+    """Compares live scores; every answer is remembered until a batch or a swap makes it old."""
+
+    def __init__(self, home: Home, settings: Promote, journal: Journal) -> None:
+        self._home, self._settings, self._journal = home, settings, journal
+        self._known: dict[str, tuple[tuple[int, int | None], str | None]] = {}
+        self._problems: dict[str, str] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last look failed, for the health; None if it did not."""
+        return next(iter(self._problems.values()), None)
+
+    def trial(self) -> str | None:
+        """Why the served version should give way to the one before it; None if it should not, or nobody can say.
+
+        Only a newer version that replaced an older one is on trial: who was brought back has been chosen for a reason.
+        """
+        return self._remembered("trial", self._trial)
+
+    def fell(self) -> str | None:
+        """Why the champion's newest answers are worse than what it was let in with; None if they are not."""
+        return self._remembered("fell", self._fell)
+
+    def _remembered(self, what: str, look: Callable[[Row], str | None]) -> str | None:
+        swap = self._journal.last_swap()
+        if self._settings.live_rows == 0 or swap is None:
+            return None
+        state = swap["id"], self._journal.committed().batch
+        if self._known.get(what, (None, None))[0] == state:
+            return self._known[what][1]
+        try:
+            self._known[what] = state, look(dict(swap))
+            self._problems.pop(what, None)
+        except Exception as error:
+            problem = f"The late labels can't be looked at: {type(error).__name__}: {error}. See the log."
+            if problem != self._problems.get(what):
+                log.exception("live_not_watched")
+            self._problems[what] = problem
+            return None
+        return self._known[what][1]
+
+    def _trial(self, swap: Row) -> str | None:
+        if swap["previous"] is None or swap["previous"] > swap["version"]:
+            return None
+        new, old = self._version(swap["version"]), self._version(swap["previous"])
+        since = self._journal.batch_at_swap()
+        rows = ask(self._home.journal, FIRST, swap["version"], since, self._settings.live_until)
+        if new is None or old is None or len(rows) < self._settings.live_rows:
+            return None
+        trained, before = self._schema(new), self._schema(old)
+        if trained is None or before is None or (trained.task, trained.target) != (before.task, before.target):
+            return None
+        figure, table = _figure(new)
+        found = self._on_the_same(new, old, rows, trained) or self._on_their_own(old, rows, figure, table)
+        if found is None or not found.sure or found.now.upper >= found.before - self._settings.tolerance:
+            return None
+        return (
+            f"Live {live_comparison.title(figure)} of version {new['version']} is {found.now.value:.4f} on "
+            f"{found.now.n} late labels (95 % interval up to {found.now.upper:.4f}); version {old['version']} has "
+            f"{found.before:.4f} {found.where}; promote.tolerance = {self._settings.tolerance}."
+        )
+
+    def _version(self, version: int) -> Row | None:
+        found = self._journal.version(version)
+        return None if found is None else dict(found)
+
+    def _schema(self, judged: Row) -> Schema | None:
+        try:
+            return bundle.read_manifest(self._home.bundle(judged["version"]), judged["bundle"]).data_schema
+        except BundleRefused:
+            return None
+
+    def _on_the_same(self, new: Row, old: Row, rows: list[Row], trained: Schema) -> Found | None:
+        """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
+        ids = orjson.dumps([row["prediction_id"] for row in rows]).decode()
+        found = {
+            row["prediction_id"]: row["features"] for row in ask(self._home.history, FEATURES, ids, new["version"])
+        }
+        known = [row for row in rows if row["prediction_id"] in found]
+        if len(known) < self._settings.live_rows:
+            return None
+        try:
+            served = bundle.load(self._home.bundle(old["version"]), old["bundle"])
+            told = replay(served, trained, [orjson.loads(found[row["prediction_id"]]) for row in known])
+        except (BundleRefused, InvalidFeatures):
+            return None
+        replayed = [{**row, "prediction": one} for row, one in zip(known, told, strict=True)]
+        figure, table = _figure(new)
+        now, before = (measure(one, figure, table=table) for one in (known, replayed))
+        if now is None or before is None:
+            return None
+        return Found(now, before.value, sigmas(known, replayed, figure, table) > SURE, "on the same ones")
+
+    def _on_their_own(self, old: Row, rows: list[Row], figure: Figure, table: Table | None = None) -> Found | None:
+        """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
+        task: Task = "regression" if figure == "r2" else "classification"
+        own = live_score.score(self._home.journal, old["version"], task, table)
+        held = orjson.loads(old["scores"]).get("challenger", {}).get("rolling")
+        enough = own is not None and own["n"] >= self._settings.live_rows
+        score, where = (own, "late labels of its own") if enough else (held, "held-out rows")
+        now, entry = measure(rows, figure, table=table), scored(score, figure, rows, table)
+        if now is None or score is None or entry is None:
+            return None
+        before, error = entry
+        if figure == "r2":
+            surest = measure(rows, figure, SUREST)
+            sure = surest is not None and surest.upper < before
+        else:
+            sure = before - now.value > SURE * math.hypot(now.error, error)
+        return Found(now, before, sure, f"on {score['n']} {where}")
+
+    def _fell(self, swap: Row) -> str | None:
+        judged = self._journal.version(swap["version"])
+        if judged is None:
+            return None
+        figure, table = _figure(dict(judged))
+        rows = ask(self._home.journal, NEWEST, swap["version"], self._settings.live_until)
+        entry = scored(orjson.loads(judged["scores"]).get("challenger", {}).get("rolling"), figure, rows, table)
+        now = measure(rows, figure, table=table) if len(rows) >= self._settings.live_rows else None
+        if now is None or entry is None or now.upper >= entry[0] - self._settings.tolerance:
+            return None
+        return (
+            f"{live_comparison.title(figure)} {now.value:.4f} on the newest {now.n} late labels "
+            f"(95 % interval up to {now.upper:.4f}), where it was let in with {entry[0]:.4f}."
+        )
+
+
+def _figure(judged: Row) -> tuple[Figure, Table | None]:
+    """What late labels measure a version by: what judged it, where classes can say that; probabilities are not on record."""
+    scores = orjson.loads(judged["scores"])
+    if live_score.task_of(scores) == "regression":
+        return "r2", None
+    rolling = scores.get("challenger", {}).get("rolling") or {}
+    metric, table = rolling.get("metric"), rolling.get("costs")
+    if metric == "cost":
+        return "cost", table
+    return "balanced_accuracy" if metric == "balanced_accuracy" else "accuracy", table
+
+
+def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> list[Any]:
+    """What a served version answers to features that were given in the columns of `trained`: class names or numbers.
+
+    Raises InvalidFeatures if it takes other columns, or does not take a value.
+    """
+    schema = served.manifest.data_schema
+    width = len(trained.features)
+    if not set(schema.features) <= set(trained.features) or any(len(values) != width for values in features):
+        raise InvalidFeatures("The versions take other columns.")
+    named = [dict(zip(trained.features, values, strict=True)) for values in features]
+    matrix = np.array([schema.encode({name: row[name] for name in schema.features}) for row in named])
+    answers = served.answers(matrix)
+    if schema.task == "regression":
+        return [float(value) for value in answers[:, 0]]
+    return [schema.classes[code] for code in costs.named(answers, served.costs)]

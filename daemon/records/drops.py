@@ -1,0 +1,104 @@
+"""What became of each drop: the journal's record of it, and of the batch that took it.
+
+Shared with `web`: `GET /drops` and `retraind drops` tell the same facts. A row has the columns of the journal's table
+`drops`, and `revision` and `committed_at` of its batch (None before the commit, and for a rejected drop). For a duplicate,
+`batch` is the one that holds the rows.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from daemon.core.query import LAST, Row, ask
+
+DROPS = (
+    "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
+)
+
+HELD = "SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = 'held'"
+
+RANK = "drops.state = 'accepted' DESC, drops.state = 'forgotten' DESC"
+
+
+EXAMS = (
+    'SELECT exams."drop", version, n, error, usual, mix, shifts, suspicious, reason, at FROM exams '
+    'WHERE exams."drop" IN (SELECT value FROM json_each(?)) ORDER BY id'
+)
+
+SERIES = 20
+"""Exams that the newest score is made of."""
+
+
+def exams(journal: Path, drops: Sequence[str]) -> dict[str, Row]:
+    """What the version that served made of drops (sha256) before they were trained on: see `daemon.ingest.drop_scores`."""
+    exams = ask(journal, EXAMS, json.dumps([drop for drop in drops if drop]))
+    return {
+        row.pop("drop"): {**row, "shifts": json.loads(row["shifts"]), "suspicious": bool(row["suspicious"])}
+        for row in exams
+    }
+
+
+def prequential(journal: Path) -> Row | None:
+    """The mean error of the newest exams, weighted by their `n` rows, and how many drops were ever suspicious; None without one."""
+    recent = ask(journal, "SELECT n, error FROM exams ORDER BY id DESC LIMIT ?", SERIES)
+    if not recent:
+        return None
+    total = sum(row["n"] for row in recent)
+    (odd,) = ask(journal, "SELECT COUNT(*) AS suspicious FROM exams WHERE suspicious = 1")
+    return {"n": total, "error": sum(row["n"] * row["error"] for row in recent) / total, **odd}
+
+
+def newest(journal: Path, limit: int, before: int | None = None) -> list[Row]:
+    """Drops newest first; `before` is the id of the last one already seen."""
+    return ask(
+        journal, f"{DROPS} WHERE drops.id < ? ORDER BY drops.id DESC LIMIT ?", LAST if before is None else before, limit
+    )
+
+
+def find(journal: Path, key: str | int) -> Row | None:
+    """The drop with this full sha256, id or name; of several the accepted one, then the forgotten one, then the newest."""
+    for column in ("sha256", "id", "name"):
+        query = f"{DROPS} WHERE drops.{column} = ? ORDER BY {RANK}, drops.id DESC LIMIT 1"
+        if exams := ask(journal, query, str(key)):
+            return exams[0]
+    return None
+
+
+def taken(journal: Path, key: str) -> list[Row]:
+    """The drops that this full sha256, id or name may mean, newest first: those whose rows the dataset holds or has forgotten.
+
+    A duplicate means the drop that brought its bytes.
+    """
+    meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?1 OR name = ?1"
+    # With the plus SQLite looks for sha256; with the state's index it would read nearly all drops.
+    rows = f"drops.sha256 IN ({meant}) AND +drops.state IN ('accepted', 'forgotten')"
+    return ask(journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
+
+
+def held(journal: Path, limit: int) -> list[Row]:
+    """The drops that wait for a person, longest first, and why: see `daemon.ingest.held_drops`."""
+    return ask(journal, f"{HELD} ORDER BY held_at, sha256 LIMIT ?", limit)
+
+
+def held_total(journal: Path) -> int:
+    """How many wait."""
+    counted = ask(journal, "SELECT COUNT(*) AS n FROM held WHERE state = 'held'")
+    return int(counted[0]["n"]) if counted else 0
+
+
+def held_names(journal: Path) -> set[str]:
+    """What their files are called."""
+    return {row["name"] for row in ask(journal, "SELECT name FROM held WHERE state = 'held'")}
+
+
+def held_like(journal: Path, key: str) -> list[Row]:
+    """The one of them with this full sha256, or else those of this name: a file may be called like another's sha256."""
+    return ask(journal, f"{HELD} AND sha256 = ?", key) or ask(journal, f"{HELD} AND name = ? ORDER BY held_at", key)
+
+
+def as_drop(row: Row) -> dict[str, Any]:
+    """A held drop with the columns of one that was decided, for a table of both: nothing of it was taken."""
+    counts = dict.fromkeys(("rows_accepted", "rows_refused", "rows_duplicate", "rows_relabelled"), 0)
+    unknown = dict.fromkeys(("id", "line", "column", "batch", "bad_file", "revision", "committed_at", "decided_by"))
+    return {**row, **counts, **unknown, "settled_at": row["held_at"], "decided_at": row["held_at"]}

@@ -1,0 +1,141 @@
+"""Labelled: what late labels say of a version by the figure that judged it, and whether two versions surely differ.
+
+Pure functions. Rows have `truth` and `prediction`: names of classes, or numbers.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.core.query import Row
+from daemon.records import live_score
+from daemon.schema import costs, score_names
+from daemon.schema.costs import Table
+
+RESAMPLES = 1000
+"""Bootstrap resamples of the interval of R²."""
+
+INTERVAL, SUREST = 97.5, 99.87
+"""Percentiles: the upper end of a 95 % interval, and that of three standard errors, for R² that has nothing to be paired with."""
+
+Figure = Literal["accuracy", "balanced_accuracy", "cost", "r2"]
+"""What late labels can say of a version; of all more is better, so of costs it is the share that is saved (`daemon.schema.costs`)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figure of n labels, and the upper end of its 95 % interval: Wilson, or percentile bootstrap for R²."""
+
+    value: float
+    upper: float
+    n: int
+    error: float = 0.0
+    """The standard error, of classes."""
+
+
+def title(figure: Figure) -> str:
+    """What people read for it."""
+    return "share of the cost saved" if figure == "cost" else score_names.TITLES[figure]
+
+
+def scored(score: Row | None, figure: Figure, rows: list[Row], table: Table | None) -> tuple[float, float] | None:
+    """That figure of a score, and its standard error; balanced accuracy over the classes that the rows have."""
+    usual = score_names.value(score)
+    if score is None or usual is None:
+        return None
+    if figure == "cost":
+        return _saved(score, table)
+    if figure != "balanced_accuracy":
+        return usual, math.sqrt(max(usual * (1 - usual), 0.0) / score["n"])
+    seen = {row["truth"] for row in rows} & score["recall"].keys()
+    shares = [(score["recall"][name], score["support"][name]) for name in seen]
+    return _mean(shares) if shares else None
+
+
+def _saved(score: Row, table: Table | None) -> tuple[float, float] | None:
+    """Of a live score, or of one on held-out rows."""
+    if "cost_saved" in score:
+        return score["cost_saved"], score["cost_error"]
+    if "confusion" not in score:
+        return None
+    names = list(score["support"])
+    pairs = {(names[i], names[j]): n for i, row in enumerate(score["confusion"]) for j, n in enumerate(row)}
+    return costs.saved(pairs, table or {})[1]
+
+
+def _mean(shares: list[tuple[float, int]]) -> tuple[float, float]:
+    """The mean of shares, each of so many rows, and its standard error."""
+    variance = sum(share * (1 - share) / n for share, n in shares)
+    return sum(share for share, _ in shares) / len(shares), math.sqrt(variance) / len(shares)
+
+
+def measure(
+    rows: list[Row], figure: Figure, percentile: float = INTERVAL, table: Table | None = None
+) -> Measured | None:
+    """The live figure of rows; None without rows, or where R² has no meaning or is no number.
+
+    `percentile` of the resamples is the upper end for R²; `table` are the costs that `cost` is of.
+    """
+    if not rows:
+        return None
+    if figure == "cost":
+        _, share = costs.saved(Counter((row["truth"], row["prediction"]) for row in rows), table or {})
+        return None if share is None else Measured(share[0], share[0] + live_score.Z * share[1], len(rows), share[1])
+    if figure == "accuracy":
+        return _shares(rows, [sum(row["truth"] == row["prediction"] for row in rows)], [len(rows)])
+    if figure == "balanced_accuracy":
+        support = Counter(row["truth"] for row in rows)
+        right = Counter(row["truth"] for row in rows if row["truth"] == row["prediction"])
+        return _shares(rows, [right[name] for name in support], list(support.values()))
+    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
+    if truth.min() == truth.max():
+        return None
+    drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
+    value, resampled = float(_r2(truth[None], told[None])[0]), _r2(truth[drawn], told[drawn])
+    if not math.isfinite(value):
+        return None
+    return Measured(value, float(np.percentile(resampled[np.isfinite(resampled)], percentile)), len(rows))
+
+
+def _shares(rows: list[Row], hits: list[int], of: list[int]) -> Measured:
+    """The mean of shares; its interval is put together of theirs (MOVER: Zou and Donner, 2008)."""
+    shares = [(hit / n, n) for hit, n in zip(hits, of, strict=True)]
+    value, error = _mean(shares)
+    reach = [live_score.wilson(hit, n)[1] - hit / n for hit, n in zip(hits, of, strict=True)]
+    return Measured(value, value + math.hypot(*reach) / len(reach), len(rows), error)
+
+
+def _r2(truth: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
+    """R² of each row of (resamples, n); -inf where the truths of one are all equal, no number where squares are too large."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = truth.var(axis=1)
+        wrong = ((told - truth) ** 2).mean(axis=1)
+        return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
+
+
+def sigmas(now: list[Row], before: list[Row], figure: Figure, table: Table | None = None) -> float:
+    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if that can't be told."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        worse = _losses(now, figure, table) - _losses(before, figure, table)
+        mean, error = float(worse.mean()), float(worse.std()) / math.sqrt(len(worse))
+    if not math.isfinite(mean):
+        return 0.0
+    return mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
+
+
+def _losses(rows: list[Row], figure: Figure, table: Table | None) -> NDArray[np.float64]:
+    """Of each row 0 or 1 (right or wrong), weighted so that each class counts alike where that is asked, its cost, or the squared error."""
+    if figure == "cost":
+        return np.array([costs.price(row["truth"], row["prediction"], table or {}) for row in rows])
+    if figure != "r2":
+        wrong = np.array([float(row["truth"] != row["prediction"]) for row in rows])
+        if figure == "accuracy":
+            return wrong
+        support = Counter(row["truth"] for row in rows)
+        return np.asarray(wrong * [len(rows) / len(support) / support[row["truth"]] for row in rows])
+    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
+    return np.asarray((truth - told) ** 2)

@@ -1,0 +1,79 @@
+"""Shortcomings: what a version's scores can't say for it, as clauses for people.
+
+Shared with `web`. Pure functions of the scores that a manifest keeps (`daemon.training.evaluation.holdouts`). A home that has little
+data serves its version all the same; what it lacks stands beside it until a version comes that has it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from daemon.schema import score_names
+
+Scores = Mapping[str, Any]
+
+SHOWN = 3
+"""Classes that are named; of more the number is told."""
+
+
+def of(scores: Scores) -> list[str]:
+    """What the challenger of these scores lacks, the gravest first; nothing for scores of before the dummy was asked."""
+    return [*_unjudged(scores), *_untimed(scores), *_unseen(scores), *filter(None, [no_better(scores)])]
+
+
+def sentence(scores: Scores) -> str:
+    """The same as one sentence; empty if it lacks nothing."""
+    lacks = of(scores)
+    return f"On trial: {'; '.join(lacks)}." if lacks else ""
+
+
+def no_better(scores: Scores) -> str | None:
+    """That the challenger is no better than the dummy by the figure that decides; None if it is, or that can't be told."""
+    score, dummy = _rolling(scores, "challenger"), _rolling(scores, "dummy")
+    found, least = score_names.judged(score), guess(score, dummy)
+    if found is None or least is None or score_names.gain(score, found, least) > 0:
+        return None
+    return f"it is no better than always answering {answer(dummy)} ({score_names.said(score, least)})"
+
+
+def guess(score: Scores, dummy: Scores) -> float | None:
+    """The dummy's figure where the score's decides; None where nothing was measured, or by a retraind of before."""
+    return dummy.get(score_names.metric(score)) if score.get("n") and dummy.get("n") == score["n"] else None
+
+
+def answer(dummy: Scores) -> str:
+    """What the dummy always answers: a class in quotes, or the mean."""
+    return f"{dummy['answer']!r}" if dummy.get("answer") is not None else "the mean"
+
+
+def _unjudged(scores: Scores) -> Iterator[str]:
+    score = _rolling(scores, "challenger")
+    if score.get("n") == 0:
+        yield "no held-out row judges it"
+    elif score and score_names.judged(score) is None:
+        yield f"the targets of {score_names.counted(score['n'], 'held-out row')} do not vary, so nothing says what it explains"
+
+
+def _untimed(scores: Scores) -> Iterator[str]:
+    parted = scores.get("split") or {}
+    if "since" in parted and parted["since"] is None:
+        yield "no time parts its rows as train.time asks, so a hash chose those that judge"
+
+
+def _unseen(scores: Scores) -> Iterator[str]:
+    """Classes that it was trained on, and of which no row is held out."""
+    held: Mapping[str, int] = _rolling(scores, "challenger").get("support") or {}
+    taught: Mapping[str, int] = (scores.get("taught") or {}).get("support") or {}
+    unseen = [
+        f"{score_names.counted(n, 'row')} of {name!r}, none held out"
+        for name, n in taught.items()
+        if n and not held.get(name)
+    ]
+    if held:  # else no row is held out at all, which is said
+        yield from unseen[:SHOWN]
+        if len(unseen) > SHOWN:
+            yield f"{len(unseen) - SHOWN} more classes without a held-out row"
+
+
+def _rolling(scores: Scores, who: str) -> Scores:
+    score: Scores = (scores.get(who) or {}).get("rolling") or {}
+    return score

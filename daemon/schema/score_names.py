@@ -1,0 +1,134 @@
+"""Figures: which score decides for each task, and under which name people read it.
+
+Shared with `web`. Scores are the dicts that `daemon.training.metrics` makes and manifest and journal keep.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from daemon.schema.schema import Task
+
+DECIDES: dict[Task, str] = {"classification": "accuracy", "regression": "r2"}
+"""The score that a version is chosen and judged by; higher is better, 1 is perfect."""
+
+SETTLES: dict[Task, str] = {"classification": "log_loss", "regression": "rmse"}
+"""What decides among candidates that are equal in that; lower is better."""
+
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "roc_auc": "ROC AUC",
+    "r2": "R²",
+    "log_loss": "log loss",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "cost": "mean cost",
+}
+
+
+def day(ms: float) -> str:
+    """The day (UTC) of a moment in ms since 1970: `3 March 2026`."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def counted(n: int, noun: str) -> str:
+    """So many of something: `1 row`, `2,000 rows`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+BOUND = 1.645
+"""Standard errors of a one-sided 95 % bound."""
+
+LOWER = frozenset({"log_loss", "rmse", "mae", "cost"})
+"""Metrics of which less is better."""
+
+UNITS = frozenset({"rmse", "mae", "cost"})
+"""Metrics in a unit of their own, the target's or that of `train.costs`."""
+
+
+def deciding(score: Mapping[str, Any]) -> str:
+    """The usual figure of this score's task: `accuracy` or `r2`."""
+    return "r2" if "r2" in score else "accuracy"
+
+
+def metric(score: Mapping[str, Any]) -> str:
+    """By which figure the gate judges this score: `train.metric`, or the usual one."""
+    return str(score.get("metric") or deciding(score))
+
+
+def judged(score: Mapping[str, Any] | None) -> float | None:
+    """The figure by which the gate judges; None where nothing was measured."""
+    if not score or not score.get("n"):
+        return None
+    figure: float | None = score.get(metric(score))
+    return figure
+
+
+def gain(score: Mapping[str, Any], now: float, before: float) -> float:
+    """By how much `now` is better than `before`, two values of the figure by which the gate judges; less than 0: worse."""
+    return before - now if metric(score) in LOWER else now - before
+
+
+def said(score: Mapping[str, Any], amount: float | None) -> str:
+    """An amount of the figure by which the gate judges, with its name: `accuracy 0.9436`."""
+    return f"{TITLES[metric(score)]} {amount_of(score, amount)}"
+
+
+def amount_of(score: Mapping[str, Any], amount: float | None) -> str:
+    """The same without the name."""
+    if amount is None:
+        return "unknown"
+    return plain(amount) if metric(score) in UNITS else f"{amount:.4f}"
+
+
+def floored(score: Mapping[str, Any], *, named: bool) -> tuple[str, float | None]:
+    """The figure that `promote.floor` (0-1, more is better) speaks of, and its value.
+
+    That is the metric if `train.metric` has `named` it, so that a floor stays what it is whatever `auto` finds, and more of it is better.
+    """
+    if not named or metric(score) in LOWER:
+        return deciding(score), value(score)
+    return metric(score), judged(score)
+
+
+def short(score: Mapping[str, Any], amount: float) -> str:
+    """An amount of the figure by which the gate judges, in three digits: `0.944`."""
+    return plain(amount, 3) if metric(score) in UNITS else f"{amount:.3f}"
+
+
+def value(score: Mapping[str, Any] | None) -> float | None:
+    """The deciding figure; None where nothing was measured (no rows, or too few for R²)."""
+    if not score or not score.get("n"):
+        return None
+    found: float | None = score.get(deciding(score))
+    return found
+
+
+def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
+    """An amount in the target's unit, rounded to that many digits and never as 1.2e+04: prices are read in full.
+
+    A dash for None, an error that was too large to be measured.
+    """
+    if amount is None:
+        return "–"
+    plus = "+" if sign else ""
+    rounded = float(f"{amount:.{digits}g}")
+    whole = 10 ** (digits - 1) <= abs(rounded) < 1e15
+    return f"{rounded:{plus},.0f}" if whole else f"{amount:{plus}.{digits}g}"
+
+
+def agreement(found: Mapping[str, Any]) -> str:
+    """How far a held version agrees with the champion (see `daemon.records.lineage.agreements`), for people."""
+    n = f"{found['n']:,} answers"
+    if not found["n"]:
+        return f"no answer yet, {found['failed']:,} rows refused"
+    if found["agreed"] is None:
+        said = f"off by {plain(found['difference'])} on average of {n}, at most {plain(found['largest'])}"
+    else:
+        share = found["agreed"] / found["n"]
+        # Rounding must not hide the last disagreement.
+        shown = f"{share:.2%}" if share == 1 or share < 0.99995 else "99.99%"
+        said = f"same label for {shown} of {n}"
+    return f"{said}; {found['failed']:,} refused" if found["failed"] else said

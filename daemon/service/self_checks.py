@@ -1,0 +1,71 @@
+"""Inspection: whether what the loop works with is still there, looked at once a second while it works.
+
+The sentences are those of `daemon/core/foundations.py`; what only the daemon can know is added: which files it has open, and
+which segments there have to be.
+"""
+
+from daemon.artifacts import bundle
+from daemon.core import foundations
+from daemon.core.errors import RetraindError, Unavailable
+from daemon.core.foundations import Held
+from daemon.core.home import Home
+from daemon.storage.journal import Journal
+
+
+class Inspection:
+    """Looks at one home; used by the loop thread, once everything is open."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal = home, journal
+        self._registry = Held(home.mlflow)
+        self._segments: tuple[int, frozenset[str]] = (-1, frozenset())
+        self._bundle: tuple[object, tuple[str, ...]] = (None, ())
+
+    def demand(self) -> None:
+        """Raise Unavailable while what is done would be on no record: the databases that were opened are not there any more."""
+        if lost := self._journal.lost() or self._registry.lost():
+            raise Unavailable(lost)
+
+    def journal(self) -> str | None:
+        """Why the journal can't be relied on."""
+        return self._journal.problem()
+
+    def registry(self) -> str | None:
+        """Why models can't be registered."""
+        home = self._home
+        folders = (home.artifacts, home.bundles, home.requests, home.workers)
+        return self._registry.lost() or next(filter(None, map(foundations.unwritable, folders)), None)
+
+    def data(self) -> str | None:
+        """Why rows can't be added, or which of them are gone."""
+        folders = (self._home.data / ".git", self._home.segments, self._home.data)
+        gone = next((path for path in folders if not path.is_dir()), None)
+        if gone is not None:
+            return f"{gone} is gone: put it back, or stop the daemon and restore data/ from a backup."
+        return next(filter(None, map(foundations.unwritable, folders)), None) or self._missing_segments()
+
+    def _missing_segments(self) -> str | None:
+        if self._segments[0] != self._journal.writes:
+            self._segments = self._journal.writes, frozenset(one["name"] for one in self._journal.segments())
+        missing = sorted(self._segments[1] - {path.name for path in self._home.segments.iterdir()})
+        if not missing:
+            return None
+        return (
+            f"{len(missing)} of {len(self._segments[1])} segments are gone from {self._home.segments}, the first is "
+            f"{missing[0]}. Put them back; a restart brings back what DVC's cache has."
+        )
+
+    def bundle(self, served: tuple[int, str] | None) -> str | None:
+        """Why the served version (its number and its manifest's sha256) could not be loaded again."""
+        if served is None:
+            return None
+        if self._bundle[0] != served:
+            try:
+                manifest = bundle.read_manifest(self._home.bundle(served[0]), served[1])
+            except (
+                RetraindError
+            ):  # its manifest is the file that is named below, or a worker says what is wrong with it
+                self._bundle = None, ()
+            else:
+                self._bundle = served, tuple(manifest.files)
+        return foundations.bundle(self._home, served[0], (bundle.MANIFEST, *self._bundle[1]))

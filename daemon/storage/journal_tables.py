@@ -1,0 +1,260 @@
+"""The journal's tables, and how an older journal becomes one of the present format.
+
+DDL of SQLite is transactional: after a kill a journal is of the old format or of the new one.
+"""
+
+from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, inspect, text
+
+FORMAT = 4
+"""`PRAGMA user_version` of the tables below; a journal with a larger one was written by a newer retraind."""
+
+tables = MetaData()
+
+drops = Table(
+    "drops",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", String, index=True, nullable=False),
+    Column("name", String, index=True, nullable=False),
+    Column("source", String, nullable=False),  # file | http | label
+    Column("bytes", Integer, nullable=False),
+    Column("state", String, nullable=False),  # accepted (-> forgotten) | rejected | duplicate
+    Column("rows_read", Integer, nullable=False, default=0),
+    Column("rows_accepted", Integer, nullable=False, default=0),
+    Column("rows_refused", Integer, nullable=False, default=0),
+    Column("rows_duplicate", Integer, nullable=False, default=0),
+    Column("rows_known", Integer, nullable=False, default=0),  # that the dataset had already
+    Column("rows_relabelled", Integer, nullable=False, default=0),  # that it had with another target only
+    Column("reason", String),
+    Column("line", Integer),  # of the first bad row
+    Column("column", String),
+    Column("bad_file", String),  # in inbox/rejected: the rows that were refused, verbatim
+    Column("batch", Integer, index=True),
+    Column("seen_at", String),
+    Column("settled_at", String, nullable=False),
+    Column("decided_at", String, nullable=False),
+    Column("decided_by", String),  # who rejected it; NULL: no person
+    Column("forgotten_in", Integer),  # the batch that removed its rows
+    Column("forgotten_at", String),
+    Column("forgotten_by", String),
+    # All that the totals need, so that counting never reads the rows themselves.
+    Index("drops_totals", "state", "rows_accepted", "rows_refused", "rows_read"),
+)
+
+batches = Table(
+    "batches",
+    tables,
+    Column("seq", Integer, primary_key=True),
+    Column("kind", String, nullable=False, default="drops"),  # drops | merge | forget
+    Column("segment", String, nullable=False),  # file name in data/dataset; "" if forgetting left no rows
+    Column("sha256", String, nullable=False),
+    Column("md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),  # that it added: a merge none, forgetting less
+    Column("total_rows", Integer, nullable=False, default=0),  # of the dataset up to here
+    Column("state", String, index=True, nullable=False),  # accepted -> committed
+    Column("revision", String),
+    Column("dvc_md5", String),
+    Column("accepted_at", String, nullable=False),
+    Column("committed_at", String),
+    # Lineage asks for the last batch of a revision: after a month of a drop a second it would read millions of rows.
+    Index("batches_of_revision", "revision"),
+)
+
+segments = Table(
+    "segments",
+    tables,
+    Column("name", String, primary_key=True),
+    Column("sha256", String, nullable=False),
+    Column("md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("tier", Integer, nullable=False),  # 0 as accepted, n + 1 merged from tier n
+    Column("first", Integer, nullable=False, index=True),  # the batches whose rows it holds
+    Column("last", Integer, nullable=False),
+    Column("born", Integer, nullable=False),  # the batch that wrote it
+    Column("died", Integer, index=True),  # the merge or forgetting that replaced it; NULL: it is part of the dataset
+)
+
+labels = Table(
+    "labels",
+    tables,
+    Column("prediction_id", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("prediction", String, nullable=False),
+    Column("truth", String, nullable=False),
+    Column("drop", String, nullable=False),  # sha256
+    Column("batch", Integer, nullable=False),
+    Column("at", String, nullable=False),
+    Index("labels_of_version", "version", "batch"),
+)
+
+exams = Table(  # made where it is missing: older programs go on without it
+    "exams",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("drop", String, index=True, nullable=False),  # sha256; "" of all small drops of a batch
+    Column("name", String, nullable=False),
+    Column("batch", Integer),
+    Column("version", Integer, nullable=False),
+    Column("n", Integer, nullable=False),  # rows that were asked
+    Column("error", Float, nullable=False),  # share of wrong answers, or multiple of the promised error
+    Column("usual", Float, nullable=False),
+    Column("mix", Float, nullable=False),
+    Column("shifts", String, nullable=False),  # JSON: features that lie elsewhere, and how far
+    Column("suspicious", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+    Index("exams_suspicious", "suspicious"),
+)
+
+held = Table(  # suspicious drops of which nothing was taken; the row goes when the drop has gone one way or the other
+    "held",
+    tables,
+    Column("sha256", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("rows_read", Integer, nullable=False),
+    Column("rows_known", Integer, nullable=False, default=0),
+    Column("version", Integer, nullable=False),  # that answered its rows
+    Column("reason", String, nullable=False),
+    Column("state", String, nullable=False),  # held -> accepted | rejected
+    Column("by", String),  # who decided
+    Column("seen_at", String),
+    Column("held_at", String, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("dvc_md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("batch", Integer),  # the newest that brought or removed rows
+    Column("state", String, nullable=False),  # started -> trained | postponed | failed | abandoned
+    Column("version", Integer),
+    Column("detail", String),
+    Column("started_at", String, nullable=False),
+    Column("ended_at", String),
+    Column("seconds", Float),
+)
+
+versions = Table(
+    "versions",
+    tables,
+    Column("version", Integer, primary_key=True),
+    Column("mlflow_run", String, nullable=False),
+    Column("bundle", String, nullable=False),  # sha256 of the manifest
+    Column("candidate", String, nullable=False),
+    Column("backend", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("dvc_md5", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("trained_rows", Integer, nullable=False),
+    Column("trigger", String, nullable=False),  # why the training started
+    Column("scores", String, nullable=False),  # JSON: challenger and champion on the same held-out rows
+    Column("state", String, nullable=False),  # promoted | refused | held | unservable
+    Column("reason", String, nullable=False),  # why it was promoted or not
+    Column("judged_at", String, nullable=False),
+)
+
+swaps = Table(
+    "swaps",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("previous", Integer),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    tables,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),  # queued -> done | refused
+    Column("detail", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("ended_at", String),
+)
+
+drifts = Table(
+    "drifts",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("n", Integer, nullable=False),  # predictions that were compared
+    Column("drifted", Integer, nullable=False),  # features that drifted
+    Column("state", String, nullable=False),  # ok | drift | waiting
+    Column("alarm", Integer, nullable=False),  # 1 while somebody should look
+    Column("reason", String, nullable=False),  # a sentence
+    Column("detail", String),  # JSON: see daemon/drift/two_sample.py; NULL in all but the newest
+)
+
+events = Table(
+    "events",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("kind", String, index=True, nullable=False),
+    Column("level", String, nullable=False),  # info | warning | error
+    Column("message", String, nullable=False),
+    Column("drop", String),
+    Column("batch", Integer),
+    Column("run", Integer),
+    Column("version", Integer),
+    sqlite_autoincrement=True,
+)
+
+meta = Table("meta", tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE drops ADD COLUMN rows_duplicate INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE drops ADD COLUMN bad_file VARCHAR",
+        "ALTER TABLE drops ADD COLUMN seen_at VARCHAR",
+        "ALTER TABLE drops ADD COLUMN forgotten_in INTEGER",
+        "ALTER TABLE drops ADD COLUMN forgotten_at VARCHAR",
+        "ALTER TABLE drops ADD COLUMN forgotten_by VARCHAR",
+        "CREATE INDEX drops_totals ON drops (state, rows_accepted, rows_refused, rows_read)",
+        "CREATE INDEX ix_batches_state ON batches (state)",
+        "ALTER TABLE batches ADD COLUMN kind VARCHAR NOT NULL DEFAULT 'drops'",
+        "ALTER TABLE batches ADD COLUMN total_rows INTEGER NOT NULL DEFAULT 0",
+        "UPDATE batches SET total_rows = (SELECT SUM(rows) FROM batches AS one WHERE one.seq <= batches.seq)",
+        "ALTER TABLE runs ADD COLUMN batch INTEGER",
+        "UPDATE runs SET batch = (SELECT MAX(seq) FROM batches WHERE batches.revision = runs.revision)",
+        """INSERT OR IGNORE INTO segments (name, sha256, md5, rows, bytes, tier, first, last, born)
+        SELECT segment, sha256, md5, rows, 0, 0, seq, seq, seq FROM batches""",
+    ),
+    2: (
+        "ALTER TABLE drops ADD COLUMN rows_known INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE drops ADD COLUMN rows_relabelled INTEGER NOT NULL DEFAULT 0",
+    ),
+    3: (),  # the table `held`: an older program would take what waits in the inbox without a word
+}
+"""Statements that turn a journal of the format named by the key into one of the next."""
+
+
+def prepare(connection: Connection) -> int:
+    """Make or migrate the tables within the caller's transaction; returns the format that was found (0: a new file).
+
+    A format above FORMAT is left alone: the caller has to refuse it.
+    """
+    found = int(connection.execute(text("PRAGMA user_version")).scalar_one())
+    if found > FORMAT:
+        return found
+    new = not inspect(connection).has_table("drops")
+    tables.create_all(connection)
+    for version in range(found, FORMAT) if not new else ():
+        for statement in MIGRATIONS[version]:
+            connection.execute(text(statement))
+    # What came later and changes no row, an index or a column that may be empty, is no other format: older programs go on with it.
+    if all(column["name"] != "decided_by" for column in inspect(connection).get_columns("drops")):
+        connection.execute(text("ALTER TABLE drops ADD COLUMN decided_by VARCHAR"))
+    for index in batches.indexes:
+        index.create(connection, checkfirst=True)
+    connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
+    return found

@@ -1,0 +1,147 @@
+"""Text: the characters of a drop and its records, as Python's csv module tells them apart.
+
+`cells` reads the header by it and finds the few bad records again; whole files are split by Arrow there. Both go
+by the same rules, which a property test holds together.
+"""
+
+import codecs
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterator
+
+from daemon.core.errors import InvalidDrop
+from daemon.tabular.file_content import Content
+
+# csv's own limit is 131,072 characters a cell; ours is that of a record, which Arrow goes by, too.
+csv.field_size_limit(sys.maxsize)
+
+MOST_RECORD = 16 << 20
+"""Characters of one record. A longer one is a quote that was never closed, and would fill the memory.
+
+Arrow reads up to 32 blocks ahead, and a block must hold half a record.
+"""
+
+BLOCK_BYTES = 1 << 20
+
+DELIMITERS = ",;\t"
+
+SEPARATOR = re.compile(rb"(\xef\xbb\xbf)?\"?sep=(?P<mark>[\x20-\x7e\t])\"?[,;\t]*\r?\n")
+"""A first line by which Excel is told the delimiter."""
+
+
+def separator(content: Content) -> str:
+    """The delimiter that a first line such as sep=; tells; empty if there is none."""
+    with content.open() as file:
+        found = SEPARATOR.match(file.read(16))
+    return found["mark"].decode() if found else ""
+
+
+def examine(content: Content) -> bool:
+    """Whether each line is a record, for there is neither a quote nor a carriage return.
+
+    Raises InvalidDrop unless the content is UTF-8 text, not only blanks, without a NUL byte.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    offset, blank, plain = 0, True, True
+    with content.open() as file:
+        while True:
+            block = file.read(BLOCK_BYTES)
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                at = offset - pending + error.start
+                raise InvalidDrop(_unread(block, at), line=_line_at(content, at)) from None
+            if (nul := block.find(b"\0")) >= 0:
+                line = _line_at(content, offset + nul)
+                raise InvalidDrop("The file holds a NUL byte: it is not a text file.", line=line)
+            blank = blank and not text.strip()
+            plain = plain and b'"' not in block and b"\r" not in block
+            if not block:
+                break
+            offset += len(block)
+    if blank:
+        raise InvalidDrop("The file is empty.")
+    return plain
+
+
+def _unread(block: bytes, at: int) -> str:
+    """Why the byte `at`, which is in `block`, is none of a CSV file in UTF-8. Text in UTF-16 begins with a mark of its own."""
+    if b"\0" in block and not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "The file is not text: it holds NUL bytes. Export it as CSV from the program that wrote it."
+    return f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."
+
+
+def _line_at(content: Content, at: int) -> int:
+    """The 1-based line of the byte `at`."""
+    line, begins = 1, b""
+    with content.open() as file:
+        while at > 0 and (block := file.read(min(at, BLOCK_BYTES))):
+            block, at = begins + block, at - len(block)
+            begins = b"\r" if block.endswith(b"\r") else b""  # may be the first half of a line end
+            block = block.removesuffix(begins)
+            line += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+    return line + len(begins)
+
+
+def count(content: Content, start: int) -> int:
+    """Lines from byte `start` on that are not empty: as many as there are records, or more where a cell has several lines."""
+    lines, last = 0, b"\n"
+    with content.open() as file:
+        file.seek(start)
+        while block := file.read(BLOCK_BYTES):
+            text = (last + block).replace(b"\r", b"\n")
+            while b"\n\n" in text:
+                text = text.replace(b"\n\n", b"\n")
+            last = text[-1:]
+            lines += text.count(b"\n") - (last == b"\n")  # each that something follows begins a line
+    return lines
+
+
+def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterator[tuple[int, list[str], str]]:
+    """First line (1-based), cells and verbatim text of each record, the header first, told apart as Arrow does."""
+    with io.TextIOWrapper(content.open(), encoding="utf-8-sig", newline="") as file:
+        taken: list[str] = []
+        begin = 1
+
+        def lines() -> Iterator[str]:
+            size = 0
+            while line := file.readline(MOST_RECORD + 1):
+                size = len(line) + (size if taken else 0)
+                if size > MOST_RECORD:
+                    reason = f"The record that begins here has more than {MOST_RECORD} characters"
+                    raise InvalidDrop(f"{reason}: perhaps a quote is opened and never closed.", line=begin)
+                taken.append(line)
+                yield line
+
+        reader = csv.reader(lines(), delimiter=delimiter)
+        for cells in reader:
+            if cells or empty:
+                yield begin, cells, "".join(taken)
+            taken.clear()
+            begin = reader.line_num + 1
+
+
+def lines(content: Content, begin: int, line: int, wanted: list[int]) -> Iterator[tuple[int, int, str]]:
+    """Number, 1-based line and text of the records `wanted` (descending; emptied) where each line is a record.
+
+    The first data record begins at byte `begin` in line `line`. Blocks that hold none of them are only counted.
+    """
+    number, rest = 0, b""
+    with content.open() as file:
+        file.seek(begin)
+        while wanted and (block := file.read(BLOCK_BYTES) or rest):
+            last = block is rest
+            block = block + b"\n" if last else rest + block
+            cut = block.rfind(b"\n") + 1
+            block, rest = block[:cut], b"" if last else block[cut:]
+            count = block.count(b"\n")
+            if number + count <= wanted[-1] and b"\n\n" not in block and not block.startswith(b"\n"):
+                number, line = number + count, line + count
+                continue
+            for text in block.split(b"\n")[:-1]:
+                if text and wanted and number == wanted[-1]:
+                    yield wanted.pop(), line, text.decode()
+                number, line = number + bool(text), line + 1

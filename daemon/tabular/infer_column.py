@@ -1,0 +1,265 @@
+"""A survey of a column: what its cells have in common, so that its kind can be told. Chunks may come one by one.
+
+For `draft` (a whole file) and `rows` (a column that the schema lacks and that is to be added).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from daemon.schema.notation import CERTAIN, MARKERS, Notation, Order, is_short
+from daemon.schema.schema import EXACT, Column, Kind
+from daemon.tabular import column_formats, column_types
+
+MOST_CATEGORIES = 100
+"""A text column with more distinct values is taken for free text or an id: of the kind `text`, if anything."""
+
+FREE_TEXT = "free text or an id"
+"""How the reason begins why such a column is no category."""
+
+DISTINCT_SHARE, DISTINCT_ROWS = 0.9, 20
+"""A text column with at least so large a share of different values in at least so many rows is an id, however few it has."""
+
+LEADING_ZERO = r"^[+-]?0[0-9]"
+"""007 is a name that is written in digits: as a number it would lose its zeros."""
+
+WRITTEN_AS_WHOLE = r"^[+-]?[0-9]+$"
+
+HEAD = 100
+"""So many cells are tried before all are."""
+
+ROWS_PER_SLIP, FEWEST_ROWS = 1_000, 100
+"""One wrong cell in so many is a slip, and so is a single one in at least FEWEST_ROWS: the column is what all others are."""
+
+HOPELESS, HOPELESS_SHARE = 20, 0.1
+"""More wrong cells than that, and more than this share, are no slips, whatever comes."""
+
+RARE = 0.1
+"""A text that may mean a missing value is taken for one among names up to this share of the cells."""
+
+
+@dataclass
+class Guess:
+    """What is known of cells that are all of one kind, but for a few slips."""
+
+    column: Column
+    decimal: str = "."
+    right: int = 0
+    wrong: int = 0
+    slips: dict[str, int] = field(default_factory=dict)
+    """The cells that are wrong, and for each the first row (0-based) in which it stands."""
+    low: float = math.inf
+    high: float = -math.inf
+    fractions: bool = False
+    """Whether a value is not whole."""
+    whole: bool = True
+    """Whether all numbers are written as whole ones."""
+    marked: bool = False
+    """Whether the decimal mark occurs in the numbers."""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether too many cells are wrong for all that may come."""
+        return self.wrong > HOPELESS and self.wrong > HOPELESS_SHARE * (self.right + self.wrong)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there are cells, and no more wrong ones than slips."""
+        cells = self.right + self.wrong
+        return self.right > 0 and self.wrong <= max(cells // ROWS_PER_SLIP, int(cells >= FEWEST_ROWS))
+
+    def add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Take account of more cells, none empty: different texts, how often each occurs, and where first."""
+        if self.hopeless:
+            return
+        if len(texts) > HEAD:
+            self._add(texts[:HEAD], counts[:HEAD], rows[:HEAD])
+            texts, counts, rows = texts[HEAD:], counts[HEAD:], rows[HEAD:]
+        if not self.hopeless:
+            self._add(texts, counts, rows)
+
+    def _add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        coerced = column_types.coerce(texts, self.column, self.decimal)
+        wrong = int(counts[coerced.bad].sum())
+        self.wrong, self.right = self.wrong + wrong, self.right + int(counts.sum()) - wrong
+        for at in coerced.bad[: HOPELESS + 1].tolist():
+            self.slips.setdefault(texts[at].as_py(), int(rows[at]))
+        values = coerced.values
+        if len(values) == values.null_count or self.column.kind == "boolean":
+            return
+        values = pc.cast(values, pa.int64()) if self.column.kind == "date" else values
+        bounds = pc.min_max(values).as_py()
+        self.low, self.high = min(self.low, bounds["min"]), max(self.high, bounds["max"])
+        self.fractions = self.fractions or not pc.all(pc.equal(pc.floor(values), values)).as_py()
+        if self.column.kind == "number":
+            right = texts.filter(pc.is_valid(values)) if len(coerced.bad) else texts
+            self.whole = self.whole and bool(pc.all(pc.match_substring_regex(right, WRITTEN_AS_WHOLE)).as_py())
+            self.marked = self.marked or bool(pc.any(pc.match_substring(right, self.decimal)).as_py())
+
+
+def _guess(kind: Kind, decimal: str = ".") -> Guess:
+    return Guess(Column(name="?", kind=kind), decimal)
+
+
+@dataclass
+class Survey:
+    """All that has been seen of one column."""
+
+    rows: int = 0
+    empty: int = 0
+    markers: Counter[str] = field(default_factory=Counter)
+    """Texts that may stand for a missing value, and how often."""
+    texts: set[str] = field(default_factory=set)
+    """Distinct trimmed texts, but for markers; once there are more than MOST_CATEGORIES, only some of them."""
+    numbers: dict[str, Guess] = field(default_factory=lambda: {".": _guess("number", "."), ",": _guess("number", ",")})
+    """By decimal mark."""
+    others: tuple[Guess, ...] = field(default_factory=lambda: (_guess("boolean"), _guess("date")))
+    example: str = ""
+    """The first text that says something."""
+    names: bool = False
+    """Whether a cell is a whole number with leading zeros."""
+
+    def add(self, cells: pa.Array) -> None:
+        """Take account of the next text cells of the column."""
+        before, self.rows = self.rows, self.rows + len(cells)
+        encoded = pc.utf8_trim_whitespace(cells).dictionary_encode()
+        texts, indices = encoded.dictionary, encoded.indices.to_numpy()
+        counts = np.bincount(indices, minlength=len(texts))
+        rows = np.full(len(texts), before)
+        rows[indices[::-1]] = before + np.arange(len(indices))[::-1]
+        says_nothing = pc.is_in(texts, value_set=pa.array(["", *MARKERS])).to_numpy(zero_copy_only=False)
+        for at in np.flatnonzero(says_nothing).tolist():
+            marker = texts[at].as_py()
+            self.markers[marker] += int(counts[at])
+        self.empty += self.markers.pop("", 0)
+        said = np.flatnonzero(~says_nothing)
+        if len(said):
+            self._look(texts.take(said), counts[said], rows[said])
+
+    def _look(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        self.example = self.example or texts[0].as_py()
+        if len(self.texts) <= MOST_CATEGORIES:
+            self.texts.update(texts[: 2 * MOST_CATEGORIES + 2].to_pylist())
+        for guess in (*self.numbers.values(), *self.others):
+            guess.add(texts, counts, rows)
+        if not all(guess.hopeless for guess in self.numbers.values()):
+            self.names = self.names or bool(pc.any(pc.match_substring_regex(texts, LEADING_ZERO)).as_py())
+
+    @property
+    def filled(self) -> int:
+        """Cells that say something."""
+        return self.rows - self.empty - self.markers.total()
+
+    @classmethod
+    def trying(cls, notations: Iterable[tuple[Kind, Notation]]) -> Self:
+        """A survey that also finds out which of these notations fit, numbers or dates."""
+        survey = cls()
+        guesses = tuple(Guess(Column(name="?", kind=kind, notation=notation)) for kind, notation in notations)
+        survey.others = (*survey.others, *guesses)
+        return survey
+
+    def notations(self, decimal: str, order: Order | None = None) -> list[tuple[Kind, Notation]]:
+        """How the cells may be written, if they are no plain numbers or dates; `order` says which of two dates have.
+
+        Years of two digits are taken for such only where an order with them is given.
+        """
+        if self.guess(decimal) is not None:
+            return []
+        texts = sorted(self.texts)[: 2 * MOST_CATEGORIES]
+        numbers = [] if self.names else column_formats.numbers(texts, comma=decimal == ",")
+        orders = [*column_formats.dates(texts), *(column_formats.dates(texts, short=True) if is_short(order) else [])]
+        asked = [one for one in orders if order and one.replace("yy", "year") == order.replace("yy", "year")]
+        dates = [Notation(order=one) for one in asked or orders]
+        return [("number", one) for one in numbers] + [("date", one) for one in dates]
+
+    @property
+    def short_dates(self) -> list[Order]:
+        """The orders in which the cells may be dates with years of two digits."""
+        return column_formats.dates(sorted(self.texts)[: 2 * MOST_CATEGORIES], short=True)
+
+    def number(self, decimal: str) -> Guess | None:
+        """What is known of the cells as numbers, if they are such; none of them is written like 007."""
+        guess = self.guess(decimal)
+        return guess if guess is not None and guess.column.kind == "number" else None
+
+    @property
+    def orders(self) -> list[Order]:
+        """The orders in which the cells are dates."""
+        notations = [guess.column.notation for guess in self.others if guess.fits and guess.column.notation]
+        return [notation.order for notation in notations if notation.order]
+
+    def guess(self, decimal: str) -> Guess | None:
+        """The first kind but category that the cells are of; None if there is none."""
+        numbers = [] if self.names else [self.numbers[decimal]]
+        return next((guess for guess in (*numbers, *self.others) if guess.fits), None)
+
+    def missing(self, decimal: str) -> dict[str, int]:
+        """The texts that stand for a missing value here, and how often.
+
+        Beside numbers, dates and booleans all markers do; among names those that are rare, or not even a name then.
+        """
+        rare = RARE * (self.rows - self.empty)
+        if self.guess(decimal) is not None or not self.filled:
+            return dict(self.markers)
+        return {text: count for text, count in self.markers.items() if count <= rare}
+
+    def labels(self, decimal: str) -> tuple[list[str], dict[str, int]]:
+        """Names of the classes that a target has, and the texts in it that stand for a missing label, with counts.
+
+        What no program writes for anything else is no class, however frequent.
+        """
+        missing = self.missing(decimal) | {text: count for text, count in self.markers.items() if text in CERTAIN}
+        guess = self.guess(decimal)
+        slips = set() if guess is None else guess.slips.keys()
+        return sorted({*(self.texts - slips), *(self.markers.keys() - missing.keys())}), missing
+
+    def as_kind(self, name: str, kind: Kind) -> Column:
+        """The feature of a kind that was chosen."""
+        missing = [] if kind == "category" else sorted(self.missing(".") if kind == "text" else self.markers)
+        categories = sorted({*self.texts, *self.markers})[:MOST_CATEGORIES] if kind == "category" else []
+        return Column(
+            name=name, kind=kind, missing=bool(self.empty or missing), missing_values=missing, categories=categories
+        )
+
+    def column(self, name: str, decimal: str) -> Column:
+        """The feature that the cells suggest; raises ValueError with the reason why they make none.
+
+        `missing_values` are the texts that were taken for a missing value.
+        """
+        known = self.missing(decimal)
+        notation = guess.column.notation if (guess := self.guess(decimal)) else None
+        base = Column(
+            name=name,
+            kind="category",
+            notation=notation,
+            missing=self.empty > 0 or bool(known),
+            missing_values=sorted(known),
+        )
+        if not self.filled and len(known) == len(self.markers):
+            raise ValueError("every cell is empty" + (f" or one of {', '.join(known)}" if known else ""))
+        if guess is None:
+            return base.model_copy(update={"categories": self._categories(known)})
+        low, high, kind = guess.low, guess.high, guess.column.kind
+        if kind == "boolean":
+            return base.model_copy(update={"kind": kind})
+        if kind == "date":
+            low, high = low / column_types.MS_OF_DAY, high / column_types.MS_OF_DAY
+        elif guess.whole and max(-low, high) <= EXACT:
+            kind = "integer"
+        return base.model_copy(update={"kind": kind, "minimum": low, "maximum": high})
+
+    def _categories(self, missing: dict[str, int]) -> list[str]:
+        texts = self.texts | (self.markers.keys() - missing.keys())
+        if len(texts) > MOST_CATEGORIES:
+            raise ValueError(f"{FREE_TEXT}: more than {MOST_CATEGORIES} texts, such as {min(texts)!r:.80}")
+        filled = self.rows - self.empty - sum(missing.values())
+        if filled >= DISTINCT_ROWS and len(texts) >= DISTINCT_SHARE * filled:
+            raise ValueError(f"an id: {len(texts)} texts in {filled} rows, such as {min(texts)!r:.80}")
+        return sorted(text for text in texts if not column_types.holds_control(text))

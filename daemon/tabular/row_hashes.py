@@ -1,0 +1,115 @@
+"""Fingerprints: what tells that two rows are equal, as 64 bits a row.
+
+A fingerprint follows from the values alone: not from the order of columns, from how a segment stores them, or from
+columns that are empty. So a row keeps it when segments are merged and when the schema gains a column.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from daemon.schema.schema import Column
+from daemon.tabular import column_types
+
+Prints = NDArray[np.uint64]
+
+TEXTS = frozenset({"category", "text"})
+"""The kind whose cells are texts; all others are numbers to a fingerprint."""
+
+
+def by_cell(table: pa.Table, columns: Sequence[Column]) -> Prints:
+    """One of each cell, uint64 (columns, n); 0 is a cell that is empty or a column that the table lacks."""
+    prints = np.zeros((len(columns), table.num_rows), dtype=np.uint64)
+    for place, column in enumerate(columns):
+        if column.name in table.column_names:
+            prints[place] = _of_column(column_types.as_kind(table[column.name], column), column)
+    return prints
+
+
+def of(cells: Prints) -> Prints:
+    """Those of rows, uint64 (n,), from those of their cells (columns, n)."""
+    with np.errstate(over="ignore"):
+        return splitmix(cells.sum(axis=0, dtype=np.uint64))
+
+
+def of_rows(table: pa.Table, columns: Sequence[Column]) -> Prints:
+    """The same of a table, without those of its cells."""
+    total = np.zeros(table.num_rows, dtype=np.uint64)
+    for column in columns:
+        if column.name in table.column_names:
+            total += _of_column(column_types.as_kind(table[column.name], column), column)
+    return splitmix(total)
+
+
+def places(table: pa.Table) -> Prints:
+    """What no two rows share, uint64 (n,): drop and row number."""
+    names, codes = drops(table)
+    seeds = np.array([int(name[:16], 16) for name in names], dtype=np.uint64)
+    if not table.num_rows:
+        return np.zeros(0, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        return splitmix(seeds[codes] + table["_row"].to_numpy().astype(np.uint64))
+
+
+def drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
+    """The drops (sha256) of a table, and for each row which of them it is from."""
+    column = table["_drop"].unify_dictionaries().combine_chunks()
+    column = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
+
+
+def together(*parts: Prints) -> Prints:
+    """Several fingerprints (n,) as one; the order matters."""
+    prints = np.zeros_like(parts[0])
+    with np.errstate(over="ignore"):
+        for part in parts:
+            prints = splitmix(prints * np.uint64(3) + part)
+    return prints
+
+
+def of_text(text: str) -> int:
+    """That of a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
+    prints = _texts(cells) if column.kind in TEXTS else _numbers(cells, column)
+    with np.errstate(over="ignore"):
+        prints = prints + np.uint64(of_text(column.name))
+        # Two rounds, in place: there are many cells, and what they sum up to is mixed once more.
+        prints *= np.uint64(0x9E3779B97F4A7C15)
+        prints ^= prints >> np.uint64(32)
+        prints *= np.uint64(0xD6E8FEB86659FD93)
+    if cells.null_count:
+        prints[cells.is_null().to_numpy()] = 0
+    return prints
+
+
+def _texts(cells: pa.ChunkedArray) -> Prints:
+    # Each text once: the same few come over and over.
+    encoded = cells.combine_chunks().dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    known = np.array([of_text(text or "") for text in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
+    prints: Prints = known[pc.fill_null(encoded.indices, 0).to_numpy()]
+    return prints
+
+
+def _numbers(cells: pa.ChunkedArray, column: Column) -> Prints:
+    numbers = pc.cast(pc.cast(cells, pa.int64()) if column.kind == "date" else cells, pa.float64(), safe=False)
+    values = (pc.fill_null(numbers, 0.0) if numbers.null_count else numbers).to_numpy() + 0.0  # minus zero is zero
+    return np.ascontiguousarray(values).view(np.uint64)
+
+
+def splitmix(state: Prints) -> Prints:
+    """A well mixed number for each of `state` (n,), one to one."""
+    # The output function of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+    with np.errstate(over="ignore"):
+        state = state * np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return state ^ (state >> np.uint64(31))

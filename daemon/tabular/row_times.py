@@ -1,0 +1,67 @@
+"""Moments: the times of rows, read from the column `train.time` whatever the schema makes of it.
+
+Numbers count as they are (a year, seconds since 1970), dates and times as milliseconds since 1970, UTC where no zone is
+written. Texts are read alike in all segments, so what a row's time is depends on the dataset alone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from daemon.core.errors import TrainingFailed
+from daemon.schema.notation import MARKERS, Notation, Order
+from daemon.schema.schema import Column, Kind
+from daemon.tabular import column_formats, column_types
+
+Moments = NDArray[np.float64]
+
+TYPED = ("date", "number", "integer")
+"""Kinds whose values are times as they are stored."""
+
+
+def of(pieces: Sequence[pa.ChunkedArray], column: Column) -> Moments:
+    """The times of rows (n,), NaN where there is none; `column` is that of the schema, or a category if it lists none.
+
+    Raises TrainingFailed where all dates may be read with the day first or with the month first.
+    """
+    if column.kind in TYPED:
+        return np.concatenate([_numbers(column_types.as_kind(piece, column)) for piece in pieces])
+    # Each text once, whatever the segments store: a column may have been listed at times.
+    texts = pa.concat_arrays([chunk.cast(pa.string()) for piece in pieces for chunk in piece.chunks])
+    encoded = texts.dictionary_encode()
+    known = np.append(_parsed(encoded.dictionary, column.name), np.nan)
+    moments: Moments = known[encoded.indices.fill_null(len(known) - 1).to_numpy()]
+    return moments
+
+
+def _numbers(cells: pa.ChunkedArray) -> Moments:
+    plain = cells.cast(pa.int64()) if pa.types.is_timestamp(cells.type) else cells
+    return np.asarray(plain.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+
+
+def _parsed(texts: pa.Array, name: str) -> Moments:
+    """Numbers if nearly all of them are, else dates: ISO 8601, and those of one other order."""
+    numbers, rest = _read(texts, "number")
+    slips = column_formats.MOST_SLIPS * len(texts)
+    if len(rest) <= slips:
+        return numbers
+    moments, rest = _read(texts, "date")
+    orders = column_formats.dates(rest)
+    if len(orders) > 1 and len(rest) <= slips:
+        return moments  # one odd date in a column of others stops no training: its rows have no time
+    if len(orders) > 1:
+        raise TrainingFailed(
+            f"train.time = {name!r}: {rest[0]!r} may have the day or the month first, and no date says which.",
+            hint="Write dates as 2026-01-31.",
+        )
+    return _read(texts, "date", orders[0])[0] if orders else moments
+
+
+def _read(texts: pa.Array, kind: Kind, order: Order | None = None) -> tuple[Moments, list[str]]:
+    """What the texts are as this kind, and those that are neither that nor missing."""
+    notation = None if order is None else Notation(order=order)
+    column = Column(name="time", kind=kind, missing=True, notation=notation)
+    coerced = column_types.coerce(texts, column, markers=sorted(MARKERS))
+    return _numbers(pa.chunked_array([coerced.values])), texts.take(pa.array(coerced.bad)).to_pylist()

@@ -1,0 +1,105 @@
+"""Growth: how the drops may change the schema, where the policies of `inbox` let them.
+
+For `rows`. A schema only ever grows at its ends, so that the codes of classes and categories stay what they were.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel
+
+from daemon.core.errors import InvalidDrop
+from daemon.core.settings import Inbox
+from daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Column, Schema
+from daemon.tabular.infer_column import MOST_CATEGORIES, Survey
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def grown(model: M, **changes: Any) -> M:
+    """A copy of a schema or column with some fields changed."""
+    # Not model_copy: it would take along the properties that are cached.
+    return type(model)(**({name: getattr(model, name) for name in type(model).model_fields} | changes))
+
+
+def texts(cells: pa.Table, name: str) -> pa.Array:
+    """The text cells of a column in one piece; empty ones if the table lacks it."""
+    if cells.schema.get_field_index(name) < 0:
+        return pa.repeat("", cells.num_rows)
+    column = cells[name].combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def with_columns(
+    cells: pa.Table,
+    schema: Schema,
+    policy: Inbox,
+    parts: Callable[[], Iterable[pa.Table]] | None = None,
+    beside: Collection[str] = (),
+) -> Schema:
+    """The schema with the columns that are to be added; raises InvalidDrop for one too few or too many.
+
+    Their kinds follow from all `parts` of the drop, which are only looked at if there is a column to add (twice, if its numbers
+    or dates may have a notation); default `cells`.
+    Columns of `beside` are kept beside the features, and are none.
+    """
+    known, there = {*schema.features, schema.target}, set(cells.column_names)
+    adds = policy.extra_columns == "add"
+    optional = {column.name for column in schema.columns if column.missing and adds}
+    for name in [*schema.features, schema.target]:
+        if name not in there and name not in optional:
+            found = ", ".join(cells.column_names)[:200]
+            raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
+    read = known.union(schema.ignored, REMARKS, beside)
+    extra = [name for name in cells.column_names if name not in read]
+    if extra and policy.extra_columns == "reject":
+        reason = (
+            f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns, or `retraind schema --ignore`."
+        )
+        raise InvalidDrop(reason, line=1, column=extra[0])
+    new = [name for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID]
+    surveys = _looked_at(parts or (lambda: [cells]), {name: Survey() for name in new})
+    tried = {name: survey.notations(schema.decimal) for name, survey in surveys.items()}
+    again = {name: Survey.trying(notations) for name, notations in tried.items() if notations}
+    again = _looked_at(parts or (lambda: [cells]), again)
+    # A date that may be two is not guessed, so it stays a text.
+    surveys |= {name: survey for name, survey in again.items() if len(survey.orders) < 2}
+    added = [column for name, survey in surveys.items() for column in _surveyed(name, survey, schema)]
+    if len(known) + len(added) > MOST_COLUMNS:
+        reason = f"The schema has {len(known)} columns and would have {len(added)} more; at most {MOST_COLUMNS} can be."
+        raise InvalidDrop(reason, line=1, column=added[0].name)
+    return grown(schema, columns=[*schema.columns, *added]) if added else schema
+
+
+def _looked_at(parts: Callable[[], Iterable[pa.Table]], surveys: dict[str, Survey]) -> dict[str, Survey]:
+    """The surveys after all parts, if there are any to make."""
+    for part in parts() if surveys else ():
+        for name, survey in surveys.items():
+            survey.add(texts(part, name))
+    return surveys
+
+
+def _surveyed(name: str, survey: Survey, schema: Schema) -> list[Column]:
+    """The column that the cells of one that the schema lacks suggest; none if they are empty or free text."""
+    try:
+        return [grown(survey.column(name, schema.decimal), missing=True)]
+    except ValueError:
+        return []
+
+
+def with_categories(table: pa.Table, schema: Schema) -> Schema:
+    """The schema with the categories that good rows have, up to MOST_CATEGORIES a column."""
+    columns = [_with_categories_of(table, column) for column in schema.columns]
+    if all(new is old for new, old in zip(columns, schema.columns, strict=True)):
+        return schema
+    return grown(schema, columns=columns)
+
+
+def _with_categories_of(table: pa.Table, column: Column) -> Column:
+    if column.kind != "category" or len(column.categories) >= MOST_CATEGORIES:
+        return column
+    seen = pc.unique(table[column.name]).to_pylist()
+    new = [name for name in seen if name is not None and name not in column.codes]
+    return grown(column, categories=[*column.categories, *new][:MOST_CATEGORIES]) if new else column

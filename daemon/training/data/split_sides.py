@@ -1,0 +1,183 @@
+"""The sides: what decides of every row of a revision whether it trains or judges, now and when the served version was trained.
+
+`split` has the rules; this reads what they need from the segments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from daemon.core.errors import TrainingFailed
+from daemon.dataset import segments
+from daemon.model import Targets
+from daemon.schema.arrival_times import SOURCES
+from daemon.schema.schema import Column, Schema
+from daemon.tabular import row_hashes, row_times, rows
+from daemon.tabular.row_hashes import Prints
+from daemon.tabular.row_times import Moments
+from daemon.training.data import split
+from daemon.training.data.split import By, Keys, Mask
+
+SOME_ROWS = 500
+"""Of each piece of a segment, to look at what stands in its columns."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What decided which rows a version was trained on: its schema, what made rows a unit, the share held out, and when it was trained.
+
+    `created`: ms since 1970. Rows that were accepted later can't be among its training rows. `since`: rows of this value of the
+    column `time` or a later one were held out; None: a hash of the unit said it.
+    """
+
+    schema: Schema
+    by: By
+    share: float
+    created: float
+    group: str = ""
+    time: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """Of every row (n,) its target, when it was accepted (ms) and whence, the keys of its unit, and its time (NaN: not known).
+
+    `cells` (columns, m) are prints of some rows', `group` and `time` the columns that were read.
+    """
+
+    targets: Targets
+    accepted: NDArray[np.int64]
+    sources: NDArray[np.int64]
+    keys: Keys
+    cells: Prints
+    moments: Moments
+    group: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`held` rows (n,) don't train, those of them that are `judging` judge; rows of one of `units` are never parted."""
+
+    units: Prints
+    held: Mask
+    judging: Mask
+    since: float | None
+
+
+def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> Read:
+    """Look at all rows of the segments `wanted` (name: sha256); raises DatasetDamaged, and TrainingFailed for ambiguous times or the target."""
+    for setting, name in (("group", group), ("time", time)):
+        if name == schema.target:
+            raise TrainingFailed(f"train.{setting} = {name!r} is the target.", hint="Name another column, or none.")
+    columns = list(
+        dict.fromkeys([*schema.features, schema.target, group, time, "_drop", "_row", "_accepted_at", "_source"])
+    )
+    of_group, of_time = _column(schema, group), _column(schema, time)
+    found: list[tuple[NDArray[Any], ...]] = []
+    some: list[Prints] = []
+    written: list[pa.ChunkedArray] = []
+    for piece in segments.pieces(folder, wanted, columns):
+        cells = row_hashes.by_cell(piece, schema.columns)
+        some.append(cells[:, :: max(1, piece.num_rows // SOME_ROWS)].copy())
+        names, codes = row_hashes.drops(piece)
+        drops = np.array([row_hashes.of_text(name) for name in names], dtype=np.uint64)
+        groups = row_hashes.by_cell(piece, [of_group])[0]
+        prints = row_hashes.of(cells), drops[codes], row_hashes.places(piece), groups
+        found.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
+        written.append(_written(piece, time))
+    targets, accepted, sources, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    when = row_times.of(written, of_time) if time else np.full(len(targets), np.nan)
+    return Read(targets, accepted, sources, Keys(*prints_of), np.concatenate(some, axis=1), when, group, time)
+
+
+def _written(piece: pa.Table, time: str) -> pa.ChunkedArray:
+    """The column of times as a segment has it, empty where it has none."""
+    return piece[time] if time in piece.column_names else pa.chunked_array([pa.nulls(piece.num_rows, pa.string())])
+
+
+def _column(schema: Schema, name: str) -> Column:
+    return next((one for one in schema.columns if one.name == name), Column(name=name or "_", kind="category"))
+
+
+def _targets(table: Any, schema: Schema) -> Targets:
+    return rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
+
+
+def part(read: Read, schema: Schema, by: By, share: float, listed: Mask, recent: Mask) -> Sides:
+    """Which rows train and which judge: by their time, where a column says it, else by a hash of their unit.
+
+    A copy of a row that trains says nothing by being newer, so it doesn't judge. Where equal rows are observations of their own,
+    it is no copy.
+    """
+    begin = split.since(read.moments, recent, share)
+    if begin is None:
+        units = split.units(read.keys, by)
+        held = split.held_out(units, share, _classes(read.targets, listed, schema, by))
+        return Sides(units, held, held, None)
+    units = split.units(read.keys, By.PLACE if by is By.OCCURRENCE else by)
+    held = split.newest(units, share, read.moments, begin)
+    return Sides(units, held, held & split.fair(units, recent & ~held), begin)
+
+
+def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[np.int64]:
+    """For each row the class of which some have to be held out; -1 for none. Values of a regression are of one class."""
+    if by is By.PLACE:
+        return np.full(len(targets), -1)
+    return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
+
+
+def learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, before: Before | None) -> Mask:
+    """Which rows the served version may have been trained on: what was there and not held out by the choice of then."""
+    if before is None:
+        return np.zeros(len(now.targets), dtype=bool)
+    try:
+        now = _then(folder, wanted, schema, now, before)
+    except TrainingFailed:  # its column can't be read any more: then all that was there may have been trained on
+        return now.accepted <= before.created
+    there = now.accepted <= before.created
+    if before.since is not None:  # on record, because what is forgotten since, or came late, would move it
+        units = split.units(now.keys, By.PLACE if before.by is By.OCCURRENCE else before.by)
+        return there & ~split.newest(units, before.share, now.moments, before.since)
+    listed = now.targets >= 0 if before.schema.task == "classification" else np.isfinite(now.targets)
+    classes = _classes(now.targets, listed & there, before.schema, before.by)
+    return there & ~split.held_out(split.units(now.keys, before.by), before.share, classes)
+
+
+def _then(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, before: Before) -> Read:
+    """The rows as they were seen when the served version was trained: what has another meaning since is read, and nothing else."""
+    timed, grouped = before.since is not None, before.by is By.GROUP
+    if before.by is By.PLACE and not timed:
+        return now
+    if not _print_alike(before.schema, schema):
+        return read(folder, wanted, before.schema, before.group, before.time)
+    group = before.group if grouped and before.group != now.group else ""
+    time = before.time if timed and before.time != now.time else ""
+    return _beside(folder, wanted, before.schema, now, group, time) if group or time else now
+
+
+def _beside(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, group: str, time: str) -> Read:
+    """The same rows by another group or time (empty: as they are), of which only these columns are read."""
+    groups: list[Prints] = []
+    written: list[pa.ChunkedArray] = []
+    for piece in segments.pieces(folder, wanted, list(dict.fromkeys([group, time, "_row"]))):
+        groups.append(row_hashes.by_cell(piece, [_column(schema, group)])[0])
+        written.append(_written(piece, time))
+    keys = replace(now.keys, group=np.concatenate(groups)) if group else now.keys
+    when = row_times.of(written, _column(schema, time)) if time else now.moments
+    return replace(now, keys=keys, moments=when, group=group or now.group, time=time or now.time)
+
+
+def _print_alike(one: Schema, other: Schema) -> bool:
+    """Whether rows have the same fingerprints by both schemas, and the same classes.
+
+    A column that one of them lacks may be there all the same: those of `train.group` and `train.time` are kept without being listed.
+    """
+    kinds = [{(column.name, column.kind) for column in schema.columns} for schema in (one, other)]
+    return kinds[0] == kinds[1] and (one.task, one.target) == (other.task, other.target)

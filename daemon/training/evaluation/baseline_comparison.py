@@ -1,0 +1,84 @@
+"""Marking: the challenger beside the champion and the mark on the rows of the reference, which are older than later drops.
+
+On the reference holdout alone two hundred rows would judge; cross-validation has answers for the other rows of the
+first drop as well, so five times as many do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.model import Matrix, Targets
+from daemon.schema.costs import Costs
+from daemon.schema.schema import Task
+from daemon.schema.score_names import DECIDES
+from daemon.training.data import split
+from daemon.training.data.revision import Data
+from daemon.training.data.split import By
+from daemon.training.evaluation.recorded_answers import Part, Remembered, alike, difference, mark
+
+
+class Kept(NamedTuple):
+    """Answers (n, classes) or (n, 1) for rows that cross-validation held back, their truths and their places (n,)."""
+
+    answers: Matrix
+    truth: Targets
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By what versions are compared: the metric that judges, and what earlier ones have answered."""
+
+    metric: str = ""
+    """Empty: accuracy or R²."""
+    past: Mapping[int, Remembered] = field(default_factory=dict)
+    """Of promoted versions, oldest first: one of them is the mark."""
+    champion: int | None = None
+    named: bool = True
+    """Whether `train.metric` names the metric; if not, `auto` has found it."""
+    costs: Costs | None = None
+    """By what classes are chosen and priced, of all versions: those of before answered by others, or by none."""
+
+    def judged_by(self, task: Task) -> str:
+        """The metric by its name."""
+        return self.metric or DECIDES[task]
+
+
+def remember(held: Matrix, data: Data, reference: NDArray[np.bool_], kept: Kept | None) -> Remembered:
+    """A challenger's answers to the reference's rows: to the held-out ones, of `held`, and those of cross-validation.
+
+    `reference` (n,) says which of the held-out rows they are.
+    """
+    taught = Part.of(np.zeros((0, held.shape[1])), data.targets[:0])
+    if kept is not None:
+        chosen = np.flatnonzero(np.isin(kept.places, _first(data)))
+        chosen = chosen[np.argsort(kept.places[chosen], kind="stable")]
+        taught = Part.of(kept.answers[chosen], kept.truth[chosen])
+    return Remembered(Part.of(held[reference], data.judging[1][reference]), taught)
+
+
+def _first(data: Data) -> NDArray[np.int64]:
+    """Places, among the rows that teach, of those of the first drop; of copies one."""
+    places, (_, targets) = data.first_taught, data.taught
+    if data.by not in (By.CONTENT, By.OCCURRENCE):
+        return places
+    units, truth = data.taught_units[places], targets[places].astype(np.float64)
+    return places[split.once(units, truth, np.ones(len(places), dtype=bool))]
+
+
+def against(answered: Remembered, task: Task, rules: Rules) -> dict[str, Any]:
+    """How much worse the challenger is on the reference's rows than `champion` and `mark`, where these are known."""
+    metric = rules.judged_by(task)
+    # The reference of earlier versions was another one before the world changed, or rows of it were forgotten.
+    past = {version: known for version, known in rules.past.items() if alike(answered, known)}
+    versions = {"champion": rules.champion if rules.champion in past else None, "mark": mark(past, metric, rules.costs)}
+    marks = {}
+    for who, version in versions.items():
+        one = None if version is None else difference(answered, rules.past[version], metric, rules.costs)
+        if one is not None:
+            marks[who] = one.facts() | {"version": version, "held": len(answered.held.truth)}
+    return marks

@@ -1,0 +1,109 @@
+"""Turning: where rows of before refuse a challenger that is better on all that came since, these judge instead.
+
+The rule is that of `daemon/gate/concept_shift.py`. From then on the reference is what came since, for the versions that follow too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from daemon.artifacts.bundle import Model
+from daemon.core.settings import Promote
+from daemon.gate import concept_shift
+from daemon.gate import rules as verdicts
+from daemon.gate.concept_shift import Codes, Evidence, Vector
+from daemon.model import Matrix
+from daemon.schema.arrival_times import Era
+from daemon.schema.costs import Costs, named
+from daemon.training import losses
+from daemon.training.data import split
+from daemon.training.data.revision import Data
+from daemon.training.evaluation import holdouts
+from daemon.training.evaluation.baseline_comparison import Kept, Rules
+from daemon.training.evaluation.holdouts import Compared
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a verdict depends on besides the scores: the settings, and earlier versions' scores (`daemon/registry/baseline.py`)."""
+
+    promote: Promote
+    past: Mapping[int, Any]
+
+
+def gate(facts: Mapping[str, Any]) -> Gate | None:
+    """The gate of a job, from `baseline.gate`; None where the job has none."""
+    return Gate(Promote(**facts["promote"]), dict(facts["past"])) if facts else None
+
+
+def era(facts: Mapping[str, Any]) -> Era | None:
+    """Whose rows are the reference of a job since the world changed; None: those of the first revision."""
+    return Era(*facts["era"]) if facts.get("era") else None
+
+
+def compare(
+    fitted: Any, served: Model | None, data: Data, kept: Kept | None, rules: Rules, judging: Gate | None
+) -> Compared:
+    """As `holdouts.compare`, with `world`: since when its rows judge, None for the first drop's.
+
+    `judging` None: the reference stays as it is.
+    """
+    compared = holdouts.compare(fitted, served, data, kept, rules)
+    compared.scores["world"] = None if data.era is None else data.era._asdict()
+    if judging is None or served is None or compared.scores["champion"] is None:
+        return compared
+    objection = _objection(compared, rules, judging)
+    change = (
+        None if objection is None else concept_shift.changed(_evidence(fitted, served, data, rules), judging.promote)
+    )
+    if change is None:
+        return compared
+    turned = holdouts.compare(fitted, served, data.moved(Era(change.since, change.until)), kept, rules)
+    turned.scores["world"] = {**change._asdict(), "objection": objection}
+    still = _objection(turned, rules, judging)
+    log.info("world_changed", since=change.since, days=change.days, objection=objection, still=still)
+    return compared if still else turned
+
+
+def _objection(compared: Compared, rules: Rules, judging: Gate) -> str | None:
+    verdict = verdicts.judge({**compared.scores, "champion_version": rules.champion}, judging.promote, judging.past)
+    return verdict.reason if verdict.state == "refused" else None
+
+
+def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
+    """Challenger and champion on the held-out rows after the reference that neither was trained on; of copies the oldest."""
+    held = data.held
+    new, old = holdouts.answers_of(fitted, data), holdouts.answers_of_served(served, data)
+    assert old is not None
+    part, truth = _newer(data), data.targets[held]
+    answers = new[part], old[part], truth[part]
+    gain, arrived = -losses.by_row(*answers, rules.judged_by(data.schema.task), rules.costs), data.arrived
+    rows = arrived.times[held][part], arrived.drops[held][part], arrived.sources[held][part]
+    return Evidence(gain, *rows, *_by_class(*answers, data, rules.costs), int(data.reference.sum()))
+
+
+def _newer(data: Data) -> NDArray[np.bool_]:
+    """Which of the held-out rows (m,) came after the reference and trained neither version; of copies the oldest."""
+    held = data.held
+    times, reference = data.arrived.times[held], data.reference[held]
+    everything = np.ones(len(times), dtype=bool)
+    oldest = split.once(data.copies[held], data.targets[held].astype(np.float64), everything)
+    after = times[reference].max() if reference.any() else -np.inf
+    return np.asarray(oldest & data.fair[held] & data.recent[held] & ~reference & (times > after))
+
+
+def _by_class(
+    new: Matrix, old: Matrix, truth: NDArray[Any], data: Data, costs: Costs | None
+) -> tuple[Codes, Vector, Vector]:
+    """The class of each row, whether the challenger alone has it right (1) or the champion (-1), and whether the champion has."""
+    if data.schema.task == "regression":
+        nothing = np.zeros(len(truth))
+        return nothing.astype(np.int64), nothing, nothing
+    now, before = ((named(answers, costs) == truth).astype(np.float64) for answers in (new, old))
+    return truth.astype(np.int64), now - before, before

@@ -1,0 +1,122 @@
+"""The logbook: what a training leaves in MLflow for people, one run with a nested run for each candidate.
+
+Nothing here decides anything; the manifest holds the same figures.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daemon import model
+from daemon.artifacts.bundle import Manifest
+from daemon.core.settings import Train
+from daemon.registry.registry import Registry, Source
+from daemon.schema.costs import Costs
+from daemon.schema.score_names import DECIDES
+from daemon.training import plots
+from daemon.training.data.revision import Data
+from daemon.training.evaluation.holdouts import answers_of
+from daemon.training.metrics import score
+from daemon.training.selection import textbook
+from daemon.training.selection.cross_validation import Scored
+
+TEXTBOOK_ROWS = 10
+"""With fewer rows the textbook figures of a regression mean nothing."""
+
+SCHEMA_ROWS = 100
+"""So many rows tell MLflow the columns and types of a dataset."""
+
+
+class Logbook:
+    """Writes below one run; `source` is the folder of the data."""
+
+    def __init__(self, registry: Registry, run: str, data: Data, manifest: Manifest, source: Path) -> None:
+        self._registry, self._run, self._data, self._manifest = registry, run, data, manifest
+        self._source = Source(str(source), manifest.revision, manifest.dvc_md5, len(data.targets))
+
+    def begin(self) -> None:
+        """Log parameters, figures and dataset of the training itself, before its version is registered."""
+        manifest = self._manifest
+        params = {key: getattr(manifest, key) for key in ("candidate", "rows", "trained_rows", "seed")}
+        params |= {f"train.{key}": value for key, value in manifest.settings.items()}
+        tags = {"backend": manifest.backend, "candidate": manifest.candidate}
+        self._registry.log(self._run, params, _figures(manifest) | {"backend_difference": manifest.difference}, tags)
+        self._log_dataset([self._run])
+
+    def finish(self, scored: Sequence[Scored], winner: Scored, fitted: Any, *, few: bool) -> None:
+        """Log the candidates and draw the pictures; with `few` rows, fit for it whatever makes the candidates comparable."""
+        runs = [self._candidate(one, fitted if one is winner else None, few=few) for one in scored]
+        self._log_dataset(runs)
+        if self._data.held.any():
+            self._draw(self._run, fitted, self._manifest.candidate, everything=True)
+        if few:
+            self._textbook(winner)
+
+    def _textbook(self, winner: Scored) -> None:
+        data, decides = self._data, DECIDES[self._data.schema.task]
+        split = textbook.split42(winner.estimator, *data.as_accepted, data.schema.task)
+        again = textbook.cross_validate(winner, data.schema, *data.as_accepted, 10, self._manifest.seed)
+        self._registry.log(self._run, {}, {f"split42_{decides}": split, f"cv10_{decides}": again.score}, {})
+
+    def _candidate(self, one: Scored, fitted: Any, *, few: bool) -> str:
+        """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""
+        data, wins = self._data, fitted is not None
+        run = self._registry.start_run(one.name, {"candidate": one.name}, self._run)
+        figures = one.figures()
+        if few:
+            split = textbook.split42(one.estimator, *data.as_accepted, data.schema.task)
+            figures[f"split42_{DECIDES[data.schema.task]}"] = split
+            fitted = fitted if wins else model.fit(one.estimator, *data.taught)
+        found = self._draw(run, fitted, one.name) if data.held.any() and fitted is not None else {}
+        self._registry.log(run, one.estimator.get_params(), _flat(figures, found), {"winner": str(wins).lower()})
+        self._registry.end_run(run)
+        return run
+
+    def _draw(self, run: str, fitted: Any, name: str, *, everything: bool = False) -> dict[str, Any]:
+        """Score a fitted candidate on the held-out rows and log the pictures of that; returns the scores."""
+        data = self._data
+        answers, truth = answers_of(fitted, data), data.targets[data.held]
+        costs = Costs.of(self._manifest.settings.get("costs"), data.schema.classes)
+        found = score(answers, truth, data.schema, costs=costs)
+        with tempfile.TemporaryDirectory(prefix="retraind-") as folder:
+            plots.draw(answers, truth, data.schema, Path(folder), f"{name}, {found['n']} held-out rows", costs)
+            if everything:
+                plots.draw_more(answers, truth, data.schema, Path(folder), self._manifest.scores["importance"])
+            self._registry.log_files(run, Path(folder))
+        return found
+
+    def _log_dataset(self, runs: Sequence[str]) -> None:
+        data = self._data
+        first = data.matrix[:SCHEMA_ROWS, : len(data.schema.features)].T
+        learnt = dict(zip(data.schema.features, first, strict=True)) | {data.schema.target: data.named(SCHEMA_ROWS)}
+        self._registry.log_dataset(runs, learnt, data.schema.target, self._source)
+
+
+def is_small(data: Data, settings: Train) -> bool:
+    """Whether the textbook figures are logged: few enough rows, and enough of each class for the split."""
+    count = len(data.targets)
+    if count > settings.report_rows:
+        return False
+    if data.schema.task == "regression":
+        return count >= TEXTBOOK_ROWS
+    classes = np.bincount(data.targets)[np.unique(data.targets)]
+    # A stratified fifth has to hold a row of each class.
+    return bool(classes.min() >= 2 and textbook.TEST_SHARE * count >= len(classes))
+
+
+def _figures(manifest: Manifest) -> dict[str, float]:
+    """The figures of the winner, and how it scored on each holdout."""
+    decides = DECIDES[manifest.data_schema.task]
+    figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
+    held = {f"{name}_{decides}": found[decides] for name, found in manifest.scores["challenger"].items()}
+    return figures | {key: value for key, value in held.items() if value is not None}
+
+
+def _flat(entry: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
+    figures = {key: value for key, value in entry.items() if isinstance(value, float)}
+    figures |= {f"holdout_{key}": value for key, value in found.items() if isinstance(value, float)}
+    recall = found.get("recall", {})
+    return figures | {f"holdout_recall_{name}": value for name, value in recall.items() if name.isidentifier()}

@@ -1,0 +1,280 @@
+"""Training: a revision to fitted candidates to a registered version with its bundle, in a process of its own.
+
+Runs in the child that `daemon.training.__main__` forks, and can be killed at any moment: what is written before the version
+is registered is swept later, and what comes after that is for people only.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import sklearn
+import structlog
+
+from daemon import model
+from daemon.artifacts import bundle, reference_sample
+from daemon.artifacts.bundle import Manifest, Model
+from daemon.core.errors import BundleRefused, NotServable, TrainingFailed
+from daemon.core.home import Home
+from daemon.core.settings import Train
+from daemon.core.status import utcnow
+from daemon.dataset import segments
+from daemon.model import Calibrated, Matrix
+from daemon.registry.registry import Registry
+from daemon.schema.arrival_times import Window
+from daemon.schema.costs import Costs
+from daemon.schema.schema import Schema, parse
+from daemon.schema.score_names import DECIDES
+from daemon.training import importance
+from daemon.training.data.revision import Data
+from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, recorded_answers
+from daemon.training.evaluation.recorded_answers import Remembered
+from daemon.training.export import export
+from daemon.training.mlflow_log import Logbook, is_small
+from daemon.training.progress import Progress, Say
+from daemon.training.selection import calibration, candidates, cross_validation, tuning
+from daemon.training.selection.cross_validation import Outcome, Scored
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the loop asks for; `segments` maps segment names to sha256, oldest first."""
+
+    run: int
+    reason: str
+    revision: str
+    dvc_md5: str
+    segments: dict[str, str]
+    first_rows: int
+    """So many rows at the beginning are the first revision: the held-out ones among them are the reference holdout."""
+    settings: dict[str, Any]
+    champion: int | None
+    champion_bundle: str | None
+    past: list[int] = field(default_factory=list)
+    """Promoted versions whose answers the challenger is measured by, oldest first."""
+    gate: dict[str, Any] = field(default_factory=dict)
+    """By what it will be judged (`baseline.gate`); empty: the reference stays as it is."""
+
+    @property
+    def train(self) -> Train:
+        """The `[train]` settings."""
+        return Train(**self.settings)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training under way: what its steps share. `run` is its MLflow run."""
+
+    home: Home
+    job: Job
+    schema: Schema
+    registry: Registry
+    run: str
+
+    @property
+    def costs(self) -> Costs | None:
+        """What answers cost; raises TrainingFailed where the settings name a class that there is not."""
+        return Costs.of(self.job.train.costs, self.schema.classes)
+
+    @property
+    def staging(self) -> Path:
+        """Where the bundle is made; the daemon gives it its final name."""
+        return self.home.bundles / f".staging-{self.run}"
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The candidate that is served: as it was compared, fitted on all rows that teach, and the files of its bundle."""
+
+    scored: Scored
+    fitted: Any
+    files: dict[str, Any]
+    answering: Callable[[Matrix], Matrix]
+    """What is served answers rows: the graph where it reproduces the estimator, because that is many times as fast."""
+    correction: calibration.Correction | None
+    fit_seconds: float
+
+
+def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: None) -> None:
+    """Run one job to the end and say `done` with the version; raises TrainingFailed, DatasetDamaged, BundleRefused.
+
+    `finish` is called when the version is registered: what follows is worth less patience.
+    """
+    started = time.monotonic()
+    schema, registry = parse(home.schema.read_bytes(), str(home.schema)), Registry(home)
+    tags = {"reason": job.reason, "revision": job.revision, "dvc_md5": job.dvc_md5}
+    work = Work(home, job, schema, registry, registry.start_run(f"training {job.run}", tags))
+    try:
+        version, afterwards = _train(work, say)
+    except BaseException:
+        registry.end_run(work.run, "FAILED")
+        shutil.rmtree(work.staging, ignore_errors=True)
+        raise
+    say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
+    # Figures and pictures for people decide nothing, so the swap does not wait for them.
+    finish()
+    try:
+        afterwards()
+    except Exception:  # the version is served by now; a picture that can't be drawn changes nothing of that
+        log.exception("report_incomplete", run=job.run)
+    registry.end_run(work.run)
+
+
+def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
+    """The registered version, and what is left to do for people."""
+    job, schema, settings = work.job, work.schema, work.job.train
+    competing = candidates.plan(schema, settings)
+    cross_validation.metric_of(schema.task, settings)
+    costs = work.costs
+    progress = Progress(job.run, len(competing), say)
+    progress.stage("reading the data")
+    window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
+    served = _served(work)
+    before = None if served is None else holdouts.before(served.manifest, schema)
+    rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
+    data = Data.read(*rows, before=before, group=settings.group, era=new_reference.era(job.gate), time=settings.time)
+    segments.release()
+    trial = cross_validation.Trial(schema, *data.taught, settings, units=data.taught_units, times=data.taught_times)
+    outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
+    work.staging.mkdir(parents=True)
+    winner = _winner(work, data, outcome, progress)
+    kept = reference_sample.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed, costs)
+    figures, answered = _figures(work, served, data, winner, outcome)
+    winner.files["files"] |= kept | answered.write(work.staging)
+    manifest = _manifest(work, data, winner, figures)
+    sealed = bundle.seal(work.staging, manifest)
+    progress.stage("logging to MLflow", progress.candidates + 3)
+    logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
+    logbook.begin()
+    tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
+    tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
+    needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
+    version = work.registry.register(work.run, winner.fitted, data.matrix[:5], needs, tags, _strange(winner))
+    return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
+
+
+def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
+    """The best candidate that can be fitted on all rows and served; who can't is left out with the reason."""
+    for one in outcome.ranking:
+        progress.stage(f"fitting {one.name}", progress.candidates + 2)
+        started = time.perf_counter()
+        try:
+            fitted = model.fit(one.estimator, *data.taught)
+            return _exported(work, data, one, fitted, time.perf_counter() - started)
+        except NotServable as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like
+            reason = f"{type(error).__name__}: {error}"[:300]
+        outcome.left_out[one.name] = reason
+        log.warning("candidate_left_out", candidate=one.name, reason=reason)
+    problems = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
+    raise TrainingFailed(f"No candidate can be served. {problems[:800]}")
+
+
+def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) -> Winner:
+    """The fitted candidate in its bundle, calibrated if that pays and ONNX or treelite can say it."""
+    if candidates.is_foreign(one.name):
+        export.strange(fitted)  # raises for what can't be written at all, which MLflow would have to
+    correction = None
+    if work.schema.task == "classification" and work.job.train.calibrate:
+        correction = calibration.find(*one.kept, work.job.train.seed, forward=data.since is not None)
+    if correction is not None:
+        calibrated = Calibrated(fitted, correction.slope)
+        files = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
+        if files["backend"] != "sklearn":
+            return Winner(one, calibrated, files, _answering(work, calibrated, files), correction, seconds)
+        shutil.rmtree(work.staging)
+        work.staging.mkdir()
+    files = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
+    return Winner(one, fitted, files, _answering(work, fitted, files), None, seconds)
+
+
+def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matrix], Matrix]:
+    if files["backend"] == "onnx":
+        return bundle.onnx_model((work.staging / bundle.ONNX).read_bytes(), files["input"])
+    return partial(model.answers, fitted, schema=work.schema)
+
+
+def _strange(winner: Winner) -> list[str]:
+    """Types that MLflow shall write for a candidate of somebody else; retraind itself loads none of them."""
+    return export.strange(winner.fitted) if candidates.is_foreign(winner.scored.name) else []
+
+
+def _figures(
+    work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome
+) -> tuple[dict[str, Any], Remembered]:
+    """Challenger and champion on the same held-out rows, and how the candidates compared; what it is remembered by."""
+    best, found = winner.scored, winner.correction
+    parts = winner.fitted, served, data, _kept(winner), _rules(work, best.metric)
+    compared = new_reference.compare(*parts, new_reference.gate(work.job.gate))
+    figures = {
+        **compared.scores,
+        "champion_version": work.job.champion,
+        f"cv_{DECIDES[work.schema.task]}": best.score,
+        "fit_seconds": winner.fit_seconds,
+        "features": work.schema.features,
+        "importance": importance.of(winner.answering, *data.judging, work.schema, work.job.train.seed, work.costs),
+        "candidates": [one.figures() for one in outcome.scored],
+        "left_out": outcome.left_out,
+        "tuned": outcome.tuned if best is outcome.scored[-1] else None,
+        "calibration": None if found is None else asdict(found),
+    }
+    return figures, compared.answered
+
+
+def _kept(winner: Winner) -> baseline_comparison.Kept:
+    """What cross-validation answered, corrected as the served version is."""
+    answers, truth, _units = winner.scored.kept
+    if winner.correction is not None and len(truth):
+        answers = model.calibrate(answers, winner.correction.slope)
+    return baseline_comparison.Kept(answers, truth, winner.scored.places)
+
+
+def _rules(work: Work, metric: str) -> baseline_comparison.Rules:
+    """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
+    known = {version: recorded_answers.read(work.home.bundle(version)) for version in work.job.past}
+    past = {version: answered for version, answered in known.items() if answered is not None}
+    return baseline_comparison.Rules(metric, past, work.job.champion, work.job.train.metric != "auto", work.costs)
+
+
+def _served(work: Work) -> Model | None:
+    """The served version; None if there is none or it is damaged."""
+    if work.job.champion is None or work.job.champion_bundle is None:
+        return None
+    try:
+        return bundle.load(work.home.bundle(work.job.champion), work.job.champion_bundle)
+    except BundleRefused:
+        return None
+
+
+def _manifest(work: Work, data: Data, winner: Winner, figures: dict[str, Any]) -> Manifest:
+    job = work.job
+    libraries = {"python": ".".join(map(str, sys.version_info[:3])), "scikit-learn": sklearn.__version__}
+    libraries |= {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
+    return Manifest(
+        run=work.run,
+        candidate=winner.scored.name,
+        estimator=str(winner.fitted).replace("\n", "")[:500],
+        revision=job.revision,
+        dvc_md5=job.dvc_md5,
+        rows=data.listed,
+        trained_rows=len(data.taught[0]),
+        data_schema=work.schema,
+        scores=figures,
+        reason=job.reason,
+        seed=job.train.seed,
+        settings=job.train.model_dump(),
+        first_rows=job.first_rows,
+        libraries=libraries,
+        created=utcnow(),
+        **winner.files,
+    )

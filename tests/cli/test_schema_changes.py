@@ -1,0 +1,186 @@
+"""daemon.cli.schema_changes and daemon.cli.schema_report: a schema changed and shown by commands."""
+
+import sqlite3
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from subprocess import PIPE, Popen
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from test_ingestion import Parts
+from test_journal import a_drop
+
+from daemon.cli import schema_changes, schema_report
+from daemon.core import durable
+from daemon.core.errors import BadSchema, Exit, InvalidDrop, Unavailable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox
+from daemon.dataset import segments
+from daemon.schema import schema, schema_swap
+from daemon.schema.schema import Column, Schema
+from daemon.storage.journal import Journal
+from daemon.tabular import rows, schema_growth
+
+A = Column(name="a", kind="number", minimum=0, maximum=9)
+ZIP = Column(name="zip", kind="integer", missing=True, missing_values=["?"])
+SCHEMA = Schema(target="y", classes=["0", "1"], missing_values=["NA"], columns=[A, ZIP])
+
+
+def test_column_leaves_without_a_trap_and_comes_back() -> None:
+    """Files with the column are taken, and those without it; when it comes back, rows of between lack it."""
+    gone = schema_changes.altered(SCHEMA, {"a": "ignore"}, [])
+    assert (gone.features, gone.ignored) == (["zip"], ["a"])
+    for names in (["a", "zip", "y"], ["zip", "y"]):
+        schema_growth.with_columns(pa.table({name: pa.array([], pa.string()) for name in names}), gone, Inbox())
+    with pytest.raises(InvalidDrop, match="retraind schema --ignore"):
+        schema_growth.with_columns(
+            pa.table({name: pa.array([], pa.string()) for name in ("b", "zip", "y")}), gone, Inbox()
+        )
+    back = schema_changes.altered(gone, {"a": "number"}, [])
+    assert (back.features, back.ignored, back.columns[1].missing) == (["zip", "a"], [], True)
+
+
+def test_kind_and_markers_change() -> None:
+    """What is known of the column as another kind goes; the rest stays; the same again changes nothing."""
+    found = schema_changes.altered(SCHEMA, {"zip": "category", "a": "number"}, ["-", "NA"])
+    assert found.columns == [A, Column(name="zip", kind="category", missing=True, missing_values=["?"])]
+    assert found.missing_values == ["NA", "-"]
+    assert schema_changes.altered(found, {"zip": "category"}, ["-"]) == found
+
+
+@pytest.mark.parametrize(
+    ("kinds", "missing", "part"),
+    [
+        ({"b": "ignore"}, [], "no column 'b'. It has: a, zip"),
+        ({"y": "ignore"}, [], "is the target"),
+        ({"a": "ignore", "zip": "ignore"}, [], "at least 1 item"),
+        ({}, [" NA"], "spaces around it"),
+    ],
+)
+def test_nonsense_is_refused(kinds: dict[str, schema_changes.Choice], missing: list[str], part: str) -> None:
+    with pytest.raises(BadSchema, match=part) as caught:
+        schema_changes.altered(SCHEMA, kinds, missing)
+    assert caught.value.exit == Exit.USAGE
+
+
+def test_choices_of_the_command_line() -> None:
+    """A column's name may have an equals sign; unknown kinds are refused with those there are."""
+    assert schema_changes.choices(["a=b=category", "c=ignore"]) == {"a=b": "category", "c": "ignore"}
+    for wrong in ("a", "a=colour", "=number"):
+        with pytest.raises(BadSchema, match="Kinds: number, integer"):
+            schema_changes.choices([wrong])
+
+
+def test_categories_come_from_the_data(home: Home) -> None:
+    """A column of numbers that becomes one of names lists the names that the rows have."""
+    home.segments.mkdir()
+    table = pa.table({"a": [1.0, 2.5, 1.0], "zip": pa.array([70, None, 9], pa.int64()), "y": ["0", "1", "0"]})
+    rows_of = rows.with_provenance(table, ["a" * 64], [3], np.arange(3), datetime(2026, 1, 1, tzinfo=UTC), "file")
+    segment = segments.write(home.segments, [rows_of]).place()
+    with closing(Journal.open(home.journal)) as journal:
+        journal.accept(segment.record, [a_drop()])
+    found = schema_changes.altered(SCHEMA, {"zip": "category"}, [], home)
+    assert found.columns[1].categories == ["70", "9"]
+
+
+def test_overview_of_thousands_of_columns_is_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is unusual is listed, the others are counted."""
+    many = Schema(target="y", classes=["0", "1"], columns=[Column(name=f"c{i}", kind="number") for i in range(3000)])
+    lines = schema_report.of_schema(many)
+    assert len(lines) == 3001
+    schema_report.show(lines)
+    shown = capsys.readouterr().out
+    assert shown.count("\n") < 10
+    assert "3000 number" in shown
+
+
+def test_change_is_made_to_what_a_drop_let_grow_meanwhile(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon is at work in the home: its new class stays, and so does the change."""
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    altered = schema_changes.altered
+
+    def beside(*given: Any) -> Schema:
+        if schema.load(home.schema) == SCHEMA:
+            home.schema.write_bytes(schema_growth.grown(SCHEMA, classes=["0", "1", "2"]).dump())
+        return altered(*given)
+
+    monkeypatch.setattr(schema_changes, "altered", beside)
+    schema_changes.change(home, {"a": "ignore"}, [])
+    found = schema.load(home.schema)
+    assert found is not None
+    assert (found.classes, found.features, found.ignored) == (["0", "1", "2"], ["zip"], ["a"])
+
+
+def test_changes_at_the_same_moment_are_all_made(home: Home) -> None:
+    """A person's and a drop's: none overwrites the other, whoever comes between the look and the rename."""
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    together = Barrier(4)
+
+    def grow(name: str) -> None:
+        for _ in range(100):
+            found = schema.load(home.schema)
+            assert found is not None
+            if schema_swap.replace(home.schema, found, schema_growth.grown(found, classes=[*found.classes, name])):
+                return
+        raise AssertionError("never")
+
+    def change(name: str) -> None:
+        together.wait(10)
+        grow(name) if name.islower() else schema_changes.change(home, {}, [name])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, ["c", "M", "d", "N"]))
+    found = schema.load(home.schema)
+    assert found is not None
+    assert ({*found.classes}, {*found.missing_values}) == ({"0", "1", "c", "d"}, {"NA", "M", "N"})
+
+
+def test_change_waits_while_another_process_writes(home: Home) -> None:
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    code = "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with Popen([sys.executable, "-c", code, str(home.schema)], stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(Unavailable, match="locked by another"), durable.locked(home.schema, seconds=0.0):
+            pass
+        other.communicate(b"\n")
+    schema_changes.change(home, {}, ["M"])
+    found = schema.load(home.schema)
+    assert found is not None
+    assert found.missing_values == ["NA", "M"]
+
+
+def test_change_is_said_and_takes_effect_with_the_next_drop(home: Home) -> None:
+    """Beside an ingestion that goes on: no restart, nothing is lost, and the journal says what was changed."""
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    home.schema.write_bytes(SCHEMA.dump())
+    parts = Parts(home)
+    parts.drop("1.csv", "a,zip,y\n" + "1,2,0\n3,4,1\n")
+    parts.run()
+    schema_changes.change(parts.home, {"a": "ignore", "zip": "text"}, ["NIL"])
+    parts.drop("2.csv", "zip,y\nsome words,0\nNIL,1\n")
+    parts.run()
+    with closing(sqlite3.connect(home.journal)) as connection:
+        said = [row[0] for row in connection.execute("SELECT message FROM events WHERE kind = 'schema' ORDER BY id")]
+        counts = [row[0] for row in connection.execute("SELECT rows_accepted FROM drops")]
+    changes = "without 'a'; 'zip' is text, not integer; missing values are NA, NIL"
+    assert said == [f"The schema was changed: {changes}. Drops are read by it from now on."]
+    assert counts == [2, 2]
+    names = {one["name"]: one["sha256"] for one in parts.journal.segments()}
+    found = schema.load(parts.home.schema)
+    assert found is not None
+    lengths = [
+        rows.matrix(piece, found)[:, 0].tolist() for piece in segments.pieces(parts.home.segments, names, ["zip"])
+    ]
+    parts.close()
+    assert lengths[0] == [1.0, 1.0]  # numbers of before, as texts of one word
+    assert lengths[1][0] == 2.0
+    assert np.isnan(lengths[1][1])

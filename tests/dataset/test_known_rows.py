@@ -1,0 +1,232 @@
+"""daemon.dataset.known_rows and daemon.ingest.known_row_filter: which rows of a drop the dataset has already. Real segments, journal and folders."""
+
+import errno
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import names
+from hypothesis import given
+from hypothesis import strategies as st
+from test_forget import parts as parts  # noqa: PLC0414 - a fixture
+from test_ingestion import HEADER, Parts, row
+
+from daemon.core import durable, requests
+from daemon.core.home import Home
+from daemon.core.settings import Inbox, Settings, Train
+from daemon.dataset import hash_files, segments
+from daemon.dataset import known_rows as known
+from daemon.dataset.hash_files import Rows
+from daemon.dataset.known_rows import Known
+from daemon.ingest import ingestion, reader
+from daemon.schema.schema import Schema, load
+from daemon.tabular import file_content
+
+SKIP = Settings(inbox=Inbox(settle_seconds=0.0, known_rows="skip"))
+
+
+@pytest.fixture
+def skipping(home: Home, schema: Schema) -> Iterator[Parts]:
+    assert schema
+    parts = Parts(home, SKIP)
+    yield parts
+    parts.close()
+
+
+def counts(parts: Parts, column: str = "rows_known") -> dict[str, int]:
+    return {one["name"]: one[column] for seq in range(1, 20) for one in parts.journal.drops_in(seq)}
+
+
+def told(parts: Parts, kind: str) -> list[str]:
+    with closing(sqlite3.connect(parts.home.journal)) as connection:
+        return [message for (message,) in connection.execute("SELECT message FROM events WHERE kind = ?", [kind])]
+
+
+def lines(*lengths: float) -> str:
+    return HEADER + "".join(row(length) for length in lengths)
+
+
+def sidecars(home: Home) -> set[str]:
+    return {name.removesuffix(known.SUFFIX) for name in names(home.known)}
+
+
+def live(parts: Parts) -> set[str]:
+    return {one["name"] for one in parts.journal.segments()}
+
+
+def test_known_rows_are_counted_and_taken(parts: Parts) -> None:
+    """An export that grows: the rows of the night before are known; so is a row twice if the dataset has it twice."""
+    parts.drop("a.csv", lines(1, 2, 2, 3))
+    parts.run()
+    parts.drop("b.csv", lines(1, 2, 2, 2, 3, 4))
+    parts.run()
+    assert counts(parts) == {"a.csv": 0, "b.csv": 4}
+    assert len(parts.lengths) == 10
+
+
+def test_known_rows_are_skipped_as_a_multiset(skipping: Parts) -> None:
+    """What is new is taken, also the third of a row of which there are two; a drop of known rows only is a duplicate."""
+    for name, text in (("a", lines(1, 2, 2, 3)), ("b", lines(1, 2, 2, 2, 3, 4)), ("c", lines(4, 2, 1))):
+        skipping.drop(f"{name}.csv", text)
+        skipping.run()
+    assert skipping.lengths == [1, 2, 2, 2, 3, 4]
+    assert skipping.drops() == [("a.csv", "accepted"), ("b.csv", "accepted"), ("c.csv", "duplicate")]
+    assert skipping.waiting == []
+    assert told(skipping, "known") == ["b.csv: 4 of 6 rows are in the dataset already and were not taken again."]
+    [last] = told(skipping, "duplicate")
+    assert last == "c.csv: 3 of 3 rows are in the dataset already; they were not taken again."
+
+
+def test_drops_of_one_batch_know_each_other(skipping: Parts) -> None:
+    """Whatever is read together: the second has only what the first has not."""
+    skipping.drop("a.csv", lines(1, 2, 2))
+    skipping.drop("b.csv", lines(1, 2, 2, 2))
+    skipping.run()
+    assert skipping.lengths == [1, 2, 2, 2]
+    assert sum(counts(skipping).values()) == 3
+
+
+def test_a_large_drop_is_skipped_part_by_part(skipping: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rules hold where a file comes in parts, of which each has to know what the ones before it have used up."""
+    numbers = [round(index / 64, 6) for index in range(3000)]
+    skipping.drop("a.csv", lines(*numbers))
+    skipping.run()
+    monkeypatch.setattr(file_content, "SMALL_BYTES", 4096)
+    monkeypatch.setattr(ingestion, "SMALL_BYTES", 4096)
+    monkeypatch.setattr(reader, "PIECE_ROWS", 500)
+    more = [*numbers, *numbers[:10], *[round(-1 - index, 6) for index in range(7)]]
+    skipping.drop("b.csv", lines(*more))
+    skipping.run()
+    assert Counter(skipping.lengths) == Counter(more)
+    assert counts(skipping)["b.csv"] == 3000
+
+
+def test_bad_rows_of_a_known_drop_are_kept(skipping: Parts) -> None:
+    """All good rows are known, and one is bad: nothing is taken, and the bad one lies in rejected/."""
+    skipping.drop("a.csv", lines(1, 2))
+    skipping.run()
+    skipping.drop("b.csv", lines(1, 2) + "x,1,1,1,setosa\n")
+    skipping.run()
+    assert skipping.drops()[-1] == ("b.csv", "duplicate")
+    assert len(list(skipping.home.rejected.glob("b.csv.*.bad.csv"))) == 1
+
+
+def test_another_label_is_said(parts: Parts) -> None:
+    """The same features with another class are no known row; the drop says how many there are."""
+    parts.drop("a.csv", lines(1, 2))
+    parts.run()
+    parts.drop("b.csv", lines(1, 2).replace("setosa", "virginica", 1))
+    parts.run()
+    assert (counts(parts)["b.csv"], counts(parts, "rows_relabelled")["b.csv"]) == (1, 1)
+    [said] = told(parts, "relabelled")
+    assert "1 row has features that it has with another target only" in said
+
+
+def test_index_is_made_again_and_follows_the_segments(parts: Parts) -> None:
+    """Gone, torn or of a segment that is no more: what counts is what the dataset holds, also after a restart."""
+    for number in range(3):
+        parts.drop(f"{number}.csv", lines(number))
+        parts.run()
+    assert sidecars(parts.home) == live(parts)
+    [first, second, *_] = sorted(parts.home.known.iterdir())
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-3])
+    durable.write(parts.home.known / f"foreign{known.SUFFIX}", b"x")
+    parts.reopen()
+    parts.drop("all.csv", lines(0, 1, 2, 3))
+    parts.run()
+    assert counts(parts)["all.csv"] == 3
+    assert sidecars(parts.home) == live(parts)
+
+
+def test_forgotten_rows_are_known_no_more(parts: Parts) -> None:
+    """They leave the index with their segment, before the journal says that they are forgotten."""
+    parts.drop("a.csv", lines(1, 2))
+    parts.drop("b.csv", lines(3))
+    parts.run()
+    before = live(parts)
+    sha256 = next(one["sha256"] for one in parts.journal.drops_in(1) if one["name"] == "a.csv")
+    requests.submit(parts.home, "forget", drop=sha256, by="test")
+    parts.run()
+    assert not before & sidecars(parts.home)
+    parts.drop("c.csv", lines(2, 1, 3))
+    parts.run()
+    assert counts(parts)["c.csv"] == 1
+
+
+def test_a_column_that_comes_later_changes_no_print(tmp_path: Path, schema: Schema) -> None:
+    """Rows of before lack it, so what was gathered by the old schema is good; another kind has it made again."""
+    known_rows, empty = Known(tmp_path, tmp_path), np.zeros(0, dtype=np.uint64)
+    gathering = known_rows.gathering()
+    gathering.add(Rows(empty, empty))
+    known_rows.take(gathering, "a", schema)
+    found = hash_files.mapped(tmp_path / f"a{known.SUFFIX}")
+    assert found is not None
+    more = schema.columns[0].model_copy(update={"name": "later", "missing": True})
+    assert found.fits(schema.model_copy(update={"columns": [*schema.columns, more]}))
+    other = [one.model_copy(update={"kind": "integer"}) for one in schema.columns]
+    assert not found.fits(schema.model_copy(update={"columns": other}))
+
+
+@given(
+    st.lists(st.integers(0, 5), max_size=12),
+    st.lists(st.lists(st.integers(0, 5), max_size=8), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_share_is_that_of_multisets(dataset: list[int], drops: list[list[int]], skip: bool) -> None:
+    """Counted drop by drop with plain Python."""
+    index = Known(Path("/nonexistent"), Path("/nonexistent"))
+    prints = np.sort(np.array(dataset, dtype=np.uint64) << np.uint64(40))
+    index._add("a", hash_files.Runs({}, [prints], [prints]))
+    rows = np.array([value for drop in drops for value in drop], dtype=np.uint64) << np.uint64(40)
+    codes = np.repeat(np.arange(len(drops)), [len(drop) for drop in drops]).astype(np.int64)
+    found = index.share(Rows(rows, rows), codes, skip=skip).known.tolist()
+    there, expected = Counter(dataset), []
+    for drop in drops:
+        left, taken = Counter(there), Counter[int]()
+        for value in drop:
+            known_here = left[value] > 0
+            left[value] -= known_here
+            expected.append(known_here)
+            taken[value] += not (known_here and skip)
+        there += taken
+    assert found == expected
+
+
+def test_the_group_is_kept_and_no_feature(home: Home, schema: Schema) -> None:
+    """`train.group` names a column that the schema lacks: its cells are in the segment as written, and nothing is refused."""
+    parts = Parts(home, Settings(inbox=Inbox(settle_seconds=0.0), train=Train(group="customer")))
+    header = HEADER.replace("species", "species,customer")
+    parts.drop("a.csv", header + "1,1,1,1,setosa, 007 \n2,1,1,1,setosa,\n")
+    parts.drop("b.csv", lines(3))
+    parts.run()
+    assert [state for _, state in parts.drops()] == ["accepted"] * 2
+    tables = [
+        table for _, table in segments.read(home.segments, {s["name"]: s["sha256"] for s in parts.journal.segments()})
+    ]
+    assert sorted(str(one) for table in tables for one in table["customer"].to_pylist()) == ["007", "None", "None"]
+    assert load(home.schema) == schema
+    parts.close()
+
+
+def test_disk_that_is_full_once_keeps_no_drop_waiting(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprints of a batch could not be written; the batch is accepted, and the next one is taken as ever."""
+
+    def full(_known: Known, gathering: hash_files.Gathering, _name: str, _schema: Schema) -> None:
+        gathering._file.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    parts.drop("a.csv", lines(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Known, "take", full)
+        with pytest.raises(OSError, match="No space"):
+            parts.run()
+    parts.drop("b.csv", lines(1, 2))
+    parts.run()
+    assert parts.lengths == [1, 1, 2]
+    assert counts(parts) == {"a.csv": 0, "b.csv": 1}
+    assert names(parts.home.inbox) == ["rejected"]

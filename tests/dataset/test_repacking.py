@@ -1,0 +1,188 @@
+"""daemon.dataset.repacking: git's objects and DVC's lists stay few, and nothing that they held is lost. Real git, DVC, SQLite."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from test_dataset import none
+from test_git_history import git
+from test_ingestion import HEADER, Parts, row
+
+from daemon.core import requests
+from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.dataset import repacking
+from daemon.dataset.dataset import Dataset, Revision
+from daemon.dataset.dvc_cache import SECURED, STAMPS, Cache
+from daemon.dataset.repacking import Packing
+from daemon.schema.schema import Schema
+
+BATCHES = 6
+
+
+@pytest.fixture
+def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    """An ingestion with some batches, of which more than the last one is old."""
+    assert schema
+    monkeypatch.setattr(repacking, "KEEP_LISTS", 1)
+    monkeypatch.setattr(repacking, "LOOSE", 1)
+    monkeypatch.setattr(repacking, "LOOKED_AT", [f"{number:02x}" for number in range(256)])
+    parts = Parts(home)
+    for number in range(1, BATCHES + 1):
+        take(parts, number)
+    yield parts
+    parts.close()
+
+
+def take(parts: Parts, length: float) -> None:
+    parts.drop(f"{length}.csv", HEADER + row(length))
+    parts.run()
+
+
+def loose(home: Home) -> int:
+    """How many loose objects there are."""
+    return sum(len(names) for at, _, names in os.walk(home.data / ".git/objects") if len(Path(at).name) == 2)
+
+
+def pack(packer: Packing) -> None:
+    """Step once a minute until nothing is being packed."""
+    for now in range(0, 6000, 60):
+        packer.step(float(now))
+        if packer._process is None and now:
+            return
+        if packer._process is not None:
+            packer._process.wait(60)
+
+
+def test_objects_of_git_are_packed_beside_commits(parts: Parts) -> None:
+    """Every revision stays; so does an object that nothing names any more, which a person may want back."""
+    home, packer = parts.home, Packing(parts.home, parts.journal)
+    stray = subprocess.run(
+        ["git", "hash-object", "-w", "--stdin"], cwd=home.data, input=b"stray", capture_output=True, check=True
+    )
+    revisions = git(home, "rev-list", "HEAD").split()
+    assert loose(home) > 3 * BATCHES
+    packer.step(0.0)
+    take(parts, BATCHES + 1)
+    pack(packer)
+    assert loose(home) <= 4, "those of the batch that came meanwhile"
+    assert git(home, "cat-file", "-p", stray.stdout.decode().strip()) == "stray"
+    assert git(home, "rev-list", "HEAD").split()[1:] == revisions
+    git(home, "fsck", "--strict", "--no-dangling")
+    take(parts, BATCHES + 2)
+    assert parts.lengths == [*range(1, BATCHES + 3)]
+
+
+def test_packs_stay_few(parts: Parts) -> None:
+    packer = Packing(parts.home, parts.journal)
+    for number in range(12):
+        take(parts, BATCHES + 1 + number)
+        packer._again_at = 0.0
+        pack(packer)
+    assert len(list((parts.home.data / ".git/objects/pack").glob("*.pack"))) <= 5
+
+
+def test_packing_ends_with_the_daemon(parts: Parts) -> None:
+    packer = Packing(parts.home, parts.journal)
+    packer.step(0.0)
+    process = packer._process
+    assert process is not None
+    packer.close()
+    assert process.poll() is not None
+    assert list((parts.home.data / ".git/objects/pack").glob(".tmp*")) == []
+    git(parts.home, "fsck", "--strict", "--no-dangling")
+
+
+def test_history_that_can_not_be_packed_is_told(parts: Parts) -> None:
+    """At each look, until it could be packed again: it is tried an hour later, when a person may have repaired it."""
+    folder = parts.home.data / ".git/objects/pack"
+    folder.rmdir()
+    folder.write_text("somebody's file")
+    packer = Packing(parts.home, parts.journal)
+    with pytest.raises(DatasetDamaged, match="can't pack"):
+        pack(packer)
+    for now in (120.0, repacking.AGAIN_SECONDS + 120):
+        with pytest.raises(DatasetDamaged, match="can't pack"):
+            packer.step(now)
+        assert (packer._process is not None) == (now > repacking.AGAIN_SECONDS)
+    packer.close()
+    folder.unlink()
+    folder.mkdir()
+    for now in (repacking.AGAIN_SECONDS + 180, 3 * repacking.AGAIN_SECONDS):
+        with suppress(DatasetDamaged):
+            packer.step(now)
+        if packer._process is not None:
+            packer._process.wait(60)
+    packer.step(3 * repacking.AGAIN_SECONDS + 60)
+    assert loose(parts.home) == 0
+
+
+def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) -> None:
+    """But for those of a training: these can be checked out by DVC alone."""
+    home, journal, cache = parts.home, parts.journal, Cache(parts.home.data)
+    batches = journal.batches()
+    journal.start_run("test", batches[1]["revision"], batches[1]["dvc_md5"], 2)
+    with_lists = [one["seq"] for one in batches if cache.has(one["dvc_md5"])]
+    assert with_lists == [*range(1, BATCHES + 1)]
+    packer = Packing(home, journal)
+    for _ in range(3):
+        packer.step(0.0)
+    packer.close()
+    assert [one["seq"] for one in batches if cache.has(one["dvc_md5"])] == [2, BATCHES]
+    for one in batches:
+        scratch = Home(tmp_path / str(one["seq"]))
+        scratch.make()
+        found = Dataset(scratch).check_out(home, Revision(one["revision"], one["dvc_md5"]))
+        assert len(found) == one["seq"]
+    take(parts, BATCHES + 1)
+    assert parts.lengths == [*range(1, BATCHES + 2)]
+
+
+def test_list_that_forgetting_brings_back_stays(parts: Parts) -> None:
+    """The newest revision has the same segments as an older one, and so the same list."""
+    parts.drop("wrong.csv", HEADER + row(99))
+    parts.run()
+    [drop] = parts.journal.drops_in(BATCHES + 1)
+    requests.submit(parts.home, "forget", drop=drop["sha256"])
+    parts.run()
+    batches = parts.journal.batches()
+    assert batches[-1]["dvc_md5"] == batches[-3]["dvc_md5"]
+    Packing(parts.home, parts.journal)._remove_lists()
+    assert Cache(parts.home.data).has(batches[-1]["dvc_md5"])
+
+
+def test_durable_objects_are_marked_without_a_file_of_their_own(parts: Parts) -> None:
+    """A mark goes with the first write, so that a damaged object is no longer taken for durable."""
+    cache, md5 = Cache(parts.home.data), next(iter(parts.journal.segments()))["md5"]
+    assert not (parts.home.data / STAMPS).exists()
+    assert {path.stat().st_mtime_ns for path in objects(parts.home)} == {SECURED}
+    cache.path(md5).chmod(0o644)
+    cache.path(md5).write_bytes(b"torn")
+    assert list(cache.implausible()) == [cache.path(md5)]
+    with pytest.raises(DatasetDamaged):
+        cache.secure(md5)
+
+
+def test_stamps_of_before_become_marks(parts: Parts) -> None:
+    home, segments = parts.home, {one["name"]: one["md5"] for one in parts.journal.segments()}
+    stamped = [path.parent.name + path.name for path in objects(home)]
+    unstamped = stamped.pop()
+    (home.data / STAMPS).mkdir()
+    for path in objects(home):
+        os.utime(path)
+    for name in [*stamped, "0" * 32]:
+        (home.data / STAMPS / name).touch()
+    parts.close()
+    dataset = Dataset(home)
+    dataset.open(segments, none)
+    dataset.close()
+    assert not (home.data / STAMPS).exists()
+    assert [path for path in objects(home) if path.stat().st_mtime_ns != SECURED] == [Cache(home.data).path(unstamped)]
+
+
+def objects(home: Home) -> list[Path]:
+    """The objects in DVC's cache."""
+    return sorted(path for path in (home.data / ".dvc/cache/files/md5").rglob("*") if path.is_file())

@@ -1,0 +1,208 @@
+"""daemon.drift.report: every kind of column, what is an alarm and what is not, and never an alarm for too little data."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from bundles import PRICES
+from numpy.typing import NDArray
+from test_reference_sample import manifest
+
+from daemon.artifacts.reference_sample import Reference
+from daemon.core.settings import Drift
+from daemon.drift import report as driftreport
+from daemon.drift.adwin import Detector
+from daemon.drift.report import Seen
+from daemon.schema.schema import Column, Schema
+
+Matrix = NDArray[np.float64]
+
+LETTERS = Schema(
+    target="y", classes=["no", "yes"], columns=[Column(name=name, kind="number", missing=True) for name in "abcd"]
+)
+FALLS = {"a": 0.4, "b": 0.1, "c": 0.002, "d": -0.1}
+
+
+def houses(seed: int, n: int) -> Matrix:
+    """Rows of `PRICES`: size, rooms, garden, built, town."""
+    random = np.random.default_rng(seed)
+    columns = (
+        random.normal(100, 20, n),
+        random.integers(1, 9, n),
+        random.random(n) < 0.5,
+        random.uniform(10_957, 20_000, n),
+        random.integers(0, 2, n),
+    )
+    return np.column_stack(columns).astype(float)
+
+
+def letters(seed: int, n: int) -> Matrix:
+    return np.random.default_rng(seed).normal(size=(n, 4))
+
+
+def check(
+    schema: Schema, before: Matrix, now: Matrix, settings: Drift | None = None, **more: Any
+) -> driftreport.Report:
+    """A report on rows that taught and rows that were asked; the answers are the sign of, or the value in, the first column."""
+    told = [rows[:, 0] > 0 if schema.classes else rows[:, 0] for rows in (before, now)]
+    answers = [one.astype(float) for one in told]
+    known = manifest(schema, scores={"importance": more["importance"]} if "importance" in more else {})
+    reference = more.get("reference", Reference(before, answers[0]))
+    detector = more.get("detector") or Detector()
+    found = driftreport.report(7, known, reference, Seen(now, answers[1]), detector, settings or Drift())
+    assert orjson.loads(orjson.dumps(found))["features"] == found["features"]
+    return found
+
+
+def by_name(report: driftreport.Report) -> dict[str, Any]:
+    return {one["name"]: one for one in report["features"]}
+
+
+@pytest.mark.parametrize("rows", [100, 3000])
+def test_what_stays_the_same_is_calm(rows: int) -> None:
+    found = check(PRICES, houses(0, rows), houses(1, 400))
+    assert (found["state"], found["alarm"], found["drifted"], found["tested"]) == ("ok", 0, 0, 4)
+    assert found["reason"] == "In the last 400 predictions no feature differs from what was taught."
+    assert not found["prediction"]["drifted"]
+
+
+@pytest.mark.parametrize("rows", [100, 3000])
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("size", 180.0, "middle half 180 to 180, before"),
+        ("rooms", 9.0, "middle half 9 to 9, before"),
+        ("garden", 1.0, "true: 100.0%, before"),
+        ("town", -1.0, "unknown or missing: 100.0%, before 0.0%."),
+        ("town", 1.0, "'Zürich': 100.0%, before"),
+        ("built", np.nan, "missing 100.0%, before 0.0%;"),
+    ],
+)
+def test_each_kind_of_column_can_drift(rows: int, column: str, value: float, says: str) -> None:
+    now = houses(1, 400)
+    now[:, PRICES.features.index(column)] = value
+    found = check(PRICES, houses(0, rows), now)
+    drifted = [name for name, one in by_name(found).items() if one["drifted"]]
+    assert drifted == [column]
+    assert by_name(found)[column]["sentence"].startswith(says)
+    assert (found["state"], found["alarm"]) == ("drift", 1)
+    assert column in found["reason"]
+
+
+def test_dates_move_on_without_an_alarm() -> None:
+    now = houses(1, 400)
+    now[:, 3] += 5000
+    found = check(PRICES, houses(0, 100), now)
+    assert (found["state"], by_name(found)["built"]["test"]) == ("ok", None)
+
+
+@pytest.mark.parametrize("rows", [200, 3000])
+def test_more_missing_values_are_drift(rows: int) -> None:
+    before, now = letters(0, rows), letters(1, 400)
+    before[: rows // 50, 1] = np.nan
+    now[:80, 1] = np.nan
+    one = by_name(check(LETTERS, before, now))["b"]
+    assert one["drifted"]
+    assert one["missing"] == {"reference": 0.02, "now": 0.2, "p": one["missing"]["p"], "drifted": True}
+    now[8:80, 1] = 0.0
+    assert not by_name(check(LETTERS, before, now))["b"]["missing"]["drifted"]
+
+
+def test_a_column_with_few_values_left_is_judged_by_what_is_missing() -> None:
+    now = letters(1, 400)
+    now[:380, 2] = np.nan
+    one = by_name(check(LETTERS, letters(0, 200), now))["c"]
+    assert (one["test"], one["drifted"]) == (None, True)
+    assert one["sentence"] == "missing 95.0%, before 0.0%; only 20 values; drift.min_rows asks for 50."
+
+
+def test_columns_that_never_had_a_value_are_left_out() -> None:
+    before, now = letters(0, 200), letters(1, 400)
+    before[:, 3] = now[:, 3] = np.nan
+    found = check(LETTERS, before, now)
+    assert (found["state"], found["drifted"]) == ("ok", 0)
+
+
+def shifted(*columns: int) -> Matrix:
+    now = letters(1, 400)
+    now[:, columns] += 2
+    return now
+
+
+def test_alarms_are_for_important_features() -> None:
+    """Of shares 0.8, 0.2, 0 and 0 the first two matter; a fall below zero is no importance."""
+    found = check(LETTERS, letters(0, 200), shifted(2), importance=FALLS)
+    assert (found["state"], found["alarm"], found["drifted"]) == ("ok", 0, 1)
+    assert (
+        found["reason"] == "In the last 400 predictions c differs from what was taught, but the model hardly needs it."
+    )
+    assert [one["name"] for one in found["features"]] == ["a", "b", "c", "d"]
+    assert [one["important"] for one in found["features"]] == [True, True, False, False]
+    found = check(LETTERS, letters(0, 200), shifted(1, 2), importance=FALLS)
+    assert found["alarm"] == 1
+    assert found["reason"].startswith(
+        "In the last 400 predictions b differs from what was taught. b (20% of the importance): middle half 1."
+    )
+
+
+def test_half_of_all_features_are_an_alarm_whatever_they_matter() -> None:
+    found = check(LETTERS, letters(0, 200), shifted(2, 3), importance=FALLS)
+    assert (found["alarm"], found["reason"]) == (
+        1,
+        "In the last 400 predictions 2 of 4 features differ from what was taught.",
+    )
+
+
+def test_without_known_importance_every_feature_counts() -> None:
+    assert check(LETTERS, letters(0, 200), shifted(3))["alarm"] == 1
+    for unknown in (0.0, None):
+        assert check(LETTERS, letters(0, 200), shifted(3), importance=dict.fromkeys("abcd", unknown))["alarm"] == 1
+
+
+def test_the_most_important_feature_counts_however_even_the_shares() -> None:
+    found = check(LETTERS, letters(0, 200), shifted(0), Drift(important=0.9), importance=FALLS)
+    assert [one["important"] for one in found["features"]] == [True, False, False, False]
+    assert found["alarm"] == 1
+
+
+@pytest.mark.parametrize(
+    ("taught", "asked", "says"),
+    [
+        (200, 0, "Version 7 has made 0 of the 50 predictions that drift.min_rows asks for."),
+        (200, 49, "Version 7 has made 49 of the 50 predictions that drift.min_rows asks for."),
+        (49, 400, "Version 7 was taught by 49 rows; drift.min_rows asks for 50."),
+    ],
+)
+def test_too_little_is_waited_for(taught: int, asked: int, says: str) -> None:
+    found = check(LETTERS, letters(0, taught), letters(1, asked) + 9)
+    assert (found["state"], found["alarm"], found["reason"]) == ("waiting", 0, says)
+
+
+def test_without_a_reference_it_is_said_and_nothing_more() -> None:
+    found = check(LETTERS, letters(0, 200), letters(1, 400), reference=None)
+    assert (found["state"], found["alarm"]) == ("waiting", 0)
+    assert "trained before drift was known" in found["reason"]
+
+
+def test_a_risen_error_is_an_alarm_of_its_own() -> None:
+    detector = Detector()
+    detector.add([0.0] * 200 + [1.0] * 100)
+    found = check(LETTERS, letters(0, 200), letters(1, 10), detector=detector)
+    assert (found["state"], found["alarm"]) == ("drift", 1)
+    assert found["reason"].startswith("The error on late labels changed from 0.103 to 1 after 224 labels.")
+    assert found["error"]["rose"]
+    detector.add([0.0] * 300)
+    assert check(LETTERS, letters(0, 200), letters(1, 10), detector=detector)["state"] == "waiting"
+
+
+def test_the_mix_of_answers_is_told_by_class_or_by_quartiles() -> None:
+    found = check(LETTERS, letters(0, 200), shifted(0))["prediction"]
+    assert found["drifted"]
+    assert [one["name"] for one in found["classes"]] == ["no", "yes"]
+    assert found["classes"][1]["now"] > 0.9
+    now = houses(1, 400)
+    now[:, 0] += 100
+    found = check(PRICES, houses(0, 200), now)["prediction"]
+    assert (found["test"], found["drifted"], found["classes"]) == ("KS", True, [])
+    assert found["quartiles"]["now"][1] == pytest.approx(200, abs=5)

@@ -1,0 +1,346 @@
+"""`retraind forget --find` and `--purge`: where bytes of a drop's rows still are, and that they go. Real git, DVC, SQLite."""
+
+import gzip
+import json
+import sqlite3
+import struct
+from contextlib import closing
+from types import SimpleNamespace
+
+import bundles
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from conftest import names
+from test_commands import retraind
+from test_forget import answer, in_cache, take, text
+from test_forget import parts as parts  # noqa: PLC0414 - a fixture
+from test_ingestion import HEADER, Killed, Parts
+
+from daemon.core import durable, requests, shared_folder
+from daemon.core.home import Home
+from daemon.core.query import ask
+from daemon.core.settings import Settings
+from daemon.dataset import segments
+from daemon.ingest import erasure_held, erasure_traces
+from daemon.ingest import row_matching as likeness_module
+from daemon.ingest.row_matching import Likeness
+from daemon.schema.schema import Column, Schema
+from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
+
+SECRET = 4.987654
+"""A cell that no other row of the tests has; its bytes as a double and as text are looked for everywhere."""
+
+PERSON = HEADER + f"{SECRET},3.25,1.5,0.25,setosa\n" + "5.5,3.5,1.25,0.2,setosa\n"
+
+
+ROW = {"sepal_length": SECRET, "sepal_width": 3.25, "petal_length": 1.5, "petal_width": 0.25, "species": "setosa"}
+
+NO_DROP = {"name": "held.csv", "source": "file", "bytes": 1, "settled_at": "2026-01-01"}
+
+
+def files_with_the_secret(home: Home) -> set[str]:
+    """Every file below the home whose raw bytes hold the cell, as text or as a number, packed or not."""
+    found = set()
+    for path in home.root.rglob("*"):
+        if not path.is_file() or path.is_symlink():
+            continue
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        packed = data[:4] == b"PAR1" and SECRET in pq.read_table(path).column("sepal_length").to_pylist()
+        if packed or repr(SECRET).encode() in data or struct.pack("<d", SECRET) in data:
+            found.add(str(path.relative_to(home.root)))
+    return found
+
+
+def listed(parts: Parts, sha256: str) -> set[str]:
+    """Where `--find` says that bytes of a drop are."""
+    drop = parts.journal.drop(sha256)
+    assert drop is not None
+    return {one.where for one in erasure_traces.find(parts.home, parts.journal, drop)}
+
+
+def hold(parts: Parts | SimpleNamespace, name: str, content: str) -> str:
+    """A file that waits for a person, and its event, which quotes a label; its sha256."""
+    data = content.encode()
+    (parts.home.inbox / name).write_bytes(data)
+    facts = {"sha256": durable.sha256(data), "name": name, "bytes": len(data), "rows_read": 2, "rows_known": 0}
+    parts.journal.hold({**facts, "version": 1, "reason": "100% of its labels are 'setosa'", "seen_at": None})
+    return durable.sha256(data)
+
+
+def scattered(parts: Parts) -> str:
+    """A drop whose rows lie in the dataset, the cache, refused files, one that waits and a segment set aside; its sha256."""
+    wrong = PERSON.replace("1.5,", "one and a half,").replace("5.5,", "five,")
+    parts.drop("person-wrong.csv", wrong)
+    parts.drop("packed.csv.gz", gzip.compress(wrong.encode(), mtime=0))
+    parts.drop("others.csv", HEADER.replace("species", "nothing") + f"{SECRET},3.25,1.5,0.25,x\n" + "9,9,9,9,x\n")
+    parts.run()
+    first, *others = PERSON.splitlines(keepends=True)
+    hold(parts, "held.csv", "".join([first, *reversed(others)]))
+    parts.drop("person.csv", PERSON)
+    parts.drop("else.csv", text(7))
+    parts.run()
+    [live] = parts.journal.segments()
+    parts.home.orphans.mkdir(exist_ok=True)
+    (parts.home.orphans / "left.parquet").write_bytes((parts.home.segments / live["name"]).read_bytes())
+    return durable.sha256(PERSON.encode())
+
+
+def test_purge_takes_the_rows_out_of_everything_that_find_lists(parts: Parts) -> None:
+    """Before, every file with the bytes is listed; afterwards there is none, and the other rows of those files stay."""
+    sha256 = scattered(parts)
+    before = files_with_the_secret(parts.home)
+    assert {"inbox/rejected/person-wrong.csv", "inbox/rejected/packed.csv.gz", "inbox/rejected/others.csv"} <= before
+    assert before - listed(parts, sha256) == set()
+    assert "inbox/held.csv" in listed(parts, sha256)
+    request = requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.run()
+    assert answer(parts, request)[0] == "done"
+    assert "No training was given them" in answer(parts, request)[1]
+    assert files_with_the_secret(parts.home) == set()
+    assert (parts.home.rejected / "others.csv").read_text().splitlines()[1:] == ["9,9,9,9,x"]
+    assert "person-wrong.csv" not in names(parts.home.rejected)
+    assert (parts.waiting, parts.journal.held_drops()) == ([], [])
+    assert ask(parts.home.journal, "SELECT message FROM events WHERE kind = 'suspicious'") == []
+    assert listed(parts, sha256) == {"registry/journal.db", "backups, copies and swap space"}
+    assert parts.lengths == [7]
+    assert [segments.load(path)["sepal_length"].to_pylist() for path in parts.home.orphans.iterdir()] == [[7]]
+
+
+def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
+    """Also in a copy of it under another name; what is left is another drop, and nothing is quoted of the old one."""
+    with closing(Journal.open(home.journal)) as journal:
+        parts = SimpleNamespace(home=home, journal=journal)
+        sha256 = hold(parts, "held.csv", PERSON + "9,9,9,9,setosa\n")
+        (home.inbox / "copy.csv").write_text(PERSON + "9,9,9,9,setosa\n")
+        (home.inbox / "other.csv").write_text(PERSON)
+        journal.refuse({**NO_DROP, "sha256": sha256}, "rejected", "copy.csv: It was held because of 'setosa'.")
+        place, drop = shared_folder.inbox(home), {"decided_at": "2026-01-01"}
+        likeness = Likeness(bundles.SCHEMA, [ROW])
+        found = [one for one in erasure_held.search(place, journal.held_drops(), likeness, drop) if one]
+        assert [(one.name, one.split and one.split.matched) for one in found] == [("copy.csv", 1), ("held.csv", 1)]
+        (home.inbox / "copy.csv").write_text("another by now")
+        for one in found:
+            erasure_held.take_out(place, one)
+        assert "9,9,9,9" in (home.inbox / "held.csv").read_text()
+        assert repr(SECRET) not in (home.inbox / "held.csv").read_text()
+        assert (home.inbox / "copy.csv").read_text() == "another by now"
+        journal.blank_refused(sha256)
+        assert ask(home.journal, "SELECT message FROM events") == []
+
+
+@pytest.mark.parametrize("step", ["_refused", "_held", "_orphans", "_predictions"])
+@pytest.mark.parametrize("after", [False, True])
+def test_end_at_any_step_leaves_the_rest_to_the_next(
+    parts: Parts, step: str, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """The rows are known until all else is gone, so whoever is killed in between finds the rest again."""
+    sha256 = scattered(parts)
+    requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    real = getattr(erasure_traces.Eraser, step)
+
+    def cut(eraser: erasure_traces.Eraser, drop: erasure_traces.Drop) -> str:
+        if after:
+            real(eraser, drop)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure_traces.Eraser, step, cut)
+        with pytest.raises(Killed):
+            parts.run()
+    parts.reopen()
+    parts.run()
+    assert files_with_the_secret(parts.home) == set()
+    assert in_cache(parts.home) == {7}
+
+
+def test_predictions_that_the_drop_labelled_go_by_their_ids(parts: Parts) -> None:
+    """From the database, its WAL and the log file that a worker may still write to, which loses no other line."""
+    take(parts, a=[1], b=[2])
+    sha256 = durable.sha256(text(2).encode())
+    about = {"timestamp": "2026-01-01T00:00:00.000Z", "model_version": 1, "latency_ms": 0.5, "confidence": 0.9}
+    lines = [
+        orjson.dumps({**about, "prediction_id": one, "features": [length, 3.5, 1.4, 0.2], "prediction": 0, "prediction_name": "setosa"})
+        for one, length in (("p1", SECRET), ("p2", 6.0))
+    ]  # fmt: skip
+    path = parts.home.logs / "predictions-0-20260101T000000000000-1.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    (parts.home.workers / "0-1.lock").touch()
+    lock = durable.try_lock(parts.home.workers / "0-1.lock")
+    assert lock is not None
+    with closing(sqlite3.connect(parts.home.journal)) as connection, connection:
+        label = ("p1", 1, "setosa", "virginica", sha256, 1, "2026-01-01T00:00:00Z")
+        connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", label)
+    with closing(Historian(parts.home, Settings())) as historian:
+        assert historian.copy() == 2
+    assert {"logs/predictions.db", f"logs/{path.name}"} <= listed(parts, sha256)
+    requests.submit(parts.home, "forget", drop=sha256)
+    parts.run()
+    assert "logs/predictions.db" in listed(parts, sha256), "known after forgetting, too"
+    requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.run()
+    assert files_with_the_secret(parts.home) == set()
+    with path.open("ab") as file:
+        file.write(lines[1].replace(b"p2", b"p3") + b"\n")
+    with closing(Historian(parts.home, Settings())) as historian:
+        assert historian.copy() == 1
+        assert historian.skipped == 0
+
+
+def test_command_lists_as_text_and_as_json(parts: Parts) -> None:
+    """A name is enough, nothing is changed, and machines get the same."""
+    take(parts, a=[1])
+    shown = retraind("forget", "a.csv", "--find", home=parts.home)
+    assert shown.returncode == 0, shown.stderr
+    assert "data/dataset/" in shown.stdout
+    assert "can't be known from here" in shown.stdout
+    found = json.loads(retraind("forget", "a.csv", "--find", "--json", home=parts.home).stdout)
+    assert (found["name"], found["state"]) == ("a.csv", "accepted")
+    assert {trace["goes"] for trace in found["traces"]} >= {"retraind forget", "retraind forget --purge", "stays"}
+    assert requests.pending(parts.home) == []
+    assert parts.lengths == [1]
+
+
+WIDE = Schema(
+    target="kind",
+    classes=["x", "y"],
+    columns=[Column(name="a", kind="number"), Column(name="b", kind="number"), Column(name="c", kind="category", categories=["u"])],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "matched"),
+    [
+        ("1,2,u,x", 1),
+        ("1.0,2.00,u,x", 1),
+        ("1,2,what,x", 1),  # a cell that was mended later
+        ("1,2,,x", 1),
+        ("1,3,u,x", 0),
+        ("1,2,u,y", 0),
+        ("1,oops,what,x", 0),  # half of the cells are too little to go by
+        ("oops,oops,u,x", 0),
+        ('"1","2","u","x"', 1),
+        ("", 0),
+    ],
+)
+def test_lines_are_like_a_row_in_every_cell_that_can_be_read(line: str, matched: int) -> None:
+    """Other people's rows in the same file stay, verbatim."""
+    likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
+    *_, split = likeness.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode(), before=True)
+    assert split is not None
+    assert split.matched == matched
+    assert split.rest.endswith(b"8,9,u,y\n")
+
+
+@pytest.mark.parametrize(("line", "matched"), [("1,2,u,x", 1), ("1,2,what,x", 0), ("1,2,,x", 0), ("5,2,,x", 1)])
+def test_what_was_refused_later_is_a_row_in_every_cell(line: str, matched: int) -> None:
+    """No row of the drop was corrected there, so a cell that can't be read is another person's."""
+    rows: list[dict[str, object]] = [
+        {"a": 1.0, "b": 2.0, "c": "u", "kind": "x"},
+        {"a": 5.0, "b": 2.0, "c": None, "kind": "x"},
+    ]
+    *_, split = Likeness(WIDE, rows).split(f"a,b,c,kind\n{line}\n".encode(), before=False)
+    assert split is not None
+    assert split.matched == matched
+
+
+def test_purge_leaves_the_refused_rows_of_later_drops(parts: Parts) -> None:
+    """A later row with a cell that can't be read is not one of the drop's, however like them it is."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    parts.drop("later.csv", HEADER + "x,3.5,1.25,0.2,setosa\n" + "5.0,3.5,1.25,0.2,setosa\n")
+    parts.run()
+    request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
+    parts.run()
+    assert answer(parts, request)[0] == "done"
+    [bad_rows] = parts.home.rejected.glob("*.bad.csv")
+    assert "x,3.5,1.25,0.2,setosa" in bad_rows.read_text()
+
+
+def test_lines_in_another_encoding_stay_byte_for_byte() -> None:
+    """What is no UTF-8, and the mark of a byte order, is part of other people's rows."""
+    likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
+    *_, split = likeness.split("\ufeffa,b,c,kind\n".encode() + b"1,2,u,x\n3,4,K\xf6ln,y\n", before=True)
+    assert split is not None
+    assert split.rest == "\ufeffa,b,c,kind\n".encode() + b"3,4,K\xf6ln,y\n"
+    assert (split.matched, split.lines) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"a,b\n1,2\n" * 100)[:-12],
+        b"\x1f\x8bhello",
+        gzip.compress(b"a\n" * (likeness_module.MOST_BYTES // 2 + 1)),
+    ],
+    ids=["cut off", "not packed at all", "bomb"],
+)
+def test_refused_file_that_can_not_be_read_keeps_nothing_waiting(parts: Parts, data: bytes) -> None:
+    """It is listed as unread; the drop is purged everywhere else, and other drops are taken."""
+    (parts.home.rejected / "broken.csv.gz").write_bytes(data)
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    sha256 = durable.sha256(PERSON.encode())
+    assert "inbox/rejected/broken.csv.gz" in listed(parts, sha256)
+    request = requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.drop("else.csv", text(7))
+    parts.run()
+    answer = parts.journal.request(request.id)
+    assert answer is not None
+    assert answer["state"] == "done"
+    assert parts.lengths == [7]
+
+
+def test_request_that_fails_keeps_no_drop_waiting(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and carried out once it can be."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure_traces.Eraser, "run", _broken)
+        parts.drop("else.csv", text(7))
+        parts.run()
+        assert "no space" in str(parts.ingestion.forgetting.problem)
+        assert parts.lengths == [7]
+    parts.now += 100
+    parts.run()
+    answer = parts.journal.request(request.id)
+    assert answer is not None
+    assert answer["state"] == "done"
+    assert parts.ingestion.forgetting.problem is None
+
+
+def _broken(*_: object) -> object:
+    raise OSError("no space")
+
+
+def test_drop_of_a_segment_that_is_lost_is_refused_with_a_sentence(parts: Parts) -> None:
+    """Nothing waits for what does not come back."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    [live] = parts.journal.segments()
+    (parts.home.segments / live["name"]).unlink()
+    request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
+    parts.run()
+    answer = parts.journal.request(request.id)
+    assert answer is not None
+    assert (answer["state"], "gone or damaged" in answer["detail"]) == ("refused", True)
+
+
+def test_damaged_orphan_of_the_drop_goes(parts: Parts) -> None:
+    """Its pages may be readable though its end is not; its name says whose rows it held."""
+    parts.drop("person.csv", PERSON)
+    parts.run()
+    [live] = parts.journal.segments()
+    parts.home.orphans.mkdir()
+    orphan = parts.home.orphans / f"{live['name']}.damaged"
+    orphan.write_bytes((parts.home.segments / live["name"]).read_bytes()[:-3])
+    sha256 = durable.sha256(PERSON.encode())
+    requests.submit(parts.home, "forget", drop=sha256)
+    parts.run()
+    assert f"data/orphans/{orphan.name}" in listed(parts, sha256)
+    requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts.run()
+    assert not orphan.exists()

@@ -1,0 +1,308 @@
+"""daemon.ingest.late_labels: late labels joined with real predictions, real bundles and a real journal."""
+
+from contextlib import closing
+from datetime import UTC, timedelta, timezone
+from typing import Any, Literal
+
+import bundles
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_ingestion import Parts
+
+from daemon.artifacts import bundle
+from daemon.core import durable
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.settings import Inbox, Settings
+from daemon.ingest.late_labels import Joined, Labels, cell, cells, plain
+from daemon.records.records import Records
+from daemon.schema.schema import BOUND, Column, Kind, Schema
+from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
+from daemon.tabular import rows
+
+WIDE = Schema(
+    target="grade",
+    classes=["low", "high", "7"],
+    columns=[
+        Column(name="weight", kind="number", missing=True),
+        Column(name="count", kind="integer"),
+        Column(name="fresh", kind="boolean", missing=True),
+        Column(name="colour", kind="category", categories=["red", "blue"]),
+        Column(name="day", kind="date"),
+    ],
+)
+PRICES = Schema(task="regression", target="price", columns=[Column(name="area", kind="number")])
+FEATURES = [1.5, 3, True, "red", "2026-01-31"]
+
+
+@pytest.fixture
+def labels(home: Home, journal: Journal) -> Labels:
+    return Labels(home, journal)
+
+
+def trained(home: Home, journal: Journal, version: int, schema: Schema) -> None:
+    """A judged version whose manifest has this schema; labels need no more of a bundle than that."""
+    pointer = bundles.make(home, version)
+    manifest = bundle.read_manifest(home.bundle(version), pointer.manifest).model_copy(update={"data_schema": schema})
+    facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger", "candidate", "backend"), "test")
+    row = {**facts, "rows": 150, "trained_rows": 120, "scores": "{}", "version": version}
+    journal.judge({**row, "bundle": bundle.seal(home.bundle(version), manifest)}, "promoted", "For a test.")
+
+
+def predicted(home: Home, *entries: dict[str, Any]) -> None:
+    """Predictions as a worker logs them, copied into the history."""
+    common = {"timestamp": "2026-01-01T00:00:00.000Z", "confidence": 0.9, "latency_ms": 0.5, "model_version": 1}
+    common |= {"features": FEATURES, "prediction": 0, "prediction_name": "low"}
+    lines = [orjson.dumps({**common, **entry}) + b"\n" for entry in entries]
+    log = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
+    log.write_bytes(b"".join(lines))
+    with closing(Historian(home, Settings())) as historian:
+        assert historian.copy() == len(entries)
+
+
+def accepted(journal: Journal, joined: Joined) -> None:
+    """What ingestion does with the records of a join."""
+    sha256 = durable.sha256(b"labels")
+    drop = {"sha256": sha256, "name": "labels.csv", "source": "label", "bytes": 6, "settled_at": "now"}
+    batch = {"segment": f"{sha256}.parquet", "sha256": sha256, "md5": "0" * 32, "rows": len(joined.rows), "bytes": 1}
+    journal.accept(batch, [drop], [{**record, "drop": sha256} for record in joined.records])
+
+
+def test_a_label_makes_a_row_of_what_was_predicted_on(home: Home, journal: Journal, labels: Labels) -> None:
+    trained(home, journal, 1, WIDE)
+    missing = [None, 4.0, None, "blue", "2026-01-31T12:00:00Z"]
+    predicted(home, {"prediction_id": "a"}, {"prediction_id": "b", "features": missing})
+    joined = labels.join([" b ", "a"], ["high", " low"], WIDE)
+    assert joined.cells.to_pylist() == [
+        {
+            "weight": "",
+            "count": "4",
+            "fresh": "",
+            "colour": "blue",
+            "day": "2026-01-31T12:00:00+00:00",
+            "grade": "high",
+        },
+        {
+            "weight": "1.5",
+            "count": "3",
+            "fresh": "true",
+            "colour": "red",
+            "day": "2026-01-31T00:00:00",
+            "grade": " low",
+        },
+    ]
+    assert joined.cells.column_names == [*WIDE.features, "grade"]
+    assert joined.rows.tolist() == [0, 1]
+    assert (joined.bad, joined.duplicates) == ([], 0)
+    assert joined.records == [
+        {"prediction_id": "b", "version": 1, "prediction": "low", "truth": "high"},
+        {"prediction_id": "a", "version": 1, "prediction": "low", "truth": "low"},
+    ]
+
+
+def test_every_reason_is_told_and_the_good_rows_go_on(home: Home, journal: Journal, labels: Labels) -> None:
+    trained(home, journal, 1, WIDE)
+    predicted(
+        home,
+        {"prediction_id": "good"},
+        {"prediction_id": "short", "features": [1.0]},
+        {"prediction_id": "lost", "model_version": 9},
+        {"prediction_id": "none"},
+    )
+    ids = ["nobody", "", "none", "good", "good", "good", "short", "lost"]
+    joined = labels.join(ids, ["low", "low", " ", "low", "high", " low", "low", "low"], WIDE)
+    assert joined.rows.tolist() == [3]
+    assert joined.duplicates == 1
+    found = {bad.row: (bad.column, bad.reason) for bad in joined.bad}
+    assert list(found) == [0, 1, 2, 4, 6, 7]
+    assert [column for column, _ in found.values()] == ["prediction_id"] * 2 + ["grade"] * 2 + ["prediction_id"] * 2
+    assert "'nobody' is no prediction of the history" in found[0][1]
+    assert "give the prediction_id" in found[1][1]
+    assert "leave the row out" in found[2][1]
+    assert "labelled 'low' already" in found[4][1]
+    assert "1 values" in found[6][1]
+    assert "version 9" in found[7][1]
+    assert all(reason.endswith(".") for _, reason in found.values())
+
+
+def test_a_prediction_is_labelled_once(home: Home, journal: Journal, labels: Labels) -> None:
+    trained(home, journal, 1, WIDE)
+    predicted(home, {"prediction_id": "a"}, {"prediction_id": "b"})
+    first = labels.join(["a"], [" high"], WIDE)
+    assert first.records[0]["truth"] == "high"
+    pending = {str(record["prediction_id"]): str(record["truth"]) for record in first.records}
+    assert labels.join(["a"], ["high"], WIDE, pending).duplicates == 1
+    assert len(labels.join(["a"], ["low"], WIDE, pending).bad) == 1
+    accepted(journal, first)
+    again = labels.join(["a", "a", "b"], ["high", "low", "low"], WIDE)
+    assert (again.duplicates, [bad.row for bad in again.bad], again.rows.tolist()) == (1, [1], [2])
+
+
+def test_label_that_stands_for_a_missing_value_is_none(home: Home, journal: Journal, labels: Labels) -> None:
+    """It is said to be missing, and the prediction may be labelled later; features asked with a marker are missing, too."""
+    trained(home, journal, 1, WIDE)
+    predicted(home, {"prediction_id": "a", "features": ["NA", *FEATURES[1:]]})
+    marked = Schema(**(WIDE.model_dump() | {"missing_values": ["NA"]}))
+    [bad] = labels.join(["a"], ["NA"], marked).bad
+    assert (bad.column, bad.reason.partition(":")[0]) == ("grade", "The row has no label")
+    joined = labels.join(["a"], ["low"], marked)
+    assert rows.check(joined.cells, marked, Inbox()).table.to_pylist()[0]["weight"] is None
+
+
+def test_columns_come_and_go(home: Home, journal: Journal, labels: Labels) -> None:
+    trained(home, journal, 1, WIDE)
+    predicted(home, {"prediction_id": "a"})
+    size = Column(name="size", kind="number", missing=True)
+    now = WIDE.model_copy(update={"columns": [size, WIDE.columns[3], WIDE.columns[0]], "decimal": ","})
+    joined = labels.join(["a"], ["low"], Schema.model_validate(now.model_dump()))
+    assert joined.cells.to_pylist() == [{"size": "", "colour": "red", "weight": "1,5", "grade": "low"}]
+
+
+def test_numbers_are_labelled_too(home: Home, journal: Journal, labels: Labels) -> None:
+    trained(home, journal, 1, PRICES)
+    predicted(home, {"prediction_id": "a", "features": [80], "prediction": 200, "prediction_name": None})
+    comma = PRICES.model_copy(update={"decimal": ","})
+    joined = labels.join(["a", "a", "a"], ["210,50", "2.105e2", "211"], comma)
+    assert joined.cells.to_pylist() == [{"area": "80", "price": "210,50"}]
+    assert joined.records == [{"prediction_id": "a", "version": 1, "prediction": "200.0", "truth": "210.5"}]
+    assert (joined.duplicates, len(joined.bad)) == (1, 1)
+
+
+def test_a_tampered_manifest_is_not_believed(home: Home, journal: Journal, labels: Labels) -> None:
+    trained(home, journal, 1, WIDE)
+    predicted(home, {"prediction_id": "a"})
+    manifest = home.bundle(1) / bundle.MANIFEST
+    manifest.write_bytes(manifest.read_bytes().replace(b"weight", b"height"))
+    reasons = [bad.reason for bad in labels.join(["a"], ["low"], WIDE).bad]
+    assert len(reasons) == 1
+    assert "is not the manifest that was recorded" in reasons[0]
+
+
+@pytest.mark.parametrize("damage", ["absent", "no database"])
+def test_labels_wait_while_the_history_cannot_be_read(home: Home, labels: Labels, damage: str) -> None:
+    if damage == "no database":
+        home.history.write_bytes(b"no database at all " * 100)
+    with pytest.raises(Unavailable, match=r"predictions\.db"):
+        labels.join(["a"], ["low"], WIDE)
+
+
+def test_no_labels_give_no_rows(home: Home, labels: Labels) -> None:
+    predicted(home)
+    joined = labels.join([], [], WIDE)
+    assert (joined.cells.num_rows, len(joined.rows), joined.bad, joined.records) == (0, 0, [], [])
+    assert joined.cells.column_names == [*WIDE.features, "grade"]
+
+
+def test_thousands_of_ids_are_looked_up(home: Home, journal: Journal, labels: Labels) -> None:
+    trained(home, journal, 1, WIDE)
+    predicted(home, *({"prediction_id": f"p{number}"} for number in range(1201)))
+    joined = labels.join([f"p{number}" for number in range(1300)], ["low"] * 1300, WIDE)
+    assert joined.rows.tolist() == list(range(1201))
+    assert [bad.row for bad in joined.bad] == list(range(1201, 1300))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (None, "number", ""),
+        (0.1 + 0.2, "number", "0,30000000000000004"),
+        (1e-7, "number", "1e-07"),
+        (-0.0, "number", "-0,0"),
+        (2**53, "integer", "9007199254740992"),
+        (7.0, "integer", "7"),
+        (7.5, "integer", "7,5"),
+        (False, "boolean", "false"),
+        ("a,b", "category", "a,b"),
+        (1.5, "category", "1.5"),
+        ("2026-W05-6", "date", "2026-01-31T00:00:00"),
+        ("red", "date", "red"),
+    ],
+)
+def test_a_value_as_a_cell(value: Any, kind: Kind, text: str) -> None:
+    assert cell(value, kind, ",") == text
+
+
+def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> None:
+    parts = Parts(home)
+    bundles.point(home, bundles.make(home, 1))
+    setosa = {"features": bundles.SETOSA, "prediction_name": "setosa"}
+    predicted(home, *({**setosa, "prediction_id": one} for one in ("p1", "p2", "p3")))
+    parts.drop("labels.csv", "species,prediction_id\nvirginica,p1\nsetosa,p9\nsetosa,p2\n0,p2\n")
+    parts.run()
+    assert parts.lengths == [5.1, 5.1]
+    records = Records(home)
+    told = records.drops()[0]
+    counts = {"rows_read": 4, "rows_accepted": 2, "rows_refused": 1, "rows_duplicate": 1}
+    assert (
+        told.items() >= {**counts, "state": "accepted", "source": "label", "line": 3, "column": "prediction_id"}.items()
+    )
+    quarantine = (home.rejected / told["bad_file"]).read_text().splitlines()
+    assert quarantine[1].startswith("3,prediction_id,")
+    assert quarantine[1].endswith(",setosa,p9")
+    live = records.live(1)
+    assert live is not None
+    assert (live["n"], live["accuracy"]) == (2, 0.5)
+    parts.drop("again.csv", "prediction_id,species\np1,virginica\np2,setosa\n")
+    parts.drop("more.csv", "prediction_id,species\np2,setosa\np3,setosa\n")
+    parts.reopen()
+    parts.run()
+    assert parts.lengths == [5.1] * 3
+    assert records.labels() == 3
+    assert sorted((drop["name"], drop["state"], drop["rows_duplicate"]) for drop in records.drops(2)) == [
+        ("again.csv", "duplicate", 2),
+        ("more.csv", "accepted", 1),
+    ]
+    parts.drop("odd.csv", "prediction_id,species\np1,virginica\np8,setosa\n")
+    parts.run()
+    odd = records.drops(1)[0]
+    assert (odd["state"], odd["line"], odd["rows_read"]) == ("rejected", 3, 2)
+    assert (home.rejected / "odd.csv").exists()
+    parts.close()
+
+
+NUMBERS = st.floats(-BOUND, BOUND) | st.integers(-(10**18), 10**18)
+WHOLE = st.integers(-(2**53), 2**53) | st.integers(-(2**53), 2**53).map(float)
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(str.strip).filter(bool)
+DAYS = st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-9, minutes=-30))])).map(
+    lambda moment: moment.replace(microsecond=0).isoformat()
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.tuples(st.none() | NUMBERS, WHOLE, st.none() | st.booleans(), WORDS, DAYS), st.sampled_from(".,"))
+def test_the_reader_gets_back_what_was_predicted_on(features: tuple[Any, ...], decimal: Literal[".", ","]) -> None:
+    schema = Schema(**(WIDE.model_dump() | {"decimal": decimal}))
+    texts = dict(zip(schema.features, cells(list(features), WIDE, schema), strict=True))
+    checked = rows.check(pa.table({name: [text] for name, text in {**texts, "grade": "low"}.items()}), schema, Inbox())
+    assert checked.bad == []
+    assert checked.table["colour"].to_pylist() == [features[3]]
+    got, wanted = rows.matrix(checked.table, schema)[0].tolist(), schema.encode(list(features))
+    assert np.array_equal(np.array(got), np.array(wanted), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("truth", "names", "name"),
+    [
+        ("low", ["low", "high"], "low"),
+        (" 0 ", ["low", "high"], "low"),
+        ("2", ["low", "high"], "2"),
+        ("01", ["low", "high"], "01"),
+        ("x", ["low", "high"], "x"),
+        ("0", ["low", "high", "7"], "0"),
+        ("7.0", ["low", "high", "7"], "7"),
+        ("1", ["3", "4"], "1"),
+    ],
+)
+def test_a_class_by_name_or_code(truth: str, names: list[str], name: str) -> None:
+    """A code counts only where no class is called by a number; a number spelt otherwise is the same class."""
+    schema = Schema(target="grade", classes=names, columns=WIDE.columns)
+    assert plain(truth, schema) == name
+
+
+def test_what_is_no_number_stays_for_the_reader_to_refuse() -> None:
+    assert plain(" much ", PRICES) == "much"

@@ -1,0 +1,191 @@
+"""daemon.promotion.old_versions: what goes and what stays, with real bundles, MLflow runs, models and pictures."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import names
+from mlflow.entities import ViewType
+from sklearn.dummy import DummyClassifier
+from test_promotion import Parts
+
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import MANIFEST
+from daemon.core.errors import BundleRefused
+from daemon.core.home import Home
+from daemon.core.settings import Promote
+from daemon.promotion.old_versions import Clearance, verify
+from daemon.registry.registry import CHALLENGER, CHAMPION, Registered
+from daemon.storage.journal import Journal
+
+
+class Logged(Parts):
+    """Versions whose trainings have logged what real ones log."""
+
+    def register(self, run: str, sealed: str) -> int:
+        nested = self.registry.start_run("candidate", {}, run)
+        pictures = self.home.root / "pictures"
+        pictures.mkdir(exist_ok=True)
+        (pictures / "confusion_matrix.png").touch()
+        for one in (run, nested):
+            self.registry.log_files(one, pictures)
+        rows = [[0.0], [1.0]]
+        return self.registry.register(run, DummyClassifier().fit(rows, [0, 1]), rows, ["numpy"], {"bundle": sealed})
+
+
+@pytest.fixture
+def parts(mlflow_home: Home, journal: Journal) -> Parts:
+    return Parts(mlflow_home, journal)
+
+
+@pytest.fixture
+def logged(mlflow_home: Home, journal: Journal) -> Logged:
+    return Logged(mlflow_home, journal)
+
+
+def clear(parts: Parts, keep: int) -> int:
+    """Clear all but the newest `keep` versions and those in use."""
+    return Clearance(parts.home, Promote(keep_versions=keep), parts.journal, parts.registry).clear()
+
+
+def whole(parts: Parts) -> list[int]:
+    """The versions that can be served."""
+    found = []
+    for row in parts.journal.versions():
+        if names(parts.home.bundle(row["version"])) != [MANIFEST]:
+            verify(parts.home, row["version"], row["bundle"])
+            found.append(row["version"])
+    return sorted(found)
+
+
+def refused(parts: Parts) -> int:
+    version = parts.train(50, 95, champion=parts.served)
+    parts.settle()
+    return version
+
+
+def test_files_of_old_versions_go(parts: Parts) -> None:
+    """Champion, previous and the newest stay, and so does everything that is known of the others."""
+    first, second, third = (parts.champion() for _ in range(3))
+    rest = [refused(parts) for _ in range(3)]
+    assert clear(parts, keep=2) == 2
+    assert whole(parts) == [second, third, *rest[1:]]
+    for gone in (first, rest[0]):
+        judged = parts.journal.version(gone)
+        assert judged is not None
+        assert bundle.read_manifest(parts.home.bundle(gone), judged["bundle"]).rows == 150
+        assert parts.described(gone) == judged["reason"]
+    assert clear(parts, keep=2) == 0
+
+
+def test_version_that_waits_stays(parts: Parts) -> None:
+    """The challenger that a person has not decided about, however old."""
+    parts.champion()
+    parts.restart(mode="manual")
+    held = parts.train(96, 95, champion=parts.served)
+    parts.settle()
+    assert parts.alias(CHALLENGER) == held
+    for _ in range(3):
+        refused(parts)
+    clear(parts, keep=1)
+    assert parts.ask("promote", held)[0] == "done"
+    assert parts.served == held
+
+
+def test_cleared_version_is_not_served_and_it_is_said_why(parts: Parts) -> None:
+    """On nobody's request, and for no alias."""
+    first, _, third = (parts.champion() for _ in range(3))
+    clear(parts, keep=1)
+    state, detail = parts.ask("rollback", first)
+    assert (state, parts.served) == ("refused", third)
+    assert f"The model files of version {first} were removed (promote.keep_versions)" in detail
+    parts.registry.set_alias(CHAMPION, first)
+    parts.settle()
+    assert (parts.served, parts.state(first)) == (third, "unservable")
+
+
+def test_all_versions_stay_if_one_likes(parts: Parts) -> None:
+    """0 keeps them for ever."""
+    versions = [parts.champion() for _ in range(4)]
+    assert clear(parts, keep=0) == 0
+    assert whole(parts) == versions
+
+
+def test_version_of_somebody_else_and_one_without_a_verdict_are_left_alone(parts: Parts) -> None:
+    """What is not ours we do not touch; what was just trained has its verdict to come."""
+    foreign = parts.registry.start_run("elsewhere", {})
+    parts.registry.client.create_model_version("retraind", "file:///nowhere", foreign)
+    waiting = parts.train()
+    assert clear(parts, keep=1) == 0
+    parts.settle()
+    assert parts.served == waiting
+
+
+def test_everything_that_was_logged_goes(logged: Logged) -> None:
+    """Pictures of the run and of the nested ones, and the MLflow model; what others logged stays."""
+    first = logged.champion()
+    other = logged.home.artifacts / "somebody"
+    other.mkdir()
+    ours = [version for version in logged.registry.versions() if version.version == first]
+    folders = logged.registry.artifacts(ours[0])
+    assert [folder.is_dir() for folder in folders] == [True, True, True]
+    data = sorted(logged.home.data.rglob("*"))
+    for _ in range(2):
+        logged.champion()
+    assert clear(logged, keep=1) == 1
+    assert not any(folder.exists() for folder in folders)
+    assert other.exists()
+    assert sorted(logged.home.data.rglob("*")) == data
+    tags = logged.registry.client.get_model_version("retraind", str(first)).tags
+    assert tags["retraind.artifacts"] == "removed"
+
+
+def test_runs_of_candidates_go_and_the_version_keeps_its_own(logged: Logged) -> None:
+    """MLflow's database would grow by all of them for good."""
+    first = logged.champion()
+    [version] = [one for one in logged.registry.versions() if one.version == first]
+    logged.registry.log(version.run, {"seed": 1}, {"accuracy": 0.9}, {})
+    for _ in range(2):
+        logged.champion()
+    clear(logged, keep=2)
+    client, experiment = logged.registry.client, [logged.registry._experiment()]
+    runs = [run.info.run_id for run in client.search_runs(experiment, run_view_type=ViewType.ALL)]
+    assert len(runs) == 5, "three of versions, and two of candidates"
+    kept = client.get_run(version.run).data
+    assert (kept.params["seed"], kept.metrics["accuracy"]) == ("1", 0.9)
+    assert client.get_model_version("retraind", str(first)).run_id == version.run
+    with closing(sqlite3.connect(logged.home.mlflow)) as connection:
+        for table in ("params", "metrics", "latest_metrics", "tags"):
+            query = f"SELECT COUNT(*) FROM {table} WHERE run_uuid NOT IN (SELECT run_uuid FROM runs)"
+            assert connection.execute(query).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("done", range(1, 7))
+def test_kill_at_any_moment_leaves_the_rest_to_the_next_call(logged: Logged, done: int) -> None:
+    """Whatever share of the files has gone, the next call removes the others and says so once."""
+    first = logged.champion()
+    for _ in range(2):
+        logged.champion()
+    [version] = [one for one in logged.registry.versions() if one.version == first]
+    for path in _in_order(logged, version)[:done]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert clear(logged, keep=1) == 1
+    assert names(logged.home.bundle(first)) == [MANIFEST]
+    assert not any(folder.exists() for folder in logged.registry.artifacts(version))
+    assert clear(logged, keep=1) == 0
+
+
+def _in_order(parts: Parts, version: Registered) -> list[Path]:
+    """What clearing removes."""
+    files = [path for path in sorted(parts.home.bundle(version.version).iterdir()) if path.name != MANIFEST]
+    return [*files, *parts.registry.artifacts(version)]
+
+
+def test_ids_that_lead_elsewhere_are_not_followed(parts: Parts) -> None:
+    """Whoever can write to MLflow can't make us remove the data."""
+    odd = Registered(1, "../../data", "b" * 64, "../../../data", cleared=False)
+    assert parts.registry.artifacts(odd) == []
+    with pytest.raises(BundleRefused, match="not a readable bundle"):
+        verify(parts.home, 1, "b" * 64)

@@ -1,0 +1,34 @@
+"""web.protocols.open_inference_outputs: what is told of an answer in the Open Inference Protocol."""
+
+import bundles
+import pytest
+
+from web.http.problems import Problem
+from web.predict import Answered
+from web.protocols import open_inference_outputs
+from web.protocols.open_inference_outputs import Requested, Wish
+from web.serving.predictor import Predictor
+
+
+class Flowers(Predictor):
+    """A version of three classes, without a model."""
+
+    def __init__(self) -> None:
+        self.classes = bundles.CLASSES
+
+
+def test_no_more_classes_are_told_than_the_version_that_answered_has() -> None:
+    """The champion may have answered for a challenger that knows more of them."""
+    shares = [[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]]
+    answered = Answered(Flowers(), [0, 1], shares, ["a", "b"], 0.1)
+    told, _ = open_inference_outputs.tensor(answered, Wish("predict_proba", binary=False, best=5))
+    assert told["shape"] == [2, 3]
+    assert told["data"][:2] == ["0.500000:0:setosa", "0.300000:2:virginica"]
+    assert len(told["data"]) == 6
+
+
+def test_an_output_is_asked_for_once_and_known() -> None:
+    for names, complaint in ((["predict", "predict"], "twice"), (["nothing"], "no output")):
+        with pytest.raises(Problem) as raised:
+            open_inference_outputs.wishes_of(bundles.SCHEMA, [Requested(name=name) for name in names], None)
+        assert complaint in raised.value.detail

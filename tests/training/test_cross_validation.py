@@ -1,0 +1,119 @@
+"""daemon.training.selection.cross_validation: what chooses among candidates, and what a budget of time leaves of them."""
+
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from test_model import MIXED, PRICES, mixed, priced
+
+from daemon.core.errors import TrainingFailed
+from daemon.core.settings import Train
+from daemon.schema.schema import Schema
+from daemon.training.progress import Progress
+from daemon.training.selection import candidates, cross_validation
+from daemon.training.selection.cross_validation import Outcome
+
+SAID: list[dict[str, Any]] = []
+
+
+def compare(schema: Schema, taught: tuple[Any, Any], **settings: Any) -> Outcome:
+    SAID.clear()
+    chosen = Train(**settings)
+    found = candidates.plan(schema, chosen)
+    return cross_validation.compare(found, schema, taught, chosen, Progress(1, len(found), SAID.append))
+
+
+def test_cheap_ones_are_tried_first_and_reported_as_they_were_named() -> None:
+    """So that a budget leaves the most, while the order of the settings goes on deciding among equals."""
+    outcome = compare(
+        MIXED, mixed(), candidates=["forest", "logistic", "tree"], grids={"forest": {"n_estimators": [5]}}
+    )
+    notes = [message["note"].partition(":")[0] for message in SAID if "note" in message]
+    assert notes == ["tree", "logistic", "forest(n_estimators=5)"]
+    assert [one.name for one in outcome.scored] == ["forest(n_estimators=5)", "logistic", "tree"]
+    steps = [message["step"] for message in SAID if message.get("fold") == 1]
+    assert steps == [1, 2, 3]
+
+
+def test_metric_chooses() -> None:
+    """Nine of ten rows are of one class: who always says so is accurate, and no better than a coin by the other measures."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(400, 3))
+    codes = (rows[:, 0] + random.normal(size=400) > 2.2).astype(np.int64)
+    schema = MIXED.model_copy(update={"classes": ["no", "yes"]})
+    given = {"candidates": ["logistic", "sklearn.dummy:DummyClassifier"], "class_weight": "balanced"}
+    accurate = compare(schema, (rows, codes), **given, metric="accuracy")
+    assert accurate.ranking[0].name == "sklearn.dummy:DummyClassifier"
+    assert compare(schema, (rows, codes), **given).ranking[0].metric == "balanced_accuracy", "auto sees the rare class"
+    for metric in ("auto", "balanced_accuracy", "roc_auc"):
+        best = compare(schema, (rows, codes), **given, metric=metric).ranking[0]
+        assert best.name == "logistic"
+        assert best.value > 0.7
+        assert best.figures()[f"cv_{best.metric}"] == best.value
+    by_loss = compare(schema, (rows, codes), **given, metric="log_loss")
+    assert by_loss.ranking[0].value == min(one.value for one in by_loss.scored)
+
+
+def test_errors_choose_for_numbers() -> None:
+    """The mean absolute error is better when it is smaller."""
+    outcome = compare(PRICES, priced(), candidates=["ridge", "tree"], metric="mae")
+    assert outcome.ranking[0].value == min(one.value for one in outcome.scored) > 0
+
+
+def test_metric_of_another_task_is_refused() -> None:
+    """With those that there are."""
+    with pytest.raises(TrainingFailed, match=r"train\.metric = 'rmse' can't measure classification\. .*log_loss"):
+        compare(MIXED, mixed(), metric="rmse", candidates=["tree"])
+
+
+@pytest.mark.parametrize("endless", ["crashing:Slow", "crashing:Deaf"])
+def test_used_budget_leaves_who_has_finished(endless: str) -> None:
+    """A fit that never ends is interrupted, until it listens; what finished before competes, the reason of the others is kept."""
+    before = signal.getsignal(signal.SIGALRM)
+    outcome = compare(MIXED, mixed(), candidates=[endless, "least_squares", "tree"], budget_seconds=1)
+    assert [one.name for one in outcome.scored] == ["least_squares", "tree"]
+    assert outcome.left_out == {endless: "train.budget_seconds = 1 was used up."}
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_used_budget_leaves_one_at_least() -> None:
+    """However small it is, one candidate gets through, with as many folds as there was time for, but one.
+
+    They choose; nothing of the model may depend on how many there were.
+    """
+    outcome = compare(MIXED, mixed(), candidates=["tree", "logistic"], budget_seconds=1e-9)
+    assert [one.name for one in outcome.scored] == ["tree"]
+    assert [message["fold"] for message in SAID if "fold" in message] == [1]
+    assert len(outcome.scored[0].kept[0]) == 0
+
+
+def test_candidate_that_raises_is_left_out() -> None:
+    """Also one that asks for more memory than there may be; nobody left is an error with every reason."""
+    outcome = compare(MIXED, mixed(), candidates=["crashing:Raises", "tree"])
+    assert outcome.left_out == {"crashing:Raises": "ZeroDivisionError: somebody divided by zero"}
+    with pytest.raises(TrainingFailed, match="crashing:Raises: ZeroDivisionError"):
+        compare(MIXED, mixed(), candidates=["crashing:Raises"])
+
+
+def test_answers_that_are_no_numbers_never_win() -> None:
+    """Such a score is neither more nor less than another one, so it could stand anywhere in the order."""
+    outcome = compare(PRICES, priced(), candidates=["crashing:Nonsense", "ridge"])
+    assert [one.name for one in outcome.scored] == ["ridge"]
+    assert "no numbers that can be scored" in outcome.left_out["crashing:Nonsense"]
+
+
+def test_area_under_the_curve_is_that_of_each_class_against_the_rest() -> None:
+    """Perfect is 1, a constant is 0.5, also with three classes of which one has no rows."""
+    rows = np.arange(40.0).reshape(-1, 1)
+    codes = (rows[:, 0] >= 20).astype(np.int64)
+    schema = MIXED.model_copy(update={"columns": MIXED.columns[:1]})
+    given = {"candidates": ["tree", "sklearn.dummy:DummyClassifier"], "metric": "roc_auc"}
+    tree, constant = compare(schema, (rows, codes), **given).scored
+    assert tree.value > 0.95
+    assert constant.value == pytest.approx(0.5)
+    assert isinstance(
+        constant.estimator[-1] if hasattr(constant.estimator, "steps") else constant.estimator, DummyClassifier
+    )

@@ -1,0 +1,34 @@
+"""daemon.training.resource_limits: what a process may take once it is confined."""
+
+import os
+import subprocess
+import sys
+
+from daemon.training import resource_limits
+
+MIB = 1024 * 1024
+
+
+def test_default_is_a_share_of_what_there_is() -> None:
+    """Less than the machine has, and what was asked for if somebody has asked."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < resource_limits.memory(0) < machine
+    assert resource_limits.memory(12345) == 12345
+
+
+def test_confined_process_gets_a_memory_error_and_is_the_kernels_first_choice() -> None:
+    """What it has counts for nothing, what it takes more than allowed is refused, and no core would be dumped."""
+    code = f"""
+import resource
+import numpy
+from daemon.training import limits
+before = numpy.ones(20 * {MIB})
+limits.confine(100 * {MIB})
+within = numpy.ones(10 * {MIB})
+try:
+    numpy.ones(20 * {MIB})
+except MemoryError:
+    print("refused", open("/proc/self/oom_score_adj").read().strip(), resource.getrlimit(resource.RLIMIT_CORE))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "refused 1000 (0, 0)"

@@ -1,0 +1,110 @@
+"""The writing routes: each turns into a durable file for the daemon before the client hears 202."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.core import durable, inbox_names, requests, shared_folder
+from daemon.core.requests import Kind
+from daemon.schema import labelled_row, schema
+from daemon.schema.labelled_row import Sample
+from web.http import payload
+from web.http.problems import Problem
+from web.worker import Worker
+
+_asking = threading.Lock()
+"""Held while a request to retrain is made, so that a hundred at once become one file."""
+
+
+def add_training_data(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Put one labelled row into the inbox; the same Idempotency-Key puts it there once."""
+    body = payload.parse(payload.Labelled, environ)
+    key = payload.idempotency_key(environ)
+    known = schema.load(worker.home.schema)
+    if known is None:
+        hint = "Drop a CSV into the inbox or run `retraind init` first."
+        raise Problem(409, "There is no schema yet, so it is not known which columns a row has.", hint=hint)
+    given = labelled_row.make(known, body.features, body.target, key)
+    digest = durable.sha256(given.dump())
+    earlier = _earlier(worker, given) if key else None
+    if earlier is None and not labelled_row.drop(worker.home, given):
+        earlier = _earlier(worker, given)
+        if earlier is None:
+            raise Problem(503, f"inbox/{given.name} is no regular file.", hint="Remove it, and send the sample again.")
+    if earlier not in (None, digest):
+        raise Problem(422, "This Idempotency-Key was used for another sample.", hint="Use a new key for each sample.")
+    return 202, {"status": "accepted", "drop": digest, "name": given.name}
+
+
+def _earlier(worker: Worker, given: Sample) -> str | None:
+    """The sha256 of the drop that has this name already, in the inbox or in the journal."""
+    # Others may write there too: what has the name may be a link, or a pipe that would be waited for.
+    if (waiting := shared_folder.inbox(worker.home).sha256(given.name)) is not None:
+        return waiting
+    found = worker.records.drop(given.name)
+    return found["sha256"] if found else None
+
+
+def trigger_retrain(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Ask for a training; without force only when there are rows that no training has seen."""
+    force = payload.parse(payload.Trigger, environ).force_retrain
+    if not force and not _has_news(worker):
+        reason = "There are no new rows since the last training; send force_retrain: true to train anyway."
+        return 200, {"status": "skipped", "reason": reason}
+    with _asking:
+        waiting = (item for item in requests.pending(worker.home) if item.kind == "retrain" and item.force >= force)
+        request = next(waiting, None) or requests.ask(worker.home, "retrain", force=force, by="http")
+    return 202, {"status": "accepted", "request": request.id}
+
+
+def _has_news(worker: Worker) -> bool:
+    # Without a living daemon nobody knows; a sample posted a moment ago is a file that it has not counted yet.
+    status = worker.slot.status
+    if status is None or not status.alive or status.rows_pending or status.backlog_files:
+        return True
+    held = worker.records.held_names()
+    entries = (
+        entry
+        for entry in worker.home.inbox.iterdir()
+        if not inbox_names.ignored(entry.name) and inbox_names.shown(entry.name) not in held
+    )
+    return any(entry.is_file() and not entry.is_symlink() for entry in entries)
+
+
+def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
+    """Ask the daemon to `promote`, `refuse` or `rollback`; the version must be one that was judged."""
+    version = payload.parse(payload.Choice, environ).version
+    if version is not None and worker.records.version(version) is None:
+        raise Problem(404, f"There is no version {version}.", hint="GET /versions lists them.")
+    request = requests.ask(worker.home, kind, version=version, by="http")
+    return 202, {"status": "accepted", "request": request.id}
+
+
+def decide(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
+    """Ask the daemon to `accept` or `reject` a drop that is held."""
+    key = payload.parse(payload.Decision, environ).drop
+    waiting = worker.records.held_like(key)
+    if not waiting:
+        raise Problem(404, f"No drop {key!r:.100} waits for a decision.", hint="GET /drops lists those that are held.")
+    if len(waiting) > 1:
+        raise Problem(422, f"{len(waiting)} drops of the name {key!r:.100} wait.", hint="Name one by its sha256.")
+    request = requests.ask(worker.home, kind, drop=waiting[0]["sha256"], by="http")
+    return 202, {"status": "accepted", "request": request.id}
+
+
+def find_request(worker: Worker, request: str) -> tuple[int, dict[str, Any]]:
+    """What has become of a request: `pending` until the daemon has taken it over."""
+    found = worker.records.request(request)
+    if found is None:
+        waiting = (item for item in requests.pending(worker.home) if item.id == request)
+        if (item := next(waiting, None)) is None:
+            raise Problem(404, f"There is no request {request!r:.60}.")
+        found = {
+            "id": item.id,
+            "kind": item.kind,
+            "state": "pending",
+            "detail": "",
+            "at": item.at.isoformat(),
+            "ended_at": None,
+        }
+    return 200, found

@@ -1,0 +1,23 @@
+"""`POST /predict`, our own way in: one row, or many."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from web import predict as answering
+from web.http import payload, reply
+from web.http.payload import Features
+from web.http.reply import Reply
+from web.serving import inputs
+from web.worker import Worker
+
+
+def predict(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+    """`{"features": …}` is one row and gives one answer; `{"instances": […]}` are many and give `predictions`."""
+    body = payload.parse(Features, environ)
+    chosen = answering.predictor(worker, environ)
+    rows = [body.features] if body.instances is None else body.instances
+    answered = answering.answer(worker, environ, chosen, inputs.from_rows(chosen.schema, rows))
+    version = answered.predictor.version
+    told = answered.rows()
+    content = told[0] if body.instances is None else {"predictions": told}
+    return reply.of({**content, "model_version": version, "latency_ms": answered.latency_ms}, version)

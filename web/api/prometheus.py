@@ -1,0 +1,200 @@
+"""The metrics as a Prometheus scraper wants them; the only module that knows prometheus-client."""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from daemon.core.status import Status
+from daemon.schema import score_names
+from web.http import releases
+from web.metrics.counters import BOUNDS
+from web.metrics.totals import Totals
+from web.protocols import routes
+from web.serving.predictor import Predictor
+
+Samples = list[tuple[list[str], float]]
+
+# The closed list of metrics: (name, kind, meaning with unit, labels). Counters get `_total` from the format.
+FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
+    ("prediction_requests", "counter", "Requests that predict, of all protocols, by HTTP status code.", ["code"]),
+    ("prediction_request_duration_seconds", "histogram", "Time from a request that predicts to its answer.", []),
+    ("retraind_predictions", "counter", "Predictions answered, by model version (the newest hundred).", ["version"]),
+    ("retraind_predictions_lost", "counter", "Predictions answered and not logged, for example on a full disk.", []),
+    ("retraind_http_requests", "counter", "Requests by route template and HTTP status code.", ["route", "code"]),
+    ("retraind_auth_failures", "counter", "Requests with a wrong token.", []),
+    ("retraind_http_workers", "gauge", "HTTP workers that answer.", []),
+    ("retraind_build_info", "gauge", "1, with the versions of retraind and Python as labels.", ["version", "python"]),
+    ("retraind_model_info", "gauge", "1, with the served model as labels.", ["version", "candidate", "backend"]),
+    ("retraind_model_load_failures", "counter", "Attempts of HTTP workers to load a promoted version that failed.", []),
+    ("retraind_model_swaps", "counter", "Changes of the served version.", []),
+    ("retraind_versions", "gauge", "Registered versions by their present state.", ["state"]),
+    ("retraind_labels", "counter", "Predictions whose true value has come.", []),
+    ("retraind_live_score", "gauge", "Accuracy or R² of the served version on its late labels.", ["version"]),
+    (
+        "retraind_shadow_answers",
+        "gauge",
+        "Answers of the champion that the held version has answered, too.",
+        ["version"],
+    ),
+    ("retraind_shadow_agreement", "gauge", "Share of them with the same label, 0-1 (classification).", ["version"]),
+    ("retraind_shadow_difference", "gauge", "Mean difference of a probability or value between them.", ["version"]),
+    ("retraind_shadow_dropped", "counter", "Answers that the held version was too slow to compare.", []),
+    ("retraind_drift", "gauge", "How far a feature is from what was taught, 0-1 (shares that moved).", ["feature"]),
+    ("retraind_drift_features", "gauge", "Features of the served version that drifted.", []),
+    ("retraind_drift_share", "gauge", "Share of the compared features that drifted, 0-1.", []),
+    ("retraind_drift_alarm", "gauge", "1 while drift or a risen error is worth a look, else 0.", []),
+    ("retraind_training_runs", "counter", "Ended trainings by outcome.", ["outcome"]),
+    ("retraind_drops", "counter", "Drops decided, by state.", ["state"]),
+    (
+        "retraind_exam_error",
+        "gauge",
+        "Error on the newest drops before they were trained on: share, or multiple of the promise.",
+        [],
+    ),
+    ("retraind_drops_suspicious", "counter", "Drops whose exam was unusual and that were accepted.", []),
+    ("retraind_drops_held", "gauge", "Suspicious drops that wait for a person.", []),
+    ("retraind_rows", "gauge", "Rows in the dataset.", []),
+    ("retraind_rows_pending", "gauge", "Rows accepted since the last training.", []),
+    ("retraind_rows_refused", "counter", "Rows of drops that were not accepted.", []),
+    ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that wait to be read.", []),
+    ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that wait to be read.", []),
+    ("retraind_free_bytes", "gauge", "Free bytes on the disk of the home folder.", []),
+    ("retraind_longest_step_seconds", "gauge", "The longest step of the daemon's loop within the last hour.", []),
+    ("retraind_daemon_up", "gauge", "1 while the daemon's loop turns, else 0.", []),
+    ("retraind_check_ok", "gauge", "1 while a check of the daemon is fine, else 0.", ["check"]),
+)
+
+DAEMON = {
+    "retraind_rows": "rows",
+    "retraind_rows_pending": "rows_pending",
+    "retraind_inbox_backlog_files": "backlog_files",
+    "retraind_inbox_backlog_bytes": "backlog_bytes",
+    "retraind_free_bytes": "free_bytes",
+}
+"""Families whose one sample is a field of `daemon.core.status.Status`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report(Collector):
+    """Everything one scrape shows; `counts` is `Records.counts()`, `swaps` and `labels` say how many there are so far.
+
+    `live` is the live score of the predictor's version, see `daemon.records.live_score`; `drift` the newest check, see `web.dashboard.drift`.
+    """
+
+    totals: Totals
+    counts: dict[str, dict[str, int]]
+    swaps: int
+    labels: int
+    live: dict[str, Any] | None
+    drift: dict[str, Any]
+    status: Status | None
+    predictor: Predictor | None
+    agreement: dict[str, Any] | None = None
+    """How far the held version agrees with the served one; see `daemon.records.lineage.agreements`."""
+    exams: dict[str, Any] | None = None
+    """What exams of drops have come to; see `daemon.records.drops.prequential`."""
+    held: int = 0
+    """Drops that wait for a person."""
+
+    def collect(self) -> Iterator[Metric]:
+        """All families of the closed list, also those without a sample yet."""
+        samples = {**self._serving(), **self._shadow(), **self._journal(), **self._drift(), **self._daemon()}
+        for name, kind, meaning, labels in FAMILIES:
+            if kind == "histogram":
+                yield self._durations(name, meaning)
+                continue
+            family = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(name, meaning, labels=labels)
+            for values, number in samples[name]:
+                family.add_metric(values, number)
+            yield family
+
+    def _predicting(self) -> dict[str, float]:
+        codes: dict[str, float] = {}
+        for (route, code), number in self.totals.requests.items():
+            if routes.predicts(route):
+                codes[code] = codes.get(code, 0.0) + number
+        return codes
+
+    def _serving(self) -> dict[str, Samples]:
+        requests = self.totals.requests.items()
+        model = self.predictor
+        live = score_names.value(self.live)
+        info = [([str(model.version), model.manifest.candidate, model.manifest.backend], 1.0)] if model else []
+        return {
+            "prediction_requests": [([code], number) for code, number in self._predicting().items()],
+            "retraind_predictions": [([version], number) for version, number in self.totals.predictions.items()],
+            "retraind_predictions_lost": [([], self.totals.lost)],
+            "retraind_http_requests": [([route, code], number) for (route, code), number in requests],
+            "retraind_auth_failures": [([], self.totals.auth_failures)],
+            "retraind_http_workers": [([], len(self.totals.live))],
+            "retraind_build_info": [([releases.of("retraind"), platform.python_version()], 1.0)],
+            "retraind_model_info": info,
+            "retraind_live_score": [([str(model.version)], live)] if model and live is not None else [],
+            "retraind_model_load_failures": [([], self.totals.load_failures)],
+        }
+
+    def _shadow(self) -> dict[str, Samples]:
+        found = self.agreement
+        version = [str(found["version"])] if found else []
+        share = found["agreed"] / found["n"] if found and found["n"] and found["agreed"] is not None else None
+        return {
+            "retraind_shadow_answers": [(version, found["n"])] if found else [],
+            "retraind_shadow_agreement": [(version, share)] if share is not None else [],
+            "retraind_shadow_difference": [(version, found["difference"])] if found and found["n"] else [],
+            "retraind_shadow_dropped": [([], self.totals.shadow_dropped)],
+        }
+
+    def _journal(self) -> dict[str, Samples]:
+        runs, rows = self.counts["runs"], self.counts["rows"]
+        return {
+            "retraind_model_swaps": [([], self.swaps)],
+            "retraind_labels": [([], self.labels)],
+            "retraind_versions": [([state], number) for state, number in self.counts["versions"].items()],
+            "retraind_training_runs": [([state], number) for state, number in runs.items() if state != "started"],
+            "retraind_drops": [([state], number) for state, number in self.counts["drops"].items()],
+            "retraind_rows_refused": [([], rows["refused"] + rows["rejected"])],
+            "retraind_exam_error": [([], self.exams["error"])] if self.exams else [],
+            "retraind_drops_held": [([], self.held)],
+            "retraind_drops_suspicious": [([], self.exams["suspicious"] if self.exams else 0)],
+        }
+
+    def _drift(self) -> dict[str, Samples]:
+        tested, drifted = self.drift["tested"], self.drift["drifted"]
+        sizes = [([one["name"]], one["size"]) for one in self.drift["features"] if one["size"] is not None]
+        return {
+            "retraind_drift": sizes,
+            "retraind_drift_features": [([], drifted)],
+            "retraind_drift_share": [([], drifted / tested)] if tested else [],
+            "retraind_drift_alarm": [([], self.drift["alarm"])],
+        }
+
+    def _daemon(self) -> dict[str, Samples]:
+        status = self.status
+        samples: dict[str, Samples] = {"retraind_daemon_up": [([], float(status is not None and status.alive))]}
+        for family, figure in DAEMON.items():
+            samples[family] = [([], getattr(status, figure))] if status else []
+        longest = status.longest_step if status else None
+        samples["retraind_longest_step_seconds"] = [([], longest.seconds)] if longest else []
+        checks = status.checks.items() if status else ()
+        return {**samples, "retraind_check_ok": [([name], float(check.ok)) for name, check in checks]}
+
+    def _durations(self, name: str, meaning: str) -> HistogramMetricFamily:
+        cumulative, seen = [], 0
+        for bound, number in zip([*map(str, BOUNDS), "+Inf"], self.totals.buckets, strict=True):
+            seen += number
+            cumulative.append((bound, float(seen)))
+        return HistogramMetricFamily(name, meaning, buckets=cumulative, sum_value=self.totals.seconds)
+
+
+def expose(report: Report, accept: str) -> tuple[bytes, str]:
+    """The exposition text and its content type, in the format that the Accept header prefers."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(report)
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -1,0 +1,88 @@
+"""Signing in and out with a browser: a plain form takes a token, a cookie stands for it from then on."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from daemon.core.scopes import Scope, granted
+from web.auth.access import CALLER, LOCAL, PAGES, Gate
+from web.http.problems import Problem
+from web.http.reply import Reply
+from web.http.wsgi_environ import up
+
+FORM = "application/x-www-form-urlencoded"
+MOST_BYTES = 4096
+PATHS = ("/sign-in", "/sign-out")
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+def page(environ: Mapping[str, Any]) -> Reply:
+    """The form; who needs no token is led on."""
+    goal = _goal(environ["QUERY_STRING"])
+    return _lead(environ, goal) if environ[CALLER] is LOCAL else _form(environ, goal)
+
+
+def begin(gate: Gate, environ: Mapping[str, Any]) -> Reply:
+    """Begin a session with the token in the form; a wrong one gives the form again, and what is wrong."""
+    text = _body(environ)
+    goal, secret = _goal(text), parse_qs(text).get("token", [""])[0].strip()
+    try:
+        token = gate.verify(secret, environ)
+    except Problem as problem:
+        headers = {"Retry-After": problem.headers["Retry-After"]} if "Retry-After" in problem.headers else {}
+        return _form(environ, goal, problem.detail, problem.status_code, headers)
+    if Scope.READ not in granted(token.scopes):
+        return _form(environ, goal, f"The token {token.name!r} may not look: it lacks the scope 'read'.", 403)
+    _end(gate, environ)
+    return _lead(environ, goal, gate.sessions.cookie(gate.sessions.begin(token), secure=gate.is_secure(environ)))
+
+
+def end(gate: Gate, environ: Mapping[str, Any]) -> Reply:
+    """End the session, here and in the browser."""
+    _end(gate, environ)
+    return _lead(environ, "/sign-in", gate.sessions.cookie("", secure=gate.is_secure(environ)))
+
+
+def too_long(promised: int | None) -> Problem | None:
+    """The problem (413) of a form of so many bytes; None: it is chunked, and may have any length."""
+    if promised is None or promised > MOST_BYTES:
+        return Problem(413, f"A form has at most {MOST_BYTES} bytes, and says in Content-Length how many.")
+    return None
+
+
+def _end(gate: Gate, environ: Mapping[str, Any]) -> None:
+    if session := environ[CALLER].session:
+        gate.sessions.end(session)
+
+
+def _body(environ: Mapping[str, Any]) -> str:
+    """The text of a form; raises Problem 413 or 415."""
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind != FORM:
+        raise Problem(415, f"The body must be {FORM}, not {kind or 'untyped'!r:.80}.")
+    body: bytes = environ["wsgi.input"].read(MOST_BYTES + 1)
+    if (problem := too_long(len(body))) is not None:
+        raise problem
+    return body.decode("latin-1")
+
+
+def _goal(text: str) -> str:
+    """The page to go on to: one of ours, never an address that somebody else has chosen."""
+    asked = parse_qs(text).get("next", [""])[0]
+    return asked if asked in PAGES else PAGES[0]
+
+
+def _lead(environ: Mapping[str, Any], path: str, said: str = "") -> Reply:
+    return Reply(b"", 303, {"Location": up(environ) + path.lstrip("/"), **({"Set-Cookie": said} if said else {})})
+
+
+def _form(
+    environ: Mapping[str, Any],
+    goal: str,
+    problem: str = "",
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    from web.dashboard import page as dashboard
+
+    return Reply(dashboard.render_sign_in(goal, problem, up(environ)).encode(), status, {**HTML, **(headers or {})})

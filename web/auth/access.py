@@ -1,0 +1,142 @@
+"""The gate: who a request is from and whether it may go on, before its body is read."""
+
+import logging
+import math
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from daemon.access.tokens import ANONYMOUS, Keyring, Token
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.core.scopes import ALL, Scope, granted
+from daemon.core.settings import Server
+from web.auth import path_scopes
+from web.auth.failed_tokens import Failures
+from web.auth.sessions import Sessions
+from web.http.client_address import Peers
+from web.http.host_names import Hosts
+from web.http.problems import Problem
+from web.http.wsgi_environ import up
+
+CALLER = "retraind.caller"
+"""Where the environment of a request keeps its Caller; no header has such a key."""
+
+PAGES = ("/dashboard", "/docs")
+"""What a browser without a session is led from to the page for signing in, and back to."""
+
+CHALLENGE = 'Bearer realm="retraind"'
+HINT = "Send a token as Authorization: Bearer TOKEN; `retraind token create` makes one."
+
+_log = logging.getLogger("retraind.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    scopes: frozenset[Scope]
+    name: str
+    """Name of the token, `LOCAL` or `ANONYMOUS`: what the history knows a caller by."""
+    client: str
+    """What limits hold for: the token, or the address of who has none."""
+    token: str = ""
+    """Id of the token."""
+    session: str = ""
+    """Name of the session, where a cookie stands for the token."""
+
+
+LOCAL_NAME = ""
+LOCAL = Caller(ALL, LOCAL_NAME, LOCAL_NAME)
+"""A program of this machine; or whoever it is, where the settings ask nobody."""
+
+
+class Gate:
+    """The gate of one worker; any thread may ask."""
+
+    def __init__(self, server: Server, home: Home) -> None:
+        self.peers = Peers(server)
+        self.hosts = Hosts(server, self.peers)
+        self.keyring = Keyring(home)
+        self.sessions = Sessions(home, self.keyring, server.root_path)
+        self.failures = Failures()
+        # Who says that there is a proxy has one that may pass any Host on, and add nothing: nobody is local then.
+        proxied = bool(server.public_url or server.trusted_proxies or server.root_path)
+        self._spares_local, self._asks_nobody = server.auth != "always" and not proxied, server.auth == "none"
+        self._anonymous = granted(frozenset(server.anonymous))
+        self._is_secure = server.public_url.startswith("https:")
+
+    def recognise(self, environ: MutableMapping[str, Any]) -> Caller:
+        """Who asks, kept in the environment; raises Problem 421 for a wrong name, 401 or 429 for a wrong token."""
+        # Who is local has asked for a name that is always ours.
+        if self._spares_local and self.peers.is_local(environ):
+            caller = LOCAL
+        else:
+            self.hosts.check(environ)
+            caller = LOCAL if self._asks_nobody else self._identified(environ)
+        environ[CALLER] = caller
+        return caller
+
+    def admit(self, caller: Caller, template: str, environ: Mapping[str, Any]) -> None:
+        """Let the caller go on to a path, by its template; raises Problem 401 or 403, 303 for a browser at a page."""
+        scope = path_scopes.needed(template)
+        if scope is None or scope in caller.scopes:
+            return
+        if caller.token:
+            hint = f"`retraind token create NAME --scope {scope}` makes one that may."
+            raise Problem(403, f"The token {caller.name!r} does not have the scope {scope.value!r}.", hint=hint)
+        path = environ["PATH_INFO"]
+        if path in PAGES and "text/html" in environ.get("HTTP_ACCEPT", ""):
+            raise Problem(303, "Sign in first.", Location=f"{up(environ)}sign-in?next={quote(path)}")
+        raise Problem(401, f"This needs a token with the scope {scope.value!r}.", hint=HINT, WWW_Authenticate=CHALLENGE)
+
+    def still(self, caller: Caller) -> bool:
+        """Whether who was let in would be let in now: its token has not been withdrawn, nor its session ended."""
+        if not caller.token:
+            return True
+        return self.keyring.get(caller.token) is not None and (
+            not caller.session or self.sessions.token(caller.session) is not None
+        )
+
+    def is_secure(self, environ: Mapping[str, Any]) -> bool:
+        """Whether the browser has come by https, as far as we know."""
+        scheme = self.peers.scheme(environ)
+        return self._is_secure if scheme is None else scheme == "https"
+
+    def verify(self, secret: str, environ: Mapping[str, Any]) -> Token:
+        """The token that a caller has sent; raises Problem 401, or 429 when too many were wrong."""
+        address, digest = self.peers.address(environ), durable.sha256(secret.encode("utf-8", "replace"))
+        wait = self.failures.wait(address)
+        if wait and not self.failures.is_proven(address, digest):
+            self.failures.add(address)
+            raise Problem(
+                429, "Too many wrong tokens have come from there.", Retry_After=str(math.ceil(wait)), hint="Wait."
+            )
+        token = self.keyring.find(secret)
+        if token is None:
+            if self.failures.add(address):
+                _log.warning(
+                    "Too many wrong tokens from %s; for a minute, new ones from there are not looked at.", address
+                )
+            raise Problem(401, "The token is wrong, withdrawn or expired.", hint=HINT, WWW_Authenticate=CHALLENGE)
+        self.failures.prove(address, digest)
+        self.keyring.note(token)
+        return token
+
+    def _identified(self, environ: Mapping[str, Any]) -> Caller:
+        given = environ.get("HTTP_AUTHORIZATION")
+        if given is not None:
+            scheme, _, secret = given.partition(" ")
+            token = self.verify(secret.strip() if scheme.lower() == "bearer" else "", environ)
+            return _holder(token)
+        found = self.sessions.find(environ, secure=self.is_secure(environ))
+        if found is not None:
+            key, token = found
+            self.keyring.note(token)
+            return _holder(token, key)
+        return Caller(self._anonymous, ANONYMOUS, self.peers.address(environ))
+
+
+def _holder(token: Token, session: str = "") -> Caller:
+    return Caller(granted(token.scopes), token.name, f"token {token.name}", token.id, session)

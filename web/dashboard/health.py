@@ -1,0 +1,162 @@
+"""The verdict: whether the service is healthy and data flows, and one word for all four questions. Pure functions of facts.
+
+The other two are answered in `web.dashboard.serving` and `web.dashboard.quality`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from daemon.core.status import Status
+from daemon.schema.score_names import counted
+from web.dashboard.facts import Facts
+from web.dashboard.tiles import STATES, Answer, answer, fact, size
+
+ELSEWHERE = {"model", "daemon", "promoted_version", "challenger", "training"}
+"""Checks that the page tells in its own words, with more about them."""
+
+WINDOW = timedelta(hours=24)
+"""Drops older than this do not make the data flow look bad."""
+QUIET = timedelta(days=7)
+"""No accepted rows for longer than this is worth a look: nobody says how often data should come."""
+STREAK = 3
+"""So many rejected drops in a row are no accident."""
+ERROR_SHARE = 0.01
+REJECTED_SHARE = 0.05
+
+
+def healthy(facts: Facts) -> Answer:
+    """Whether the daemon is alive, its checks pass and requests succeed."""
+    status, metrics = facts.status, facts.metrics
+    requests, errors = metrics.get("request_count") or 0, failures(metrics)
+    notes = [_latency(metrics)]
+    if requests:
+        notes.append(
+            fact("errors", f"{errors / requests:.2%}", f"{errors:,} of {requests:,} requests since the beginning")
+        )
+    failing = {name: check for name, check in facts.checks.items() if not check.ok and name not in ELSEWHERE}
+    if failing:
+        began = (
+            [fact("up since", at=status.started_at, note=f"process {status.pid}")] if status and status.alive else []
+        )
+        notes = [*(fact(name, check.detail) for name, check in failing.items()), *began, *notes]
+        return answer("act", f"{', '.join(failing)}: not well", next(iter(failing.values())).detail, notes)
+    if status is None:
+        if not facts.counts["drops"]["accepted"]:
+            return answer("unknown", "No daemon has reported yet", "It reports within seconds of retraind run.", notes)
+        return answer(
+            "act", "The daemon is not running", "Predictions go on; drops wait. Start it: retraind run.", notes
+        )
+    notes.append(fact("free disk", size(status.free_bytes), "folder of the home"))
+    if not status.alive:
+        sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: retraind run."
+        return answer("act", "The daemon is not running", sentence, [fact("last sign of life", at=status.at), *notes])
+    notes.insert(0, fact("up since", at=status.started_at, note=f"process {status.pid}"))
+    if requests and errors / requests > ERROR_SHARE:
+        return answer(
+            "watch", f"{errors / requests:.1%} of requests failed", "See the workers' log for the reason.", notes
+        )
+    if status.state != "ready":
+        return answer("watch", f"The daemon is {status.state}", "Predictions are answered meanwhile.", notes)
+    sentence = f"{len(status.checks)} of {len(status.checks)} checks pass." if status.checks else ""
+    return answer("ok", "Running", sentence, notes)
+
+
+def _latency(metrics: Mapping[str, Any]) -> Answer:
+    values = [metrics.get(name) for name in ("p50_ms", "p95_ms", "p99_ms")]
+    text = " / ".join("–" if value is None else f"{value:.3g}" for value in values)
+    predictions = metrics.get("prediction_count") or 0
+    return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions since the beginning")
+
+
+def flowing(facts: Facts) -> Answer:
+    """Whether rows arrive and are accepted."""
+    status, counts = facts.status, facts.counts
+    accepted = next((row for row in facts.drops if row["state"] == "accepted"), None)
+    since = facts.now - WINDOW
+    # What a person has rejected is a decision of theirs, and no sign that drops are bad.
+    judged = [row for row in facts.drops[:20] if row["state"] != "duplicate" and not row.get("decided_by")]
+    recent = [row for row in judged if moment(row["decided_at"]) >= since]
+    rejected = [row for row in recent if row["state"] == "rejected"]
+    drops, rows = counts["drops"], counts["rows"]
+    notes = _pending(status) if status else []
+    last = accepted["decided_at"] if accepted else None
+    notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops since the beginning"))
+    notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
+    came = [fact("last accepted", at=last)] if last else []
+    if not facts.drops and not facts.held_drops:
+        return answer("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
+    if len(rejected) >= STREAK and len(rejected) == len(recent):
+        return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", [*came, *notes])
+    if not facts.alive:
+        return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", [*came, *notes])
+    if facts.held_drops:
+        return answer("watch", _wait(facts.held_total), _why(facts.held_drops[0]), [*came, *notes])
+    if len(rejected) > REJECTED_SHARE * len(recent):
+        return answer(
+            "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
+        )
+    if last is None:
+        return answer("unknown", "No rows accepted yet", "", notes)
+    if facts.now - moment(last) > QUIET:
+        return answer(
+            "watch", "Last rows", f"Nothing has come for {(facts.now - moment(last)).days} days.", notes, at=last
+        )
+    return answer("ok", "Last rows", "", notes, at=last)
+
+
+def _wait(count: int) -> str:
+    return f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} for you"
+
+
+def _why(oldest: Mapping[str, Any]) -> str:
+    return f"{oldest['name']} is held because {oldest['reason']}. Accept or reject it."
+
+
+def _pending(status: Status) -> list[Answer]:
+    notes = []
+    if status.threshold_rows:
+        text = f"{status.rows_pending:,} of {status.threshold_rows:,} rows"
+        share = min(1.0, status.rows_pending / status.threshold_rows)
+        notes.append({**fact("to next training", text, "retrain.threshold_rows, growth"), "share": share})
+    if status.next_schedule:
+        notes.append(fact("or on schedule", at=status.next_schedule, note="retrain.schedule"))
+    waiting = f"{status.backlog_files:,} files, {size(status.backlog_bytes)}" if status.backlog_files else "empty"
+    return [*notes, fact("inbox", waiting, "now")]
+
+
+def verdict(tiles: Sequence[Answer]) -> Answer:
+    """One word for the whole: the worst of health and serving; data and quality raise it to WATCH at most."""
+    health, model, data, quality = tiles
+    states = [health["state"], model["state"]]
+    soft = [tile for tile in (data, quality) if tile["state"] in ("watch", "act")]
+    if "act" in states:
+        return _mark("act", "Needs you", _lead(health, model))
+    if "unknown" in states:
+        return _mark("unknown", "No model yet" if model["state"] == "unknown" else "Not known", _lead(health, model))
+    if "watch" in states:
+        return _mark("watch", "Serving, worth a look", _lead(health, model))
+    if soft:
+        return _mark("watch", "Serving, worth a look", f"{model['headline']} answers. {soft[0]['sentence']}")
+    data_line = {"ok": "Data arrives and is accepted.", "unknown": "No data has come yet."}[data["state"]]
+    score = f"{quality['headline']}." if quality["state"] == "ok" else f"Quality is not known: {quality['sentence']}"
+    return _mark("ok", "Serving normally", f"{model['headline']} answers. {data_line} {score}")
+
+
+def _lead(*tiles: Answer) -> str:
+    first = next((tile for state in ("act", "watch", "unknown") for tile in tiles if tile["state"] == state), tiles[0])
+    return f"{first['headline']}. {first['sentence']}".strip()
+
+
+def _mark(state: str, word: str, sentence: str) -> Answer:
+    return {"state": state, "shape": STATES[state][0], "word": word, "sentence": sentence}
+
+
+def failures(metrics: Mapping[str, Any], least: int = 500, most: int = 599) -> int:
+    """Answers of a /metrics document with a status code from `least` to `most`; by default what we failed at."""
+    return sum(n for code, n in (metrics.get("errors") or {}).items() if least <= int(code) <= most)
+
+
+def moment(at: str) -> datetime:
+    """An ISO 8601 UTC text as datetime."""
+    return datetime.fromisoformat(at)

@@ -1,0 +1,116 @@
+"""Which model serves, and why: the second question of the dashboard. Pure functions of facts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.artifacts.bundle import Manifest
+from daemon.core.settings import Promote, Settings
+from daemon.core.states import ROLLED_BACK
+from daemon.schema import caveats, score_names
+from web.dashboard.facts import Facts
+from web.dashboard.tiles import Answer, answer, fact
+
+
+def serving(facts: Facts) -> Answer:
+    """Which version serves, and the sentence with which it was let in."""
+    pointer, champion = facts.pointer, facts.champion
+    if pointer is None:
+        if facts.problem:
+            return answer("act", "The pointer is unreadable", facts.problem)
+        lacking = facts.checks.get("training")
+        return answer("unknown", "No model yet", lacking.detail if lacking else "The first accepted rows train one.")
+    candidate = champion["candidate"] if champion else facts.manifest.candidate if facts.manifest else "unknown"
+    headline, notes = f"v{pointer.version} · {candidate}", [fact("served since", at=pointer.since)]
+    if facts.manifest:
+        rows = f"{facts.manifest.trained_rows:,} of {facts.manifest.rows:,} rows"
+        notes.append(fact("taught by", rows, f"revision {facts.manifest.revision[:10]}"))
+        notes.append(fact("runs on", *_backend(facts.manifest)))
+    if facts.problem:
+        return answer("act", headline, facts.problem, notes)
+    if champion is None:
+        return answer(
+            "watch", headline, "The journal does not know this version, so nobody can say why it serves.", notes
+        )
+    swaps = [row for row in facts.swaps if row["version"] == pointer.version]
+    # A version that a person brought back keeps both: why it serves now, and what let it in at first.
+    others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
+    told = {champion["reason"], *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer)}
+    notes = [*(fact(label, reason) for label, reason in others.items() if reason not in told), *notes]
+    notes = [*_trial(facts), *_since(champion["scores"]), *notes]
+    lacks = caveats.sentence(champion["scores"])
+    state = "watch" if lacks else "ok"
+    return _waiting(facts, headline, notes) or answer(state, headline, lacks or champion["reason"], notes)
+
+
+def _since(scores: Mapping[str, Any]) -> list[Answer]:
+    """Since when rows judge, if the world has changed."""
+    world = scores.get("world")
+    if not world:
+        return []
+    return [
+        fact("judged by", f"rows since {score_names.day(world['since'])}", "the world changed then; docs/judging.md")
+    ]
+
+
+def _trial(facts: Facts) -> list[Answer]:
+    """How far the trial of a new champion on late labels is; empty without labels, and when it is over."""
+    promote, swap = (facts.settings or Settings()).promote, facts.swaps[0] if facts.swaps else None
+    before = swap["previous"] if swap and swap["version"] == facts.number else None
+    labels = facts.live["n"] if facts.live else 0
+    if not promote.live_rows or before is None or before > facts.number or not 0 < labels < promote.live_until:
+        return []
+    told = (
+        f"{labels:,} of {promote.live_rows:,} late labels" if labels < promote.live_rows else f"{labels:,} late labels"
+    )
+    return [fact("on trial", told, f"beside v{before}; promote.live_rows, live_until")]
+
+
+def _backend(manifest: Manifest) -> tuple[str, str]:
+    if manifest.backend == "sklearn":
+        return "scikit-learn", "neither ONNX nor treelite answers as it does"
+    return {"onnx": "ONNX", "treelite": "treelite"}[
+        manifest.backend
+    ], f"within {manifest.difference:.1g} of scikit-learn"
+
+
+def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
+    for row in facts.newer:
+        if row["state"] == "unservable":
+            return answer("act", headline, f"v{row['version']} should serve and cannot: {row['reason']}", notes)
+    others = [version for version in facts.metrics.get("served_versions") or [] if version != facts.number]
+    if others:
+        return answer("watch", headline, f"A worker still serves v{others[0]}.", notes)
+    held = facts.held
+    if held:
+        waits = fact("v{} waits".format(held["version"]), held["reason"], "promote.mode = manual")
+        sentence = f"v{held['version']} waits for retraind promote."
+        tried = [*_agreement(facts, held["version"]), *_canary(facts, held["version"])]
+        return answer("watch", headline, sentence, [waits, *tried, *notes])
+    if facts.newer and facts.newer[0]["state"] == ROLLED_BACK:
+        row = facts.newer[0]
+        return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
+    return None
+
+
+def _agreement(facts: Facts, version: int) -> list[Answer]:
+    """How far the held version agrees with the champion, on the same requests."""
+    found = facts.agreements.get(version)
+    if found is None:
+        return []
+    agreed = found["agreed"] if found["n"] else None
+    note = "the same requests, unseen"
+    if agreed is None:
+        return [fact("beside the champion", score_names.agreement(found), note)]
+    share = agreed / found["n"]
+    return [{**fact("beside the champion", score_names.agreement(found), note), "share": share}]
+
+
+def _canary(facts: Facts, version: int) -> list[Answer]:
+    """How many requests the held version has answered itself."""
+    promote = facts.settings.promote if facts.settings else Promote()
+    if promote.mode != "manual" or not promote.canary_share:
+        return []
+    told = (facts.metrics.get("predictions_by_version") or {}).get(str(version), 0)
+    return [
+        fact("answers itself", f"{100 * promote.canary_share:.4g}% of the keys, {told:,} so far", promote.canary_header)
+    ]

@@ -1,0 +1,154 @@
+"""Peers: who comes, by the connection and by what proxies say of it.
+
+A program of this machine is who connects to a loopback address itself, asks for a loopback name and has come through no
+proxy. A proxy that leaves no trace in the request can't be told from it, whatever Host it passes on: `server.auth = "always"` is
+for that. Where the settings speak of a proxy, `web.auth.access` spares nobody.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from daemon.core.settings import Server
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNIX = "unix"
+"""Who comes by the Unix socket, which has no addresses."""
+
+FORWARDED = frozenset(
+    {
+        *("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-forwarded", "x-forwarded-for"),
+        *("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-server", "x-forwarded-by"),
+        *("x-forwarded-prefix", "x-forwarded-scheme", "x-forwarded-ssl", "x-forwarded-client-cert", "x-original-host"),
+        *("x-original-forwarded-for", "true-client-ip", "cf-connecting-ip", "fly-client-ip", "cdn-loop"),
+        *("x-envoy-external-address", "x-amzn-trace-id"),
+    }
+)
+"""What proxies add to a request; one of these, whatever it says, and no program of this machine asks."""
+
+PROXIED = "retraind.proxied"
+"""Where the environment of a request says whether it has any of them; without an entry nobody has looked."""
+
+LOOPBACK = frozenset({"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"})
+"""Almost all loopback addresses there are, as the server writes them."""
+
+LONGEST = 300
+"""Characters of a header that are looked at, and kept in caches: names have up to 253, addresses fewer."""
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Peers:
+    """Who comes to one server."""
+
+    def __init__(self, server: Server) -> None:
+        self._unix = UNIX in server.trusted_proxies
+        self._networks = [ipaddress.ip_network(proxy) for proxy in server.trusted_proxies if proxy != UNIX]
+        self._public = urlsplit(server.public_url)
+        host = server.host.strip("[]").lower()
+        self._names = LOCAL_NAMES | ({host} if _is_loopback(host) else set())
+        self._hosts: set[str] = set()
+
+    def is_local(self, environ: Mapping[str, Any]) -> bool:
+        """Whether a program of this machine asks us itself."""
+        host, peer = environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR", "")
+        known = (host in self._hosts or self._is_local_name(host)) and (peer in LOOPBACK or _is_loopback(peer))
+        return known and environ.get(PROXIED) is False
+
+    def address(self, environ: Mapping[str, Any]) -> str:
+        """Whom limits hold for: the nearest address that is no trusted proxy's; of IPv6 the network of a customer."""
+        found = _address(environ.get("REMOTE_ADDR", ""))
+        if not self._trusts(found):
+            return _named(found)
+        # From the right, where the nearest proxy has written: what stands further left anybody may have sent.
+        for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            client = _address(hop)
+            if client is None:
+                break
+            found = client
+            if not self._trusts(client):
+                break
+        return _named(found)
+
+    def scheme(self, environ: Mapping[str, Any]) -> str | None:
+        """`http` or `https`, as the browser sees it; None: nobody knows."""
+        if self._trusts(_address(environ.get("REMOTE_ADDR", ""))):
+            said: str = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
+            if said in ("http", "https"):
+                return said
+        name: str = hostname(environ.get("HTTP_HOST", ""))
+        return str(self._public.scheme) if name and name == self._public.hostname else None
+
+    def _is_local_name(self, header: str) -> bool:
+        if hostname(header) not in self._names:
+            return False
+        # Bounded, because ports make the number of valid headers large.
+        if len(self._hosts) < 64:
+            self._hosts.add(header)
+        return True
+
+    def _trusts(self, peer: Address | None) -> bool:
+        if peer is None:
+            return self._unix
+        return any(peer in network for network in self._networks)
+
+
+def hostname(header: str) -> str:
+    """The name in a Host header without port and brackets, lower case; empty if it is none, or too long for one."""
+    return _hostname(header) if len(header) <= LONGEST else ""
+
+
+@lru_cache(maxsize=256)  # bounded: the texts are the client's
+def _hostname(header: str) -> str:
+    name, bracket, rest = header.partition("]") if header.startswith("[") else ("", "", header)
+    host, _, port = rest.partition(":")
+    if (bracket and host) or (port and not port.isdecimal()):
+        return ""
+    return (name[1:] if bracket else host).rstrip(".").lower()
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an address of IPv4 or IPv6."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(peer: str) -> bool:
+    found = _address(peer)
+    return found is not None and found.is_loopback
+
+
+def _address(text: str) -> Address | None:
+    """The address in `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]` or `[::1]:5`; None if there is none, as on a Unix socket."""
+    return _parsed(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Address | None:
+    name = text.strip()
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    try:
+        found = ipaddress.ip_address(name)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def _named(address: Address | None) -> str:
+    if address is None:
+        return UNIX
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)

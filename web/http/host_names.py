@@ -1,0 +1,60 @@
+"""Hosts: under which names we are asked, against DNS rebinding, and whose pages may write."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from daemon.core.settings import Server
+from web.http.client_address import LOCAL_NAMES, Peers, hostname, is_address
+from web.http.problems import Problem
+
+WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+
+TRUSTED_SITES = {"same-origin", "none"}
+"""Values of Sec-Fetch-Site of a page of ours and of an address typed by a person."""
+
+
+class Hosts:
+    """The names of one server; every check raises Problem or returns."""
+
+    def __init__(self, server: Server, peers: Peers) -> None:
+        host, self._peers = server.host.strip("[]").lower(), peers
+        public = urlsplit(server.public_url)
+        named = (name.strip("[]").lower() for name in server.allowed_hosts)
+        self._names = {*LOCAL_NAMES, host, *named, public.hostname or ""} - {""}
+        self._public = server.public_url
+        self._any_address = host in WILDCARDS
+        self._known: set[str] = set()
+
+    def check(self, environ: Mapping[str, Any]) -> None:
+        """Refuse a request under a name that is not ours (421): a rebound DNS name reaches us like any other."""
+        given = environ.get("HTTP_HOST", "")
+        if given in self._known:
+            return
+        if not given and environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and "HTTP_HOST" not in environ:
+            return  # balancers and probes name no host (RFC 1945); a browser, which is what can be led astray, always does
+        name = hostname(given)
+        if not name:
+            raise Problem(400, "The request has no valid Host header.")
+        if name not in self._names and not (self._any_address and is_address(name)):
+            hint = "Add it to `server.allowed_hosts`, or set `server.public_url`."
+            raise Problem(421, f"{name!r:.100} is no name of this server.", hint=hint)
+        # Bounded, because ports make the number of valid headers large.
+        if len(self._known) < 64:
+            self._known.add(given)
+
+    def site(self, environ: Mapping[str, Any]) -> None:
+        """Refuse a request that another site's page makes (403), whoever its browser is signed in as."""
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and not self._is_ours(origin.lower(), environ):
+            raise Problem(403, f"A page of {origin!r:.100} may not write here.", hint="See `server.public_url`.")
+        site = environ.get("HTTP_SEC_FETCH_SITE")
+        if site is not None and site not in TRUSTED_SITES:
+            raise Problem(403, f"A {site:.20} page may not write here.")
+
+    def _is_ours(self, origin: str, environ: Mapping[str, Any]) -> bool:
+        # Through a proxy the Host may be another; a program of this machine has none in between.
+        if self._public and origin == self._public and not self._peers.is_local(environ):
+            return True
+        scheme, _, host = origin.partition("://")
+        return host == environ.get("HTTP_HOST", "").lower() and scheme == (self._peers.scheme(environ) or scheme)

@@ -1,0 +1,104 @@
+"""Environ: a request of RSGI as the environment that WSGI knows, in which text is bytes in Latin-1 clothing."""
+
+import io
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from web.http.client_address import FORWARDED, LONGEST, PROXIED
+from web.http.problems import Problem
+
+MOST_KEYS = 256
+
+SLASHED = "retraind.slashed"
+"""In the environment of a request whose path ended in a slash, without which it is answered."""
+
+
+def environ_of(scope: Any, root: str = "") -> dict[str, Any]:
+    """The WSGI environment of a request, without its body; a path is that without `root` before it and a slash at its end."""
+    path = scope.path
+    if root and f"{path}/".startswith(f"{root}/"):  # a proxy may have taken it away already
+        path = path[len(root) :] or "/"
+    slashed = path.endswith("/") and len(path) > 1
+    if slashed:
+        path = path[:-1]
+    environ = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path if path.isascii() else path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": "retraind",
+        "SERVER_PORT": "0",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    headers = scope.headers
+    # By the names alone: a header whose value is no ASCII is left out of the items, so a client could hide what a proxy adds to.
+    environ[PROXIED] = not FORWARDED.isdisjoint(headers.keys())
+    for name, value in headers.items():
+        key = _KEYS[name]
+        if key is not None:
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
+    if scope.authority:  # of `GET http://name/path`, which overrules the header (RFC 9112, 3.2.2)
+        environ["HTTP_HOST"] = scope.authority
+    elif "HTTP_HOST" not in environ and scope.http_version == "1":
+        environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+    if slashed:
+        environ[SLASHED] = True
+    return environ
+
+
+def promised(environ: dict[str, Any]) -> int | None:
+    """The length of the body; None for a chunked one, or none. Granian has checked that it is a number.
+
+    Raises Problem 400 for a transfer coding that only a proxy might undo.
+    """
+    if "CONTENT_LENGTH" in environ:
+        return int(environ["CONTENT_LENGTH"])
+    coding = environ.get("HTTP_TRANSFER_ENCODING", "chunked")
+    if coding.strip().lower() != "chunked":
+        raise Problem(400, f"The transfer coding {coding!r:.80} is not known; chunked is.")
+    return None
+
+
+def up(environ: Mapping[str, Any]) -> str:
+    """The way from a request's path to the root of the service, as browsers follow links: proxies may put anything before it."""
+    path: str = environ["PATH_INFO"]
+    return "../" * (path.count("/") - 1 + (SLASHED in environ))
+
+
+def announced(environ: dict[str, Any]) -> int:
+    """The least length of the body that follows: 0 without one, 1 for a chunked one."""
+    if "CONTENT_LENGTH" in environ:
+        return int(environ["CONTENT_LENGTH"])
+    return int("HTTP_TRANSFER_ENCODING" in environ)
+
+
+class Keys(dict[str, str | None]):
+    """The WSGI keys of headers by name, found out once; None for one that is left out. Bounded, because names are the client's."""
+
+    def __missing__(self, name: str) -> str | None:
+        key = _key(name)
+        if len(name) <= LONGEST:
+            if len(self) >= MOST_KEYS:
+                self.clear()
+            self[name] = key
+        return key
+
+
+def _key(name: str) -> str | None:
+    # In CGI's spelling `Content_Length` would pass for `Content-Length`, which Granian has checked.
+    if "_" in name or len(name) > LONGEST:
+        return None
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+_KEYS = Keys()

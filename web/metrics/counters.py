@@ -1,0 +1,192 @@
+"""Counters of one worker, and their snapshot on disk.
+
+About once a second the counters go to `registry/workers/<slot>-<pid>.json`; whichever worker is asked writes its own and reads
+all snapshots. A new worker goes on with the counters of one that is gone. So totals never fall, as long as they can be written.
+"""
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from bisect import bisect_left
+from pathlib import Path
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.core.status import boot_id, fresh, utcnow
+from web.serving.prediction_log import PredictionLog
+from web.serving.predictor import Slot
+
+BOUNDS = (
+    *(0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.0007),
+    *(0.001, 0.0015, 0.002, 0.003, 0.005, 0.007),
+    *(0.01, 0.015, 0.02, 0.03, 0.05, 0.07),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.7),
+    *(1.0, 1.5, 2.0, 3.0, 5.0),
+)
+"""Upper bounds of the latency buckets in seconds; one more bucket takes what is slower."""
+
+STALE_SECONDS = 5.0
+"""A snapshot older than this is that of a worker that is gone or hangs."""
+
+VERSIONS_KEPT = 100
+"""Versions counted one by one; older ones leave the table, so that it can't grow without end."""
+
+
+class Snapshot(BaseModel):
+    """The counters of one worker at one moment."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slot: int
+    pid: int
+    heartbeat: float
+    """CLOCK_MONOTONIC in seconds, as in `daemon.core.status`."""
+    boot: str = Field(default_factory=boot_id)
+    at: str
+    started_at: str
+    ready: bool
+    version: int | None
+    """The served version."""
+    problem: str | None
+    """Why the promoted version is not served, or predictions are not logged."""
+    model_problem: str | None = None
+    """Why the promoted version is not served, or the held one not tried; the daemon writes it into the journal."""
+    requests: dict[str, dict[str, int]]
+    """Requests by route template and status code."""
+    predictions: dict[str, int]
+    """Answered predictions by version."""
+    buckets: list[int]
+    """Requests that predict by duration, one count per bound and one for what is slower; not cumulative."""
+    seconds: float
+    """Sum of those durations."""
+    lost: int
+    """Predictions that were answered and not logged."""
+    load_failures: int
+    shadow_dropped: int = 0
+    """Answers that the held challenger did not get to compare; see `web.serving.shadow`."""
+    auth_failures: int = 0
+    """Wrong tokens; see `web.auth.failed_tokens`."""
+
+
+class Counters:
+    """What one worker counts, in any thread."""
+
+    def __init__(self, home: Home, number: int) -> None:
+        self.number = number
+        self._lock = threading.Lock()
+        self.started = time.monotonic()
+        self._started_at = utcnow()
+        self._path = home.workers / f"{number}-{os.getpid()}.json"
+        before = _adopt(home, number, self._path)
+        self.requests: dict[str, dict[str, int]] = before.requests if before else {}
+        self.predictions: dict[str, int] = before.predictions if before else {}
+        resumed = before is not None and len(before.buckets) == len(BOUNDS) + 1
+        self.buckets: list[int] = before.buckets if before and resumed else [0] * (len(BOUNDS) + 1)
+        self.seconds = before.seconds if before and resumed else 0.0
+        self._lost_before = before.lost if before else 0
+        self._failures_before = before.load_failures if before else 0
+        self._dropped_before = before.shadow_dropped if before else 0
+        self._wrong_before = before.auth_failures if before else 0
+
+    def count(self, route: str, code: int, seconds: float, *, predicts: bool = False) -> None:
+        """One request was answered, and maybe one that `predicts`; `route` is a template of a closed set."""
+        key = str(code)
+        with self._lock:
+            codes = self.requests.setdefault(route, {})
+            codes[key] = codes.get(key, 0) + 1
+            if predicts:
+                self.buckets[bisect_left(BOUNDS, seconds)] += 1
+                self.seconds += seconds
+
+    def predicted(self, version: int, count: int) -> None:
+        """So many predictions were answered by `version`; any thread may say so."""
+        key = str(version)
+        with self._lock:
+            self.predictions[key] = self.predictions.get(key, 0) + count
+            if len(self.predictions) > VERSIONS_KEPT:
+                del self.predictions[min(self.predictions, key=int)]
+
+    def snapshot(
+        self,
+        slot: Slot,
+        log: PredictionLog,
+        shadow_dropped: int = 0,
+        auth_failures: int = 0,
+        *,
+        ready: bool,
+        model_problem: str | None = None,
+    ) -> Snapshot:
+        """The counters now."""
+        return Snapshot(
+            slot=self.number,
+            pid=os.getpid(),
+            heartbeat=time.monotonic(),
+            at=utcnow(),
+            started_at=self._started_at,
+            ready=ready,
+            version=slot.version,
+            problem=slot.problem or log.problem,
+            model_problem=model_problem,
+            # Copied in one step each, as only `copy` does: another thread may meet a new route while a list of items is made,
+            # since its tuples can set off a garbage collection.
+            requests={route: codes.copy() for route, codes in self.requests.copy().items()},
+            predictions=self.predictions.copy(),
+            buckets=list(self.buckets),
+            seconds=self.seconds,
+            lost=self._lost_before + log.lost,
+            load_failures=self._failures_before + slot.failures,
+            shadow_dropped=self._dropped_before + shadow_dropped,
+            auth_failures=self._wrong_before + auth_failures,
+        )
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Write the snapshot for the other processes; raises OSError when the disk is full."""
+        durable.publish(self._path, orjson.dumps(snapshot.model_dump()))
+
+
+def published(home: Home, but: str = "") -> list[tuple[Snapshot, bool]]:
+    """The snapshots of all workers there were and whether each lives, without the file named `but`."""
+    while True:
+        paths = [path for path in sorted(home.workers.glob("*.json")) if path.name != but]
+        with contextlib.suppress(FileNotFoundError):  # a new worker has just taken it over: it has another name now
+            return [(snapshot, _lives(path, snapshot)) for path in paths if (snapshot := _read(path))]
+
+
+def _adopt(home: Home, number: int, path: Path) -> Snapshot | None:
+    """The last counters of a worker of this slot that is gone, by a rename: they are never counted twice, nor missed."""
+    for old in sorted(home.workers.glob(f"{number}-*.json")):
+        if old == path or not _held(old.with_suffix(".lock")):
+            old.replace(path)
+            return _read(path)
+    return None
+
+
+def _lives(path: Path, snapshot: Snapshot) -> bool:
+    return fresh(snapshot.boot, snapshot.heartbeat, STALE_SECONDS) and _held(path.with_suffix(".lock"))
+
+
+def _held(lock: Path) -> bool:
+    # Never creates the file, and shares the lock with others who look: neither may pass for a worker.
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _read(path: Path) -> Snapshot | None:
+    try:
+        return Snapshot.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None

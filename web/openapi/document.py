@@ -1,0 +1,163 @@
+"""The description of the service as an OpenAPI 3.1 document, made from the columns and classes of the served model.
+
+It is made once for each served version and each schema of the dataset, and kept as bytes: asking costs a look-up.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from daemon.schema import score_names
+from daemon.schema.schema import Schema
+from web.auth import path_scopes
+from web.openapi import model_columns, operations, own_paths, protocol_paths, schemas
+from web.openapi.schemas import Json
+from web.serving.predictor import Predictor
+
+ABOUT = (
+    "Drop labelled CSV files into a folder; a better model answers here. This document is that of the model that is served "
+    "now: columns, classes and examples are its own, and change with it."
+)
+
+TOKEN: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`retraind token create` makes one. What each operation needs of its scopes stands in its `security`.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A document, what it was made from, and its ETag."""
+
+    of: tuple[Predictor | None, Schema | None]
+    body: bytes
+    tag: str
+
+
+class Description:
+    """The document of one worker, made again when the served version or the dataset's schema is another."""
+
+    def __init__(self, *, program: str, sticky: str = "", public: str = "", root: str = "") -> None:
+        self._program, self._sticky, self._servers = program, sticky, _servers(root, public)
+        self._made: dict[bool, Made] = {}
+
+    def now(self, predictor: Predictor | None, data: Schema | None, *, secured: bool) -> Made:
+        """The document for what is served and what the dataset takes; None: there is none yet. `secured`: tokens are needed."""
+        made = self._made.get(secured)
+        if made is None or made.of[0] is not predictor or made.of[1] is not data:
+            content = document(
+                predictor, data, self._program, secured=secured, sticky=self._sticky, servers=self._servers
+            )
+            body = orjson.dumps(content)
+            made = self._made[secured] = Made((predictor, data), body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        return made
+
+
+def document(
+    predictor: Predictor | None,
+    data: Schema | None,
+    program: str,
+    *,
+    secured: bool,
+    sticky: str = "",
+    servers: Sequence[str] = (),
+) -> Json:
+    """The OpenAPI document; `program` is the version of retraind, `secured` whether callers need tokens.
+
+    `sticky` names the header by which a held challenger gets its share of the requests; empty: there is no canary. `servers` is
+    where the service is reached; empty: at the root of where the document is.
+    """
+    model = predictor.schema if predictor else None
+    tags = [{"name": name, "description": text} for name, text in {**own_paths.TAGS, **protocol_paths.TAGS}.items()]
+    paths = _named(_routed({**own_paths.paths(model, data), **protocol_paths.paths(model)}, sticky))
+    parts: Json = {"schemas": _schemas(model, data), "responses": operations.responses()}
+    return {
+        "openapi": "3.1.0",
+        "info": _info(predictor, program),
+        "tags": tags,
+        **({"servers": [{"url": url} for url in servers]} if servers else {}),
+        "paths": _secured(paths) if secured else paths,
+        "components": {**parts, **({"securitySchemes": {"token": TOKEN}} if secured else {})},
+    }
+
+
+def _servers(root: str, public: str) -> list[str]:
+    """Addresses of the service, relative to the document's host and through a proxy; none where both say nothing."""
+    return list(dict.fromkeys([root or "/", *([public + root] if public else [])])) if root or public else []
+
+
+def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
+    """The same, with the header of the canary wherever a request that predicts may leave the choice of the version to it."""
+    text = "Requests with the same value get the same version: the served one, or the one that is tried on a share of them."
+    for methods in paths.values() if sticky else ():
+        given = methods.get("post", {}).get("parameters", [])
+        if any(parameter["name"] == "X-Model-Version" for parameter in given):
+            given.append(operations.header(sticky, schemas.TEXT, text))
+    return paths
+
+
+def _secured(paths: dict[str, Json]) -> dict[str, Json]:
+    """The same, each operation with the scope that it needs, and what it answers to who has not."""
+    for path, methods in paths.items():
+        scope = path_scopes.needed(path)
+        for method in methods.values() if scope else ():
+            shape = operations.shape_of(path)
+            method["security"] = [{"token": [scope]}]
+            method["responses"] |= operations.problems((401, 403, 429), shape)
+    return paths
+
+
+def _named(paths: dict[str, Json]) -> dict[str, Json]:
+    return {
+        path: {method: {"operationId": operations.identity(method, path), **found} for method, found in methods.items()}
+        for path, methods in paths.items()
+    }
+
+
+def _info(predictor: Predictor | None, program: str) -> Json:
+    common: Json = {"title": "retraind", "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"}}
+    if predictor is None:
+        return {**common, "version": program, "description": f"{ABOUT}\n\nNo model is served yet."}
+    manifest, schema = predictor.manifest, predictor.schema
+    said = f"**Version {predictor.version}** ({manifest.candidate}, {manifest.backend}) predicts `{schema.target}`"
+    if schema.classes:
+        said += f", one of {len(schema.classes)} classes"
+    model: Json = {
+        "version": predictor.version,
+        "created": manifest.created,
+        "task": schema.task,
+        "target": schema.target,
+        "candidate": manifest.candidate,
+        "backend": manifest.backend,
+        "score": score_names.value(_score(manifest.scores)),
+    }
+    version = f"{program}+model.{predictor.version}"
+    return {**common, "version": version, "description": f"{ABOUT}\n\n{said}.", "x-model": model}
+
+
+def _score(scores: dict[str, Any]) -> dict[str, Any] | None:
+    """The challenger's score on the rolling holdout, as the manifest keeps it."""
+    found: dict[str, Any] | None = scores.get("challenger", {}).get("rolling")
+    return found
+
+
+def _schemas(model: Schema | None, data: Schema | None) -> Json:
+    return {
+        "Row": model_columns.row(model) if model else model_columns.ANY_ROW,
+        "TrainingRow": _training_row(model, data),
+        "Target": model_columns.target(data) if data else {"type": ["number", "string"]},
+        **schemas.predictions(model),
+        **schemas.own(),
+        **protocol_paths.schemas(model),
+    }
+
+
+def _training_row(model: Schema | None, data: Schema | None) -> Json:
+    """A row that the dataset takes: it may have more columns than the model was taught."""
+    if data is None:
+        return model_columns.ANY_ROW
+    return schemas.ref("Row") if model and model.columns == data.columns else model_columns.row(data)

@@ -1,0 +1,235 @@
+"""The doors for other people's clients as paths of an OpenAPI document; what they mean stands in `doors`' modules.
+
+That shape, names and values of a request agree with each other is more than JSON Schema can say: here stands what it can.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from daemon.artifacts.bundle import MODEL
+from daemon.schema.schema import Schema
+from web.http.reply import JSON
+from web.openapi import model_columns, operations
+from web.openapi import schemas as contents
+from web.openapi.operations import MLFLOW, SIMPLE, answer, body, header, place
+from web.openapi.own_paths import VERSION_HEADER, choosing
+from web.openapi.schemas import TEXT, VERSION, Json, array, maybe, record, ref
+from web.predict import ALIASES
+from web.protocols import mlflow, open_inference, open_inference_outputs, tensors
+
+V2, V1, MLFLOW_TAG = "Open Inference Protocol V2", "KServe V1, TensorFlow Serving", "MLflow"
+TAGS = {
+    MLFLOW_TAG: "What MLflow's scoring server answers, for its clients.",
+    V2: "With binary tensors, for the clients of KServe, Triton, MLServer and others.",
+    V1: "Rows or columns, for clients of KServe's V1 and of TensorFlow Serving's REST API.",
+}
+
+BINARY = "application/octet-stream"
+POSTED = (403, 404, 408, 413, 415, 507)
+NAME = place("name", {"type": "string", "enum": [MODEL]}, "The name of the model: there is one.")
+NUMBER = place("version", {"type": "integer", "minimum": 1, "maximum": 999_999_999}, "The number of a version.")
+LABEL = place("label", {"type": "string", "enum": [*ALIASES]}, "An alias of a version.")
+SIGNATURES = [None, "", "serving_default", mlflow.PREDICT]
+COLUMNS: Json = {"type": "object"}
+
+
+def paths(model: Schema | None) -> dict[str, Json]:
+    """All paths of the doors, for a served model of these columns; None: nobody knows them yet."""
+    return {**_mlflow(model), **_v2(model), **_v1(model)}
+
+
+def schemas(model: Schema | None) -> dict[str, Json]:
+    """The schemas that those paths refer to, by name."""
+    template = "#/components/schemas/{model}"
+    request = open_inference.Request.model_json_schema(ref_template=template)
+    parts = request.pop("$defs")
+    parts["Tensor"]["properties"]["datatype"]["enum"] = [*tensors.JSON_TYPES]
+    if model:
+        parts["Requested"]["properties"]["name"]["enum"] = [*open_inference_outputs.outputs_of(model)]
+    output = {"name": TEXT, "shape": array({"type": "integer"}), "datatype": {"enum": [*tensors.JSON_TYPES]}}
+    told = {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": array(record("An output.", output))}
+    common = {"model_version": VERSION, "prediction_ids": array(TEXT)}
+    return {
+        "Error": record("What went wrong.", {"error": TEXT}),
+        "MlflowError": record("What went wrong.", {"error_code": TEXT, "message": TEXT}),
+        "InferRequest": request,
+        **parts,
+        "InferResponse": record("Outputs; without `binary_data` they are all JSON.", told, "id"),
+        "Invoked": record("A prediction for each row.", {"predictions": array({}), **common}),
+        "Rows": {"type": "array", "items": ref("Row"), "minItems": 1},
+        "Columns": _columns(model),
+        "Table": {"anyOf": [ref("Columns"), ref("Rows")]},
+        "OpenRows": {
+            "type": "array",
+            "items": _open(model_columns.row(model) if model else model_columns.ANY_ROW),
+            "minItems": 1,
+        },
+        "OpenTable": {"anyOf": [_open(_columns(model)), ref("OpenRows")]},
+    }
+
+
+def _columns(model: Schema | None) -> Json:
+    """Values by column: a list each, or (one row) a value each."""
+    if model is None:
+        return {"anyOf": [COLUMNS]}
+    values = {column.name: model_columns.value(column) for column in model.columns}
+    lists = {name: {"type": "array", "items": value, "minItems": 1} for name, value in values.items()}
+    common: Json = {**COLUMNS, "additionalProperties": False}
+    needed = [column.name for column in model.columns if not column.missing]
+    return {"anyOf": [{**common, "properties": found, "required": needed} for found in (lists, values)]}
+
+
+def _open(schema: Json) -> Json:
+    """The same with further columns by name, which MLflow's door leaves out."""
+    kinds = [{key: value for key, value in kind.items() if key != "additionalProperties"} for kind in schema["anyOf"]]
+    return {**schema, "anyOf": kinds}
+
+
+def _get(tag: str, summary: str, answers: Mapping[int, Json], parameters: Iterable[Json] = (), **more: Any) -> Json:
+    given = list(parameters)
+    codes = [404] if given else []
+    return {"get": operations.operation(tag, summary, answers, codes, given, **more)}
+
+
+def _mlflow(model: Schema | None) -> dict[str, Json]:
+    row, plain = model_columns.sample(model) if model else [1.0], {"text/plain": TEXT}
+    names = model.features if model else ["x"]
+    named = dict(zip(names, row, strict=True))
+    split = {"columns": maybe(array(TEXT)), "index": maybe({"type": "array"}), "data": array({"type": "array"})}
+    formats: dict[str, tuple[Json, Any]] = {
+        "dataframe_split": (record("", split, "columns", "index"), {"columns": names, "data": [row]}),
+        "dataframe_records": ({"type": "array", "items": COLUMNS, "minItems": 1}, [named]),
+        "instances": (ref("OpenRows"), [row, row]),
+        "inputs": (ref("OpenTable"), {name: [value] for name, value in named.items()}),
+    }
+    formats["dataframe_split"][0].update(additionalProperties=False, description="As pandas writes it.")
+    methods = [mlflow.PREDICT, *([] if model and not model.classes else [mlflow.PROBA])]
+    params = {"type": "object", "properties": {"predict_method": {"enum": methods}}}
+    one_of: list[Json] = [
+        {
+            "type": "object",
+            "properties": {name: schema, "params": {"anyOf": [params, {"type": "null"}]}},
+            "required": [name],
+        }
+        for name, (schema, _) in formats.items()
+    ]
+    sent = body({"oneOf": one_of}, {name: {name: example} for name, (_, example) in formats.items()})
+    one_row = {"value": _comma_separated(names, row)}
+    sent["requestBody"]["content"][mlflow.CSV] = {"schema": TEXT, "examples": {"one_row": one_row}}
+    told = {200: answer("A prediction for each row.", {JSON: ref("Invoked")}, VERSION_HEADER)}
+    invoke = operations.operation(MLFLOW_TAG, "Predict all rows", told, POSTED, choosing(), errors=MLFLOW)
+    none = answer("No model is loaded.", plain)
+    return {
+        "/invocations": {"post": {**invoke, **sent}},
+        "/ping": _get(MLFLOW_TAG, "A model is loaded", {200: answer("It is.", plain), 404: none}, errors=MLFLOW),
+        "/version": _get(MLFLOW_TAG, "The version of MLflow", {200: answer("As text.", plain)}, errors=MLFLOW),
+    }
+
+
+def _comma_separated(*lines: Iterable[Any]) -> str:
+    found = io.StringIO()
+    csv.writer(found, lineterminator="\n").writerows(lines)
+    return found.getvalue()
+
+
+def _v2(model: Schema | None) -> dict[str, Json]:
+    live = record("The worker answers.", {"live": {"const": True}})
+    ready = record("Whether it predicts.", {"live": {"const": True}, "ready": {"type": "boolean"}})
+    server = record("The server.", {"name": TEXT, "version": TEXT, "extensions": array(TEXT)})
+    found = record("The model.", {"name": TEXT, "versions": array(TEXT), "platform": TEXT})
+    found["properties"] |= {"inputs": array(contents.OBJECT), "outputs": array(contents.OBJECT)}
+    is_ready = record("It predicts.", {"name": TEXT, "ready": {"const": True}})
+    listed = array(record("A version.", {"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}))
+    states = {200: answer("It does.", {JSON: ready}), 503: answer("It does not.", {JSON: ready})}
+    index = operations.operation(
+        V2, "The model repository", {200: answer("Its versions.", {JSON: listed})}, POSTED, errors=SIMPLE
+    )
+    asked = body(open_inference.Index.model_json_schema(), {"all": {}})
+    asked["requestBody"]["required"] = False
+    places: dict[str, Json] = {
+        "/v2": _get(V2, "Name, version and extensions", {200: answer("The server.", {JSON: server})}, errors=SIMPLE),
+        "/v2/health/live": _get(V2, "The worker answers", {200: answer("It does.", {JSON: live})}, errors=SIMPLE),
+        "/v2/health/ready": _get(V2, "The worker predicts", states, errors=SIMPLE),
+        "/v2/repository/index": {"post": {**index, **asked}},
+    }
+    for at, given in (("", [NAME, *choosing()]), ("/versions/{version}", [NAME, NUMBER])):
+        told = {200: answer("The model.", {JSON: found}, VERSION_HEADER)}
+        yes = {200: answer("It predicts.", {JSON: is_ready}, VERSION_HEADER)}
+        places[f"/v2/models/{{name}}{at}"] = _get(V2, "Inputs and outputs", told, given, errors=SIMPLE)
+        places[f"/v2/models/{{name}}{at}/ready"] = _get(V2, "The model predicts", yes, given, errors=SIMPLE)
+        places[f"/v2/models/{{name}}{at}/infer"] = {"post": _infer(model, given)}
+    return places
+
+
+def _infer(model: Schema | None, given: list[Json]) -> Json:
+    length: Json = {"type": "string", "pattern": "^[0-9]{1,9}$"}
+    part = header(open_inference.HEADER_LENGTH, length, "Bytes of JSON before binary tensors.")
+    headers = {**VERSION_HEADER, open_inference.HEADER_LENGTH: {"schema": length, "description": part["description"]}}
+    told = {200: answer("Outputs.", {JSON: ref("InferResponse"), BINARY: TEXT}, headers)}
+    found = operations.operation(V2, "Predict all rows", told, POSTED, [*given, part], errors=SIMPLE)
+    sent = body(ref("InferRequest"), _tensors(model))
+    sent["requestBody"]["content"][BINARY] = {"schema": {"type": "string", "format": "binary"}}
+    return {**found, **sent}
+
+
+def _tensors(model: Schema | None) -> Json:
+    """Bodies: an input for each column, and where all columns are numbers, one for all."""
+    if model is None:
+        return {"one row": {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}]}}
+    row = model_columns.sample(model)
+    each = [
+        {"name": column.name, "shape": [1], "datatype": open_inference.DATATYPES[column.kind], "data": [value]}
+        for column, value in zip(model.columns, row, strict=True)
+    ]
+    found: Json = {"by column": {"inputs": each}}
+    if all(column.kind == "number" for column in model.columns):
+        found["one matrix"] = {"inputs": [{"name": "x", "shape": [1, len(row)], "datatype": "FP64", "data": row}]}
+    return found
+
+
+def _v1(model: Schema | None) -> dict[str, Json]:
+    status = record(
+        "It predicts.", {"name": TEXT, "ready": {"const": True}, "model_version_status": array(contents.OBJECT)}
+    )
+    names = record("The names of the models.", {"models": array(TEXT)})
+    signatures = record("Signatures.", {"model_spec": contents.OBJECT, "metadata": contents.OBJECT})
+    places: dict[str, Json] = {
+        "/v1/models": _get(V1, "The models", {200: answer("One.", {JSON: names})}, errors=SIMPLE)
+    }
+    ways = (("", [NAME, *choosing()]), ("/versions/{version}", [NAME, NUMBER]), ("/labels/{label}", [NAME, LABEL]))
+    for at, given in ways:
+        which = f"/v1/models/{{name}}{at}"
+        ready = {200: answer("It predicts.", {JSON: status}, VERSION_HEADER)}
+        told = {200: answer("Inputs and outputs.", {JSON: signatures}, VERSION_HEADER)}
+        places[which] = _get(V1, "The model predicts", ready, given, errors=SIMPLE)
+        places[f"{which}/metadata"] = _get(V1, "Inputs and outputs", told, given, errors=SIMPLE)
+        for verb, (summary, schema, examples) in _verbs(model).items():
+            found = {200: answer("An answer for each row.", {JSON: contents.OBJECT}, VERSION_HEADER)}
+            post = operations.operation(V1, summary, found, POSTED, given, errors=SIMPLE)
+            places[f"{which}:{verb}"] = {"post": {**post, **body(schema, examples)}}
+    return places
+
+
+def _verbs(model: Schema | None) -> dict[str, tuple[str, Json, Json]]:
+    """Verbs that a model of that task has: what they do, the schema of the body, examples."""
+    row = model_columns.sample(model) if model else [1.0]
+    named = model_columns.named_sample(model) if model else {"x": 1.0}
+    signature = {"enum": [*SIGNATURES, *([] if model and not model.classes else [mlflow.PROBA])]}
+    one_of = [
+        {"type": "object", "properties": {name: ref(schema), "signature_name": signature}, "required": [name]}
+        for name, schema in (("instances", "Rows"), ("inputs", "Table"))
+    ]
+    context = {"anyOf": [COLUMNS, {"type": "null"}], "description": "Columns that are the same in all examples."}
+    examples: Json = {"type": "array", "items": COLUMNS, "minItems": 1}
+    taught = {"type": "object", "properties": {"examples": examples, "context": context}, "required": ["examples"]}
+    given = {"rows": {"instances": [row, row]}, "columns": {"inputs": {key: [one] for key, one in named.items()}}}
+    one = {"one row": {"examples": [named]}}
+    classify = {"classify": ("Classes of each row with their probabilities", taught, one)}
+    regress = {"regress": ("A number for each row", taught, one)}
+    return {
+        "predict": ("Predict rows, or columns", {"oneOf": one_of}, given),
+        **(classify if model is None or model.classes else {}),
+        **(regress if model is None or not model.classes else {}),
+    }

@@ -1,0 +1,224 @@
+"""Answering: from checked inputs to predictions that are in the log before the client hears of them.
+
+Every way in (`/predict` and the protocols) ends here, so that all of them are logged, counted and traced alike.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+from urllib.parse import parse_qs
+
+import numpy as np
+import orjson
+
+from daemon.core.errors import InvalidFeatures
+from daemon.core.status import utcnow
+from web.auth.access import CALLER
+from web.http.problems import Problem
+from web.serving.agreement import Told
+from web.serving.inputs import Inputs, Matrix, from_rows
+from web.serving.predictor import Predictor
+from web.serving.version_cache import ASKED, LOADING
+from web.worker import Worker
+
+ALIASES = ("champion", "challenger", "previous")
+"""Names that stand for a version, as in MLflow."""
+
+MOST_DIGITS = 10
+"""A number of a version is shorter."""
+
+
+@dataclass(slots=True)
+class Answered:
+    """Predictions of one request, one per row, already logged."""
+
+    predictor: Predictor
+    predictions: list[Any]
+    """Codes of classes, or values."""
+    probabilities: list[list[float]] | None
+    """By row, in the order of the classes' codes; None for values."""
+    ids: list[str]
+    """The prediction ids."""
+    latency_ms: float
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `/predict` tells of each row, but for what is the same in all of them."""
+        if self.probabilities is None:
+            return [
+                {"prediction": value, "prediction_id": key, "prediction_name": None, "confidence": None}
+                for value, key in zip(self.predictions, self.ids, strict=True)
+            ]
+        classes = self.predictor.classes
+        return [
+            {
+                "prediction": code,
+                "prediction_id": key,
+                "prediction_name": classes[code],
+                "confidence": found[code],
+                "probabilities": dict(zip(classes, found, strict=True)),
+            }
+            for code, key, found in zip(self.predictions, self.ids, self.probabilities, strict=True)
+        ]
+
+    def details(self) -> Iterator[tuple[str, float, list[float]]] | Iterator[tuple[None, None, None]]:
+        """Of each row the class's name, its probability, and all probabilities; for values without end nothing of it."""
+        if self.probabilities is None:
+            return repeat((None, None, None))
+        classes = self.predictor.classes
+        return (
+            (classes[code], found[code], found)
+            for code, found in zip(self.predictions, self.probabilities, strict=True)
+        )
+
+    @property
+    def names(self) -> list[str | float]:
+        """What is predicted, as people call it: names of classes, or values."""
+        if self.probabilities is None:
+            return list(self.predictions)
+        return [self.predictor.classes[int(code)] for code in self.predictions]
+
+
+def predictor(
+    worker: Worker, environ: MutableMapping[str, Any], version: int | None = None, alias: str | None = None
+) -> Predictor:
+    """The predictor that answers a request; the request takes it once.
+
+    `version` or `alias` (`champion`, `challenger`, `previous`) are what a path names. Otherwise `?version=` or the header
+    `X-Model-Version` may name a number or an alias; without them it is the served version, or a challenger on trial.
+
+    Raises Problem 503 while no model, or not this one, is loaded, 404 for a version that there is not, 400 for what names
+    none.
+    """
+    found = worker.slot.current
+    if found is None:
+        hint = "None has been promoted yet, or it can't be loaded; /health says which."
+        raise Problem(503, "No model is loaded.", hint=hint, Retry_After="1")
+    wanted = version or alias or _asked(environ)
+    if wanted is None:
+        return worker.challenger.instead(found, environ)
+    if wanted in (found.version, "champion"):
+        return found
+    number = wanted if isinstance(wanted, int) else _named(worker, wanted)
+    tried = worker.challenger.predictor
+    if tried is not None and tried.version == number:
+        return tried
+    other = worker.shelf.find(number, environ.setdefault(ASKED, time.monotonic()))
+    if isinstance(other, Predictor):
+        return other
+    # The bridge sees this, waits, and asks again; the answer below is for who does not.
+    environ[LOADING] = other
+    raise Problem(503, f"Version {number} is being loaded.", hint="Try again in a moment.", Retry_After="1")
+
+
+def _named(worker: Worker, alias: str) -> int:
+    found = worker.slot.challenger if alias == "challenger" else worker.slot.previous
+    if found is None:
+        raise Problem(404, f"There is no {alias} version now.", hint="GET /versions lists the versions.")
+    return found
+
+
+def _asked(environ: Mapping[str, Any]) -> int | str | None:
+    """The version that the query or else the header names, as a number or an alias; None if neither does."""
+    header = environ.get("HTTP_X_MODEL_VERSION")
+    wanted = None if header is None else _choice(header)
+    if query := environ.get("QUERY_STRING"):
+        for key in parse_qs(query, keep_blank_values=True).get("version", ()):
+            wanted = _choice(key)
+    return wanted
+
+
+def _choice(key: str) -> int | str:
+    """The version that a text names; raises Problem 400."""
+    if key in ALIASES:
+        return key
+    if key.isascii() and key.isdecimal() and len(key) < MOST_DIGITS and int(key) > 0:
+        return int(key)
+    raise Problem(400, f"{key!r:.60} is no version.", hint=f"It is a number, or one of {', '.join(ALIASES)}.")
+
+
+def answer(worker: Worker, environ: Mapping[str, Any], chosen: Predictor, inputs: Inputs) -> Answered:
+    """Answer and log all rows under the name of who asks; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict.
+
+    A challenger on trial that fails is replaced by the champion: `Answered.predictor` says who answered.
+    """
+    started = time.perf_counter()
+    if chosen.trial:
+        chosen, inputs, tried = _tried(worker, chosen, inputs)
+        pieces: Iterable[Matrix] = [tried]
+    else:
+        pieces = worker.ahead.answers(chosen, inputs.matrix)
+    parts: list[Answered] = []
+    lines: list[bytes] = []
+    found: list[Matrix] = []
+    caller = environ[CALLER].name
+    for piece in pieces:
+        part = _part(worker, chosen, piece, started)
+        at = sum(map(len, found))
+        lines.extend(_lines(part, inputs.values[at : at + len(piece)], caller))
+        parts.append(part)
+        found.append(piece)
+    answered = parts[0] if len(parts) == 1 else _joined(parts)
+    worker.log.append(lines)
+    worker.counters.predicted(chosen.version, len(inputs))
+    if chosen is worker.slot.current and worker.shadow.wants:
+        worker.shadow.offer(Told(chosen, np.concatenate(found), answered.ids, inputs))
+    return answered
+
+
+def _part(worker: Worker, chosen: Predictor, found: Matrix, started: float) -> Answered:
+    """What is told of some rows that the model has just answered; `started` is when it began with the first of all."""
+    probabilities: list[list[float]] | None = found.tolist() if chosen.classes else None
+    if chosen.costs is not None:
+        predictions: list[Any] = chosen.costs.decide(found).tolist()
+    else:
+        predictions = (found.argmax(axis=1) if chosen.classes else found[:, 0]).tolist()
+    latency = round((time.perf_counter() - started) * 1000, 3)
+    return Answered(chosen, predictions, probabilities, worker.next_ids(len(predictions)), latency)
+
+
+def _joined(parts: Sequence[Answered]) -> Answered:
+    last = parts[-1]
+    return Answered(
+        last.predictor,
+        [one for part in parts for one in part.predictions],
+        None if last.probabilities is None else [one for part in parts for one in part.probabilities or ()],
+        [one for part in parts for one in part.ids],
+        last.latency_ms,
+    )
+
+
+def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor, Inputs, Matrix]:
+    champion = worker.slot.current
+    try:
+        return trial, inputs, trial.answers(inputs.matrix)
+    except Exception as error:
+        if champion is None:
+            raise
+        if not isinstance(error, InvalidFeatures):
+            worker.challenger.give_up(trial.version, error)
+    # Its own schema: a category that only the challenger knows is none for the champion.
+    rows = from_rows(champion.schema, inputs.values)
+    return champion, rows, champion.answers(rows.matrix)
+
+
+def _lines(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> Iterator[bytes]:
+    """What the log keeps, a line of JSON for each row; see `daemon.storage.prediction_history` for who reads it."""
+    at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
+    told = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
+    for values, key, prediction, (name, confidence, found) in told:
+        line = {
+            "timestamp": at,
+            "model_version": version,
+            "latency_ms": latency,
+            "prediction_id": key,
+            "features": values,
+            "prediction": prediction,
+            "prediction_name": name,
+            "confidence": confidence,
+            "probabilities": found,
+        }
+        if caller:
+            line["caller"] = caller
+        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,111 @@
+"""MLflow's scoring protocol: `POST /invocations`, `GET /ping`, `GET /version`.
+
+Source: mlflow 3.17 `mlflow/pyfunc/scoring_server/__init__.py`. Unlike MLflow's server, a classifier's answer is the names
+of its classes, `params` choose probabilities, and version and prediction ids stand beside `predictions`.
+"""
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from daemon.schema.schema import Schema
+from web import predict
+from web.http import payload, releases, reply
+from web.http.problems import Problem
+from web.http.reply import JSON, Reply
+from web.predict import Answered
+from web.protocols import dataframes
+from web.serving.inputs import Inputs
+from web.serving.predictor import Predictor
+from web.worker import Worker
+
+CSV = "text/csv"
+PLAIN = "text/plain; charset=utf-8"
+
+FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
+    "dataframe_split": dataframes.split,
+    "dataframe_records": dataframes.records,
+    "instances": lambda schema, given: dataframes.rows(schema, dataframes.known(schema, given)),
+    "inputs": lambda schema, given: dataframes.columns(schema, dataframes.known(schema, given)),
+}
+"""Forms of a body; in all of them, columns that the model does not take are left out."""
+
+PREDICT, PROBA = "predict", "predict_proba"
+
+
+def ping(worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """A line feed, with 200 if a model is loaded and else 404, as from MLflow's server."""
+    return Reply(b"\n", 200 if worker.slot.current else 404, {"Content-Type": PLAIN})
+
+
+def version(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """The version of MLflow, as bare text."""
+    return Reply(releases.of("mlflow").encode(), headers={"Content-Type": PLAIN})
+
+
+def invoke(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+    """All rows of a body of JSON or CSV; raises Problem or InvalidFeatures."""
+    chosen = predict.predictor(worker, environ)
+    kind, text = _media_type(environ), environ["wsgi.input"].read()
+    if kind == CSV:
+        method, rows = PREDICT, dataframes.comma_separated(chosen.schema, _decoded(text))
+    else:
+        method, rows = _parsed(chosen, text)
+    answered = predict.answer(worker, environ, chosen, rows)
+    chosen = answered.predictor
+    content = {
+        "predictions": told(answered, method),
+        **({"classes": chosen.classes} if method == PROBA else {}),
+        "model_version": chosen.version,
+        "prediction_ids": answered.ids,
+    }
+    return reply.of(content, chosen.version)
+
+
+def told(answered: Answered, method: str) -> list[Any]:
+    """What is predicted for each row: the name of the class or the number, or (PROBA) the probabilities of all classes."""
+    return answered.probabilities or [] if method == PROBA else answered.names
+
+
+def method_of(chosen: Predictor, given: Any) -> str:
+    """PREDICT or PROBA from what a client asks for; raises Problem 400."""
+    if given not in (PREDICT, PROBA):
+        raise Problem(400, f"There is no method {given!r:.60}.", hint=f"It is {PREDICT!r} or {PROBA!r}.")
+    if given == PROBA and not chosen.classes:
+        raise Problem(400, "A regression has no probabilities.", hint=f"Ask for {PREDICT!r}.")
+    return str(given)
+
+
+def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
+    """The method and the rows; further keys and params say nothing here, and are ignored as by MLflow's server."""
+    body = payload.value(dataframes.without_nan(text))
+    found = FORMATS.keys() & body.keys() if isinstance(body, dict) else set()
+    if len(found) != 1:
+        names = ", ".join(repr(name) for name in FORMATS)
+        raise Problem(400, f"The body must be an object with one of {names}, and 'params' if there are any.")
+    params = {} if body.get("params") is None else body["params"]
+    if not isinstance(params, dict):
+        raise Problem(400, "'params' must be an object, which may have 'predict_method'.")
+    name = found.pop()
+    return method_of(chosen, params.get("predict_method", PREDICT)), FORMATS[name](chosen.schema, body[name])
+
+
+def _media_type(environ: MutableMapping[str, Any]) -> str:
+    """JSON or CSV; a body without a type is JSON; raises Problem 415."""
+    given = environ.get("CONTENT_TYPE", "") or JSON
+    if given == JSON:
+        return JSON
+    kind, *parameters = (part.strip().lower() for part in given.split(";"))
+    if kind not in (JSON, CSV):
+        raise Problem(415, f"The body must be {JSON} or {CSV}, not {kind!r:.80}.")
+    for parameter in filter(None, parameters):
+        name, _, value = parameter.partition("=")
+        if name != "charset" or value.strip('"') not in ("utf-8", "utf8"):
+            raise Problem(415, f"The body must be UTF-8; {parameter!r:.80} is no parameter that {kind} may have here.")
+    return kind
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"The body is not UTF-8: {error}.") from None

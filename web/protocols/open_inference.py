@@ -1,0 +1,167 @@
+"""The Open Inference Protocol V2, with the extensions for binary tensors, classification and model repositories.
+
+Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.md`; triton-inference-server/server
+`docs/protocol/extension_{binary_data,classification,model_repository}.md`; outputs are named as by MLServer's scikit-learn.
+"""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.artifacts.bundle import MODEL
+from daemon.schema.schema import Kind
+from web import predict
+from web.http import payload, releases
+from web.http.problems import Problem
+from web.http.reply import JSON, Reply
+from web.protocols import dataframes, tensors
+from web.protocols.open_inference_outputs import Requested, outputs_of, tensor, wishes_of
+from web.serving.predictor import Predictor
+from web.worker import Worker
+
+EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Bytes of JSON at the beginning of a body that goes on with binary tensors."""
+
+DATATYPES: dict[Kind, str] = {
+    "number": "FP64",
+    "integer": "INT64",
+    "boolean": "BOOL",
+    "date": tensors.BYTES,
+    "category": tensors.BYTES,
+    "text": tensors.BYTES,
+}
+
+
+class Request(BaseModel):
+    """The JSON of `POST …/infer`; what the protocol does not know, such as KServe's `model_name`, is left out."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    inputs: list[tensors.Tensor] = Field(min_length=1)
+    outputs: list[Requested] | None = None
+
+
+def server(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """Name, version and extensions of the server."""
+    return _json({"name": "retraind", "version": releases.of("retraind"), "extensions": EXTENSIONS})
+
+
+def live(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """The worker answers."""
+    return _json({"live": True})
+
+
+def ready(worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+    """Whether the worker predicts; the protocol's text names the key `live`, its servers and clients `ready`."""
+    is_ready = worker.slot.current is not None and not worker.draining
+    return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+
+
+def model_ready(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+    """Whether a version of the model predicts; raises Problem if it does not."""
+    chosen = _chosen(worker, environ, name, version)
+    return Reply(orjson.dumps({"name": name, "ready": True}), headers=_headers(chosen))
+
+
+def model(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+    """Inputs and outputs of a version: an input for each column; -1 is the number of rows."""
+    chosen = _chosen(worker, environ, name, version)
+    columns = [
+        {"name": column.name, "datatype": DATATYPES[column.kind], "shape": [-1]} for column in chosen.schema.columns
+    ]
+    outputs = [
+        {"name": key, "datatype": output.datatype, "shape": [-1, *([output.width] if output.width else [])]}
+        for key, output in outputs_of(chosen.schema).items()
+    ]
+    content = {
+        "name": name,
+        "versions": [str(chosen.version)] if version else _loaded(worker),
+        "platform": f"retraind_{chosen.manifest.backend}",
+        "inputs": columns,
+        "outputs": outputs,
+        "parameters": {"classes": chosen.classes},
+    }
+    return Reply(orjson.dumps(content), headers=_headers(chosen))
+
+
+def index(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+    """The model repository: the versions in memory; the body may be empty or ask for what is `ready`, which they are."""
+    text = environ["wsgi.input"].read()
+    if text:
+        payload.check(Index, payload.value(text))
+    found = [{"name": MODEL, "version": version, "state": "READY", "reason": ""} for version in _loaded(worker)]
+    return Reply(orjson.dumps(found))
+
+
+class Index(BaseModel):
+    """The body of `POST /v2/repository/index`."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    ready: bool = False
+
+
+def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+    """Predict all rows of the inputs; raises Problem or InvalidFeatures."""
+    chosen = _chosen(worker, environ, name, version)
+    text, tail = _parted(environ)
+    request = payload.check(Request, payload.value(dataframes.without_nan(text)))
+    wishes = wishes_of(chosen.schema, request.outputs, request.parameters)
+    answered = predict.answer(worker, environ, chosen, tensors.read(chosen.schema, request.inputs, tail))
+    chosen = answered.predictor
+    outputs = [tensor(answered, wish) for wish in wishes]
+    content: dict[str, Any] = {"model_name": name, "model_version": str(chosen.version)}
+    if request.id is not None:
+        content["id"] = request.id
+    header = orjson.dumps({**content, "outputs": [told for told, _ in outputs]})
+    if not any(wish.binary for wish in wishes):
+        return Reply(header, headers=_headers(chosen))
+    headers = {**_headers(chosen), "Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(header))}
+    return Reply(b"".join([header, *(packed for _, packed in outputs)]), headers=headers)
+
+
+def _loaded(worker: Worker) -> list[str]:
+    """The versions that answer at once, the served one first."""
+    current = worker.slot.current
+    others = [version for version in worker.shelf.versions if current is None or version != current.version]
+    return [str(version) for version in [*([current.version] if current else []), *sorted(others)]]
+
+
+def _chosen(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None) -> Predictor:
+    return predict.predictor(worker, environ, version=model_version(name, version))
+
+
+def model_version(name: str, version: str | None) -> int | None:
+    """The number of a version in a path; raises Problem 404 for what is none, or not of our model."""
+    if name != MODEL:
+        raise Problem(404, f"There is no model {name!r:.100}.", hint=f"The one that is served is {MODEL!r}.")
+    if version is None:
+        return None
+    if not (version.isascii() and version.isdecimal() and len(version) < predict.MOST_DIGITS and int(version)):
+        raise Problem(404, f"There is no version {version!r:.60}.", hint="Versions are numbers from 1.")
+    return int(version)
+
+
+def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:
+    """The JSON of a body and what follows it; raises Problem 400."""
+    body = environ["wsgi.input"].read()
+    given = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+    if given is None:
+        return body, memoryview(b"")
+    if not (given.isascii() and given.isdecimal() and len(given) < predict.MOST_DIGITS and int(given) <= len(body)):
+        raise Problem(400, f"{HEADER_LENGTH} is {given!r:.40}, and the body has {len(body)} bytes.")
+    return body[: int(given)], memoryview(body)[int(given) :]
+
+
+def _headers(chosen: Predictor) -> dict[str, str]:
+    return {"Content-Type": JSON, "X-Model-Version": str(chosen.version)}
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Reply:
+    return Reply(orjson.dumps(content), status)

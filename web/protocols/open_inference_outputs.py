@@ -1,0 +1,115 @@
+"""Outputs of the Open Inference Protocol V2: what a model can answer, what a request wishes of it, and the tensors it gets.
+
+Sources: as of `web/protocols/open_inference.py`; outputs are named as by MLServer's scikit-learn.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from daemon.schema.schema import Schema
+from web.http.problems import Problem
+from web.predict import Answered
+from web.protocols import tensors
+
+DEFAULT = ("predict", "prediction_id")
+"""Outputs of a request that asks for none."""
+
+
+class Requested(BaseModel):
+    """An output that a request asks for."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class Output(NamedTuple):
+    """What a model can answer: datatype, and how many values there are for each row (None: one, without a dimension)."""
+
+    datatype: str
+    width: int | None = None
+
+
+class Wish(NamedTuple):
+    """An output as it is asked for: `best` (0: no) classes as VALUE:INDEX:NAME instead of its values."""
+
+    name: str
+    binary: bool
+    best: int
+
+
+def outputs_of(schema: Schema) -> dict[str, Output]:
+    """What can be asked for: `predict` is the name of the class or the number."""
+    ids = Output(tensors.BYTES)
+    if not schema.classes:
+        return {"predict": Output("FP64"), "prediction_id": ids}
+    return {
+        "predict": Output(tensors.BYTES),
+        "predict_proba": Output("FP64", len(schema.classes)),
+        "predict_code": Output("INT64"),
+        "prediction_id": ids,
+    }
+
+
+def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: dict[str, Any] | None) -> list[Wish]:
+    """The outputs that a request with these parameters asks for, in that order; raises Problem 400."""
+    always = _flag(parameters, "binary_data_output", default=False)
+    if not asked:
+        return [Wish(name, always, 0) for name in DEFAULT]
+    known = outputs_of(schema)
+    if len({output.name for output in asked}) < len(asked):
+        raise Problem(400, "An output is asked for twice.")
+    wishes = []
+    for output in asked:
+        if output.name not in known:
+            names = ", ".join(known)
+            raise Problem(400, f"There is no output {output.name!r:.100}.", hint=f"The model has {names}.")
+        binary = _flag(output.parameters, "binary_data", default=always)
+        wishes.append(Wish(output.name, binary, _best(output, known[output.name].width)))
+    return wishes
+
+
+def _flag(parameters: dict[str, Any] | None, name: str, *, default: bool) -> bool:
+    given = (parameters or {}).get(name, default)
+    if not isinstance(given, bool):
+        raise Problem(400, f"The parameter {name!r} is true or false, not {given!r:.40}.")
+    return given
+
+
+def _best(output: Requested, width: int | None) -> int:
+    given = (output.parameters or {}).get("classification", 0)
+    if type(given) is not int or given < 0:
+        raise Problem(400, f"The parameter 'classification' is a number of classes, not {given!r:.40}.")
+    if given and width is None:
+        raise Problem(400, f"The output {output.name!r} has no classes.", hint="Ask for 'predict_proba'.")
+    return min(given, width or 0)
+
+
+def tensor(answered: Answered, wish: Wish) -> tuple[dict[str, Any], bytes]:
+    """What was wished for, as the header tells it, and its bytes if it is binary."""
+    rows = len(answered.ids)
+    if wish.name == "prediction_id":
+        return tensors.write(wish.name, tensors.BYTES, [rows], answered.ids, binary=wish.binary)
+    if wish.name == "predict_code":
+        return tensors.write(wish.name, "INT64", [rows], answered.predictions, binary=wish.binary)
+    if wish.name == "predict":
+        datatype = "FP64" if answered.probabilities is None else tensors.BYTES
+        return tensors.write(wish.name, datatype, [rows], answered.names, binary=wish.binary)
+    shares, classes = answered.probabilities or [], answered.predictor.classes
+    if wish.best:
+        # Not as many as wished, if in the end the champion answered for a challenger that knows more classes.
+        most = min(wish.best, len(classes))
+        best = [text for row in shares for text in _classified(row, classes)[:most]]
+        return tensors.write(wish.name, tensors.BYTES, [rows, most], best, binary=wish.binary)
+    values = list(chain.from_iterable(shares))
+    return tensors.write(wish.name, "FP64", [rows, len(classes)], values, binary=wish.binary)
+
+
+def _classified(shares: list[float], classes: list[str]) -> list[str]:
+    """VALUE:INDEX:NAME of every class, the likeliest first."""
+    order = sorted(range(len(shares)), key=lambda code: -shares[code])
+    return [f"{shares[code]:f}:{code}:{classes[code]}" for code in order]

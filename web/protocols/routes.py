@@ -1,0 +1,48 @@
+"""The doors: which paths other people's clients come through, and what answers there.
+
+Names in angle brackets are parts of the path that the routes get as texts.
+"""
+
+from collections.abc import Callable
+
+from web.http.reply import Reply
+from web.protocols import mlflow, open_inference, tfserving
+
+Door = Callable[..., Reply]
+"""Takes worker, WSGI environment and the named parts of the path; raises Problem, InvalidFeatures or what a disk raises."""
+
+V2 = "/v2/models/<name>"
+V1 = "/v1/models/<name>"
+AT = ("", "/versions/<version>", "/labels/<label>")
+"""How a path of V1 names a version."""
+
+READING: dict[str, Door] = {
+    "/ping": mlflow.ping,
+    "/version": mlflow.version,
+    "/v2": open_inference.server,
+    "/v2/health/live": open_inference.live,
+    "/v2/health/ready": open_inference.ready,
+    **{f"{V2}{version}": open_inference.model for version in ("", "/versions/<version>")},
+    **{f"{V2}{version}/ready": open_inference.model_ready for version in ("", "/versions/<version>")},
+    "/v1/models": tfserving.models,
+    **{f"{V1}{at}": tfserving.status for at in AT},
+    **{f"{V1}{at}/metadata": tfserving.metadata for at in AT},
+}
+"""GET."""
+
+POSTING: dict[str, Door] = {
+    "/invocations": mlflow.invoke,
+    "/v2/repository/index": open_inference.index,
+    **{f"{V2}{version}/infer": open_inference.infer for version in ("", "/versions/<version>")},
+    **{f"{V1}{at}:{verb}": door for verb, door in tfserving.VERBS.items() for at in AT},
+}
+"""POST; bodies come without a content type, too."""
+
+ENDINGS = ("/infer", *(f":{verb}" for verb in tfserving.VERBS))
+
+
+def predicts(path: str) -> bool:
+    """Whether a POST to the path, or to the template of one, predicts, or finds nothing."""
+    return path in ("/predict", "/invocations") or (
+        path.startswith(("/v2/models/", "/v1/models/")) and path.endswith(ENDINGS)
+    )

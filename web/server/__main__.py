@@ -1,0 +1,224 @@
+"""One HTTP worker: a process with one event loop and Granian on an inherited socket."""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import socket
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from daemon.core import durable, file_modes, settings
+from daemon.core.errors import Exit, RetraindError
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from web.api import event_stream
+from web.server import granian
+from web.server.bridge import Bridge
+from web.server.shutdown import FAREWELL_SECONDS, LAST_SECONDS, Farewell, sockets
+from web.serving.predictor import Follower
+from web.worker import Worker
+
+CONNECTIONS = 4096
+"""Open connections of one worker; further ones wait in the listening socket's backlog."""
+
+HEADER_MILLISECONDS = 10_000
+"""A request's head must arrive within this time, also the next one on a connection that is kept alive."""
+
+STALLED_MILLISECONDS = 30_000
+"""A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
+
+LOOK_SECONDS = 0.05
+PUBLISH_SECONDS = 1.0
+
+_log = logging.getLogger("retraind.web")
+
+
+class Taker(Protocol):
+    """Who takes requests over."""
+
+    def begin(self, handed: Any) -> None:
+        """Take over one; see `handover.spawn`."""
+
+
+class Listener(Server):
+    """Granian on a socket that the daemon has bound, so that a worker can die without the address being lost."""
+
+    def __init__(self, taker: Taker, fd: int) -> None:
+        super().__init__(
+            taker.begin,
+            interface=Interfaces.RSGI,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=65_536),
+            websockets=False,
+            backlog=CONNECTIONS,
+            backpressure=CONNECTIONS,
+            log_enabled=False,
+        )
+        self._inherited = fd
+        with socket.socket(fileno=os.dup(fd)) as shared:
+            shared.listen(CONNECTIONS)
+            self._unix = shared.family == socket.AF_UNIX
+            if not self._unix:  # connections inherit it
+                shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MILLISECONDS)
+
+    def refuse(self) -> None:
+        """Accept no more, without a word to Granian, which would close the connections that it has just accepted.
+
+        Its descriptor becomes that of a socket which nobody knows; the shared one stays with the others.
+        """
+        with socket.socket(socket.AF_UNIX) as nobody:
+            nobody.bind("")  # a name of the kernel's choice
+            nobody.listen()
+            nobody.setblocking(False)
+            os.dup2(nobody.fileno(), self._inherited, inheritable=False)
+
+    def _init_shared_socket(self) -> None:
+        # The stub of this private class does not know its constructor.
+        holder: Any = SocketHolder
+        vars(self).update(_ssp=None, _shd=holder(self._inherited, self._unix, CONNECTIONS), _sfd=self._inherited)
+
+
+async def serve(worker: Worker, fds: list[int]) -> None:
+    """Answer on the bound sockets `fds` until it is told to stop or was replaced, then finish what is in flight."""
+    farewell = Farewell(worker.settings.server)
+    feed = event_stream.Feed(worker)
+    quiet = sockets()
+    bridge = Bridge(worker, feed)
+    listeners = [Listener(bridge, fd) for fd in fds]
+    serving = {asyncio.create_task(listener.serve(granian.spawn)) for listener in listeners}
+    helpers = [
+        asyncio.create_task(_publish(worker)),
+        asyncio.create_task(_restarting(feed.run)),
+        asyncio.create_task(worker.durability.run()),
+        asyncio.create_task(bridge.bodies.watch()),
+        asyncio.create_task(bridge.batches.tidy()),
+    ]
+    waiting = asyncio.create_task(farewell.asked.wait())
+    await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        raise RetraindError("The HTTP server ended by itself.")
+    worker.draining = True
+    feed.wake()
+    await farewell.until_quiet(FAREWELL_SECONDS, quiet)
+    for listener in listeners:
+        listener.refuse()
+    await farewell.until_quiet(LAST_SECONDS, quiet)
+    for listener in listeners:
+        stop: Callable[[], None] = listener.stop
+        stop()
+    done = await farewell.until_done(serving)
+    for helper in helpers:
+        helper.cancel()
+    worker.durability.close()
+    with contextlib.suppress(OSError):
+        worker.publish()
+    if not done:
+        _log.warning("Some requests did not end within %g s.", farewell.seconds)
+        # A thread that hangs in the kernel would keep an orderly exit waiting for ever.
+        os._exit(Exit.OK)
+
+
+async def _publish(worker: Worker) -> None:
+    """Write the snapshot about once a second, and at once when another version is served."""
+    problem, swaps, due = "", -1, 0.0
+    while True:
+        if worker.slot.swaps != swaps or time.monotonic() >= due:
+            swaps, due = worker.slot.swaps, time.monotonic() + PUBLISH_SECONDS
+            try:
+                await asyncio.to_thread(worker.publish)
+                problem = ""
+            except OSError as error:
+                if str(error) != problem:
+                    _log.error("The counters can't be written: %s", error)
+                problem = str(error)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _restarting(run: Any) -> None:
+    while True:
+        try:
+            await run()
+        except (OSError, sqlite3.Error):
+            _log.exception("The events can't be read; trying again.")
+            await asyncio.sleep(PUBLISH_SECONDS)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per log record, as `daemon.core.logs` writes them; structlog would double the time to start."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        line = {"timestamp": at, "level": record.levelname.lower(), "event": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps({**line, "logger": record.name, "pid": record.process}).decode()
+
+
+def _configure_log(wanted: settings.Log) -> None:
+    handler = logging.StreamHandler()
+    text = wanted.format == "text" or (wanted.format == "auto" and sys.stderr.isatty())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s") if text else JsonLines())
+    logging.basicConfig(level=wanted.level.upper(), handlers=[handler])
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m web.server", description=__doc__, epilog="Started by the daemon.")
+    parser.add_argument("--home", type=Path, required=True, help="home folder")
+    parser.add_argument("--slot", type=int, required=True, help="number of this worker, from 0")
+    parser.add_argument("--fd", type=int, nargs="+", required=True, help="descriptors of the bound sockets, inherited")
+    parser.add_argument("--model-needed", action="store_true", help="end instead of answering that no model is loaded")
+    parser.add_argument("--settings", help="settings as JSON; default: retraind.toml of the home folder")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one worker until it is told to stop or was replaced; returns the exit code."""
+    file_modes.private()
+    options = _parse(arguments)
+    home = Home(options.home.resolve())
+    chosen = Settings.model_validate_json(options.settings) if options.settings else settings.load(home.settings)
+    _configure_log(chosen.log)
+    lock = durable.try_lock(home.workers / f"{options.slot}-{os.getpid()}.lock")
+    if lock is None:
+        _log.error("Another process holds the lock of this worker.")
+        return Exit.ALREADY_RUNNING
+    worker = Worker(home, chosen, options.slot)
+    follower = Follower(home, worker.slot)
+    # Before the first connection is taken: with a champion on the disk, nobody is told that there is none.
+    follower.look()
+    if options.model_needed and worker.slot.current is None:
+        _log.error("The promoted version can't be loaded, so this worker replaces none.")
+        return Exit.FAILED
+    follower.start()
+    if worker.challenger.wanted:
+        worker.shadow.start()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # A thread that computes gives the interpreter back after this time, so that a prediction does not wait for a page.
+    sys.setswitchinterval(0.0005)
+    gc.freeze()
+    granian.run(serve(worker, options.fd))
+    follower.stop()
+    worker.shadow.stop()
+    (home.workers / f"{options.slot}-{os.getpid()}.lock").unlink(missing_ok=True)
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
