@@ -227,7 +227,7 @@ STEPS = 60
 KILLED = """
 import os, sys
 from pathlib import Path
-from daemon.dataset import projection
+from daemon.dataset import git_history
 left = int(sys.argv[2])
 def audit(event, arguments):
     global left
@@ -236,9 +236,9 @@ def audit(event, arguments):
         if left < 0:
             os.kill(os.getpid(), 9)
 home = Path(sys.argv[1])
-history = projection.recorded(home / "registry/journal.db")
+history = git_history.recorded(home / "registry/journal.db")
 sys.addaudithook(audit)
-projection.remake(home / "data", history)
+git_history.remake(home / "data", history)
 """
 
 

@@ -21,9 +21,9 @@ def test_confined_process_gets_a_memory_error_and_is_the_kernels_first_choice() 
     code = f"""
 import resource
 import numpy
-from daemon.training import limits
+from daemon.training import resource_limits
 before = numpy.ones(20 * {MIB})
-limits.confine(100 * {MIB})
+resource_limits.confine(100 * {MIB})
 within = numpy.ones(10 * {MIB})
 try:
     numpy.ones(20 * {MIB})
