@@ -29,7 +29,7 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="a second user needs ro
 
 def table(column: int) -> dict[str, int]:
     """Path and mode, of a private home (0) or one with a group that drops files (1)."""
-    section = (ROOT / "docs/operations.md").read_text().split("## Who may read what")[1].split("\n## ")[0]
+    section = (ROOT / "docs/operations.md").read_text().split("## File modes")[1].split("\n## ")[0]
     found = PATHS.findall(section)
     return {path: int(each[column], 8) for names, *each in found for path in names.split("`, `")}
 
