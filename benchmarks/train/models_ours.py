@@ -50,7 +50,7 @@ def trained(folder: Path, settings: dict[str, Any], root: Path) -> tuple[bundle.
     version = registry.versions()[-1]
     assert version.bundle is not None
     seconds = next(float(one["seconds"]) for one in said if "done" in one)
-    return bundle.load(home.bundles / f".staging-{version.run}", version.bundle), seconds
+    return bundle.load(home.staging(version.run), version.bundle), seconds
 
 
 def _rows(path: Path, schema: Schema) -> tuple[pa.Table, Schema]:

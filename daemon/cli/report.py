@@ -20,8 +20,8 @@ from daemon.core import foundations, proc, settings, status
 from daemon.core.errors import Ambiguous, HistoryLost, NotFound, RetraindError
 from daemon.core.home import Home
 from daemon.core.query import ask
+from daemon.records import challenger, lineage, live_score
 from daemon.records import drops as fates
-from daemon.records import lineage, live_score
 from daemon.schema import caveats, score_names
 from daemon.storage.journal import Journal
 
@@ -79,14 +79,10 @@ def _liveness(daemon: status.Status | None) -> str:
 
 def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
     """The newest version that is held, and how far it agrees with the served one (None: nothing was compared)."""
-    query = "SELECT MAX(version) AS version FROM versions WHERE state = 'held' AND version > ?"
-    held = ask(home.journal, query, pointer.version) if pointer else []
-    if not held or held[0]["version"] is None:
+    held = challenger.waiting(home.journal)
+    if held is None:
         return None
-    return {
-        "version": held[0]["version"],
-        "shadow": _agreements(home, pointer, [held[0]["version"]]).get(held[0]["version"]),
-    }
+    return {"version": held, "shadow": _agreements(home, pointer, [held]).get(held)}
 
 
 def _lacks(home: Home, pointer: Pointer | None) -> str:

@@ -127,6 +127,10 @@ class Home:
         """Folder of one version's bundle."""
         return self.bundles / str(version)
 
+    def staging(self, run: str) -> Path:
+        """Where the bundle of an MLflow run is made, and lies until its version is judged."""
+        return self.bundles / f".staging-{run}"
+
     def require_plain_path(self) -> None:
         """Raise BadSettings where no daemon would run: MLflow takes the path of its database for a URL."""
         odd = next((mark for mark in "?%#" if mark in str(self.root)), None)

@@ -17,10 +17,10 @@ from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.gate import rules
-from daemon.promotion.old_versions import STAGING
+from daemon.promotion.champion import Champion
 from daemon.records import lineage
 from daemon.registry import baseline
-from daemon.registry.registry import CHALLENGER, CHAMPION, Registered, Registry
+from daemon.registry.registry import Registered, Registry
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -32,8 +32,9 @@ NAMED = 3
 class Judging:
     """Verdicts; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
+    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry, champion: Champion) -> None:
         self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+        self._champion = champion
         self._seen = 0
 
     def judge(self, served: int | None) -> bool:
@@ -61,9 +62,9 @@ class Judging:
         verdict = self._verdict(manifest.scores, served)
         # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
         if verdict.state == "promoted":
-            self._registry.set_alias(CHAMPION, version.version)
+            self._champion.choose(version.version)
         elif verdict.state == "held":
-            self._registry.set_alias(CHALLENGER, version.version)
+            self._champion.hold(version.version)
         reason = verdict.reason
         if verdict.state != "promoted" and served is not None:
             reason += _unlike(served, version.version, lineage.left_out(self._home, served, manifest.revision))
@@ -78,8 +79,7 @@ class Judging:
         """Record what is decided on a version, whatever its verdict was."""
         reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
         facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
-        if self._registry.alias(CHALLENGER) == found["version"]:
-            self._registry.set_alias(CHALLENGER, None)
+        self._champion.release(found["version"])
         self._registry.describe(found["version"], state, reason)
         self._journal.judge(facts, state, reason)
 
@@ -87,9 +87,7 @@ class Judging:
         """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
         for found in self._journal.held(before=served):
             self.decide(found, "refused", f"Superseded by version {served}.")
-        waiting = self._registry.alias(CHALLENGER)
-        if waiting is not None and waiting <= served:
-            self._registry.set_alias(CHALLENGER, None)
+        self._champion.name_challenger()
 
     def choose(self, version: int) -> None:
         """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
@@ -112,7 +110,7 @@ class Judging:
 
     def _settle(self, version: Registered) -> Path:
         """Give the trainer's bundle its final name; done again after a crash it does nothing."""
-        staging, final = self._home.bundles / f"{STAGING}{version.run}", self._home.bundle(version.version)
+        staging, final = self._home.staging(version.run), self._home.bundle(version.version)
         if staging.exists() and not final.exists():
             staging.rename(final)
             durable.fsync_dir(self._home.bundles)

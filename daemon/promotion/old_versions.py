@@ -12,16 +12,13 @@ from collections.abc import Iterable
 import structlog
 
 from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.settings import Promote
-from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registered, Registry
+from daemon.promotion.champion import Champion
+from daemon.registry.registry import Registered, Registry
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
-
-STAGING = ".staging-"
-"""The trainer's bundles are named so, and by their run, until they are judged."""
 
 MOST = 200
 """Versions that one call clears at most: the loop has other things to do."""
@@ -30,14 +27,15 @@ MOST = 200
 class Clearance:
     """Removes what nobody needs from `registry/`, never from `data/`; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
+    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry, champion: Champion) -> None:
         self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+        self._champion = champion
 
     def sweep_staging(self) -> None:
         """Remove bundles of trainings that were killed before they registered a version; call while none runs."""
-        registered = {version.run for version in self._registry.versions()}
-        for staging in self._home.bundles.glob(f"{STAGING}*"):
-            if staging.name.removeprefix(STAGING) not in registered:
+        registered = {self._home.staging(version.run) for version in self._registry.versions()}
+        for staging in self._home.bundles.glob(self._home.staging("*").name):
+            if staging not in registered:
                 shutil.rmtree(staging)
 
     def clear(self) -> int:
@@ -55,15 +53,10 @@ class Clearance:
     def _old(self) -> Iterable[Registered]:
         """Judged versions of ours that are not cleared yet and that nobody needs, oldest first."""
         versions = [version for version in self._registry.versions() if version.bundle is not None]
-        used = self._used()
+        used = self._champion.in_use()
         for version in versions[: -self._settings.keep_versions]:
             if not version.cleared and version.version not in used and self._journal.version(version.version):
                 yield version
-
-    def _used(self) -> set[int | None]:
-        swap = self._journal.last_swap()
-        served = {swap["version"], swap["previous"]} if swap else set()
-        return served | {self._registry.alias(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
 
     def _clear(self, version: Registered) -> None:
         folder = self._home.bundle(version.version)
@@ -76,12 +69,3 @@ class Clearance:
         self._registry.thin(version)
         # Last: the tag says that there is nothing more to do.
         self._registry.mark_cleared(version.version)
-
-
-def verify(home: Home, version: int, sha256: str) -> bundle.Model:
-    """Load a version's bundle; raises BundleRefused, which says so if the version was cleared."""
-    folder = home.bundle(version)
-    if bundle.cleared(folder):
-        kept = "Its manifest, its figures and the revision of its data are kept."
-        raise BundleRefused(f"The model files of version {version} were removed (promote.keep_versions). {kept}")
-    return bundle.load(folder, sha256)

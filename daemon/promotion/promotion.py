@@ -7,25 +7,20 @@ too, as soon as the bundle has been verified; if it can't be served, the old one
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import orjson
-import structlog
-
-from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Pointer
-from daemon.core import durable, requests
+from daemon.core import requests
 from daemon.core.errors import BundleRefused, NotFound
 from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.core.states import ROLLED_BACK
-from daemon.core.status import utcnow
-from daemon.promotion.fallback import Standby, deleted
+from daemon.promotion.champion import Champion
+from daemon.promotion.fallback import Fallback
 from daemon.promotion.judging import Judging
-from daemon.promotion.old_versions import Clearance, verify
+from daemon.promotion.old_versions import Clearance
 from daemon.promotion.probation import LiveWatch
-from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from daemon.promotion.servable import deleted, verify
+from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
-
-log = structlog.get_logger()
 
 KINDS = ("promote", "refuse", "rollback")
 """Requests that are answered here."""
@@ -39,18 +34,15 @@ class Promotion:
         self._refused_alias: int | None = None
         self._wishes: dict[int, str] = {}
         self._complaints: frozenset[str] = frozenset()
-        self._judging = Judging(home, settings, journal, registry)
+        self._champion = Champion(home, journal, registry)
+        self._judging = Judging(home, settings, journal, registry, self._champion)
         self.live = LiveWatch(home, settings, journal)
-        self._clearance = Clearance(home, settings, journal, registry)
-        self._standby = Standby(home, journal, registry)
+        self._clearance = Clearance(home, settings, journal, registry, self._champion)
+        self._fallback = Fallback(home, journal, registry, self._champion)
 
     def pointer(self) -> Pointer | None:
-        """What is served now; a pointer that can't be read counts as none, and `adopt` writes it anew."""
-        try:
-            return bundle.read_pointer(self._home.pointer)
-        except BundleRefused as error:
-            log.error("pointer_unreadable", reason=str(error))
-            return None
+        """What is served now; None also for a pointer that can't be read."""
+        return self._champion.pointer()
 
     def judge(self) -> bool:
         """Give the oldest version without a verdict one; True: there was one."""
@@ -79,10 +71,12 @@ class Promotion:
         return True
 
     def _carry_out(self, request: requests.Request) -> tuple[str, str]:
-        alias = PREVIOUS if request.kind == "rollback" else CHALLENGER
-        version = request.version if request.version is not None else self._registry.alias(alias)
+        back = request.kind == "rollback"
+        version = request.version
         if version is None:
-            return "refused", f"There is no {alias} version to {request.kind}; name one."
+            version = self._champion.previous() if back else self._champion.challenger()
+        if version is None:
+            return "refused", f"There is no {'previous' if back else 'challenger'} version to {request.kind}; name one."
         found = self._journal.version(version)
         if found is None:
             return "refused", f"There is no version {version}; `retraind versions` lists them."
@@ -95,7 +89,7 @@ class Promotion:
             )
         try:
             verify(self._home, version, found["bundle"])
-            self._registry.set_alias(CHAMPION, version)
+            self._champion.choose(version)
         except BundleRefused as error:
             return "refused", str(error)
         except NotFound:
@@ -119,9 +113,9 @@ class Promotion:
 
     def adopt(self) -> bool:
         """Make the pointer follow the alias; True: there was something to do."""
-        wanted = self._registry.alias(CHAMPION)
+        wanted = self._champion.chosen()
         served = self.pointer()
-        if served is not None and self._make_up(served):
+        if served is not None and self._champion.make_up(served):
             return True
         if served is not None:
             self._judging.supersede(served.version)
@@ -136,15 +130,15 @@ class Promotion:
             verify(self._home, wanted, found["bundle"])
         except BundleRefused as error:
             self._refused_alias = wanted
-            self._standby.lament(wanted, str(error))
+            self._fallback.mark_unservable(wanted, str(error))
             return True
         before = self._before(served)
         if wanted == before and found["state"] in ("promoted", ROLLED_BACK):
-            self._point(wanted, found["bundle"], before, "The pointer was missing or unreadable.")
+            self._serve(wanted, found["bundle"], before, "The pointer was missing or unreadable.")
             return True
         reason = self._wishes.pop(wanted, "") or self._why(found, before)
         self._judging.approve(found, reason)
-        self._point(wanted, found["bundle"], before, reason)
+        self._serve(wanted, found["bundle"], before, reason)
         return True
 
     def _before(self, served: Pointer | None) -> int | None:
@@ -176,33 +170,24 @@ class Promotion:
         rolled_back = found is not None and found["state"] == ROLLED_BACK
         begun = rolled_back and self._journal.rolled_back_since_swap(served.version)
         reason = str(found["reason"]) if found is not None and begun else self.live.trial()
-        if reason is None or not self._standby.may_return(swap["previous"]):
+        if reason is None or not self._fallback.may_return(swap["previous"]):
             return False
         if not begun:
             self._journal.roll_back(served.version, reason)
         self._registry.describe(served.version, ROLLED_BACK, reason)
-        self._registry.set_alias(CHAMPION, swap["previous"])
+        self._champion.choose(swap["previous"])
         return True
 
-    def _point(self, version: int, sha256: str, before: int | None, reason: str) -> None:
+    def _serve(self, version: int, sha256: str, before: int | None, reason: str) -> None:
         self._refused_alias = None
-        pointer = Pointer(version=version, manifest=sha256, since=utcnow())
-        durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
-        log.info("serving", version=version, previous=before)
-        if version == before:  # no swap: a trial by late labels goes on, and the version before stays
-            self._journal.tell(
-                "serving", f"The pointer to version {version} is written anew: {reason}", version=version
-            )
-            return
-        self._journal.swap(version, before, reason)
-        self._name_previous()
+        self._champion.serve(version, sha256, before, reason)
 
     def recover(self) -> None:
         """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what is nobody's."""
-        self._standby.replace_damaged(self.pointer())
+        self._fallback.replace_damaged(self.pointer())
         served = self.pointer()
-        if served is None or not self._make_up(served):
-            self._name_previous()
+        if served is None or not self._champion.make_up(served):
+            self._champion.name_previous()
         self._clearance.sweep_staging()
 
     def reconsider(self, complaints: Collection[str]) -> bool:
@@ -211,25 +196,9 @@ class Promotion:
         What only a worker meets, or what has passed, replaces nothing.
         """
         fresh = not self._complaints.issuperset(complaints)
-        replaced = fresh and self._standby.replace_damaged(self.pointer())
+        replaced = fresh and self._fallback.replace_damaged(self.pointer())
         self._complaints = frozenset(complaints)
         return replaced
-
-    def _make_up(self, served: Pointer) -> bool:
-        """Record a swap that was made when the journal could not be written; True: there was one."""
-        last = self._journal.last_swap()
-        if last is not None and last["version"] == served.version:
-            return False
-        self._journal.swap(served.version, last["version"] if last else None, "Recorded later than it was made.")
-        self._name_previous()
-        return True
-
-    def _name_previous(self) -> None:
-        """Set the alias `previous` as the newest swap has it; what was deleted in MLflow has none."""
-        last = self._journal.last_swap()
-        previous = None if last is None else last["previous"]
-        known = previous is not None and self._registry.has(previous)
-        self._registry.set_alias(PREVIOUS, previous if known else None)
 
     def clear(self, *, training: bool) -> None:
         """Remove what old versions and killed trainings have left in `registry/`; `training`: one is making a bundle."""

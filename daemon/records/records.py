@@ -11,8 +11,8 @@ import orjson
 
 from daemon.core.home import Home
 from daemon.core.query import LAST, ask
+from daemon.records import challenger, lineage, live_score
 from daemon.records import drops as fates
-from daemon.records import lineage, live_score
 
 Row = dict[str, Any]
 
@@ -63,10 +63,8 @@ class Records:
 
     def aliases(self) -> dict[str, int | None]:
         """The versions that `challenger` (held, and newer than what is served) and `previous` stand for."""
-        swap = next(iter(self.swaps(1)), {"version": 0, "previous": None})
-        held = "SELECT MAX(version) AS version FROM versions WHERE state = 'held' AND version > ?"
-        found = self._ask(held, swap["version"])
-        return {"challenger": found[0]["version"] if found else None, "previous": swap["previous"]}
+        swap = next(iter(self.swaps(1)), {"previous": None})
+        return {"challenger": challenger.waiting(self._journal), "previous": swap["previous"]}
 
     def agreements(self, champion: int | None, versions: Iterable[int]) -> dict[int, Row]:
         """How far those of `versions` that were held agreed with this champion; see `daemon.records.lineage`."""

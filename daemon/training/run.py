@@ -88,7 +88,7 @@ class Work:
     @property
     def staging(self) -> Path:
         """Where the bundle is made; the daemon gives it its final name."""
-        return self.home.bundles / f".staging-{self.run}"
+        return self.home.staging(self.run)
 
 
 @dataclass(frozen=True)

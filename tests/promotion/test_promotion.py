@@ -19,7 +19,6 @@ from daemon.artifacts.bundle import Manifest
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.settings import Promote
-from daemon.promotion.old_versions import STAGING
 from daemon.promotion.promotion import Promotion
 from daemon.records.records import Records
 from daemon.registry.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
@@ -52,7 +51,7 @@ class Parts:
         manifest = Manifest.model_validate_json((made / bundle.MANIFEST).read_bytes())
         figures = scores(new, old) | {"champion_version": champion}
         sealed = bundle.seal(made, manifest.model_copy(update={"run": run, "scores": figures, **changes}))
-        made.rename(self.home.bundles / f"{STAGING}{run}")
+        made.rename(self.home.staging(run))
         return self.register(run, sealed)
 
     def register(self, run: str, sealed: str) -> int:
@@ -195,7 +194,7 @@ def test_comparison_with_somebody_else_does_not_count(parts: Parts) -> None:
 def test_damaged_bundle_is_refused(parts: Parts) -> None:
     """A model file that changed between training and judging is never served."""
     version = parts.train()
-    [staged] = parts.home.bundles.glob(f"{STAGING}*")
+    [staged] = parts.home.bundles.glob(".staging-*")
     (staged / bundle.ONNX).write_bytes(b"x")
     parts.settle()
     assert (parts.served, parts.alias(CHAMPION), parts.state(version)) == (None, None, "refused")
@@ -204,7 +203,7 @@ def test_damaged_bundle_is_refused(parts: Parts) -> None:
 def test_version_without_its_bundle_is_refused(parts: Parts) -> None:
     """A bundle folder that is gone stops nothing."""
     version = parts.train()
-    [staged] = parts.home.bundles.glob(f"{STAGING}*")
+    [staged] = parts.home.bundles.glob(".staging-*")
     shutil.rmtree(staged)
     parts.settle()
     assert parts.state(version) == "refused"
@@ -434,7 +433,7 @@ def test_swap_that_a_kill_left_unrecorded_is_recorded(parts: Parts) -> None:
 
 def test_bundles_of_killed_trainings_are_swept(parts: Parts) -> None:
     """Staging without a registered version goes; with one it stays and is judged."""
-    orphan = parts.home.bundles / f"{STAGING}{'0' * 32}"
+    orphan = parts.home.staging("0" * 32)
     orphan.mkdir()
     (orphan / "model.onnx").touch()
     version = parts.train()

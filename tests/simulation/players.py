@@ -15,7 +15,6 @@ from daemon.core.home import Home
 from daemon.dataset import segments
 from daemon.gate.rules import HOLDOUTS
 from daemon.processes.child import Trainer
-from daemon.promotion.old_versions import STAGING
 from daemon.registry.registry import NAME, Registry
 
 STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")
@@ -137,7 +136,7 @@ def craft(home: Home, mlflow: str, job: dict[str, Any], right: int) -> str:
     facts = {key: job[key] for key in ("reason", "revision", "dvc_md5")}
     changes = {"run": mlflow, "scores": scores | {"champion_version": job["champion"]}, **facts}
     sealed = bundle.seal(made, manifest.model_copy(update=changes))
-    made.rename(home.bundles / f"{STAGING}{mlflow}")
+    made.rename(home.staging(mlflow))
     return sealed
 
 

@@ -55,7 +55,7 @@ class Works(Parts):
         train(self.home, job, lambda _: None)
         version = self.registry.versions()[-1]
         assert version.bundle is not None
-        (self.home.bundles / f".staging-{version.run}").rename(self.home.bundle(version.version))
+        self.home.staging(version.run).rename(self.home.bundle(version.version))
         self.judge(version.version, version.run, version.bundle)
         return version.version
 

@@ -89,7 +89,7 @@ class Workshop:
         train(self.home, job, self.said.append)
         version = self.registry.versions()[-1]
         assert version.bundle is not None
-        (self.home.bundles / f".staging-{version.run}").rename(self.home.bundle(version.version))
+        self.home.staging(version.run).rename(self.home.bundle(version.version))
         self.champion = version.version, version.bundle
         return bundle.load(self.home.bundle(version.version), version.bundle).manifest
 

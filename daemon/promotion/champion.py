@@ -1,0 +1,115 @@
+"""The champion: the only code that moves the aliases in MLflow (champion, challenger, previous) and the pointer.
+
+The alias `champion` is what should be served, `champion.json` what is. A person may move that alias by hand. The
+other two say what the journal says: `challenger` is the newest version that is held, `previous` what served before.
+"""
+
+import orjson
+import structlog
+
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Pointer
+from daemon.core import durable
+from daemon.core.errors import BundleRefused
+from daemon.core.home import Home
+from daemon.core.status import utcnow
+from daemon.records import challenger
+from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+
+class Champion:
+    """Aliases and pointer of one home; used by the loop thread. Raises Unavailable while MLflow's database can't be used."""
+
+    def __init__(self, home: Home, journal: Journal, registry: Registry) -> None:
+        self._home, self._journal, self._registry = home, journal, registry
+
+    # What should be served
+
+    def chosen(self) -> int | None:
+        """The version that should be served."""
+        return self._registry.alias(CHAMPION)
+
+    def choose(self, version: int | None) -> None:
+        """Have a version served as soon as the pointer follows; raises NotFound for one that was deleted in MLflow."""
+        self._registry.set_alias(CHAMPION, version)
+
+    def previous(self) -> int | None:
+        """The version that served before, unless it was deleted in MLflow."""
+        return self._registry.alias(PREVIOUS)
+
+    def in_use(self) -> set[int]:
+        """Versions that an alias or the newest swap names."""
+        swap = self._journal.last_swap()
+        served = {swap["version"], swap["previous"]} if swap else set()
+        aliased = {self._registry.alias(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+        return {version for version in served | aliased if version is not None}
+
+    # What waits
+
+    def challenger(self) -> int | None:
+        """The version that waits for a person."""
+        return challenger.waiting(self._home.journal)
+
+    def hold(self, version: int) -> None:
+        """Name a version that is about to be held `challenger`."""
+        self._registry.set_alias(CHALLENGER, version)
+
+    def release(self, version: int) -> None:
+        """Take the alias `challenger` from a version that is about to wait no more; `name_challenger` names the next one."""
+        if self._registry.alias(CHALLENGER) == version:
+            self._registry.set_alias(CHALLENGER, None)
+
+    def name_challenger(self) -> None:
+        """Set the alias `challenger` as the journal has it, whatever a kill, an older program or a person has left there."""
+        self._name(CHALLENGER, self.challenger())
+
+    # What is served
+
+    def pointer(self) -> Pointer | None:
+        """What is served now; a pointer that can't be read counts as none, and is written again by the next adoption."""
+        try:
+            return bundle.read_pointer(self._home.pointer)
+        except BundleRefused as error:
+            log.error("pointer_unreadable", reason=str(error))
+            return None
+
+    def serve(self, version: int, sha256: str, before: int | None, reason: str) -> None:
+        """Point at a verified bundle, then record the swap; `before` is the version that was served until now."""
+        pointer = Pointer(version=version, manifest=sha256, since=utcnow())
+        durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
+        log.info("serving", version=version, previous=before)
+        if version == before:  # no swap: a trial by late labels goes on, and the version before stays
+            self._journal.tell(
+                "serving", f"The pointer to version {version} is written anew: {reason}", version=version
+            )
+            return
+        self._journal.swap(version, before, reason)
+        self.name_previous()
+
+    def make_up(self, served: Pointer) -> bool:
+        """Record a swap that was made when the journal could not be written; True: there was one."""
+        last = self._journal.last_swap()
+        if last is not None and last["version"] == served.version:
+            return False
+        self._journal.swap(served.version, last["version"] if last else None, "Recorded later than it was made.")
+        self.name_previous()
+        return True
+
+    def withdraw(self) -> None:
+        """Remove the pointer: workers keep what they have loaded, and the next adoption points at what was chosen."""
+        durable.remove(self._home.pointer)
+
+    def name_previous(self) -> None:
+        """Set the alias `previous` as the newest swap has it."""
+        last = self._journal.last_swap()
+        self._name(PREVIOUS, None if last is None else last["previous"])
+
+    def _name(self, alias: str, version: int | None) -> None:
+        """Move an alias to a version; what was deleted in MLflow has none."""
+        if self._registry.alias(alias) == version:
+            return
+        known = version is not None and self._registry.has(version)
+        self._registry.set_alias(alias, version if known else None)

@@ -1,0 +1,42 @@
+"""Servable: may a version be served? Its bundle must load here, and MLflow must still have it.
+
+People delete versions in MLflow's pages. The served one goes on being served; no other deleted version can be chosen.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.artifacts import bundle
+from daemon.core.errors import BundleRefused
+from daemon.core.home import Home
+from daemon.registry.registry import Registry
+
+
+def deleted(version: int) -> str:
+    """The sentence for a version that a person has deleted in MLflow."""
+    return f"Version {version} was deleted in MLflow, so it can't be served."
+
+
+def verify(home: Home, version: int, sha256: str) -> bundle.Model:
+    """Load a version's bundle; raises BundleRefused, which says so if its files were removed by `promote.keep_versions`."""
+    folder = home.bundle(version)
+    if bundle.cleared(folder):
+        kept = "Its manifest, its figures and the revision of its data are kept."
+        raise BundleRefused(f"The model files of version {version} were removed (promote.keep_versions). {kept}")
+    return bundle.load(folder, sha256)
+
+
+def damage(home: Home, version: int, sha256: str) -> str | None:
+    """Why the bundle of a version can't be served; None if it can."""
+    try:
+        verify(home, version, sha256)
+    except BundleRefused as error:
+        return str(error)
+    return None
+
+
+def objection(home: Home, registry: Registry, judged: Mapping[Any, Any]) -> str | None:
+    """Why a judged version (a row of the journal) can't be chosen to serve; None if it can."""
+    if not registry.has(judged["version"]):
+        return deleted(judged["version"])
+    return damage(home, judged["version"], judged["bundle"])

@@ -1,0 +1,14 @@
+"""The challenger: which version waits for a person (`retraind promote`); the one definition for loop, workers and command line."""
+
+from pathlib import Path
+
+from daemon.core.query import ask
+
+WAITING = """SELECT MAX(version) AS version FROM versions
+WHERE state = 'held' AND version > COALESCE((SELECT version FROM swaps ORDER BY id DESC LIMIT 1), 0)"""
+
+
+def waiting(journal: Path) -> int | None:
+    """The newest version that is held and newer than the one that serves; None if there is none."""
+    rows = ask(journal, WAITING)
+    return rows[0]["version"] if rows else None
