@@ -104,7 +104,7 @@ def record(home: Home, pointer: Pointer, state: str = "promoted") -> None:
     facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "test")
     row = {**facts, "candidate": "logistic", "backend": "onnx", "rows": 150, "trained_rows": 120, "scores": "{}"}
     with closing(Journal.open(home.journal)) as journal:
-        journal.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, state, "For a test.")
+        journal.versions.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, state, "For a test.")
 
 
 def _sum(weights: Array) -> onnx.ModelProto:

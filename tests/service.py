@@ -182,14 +182,14 @@ class Service:
 
         def done() -> bool:
             with Journal.reading(self.home.journal) as journal:
-                return not self.drops() and journal.uncommitted() is None
+                return not self.drops() and journal.batches.uncommitted() is None
 
         wait_until(done, what=f"an empty inbox, still {self.drops()}: {self.log()[-1500:]}")
 
     def rows(self) -> Counter[tuple[Any, ...]]:
         """Multiset of (features…, target) in the committed dataset, read as training reads it."""
         with Journal.reading(self.home.journal) as journal:
-            segments = {segment["name"]: segment["sha256"] for segment in journal.segments()}
+            segments = {segment["name"]: segment["sha256"] for segment in journal.segments.current()}
         table = pa.concat_tables(
             [piece for _, piece in read(self.home.segments, segments)], promote_options="permissive"
         )

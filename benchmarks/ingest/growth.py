@@ -52,7 +52,7 @@ def _unsynced() -> Iterator[None]:
 
 
 def _sample(home: Home, journal: Journal) -> pa.Table:
-    newest = journal.segments()[-1]
+    newest = journal.segments.current()[-1]
     return pyarrow.parquet.read_table(home.segments / newest["name"], read_dictionary=segments.REPEATED)
 
 
@@ -62,12 +62,12 @@ def _add(home: Home, journal: Journal, history: "History", sample: pa.Table, num
     segment = segments.write(home.segments, [table]).place()
     drop = {"sha256": sha256, "name": name, "source": "file", "bytes": 300, "settled_at": utcnow()}
     rows = {"rows_read": table.num_rows, "rows_accepted": table.num_rows}
-    live = _commit(home, journal, history, journal.accept(segment.record, [drop | rows]))
+    live = _commit(home, journal, history, journal.batches.accept(segment.record, [drop | rows]))
     while sources := segments.due(live):
         known = {row["name"]: row["sha256"] for row in live}
         *_, sealed = segments.merging(home.segments, {name: known[name] for name in sources})
         assert sealed is not None
-        live = _commit(home, journal, history, journal.merge(sealed.place().record, sources))
+        live = _commit(home, journal, history, journal.batches.merge(sealed.place().record, sources))
 
 
 def _variant(sample: pa.Table, number: int, drop: str) -> pa.Table:
@@ -80,9 +80,9 @@ def _variant(sample: pa.Table, number: int, drop: str) -> pa.Table:
 
 
 def _commit(home: Home, journal: Journal, history: "History", seq: int) -> list[dict[str, Any]]:
-    live = [{str(key): value for key, value in row.items()} for row in journal.segments()]
+    live = [{str(key): value for key, value in row.items()} for row in journal.segments.current()]
     commit, folder = history.commit(seq, live)
-    journal.commit(seq, commit, folder)
+    journal.batches.commit(seq, commit, folder)
     for name, md5 in history.leave(live):
         _object(home, md5).parent.mkdir(exist_ok=True)
         (home.segments / name).replace(_object(home, md5))

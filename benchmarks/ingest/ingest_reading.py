@@ -22,7 +22,7 @@ COLUMNS = ["reading the dataset", "median, s", "least", "most", "ratio"]
 def reading(home: Home, folder: Path, repeat: int) -> list[list[str]]:
     """Rows: reading all live segments as training does (verified, in pieces), against one Parquet file of the same rows."""
     with Journal.reading(home.journal) as journal:
-        wanted = {row["name"]: row["sha256"] for row in journal.segments()}
+        wanted = {row["name"]: row["sha256"] for row in journal.segments.current()}
     rows = pa.concat_tables((table for _, table in segments.read(home.segments, wanted)), promote_options="permissive")
     # Written as the daemon writes: with other settings, the file's encoding would be compared and not its number.
     path = folder / segments.write(folder, [rows.unify_dictionaries()]).place().name

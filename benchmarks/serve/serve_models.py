@@ -108,4 +108,6 @@ def _record(home: Home, pointer: Pointer, backend: str) -> None:
     words = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "benchmark")
     row = {**words, "candidate": "benchmark", "backend": backend, "rows": ROWS, "trained_rows": ROWS, "scores": "{}"}
     with closing(Journal.open(home.journal)) as journal:
-        journal.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, "promoted", "To be measured.")
+        journal.versions.judge(
+            {**row, "version": pointer.version, "bundle": pointer.manifest}, "promoted", "To be measured."
+        )

@@ -69,8 +69,8 @@ def _complete(home: Home, root: Path) -> None:
     bundle.unlink(missing_ok=True)
     dataset = Dataset(home)
     with Journal.reading(home.journal) as journal:
-        segments = journal.segments()
-        dataset.open({one["name"]: one["md5"] for one in segments}, journal.replaced)
+        segments = journal.segments.current()
+        dataset.open({one["name"]: one["md5"] for one in segments}, journal.segments.replaced)
     dataset.close()
     if gone := dataset.verify({one["name"]: one["sha256"] for one in segments}):
         raise DatasetDamaged(

@@ -84,7 +84,7 @@ def _count(home: Home) -> int:
     if not report.has_journal(home):
         return 0
     with Journal.reading(home.journal) as journal:
-        return journal.judged()
+        return journal.versions.count()
 
 
 def _describe(found: Schema | None) -> str:

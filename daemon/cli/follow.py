@@ -30,7 +30,7 @@ def last_run(home: Home) -> int:
     if not home.journal.exists():
         return 0
     with Journal.reading(home.journal) as journal:
-        last = journal.last_run()
+        last = journal.runs.last()
     return int(last["id"]) if last else 0
 
 
@@ -40,7 +40,7 @@ def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, st
     while time.monotonic() < deadline:
         if home.journal.exists():
             with Journal.reading(home.journal) as journal:
-                found = journal.request(request)
+                found = journal.requests.get(request)
             if found is not None and found["state"] != "queued":
                 return str(found["state"]), str(found["detail"])
         time.sleep(PAUSE)
@@ -70,7 +70,7 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
     if not home.journal.exists():
         return None
     with Journal.reading(home.journal) as journal:
-        asked, run = journal.request(request), journal.last_run()
+        asked, run = journal.requests.get(request), journal.runs.last()
         if asked is None or asked["state"] == "queued":
             return None
         if asked["state"] == "refused":
@@ -80,7 +80,7 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
             return None
         if run["state"] != "trained":
             return Exit.FAILED, _facts(run["id"], None, run["state"], f"Training {run['id']}: {run['detail']}")
-        version = journal.version(run["version"])
+        version = journal.versions.get(run["version"])
     if version is None:
         return None
     sentence = f"Version {version['version']} {version['state']}: {version['reason']}"

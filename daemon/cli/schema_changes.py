@@ -98,7 +98,7 @@ def _texts(home: Home, column: Column) -> list[str]:
     if not home.journal.exists():
         return []
     with Journal.reading(home.journal) as journal:
-        wanted = {row["name"]: row["sha256"] for row in journal.segments()}
+        wanted = {row["name"]: row["sha256"] for row in journal.segments.current()}
     chosen: dict[str, None] = {}
     for piece in segments.pieces(home.segments, wanted, [column.name]):
         if column.name in piece.column_names:

@@ -45,7 +45,7 @@ class Merging:
         return True
 
     def _begin(self) -> bool:
-        live = [one for one in self._journal.segments() if one["name"] not in self._unlike]
+        live = [one for one in self._journal.segments.current() if one["name"] not in self._unlike]
         names = segments.due(live)
         if names:
             self._work = self._merge({one["name"]: one["sha256"] for one in live if one["name"] in names})
@@ -65,9 +65,9 @@ class Merging:
 
     def _record(self, sealed: Sealed, sources: Mapping[str, str]) -> None:
         """Put the finished segment in the place of its sources, in the step that finished it."""
-        if not sources.keys() <= {one["name"] for one in self._journal.segments()}:
+        if not sources.keys() <= {one["name"] for one in self._journal.segments.current()}:
             sealed.discard()  # a drop was forgotten meanwhile, and its rows are in what was just written
             return
-        with sealed.entry(self._journal.has_segment) as merged:
-            self._journal.merge(merged.record, list(sources))
+        with sealed.entry(self._journal.segments.has) as merged:
+            self._journal.batches.merge(merged.record, list(sources))
         log.info("merged", segments=len(sources), rows=merged.rows, bytes=merged.bytes)

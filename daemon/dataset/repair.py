@@ -60,7 +60,7 @@ class Upkeep:
             self._request = next((one for one in requests.pending(self._home) if one.kind == KIND), None)
             if self._request is None:
                 return False
-            self._journal.take_request(self._request.id, KIND, "", self._request.at.isoformat())
+            self._journal.requests.take(self._request.id, KIND, "", self._request.at.isoformat())
             self._work = self._mend()
         try:
             next(self._work)
@@ -76,23 +76,25 @@ class Upkeep:
 
     def _verify_one(self) -> None:
         """A disk that forgets is noticed before a training stumbles over it."""
-        live = {one["name"]: one["sha256"] for one in self._journal.segments()}
+        live = {one["name"]: one["sha256"] for one in self._journal.segments.current()}
         if live and self._work is None:
             self._verified = min((name for name in live if name > self._verified), default=min(live))
             if self._dataset.verify({self._verified: live[self._verified]}):
                 self._work = self._mend()
 
     def _mend(self) -> Iterator[None]:
-        return self._dataset.mend({one["name"]: (one["sha256"], one["md5"]) for one in self._journal.segments()})
+        return self._dataset.mend(
+            {one["name"]: (one["sha256"], one["md5"]) for one in self._journal.segments.current()}
+        )
 
     def _live(self) -> dict[str, str]:
-        return {one["name"]: one["md5"] for one in self._journal.segments()}
+        return {one["name"]: one["md5"] for one in self._journal.segments.current()}
 
     def _end(self, state: str, detail: str) -> None:
         self._work = None
         if self._request is None:  # nobody has asked
             return
-        self._journal.end_request(self._request.id, state, detail)
+        self._journal.requests.end(self._request.id, state, detail)
         requests.consume(self._home, self._request)
         log.info(state, request=self._request.id, detail=detail)
         self._request = None
@@ -103,12 +105,12 @@ def mend(home: Home, say: Callable[[str], object]) -> None:
     with closing(Journal.open(home.journal)) as journal:
 
         def tell(sentence: str) -> None:
-            journal.tell("repaired", sentence, level="warning")
+            journal.events.tell("repaired", sentence, level="warning")
             say(sentence)
 
-        segments = journal.segments()
+        segments = journal.segments.current()
         with closing(Dataset(home, tell)) as dataset:
-            dataset.open({one["name"]: one["md5"] for one in segments}, journal.replaced)
+            dataset.open({one["name"]: one["md5"] for one in segments}, journal.segments.replaced)
             for _ in dataset.mend({one["name"]: (one["sha256"], one["md5"]) for one in segments}):
                 pass
         if moved := moved_home.relocate(home):

@@ -76,7 +76,7 @@ class Driftwatch:
             return
         if found is not None:
             row = {key: found[key] for key in ("version", "n", "drifted", "state", "alarm", "reason")}
-            self._journal.drift({**row, "detail": orjson.dumps(found).decode()})
+            self._journal.drift_checks.record({**row, "detail": orjson.dumps(found).decode()})
             log.info("drift_checked", **row)
 
     def _check(self, version: int, sha256: str) -> Report | None:

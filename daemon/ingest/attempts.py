@@ -41,7 +41,7 @@ class Attempts:
 
     def reload(self) -> None:
         """Forget what a transaction that failed has not put on record."""
-        found = self._journal.get(KEY) or {}
+        found = self._journal.facts.get(KEY) or {}
         self._tries, self._alone = found.get("tries", 0), found.get("alone", 0)
         self._drops = found.get("drops", {})
 
@@ -89,12 +89,12 @@ class Attempts:
         if name not in self._unreadable:
             self._unreadable.add(name)
             reason = f"{shown(name)} can't be read: {error.strerror}. It is tried again every {LATER_SECONDS:g} s."
-            self._journal.tell("problem", f"{reason} Copy it again, or remove it.", level="warning")
+            self._journal.events.tell("problem", f"{reason} Copy it again, or remove it.", level="warning")
             log.warning("drop_not_read", name=shown(name), reason=str(error))
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
         value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}
-        self._journal.put(KEY, value)
+        self._journal.facts.put(KEY, value)
         self._tries, self._alone, self._drops = tries, alone, drops
 
 

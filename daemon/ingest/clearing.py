@@ -34,12 +34,12 @@ class Leaving:
         self._inbox, self._journal = inbox, journal
         self._stuck: dict[str, Callable[[], Mapping[str, OSError]]] = {}
         self._again_at = 0.0
-        self._owed = {owed.name: owed for owed in map(_owed, journal.get(KEY) or ())}
+        self._owed = {owed.name: owed for owed in map(_owed, journal.facts.get(KEY) or ())}
 
     def note(self, refused: Refused) -> None:
         """Put on record which files are to go; part of the transaction that says why. Then `take_out` does it."""
         if refused.owed:
-            self._journal.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
+            self._journal.facts.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
 
     def take_out(self, refused: Refused) -> None:
         """Take refused drops out of the inbox; raises OSError if that can't be made durable."""
@@ -60,7 +60,7 @@ class Leaving:
         return bool(ready)
 
     def _report(self, owed: Owed) -> dict[str, Any]:
-        record = self._journal.rejection(shown(owed.name), owed.sha256)
+        record = self._journal.drops.rejection(shown(owed.name), owed.sha256)
         assert record is not None
         return outcomes.report(record)
 
@@ -69,7 +69,7 @@ class Leaving:
         done = {owed.name for owed in gone} - self._stuck.keys()
         if done:
             self._owed = {name: owed for name, owed in self._owed.items() if name not in done}
-            self._journal.put(KEY, [*map(_plain, self._owed.values())])
+            self._journal.facts.put(KEY, [*map(_plain, self._owed.values())])
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> None:
         """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
@@ -80,7 +80,7 @@ class Leaving:
         left = [Owed(name, stamp, known[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
         if left:  # or the next start would take them for new drops, which add nothing
             self._owed |= {owed.name: owed for owed in left}
-            self._journal.put(KEY, [*map(_plain, self._owed.values())])
+            self._journal.facts.put(KEY, [*map(_plain, self._owed.values())])
 
     def reject(self, refused: Iterable[tuple[str, Stamp, dict[str, Any]]]) -> None:
         """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
@@ -108,7 +108,7 @@ class Leaving:
             self._stuck[name] = again[name]
             reason = error.strerror or error
             hint = f"It is tried again every {AGAIN_SECONDS:g} s; or remove it by hand."
-            self._journal.tell(
+            self._journal.events.tell(
                 "problem", f"{shown(name)} can't be taken out of the inbox: {reason}. {hint}", level="warning"
             )
             log.warning("left_in_inbox", name=shown(name), reason=str(error))

@@ -78,7 +78,7 @@ class Examiner:
     def __init__(self, home: Home, journal: Journal) -> None:
         self._home, self._journal = home, journal
         self._served: _Served | None = None
-        self.problem: str | None = journal.get(UNEXAMINED)
+        self.problem: str | None = journal.facts.get(UNEXAMINED)
         """Why the last drops could not be examined, over restarts, until an exam succeeds."""
         self._found: list[dict[str, Any]] = []
         self._looked_at: tuple[tuple[int, str] | None, bool] = (None, False)
@@ -106,9 +106,9 @@ class Examiner:
         if problem == self.problem:
             return
         with self._journal.together():
-            self._journal.put(UNEXAMINED, problem)
+            self._journal.facts.put(UNEXAMINED, problem)
             if problem is not None:
-                self._journal.tell("problem", problem, level="warning")
+                self._journal.events.tell("problem", problem, level="warning")
         self.problem = problem
 
     @property
@@ -150,12 +150,12 @@ class Examiner:
 
     def record(self, batch: int) -> None:
         """Put the exams on record with their batch, as a part of the transaction that accepts it."""
-        self._journal.examined(self._found, batch)
+        self._journal.exams.record(self._found, batch)
         self._found = []
 
     def _load(self) -> _Served | None:
         pointer = bundle.read_pointer(self._home.pointer)
-        judged = None if pointer is None else self._journal.version(pointer.version)
+        judged = None if pointer is None else self._journal.versions.get(pointer.version)
         if pointer is None or judged is None:
             return None
         if self._served is None or (self._served.version, self._served.model.sha256) != (
@@ -178,7 +178,7 @@ class Examiner:
                 f"version {served.version} asks for the column {gone[0]!r:.100}, which the schema does not have any more.",
                 hint="`retraind retrain --force` trains one without it.",
             )
-        before = [_parsed(row) for row in self._journal.telling_exams(RECENT)]
+        before = [_parsed(row) for row in self._journal.exams.telling(RECENT)]
         names = {reading.drop.sha256: shown(reading.drop.name) for reading in readings if not reading.error}
         samples = _samples(table, most_drops(schema))
         sampled = table.take(pa.array(np.concatenate([which for _, which in samples])))

@@ -72,9 +72,9 @@ class Forgetting:
         return True
 
     def _carry_out(self, request: Request) -> Iterator[None]:
-        drop = self._journal.drop(request.drop or "")
+        drop = self._journal.drops.taken(request.drop or "")
         detail = f"{request.drop}{', purge' if request.purge else ''}"
-        self._journal.take_request(request.id, KIND, detail, request.at.isoformat())
+        self._journal.requests.take(request.id, KIND, detail, request.at.isoformat())
         if drop is None:
             self._end(request, "refused", f"The dataset holds no rows of a drop {request.drop}.")
         elif drop["state"] == "accepted":
@@ -87,7 +87,7 @@ class Forgetting:
             rejected = Rejected.of(shared_folder.inbox(self._home))
             rejected.remove(drop["bad_file"])
             rejected.sync()
-        live = [one for one in self._journal.segments() if one["first"] <= drop["batch"] <= one["last"]]
+        live = [one for one in self._journal.segments.current() if one["first"] <= drop["batch"] <= one["last"]]
         try:
             holding = segments.find(self._home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         except (DatasetDamaged, FileNotFoundError):
@@ -99,13 +99,13 @@ class Forgetting:
             self._end(request, "refused", reason)
             return
         name, table = holding
-        others = self._journal.batches_of(set(segments.drops(table)) - {drop["sha256"]})
+        others = self._journal.drops.batches_of(set(segments.drops(table)) - {drop["sha256"]})
         if not others:
             self._record(drop, name, table.num_rows, None, request)
             return
         rest = segments.without(table, drop["sha256"], others)
         sealed = segments.write(self._home.segments, [rest], replaces=name)
-        with sealed.entry(self._journal.has_segment) as segment:
+        with sealed.entry(self._journal.segments.has) as segment:
             record = {**segment.record, "first": min(others.values()), "last": max(others.values())}
             self._record(drop, name, table.num_rows - segment.rows, record, request)
 
@@ -114,26 +114,26 @@ class Forgetting:
     ) -> None:
         """Put the segment `rest` of the other rows, if there are any, in the place of segment `name`."""
         known_rows.forget(self._home.known, name)
-        seq = self._journal.forget(drop, name, removed, rest, request.by)
+        seq = self._journal.erasures.forget(drop, name, removed, rest, request.by)
         log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
 
     def _account(self, drop: Mapping[str, Any], request: Request) -> Iterator[None]:
         """Answer with what has become of a drop that is forgotten and committed; purges if that was asked."""
         done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
-        taught = TAUGHT if self._journal.trained_on(drop) else UNTAUGHT
+        taught = TAUGHT if self._journal.runs.trained_on(drop) else UNTAUGHT
         if not request.purge:
             self._end(request, "done", f"{done} {CACHED} {taught}")
             return
         # The rows are known from DVC's objects: what is found by them goes first.
         elsewhere = yield from self._eraser.run(drop)
-        count = self._dataset.purge(one["md5"] for one in self._journal.holders(drop))
+        count = self._dataset.purge(one["md5"] for one in self._journal.segments.holders(drop))
         gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
         gone = "; ".join([gone, *elsewhere])
-        self._journal.tell("purged", f"{drop['name']}: {gone}.", level="warning", drop=drop["sha256"])
+        self._journal.events.tell("purged", f"{drop['name']}: {gone}.", level="warning", drop=drop["sha256"])
         self._journal.fold()
         self._end(request, "done", f"{done} {gone}. {taught}")
 
     def _end(self, request: Request, state: str, detail: str) -> None:
-        self._journal.end_request(request.id, state, detail)
+        self._journal.requests.end(request.id, state, detail)
         requests.consume(self._home, request)
         log.info(state, request=request.id, detail=detail)

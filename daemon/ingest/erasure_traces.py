@@ -80,14 +80,14 @@ def _old(home: Home) -> list[Path]:
 
 def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
     if drop["state"] == "accepted":
-        live = (one for one in journal.segments() if one["first"] <= drop["batch"] <= one["last"])
+        live = (one for one in journal.segments.current() if one["first"] <= drop["batch"] <= one["last"])
         holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         if holding is not None:
             yield Trace(_at(home, home.segments / holding[0]), "the rows, as part of the dataset", "retraind forget")
     if drop["bad_file"]:
         yield Trace(_at(home, home.rejected / drop["bad_file"]), "rows that were refused", "retraind forget")
     cache = Cache(home.data)
-    for md5 in (one["md5"] for one in journal.holders(drop)):
+    for md5 in (one["md5"] for one in journal.segments.holders(drop)):
         if cache.path(md5).exists():
             yield Trace(_at(home, cache.path(md5)), "a segment of an earlier revision", PURGE)
 
@@ -114,13 +114,13 @@ def _held(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
 
 def held(home: Home, journal: Journal, drop: Drop) -> Iterator[Withheld | None]:
     """Files that wait for a person and hold rows of the drop; None after each piece of work."""
-    waiting = journal.held_drops()
+    waiting = journal.held.all()
     if waiting:
         yield from erasure_held.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
 
 
 def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
-    ids = journal.predictions_of(drop)
+    ids = journal.labels.predictions_of(drop)
     if not ids:
         return
     marks = ", ".join("?" * min(len(ids), 500))
@@ -145,11 +145,11 @@ def _models(home: Home, drop: Drop) -> Iterator[Trace]:
 def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
     """The rows, from the dataset or from what earlier revisions left; none when they are gone from both."""
     if drop["state"] == "accepted":
-        live = (one for one in journal.segments() if one["first"] <= drop["batch"] <= one["last"])
+        live = (one for one in journal.segments.current() if one["first"] <= drop["batch"] <= one["last"])
         holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         return _of(holding[1], drop) if holding else []
     cache = Cache(home.data)
-    for md5 in (one["md5"] for one in journal.holders(drop)):
+    for md5 in (one["md5"] for one in journal.segments.holders(drop)):
         if cache.has(md5):
             return _of(segments.load(cache.path(md5)), drop)
     return []
@@ -168,7 +168,7 @@ def _of(table: Any, drop: Drop) -> list[dict[str, Any]]:
 
 def orphans(home: Home, journal: Journal, drop: Drop) -> list[Path]:
     """Segments that were set aside and hold rows of the drop; one that can't be read, if its name is that of one that held them."""
-    held = {one["name"] for one in journal.holders(drop)} if drop["state"] == "forgotten" else set()
+    held = {one["name"] for one in journal.segments.holders(drop)} if drop["state"] == "forgotten" else set()
     holding = []
     for path in sorted(home.orphans.glob("*")) if home.orphans.is_dir() else []:
         try:
@@ -186,7 +186,7 @@ def refused(home: Home, journal: Journal, folder: Path, drop: Drop) -> Iterator[
     Of a file that is too large or damaged nothing is told but its path. None after each piece of work.
     """
     likeness = likeness_of(home, journal, drop)
-    later = journal.refused_after(drop)
+    later = journal.erasures.refused_after(drop)
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file() or path.name.endswith(REPORT) or path.name.startswith("."):
             continue
@@ -218,7 +218,7 @@ class Eraser:
         lines = yield from self._refused(drop)
         waiting = yield from self._held(drop)
         done = [lines, waiting, self._orphans(drop), self._predictions(drop)]
-        self._journal.forget_predictions(drop)
+        self._journal.labels.forget_predictions(drop)
         return [sentence for sentence in done if sentence]
 
     def _refused(self, drop: Drop) -> Generator[None, None, str]:
@@ -244,7 +244,7 @@ class Eraser:
             elif looked.split is None:
                 log.warning("held_file_not_read", name=looked.name, hint="Look into it by hand.")
             else:  # what the journal quotes goes first: after a kill in between the file is read and held again
-                self._journal.forget_held(looked.row["sha256"])
+                self._journal.held.forget(looked.row["sha256"])
                 erasure_held.take_out(place, looked)
                 count += looked.split.matched
         return f"{count} lines are gone from files that waited" if count else ""
@@ -252,7 +252,7 @@ class Eraser:
     def _take_out(self, path: Path, split: Split) -> None:
         """Leave of a refused file only what holds no row of the drop."""
         report = path.with_name(path.name + REPORT)
-        self._journal.blank_refused(durable.sha256_file(path))
+        self._journal.erasures.blank_refused(durable.sha256_file(path))
         # The report may quote cells; the file that it tells of is another now.
         durable.remove(report)
         if split.matched == split.lines:
@@ -282,7 +282,7 @@ class Eraser:
                 pass
 
     def _predictions(self, drop: Drop) -> str:
-        ids = self._journal.predictions_of(drop)
+        ids = self._journal.labels.predictions_of(drop)
         if not ids:
             return ""
         logged = frozenset(ids)

@@ -43,7 +43,7 @@ class Holding:
     def _rows(self) -> Sequence[Mapping[Any, Any]]:
         """The journal's rows, asked again only after something was written there."""
         if self._known[0] != self._journal.writes:
-            self._known = self._journal.writes, self._journal.held_drops()
+            self._known = self._journal.writes, self._journal.held.all()
         return self._known[1]
 
     # Holding
@@ -61,7 +61,7 @@ class Holding:
         Late labels are never held: they are the evidence by which a bad version is taken back.
         """
         exams = {exam["drop"]: exam for exam in suspicious} if self.holds else {}
-        known = self._journal.held_states(exams)
+        known = self._journal.held.among(exams)
         return [
             Suspect(reading, exams[reading.drop.sha256])
             for reading in readings
@@ -71,7 +71,7 @@ class Holding:
     def record(self, suspects: Sequence[Suspect]) -> None:
         """Put on record that drops are held; `keep` them when that is durable."""
         for one in suspects:
-            self._journal.hold(_record(one))
+            self._journal.held.hold(_record(one))
 
     def keep(self, drop: Drop) -> None:
         """Leave a held drop where it is."""
@@ -79,7 +79,7 @@ class Holding:
 
     def sort(self, opened: dict[str, Drop], refused: Refused) -> None:
         """Take out of the drops just read those that wait for a person; those that were turned away go to `refused`."""
-        for row in self._journal.held_states(opened).values():
+        for row in self._journal.held.among(opened).values():
             if row["state"] == Hold.WAITING:
                 self.keep(opened.pop(row["sha256"]))
             elif row["state"] == Hold.TURNED_AWAY:
@@ -97,9 +97,9 @@ class Holding:
             if row["bytes"] in unread:  # it may be the one, under another name or touched
                 continue
             if not names:
-                self._journal.strike_off(row, told=waits)
+                self._journal.held.strike_off(row, told=waits)
             elif row["name"] not in names:
-                self._journal.rename_held(row["sha256"], min(names))
+                self._journal.held.rename(row["sha256"], min(names))
 
     # Deciding
 
@@ -110,22 +110,22 @@ class Holding:
             return
         with self._journal.together():
             for request in waiting:
-                self._journal.take_request(request.id, request.kind, request.drop or "", request.at.isoformat())
-                known = self._journal.request(request.id)
+                self._journal.requests.take(request.id, request.kind, request.drop or "", request.at.isoformat())
+                known = self._journal.requests.get(request.id)
                 if known is not None and known["state"] == "queued":  # else only its file is left, by a kill
-                    self._journal.end_request(request.id, *self._decide(request))
+                    self._journal.requests.end(request.id, *self._decide(request))
         for request in waiting:
             self._inbox.aside.release(request.drop or "")
         requests.consume(self._home, *waiting)
 
     def _decide(self, request: Request) -> tuple[str, str]:
-        row = self._journal.held_states([request.drop or ""]).get(request.drop or "")
+        row = self._journal.held.among([request.drop or ""]).get(request.drop or "")
         if row is None:
             return "refused", f"No drop {request.drop} waits; `retraind drops` lists those that do."
         if row["state"] != Hold.WAITING:
             return "refused", f"{row['name']} does not wait any more: it was {row['state']} ({row['by']})."
         state = KINDS[request.kind]
-        self._journal.decide_held(row["sha256"], state, request.by)
+        self._journal.held.decide(row["sha256"], state, request.by)
         if state is Hold.LET_IN:
             return "done", f"{row['name']} is let in: its rows are taken next."
         return "done", f"{row['name']} is turned away: it goes to inbox/rejected."

@@ -80,7 +80,7 @@ class Ingestion:
         self._merging = Merging(home, journal)
         self._sifting = Sifting(home, journal, skips=self._limits.known_rows == "skip")
         self.upkeep = Upkeep(home, dataset, journal)
-        newest = journal.newest_batch()
+        newest = journal.batches.newest()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._schema: Schema | None = None
         """As it was last read or written here: what differs from it was changed by hand."""
@@ -126,7 +126,7 @@ class Ingestion:
         if self._leaving.go_on(settled):
             return True
         for remark in self._inbox.strays.remarks():
-            self._journal.tell("problem", remark, level="warning")
+            self._journal.events.tell("problem", remark, level="warning")
             log.warning("not_a_drop", reason=remark)
         found = schema.load(self._home.schema) if settled else None
         self._tell_changes(found)
@@ -244,9 +244,9 @@ class Ingestion:
             # The same bytes twice: the second waits until it is known what becomes of the first.
             if drop is not None and drop.sha256 not in opened:
                 opened[drop.sha256] = drop
-        for sha256, batch in self._journal.batches_of(opened).items():
+        for sha256, batch in self._journal.drops.batches_of(opened).items():
             refused.repeat(opened.pop(sha256), batch, f"The same bytes are in batch {batch} already; they count once.")
-        for sha256, forgotten in self._journal.forgotten(opened).items():
+        for sha256, forgotten in self._journal.erasures.among(opened).items():
             drop = opened.pop(sha256)
             refused.reject(drop.name, drop.stamp, Reading(drop), InvalidDrop(outcomes.forgotten(forgotten)))
         self.holding.sort(opened, refused)
@@ -283,7 +283,7 @@ class Ingestion:
         if before is None or before == found:
             return
         sentence = outcomes.changes(before, found)
-        self._journal.tell("schema", sentence)
+        self._journal.events.tell("schema", sentence)
         log.info("schema_changed", detail=sentence)
 
     def _save_schema(self, grown: Schema, found: Schema) -> None:
@@ -295,19 +295,19 @@ class Ingestion:
                 )
             self._schema = grown
             for sentence in outcomes.growth(found, grown):
-                self._journal.tell("schema", sentence)
+                self._journal.events.tell("schema", sentence)
                 log.info("schema_grown", detail=sentence)
 
     def _conclude(self, refused: Refused, sealed: Sealed | None, readings: Sequence[Reading], read_by: Schema) -> None:
         """Record what became of every drop in one transaction, then take the refused ones out of the inbox."""
-        with nullcontext() if sealed is None else sealed.entry(self._journal.has_segment) as segment:
+        with nullcontext() if sealed is None else sealed.entry(self._journal.segments.has) as segment:
             taken = self._sort(refused, readings)
             with self._journal.together():
                 self._attempts.end()
                 if segment is not None:
                     self._accept(segment, taken, refused.settled_at)
                 for drop, state, message, batch in refused.records:
-                    self._journal.refuse(drop, state, message, batch=batch)
+                    self._journal.drops.refuse(drop, state, message, batch=batch)
                 self._leaving.note(refused)
         if segment is not None:
             self._sifting.take(segment.name, read_by)
@@ -336,15 +336,15 @@ class Ingestion:
     def _accept(self, segment: Segment, taken: Sequence[tuple[Reading, str | None]], settled_at: str) -> None:
         records = [outcomes.accepted(reading, bad, settled_at) for reading, bad in taken]
         labelled = [label for reading, _ in taken for label in reading.labelled]
-        seq = self._journal.accept(segment.record, records, labelled)
+        seq = self._journal.batches.accept(segment.record, records, labelled)
         self.examiner.record(seq)
         for reading, bad in taken:
             repeats = outcomes.repeats(reading, skips=self._sifting.skips)
             if repeats is not None:
                 kind, level, sentence = repeats
-                self._journal.tell(kind, sentence, level=level, drop=reading.drop.sha256, batch=seq)
+                self._journal.events.tell(kind, sentence, level=level, drop=reading.drop.sha256, batch=seq)
             if bad is not None:
-                self._journal.tell(
+                self._journal.events.tell(
                     "quarantined",
                     outcomes.quarantine(reading, bad),
                     level="warning",
@@ -356,19 +356,19 @@ class Ingestion:
     # From journal to revision
 
     def _finish_commit(self) -> bool:
-        pending = self._journal.uncommitted()
+        pending = self._journal.batches.uncommitted()
         if pending is None:
             return False
         self._say(f"committing batch {pending['seq']}")
-        live = {one["name"]: one["md5"] for one in self._journal.segments()}
+        live = {one["name"]: one["md5"] for one in self._journal.segments.current()}
         present = {path.name for path in self._home.segments.iterdir()}
-        gone = self._journal.replaced(present - live.keys())
+        gone = self._journal.segments.replaced(present - live.keys())
         # Written, but then the journal could not be: a full disk, say.
         self._live = len(live)
         self._dataset.set_aside(present - live.keys() - gone)
         message = git_history.subject(pending["seq"], pending["kind"], pending["rows"])
         revision = self._dataset.commit(pending["seq"], live, message, gone)
-        self._journal.commit(pending["seq"], revision.commit, revision.dvc_md5)
+        self._journal.batches.commit(pending["seq"], revision.commit, revision.dvc_md5)
         self._to_clear = pending["seq"] if pending["kind"] == "drops" else self._to_clear
         log.info("committed", batch=pending["seq"], revision=revision.commit[:10], dvc_md5=revision.dvc_md5[:10])
         return True
@@ -378,7 +378,7 @@ class Ingestion:
         if self._to_clear is None:
             return False
         self._say(f"removing the files of batch {self._to_clear}")
-        drops = self._journal.drops_in(self._to_clear)
+        drops = self._journal.drops.of_batch(self._to_clear)
         self._leaving.clear((drop["name"], drop["sha256"]) for drop in drops)
         self._to_clear = None
         return True

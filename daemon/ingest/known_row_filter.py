@@ -30,7 +30,7 @@ class Sifting:
     def begin(self, schema: Schema) -> Iterator[None]:
         """Know what the dataset holds now; yields where other work may be done in between. Raises OSError."""
         self.give_up()
-        live = {one["name"]: one["sha256"] for one in self._journal.segments()}
+        live = {one["name"]: one["sha256"] for one in self._journal.segments.current()}
         yield from self._known.follow(live, schema)
         self._gathering = self._known.gathering()
 

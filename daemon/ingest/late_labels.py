@@ -77,7 +77,7 @@ class Labels:
         """
         ids = [identity.strip() for identity in ids]
         known = {identity for identity in ids if identity}
-        labelled = self._journal.labelled(known)
+        labelled = self._journal.labels.truths(known)
         labelled |= {identity: pending[identity] for identity in known & pending.keys()} if pending else {}
         wanted = sorted(known - labelled.keys())
         work = _Work(schema, labelled, dict(_predictions(self._home.history, wanted)), self._schema_of)
@@ -88,7 +88,7 @@ class Labels:
     def _schema_of(self, version: int) -> Schema:
         """The schema with which a version was trained; raises BundleRefused."""
         if version not in self._schemas:
-            judged = self._journal.version(version)
+            judged = self._journal.versions.get(version)
             if judged is None:
                 raise BundleRefused(f"The journal does not know version {version}.")
             manifest = bundle.read_manifest(self._home.bundle(version), judged["bundle"])

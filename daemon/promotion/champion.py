@@ -42,7 +42,7 @@ class Champion:
 
     def in_use(self) -> set[int]:
         """Versions that an alias or the newest swap names."""
-        swap = self._journal.last_swap()
+        swap = self._journal.swaps.last()
         served = {swap["version"], swap["previous"]} if swap else set()
         aliased = {self._registry.alias(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
         return {version for version in served | aliased if version is not None}
@@ -82,19 +82,21 @@ class Champion:
         durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
         log.info("serving", version=version, previous=before)
         if version == before:  # no swap: a trial by late labels goes on, and the version before stays
-            self._journal.tell(
+            self._journal.events.tell(
                 "serving", f"The pointer to version {version} is written anew: {reason}", version=version
             )
             return
-        self._journal.swap(version, before, reason)
+        self._journal.swaps.record(version, before, reason)
         self.name_previous()
 
     def make_up(self, served: Pointer) -> bool:
         """Record a swap that was made when the journal could not be written; True: there was one."""
-        last = self._journal.last_swap()
+        last = self._journal.swaps.last()
         if last is not None and last["version"] == served.version:
             return False
-        self._journal.swap(served.version, last["version"] if last else None, "Recorded later than it was made.")
+        self._journal.swaps.record(
+            served.version, last["version"] if last else None, "Recorded later than it was made."
+        )
         self.name_previous()
         return True
 
@@ -104,7 +106,7 @@ class Champion:
 
     def name_previous(self) -> None:
         """Set the alias `previous` as the newest swap has it."""
-        last = self._journal.last_swap()
+        last = self._journal.swaps.last()
         self._name(PREVIOUS, None if last is None else last["previous"])
 
     def _name(self, alias: str, version: int | None) -> None:

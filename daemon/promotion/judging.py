@@ -40,7 +40,7 @@ class Judging:
     def judge(self, served: int | None) -> bool:
         """Give the oldest version without a verdict one, while `served` serves; True: there was one."""
         for version in self._registry.versions(after=self._seen):
-            if self._journal.version(version.version) is None and version.bundle is not None:
+            if self._journal.versions.get(version.version) is None and version.bundle is not None:
                 self._judge(version, version.bundle, served)
                 return True
             self._seen = version.version
@@ -81,18 +81,18 @@ class Judging:
         facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
         self._champion.release(found["version"])
         self._registry.describe(found["version"], state, reason)
-        self._journal.judge(facts, state, reason)
+        self._journal.versions.judge(facts, state, reason)
 
     def supersede(self, served: int) -> None:
         """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
-        for found in self._journal.held(before=served):
+        for found in self._journal.versions.held(before=served):
             self.decide(found, "refused", f"Superseded by version {served}.")
         self._champion.name_challenger()
 
     def choose(self, version: int) -> None:
         """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
-        newest = self._journal.versions(1)[0]["version"]
-        self._journal.put(baseline.CHOSEN, [version, newest])
+        newest = self._journal.versions.newest(1)[0]["version"]
+        self._journal.facts.put(baseline.CHOSEN, [version, newest])
 
     def _verdict(self, scores: dict[str, Any], served: int | None) -> rules.Verdict:
         compared = scores.get("champion_version")
@@ -118,7 +118,7 @@ class Judging:
 
     def _record(self, version: int, facts: dict[str, Any], state: str, reason: str) -> None:
         self._registry.describe(version, state, reason)
-        self._journal.judge(facts, state, reason)
+        self._journal.versions.judge(facts, state, reason)
         log.info(state, version=version, reason=reason)
 
 

@@ -46,7 +46,9 @@ class Clearance:
         if old:
             numbers = f"{old[0].version}" if len(old) == 1 else f"{old[0].version} to {old[-1].version}"
             kept = f"promote.keep_versions = {self._settings.keep_versions}"
-            self._journal.tell("cleared", f"The model files of {len(old)} versions ({numbers}) were removed: {kept}.")
+            self._journal.events.tell(
+                "cleared", f"The model files of {len(old)} versions ({numbers}) were removed: {kept}."
+            )
             log.info("cleared", versions=len(old))
         return len(old)
 
@@ -55,7 +57,7 @@ class Clearance:
         versions = [version for version in self._registry.versions() if version.bundle is not None]
         used = self._champion.in_use()
         for version in versions[: -self._settings.keep_versions]:
-            if not version.cleared and version.version not in used and self._journal.version(version.version):
+            if not version.cleared and version.version not in used and self._journal.versions.get(version.version):
                 yield version
 
     def _clear(self, version: Registered) -> None:

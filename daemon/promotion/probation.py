@@ -77,10 +77,10 @@ class LiveWatch:
         return self._remembered("fell", self._fell)
 
     def _remembered(self, what: str, look: Callable[[Row], str | None]) -> str | None:
-        swap = self._journal.last_swap()
+        swap = self._journal.swaps.last()
         if self._settings.live_rows == 0 or swap is None:
             return None
-        state = swap["id"], self._journal.committed().batch
+        state = swap["id"], self._journal.batches.committed().batch
         if self._known.get(what, (None, None))[0] == state:
             return self._known[what][1]
         try:
@@ -98,7 +98,7 @@ class LiveWatch:
         if swap["previous"] is None or swap["previous"] > swap["version"]:
             return None
         new, old = self._version(swap["version"]), self._version(swap["previous"])
-        since = self._journal.batch_at_swap()
+        since = self._journal.swaps.newest_batch()
         rows = ask(self._home.journal, FIRST, swap["version"], since, self._settings.live_until)
         if new is None or old is None or len(rows) < self._settings.live_rows:
             return None
@@ -116,7 +116,7 @@ class LiveWatch:
         )
 
     def _version(self, version: int) -> Row | None:
-        found = self._journal.version(version)
+        found = self._journal.versions.get(version)
         return None if found is None else dict(found)
 
     def _schema(self, judged: Row) -> Schema | None:
@@ -165,7 +165,7 @@ class LiveWatch:
         return Found(now, before, sure, f"on {score['n']} {where}")
 
     def _fell(self, swap: Row) -> str | None:
-        judged = self._journal.version(swap["version"])
+        judged = self._journal.versions.get(swap["version"])
         if judged is None:
             return None
         figure, table = _figure(dict(judged))

@@ -62,11 +62,11 @@ class Promotion:
         with self._journal.together():
             for request in alike:
                 detail = str(request.version or "")
-                self._journal.take_request(request.id, request.kind, detail, request.at.isoformat())
+                self._journal.requests.take(request.id, request.kind, detail, request.at.isoformat())
         state, detail = self._carry_out(alike[0])
         with self._journal.together():
             for request in alike:
-                self._journal.end_request(request.id, state, detail)
+                self._journal.requests.end(request.id, state, detail)
         requests.consume(self._home, *alike)
         return True
 
@@ -77,7 +77,7 @@ class Promotion:
             version = self._champion.previous() if back else self._champion.challenger()
         if version is None:
             return "refused", f"There is no {'previous' if back else 'challenger'} version to {request.kind}; name one."
-        found = self._journal.version(version)
+        found = self._journal.versions.get(version)
         if found is None:
             return "refused", f"There is no version {version}; `retraind versions` lists them."
         if request.kind == "refuse":
@@ -121,7 +121,7 @@ class Promotion:
             self._judging.supersede(served.version)
         if wanted is None or (served is not None and wanted == served.version) or wanted == self._refused_alias:
             return False
-        found = self._journal.version(wanted)
+        found = self._journal.versions.get(wanted)
         if found is None and self._judging.awaits(wanted):
             return False  # a verdict that could not be recorded: it is given again
         try:
@@ -145,15 +145,15 @@ class Promotion:
         """The version that was served until now; without a readable pointer the journal knows."""
         if served is not None:
             return served.version
-        last = self._journal.last_swap()
+        last = self._journal.swaps.last()
         return None if last is None else int(last["version"])
 
     def _why(self, found: Mapping[Any, Any], before: int | None) -> str:
         """The reason of a swap that nobody has asked for by request."""
-        left = None if before is None else self._journal.version(before)
+        left = None if before is None else self._journal.versions.get(before)
         if left is not None and left["state"] == ROLLED_BACK:
             return f"Version {left['version']} was rolled back: {left['reason']}"
-        if found["state"] == "promoted" and not self._journal.was_served(found["version"]):
+        if found["state"] == "promoted" and not self._journal.swaps.was_served(found["version"]):
             return str(found["reason"])
         if left is not None and left["state"] == "unservable" and found["state"] == "promoted":
             return f"Version {left['version']} can't be served any more: {left['reason']}"
@@ -162,18 +162,18 @@ class Promotion:
 
     def watch(self) -> bool:
         """Give the version before its place back if late labels tell against a new champion; True: it is to be adopted."""
-        served, swap = self.pointer(), self._journal.last_swap()
+        served, swap = self.pointer(), self._journal.swaps.last()
         if served is None or swap is None or swap["version"] != served.version:
             return False
-        found = self._journal.version(served.version)
+        found = self._journal.versions.get(served.version)
         # A kill may have come between the journal and the alias.
         rolled_back = found is not None and found["state"] == ROLLED_BACK
-        begun = rolled_back and self._journal.rolled_back_since_swap(served.version)
+        begun = rolled_back and self._journal.swaps.rolled_back_since(served.version)
         reason = str(found["reason"]) if found is not None and begun else self.live.trial()
         if reason is None or not self._fallback.may_return(swap["previous"]):
             return False
         if not begun:
-            self._journal.roll_back(served.version, reason)
+            self._journal.versions.roll_back(served.version, reason)
         self._registry.describe(served.version, ROLLED_BACK, reason)
         self._champion.choose(swap["previous"])
         return True

@@ -18,8 +18,8 @@ CHOSEN = "chosen_version"
 
 def versions(journal: Journal, settings: Promote) -> Sequence[Any]:
     """The last versions that were promoted since a person chose one, as the journal's rows, newest first."""
-    chosen, newest = journal.get(CHOSEN) or (0, 0)
-    return journal.promoted(settings.baseline_versions, chosen, newest)
+    chosen, newest = journal.facts.get(CHOSEN) or (0, 0)
+    return journal.versions.promoted(settings.baseline_versions, chosen, newest)
 
 
 def numbers(journal: Journal, settings: Promote, served: int | None) -> list[int]:
@@ -33,7 +33,7 @@ def gate(journal: Journal, settings: Promote, served: int | None) -> dict[str, A
 
     The era belongs to the served version: who goes back to one of before the world changed is judged as before.
     """
-    champion = None if served is None else journal.version(served)
+    champion = None if served is None else journal.versions.get(served)
     era = None if champion is None else Era.of(orjson.loads(champion["scores"]))
     past = {row["version"]: orjson.loads(row["scores"]) for row in versions(journal, settings)}
     return {

@@ -61,9 +61,9 @@ class Retraining:
 
     def recover(self) -> list[int]:
         """Close the runs that a killed daemon left open; returns their numbers."""
-        left = [int(run["id"]) for run in self._journal.open_runs()]
+        left = [int(run["id"]) for run in self._journal.runs.open()]
         for run in left:
-            self._journal.end_run(run, "abandoned", "The daemon was stopped during the training.")
+            self._journal.runs.end(run, "abandoned", "The daemon was stopped during the training.")
         return left
 
     # Collecting
@@ -99,7 +99,7 @@ class Retraining:
             return False
         if "note" in message:
             if message["seconds"] >= NOTEWORTHY_SECONDS:
-                self._journal.tell("candidate", message["note"], run=self.progress.run)
+                self._journal.events.tell("candidate", message["note"], run=self.progress.run)
             return False
         if "postponed" in message:
             self._postpone(message["postponed"])
@@ -108,7 +108,7 @@ class Retraining:
         else:
             version, seconds = message["done"], message["seconds"]
             detail = f"version {version} after {seconds:.1f} s"
-            self._journal.end_run(self.progress.run, "trained", detail, version=version, seconds=seconds)
+            self._journal.runs.end(self.progress.run, "trained", detail, version=version, seconds=seconds)
             log.info("trained", run=self.progress.run, version=version, seconds=round(seconds, 3))
             self.progress = None
         return True
@@ -116,20 +116,20 @@ class Retraining:
     def _postpone(self, detail: str) -> None:
         """The rows can teach nothing yet: the same ones are not tried again, but by a restart, whose settings may differ."""
         assert self.progress is not None
-        run = self._journal.last_run()
+        run = self._journal.runs.last()
         self._lacking = run["batch"] if run else None, detail
-        self._journal.end_run(self.progress.run, "postponed", detail)
+        self._journal.runs.end(self.progress.run, "postponed", detail)
         log.warning("postponed", run=self.progress.run, detail=detail)
         self.progress = None
 
     def lacking(self) -> str | None:
         """Why nothing can be learned from the newest rows, and what to drop; None if they can teach, or were not tried."""
-        newest = self._journal.committed().batch
+        newest = self._journal.batches.committed().batch
         return self._lacking[1] if self._lacking is not None and self._lacking[0] == newest else None
 
     def _fail(self, detail: str, state: str) -> None:
         if self.progress is not None:
-            self._journal.end_run(self.progress.run, state, detail)
+            self._journal.runs.end(self.progress.run, state, detail)
             log.error(state, run=self.progress.run, detail=detail)
             self.progress = None
 
@@ -142,7 +142,7 @@ class Retraining:
         if self.progress is not None or not self.trainer.ready:
             return False  # requests stay files meanwhile, so that those who ask for the same share one
         self._take_requests()
-        queued = [request for request in self._journal.queued_requests() if request["kind"] == KIND]
+        queued = [request for request in self._journal.requests.queued() if request["kind"] == KIND]
         facts = self.facts(now, queued)
         reason = policy.due(facts, self._settings.retrain, now)
         if reason is None:
@@ -178,10 +178,10 @@ class Retraining:
 
     def _recorded(self) -> policy.Facts:
         """The facts without what depends on the time and on requests."""
-        total = self._journal.committed()
-        last, trained = self._journal.last_run(), self._journal.last_run("trained")
+        total = self._journal.batches.committed()
+        last, trained = self._journal.runs.last(), self._journal.runs.last("trained")
         last_start, drifted, live_fell = _started(last), self._drifted(), self._fell()
-        alarmed = self._journal.last_run(because=policy.ALARMS) if drifted or live_fell else None
+        alarmed = self._journal.runs.last(because=policy.ALARMS) if drifted or live_fell else None
         return policy.Facts(
             rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
@@ -191,8 +191,8 @@ class Retraining:
             schedule_due=False,
             requested=False,
             forced=False,
-            forgotten=trained is not None and self._journal.has_forgotten(trained["batch"] or 0),
-            setbacks=self._journal.setbacks(),
+            forgotten=trained is not None and self._journal.erasures.any_after(trained["batch"] or 0),
+            setbacks=self._journal.runs.setbacks(),
             drifted=drifted,
             live_fell=live_fell,
             last_alarm=_started(alarmed),
@@ -200,7 +200,7 @@ class Retraining:
 
     def _drifted(self) -> str | None:
         """Why the inputs of the served version are not what it learnt from; checks of other versions don't count."""
-        swap, check = self._journal.last_swap(), self._journal.last_drift()
+        swap, check = self._journal.swaps.last(), self._journal.drift_checks.last()
         if swap is None or check is None or check["version"] != swap["version"] or not check["alarm"]:
             return None
         return str(check["reason"])
@@ -212,13 +212,13 @@ class Retraining:
         with self._journal.together():
             for request in waiting:
                 detail = "forced" if request.force else "if there are new rows"
-                self._journal.take_request(request.id, KIND, detail, request.at.isoformat())
+                self._journal.requests.take(request.id, KIND, detail, request.at.isoformat())
         requests.consume(self._home, *waiting)
 
     def _end_requests(self, queued: Sequence[Any], state: str, detail: str) -> None:
         with self._journal.together():
             for request in queued:
-                self._journal.end_request(request["id"], state, detail)
+                self._journal.requests.end(request["id"], state, detail)
 
     def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:
         why = "there are no rows yet" if facts.rows == 0 else "there are no new rows since the last training"
@@ -232,17 +232,17 @@ class Retraining:
         return bool(queued)
 
     def _start(self, reason: str, monotonic: float, champion: tuple[int, str] | None) -> None:
-        newest = self._journal.committed()
+        newest = self._journal.batches.committed()
         assert newest.revision is not None
         assert newest.dvc_md5 is not None
-        run = self._journal.start_run(reason, newest.revision, newest.dvc_md5, newest.rows, newest.batch)
+        run = self._journal.runs.start(reason, newest.revision, newest.dvc_md5, newest.rows, newest.batch)
         job = {
             "run": run,
             "reason": reason,
             "revision": newest.revision,
             "dvc_md5": newest.dvc_md5,
-            "segments": {segment["name"]: segment["sha256"] for segment in self._journal.segments()},
-            "first_rows": self._journal.first_rows(),
+            "segments": {segment["name"]: segment["sha256"] for segment in self._journal.segments.current()},
+            "first_rows": self._journal.batches.first_rows(),
             "settings": self._settings.train.model_dump(),
             "champion": champion[0] if champion else None,
             "champion_bundle": champion[1] if champion else None,

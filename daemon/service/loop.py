@@ -346,7 +346,7 @@ class Loop:
 
     def _tell(self, kind: str, message: str, *, level: str = "info") -> None:
         try:
-            self._journal.tell(kind, message, level=level)
+            self._journal.events.tell(kind, message, level=level)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the journal, the event is in the log
             log.error("event_lost", kind=kind, message=message, reason=str(error))
 

@@ -46,7 +46,7 @@ class Inspection:
 
     def _missing_segments(self) -> str | None:
         if self._segments[0] != self._journal.writes:
-            self._segments = self._journal.writes, frozenset(one["name"] for one in self._journal.segments())
+            self._segments = self._journal.writes, frozenset(one["name"] for one in self._journal.segments.current())
         missing = sorted(self._segments[1] - {path.name for path in self._home.segments.iterdir()})
         if not missing:
             return None

@@ -81,12 +81,12 @@ def serve(home: Home, settings: Settings, wake: Wake) -> None:
 
 def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
     journal, loop = compose(home, settings, keeper, wake, pulse, stack)
-    journal.tell("started", f"The daemon has started (pid {os.getpid()}).")
+    journal.events.tell("started", f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid())
     notify(READY=1)
     loop.run()
     notify(STOPPING=1)
-    journal.tell("stopped", "The daemon was asked to stop.")
+    journal.events.tell("stopped", "The daemon was asked to stop.")
     log.info("stopping")
 
 
@@ -122,17 +122,19 @@ def compose(
     schedule = Schedule(settings.retrain.schedule, wake)
     swept = sweep(home)
     journal = _open_journal(home, stack)
-    dataset = Dataset(home, lambda sentence: journal.tell("repaired", sentence, level="warning"))
+    dataset = Dataset(home, lambda sentence: journal.events.tell("repaired", sentence, level="warning"))
     stack.callback(dataset.close)
     with pulse.step("checking the data", START_SECONDS), wake.interruptible():
-        dataset.open({segment["name"]: segment["md5"] for segment in journal.segments()}, journal.replaced)
+        dataset.open(
+            {segment["name"]: segment["md5"] for segment in journal.segments.current()}, journal.segments.replaced
+        )
     historian = Historian(home, settings)
     historian.start()
     stack.callback(historian.stop)
     registry = Registry(home)
     with pulse.step("opening MLflow's database", START_SECONDS), wake.interruptible():
         if moved := registry.open():
-            journal.tell("moved", moved, level="warning")
+            journal.events.tell("moved", moved, level="warning")
     promotion = Promotion(home, settings.promote, journal, registry)
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
@@ -178,7 +180,7 @@ def _open_journal(home: Home, stack: ExitStack) -> "Journal":
     continuity.demand_journal(home)
     journal = Journal.open(home.journal)
     stack.callback(journal.close)
-    continuity.demand_batch(home, journal.last_batch())
+    continuity.demand_batch(home, journal.batches.last())
     return journal
 
 

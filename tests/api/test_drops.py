@@ -22,10 +22,10 @@ BAD = {**SEEN, "sha256": "b" * 64, "name": "bad.csv", "source": "file", "bytes":
 @pytest.fixture
 def told(home: Home, journal: Journal) -> Client:
     """A home in which one drop was accepted, one rejected, and one dropped again."""
-    seq = journal.accept(SEGMENT, [{**GOOD, **REFUSED, **FIRST_BAD}])
-    journal.commit(seq, "c" * 40, "d" * 32)
-    journal.refuse(BAD, "rejected", "bad.csv: The file is empty.")
-    journal.refuse({**GOOD, "name": "7"}, "duplicate", "7: The same bytes are in batch 1 already.", batch=seq)
+    seq = journal.batches.accept(SEGMENT, [{**GOOD, **REFUSED, **FIRST_BAD}])
+    journal.batches.commit(seq, "c" * 40, "d" * 32)
+    journal.drops.refuse(BAD, "rejected", "bad.csv: The file is empty.")
+    journal.drops.refuse({**GOOD, "name": "7"}, "duplicate", "7: The same bytes are in batch 1 already.", batch=seq)
     return Client(home)
 
 
@@ -85,7 +85,7 @@ def test_the_live_score_of_the_served_version_can_be_scraped(home: Home, journal
         for n in range(3)
     ]
     labels[0]["prediction"] = "virginica"
-    journal.accept({**SEGMENT, "rows": 6}, [{**GOOD, "source": "label"}], labels)
+    journal.batches.accept({**SEGMENT, "rows": 6}, [{**GOOD, "source": "label"}], labels)
     text = client.ask("GET", "/prometheus_metrics")[2].decode()
     assert "retraind_labels_total 6.0" in text
     assert 'retraind_live_score{version="1"} 0.6666666666666666' in text
@@ -96,7 +96,9 @@ def test_versions_show_their_live_score(home: Home, journal: Journal) -> None:
     for version in (1, 2):
         bundles.point(home, bundles.make(home, version))
     label = {"version": 1, "prediction": "setosa", "truth": "setosa", "drop": "a" * 64}
-    journal.accept(SEGMENT, [{**GOOD, "source": "label"}], [{**label, "prediction_id": f"p{n}"} for n in range(4)])
+    journal.batches.accept(
+        SEGMENT, [{**GOOD, "source": "label"}], [{**label, "prediction_id": f"p{n}"} for n in range(4)]
+    )
     found = get(Client(home), "/versions")[1]["versions"]
     assert [(row["version"], row["live"] and row["live"]["accuracy"]) for row in found] == [(2, None), (1, 1.0)]
     assert found[1]["live"]["n"] == 4

@@ -101,7 +101,7 @@ def test_a_key_is_known_after_its_drop_was_ingested(tmp_path: Path) -> None:
     (home.inbox / answer["name"]).unlink()
     journal = Journal.open(home.journal)
     drop = {"sha256": answer["drop"], "name": answer["name"], "source": "http", "bytes": 1, "settled_at": "now"}
-    journal.accept(
+    journal.batches.accept(
         {"segment": "s", "sha256": "x", "md5": "m", "rows": 1, "bytes": 1},
         [{**drop, "rows_read": 1, "rows_accepted": 1}],
     )

@@ -29,12 +29,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Client:
             batch = {**BATCH, "segment": f"{number}.parquet"}
             sha256 = f"{number:064x}"
             label = {"version": number, "prediction": "a", "truth": "a", "drop": sha256, "prediction_id": f"p{number}"}
-            journal.accept(batch, [a_drop(f"{number}.csv", sha256)], [label])
-            journal.commit(number, f"{number:040x}", "d" * 32)
-            run = journal.start_run("new rows", f"{number:040x}", "d" * 32, 5)
-            journal.end_run(run, "trained", "tree", version=number, seconds=1.0)
-            journal.judge(a_version(number, revision=f"{number:040x}"), "promoted", "better")
-            journal.swap(number, number - 1 or None, "better")
+            journal.batches.accept(batch, [a_drop(f"{number}.csv", sha256)], [label])
+            journal.batches.commit(number, f"{number:040x}", "d" * 32)
+            run = journal.runs.start("new rows", f"{number:040x}", "d" * 32, 5)
+            journal.runs.end(run, "trained", "tree", version=number, seconds=1.0)
+            journal.versions.judge(a_version(number, revision=f"{number:040x}"), "promoted", "better")
+            journal.swaps.record(number, number - 1 or None, "better")
     bundles.point(home, bundles.make(home, MANY))
     return Client(home)
 

@@ -107,7 +107,7 @@ def test_tokens_are_in_a_backup_and_sign_ins_are_not(parts: Parts, tmp_path: Pat
 def test_backup_while_a_batch_is_accepted_and_not_committed(parts: Parts, tmp_path: Path) -> None:
     """Its segment is in no cache yet."""
     parts.drop("new.csv", HEADER + row(4))
-    while parts.journal.uncommitted() is None:
+    while parts.journal.batches.uncommitted() is None:
         assert parts.ingestion.step(100.0)
     backup.backup(parts.home, tmp_path / "home.tar")
     restore(tmp_path / "home.tar", Home(tmp_path / "again"))
@@ -290,7 +290,7 @@ def test_running_service_is_backed_up_while_drops_come(tmp_path: Path, served: P
         rows = again.rows()
         assert before <= rows, "what was accepted before the backup began"
         with Journal.reading(again.home.journal) as journal:
-            assert rows.total() == journal.committed().rows or journal.uncommitted() is not None
+            assert rows.total() == journal.batches.committed().rows or journal.batches.uncommitted() is not None
         assert moved_home.strays(again.home) == []
         again.start()
         again.wait_served(1)
@@ -313,7 +313,7 @@ def test_purge_meanwhile_begins_anew(parts: Parts, tmp_path: Path) -> None:
     def then_purge(path: Path, copy: Path) -> Path:
         found = snapshot(path, copy)
         if path == parts.home.journal and not calls:
-            parts.journal.tell("purged", "A drop's rows.")
+            parts.journal.events.tell("purged", "A drop's rows.")
         calls.append(path.name)
         return found
 

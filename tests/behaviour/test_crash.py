@@ -67,7 +67,7 @@ def test_killing_the_daemon_loses_and_doubles_nothing(service: Service, moments:
         assert service.rows() == expected, f"after the kill at {moment} s"
     _check(service, expected)
     with Journal.reading(service.home.journal) as journal:
-        left = journal.open_runs()
+        left = journal.runs.open()
     assert len(left) <= 1, "runs of killed daemons are closed"
 
 

@@ -170,7 +170,7 @@ class Journey:
         (self.service.home.inbox / "labels.csv").write_bytes(labels)
         self.service.wait_ingested()
         with Journal.reading(self.service.home.journal) as journal:
-            return dict(journal.labelled(ids))
+            return dict(journal.labels.truths(ids))
 
 
 @pytest.fixture

@@ -174,8 +174,8 @@ def _settled(service: Service) -> int:
         listed = service.ask("/versions")[1]["versions"]
         done = trained["trained"] == len(listed) and trained["started"] == 0 and not _training(service)
         with Journal.reading(service.home.journal) as journal:
-            last = journal.last_run("trained")
-            learnt = last is not None and journal.committed().rows - last["rows"] < THRESHOLD
+            last = journal.runs.last("trained")
+            learnt = last is not None and journal.batches.committed().rows - last["rows"] < THRESHOLD
         return version if done and learnt and listed[0]["version"] == version else None
 
     service.wait_ingested()

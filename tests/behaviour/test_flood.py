@@ -90,7 +90,7 @@ def test_a_flood_of_requests_stops_neither_drops_nor_the_heartbeat(service: Serv
     assert set(ready) == {200}
     wait_until(lambda: not requests.pending(service.home), 120, "an answer to every request")
     with Journal.reading(service.home.journal) as journal:
-        answers = {one: journal.request(one) for client in clients for one in client.accepted}
+        answers = {one: journal.requests.get(one) for client in clients for one in client.accepted}
     assert len(answers) == statuses[202]
     assert all(one is not None and one["state"] in ("done", "refused") for one in answers.values())
 
@@ -108,7 +108,7 @@ def test_requests_that_ask_for_the_same_have_one_answer(service: Service) -> Non
 
 
 def _answers(journal: Journal, ids: list[str]) -> list[str] | None:
-    rows = [journal.request(one) for one in ids]
+    rows = [journal.requests.get(one) for one in ids]
     answered = [row["detail"] for row in rows if row is not None and row["state"] != "queued"]
     return answered if len(answered) == len(ids) else None
 

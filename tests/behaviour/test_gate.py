@@ -84,7 +84,7 @@ def test_a_thousand_triggers_during_a_training_are_one_follow_up(start: Start) -
     os.kill(trainer, signal.SIGCONT)
     wait_until(lambda: len(runs(service)) > before + 1 and idle(service), 120)
     with Journal.reading(service.home.journal) as journal:
-        assert journal.queued_requests() == []
+        assert journal.requests.queued() == []
     assert runs(service) == ["trained"] * (before + 2)
 
 

@@ -183,11 +183,11 @@ def test_journal_that_is_gone_takes_nothing_more(parts: Parts) -> None:
 
 def test_wal_that_is_gone_is_noticed(parts: Parts) -> None:
     """What is recorded would be in a file that nobody can open any more; what was, the closing folds into the journal."""
-    parts.journal.tell("started", "kept")
+    parts.journal.events.tell("started", "kept")
     whole(parts.home)[1].unlink()
     assert "journal.db-wal is gone" in (parts.journal.problem() or "")
     with pytest.raises(Unavailable, match="is gone"):
-        parts.journal.tell("started", "lost")
+        parts.journal.events.tell("started", "lost")
     parts.close()
     assert ask(parts.home.journal, "SELECT message FROM events")[-1]["message"] == "kept"
     parts.open()

@@ -40,11 +40,11 @@ def test_journal_and_bundles_are_read(root: Path) -> None:
     home = Home(root)
     with closing(Journal.open(home.journal)) as journal:
         for number in (1, 2):
-            row = journal.version(number)
+            row = journal.versions.get(number)
             assert row is not None
             assert row["state"] == "promoted"
             assert bundle.load(home.bundle(number), row["bundle"]).manifest.data_schema.target == "species"
-        assert journal.uncommitted() is None
+        assert journal.batches.uncommitted() is None
 
 
 @pytest.mark.slow

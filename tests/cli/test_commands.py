@@ -174,7 +174,9 @@ def test_status_says_what_the_served_version_is_on_trial_for(home: Home, journal
     """As /health and the page do."""
     bundles.point(home, bundles.make(home, 3))
     status.publish(home.status, a_status())
-    journal.judge({**a_version(3), "scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, "promoted", "first")
+    journal.versions.judge(
+        {**a_version(3), "scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, "promoted", "first"
+    )
     detail = report.health(home)["checks"]["model"]["detail"]
     assert detail.endswith("On trial: no held-out row judges it.")
 
@@ -264,8 +266,8 @@ def test_versions_are_listed_newest_first(home: Home) -> None:
     """Which is served, what became of each and why; texts in brackets stay texts."""
     assert forked("versions", "--json", home=home).stdout == "[]\n"
     with closing(Journal.open(home.journal)) as journal:
-        journal.judge(a_version(1), "promoted", "First version.")
-        journal.judge(a_version(2), "refused", "Recall of '[/b]' falls [red].")
+        journal.versions.judge(a_version(1), "promoted", "First version.")
+        journal.versions.judge(a_version(2), "refused", "Recall of '[/b]' falls [red].")
     bundles.point(home, bundles.make(home, 1))
     found = json.loads(forked("versions", "--json", home=home).stdout)
     text = forked("versions", home=home).stdout
@@ -288,12 +290,12 @@ def test_a_misspelt_home_is_noticed(tmp_path: Path, command: str) -> None:
 def test_versions_show_their_live_score(home: Home) -> None:
     """As soon as a prediction has been labelled."""
     with closing(Journal.open(home.journal)) as journal:
-        journal.judge(a_version(1), "promoted", "First version.")
+        journal.versions.judge(a_version(1), "promoted", "First version.")
         sha256 = durable.sha256(b"labels")
         label = {"version": 1, "prediction": "setosa", "drop": sha256}
         truths = ("setosa", "setosa", "setosa", "virginica")
         labels = [{**label, "prediction_id": f"p{n}", "truth": truth} for n, truth in enumerate(truths)]
-        journal.accept(a_batch(), [a_drop(sha256=sha256)], labels)
+        journal.batches.accept(a_batch(), [a_drop(sha256=sha256)], labels)
     found = json.loads(forked("versions", "--json", home=home).stdout)
     assert "0.750 (n=4)" in forked("versions", home=home).stdout
     assert found[0]["live"]["recall"] == {"setosa": 1.0, "virginica": 0.0}
@@ -304,10 +306,10 @@ def test_drops_are_listed_and_told_one_by_one(home: Home) -> None:
     assert forked("drops", "--json", home=home).stdout == "[]\n"
     with closing(Journal.open(home.journal)) as journal:
         seen = {"seen_at": "2026-01-01T00:00:00.000Z"}
-        seq = journal.accept(a_batch(), [a_drop("good.csv", **seen)])
-        journal.commit(seq, "c" * 40, "d" * 32)
+        seq = journal.batches.accept(a_batch(), [a_drop("good.csv", **seen)])
+        journal.batches.commit(seq, "c" * 40, "d" * 32)
         bad = a_drop("bad\x1b[31m.csv", sha256="b" * 64, line=3, column="petal", reason="'[red]' is not a number.")
-        journal.refuse(bad, "rejected", "bad.csv: '[red]' is not a number.")
+        journal.drops.refuse(bad, "rejected", "bad.csv: '[red]' is not a number.")
     listed = json.loads(forked("drops", "--json", home=home).stdout)
     assert [row["state"] for row in listed] == ["rejected", "accepted"]
     text = forked("drops", home=home).stdout
@@ -331,14 +333,14 @@ def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
     """A nightly export has the same name each day: nobody's rows go because one of them went before. The id says which."""
     first, second = (a_drop("export.csv", letter * 64, rows_accepted=rows) for letter, rows in (("a", 30), ("b", 33)))
     with closing(Journal.open(home.journal)) as journal:
-        journal.accept(a_batch(1), [first])
-        journal.accept(a_batch(2), [second])
+        journal.batches.accept(a_batch(1), [first])
+        journal.batches.accept(a_batch(2), [second])
     done = forked("forget", "export.csv", home=home)
     assert (done.returncode, done.stdout, requests.pending(home)) == (Exit.USAGE, "", [])
     assert "'export.csv' may be any of 2 drops" in done.stderr
     assert f"id 2: export.csv, 2026-01-01 00:00, 33 rows, accepted, sha256 {'b' * 64}" in done.stderr
     with closing(Journal.open(home.journal)) as journal:
-        journal.forget({**first, "id": 1}, "1.parquet", 30, None, "cli")
+        journal.erasures.forget({**first, "id": 1}, "1.parquet", 30, None, "cli")
     done = forked("forget", "--purge", "export.csv", home=home)
     assert (done.returncode, requests.pending(home)) == (Exit.USAGE, [])
     assert "id 1: export.csv, 2026-01-01 00:00, 30 rows, forgotten" in done.stderr
@@ -350,12 +352,12 @@ def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
 def test_duplicate_is_forgotten_where_its_rows_are(home: Home) -> None:
     """Its name means the drop that brought them; a name of nothing but refused files means none."""
     with closing(Journal.open(home.journal)) as journal:
-        journal.accept(a_batch(), [a_drop("good.csv"), a_drop("other.csv", "b" * 64)])
-        journal.refuse(a_drop("again.csv"), "duplicate", "The same bytes.", batch=1)
-        journal.refuse(a_drop("bad.csv", "c" * 64), "rejected", "No CSV.")
+        journal.batches.accept(a_batch(), [a_drop("good.csv"), a_drop("other.csv", "b" * 64)])
+        journal.drops.refuse(a_drop("again.csv"), "duplicate", "The same bytes.", batch=1)
+        journal.drops.refuse(a_drop("bad.csv", "c" * 64), "rejected", "No CSV.")
     assert forked("forget", "again.csv", home=home).returncode == Exit.OK
     with closing(Journal.open(home.journal)) as journal:
-        journal.refuse(a_drop("again.csv", "b" * 64), "duplicate", "The same bytes.", batch=1)
+        journal.drops.refuse(a_drop("again.csv", "b" * 64), "duplicate", "The same bytes.", batch=1)
     for key, code, part in (
         ("again.csv", Exit.USAGE, "may be any of 2 drops"),
         ("bad.csv", Exit.NOT_FOUND, "no rows of bad.csv: it was rejected"),
@@ -464,7 +466,7 @@ def test_doctor_looks_at_every_part(home: Home) -> None:
     bundles.point(home, bundles.make(home, 1))
     (home.segments / "1.parquet").write_bytes(b"x")
     with closing(Journal.open(home.journal)) as journal:
-        journal.accept({**a_batch(1), "sha256": durable.sha256(b"x")}, [a_drop()])
+        journal.batches.accept({**a_batch(1), "sha256": durable.sha256(b"x")}, [a_drop()])
     done = forked("doctor", "--json", home=home)
     found = json.loads(done.stdout)
     assert all(one["ok"] for one in found), found

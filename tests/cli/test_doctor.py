@@ -110,7 +110,7 @@ def test_loop_makes_good_what_it_finds(parts: Parts, harm: Callable[[Home], None
 
 def test_what_can_not_be_made_good_is_said_by_both(parts: Parts) -> None:
     """A segment that nothing has any more: the loop says so each time, and so does the checkup."""
-    [first, *_] = parts.journal.segments()
+    [first, *_] = parts.journal.segments.current()
     (parts.home.segments / first["name"]).unlink()
     (parts.home.data / ".dvc/cache/files/md5" / first["md5"][:2] / first["md5"][2:]).unlink()
     for now in (1000.0, 1001.0):
@@ -125,11 +125,11 @@ def test_orphans_are_judged(parts: Parts) -> None:
     orphans.mkdir()
     known = next(parts.home.segments.iterdir())
     parts.drop("lost.csv", HEADER + row(9))
-    while parts.journal.uncommitted() is None:
+    while parts.journal.batches.uncommitted() is None:
         assert parts.ingestion.step(100.0)
-    new = parts.journal.segments()[-1]["name"]
+    new = parts.journal.segments.current()[-1]["name"]
     shutil.copy(parts.home.segments / new, orphans / new)
-    with closing(Journal.open(parts.home.journal)) as journal, journal._writing() as connection:
+    with closing(Journal.open(parts.home.journal)) as journal, journal.database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM drops WHERE name = 'lost.csv'")
         connection.exec_driver_sql("DELETE FROM segments WHERE name = ?", (new,))
     (parts.home.segments / new).unlink()

@@ -41,10 +41,10 @@ TRAINING = Training(
 
 
 def ask(journal: Journal, state: str, detail: str = "") -> None:
-    journal.take_request("1" * 16, "retrain", "forced", "2026-01-01T00:00:00Z")
+    journal.requests.take("1" * 16, "retrain", "forced", "2026-01-01T00:00:00Z")
     if state == "done":
-        journal.start_run("requested, forced", "a" * 40, "b" * 32, 150)
-    journal.end_request("1" * 16, state, detail)
+        journal.runs.start("requested, forced", "a" * 40, "b" * 32, 150)
+    journal.requests.end("1" * 16, state, detail)
 
 
 def test_line_says_how_far_it_is() -> None:
@@ -60,8 +60,8 @@ def test_line_says_how_far_it_is() -> None:
 def test_verdict_ends_it(home: Home, journal: Journal, state: str, code: Exit) -> None:
     """With the sentence that the journal has."""
     ask(journal, "done")
-    journal.end_run(1, "trained", "version 1 after 2 s", version=1, seconds=2.0)
-    journal.judge(a_version(1), state, "Because.")
+    journal.runs.end(1, "trained", "version 1 after 2 s", version=1, seconds=2.0)
+    journal.versions.judge(a_version(1), state, "Because.")
     ended, facts = followed(home)
     assert ended == code
     assert facts == {"run": 1, "version": 1, "state": state, "sentence": f"Version 1 {state}: Because."}
@@ -86,7 +86,7 @@ def test_answer_that_does_not_come_is_not_waited_for_long(home: Home, journal: J
 def test_failure_ends_it(home: Home, journal: Journal) -> None:
     """Watched while it runs: the end comes later than the first look."""
     ask(journal, "done")
-    looking = threading.Timer(0.5, lambda: journal.end_run(1, "failed", "MemoryError."))
+    looking = threading.Timer(0.5, lambda: journal.runs.end(1, "failed", "MemoryError."))
     looking.start()
     ended, facts = followed(home)
     looking.join()

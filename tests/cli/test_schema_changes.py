@@ -83,7 +83,7 @@ def test_categories_come_from_the_data(home: Home) -> None:
     rows_of = rows.with_provenance(table, ["a" * 64], [3], np.arange(3), datetime(2026, 1, 1, tzinfo=UTC), "file")
     segment = segments.write(home.segments, [rows_of]).place()
     with closing(Journal.open(home.journal)) as journal:
-        journal.accept(segment.record, [a_drop()])
+        journal.batches.accept(segment.record, [a_drop()])
     found = schema_changes.altered(SCHEMA, {"zip": "category"}, [], home)
     assert found.columns[1].categories == ["70", "9"]
 
@@ -174,7 +174,7 @@ def test_change_is_said_and_takes_effect_with_the_next_drop(home: Home) -> None:
     changes = "without 'a'; 'zip' is text, not integer; missing values are NA, NIL"
     assert said == [f"The schema was changed: {changes}. Drops are read by it from now on."]
     assert counts == [2, 2]
-    names = {one["name"]: one["sha256"] for one in parts.journal.segments()}
+    names = {one["name"]: one["sha256"] for one in parts.journal.segments.current()}
     found = schema.load(parts.home.schema)
     assert found is not None
     lengths = [

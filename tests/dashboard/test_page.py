@@ -84,10 +84,10 @@ class Story:
         }
 
     def accept(self, *names: str) -> int:
-        segment = f"{len(self.journal.batches())}.parquet"
+        segment = f"{len(self.journal.batches.all())}.parquet"
         batch = {"segment": segment, "sha256": "e" * 64, "md5": "0" * 32, "rows": 50 * len(names), "bytes": 1000}
-        seq = self.journal.accept(batch, [self.drop(name) for name in names])
-        self.journal.commit(seq, f"{seq:040x}", "d" * 32)
+        seq = self.journal.batches.accept(batch, [self.drop(name) for name in names])
+        self.journal.batches.commit(seq, f"{seq:040x}", "d" * 32)
         return seq
 
     def reject(self, name: str, by: str | None = None) -> None:
@@ -98,7 +98,7 @@ class Story:
             "decided_by": by,
         }
         drop = self.drop(name, rows_accepted=0, **why)
-        self.journal.refuse(drop, "rejected", f"{name} rejected")
+        self.journal.drops.refuse(drop, "rejected", f"{name} rejected")
 
     def judge(self, version: int, state: str, wrong: int = 1, *, old: int | None = None, n: int = 60) -> None:
         self.record(version, state, self.scores(wrong, old, n), SCHEMA)
@@ -122,9 +122,9 @@ class Story:
         manifest = self.seal(version, scores, schema)
         row |= {"version": version, "bundle": manifest, "scores": json.dumps(scores)}
         reason = f"The gate's sentence about version {version}."
-        self.journal.judge(row, state, reason)
+        self.journal.versions.judge(row, state, reason)
         if state == "promoted":
-            self.journal.swap(version, self.champion, reason)
+            self.journal.swaps.record(version, self.champion, reason)
             self.point(version, manifest)
 
     def seal(self, version: int, scores: dict[str, Any], schema: Schema = SCHEMA) -> str:
@@ -185,8 +185,8 @@ def story(tmp_path: Path) -> Iterator[Story]:
 def well(story: Story) -> Story:
     """One drop, one promoted version."""
     story.accept("iris.csv")
-    run = story.journal.start_run("first model", f"{1:040x}", "d" * 32, 50)
-    story.journal.end_run(run, "trained", "forest", version=1, seconds=1.5)
+    run = story.journal.runs.start("first model", f"{1:040x}", "d" * 32, 50)
+    story.journal.runs.end(run, "trained", "forest", version=1, seconds=1.5)
     story.judge(1, "promoted")
     return story
 
@@ -224,10 +224,10 @@ def test_version_after_forgetting_comes_from_the_other_drops(story: Story) -> No
     """The batch that took rows away brought none, and its drop taught nobody."""
     story.accept("iris.csv")
     story.accept("poison.csv")
-    drop = story.journal.drop(durable.sha256(b"poison.csv"))
+    drop = story.journal.drops.taken(durable.sha256(b"poison.csv"))
     assert drop is not None
-    seq = story.journal.forget(drop, "1.parquet", 50, None, "cli")
-    story.journal.commit(seq, f"{1:040x}", "d" * 32)
+    seq = story.journal.erasures.forget(drop, "1.parquet", 50, None, "cli")
+    story.journal.batches.commit(seq, f"{1:040x}", "d" * 32)
     story.judge(1, "promoted")
     drops, batch, *_ = story.document(alive())["lineage"]
     assert (drops["name"], batch["name"], batch["detail"]) == ("iris.csv", "no. 3 after 2 earlier", "50 rows forgotten")
@@ -238,10 +238,10 @@ def test_a_rollback_is_told_once(story: Story) -> None:
     story.accept("iris.csv")
     story.judge(1, "promoted")
     story.judge(2, "promoted", old=30)
-    story.journal.roll_back(2, "late labels tell against it")
-    first = story.journal.version(1)
+    story.journal.versions.roll_back(2, "late labels tell against it")
+    first = story.journal.versions.get(1)
     assert first is not None
-    story.journal.swap(1, 2, "Version 2 was rolled back: late labels tell against it")
+    story.journal.swaps.record(1, 2, "Version 2 was rolled back: late labels tell against it")
     story.point(1, first["bundle"])
     _, serving, _, good = story.document(alive())["tiles"]
     assert serving["sentence"] == "v2 was rolled back: late labels tell against it"
@@ -284,13 +284,13 @@ def a_broken_pointer(story: Story) -> Status:
 
 def an_unservable_version(story: Story) -> Status:
     story.judge(2, "held", old=1)
-    story.journal.mark_unservable(2, "its probe differs")
+    story.journal.versions.mark_unservable(2, "its probe differs")
     return alive()
 
 
 def a_version_that_was_rolled_back(story: Story) -> Status:
     story.judge(2, "refused", old=1)
-    story.journal.roll_back(2, "late labels tell against it")
+    story.journal.versions.roll_back(2, "late labels tell against it")
     return alive()
 
 
@@ -305,8 +305,8 @@ def one_rejected_drop(story: Story) -> Status:
 
 
 def a_failed_training(story: Story) -> Status:
-    run = story.journal.start_run("50 new rows", f"{1:040x}", "d" * 32, 50)
-    story.journal.end_run(run, "failed", "one class is empty")
+    run = story.journal.runs.start("50 new rows", f"{1:040x}", "d" * 32, 50)
+    story.journal.runs.end(run, "failed", "one class is empty")
     return alive()
 
 
@@ -416,7 +416,7 @@ def test_no_data_for_long_is_worth_a_look(well: Story) -> None:
 
 def a_held_drop(story: Story, name: str) -> None:
     about = {"bytes": 10, "rows_read": 60, "version": 1, "seen_at": None}
-    story.journal.hold({"sha256": durable.sha256(name.encode()), "name": name, **about, "reason": "half is wrong"})
+    story.journal.held.hold({"sha256": durable.sha256(name.encode()), "name": name, **about, "reason": "half is wrong"})
 
 
 def test_a_drop_that_waits_for_a_person_is_worth_a_look(well: Story) -> None:
@@ -463,7 +463,7 @@ def test_rollback_names_the_version_that_served_before(well: Story) -> None:
 
 def test_a_version_brought_back_still_says_what_let_it_in(well: Story) -> None:
     well.judge(2, "promoted", old=1)
-    well.journal.swap(1, 2, "By request (rollback, http).")
+    well.journal.swaps.record(1, 2, "By request (rollback, http).")
     well.point(1, durable.sha256((well.home.bundle(1) / bundle.MANIFEST).read_bytes()))
     found = well.document(alive())
     assert found["tiles"][1]["sentence"] == "The gate's sentence about version 1."
@@ -598,10 +598,10 @@ def test_no_button_leads_back_to_what_was_rolled_back(story: Story) -> None:
     story.judge(1, "promoted")
     story.judge(2, "promoted", old=1)
     assert story.document(alive())["previous"] == 1
-    story.journal.roll_back(2, "late labels tell against it")
-    first = story.journal.version(1)
+    story.journal.versions.roll_back(2, "late labels tell against it")
+    first = story.journal.versions.get(1)
     assert first is not None
-    story.journal.swap(1, 2, "Version 2 was rolled back.")
+    story.journal.swaps.record(1, 2, "Version 2 was rolled back.")
     story.point(1, first["bundle"])
     assert story.document(alive())["previous"] is None
 
@@ -625,12 +625,14 @@ def test_steps_follow_the_work(story: Story) -> None:
         return [step["state"] for step in story.document(alive())["now"]["steps"]]
 
     assert work() == ["idle"] * 5
-    story.journal.accept({"segment": "s", "sha256": "e", "md5": "0", "rows": 50, "bytes": 1}, [story.drop("a.csv")])
+    story.journal.batches.accept(
+        {"segment": "s", "sha256": "e", "md5": "0", "rows": 50, "bytes": 1}, [story.drop("a.csv")]
+    )
     assert work() == ["done", "active", "idle", "idle", "idle"]
-    story.journal.commit(1, "a" * 40, "d" * 32)
-    run = story.journal.start_run("first model", "a" * 40, "d" * 32, 50)
+    story.journal.batches.commit(1, "a" * 40, "d" * 32)
+    run = story.journal.runs.start("first model", "a" * 40, "d" * 32, 50)
     assert work() == ["done", "done", "active", "idle", "idle"]
-    story.journal.end_run(run, "trained", "forest", version=1)
+    story.journal.runs.end(run, "trained", "forest", version=1)
     assert work() == ["done", "done", "done", "active", "idle"]
     story.judge(1, "promoted")
     assert work() == ["done"] * 5
@@ -662,7 +664,7 @@ def test_user_text_is_escaped_and_shown(well: Story) -> None:
     well.accept(*HOSTILE)
     for name in HOSTILE:
         well.reject(name)
-        well.journal.tell("problem", name, level="error")
+        well.journal.events.tell("problem", name, level="error")
     page = render(well.document(alive()))
     assert "<script>alert" not in page
     assert "<img" not in page

@@ -159,7 +159,7 @@ def check(parts: Parts, batches: int = BATCHES + 1) -> None:
     told = git(home, "log", "--reverse", "--format=%(trailers:key=Batch-Id,valueonly,separator=%x2C)").split()
     assert told == [str(one.seq) for one in history]
     assert git_history.damage(home.data, history[-1].name) is None
-    segments = {one["name"]: one["md5"] for one in parts.journal.segments()}
+    segments = {one["name"]: one["md5"] for one in parts.journal.segments.current()}
     assert Dataset(home).commit(batches, segments, "Again").dvc_md5 == history[-1].dvc_md5
 
 
@@ -183,7 +183,7 @@ def test_what_can_be_read_keeps_its_commits(parts: Parts) -> None:
     told: list[str] = []
     parts.close()
     dataset = Dataset(parts.home, told.append)
-    dataset.open({one["name"]: one["md5"] for one in Parts(parts.home).journal.segments()}, lambda _: set())
+    dataset.open({one["name"]: one["md5"] for one in Parts(parts.home).journal.segments.current()}, lambda _: set())
     now = git(parts.home, "log", "--reverse", "--format=%H").split()
     assert now[:-1] == before[:-1]
     assert now[-1] != before[-1]

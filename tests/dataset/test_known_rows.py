@@ -38,7 +38,7 @@ def skipping(home: Home, schema: Schema) -> Iterator[Parts]:
 
 
 def counts(parts: Parts, column: str = "rows_known") -> dict[str, int]:
-    return {one["name"]: one[column] for seq in range(1, 20) for one in parts.journal.drops_in(seq)}
+    return {one["name"]: one[column] for seq in range(1, 20) for one in parts.journal.drops.of_batch(seq)}
 
 
 def told(parts: Parts, kind: str) -> list[str]:
@@ -55,7 +55,7 @@ def sidecars(home: Home) -> set[str]:
 
 
 def live(parts: Parts) -> set[str]:
-    return {one["name"] for one in parts.journal.segments()}
+    return {one["name"] for one in parts.journal.segments.current()}
 
 
 def test_known_rows_are_counted_and_taken(parts: Parts) -> None:
@@ -149,7 +149,7 @@ def test_forgotten_rows_are_known_no_more(parts: Parts) -> None:
     parts.drop("b.csv", lines(3))
     parts.run()
     before = live(parts)
-    sha256 = next(one["sha256"] for one in parts.journal.drops_in(1) if one["name"] == "a.csv")
+    sha256 = next(one["sha256"] for one in parts.journal.drops.of_batch(1) if one["name"] == "a.csv")
     requests.submit(parts.home, "forget", drop=sha256, by="test")
     parts.run()
     assert not before & sidecars(parts.home)
@@ -206,7 +206,8 @@ def test_the_group_is_kept_and_no_feature(home: Home, schema: Schema) -> None:
     parts.run()
     assert [state for _, state in parts.drops()] == ["accepted"] * 2
     tables = [
-        table for _, table in segments.read(home.segments, {s["name"]: s["sha256"] for s in parts.journal.segments()})
+        table
+        for _, table in segments.read(home.segments, {s["name"]: s["sha256"] for s in parts.journal.segments.current()})
     ]
     assert sorted(str(one) for table in tables for one in table["customer"].to_pylist()) == ["007", "None", "None"]
     assert load(home.schema) == schema

@@ -123,8 +123,8 @@ def test_history_that_can_not_be_packed_is_told(parts: Parts) -> None:
 def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) -> None:
     """But for those of a training: these can be checked out by DVC alone."""
     home, journal, cache = parts.home, parts.journal, Cache(parts.home.data)
-    batches = journal.batches()
-    journal.start_run("test", batches[1]["revision"], batches[1]["dvc_md5"], 2)
+    batches = journal.batches.all()
+    journal.runs.start("test", batches[1]["revision"], batches[1]["dvc_md5"], 2)
     with_lists = [one["seq"] for one in batches if cache.has(one["dvc_md5"])]
     assert with_lists == [*range(1, BATCHES + 1)]
     packer = Packing(home, journal)
@@ -145,10 +145,10 @@ def test_list_that_forgetting_brings_back_stays(parts: Parts) -> None:
     """The newest revision has the same segments as an older one, and so the same list."""
     parts.drop("wrong.csv", HEADER + row(99))
     parts.run()
-    [drop] = parts.journal.drops_in(BATCHES + 1)
+    [drop] = parts.journal.drops.of_batch(BATCHES + 1)
     requests.submit(parts.home, "forget", drop=drop["sha256"])
     parts.run()
-    batches = parts.journal.batches()
+    batches = parts.journal.batches.all()
     assert batches[-1]["dvc_md5"] == batches[-3]["dvc_md5"]
     Packing(parts.home, parts.journal)._remove_lists()
     assert Cache(parts.home.data).has(batches[-1]["dvc_md5"])
@@ -156,7 +156,7 @@ def test_list_that_forgetting_brings_back_stays(parts: Parts) -> None:
 
 def test_durable_objects_are_marked_without_a_file_of_their_own(parts: Parts) -> None:
     """A mark goes with the first write, so that a damaged object is no longer taken for durable."""
-    cache, md5 = Cache(parts.home.data), next(iter(parts.journal.segments()))["md5"]
+    cache, md5 = Cache(parts.home.data), next(iter(parts.journal.segments.current()))["md5"]
     assert not (parts.home.data / STAMPS).exists()
     assert {path.stat().st_mtime_ns for path in objects(parts.home)} == {SECURED}
     cache.path(md5).chmod(0o644)
@@ -167,7 +167,7 @@ def test_durable_objects_are_marked_without_a_file_of_their_own(parts: Parts) ->
 
 
 def test_stamps_of_before_become_marks(parts: Parts) -> None:
-    home, segments = parts.home, {one["name"]: one["md5"] for one in parts.journal.segments()}
+    home, segments = parts.home, {one["name"]: one["md5"] for one in parts.journal.segments.current()}
     stamped = [path.parent.name + path.name for path in objects(home)]
     unstamped = stamped.pop()
     (home.data / STAMPS).mkdir()

@@ -56,7 +56,7 @@ class Stage:
             "version": version,
             "bundle": pointer.manifest,
         }
-        self.journal.judge(facts, "promoted", "For a test.")
+        self.journal.versions.judge(facts, "promoted", "For a test.")
         return version, pointer.manifest
 
     def flower(self, shift: float = 0.0) -> list[float]:
@@ -98,7 +98,7 @@ class Stage:
             self.step()
 
     def newest(self) -> dict[str, Any]:
-        found = self.journal.last_drift()
+        found = self.journal.drift_checks.last()
         return dict(found) if found else {}
 
     def events(self) -> list[tuple[str, str]]:
@@ -221,10 +221,10 @@ def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> No
 
 
 def test_the_journal_keeps_the_newest_checks(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.journal.DRIFTS_KEPT", 20)
+    monkeypatch.setattr("daemon.storage.entries.drift_checks.DRIFTS_KEPT", 20)
     row = {"version": 1, "n": 0, "drifted": 0, "state": "ok", "alarm": 0, "reason": "Fine.", "detail": "{}"}
     for _ in range(30):
-        journal.drift(row)
+        journal.drift_checks.record(row)
     with closing(sqlite3.connect(home.journal)) as connection:
         kept = connection.execute("SELECT id, detail IS NULL FROM drifts ORDER BY id").fetchall()
     assert [number for number, _ in kept] == list(range(11, 31))

@@ -84,9 +84,9 @@ def _check_rejected(home: Home) -> None:
 
 def _check_forgotten(parts: Parts) -> None:
     """The drop is forgotten once, the request is answered, and no object of DVC's cache has a row of it."""
-    assert [batch["rows"] for batch in parts.journal.batches() if batch["kind"] == "forget"] == [-len(FORGOTTEN)]
+    assert [batch["rows"] for batch in parts.journal.batches.all() if batch["kind"] == "forget"] == [-len(FORGOTTEN)]
     assert not requests.pending(parts.home)
-    assert not parts.journal.queued_requests()
+    assert not parts.journal.requests.queued()
     objects = (parts.home.data / ".dvc/cache/files/md5").glob("*/*")
     tables = [pq.read_table(path, columns=["sepal_length"]) for path in objects if path.suffix != ".dir"]
     found = {length for table in tables for length in table["sepal_length"].to_pylist()}
@@ -113,8 +113,8 @@ def check_git(parts: Opened) -> None:
     batches = [line.split()[1] for line in log]
     revision = parts.dataset.revision()
     assert revision is not None
-    assert batches == [str(batch["seq"]) for batch in reversed(parts.journal.batches())]
-    assert log[0].split()[0] == revision.commit == parts.journal.committed().revision
+    assert batches == [str(batch["seq"]) for batch in reversed(parts.journal.batches.all())]
+    assert log[0].split()[0] == revision.commit == parts.journal.batches.committed().revision
     listed = orjson.loads(_folder_object(parts.home, revision.dvc_md5).read_bytes())
     assert {entry["relpath"]: entry["md5"] for entry in listed} == parts.segments("md5")
     assert {path.name for path in parts.home.segments.iterdir()} == parts.segments("md5").keys()

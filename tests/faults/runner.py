@@ -1,6 +1,6 @@
 """A warm process that forks one child for each case: reads cases as lines of JSON, answers with what became of each.
 
-{"home": PATH, "action": "prepare" | "work" | "check", "fault": {…}, "failpoint": "-journal.accept:1", "first": …, "dvc": …}
+{"home": PATH, "action": "prepare" | "work" | "check", "fault": {…}, "failpoint": "-batches.accept:1", "first": …, "dvc": …}
 """
 
 import importlib
@@ -23,14 +23,16 @@ from daemon.core.home import Home
 from daemon.core.settings import Log
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import Inbox
-from daemon.storage.journal import Journal
+from daemon.storage.entries.batches import Batches
+from daemon.storage.entries.drops import Drops
+from daemon.storage.entries.erasures import Erasures
 
 log = structlog.get_logger()
 
 UNNEEDED = ("bundles", "onnx", "onnxruntime", "google")
 """Libraries that only `wiring.prepare` needs."""
 
-OWNERS = {"dataset": Dataset, "journal": Journal, "inbox": Inbox}
+OWNERS = {"dataset": Dataset, "batches": Batches, "drops": Drops, "erasures": Erasures, "inbox": Inbox}
 
 
 def work(home: Home, failpoint: str) -> int:
@@ -46,7 +48,7 @@ def work(home: Home, failpoint: str) -> int:
 
 
 def cut(failpoint: str) -> None:
-    """Let the process die right before (`-`) or after (`+`) the n-th call of a method: `-journal.accept:1`."""
+    """Let the process die right before (`-`) or after (`+`) the n-th call of a method: `-batches.accept:1`."""
     side, (owner, rest) = failpoint[0], failpoint[1:].split(".")
     name, at = rest.split(":")
     real: Callable[..., Any] = getattr(OWNERS[owner], name)

@@ -41,10 +41,10 @@ SYNCS = ("fsync", "fdatasync")
 
 FAILPOINTS = [
     f"{side}{method}"
-    for method in ("inbox.reading:1", "inbox.reading:3", "inbox.quarantine:1", "journal.accept:1", "journal.accept:2",
-                   "journal.refuse:1", "journal.commit:1", "journal.commit:3", "journal.merge:1", "dataset.commit:1",
+    for method in ("inbox.reading:1", "inbox.reading:3", "inbox.quarantine:1", "batches.accept:1", "batches.accept:2",
+                   "drops.refuse:1", "batches.commit:1", "batches.commit:3", "batches.merge:1", "dataset.commit:1",
                    "dataset.commit:2", "dataset.commit:4", "inbox.reject:1", "inbox.reject:3", "inbox.clear:1",
-                   "inbox.clear:4", "journal.forget:1", "dataset.purge:1")
+                   "inbox.clear:4", "erasures.forget:1", "dataset.purge:1")
     for side in "-+"
 ]  # fmt: skip
 

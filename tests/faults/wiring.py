@@ -65,7 +65,7 @@ class Parts:
         stack.callback(self.journal.close)
         self.dataset = Dataset(home)
         stack.callback(self.dataset.close)
-        self.dataset.open(self.segments("md5"), self.journal.replaced)
+        self.dataset.open(self.segments("md5"), self.journal.segments.replaced)
         inbox = Inbox(home, SETTINGS.inbox, lambda: None)
         inbox.recover()
         labels = Labels(home, self.journal)
@@ -73,7 +73,7 @@ class Parts:
 
     def segments(self, what: str) -> dict[str, str]:
         """`sha256` or `md5` of each segment that the dataset consists of, by name."""
-        return {one["name"]: one[what] for one in self.journal.segments()}
+        return {one["name"]: one[what] for one in self.journal.segments.current()}
 
     def run(self) -> bool:
         """Step until nothing is left to do, trying again what fails as the loop does; False: it goes on failing."""

@@ -142,7 +142,7 @@ def flowers(count: int, *species: str, begin: int = 0) -> str:
 def test_without_a_version_nothing_is_examined(parts: Parts) -> None:
     parts.drop("a.csv", flowers(30, "setosa"))
     parts.run()
-    assert list(parts.journal.exams(10)) == []
+    assert list(parts.journal.exams.newest(10)) == []
 
 
 def test_each_drop_of_a_batch_has_its_exam_and_the_small_ones_one_together(home: Home, parts: Parts) -> None:
@@ -152,7 +152,7 @@ def test_each_drop_of_a_batch_has_its_exam_and_the_small_ones_one_together(home:
     for number in range(5):
         parts.drop(f"small-{number}.csv", flowers(2, "virginica", begin=300 + 2 * number))
     parts.run()
-    found = {row["name"]: row for row in parts.journal.exams(10)}
+    found = {row["name"]: row for row in parts.journal.exams.newest(10)}
     assert found.keys() == {"right.csv", "wrong.csv", ""}
     assert {name: (row["n"], row["error"], row["suspicious"]) for name, row in found.items()} == {
         "right.csv": (40, 0.0, 0),
@@ -171,7 +171,7 @@ def test_small_drops_together_and_forgotten_ones_say_nothing_of_what_is_usual(ho
     nameless = {**figures, "drop": "", "name": "", "suspicious": 0, "reason": ""}
     with parts.journal.together():
         for batch in range(30):
-            parts.journal.examined([nameless], batch)
+            parts.journal.exams.record([nameless], batch)
     drop = Drop("odd.csv", Stamp(1, 1, 1), Content("a" * 64, 1, b"x"), "")
     columns = {name: [5.0, 3.5] * 30 for name in bundles.SCHEMA.features}
     table = pa.table({**columns, "species": ["setosa", "virginica"] * 30, "_drop": ["a" * 64] * 60})
@@ -187,7 +187,7 @@ def test_a_large_file_is_examined_by_a_sample_of_its_parts(
     monkeypatch.setattr(csv_table, "BLOCK_BYTES", 20_000)
     parts.drop("large.csv", flowers(5000, "setosa", "virginica"))
     parts.run()
-    (row,) = parts.journal.exams(10)
+    (row,) = parts.journal.exams.newest(10)
     assert (row["name"], row["suspicious"]) == ("large.csv", 1)
     assert 500 <= row["n"] <= drop_evaluation.MOST_ROWS
     assert abs(row["error"] - 0.5) < 0.1
@@ -198,7 +198,7 @@ def test_many_drops_are_asked_a_bounded_number_of_rows(home: Home, parts: Parts)
     for number in range(30):
         parts.drop(f"{number}.csv", flowers(1200, "setosa", begin=number * 1200))
     parts.run()
-    asked_for = [row["n"] for row in parts.journal.exams(100)]
+    asked_for = [row["n"] for row in parts.journal.exams.newest(100)]
     assert len(asked_for) == 30
     assert sum(asked_for) <= drop_evaluation.MOST_SAMPLED
 
@@ -210,7 +210,7 @@ def test_a_damaged_bundle_keeps_no_drop_waiting(home: Home, parts: Parts) -> Non
         parts.drop("a.csv", flowers(30, "setosa", begin=number * 30))
         parts.run()
     assert len(parts.lengths) == 60
-    assert list(parts.journal.exams(10)) == []
+    assert list(parts.journal.exams.newest(10)) == []
     told = [row["message"] for row in ask(home.journal, "SELECT message FROM events WHERE kind = 'problem'")]
     assert len(told) == 1
     assert "can't be examined" in told[0]
@@ -269,10 +269,10 @@ def test_of_what_is_forgotten_the_exam_keeps_no_name(home: Home, parts: Parts) -
     serve(home)
     parts.drop("a.csv", flowers(60, "setosa", "virginica"))
     parts.run()
-    (row,) = parts.journal.exams(10)
+    (row,) = parts.journal.exams.newest(10)
     requests.submit(home, "forget", drop=row["drop"])
     parts.run()
-    (row,) = parts.journal.exams(10)
+    (row,) = parts.journal.exams.newest(10)
     assert (row["drop"], row["name"], row["reason"], row["suspicious"]) == ("", "", "", 1)
     assert ask(home.journal, "SELECT id FROM events WHERE kind = 'suspicious'") == []
 

@@ -56,7 +56,7 @@ def files_with_the_secret(home: Home) -> set[str]:
 
 def listed(parts: Parts, sha256: str) -> set[str]:
     """Where `--find` says that bytes of a drop are."""
-    drop = parts.journal.drop(sha256)
+    drop = parts.journal.drops.taken(sha256)
     assert drop is not None
     return {one.where for one in erasure_traces.find(parts.home, parts.journal, drop)}
 
@@ -66,7 +66,7 @@ def hold(parts: Parts | SimpleNamespace, name: str, content: str) -> str:
     data = content.encode()
     (parts.home.inbox / name).write_bytes(data)
     facts = {"sha256": durable.sha256(data), "name": name, "bytes": len(data), "rows_read": 2, "rows_known": 0}
-    parts.journal.hold({**facts, "version": 1, "reason": "100% of its labels are 'setosa'", "seen_at": None})
+    parts.journal.held.hold({**facts, "version": 1, "reason": "100% of its labels are 'setosa'", "seen_at": None})
     return durable.sha256(data)
 
 
@@ -82,7 +82,7 @@ def scattered(parts: Parts) -> str:
     parts.drop("person.csv", PERSON)
     parts.drop("else.csv", text(7))
     parts.run()
-    [live] = parts.journal.segments()
+    [live] = parts.journal.segments.current()
     parts.home.orphans.mkdir(exist_ok=True)
     (parts.home.orphans / "left.parquet").write_bytes((parts.home.segments / live["name"]).read_bytes())
     return durable.sha256(PERSON.encode())
@@ -102,7 +102,7 @@ def test_purge_takes_the_rows_out_of_everything_that_find_lists(parts: Parts) ->
     assert files_with_the_secret(parts.home) == set()
     assert (parts.home.rejected / "others.csv").read_text().splitlines()[1:] == ["9,9,9,9,x"]
     assert "person-wrong.csv" not in names(parts.home.rejected)
-    assert (parts.waiting, parts.journal.held_drops()) == ([], [])
+    assert (parts.waiting, parts.journal.held.all()) == ([], [])
     assert ask(parts.home.journal, "SELECT message FROM events WHERE kind = 'suspicious'") == []
     assert listed(parts, sha256) == {"registry/journal.db", "backups, copies and swap space"}
     assert parts.lengths == [7]
@@ -116,10 +116,10 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
         sha256 = hold(parts, "held.csv", PERSON + "9,9,9,9,setosa\n")
         (home.inbox / "copy.csv").write_text(PERSON + "9,9,9,9,setosa\n")
         (home.inbox / "other.csv").write_text(PERSON)
-        journal.refuse({**NO_DROP, "sha256": sha256}, "rejected", "copy.csv: It was held because of 'setosa'.")
+        journal.drops.refuse({**NO_DROP, "sha256": sha256}, "rejected", "copy.csv: It was held because of 'setosa'.")
         place, drop = shared_folder.inbox(home), {"decided_at": "2026-01-01"}
         likeness = Likeness(bundles.SCHEMA, [ROW])
-        found = [one for one in erasure_held.search(place, journal.held_drops(), likeness, drop) if one]
+        found = [one for one in erasure_held.search(place, journal.held.all(), likeness, drop) if one]
         assert [(one.name, one.split and one.split.matched) for one in found] == [("copy.csv", 1), ("held.csv", 1)]
         (home.inbox / "copy.csv").write_text("another by now")
         for one in found:
@@ -127,7 +127,7 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
         assert "9,9,9,9" in (home.inbox / "held.csv").read_text()
         assert repr(SECRET) not in (home.inbox / "held.csv").read_text()
         assert (home.inbox / "copy.csv").read_text() == "another by now"
-        journal.blank_refused(sha256)
+        journal.erasures.blank_refused(sha256)
         assert ask(home.journal, "SELECT message FROM events") == []
 
 
@@ -287,7 +287,7 @@ def test_refused_file_that_can_not_be_read_keeps_nothing_waiting(parts: Parts, d
     request = requests.submit(parts.home, "forget", drop=sha256, purge=True)
     parts.drop("else.csv", text(7))
     parts.run()
-    answer = parts.journal.request(request.id)
+    answer = parts.journal.requests.get(request.id)
     assert answer is not None
     assert answer["state"] == "done"
     assert parts.lengths == [7]
@@ -306,7 +306,7 @@ def test_request_that_fails_keeps_no_drop_waiting(parts: Parts, monkeypatch: pyt
         assert parts.lengths == [7]
     parts.now += 100
     parts.run()
-    answer = parts.journal.request(request.id)
+    answer = parts.journal.requests.get(request.id)
     assert answer is not None
     assert answer["state"] == "done"
     assert parts.ingestion.forgetting.problem is None
@@ -320,11 +320,11 @@ def test_drop_of_a_segment_that_is_lost_is_refused_with_a_sentence(parts: Parts)
     """Nothing waits for what does not come back."""
     parts.drop("person.csv", PERSON)
     parts.run()
-    [live] = parts.journal.segments()
+    [live] = parts.journal.segments.current()
     (parts.home.segments / live["name"]).unlink()
     request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
     parts.run()
-    answer = parts.journal.request(request.id)
+    answer = parts.journal.requests.get(request.id)
     assert answer is not None
     assert (answer["state"], "gone or damaged" in answer["detail"]) == ("refused", True)
 
@@ -333,7 +333,7 @@ def test_damaged_orphan_of_the_drop_goes(parts: Parts) -> None:
     """Its pages may be readable though its end is not; its name says whose rows it held."""
     parts.drop("person.csv", PERSON)
     parts.run()
-    [live] = parts.journal.segments()
+    [live] = parts.journal.segments.current()
     parts.home.orphans.mkdir()
     orphan = parts.home.orphans / f"{live['name']}.damaged"
     orphan.write_bytes((parts.home.segments / live["name"]).read_bytes()[:-3])

@@ -74,13 +74,13 @@ def test_rows_of_one_drop_leave_and_all_others_stay(parts: Parts) -> None:
     parts.run()
     assert parts.lengths == [1, 2, 4]
     assert ("b.csv", "forgotten") in parts.drops()
-    first, second = parts.journal.batches()
+    first, second = parts.journal.batches.all()
     assert (second["kind"], second["rows"], second["total_rows"], second["state"]) == ("forget", -1, 3, "committed")
     revision = parts.dataset.revision()
     assert revision is not None
     assert (second["revision"], second["dvc_md5"]) == (revision.commit, revision.dvc_md5)
-    assert parts.journal.committed() == (3, revision.dvc_md5, revision.commit, 2)
-    drop = parts.journal.drop(durable.sha256(text(3).encode()))
+    assert parts.journal.batches.committed() == (3, revision.dvc_md5, revision.commit, 2)
+    drop = parts.journal.drops.taken(durable.sha256(text(3).encode()))
     assert drop is not None
     assert (drop["forgotten_in"], drop["forgotten_by"], drop["rows_accepted"]) == (2, "cli", 1)
     state, detail = answer(parts, request)
@@ -118,7 +118,7 @@ def test_drop_that_is_a_segment_of_its_own(parts: Parts) -> None:
     assert len(names(parts.home.segments)) == 1
     take(parts, c=[4])
     assert parts.lengths == [1, 4]
-    assert [(one["kind"], one["total_rows"]) for one in parts.journal.batches()] == [
+    assert [(one["kind"], one["total_rows"]) for one in parts.journal.batches.all()] == [
         ("drops", 1),
         ("drops", 3),
         ("forget", 1),
@@ -135,12 +135,12 @@ def test_the_last_drop_of_all(parts: Parts) -> None:
     forget(parts, 1)
     parts.run()
     assert parts.lengths == []
-    assert parts.journal.committed().rows == 0
-    assert parts.journal.first_rows() == 0
+    assert parts.journal.batches.committed().rows == 0
+    assert parts.journal.batches.first_rows() == 0
     parts.reopen()
     take(parts, b=[2])
     assert parts.lengths == [2]
-    assert parts.journal.first_rows() == 1
+    assert parts.journal.batches.first_rows() == 1
 
 
 def test_rows_that_begin_the_dataset_stay_known(parts: Parts) -> None:
@@ -148,14 +148,14 @@ def test_rows_that_begin_the_dataset_stay_known(parts: Parts) -> None:
     take(parts, a=[1, 2], b=[3])
     take(parts, c=[4, 5, 6, 7])
     take(parts, d=[8])
-    assert parts.journal.first_rows() == 3
+    assert parts.journal.batches.first_rows() == 3
     forget(parts, 1, 2)
     parts.run()
-    assert parts.journal.first_rows() == 1
+    assert parts.journal.batches.first_rows() == 1
     forget(parts, 3)
     parts.run()
-    assert parts.journal.first_rows() == 4
-    first = parts.journal.segments()[0]
+    assert parts.journal.batches.first_rows() == 4
+    first = parts.journal.segments.current()[0]
     [(_, table)] = segments.read(parts.home.segments, {first["name"]: first["sha256"]})
     assert table["sepal_length"].to_pylist() == [4, 5, 6, 7]
 
@@ -164,14 +164,14 @@ def test_segment_that_was_merged_is_put_in_order(parts: Parts) -> None:
     """Out of many batches in one segment one drop goes; the others are in the order of their batches, with their tier."""
     for number in range(segments.FAN):
         take(parts, **{f"f{number}": [float(number), number + 0.5]})
-    [merged] = parts.journal.segments()
+    [merged] = parts.journal.segments.current()
     forget(parts, 0, 0.5)
     parts.run()
-    [left] = parts.journal.segments()
+    [left] = parts.journal.segments.current()
     assert (left["tier"], left["first"], left["last"]) == (merged["tier"], 2, merged["last"])
     [(_, table)] = segments.read(parts.home.segments, {left["name"]: left["sha256"]})
     assert table["sepal_length"].to_pylist() == [number / 2 for number in range(2, 2 * segments.FAN)]
-    assert parts.journal.first_rows() == 2
+    assert parts.journal.batches.first_rows() == 2
 
 
 def test_batches_out_of_order_are_sorted() -> None:
@@ -190,7 +190,7 @@ def test_rows_come_back_to_an_old_set(parts: Parts) -> None:
         forget(parts, number)
     parts.run()
     assert parts.lengths == [0]
-    assert len({one["segment"] for one in parts.journal.batches()}) == len(parts.journal.batches())
+    assert len({one["segment"] for one in parts.journal.batches.all()}) == len(parts.journal.batches.all())
 
 
 @pytest.mark.parametrize("step", [f"{where}{call}" for where in "-+" for call in ("remove", "write", "forget", "dataset_commit", "commit", "purge", "end_request", "consume")])  # fmt: skip
@@ -211,8 +211,8 @@ def test_end_at_any_step_forgets_once(parts: Parts, step: str, monkeypatch: pyte
     parts.reopen()
     parts.run()
     assert parts.lengths == [1, 2]
-    assert [batch["rows"] for batch in parts.journal.batches()] == [3, -1]
-    assert {batch["state"] for batch in parts.journal.batches()} == {"committed"}
+    assert [batch["rows"] for batch in parts.journal.batches.all()] == [3, -1]
+    assert {batch["state"] for batch in parts.journal.batches.all()} == {"committed"}
     assert answer(parts, request)[0] == "done"
     assert in_cache(parts.home) == {1, 2}
     assert names(parts.home.rejected) == []
@@ -223,8 +223,9 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process end right after (`+`) or right before (`-`) one call, once."""
     where, name = step[0], step[1:]
     owners: dict[str, Any] = {"write": segments, "dataset_commit": parts.dataset, "purge": parts.dataset}
-    owners |= {"remove": Rejected, "consume": requests}
-    owner, name = owners.get(name, parts.journal), name.removeprefix("dataset_")
+    owners |= {"remove": Rejected, "consume": requests, "end_request": parts.journal.requests}
+    owners |= {"forget": parts.journal.erasures, "commit": parts.journal.batches.all}
+    owner, name = owners[name], name.removeprefix("dataset_").removesuffix("_request")
     real = getattr(owner, name)
 
     def call(*arguments: Any, **named: Any) -> None:
@@ -259,7 +260,7 @@ def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
             checked_out(parts.home, revision)
     parts.reopen()
     parts.run()
-    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments()}) == []
+    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
 
 
 def test_purge_may_come_later(parts: Parts) -> None:
@@ -272,7 +273,7 @@ def test_purge_may_come_later(parts: Parts) -> None:
     parts.run()
     assert [answer(parts, request)[0] for request in later] == ["done"] * 3
     assert in_cache(parts.home) == {1}
-    assert len(parts.journal.batches()) == 2
+    assert len(parts.journal.batches.all()) == 2
 
 
 def test_same_bytes_are_not_taken_again(parts: Parts) -> None:
@@ -325,10 +326,10 @@ def test_labels_and_notes_of_the_drop_go_too(parts: Parts) -> None:
             "INSERT INTO events (at, kind, level, message, \"drop\") VALUES ('', 'quarantined', 'info', 'secret', ?)",
             (sha256,),
         )
-    assert parts.journal.labelled(["p1"]) == {"p1": "virginica"}
+    assert parts.journal.labels.truths(["p1"]) == {"p1": "virginica"}
     forget(parts, 2)
     parts.run()
-    assert parts.journal.labelled(["p1"]) == {}
+    assert parts.journal.labels.truths(["p1"]) == {}
     with closing(sqlite3.connect(parts.home.journal)) as connection:
         assert connection.execute('SELECT MAX(rowid), MAX(truth), MAX("drop") FROM labels').fetchone() == (1, "", "")
         assert connection.execute("SELECT COUNT(*) FROM events WHERE message = 'secret'").fetchone() == (0,)

@@ -33,7 +33,7 @@ def take(parts: Parts, length: float) -> None:
 def accept(parts: Parts, length: float) -> None:
     """Drop a file with one row and have it taken, but not committed."""
     parts.drop("a.csv", HEADER + row(length))
-    while parts.journal.uncommitted() is None:
+    while parts.journal.batches.uncommitted() is None:
         assert parts.ingestion.step(100.0)
 
 
@@ -61,7 +61,7 @@ def test_running_daemon_mends_its_repository(parts: Parts, harm: Callable[[Home]
     take(parts, 2)
     assert parts.lengths == [1, 2]
     assert parts.waiting == []
-    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments()}) == []
+    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
     shown = subprocess.run(["git", "status", "--porcelain"], cwd=parts.home.data, capture_output=True, check=True)
     assert shown.stdout == b""
 
@@ -71,14 +71,14 @@ def test_schema_that_is_gone_before_the_commit_comes_back(parts: Parts, schema: 
     accept(parts, 2)
     parts.home.schema.unlink()
     parts.run()
-    assert parts.journal.uncommitted() is None
+    assert parts.journal.batches.uncommitted() is None
     assert schema_module.load(parts.home.schema) == schema
     assert parts.lengths == [1, 2]
 
 
 def test_what_can_not_be_mended_is_said_each_time(parts: Parts) -> None:
     """A segment that neither the folder nor the cache has: nothing is committed, and nothing is made up."""
-    [segment] = parts.journal.segments()
+    [segment] = parts.journal.segments.current()
     remove_segment(parts.home)
     cached = parts.home.data / ".dvc/cache/files/md5" / segment["md5"][:2] / segment["md5"][2:]
     cached.unlink()

@@ -60,7 +60,7 @@ def ask_for(parts: Parts, kind: requests.Kind, drop: str) -> tuple[str, str]:
     """What becomes of a request; everything else goes on meanwhile."""
     request = requests.submit(parts.home, kind, drop=drop)
     parts.run()
-    row = parts.journal.request(request.id)
+    row = parts.journal.requests.get(request.id)
     assert row is not None
     return row["state"], row["detail"]
 
@@ -81,7 +81,7 @@ def test_a_suspicious_drop_waits_and_the_others_go_on(parts: Parts) -> None:
         f"1 drop waits for you: odd.csv, because {REASON}. `retraind accept` takes it, `retraind reject` does not."
     )
     assert parts.inbox.backlog == (0, 0)
-    assert [row["name"] for row in parts.journal.exams(10)] == ["good.csv"], "what has not come in is not usual"
+    assert [row["name"] for row in parts.journal.exams.newest(10)] == ["good.csv"], "what has not come in is not usual"
     (event,) = told(parts, "suspicious")
     assert event == f"odd.csv is suspicious: {REASON}. It waits for `retraind accept` or `retraind reject`."
 
@@ -96,7 +96,7 @@ def test_a_flood_of_larger_drops_lets_no_bad_one_past_its_exam(parts: Parts, mon
     parts.run()
     assert held(parts) == [("odd.csv", REASON)]
     assert len(parts.lengths) == 3 * 40 + 3
-    assert len(parts.journal.batches()) == 2
+    assert len(parts.journal.batches.all()) == 2
 
 
 def test_one_that_is_let_in_is_taken_once(parts: Parts) -> None:
@@ -106,9 +106,9 @@ def test_one_that_is_let_in_is_taken_once(parts: Parts) -> None:
     assert (state, detail) == ("done", "odd.csv is let in: its rows are taken next.")
     assert parts.drops() == [("odd.csv", "accepted")]
     assert (len(parts.lengths), parts.waiting, held(parts)) == (60, [], [])
-    [exam] = parts.journal.exams(10)
+    [exam] = parts.journal.exams.newest(10)
     assert (exam["name"], exam["suspicious"]) == ("odd.csv", 1)
-    assert parts.journal.held_drops() == []
+    assert parts.journal.held.all() == []
 
 
 def test_one_that_is_turned_away_goes_to_rejected_with_the_reason(parts: Parts) -> None:
@@ -123,7 +123,7 @@ def test_one_that_is_turned_away_goes_to_rejected_with_the_reason(parts: Parts) 
     report = orjson.loads((parts.home.rejected / "odd.csv.report.json").read_bytes())
     assert report["reason"] == f"It was held because {REASON}, and rejected by request (cli)."
     assert (report["rows_read"], report["rows_known"]) == (60, 10)
-    assert parts.journal.held_drops() == []
+    assert parts.journal.held.all() == []
     parts.drop("odd.csv", ODD)
     parts.run()
     assert held(parts) == [("odd.csv", REASON)], "who drops it again is asked again"
@@ -154,10 +154,10 @@ def test_what_was_decided_survives_a_kill(parts: Parts, kind: requests.Kind, sta
     parts.reopen()
     parts.run()
     assert parts.drops() == [("odd.csv", state)]
-    answered = parts.journal.request(request.id)
+    answered = parts.journal.requests.get(request.id)
     assert answered is not None
     assert answered["state"] == "done"
-    assert (parts.waiting, parts.journal.held_drops()) == ([], [])
+    assert (parts.waiting, parts.journal.held.all()) == ([], [])
 
 
 def test_a_decision_outlives_the_file(parts: Parts) -> None:
@@ -170,7 +170,7 @@ def test_a_decision_outlives_the_file(parts: Parts) -> None:
     assert held(parts) == []
     parts.drop("odd.csv", ODD)
     parts.run()
-    assert (parts.drops(), parts.journal.held_drops()) == ([("odd.csv", "accepted")], [])
+    assert (parts.drops(), parts.journal.held.all()) == ([("odd.csv", "accepted")], [])
 
 
 def test_a_moved_home_holds_it_still(parts: Parts, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_copies_of_one_that_is_turned_away_go_with_it(parts: Parts) -> None:
     parts.run()
     assert ask_for(parts, "reject", sha256(parts, "a.csv"))[0] == "done"
     assert sorted(parts.drops()) == [("a.csv", "rejected"), ("b.csv", "rejected")]
-    assert (parts.waiting, parts.journal.held_drops()) == ([], [])
+    assert (parts.waiting, parts.journal.held.all()) == ([], [])
 
 
 def test_one_that_is_removed_waits_no_more(parts: Parts) -> None:
@@ -343,7 +343,7 @@ def test_held_drops_are_shown_first_and_decided_over_http(parts: Parts) -> None:
     status, _, body = client.ask("POST", "/accept", b'{"drop": "odd.csv"}')
     assert status == 202
     parts.run()
-    row = parts.journal.request(orjson.loads(body)["request"])
+    row = parts.journal.requests.get(orjson.loads(body)["request"])
     assert row is not None
     assert (row["kind"], row["state"]) == ("accept", "done")
     assert len(parts.lengths) == 100
@@ -353,7 +353,7 @@ def test_thousands_that_wait_are_counted_and_listed_in_part(parts: Parts, capsys
     with parts.journal.together():
         for number in range(3000):
             facts = {"sha256": f"{number:064}", "name": f"{number}.csv", "bytes": 1, "rows_read": 60, "rows_known": 0}
-            parts.journal.hold({**facts, "version": 1, "reason": REASON, "seen_at": None})
+            parts.journal.held.hold({**facts, "version": 1, "reason": REASON, "seen_at": None})
     client = Client(parts.home)
     for query, most in (("limit=2", 2), ("", 100)):
         answer = orjson.loads(client.ask("GET", "/drops", QUERY_STRING=query)[2])

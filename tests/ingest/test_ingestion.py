@@ -50,7 +50,9 @@ class Parts:
     def open(self) -> None:
         self.journal = Journal.open(self.home.journal)
         self.dataset = Dataset(self.home)
-        self.dataset.open({one["name"]: one["md5"] for one in self.journal.segments()}, self.journal.replaced)
+        self.dataset.open(
+            {one["name"]: one["md5"] for one in self.journal.segments.current()}, self.journal.segments.replaced
+        )
         self.inbox = Inbox(self.home, self.settings.inbox, lambda: None)
         labels = Labels(self.home, self.journal)
         self.ingestion = Ingestion(
@@ -79,7 +81,7 @@ class Parts:
     @property
     def lengths(self) -> list[float]:
         """The first column of every row of the dataset, as a trainer would read it."""
-        known = {one["name"]: one["sha256"] for one in self.journal.segments()}
+        known = {one["name"]: one["sha256"] for one in self.journal.segments.current()}
         tables = [table for _, table in segments.read(self.home.segments, known)]
         return sorted(length for table in tables for length in table["sepal_length"].to_pylist())
 
@@ -116,12 +118,12 @@ def test_drop_becomes_a_revision_and_leaves_the_inbox(parts: Parts, iris: bytes)
     parts.drop("iris.csv", iris)
     parts.run()
     assert len(parts.lengths) == 150
-    [batch] = parts.journal.batches()
+    [batch] = parts.journal.batches.all()
     revision = parts.dataset.revision()
     assert revision is not None
     assert (batch["state"], batch["revision"], batch["dvc_md5"]) == ("committed", revision.commit, revision.dvc_md5)
     assert parts.waiting == []
-    [drop] = parts.journal.drops_in(1)
+    [drop] = parts.journal.drops.of_batch(1)
     assert (drop["rows_read"], drop["rows_accepted"], drop["rows_refused"]) == (150, 150, 0)
 
 
@@ -132,7 +134,7 @@ def test_many_drops_are_one_batch(parts: Parts, schema: Schema) -> None:
     labelled_row.drop(parts.home, labelled_row.make(schema, [9, 1, 1, 1], "virginica"))
     parts.run()
     assert parts.lengths == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 9]
-    [batch] = parts.journal.batches()
+    [batch] = parts.journal.batches.all()
     [(_, table)] = segments.read(parts.home.segments, {batch["segment"]: batch["sha256"]})
     assert len(set(table["_drop"].to_pylist())) == 6
     assert table["_source"].to_pylist().count("http") == 1
@@ -147,7 +149,7 @@ def test_batches_are_bounded(home: Home, parts: Parts) -> None:
         parts.drop(f"{number}.csv", HEADER + row(number))
     parts.run()
     assert parts.lengths == [0, 1, 2, 3, 4]
-    assert [batch["rows"] for batch in parts.journal.batches()] == [2, 2, 1]
+    assert [batch["rows"] for batch in parts.journal.batches.all()] == [2, 2, 1]
 
 
 def test_same_bytes_count_once(parts: Parts) -> None:
@@ -240,7 +242,7 @@ def test_without_a_schema_drops_wait(home: Home, parts: Parts) -> None:
 def test_file_that_is_replaced_while_it_is_taken_is_another_drop(parts: Parts) -> None:
     """Bytes that come under the same name between reading and clearing are neither lost nor removed."""
     parts.drop("a.csv", HEADER + row(1))
-    while not parts.journal.batches():
+    while not parts.journal.batches.all():
         parts.ingestion.step(100.0)
     parts.drop("a.csv", HEADER + row(2))
     parts.run()
@@ -255,7 +257,8 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process end right after (`+`) or right before (`-`) one call, once."""
     where, name = step[0], step[1:]
     owners = {"write": segments, "dataset_commit": parts.dataset, "quarantine": parts.inbox, "clear": parts.inbox}
-    owner = owners.get(name, parts.inbox if name == "reject" else parts.journal)
+    owners |= {"reject": parts.inbox, "refuse": parts.journal.drops}
+    owner = owners.get(name, parts.journal.batches.all)
     name = name.removeprefix("dataset_")
     real: Callable[..., object] = getattr(owner, name)
 
@@ -283,7 +286,7 @@ def test_end_at_any_step_loses_and_doubles_nothing(parts: Parts, step: str, monk
     parts.reopen()
     parts.run()
     assert parts.lengths == [1, 2, 3]
-    assert {batch["state"] for batch in parts.journal.batches()} == {"committed"}
+    assert {batch["state"] for batch in parts.journal.batches.all()} == {"committed"}
     assert parts.waiting == []
     assert (parts.home.rejected / "bad.csv").exists()
     assert sorted(parts.drops()) == [("a.csv", "accepted"), ("b.csv", "accepted"), ("bad.csv", "rejected")]
@@ -329,7 +332,7 @@ def test_bad_rows_go_into_quarantine_and_come_back_mended(parts: Parts) -> None:
     assert lines[1].endswith(",x,3.5,1.4,0.2,setosa")
     assert lines[2].startswith("5,species,")
     assert lines[4].startswith("7,,")
-    [drop] = parts.journal.drops_in(1)
+    [drop] = parts.journal.drops.of_batch(1)
     assert (drop["rows_read"], drop["rows_accepted"], drop["rows_refused"]) == (5, 2, 3)
     assert (drop["line"], drop["column"], drop["bad_file"]) == (3, "sepal_length", bad.name)
     mended = bad.read_text().replace(",x,3.5", ",3,3.5").replace('"ro\nse"', "setosa")
@@ -359,12 +362,12 @@ def test_many_small_files_are_read_as_one(parts: Parts) -> None:
     parts.run()
     assert parts.lengths == [1, 2, 3, 4, 5, 6, 7, 8]
     assert ("d.csv", "rejected") in parts.drops()
-    found = {drop["name"]: drop for drop in parts.journal.drops_in(1)}
+    found = {drop["name"]: drop for drop in parts.journal.drops.of_batch(1)}
     assert {name: drop["rows_accepted"] for name, drop in found.items()} == {
         "a.csv": 2, "b.csv": 1, "c.csv": 1, "e.csv": 1, "f.csv": 1, "g.csv": 1, "h.csv": 1,
     }  # fmt: skip
     assert (found["c.csv"]["line"], found["c.csv"]["rows_refused"]) == (2, 2)
-    known = {one["name"]: one["sha256"] for one in parts.journal.segments()}
+    known = {one["name"]: one["sha256"] for one in parts.journal.segments.current()}
     [(_, table)] = segments.read(parts.home.segments, known)
     place = {(drop, number) for drop, number in zip(table["_drop"].to_pylist(), table["_row"].to_pylist(), strict=True)}
     assert (found["c.csv"]["sha256"], 1) in place
@@ -380,7 +383,7 @@ def test_large_file_comes_in_parts(parts: Parts, monkeypatch: pytest.MonkeyPatch
     parts.drop("small.csv", HEADER + row(5000))
     parts.run()
     assert parts.lengths == [*range(300), *range(1000, 1300), 5000]
-    assert [batch["rows"] for batch in parts.journal.batches()] == [300, 300, 1]
+    assert [batch["rows"] for batch in parts.journal.batches.all()] == [300, 300, 1]
     assert bad_rows(parts, "big.csv").read_text().splitlines()[1].startswith("302,sepal_length,")
 
 
@@ -416,7 +419,7 @@ def test_many_batches_stay_few_segments(parts: Parts) -> None:
         parts.run()
     assert len(names(parts.home.segments)) == 2
     assert parts.lengths == list(range(segments.FAN + 1))
-    newest = parts.journal.committed()
+    newest = parts.journal.batches.committed()
     assert newest.rows == segments.FAN + 1
     parts.reopen()
     assert len(names(parts.home.segments)) == 2
@@ -427,7 +430,7 @@ def steps_of_a_merge(parts: Parts) -> Iterator[int]:
     """Drop as many small files as a merge needs; pauses before its first step and after each, and counts these moments."""
     for number in range(segments.FAN):
         parts.drop(f"{number}.csv", HEADER + row(number))
-        while parts.journal.committed().rows <= number:
+        while parts.journal.batches.committed().rows <= number:
             parts.now += 100
             assert parts.ingestion.step(parts.now)
     for moment in itertools.count():
@@ -441,14 +444,14 @@ def test_drop_that_comes_in_any_step_of_a_merge_stops_nothing(parts: Parts, mome
     """No file of the dataset has a name that the journal does not know, so nothing is set aside, and all rows stay."""
     for now in steps_of_a_merge(parts):
         assert {path.name for path in parts.home.segments.iterdir()} >= {
-            one["name"] for one in parts.journal.segments()
+            one["name"] for one in parts.journal.segments.current()
         }
         if now == moment:
             parts.drop("between.csv", HEADER + row(200))
             parts.now += 100
     parts.drop("after.csv", HEADER + row(300))
     parts.run()
-    assert "merge" in [batch["kind"] for batch in parts.journal.batches()]
+    assert "merge" in [batch["kind"] for batch in parts.journal.batches.all()]
     assert parts.lengths == [*range(segments.FAN), 200, 300]
     assert not parts.home.orphans.exists()
 
@@ -473,7 +476,7 @@ def test_segment_among_the_orphans_comes_back(parts: Parts, restart: bool, name:
     """What the journal names is found by its bytes wherever it was set aside, and leaves that folder."""
     for _ in steps_of_a_merge(parts):
         pass
-    [merged] = (one["name"] for one in parts.journal.segments())
+    [merged] = (one["name"] for one in parts.journal.segments.current())
     parts.home.orphans.mkdir()
     (parts.home.segments / merged).rename(parts.home.orphans / (name or merged))
     if restart:
@@ -491,7 +494,7 @@ def test_end_in_a_merge_loses_and_doubles_nothing(parts: Parts, step: str, monke
         parts.drop("a.csv", HEADER + row(number))
         parts.run()
     parts.drop("a.csv", HEADER + row(99))
-    while len(parts.journal.segments()) < segments.FAN or parts.journal.uncommitted() is not None:
+    while len(parts.journal.segments.current()) < segments.FAN or parts.journal.batches.uncommitted() is not None:
         parts.ingestion.step(100.0)
     with monkeypatch.context() as patch:
         cut(parts, step, patch)
@@ -500,8 +503,8 @@ def test_end_in_a_merge_loses_and_doubles_nothing(parts: Parts, step: str, monke
     parts.reopen()
     parts.run()
     assert parts.lengths == [*range(segments.FAN - 1), 99]
-    assert len(parts.journal.segments()) == 1
-    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments()}) == []
+    assert len(parts.journal.segments.current()) == 1
+    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
 
 
 def test_drop_that_ends_the_process_is_found_and_given_up(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -565,7 +568,9 @@ def test_segment_that_could_not_be_recorded_is_in_nobodys_way(parts: Parts, monk
     """The journal's disk is full after the segment was written: nothing stays behind, and later the drop is taken once."""
     parts.drop("a.csv", HEADER + row(1))
     with monkeypatch.context() as patch:
-        patch.setattr(parts.journal, "accept", lambda *_: (_ for _ in ()).throw(Unavailable("The journal is full.")))
+        patch.setattr(
+            parts.journal.batches.all, "accept", lambda *_: (_ for _ in ()).throw(Unavailable("The journal is full."))
+        )
         with pytest.raises(Unavailable):
             parts.run()
     assert names(parts.home.segments) == []
@@ -697,8 +702,8 @@ def test_kind_edited_by_hand_stops_neither_merging_nor_drops(home: Home, parts: 
     for number in range(10, 10 + segments.FAN + 6):
         parts.drop("a.csv", HEADER + row(number))
         parts.run()
-    assert len(parts.journal.segments()) <= segments.FAN + 7
-    assert parts.journal.committed().rows == 10 + segments.FAN + 6
+    assert len(parts.journal.segments.current()) <= segments.FAN + 7
+    assert parts.journal.batches.committed().rows == 10 + segments.FAN + 6
 
 
 def test_name_that_is_not_utf8_with_a_bad_row(home: Home, parts: Parts) -> None:

@@ -51,7 +51,7 @@ def trained(home: Home, journal: Journal, version: int, schema: Schema) -> None:
     manifest = bundle.read_manifest(home.bundle(version), pointer.manifest).model_copy(update={"data_schema": schema})
     facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger", "candidate", "backend"), "test")
     row = {**facts, "rows": 150, "trained_rows": 120, "scores": "{}", "version": version}
-    journal.judge({**row, "bundle": bundle.seal(home.bundle(version), manifest)}, "promoted", "For a test.")
+    journal.versions.judge({**row, "bundle": bundle.seal(home.bundle(version), manifest)}, "promoted", "For a test.")
 
 
 def predicted(home: Home, *entries: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def accepted(journal: Journal, joined: Joined) -> None:
     sha256 = durable.sha256(b"labels")
     drop = {"sha256": sha256, "name": "labels.csv", "source": "label", "bytes": 6, "settled_at": "now"}
     batch = {"segment": f"{sha256}.parquet", "sha256": sha256, "md5": "0" * 32, "rows": len(joined.rows), "bytes": 1}
-    journal.accept(batch, [drop], [{**record, "drop": sha256} for record in joined.records])
+    journal.batches.accept(batch, [drop], [{**record, "drop": sha256} for record in joined.records])
 
 
 def test_a_label_makes_a_row_of_what_was_predicted_on(home: Home, journal: Journal, labels: Labels) -> None:

@@ -45,7 +45,7 @@ def served(root: Path, schema: Schema = bundles.SCHEMA, settings: Settings | Non
 def hold(home: Home, name: str) -> None:
     with closing(Journal.open(home.journal)) as journal:
         drop = {"sha256": "d" * 64, "name": name, "bytes": 1, "rows_read": 1, "version": 1, "reason": "odd"}
-        journal.hold({**drop, "seen_at": None})
+        journal.held.hold({**drop, "seen_at": None})
 
 
 def operations(client: Client) -> set[str]:

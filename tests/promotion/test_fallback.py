@@ -99,7 +99,7 @@ def test_served_version_that_was_deleted_in_mlflow_is_followed_by_the_next(parts
     delete(parts, first)
     second = parts.champion()
     assert (parts.served, parts.alias(CHAMPION), parts.alias(PREVIOUS)) == (second, second, None)
-    swap = parts.journal.last_swap()
+    swap = parts.journal.swaps.last()
     assert swap is not None
     assert (swap["version"], swap["previous"]) == (second, first)
 
@@ -173,7 +173,7 @@ def test_replacement_is_nobodys_choice(parts: Parts) -> None:
     parts.restart()
     parts.promotion.recover()
     start(parts)
-    swap = parts.journal.last_swap()
+    swap = parts.journal.swaps.last()
     assert swap is not None
     assert (swap["version"], swap["previous"], parts.alias(PREVIOUS)) == (second, third, third)
     assert swap["reason"].startswith(f"Version {third} can't be served any more: ")
@@ -202,12 +202,12 @@ def test_repaired_version_is_served_again_by_hand(parts: Parts) -> None:
 def test_lost_pointer_is_written_anew(parts: Parts, content: bytes | None) -> None:
     """The same version serves on: no swap, nobody's choice, and the version before is known still."""
     first, second = parts.champion(97), parts.champion(96)
-    before = parts.journal.last_swap()
+    before = parts.journal.swaps.last()
     parts.home.pointer.unlink()
     if content is not None:
         parts.home.pointer.write_bytes(content)
     start(parts)
-    assert (parts.served, parts.journal.last_swap(), parts.alias(PREVIOUS)) == (second, before, first)
+    assert (parts.served, parts.journal.swaps.last(), parts.alias(PREVIOUS)) == (second, before, first)
     assert told(parts, "serving")[0] == (
         f"The pointer to version {second} is written anew: The pointer was missing or unreadable."
     )

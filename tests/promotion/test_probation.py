@@ -72,8 +72,8 @@ class Live:
         sha256 = durable.sha256(b"%d" % self._drops)
         drop = {"sha256": sha256, "name": "labels.csv", "source": "label", "bytes": 6, "settled_at": "now"}
         batch = {"segment": f"{sha256}.parquet", "sha256": sha256, "md5": "0" * 32, "rows": len(records), "bytes": 1}
-        seq = self._parts.journal.accept(batch, [drop], [{**record, "drop": sha256} for record in records])
-        self._parts.journal.commit(seq, "a" * 40, "b" * 32)
+        seq = self._parts.journal.batches.accept(batch, [drop], [{**record, "drop": sha256} for record in records])
+        self._parts.journal.batches.commit(seq, "a" * 40, "b" * 32)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_champion_that_fails_live_gives_way_to_the_one_before(parts: Parts, told
     said = f"Live accuracy of version {bad} is 0.0000 on 50 late labels (95 % interval up to 0.0713)"
     assert said in parts.described(bad)
     assert f"version {good} has 1.0000 on the same ones" in parts.described(bad)
-    swap = parts.journal.last_swap()
+    swap = parts.journal.swaps.last()
     assert swap is not None
     assert (swap["version"], swap["previous"]) == (good, bad)
     assert swap["reason"].startswith(f"Version {bad} was rolled back: Live accuracy")
@@ -160,12 +160,12 @@ def test_kill_between_journal_and_alias_is_made_up_for(parts: Parts) -> None:
     """The journal says that it was rolled back, the alias not yet: the next start goes on, whatever the clock said before."""
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
     _date(parts, "2099-01-01T00:00:00.000Z")
-    parts.journal.roll_back(bad, "late labels tell against it")
+    parts.journal.versions.roll_back(bad, "late labels tell against it")
     parts.restart()
     parts.promotion.recover()
     parts.settle()
     assert parts.served == good
-    swap = parts.journal.last_swap()
+    swap = parts.journal.swaps.last()
     assert swap is not None
     assert swap["reason"] == f"Version {bad} was rolled back: late labels tell against it"
 
@@ -195,12 +195,12 @@ def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: st
     first = parts.champion(favourite=SETOSA)
     second = parts.champion(favourite=VERSICOLOR)
     for version, recall in ((first, {"setosa": 1.0, "versicolor": 0.0}), (second, {"setosa": 0.75, "versicolor": 1.0})):
-        judged = dict(parts.journal.version(version) or {})
+        judged = dict(parts.journal.versions.get(version) or {})
         score = {"n": 120, "accuracy": 0.95, "balanced_accuracy": sum(recall.values()) / 2, "recall": recall}
         score |= {"support": {"setosa": 114, "versicolor": 6}, "metric": metric}
         facts = {name: value for name, value in judged.items() if name not in ("state", "reason", "judged_at")}
         scores = orjson.dumps({"challenger": {"rolling": score}}).decode()
-        parts.journal.judge(facts | {"scores": scores}, "promoted", judged["reason"])
+        parts.journal.versions.judge(facts | {"scores": scores}, "promoted", judged["reason"])
     answers = [("setosa", "setosa")] * 84 + [("setosa", "versicolor")] * 30 + [("versicolor", "versicolor")] * 6
     told.answered(answers, second, logged=logged)
     parts.settle()

@@ -88,7 +88,7 @@ class Parts:
 
         from daemon.storage.journal_tables import requests as table
 
-        return list(self.journal._rows(select(table)))
+        return list(self.journal.database.rows(select(table)))
 
     @property
     def served(self) -> int | None:
@@ -102,7 +102,7 @@ class Parts:
         return self.registry.client.get_model_version(NAME, str(version)).description or ""
 
     def state(self, version: int) -> str | None:
-        found = self.journal.version(version)
+        found = self.journal.versions.get(version)
         return None if found is None else str(found["state"])
 
 
@@ -119,7 +119,7 @@ def test_first_version_is_judged_and_served(parts: Parts) -> None:
     pointer = bundle.read_pointer(parts.home.pointer)
     assert pointer is not None
     assert bundle.load(parts.home.bundle(version), pointer.manifest).manifest.scores["challenger"]
-    swap = parts.journal.last_swap()
+    swap = parts.journal.swaps.last()
     assert swap is not None
     assert (swap["version"], swap["previous"]) == (version, None)
     assert "First version" in swap["reason"]
@@ -184,7 +184,7 @@ def test_comparison_with_somebody_else_does_not_count(parts: Parts) -> None:
     third = parts.train(99, 50, champion=first)
     parts.settle()
     assert (parts.served, parts.state(third)) == (second, "refused")
-    found = parts.journal.version(third)
+    found = parts.journal.versions.get(third)
     assert found is not None
     assert f"compared with version {first}, but version {second} is served" in found["reason"]
     [asked] = requests.pending(parts.home)
@@ -403,7 +403,7 @@ def test_what_the_journal_could_not_take_is_recorded_as_soon_as_it_can(parts: Pa
             parts.settle()
         connection.execute("DROP TRIGGER full")
     parts.settle()
-    swap = parts.journal.last_swap()
+    swap = parts.journal.swaps.last()
     assert swap is not None
     assert (swap["version"], swap["previous"]) == (second, first)
     assert (parts.served, parts.state(second), parts.alias(PREVIOUS)) == (second, "promoted", first)
@@ -415,7 +415,7 @@ def test_swap_that_a_kill_left_unrecorded_is_recorded(parts: Parts) -> None:
     first = parts.champion()
     second = parts.train(96, 95, champion=first)
     parts.promotion.judge()
-    found = parts.journal.version(second)
+    found = parts.journal.versions.get(second)
     assert found is not None
     bundles.point(
         parts.home, bundle.Pointer(version=second, manifest=found["bundle"], since="2026-01-01T00:00:00.000Z")
@@ -423,7 +423,7 @@ def test_swap_that_a_kill_left_unrecorded_is_recorded(parts: Parts) -> None:
     parts.restart()
     parts.promotion.recover()
     parts.settle()
-    swap = parts.journal.last_swap()
+    swap = parts.journal.swaps.last()
     assert swap is not None
     assert (swap["version"], swap["previous"]) == (second, first)
     assert parts.alias(PREVIOUS) == first
@@ -446,12 +446,12 @@ def test_bundles_of_killed_trainings_are_swept(parts: Parts) -> None:
 def test_recovering_twice_changes_nothing(parts: Parts) -> None:
     """Starting again and again records nothing new."""
     parts.champion()
-    before = len(list(parts.journal.versions())), parts.journal.last_swap()
+    before = len(list(parts.journal.versions.newest())), parts.journal.swaps.last()
     for _ in range(2):
         parts.restart()
         parts.promotion.recover()
         parts.settle()
-    assert (len(list(parts.journal.versions())), parts.journal.last_swap()) == before
+    assert (len(list(parts.journal.versions.newest())), parts.journal.swaps.last()) == before
 
 
 # The requests' files

@@ -33,27 +33,27 @@ def revision(seq: int) -> str:
 def take(journal: Journal, number: int, rows: int = 5) -> int:
     """One drop in one batch, committed."""
     drop = a_drop(f"{number}.csv", sha256=sha(number), rows_accepted=rows)
-    seq = journal.accept(a_batch(number, rows=rows), [drop])
-    journal.commit(seq, revision(seq), f"{seq:032x}")
+    seq = journal.batches.accept(a_batch(number, rows=rows), [drop])
+    journal.batches.commit(seq, revision(seq), f"{seq:032x}")
     return seq
 
 
 def forget(journal: Journal, number: int) -> int:
     """Forget a drop that is a segment of its own."""
-    drop = journal.drop(sha(number))
+    drop = journal.drops.taken(sha(number))
     assert drop is not None
-    seq = journal.forget(drop, f"{number}.parquet", drop["rows_accepted"], None, "cli")
-    journal.commit(seq, revision(seq), f"{seq:032x}")
+    seq = journal.erasures.forget(drop, f"{number}.parquet", drop["rows_accepted"], None, "cli")
+    journal.batches.commit(seq, revision(seq), f"{seq:032x}")
     return seq
 
 
 def train(home: Home, journal: Journal, version: int, state: str = "promoted") -> None:
     """A run on the newest revision that registered a version, with a real bundle."""
-    newest = journal.committed()
+    newest = journal.batches.committed()
     assert newest.revision is not None
     assert newest.dvc_md5 is not None
-    run = journal.start_run("50 new rows", newest.revision, newest.dvc_md5, newest.rows, newest.batch)
-    journal.end_run(run, "trained", "forest", version=version, seconds=1.5)
+    run = journal.runs.start("50 new rows", newest.revision, newest.dvc_md5, newest.rows, newest.batch)
+    journal.runs.end(run, "trained", "forest", version=version, seconds=1.5)
     sealed = bundles.make(home, version)
     score = {"n": 30, "accuracy": 0.9}
     facts = {
@@ -69,7 +69,7 @@ def train(home: Home, journal: Journal, version: int, state: str = "promoted") -
         "trigger": "50 new rows",
         "scores": json.dumps({"challenger": {"reference": score, "rolling": score}, "champion": None}),
     }
-    journal.judge(facts, state, "First version.")
+    journal.versions.judge(facts, state, "First version.")
 
 
 def predict(home: Home, *versions: int) -> None:
@@ -92,12 +92,12 @@ def told(home: Home) -> Home:
         take(journal, 1)
         take(journal, 2, rows=7)
         train(home, journal, 1)
-        journal.swap(1, None, "First version.")
+        journal.swaps.record(1, None, "First version.")
         forget(journal, 2)
         take(journal, 3)
         train(home, journal, 2)
-        journal.swap(2, 1, "Better.")
-        journal.swap(1, 2, "By request (rollback, cli).")
+        journal.swaps.record(2, 1, "Better.")
+        journal.swaps.record(1, 2, "By request (rollback, cli).")
     predict(home, 1, 1, 2, 1)
     return home
 
@@ -185,8 +185,8 @@ def test_merged_batches_bring_nothing(home: Home, journal: Journal) -> None:
     """A version on the revision of a merge was taught by the drops before it; the merge itself is no batch of theirs."""
     take(journal, 1)
     take(journal, 2)
-    seq = journal.merge(a_batch(9, rows=10), ["1.parquet", "2.parquet"])
-    journal.commit(seq, revision(seq), f"{seq:032x}")
+    seq = journal.batches.merge(a_batch(9, rows=10), ["1.parquet", "2.parquet"])
+    journal.batches.commit(seq, revision(seq), f"{seq:032x}")
     train(home, journal, 1)
     found = of(home, 1)
     assert [drop["name"] for drop in found["drops"]["newest"]] == ["2.csv", "1.csv"]
@@ -253,8 +253,8 @@ def test_version_that_does_not_exist_on_the_command_line(told: Home) -> None:
 def test_asking_to_forget(told: Home) -> None:
     """By name, id or sha256; what was never in the dataset can't be forgotten; it is said what stays, and how to purge."""
     with closing(Journal.open(told.journal)) as journal:
-        journal.refuse(a_drop("bad.csv", sha256=sha(9)), "rejected", "no")
-        journal.refuse(a_drop("copy.csv", sha256=sha(3)), "duplicate", "twice", batch=4)
+        journal.drops.refuse(a_drop("bad.csv", sha256=sha(9)), "rejected", "no")
+        journal.drops.refuse(a_drop("copy.csv", sha256=sha(3)), "duplicate", "twice", batch=4)
     for key in ("3.csv", sha(3), 3, "copy.csv"):
         done = forked("forget", key, home=told)
         assert done.returncode == Exit.OK

@@ -110,7 +110,7 @@ def test_exams_that_fail_are_a_check_of_their_own(
     mlflow_home: Home, journal: Journal, request: pytest.FixtureRequest
 ) -> None:
     """Also after a restart, when no drop has come yet."""
-    journal.put(UNEXAMINED, "Drops can't be examined: BundleRefused: torn.")
+    journal.facts.put(UNEXAMINED, "Drops can't be examined: BundleRefused: torn.")
     loop: Loop = request.getfixturevalue("loop")
     loop.tick(100.0)
     assert checks(mlflow_home)["exams"] == Check(
@@ -180,14 +180,14 @@ def test_late_labels_that_can_not_be_looked_at_are_shown(
     def fails(_: LiveWatch, swap: dict[str, Any]) -> None:
         raise OverflowError(swap["version"])
 
-    journal.swap(7, None, "First version.")
+    journal.swaps.record(7, None, "First version.")
     with monkeypatch.context() as patch:
         patch.setattr(LiveWatch, "_fell", fails)
         loop.tick(100.0)
     found = checks(mlflow_home)
     assert found["live"].detail == "The late labels can't be looked at: OverflowError: 7. See the log."
     assert [name for name, one in found.items() if not one.ok and name in ("disk", "work", "inbox")] == []
-    journal.tell("test", "Something was written.")
+    journal.events.tell("test", "Something was written.")
     loop.tick(101.0)
     assert checks(mlflow_home)["live"].ok
 

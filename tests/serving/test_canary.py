@@ -34,7 +34,7 @@ def home(tmp_path: Path) -> Home:
 
 def swapped(home: Home, version: int, previous: int | None) -> None:
     with closing(Journal.open(home.journal)) as journal:
-        journal.swap(version, previous, "For a test.")
+        journal.swaps.record(version, previous, "For a test.")
 
 
 def tried(home: Home, share: float, **settings: Any) -> Client:
@@ -109,7 +109,7 @@ def test_it_ends_with_the_verdict(home: Home, end: str) -> None:
         swapped(home, 2, 1)
     elif end == "refused":
         with closing(Journal.open(home.journal)) as journal:
-            journal.mark_unservable(2, "For a test.")
+            journal.versions.mark_unservable(2, "For a test.")
     else:
         bundles.record(home, bundles.make(home, 3, favourite=2), "held")
     follower.look()
@@ -151,6 +151,6 @@ def test_a_challenger_that_takes_other_columns_gets_no_request(home: Home) -> No
 
 def recorded(home: Home, version: int) -> str:
     with Journal.reading(home.journal) as journal:
-        found = journal.version(version)
+        found = journal.versions.get(version)
     assert found is not None
     return str(found["bundle"])

@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Home:
     home.schema.write_bytes(bundles.SCHEMA.dump())
     bundles.point(home, bundles.make(home, 1))
     with closing(Journal.open(home.journal)) as journal:
-        journal.swap(1, None, "For a test.")
+        journal.swaps.record(1, None, "For a test.")
     return home
 
 
@@ -239,7 +239,7 @@ def test_the_thread_ends(home: Home) -> None:
 def test_a_worker_shadows_and_its_answers_are_the_champions(tmp_path: Path) -> None:
     own = Site(tmp_path, MANUAL)
     with closing(Journal.open(own.home.journal)) as journal:
-        journal.swap(1, None, "For a test.")
+        journal.swaps.record(1, None, "For a test.")
     hold(own.home, favourite=1)
     own.tell_status()
     deadline = time.monotonic() + 20

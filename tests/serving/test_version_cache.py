@@ -176,7 +176,7 @@ def test_aliases_name_versions(own: Site) -> None:
     held = bundles.make(own.home, 2, favourite=1)
     bundles.record(own.home, held, "held")
     with closing(Journal.open(own.home.journal)) as journal:
-        journal.swap(1, None, "For a test.")
+        journal.swaps.record(1, None, "For a test.")
     own.tell_status()
     assert own.post("/predict?version=challenger", PREDICTION)[1]["model_version"] == 2
     assert own.post("/predict?version=champion", PREDICTION)[1]["model_version"] == 1

@@ -42,15 +42,15 @@ def prepare(root: Path) -> None:
 
 def _serve(parts: wiring.Parts, registry: Registry) -> None:
     """A first version, as a training leaves it, judged and served."""
-    newest, reason = parts.journal.committed(), "first model"
+    newest, reason = parts.journal.batches.committed(), "first model"
     assert newest.revision is not None
     assert newest.dvc_md5 is not None
-    run = parts.journal.start_run(reason, newest.revision, newest.dvc_md5, newest.rows, newest.batch)
+    run = parts.journal.runs.start(reason, newest.revision, newest.dvc_md5, newest.rows, newest.batch)
     job = {"reason": reason, "champion": None, "revision": newest.revision, "dvc_md5": newest.dvc_md5}
     mlflow = registry.start_run("training", {})
     version = register(registry, mlflow, craft(parts.home, mlflow, job, 90))
     registry.end_run(mlflow)
-    parts.journal.end_run(run, "trained", "for the simulation", version=version, seconds=1.0)
+    parts.journal.runs.end(run, "trained", "for the simulation", version=version, seconds=1.0)
     promotion = Promotion(parts.home, Promote(), parts.journal, registry)
     while promotion.adopt() or promotion.judge():
         pass

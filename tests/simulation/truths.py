@@ -67,7 +67,7 @@ class Truths:
             raise Violated(f"it does not get well: {problems}")
 
     def _look(self, journal: Journal) -> None:
-        decided = journal._rows(select(drops.c.name, drops.c.sha256, drops.c.state))
+        decided = journal.database.rows(select(drops.c.name, drops.c.sha256, drops.c.state))
         self.accepted = {row["sha256"] for row in decided if row["state"] == "accepted"}
         twice = [
             sha
@@ -80,7 +80,7 @@ class Truths:
             if row["state"] == "rejected" and row["sha256"] in self.accepted:
                 raise Violated(f"{row['name']} is rejected, and its rows are in the dataset")
         self._decided = Counter((row["name"], row["sha256"]) for row in decided)
-        self._live = {one["name"]: one["rows"] for one in journal.segments()}
+        self._live = {one["name"]: one["rows"] for one in journal.segments.current()}
 
     def _count_rows(self) -> None:
         found: Counter[float] = Counter()
@@ -141,11 +141,11 @@ class Truths:
         if life.retraining.progress is not None or not life.trainee.ready:
             return None
         now = Moments.now(UTC)
-        queued = [one for one in life.journal.queued_requests() if one["kind"] == "retrain"]
+        queued = [one for one in life.journal.requests.queued() if one["kind"] == "retrain"]
         return policy.due(life.retraining.facts(now, queued), life.settings.retrain, now)
 
     def _count_events(self, journal: Journal) -> None:
-        most = journal._rows(
+        most = journal.database.rows(
             select(events.c.kind, events.c.message, func.count().label("n"))
             .where(events.c.kind != "healed")
             .group_by(events.c.kind, events.c.message)
@@ -164,9 +164,9 @@ class Truths:
         found = [f"in the inbox: {files}"] if files else []
         pending = [one.kind for one in requests.pending(self.home)]
         found += [f"asked for: {pending}"] if pending else []
-        queued = [one["kind"] for one in life.journal.queued_requests()]
+        queued = [one["kind"] for one in life.journal.requests.queued()]
         found += [f"queued: {queued}"] if queued else []
-        found += ["a batch is not committed"] if life.journal.uncommitted() else []
+        found += ["a batch is not committed"] if life.journal.batches.uncommitted() else []
         found += ["a training runs"] if life.retraining.progress else []
         found += [f"problems: {loop._problems}"] if loop._problems else []
         found += [f"a training is due: {reason}"] if (reason := self._coming(life)) else []
@@ -197,7 +197,8 @@ class Truths:
         kept = {path.name: path.read_bytes() for path in self.home.rejected.iterdir()}
         files = Counter(durable.sha256(data) for name, data in kept.items() if not name.endswith((REPORT, BAD_ROWS)))
         rejected = {
-            (row["name"], row["sha256"]) for row in journal._rows(select(drops).where(drops.c.state == "rejected"))
+            (row["name"], row["sha256"])
+            for row in journal.database.rows(select(drops).where(drops.c.state == "rejected"))
         }
         expected = Counter(sha256 for _, sha256 in rejected)
         if files - expected or (not self.world.old and expected - files):
@@ -210,7 +211,7 @@ class Truths:
                     raise Violated(f"bad row {mark} is kept {times} times")
 
     def _check_answers(self, journal: Journal) -> None:
-        found = {row["id"]: row for row in journal._rows(select(answers))}
+        found = {row["id"]: row for row in journal.database.rows(select(answers))}
         for asked in self.world.asked:
             row = found.get(asked.identity)
             if row is None or row["state"] not in ("done", "refused"):
@@ -224,7 +225,7 @@ class Truths:
 
     def _check_purged(self, journal: Journal) -> None:
         """No file below data/ holds a row of a drop that was purged."""
-        done = {row["id"] for row in journal._rows(select(answers).where(answers.c.state == "done"))}
+        done = {row["id"] for row in journal.database.rows(select(answers).where(answers.c.state == "done"))}
         gone = {asked.drop for asked in self.world.asked if asked.purge and asked.identity in done}
         rows = {row for sha256 in gone for row in self.world.contents[sha256].rows}
         if not rows:
@@ -238,13 +239,13 @@ class Truths:
     def _check_served(self, life: "Life") -> None:
         """What the alias names is served, every version has a verdict, and no training is on record as running."""
         served, alias = life.served(), life.registry.alias("champion")
-        found = None if alias is None else life.journal.version(alias)
+        found = None if alias is None else life.journal.versions.get(alias)
         if served != alias and (found is None or found["state"] != "unservable"):
             raise Violated(f"version {served} is served, the alias names {alias}")
-        judged = {row["version"] for row in life.journal.versions()}
+        judged = {row["version"] for row in life.journal.versions.newest()}
         if unjudged := {one.version for one in life.registry.versions()} - judged:
             raise Violated(f"versions without a verdict: {unjudged}")
-        if runs := life.journal.open_runs():
+        if runs := life.journal.runs.open():
             raise Violated(f"runs are open: {[run['id'] for run in runs]}")
 
     def _check_health(self) -> None:
@@ -267,7 +268,7 @@ class Opened:
 
     def segments(self, what: str) -> dict[str, str]:
         """`sha256` or `md5` of each segment that the dataset consists of, by name."""
-        return {one["name"]: one[what] for one in self.journal.segments()}
+        return {one["name"]: one[what] for one in self.journal.segments.current()}
 
 
 def _some(rows: Counter[float]) -> list[float]:

@@ -47,112 +47,112 @@ def newest_event(home: Home) -> int:
 
 def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> None:
     """The oldest uncommitted batch comes first; a committed one carries its revision."""
-    assert journal.uncommitted() is None
-    assert journal.accept(a_batch(1), [a_drop()]) == 1
-    assert journal.accept(a_batch(2), [a_drop("b.csv", "b" * 64), a_drop("c.csv", "c" * 64)]) == 2
-    first = journal.uncommitted()
+    assert journal.batches.uncommitted() is None
+    assert journal.batches.accept(a_batch(1), [a_drop()]) == 1
+    assert journal.batches.accept(a_batch(2), [a_drop("b.csv", "b" * 64), a_drop("c.csv", "c" * 64)]) == 2
+    first = journal.batches.uncommitted()
     assert first is not None
     assert first["seq"] == 1
-    journal.commit(1, "r" * 40, "d" * 32)
-    second = journal.uncommitted()
+    journal.batches.commit(1, "r" * 40, "d" * 32)
+    second = journal.batches.uncommitted()
     assert second is not None
     assert second["seq"] == 2
-    assert [batch["state"] for batch in journal.batches()] == ["committed", "accepted"]
-    assert [drop["name"] for drop in journal.drops_in(2)] == ["b.csv", "c.csv"]
-    assert journal.batches_of(letter * 64 for letter in "abx") == {"a" * 64: 1, "b" * 64: 2}
+    assert [batch["state"] for batch in journal.batches.all()] == ["committed", "accepted"]
+    assert [drop["name"] for drop in journal.drops.of_batch(2)] == ["b.csv", "c.csv"]
+    assert journal.drops.batches_of(letter * 64 for letter in "abx") == {"a" * 64: 1, "b" * 64: 2}
     assert events(home) == [("accepted", "info"), ("accepted", "info"), ("committed", "info")]
 
 
 def test_refused_drops_are_known_but_hold_no_rows(home: Home, journal: Journal) -> None:
     """The bytes of a rejected drop may come again, after the schema was mended, and count then."""
-    journal.refuse(a_drop(reason="bad", line=3, column="x"), "rejected", "a.csv: bad")
-    assert journal.batches_of(["a" * 64]) == {}
-    journal.accept(a_batch(), [a_drop()])
-    journal.refuse(a_drop("copy.csv"), "duplicate", "copy.csv is a duplicate", batch=1)
-    assert [drop["name"] for drop in journal.drops_in(1)] == ["a.csv"]
+    journal.drops.refuse(a_drop(reason="bad", line=3, column="x"), "rejected", "a.csv: bad")
+    assert journal.drops.batches_of(["a" * 64]) == {}
+    journal.batches.accept(a_batch(), [a_drop()])
+    journal.drops.refuse(a_drop("copy.csv"), "duplicate", "copy.csv is a duplicate", batch=1)
+    assert [drop["name"] for drop in journal.drops.of_batch(1)] == ["a.csv"]
     assert events(home) == [("rejected", "warning"), ("accepted", "info"), ("duplicate", "info")]
 
 
 def test_run_is_open_until_it_has_ended(home: Home, journal: Journal) -> None:
     """A run is on record before it starts; the last one can be asked for by its state."""
-    assert journal.last_run() is None
-    run = journal.start_run("first model", "r" * 40, "d" * 32, 5)
-    assert [open_run["id"] for open_run in journal.open_runs()] == [run]
-    journal.end_run(run, "trained", "version 1", version=1, seconds=1.5)
-    again = journal.start_run("more", "r" * 40, "d" * 32, 6)
-    journal.end_run(again, "failed", "no luck")
-    assert journal.open_runs() == []
-    found = [journal.last_run(), journal.last_run("trained"), journal.last_run("abandoned")]
+    assert journal.runs.last() is None
+    run = journal.runs.start("first model", "r" * 40, "d" * 32, 5)
+    assert [open_run["id"] for open_run in journal.runs.open()] == [run]
+    journal.runs.end(run, "trained", "version 1", version=1, seconds=1.5)
+    again = journal.runs.start("more", "r" * 40, "d" * 32, 6)
+    journal.runs.end(again, "failed", "no luck")
+    assert journal.runs.open() == []
+    found = [journal.runs.last(), journal.runs.last("trained"), journal.runs.last("abandoned")]
     assert [one and one["id"] for one in found] == [again, run, None]
-    found = [journal.last_run(because=["first", "drift"]), journal.last_run(because=["drift"])]
+    found = [journal.runs.last(because=["first", "drift"]), journal.runs.last(because=["drift"])]
     assert [one and one["id"] for one in found] == [run, None]
     assert events(home)[-1] == ("failed", "error")
 
 
 def test_later_verdict_replaces_the_earlier(journal: Journal) -> None:
     """A version that was held and then promoted by a person is promoted, once."""
-    journal.judge(a_version(1), "held", "good")
-    journal.judge(a_version(2), "refused", "bad")
-    journal.judge(a_version(1), "promoted", "by request")
-    assert [(row["version"], row["state"]) for row in journal.versions()] == [(2, "refused"), (1, "promoted")]
-    journal.mark_unservable(1, "the bundle is gone")
-    found = journal.version(1)
+    journal.versions.judge(a_version(1), "held", "good")
+    journal.versions.judge(a_version(2), "refused", "bad")
+    journal.versions.judge(a_version(1), "promoted", "by request")
+    assert [(row["version"], row["state"]) for row in journal.versions.newest()] == [(2, "refused"), (1, "promoted")]
+    journal.versions.mark_unservable(1, "the bundle is gone")
+    found = journal.versions.get(1)
     assert found is not None
     assert (found["state"], found["reason"]) == ("unservable", "the bundle is gone")
-    assert journal.version(3) is None
+    assert journal.versions.get(3) is None
 
 
 def test_promoted_versions_are_found_from_a_chosen_one_on(journal: Journal, home: Home) -> None:
     """What was promoted after a number, and one below it that a person chose; rolled-back ones don't count."""
     for version in range(1, 7):
-        journal.judge(a_version(version), "refused" if version == 4 else "promoted", "good")
-    journal.roll_back(6, "late labels tell against it")
+        journal.versions.judge(a_version(version), "refused" if version == 4 else "promoted", "good")
+    journal.versions.roll_back(6, "late labels tell against it")
     assert events(home)[-1] == ("rolled back", "warning")
 
     def found(*limits: int) -> list[int]:
-        return [row["version"] for row in journal.promoted(*limits)]
+        return [row["version"] for row in journal.versions.promoted(*limits)]
 
     assert found(10) == [5, 3, 2, 1]
     assert found(2) == [5, 3]
     assert found(10, 1, 3) == [5, 1]
-    assert [row["version"] for row in journal.versions(2)] == [6, 5]
+    assert [row["version"] for row in journal.versions.newest(2)] == [6, 5]
 
 
 def test_last_swap_is_what_is_served(journal: Journal) -> None:
     """Swaps are remembered in order."""
-    assert journal.last_swap() is None
-    journal.swap(1, None, "first")
-    journal.swap(2, 1, "better")
-    last = journal.last_swap()
+    assert journal.swaps.last() is None
+    journal.swaps.record(1, None, "first")
+    journal.swaps.record(2, 1, "better")
+    last = journal.swaps.last()
     assert last is not None
     assert (last["version"], last["previous"]) == (2, 1)
 
 
 def test_request_is_taken_once(journal: Journal) -> None:
     """Taking a request over again, after a crash, changes neither its state nor its answer."""
-    journal.take_request("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
-    journal.take_request("p" * 16, "retrain", "forced", "2026-01-01T00:00:01Z")
-    assert [request["id"][0] for request in journal.queued_requests()] == ["p", "q"]
-    journal.end_request("q" * 16, "done", "started")
-    journal.take_request("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
-    assert [request["id"][0] for request in journal.queued_requests()] == ["p"]
+    journal.requests.take("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
+    journal.requests.take("p" * 16, "retrain", "forced", "2026-01-01T00:00:01Z")
+    assert [request["id"][0] for request in journal.requests.queued()] == ["p", "q"]
+    journal.requests.end("q" * 16, "done", "started")
+    journal.requests.take("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
+    assert [request["id"][0] for request in journal.requests.queued()] == ["p"]
 
 
 def test_remembered_values_are_json(journal: Journal) -> None:
     """The newest value of a key counts."""
-    assert journal.get("k") is None
-    journal.put("k", {"a": [1, None]})
-    journal.put("k", [2])
-    assert journal.get("k") == [2]
+    assert journal.facts.get("k") is None
+    journal.facts.put("k", {"a": [1, None]})
+    journal.facts.put("k", [2])
+    assert journal.facts.get("k") == [2]
 
 
 def test_failed_transition_leaves_no_trace(home: Home, journal: Journal) -> None:
     """Facts and event are one transaction: what can't be recorded is not told either, and the journal goes on."""
     with pytest.raises(Exception, match="NOT NULL"):
-        journal.accept(a_batch(), [a_drop(name=None)])  # type: ignore[arg-type]
-    assert list(journal.batches()) == []
+        journal.batches.accept(a_batch(), [a_drop(name=None)])  # type: ignore[arg-type]
+    assert list(journal.batches.all()) == []
     assert events(home) == []
-    assert journal.accept(a_batch(), [a_drop()]) == 1
+    assert journal.batches.accept(a_batch(), [a_drop()]) == 1
 
 
 def test_journal_survives_a_kill_between_any_two_writes(home: Home) -> None:
@@ -161,7 +161,7 @@ def test_journal_survives_a_kill_between_any_two_writes(home: Home) -> None:
         "import itertools, sys; from pathlib import Path; from daemon.storage.journal import Journal\n"
         "sys.path.insert(0, sys.argv[2]); from test_journal import a_batch, a_drop\n"
         "journal = Journal.open(Path(sys.argv[1]))\n"
-        "for i in itertools.count(1): print(journal.accept(a_batch(i), [a_drop(sha256=str(i))]), flush=True)"
+        "for i in itertools.count(1): print(journal.batches.accept(a_batch(i), [a_drop(sha256=str(i))]), flush=True)"
     )
     command = [sys.executable, "-c", code, str(home.journal), str(Path(__file__).parent)]
     said = 0
@@ -172,22 +172,22 @@ def test_journal_survives_a_kill_between_any_two_writes(home: Home) -> None:
                 said = int(line)
             writer.kill()
         with closing(Journal.open(home.journal)) as journal:
-            count = len(journal.batches())
+            count = len(journal.batches.all())
             assert said <= count <= said + 5
-            assert [batch["seq"] for batch in journal.batches()] == list(range(1, count + 1))
-            assert all(len(journal.drops_in(seq)) == 1 for seq in range(1, count + 1))
+            assert [batch["seq"] for batch in journal.batches.all()] == list(range(1, count + 1))
+            assert all(len(journal.drops.of_batch(seq)) == 1 for seq in range(1, count + 1))
         assert len(events(home)) == count
 
 
 def test_reader_sees_what_the_writer_has_recorded(home: Home, journal: Journal) -> None:
     """The command line reads beside the daemon, and can't write."""
-    journal.judge(a_version(1), "promoted", "first")
+    journal.versions.judge(a_version(1), "promoted", "first")
     with Journal.reading(home.journal) as reader:
-        assert len(reader.versions()) == 1
-        journal.judge(a_version(2), "refused", "bad")
-        assert len(reader.versions()) == 2
+        assert len(reader.versions.newest()) == 1
+        journal.versions.judge(a_version(2), "refused", "bad")
+        assert len(reader.versions.newest()) == 2
     with pytest.raises(RetraindError, match="readonly"), Journal.reading(home.journal) as reader:
-        reader.put("k", 1)
+        reader.facts.put("k", 1)
 
 
 @pytest.mark.parametrize("name", ["a b", "50%20 #1?x=y", "ü", "'; DROP"])
@@ -196,9 +196,9 @@ def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     with closing(Journal.open(folder / "journal.db")) as journal:
-        journal.put("k", name)
+        journal.facts.put("k", name)
         with Journal.reading(folder / "journal.db") as reader:
-            assert reader.get("k") == name
+            assert reader.facts.get("k") == name
     assert [path.name for path in folder.iterdir()] == ["journal.db"]
     assert stat.S_IMODE((folder / "journal.db").stat().st_mode) == 0o600
 
@@ -212,14 +212,14 @@ def test_damaged_journal_is_a_sentence(home: Home) -> None:
         pytest.raises(RetraindError, match=r"journal\.db can't be used.*backup"),
         Journal.reading(home.journal) as journal,
     ):
-        journal.versions()
+        journal.versions.newest()
 
 
 def test_hole_in_the_journal_is_found_at_start(home: Home) -> None:
     """Pages that were overwritten are noticed before anything is written after them."""
     with closing(Journal.open(home.journal)) as journal:
         for number in range(200):
-            journal.put(str(number), "x" * 500)
+            journal.facts.put(str(number), "x" * 500)
     data = bytearray(home.journal.read_bytes())
     data[4096 * 3 : 4096 * 9] = b"\xff" * 4096 * 6
     home.journal.write_bytes(data)
@@ -239,15 +239,17 @@ def test_journal_of_a_newer_program_is_left_alone(home: Home) -> None:
 def test_merge_replaces_segments_and_adds_no_rows(journal: Journal) -> None:
     """The merged segment takes the place of its sources in the order of batches; totals stay."""
     for number in (1, 2, 3):
-        journal.commit(journal.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32)
-    seq = journal.merge({**a_batch(9, rows=10)}, ["1.parquet", "2.parquet"])
-    assert [one["name"] for one in journal.segments()] == ["9.parquet", "3.parquet"]
-    merged = journal.segments()[0]
+        journal.batches.commit(
+            journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32
+        )
+    seq = journal.batches.merge({**a_batch(9, rows=10)}, ["1.parquet", "2.parquet"])
+    assert [one["name"] for one in journal.segments.current()] == ["9.parquet", "3.parquet"]
+    merged = journal.segments.current()[0]
     assert (merged["tier"], merged["first"], merged["last"], merged["born"]) == (1, 1, 2, seq)
-    assert journal.replaced(["1.parquet", "3.parquet", "x"]) == {"1.parquet"}
-    journal.commit(seq, "m" * 40, "e" * 32)
-    assert journal.committed() == (15, "e" * 32, "m" * 40, 3)
-    newest = journal.newest_batch()
+    assert journal.segments.replaced(["1.parquet", "3.parquet", "x"]) == {"1.parquet"}
+    journal.batches.commit(seq, "m" * 40, "e" * 32)
+    assert journal.batches.committed() == (15, "e" * 32, "m" * 40, 3)
+    newest = journal.batches.newest()
     assert newest is not None
     assert newest["seq"] == 3
 
@@ -256,12 +258,12 @@ def test_many_records_wait_for_the_disk_once(home: Home, journal: Journal) -> No
     """What is recorded together is there together, or not at all."""
     with journal.together():
         for number in range(700):
-            journal.refuse(a_drop(sha256=str(number)), "rejected", "no")
+            journal.drops.refuse(a_drop(sha256=str(number)), "rejected", "no")
     assert len(events(home)) == 700
 
     def fail() -> None:
         with journal.together():
-            journal.refuse(a_drop(), "rejected", "no")
+            journal.drops.refuse(a_drop(), "rejected", "no")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -272,8 +274,8 @@ def test_many_records_wait_for_the_disk_once(home: Home, journal: Journal) -> No
 def test_labels_are_known_with_their_batch(journal: Journal) -> None:
     """A label is on record with the batch that its row went to; a prediction has one truth."""
     label = {"prediction_id": "p1", "version": 2, "prediction": "a", "truth": "b", "drop": "a" * 64}
-    journal.accept(a_batch(), [a_drop(source="label")], [label])
-    assert journal.labelled(["p1", "p2"]) == {"p1": "b"}
+    journal.batches.accept(a_batch(), [a_drop(source="label")], [label])
+    assert journal.labels.truths(["p1", "p2"]) == {"p1": "b"}
 
 
 def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None:
@@ -283,13 +285,13 @@ def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None
     with pytest.raises(RetraindError, match="`retraind run` migrates it"), Journal.reading(home.journal):
         pass
     with closing(Journal.open(home.journal)) as journal:
-        assert [one["name"] for one in journal.segments()] == ["1.parquet", "2.parquet"]
-        assert [batch["total_rows"] for batch in journal.batches()] == [5, 12]
-        assert journal.committed() == (12, "2" * 32, "2" * 40, 2)
-        run = journal.last_run()
+        assert [one["name"] for one in journal.segments.current()] == ["1.parquet", "2.parquet"]
+        assert [batch["total_rows"] for batch in journal.batches.all()] == [5, 12]
+        assert journal.batches.committed() == (12, "2" * 32, "2" * 40, 2)
+        run = journal.runs.last()
         assert run is not None
         assert run["batch"] == 2
-        assert journal.drops_in(1)[0]["rows_duplicate"] == 0
+        assert journal.drops.of_batch(1)[0]["rows_duplicate"] == 0
     with closing(sqlite3.connect(f"{home.journal}.format-1")) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (2,)
@@ -297,15 +299,15 @@ def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None
 
 def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal: Journal) -> None:
     """The format before drops were held: whoever asks meanwhile sees none, and an older program must not take those that wait."""
-    journal.commit(journal.accept(a_batch(), [a_drop()]), "r" * 40, "d" * 32)
+    journal.batches.commit(journal.batches.accept(a_batch(), [a_drop()]), "r" * 40, "d" * 32)
     journal.close()
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.executescript("DROP TABLE held; PRAGMA user_version = 3")
     assert drops.held(home.journal, 9) == []
     with closing(Journal.open(home.journal)) as migrated:
-        assert migrated.committed() == (5, "d" * 32, "r" * 40, 1)
+        assert migrated.batches.committed() == (5, "d" * 32, "r" * 40, 1)
         odd = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
-        migrated.hold({**odd, "sha256": "b" * 64, "bytes": 1, "rows_read": 9})
+        migrated.held.hold({**odd, "sha256": "b" * 64, "bytes": 1, "rows_read": 9})
     assert [row["name"] for row in drops.held(home.journal, 9)] == ["odd.csv"]
     with closing(sqlite3.connect(home.journal)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
@@ -319,7 +321,7 @@ def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal:
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
     with closing(Journal.open(home.journal)) as opened:
-        opened.refuse({**a_drop(), "decided_by": "cli"}, "rejected", "b")
+        opened.drops.refuse({**a_drop(), "decided_by": "cli"}, "rejected", "b")
     assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]
 
 
@@ -338,28 +340,30 @@ def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journa
 def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forgotten(journal: Journal) -> None:
     """A drop that came after the training's revision and went before the next one has taught no version."""
     for number in (1, 2):
-        journal.accept(a_batch(number), [a_drop(f"{number}.csv", sha256=str(number))])
-    assert not journal.has_forgotten(1)
-    journal.forget(journal.drop("2") or {}, "2.parquet", 5, None, "cli")
-    assert not journal.has_forgotten(1)
-    assert journal.has_forgotten(2)
-    assert not journal.has_forgotten(3)
+        journal.batches.accept(a_batch(number), [a_drop(f"{number}.csv", sha256=str(number))])
+    assert not journal.erasures.any_after(1)
+    journal.erasures.forget(journal.drops.taken("2") or {}, "2.parquet", 5, None, "cli")
+    assert not journal.erasures.any_after(1)
+    assert journal.erasures.any_after(2)
+    assert not journal.erasures.any_after(3)
 
 
 def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journal) -> None:
     """Those of drops do not push out the others; facts stay, and numbers go on, whatever is removed."""
     with journal.together():
-        journal.tell("schema", "It has grown.")
+        journal.events.tell("schema", "It has grown.")
         for number in range(1, 8):
-            journal.commit(journal.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32)
-        journal.swap(1, None, "first")
-        journal.roll_back(1, "worse")
+            journal.batches.commit(
+                journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32
+            )
+        journal.swaps.record(1, None, "first")
+        journal.versions.roll_back(1, "worse")
         for number in range(9):
-            journal.take_request(f"{number:016}", "retrain", "asked", utcnow())
-            journal.refuse(a_drop(sha256=f"x{number}"), "rejected", "no")
+            journal.requests.take(f"{number:016}", "retrain", "asked", utcnow())
+            journal.drops.refuse(a_drop(sha256=f"x{number}"), "rejected", "no")
         for number in range(7):
-            journal.end_request(f"{number:016}", "done", "as asked")
-    facts = journal.batch_at_swap(), journal.rolled_back_since_swap(1)
+            journal.requests.end(f"{number:016}", "done", "as asked")
+    facts = journal.swaps.newest_batch(), journal.swaps.rolled_back_since(1)
     assert facts == (7, True)
     newest = newest_event(home)
     writes = journal.writes
@@ -368,30 +372,36 @@ def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journa
     assert journal.trim(3) > 0
     left = [kind for kind, _ in events(home)]
     assert left == ["schema", "serving", "rolled back", "request", "request", "request"]
-    assert [journal.request(f"{number:016}") is None for number in (0, 3, 4, 6, 8)] == [True, True, False, False, False]
-    assert (journal.batch_at_swap(), journal.rolled_back_since_swap(1)) == facts
+    assert [journal.requests.get(f"{number:016}") is None for number in (0, 3, 4, 6, 8)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert (journal.swaps.newest_batch(), journal.swaps.rolled_back_since(1)) == facts
     journal.trim(0)
-    journal.tell("started", "again")
+    journal.events.tell("started", "again")
     assert newest_event(home) == newest + 1
 
 
 def test_journal_of_before_knows_the_batch_of_its_swap_when_events_have_gone(journal: Journal) -> None:
     """It was told by events alone."""
     for number in (1, 2):
-        journal.accept(a_batch(number), [a_drop(sha256=str(number))])
-    journal.swap(1, None, "first")
-    journal._connection.execute(text("DELETE FROM meta"))
-    journal._connection.commit()
-    journal.accept(a_batch(3), [a_drop(sha256="3")])
-    assert journal.batch_at_swap() == 2
+        journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))])
+    journal.swaps.record(1, None, "first")
+    journal.database.connection.execute(text("DELETE FROM meta"))
+    journal.database.connection.commit()
+    journal.batches.accept(a_batch(3), [a_drop(sha256="3")])
+    assert journal.swaps.newest_batch() == 2
     journal.trim(0)
-    assert journal.batch_at_swap() == 2
+    assert journal.swaps.newest_batch() == 2
 
 
 def test_removing_goes_piece_by_piece(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.storage.journal_retention.MOST", 4)
     with journal.together():
         for number in range(10):
-            journal.refuse(a_drop(sha256=str(number)), "rejected", "no")
+            journal.drops.refuse(a_drop(sha256=str(number)), "rejected", "no")
     assert [journal.trim(1) for _ in range(4)] == [4, 4, 1, 0]
     assert len(events(home)) == 1

@@ -139,7 +139,7 @@ def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path
 
         def failed() -> str | None:
             with Journal.reading(service.home.journal) as journal:
-                last = journal.last_run("failed")
+                last = journal.runs.last("failed")
                 return str(last["detail"]) if last else None
 
         assert wait_until(failed, what="an attempt that is stopped") == "It took longer than train.timeout_seconds = 8."

@@ -45,12 +45,12 @@ class Works(Parts):
 
     def train(self, *candidates: str, **settings: Any) -> int:
         """A version of the newest revision, judged and in its place."""
-        newest = self.journal.committed()
+        newest = self.journal.batches.committed()
         assert newest.revision is not None
         assert newest.dvc_md5 is not None
-        names = {one["name"]: one["sha256"] for one in self.journal.segments()}
+        names = {one["name"]: one["sha256"] for one in self.journal.segments.current()}
         given = Train(candidates=list(candidates), report_rows=0, **settings).model_dump()
-        first = self.journal.first_rows()
+        first = self.journal.batches.first_rows()
         job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, given, None, None)
         train(self.home, job, lambda _: None)
         version = self.registry.versions()[-1]
@@ -65,11 +65,13 @@ class Works(Parts):
         names = ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
         facts = {name: getattr(manifest, name) for name in names} | {"trigger": "test", "bundle": sha256}
         scores = json.dumps(manifest.scores)
-        self.journal.judge({**facts, "version": version, "mlflow_run": run, "scores": scores}, "promoted", "Good.")
+        self.journal.versions.judge(
+            {**facts, "version": version, "mlflow_run": run, "scores": scores}, "promoted", "Good."
+        )
 
     def reseal(self, version: int, **changes: Any) -> None:
         """Change what is on record of a version."""
-        folder, row = self.home.bundle(version), self.journal.version(version)
+        folder, row = self.home.bundle(version), self.journal.versions.get(version)
         assert row is not None
         manifest = bundle.read_manifest(folder, row["bundle"]).model_copy(update=changes)
         self.judge(version, row["mlflow_run"], bundle.seal(folder, manifest))
@@ -150,7 +152,7 @@ def test_calibrated_model_is_the_same(works: Works, budget: float, corrected: bo
     works.drop("noise.csv", csv([line + name for line, name in zip(lines, species, strict=True)]))
     works.run()
     version = works.train("forest", calibrate=True, budget_seconds=budget)
-    row = works.journal.version(version)
+    row = works.journal.versions.get(version)
     assert row is not None
     assert bool(json.loads(row["scores"])["calibration"]) == corrected, "noise makes a forest far too sure"
     assert again(works, version)["equal"] == "bit for bit"
@@ -180,7 +182,7 @@ def test_other_model_is_told_from_the_recorded_one(works: Works, iris: bytes) ->
     works.drop("iris.csv", iris)
     works.run()
     version = works.train("forest")
-    row = works.journal.version(version)
+    row = works.journal.versions.get(version)
     assert row is not None
     manifest = bundle.read_manifest(works.home.bundle(version), row["bundle"])
     libraries = manifest.libraries | {"scikit-learn": "0.1", "nowhere": "2"}

@@ -1,0 +1,195 @@
+"""The journal's file and the one connection that writes it.
+
+One connection of one process writes it, and only that one checkpoints: SQLite before 3.51.3 can corrupt a WAL that two
+connections checkpoint. With the tables and the journal's entries this is the only module that knows SQLAlchemy.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event, func, select, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from daemon.core.errors import RetraindError, Unavailable
+from daemon.core.foundations import Held
+from daemon.core.query import ask
+from daemon.storage import journal_tables
+from daemon.storage.journal_tables import FORMAT
+
+MANY = 500
+"""Values in one query: SQLite takes a limited number of them."""
+
+
+class Database:
+    """The connection to `journal.db`; every transaction is durable once it ends (synchronous=FULL)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.connection = engine.connect()
+        self._path: Path | None = None
+        self._held: tuple[Held, ...] = ()
+        self.writes = 0
+        """Transactions so far: while it stays the same, so does all that the journal says (there is no other writer)."""
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open or create the file; raises RetraindError when a newer retraind wrote it or it can't be used."""
+        engine = create_engine(URL.create("sqlite", database=str(path)))
+        event.listen(engine, "connect", _configure)
+        try:
+            database = cls(engine)
+            database._check(path)
+        except DatabaseError as error:
+            raise _unusable(path, error.orig) from None
+        path.chmod(0o600)
+        # SQLite keeps one WAL while a connection is open, and writes on into that, too, when it has lost its name.
+        database._path, database._held = path, (Held(path), Held(path.with_name(f"{path.name}-wal")))
+        return database
+
+    def _check(self, path: Path) -> None:
+        self._keep_old(path)
+        with self.writing() as connection:
+            version = journal_tables.prepare(connection)
+            if version > FORMAT:
+                raise RetraindError(
+                    f"{path} has format {version}; this retraind knows {FORMAT}.",
+                    hint="Install the newer version again.",
+                )
+        problem = self.connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+        self.connection.rollback()
+        if problem != "ok":
+            raise _unusable(path, problem)
+
+    def _keep_old(self, path: Path) -> None:
+        """Before a migration: a copy that the retraind which wrote it can still open."""
+        version = self._format()
+        copy = path.with_name(f"{path.name}.format-{version}")
+        if 0 < version < FORMAT and not copy.exists():
+            self.connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
+            self.connection.rollback()
+
+    def _format(self) -> int:
+        version = int(self.connection.execute(text("PRAGMA user_version")).scalar_one())
+        self.connection.rollback()
+        return version
+
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path) -> Iterator[Self]:
+        """A connection for reading only, beside the daemon that writes; raises RetraindError when the file can't be used."""
+        url = URL.create("sqlite", database=f"{path.absolute().as_uri()}?mode=ro", query={"uri": "true"})
+        try:
+            database = cls(create_engine(url))
+            try:
+                database._refuse_other_formats(path)
+                yield database
+            finally:
+                database.close()
+        except DatabaseError as error:
+            raise _unusable(path, error.orig) from None
+
+    def _refuse_other_formats(self, path: Path) -> None:
+        version = self._format()
+        if version != FORMAT:
+            hint = "The next `retraind run` migrates it." if version < FORMAT else "Install the newer version again."
+            raise RetraindError(f"{path} has format {version}; this retraind reads {FORMAT}.", hint=hint)
+
+    def close(self) -> None:
+        """Close the connection; the last one to close folds the WAL into the file."""
+        with self._sparing_others():
+            self.connection.close()
+            self._engine.dispose()
+
+    @contextmanager
+    def _sparing_others(self) -> Iterator[None]:
+        """Whoever closes last removes the WAL by its name, which may be that of another journal by now."""
+        wal = self._path.with_name(f"{self._path.name}-wal") if self._path and self.lost() else None
+        if wal is None or not wal.exists():
+            yield
+            return
+        spared = wal.with_name(f"{wal.name}.spared")
+        wal.rename(spared)
+        try:
+            yield
+        finally:
+            spared.rename(wal)
+
+    def lost(self) -> str | None:
+        """Why what is recorded now would be lost: the file is gone, or another has its name."""
+        return next(filter(None, (file.lost() for file in self._held)), None)
+
+    def problem(self) -> str | None:
+        """Why others don't read what is recorded here; asks the file as they do."""
+        if self._path is None or (lost := self.lost()) is not None:
+            return None if self._path is None else lost
+        own = self.one(select(func.max(journal_tables.events.c.id).label("id")))
+        try:
+            read = ask(self._path, "SELECT MAX(id) AS id FROM events")
+        except sqlite3.Error as error:
+            return f"{self._path} can't be read: {error}. Stop the service and restore the home from a backup."
+        if own is not None and (not read or read[0]["id"] != own["id"]):
+            return f"{self._path} does not give back what was recorded. Restart the service."
+        return None
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction, or the one that is open already; raises Unavailable when it can't be made durable."""
+        if self.connection.in_transaction():
+            yield self.connection
+            return
+        if lost := self.lost():
+            raise Unavailable(lost)
+        # IMMEDIATE: a deferred transaction that upgrades from reading fails at once, whatever the busy timeout.
+        try:
+            self.connection.execute(text("BEGIN IMMEDIATE"))
+            yield self.connection
+            self.connection.commit()
+            self.writes += 1
+        except OperationalError as error:
+            raise Unavailable(f"The journal can't be written: {error.orig}.", hint="Is the disk full?") from None
+        finally:
+            self.connection.rollback()
+            # A commit that is refused may leave SQLite's transaction open, of which SQLAlchemy knows nothing any more.
+            self.connection.connection.rollback()
+
+    def rows(self, query: Any) -> Sequence[RowMapping]:
+        """The rows of a query; raises Unavailable when the file can't be read."""
+        inside = self.connection.in_transaction()
+        try:
+            return self.connection.execute(query).mappings().all()
+        except OperationalError as error:
+            raise Unavailable(f"The journal can't be read: {error.orig}.") from None
+        finally:
+            if not inside:
+                self.connection.rollback()
+
+    def one(self, query: Any) -> RowMapping | None:
+        """The first row of a query, or None."""
+        rows = self.rows(query.limit(1))
+        return rows[0] if rows else None
+
+    def among(self, query: Any, column: Any, values: Iterable[str]) -> Iterator[RowMapping]:
+        """The rows of a query whose `column` is one of `values`, however many these are."""
+        keys = list(values)
+        for start in range(0, len(keys), MANY):
+            yield from self.rows(query.where(column.in_(keys[start : start + MANY])))
+
+    def fold(self) -> None:
+        """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""
+        self.connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        self.connection.rollback()
+
+
+def _unusable(path: Path, problem: object) -> RetraindError:
+    hint = "If it is damaged, restore it from a backup; the data is not affected."
+    return RetraindError(f"{path} can't be used: {problem}.", hint=hint)
+
+
+def _configure(dbapi: Any, _record: Any) -> None:
+    # SQLAlchemy's own BEGIN is deferred; isolation_level None leaves transactions to `writing`.
+    dbapi.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "mmap_size=0", "secure_delete=ON"):
+        dbapi.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,1 @@
+"""What the journal records: one module for each noun, each over the same connection."""

@@ -1,0 +1,37 @@
+"""Drift checks: what each comparison of live inputs with the training data came to."""
+
+from typing import Any
+
+from sqlalchemy import RowMapping, func, select
+
+from daemon.core.status import utcnow
+from daemon.storage.database import Database
+from daemon.storage.entries.events import tell
+from daemon.storage.journal_tables import drifts
+
+DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
+"""Checks for drift that are kept, and those of them with their detail, which is long where columns are many."""
+
+
+class DriftChecks:
+    """Checks for drift, the newest of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, check: dict[str, Any]) -> None:
+        """Record a check for drift: version, n, drifted, state, alarm, reason, detail; an alarm that starts or ends is an event."""
+        with self._database.writing() as connection:
+            last = self.last()
+            connection.execute(drifts.insert(), {**check, "at": utcnow()})
+            newest = int(connection.execute(select(func.max(drifts.c.id))).scalar_one())
+            connection.execute(drifts.delete().where(drifts.c.id <= newest - DRIFTS_KEPT))
+            old = (drifts.c.id <= newest - DETAILS_KEPT) & drifts.c.detail.is_not(None)
+            connection.execute(drifts.update().where(old).values(detail=None))
+            if bool(last and last["alarm"]) != bool(check["alarm"]):
+                level, prefix = ("warning", "") if check["alarm"] else ("info", "The alarm for drift has ended: ")
+                tell(connection, "drift", prefix + check["reason"], level=level, version=check["version"])
+
+    def last(self) -> RowMapping | None:
+        """The newest check for drift; if its `alarm` is set, `reason` says why the model may not fit its inputs any more."""
+        return self._database.one(select(drifts).order_by(drifts.c.id.desc()))

@@ -1,0 +1,45 @@
+"""Exams: how the served version answered a sample of each drop."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, func, select
+
+from daemon.core.status import utcnow
+from daemon.storage.database import Database
+from daemon.storage.entries.events import tell
+from daemon.storage.journal_tables import exams
+
+LOOKED_BACK = 10_000
+"""Exams among which those that say what is usual are looked for."""
+
+
+class Exams:
+    """Exams of drops, newest first."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, examined: Sequence[Mapping[str, Any]], batch: int) -> None:
+        """Record the exams of a batch's drops; a suspicious one is an event. Part of the transaction that accepts the batch."""
+        with self._database.writing() as connection:
+            at = utcnow()
+            if examined:
+                connection.execute(exams.insert(), [{**exam, "batch": batch, "at": at} for exam in examined])
+            for exam in examined:
+                if exam["suspicious"]:
+                    message = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted all the same."
+                    tell(connection, "suspicious", message, level="warning", drop=exam["drop"], batch=batch)
+
+    def newest(self, most: int) -> Sequence[RowMapping]:
+        """The newest exams, newest first."""
+        return self._database.rows(select(exams).order_by(exams.c.id.desc()).limit(most))
+
+    def telling(self, most: int) -> Sequence[RowMapping]:
+        """The newest that say what is usual, newest first: not those of small drops together, nor those of forgotten ones.
+
+        Only the newest LOOKED_BACK are looked at: a home that gets single rows has an exam of no drop with each batch.
+        """
+        newest = select(func.coalesce(func.max(exams.c.id), 0)).scalar_subquery()
+        telling = (exams.c.id > newest - LOOKED_BACK) & (exams.c.drop != "")
+        return self._database.rows(select(exams).where(telling).order_by(exams.c.id.desc()).limit(most))

@@ -1,0 +1,61 @@
+"""Held drops: suspicious ones of which nothing was taken, until a person decides."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, select
+
+from daemon.core.states import Hold
+from daemon.core.status import utcnow
+from daemon.storage.database import Database
+from daemon.storage.entries.events import tell
+from daemon.storage.journal_tables import events, held
+
+
+class HeldDrops:
+    """Drops that wait for a person."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def hold(self, drop: Mapping[str, Any]) -> None:
+        """Record that a suspicious drop (sha256, name, bytes, rows_read, version, reason, seen_at) waits for a person."""
+        with self._database.writing() as connection:
+            connection.execute(held.insert(), {**drop, "state": Hold.WAITING, "held_at": utcnow()})
+            message = (
+                f"{drop['name']} is suspicious: {drop['reason']}. It waits for `retraind accept` or `retraind reject`."
+            )
+            tell(connection, "suspicious", message, level="warning", drop=drop["sha256"])
+
+    def all(self) -> Sequence[RowMapping]:
+        """Drops that wait, or were decided a moment ago and have not gone yet; oldest first."""
+        return self._database.rows(select(held).order_by(held.c.held_at, held.c.sha256))
+
+    def among(self, sha256s: Iterable[str]) -> dict[str, RowMapping]:
+        """Those of them with these bytes."""
+        return {row["sha256"]: row for row in self._database.among(select(held), held.c.sha256, sha256s)}
+
+    def decide(self, sha256: str, state: Hold, by: str) -> None:
+        """Record what a person has said of a drop that waits."""
+        with self._database.writing() as connection:
+            connection.execute(held.update().where(held.c.sha256 == sha256).values(state=state, by=by))
+
+    def rename(self, sha256: str, name: str) -> None:
+        """Record that a drop that waits has another name now."""
+        with self._database.writing() as connection:
+            connection.execute(held.update().where(held.c.sha256 == sha256).values(name=name))
+
+    def forget(self, sha256: str) -> None:
+        """Remove the record of a held drop, and its events: both quote labels, and rows of it are to be forgotten."""
+        with self._database.writing() as connection:
+            connection.execute(held.delete().where(held.c.sha256 == sha256))
+            quoting = (events.c.drop == sha256) & (events.c.kind == "suspicious")
+            connection.execute(events.delete().where(quoting))
+
+    def strike_off(self, drop: Mapping[Any, Any], *, told: bool) -> None:
+        """Record that a held drop is no longer in the inbox; `told`: it had not been decided, so say it."""
+        with self._database.writing() as connection:
+            connection.execute(held.delete().where(held.c.sha256 == drop["sha256"]))
+            if told:
+                gone = f"{drop['name']} waited to be accepted and is no longer in the inbox. Nothing of it was taken."
+                tell(connection, "suspicious", gone, level="warning", drop=drop["sha256"])

@@ -1,0 +1,64 @@
+"""Late labels: the truth of predictions that were served, by the drop that brought it."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+
+from daemon.storage.database import Database
+from daemon.storage.entries.facts import Facts
+from daemon.storage.journal_tables import labels, meta
+
+MANY_ROWS = 10_000
+"""Rows that are inserted at once: each is held in memory twice meanwhile."""
+
+
+class Labels:
+    """Late labels by prediction."""
+
+    def __init__(self, database: Database, facts: Facts) -> None:
+        self._database = database
+        self._facts = facts
+
+    def truths(self, predictions: Iterable[str]) -> dict[str, str]:
+        """The truth that is known of predictions, by id."""
+        query = select(labels.c.prediction_id, labels.c.truth)
+        rows = self._database.among(query, labels.c.prediction_id, predictions)
+        return {row["prediction_id"]: row["truth"] for row in rows}
+
+    def predictions_of(self, drop: Mapping[str, Any]) -> list[str]:
+        """Ids of the predictions that a drop has labelled; of one that was forgotten, until they are purged, too."""
+        if drop["state"] == "accepted":
+            rows = self._database.rows(select(labels.c.prediction_id).where(labels.c.drop == drop["sha256"]))
+            return [row["prediction_id"] for row in rows]
+        return self._facts.get(_key(drop)) or []
+
+    def forget_predictions(self, drop: Mapping[str, Any]) -> None:
+        """No longer know which predictions a drop has labelled: they are purged."""
+        self._facts.drop(_key(drop))
+
+
+def insert(connection: Connection, labelled: Sequence[Mapping[str, Any]], batch: int, now: str) -> None:
+    """Record a batch's late labels within the caller's transaction."""
+    for start in range(0, len(labelled), MANY_ROWS):
+        some = labelled[start : start + MANY_ROWS]
+        connection.execute(labels.insert(), [{**label, "batch": batch, "at": now} for label in some])
+
+
+def empty(connection: Connection, drop: Mapping[str, Any]) -> None:
+    """Remove what the labels of a drop say, within the caller's transaction; their ids are known until they are purged."""
+    of_drop = labels.c.drop == drop["sha256"]
+    # Known until they are purged from the history: the labels' own rows forget them now.
+    ids = connection.execute(select(labels.c.prediction_id).where(of_drop)).scalars().all()
+    if ids:
+        remembered = {"key": _key(drop), "value": json.dumps(ids)}
+        connection.execute(meta.insert().prefix_with("OR REPLACE"), remembered)
+    # Their rows stay, empty, because the number of labels that have come must not fall.
+    blank: dict[str, Any] = {"version": 0, "prediction": "", "truth": "", "drop": ""}
+    blank["prediction_id"] = text("'forgotten-' || rowid")
+    connection.execute(labels.update().where(of_drop).values(**blank))
+
+
+def _key(drop: Mapping[str, Any]) -> str:
+    return f"predictions_of:{drop['sha256']}"

@@ -1,0 +1,39 @@
+"""Requests: what commands and HTTP workers have asked of the loop, and its answers."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import RowMapping, select
+
+from daemon.core.status import utcnow
+from daemon.storage.database import Database
+from daemon.storage.entries.events import tell
+from daemon.storage.journal_tables import requests
+
+
+class Requests:
+    """Requests and their answers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def take(self, request: str, kind: str, detail: str, at: str) -> None:
+        """Take a request over from its file; a request that is already known stays as it is."""
+        with self._database.writing() as connection:
+            values = {"id": request, "kind": kind, "state": "queued", "detail": detail, "at": at}
+            connection.execute(requests.insert().prefix_with("OR IGNORE"), values)
+
+    def get(self, request: str) -> RowMapping | None:
+        """One request, or None if the loop has not taken it over yet."""
+        return self._database.one(select(requests).where(requests.c.id == request))
+
+    def queued(self) -> Sequence[RowMapping]:
+        """Requests not yet answered, oldest first."""
+        return self._database.rows(select(requests).where(requests.c.state == "queued").order_by(requests.c.at))
+
+    def end(self, request: str, state: str, detail: str) -> None:
+        """Answer a request: `done` or `refused`, with the reason."""
+        with self._database.writing() as connection:
+            values = {"state": state, "detail": detail, "ended_at": utcnow()}
+            connection.execute(requests.update().where(requests.c.id == request).values(**values))
+            level = "info" if state == "done" else "warning"
+            tell(connection, "request", f"Request {request[:8]} {state}: {detail}", level=level)

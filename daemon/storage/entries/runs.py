@@ -1,0 +1,65 @@
+"""Runs: every training, recorded before it starts, and how it ended."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, func, or_, select
+
+from daemon.core.status import utcnow
+from daemon.schema.score_names import counted
+from daemon.storage.database import Database
+from daemon.storage.entries.events import tell
+from daemon.storage.journal_tables import runs
+
+LEVELS = {"trained": "info", "postponed": "warning"}
+"""How grave the end of a run is, where it is no error."""
+
+
+class Runs:
+    """Trainings and their ends."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, reason: str, revision: str, dvc_md5: str, rows: int, batch: int | None = None) -> int:
+        """Record a training *before* it starts, so that one that kills everything is not tried at once again."""
+        with self._database.writing() as connection:
+            values = {"reason": reason, "revision": revision, "dvc_md5": dvc_md5, "rows": rows, "batch": batch}
+            values |= {"state": "started", "started_at": utcnow()}
+            connection.execute(runs.insert(), values)
+            run = int(connection.execute(select(func.max(runs.c.id))).scalar_one())
+            tell(connection, "training", f"Training {run} on {counted(rows, 'row')}: {reason}.", run=run)
+        return run
+
+    def end(
+        self, run: int, state: str, detail: str, *, version: int | None = None, seconds: float | None = None
+    ) -> None:
+        """Record how a training ended: `trained`, `postponed` (its rows can teach nothing yet), `failed` or `abandoned`."""
+        with self._database.writing() as connection:
+            values = {"state": state, "detail": detail, "version": version, "ended_at": utcnow(), "seconds": seconds}
+            connection.execute(runs.update().where(runs.c.id == run).values(**values))
+            level = LEVELS.get(state, "error")
+            tell(connection, state, f"Training {run} {state}: {detail}", level=level, run=run, version=version)
+
+    def open(self) -> Sequence[RowMapping]:
+        """Runs that have started and not ended."""
+        return self._database.rows(select(runs).where(runs.c.state == "started").order_by(runs.c.id))
+
+    def setbacks(self) -> int:
+        """How many of the newest ended runs in a row came to nothing."""
+        trained = select(func.coalesce(func.max(runs.c.id), 0)).where(runs.c.state == "trained").scalar_subquery()
+        ended = select(func.count().label("n")).where(runs.c.state.in_(("failed", "abandoned")), runs.c.id > trained)
+        return int(self._database.rows(ended)[0]["n"])
+
+    def last(self, state: str | None = None, because: Sequence[str] = ()) -> RowMapping | None:
+        """The newest run; only those in `state`, and only those whose reason begins like one of `because`, if given."""
+        query = select(runs).order_by(runs.c.id.desc())
+        query = query if state is None else query.where(runs.c.state == state)
+        begins = [runs.c.reason.startswith(reason, autoescape=True) for reason in because]
+        return self._database.one(query.where(or_(*begins)) if begins else query)
+
+    def trained_on(self, drop: Mapping[str, Any]) -> bool:
+        """Whether any training was given the rows of a drop, whatever came of it."""
+        until = drop["forgotten_in"] if drop["forgotten_in"] is not None else 2**62
+        saw_it = runs.c.batch.is_(None) | ((runs.c.batch >= drop["batch"]) & (runs.c.batch < until))
+        return self._database.one(select(runs.c.id).where(saw_it)) is not None

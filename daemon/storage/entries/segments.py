@@ -1,0 +1,39 @@
+"""Segments: the files that the dataset consists of, and those that were replaced."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, select
+
+from daemon.storage.database import Database
+from daemon.storage.journal_tables import segments
+
+
+class Segments:
+    """Segments of the dataset, past and present."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def current(self) -> Sequence[RowMapping]:
+        """The segments that the dataset consists of, in the order of their batches."""
+        return self._database.rows(select(segments).where(segments.c.died.is_(None)).order_by(segments.c.first))
+
+    def has(self, name: str) -> bool:
+        """Whether a segment of this name is on record, part of the dataset or replaced."""
+        return self._database.one(select(segments.c.name).where(segments.c.name == name)) is not None
+
+    def replaced(self, names: Iterable[str]) -> set[str]:
+        """Which of `names` are segments that a merge or forgetting has replaced."""
+        gone = select(segments.c.name).where(segments.c.died.is_not(None))
+        return {row["name"] for row in self._database.among(gone, segments.c.name, names)}
+
+    def holders(self, drop: Mapping[str, Any]) -> list[RowMapping]:
+        """Every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
+        holders, born = [], drop["batch"]
+        while born != drop["forgotten_in"]:
+            segment = self._database.one(select(segments).where(segments.c.born == born))
+            assert segment is not None
+            holders.append(segment)
+            born = segment["died"]  # what it died for took its rows over
+        return holders

@@ -1,0 +1,63 @@
+"""Swaps: which version the pointer has named, and from which batch of drops on."""
+
+from sqlalchemy import RowMapping, func, select
+
+from daemon.core.states import ROLLED_BACK
+from daemon.core.status import utcnow
+from daemon.storage.database import Database
+from daemon.storage.entries.events import tell
+from daemon.storage.entries.facts import Facts
+from daemon.storage.journal_tables import batches, events, swaps
+
+AT_SWAP = "batch_at_swap"
+"""Key of the newest batch of drops when the newest swap was made: events tell it too, but not for ever."""
+
+_NEWEST_SWAP = select(func.max(events.c.id)).where(events.c.kind == "serving").scalar_subquery()
+"""The newest swap among the events, whose numbers say what came first: the clock may have been set back in between."""
+
+
+class Swaps:
+    """Every move of the pointer."""
+
+    def __init__(self, database: Database, facts: Facts) -> None:
+        self._database = database
+        self._facts = facts
+
+    def record(self, version: int, previous: int | None, reason: str) -> None:
+        """Record that the pointer names `version` from now on."""
+        with self._database.writing() as connection:
+            connection.execute(
+                swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()}
+            )
+            newest = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.kind == "drops")
+            self._facts.put(AT_SWAP, int(connection.execute(newest).scalar_one()))
+            tell(connection, "serving", f"Version {version} is served: {reason}", version=version)
+
+    def was_served(self, version: int) -> bool:
+        """Whether a version has ever been served."""
+        return self._database.one(select(swaps.c.id).where(swaps.c.version == version)) is not None
+
+    def last(self) -> RowMapping | None:
+        """The newest swap."""
+        return self._database.one(select(swaps).order_by(swaps.c.id.desc()))
+
+    def newest_batch(self) -> int:
+        """The newest batch of drops when the newest swap was made, 0 if there was none."""
+        noted = self._facts.get(AT_SWAP)
+        return self._batch_by_events() if noted is None else int(noted)
+
+    def _batch_by_events(self) -> int:
+        """The same by the events, for a journal from before it was noted."""
+        before = (events.c.kind == "accepted") & (events.c.id < _NEWEST_SWAP)
+        row = self._database.one(select(events.c.batch).where(before).order_by(events.c.id.desc()))
+        return 0 if row is None else int(row["batch"])
+
+    def note_batch(self) -> None:
+        """Note the newest batch at the newest swap where only the events tell it, before these are removed."""
+        if self._facts.get(AT_SWAP) is None:
+            self._facts.put(AT_SWAP, self._batch_by_events())
+
+    def rolled_back_since(self, version: int) -> bool:
+        """Whether a version was rolled back after the newest swap."""
+        rolled_back = (events.c.kind == ROLLED_BACK) & (events.c.version == version)
+        return self._database.one(select(events.c.id).where(rolled_back, events.c.id > _NEWEST_SWAP)) is not None
