@@ -89,7 +89,7 @@ HEAVY = {
     "typer": {"daemon.cli.options", "daemon.cli.token_commands", "daemon.cli.commands"},
     "rich": {"daemon.cli.report", "daemon.cli.schema_report", "daemon.cli.lineage_tree", "daemon.cli.follow"},
     "tomlkit": {"daemon.cli.report"},
-    "pydantic_settings": {"daemon.core.settings"},
+    "pydantic_settings": {"daemon.core.settings.settings", "daemon.core.settings.loading"},
     "bottle": {"web.api.app", "web.http.problems"},
     "granian": {"web.server.__main__", "web.server.granian"},  # one listens, one takes requests over
     "uvloop": {"web.server.granian"},

@@ -1,0 +1,30 @@
+"""Every setting with its unit, default and reason.
+
+Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, then `retraind.toml`, then the default.
+"""
+
+from daemon.core.settings.inbox import Inbox
+from daemon.core.settings.loading import load
+from daemon.core.settings.promote import Promote
+from daemon.core.settings.server import Server
+from daemon.core.settings.settings import PREFIX, Settings, entries
+from daemon.core.settings.train import CANDIDATES, EXTRA, Retrain, Train
+from daemon.core.settings.watch import Drift, Journal, Log, Predictions
+
+__all__ = [
+    "CANDIDATES",
+    "EXTRA",
+    "PREFIX",
+    "Drift",
+    "Inbox",
+    "Journal",
+    "Log",
+    "Predictions",
+    "Promote",
+    "Retrain",
+    "Server",
+    "Settings",
+    "Train",
+    "entries",
+    "load",
+]

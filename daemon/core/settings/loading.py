@@ -1,0 +1,64 @@
+"""Reads the settings of a home, and explains what is wrong with them."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from daemon.core.errors import BadSettings
+from daemon.core.settings.settings import PREFIX, Settings, entries
+
+
+def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read `file` (may be absent), the environment and `flags`; raises BadSettings naming the key and the nearest one."""
+    _check_environment()
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        return FromFile(**(flags or {}))
+    except ValidationError as error:
+        raise BadSettings("\n".join(_explain(error, file, flags or {}))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Mend the line it names.") from None
+
+
+def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> Iterator[str]:
+    known = [key for key, _, _ in entries()] + list(Settings.model_fields)
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"{file.name}: there is no setting {key!r}.{_nearest(key, known)}"
+        else:
+            yield f"{_source(problem['loc'], file, flags)}: {key} = {problem['input']!r}: {problem['msg']}."
+
+
+def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) -> str:
+    """Where the value at `loc` was read: the place that a person has to mend."""
+    found: Any = flags
+    for part in loc:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    if found is not None:
+        return f"--{loc[-1]}"
+    # A problem may lie within a value: train.candidates.0.
+    names = [PREFIX + "__".join(map(str, loc[:end])).upper() for end in range(1, len(loc) + 1)]
+    return next((name for name in names if os.environ.get(name)), file.name)
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f" Did you mean {close[0]!r}?" if close else " docs/settings.md lists all of them."
+
+
+def _check_environment() -> None:
+    """Refuse RETRAIND_… variables that name no setting: pydantic-settings would ignore a misspelt section."""
+    known = {PREFIX + key.upper().replace(".", "__"): key for key, _, _ in entries()}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known and name != "RETRAIND_HOME":
+            raise BadSettings(f"environment: there is no setting {name!r}.{_nearest(name, list(known))}")

@@ -1,0 +1,77 @@
+"""Settings of what is observed and kept: `drift`, `predictions`, `journal` and `log`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from daemon.core.settings.section import Section
+
+
+class Drift(Section):
+    """When recent predictions count as different from the rows that taught the model."""
+
+    check_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Minimum time (seconds) between two drift checks. A check needs new predictions. 0: never.",
+    )
+    window_rows: int = Field(
+        1000,
+        ge=50,
+        le=100_000,
+        description="Number of the served version's newest predictions that are compared with its training rows.",
+    )
+    min_rows: int = Field(50, ge=10, description="Below this many predictions or training rows, drift is not assessed.")
+    p_value: float = Field(
+        0.05, gt=0, lt=1, description="Allowed share of false alarms among drifted features (Benjamini-Hochberg)."
+    )
+    distance: float = Field(
+        0.1,
+        gt=0,
+        description="With more than 1,000 reference rows a feature counts as drifted only if it also moved this far (Wasserstein in standard deviations, Jensen-Shannon for categories).",
+    )
+    share: float = Field(0.5, gt=0, le=1, description="Fraction (0-1) of drifted features that raises an alarm.")
+    important: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="A single drifted feature raises an alarm if it has this share (0-1) of the importance, or the largest.",
+    )
+
+
+class Predictions(Section):
+    """The prediction log and its history."""
+
+    durability: Literal["relaxed", "strict"] = Field(
+        "relaxed",
+        description="What a power cut may cost: with `relaxed` the last second of the log, with `strict` (fsync before the answer) nothing.",
+    )
+    rotate_bytes: int = Field(67_108_864, gt=0, description="Size (bytes) at which a log file is closed.")
+    rotate_seconds: float = Field(3600.0, gt=0, description="Age (seconds) at which a log file is closed.")
+    keep_rows: int = Field(
+        1_000_000,
+        ge=0,
+        description="Maximum number of predictions in the history. Beyond it, the oldest predictions of the caller with the most are removed first.",
+    )
+    keep_days: float = Field(
+        0.0, ge=0, description="Age (days) at which predictions are removed from the history. 0 keeps them."
+    )
+
+
+class Journal(Section):
+    """What the journal remembers beside the facts."""
+
+    keep_events: int = Field(
+        100_000,
+        ge=1000,
+        description="Number of events kept: this many of the kinds that come with every drop or request, and as many of all others.",
+    )
+
+
+class Log(Section):
+    """The program's own log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is written."
+    )
+    format: Literal["auto", "text", "json"] = Field("auto", description="`auto` is text on a terminal, JSON elsewhere.")
