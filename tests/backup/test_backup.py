@@ -255,6 +255,7 @@ def test_torn_archive_is_refused(parts: Parts, tmp_path: Path) -> None:
     assert sorted(names(tmp_path)) == ["home", "home.tar"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_running_service_is_backed_up_while_drops_come(tmp_path: Path, served: Path) -> None:
     """A drop every 0.3 s: all that was accepted before is in the copy, which is another home that lives on by itself."""
