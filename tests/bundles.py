@@ -13,6 +13,7 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.home import Home
+from daemon.core.states import VersionState
 from daemon.schema.schema import Column, Schema
 from daemon.storage.journal import Journal
 
@@ -104,7 +105,9 @@ def record(home: Home, pointer: Pointer, state: str = "promoted") -> None:
     facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "test")
     row = {**facts, "candidate": "logistic", "backend": "onnx", "rows": 150, "trained_rows": 120, "scores": "{}"}
     with closing(Journal.open(home.journal)) as journal:
-        journal.versions.judge({**row, "version": pointer.version, "bundle": pointer.manifest}, state, "For a test.")
+        journal.versions.judge(
+            {**row, "version": pointer.version, "bundle": pointer.manifest}, VersionState(state), "For a test."
+        )
 
 
 def _sum(weights: Array) -> onnx.ModelProto:

@@ -20,6 +20,7 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.home import Home
+from daemon.core.states import VersionState
 from daemon.schema.schema import Column, Schema
 from daemon.storage.journal import Journal
 from daemon.training.export import export
@@ -109,5 +110,5 @@ def _record(home: Home, pointer: Pointer, backend: str) -> None:
     row = {**words, "candidate": "benchmark", "backend": backend, "rows": ROWS, "trained_rows": ROWS, "scores": "{}"}
     with closing(Journal.open(home.journal)) as journal:
         journal.versions.judge(
-            {**row, "version": pointer.version, "bundle": pointer.manifest}, "promoted", "To be measured."
+            {**row, "version": pointer.version, "bundle": pointer.manifest}, VersionState.PROMOTED, "To be measured."
         )

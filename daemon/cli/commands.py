@@ -18,6 +18,7 @@ from daemon.cli.options import HERE, HomeOption, JsonOption, load, visit
 from daemon.core import file_modes, requests, status
 from daemon.core.errors import AlreadyRunning, BadSettings, Exit, NotFound, RetraindError
 from daemon.core.home import Home
+from daemon.core.states import RequestState
 from daemon.processes.wake import Wake
 from daemon.schema.class_labels import alike
 from daemon.schema.notation import Order
@@ -208,9 +209,9 @@ def _await(place: Home, request: str) -> bool:
     from daemon.cli import follow, report
 
     found = follow.answer(place, request)
-    state, sentence = found or ("queued", f"not answered yet; see GET /requests/{request}.")
+    state, sentence = found or (RequestState.QUEUED, f"not answered yet; see GET /requests/{request}.")
     typer.echo(f"retraind: {report.printable(sentence)}", err=True)
-    if state == "refused":
+    if state == RequestState.REFUSED:
         raise typer.Exit(Exit.REFUSED)
     return found is not None
 

@@ -15,6 +15,7 @@ from daemon.core import durable, foundations, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.query import Row, ask
+from daemon.core.states import BatchState, DropState
 from daemon.dataset import git_history, segments
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.dvc_cache import Cache
@@ -172,7 +173,7 @@ def _dvc(home: Home) -> str:
     return f"{score_names.counted(len(committed) - len(gone), 'object')} of segments.{lost}"
 
 
-COMMITTED = "SELECT segments.name, md5, died FROM segments WHERE born <= (SELECT MAX(seq) FROM batches WHERE state = 'committed')"
+COMMITTED = f"SELECT segments.name, md5, died FROM segments WHERE born <= (SELECT MAX(seq) FROM batches WHERE state = '{BatchState.COMMITTED}')"  # noqa: S608 - constants
 
 
 def _orphans(home: Home) -> str:
@@ -199,7 +200,7 @@ def _verdict(home: Home, path: Path, live: set[str]) -> bool:
         drops = segments.drops_of(path)
     except (RetraindError, OSError):
         return False
-    known = "SELECT 1 FROM drops WHERE sha256 = ? AND state IN ('accepted', 'forgotten')"
+    known = f"SELECT 1 FROM drops WHERE sha256 = ? AND state IN ('{DropState.ACCEPTED}', '{DropState.FORGOTTEN}')"  # noqa: S608 - constants
     return all(ask(home.journal, known, drop) for drop in drops)
 
 

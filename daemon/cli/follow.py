@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from daemon.core import status
 from daemon.core.errors import Exit, Unavailable
 from daemon.core.home import Home
+from daemon.core.states import RequestState, RunState, VersionState
 from daemon.core.status import Training
 from daemon.storage.journal import Journal
 
@@ -21,7 +22,7 @@ PAUSE = 0.2
 PATIENCE = 5.0
 """Seconds in which an answer to a request is waited for: the daemon may have more urgent things to do."""
 
-GOOD = ("promoted", "held")
+GOOD = (VersionState.PROMOTED, VersionState.HELD)
 """States of a version that the gate has not refused."""
 
 
@@ -41,7 +42,7 @@ def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, st
         if home.journal.exists():
             with Journal.reading(home.journal) as journal:
                 found = journal.requests.get(request)
-            if found is not None and found["state"] != "queued":
+            if found is not None and found["state"] != RequestState.QUEUED:
                 return str(found["state"]), str(found["detail"])
         time.sleep(PAUSE)
     return None
@@ -71,14 +72,14 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
         return None
     with Journal.reading(home.journal) as journal:
         asked, run = journal.requests.get(request), journal.runs.last()
-        if asked is None or asked["state"] == "queued":
+        if asked is None or asked["state"] == RequestState.QUEUED:
             return None
-        if asked["state"] == "refused":
-            return Exit.REFUSED, _facts(None, None, "refused", asked["detail"])
+        if asked["state"] == RequestState.REFUSED:
+            return Exit.REFUSED, _facts(None, None, RequestState.REFUSED, asked["detail"])
         # A request is done when its training has started, which is the newest then: there is one at a time.
-        if run is None or run["id"] <= before or run["state"] == "started":
+        if run is None or run["id"] <= before or run["state"] == RunState.STARTED:
             return None
-        if run["state"] != "trained":
+        if run["state"] != RunState.TRAINED:
             return Exit.FAILED, _facts(run["id"], None, run["state"], f"Training {run['id']}: {run['detail']}")
         version = journal.versions.get(run["version"])
     if version is None:

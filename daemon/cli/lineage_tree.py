@@ -8,6 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from daemon.cli.report import printable
+from daemon.core.states import DropState
 from daemon.schema import score_names
 
 WIDTH = 1000
@@ -58,7 +59,11 @@ def _drops(found: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def _drop(one: dict[str, Any]) -> str:
-    gone = f"  FORGOTTEN {one['forgotten_at']}, in batch {one['forgotten_in']}" if one["state"] == "forgotten" else ""
+    gone = (
+        f"  FORGOTTEN {one['forgotten_at']}, in batch {one['forgotten_in']}"
+        if one["state"] == DropState.FORGOTTEN
+        else ""
+    )
     return f"{one['name']}  {one['rows']:,} rows  batch {one['batch']}  {one['source']}{gone}  sha256 {one['sha256']}"
 
 

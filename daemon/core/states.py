@@ -1,10 +1,22 @@
-"""States by name: what a drop or a version can be in the journal, for those who write it and those who read it."""
+"""Closed sets of the journal and of the health: states, kinds of events, levels, checks, and what starts a training.
+
+The values are public: they stand in the journal, in metrics, in answers of the API and on the page. They never change; new ones may come.
+"""
 
 from enum import StrEnum
-from typing import Final
 
-ROLLED_BACK: Final = "rolled back"
-"""State of a version that its late labels have taken out of service, and the kind of the event that says so."""
+
+class DropState(StrEnum):
+    """What became of a drop."""
+
+    ACCEPTED = "accepted"
+    """The dataset holds its rows."""
+    REJECTED = "rejected"
+    """The file lies in `inbox/rejected`; none of its rows was taken."""
+    DUPLICATE = "duplicate"
+    """The dataset had all of it already."""
+    FORGOTTEN = "forgotten"
+    """It was accepted, and its rows were removed on request."""
 
 
 class Hold(StrEnum):
@@ -16,3 +28,174 @@ class Hold(StrEnum):
     """Its rows are taken next."""
     TURNED_AWAY = "rejected"
     """It goes to `inbox/rejected` next."""
+
+
+class BatchKind(StrEnum):
+    """What a batch did to the dataset."""
+
+    DROPS = "drops"
+    """It brought the rows of accepted drops."""
+    MERGE = "merge"
+    """It made one segment of many."""
+    FORGET = "forget"
+    """It removed the rows of one drop."""
+
+
+class BatchState(StrEnum):
+    """How far a batch has come."""
+
+    ACCEPTED = "accepted"
+    """Its segment and its journal entry are durable."""
+    COMMITTED = "committed"
+    """DVC and git hold it: it is a revision."""
+
+
+class RunState(StrEnum):
+    """What came of a training."""
+
+    STARTED = "started"
+    TRAINED = "trained"
+    """It registered a version."""
+    POSTPONED = "postponed"
+    """Its rows can't train a model yet."""
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    """It ended without a word: the process was killed or the daemon stopped."""
+
+
+class VersionState(StrEnum):
+    """The verdict on a version."""
+
+    PROMOTED = "promoted"
+    REFUSED = "refused"
+    HELD = "held"
+    """It waits for a person."""
+    UNSERVABLE = "unservable"
+    """It should be served, and its bundle can't be."""
+    ROLLED_BACK = "rolled back"
+    """Its late labels took it out of service."""
+
+
+class RequestState(StrEnum):
+    """What became of a request to the daemon."""
+
+    PENDING = "pending"
+    """It lies in its file; the journal does not know it yet."""
+    QUEUED = "queued"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class DriftState(StrEnum):
+    """What a check for drift found."""
+
+    OK = "ok"
+    DRIFT = "drift"
+    WAITING = "waiting"
+    """There is too little to compare."""
+
+
+class Level(StrEnum):
+    """How grave an event is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class EventKind(StrEnum):
+    """Kinds of events; docs/events.md says what each tells."""
+
+    # Data
+    ACCEPTED = DropState.ACCEPTED
+    REJECTED = DropState.REJECTED
+    DUPLICATE = DropState.DUPLICATE
+    QUARANTINED = "quarantined"
+    KNOWN = "known"
+    RELABELLED = "relabelled"
+    SUSPICIOUS = "suspicious"
+    COMMITTED = BatchState.COMMITTED
+    MERGED = "merged"
+    SCHEMA = "schema"
+    FORGOTTEN = DropState.FORGOTTEN
+    PURGED = "purged"
+    INBOX = "inbox"
+    # Trainings
+    TRAINING = "training"
+    CANDIDATE = "candidate"
+    TRAINED = RunState.TRAINED
+    POSTPONED = RunState.POSTPONED
+    FAILED = RunState.FAILED
+    ABANDONED = RunState.ABANDONED
+    # Versions
+    PROMOTED = VersionState.PROMOTED
+    REFUSED = VersionState.REFUSED
+    HELD = VersionState.HELD
+    UNSERVABLE = VersionState.UNSERVABLE
+    ROLLED_BACK = VersionState.ROLLED_BACK
+    SERVING = "serving"
+    CLEARED = "cleared"
+    DRIFT = "drift"
+    REQUEST = "request"
+    # The service
+    STARTED = "started"
+    STOPPED = "stopped"
+    WORKER = "worker"
+    HISTORY = "history"
+    REPAIRED = "repaired"
+    MOVED = "moved"
+    PROBLEM = "problem"
+    HEALED = "healed"
+
+
+class CheckName(StrEnum):
+    """What the health looks at: the names of its checks, and of the duties that can fail and are shown there only then."""
+
+    INBOX = "inbox"
+    JOURNAL = "journal"
+    DATA = "data"
+    REGISTRY = "registry"
+    BUNDLE = "bundle"
+    DISK = "disk"
+    WORK = "work"
+    SCHEMA = "schema"
+    TRAINER = "trainer"
+    WORKERS = "workers"
+    HISTORY = "history"
+    FORGETTING = "forgetting"
+    EXAMS = "exams"
+    LIVE = "live"
+    # Shown only while there is something to say
+    HELD = "held"
+    TRAINING = "training"
+    ORPHANS = "orphans"
+    PROMOTION = "promotion"
+    REQUESTS = "requests"
+    REJECTED = "rejected"
+    PACKING = "packing"
+    DRIFT = "drift"
+    POINTER = "pointer"
+    # What a worker, the command line or the page see themselves
+    MODEL = "model"
+    DAEMON = "daemon"
+    PREDICTION_LOG = "prediction_log"
+    PROMOTED_VERSION = "promoted_version"
+    CHALLENGER = "challenger"
+    WORKER = "worker"
+    RECORDS = "records"
+
+
+class Trigger(StrEnum):
+    """What starts a training: with one of these its reason begins, unless it begins with a number of new rows."""
+
+    FORCED = "requested, forced"
+    REQUESTED = "requested"
+    FIRST = "first model"
+    FORGOTTEN = "rows were forgotten"
+    SCHEDULE = "schedule"
+    DRIFT = "drift"
+    LIVE = "live score"
+
+
+ALARMS = (Trigger.DRIFT, Trigger.LIVE)
+"""Triggers that the daemon sets off itself, because the served version does worse or is asked something else."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
 from daemon.core.query import ask
+from daemon.core.states import BatchKind, BatchState
 from daemon.dataset import git
 from daemon.schema.score_names import counted
 
@@ -81,7 +82,7 @@ def recorded(journal: Path) -> list[Recorded]:
     found, bytes_, files = [], 0, 0
     for row in ask(journal, BATCHES):
         bytes_, files = bytes_ + size[row["seq"]], files + count[row["seq"]]
-        if row.pop("state") == "committed":
+        if row.pop("state") == BatchState.COMMITTED:
             found.append(Recorded(**row, size=bytes_, nfiles=files))
     return found
 
@@ -93,7 +94,8 @@ def listed(journal: Path, dvc_md5: str) -> dict[str, str]:
 
 def subject(seq: int, kind: str, rows: int) -> str:
     """The first line of a revision's commit."""
-    what = {"merge": "merged", "forget": f"{counted(-rows, 'row')} forgotten"}.get(kind, counted(rows, "row"))
+    names: dict[str, str] = {BatchKind.MERGE: "merged", BatchKind.FORGET: f"{counted(-rows, 'row')} forgotten"}
+    what = names.get(kind, counted(rows, "row"))
     return f"Batch {seq}: {what}"
 
 

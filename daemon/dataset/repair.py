@@ -12,6 +12,7 @@ from daemon.core import requests
 from daemon.core.errors import DatasetDamaged, RetraindError
 from daemon.core.home import Home
 from daemon.core.requests import Request
+from daemon.core.states import EventKind, Level, RequestState
 from daemon.dataset.dataset import Dataset
 from daemon.storage import moved_home
 from daemon.storage.journal import Journal
@@ -66,11 +67,11 @@ class Upkeep:
             next(self._work)
         except StopIteration:
             self._end(
-                "done",
+                RequestState.DONE,
                 "Every segment, every object of DVC and git's history were looked at, and made good where needed.",
             )
         except (OSError, RetraindError) as error:
-            self._end("refused", str(error))
+            self._end(RequestState.REFUSED, str(error))
             raise
         return True
 
@@ -90,7 +91,7 @@ class Upkeep:
     def _live(self) -> dict[str, str]:
         return {one["name"]: one["md5"] for one in self._journal.segments.current()}
 
-    def _end(self, state: str, detail: str) -> None:
+    def _end(self, state: RequestState, detail: str) -> None:
         self._work = None
         if self._request is None:  # nobody has asked
             return
@@ -105,7 +106,7 @@ def mend(home: Home, say: Callable[[str], object]) -> None:
     with closing(Journal.open(home.journal)) as journal:
 
         def tell(sentence: str) -> None:
-            journal.events.tell("repaired", sentence, level="warning")
+            journal.events.tell(EventKind.REPAIRED, sentence, level=Level.WARNING)
             say(sentence)
 
         segments = journal.segments.current()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from daemon.artifacts.bundle import Manifest
 from daemon.artifacts.reference_sample import Reference
 from daemon.core.settings import Drift
+from daemon.core.states import DriftState
 from daemon.drift import two_sample
 from daemon.drift.adwin import Detector
 from daemon.drift.two_sample import Comparison
@@ -201,10 +202,10 @@ def _conclude(found: Report, lack: str | None, settings: Drift) -> Report:
         said = f"from {_figure(error['before'])} to {_figure(error['now'])} after {error['at']:,} labels"
         reasons.append(f"The error on late labels changed {said}.")
     if reasons:
-        return {"state": "drift", "alarm": 1, "reason": " ".join(reasons)}
+        return {"state": DriftState.DRIFT, "alarm": 1, "reason": " ".join(reasons)}
     if lack:
-        return {"state": "waiting", "alarm": 0, "reason": lack}
-    return {"state": "ok", "alarm": 0, "reason": _calm(found, drifted)}
+        return {"state": DriftState.WAITING, "alarm": 0, "reason": lack}
+    return {"state": DriftState.OK, "alarm": 0, "reason": _calm(found, drifted)}
 
 
 def _calm(found: Report, drifted: Sequence[Report]) -> str:

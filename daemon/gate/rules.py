@@ -6,9 +6,10 @@ A verdict is a sentence with the figures it rests on: it is all that people will
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from daemon.core.settings import Promote
+from daemon.core.states import VersionState
 from daemon.schema import caveats, score_names
 
 HOLDOUTS = ("reference", "rolling")
@@ -29,7 +30,7 @@ Scores = Mapping[str, Any]
 class Verdict:
     """What happens to a version, and the sentence that people will read."""
 
-    state: Literal["promoted", "refused", "held"]
+    state: VersionState
     reason: str
 
 
@@ -59,12 +60,12 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
         objection = next(filter(None, objections), None)
     objection = objection or _slipped(scores, past or {}, settings)
     if objection is not None:
-        return Verdict("refused", objection)
+        return Verdict(VersionState.REFUSED, objection)
     reason = " ".join(filter(None, [_turned(scores), _praise(scores), caveats.sentence(scores)]))
     # A champion that can't be compared serves all the same.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
-        return Verdict("held", f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
-    return Verdict("promoted", reason)
+        return Verdict(VersionState.HELD, f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
+    return Verdict(VersionState.PROMOTED, reason)
 
 
 def _beside(scores: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from daemon.core.inbox_names import shown
+from daemon.core.states import EventKind, Level
 from daemon.inbox.settling import Stamp
 from daemon.storage.journal import Journal
 
@@ -89,7 +90,7 @@ class Attempts:
         if name not in self._unreadable:
             self._unreadable.add(name)
             reason = f"{shown(name)} can't be read: {error.strerror}. It is tried again every {LATER_SECONDS:g} s."
-            self._journal.events.tell("problem", f"{reason} Copy it again, or remove it.", level="warning")
+            self._journal.events.tell(EventKind.PROBLEM, f"{reason} Copy it again, or remove it.", level=Level.WARNING)
             log.warning("drop_not_read", name=shown(name), reason=str(error))
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:

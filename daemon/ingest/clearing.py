@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from daemon.core.inbox_names import shown
+from daemon.core.states import EventKind, Level
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
@@ -109,7 +110,9 @@ class Leaving:
             reason = error.strerror or error
             hint = f"It is tried again every {AGAIN_SECONDS:g} s; or remove it by hand."
             self._journal.events.tell(
-                "problem", f"{shown(name)} can't be taken out of the inbox: {reason}. {hint}", level="warning"
+                EventKind.PROBLEM,
+                f"{shown(name)} can't be taken out of the inbox: {reason}. {hint}",
+                level=Level.WARNING,
             )
             log.warning("left_in_inbox", name=shown(name), reason=str(error))
 

@@ -18,6 +18,7 @@ from daemon.artifacts import bundle, reference_sample
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
+from daemon.core.states import EventKind, Level
 from daemon.ingest.drop_scores import LEAST_ROWS, RECENT, Exam, Promise, examine
 from daemon.ingest.reader import Reading
 from daemon.schema.schema import Schema
@@ -108,7 +109,7 @@ class Examiner:
         with self._journal.together():
             self._journal.facts.put(UNEXAMINED, problem)
             if problem is not None:
-                self._journal.events.tell("problem", problem, level="warning")
+                self._journal.events.tell(EventKind.PROBLEM, problem, level=Level.WARNING)
         self.problem = problem
 
     @property

@@ -15,6 +15,7 @@ from daemon.core import requests, shared_folder
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.requests import Request
+from daemon.core.states import DropState, EventKind, Level, RequestState
 from daemon.dataset import known_rows, segments
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.rejected_folder import Rejected
@@ -76,8 +77,8 @@ class Forgetting:
         detail = f"{request.drop}{', purge' if request.purge else ''}"
         self._journal.requests.take(request.id, KIND, detail, request.at.isoformat())
         if drop is None:
-            self._end(request, "refused", f"The dataset holds no rows of a drop {request.drop}.")
-        elif drop["state"] == "accepted":
+            self._end(request, RequestState.REFUSED, f"The dataset holds no rows of a drop {request.drop}.")
+        elif drop["state"] == DropState.ACCEPTED:
             self._remove(drop, request)
         else:
             yield from self._account(drop, request)
@@ -92,11 +93,13 @@ class Forgetting:
             holding = segments.find(self._home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         except (DatasetDamaged, FileNotFoundError):
             hint = "Put it back from a backup and ask again; `retraind doctor` says which it is."
-            self._end(request, "refused", f"The segment that may hold {drop['name']} is gone or damaged. {hint}")
+            self._end(
+                request, RequestState.REFUSED, f"The segment that may hold {drop['name']} is gone or damaged. {hint}"
+            )
             return
         if holding is None:
             reason = f"No segment holds rows of {drop['name']}, which the journal says. See `retraind doctor`."
-            self._end(request, "refused", reason)
+            self._end(request, RequestState.REFUSED, reason)
             return
         name, table = holding
         others = self._journal.drops.batches_of(set(segments.drops(table)) - {drop["sha256"]})
@@ -122,18 +125,20 @@ class Forgetting:
         done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
         taught = TAUGHT if self._journal.runs.trained_on(drop) else UNTAUGHT
         if not request.purge:
-            self._end(request, "done", f"{done} {CACHED} {taught}")
+            self._end(request, RequestState.DONE, f"{done} {CACHED} {taught}")
             return
         # The rows are known from DVC's objects: what is found by them goes first.
         elsewhere = yield from self._eraser.run(drop)
         count = self._dataset.purge(one["md5"] for one in self._journal.segments.holders(drop))
         gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
         gone = "; ".join([gone, *elsewhere])
-        self._journal.events.tell("purged", f"{drop['name']}: {gone}.", level="warning", drop=drop["sha256"])
+        self._journal.events.tell(
+            EventKind.PURGED, f"{drop['name']}: {gone}.", level=Level.WARNING, drop=drop["sha256"]
+        )
         self._journal.fold()
-        self._end(request, "done", f"{done} {gone}. {taught}")
+        self._end(request, RequestState.DONE, f"{done} {gone}. {taught}")
 
-    def _end(self, request: Request, state: str, detail: str) -> None:
+    def _end(self, request: Request, state: RequestState, detail: str) -> None:
         self._journal.requests.end(request.id, state, detail)
         requests.consume(self._home, request)
         log.info(state, request=request.id, detail=detail)

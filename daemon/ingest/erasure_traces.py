@@ -18,6 +18,7 @@ from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
 from daemon.core.query import ask
 from daemon.core.shared_folder import inbox
+from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.dataset.dvc_cache import Cache
 from daemon.inbox.rejected_folder import Rejected
@@ -79,7 +80,7 @@ def _old(home: Home) -> list[Path]:
 
 
 def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
-    if drop["state"] == "accepted":
+    if drop["state"] == DropState.ACCEPTED:
         live = (one for one in journal.segments.current() if one["first"] <= drop["batch"] <= one["last"])
         holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         if holding is not None:
@@ -144,7 +145,7 @@ def _models(home: Home, drop: Drop) -> Iterator[Trace]:
 
 def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
     """The rows, from the dataset or from what earlier revisions left; none when they are gone from both."""
-    if drop["state"] == "accepted":
+    if drop["state"] == DropState.ACCEPTED:
         live = (one for one in journal.segments.current() if one["first"] <= drop["batch"] <= one["last"])
         holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
         return _of(holding[1], drop) if holding else []
@@ -168,7 +169,7 @@ def _of(table: Any, drop: Drop) -> list[dict[str, Any]]:
 
 def orphans(home: Home, journal: Journal, drop: Drop) -> list[Path]:
     """Segments that were set aside and hold rows of the drop; one that can't be read, if its name is that of one that held them."""
-    held = {one["name"] for one in journal.segments.holders(drop)} if drop["state"] == "forgotten" else set()
+    held = {one["name"] for one in journal.segments.holders(drop)} if drop["state"] == DropState.FORGOTTEN else set()
     holding = []
     for path in sorted(home.orphans.glob("*")) if home.orphans.is_dir() else []:
         try:

@@ -13,7 +13,7 @@ from daemon.core.errors import InvalidDrop
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
 from daemon.core.requests import Request
-from daemon.core.states import Hold
+from daemon.core.states import Hold, RequestState
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.ingest import drop_evaluation
 from daemon.ingest.outcomes import Refused
@@ -112,23 +112,23 @@ class Holding:
             for request in waiting:
                 self._journal.requests.take(request.id, request.kind, request.drop or "", request.at.isoformat())
                 known = self._journal.requests.get(request.id)
-                if known is not None and known["state"] == "queued":  # else only its file is left, by a kill
+                if known is not None and known["state"] == RequestState.QUEUED:  # else only its file is left, by a kill
                     self._journal.requests.end(request.id, *self._decide(request))
         for request in waiting:
             self._inbox.aside.release(request.drop or "")
         requests.consume(self._home, *waiting)
 
-    def _decide(self, request: Request) -> tuple[str, str]:
+    def _decide(self, request: Request) -> tuple[RequestState, str]:
         row = self._journal.held.among([request.drop or ""]).get(request.drop or "")
         if row is None:
-            return "refused", f"No drop {request.drop} waits; `retraind drops` lists those that do."
+            return RequestState.REFUSED, f"No drop {request.drop} waits; `retraind drops` lists those that do."
         if row["state"] != Hold.WAITING:
-            return "refused", f"{row['name']} does not wait any more: it was {row['state']} ({row['by']})."
+            return RequestState.REFUSED, f"{row['name']} does not wait any more: it was {row['state']} ({row['by']})."
         state = KINDS[request.kind]
         self._journal.held.decide(row["sha256"], state, request.by)
         if state is Hold.LET_IN:
-            return "done", f"{row['name']} is let in: its rows are taken next."
-        return "done", f"{row['name']} is turned away: it goes to inbox/rejected."
+            return RequestState.DONE, f"{row['name']} is let in: its rows are taken next."
+        return RequestState.DONE, f"{row['name']} is turned away: it goes to inbox/rejected."
 
     def sentence(self) -> str | None:
         """That drops wait for a person, and why the oldest does; None if none does."""

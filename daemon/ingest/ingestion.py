@@ -15,6 +15,7 @@ from daemon.core.errors import InvalidDrop, RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
 from daemon.core.settings import Settings
+from daemon.core.states import BatchKind, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.dataset import git_history, segments
 from daemon.dataset.compaction import Merging
@@ -126,7 +127,7 @@ class Ingestion:
         if self._leaving.go_on(settled):
             return True
         for remark in self._inbox.strays.remarks():
-            self._journal.events.tell("problem", remark, level="warning")
+            self._journal.events.tell(EventKind.PROBLEM, remark, level=Level.WARNING)
             log.warning("not_a_drop", reason=remark)
         found = schema.load(self._home.schema) if settled else None
         self._tell_changes(found)
@@ -283,7 +284,7 @@ class Ingestion:
         if before is None or before == found:
             return
         sentence = outcomes.changes(before, found)
-        self._journal.events.tell("schema", sentence)
+        self._journal.events.tell(EventKind.SCHEMA, sentence)
         log.info("schema_changed", detail=sentence)
 
     def _save_schema(self, grown: Schema, found: Schema) -> None:
@@ -295,7 +296,7 @@ class Ingestion:
                 )
             self._schema = grown
             for sentence in outcomes.growth(found, grown):
-                self._journal.events.tell("schema", sentence)
+                self._journal.events.tell(EventKind.SCHEMA, sentence)
                 log.info("schema_grown", detail=sentence)
 
     def _conclude(self, refused: Refused, sealed: Sealed | None, readings: Sequence[Reading], read_by: Schema) -> None:
@@ -345,9 +346,9 @@ class Ingestion:
                 self._journal.events.tell(kind, sentence, level=level, drop=reading.drop.sha256, batch=seq)
             if bad is not None:
                 self._journal.events.tell(
-                    "quarantined",
+                    EventKind.QUARANTINED,
                     outcomes.quarantine(reading, bad),
-                    level="warning",
+                    level=Level.WARNING,
                     drop=reading.drop.sha256,
                     batch=seq,
                 )
@@ -369,7 +370,7 @@ class Ingestion:
         message = git_history.subject(pending["seq"], pending["kind"], pending["rows"])
         revision = self._dataset.commit(pending["seq"], live, message, gone)
         self._journal.batches.commit(pending["seq"], revision.commit, revision.dvc_md5)
-        self._to_clear = pending["seq"] if pending["kind"] == "drops" else self._to_clear
+        self._to_clear = pending["seq"] if pending["kind"] == BatchKind.DROPS else self._to_clear
         log.info("committed", batch=pending["seq"], revision=revision.commit[:10], dvc_md5=revision.dvc_md5[:10])
         return True
 

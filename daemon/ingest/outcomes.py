@@ -10,6 +10,7 @@ import structlog
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.inbox_names import shown
+from daemon.core.states import DropState, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.inbox.inbox import Drop
 from daemon.inbox.settling import Stamp
@@ -60,7 +61,7 @@ def _known(reading: Reading) -> str:
     return f"{reading.rows_known} of {counted(reading.rows_read, 'row')} {'is' if reading.rows_known == 1 else 'are'} in the dataset already"
 
 
-def repeats(reading: Reading, *, skips: bool) -> tuple[str, str, str] | None:
+def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | None:
     """Kind, level and sentence of the event on rows that the dataset knows; None if there are none."""
     known = f"{_known(reading)}{' and were not taken again' if skips else ''}. " if reading.rows_known else ""
     other = reading.rows_relabelled
@@ -72,7 +73,7 @@ def repeats(reading: Reading, *, skips: bool) -> tuple[str, str, str] | None:
         else ""
     )
     sentence = f"{shown(reading.drop.name)}: {known}{of_other}".strip()
-    return ("relabelled", "warning", sentence) if other else ("known", "info", sentence)
+    return (EventKind.RELABELLED, Level.WARNING, sentence) if other else (EventKind.KNOWN, Level.INFO, sentence)
 
 
 def rejected(
@@ -168,7 +169,7 @@ class Refused:
 
     def __init__(self, settled_at: str) -> None:
         self.settled_at = settled_at
-        self.records: list[tuple[dict[str, Any], str, str, int | None]] = []
+        self.records: list[tuple[dict[str, Any], DropState, str, int | None]] = []
         """Drop, state, message and batch, for the journal."""
         self.repeated: list[tuple[str, str]] = []
         """Name and sha256 of what the dataset has already."""
@@ -183,7 +184,7 @@ class Refused:
         """It is no drop of this schema, or a person (`by`) does not want it; `stamp` is that of the file that was judged."""
         record = rejected(name, reading, error, self.settled_at, by)
         message = rejection(record)
-        self.records.append((record, "rejected", message, None))
+        self.records.append((record, DropState.REJECTED, message, None))
         self.rejected.append((name, stamp, report(record)))
         self.owed.append(Owed(name, stamp, record["sha256"], rejected=True))
         log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
@@ -191,13 +192,13 @@ class Refused:
     def skip(self, reading: Reading, bad_file: str | None) -> None:
         """The dataset has every good row of it, and takes none twice."""
         record = skipped(reading, bad_file, self.settled_at)
-        self.records.append((record, "duplicate", f"{record['name']}: {record['reason']}", None))
+        self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {record['reason']}", None))
         self._repeat(reading.drop)
 
     def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
         """It adds nothing."""
         record = repeated(drop, reason, self.settled_at, duplicates)
-        self.records.append((record, "duplicate", f"{record['name']}: {reason}", batch))
+        self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {reason}", batch))
         self._repeat(drop)
 
     def _repeat(self, drop: Drop) -> None:

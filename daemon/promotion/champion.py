@@ -12,6 +12,7 @@ from daemon.artifacts.bundle import Pointer
 from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
+from daemon.core.states import EventKind
 from daemon.core.status import utcnow
 from daemon.records import challenger
 from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
@@ -83,7 +84,7 @@ class Champion:
         log.info("serving", version=version, previous=before)
         if version == before:  # no swap: a trial by late labels goes on, and the version before stays
             self._journal.events.tell(
-                "serving", f"The pointer to version {version} is written anew: {reason}", version=version
+                EventKind.SERVING, f"The pointer to version {version} is written anew: {reason}", version=version
             )
             return
         self._journal.swaps.record(version, before, reason)

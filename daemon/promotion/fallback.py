@@ -5,7 +5,7 @@ import structlog
 from daemon.artifacts.bundle import Pointer
 from daemon.core import requests
 from daemon.core.home import Home
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import VersionState
 from daemon.promotion.champion import Champion
 from daemon.promotion.servable import damage, objection
 from daemon.registry.registry import Registry
@@ -39,14 +39,14 @@ class Fallback:
     def mark_unservable(self, version: int, reason: str) -> None:
         """Record that a version which should be served can't be, once."""
         found = self._journal.versions.get(version)
-        if found is None or (found["state"], found["reason"]) != ("unservable", reason):
+        if found is None or (found["state"], found["reason"]) != (VersionState.UNSERVABLE, reason):
             self._journal.versions.mark_unservable(version, reason)
             log.error("unservable", version=version, reason=reason)
 
     def may_return(self, version: int) -> bool:
         """Whether a version can take its place back."""
         found = self._journal.versions.get(version)
-        if found is None or found["state"] in (ROLLED_BACK, "unservable"):
+        if found is None or found["state"] in (VersionState.ROLLED_BACK, VersionState.UNSERVABLE):
             return False
         reason = objection(self._home, self._registry, found)
         if reason is not None:
@@ -55,6 +55,6 @@ class Fallback:
 
     def _spare(self) -> int | None:
         """The newest promoted version that can be served."""
-        promoted = (row for row in self._journal.versions.newest() if row["state"] == "promoted")
+        promoted = (row for row in self._journal.versions.newest() if row["state"] == VersionState.PROMOTED)
         servable = (row for row in promoted if objection(self._home, self._registry, row) is None)
         return next((row["version"] for row in servable), None)

@@ -16,6 +16,7 @@ from daemon.core import durable, requests
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.settings import Promote
+from daemon.core.states import VersionState
 from daemon.gate import rules
 from daemon.promotion.champion import Champion
 from daemon.records import lineage
@@ -57,25 +58,25 @@ class Judging:
         try:
             manifest = bundle.load(folder, sha256).manifest
         except BundleRefused as error:
-            self._record(version.version, _unreadable(version, sha256), "refused", str(error))
+            self._record(version.version, _unreadable(version, sha256), VersionState.REFUSED, str(error))
             return
         verdict = self._verdict(manifest.scores, served)
         # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
-        if verdict.state == "promoted":
+        if verdict.state == VersionState.PROMOTED:
             self._champion.choose(version.version)
-        elif verdict.state == "held":
+        elif verdict.state == VersionState.HELD:
             self._champion.hold(version.version)
         reason = verdict.reason
-        if verdict.state != "promoted" and served is not None:
+        if verdict.state != VersionState.PROMOTED and served is not None:
             reason += _unlike(served, version.version, lineage.left_out(self._home, served, manifest.revision))
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
 
     def approve(self, found: Mapping[Any, Any], wish: str) -> None:
         """Record that a person serves a version."""
-        if found["state"] != "promoted":
-            self.decide(found, "promoted", wish)
+        if found["state"] != VersionState.PROMOTED:
+            self.decide(found, VersionState.PROMOTED, wish)
 
-    def decide(self, found: Mapping[Any, Any], state: str, wish: str) -> None:
+    def decide(self, found: Mapping[Any, Any], state: VersionState, wish: str) -> None:
         """Record what is decided on a version, whatever its verdict was."""
         reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
         facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
@@ -86,7 +87,7 @@ class Judging:
     def supersede(self, served: int) -> None:
         """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
         for found in self._journal.versions.held(before=served):
-            self.decide(found, "refused", f"Superseded by version {served}.")
+            self.decide(found, VersionState.REFUSED, f"Superseded by version {served}.")
         self._champion.name_challenger()
 
     def choose(self, version: int) -> None:
@@ -100,7 +101,7 @@ class Judging:
             # The rows have been learnt, so no policy would find a reason to compare them with the other version.
             requests.submit(self._home, "retrain", force=True, by="daemon")
             reason = f"It was compared with version {compared}, but version {served} is served by now."
-            return rules.Verdict("refused", f"{reason} Another training compares with that one.")
+            return rules.Verdict(VersionState.REFUSED, f"{reason} Another training compares with that one.")
         return rules.judge(scores, self._settings, self._past())
 
     def _past(self) -> dict[int, Any]:
@@ -116,7 +117,7 @@ class Judging:
             durable.fsync_dir(self._home.bundles)
         return final
 
-    def _record(self, version: int, facts: dict[str, Any], state: str, reason: str) -> None:
+    def _record(self, version: int, facts: dict[str, Any], state: VersionState, reason: str) -> None:
         self._registry.describe(version, state, reason)
         self._journal.versions.judge(facts, state, reason)
         log.info(state, version=version, reason=reason)

@@ -14,6 +14,7 @@ import structlog
 from daemon.artifacts import bundle
 from daemon.core.home import Home
 from daemon.core.settings import Promote
+from daemon.core.states import EventKind
 from daemon.promotion.champion import Champion
 from daemon.registry.registry import Registered, Registry
 from daemon.storage.journal import Journal
@@ -47,7 +48,7 @@ class Clearance:
             numbers = f"{old[0].version}" if len(old) == 1 else f"{old[0].version} to {old[-1].version}"
             kept = f"promote.keep_versions = {self._settings.keep_versions}"
             self._journal.events.tell(
-                "cleared", f"The model files of {len(old)} versions ({numbers}) were removed: {kept}."
+                EventKind.CLEARED, f"The model files of {len(old)} versions ({numbers}) were removed: {kept}."
             )
             log.info("cleared", versions=len(old))
         return len(old)

@@ -12,7 +12,7 @@ from daemon.core import requests
 from daemon.core.errors import BundleRefused, NotFound
 from daemon.core.home import Home
 from daemon.core.settings import Promote
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import RequestState, VersionState
 from daemon.promotion.champion import Champion
 from daemon.promotion.fallback import Fallback
 from daemon.promotion.judging import Judging
@@ -70,44 +70,50 @@ class Promotion:
         requests.consume(self._home, *alike)
         return True
 
-    def _carry_out(self, request: requests.Request) -> tuple[str, str]:
+    def _carry_out(self, request: requests.Request) -> tuple[RequestState, str]:
         back = request.kind == "rollback"
         version = request.version
         if version is None:
             version = self._champion.previous() if back else self._champion.challenger()
         if version is None:
-            return "refused", f"There is no {'previous' if back else 'challenger'} version to {request.kind}; name one."
+            return (
+                RequestState.REFUSED,
+                f"There is no {'previous' if back else 'challenger'} version to {request.kind}; name one.",
+            )
         found = self._journal.versions.get(version)
         if found is None:
-            return "refused", f"There is no version {version}; `retraind versions` lists them."
+            return RequestState.REFUSED, f"There is no version {version}; `retraind versions` lists them."
         if request.kind == "refuse":
             return self._refuse(found, request.by)
-        if request.version is None and found["state"] == ROLLED_BACK:
+        if request.version is None and found["state"] == VersionState.ROLLED_BACK:
             return (
-                "refused",
+                RequestState.REFUSED,
                 f"The version before, {version}, was rolled back: {found['reason']} Name it to serve it again.",
             )
         try:
             verify(self._home, version, found["bundle"])
             self._champion.choose(version)
         except BundleRefused as error:
-            return "refused", str(error)
+            return RequestState.REFUSED, str(error)
         except NotFound:
-            return "refused", deleted(version)
+            return RequestState.REFUSED, deleted(version)
         self._refused_alias = None
         self._judging.choose(version)
         wish = f"By request ({request.kind}, {request.by})."
         if (served := self.pointer()) is None or served.version != version:
             self._wishes[version] = wish
         self._judging.approve(found, wish)
-        return "done", f"Version {version} is to be served ({request.kind})."
+        return RequestState.DONE, f"Version {version} is to be served ({request.kind})."
 
-    def _refuse(self, found: Mapping[Any, Any], by: str) -> tuple[str, str]:
+    def _refuse(self, found: Mapping[Any, Any], by: str) -> tuple[RequestState, str]:
         """A person does not want the version that waits: it is tried no more."""
-        if found["state"] != "held":
-            return "refused", f"Version {found['version']} does not wait for anybody: it is {found['state']}."
-        self._judging.decide(found, "refused", f"By request (refuse, {by}).")
-        return "done", f"Version {found['version']} is refused."
+        if found["state"] != VersionState.HELD:
+            return (
+                RequestState.REFUSED,
+                f"Version {found['version']} does not wait for anybody: it is {found['state']}.",
+            )
+        self._judging.decide(found, VersionState.REFUSED, f"By request (refuse, {by}).")
+        return RequestState.DONE, f"Version {found['version']} is refused."
 
     # Serving what the alias says
 
@@ -133,7 +139,7 @@ class Promotion:
             self._fallback.mark_unservable(wanted, str(error))
             return True
         before = self._before(served)
-        if wanted == before and found["state"] in ("promoted", ROLLED_BACK):
+        if wanted == before and found["state"] in (VersionState.PROMOTED, VersionState.ROLLED_BACK):
             self._serve(wanted, found["bundle"], before, "The pointer was missing or unreadable.")
             return True
         reason = self._wishes.pop(wanted, "") or self._why(found, before)
@@ -151,11 +157,11 @@ class Promotion:
     def _why(self, found: Mapping[Any, Any], before: int | None) -> str:
         """The reason of a swap that nobody has asked for by request."""
         left = None if before is None else self._journal.versions.get(before)
-        if left is not None and left["state"] == ROLLED_BACK:
+        if left is not None and left["state"] == VersionState.ROLLED_BACK:
             return f"Version {left['version']} was rolled back: {left['reason']}"
-        if found["state"] == "promoted" and not self._journal.swaps.was_served(found["version"]):
+        if found["state"] == VersionState.PROMOTED and not self._journal.swaps.was_served(found["version"]):
             return str(found["reason"])
-        if left is not None and left["state"] == "unservable" and found["state"] == "promoted":
+        if left is not None and left["state"] == VersionState.UNSERVABLE and found["state"] == VersionState.PROMOTED:
             return f"Version {left['version']} can't be served any more: {left['reason']}"
         self._judging.choose(found["version"])
         return "The alias champion was moved by hand."
@@ -167,14 +173,14 @@ class Promotion:
             return False
         found = self._journal.versions.get(served.version)
         # A kill may have come between the journal and the alias.
-        rolled_back = found is not None and found["state"] == ROLLED_BACK
+        rolled_back = found is not None and found["state"] == VersionState.ROLLED_BACK
         begun = rolled_back and self._journal.swaps.rolled_back_since(served.version)
         reason = str(found["reason"]) if found is not None and begun else self.live.trial()
         if reason is None or not self._fallback.may_return(swap["previous"]):
             return False
         if not begun:
             self._journal.versions.roll_back(served.version, reason)
-        self._registry.describe(served.version, ROLLED_BACK, reason)
+        self._registry.describe(served.version, VersionState.ROLLED_BACK, reason)
         self._champion.choose(swap["previous"])
         return True
 

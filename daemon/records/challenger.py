@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from daemon.core.query import ask
+from daemon.core.states import VersionState
 
-WAITING = """SELECT MAX(version) AS version FROM versions
-WHERE state = 'held' AND version > COALESCE((SELECT version FROM swaps ORDER BY id DESC LIMIT 1), 0)"""
+WAITING = f"""SELECT MAX(version) AS version FROM versions
+WHERE state = '{VersionState.HELD}' AND version > COALESCE((SELECT version FROM swaps ORDER BY id DESC LIMIT 1), 0)"""  # noqa: S608 - a constant
 
 
 def waiting(journal: Path) -> int | None:

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from daemon.core.query import LAST, Row, ask
+from daemon.core.states import DropState, Hold
 
 DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
 )
 
-HELD = "SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = 'held'"
+HELD = f"SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = '{Hold.WAITING}'"  # noqa: S608 - a constant
 
-RANK = "drops.state = 'accepted' DESC, drops.state = 'forgotten' DESC"
+RANK = f"drops.state = '{DropState.ACCEPTED}' DESC, drops.state = '{DropState.FORGOTTEN}' DESC"
 
 
 EXAMS = (
@@ -72,7 +73,7 @@ def taken(journal: Path, key: str) -> list[Row]:
     """
     meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?1 OR name = ?1"
     # With the plus SQLite looks for sha256; with the state's index it would read nearly all drops.
-    rows = f"drops.sha256 IN ({meant}) AND +drops.state IN ('accepted', 'forgotten')"
+    rows = f"drops.sha256 IN ({meant}) AND +drops.state IN ('{DropState.ACCEPTED}', '{DropState.FORGOTTEN}')"
     return ask(journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
 
 
@@ -83,13 +84,13 @@ def held(journal: Path, limit: int) -> list[Row]:
 
 def held_total(journal: Path) -> int:
     """How many wait."""
-    counted = ask(journal, "SELECT COUNT(*) AS n FROM held WHERE state = 'held'")
+    counted = ask(journal, "SELECT COUNT(*) AS n FROM held WHERE state = ?", Hold.WAITING)
     return int(counted[0]["n"]) if counted else 0
 
 
 def held_names(journal: Path) -> set[str]:
     """What their files are called."""
-    return {row["name"] for row in ask(journal, "SELECT name FROM held WHERE state = 'held'")}
+    return {row["name"] for row in ask(journal, "SELECT name FROM held WHERE state = ?", Hold.WAITING)}
 
 
 def held_like(journal: Path, key: str) -> list[Row]:

@@ -13,6 +13,7 @@ from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.query import LAST, Row, ask
+from daemon.core.states import BatchKind, DropState
 from daemon.records import live_score
 
 SHOWN = 20
@@ -104,7 +105,7 @@ def taught(home: Home, drop: Row, limit: int = SHOWN) -> Row:
 
     Versions that a window kept from seeing it are among them. Raises sqlite3.Error on a damaged journal.
     """
-    if drop["state"] not in ("accepted", "forgotten"):
+    if drop["state"] not in (DropState.ACCEPTED, DropState.FORGOTTEN):
         return {"count": 0, "newest": []}
     until = drop["forgotten_in"] if drop["forgotten_in"] is not None else 2**62
     wanted = "FROM reach WHERE batch >= ? AND batch < ?"
@@ -145,7 +146,9 @@ def _drops(home: Home, batch: int, limit: int, before: int | None) -> Row:
 
 
 def _batches(home: Home, batch: int, limit: int) -> Row:
-    [total] = ask(home.journal, "SELECT COUNT(*) AS count FROM batches WHERE seq <= ? AND kind != 'merge'", batch)
+    [total] = ask(
+        home.journal, "SELECT COUNT(*) AS count FROM batches WHERE seq <= ? AND kind != ?", batch, BatchKind.MERGE
+    )
     return {"count": total["count"], "newest": ask(home.journal, BATCHES, batch, limit)}
 
 

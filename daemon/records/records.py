@@ -11,15 +11,16 @@ import orjson
 
 from daemon.core.home import Home
 from daemon.core.query import LAST, ask
+from daemon.core.states import BatchKind, DropState, RunState, VersionState
 from daemon.records import challenger, lineage, live_score
 from daemon.records import drops as fates
 
 Row = dict[str, Any]
 
-STATES = {
-    "drops": ("accepted", "rejected", "duplicate", "forgotten"),
-    "runs": ("started", "trained", "postponed", "failed", "abandoned"),
-    "versions": ("promoted", "refused", "held", "unservable", "rolled back"),
+STATES: dict[str, tuple[str, ...]] = {
+    "drops": tuple(state.value for state in DropState),
+    "runs": tuple(state.value for state in RunState),
+    "versions": tuple(state.value for state in VersionState),
 }
 """Every state a journal table can hold, so that counters exist at zero before anything has happened."""
 
@@ -173,8 +174,8 @@ class Records:
     def batch_at(self, revision: str) -> Row | None:
         """The last batch that brought rows to a data revision, or took some away; or None."""
         last = "SELECT MAX(seq) FROM batches WHERE revision = ?"
-        query = f"SELECT * FROM batches WHERE kind != 'merge' AND seq <= ({last}) ORDER BY seq DESC LIMIT 1"
-        found = self._ask(query, revision)
+        query = f"SELECT * FROM batches WHERE kind != ? AND seq <= ({last}) ORDER BY seq DESC LIMIT 1"
+        found = self._ask(query, BatchKind.MERGE, revision)
         return found[0] if found else None
 
     def request(self, request: str) -> Row | None:
@@ -194,8 +195,8 @@ class Records:
                 counts[table][row["state"]] = row["n"]
         counted = self._count_drops()
         counts |= {"drops": dict(counted.drops), "rows": dict(counted.rows)}
-        for row in self._ask("SELECT COUNT(*) AS n FROM drops WHERE state = 'forgotten'"):
-            counts["drops"]["forgotten"] = row["n"]
+        for row in self._ask("SELECT COUNT(*) AS n FROM drops WHERE state = ?", DropState.FORGOTTEN):
+            counts["drops"][DropState.FORGOTTEN.value] = row["n"]
         return counts
 
     def _count_drops(self) -> _Counted:
@@ -205,11 +206,11 @@ class Records:
             counted = _Counted(inode)
         drops, rows, last = dict(counted.drops), dict(counted.rows), counted.last
         for row in self._ask(NEW_TOTALS, last) if last else self._ask(TOTALS):
-            state = "accepted" if row["state"] == "forgotten" else row["state"]
+            state = DropState.ACCEPTED.value if row["state"] == DropState.FORGOTTEN else row["state"]
             drops[state] += row["n"]
             rows["accepted"] += int(row["accepted"])
-            rows["refused"] += int(row["refused"]) if state == "accepted" else 0
-            rows["rejected"] += int(row["read"]) if row["state"] == "rejected" else 0
+            rows["refused"] += int(row["refused"]) if state == DropState.ACCEPTED else 0
+            rows["rejected"] += int(row["read"]) if row["state"] == DropState.REJECTED else 0
             last = max(last, row["last"])
         # One assignment of a value that nobody changes: two threads may count the same rows, but none is counted twice.
         self._counted = _Counted(inode, last, drops, rows)

@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.core.settings import Retrain
+from daemon.core.states import Trigger
 from daemon.schema.score_names import counted
 
 LONGEST_PAUSE = 3600.0
 """Seconds. The cooldown doubles with each training in a row that came to nothing, up to this."""
-
-ALARMS = ("drift", "live score")
-"""How the reasons of trainings begin that an alarm has started."""
-
-
-FORGOTTEN = "rows were forgotten"
-"""The reason of the training that follows forgetting."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +53,11 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     if facts.rows == 0 or not _cooled(facts, settings, now):
         return None
     if facts.forced:
-        return "requested, forced"
+        return Trigger.FORCED
     if facts.same_rows or facts.lacking:
         return None
     if facts.forgotten:
-        return FORGOTTEN
+        return Trigger.FORGOTTEN
     return _wanted(facts, settings) or _scheduled(facts, settings) or _alarmed(facts, settings, now)
 
 
@@ -79,9 +73,9 @@ def needed(trained_on: int | None, settings: Retrain) -> int:
 def _wanted(facts: Facts, settings: Retrain) -> str | None:
     new, least = facts.new, needed(facts.trained_on, settings)
     if facts.requested:
-        return f"requested, {counted(new, 'new row')}"
+        return f"{Trigger.REQUESTED}, {counted(new, 'new row')}"
     if facts.trained_on is None:
-        return "first model"
+        return Trigger.FIRST
     if new < least:
         return None
     if least > settings.threshold_rows:
@@ -91,14 +85,14 @@ def _wanted(facts: Facts, settings: Retrain) -> str | None:
 
 def _scheduled(facts: Facts, settings: Retrain) -> str | None:
     due = facts.schedule_due and facts.new > 0
-    return f"schedule {settings.schedule!r}, {counted(facts.new, 'new row')}" if due else None
+    return f"{Trigger.SCHEDULE} {settings.schedule!r}, {counted(facts.new, 'new row')}" if due else None
 
 
 def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     """Alarms need new rows, too: from the same rows the same model would come."""
     if facts.new <= 0 or not _passed(facts.last_alarm, settings.alarm_seconds, now):
         return None
-    found = {"drift": settings.drift and facts.drifted, "live score": settings.live and facts.live_fell}
+    found = {Trigger.DRIFT: settings.drift and facts.drifted, Trigger.LIVE: settings.live and facts.live_fell}
     return next((f"{alarm}: {why} {counted(facts.new, 'new row')}" for alarm, why in found.items() if why), None)
 
 

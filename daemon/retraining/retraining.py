@@ -15,6 +15,7 @@ import structlog
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.settings import Settings
+from daemon.core.states import ALARMS, EventKind, RequestState, RunState
 from daemon.core.status import Training
 from daemon.processes.child import Trainer
 from daemon.registry import baseline
@@ -63,7 +64,7 @@ class Retraining:
         """Close the runs that a killed daemon left open; returns their numbers."""
         left = [int(run["id"]) for run in self._journal.runs.open()]
         for run in left:
-            self._journal.runs.end(run, "abandoned", "The daemon was stopped during the training.")
+            self._journal.runs.end(run, RunState.ABANDONED, "The daemon was stopped during the training.")
         return left
 
     # Collecting
@@ -83,14 +84,14 @@ class Retraining:
             self._unheard.popleft()
         if self.progress is not None and now - self._started > self._settings.train.timeout_seconds:
             limit = self._settings.train.timeout_seconds
-            self._fail(f"It took longer than train.timeout_seconds = {limit:g}.", "failed")
+            self._fail(f"It took longer than train.timeout_seconds = {limit:g}.", RunState.FAILED)
             self.trainer.kill()
             return True
         return ended
 
     def _handle(self, message: dict[str, Any]) -> bool:
         if "ended" in message:
-            self._fail(f"The trainer {message['ended']}.", "abandoned")
+            self._fail(f"The trainer {message['ended']}.", RunState.ABANDONED)
             return True
         if self.progress is None or message.get("run") != self.progress.run:
             return False
@@ -99,16 +100,16 @@ class Retraining:
             return False
         if "note" in message:
             if message["seconds"] >= NOTEWORTHY_SECONDS:
-                self._journal.events.tell("candidate", message["note"], run=self.progress.run)
+                self._journal.events.tell(EventKind.CANDIDATE, message["note"], run=self.progress.run)
             return False
         if "postponed" in message:
             self._postpone(message["postponed"])
         elif "failed" in message:
-            self._fail(message["failed"], "failed")
+            self._fail(message["failed"], RunState.FAILED)
         else:
             version, seconds = message["done"], message["seconds"]
             detail = f"version {version} after {seconds:.1f} s"
-            self._journal.runs.end(self.progress.run, "trained", detail, version=version, seconds=seconds)
+            self._journal.runs.end(self.progress.run, RunState.TRAINED, detail, version=version, seconds=seconds)
             log.info("trained", run=self.progress.run, version=version, seconds=round(seconds, 3))
             self.progress = None
         return True
@@ -118,7 +119,7 @@ class Retraining:
         assert self.progress is not None
         run = self._journal.runs.last()
         self._lacking = run["batch"] if run else None, detail
-        self._journal.runs.end(self.progress.run, "postponed", detail)
+        self._journal.runs.end(self.progress.run, RunState.POSTPONED, detail)
         log.warning("postponed", run=self.progress.run, detail=detail)
         self.progress = None
 
@@ -127,7 +128,7 @@ class Retraining:
         newest = self._journal.batches.committed().batch
         return self._lacking[1] if self._lacking is not None and self._lacking[0] == newest else None
 
-    def _fail(self, detail: str, state: str) -> None:
+    def _fail(self, detail: str, state: RunState) -> None:
         if self.progress is not None:
             self._journal.runs.end(self.progress.run, state, detail)
             log.error(state, run=self.progress.run, detail=detail)
@@ -148,7 +149,7 @@ class Retraining:
         if reason is None:
             return self._decline(queued, facts)
         self._start(reason, monotonic, champion)
-        self._end_requests(queued, "done", f"Training started: {reason}.")
+        self._end_requests(queued, RequestState.DONE, f"Training started: {reason}.")
         return True
 
     def _may_be_due(self, now: datetime) -> bool:
@@ -179,13 +180,13 @@ class Retraining:
     def _recorded(self) -> policy.Facts:
         """The facts without what depends on the time and on requests."""
         total = self._journal.batches.committed()
-        last, trained = self._journal.runs.last(), self._journal.runs.last("trained")
+        last, trained = self._journal.runs.last(), self._journal.runs.last(RunState.TRAINED)
         last_start, drifted, live_fell = _started(last), self._drifted(), self._fell()
-        alarmed = self._journal.runs.last(because=policy.ALARMS) if drifted or live_fell else None
+        alarmed = self._journal.runs.last(because=ALARMS) if drifted or live_fell else None
         return policy.Facts(
             rows=total.rows,
             trained_on=None if trained is None else trained["rows"],
-            same_rows=last is not None and last["batch"] == total.batch and last["state"] == "trained",
+            same_rows=last is not None and last["batch"] == total.batch and last["state"] == RunState.TRAINED,
             lacking=self.lacking(),
             last_start=last_start,
             schedule_due=False,
@@ -215,7 +216,7 @@ class Retraining:
                 self._journal.requests.take(request.id, KIND, detail, request.at.isoformat())
         requests.consume(self._home, *waiting)
 
-    def _end_requests(self, queued: Sequence[Any], state: str, detail: str) -> None:
+    def _end_requests(self, queued: Sequence[Any], state: RequestState, detail: str) -> None:
         with self._journal.together():
             for request in queued:
                 self._journal.requests.end(request["id"], state, detail)
@@ -228,7 +229,7 @@ class Retraining:
         if facts.rows and alarm:
             why += f", and these would give the same model again, in spite of the alarm: {alarm.rstrip('.')}"
         if queued:
-            self._end_requests(queued, "refused", f"Not started: {why}.")
+            self._end_requests(queued, RequestState.REFUSED, f"Not started: {why}.")
         return bool(queued)
 
     def _start(self, reason: str, monotonic: float, champion: tuple[int, str] | None) -> None:
@@ -256,7 +257,7 @@ class Retraining:
         try:
             self.trainer.train(job)
         except OSError as error:
-            self._fail(f"The trainer could not be reached: {error}.", "abandoned")
+            self._fail(f"The trainer could not be reached: {error}.", RunState.ABANDONED)
 
 
 def _started(run: Any) -> datetime | None:

@@ -18,6 +18,7 @@ from daemon.core import clock, durable, requests, shared_folder
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.settings import Settings
+from daemon.core.states import EventKind, Level
 from daemon.core.status import Check, Status, utcnow
 from daemon.dataset.repacking import Packing
 from daemon.drift.watch import Driftwatch
@@ -152,7 +153,7 @@ class Loop:
         self._guard("data", lambda: self._ingestion.upkeep.look(now))
         self._guard("requests", self._set_aside)
         for sentence in self._historian.news():
-            self._tell("history", sentence, level="warning")
+            self._tell(EventKind.HISTORY, sentence, level=Level.WARNING)
         self._tidy("rejected", now, lambda: self._retention.sweep(clock.read()))
         self._tidy("registry", now, lambda: self._promotion.clear(training=self._retraining.progress is not None))
         self._tidy("journal", now, lambda: self._journal.trim(self._settings.journal.keep_events), TRIM_SECONDS)
@@ -163,7 +164,7 @@ class Loop:
     def _tend(self) -> None:
         for sentence in self._workers.told():
             log.warning("worker", detail=sentence)
-            self._tell("worker", sentence, level="warning")
+            self._tell(EventKind.WORKER, sentence, level=Level.WARNING)
 
     def _reconsider(self) -> None:
         if self._promotion.reconsider(self._workers.complaints):
@@ -171,12 +172,12 @@ class Loop:
 
     def _watch(self, now: float) -> None:
         for sentence in self._watcher.watch(now):
-            self._tell("inbox", sentence, level="warning")
+            self._tell(EventKind.INBOX, sentence, level=Level.WARNING)
 
     def _set_aside(self) -> None:
         for sentence in requests.set_aside(self._home):
             log.warning("no_request", detail=sentence)
-            self._tell("request", sentence, level="warning")
+            self._tell(EventKind.REQUEST, sentence, level=Level.WARNING)
 
     def _tidy(self, what: str, now: float, action: Callable[[], object], every: float = TIDY_SECONDS) -> None:
         """Do something about once an hour, or as often as is said (seconds)."""
@@ -344,7 +345,7 @@ class Loop:
         self._heal(what)
         return True
 
-    def _tell(self, kind: str, message: str, *, level: str = "info") -> None:
+    def _tell(self, kind: EventKind, message: str, *, level: Level = Level.INFO) -> None:
         try:
             self._journal.events.tell(kind, message, level=level)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the journal, the event is in the log
@@ -358,7 +359,7 @@ class Loop:
     def _heal(self, what: str) -> None:
         if self._problems.pop(what, None) is not None:
             log.info("healed", what=what)
-            self._tell("healed", f"{what.capitalize()} is in order again.")
+            self._tell(EventKind.HEALED, f"{what.capitalize()} is in order again.")
 
 
 def _objection(trainer: Trainer) -> str | None:

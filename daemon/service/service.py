@@ -22,6 +22,7 @@ from daemon.core import durable, status
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.settings import Settings
+from daemon.core.states import EventKind, Level
 from daemon.core.status import Status, utcnow
 from daemon.processes.child import Trainer
 from daemon.processes.sockets import reachable
@@ -81,12 +82,12 @@ def serve(home: Home, settings: Settings, wake: Wake) -> None:
 
 def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
     journal, loop = compose(home, settings, keeper, wake, pulse, stack)
-    journal.events.tell("started", f"The daemon has started (pid {os.getpid()}).")
+    journal.events.tell(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid())
     notify(READY=1)
     loop.run()
     notify(STOPPING=1)
-    journal.events.tell("stopped", "The daemon was asked to stop.")
+    journal.events.tell(EventKind.STOPPED, "The daemon was asked to stop.")
     log.info("stopping")
 
 
@@ -122,7 +123,7 @@ def compose(
     schedule = Schedule(settings.retrain.schedule, wake)
     swept = sweep(home)
     journal = _open_journal(home, stack)
-    dataset = Dataset(home, lambda sentence: journal.events.tell("repaired", sentence, level="warning"))
+    dataset = Dataset(home, lambda sentence: journal.events.tell(EventKind.REPAIRED, sentence, level=Level.WARNING))
     stack.callback(dataset.close)
     with pulse.step("checking the data", START_SECONDS), wake.interruptible():
         dataset.open(
@@ -134,7 +135,7 @@ def compose(
     registry = Registry(home)
     with pulse.step("opening MLflow's database", START_SECONDS), wake.interruptible():
         if moved := registry.open():
-            journal.events.tell("moved", moved, level="warning")
+            journal.events.tell(EventKind.MOVED, moved, level=Level.WARNING)
     promotion = Promotion(home, settings.promote, journal, registry)
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)

@@ -7,26 +7,36 @@ what happens once a month. Numbers of events are given once (AUTOINCREMENT), so 
 
 from sqlalchemy import Connection, text
 
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import EventKind, RequestState
 
-ROUTINE = ("accepted", "committed", "merged", "duplicate", "rejected", "quarantined", "known", "relabelled", "request")
+ROUTINE = (
+    EventKind.ACCEPTED,
+    EventKind.COMMITTED,
+    EventKind.MERGED,
+    EventKind.DUPLICATE,
+    EventKind.REJECTED,
+    EventKind.QUARANTINED,
+    EventKind.KNOWN,
+    EventKind.RELABELLED,
+    EventKind.REQUEST,
+)
 """Kinds of events that come with every drop or request."""
 
-FACTS = ("serving", ROLLED_BACK)
+FACTS = (EventKind.SERVING, EventKind.ROLLED_BACK)
 """Kinds that the journal derives facts from, by their order: they stay."""
 
 MOST = 5_000
 """Rows that one call removes of each sort at most: the loop has other things to do."""
 
 
-def _listed(*kinds: str) -> str:
+def _listed(*kinds: EventKind) -> str:
     return ", ".join(f"'{kind}'" for kind in kinds)
 
 
 SORTS = (
     ("events", "id", f"kind IN ({_listed(*ROUTINE)})"),
     ("events", "id", f"kind NOT IN ({_listed(*ROUTINE, *FACTS)})"),
-    ("requests", "rowid", "state != 'queued'"),
+    ("requests", "rowid", f"state != '{RequestState.QUEUED}'"),
 )
 """Table, key that grows, and condition of what is kept up to the same number of rows each."""
 

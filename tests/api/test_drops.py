@@ -8,6 +8,7 @@ import pytest
 from sites import Client
 
 from daemon.core.home import Home
+from daemon.core.states import DropState
 from daemon.core.status import Status, publish
 from daemon.storage.journal import Journal
 
@@ -24,8 +25,10 @@ def told(home: Home, journal: Journal) -> Client:
     """A home in which one drop was accepted, one rejected, and one dropped again."""
     seq = journal.batches.accept(SEGMENT, [{**GOOD, **REFUSED, **FIRST_BAD}])
     journal.batches.commit(seq, "c" * 40, "d" * 32)
-    journal.drops.refuse(BAD, "rejected", "bad.csv: The file is empty.")
-    journal.drops.refuse({**GOOD, "name": "7"}, "duplicate", "7: The same bytes are in batch 1 already.", batch=seq)
+    journal.drops.refuse(BAD, DropState.REJECTED, "bad.csv: The file is empty.")
+    journal.drops.refuse(
+        {**GOOD, "name": "7"}, DropState.DUPLICATE, "7: The same bytes are in batch 1 already.", batch=seq
+    )
     return Client(home)
 
 

@@ -12,6 +12,7 @@ from test_records import BATCH, a_drop, a_version
 
 from daemon.cli import report
 from daemon.core.home import Home
+from daemon.core.states import RunState, VersionState
 from daemon.storage.journal import Journal
 
 MANY = 400
@@ -32,8 +33,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Client:
             journal.batches.accept(batch, [a_drop(f"{number}.csv", sha256)], [label])
             journal.batches.commit(number, f"{number:040x}", "d" * 32)
             run = journal.runs.start("new rows", f"{number:040x}", "d" * 32, 5)
-            journal.runs.end(run, "trained", "tree", version=number, seconds=1.0)
-            journal.versions.judge(a_version(number, revision=f"{number:040x}"), "promoted", "better")
+            journal.runs.end(run, RunState.TRAINED, "tree", version=number, seconds=1.0)
+            journal.versions.judge(a_version(number, revision=f"{number:040x}"), VersionState.PROMOTED, "better")
             journal.swaps.record(number, number - 1 or None, "better")
     bundles.point(home, bundles.make(home, MANY))
     return Client(home)

@@ -17,6 +17,7 @@ from sites import PREDICTION, Client, Site
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
+from daemon.core.states import EventKind
 from daemon.core.status import Check
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
@@ -364,8 +365,8 @@ def read_stream(connection: socket.socket, until: str) -> str:
 
 def test_events_are_streamed_and_replayed(own: Site) -> None:
     journal = Journal.open(own.home.journal)
-    journal.events.tell("started", "first")
-    journal.events.tell("worker", "second\nline")
+    journal.events.tell(EventKind.STARTED, "first")
+    journal.events.tell(EventKind.WORKER, "second\nline")
     head = "GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
     with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
         connection.sendall(f"{head}Last-Event-ID: 2\r\n\r\n".encode())
@@ -373,7 +374,7 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
         assert "event: status" in text
         assert "id: 3\nevent: worker\ndata: {" in text
         assert "first" not in text
-        journal.events.tell("promoted", "third", version=3)
+        journal.events.tell(EventKind.PROMOTED, "third", version=3)
         assert "id: 4\nevent: promoted" in read_stream(connection, "third")
         own.tell_status(rows=99)
         assert "event: status" in read_stream(connection, '"rows":99')
@@ -393,8 +394,8 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
 )
 def test_a_stream_begins_where_it_is_asked_to(own: Site, query: str, header: str, first: int) -> None:
     journal = Journal.open(own.home.journal)
-    journal.events.tell("worker", "second")
-    journal.events.tell("worker", "third")
+    journal.events.tell(EventKind.WORKER, "second")
+    journal.events.tell(EventKind.WORKER, "third")
     journal.close()
     head = f"GET /events{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{header}\r\n"
     with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:

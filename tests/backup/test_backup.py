@@ -33,6 +33,7 @@ from daemon.core import durable, requests
 from daemon.core.errors import BackupDamaged, BadSettings, Exit, NotFound
 from daemon.core.home import Home
 from daemon.core.scopes import Scope
+from daemon.core.states import EventKind
 from daemon.dataset import continuity, git_history
 from daemon.schema.schema import Schema
 from daemon.storage import moved_home
@@ -314,7 +315,7 @@ def test_purge_meanwhile_begins_anew(parts: Parts, tmp_path: Path) -> None:
     def then_purge(path: Path, copy: Path) -> Path:
         found = snapshot(path, copy)
         if path == parts.home.journal and not calls:
-            parts.journal.events.tell("purged", "A drop's rows.")
+            parts.journal.events.tell(EventKind.PURGED, "A drop's rows.")
         calls.append(path.name)
         return found
 

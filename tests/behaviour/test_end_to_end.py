@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from service import FAST, REPOSITORY, Service, flowers, parsed, wait_until
 
+from daemon.core.states import RunState
 from daemon.registry.registry import CHAMPION, NAME, Registry
 from daemon.storage.journal import Journal
 
@@ -174,7 +175,7 @@ def _settled(service: Service) -> int:
         listed = service.ask("/versions")[1]["versions"]
         done = trained["trained"] == len(listed) and trained["started"] == 0 and not _training(service)
         with Journal.reading(service.home.journal) as journal:
-            last = journal.runs.last("trained")
+            last = journal.runs.last(RunState.TRAINED)
             learnt = last is not None and journal.batches.committed().rows - last["rows"] < THRESHOLD
         return version if done and learnt and listed[0]["version"] == version else None
 

@@ -22,6 +22,7 @@ from daemon.core.errors import Exit, NotKept, Unavailable
 from daemon.core.home import Home
 from daemon.core.query import ask
 from daemon.core.settings import Predictions, Settings
+from daemon.core.states import EventKind
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 from web.serving.prediction_log import PredictionLog
@@ -183,11 +184,11 @@ def test_journal_that_is_gone_takes_nothing_more(parts: Parts) -> None:
 
 def test_wal_that_is_gone_is_noticed(parts: Parts) -> None:
     """What is recorded would be in a file that nobody can open any more; what was, the closing folds into the journal."""
-    parts.journal.events.tell("started", "kept")
+    parts.journal.events.tell(EventKind.STARTED, "kept")
     whole(parts.home)[1].unlink()
     assert "journal.db-wal is gone" in (parts.journal.problem() or "")
     with pytest.raises(Unavailable, match="is gone"):
-        parts.journal.events.tell("started", "lost")
+        parts.journal.events.tell(EventKind.STARTED, "lost")
     parts.close()
     assert ask(parts.home.journal, "SELECT message FROM events")[-1]["message"] == "kept"
     parts.open()

@@ -26,6 +26,7 @@ from daemon.cli import commands, report
 from daemon.core import durable, requests, settings, status
 from daemon.core.errors import Exit
 from daemon.core.home import Home
+from daemon.core.states import DropState, VersionState
 from daemon.core.status import Check, Status
 from daemon.schema import schema
 from daemon.storage.journal import Journal
@@ -175,7 +176,7 @@ def test_status_says_what_the_served_version_is_on_trial_for(home: Home, journal
     bundles.point(home, bundles.make(home, 3))
     status.publish(home.status, a_status())
     journal.versions.judge(
-        {**a_version(3), "scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, "promoted", "first"
+        {**a_version(3), "scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, VersionState.PROMOTED, "first"
     )
     detail = report.health(home)["checks"]["model"]["detail"]
     assert detail.endswith("On trial: no held-out row judges it.")
@@ -266,8 +267,8 @@ def test_versions_are_listed_newest_first(home: Home) -> None:
     """Which is served, what became of each and why; texts in brackets stay texts."""
     assert forked("versions", "--json", home=home).stdout == "[]\n"
     with closing(Journal.open(home.journal)) as journal:
-        journal.versions.judge(a_version(1), "promoted", "First version.")
-        journal.versions.judge(a_version(2), "refused", "Recall of '[/b]' falls [red].")
+        journal.versions.judge(a_version(1), VersionState.PROMOTED, "First version.")
+        journal.versions.judge(a_version(2), VersionState.REFUSED, "Recall of '[/b]' falls [red].")
     bundles.point(home, bundles.make(home, 1))
     found = json.loads(forked("versions", "--json", home=home).stdout)
     text = forked("versions", home=home).stdout
@@ -290,7 +291,7 @@ def test_a_misspelt_home_is_noticed(tmp_path: Path, command: str) -> None:
 def test_versions_show_their_live_score(home: Home) -> None:
     """As soon as a prediction has been labelled."""
     with closing(Journal.open(home.journal)) as journal:
-        journal.versions.judge(a_version(1), "promoted", "First version.")
+        journal.versions.judge(a_version(1), VersionState.PROMOTED, "First version.")
         sha256 = durable.sha256(b"labels")
         label = {"version": 1, "prediction": "setosa", "drop": sha256}
         truths = ("setosa", "setosa", "setosa", "virginica")
@@ -309,7 +310,7 @@ def test_drops_are_listed_and_told_one_by_one(home: Home) -> None:
         seq = journal.batches.accept(a_batch(), [a_drop("good.csv", **seen)])
         journal.batches.commit(seq, "c" * 40, "d" * 32)
         bad = a_drop("bad\x1b[31m.csv", sha256="b" * 64, line=3, column="petal", reason="'[red]' is not a number.")
-        journal.drops.refuse(bad, "rejected", "bad.csv: '[red]' is not a number.")
+        journal.drops.refuse(bad, DropState.REJECTED, "bad.csv: '[red]' is not a number.")
     listed = json.loads(forked("drops", "--json", home=home).stdout)
     assert [row["state"] for row in listed] == ["rejected", "accepted"]
     text = forked("drops", home=home).stdout
@@ -353,11 +354,11 @@ def test_duplicate_is_forgotten_where_its_rows_are(home: Home) -> None:
     """Its name means the drop that brought them; a name of nothing but refused files means none."""
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(a_batch(), [a_drop("good.csv"), a_drop("other.csv", "b" * 64)])
-        journal.drops.refuse(a_drop("again.csv"), "duplicate", "The same bytes.", batch=1)
-        journal.drops.refuse(a_drop("bad.csv", "c" * 64), "rejected", "No CSV.")
+        journal.drops.refuse(a_drop("again.csv"), DropState.DUPLICATE, "The same bytes.", batch=1)
+        journal.drops.refuse(a_drop("bad.csv", "c" * 64), DropState.REJECTED, "No CSV.")
     assert forked("forget", "again.csv", home=home).returncode == Exit.OK
     with closing(Journal.open(home.journal)) as journal:
-        journal.drops.refuse(a_drop("again.csv", "b" * 64), "duplicate", "The same bytes.", batch=1)
+        journal.drops.refuse(a_drop("again.csv", "b" * 64), DropState.DUPLICATE, "The same bytes.", batch=1)
     for key, code, part in (
         ("again.csv", Exit.USAGE, "may be any of 2 drops"),
         ("bad.csv", Exit.NOT_FOUND, "no rows of bad.csv: it was rejected"),

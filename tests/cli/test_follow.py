@@ -15,6 +15,7 @@ from daemon.cli import follow
 from daemon.core import status
 from daemon.core.errors import Exit, Unavailable
 from daemon.core.home import Home
+from daemon.core.states import RequestState, RunState, VersionState
 from daemon.core.status import Training
 from daemon.storage.journal import Journal
 
@@ -44,7 +45,7 @@ def ask(journal: Journal, state: str, detail: str = "") -> None:
     journal.requests.take("1" * 16, "retrain", "forced", "2026-01-01T00:00:00Z")
     if state == "done":
         journal.runs.start("requested, forced", "a" * 40, "b" * 32, 150)
-    journal.requests.end("1" * 16, state, detail)
+    journal.requests.end("1" * 16, RequestState(state), detail)
 
 
 def test_line_says_how_far_it_is() -> None:
@@ -60,8 +61,8 @@ def test_line_says_how_far_it_is() -> None:
 def test_verdict_ends_it(home: Home, journal: Journal, state: str, code: Exit) -> None:
     """With the sentence that the journal has."""
     ask(journal, "done")
-    journal.runs.end(1, "trained", "version 1 after 2 s", version=1, seconds=2.0)
-    journal.versions.judge(a_version(1), state, "Because.")
+    journal.runs.end(1, RunState.TRAINED, "version 1 after 2 s", version=1, seconds=2.0)
+    journal.versions.judge(a_version(1), VersionState(state), "Because.")
     ended, facts = followed(home)
     assert ended == code
     assert facts == {"run": 1, "version": 1, "state": state, "sentence": f"Version 1 {state}: Because."}
@@ -86,7 +87,7 @@ def test_answer_that_does_not_come_is_not_waited_for_long(home: Home, journal: J
 def test_failure_ends_it(home: Home, journal: Journal) -> None:
     """Watched while it runs: the end comes later than the first look."""
     ask(journal, "done")
-    looking = threading.Timer(0.5, lambda: journal.runs.end(1, "failed", "MemoryError."))
+    looking = threading.Timer(0.5, lambda: journal.runs.end(1, RunState.FAILED, "MemoryError."))
     looking.start()
     ended, facts = followed(home)
     looking.join()

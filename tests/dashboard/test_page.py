@@ -26,6 +26,7 @@ from daemon.core.home import Home
 from daemon.core.query import ask
 from daemon.core.scopes import Scope
 from daemon.core.settings import Promote, Settings
+from daemon.core.states import DropState, EventKind, Level, RunState, VersionState
 from daemon.core.status import Check, Status, Training
 from daemon.records.records import Records
 from daemon.schema.schema import Column, Schema
@@ -98,7 +99,7 @@ class Story:
             "decided_by": by,
         }
         drop = self.drop(name, rows_accepted=0, **why)
-        self.journal.drops.refuse(drop, "rejected", f"{name} rejected")
+        self.journal.drops.refuse(drop, DropState.REJECTED, f"{name} rejected")
 
     def judge(self, version: int, state: str, wrong: int = 1, *, old: int | None = None, n: int = 60) -> None:
         self.record(version, state, self.scores(wrong, old, n), SCHEMA)
@@ -122,7 +123,7 @@ class Story:
         manifest = self.seal(version, scores, schema)
         row |= {"version": version, "bundle": manifest, "scores": json.dumps(scores)}
         reason = f"The gate's sentence about version {version}."
-        self.journal.versions.judge(row, state, reason)
+        self.journal.versions.judge(row, VersionState(state), reason)
         if state == "promoted":
             self.journal.swaps.record(version, self.champion, reason)
             self.point(version, manifest)
@@ -186,7 +187,7 @@ def well(story: Story) -> Story:
     """One drop, one promoted version."""
     story.accept("iris.csv")
     run = story.journal.runs.start("first model", f"{1:040x}", "d" * 32, 50)
-    story.journal.runs.end(run, "trained", "forest", version=1, seconds=1.5)
+    story.journal.runs.end(run, RunState.TRAINED, "forest", version=1, seconds=1.5)
     story.judge(1, "promoted")
     return story
 
@@ -306,7 +307,7 @@ def one_rejected_drop(story: Story) -> Status:
 
 def a_failed_training(story: Story) -> Status:
     run = story.journal.runs.start("50 new rows", f"{1:040x}", "d" * 32, 50)
-    story.journal.runs.end(run, "failed", "one class is empty")
+    story.journal.runs.end(run, RunState.FAILED, "one class is empty")
     return alive()
 
 
@@ -632,7 +633,7 @@ def test_steps_follow_the_work(story: Story) -> None:
     story.journal.batches.commit(1, "a" * 40, "d" * 32)
     run = story.journal.runs.start("first model", "a" * 40, "d" * 32, 50)
     assert work() == ["done", "done", "active", "idle", "idle"]
-    story.journal.runs.end(run, "trained", "forest", version=1)
+    story.journal.runs.end(run, RunState.TRAINED, "forest", version=1)
     assert work() == ["done", "done", "done", "active", "idle"]
     story.judge(1, "promoted")
     assert work() == ["done"] * 5
@@ -664,7 +665,7 @@ def test_user_text_is_escaped_and_shown(well: Story) -> None:
     well.accept(*HOSTILE)
     for name in HOSTILE:
         well.reject(name)
-        well.journal.events.tell("problem", name, level="error")
+        well.journal.events.tell(EventKind.PROBLEM, name, level=Level.ERROR)
     page = render(well.document(alive()))
     assert "<script>alert" not in page
     assert "<img" not in page

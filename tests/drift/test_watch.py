@@ -17,6 +17,7 @@ from test_records import labelled
 from daemon.artifacts import bundle, reference_sample
 from daemon.core.home import Home
 from daemon.core.settings import Drift, Settings
+from daemon.core.states import VersionState
 from daemon.drift.watch import Driftwatch
 from daemon.storage import prediction_history
 from daemon.storage.journal import Journal
@@ -56,7 +57,7 @@ class Stage:
             "version": version,
             "bundle": pointer.manifest,
         }
-        self.journal.versions.judge(facts, "promoted", "For a test.")
+        self.journal.versions.judge(facts, VersionState.PROMOTED, "For a test.")
         return version, pointer.manifest
 
     def flower(self, shift: float = 0.0) -> list[float]:

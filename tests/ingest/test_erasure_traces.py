@@ -21,6 +21,7 @@ from daemon.core import durable, requests, shared_folder
 from daemon.core.home import Home
 from daemon.core.query import ask
 from daemon.core.settings import Settings
+from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.ingest import erasure_held, erasure_traces
 from daemon.ingest import row_matching as likeness_module
@@ -116,7 +117,9 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
         sha256 = hold(parts, "held.csv", PERSON + "9,9,9,9,setosa\n")
         (home.inbox / "copy.csv").write_text(PERSON + "9,9,9,9,setosa\n")
         (home.inbox / "other.csv").write_text(PERSON)
-        journal.drops.refuse({**NO_DROP, "sha256": sha256}, "rejected", "copy.csv: It was held because of 'setosa'.")
+        journal.drops.refuse(
+            {**NO_DROP, "sha256": sha256}, DropState.REJECTED, "copy.csv: It was held because of 'setosa'."
+        )
         place, drop = shared_folder.inbox(home), {"decided_at": "2026-01-01"}
         likeness = Likeness(bundles.SCHEMA, [ROW])
         found = [one for one in erasure_held.search(place, journal.held.all(), likeness, drop) if one]

@@ -18,6 +18,7 @@ from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox, Settings
+from daemon.core.states import VersionState
 from daemon.ingest.late_labels import Joined, Labels, cell, cells, plain
 from daemon.records.records import Records
 from daemon.schema.schema import BOUND, Column, Kind, Schema
@@ -51,7 +52,9 @@ def trained(home: Home, journal: Journal, version: int, schema: Schema) -> None:
     manifest = bundle.read_manifest(home.bundle(version), pointer.manifest).model_copy(update={"data_schema": schema})
     facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger", "candidate", "backend"), "test")
     row = {**facts, "rows": 150, "trained_rows": 120, "scores": "{}", "version": version}
-    journal.versions.judge({**row, "bundle": bundle.seal(home.bundle(version), manifest)}, "promoted", "For a test.")
+    journal.versions.judge(
+        {**row, "bundle": bundle.seal(home.bundle(version), manifest)}, VersionState.PROMOTED, "For a test."
+    )
 
 
 def predicted(home: Home, *entries: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from daemon.core import durable
 from daemon.core.errors import InvalidFeatures
 from daemon.core.home import Home
 from daemon.core.settings import Promote
+from daemon.core.states import VersionState
 from daemon.promotion import probation
 from daemon.promotion.probation import LiveWatch
 from daemon.records import live_comparison
@@ -200,7 +201,7 @@ def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: st
         score |= {"support": {"setosa": 114, "versicolor": 6}, "metric": metric}
         facts = {name: value for name, value in judged.items() if name not in ("state", "reason", "judged_at")}
         scores = orjson.dumps({"challenger": {"rolling": score}}).decode()
-        parts.journal.versions.judge(facts | {"scores": scores}, "promoted", judged["reason"])
+        parts.journal.versions.judge(facts | {"scores": scores}, VersionState.PROMOTED, judged["reason"])
     answers = [("setosa", "setosa")] * 84 + [("setosa", "versicolor")] * 30 + [("versicolor", "versicolor")] * 6
     told.answered(answers, second, logged=logged)
     parts.settle()

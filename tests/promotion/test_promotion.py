@@ -19,10 +19,10 @@ from daemon.artifacts.bundle import Manifest
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.settings import Promote
+from daemon.core.states import Trigger
 from daemon.promotion.promotion import Promotion
 from daemon.records.records import Records
 from daemon.registry.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
-from daemon.retraining.policy import FORGOTTEN
 from daemon.storage.journal import Journal
 
 
@@ -167,9 +167,9 @@ def test_drop_that_was_forgotten_before_any_training_is_held_against_no_version(
     parts.settle()
     take(parts.journal, 2)
     forget(parts.journal, 2)
-    refused = [parts.train(50, 95, champion=first, revision=revision(3), reason=FORGOTTEN)]
+    refused = [parts.train(50, 95, champion=first, revision=revision(3), reason=Trigger.FORGOTTEN)]
     parts.settle()
-    refused.append(parts.train(50, 95, champion=first, revision=revision(1), reason=FORGOTTEN))
+    refused.append(parts.train(50, 95, champion=first, revision=revision(1), reason=Trigger.FORGOTTEN))
     forget(parts.journal, 1)
     parts.settle()
     for version in refused:

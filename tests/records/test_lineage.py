@@ -17,6 +17,7 @@ from daemon.core import requests
 from daemon.core.errors import Exit
 from daemon.core.home import Home
 from daemon.core.query import ask
+from daemon.core.states import DropState, RunState, VersionState
 from daemon.records import lineage
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import COLUMNS, INSERT, TABLES
@@ -53,7 +54,7 @@ def train(home: Home, journal: Journal, version: int, state: str = "promoted") -
     assert newest.revision is not None
     assert newest.dvc_md5 is not None
     run = journal.runs.start("50 new rows", newest.revision, newest.dvc_md5, newest.rows, newest.batch)
-    journal.runs.end(run, "trained", "forest", version=version, seconds=1.5)
+    journal.runs.end(run, RunState.TRAINED, "forest", version=version, seconds=1.5)
     sealed = bundles.make(home, version)
     score = {"n": 30, "accuracy": 0.9}
     facts = {
@@ -69,7 +70,7 @@ def train(home: Home, journal: Journal, version: int, state: str = "promoted") -
         "trigger": "50 new rows",
         "scores": json.dumps({"challenger": {"reference": score, "rolling": score}, "champion": None}),
     }
-    journal.versions.judge(facts, state, "First version.")
+    journal.versions.judge(facts, VersionState(state), "First version.")
 
 
 def predict(home: Home, *versions: int) -> None:
@@ -253,8 +254,8 @@ def test_version_that_does_not_exist_on_the_command_line(told: Home) -> None:
 def test_asking_to_forget(told: Home) -> None:
     """By name, id or sha256; what was never in the dataset can't be forgotten; it is said what stays, and how to purge."""
     with closing(Journal.open(told.journal)) as journal:
-        journal.drops.refuse(a_drop("bad.csv", sha256=sha(9)), "rejected", "no")
-        journal.drops.refuse(a_drop("copy.csv", sha256=sha(3)), "duplicate", "twice", batch=4)
+        journal.drops.refuse(a_drop("bad.csv", sha256=sha(9)), DropState.REJECTED, "no")
+        journal.drops.refuse(a_drop("copy.csv", sha256=sha(3)), DropState.DUPLICATE, "twice", batch=4)
     for key in ("3.csv", sha(3), 3, "copy.csv"):
         done = forked("forget", key, home=told)
         assert done.returncode == Exit.OK

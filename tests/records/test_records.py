@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.core.home import Home
+from daemon.core.states import DropState, EventKind, RunState, VersionState
 from daemon.records import live_score
 from daemon.records.records import TOTALS, Records
 from daemon.storage.journal import Journal
@@ -83,11 +84,13 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
     journal = Journal.open(home.journal)
     seq = journal.batches.accept(BATCH, [a_drop(), a_drop("7", "7" * 64, rows_accepted=3, rows_refused=2)])
     journal.batches.commit(seq, "c" * 40, "d" * 32)
-    journal.drops.refuse(a_drop("a.csv", "b" * 64, rows_accepted=0, reason="bad"), "rejected", "a.csv rejected: bad")
-    journal.drops.refuse(a_drop("copy.csv"), "duplicate", "copy.csv is a duplicate", batch=seq)
+    journal.drops.refuse(
+        a_drop("a.csv", "b" * 64, rows_accepted=0, reason="bad"), DropState.REJECTED, "a.csv rejected: bad"
+    )
+    journal.drops.refuse(a_drop("copy.csv"), DropState.DUPLICATE, "copy.csv is a duplicate", batch=seq)
     run = journal.runs.start("50 new rows", "c" * 40, "d" * 32, 5)
-    journal.runs.end(run, "trained", "forest", version=1, seconds=1.5)
-    journal.versions.judge(a_version(1), "promoted", "the first")
+    journal.runs.end(run, RunState.TRAINED, "forest", version=1, seconds=1.5)
+    journal.versions.judge(a_version(1), VersionState.PROMOTED, "the first")
     journal.swaps.record(1, None, "the first")
     journal.requests.take("q" * 16, "retrain", "asked", "2026-01-01T00:00:00Z")
     records = Records(home)
@@ -127,7 +130,7 @@ def test_totals_go_on_from_where_they_were(home: Home) -> None:
         journal.batches.accept(BATCH, [a_drop(), a_drop("b.csv", "b" * 64)])
         for _ in range(2):
             assert records.counts()["rows"] == {"accepted": 10, "refused": 0, "rejected": 0}
-        journal.drops.refuse(a_drop("c.csv", "c" * 64, rows_accepted=0), "rejected", "c.csv: bad")
+        journal.drops.refuse(a_drop("c.csv", "c" * 64, rows_accepted=0), DropState.REJECTED, "c.csv: bad")
         assert records.counts()["drops"] == {"accepted": 2, "rejected": 1, "duplicate": 0, "forgotten": 0}
         assert records.counts() == Records(home).counts()
     home.journal.rename(home.registry / "old.db")
@@ -141,7 +144,7 @@ def test_a_drop_tells_of_its_batch(home: Home) -> None:
         seq = journal.batches.accept(
             BATCH, [a_drop(seen_at="then", rows_duplicate=2, bad_file="a.csv.bad.csv", line=3)]
         )
-        journal.drops.refuse(a_drop("b.csv", "b" * 64, reason="bad"), "rejected", "b.csv: bad")
+        journal.drops.refuse(a_drop("b.csv", "b" * 64, reason="bad"), DropState.REJECTED, "b.csv: bad")
         records = Records(home)
         accepted = found(records.drop("a" * 64))
         assert (accepted["batch"], accepted["revision"], accepted["committed_at"]) == (seq, None, None)
@@ -169,7 +172,7 @@ def test_live_scores_come_from_late_labels(home: Home) -> None:
     assert (records.live(1), records.live_scores(records.versions()), records.labels()) == (None, {}, 0)
     with closing(Journal.open(home.journal)) as journal:
         for version in (1, 2, 3):
-            journal.versions.judge(a_version(version), "promoted", "better")
+            journal.versions.judge(a_version(version), VersionState.PROMOTED, "better")
         assert (records.live(1), records.live_scores(records.versions()), records.labels()) == (None, {}, 0)
         labelled(journal, 1, *[("cat", "cat")] * 7, ("cat", "dog"), ("dog", "dog"), ("eel", "cat"))
         labelled(journal, 2, ("cat", "dog"))
@@ -194,7 +197,7 @@ def test_live_score_of_absurd_numbers_is_unknown(home: Home, absurd: list[tuple[
     """Labels from before they were refused: JSON knows neither nan nor infinity, and a page must not break."""
     figures = {"challenger": {"rolling": {"n": 9, "r2": 0.5, "rmse": 1.0, "mae": 1.0}}}
     with closing(Journal.open(home.journal)) as journal:
-        journal.versions.judge(a_version(1, scores=json.dumps(figures)), "promoted", "better")
+        journal.versions.judge(a_version(1, scores=json.dumps(figures)), VersionState.PROMOTED, "better")
         labelled(journal, 1, ("1.0", "2.0"), ("2.0", "2.0"), *absurd)
     live = found(Records(home).live(1))
     assert (live["n"], live["r2"], live["rmse"]) == (2 + len(absurd), None, None)
@@ -204,7 +207,7 @@ def test_live_scores_of_numbers(home: Home) -> None:
     figures = {"challenger": {"rolling": {"n": 9, "r2": None, "rmse": 0.0, "mae": 0.0}}}
     with closing(Journal.open(home.journal)) as journal:
         for version in (1, 2):
-            journal.versions.judge(a_version(version, scores=json.dumps(figures)), "promoted", "better")
+            journal.versions.judge(a_version(version, scores=json.dumps(figures)), VersionState.PROMOTED, "better")
         labelled(journal, 1, ("1.0", "2.0"), ("2.0", "2.0"), ("6.0", "3.0"))
         labelled(journal, 2, ("0.1", "0.2"), ("0.1", "0.1"), ("0.1", "0.1"))
     live = found(Records(home).live(1))
@@ -215,7 +218,7 @@ def test_live_scores_of_numbers(home: Home) -> None:
 def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.records.live_score.LABELS", 3)
     with closing(Journal.open(home.journal)) as journal:
-        journal.versions.judge(a_version(1), "promoted", "better")
+        journal.versions.judge(a_version(1), VersionState.PROMOTED, "better")
         labelled(journal, 1, *[("cat", "dog")] * 5)
         labelled(journal, 1, ("cat", "dog"), ("cat", "cat"), ("cat", "cat"), ("cat", "cat"), start=5)
     assert found(Records(home).live(1))["accuracy"] == 1.0
@@ -233,7 +236,7 @@ def test_live_scores_read_no_more_than_they_need(home: Home, query: str) -> None
 def test_events_go_on_after_the_last_one_seen(home: Home) -> None:
     journal = Journal.open(home.journal)
     for number in range(5):
-        journal.events.tell("started", f"event {number}")
+        journal.events.tell(EventKind.STARTED, f"event {number}")
     journal.close()
     records = Records(home)
     assert [event["id"] for event in records.events(after=2, limit=2)] == [3, 4]

@@ -13,6 +13,7 @@ from test_times import dated
 from daemon import model
 from daemon.artifacts.bundle import Model
 from daemon.core.settings import Promote
+from daemon.core.states import VersionState
 from daemon.registry import baseline
 from daemon.schema.arrival_times import Era, Window
 from daemon.storage.journal import Journal
@@ -27,7 +28,9 @@ def judged(journal: Journal, version: int, state: str, **scores: Any) -> None:
     texts = dict.fromkeys(("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger"), "x")
     found = {"challenger": {"reference": {"n": 9}, "rolling": {"n": 99}}, "split": {"reference": "9-a"}, **scores}
     journal.versions.judge(
-        {**texts, "version": version, "rows": 0, "trained_rows": 0, "scores": json.dumps(found)}, state, "so"
+        {**texts, "version": version, "rows": 0, "trained_rows": 0, "scores": json.dumps(found)},
+        VersionState(state),
+        "so",
     )
 
 

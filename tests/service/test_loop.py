@@ -13,6 +13,7 @@ from daemon.core import clock, status
 from daemon.core.clock import Reading
 from daemon.core.home import Home
 from daemon.core.settings import Server, Settings
+from daemon.core.states import EventKind
 from daemon.core.status import Check
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Packing
@@ -187,7 +188,7 @@ def test_late_labels_that_can_not_be_looked_at_are_shown(
     found = checks(mlflow_home)
     assert found["live"].detail == "The late labels can't be looked at: OverflowError: 7. See the log."
     assert [name for name, one in found.items() if not one.ok and name in ("disk", "work", "inbox")] == []
-    journal.events.tell("test", "Something was written.")
+    journal.events.tell(EventKind.PROBLEM, "Something was written.")
     loop.tick(101.0)
     assert checks(mlflow_home)["live"].ok
 

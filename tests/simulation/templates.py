@@ -12,6 +12,7 @@ from world import Content
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.settings import Promote
+from daemon.core.states import RunState
 from daemon.promotion.promotion import Promotion
 from daemon.registry.registry import Registry
 
@@ -50,7 +51,7 @@ def _serve(parts: wiring.Parts, registry: Registry) -> None:
     mlflow = registry.start_run("training", {})
     version = register(registry, mlflow, craft(parts.home, mlflow, job, 90))
     registry.end_run(mlflow)
-    parts.journal.runs.end(run, "trained", "for the simulation", version=version, seconds=1.0)
+    parts.journal.runs.end(run, RunState.TRAINED, "for the simulation", version=version, seconds=1.0)
     promotion = Promotion(parts.home, Promote(), parts.journal, registry)
     while promotion.adopt() or promotion.judge():
         pass

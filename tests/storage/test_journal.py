@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
+from daemon.core.states import DropState, EventKind, RequestState, RunState, VersionState
 from daemon.core.status import utcnow
 from daemon.records import drops, lineage
 from daemon.storage.journal import Journal
@@ -65,10 +66,10 @@ def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> 
 
 def test_refused_drops_are_known_but_hold_no_rows(home: Home, journal: Journal) -> None:
     """The bytes of a rejected drop may come again, after the schema was mended, and count then."""
-    journal.drops.refuse(a_drop(reason="bad", line=3, column="x"), "rejected", "a.csv: bad")
+    journal.drops.refuse(a_drop(reason="bad", line=3, column="x"), DropState.REJECTED, "a.csv: bad")
     assert journal.drops.batches_of(["a" * 64]) == {}
     journal.batches.accept(a_batch(), [a_drop()])
-    journal.drops.refuse(a_drop("copy.csv"), "duplicate", "copy.csv is a duplicate", batch=1)
+    journal.drops.refuse(a_drop("copy.csv"), DropState.DUPLICATE, "copy.csv is a duplicate", batch=1)
     assert [drop["name"] for drop in journal.drops.of_batch(1)] == ["a.csv"]
     assert events(home) == [("rejected", "warning"), ("accepted", "info"), ("duplicate", "info")]
 
@@ -78,11 +79,11 @@ def test_run_is_open_until_it_has_ended(home: Home, journal: Journal) -> None:
     assert journal.runs.last() is None
     run = journal.runs.start("first model", "r" * 40, "d" * 32, 5)
     assert [open_run["id"] for open_run in journal.runs.open()] == [run]
-    journal.runs.end(run, "trained", "version 1", version=1, seconds=1.5)
+    journal.runs.end(run, RunState.TRAINED, "version 1", version=1, seconds=1.5)
     again = journal.runs.start("more", "r" * 40, "d" * 32, 6)
-    journal.runs.end(again, "failed", "no luck")
+    journal.runs.end(again, RunState.FAILED, "no luck")
     assert journal.runs.open() == []
-    found = [journal.runs.last(), journal.runs.last("trained"), journal.runs.last("abandoned")]
+    found = [journal.runs.last(), journal.runs.last(RunState.TRAINED), journal.runs.last(RunState.ABANDONED)]
     assert [one and one["id"] for one in found] == [again, run, None]
     found = [journal.runs.last(because=["first", "drift"]), journal.runs.last(because=["drift"])]
     assert [one and one["id"] for one in found] == [run, None]
@@ -91,9 +92,9 @@ def test_run_is_open_until_it_has_ended(home: Home, journal: Journal) -> None:
 
 def test_later_verdict_replaces_the_earlier(journal: Journal) -> None:
     """A version that was held and then promoted by a person is promoted, once."""
-    journal.versions.judge(a_version(1), "held", "good")
-    journal.versions.judge(a_version(2), "refused", "bad")
-    journal.versions.judge(a_version(1), "promoted", "by request")
+    journal.versions.judge(a_version(1), VersionState.HELD, "good")
+    journal.versions.judge(a_version(2), VersionState.REFUSED, "bad")
+    journal.versions.judge(a_version(1), VersionState.PROMOTED, "by request")
     assert [(row["version"], row["state"]) for row in journal.versions.newest()] == [(2, "refused"), (1, "promoted")]
     journal.versions.mark_unservable(1, "the bundle is gone")
     found = journal.versions.get(1)
@@ -105,7 +106,9 @@ def test_later_verdict_replaces_the_earlier(journal: Journal) -> None:
 def test_promoted_versions_are_found_from_a_chosen_one_on(journal: Journal, home: Home) -> None:
     """What was promoted after a number, and one below it that a person chose; rolled-back ones don't count."""
     for version in range(1, 7):
-        journal.versions.judge(a_version(version), "refused" if version == 4 else "promoted", "good")
+        journal.versions.judge(
+            a_version(version), VersionState.REFUSED if version == 4 else VersionState.PROMOTED, "good"
+        )
     journal.versions.roll_back(6, "late labels tell against it")
     assert events(home)[-1] == ("rolled back", "warning")
 
@@ -133,7 +136,7 @@ def test_request_is_taken_once(journal: Journal) -> None:
     journal.requests.take("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
     journal.requests.take("p" * 16, "retrain", "forced", "2026-01-01T00:00:01Z")
     assert [request["id"][0] for request in journal.requests.queued()] == ["p", "q"]
-    journal.requests.end("q" * 16, "done", "started")
+    journal.requests.end("q" * 16, RequestState.DONE, "started")
     journal.requests.take("q" * 16, "retrain", "forced", "2026-01-01T00:00:02Z")
     assert [request["id"][0] for request in journal.requests.queued()] == ["p"]
 
@@ -181,10 +184,10 @@ def test_journal_survives_a_kill_between_any_two_writes(home: Home) -> None:
 
 def test_reader_sees_what_the_writer_has_recorded(home: Home, journal: Journal) -> None:
     """The command line reads beside the daemon, and can't write."""
-    journal.versions.judge(a_version(1), "promoted", "first")
+    journal.versions.judge(a_version(1), VersionState.PROMOTED, "first")
     with Journal.reading(home.journal) as reader:
         assert len(reader.versions.newest()) == 1
-        journal.versions.judge(a_version(2), "refused", "bad")
+        journal.versions.judge(a_version(2), VersionState.REFUSED, "bad")
         assert len(reader.versions.newest()) == 2
     with pytest.raises(RetraindError, match="readonly"), Journal.reading(home.journal) as reader:
         reader.facts.put("k", 1)
@@ -258,12 +261,12 @@ def test_many_records_wait_for_the_disk_once(home: Home, journal: Journal) -> No
     """What is recorded together is there together, or not at all."""
     with journal.together():
         for number in range(700):
-            journal.drops.refuse(a_drop(sha256=str(number)), "rejected", "no")
+            journal.drops.refuse(a_drop(sha256=str(number)), DropState.REJECTED, "no")
     assert len(events(home)) == 700
 
     def fail() -> None:
         with journal.together():
-            journal.drops.refuse(a_drop(), "rejected", "no")
+            journal.drops.refuse(a_drop(), DropState.REJECTED, "no")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -321,7 +324,7 @@ def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal:
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
     with closing(Journal.open(home.journal)) as opened:
-        opened.drops.refuse({**a_drop(), "decided_by": "cli"}, "rejected", "b")
+        opened.drops.refuse({**a_drop(), "decided_by": "cli"}, DropState.REJECTED, "b")
     assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]
 
 
@@ -351,7 +354,7 @@ def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forg
 def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journal) -> None:
     """Those of drops do not push out the others; facts stay, and numbers go on, whatever is removed."""
     with journal.together():
-        journal.events.tell("schema", "It has grown.")
+        journal.events.tell(EventKind.SCHEMA, "It has grown.")
         for number in range(1, 8):
             journal.batches.commit(
                 journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32
@@ -360,9 +363,9 @@ def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journa
         journal.versions.roll_back(1, "worse")
         for number in range(9):
             journal.requests.take(f"{number:016}", "retrain", "asked", utcnow())
-            journal.drops.refuse(a_drop(sha256=f"x{number}"), "rejected", "no")
+            journal.drops.refuse(a_drop(sha256=f"x{number}"), DropState.REJECTED, "no")
         for number in range(7):
-            journal.requests.end(f"{number:016}", "done", "as asked")
+            journal.requests.end(f"{number:016}", RequestState.DONE, "as asked")
     facts = journal.swaps.newest_batch(), journal.swaps.rolled_back_since(1)
     assert facts == (7, True)
     newest = newest_event(home)
@@ -381,7 +384,7 @@ def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journa
     ]
     assert (journal.swaps.newest_batch(), journal.swaps.rolled_back_since(1)) == facts
     journal.trim(0)
-    journal.events.tell("started", "again")
+    journal.events.tell(EventKind.STARTED, "again")
     assert newest_event(home) == newest + 1
 
 
@@ -402,6 +405,6 @@ def test_removing_goes_piece_by_piece(home: Home, journal: Journal, monkeypatch:
     monkeypatch.setattr("daemon.storage.journal_retention.MOST", 4)
     with journal.together():
         for number in range(10):
-            journal.drops.refuse(a_drop(sha256=str(number)), "rejected", "no")
+            journal.drops.refuse(a_drop(sha256=str(number)), DropState.REJECTED, "no")
     assert [journal.trim(1) for _ in range(4)] == [4, 4, 1, 0]
     assert len(events(home)) == 1

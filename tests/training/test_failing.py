@@ -13,6 +13,7 @@ from service import Service, flowers, wait_until
 from test_run import LEAVES, Workshop, leaves
 
 from daemon.core.home import Home
+from daemon.core.states import RunState
 from daemon.processes.child import Trainer
 from daemon.storage.journal import Journal
 from daemon.training import __main__ as trainer
@@ -139,7 +140,7 @@ def test_hanging_training_is_stopped_and_tried_again_after_the_cooldown(tmp_path
 
         def failed() -> str | None:
             with Journal.reading(service.home.journal) as journal:
-                last = journal.runs.last("failed")
+                last = journal.runs.last(RunState.FAILED)
                 return str(last["detail"]) if last else None
 
         assert wait_until(failed, what="an attempt that is stopped") == "It took longer than train.timeout_seconds = 8."

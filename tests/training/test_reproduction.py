@@ -19,6 +19,7 @@ from daemon.core import durable, requests
 from daemon.core.errors import DatasetDamaged, Exit, NotFound
 from daemon.core.home import Home
 from daemon.core.settings import Train
+from daemon.core.states import VersionState
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Column, Schema
 from daemon.training import reproduction
@@ -66,7 +67,7 @@ class Works(Parts):
         facts = {name: getattr(manifest, name) for name in names} | {"trigger": "test", "bundle": sha256}
         scores = json.dumps(manifest.scores)
         self.journal.versions.judge(
-            {**facts, "version": version, "mlflow_run": run, "scores": scores}, "promoted", "Good."
+            {**facts, "version": version, "mlflow_run": run, "scores": scores}, VersionState.PROMOTED, "Good."
         )
 
     def reseal(self, version: int, **changes: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from daemon.core import durable, inbox_names, requests, shared_folder
 from daemon.core.requests import Kind
+from daemon.core.states import RequestState
 from daemon.schema import labelled_row, schema
 from daemon.schema.labelled_row import Sample
 from web.http import payload
@@ -102,7 +103,7 @@ def find_request(worker: Worker, request: str) -> tuple[int, dict[str, Any]]:
         found = {
             "id": item.id,
             "kind": item.kind,
-            "state": "pending",
+            "state": RequestState.PENDING,
             "detail": "",
             "at": item.at.isoformat(),
             "ended_at": None,

@@ -4,47 +4,49 @@ from typing import Any
 
 from daemon.artifacts.bundle import MANIFEST
 from daemon.core import foundations
+from daemon.core.states import CheckName
 from daemon.core.status import Check, utcnow
 from daemon.schema import caveats
 from web.worker import Worker
 
-PROMOTED = "promoted_version"
+PROMOTED = CheckName.PROMOTED_VERSION
 """The check that exists only while the version that the pointer names is not the one served."""
 
-CHALLENGER = "challenger"
+CHALLENGER = CheckName.CHALLENGER
 """The check that exists only while the held version can't be tried."""
 
-DISK = "disk"
+DISK = CheckName.DISK
 """The daemon's check that `/readyz` waits for: without a writable disk nothing that is sent can be kept."""
 
 TOLD = (PROMOTED, CHALLENGER)
 """`/readyz` tells these, but while the champion answers the service can do its work."""
 
-READINESS = ("model", "daemon", DISK, *TOLD)
+READINESS = (CheckName.MODEL, CheckName.DAEMON, DISK, *TOLD)
 
 
 def checks(worker: Worker) -> dict[str, Check]:
     """Every check by name, this worker's first; those of a dead daemon are not repeated."""
     slot, status = worker.slot, worker.slot.status
-    found = {"model": _model(worker)}
+    found: dict[str, Check] = {CheckName.MODEL: _model(worker)}
     if slot.problem:
         found[PROMOTED] = Check(ok=False, detail=slot.problem)
     if trouble := worker.challenger.problem:
         found[CHALLENGER] = Check(ok=False, detail=f"{trouble}. The champion answers.")
     problem = worker.log.problem
-    found["prediction_log"] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
+    found[CheckName.PREDICTION_LOG] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
     if status is None:
-        found["daemon"] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
+        found[CheckName.DAEMON] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
     elif not status.alive:
-        found["daemon"] = Check(
+        found[CheckName.DAEMON] = Check(
             ok=False, detail=f"The daemon (pid {status.pid}) is gone, stopped or hangs; its last word: {status.at}."
         )
     else:
         step = f" It is {status.step.name}, for {status.step.seconds:.0f} s so far." if status.step else ""
-        found["daemon"] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
+        found[CheckName.DAEMON] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
         found.update(status.checks)
     seen = {name: detail for name, detail in _seen(worker).items() if detail}
-    return found | {name: Check(ok=False, detail=detail) for name, detail in seen.items()}
+    found |= {name: Check(ok=False, detail=detail) for name, detail in seen.items()}
+    return {str(name): check for name, check in found.items()}  # orjson takes no other keys
 
 
 def health(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
@@ -68,7 +70,7 @@ def readiness(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
     """
     found = _told({name: check for name, check in checks(worker).items() if name in READINESS}, full)
     if worker.draining:
-        found["worker"] = Check(ok=False, detail="Stopping.")
+        found[CheckName.WORKER.value] = Check(ok=False, detail="Stopping.")
     reasons = _reasons({name: check for name, check in found.items() if name not in TOLD})
     return 503 if reasons else 200, {
         "status": "not ready" if reasons else "ready",
@@ -84,8 +86,8 @@ def _seen(worker: Worker) -> dict[str, str | None]:
     files = (MANIFEST, *current.manifest.files) if current else ()
     return {
         DISK: foundations.disk(home),
-        "journal": foundations.journal(home),
-        "bundle": foundations.bundle(home, current.version, files) if current else None,
+        CheckName.JOURNAL: foundations.journal(home),
+        CheckName.BUNDLE: foundations.bundle(home, current.version, files) if current else None,
     }
 
 
@@ -101,7 +103,7 @@ def _model(worker: Worker) -> Check:
 def _unpromoted(worker: Worker) -> str:
     """Why there is no version, if the daemon knows: rows that can teach nothing yet."""
     status = worker.slot.status
-    lacking = status.checks.get("training") if status and status.alive else None
+    lacking = status.checks.get(CheckName.TRAINING) if status and status.alive else None
     return f"no version is promoted. {lacking.detail if lacking else ''}".strip()
 
 

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from daemon.core.states import RunState
 from daemon.core.status import Status
 from daemon.schema import score_names
 from web.http import releases
@@ -156,7 +157,9 @@ class Report(Collector):
             "retraind_model_swaps": [([], self.swaps)],
             "retraind_labels": [([], self.labels)],
             "retraind_versions": [([state], number) for state, number in self.counts["versions"].items()],
-            "retraind_training_runs": [([state], number) for state, number in runs.items() if state != "started"],
+            "retraind_training_runs": [
+                ([state], number) for state, number in runs.items() if state != RunState.STARTED
+            ],
             "retraind_drops": [([state], number) for state, number in self.counts["drops"].items()],
             "retraind_rows_refused": [([], rows["refused"] + rows["rejected"])],
             "retraind_exam_error": [([], self.exams["error"])] if self.exams else [],

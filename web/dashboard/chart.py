@@ -6,6 +6,7 @@ Drawn by the server, so that it is there without JavaScript and under a policy t
 from collections.abc import Sequence
 from typing import Any
 
+from daemon.core.states import VersionState
 from daemon.schema.score_names import TITLES
 from web.dashboard.facts import Row
 from web.dashboard.quality import wilson
@@ -46,7 +47,7 @@ def points(versions: Sequence[Row], width: int, most: int) -> dict[str, Any]:
         "ticks": [{"y": y(value), "text": f"{value:.2f}"} for value in ticks],
         "dots": dots,
         "labels": labels,
-        "line": " ".join(f"{dot['x']},{dot['y']}" for dot in dots if dot["state"] == "promoted"),
+        "line": " ".join(f"{dot['x']},{dot['y']}" for dot in dots if dot["state"] == VersionState.PROMOTED),
     }
 
 

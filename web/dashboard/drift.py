@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.core.settings import Settings
+from daemon.core.states import DriftState
 from daemon.records.records import Records
 from web.dashboard import tiles
 
@@ -12,7 +13,7 @@ Row = dict[str, Any]
 SHOWN = 10
 """Features that the page shows; `GET /drift` has all of them."""
 
-STATES = {"ok": "ok", "drift": "watch", "waiting": "unknown"}
+STATES = {DriftState.OK: "ok", DriftState.DRIFT: "watch", DriftState.WAITING: "unknown"}
 """State of a check to the state whose colour and shape the page gives it; drift alone never says ACT."""
 
 NOTHING: Row = {"at": None, "alarm": 0, "n": 0, "reference": 0, "tested": 0, "drifted": 0}
@@ -32,7 +33,7 @@ def newest(records: Records, version: int | None, settings: Settings) -> Row:
     else:
         why = f"Version {version} has not been compared with its predictions yet; drift.check_seconds = {seconds:g}."
     limits = {"window": settings.drift.window_rows, "min_rows": settings.drift.min_rows}
-    return {**NOTHING, **limits, "version": version, "state": "waiting", "reason": why}
+    return {**NOTHING, **limits, "version": version, "state": DriftState.WAITING, "reason": why}
 
 
 def shown(report: Mapping[str, Any]) -> Row:
@@ -41,6 +42,6 @@ def shown(report: Mapping[str, Any]) -> Row:
     features = sorted(ranked, key=lambda one: -one["importance"])
     look = STATES[report["state"]]
     shape, word = tiles.STATES[look]
-    word = "WAITING" if report["state"] == "waiting" else word
+    word = "WAITING" if report["state"] == DriftState.WAITING else word
     hidden = len(report["features"]) - len(features)
     return {**report, "features": features, "hidden": hidden, "look": look, "shape": shape, "word": word}

@@ -7,6 +7,7 @@ from typing import Any
 
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core.settings import Settings
+from daemon.core.states import VersionState
 from daemon.core.status import Check, Status
 
 Row = dict[str, Any]
@@ -63,7 +64,7 @@ class Facts:
     @property
     def held(self) -> Row | None:
         """The newest version that waits to be promoted."""
-        return next((row for row in self.newer if row["state"] == "held"), None)
+        return next((row for row in self.newer if row["state"] == VersionState.HELD), None)
 
     @property
     def newer(self) -> list[Row]:

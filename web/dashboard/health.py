@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from daemon.core.states import CheckName, DropState
 from daemon.core.status import Status
 from daemon.schema.score_names import counted
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import STATES, Answer, answer, fact, size
 
-ELSEWHERE = {"model", "daemon", "promoted_version", "challenger", "training"}
+ELSEWHERE = {CheckName.MODEL, CheckName.DAEMON, CheckName.PROMOTED_VERSION, CheckName.CHALLENGER, CheckName.TRAINING}
 """Checks that the page tells in its own words, with more about them."""
 
 WINDOW = timedelta(hours=24)
@@ -72,12 +73,12 @@ def _latency(metrics: Mapping[str, Any]) -> Answer:
 def flowing(facts: Facts) -> Answer:
     """Whether rows arrive and are accepted."""
     status, counts = facts.status, facts.counts
-    accepted = next((row for row in facts.drops if row["state"] == "accepted"), None)
+    accepted = next((row for row in facts.drops if row["state"] == DropState.ACCEPTED), None)
     since = facts.now - WINDOW
     # What a person has rejected is a decision of theirs, and no sign that drops are bad.
-    judged = [row for row in facts.drops[:20] if row["state"] != "duplicate" and not row.get("decided_by")]
+    judged = [row for row in facts.drops[:20] if row["state"] != DropState.DUPLICATE and not row.get("decided_by")]
     recent = [row for row in judged if moment(row["decided_at"]) >= since]
-    rejected = [row for row in recent if row["state"] == "rejected"]
+    rejected = [row for row in recent if row["state"] == DropState.REJECTED]
     drops, rows = counts["drops"], counts["rows"]
     notes = _pending(status) if status else []
     last = accepted["decided_at"] if accepted else None

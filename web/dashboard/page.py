@@ -23,6 +23,7 @@ from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.settings import Settings
+from daemon.core.states import CheckName, DropState, EventKind
 from daemon.core.status import Check, Status
 from daemon.records.records import Records, Row
 from daemon.schema import score_names
@@ -32,17 +33,10 @@ from web.dashboard.chart import points
 from web.dashboard.facts import Facts
 from web.dashboard.health import moment
 from web.dashboard.pipeline import steps
+from web.dashboard.timeline import GROUPS, group_of
 
 VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
-
-GROUPS = {
-    "data": ("accepted", "rejected", "duplicate", "committed", "forgotten", "purged", "suspicious"),
-    "training": ("training", "candidate", "trained", "postponed", "failed", "abandoned"),
-    "model": ("promoted", "refused", "held", "unservable", "rolled back", "serving", "request", "drift"),
-    "service": ("started", "stopped", "worker", "problem", "healed"),
-}
-"""Filter of the timeline to the kinds of events it lets through; the stream names its events by these kinds too."""
 
 CHARTS = ((720, 40), (340, 12))
 """Width in pixels and most versions of the chart, for wide and for narrow screens."""
@@ -50,8 +44,6 @@ CHARTS = ((720, 40), (340, 12))
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
-
-GROUP_OF = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
 
 
 def document(
@@ -91,8 +83,8 @@ def document(
         "held_drops": facts.held_drops,
         "held_total": facts.held_total,
         "drops": facts.drops[:DROPS],
-        "drops_total": sum(facts.counts["drops"].values()) - facts.counts["drops"]["forgotten"],
-        "events": [{**row, "group": GROUP_OF.get(row["kind"], "service")} for row in records.recent_events(EVENTS)],
+        "drops_total": sum(facts.counts["drops"].values()) - facts.counts["drops"][DropState.FORGOTTEN],
+        "events": [{**row, "group": group_of(row["kind"])} for row in records.recent_events(EVENTS)],
         "lineage": sections.lineage(facts, records),
         "service": sections.service(facts),
         "teach": sections.teach(home, facts),
@@ -104,7 +96,7 @@ def without_records(
 ) -> dict[str, Any]:
     """The page while the records can't be read: it says so, instead of showing a home in which nothing has happened."""
     why = Check(ok=False, detail=f"The records can't be read: {error}.")
-    told = checks if any(not check.ok for check in checks.values()) else {**checks, "records": why}
+    told = checks if any(not check.ok for check in checks.values()) else {**checks, CheckName.RECORDS.value: why}
     return document(home, Records(Home(Path(os.devnull))), status, {}, settings, told)
 
 
@@ -185,7 +177,7 @@ def render(document: Mapping[str, Any], caller: Caller = LOCAL, up: str = "") ->
     charts = [points(versions, width, most) for width, most in CHARTS]
     now = moment(document["at"])
     template = _pages.get_template("dashboard.html")
-    told = {"charts": charts, "groups": GROUPS, "caller": caller, "up": up}
+    told = {"charts": charts, "groups": list(GROUPS), "kinds": list(EventKind), "caller": caller, "up": up}
     return template.render(**document, **told, ago=lambda at: ago(moment(at), now))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from daemon.core.states import BatchState, DropState, RunState, VersionState
 from web.dashboard.facts import Facts, Row
 from web.dashboard.tiles import size
 
@@ -38,7 +39,7 @@ def _validate(facts: Facts) -> dict[str, Any]:
         return _step("validate", "active", f"{status.backlog_files:,} files, {size(status.backlog_bytes)}")
     if last is None:
         return _step("validate", "idle", "no drop yet")
-    state = "failed" if last["state"] == "rejected" and not last.get("decided_by") else "done"
+    state = "failed" if last["state"] == DropState.REJECTED and not last.get("decided_by") else "done"
     return _step("validate", state, f"{last['name']} {last['state']}", last["decided_at"])
 
 
@@ -46,7 +47,7 @@ def _commit(facts: Facts) -> dict[str, Any]:
     last = _first(facts.batches)
     if last is None:
         return _step("commit", "idle", "no batch yet")
-    if last["state"] != "committed":
+    if last["state"] != BatchState.COMMITTED:
         return _step("commit", "active" if facts.alive else "idle", f"batch {last['seq']}", last["accepted_at"])
     return _step("commit", "done", f"batch {last['seq']} is revision {last['revision'][:10]}", last["committed_at"])
 
@@ -58,23 +59,25 @@ def _train(facts: Facts) -> dict[str, Any]:
         return {**step, "step": training.step, "steps": training.steps}
     if last is None:
         return _step("train", "idle", "no training yet")
-    if last["state"] == "started":
+    if last["state"] == RunState.STARTED:
         return _step("train", "active" if facts.alive else "idle", f"run {last['id']}", last["started_at"])
     took = f" in {last['seconds']:.1f} s" if last["seconds"] else ""
-    state = {"trained": "done", "postponed": "idle"}.get(last["state"], "failed")
+    state = {RunState.TRAINED: "done", RunState.POSTPONED: "idle"}.get(last["state"], "failed")
     return _step("train", state, f"run {last['id']} {last['state']}{took}", last["ended_at"])
 
 
 def _judge(facts: Facts) -> dict[str, Any]:
     last, run = _first(facts.versions), _first(facts.runs)
     unjudged = (
-        run is not None and run["state"] == "trained" and (last is None or (run["version"] or 0) > last["version"])
+        run is not None
+        and run["state"] == RunState.TRAINED
+        and (last is None or (run["version"] or 0) > last["version"])
     )
     if run and unjudged and facts.alive:
         return _step("judge", "active", f"v{run['version']} against the champion")
     if last is None:
         return _step("judge", "idle", "no version yet")
-    state = "done" if last["state"] in ("promoted", "held") else "failed"
+    state = "done" if last["state"] in (VersionState.PROMOTED, VersionState.HELD) else "failed"
     return _step("judge", state, f"v{last['version']} {last['state']}", last["judged_at"])
 
 
@@ -82,7 +85,11 @@ def _serve(facts: Facts) -> dict[str, Any]:
     last, swap = _first(facts.versions), _first(facts.swaps)
     if facts.pointer is None:
         return _step("serve", "idle", "no model yet")
-    ahead = last is not None and last["state"] == "promoted" and (swap is None or swap["version"] < last["version"])
+    ahead = (
+        last is not None
+        and last["state"] == VersionState.PROMOTED
+        and (swap is None or swap["version"] < last["version"])
+    )
     if last and ahead and facts.alive and (swap is None or swap["at"] < last["judged_at"]):
         return _step("serve", "active", f"v{last['version']} is being put in place")
     return _step("serve", "done", f"v{facts.pointer.version}", facts.pointer.since)

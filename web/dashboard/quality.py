@@ -3,7 +3,7 @@
 from itertools import takewhile
 
 from daemon.core.settings import Promote
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import RunState, VersionState
 from daemon.records import live_score
 from daemon.schema import caveats, score_names
 from web.dashboard.facts import Facts, Row
@@ -54,7 +54,7 @@ def _scored(facts: Facts) -> Answer:
     fall = _fall(facts, found, now, entry)
     if fall:
         return answer("watch", headline, f"{fall} {sentence}", notes)
-    refused = list(takewhile(lambda row: row["state"] == "refused", facts.newer))
+    refused = list(takewhile(lambda row: row["state"] == VersionState.REFUSED, facts.newer))
     if len(refused) >= STREAK:
         many = f"The last {len(refused)} challengers were refused: {refused[0]['reason']}"
         return answer("watch", headline, many, notes)
@@ -63,8 +63,8 @@ def _scored(facts: Facts) -> Answer:
 
 def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     """Trainings that fail: whatever the score is, it will not get better."""
-    ended = [run for run in facts.runs if run["state"] in ("trained", "failed")]
-    failed = list(takewhile(lambda run: run["state"] == "failed", ended))
+    ended = [run for run in facts.runs if run["state"] in (RunState.TRAINED, RunState.FAILED)]
+    failed = list(takewhile(lambda run: run["state"] == RunState.FAILED, ended))
     if not failed:
         return None
     times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"
@@ -119,7 +119,7 @@ def latest_score(facts: Facts) -> Row | None:
     Rows that spoke for a version which late labels have taken back say little against the one before it.
     """
     for row in facts.newer:
-        if row["scores"].get("champion_version") == facts.number and row["state"] != ROLLED_BACK:
+        if row["scores"].get("champion_version") == facts.number and row["state"] != VersionState.ROLLED_BACK:
             return held_out(row, "champion")
     return None
 

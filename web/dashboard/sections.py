@@ -10,7 +10,7 @@ import orjson
 from daemon.core.errors import BadSchema
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import BatchKind, VersionState
 from daemon.records.records import Records, Row
 from daemon.schema import score_names
 from daemon.schema.schema import Column, Task
@@ -41,7 +41,7 @@ def previous(facts: Facts) -> int | None:
     """The version that a rollback brings back: the one that served before the champion, unless it was taken back itself."""
     swap = next((row for row in facts.swaps if row["version"] == facts.number), None)
     before = swap["previous"] if swap else None
-    taken = any(row["version"] == before and row["state"] == ROLLED_BACK for row in facts.versions)
+    taken = any(row["version"] == before and row["state"] == VersionState.ROLLED_BACK for row in facts.versions)
     return None if taken else before
 
 
@@ -160,7 +160,7 @@ def _dropped(drops: list[Row]) -> dict[str, Any]:
 
 
 def _brought(batch: Row) -> str:
-    return f"{-batch['rows']:,} rows forgotten" if batch["kind"] == "forget" else f"{batch['rows']:,} rows"
+    return f"{-batch['rows']:,} rows forgotten" if batch["kind"] == BatchKind.FORGET else f"{batch['rows']:,} rows"
 
 
 def _station(kind: str, name: str, detail: str, identity: str = "") -> dict[str, Any]:

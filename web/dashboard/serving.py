@@ -5,7 +5,7 @@ from typing import Any
 
 from daemon.artifacts.bundle import Manifest
 from daemon.core.settings import Promote, Settings
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import VersionState
 from daemon.schema import caveats, score_names
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import Answer, answer, fact
@@ -75,7 +75,7 @@ def _backend(manifest: Manifest) -> tuple[str, str]:
 
 def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     for row in facts.newer:
-        if row["state"] == "unservable":
+        if row["state"] == VersionState.UNSERVABLE:
             return answer("act", headline, f"v{row['version']} should serve and cannot: {row['reason']}", notes)
     others = [version for version in facts.metrics.get("served_versions") or [] if version != facts.number]
     if others:
@@ -86,7 +86,7 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
         sentence = f"v{held['version']} waits for retraind promote."
         tried = [*_agreement(facts, held["version"]), *_canary(facts, held["version"])]
         return answer("watch", headline, sentence, [waits, *tried, *notes])
-    if facts.newer and facts.newer[0]["state"] == ROLLED_BACK:
+    if facts.newer and facts.newer[0]["state"] == VersionState.ROLLED_BACK:
         row = facts.newer[0]
         return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
     return None

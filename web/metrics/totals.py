@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.core.home import Home
+from daemon.core.states import VersionState
 from daemon.core.status import Status
 from web.metrics import counters
 from web.metrics.counters import BOUNDS, Snapshot
@@ -85,7 +86,7 @@ def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | 
         "retrainings": counts["runs"],
         "versions": counts["versions"],
         "drops": counts["drops"],
-        "refusals": counts["versions"]["refused"],
+        "refusals": counts["versions"][VersionState.REFUSED],
         "rows_accepted": counts["rows"]["accepted"],
         "rows_refused": counts["rows"]["refused"] + counts["rows"]["rejected"],
         "uptime_seconds": round(uptime, 3),

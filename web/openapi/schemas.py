@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.core.states import DriftState, EventKind, Hold, Level, RequestState
 from daemon.core.status import Check
 from daemon.records.records import STATES
 from daemon.schema.schema import Schema
@@ -127,7 +128,7 @@ def _states() -> dict[str, Json]:
 
 def _loop() -> dict[str, Json]:
     accepted: Json = {"const": "accepted"}
-    asked = {"id": TEXT, "kind": TEXT, "state": {"enum": ["pending", "queued", "done", "refused"]}, "detail": TEXT}
+    asked = {"id": TEXT, "kind": TEXT, "state": {"enum": [*RequestState]}, "detail": TEXT}
     return {
         "Accepted": record(
             "Taken over durably; GET /requests/ID says what became of it.", {"status": accepted, "request": TEXT}
@@ -161,7 +162,7 @@ def _history() -> dict[str, Json]:
     held = {
         "sha256": TEXT,
         "name": TEXT,
-        "state": {"const": "held"},
+        "state": {"const": Hold.WAITING},
         "bytes": COUNT,
         "rows_read": COUNT,
         "rows_known": COUNT,
@@ -170,7 +171,7 @@ def _history() -> dict[str, Json]:
     version = {"version": VERSION, **facts, "rows": COUNT, "trained_rows": COUNT, "scores": OBJECT, "judged_at": MOMENT}
     version |= {"state": {"enum": [*STATES["versions"]]}, "live": maybe(OBJECT)}
     drift = {"at": maybe(MOMENT), "alarm": COUNT, "n": COUNT, "reference": COUNT, "tested": COUNT, "drifted": COUNT}
-    drift |= {"version": maybe(VERSION), "state": {"enum": ["ok", "drift", "waiting"]}, "reason": TEXT}
+    drift |= {"version": maybe(VERSION), "state": {"enum": [*DriftState]}, "reason": TEXT}
     drift |= {"features": array(OBJECT), "prediction": maybe(OBJECT), "error": maybe(OBJECT)}
     told = {
         "seq": COUNT,
@@ -181,7 +182,7 @@ def _history() -> dict[str, Json]:
     }
     told |= {"prediction_name": maybe(TEXT), "confidence": maybe(SHARE), "model_version": VERSION, "latency_ms": NUMBER}
     told["caller"] = {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."}
-    events = {"id": COUNT, "at": MOMENT, "kind": TEXT, "level": {"enum": ["info", "warning", "error"]}, "message": TEXT}
+    events = {"id": COUNT, "at": MOMENT, "kind": {"enum": [*EventKind]}, "level": {"enum": [*Level]}, "message": TEXT}
     chain = dict.fromkeys(("drops", "batches", "revision", "run", "bundle", "predictions"), OBJECT)
     return {
         "Drop": record("A file and what became of it.", drop),

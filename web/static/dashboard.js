@@ -9,7 +9,7 @@ const STALE_SECONDS = 10;
 const UP = document.documentElement.dataset.up; // the way to the root of the service, whatever a proxy puts before it
 const HERE = new URL(UP || ".", location.href).href.replace(/\/$/, "");
 const find = (id) => document.getElementById(id);
-const EVENTS = ["message", "status", ...find("main").dataset.kinds.split(" ")];
+const EVENTS = ["message", "status", ...JSON.parse(find("main").dataset.kinds)];
 
 // Times
 

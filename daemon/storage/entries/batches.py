@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, func, or_, select
 
+from daemon.core.states import BatchKind, BatchState, DropState, EventKind
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
 from daemon.storage.database import Database
@@ -42,14 +43,16 @@ class Batches:
         `labelled` are the late labels among the rows: prediction_id, version, prediction, truth, drop.
         """
         with self._database.writing() as connection:
-            seq, now = append(connection, "drops", batch, batch["rows"]), utcnow()
-            values = [{**_NO_DROP, **drop, "state": "accepted", "batch": seq, "decided_at": now} for drop in accepted]
+            seq, now = append(connection, BatchKind.DROPS, batch, batch["rows"]), utcnow()
+            values = [
+                {**_NO_DROP, **drop, "state": DropState.ACCEPTED, "batch": seq, "decided_at": now} for drop in accepted
+            ]
             connection.execute(drops.insert(), values)
             labels.insert(connection, labelled, seq, now)
             taken = select(drops.c.sha256).where(drops.c.batch == seq)
             connection.execute(held.delete().where(held.c.sha256.in_(taken)))
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
-            tell(connection, "accepted", f"Batch {seq}: {counted(batch['rows'], 'row')} of {names}.", batch=seq)
+            tell(connection, EventKind.ACCEPTED, f"Batch {seq}: {counted(batch['rows'], 'row')} of {names}.", batch=seq)
         return seq
 
     def merge(self, batch: dict[str, Any], sources: Sequence[str]) -> int:
@@ -57,18 +60,23 @@ class Batches:
         with self._database.writing() as connection:
             old = connection.execute(select(segments).where(segments.c.name.in_(sources))).mappings().all()
             span = {"first": min(each["first"] for each in old), "last": max(each["last"] for each in old)}
-            seq = append(connection, "merge", batch, 0, tier=1 + max(each["tier"] for each in old), **span)
+            seq = append(connection, BatchKind.MERGE, batch, 0, tier=1 + max(each["tier"] for each in old), **span)
             connection.execute(segments.update().where(segments.c.name.in_(sources)).values(died=seq))
             message = f"{len(old)} segments became one of {counted(batch['rows'], 'row')}."
-            tell(connection, "merged", message, batch=seq)
+            tell(connection, EventKind.MERGED, message, batch=seq)
         return seq
 
     def commit(self, seq: int, revision: str, dvc_md5: str) -> None:
         """Record that DVC and git hold every batch up to `seq`."""
         with self._database.writing() as connection:
-            values = {"state": "committed", "revision": revision, "dvc_md5": dvc_md5, "committed_at": utcnow()}
+            values = {"state": BatchState.COMMITTED, "revision": revision, "dvc_md5": dvc_md5, "committed_at": utcnow()}
             connection.execute(batches.update().where(batches.c.seq == seq).values(**values))
-            tell(connection, "committed", f"Batch {seq} is revision {revision[:10]} (DVC {dvc_md5[:10]}).", batch=seq)
+            tell(
+                connection,
+                EventKind.COMMITTED,
+                f"Batch {seq} is revision {revision[:10]} (DVC {dvc_md5[:10]}).",
+                batch=seq,
+            )
 
     def revisions(self, after: int, but: int, most: int) -> Sequence[RowMapping]:
         """Committed batches after number `after` without the newest `but`: seq, dvc_md5, and whether it is `needed`.
@@ -82,13 +90,13 @@ class Batches:
             batches.c.dvc_md5.in_(select(versions.c.dvc_md5)),
             batches.c.dvc_md5.in_(select(newest.c.dvc_md5).where(newest.c.seq > last)),
         )
-        eligible = (batches.c.state == "committed") & (batches.c.seq > after) & (batches.c.seq <= last)
+        eligible = (batches.c.state == BatchState.COMMITTED) & (batches.c.seq > after) & (batches.c.seq <= last)
         query = select(batches.c.seq, batches.c.dvc_md5, needed.label("needed")).where(eligible)
         return self._database.rows(query.order_by(batches.c.seq).limit(most))
 
     def uncommitted(self) -> RowMapping | None:
         """The oldest batch that is accepted but not committed."""
-        return self._database.one(select(batches).where(batches.c.state == "accepted").order_by(batches.c.seq))
+        return self._database.one(select(batches).where(batches.c.state == BatchState.ACCEPTED).order_by(batches.c.seq))
 
     def all(self) -> Sequence[RowMapping]:
         """All batches and merges, oldest first."""
@@ -103,34 +111,36 @@ class Batches:
 
         If nothing is left of it, the oldest batch of which something is.
         """
-        here = (drops.c.batch == batches.c.seq) & (drops.c.state == "forgotten")
+        here = (drops.c.batch == batches.c.seq) & (drops.c.state == DropState.FORGOTTEN)
         gone = select(func.coalesce(func.sum(drops.c.rows_accepted), 0)).where(here).scalar_subquery()
-        left = select((batches.c.rows - gone).label("n")).where(batches.c.kind == "drops", batches.c.rows > gone)
+        left = select((batches.c.rows - gone).label("n")).where(
+            batches.c.kind == BatchKind.DROPS, batches.c.rows > gone
+        )
         first = self._database.one(left.order_by(batches.c.seq))
         return 0 if first is None else int(first["n"])
 
-    def newest(self, *kinds: str) -> RowMapping | None:
+    def newest(self, *kinds: BatchKind) -> RowMapping | None:
         """The newest committed batch of these kinds; without any, the newest that brought rows."""
-        of_kind = (batches.c.state == "committed") & batches.c.kind.in_(kinds or ("drops",))
+        of_kind = (batches.c.state == BatchState.COMMITTED) & batches.c.kind.in_(kinds or (BatchKind.DROPS,))
         return self._database.one(select(batches).where(of_kind).order_by(batches.c.seq.desc()))
 
     def committed(self) -> Committed:
         """The newest revision."""
-        state = batches.c.state == "committed"
+        state = batches.c.state == BatchState.COMMITTED
         last = self._database.one(select(batches).where(state).order_by(batches.c.seq.desc()))
-        newest = self.newest("drops", "forget")
+        newest = self.newest(BatchKind.DROPS, BatchKind.FORGET)
         if last is None or newest is None:
             return Committed(0, None, None, None)
         return Committed(last["total_rows"], last["dvc_md5"], last["revision"], newest["seq"])
 
 
-def append(connection: Connection, kind: str, batch: Mapping[str, Any], added: int, **about: int) -> int:
+def append(connection: Connection, kind: BatchKind, batch: Mapping[str, Any], added: int, **about: int) -> int:
     """Record the next batch and its segment within the caller's transaction; returns its number."""
     last = connection.execute(select(batches).order_by(batches.c.seq.desc()).limit(1)).mappings().first()
     seq, total = (last["seq"] + 1, last["total_rows"]) if last else (1, 0)
     sums = {"sha256": batch["sha256"], "md5": batch["md5"]}
     values = {**sums, "segment": batch["segment"], "rows": added, "total_rows": total + added, "kind": kind}
-    connection.execute(batches.insert(), {**values, "seq": seq, "state": "accepted", "accepted_at": utcnow()})
+    connection.execute(batches.insert(), {**values, "seq": seq, "state": BatchState.ACCEPTED, "accepted_at": utcnow()})
     if batch["segment"]:
         place = {"tier": batch.get("tier", 0), "first": seq, "last": seq, "born": seq, **about}
         values = {**sums, "name": batch["segment"], "rows": batch["rows"], "bytes": batch["bytes"]}

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select
 
+from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
@@ -29,8 +30,10 @@ class DriftChecks:
             old = (drifts.c.id <= newest - DETAILS_KEPT) & drifts.c.detail.is_not(None)
             connection.execute(drifts.update().where(old).values(detail=None))
             if bool(last and last["alarm"]) != bool(check["alarm"]):
-                level, prefix = ("warning", "") if check["alarm"] else ("info", "The alarm for drift has ended: ")
-                tell(connection, "drift", prefix + check["reason"], level=level, version=check["version"])
+                level, prefix = (
+                    (Level.WARNING, "") if check["alarm"] else (Level.INFO, "The alarm for drift has ended: ")
+                )
+                tell(connection, EventKind.DRIFT, prefix + check["reason"], level=level, version=check["version"])
 
     def last(self) -> RowMapping | None:
         """The newest check for drift; if its `alarm` is set, `reason` says why the model may not fit its inputs any more."""

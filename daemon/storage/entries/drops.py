@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select
 
-from daemon.core.states import Hold
+from daemon.core.states import DropState, EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
@@ -18,32 +18,33 @@ class Drops:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def refuse(self, drop: dict[str, Any], state: str, message: str, *, batch: int | None = None) -> None:
+    def refuse(self, drop: dict[str, Any], state: DropState, message: str, *, batch: int | None = None) -> None:
         """Record a drop that adds nothing: `rejected` (with reason) or `duplicate` (of a drop in `batch`)."""
         with self._database.writing() as connection:
             connection.execute(drops.insert(), {**drop, "state": state, "batch": batch, "decided_at": utcnow()})
             let_in = (held.c.sha256 == drop["sha256"]) & (held.c.state == Hold.LET_IN)
             connection.execute(held.delete().where(let_in))
-            level = "warning" if state == "rejected" and not drop.get("decided_by") else "info"
-            tell(connection, state, message, level=level, drop=drop["sha256"], batch=batch)
+            by_rule = state == DropState.REJECTED and not drop.get("decided_by")
+            level = Level.WARNING if by_rule else Level.INFO
+            tell(connection, EventKind(state), message, level=level, drop=drop["sha256"], batch=batch)
 
     def batches_of(self, sha256s: Iterable[str]) -> dict[str, int]:
         """The batch that holds the drop with these bytes, for those that one holds."""
-        query = select(drops.c.sha256, drops.c.batch).where(drops.c.state == "accepted")
+        query = select(drops.c.sha256, drops.c.batch).where(drops.c.state == DropState.ACCEPTED)
         return {row["sha256"]: row["batch"] for row in self._database.among(query, drops.c.sha256, sha256s)}
 
     def rejection(self, name: str, sha256: str) -> dict[str, Any] | None:
         """The newest record of a file of this name and bytes that was refused whole."""
-        same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == "rejected")
+        same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == DropState.REJECTED)
         record = self._database.one(select(drops).where(same).order_by(drops.c.id.desc()))
         return None if record is None else dict(record)
 
     def taken(self, sha256: str) -> dict[str, Any] | None:
         """The drop with these bytes whose rows the dataset holds, or held until they were forgotten."""
-        in_dataset = drops.c.state.in_(("accepted", "forgotten"))
+        in_dataset = drops.c.state.in_((DropState.ACCEPTED, DropState.FORGOTTEN))
         record = self._database.one(select(drops).where(drops.c.sha256 == sha256, in_dataset))
         return None if record is None else dict(record)
 
     def of_batch(self, seq: int) -> Sequence[RowMapping]:
         """The accepted drops of one batch."""
-        return self._database.rows(select(drops).where(drops.c.batch == seq, drops.c.state == "accepted"))
+        return self._database.rows(select(drops).where(drops.c.batch == seq, drops.c.state == DropState.ACCEPTED))

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from daemon.core.states import BatchKind, DropState, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
 from daemon.storage.database import Database
@@ -32,46 +33,46 @@ class Erasures:
         with self._database.writing() as connection:
             tier = connection.execute(select(segments.c.tier).where(segments.c.name == old)).scalar_one()
             span = {key: rest[key] for key in ("first", "last")} if rest else {}
-            seq = append(connection, "forget", rest or NO_SEGMENT, -removed, tier=tier, **span)
+            seq = append(connection, BatchKind.FORGET, rest or NO_SEGMENT, -removed, tier=tier, **span)
             connection.execute(segments.update().where(segments.c.name == old).values(died=seq))
-            gone = {"state": "forgotten", "forgotten_in": seq, "forgotten_at": utcnow(), "forgotten_by": by}
+            gone = {"state": DropState.FORGOTTEN, "forgotten_in": seq, "forgotten_at": utcnow(), "forgotten_by": by}
             gone |= dict.fromkeys(("reason", "line", "column", "bad_file"))
             connection.execute(drops.update().where(drops.c.id == drop["id"]).values(**gone))
             labels.empty(connection, drop)
             _blank_findings(connection, drop["sha256"])
             message = f"Batch {seq}: {counted(removed, 'row')} of {drop['name']} forgotten ({by})."
-            tell(connection, "forgotten", message, level="warning", drop=drop["sha256"], batch=seq)
+            tell(connection, EventKind.FORGOTTEN, message, level=Level.WARNING, drop=drop["sha256"], batch=seq)
         return seq
 
     def among(self, sha256s: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The drops with these bytes whose rows were forgotten."""
-        query = select(drops).where(drops.c.state == "forgotten")
+        query = select(drops).where(drops.c.state == DropState.FORGOTTEN)
         return {row["sha256"]: dict(row) for row in self._database.among(query, drops.c.sha256, sha256s)}
 
     def any_after(self, batch: int) -> bool:
         """Whether rows of a revision up to this batch have been forgotten since: no training on it saw those that came later."""
-        gone = (drops.c.state == "forgotten") & (drops.c.batch <= batch) & (drops.c.forgotten_in > batch)
+        gone = (drops.c.state == DropState.FORGOTTEN) & (drops.c.batch <= batch) & (drops.c.forgotten_in > batch)
         return self._database.one(select(drops.c.id).where(gone)) is not None
 
     def refused_after(self, drop: Mapping[str, Any]) -> set[str]:
         """What was refused after a drop was taken: sha256s of files refused whole, names of files with refused rows."""
         later = drops.c.decided_at > drop["decided_at"]
-        whole = self._database.rows(select(drops.c.sha256).where(later, drops.c.state == "rejected"))
+        whole = self._database.rows(select(drops.c.sha256).where(later, drops.c.state == DropState.REJECTED))
         parts = self._database.rows(select(drops.c.bad_file).where(later, drops.c.bad_file.is_not(None)))
         return {row["sha256"] for row in whole} | {row["bad_file"] for row in parts}
 
     def blank_refused(self, sha256: str) -> None:
         """Remove what a refused drop's record and its events quote of its cells."""
         with self._database.writing() as connection:
-            mine = (drops.c.sha256 == sha256) & (drops.c.state == "rejected")
+            mine = (drops.c.sha256 == sha256) & (drops.c.state == DropState.REJECTED)
             values = {"reason": "It held rows that were forgotten.", "line": None, "column": None}
             connection.execute(drops.update().where(mine).values(**values))
-            quoting = (events.c.drop == sha256) & events.c.kind.in_(("rejected", "suspicious"))
+            quoting = (events.c.drop == sha256) & events.c.kind.in_((EventKind.REJECTED, EventKind.SUSPICIOUS))
             connection.execute(events.delete().where(quoting))
 
 
 def _blank_findings(connection: Connection, sha256: str) -> None:
-    quoting = (events.c.drop == sha256) & events.c.kind.in_(("quarantined", "suspicious"))
+    quoting = (events.c.drop == sha256) & events.c.kind.in_((EventKind.QUARANTINED, EventKind.SUSPICIOUS))
     connection.execute(events.delete().where(quoting))
     # The figures stay in the series, without what they were measured on.
     nameless = {"drop": "", "name": "", "shifts": "{}", "reason": ""}

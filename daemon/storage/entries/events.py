@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.journal_tables import events
@@ -15,12 +16,12 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def tell(self, kind: str, message: str, *, level: str = "info", **about: Any) -> None:
+    def tell(self, kind: EventKind, message: str, *, level: Level = Level.INFO, **about: Any) -> None:
         """Record an event that changes nothing else."""
         with self._database.writing() as connection:
             tell(connection, kind, message, level=level, **about)
 
 
-def tell(connection: Connection, kind: str, message: str, *, level: str = "info", **about: Any) -> None:
+def tell(connection: Connection, kind: EventKind, message: str, *, level: Level = Level.INFO, **about: Any) -> None:
     """Record an event within the caller's transaction: `about` are its drop, batch, run or version."""
     connection.execute(events.insert(), {"at": utcnow(), "kind": kind, "level": level, "message": message, **about})

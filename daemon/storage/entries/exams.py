@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select
 
+from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
@@ -29,7 +30,7 @@ class Exams:
             for exam in examined:
                 if exam["suspicious"]:
                     message = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted all the same."
-                    tell(connection, "suspicious", message, level="warning", drop=exam["drop"], batch=batch)
+                    tell(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=exam["drop"], batch=batch)
 
     def newest(self, most: int) -> Sequence[RowMapping]:
         """The newest exams, newest first."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select
 
-from daemon.core.states import Hold
+from daemon.core.states import EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
@@ -25,7 +25,7 @@ class HeldDrops:
             message = (
                 f"{drop['name']} is suspicious: {drop['reason']}. It waits for `retraind accept` or `retraind reject`."
             )
-            tell(connection, "suspicious", message, level="warning", drop=drop["sha256"])
+            tell(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=drop["sha256"])
 
     def all(self) -> Sequence[RowMapping]:
         """Drops that wait, or were decided a moment ago and have not gone yet; oldest first."""
@@ -49,7 +49,7 @@ class HeldDrops:
         """Remove the record of a held drop, and its events: both quote labels, and rows of it are to be forgotten."""
         with self._database.writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == sha256))
-            quoting = (events.c.drop == sha256) & (events.c.kind == "suspicious")
+            quoting = (events.c.drop == sha256) & (events.c.kind == EventKind.SUSPICIOUS)
             connection.execute(events.delete().where(quoting))
 
     def strike_off(self, drop: Mapping[Any, Any], *, told: bool) -> None:
@@ -58,4 +58,4 @@ class HeldDrops:
             connection.execute(held.delete().where(held.c.sha256 == drop["sha256"]))
             if told:
                 gone = f"{drop['name']} waited to be accepted and is no longer in the inbox. Nothing of it was taken."
-                tell(connection, "suspicious", gone, level="warning", drop=drop["sha256"])
+                tell(connection, EventKind.SUSPICIOUS, gone, level=Level.WARNING, drop=drop["sha256"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
+from daemon.core.states import DropState
 from daemon.storage.database import Database
 from daemon.storage.entries.facts import Facts
 from daemon.storage.journal_tables import labels, meta
@@ -29,7 +30,7 @@ class Labels:
 
     def predictions_of(self, drop: Mapping[str, Any]) -> list[str]:
         """Ids of the predictions that a drop has labelled; of one that was forgotten, until they are purged, too."""
-        if drop["state"] == "accepted":
+        if drop["state"] == DropState.ACCEPTED:
             rows = self._database.rows(select(labels.c.prediction_id).where(labels.c.drop == drop["sha256"]))
             return [row["prediction_id"] for row in rows]
         return self._facts.get(_key(drop)) or []

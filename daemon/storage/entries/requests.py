@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import RowMapping, select
 
+from daemon.core.states import EventKind, Level, RequestState
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
@@ -19,7 +20,7 @@ class Requests:
     def take(self, request: str, kind: str, detail: str, at: str) -> None:
         """Take a request over from its file; a request that is already known stays as it is."""
         with self._database.writing() as connection:
-            values = {"id": request, "kind": kind, "state": "queued", "detail": detail, "at": at}
+            values = {"id": request, "kind": kind, "state": RequestState.QUEUED, "detail": detail, "at": at}
             connection.execute(requests.insert().prefix_with("OR IGNORE"), values)
 
     def get(self, request: str) -> RowMapping | None:
@@ -28,12 +29,14 @@ class Requests:
 
     def queued(self) -> Sequence[RowMapping]:
         """Requests not yet answered, oldest first."""
-        return self._database.rows(select(requests).where(requests.c.state == "queued").order_by(requests.c.at))
+        return self._database.rows(
+            select(requests).where(requests.c.state == RequestState.QUEUED).order_by(requests.c.at)
+        )
 
-    def end(self, request: str, state: str, detail: str) -> None:
+    def end(self, request: str, state: RequestState, detail: str) -> None:
         """Answer a request: `done` or `refused`, with the reason."""
         with self._database.writing() as connection:
             values = {"state": state, "detail": detail, "ended_at": utcnow()}
             connection.execute(requests.update().where(requests.c.id == request).values(**values))
-            level = "info" if state == "done" else "warning"
-            tell(connection, "request", f"Request {request[:8]} {state}: {detail}", level=level)
+            level = Level.INFO if state == RequestState.DONE else Level.WARNING
+            tell(connection, EventKind.REQUEST, f"Request {request[:8]} {state}: {detail}", level=level)

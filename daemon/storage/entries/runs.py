@@ -5,13 +5,14 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, or_, select
 
+from daemon.core.states import EventKind, Level, RunState
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
 from daemon.storage.journal_tables import runs
 
-LEVELS = {"trained": "info", "postponed": "warning"}
+LEVELS = {RunState.TRAINED: Level.INFO, RunState.POSTPONED: Level.WARNING}
 """How grave the end of a run is, where it is no error."""
 
 
@@ -25,33 +26,39 @@ class Runs:
         """Record a training *before* it starts, so that one that kills everything is not tried at once again."""
         with self._database.writing() as connection:
             values = {"reason": reason, "revision": revision, "dvc_md5": dvc_md5, "rows": rows, "batch": batch}
-            values |= {"state": "started", "started_at": utcnow()}
+            values |= {"state": RunState.STARTED, "started_at": utcnow()}
             connection.execute(runs.insert(), values)
             run = int(connection.execute(select(func.max(runs.c.id))).scalar_one())
-            tell(connection, "training", f"Training {run} on {counted(rows, 'row')}: {reason}.", run=run)
+            tell(connection, EventKind.TRAINING, f"Training {run} on {counted(rows, 'row')}: {reason}.", run=run)
         return run
 
     def end(
-        self, run: int, state: str, detail: str, *, version: int | None = None, seconds: float | None = None
+        self, run: int, state: RunState, detail: str, *, version: int | None = None, seconds: float | None = None
     ) -> None:
         """Record how a training ended: `trained`, `postponed` (its rows can teach nothing yet), `failed` or `abandoned`."""
         with self._database.writing() as connection:
             values = {"state": state, "detail": detail, "version": version, "ended_at": utcnow(), "seconds": seconds}
             connection.execute(runs.update().where(runs.c.id == run).values(**values))
-            level = LEVELS.get(state, "error")
-            tell(connection, state, f"Training {run} {state}: {detail}", level=level, run=run, version=version)
+            level = LEVELS.get(state, Level.ERROR)
+            tell(
+                connection, EventKind(state), f"Training {run} {state}: {detail}", level=level, run=run, version=version
+            )
 
     def open(self) -> Sequence[RowMapping]:
         """Runs that have started and not ended."""
-        return self._database.rows(select(runs).where(runs.c.state == "started").order_by(runs.c.id))
+        return self._database.rows(select(runs).where(runs.c.state == RunState.STARTED).order_by(runs.c.id))
 
     def setbacks(self) -> int:
         """How many of the newest ended runs in a row came to nothing."""
-        trained = select(func.coalesce(func.max(runs.c.id), 0)).where(runs.c.state == "trained").scalar_subquery()
-        ended = select(func.count().label("n")).where(runs.c.state.in_(("failed", "abandoned")), runs.c.id > trained)
+        trained = (
+            select(func.coalesce(func.max(runs.c.id), 0)).where(runs.c.state == RunState.TRAINED).scalar_subquery()
+        )
+        ended = select(func.count().label("n")).where(
+            runs.c.state.in_((RunState.FAILED, RunState.ABANDONED)), runs.c.id > trained
+        )
         return int(self._database.rows(ended)[0]["n"])
 
-    def last(self, state: str | None = None, because: Sequence[str] = ()) -> RowMapping | None:
+    def last(self, state: RunState | None = None, because: Sequence[str] = ()) -> RowMapping | None:
         """The newest run; only those in `state`, and only those whose reason begins like one of `because`, if given."""
         query = select(runs).order_by(runs.c.id.desc())
         query = query if state is None else query.where(runs.c.state == state)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import RowMapping, func, select
 
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import BatchKind, EventKind
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
@@ -12,7 +12,7 @@ from daemon.storage.journal_tables import batches, events, swaps
 AT_SWAP = "batch_at_swap"
 """Key of the newest batch of drops when the newest swap was made: events tell it too, but not for ever."""
 
-_NEWEST_SWAP = select(func.max(events.c.id)).where(events.c.kind == "serving").scalar_subquery()
+_NEWEST_SWAP = select(func.max(events.c.id)).where(events.c.kind == EventKind.SERVING).scalar_subquery()
 """The newest swap among the events, whose numbers say what came first: the clock may have been set back in between."""
 
 
@@ -29,9 +29,9 @@ class Swaps:
             connection.execute(
                 swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()}
             )
-            newest = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.kind == "drops")
+            newest = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.kind == BatchKind.DROPS)
             self._facts.put(AT_SWAP, int(connection.execute(newest).scalar_one()))
-            tell(connection, "serving", f"Version {version} is served: {reason}", version=version)
+            tell(connection, EventKind.SERVING, f"Version {version} is served: {reason}", version=version)
 
     def was_served(self, version: int) -> bool:
         """Whether a version has ever been served."""
@@ -48,7 +48,7 @@ class Swaps:
 
     def _batch_by_events(self) -> int:
         """The same by the events, for a journal from before it was noted."""
-        before = (events.c.kind == "accepted") & (events.c.id < _NEWEST_SWAP)
+        before = (events.c.kind == EventKind.ACCEPTED) & (events.c.id < _NEWEST_SWAP)
         row = self._database.one(select(events.c.batch).where(before).order_by(events.c.id.desc()))
         return 0 if row is None else int(row["batch"])
 
@@ -59,5 +59,5 @@ class Swaps:
 
     def rolled_back_since(self, version: int) -> bool:
         """Whether a version was rolled back after the newest swap."""
-        rolled_back = (events.c.kind == ROLLED_BACK) & (events.c.version == version)
+        rolled_back = (events.c.kind == EventKind.ROLLED_BACK) & (events.c.version == version)
         return self._database.one(select(events.c.id).where(rolled_back, events.c.id > _NEWEST_SWAP)) is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select
 
-from daemon.core.states import ROLLED_BACK
+from daemon.core.states import EventKind, Level, VersionState
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
@@ -18,22 +18,22 @@ class Versions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def judge(self, version: dict[str, Any], state: str, reason: str) -> None:
+    def judge(self, version: dict[str, Any], state: VersionState, reason: str) -> None:
         """Record a version with its verdict: `promoted`, `refused` or `held`; a later verdict replaces an earlier one."""
         number = version["version"]
         with self._database.writing() as connection:
             connection.execute(versions.delete().where(versions.c.version == number))
             connection.execute(versions.insert(), {**version, "state": state, "reason": reason, "judged_at": utcnow()})
-            level = "info" if state in ("promoted", "held") else "warning"
-            tell(connection, state, f"Version {number} {state}: {reason}", level=level, version=number)
+            level = Level.INFO if state in (VersionState.PROMOTED, VersionState.HELD) else Level.WARNING
+            tell(connection, EventKind(state), f"Version {number} {state}: {reason}", level=level, version=number)
 
     def mark_unservable(self, version: int, reason: str) -> None:
         """Record that a version which should be served can't be."""
         with self._database.writing() as connection:
             update = versions.update().where(versions.c.version == version)
-            connection.execute(update.values(state="unservable", reason=reason))
+            connection.execute(update.values(state=VersionState.UNSERVABLE, reason=reason))
             message = f"Version {version} is not served: {reason}"
-            tell(connection, "unservable", message, level="error", version=version)
+            tell(connection, EventKind.UNSERVABLE, message, level=Level.ERROR, version=version)
 
     def get(self, version: int) -> RowMapping | None:
         """One version, or None if it has no verdict yet."""
@@ -43,8 +43,14 @@ class Versions:
         """Record that late labels tell against the served version, before another takes its place."""
         with self._database.writing() as connection:
             update = versions.update().where(versions.c.version == version)
-            connection.execute(update.values(state=ROLLED_BACK, reason=reason, judged_at=utcnow()))
-            tell(connection, ROLLED_BACK, f"Version {version} rolled back: {reason}", level="warning", version=version)
+            connection.execute(update.values(state=VersionState.ROLLED_BACK, reason=reason, judged_at=utcnow()))
+            tell(
+                connection,
+                EventKind.ROLLED_BACK,
+                f"Version {version} rolled back: {reason}",
+                level=Level.WARNING,
+                version=version,
+            )
 
     def newest(self, limit: int | None = None) -> Sequence[RowMapping]:
         """Judged versions, newest first; all of them without a limit."""
@@ -56,11 +62,11 @@ class Versions:
 
     def held(self, before: int) -> Sequence[RowMapping]:
         """Versions with a smaller number that wait for a person, oldest first."""
-        waiting = (versions.c.state == "held") & (versions.c.version < before)
+        waiting = (versions.c.state == VersionState.HELD) & (versions.c.version < before)
         return self._database.rows(select(versions).where(waiting).order_by(versions.c.version))
 
     def promoted(self, limit: int, chosen: int = 0, after: int = 0) -> Sequence[RowMapping]:
         """The newest promoted versions, newest first: those with a larger number than `after`, and `chosen`."""
         eligible = (versions.c.version > after) | (versions.c.version == chosen)
-        query = select(versions).where(versions.c.state == "promoted", eligible)
+        query = select(versions).where(versions.c.state == VersionState.PROMOTED, eligible)
         return self._database.rows(query.order_by(versions.c.version.desc()).limit(limit))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from daemon.artifacts.bundle import Model
 from daemon.core.settings import Promote
+from daemon.core.states import VersionState
 from daemon.gate import concept_shift
 from daemon.gate import rules as verdicts
 from daemon.gate.concept_shift import Codes, Evidence, Vector
@@ -73,7 +74,7 @@ def compare(
 
 def _objection(compared: Compared, rules: Rules, judging: Gate) -> str | None:
     verdict = verdicts.judge({**compared.scores, "champion_version": rules.champion}, judging.promote, judging.past)
-    return verdict.reason if verdict.state == "refused" else None
+    return verdict.reason if verdict.state == VersionState.REFUSED else None
 
 
 def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
