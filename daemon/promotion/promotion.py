@@ -44,6 +44,11 @@ class Promotion:
         """What is served now; None also for a pointer that can't be read."""
         return self._champion.pointer()
 
+    def served(self) -> tuple[int, str] | None:
+        """Number and manifest's sha256 of the version that is served."""
+        pointer = self._champion.pointer()
+        return None if pointer is None else (pointer.version, pointer.manifest)
+
     def judge(self) -> bool:
         """Give the oldest version without a verdict one; True: there was one."""
         served = self.pointer()

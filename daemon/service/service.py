@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from daemon.core import durable, status
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from daemon.core.states import EventKind, Level
+from daemon.core.states import EventKind
 from daemon.core.status import Status, utcnow
 from daemon.processes.child import Trainer
 from daemon.processes.sockets import reachable
@@ -35,7 +35,6 @@ from daemon.service.heartbeat import START_SECONDS, Pulse
 
 if TYPE_CHECKING:
     from daemon.service.loop import Loop
-    from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
 
@@ -81,7 +80,8 @@ def serve(home: Home, settings: Settings, wake: Wake) -> None:
 
 
 def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
-    journal, loop = compose(home, settings, keeper, wake, pulse, stack)
+    loop = compose(home, settings, keeper, wake, pulse, stack)
+    journal = loop.parts.journal
     journal.events.tell(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid())
     notify(READY=1)
@@ -91,13 +91,10 @@ def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse:
     log.info("stopping")
 
 
-def compose(
-    home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack
-) -> "tuple[Journal, Loop]":
-    """Open the parts in order, each put right where the last daemon was killed; `stack` closes them in reverse.
+def compose(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> "Loop":
+    """Open the parts in order and give the loop that runs them; `stack` closes them in reverse.
 
-    Gives what has the record, and what is to be run. Raises Stopped when the service is to end before that is done. The
-    simulation of tests/simulation composes a service in the same way.
+    Raises Stopped when the service is to end before that is done. Tests and the simulation compose a service by this, too.
     """
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
     stack.callback(trainer.close)
@@ -106,83 +103,10 @@ def compose(
     trainer.tend(time.monotonic())
     # Imported only now, seconds after the workers have begun to answer.
     with pulse.step("importing", START_SECONDS), wake.interruptible():
-        from daemon.dataset.dataset import Dataset
-        from daemon.dataset.repacking import Packing
-        from daemon.drift.watch import Driftwatch
-        from daemon.inbox.inbox import Inbox
-        from daemon.inbox.watcher import Watcher
-        from daemon.ingest.ingestion import Ingestion
-        from daemon.ingest.late_labels import Labels
-        from daemon.promotion.promotion import Promotion
-        from daemon.registry.registry import Registry
-        from daemon.retraining.retraining import Retraining
-        from daemon.retraining.schedule import Schedule
-        from daemon.service.loop import Loop, sweep
-        from daemon.storage.prediction_history import Historian
+        from daemon.service.loop import Loop
+        from daemon.service.parts import Frame, open_parts
 
-    schedule = Schedule(settings.retrain.schedule, wake)
-    swept = sweep(home)
-    journal = _open_journal(home, stack)
-    dataset = Dataset(home, lambda sentence: journal.events.tell(EventKind.REPAIRED, sentence, level=Level.WARNING))
-    stack.callback(dataset.close)
-    with pulse.step("checking the data", START_SECONDS), wake.interruptible():
-        dataset.open(
-            {segment["name"]: segment["md5"] for segment in journal.segments.current()}, journal.segments.replaced
-        )
-    historian = Historian(home, settings)
-    historian.start()
-    stack.callback(historian.stop)
-    registry = Registry(home)
-    with pulse.step("opening MLflow's database", START_SECONDS), wake.interruptible():
-        if moved := registry.open():
-            journal.events.tell(EventKind.MOVED, moved, level=Level.WARNING)
-    promotion = Promotion(home, settings.promote, journal, registry)
-    promotion.recover()
-    retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
-    abandoned = retraining.recover()
-    registry.stop_stale_runs()
-    schedule.open()
-    stack.callback(schedule.close)
-    inbox = Inbox(home, settings.inbox, wake)
-    watcher = Watcher(home, inbox.hint, wake)
-    stack.callback(watcher.close)
-    inbox.recover()
-    labels = Labels(home, journal)
-    ingestion = Ingestion(
-        home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at, pulse.rename, historian.erase
-    )
-    stack.callback(ingestion.close)
-    loop = Loop(
-        home,
-        settings,
-        wake,
-        pulse=pulse,
-        journal=journal,
-        inbox=inbox,
-        watcher=watcher,
-        workers=keeper,
-        historian=historian,
-        schedule=schedule,
-        ingestion=ingestion,
-        retraining=retraining,
-        promotion=promotion,
-        driftwatch=stack.enter_context(closing(Driftwatch(home, settings.drift, journal))),
-        packing=stack.enter_context(closing(Packing(home, journal))),
-    )
-    log.info("recovered", swept=swept, abandoned=abandoned)
-    return journal, loop
-
-
-def _open_journal(home: Home, stack: ExitStack) -> "Journal":
-    """The journal, if it is that of the data; raises HistoryLost."""
-    from daemon.dataset import continuity
-    from daemon.storage.journal import Journal
-
-    continuity.demand_journal(home)
-    journal = Journal.open(home.journal)
-    stack.callback(journal.close)
-    continuity.demand_batch(home, journal.batches.last())
-    return journal
+    return Loop(open_parts(Frame(home, settings, wake, pulse, stack), keeper, trainer))
 
 
 def follow_hangups(wake: Wake, renew: Callable[[], None]) -> None:

@@ -26,7 +26,7 @@ from daemon.inbox.rejected_folder import MOST_COPIED
 from daemon.inbox.rejected_retention import Retention
 from daemon.inbox.settling import Stamp
 from daemon.inbox.watcher import Watcher
-from daemon.service import loop
+from daemon.service import parts as service_parts
 from daemon.tabular.file_content import Content
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a second user needs root")
@@ -172,7 +172,7 @@ def test_sweeps_follow_no_link(shared: Home) -> None:
     keeper.sweep(Reading(time.time(), 0.0))
     with pytest.raises(Unavailable, match="no folder"):
         keeper.sweep(Reading(time.time() + 1000 * DAY, 1000 * DAY))
-    assert loop._sweep_rejected(shared) == 0
+    assert service_parts.sweep_rejected(shared) == 0
     assert all(path.exists() for path in old)
 
 

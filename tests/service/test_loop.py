@@ -13,63 +13,33 @@ from daemon.core import clock, status
 from daemon.core.clock import Reading
 from daemon.core.home import Home
 from daemon.core.settings import Server, Settings
-from daemon.core.states import EventKind
+from daemon.core.states import CheckName, EventKind
 from daemon.core.status import Check
-from daemon.dataset.dataset import Dataset
-from daemon.dataset.repacking import Packing
-from daemon.drift.watch import Driftwatch
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.watcher import Watcher
 from daemon.ingest.drop_evaluation import UNEXAMINED
-from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.late_labels import Labels
 from daemon.processes.child import Trainer
 from daemon.processes.wake import Wake
 from daemon.processes.worker_keeper import Keeper
 from daemon.processes.workers import Workers
 from daemon.promotion.probation import LiveWatch
-from daemon.promotion.promotion import Promotion
-from daemon.registry.registry import Registry
-from daemon.retraining.retraining import Retraining
-from daemon.retraining.schedule import Schedule
+from daemon.service.duties import TIDY_AGAIN_SECONDS, TIDY_SECONDS
 from daemon.service.heartbeat import Pulse
-from daemon.service.loop import TIDY_AGAIN_SECONDS, TIDY_SECONDS, Loop
+from daemon.service.loop import Loop
+from daemon.service.parts import Frame, open_parts
 from daemon.service.service import starting
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
 
 SETTINGS = Settings(server=Server(port=0))
 
 
 @pytest.fixture
-def loop(mlflow_home: Home, journal: Journal) -> Iterator[Loop]:
+def loop(mlflow_home: Home) -> Iterator[Loop]:
     """A loop as the service makes it, but for the children, of which none is started."""
-    home, wake = mlflow_home, Wake()
-    dataset, historian, schedule = Dataset(home), Historian(home, SETTINGS), Schedule("", wake)
-    inbox = Inbox(home, SETTINGS.inbox, wake)
-    promotion = Promotion(home, SETTINGS.promote, journal, Registry(home))
+    wake = Wake()
     with ExitStack() as stack:
-        workers = Keeper(home, SETTINGS, 0, wake)
+        workers = Keeper(mlflow_home, SETTINGS, 0, wake)
         stack.callback(workers.close)
-        watcher = Watcher(home, inbox.hint, wake)
-        stack.callback(watcher.close)
-        yield Loop(
-            home,
-            SETTINGS,
-            wake,
-            pulse=Pulse(home.status, starting(home)),
-            journal=journal,
-            inbox=inbox,
-            watcher=watcher,
-            workers=workers,
-            historian=historian,
-            schedule=schedule,
-            ingestion=Ingestion(home, SETTINGS, inbox, dataset, journal, Labels(home, journal), lambda: 0.0),
-            retraining=Retraining(home, SETTINGS, journal, Trainer(home, 0, wake), schedule, promotion.live.fell),
-            promotion=promotion,
-            driftwatch=stack.enter_context(closing(Driftwatch(home, SETTINGS.drift, journal))),
-            packing=stack.enter_context(closing(Packing(home, journal))),
-        )
+        frame = Frame(mlflow_home, SETTINGS, wake, Pulse(mlflow_home.status, starting(mlflow_home)), stack)
+        yield Loop(open_parts(frame, workers, Trainer(mlflow_home, 0, wake)))
 
 
 def checks(home: Home) -> dict[str, Check]:
@@ -128,13 +98,13 @@ def test_loop_without_file_descriptors_goes_on(mlflow_home: Home, loop: Loop) ->
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
         try:
             loop.tick(101.0)
-            failed = dict(loop._problems)
+            failed = dict(loop.health.problems)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert "Too many open files" in failed["disk"]
-    assert "Too many open files" in failed["pointer"]
+    assert "Too many open files" in failed[CheckName.DISK]
+    assert "Too many open files" in failed[CheckName.POINTER]
     loop.tick(102.0)
-    assert loop._problems == {}
+    assert loop.health.problems == {}
     assert "pointer" not in checks(mlflow_home)
 
 
@@ -164,31 +134,31 @@ def test_journal_that_fails_ends_nothing(mlflow_home: Home, loop: Loop, table: s
     """Whatever the database says, to a reader or to a writer: it is shown until the journal is in order again."""
     with closing(sqlite3.connect(mlflow_home.journal)) as connection:
         connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
-        loop._problems["inbox"] = "There was something to be told of."
+        loop.health.problems[CheckName.INBOX] = "There was something to be told of."
         loop.tick(100.0)
-        assert ("disk" in loop._problems) == (table == "batches")
+        assert (CheckName.DISK in loop.health.problems) == (table == "batches")
         connection.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
     loop.tick(100.0 + TIDY_AGAIN_SECONDS)
-    assert loop._problems == {}
+    assert loop.health.problems == {}
     assert checks(mlflow_home)["inbox"].ok
 
 
 def test_late_labels_that_can_not_be_looked_at_are_shown(
-    mlflow_home: Home, loop: Loop, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    mlflow_home: Home, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By an exception that nobody thought of: in the health, under their own name, and for nobody else a reason to stop."""
 
     def fails(_: LiveWatch, swap: dict[str, Any]) -> None:
         raise OverflowError(swap["version"])
 
-    journal.swaps.record(7, None, "First version.")
+    loop.parts.journal.swaps.record(7, None, "First version.")
     with monkeypatch.context() as patch:
         patch.setattr(LiveWatch, "_fell", fails)
         loop.tick(100.0)
     found = checks(mlflow_home)
     assert found["live"].detail == "The late labels can't be looked at: OverflowError: 7. See the log."
     assert [name for name, one in found.items() if not one.ok and name in ("disk", "work", "inbox")] == []
-    journal.events.tell(EventKind.PROBLEM, "Something was written.")
+    loop.parts.journal.events.tell(EventKind.PROBLEM, "Something was written.")
     loop.tick(101.0)
     assert checks(mlflow_home)["live"].ok
 
@@ -203,9 +173,9 @@ def test_tick_that_fails_in_one_part_does_the_others(
 
     with monkeypatch.context() as patch:
         patch.setattr(Workers, "tend", fails)
-        loop._workers._look()
+        loop.parts.workers._look()
         loop.tick(100.0)
     assert checks(mlflow_home)["workers"].detail.startswith("ZeroDivisionError: ")
-    loop._workers._look()
+    loop.parts.workers._look()
     loop.tick(101.0)
     assert "ZeroDivisionError" not in checks(mlflow_home)["workers"].detail

@@ -28,7 +28,6 @@ from daemon.registry.registry import Registry
 from daemon.service import service
 from daemon.service.heartbeat import Pulse
 from daemon.service.loop import Loop
-from daemon.storage.journal import Journal
 
 COPY_SECONDS = 0.5
 """How often the history is copied, as its thread does."""
@@ -45,7 +44,7 @@ OLD_SECONDS, LONG_SECONDS = 89 * 86_400.0, 3000.0
 
 
 class Life:
-    """The world's hand on one process; the loop's `Wakeable`."""
+    """The world's hand on one process; the loop's `Wake`."""
 
     def __init__(self, world: World, home: Home, saved: Path) -> None:
         self.world, self.home, self._saved = world, home, saved
@@ -82,7 +81,7 @@ class Life:
         POINTS.on = True
         try:
             service.prepare(self.home, self.settings)
-            self.journal, self.loop = self._compose(stack)
+            self.loop = self._compose(stack)
         except (OSError, RetraindError) as error:
             if world.fault is None and POINTS.fault is None and world.quiet > 0:
                 raise Violated(f"the start fails: {type(error).__name__}: {error}") from error
@@ -90,12 +89,12 @@ class Life:
             world.note(f"the start fails: {error}")
             self._pass_turns(START_TURNS)
             raise Violated("failed to start") from error
-        loop: Any = self.loop
-        self.inbox, self.trainee, self.retraining = loop._inbox, loop._retraining.trainer, loop._retraining
-        self.historian = loop._historian
+        parts: Any = self.loop.parts
+        self.journal, self.inbox, self.historian = parts.journal, parts.inbox, parts.historian
+        self.trainee, self.retraining = parts.retraining.trainer, parts.retraining
         self._acting = True
 
-    def _compose(self, stack: ExitStack) -> tuple[Journal, Loop]:
+    def _compose(self, stack: ExitStack) -> Loop:
         parts: Any = self.staff
         wake: Any = self
         # Without its thread: the loop alone says how it is.

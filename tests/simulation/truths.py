@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import checks
 import pyarrow.parquet as pq
@@ -60,7 +60,7 @@ class Truths:
             raise Violated(f"segments of the dataset are gone: {sorted(gone)}")
         self._count_rows()
         self._find_drops()
-        problems: dict[str, str] = getattr(life.loop, "_problems", {})
+        problems = life.loop.health.problems
         if broken := [text for text in problems.values() if text.startswith(("AttributeError", "TypeError"))]:
             raise Violated(f"it is not the world that is wrong: {broken}")
         if problems and self.world.quiet > 3 * WAITS and self.world.idle > 0:
@@ -159,7 +159,7 @@ class Truths:
 
     def unrest(self, life: "Life") -> list[str]:
         """What is still to come."""
-        loop: Any = life.loop
+        problems = life.loop.health.problems
         files = [name for name in os.listdir(self.home.inbox) if name != "rejected"]
         found = [f"in the inbox: {files}"] if files else []
         pending = [one.kind for one in requests.pending(self.home)]
@@ -168,7 +168,7 @@ class Truths:
         found += [f"queued: {queued}"] if queued else []
         found += ["a batch is not committed"] if life.journal.batches.uncommitted() else []
         found += ["a training runs"] if life.retraining.progress else []
-        found += [f"problems: {loop._problems}"] if loop._problems else []
+        found += [f"problems: {problems}"] if problems else []
         found += [f"a training is due: {reason}"] if (reason := self._coming(life)) else []
         return found
 

@@ -1,0 +1,115 @@
+"""Checks: what the daemon publishes of itself about once a second, and with it how every part is."""
+
+import os
+import shutil
+from datetime import UTC, datetime
+
+from daemon.core.errors import RetraindError
+from daemon.core.states import CheckName
+from daemon.core.status import Check, Status, utcnow
+from daemon.processes.child import Trainer
+from daemon.retraining import policy
+from daemon.schema.schema import load
+from daemon.service.health import Health
+from daemon.service.parts import Parts
+from daemon.service.self_checks import Inspection
+
+LOW_DISK_BYTES = 100 * 1024 * 1024
+LOW_DISK = "Less than 100 MiB are free: make room."
+NO_SCHEMA = "There is none yet: run `retraind init FILE --target COL`."
+NO_WORKER = "No HTTP worker runs; one is started again."
+
+
+class Checks:
+    """Makes the status from the parts and the health board; used by the loop thread."""
+
+    def __init__(self, parts: Parts, health: Health, inspection: Inspection) -> None:
+        self._parts, self._health, self._inspection = parts, health, inspection
+        self._started_at = utcnow()
+
+    def status(self, now: float) -> Status:
+        """How the daemon is; `now` is monotonic seconds."""
+        parts, inbox = self._parts, self._parts.inbox
+        facts = parts.retraining.facts(datetime.now(UTC))
+        planned = parts.schedule.next_after(facts.last_start, datetime.now(UTC))
+        free = shutil.disk_usage(parts.home.root).free
+        return Status(
+            pid=os.getpid(),
+            state="draining" if parts.wake.stopping else "ready",
+            heartbeat=now,
+            at=utcnow(),
+            started_at=self._started_at,
+            checks=self._checks(free),
+            backlog_files=inbox.backlog[0],
+            backlog_bytes=inbox.backlog[1],
+            not_taken=inbox.strays.found,
+            rows=facts.rows,
+            rows_pending=max(0, facts.rows - (facts.trained_on or 0)),
+            threshold_rows=policy.needed(facts.trained_on, parts.settings.retrain),
+            next_schedule=planned.astimezone(UTC).isoformat() if planned else None,
+            training=parts.retraining.progress,
+            free_bytes=free,
+        )
+
+    def _checks(self, free: int) -> dict[str, Check]:
+        checks = self._folders(free) | self._work()
+        if waits := self._parts.ingestion.holding.sentence():
+            checks[CheckName.HELD] = Check(ok=True, detail=waits)
+        if lacking := self._parts.retraining.lacking():
+            checks[CheckName.TRAINING] = Check(ok=self._parts.promotion.served() is not None, detail=lacking)
+        more = [name for name in self._health.problems if name not in checks]
+        checks |= {name: self._health.check(name, None, "") for name in more}
+        return {name.value: check for name, check in checks.items()}
+
+    def _folders(self, free: int) -> dict[CheckName, Check]:
+        """What the loop works with; `free` is the room on the disk (bytes)."""
+        parts, health, look = self._parts, self._health, self._inspection
+        watcher, room = parts.watcher, None if free > LOW_DISK_BYTES else LOW_DISK
+        looks = {
+            CheckName.JOURNAL: (look.journal, "It gives back what was recorded."),
+            CheckName.DATA: (look.data, "In place."),
+            CheckName.REGISTRY: (look.registry, "In place."),
+            CheckName.BUNDLE: (lambda: look.bundle(parts.promotion.served()), "In place."),
+        }
+        inbox = {CheckName.INBOX: health.check(CheckName.INBOX, watcher.watching(), watcher.manner())}
+        examined = {name: health.examine(name, action, fine) for name, (action, fine) in looks.items()}
+        return inbox | examined | {CheckName.DISK: health.check(CheckName.DISK, room, f"{free // 1_048_576} MiB free.")}
+
+    def _work(self) -> dict[CheckName, Check]:
+        """How the work goes, and those who do it."""
+        parts, ingestion, trainer = self._parts, self._parts.ingestion, self._parts.retraining.trainer
+        workers, examiner = parts.workers.alive, ingestion.examiner
+        examining = examiner.state(parts.promotion.served(), holds=ingestion.holding.holds)
+        found = {
+            CheckName.WORK: (None, "The last step succeeded."),
+            CheckName.SCHEMA: (self._schema_objection(), "Known."),
+            CheckName.TRAINER: (_objection(trainer), _readiness(trainer)),
+            CheckName.WORKERS: (None if workers else NO_WORKER, f"{workers} run."),
+            CheckName.HISTORY: (parts.historian.problem, "Predictions are copied into it."),
+            CheckName.FORGETTING: (ingestion.forgetting.problem, "Nothing waits to be forgotten."),
+            CheckName.EXAMS: (examiner.objection, examining),
+            CheckName.LIVE: (parts.promotion.live.problem, "Late labels are watched."),
+        }
+        return {name: self._health.check(name, objection, fine) for name, (objection, fine) in found.items()}
+
+    def _schema_objection(self) -> str | None:
+        try:
+            return None if load(self._parts.home.schema) else NO_SCHEMA
+        except (OSError, RetraindError) as error:
+            return str(error)
+
+
+def _objection(trainer: Trainer) -> str | None:
+    if trainer.asleep:
+        return None
+    if not trainer.alive:
+        return "It is started again."
+    # One that ends before it is ready is alive most of the time: while it imports, and will end again.
+    failed = 0 if trainer.ready else trainer.failures
+    return f"It has ended {failed} times in a row; the log says why." if failed > 1 else None
+
+
+def _readiness(trainer: Trainer) -> str:
+    if trainer.asleep:
+        return "Asleep; it starts when a training may be due."
+    return "Ready." if trainer.ready else "At work or importing; the next training waits for it."

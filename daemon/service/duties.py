@@ -1,0 +1,84 @@
+"""Duties: what has to happen from time to time, each in a period of its own. A new duty is one more line of `duties`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+
+from daemon.core import clock, requests
+from daemon.core.states import CheckName, EventKind, Level
+from daemon.inbox.rejected_retention import Retention
+from daemon.processes.reaper import Orphans
+from daemon.service.health import Health
+from daemon.service.parts import Parts
+from daemon.service.registry_follower import RegistryFollower
+
+log = structlog.get_logger()
+
+TIDY_SECONDS = 3600.0
+"""How often what is old is looked for, to be removed; a duty that failed is tried again in TIDY_AGAIN_SECONDS."""
+
+TIDY_AGAIN_SECONDS = 30.0
+
+TRIM_SECONDS = 60.0
+"""How often some of the journal's old events are removed: as many as may have come since, in a few milliseconds."""
+
+PACK_SECONDS = 20.0
+"""How often it is looked whether git's objects should be packed or are, and some of DVC's old lists are removed."""
+
+
+class Duty(NamedTuple):
+    """Something that is done every `every` seconds (0: at each tick); `name` is its place in health and log."""
+
+    name: CheckName
+    every: float
+    run: Callable[[float], object]
+    """Gets the time in monotonic seconds."""
+
+
+class Duties:
+    """Runs each duty when its time has come; one that fails keeps none of the others waiting. Used by the loop thread."""
+
+    def __init__(self, duties: Sequence[Duty], health: Health) -> None:
+        self._duties, self._health = duties, health
+        self._due_at: dict[CheckName, float] = {}
+
+    def run(self, now: float) -> None:
+        """Run what is due; `now` is monotonic seconds."""
+        for duty in self._duties:
+            if now >= self._due_at.get(duty.name, 0.0):
+                succeeded = self._health.guard(duty.name, partial(duty.run, now))
+                self._due_at[duty.name] = now + (duty.every if succeeded else min(duty.every, TIDY_AGAIN_SECONDS))
+
+
+def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Duty]:
+    """Every duty of the daemon, in the order of a tick."""
+    orphans, retention = Orphans(), Retention(parts.home, parts.settings.inbox.rejected_days)
+    promotion, kept = parts.promotion, parts.settings.journal.keep_events
+
+    def reconsider(_: float) -> None:
+        if promotion.reconsider(parts.workers.complaints):
+            follower.look_soon()  # there is another version to adopt
+
+    def tell(kind: EventKind, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            log.warning(kind.value, detail=sentence)
+            health.tell(kind, sentence, level=Level.WARNING)
+
+    return [
+        Duty(CheckName.WORKERS, 0.0, lambda _: tell(EventKind.WORKER, parts.workers.told())),
+        Duty(CheckName.ORPHANS, 0.0, orphans.reap),
+        Duty(CheckName.PROMOTION, 0.0, reconsider),
+        Duty(CheckName.INBOX, 0.0, lambda now: tell(EventKind.INBOX, parts.watcher.watch(now))),
+        Duty(CheckName.DATA, 0.0, parts.ingestion.upkeep.look),
+        Duty(CheckName.REQUESTS, 0.0, lambda _: tell(EventKind.REQUEST, requests.set_aside(parts.home))),
+        Duty(CheckName.HISTORY, 0.0, lambda _: tell(EventKind.HISTORY, parts.historian.news())),
+        Duty(CheckName.REJECTED, TIDY_SECONDS, lambda _: retention.sweep(clock.read())),
+        Duty(
+            CheckName.REGISTRY, TIDY_SECONDS, lambda _: promotion.clear(training=parts.retraining.progress is not None)
+        ),
+        Duty(CheckName.JOURNAL, TRIM_SECONDS, lambda _: parts.journal.trim(kept)),
+        Duty(CheckName.PACKING, PACK_SECONDS, parts.packing.step),
+        Duty(CheckName.DRIFT, 0.0, lambda now: parts.driftwatch.step(now, promotion.served())),
+    ]

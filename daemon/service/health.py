@@ -1,0 +1,78 @@
+"""The health board: what fails now, by name. A failure is recorded and shown, and everything else goes on."""
+
+from collections.abc import Callable
+
+import structlog
+
+from daemon.core.errors import RetraindError
+from daemon.core.states import CheckName, EventKind, Level
+from daemon.core.status import Check
+from daemon.service.heartbeat import Pulse
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+
+class Health:
+    """Problems by the name of what has them; used by the loop thread."""
+
+    def __init__(self, pulse: Pulse, journal: Journal) -> None:
+        self._pulse, self._journal = pulse, journal
+        self.problems: dict[CheckName, str] = {}
+        self._traced: dict[CheckName, tuple[type[Exception], str]] = {}
+        """By name, the error whose traceback is in the log: each is logged once, also where another one failed before it."""
+
+    def guard(self, what: CheckName, action: Callable[[], object], *, step: str = "", again: str = "") -> bool:
+        """Do something that may fail: that is recorded and shown, and everything else goes on. True: it did not fail.
+
+        `step` is what the heartbeat calls it (default: `what`), `again` a sentence on when it is tried again.
+        """
+        try:
+            with self._pulse.step(step or what.value):
+                action()
+        except (OSError, RetraindError) as error:
+            self._fault(what, f"{error} {again}".rstrip())
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is in log and health, and everything else goes on
+            self._trace(what, error)
+            reason = f"{type(error).__name__}: {error}."
+            self._fault(what, f"{reason} {again.rstrip('.')}; see the log." if again else f"{reason} See the log.")
+            return False
+        self._heal(what)
+        return True
+
+    def check(self, what: CheckName, objection: str | None, fine: str) -> Check:
+        """The check of this name: what failed under it comes before what a look objects to; else it is `fine`."""
+        objection = self.problems.get(what) or objection
+        return Check(ok=objection is None, detail=objection or fine)
+
+    def examine(self, what: CheckName, look: Callable[[], str | None], fine: str) -> Check:
+        """The check by a look that may fail: its error says what is wrong as well as an objection does."""
+        try:
+            return self.check(what, look(), fine)
+        except (OSError, RetraindError) as error:
+            return Check(ok=False, detail=str(error))
+
+    def tell(self, kind: EventKind, message: str, *, level: Level = Level.INFO) -> None:
+        """Record an event; one that the journal can't take is in the log."""
+        try:
+            self._journal.events.tell(kind, message, level=level)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the journal, the event is in the log
+            log.error("event_lost", kind=kind, message=message, reason=str(error))
+
+    def _trace(self, what: CheckName, error: Exception) -> None:
+        mark = type(error), str(error)
+        if self._traced.get(what) != mark:
+            log.error("failed", what=what.value, exc_info=error)
+            self._traced[what] = mark
+
+    def _fault(self, what: CheckName, detail: str) -> None:
+        if self.problems.get(what) != detail:
+            log.error("problem", what=what.value, detail=detail)
+            self.problems[what] = detail
+
+    def _heal(self, what: CheckName) -> None:
+        self._traced.pop(what, None)
+        if self.problems.pop(what, None) is not None:
+            log.info("healed", what=what.value)
+            self.tell(EventKind.HEALED, f"{what.capitalize()} is in order again.")

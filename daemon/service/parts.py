@@ -1,0 +1,161 @@
+"""The parts of a running daemon, opened in order; with `daemon.service.service.compose` this is the composition root.
+
+It imports MLflow, DVC and SQLAlchemy, so the service imports it when its HTTP workers answer already.
+"""
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.core import durable, shared_folder
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.core.states import EventKind, Level
+from daemon.dataset import continuity
+from daemon.dataset.dataset import Dataset
+from daemon.dataset.repacking import Packing
+from daemon.drift.watch import Driftwatch
+from daemon.inbox.inbox import Inbox
+from daemon.inbox.rejected_folder import Rejected
+from daemon.inbox.watcher import Watcher
+from daemon.ingest.ingestion import Ingestion
+from daemon.ingest.late_labels import Labels
+from daemon.processes.child import Trainer
+from daemon.processes.wake import Wake
+from daemon.processes.worker_keeper import Keeper
+from daemon.promotion.promotion import Promotion
+from daemon.registry.registry import Registry
+from daemon.retraining.retraining import Retraining
+from daemon.retraining.schedule import Schedule
+from daemon.service.heartbeat import START_SECONDS, Pulse
+from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import Historian
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What there is before any part: every part is opened with some of it, and `stack` closes the parts in reverse."""
+
+    home: Home
+    settings: Settings
+    wake: Wake
+    pulse: Pulse
+    stack: ExitStack
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The opened parts; all but `workers` and `historian`, which have threads of their own, belong to the loop's thread."""
+
+    home: Home
+    settings: Settings
+    wake: Wake
+    pulse: Pulse
+    workers: Keeper
+    journal: Journal
+    historian: Historian
+    schedule: Schedule
+    promotion: Promotion
+    retraining: Retraining
+    inbox: Inbox
+    watcher: Watcher
+    ingestion: Ingestion
+    driftwatch: Driftwatch
+    packing: Packing
+
+
+def open_parts(frame: Frame, workers: Keeper, trainer: Trainer) -> Parts:
+    """Open every part, each put right where the last daemon was killed.
+
+    Raises HistoryLost, BadSettings and whatever a damaged home gives; Stopped when the service is to end before that is done.
+    """
+    home, settings, stack = frame.home, frame.settings, frame.stack
+    schedule = Schedule(settings.retrain.schedule, frame.wake)
+    swept = sweep(home)
+    journal = _open_journal(home, stack)
+    dataset = _open_dataset(frame, journal)
+    historian = Historian(home, settings)
+    historian.start()
+    stack.callback(historian.stop)
+    registry = _open_registry(frame, journal)
+    promotion = Promotion(home, settings.promote, journal, registry)
+    promotion.recover()
+    retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
+    abandoned = retraining.recover()
+    registry.stop_stale_runs()
+    schedule.open()
+    stack.callback(schedule.close)
+    inbox, watcher = _open_inbox(frame)
+    ingestion = _open_ingestion(frame, inbox, dataset, journal, historian)
+    driftwatch = stack.enter_context(closing(Driftwatch(home, settings.drift, journal)))
+    packing = stack.enter_context(closing(Packing(home, journal)))
+    log.info("recovered", swept=swept, abandoned=abandoned)
+    before = home, settings, frame.wake, frame.pulse, workers, journal, historian, schedule
+    return Parts(*before, promotion, retraining, inbox, watcher, ingestion, driftwatch, packing)
+
+
+def _open_journal(home: Home, stack: ExitStack) -> Journal:
+    """The journal, if it is that of the data; raises HistoryLost."""
+    continuity.demand_journal(home)
+    journal = Journal.open(home.journal)
+    stack.callback(journal.close)
+    continuity.demand_batch(home, journal.batches.last())
+    return journal
+
+
+def _open_dataset(frame: Frame, journal: Journal) -> Dataset:
+    dataset = Dataset(
+        frame.home, lambda sentence: journal.events.tell(EventKind.REPAIRED, sentence, level=Level.WARNING)
+    )
+    frame.stack.callback(dataset.close)
+    with frame.pulse.step("checking the data", START_SECONDS), frame.wake.interruptible():
+        dataset.open(
+            {segment["name"]: segment["md5"] for segment in journal.segments.current()}, journal.segments.replaced
+        )
+    return dataset
+
+
+def _open_registry(frame: Frame, journal: Journal) -> Registry:
+    registry = Registry(frame.home)
+    with frame.pulse.step("opening MLflow's database", START_SECONDS), frame.wake.interruptible():
+        if moved := registry.open():
+            journal.events.tell(EventKind.MOVED, moved, level=Level.WARNING)
+    return registry
+
+
+def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:
+    inbox = Inbox(frame.home, frame.settings.inbox, frame.wake)
+    watcher = Watcher(frame.home, inbox.hint, frame.wake)
+    frame.stack.callback(watcher.close)
+    inbox.recover()
+    return inbox, watcher
+
+
+def _open_ingestion(frame: Frame, inbox: Inbox, dataset: Dataset, journal: Journal, historian: Historian) -> Ingestion:
+    home, settings, labels, say = frame.home, frame.settings, Labels(frame.home, journal), frame.pulse.rename
+    ingestion = Ingestion(
+        home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at, say, historian.erase
+    )
+    frame.stack.callback(ingestion.close)
+    return ingestion
+
+
+def sweep(home: Home) -> int:
+    """Remove unfinished files that a killed process left; call while holding the home's lock."""
+    shared = (home.inbox, home.requests, home.workers, home.registry)  # HTTP workers write there now
+    swept = sum(durable.sweep(place, seconds=60) for place in shared)
+    swept += sum(durable.sweep(place) for place in (home.data, home.segments) if place.is_dir())
+    return swept + sweep_rejected(home)
+
+
+def sweep_rejected(home: Home) -> int:
+    """Remove unfinished files from `inbox/rejected`, which is looked at with more care, because others write in the inbox."""
+    try:
+        return Rejected.of(shared_folder.inbox(home)).sweep()
+    except (OSError, RetraindError) as error:  # the check `inbox` of the health says so until it is put right
+        log.warning("rejected_not_swept", reason=str(error))
+        return 0
