@@ -266,7 +266,7 @@ def test_a_person_signs_in_asks_for_a_training_and_signs_out(closed: Site, tmp_p
         browser.wait("location.pathname === '/dashboard' && document.querySelector('.who')?.innerText.includes('ada')")
         browser.wait("document.querySelector('#feed').dataset.state === 'live'")
         browser.click("[data-action=retrain]")
-        browser.wait("document.querySelector('#toast').innerText.includes('A training is asked for')")
+        browser.wait("document.querySelector('#toast').innerText.includes('Training requested')")
         assert browser.wait("String(document.cookie === '')") == "true", "no script sees the cookie"
         assert browser.wait("String(sessionStorage.length)") == "0"
         browser.click(".who button")

@@ -351,7 +351,7 @@ def test_the_backend_and_its_largest_difference_are_shown(well: Story, backend: 
         (a_version_that_was_rolled_back, 1, "watch", "watch", "v2 was rolled back: late labels tell against it"),
         (a_held_version, 1, "watch", "watch", "retraind promote"),
         (one_rejected_drop, 2, "watch", "watch", "broken.csv was rejected"),
-        (a_dead_daemon, 2, "act", "act", "Nobody watches"),
+        (a_dead_daemon, 2, "act", "act", "The inbox is not watched"),
         (a_failed_training, 3, "watch", "watch", "one class is empty"),
         (a_champion_that_got_worse, 3, "watch", "watch", "promote.tolerance = 0.02"),
         (three_refusals, 3, "watch", "watch", "3 challengers were refused"),
@@ -365,6 +365,14 @@ def test_what_is_wrong_is_said(
     assert found["verdict"]["state"] == overall
     assert said in found["tiles"][tile]["headline"] + found["tiles"][tile]["sentence"]
     assert render(found)
+
+
+def test_a_start_without_a_model_promises_no_predictions(story: Story) -> None:
+    tile = story.document(alive(state="starting"))["tiles"][0]
+    assert (tile["headline"], tile["sentence"]) == (
+        "The daemon is starting",
+        "No model is loaded yet, so /predict answers 503.",
+    )
 
 
 def test_a_daemon_that_never_reported_needs_you_once_there_is_data(well: Story) -> None:

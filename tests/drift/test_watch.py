@@ -282,4 +282,4 @@ def test_an_alarm_is_worth_a_look_and_no_more(stage: Stage) -> None:
 
 def test_switched_off_is_said(stage: Stage) -> None:
     client = Client(stage.home, Settings(drift=Drift(check_seconds=0)))
-    assert orjson.loads(asked(client, "/drift"))["reason"] == "Nobody looks for drift: drift.check_seconds = 0."
+    assert orjson.loads(asked(client, "/drift"))["reason"] == "Drift is not checked: drift.check_seconds = 0."

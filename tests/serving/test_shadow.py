@@ -294,7 +294,7 @@ def test_prometheus_sees_it(compared: Client) -> None:
 
 def test_the_dashboard_shows_it(compared: Client) -> None:
     tile = json.loads(compared.ask("GET", "/dashboard/data")[2])["tiles"][1]
-    [found] = [one for one in tile["facts"] if one["label"] == "beside the champion"]
+    [found] = [one for one in tile["facts"] if one["label"] == "compared with the champion"]
     assert (found["value"], found["share"]) == ("same label for 75.00% of 4 answers", 0.75)
     assert b"same label for 75.00% of 4 answers" in compared.ask("GET", "/dashboard")[2]
 

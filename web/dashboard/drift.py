@@ -29,7 +29,7 @@ def newest(records: Records, version: int | None, settings: Settings) -> Row:
     if version is None:
         why = "No model is served yet."
     elif seconds == 0:
-        why = "Nobody looks for drift: drift.check_seconds = 0."
+        why = "Drift is not checked: drift.check_seconds = 0."
     else:
         why = f"Version {version} has not been compared with its predictions yet; drift.check_seconds = {seconds:g}."
     limits = {"window": settings.drift.window_rows, "min_rows": settings.drift.min_rows}

@@ -14,14 +14,14 @@ from web.dashboard.facts import Facts
 from web.dashboard.tiles import STATES, Answer, answer, fact, size
 
 ELSEWHERE = {CheckName.MODEL, CheckName.DAEMON, CheckName.PROMOTED_VERSION, CheckName.CHALLENGER, CheckName.TRAINING}
-"""Checks that the page tells in its own words, with more about them."""
+"""Checks that other tiles and panels report in more detail."""
 
 WINDOW = timedelta(hours=24)
-"""Drops older than this do not make the data flow look bad."""
+"""Older rejected drops don't count against the data flow."""
 QUIET = timedelta(days=7)
-"""No accepted rows for longer than this is worth a look: nobody says how often data should come."""
+"""No accepted rows for longer than this needs attention. No setting says how often data should come."""
 STREAK = 3
-"""So many rejected drops in a row are no accident."""
+"""This many rejected drops in a row are not an accident."""
 ERROR_SHARE = 0.01
 REJECTED_SHARE = 0.05
 
@@ -41,7 +41,7 @@ def healthy(facts: Facts) -> Answer:
             [fact("up since", at=status.started_at, note=f"process {status.pid}")] if status and status.alive else []
         )
         notes = [*(fact(name, check.detail) for name, check in failing.items()), *began, *notes]
-        return answer("act", f"{', '.join(failing)}: not well", next(iter(failing.values())).detail, notes)
+        return answer("act", f"Failing: {', '.join(failing)}", next(iter(failing.values())).detail, notes)
     if status is None:
         if not facts.counts["drops"]["accepted"]:
             return answer("unknown", "No daemon has reported yet", "It reports within seconds of retraind run.", notes)
@@ -58,9 +58,15 @@ def healthy(facts: Facts) -> Answer:
             "watch", f"{errors / requests:.1%} of requests failed", "See the workers' log for the reason.", notes
         )
     if status.state != "ready":
-        return answer("watch", f"The daemon is {status.state}", "Predictions are answered meanwhile.", notes)
+        return answer("watch", f"The daemon is {status.state}", _meanwhile(facts), notes)
     sentence = f"{len(status.checks)} of {len(status.checks)} checks pass." if status.checks else ""
     return answer("ok", "Running", sentence, notes)
+
+
+def _meanwhile(facts: Facts) -> str:
+    if facts.pointer is None:
+        return "No model is loaded yet, so /predict answers 503."
+    return "Predictions are answered meanwhile."
 
 
 def _latency(metrics: Mapping[str, Any]) -> Answer:
@@ -90,7 +96,7 @@ def flowing(facts: Facts) -> Answer:
     if len(rejected) >= STREAK and len(rejected) == len(recent):
         return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", [*came, *notes])
     if not facts.alive:
-        return answer("act", "Nobody watches the inbox", "Drops wait until the daemon runs again.", [*came, *notes])
+        return answer("act", "The inbox is not watched", "Drops wait until the daemon runs again.", [*came, *notes])
     if facts.held_drops:
         return answer("watch", _wait(facts.held_total), _why(facts.held_drops[0]), [*came, *notes])
     if len(rejected) > REJECTED_SHARE * len(recent):
@@ -136,9 +142,9 @@ def verdict(tiles: Sequence[Answer]) -> Answer:
     if "unknown" in states:
         return _mark("unknown", "No model yet" if model["state"] == "unknown" else "Not known", _lead(health, model))
     if "watch" in states:
-        return _mark("watch", "Serving, worth a look", _lead(health, model))
+        return _mark("watch", "Serving, needs attention", _lead(health, model))
     if soft:
-        return _mark("watch", "Serving, worth a look", f"{model['headline']} answers. {soft[0]['sentence']}")
+        return _mark("watch", "Serving, needs attention", f"{model['headline']} answers. {soft[0]['sentence']}")
     data_line = {"ok": "Data arrives and is accepted.", "unknown": "No data has come yet."}[data["state"]]
     score = f"{quality['headline']}." if quality["state"] == "ok" else f"Quality is not known: {quality['sentence']}"
     return _mark("ok", "Serving normally", f"{model['headline']} answers. {data_line} {score}")

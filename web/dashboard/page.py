@@ -63,7 +63,7 @@ def document(
         "healthy": ("Is it healthy?", health.healthy(facts)),
         "serving": ("Which model, and why?", serving.serving(facts)),
         "flowing": ("Is data flowing?", health.flowing(facts)),
-        "good": ("Is it still good?", quality.good(facts)),
+        "good": ("Is it still accurate?", quality.good(facts)),
     }
     tiles = [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
     return {

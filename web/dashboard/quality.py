@@ -12,11 +12,11 @@ from web.dashboard.tiles import Answer, answer, fact
 FEW_ROWS = 20
 """A score on fewer held-out rows than this says nothing: its 95 % interval spans 0.3 and more."""
 STREAK = 3
-"""So many failures in a row are no accident."""
+"""This many failures in a row are not an accident."""
 
 
 def good(facts: Facts) -> Answer:
-    """Whether the champion scores as when it was let in, and is asked for what it was taught."""
+    """Tile of quality: whether the champion score as when it was promoted, and its inputs look like its training data."""
     tile, drift = _scored(facts), facts.drift
     counts, among = "not compared yet", ""
     if drift["tested"]:
@@ -24,7 +24,7 @@ def good(facts: Facts) -> Answer:
             f"{drift['drifted']:,} of {drift['tested']:,} features drifted",
             f"last {drift['n']:,} predictions",
         )
-    notes = [*tile["facts"], fact("its inputs", counts, among)]
+    notes = [*tile["facts"], fact("input drift", counts, among)]
     if drift["alarm"]:
         return answer("watch", tile["headline"], drift["reason"], notes)
     return {**tile, "facts": notes}

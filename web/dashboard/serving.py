@@ -23,13 +23,13 @@ def serving(facts: Facts) -> Answer:
     headline, notes = f"v{pointer.version} · {candidate}", [fact("served since", at=pointer.since)]
     if facts.manifest:
         rows = f"{facts.manifest.trained_rows:,} of {facts.manifest.rows:,} rows"
-        notes.append(fact("taught by", rows, f"revision {facts.manifest.revision[:10]}"))
+        notes.append(fact("trained on", rows, f"revision {facts.manifest.revision[:10]}"))
         notes.append(fact("runs on", *_backend(facts.manifest)))
     if facts.problem:
         return answer("act", headline, facts.problem, notes)
     if champion is None:
         return answer(
-            "watch", headline, "The journal does not know this version, so nobody can say why it serves.", notes
+            "watch", headline, "The journal does not know this version, so the reason why it serves is unknown.", notes
         )
     swaps = [row for row in facts.swaps if row["version"] == pointer.version]
     # A version that a person brought back keeps both: why it serves now, and what let it in at first.
@@ -98,11 +98,11 @@ def _agreement(facts: Facts, version: int) -> list[Answer]:
     if found is None:
         return []
     agreed = found["agreed"] if found["n"] else None
-    note = "the same requests, unseen"
+    note = "on the same requests, its answers unused"
     if agreed is None:
-        return [fact("beside the champion", score_names.agreement(found), note)]
+        return [fact("compared with the champion", score_names.agreement(found), note)]
     share = agreed / found["n"]
-    return [{**fact("beside the champion", score_names.agreement(found), note), "share": share}]
+    return [{**fact("compared with the champion", score_names.agreement(found), note), "share": share}]
 
 
 def _canary(facts: Facts, version: int) -> list[Answer]:

@@ -127,7 +127,7 @@ function tick() {
   if (Date.now() - fresh > (streaming() ? CHECK_MS : POLL_MS)) refresh();
 }
 
-// A browser allows six connections to one host; a tab that nobody sees must not hold one.
+// A browser allows six connections to one host; a hidden tab must not hold one.
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) return connect(), refresh();
   clearTimeout(retry);
@@ -184,7 +184,7 @@ async function swap(button, url, body, verb, after) {
   find("confirm-title").textContent = `Serve v${to} instead of v${from}?`;
   find("confirm-text").textContent = `All predictions come from v${to} as soon as the daemon has checked its bundle. v${from} stays and can be ${after}.`;
   find("confirm-yes").textContent = `${verb} v${to}`;
-  if (await ask("confirm")) await send(button, url, body, `v${to} instead of v${from} is asked for.`);
+  if (await ask("confirm")) await send(button, url, body, `Requested: serve v${to} instead of v${from}.`);
 }
 
 async function decide(button, url, verb, effect) {
@@ -192,11 +192,11 @@ async function decide(button, url, verb, effect) {
   find("confirm-title").textContent = `${verb} ${name}?`;
   find("confirm-text").textContent = effect;
   find("confirm-yes").textContent = verb;
-  if (await ask("confirm")) await send(button, url, { drop }, `It is asked for: ${url} ${name}.`);
+  if (await ask("confirm")) await send(button, url, { drop }, `Requested: ${url} ${name}.`);
 }
 
 const actions = {
-  retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "A training is asked for; the steps show how it goes."),
+  retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "Training requested. Follow it below."),
   promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
   accept: (button) => decide(button, "accept", "Accept", "Its rows are taken into the dataset, and the next version is trained on them."),
   reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is taken."),
