@@ -25,7 +25,7 @@ from daemon.schema.notation import Order
 from daemon.schema.schema import Task
 
 if TYPE_CHECKING:
-    from daemon.tabular.infer_schema import Draft
+    from daemon.tabular.schema_draft import Draft
 
 app = typer.Typer(
     name="retraind",
@@ -479,7 +479,7 @@ def _remarks(found: "Draft") -> Iterator[str]:
     """What a person should know of a draft beside the table."""
     if found.schema.decimal == ",":
         yield "Numbers have a decimal comma, as in 1,5."
-    yield from found.told_missing()
+    yield from found.cell_remarks()
     for group in alike(found.schema.classes):
         yield f"These classes differ in case or spaces only: {', '.join(map(repr, group))}. Are they the same?"
     if found.torn:

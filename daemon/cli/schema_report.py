@@ -14,7 +14,7 @@ from daemon.cli.report import CONSOLE, printable
 from daemon.schema.notation import Notation
 from daemon.schema.schema import Column, Schema
 from daemon.tabular.infer_column import MOST_CATEGORIES
-from daemon.tabular.infer_schema import Draft, Finding
+from daemon.tabular.schema_draft import Draft, Finding
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

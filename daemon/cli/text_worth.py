@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from daemon.core.settings import Inbox, Train
 from daemon.schema.schema import Column, Schema, Task
-from daemon.tabular import csv_table, infer_schema, row_hashes, rows
+from daemon.tabular import csv_table, file_survey, row_hashes, rows
 from daemon.tabular.csv_table import BLOCK_BYTES
-from daemon.tabular.infer_schema import Choice, Draft
+from daemon.tabular.infer_schema import Choice
 from daemon.tabular.row_hashes import Prints
+from daemon.tabular.schema_draft import Draft
 from daemon.tabular.schema_growth import grown
 from daemon.training import losses
 from daemon.training.selection import candidates
@@ -115,7 +116,7 @@ def _losses(table: pa.Table, schema: Schema, units: Prints) -> losses.Vector:
 
 def _sample(path: Path, target: str, most: int) -> pa.Table:
     """Text cells of up to SAMPLE rows, from all parts of the file."""
-    file = infer_schema.opened(path, most)
+    file = file_survey.opened(path, most)
     header = csv_table.examine(file, [target])
     pieces = max(1, -(-file.size // BLOCK_BYTES))
     return pa.concat_tables(_some(chunk.table, -(-SAMPLE // pieces)) for chunk in csv_table.chunks(file, header))

@@ -1,6 +1,6 @@
-"""Formats: which notations the texts of a column suggest, such as 1,234 or $5.00 or 31/01/2024. Pure, for `draft`.
+"""Formats: notations that the texts of a column suggest, such as 1,234 or $5.00 or 31/01/2024. Pure, for `infer_schema`.
 
-A suggestion is made from some texts; whether it fits is found out by a look at all of them.
+A suggestion rests on some texts; a second pass over all of them decides whether it fits.
 """
 
 import re
@@ -14,7 +14,7 @@ from daemon.schema.notation import DATES, SPACES, Notation, Order, is_short, pat
 DATE = re.compile(r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}(?:[T, ].*)?")
 
 CURRENCIES = r"[$€£¥₹₩₽₺]|[A-Z]{1,2}\$|kr|zł|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|KRW|TRY|SGD|HKD"
-"""Not any three letters: ABC123 is a name."""
+"""Any three letters would not do: ABC123 is a name."""
 
 NUMBER = re.compile(
     r"[+-]?(?P<before>{unit})?[{s}]?[+-]?[0-9.,][0-9.,'{s}]*?[{s}]?(?P<after>%|{unit})?".replace("{s}", SPACES).replace(
@@ -23,13 +23,13 @@ NUMBER = re.compile(
 )
 
 MOST_SLIPS = 0.1
-"""So large a share of the texts need not fit: they may be slips."""
+"""The share of the texts that need not fit: they may be slips."""
 
 Marks = tuple[Literal[".", ","], Literal["", ",", ".", " ", "'"]]
 
 
 def dates(texts: Collection[str], *, short: bool = False) -> list[Order]:
-    """The orders in which the texts may be dates: both, where no day is above 12; `short`: with years of two digits."""
+    """The orders in which the texts may be dates: both, if no day is above 12. `short` dates have years of two digits."""
     if not texts or sum(DATE.fullmatch(text) is not None for text in texts) < (1 - MOST_SLIPS) * len(texts):
         return []
     orders = [order for order in DATES if is_short(order) == short]
@@ -37,7 +37,7 @@ def dates(texts: Collection[str], *, short: bool = False) -> list[Order]:
 
 
 def numbers(texts: Collection[str], *, comma: bool) -> list[Notation]:
-    """The notations in which the texts may be numbers, the likeliest first; `comma`: 1,234 is 1.234 rather than 1234."""
+    """The notations in which the texts may be numbers, the likeliest first. With `comma`, 1,234 is 1.234 rather than 1234."""
     matches = [match for text in texts if (match := NUMBER.fullmatch(text))]
     plain = pattern(Notation(decimal="," if comma else "."))
     if len(matches) < (1 - MOST_SLIPS) * len(texts) or all(re.search(plain, match[0]) for match in matches):
@@ -54,9 +54,9 @@ def numbers(texts: Collection[str], *, comma: bool) -> list[Notation]:
 
 def _marks(*, comma: bool) -> Iterator[Marks]:
     decimals: tuple[Literal[".", ","], ...] = (",", ".") if comma else (".", ",")
-    # None last: what has no thousands in this file may have some in the next.
-    betweens: tuple[Literal["", ",", ".", " ", "'"], ...] = (",", ".", " ", "'", "")
-    return ((decimal, between) for decimal, between in product(decimals, betweens) if decimal != between)
+    # No separator comes last: numbers below 1,000 in this file may be larger in the next.
+    separators: tuple[Literal["", ",", ".", " ", "'"], ...] = (",", ".", " ", "'", "")
+    return ((decimal, between) for decimal, between in product(decimals, separators) if decimal != between)
 
 
 def _most(fitting: Iterator[bool]) -> bool:

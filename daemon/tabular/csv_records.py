@@ -1,7 +1,7 @@
-"""Text: the characters of a drop and its records, as Python's csv module tells them apart.
+"""Text: the characters of a drop and its records, as Python's csv module splits them.
 
-`cells` reads the header by it and finds the few bad records again; whole files are split by Arrow there. Both go
-by the same rules, which a property test holds together.
+`csv_table` uses it for the header and to find the few bad records again; Arrow splits whole files there. Both follow
+the same rules, which a property test compares.
 """
 
 import codecs
@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from daemon.core.errors import InvalidDrop
 from daemon.tabular.file_content import Content
 
-# csv's own limit is 131,072 characters a cell; ours is that of a record, which Arrow goes by, too.
+# csv's own limit is 131,072 characters a cell; ours is on a record, as Arrow's is.
 csv.field_size_limit(sys.maxsize)
 
 MOST_RECORD = 16 << 20
-"""Characters of one record. A longer one is a quote that was never closed, and would fill the memory.
+"""Characters of one record at most. A longer one is an unclosed quote, and would fill the memory.
 
 Arrow reads up to 32 blocks ahead, and a block must hold half a record.
 """
@@ -28,20 +28,20 @@ BLOCK_BYTES = 1 << 20
 DELIMITERS = ",;\t"
 
 SEPARATOR = re.compile(rb"(\xef\xbb\xbf)?\"?sep=(?P<mark>[\x20-\x7e\t])\"?[,;\t]*\r?\n")
-"""A first line by which Excel is told the delimiter."""
+"""A first line that gives Excel the delimiter."""
 
 
 def separator(content: Content) -> str:
-    """The delimiter that a first line such as sep=; tells; empty if there is none."""
+    """The delimiter that a first line such as sep=; names; empty if there is none."""
     with content.open() as file:
-        found = SEPARATOR.match(file.read(16))
-    return found["mark"].decode() if found else ""
+        match = SEPARATOR.match(file.read(16))
+    return match["mark"].decode() if match else ""
 
 
 def examine(content: Content) -> bool:
-    """Whether each line is a record, for there is neither a quote nor a carriage return.
+    """True if each line is a record, because the content has neither a quote nor a carriage return.
 
-    Raises InvalidDrop unless the content is UTF-8 text, not only blanks, without a NUL byte.
+    Raises InvalidDrop unless the content is UTF-8 text, more than blanks and without a NUL byte.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     offset, blank, plain = 0, True, True
@@ -68,7 +68,7 @@ def examine(content: Content) -> bool:
 
 
 def _unread(block: bytes, at: int) -> str:
-    """Why the byte `at`, which is in `block`, is none of a CSV file in UTF-8. Text in UTF-16 begins with a mark of its own."""
+    """The reason why the byte `at`, which is in `block`, is not UTF-8. Text in UTF-16 begins with a mark of its own."""
     if b"\0" in block and not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "The file is not text: it holds NUL bytes. Export it as CSV from the program that wrote it."
     return f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."
@@ -87,7 +87,7 @@ def _line_at(content: Content, at: int) -> int:
 
 
 def count(content: Content, start: int) -> int:
-    """Lines from byte `start` on that are not empty: as many as there are records, or more where a cell has several lines."""
+    """The number of lines from byte `start` on that are not empty: at least the number of records, more if cells have several lines."""
     lines, last = 0, b"\n"
     with content.open() as file:
         file.seek(start)
@@ -96,12 +96,12 @@ def count(content: Content, start: int) -> int:
             while b"\n\n" in text:
                 text = text.replace(b"\n\n", b"\n")
             last = text[-1:]
-            lines += text.count(b"\n") - (last == b"\n")  # each that something follows begins a line
+            lines += text.count(b"\n") - (last == b"\n")  # a line feed begins a line if text follows it
     return lines
 
 
 def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterator[tuple[int, list[str], str]]:
-    """First line (1-based), cells and verbatim text of each record, the header first, told apart as Arrow does."""
+    """First line (1-based), cells and verbatim text of each record, the header first, split as Arrow does."""
     with io.TextIOWrapper(content.open(), encoding="utf-8-sig", newline="") as file:
         taken: list[str] = []
         begin = 1
@@ -112,7 +112,7 @@ def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterato
                 size = len(line) + (size if taken else 0)
                 if size > MOST_RECORD:
                     reason = f"The record that begins here has more than {MOST_RECORD} characters"
-                    raise InvalidDrop(f"{reason}: perhaps a quote is opened and never closed.", line=begin)
+                    raise InvalidDrop(f"{reason}: perhaps a quote is never closed.", line=begin)
                 taken.append(line)
                 yield line
 
@@ -124,24 +124,24 @@ def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterato
             begin = reader.line_num + 1
 
 
-def lines(content: Content, begin: int, line: int, wanted: list[int]) -> Iterator[tuple[int, int, str]]:
-    """Number, 1-based line and text of the records `wanted` (descending; emptied) where each line is a record.
+def lines(content: Content, begin: int, line: int, numbers: list[int]) -> Iterator[tuple[int, int, str]]:
+    """Number, 1-based line and text of the records `numbers` (descending; emptied), if each line is a record.
 
-    The first data record begins at byte `begin` in line `line`. Blocks that hold none of them are only counted.
+    The first data record begins at byte `begin` in line `line`. Lines of blocks without any of them are only counted.
     """
     number, rest = 0, b""
     with content.open() as file:
         file.seek(begin)
-        while wanted and (block := file.read(BLOCK_BYTES) or rest):
+        while numbers and (block := file.read(BLOCK_BYTES) or rest):
             last = block is rest
             block = block + b"\n" if last else rest + block
             cut = block.rfind(b"\n") + 1
             block, rest = block[:cut], b"" if last else block[cut:]
             count = block.count(b"\n")
-            if number + count <= wanted[-1] and b"\n\n" not in block and not block.startswith(b"\n"):
+            if number + count <= numbers[-1] and b"\n\n" not in block and not block.startswith(b"\n"):
                 number, line = number + count, line + count
                 continue
             for text in block.split(b"\n")[:-1]:
-                if text and wanted and number == wanted[-1]:
-                    yield wanted.pop(), line, text.decode()
+                if text and numbers and number == numbers[-1]:
+                    yield numbers.pop(), line, text.decode()
                 number, line = number + bool(text), line + 1

@@ -1,7 +1,7 @@
-"""Cells: the bytes of a drop to text cells, and back to the very text of one record.
+"""Cells: the bytes of a drop to text cells, and back to the verbatim text of one record.
 
-Arrow splits whole files, as text and nothing but text, so that no library's idea of a type or of a missing value
-can change a cell. Python's csv module reads the header, and finds again the few records that turn out to be bad.
+Arrow splits whole files into text only, so that no library's idea of a type or of a missing value
+can change a cell. Python's csv module reads the header, and finds the few bad records again.
 """
 
 import codecs
@@ -25,13 +25,13 @@ BLOCK_BYTES = 8 << 20
 """Bytes of a file that become one chunk."""
 
 ARROW_BLOCK = 1 << 20
-"""Bytes that Arrow splits at a time: so many stay in the processor's cache, which makes it a third faster than 8 MiB."""
+"""Bytes that Arrow splits at a time. They stay in the processor's cache, which makes it a third faster than 8 MiB."""
 
 MOST_TORN = 20_000
-"""Torn records in a row; more make another kind of file, a log for example, of which not every line need be read."""
+"""Torn records at most. A file with more is something else, such as a log, and need not be read to its end."""
 
 END = "end"
-"""The last cell of a record that is read after the file's own: inside an open quote it is not a record."""
+"""The last cell of a record appended to the file: an open quote swallows it."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Header:
     body: int
     """Bytes before the first data record."""
     plain: bool = False
-    """Whether each line of the file is a record: there is neither a quote nor a carriage return."""
+    """True if each line of the file is a record, because there is neither a quote nor a carriage return."""
     after: int = 0
-    """Records before it: 1 after a line such as sep=;, by which Excel is told the delimiter."""
+    """Records before it: 1 after a line such as sep=; that gives Excel the delimiter."""
 
 
 @dataclass(frozen=True)
@@ -72,29 +72,31 @@ class Chunk:
     torn: list[Torn]
 
 
-def examine(content: Content, wanted: Collection[str]) -> Header:
-    """The header, after a look at every byte; the delimiter is the one that makes most of `wanted` column names.
+def examine(content: Content, columns: Collection[str]) -> Header:
+    """Check every byte and return the header; the delimiter is the one that gives most of the names `columns`.
 
     Raises InvalidDrop: empty, not UTF-8, a NUL byte, a header that names a column twice or too many.
     """
     plain = texts.examine(content)
-    said = texts.separator(content)
-    headers = [_header(content, delimiter, plain=plain, after=int(bool(said))) for delimiter in said or DELIMITERS]
-    found = max(headers, key=lambda header: len(set(wanted).intersection(header.names)))
-    count = len(found.names) - len(set(REMARKS).intersection(found.names))
+    separator = texts.separator(content)
+    headers = [
+        _header(content, delimiter, plain=plain, after=int(bool(separator))) for delimiter in separator or DELIMITERS
+    ]
+    header = max(headers, key=lambda candidate: len(set(columns).intersection(candidate.names)))
+    count = len(header.names) - len(set(REMARKS).intersection(header.names))
     if count > MOST_COLUMNS:
         reason = f"The header has {count} columns; at most {MOST_COLUMNS} are read."
-        raise InvalidDrop(reason, line=found.line)
-    twice = [name for name, count in Counter(found.names).items() if count > 1]
+        raise InvalidDrop(reason, line=header.line)
+    twice = [name for name, count in Counter(header.names).items() if count > 1]
     if twice:
-        raise InvalidDrop(f"The header names {twice[0]!r} twice.", line=found.line, column=twice[0])
-    return found
+        raise InvalidDrop(f"The header names {twice[0]!r} twice.", line=header.line, column=twice[0])
+    return header
 
 
 def chunks(content: Content, header: Header, block_bytes: int = BLOCK_BYTES) -> Iterator[Chunk]:
     """All records, about `block_bytes` (at least 2) of the file at a time.
 
-    Raises InvalidDrop for what only the whole file shows: no rows at all, a quote that is never closed.
+    Raises InvalidDrop for faults of the whole file: no rows at all, a quote that is never closed.
     """
     block, done = min(block_bytes, ARROW_BLOCK), 0
     while True:
@@ -107,7 +109,7 @@ def chunks(content: Content, header: Header, block_bytes: int = BLOCK_BYTES) -> 
                 raise InvalidDrop(f"Not a CSV file: {error}") from None
             if block >= MOST_RECORD:
                 _refuse_long(content, header)
-            # Arrow wants each record within two blocks. Start over with larger ones; what was handed out is left out.
+            # Arrow needs each record within two blocks. Start over with larger ones and skip the records already returned.
             block = min(8 * block, MOST_RECORD)
             continue
         if not done:
@@ -117,17 +119,17 @@ def chunks(content: Content, header: Header, block_bytes: int = BLOCK_BYTES) -> 
 
 
 def locate(content: Content, header: Header, numbers: Iterable[int]) -> Iterator[tuple[int, int, str]]:
-    """Number, 1-based first line and verbatim text (without line end) of the given records, ascending."""
-    wanted = sorted(set(numbers), reverse=True)
+    """Number, 1-based first line and verbatim text (without line end) of these records, ascending."""
+    remaining = sorted(set(numbers), reverse=True)
     if header.plain:
-        yield from texts.lines(content, header.body, header.line + 1, wanted)
+        yield from texts.lines(content, header.body, header.line + 1, remaining)
         return
-    found = records(content, header.delimiter)
-    for number, (line, _, text) in enumerate(found, start=-1 - header.after):  # the header is record -1
-        if not wanted:
+    numbered = enumerate(records(content, header.delimiter), start=-1 - header.after)  # the header is record -1
+    for number, (line, _, text) in numbered:
+        if not remaining:
             return
-        if number == wanted[-1]:
-            wanted.pop()
+        if number == remaining[-1]:
+            remaining.pop()
             yield number, line, text.removesuffix("\n").removesuffix("\r")
 
 
@@ -144,7 +146,7 @@ def _header(content: Content, delimiter: str, *, plain: bool, after: int) -> Hea
 
 
 class _Body:
-    """A file for Arrow: the data records, then the record that ends in END."""
+    """A file object for Arrow: the data records, then the record that ends in END."""
 
     closed = False
     _held = b"\n"  # an empty line, or Arrow would take a U+FEFF that begins the first cell for a byte order mark
@@ -168,7 +170,7 @@ class _Body:
 
 
 def _tables(content: Content, header: Header, block: int, torn: list[Torn]) -> Iterator[pa.Table]:
-    """Tables of text cells; the records that are torn go to `torn` before the table that would have held them comes."""
+    """Tables of text cells; torn records are appended to `torn` before the table that would have held them."""
 
     def remember(row: pa.csv.InvalidRow) -> str:
         reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}."
@@ -202,7 +204,7 @@ def _tables(content: Content, header: Header, block: int, torn: list[Torn]) -> I
 
 
 def _chunks(content: Content, header: Header, block: int) -> Iterator[Chunk]:
-    """The tables with their record numbers, without the END record; raises InvalidDrop if a quote swallowed that."""
+    """The tables with their record numbers, without the END record; raises InvalidDrop if a quote swallowed it."""
     torn: list[Torn] = []
     last = Chunk(pa.table({}), np.zeros(0, np.int64), [])
     for table in _tables(content, header, block, torn):
@@ -241,7 +243,7 @@ def _next(chunk: Chunk, done: int) -> int:
 
 
 def _after(chunk: Chunk, done: int) -> Iterator[Chunk]:
-    """What the chunk holds from record `done` on, if anything."""
+    """The part of the chunk from record `done` on, if it is not empty."""
     first = int(np.searchsorted(chunk.records, done))
     torn = [one for one in chunk.torn if one.record >= done]
     if torn or first < len(chunk.records):
@@ -249,13 +251,13 @@ def _after(chunk: Chunk, done: int) -> Iterator[Chunk]:
 
 
 def _refuse_open_quote(content: Content, header: Header) -> None:
-    for line, cells, _ in records(content, header.delimiter):  # noqa: B007 - the last one is what is asked for
+    for line, cells, _ in records(content, header.delimiter):  # noqa: B007 - the last one is used below
         pass
     column = header.names[min(len(cells), len(header.names)) - 1]
-    raise InvalidDrop("A quote is opened here and never closed.", line=line, column=column)
+    raise InvalidDrop("A quote opens here and is never closed.", line=line, column=column)
 
 
 def _refuse_long(content: Content, header: Header) -> None:
     for _ in records(content, header.delimiter):
         pass  # raises at the record that is too long
-    raise InvalidDrop(f"A record has more than {MOST_RECORD} bytes: perhaps a quote is opened and never closed.")
+    raise InvalidDrop(f"A record has more than {MOST_RECORD} bytes: perhaps a quote is never closed.")

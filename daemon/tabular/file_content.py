@@ -1,7 +1,7 @@
-"""The content of a drop: bytes that nobody else can change any more.
+"""The content of a drop: bytes that no other process can change.
 
-Small files are kept in memory; larger ones are copied into a temporary file without a name, so that neither a
-writer that comes back nor a kill can leave anything half done.
+Small files are kept in memory. Larger ones are copied into a nameless temporary file, so that neither a late
+writer nor a kill can leave anything half done.
 """
 
 import hashlib
@@ -19,18 +19,18 @@ from typing import BinaryIO, Self, TypeVar
 from daemon.core.errors import InvalidDrop
 
 SMALL_BYTES = 16 * 1024 * 1024
-"""Up to this many bytes are kept in memory."""
+"""Bytes of a file that are kept in memory at most."""
 
 BLOCK_BYTES = 1024 * 1024
 
 PIECE_BYTES = 32 * BLOCK_BYTES
-"""After so many bytes other work may be done: a fraction of a second, where a packed file of 10 MB may take many."""
+"""Bytes between two pauses for other work: a fraction of a second, whereas a packed file of 10 MB may take many."""
 
 T = TypeVar("T")
 
 
 class Content:
-    """Bytes of one drop: `size` of them after inflating; `sha256` is that of the file as it lay in the inbox."""
+    """Bytes of one drop: `size` of them after inflating; `sha256` is that of the file in the inbox."""
 
     def __init__(self, sha256: str, size: int, data: bytes | None, fd: int | None = None) -> None:
         self.sha256, self.size, self.data = sha256, size, data
@@ -40,29 +40,29 @@ class Content:
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """Content that is in memory already."""
+        """The content of bytes in memory."""
         return cls(hashlib.sha256(data).hexdigest(), len(data), data)
 
     def open(self) -> BinaryIO:
         """A new reader at the beginning; the caller closes it."""
         if self.data is not None:
             return io.BytesIO(self.data)
-        # Opening it anew, instead of duplicating the descriptor, gives each reader a position of its own.
+        # Opening the file again, instead of duplicating the descriptor, gives each reader its own position.
         return Path(f"/proc/self/fd/{self._fd}").open("rb", buffering=0)
 
 
 def is_packed(name: str) -> bool:
-    """Whether a file of this name is one of gzip."""
+    """True if the name is that of a gzip file."""
     return name.lower().endswith(".gz")
 
 
 def take(fd: int, folder: Path, *, inflate: bool, most: int) -> Content:
-    """`taking` without a pause."""
+    """Run `taking` without a pause."""
     return finish(taking(fd, folder, inflate=inflate, most=most))
 
 
 def finish(work: Generator[None, None, T]) -> T:
-    """What work that is done in pieces gives in the end."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(work)
@@ -74,11 +74,11 @@ def finish(work: Generator[None, None, T]) -> T:
 def taking(fd: int, folder: Path, *, inflate: bool, most: int) -> Generator[None, None, Content]:
     """Read a file from `fd` to its end, once, and yield after each piece; more than SMALL_BYTES go to a nameless file in `folder`.
 
-    Raises InvalidDrop when there are more than `most` bytes, or what should be gzip is not; OSError.
+    Raises InvalidDrop for more than `most` bytes or a damaged gzip file; OSError.
     """
     head, following = os.read(fd, BLOCK_BYTES), os.read(fd, BLOCK_BYTES)
     if not (following or inflate) and len(head) <= most:
-        return Content.of(head)  # nearly every drop, at a quarter of the cost
+        return Content.of(head)  # nearly every drop; costs a quarter of the general way
     digest = hashlib.sha256()
     begin = filter(None, (head, following))
     blocks = _hashed(chain(begin, iter(lambda: os.read(fd, BLOCK_BYTES), b"")), digest)
@@ -90,7 +90,9 @@ def taking(fd: int, folder: Path, *, inflate: bool, most: int) -> Generator[None
                 yield
             size += len(block)
             if size > most:
-                raise InvalidDrop(f"It has more than {most} bytes: see inbox.max_bytes and inbox.max_inflated_bytes.")
+                raise InvalidDrop(
+                    f"The file has more than {most} bytes: see inbox.max_bytes and inbox.max_inflated_bytes."
+                )
             if isinstance(sink, io.BytesIO) and size > SMALL_BYTES:
                 file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
                 _write(file, sink.getbuffer())
@@ -110,7 +112,7 @@ def _hashed(blocks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]
 def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """The bytes of all gzip members, in bounded pieces: a small file may inflate to terabytes.
 
-    Zeros after a member are padding, as for gzip itself: tapes and some uploads fill up a last block with them.
+    Zeros after a member are padding, as for gzip itself: tapes and some uploads fill the last block with them.
     """
     inflater = zlib.decompressobj(wbits=31)
     fresh, padding = True, b""
@@ -125,7 +127,7 @@ def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
                 if inflater.eof:
                     padding = b"\0"
                     rest, inflater, fresh = inflater.unused_data.lstrip(padding), zlib.decompressobj(wbits=31), True
-                # A full piece may have left more behind, even where all input has been consumed.
+                # After a full piece, output may be pending although all input has been consumed.
                 more = bool(rest) or (len(piece) == BLOCK_BYTES and not fresh)
         if not fresh:
             raise InvalidDrop("The gzip file ends too early: copy it again.")

@@ -1,6 +1,6 @@
-"""Ids: whole numbers that tell rows apart and say nothing about the next one. For `draft`.
+"""Ids: whole numbers that identify rows and predict nothing. For `infer_schema`.
 
-A number that differs in every row may as well be a measurement, so only one that is called like an id is left out.
+A number that differs in every row may also be a measurement, so a column is left out only if its name is that of an id.
 """
 
 import re
@@ -19,17 +19,17 @@ CALLED = re.compile(
 CALLED_IN_CAMELS = re.compile(r"[a-z](Id|ID|Key|Nr|No)$")
 
 FEWEST_ROWS = 20
-"""In fewer rows numbers may differ by chance."""
+"""Rows at least: in fewer, numbers may differ by chance."""
 
 MOST_KEPT = 1_000_000
-"""So many numbers are compared; what differs in all of them is taken to differ in all."""
+"""Numbers that are compared. If all of them differ, the others are taken to differ, too."""
 
 Order = Literal["running", "unique", ""]
 
 
 @dataclass
 class Ids:
-    """What is known of the order of a column's whole numbers; chunks come one by one."""
+    """The order of a column's whole numbers, from chunks that come one by one."""
 
     whole: bool = True
     running: bool = True
@@ -57,7 +57,7 @@ class Ids:
 
     @property
     def order(self) -> Order:
-        """Whether the numbers count the rows, or differ in every row; empty if not."""
+        """`running` if the numbers count the rows, `unique` if they differ in every row, else empty."""
         if not self.whole or self.count < FEWEST_ROWS:
             return ""
         if self.running:
@@ -66,7 +66,7 @@ class Ids:
 
 
 def called(name: str) -> bool:
-    """Whether a column is called like an id: customer_id, rowNo, Unnamed: 0."""
+    """True if a column has the name of an id: customer_id, rowNo, Unnamed: 0."""
     return CALLED.search(name) is not None or CALLED_IN_CAMELS.search(name) is not None
 
 
@@ -75,9 +75,9 @@ TIME = re.compile(
 )
 CAMEL = re.compile(r"[a-z](Date|Time|Timestamp|At)$")
 ANOTHER = re.compile(r"birth|dob|born|due|end|expir|until|deadline|delivery", re.IGNORECASE)
-"""Dates that say when something else is."""
+"""Names of dates of something else, such as a birth or a deadline."""
 
 
 def dated(name: str) -> bool:
-    """Whether a column of dates is called like the time of its row."""
+    """True if a column of dates has the name of a row's time."""
     return bool(TIME.search(name) or CAMEL.search(name)) and not ANOTHER.search(name)

@@ -1,6 +1,6 @@
-"""A survey of a column: what its cells have in common, so that its kind can be told. Chunks may come one by one.
+"""A survey of a column: the properties of its cells that decide its kind. Chunks may come one by one.
 
-For `draft` (a whole file) and `rows` (a column that the schema lacks and that is to be added).
+For `file_survey` (a whole file) and `schema_growth` (a column to be added to the schema).
 """
 
 import math
@@ -16,67 +16,67 @@ from numpy.typing import NDArray
 
 from daemon.schema.notation import CERTAIN, MARKERS, Notation, Order, is_short
 from daemon.schema.schema import EXACT, Column, Kind
-from daemon.tabular import column_formats, column_types
+from daemon.tabular import column_formats, column_types, date_cells
 
 MOST_CATEGORIES = 100
 """A text column with more distinct values is taken for free text or an id: of the kind `text`, if anything."""
 
 FREE_TEXT = "free text or an id"
-"""How the reason begins why such a column is no category."""
+"""The beginning of the reason why such a column is not a category."""
 
 DISTINCT_SHARE, DISTINCT_ROWS = 0.9, 20
-"""A text column with at least so large a share of different values in at least so many rows is an id, however few it has."""
+"""A text column with at least this share of different values in at least this many rows is an id, however few it has."""
 
 LEADING_ZERO = r"^[+-]?0[0-9]"
-"""007 is a name that is written in digits: as a number it would lose its zeros."""
+"""007 is a name in digits: as a number it would lose its zeros."""
 
 WRITTEN_AS_WHOLE = r"^[+-]?[0-9]+$"
 
 HEAD = 100
-"""So many cells are tried before all are."""
+"""Cells that are tried before all are."""
 
 ROWS_PER_SLIP, FEWEST_ROWS = 1_000, 100
-"""One wrong cell in so many is a slip, and so is a single one in at least FEWEST_ROWS: the column is what all others are."""
+"""One wrong cell in ROWS_PER_SLIP is a slip, and so is a single one in at least FEWEST_ROWS: the others decide the kind."""
 
 HOPELESS, HOPELESS_SHARE = 20, 0.1
-"""More wrong cells than that, and more than this share, are no slips, whatever comes."""
+"""With more wrong cells than this, and more than this share, the kind is given up, whatever follows."""
 
 RARE = 0.1
-"""A text that may mean a missing value is taken for one among names up to this share of the cells."""
+"""The share of the cells up to which a text that may mean a missing value is taken for one among names."""
 
 
 @dataclass
 class Guess:
-    """What is known of cells that are all of one kind, but for a few slips."""
+    """The properties of cells of one kind, apart from a few slips."""
 
     column: Column
     decimal: str = "."
     right: int = 0
     wrong: int = 0
     slips: dict[str, int] = field(default_factory=dict)
-    """The cells that are wrong, and for each the first row (0-based) in which it stands."""
+    """Some wrong cells, each with the first row (0-based) that holds it."""
     low: float = math.inf
     high: float = -math.inf
     fractions: bool = False
-    """Whether a value is not whole."""
+    """True if a value is not whole."""
     whole: bool = True
-    """Whether all numbers are written as whole ones."""
+    """True if all numbers are written as whole ones."""
     marked: bool = False
-    """Whether the decimal mark occurs in the numbers."""
+    """True if the decimal mark occurs in the numbers."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether too many cells are wrong for all that may come."""
+        """True if too many cells are wrong, whatever follows."""
         return self.wrong > HOPELESS and self.wrong > HOPELESS_SHARE * (self.right + self.wrong)
 
     @property
     def fits(self) -> bool:
-        """Whether there are cells, and no more wrong ones than slips."""
+        """True if there are cells, and no more wrong ones than slips."""
         cells = self.right + self.wrong
         return self.right > 0 and self.wrong <= max(cells // ROWS_PER_SLIP, int(cells >= FEWEST_ROWS))
 
     def add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-        """Take account of more cells, none empty: different texts, how often each occurs, and where first."""
+        """Add cells, none empty: different texts, their counts, and the first row of each."""
         if self.hopeless:
             return
         if len(texts) > HEAD:
@@ -110,38 +110,38 @@ def _guess(kind: Kind, decimal: str = ".") -> Guess:
 
 @dataclass
 class Survey:
-    """All that has been seen of one column."""
+    """The texts and guesses of one column so far."""
 
     rows: int = 0
     empty: int = 0
     markers: Counter[str] = field(default_factory=Counter)
-    """Texts that may stand for a missing value, and how often."""
+    """Texts that may stand for a missing value, with counts."""
     texts: set[str] = field(default_factory=set)
-    """Distinct trimmed texts, but for markers; once there are more than MOST_CATEGORIES, only some of them."""
+    """Distinct trimmed texts apart from markers; only some of them if there are more than MOST_CATEGORIES."""
     numbers: dict[str, Guess] = field(default_factory=lambda: {".": _guess("number", "."), ",": _guess("number", ",")})
     """By decimal mark."""
     others: tuple[Guess, ...] = field(default_factory=lambda: (_guess("boolean"), _guess("date")))
     example: str = ""
-    """The first text that says something."""
+    """The first text that is neither empty nor a marker."""
     names: bool = False
-    """Whether a cell is a whole number with leading zeros."""
+    """True if a cell is a whole number with leading zeros."""
 
     def add(self, cells: pa.Array) -> None:
-        """Take account of the next text cells of the column."""
+        """Add the next text cells of the column."""
         before, self.rows = self.rows, self.rows + len(cells)
         encoded = pc.utf8_trim_whitespace(cells).dictionary_encode()
         texts, indices = encoded.dictionary, encoded.indices.to_numpy()
         counts = np.bincount(indices, minlength=len(texts))
         rows = np.full(len(texts), before)
         rows[indices[::-1]] = before + np.arange(len(indices))[::-1]
-        says_nothing = pc.is_in(texts, value_set=pa.array(["", *MARKERS])).to_numpy(zero_copy_only=False)
-        for at in np.flatnonzero(says_nothing).tolist():
+        absent = pc.is_in(texts, value_set=pa.array(["", *MARKERS])).to_numpy(zero_copy_only=False)
+        for at in np.flatnonzero(absent).tolist():
             marker = texts[at].as_py()
             self.markers[marker] += int(counts[at])
         self.empty += self.markers.pop("", 0)
-        said = np.flatnonzero(~says_nothing)
-        if len(said):
-            self._look(texts.take(said), counts[said], rows[said])
+        filled = np.flatnonzero(~absent)
+        if len(filled):
+            self._look(texts.take(filled), counts[filled], rows[filled])
 
     def _look(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
         self.example = self.example or texts[0].as_py()
@@ -154,29 +154,29 @@ class Survey:
 
     @property
     def filled(self) -> int:
-        """Cells that say something."""
+        """Cells that are neither empty nor a marker."""
         return self.rows - self.empty - self.markers.total()
 
     @classmethod
     def trying(cls, notations: Iterable[tuple[Kind, Notation]]) -> Self:
-        """A survey that also finds out which of these notations fit, numbers or dates."""
+        """A survey that also tries these notations of numbers or dates."""
         survey = cls()
         guesses = tuple(Guess(Column(name="?", kind=kind, notation=notation)) for kind, notation in notations)
         survey.others = (*survey.others, *guesses)
         return survey
 
     def notations(self, decimal: str, order: Order | None = None) -> list[tuple[Kind, Notation]]:
-        """How the cells may be written, if they are no plain numbers or dates; `order` says which of two dates have.
+        """Notations that the cells may have, unless they are plain numbers or dates; `order` decides between two.
 
-        Years of two digits are taken for such only where an order with them is given.
+        Years of two digits count only with an order that has them.
         """
         if self.guess(decimal) is not None:
             return []
         texts = sorted(self.texts)[: 2 * MOST_CATEGORIES]
         numbers = [] if self.names else column_formats.numbers(texts, comma=decimal == ",")
         orders = [*column_formats.dates(texts), *(column_formats.dates(texts, short=True) if is_short(order) else [])]
-        asked = [one for one in orders if order and one.replace("yy", "year") == order.replace("yy", "year")]
-        dates = [Notation(order=one) for one in asked or orders]
+        chosen = [one for one in orders if order and one.replace("yy", "year") == order.replace("yy", "year")]
+        dates = [Notation(order=one) for one in chosen or orders]
         return [("number", one) for one in numbers] + [("date", one) for one in dates]
 
     @property
@@ -185,7 +185,7 @@ class Survey:
         return column_formats.dates(sorted(self.texts)[: 2 * MOST_CATEGORIES], short=True)
 
     def number(self, decimal: str) -> Guess | None:
-        """What is known of the cells as numbers, if they are such; none of them is written like 007."""
+        """The guess that the cells are numbers, if it fits; none of them is written like 007."""
         guess = self.guess(decimal)
         return guess if guess is not None and guess.column.kind == "number" else None
 
@@ -196,14 +196,14 @@ class Survey:
         return [notation.order for notation in notations if notation.order]
 
     def guess(self, decimal: str) -> Guess | None:
-        """The first kind but category that the cells are of; None if there is none."""
+        """The first guess that fits; None if the column is a category or text."""
         numbers = [] if self.names else [self.numbers[decimal]]
         return next((guess for guess in (*numbers, *self.others) if guess.fits), None)
 
     def missing(self, decimal: str) -> dict[str, int]:
-        """The texts that stand for a missing value here, and how often.
+        """The texts that stand for a missing value here, with counts.
 
-        Beside numbers, dates and booleans all markers do; among names those that are rare, or not even a name then.
+        Among numbers, dates and booleans, and in a column of markers only, all markers do; among names only rare ones.
         """
         rare = RARE * (self.rows - self.empty)
         if self.guess(decimal) is not None or not self.filled:
@@ -211,9 +211,9 @@ class Survey:
         return {text: count for text, count in self.markers.items() if count <= rare}
 
     def labels(self, decimal: str) -> tuple[list[str], dict[str, int]]:
-        """Names of the classes that a target has, and the texts in it that stand for a missing label, with counts.
+        """Names of the classes of a target, and the texts in it that stand for a missing label, with counts.
 
-        What no program writes for anything else is no class, however frequent.
+        A text of CERTAIN is never a class, however frequent.
         """
         missing = self.missing(decimal) | {text: count for text, count in self.markers.items() if text in CERTAIN}
         guess = self.guess(decimal)
@@ -221,7 +221,7 @@ class Survey:
         return sorted({*(self.texts - slips), *(self.markers.keys() - missing.keys())}), missing
 
     def as_kind(self, name: str, kind: Kind) -> Column:
-        """The feature of a kind that was chosen."""
+        """The feature with a kind that the user chose."""
         missing = [] if kind == "category" else sorted(self.missing(".") if kind == "text" else self.markers)
         categories = sorted({*self.texts, *self.markers})[:MOST_CATEGORIES] if kind == "category" else []
         return Column(
@@ -229,28 +229,28 @@ class Survey:
         )
 
     def column(self, name: str, decimal: str) -> Column:
-        """The feature that the cells suggest; raises ValueError with the reason why they make none.
+        """The feature that the cells suggest; raises ValueError with the reason if there is none.
 
-        `missing_values` are the texts that were taken for a missing value.
+        Its `missing_values` are the texts taken for a missing value.
         """
-        known = self.missing(decimal)
+        markers = self.missing(decimal)
         notation = guess.column.notation if (guess := self.guess(decimal)) else None
         base = Column(
             name=name,
             kind="category",
             notation=notation,
-            missing=self.empty > 0 or bool(known),
-            missing_values=sorted(known),
+            missing=self.empty > 0 or bool(markers),
+            missing_values=sorted(markers),
         )
-        if not self.filled and len(known) == len(self.markers):
-            raise ValueError("every cell is empty" + (f" or one of {', '.join(known)}" if known else ""))
+        if not self.filled and len(markers) == len(self.markers):
+            raise ValueError("every cell is empty" + (f" or one of {', '.join(markers)}" if markers else ""))
         if guess is None:
-            return base.model_copy(update={"categories": self._categories(known)})
+            return base.model_copy(update={"categories": self._categories(markers)})
         low, high, kind = guess.low, guess.high, guess.column.kind
         if kind == "boolean":
             return base.model_copy(update={"kind": kind})
         if kind == "date":
-            low, high = low / column_types.MS_OF_DAY, high / column_types.MS_OF_DAY
+            low, high = low / date_cells.MS_OF_DAY, high / date_cells.MS_OF_DAY
         elif guess.whole and max(-low, high) <= EXACT:
             kind = "integer"
         return base.model_copy(update={"kind": kind, "minimum": low, "maximum": high})

@@ -1,7 +1,7 @@
-"""Fingerprints: what tells that two rows are equal, as 64 bits a row.
+"""Fingerprints: 64 bits a row, the same for equal rows.
 
-A fingerprint follows from the values alone: not from the order of columns, from how a segment stores them, or from
-columns that are empty. So a row keeps it when segments are merged and when the schema gains a column.
+A fingerprint depends on the values alone, not on the order of columns, on how a segment stores them or on empty
+columns. So a row keeps it when segments are merged and when the schema gains a column.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from daemon.tabular import column_types
 Prints = NDArray[np.uint64]
 
 TEXTS = frozenset({"category", "text"})
-"""The kind whose cells are texts; all others are numbers to a fingerprint."""
+"""Kinds whose cells are texts; a fingerprint treats all others as numbers."""
 
 
 def by_cell(table: pa.Table, columns: Sequence[Column]) -> Prints:
-    """One of each cell, uint64 (columns, n); 0 is a cell that is empty or a column that the table lacks."""
+    """Fingerprints of cells, uint64 (columns, n); 0 for an empty cell or a column that the table lacks."""
     prints = np.zeros((len(columns), table.num_rows), dtype=np.uint64)
     for place, column in enumerate(columns):
         if column.name in table.column_names:
@@ -31,13 +31,13 @@ def by_cell(table: pa.Table, columns: Sequence[Column]) -> Prints:
 
 
 def of(cells: Prints) -> Prints:
-    """Those of rows, uint64 (n,), from those of their cells (columns, n)."""
+    """Fingerprints of rows, uint64 (n,), from those of their cells (columns, n)."""
     with np.errstate(over="ignore"):
         return splitmix(cells.sum(axis=0, dtype=np.uint64))
 
 
 def of_rows(table: pa.Table, columns: Sequence[Column]) -> Prints:
-    """The same of a table, without those of its cells."""
+    """Fingerprints of a table's rows, uint64 (n,), without keeping those of its cells."""
     total = np.zeros(table.num_rows, dtype=np.uint64)
     for column in columns:
         if column.name in table.column_names:
@@ -46,7 +46,7 @@ def of_rows(table: pa.Table, columns: Sequence[Column]) -> Prints:
 
 
 def places(table: pa.Table) -> Prints:
-    """What no two rows share, uint64 (n,): drop and row number."""
+    """Fingerprints of drop and row number, uint64 (n,), which no two rows share."""
     names, codes = drops(table)
     seeds = np.array([int(name[:16], 16) for name in names], dtype=np.uint64)
     if not table.num_rows:
@@ -56,7 +56,7 @@ def places(table: pa.Table) -> Prints:
 
 
 def drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
-    """The drops (sha256) of a table, and for each row which of them it is from."""
+    """The drops (sha256) of a table, and for each row (n,) an index of them."""
     column = table["_drop"].unify_dictionaries().combine_chunks()
     column = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -64,7 +64,7 @@ def drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def together(*parts: Prints) -> Prints:
-    """Several fingerprints (n,) as one; the order matters."""
+    """Combine several fingerprints (n,) into one; the order matters."""
     prints = np.zeros_like(parts[0])
     with np.errstate(over="ignore"):
         for part in parts:
@@ -73,7 +73,7 @@ def together(*parts: Prints) -> Prints:
 
 
 def of_text(text: str) -> int:
-    """That of a text."""
+    """The fingerprint of a text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -81,7 +81,7 @@ def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
     prints = _texts(cells) if column.kind in TEXTS else _numbers(cells, column)
     with np.errstate(over="ignore"):
         prints = prints + np.uint64(of_text(column.name))
-        # Two rounds, in place: there are many cells, and what they sum up to is mixed once more.
+        # Two rounds, in place: there are many cells, and their sum is mixed once more.
         prints *= np.uint64(0x9E3779B97F4A7C15)
         prints ^= prints >> np.uint64(32)
         prints *= np.uint64(0xD6E8FEB86659FD93)
@@ -91,11 +91,11 @@ def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
 
 
 def _texts(cells: pa.ChunkedArray) -> Prints:
-    # Each text once: the same few come over and over.
+    # Each text once: a few texts repeat.
     encoded = cells.combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    known = np.array([of_text(text or "") for text in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
-    prints: Prints = known[pc.fill_null(encoded.indices, 0).to_numpy()]
+    hashes = np.array([of_text(text or "") for text in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
+    prints: Prints = hashes[pc.fill_null(encoded.indices, 0).to_numpy()]
     return prints
 
 
@@ -106,7 +106,7 @@ def _numbers(cells: pa.ChunkedArray, column: Column) -> Prints:
 
 
 def splitmix(state: Prints) -> Prints:
-    """A well mixed number for each of `state` (n,), one to one."""
+    """Map each number of `state` (n,) to a well mixed one, one to one."""
     # The output function of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
     with np.errstate(over="ignore"):
         state = state * np.uint64(0x9E3779B97F4A7C15)

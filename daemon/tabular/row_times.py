@@ -1,7 +1,7 @@
-"""Moments: the times of rows, read from the column `train.time` whatever the schema makes of it.
+"""Moments: the times of rows, read from the column `train.time`, whatever its kind in the schema.
 
-Numbers count as they are (a year, seconds since 1970), dates and times as milliseconds since 1970, UTC where no zone is
-written. Texts are read alike in all segments, so what a row's time is depends on the dataset alone.
+Numbers are taken as they are (a year, seconds since 1970), dates and times as milliseconds since 1970, in UTC unless they name
+a zone. Texts are read alike in all segments, so a row's time depends on the dataset alone.
 """
 
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ TYPED = ("date", "number", "integer")
 
 
 def of(pieces: Sequence[pa.ChunkedArray], column: Column) -> Moments:
-    """The times of rows (n,), NaN where there is none; `column` is that of the schema, or a category if it lists none.
+    """The times of rows (n,), NaN for a missing one; `column` is that of the schema, or a category if it lists none.
 
-    Raises TrainingFailed where all dates may be read with the day first or with the month first.
+    Raises TrainingFailed if all dates can be read with the day first or with the month first.
     """
     if column.kind in TYPED:
         return np.concatenate([_numbers(column_types.as_kind(piece, column)) for piece in pieces])
-    # Each text once, whatever the segments store: a column may have been listed at times.
+    # Each text once, whatever the segments store: the schema may not always have listed the column.
     texts = pa.concat_arrays([chunk.cast(pa.string()) for piece in pieces for chunk in piece.chunks])
     encoded = texts.dictionary_encode()
-    known = np.append(_parsed(encoded.dictionary, column.name), np.nan)
-    moments: Moments = known[encoded.indices.fill_null(len(known) - 1).to_numpy()]
+    times = np.append(_parsed(encoded.dictionary, column.name), np.nan)
+    moments: Moments = times[encoded.indices.fill_null(len(times) - 1).to_numpy()]
     return moments
 
 
@@ -50,17 +50,17 @@ def _parsed(texts: pa.Array, name: str) -> Moments:
     moments, rest = _read(texts, "date")
     orders = column_formats.dates(rest)
     if len(orders) > 1 and len(rest) <= slips:
-        return moments  # one odd date in a column of others stops no training: its rows have no time
+        return moments  # one odd date must not stop the training: its rows have no time
     if len(orders) > 1:
         raise TrainingFailed(
-            f"train.time = {name!r}: {rest[0]!r} may have the day or the month first, and no date says which.",
+            f"train.time = {name!r}: in {rest[0]!r} the day or the month may come first, and no date decides it.",
             hint="Write dates as 2026-01-31.",
         )
     return _read(texts, "date", orders[0])[0] if orders else moments
 
 
 def _read(texts: pa.Array, kind: Kind, order: Order | None = None) -> tuple[Moments, list[str]]:
-    """What the texts are as this kind, and those that are neither that nor missing."""
+    """The texts as values of this kind, and the texts that are neither that nor missing."""
     notation = None if order is None else Notation(order=order)
     column = Column(name="time", kind=kind, missing=True, notation=notation)
     coerced = column_types.coerce(texts, column, markers=sorted(MARKERS))

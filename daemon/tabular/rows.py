@@ -1,6 +1,6 @@
-"""Rows: text cells to typed, checked rows, and rows to the numbers a model learns from.
+"""Rows: text cells to typed, checked rows, and rows to the numbers a model is trained on.
 
-Pure: no file is opened here. A row is good or bad as a whole; a bad one is named by its first bad cell.
+Pure: no file is opened here. A row is good or bad as a whole; a bad one is reported with its first bad cell.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from daemon.schema.class_labels import number
 from daemon.schema.labelled_row import Sample
 from daemon.schema.schema import BOUND, UNKNOWN, Column, Schema
 from daemon.schema.text_words import SLOTS, encoded
-from daemon.tabular import column_types, schema_growth
+from daemon.tabular import column_types, date_cells, schema_growth
 from daemon.tabular.infer_column import MOST_CATEGORIES
 
 
@@ -35,11 +35,11 @@ class BadCell:
 
 @dataclass(frozen=True)
 class Checked:
-    """What `check` found.
+    """The result of `check`.
 
-    `table`: the good rows, features in schema order, then the target; types as in `kinds.TYPES`, a class by its name.
+    `table`: the good rows, features in schema order, then the target; types as in `column_types.TYPES`, a class by its name.
     `good`: their indices, int64 (n,); `bad`: one for each other row; both ascending.
-    `schema`: with the classes, categories and columns that were accepted; the very one given if there were none.
+    `schema`: with the classes, categories and columns that were accepted; the same object if there were none.
     """
 
     table: pa.Table
@@ -50,28 +50,28 @@ class Checked:
 
 @dataclass
 class _Verdicts:
-    """The first bad cell of each row of `count`, columns taken one after the other."""
+    """The first bad cell of each of `count` rows, as columns are checked one after the other."""
 
     count: int
-    found: dict[int, BadCell] = field(default_factory=dict)
+    cells: dict[int, BadCell] = field(default_factory=dict)
 
     def add(self, column: str, bad: NDArray[np.int64], reasons: Iterable[str]) -> None:
         for row, reason in zip(bad.tolist(), reasons, strict=True):
-            if row not in self.found:
-                self.found[row] = BadCell(row, column, reason)
+            if row not in self.cells:
+                self.cells[row] = BadCell(row, column, reason)
 
     def good(self) -> NDArray[np.int64]:
         mask = np.ones(self.count, dtype=bool)
-        mask[list(self.found)] = False
+        mask[list(self.cells)] = False
         return np.flatnonzero(mask)
 
 
 def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] = ()) -> Checked:
-    """Text cells as typed rows by the schema; raises InvalidDrop for a column too few or too many.
+    """Convert text cells to typed rows; raises InvalidDrop for a missing or an unknown column.
 
-    The columns of `beside` are kept as they are written, where the table has them and the schema does not list them.
+    The columns of `beside` are kept as text if the table has them and the schema does not list them.
     """
-    given, schema = schema, schema_growth.with_columns(cells, schema, policy, beside=beside)
+    original, schema = schema, schema_growth.with_columns(cells, schema, policy, beside=beside)
     verdicts = _Verdicts(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
@@ -90,12 +90,12 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] 
     table = table if len(good) == len(table) else table.take(good)
     if policy.new_categories == "accept":
         schema = schema_growth.with_categories(table, schema)
-    bad = [verdicts.found[row] for row in sorted(verdicts.found)]
-    return Checked(table, good, bad, schema if len(good) else given)
+    bad = [verdicts.cells[row] for row in sorted(verdicts.cells)]
+    return Checked(table, good, bad, schema if len(good) else original)
 
 
 def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdicts) -> column_types.Coerced:
-    """Values of the column's kind; no number beyond what a request may have, for one of them is enough to spoil every sum."""
+    """Values of the column's kind; numbers above the limit for requests are bad, because one of them spoils every sum."""
     coerced = column_types.coerce(cells, column, schema.decimal, schema.markers[column.name])
     verdicts.add(column.name, coerced.bad, coerced.reasons)
     if column.kind == "number":
@@ -108,7 +108,7 @@ def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdict
 
 
 def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
-    """The text cells of a sample that came as JSON, one row; raises InvalidDrop if its features do not fit."""
+    """The text cells of a JSON sample, one row; raises InvalidDrop if its features do not fit."""
     try:
         schema.encode(sample.features)
     except InvalidFeatures as error:
@@ -133,7 +133,7 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
 
 
 def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
-    """Numbers, or names of classes; with the policy `accept` a name may be that of a class to come."""
+    """Numbers, or names of classes; with the policy `accept` also of new ones."""
     if schema.task == "regression":
         coerced = _coerced(cells, schema.measure, schema, verdicts)
         if coerced.values.null_count > len(coerced.bad):
@@ -142,18 +142,18 @@ def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts
                 schema.target, blank, (column_types.unlabelled(cells[row].as_py().strip()) for row in blank.tolist())
             )
         return coerced.values
-    known = pa.array(schema.classes, pa.string())
-    names = pc.take(known, pc.index_in(cells, value_set=known))
+    classes = pa.array(schema.classes, pa.string())
+    names = pc.take(classes, pc.index_in(cells, value_set=classes))
     if names.null_count:
         names = pc.coalesce(names, _meant(cells, schema))
-    unknown = np.flatnonzero(pc.is_null(pc.index_in(names, value_set=known)))
+    unknown = np.flatnonzero(pc.is_null(pc.index_in(names, value_set=classes)))
     reasons = [_why_no_class(names[row].as_py(), schema, policy) for row in unknown.tolist()]
     verdicts.add(schema.target, unknown[[reason != "" for reason in reasons]], filter(None, reasons))
     return names
 
 
 def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
-    """The classes that labels mean; what means none is trimmed and, if it is a number, spelt as where it comes first."""
+    """The classes that labels mean; other labels are trimmed, and numbers spelt as at their first occurrence."""
     encoded = pc.utf8_trim_whitespace(cells).dictionary_encode()
     spellings: dict[Decimal | str, str] = {}
     names = []
@@ -164,25 +164,25 @@ def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
 
 
 def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
-    """The reason why a target that is no class can't become one; empty if it can."""
+    """The reason why an unknown label can't become a class; empty if it can."""
     if not cell or cell in schema.markers[schema.target]:
         return column_types.unlabelled(cell)
     if policy.new_classes == "quarantine":
         close = schema.labels.like(cell)
-        meant = f" Do you mean {column_types.shown(close)}?" if close else ""
-        return f"{column_types.shown(cell)} is no class; the classes are: {', '.join(schema.classes)[:200]}.{meant}"
+        suggestion = f" Did you mean {column_types.shown(close)}?" if close else ""
+        return f"{column_types.shown(cell)} is not a known class. Known classes: {', '.join(schema.classes)[:200]}.{suggestion}"
     return "The cell holds a control character." if column_types.holds_control(cell) else ""
 
 
 def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> Schema:
-    """The schema with the classes that good rows have; rows whose class would be one too many become bad."""
+    """The schema with the classes of good rows; rows with a class above the limit become bad."""
     seen = pc.unique(names.take(verdicts.good())).to_pylist()
     new = [name for name in seen if name not in schema.class_codes]
     if not new:
         return schema
     room = max(0, MOST_CATEGORIES - len(schema.classes))
     over = np.flatnonzero(pc.is_in(names, value_set=pa.array(new[room:], pa.string())))
-    reason = f"The class would be number {MOST_CATEGORIES + 1}: that is too many."
+    reason = f"The class is new, and the schema has {MOST_CATEGORIES} classes already, the most it can have."
     verdicts.add(schema.target, over, [reason] * len(over))
     return schema_growth.grown(schema, classes=[*schema.classes, *new[:room]])
 
@@ -192,7 +192,7 @@ def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts
     new = np.flatnonzero(pc.and_(pc.is_null(index), pc.is_valid(values)))
     listed = ", ".join(column.categories)[:200]
     reasons = (
-        f"{column_types.shown(values[row].as_py())} is no category; the categories are: {listed}."
+        f"{column_types.shown(values[row].as_py())} is not a known category. Known categories: {listed}."
         for row in new.tolist()
     )
     verdicts.add(column.name, new, reasons)
@@ -225,9 +225,10 @@ def _dictionary(which: NDArray[np.int32], names: list[str]) -> pa.DictionaryArra
 
 
 def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
-    """Features as float64 (n, width) in schema order: NaN for what is missing, UNKNOWN for an unlisted category.
+    """Features as float64 (n, width) in schema order: NaN for a missing value, UNKNOWN for an unlisted category.
 
-    A date is its days since 1970-01-01 UTC, a text the count of its words, which follow behind all columns. Columns that the table lacks, or cells of a kind that can't be cast, are missing.
+    A date is its days since 1970-01-01 UTC. A text is the count of its words, which follow after all columns. Columns that the table
+    lacks, and cells that can't be converted, are missing.
     """
     texts = [_words(table, schema.columns[place]) for place in schema.texts]
     counts = {place: words[:, 0] for place, words in zip(schema.texts, texts, strict=True)}
@@ -238,7 +239,7 @@ def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
 
 
 def _words(table: pa.Table, column: Column) -> NDArray[np.float64]:
-    """The count of words of each text and its words, (n, 1 + SLOTS)."""
+    """The word count of each text and its words, (n, 1 + SLOTS)."""
     words = np.zeros((table.num_rows, 1 + SLOTS))
     words[:, 0] = np.nan
     if column.name not in table.column_names:
@@ -258,23 +259,23 @@ def _floats(table: pa.Table, column: Column) -> NDArray[np.float64]:
         return np.asarray(pc.fill_null(index, int(UNKNOWN)).to_numpy(), dtype=np.float64)
     numbers = pc.cast(pc.cast(cells, pa.int64()) if column.kind == "date" else cells, pa.float64())
     values: NDArray[np.float64] = pc.fill_null(numbers, np.nan).to_numpy()
-    return values / column_types.MS_OF_DAY if column.kind == "date" else values
+    return values / date_cells.MS_OF_DAY if column.kind == "date" else values
 
 
 def codes(table: pa.Table, schema: Schema) -> NDArray[np.int64]:
-    """Targets as class codes, int64 (n,); -1 for a class that the schema does not list any more."""
+    """Targets as class codes, int64 (n,); -1 for a class that the schema no longer lists."""
     cells = column_types.as_kind(table[schema.target], Column(name=schema.target, kind="category"))
     index = pc.fill_null(pc.index_in(cells, value_set=pa.array(schema.classes, pa.string())), -1)
     return np.asarray(index.to_numpy(), dtype=np.int64)
 
 
 def targets(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
-    """Targets of a regression, float64 (n,); NaN for one that is no number."""
+    """Targets of a regression, float64 (n,); NaN for one that is not a number."""
     return _floats(table, Column(name=schema.target, kind="number", missing=True))
 
 
 def source(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
-    """Where rows came from, int64 (n,): an index of `names`; -1 for another, and in segments of before that was noted."""
+    """The sources of rows, int64 (n,): an index of `names`; -1 for another, and in segments without `_source`."""
     if "_source" not in table.column_names:
         return np.full(table.num_rows, -1)
     index = pc.index_in(table["_source"].cast(pa.string()), value_set=pa.array(names, pa.string()))
@@ -282,5 +283,5 @@ def source(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def accepted_at(table: pa.Table) -> NDArray[np.int64]:
-    """When rows were accepted, int64 (n,): milliseconds since 1970-01-01 UTC."""
+    """Times at which rows were accepted, int64 (n,): milliseconds since 1970-01-01 UTC."""
     return np.asarray(table["_accepted_at"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy())

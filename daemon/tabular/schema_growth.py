@@ -1,6 +1,6 @@
-"""Growth: how the drops may change the schema, where the policies of `inbox` let them.
+"""Growth: changes of the schema by drops, as the policies of `inbox` allow. For `rows`.
 
-For `rows`. A schema only ever grows at its ends, so that the codes of classes and categories stay what they were.
+A schema grows only at its ends, so that the codes of classes and categories stay the same.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -20,12 +20,12 @@ M = TypeVar("M", bound=BaseModel)
 
 def grown(model: M, **changes: Any) -> M:
     """A copy of a schema or column with some fields changed."""
-    # Not model_copy: it would take along the properties that are cached.
+    # Not model_copy: it would copy cached properties.
     return type(model)(**({name: getattr(model, name) for name in type(model).model_fields} | changes))
 
 
 def texts(cells: pa.Table, name: str) -> pa.Array:
-    """The text cells of a column in one piece; empty ones if the table lacks it."""
+    """The text cells of a column as one array; empty cells if the table lacks it."""
     if cells.schema.get_field_index(name) < 0:
         return pa.repeat("", cells.num_rows)
     column = cells[name].combine_chunks()
@@ -39,20 +39,19 @@ def with_columns(
     parts: Callable[[], Iterable[pa.Table]] | None = None,
     beside: Collection[str] = (),
 ) -> Schema:
-    """The schema with the columns that are to be added; raises InvalidDrop for one too few or too many.
+    """The schema with new columns added; raises InvalidDrop for a missing or an unknown column.
 
-    Their kinds follow from all `parts` of the drop, which are only looked at if there is a column to add (twice, if its numbers
-    or dates may have a notation); default `cells`.
-    Columns of `beside` are kept beside the features, and are none.
+    Their kinds follow from all `parts` of the drop (default: `cells`), which are read only if there is a column to add (twice, if
+    its numbers or dates may have a notation). Columns of `beside` are kept, but are not features.
     """
-    known, there = {*schema.features, schema.target}, set(cells.column_names)
+    listed, there = {*schema.features, schema.target}, set(cells.column_names)
     adds = policy.extra_columns == "add"
     optional = {column.name for column in schema.columns if column.missing and adds}
     for name in [*schema.features, schema.target]:
         if name not in there and name not in optional:
-            found = ", ".join(cells.column_names)[:200]
-            raise InvalidDrop(f"The column {name!r} is missing; the header has: {found}.", line=1, column=name)
-    read = known.union(schema.ignored, REMARKS, beside)
+            header = ", ".join(cells.column_names)[:200]
+            raise InvalidDrop(f"The column {name!r} is missing; the header has: {header}.", line=1, column=name)
+    read = listed.union(schema.ignored, REMARKS, beside)
     extra = [name for name in cells.column_names if name not in read]
     if extra and policy.extra_columns == "reject":
         reason = (
@@ -64,17 +63,17 @@ def with_columns(
     tried = {name: survey.notations(schema.decimal) for name, survey in surveys.items()}
     again = {name: Survey.trying(notations) for name, notations in tried.items() if notations}
     again = _looked_at(parts or (lambda: [cells]), again)
-    # A date that may be two is not guessed, so it stays a text.
+    # An ambiguous date is not guessed: it stays a text.
     surveys |= {name: survey for name, survey in again.items() if len(survey.orders) < 2}
     added = [column for name, survey in surveys.items() for column in _surveyed(name, survey, schema)]
-    if len(known) + len(added) > MOST_COLUMNS:
-        reason = f"The schema has {len(known)} columns and would have {len(added)} more; at most {MOST_COLUMNS} can be."
+    if len(listed) + len(added) > MOST_COLUMNS:
+        reason = f"The schema has {len(listed)} columns and would have {len(added)} more; at most {MOST_COLUMNS} are allowed."
         raise InvalidDrop(reason, line=1, column=added[0].name)
     return grown(schema, columns=[*schema.columns, *added]) if added else schema
 
 
 def _looked_at(parts: Callable[[], Iterable[pa.Table]], surveys: dict[str, Survey]) -> dict[str, Survey]:
-    """The surveys after all parts, if there are any to make."""
+    """The surveys after all parts; no part is read if there are no surveys."""
     for part in parts() if surveys else ():
         for name, survey in surveys.items():
             survey.add(texts(part, name))
@@ -82,7 +81,7 @@ def _looked_at(parts: Callable[[], Iterable[pa.Table]], surveys: dict[str, Surve
 
 
 def _surveyed(name: str, survey: Survey, schema: Schema) -> list[Column]:
-    """The column that the cells of one that the schema lacks suggest; none if they are empty or free text."""
+    """The column that the cells of a new one suggest; empty if they are empty or free text."""
     try:
         return [grown(survey.column(name, schema.decimal), missing=True)]
     except ValueError:
@@ -90,7 +89,7 @@ def _surveyed(name: str, survey: Survey, schema: Schema) -> list[Column]:
 
 
 def with_categories(table: pa.Table, schema: Schema) -> Schema:
-    """The schema with the categories that good rows have, up to MOST_CATEGORIES a column."""
+    """The schema with the categories of good rows, up to MOST_CATEGORIES a column."""
     columns = [_with_categories_of(table, column) for column in schema.columns]
     if all(new is old for new, old in zip(columns, schema.columns, strict=True)):
         return schema

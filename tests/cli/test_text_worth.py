@@ -8,7 +8,7 @@ import numpy as np
 
 from daemon.cli import text_worth
 from daemon.tabular import infer_schema
-from daemon.tabular.infer_schema import Draft
+from daemon.tabular.schema_draft import Draft
 
 MOST = 1 << 30
 

@@ -21,7 +21,7 @@ from daemon.service import bootstrap
 from daemon.tabular import column_types, csv_table, infer_schema, rows
 from daemon.tabular.file_content import Content
 from daemon.tabular.infer_column import Survey
-from daemon.tabular.infer_schema import Draft
+from daemon.tabular.schema_draft import Draft
 
 
 def draft_of(folder: Path, text: str | bytes, target: str = "y", task: Task | None = None) -> Draft:
@@ -337,7 +337,7 @@ def test_markers_are_told_by_the_company_they_keep(tmp_path: Path) -> None:
     assert found.schema.missing_values == ["NA"]
     assert found.schema.classes == ["Adelie", "Chinstrap", "Gentoo"]
     assert found.schema.columns[3].categories == ["female", "male"]
-    told = list(found.told_missing())
+    told = list(found.cell_remarks())
     assert told[0] == "'NA' is taken for a missing value, 6 times (species 1, bill 1, mass 1, sex 1, seen 1, ringed 1)."
     assert told[1] == "'?' is taken for a missing value, 1 times (mass 1)."
     assert "without a label, which no model is trained on: 1." in told[2]
@@ -386,7 +386,7 @@ def test_one_wrong_cell_in_a_thousand_is_a_slip(tmp_path: Path, slip: str) -> No
     found = draft_of(tmp_path, text)
     assert [column.kind for column in found.schema.columns] == ["number", "integer", "date"]
     assert found.findings["x"].slips == found.findings["on"].slips == {slip: 703}
-    assert any(f"'x' has 1 wrong cells ('{slip}' in line 703)" in told for told in found.told_missing())
+    assert any(f"'x' has 1 wrong cells ('{slip}' in line 703)" in told for told in found.cell_remarks())
     assert len(check(text.encode(), found.schema).bad) == 1
     few = "x,y\n" + "1,a\n2,b\n" * 20 + f"{slip},a\n"
     assert schema_of(tmp_path, few).columns[0].kind == "category"

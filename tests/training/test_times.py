@@ -74,7 +74,7 @@ def test_numbers_are_times_as_they_are() -> None:
 
 
 def test_dates_that_can_be_read_twice_are_asked_for() -> None:
-    with pytest.raises(TrainingFailed, match="may have the day or the month first"):
+    with pytest.raises(TrainingFailed, match="the day or the month may come first"):
         row_times.of([pa.chunked_array([["01/02/2025", "03/04/2025"]])], TEXTS)
 
 

@@ -1,0 +1,112 @@
+"""A survey of a whole CSV file: its header, its columns, its torn rows and its decimal mark. For `infer_schema`."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from daemon.core.errors import BadSchema, InvalidDrop
+from daemon.schema.notation import Order
+from daemon.schema.schema import REMARKS
+from daemon.tabular import csv_table, file_content, file_layout
+from daemon.tabular.csv_table import Header, Torn
+from daemon.tabular.file_content import Content
+from daemon.tabular.id_columns import Ids
+from daemon.tabular.infer_column import Survey
+
+Decimal = Literal[".", ","]
+
+FIX = "Fix the file and try again."
+
+
+@dataclass(frozen=True)
+class FileSurvey:
+    """The columns of one file, seen in all its rows."""
+
+    file: Content
+    header: Header
+    columns: dict[str, Survey]
+    ids: dict[str, Ids]
+    torn: list[Torn]
+    decimal: Decimal = "."
+
+    def lines(self, rows: Iterable[int]) -> dict[int, int]:
+        """The 1-based line of each of these rows (0-based, torn ones not counted)."""
+        before = np.array([torn.record - at for at, torn in enumerate(self.torn)], np.int64)
+        records = {row + int(np.searchsorted(before, row, side="right")): row for row in rows}
+        return {records[record]: line for record, line, _ in csv_table.locate(self.file, self.header, records)}
+
+
+def of(path: Path, target: str, most: int, order: Order | None) -> FileSurvey:
+    """The survey of a .csv or .csv.gz, at most `most` bytes inflated; `order` is that of ambiguous dates.
+
+    Raises BadSchema if the file can't be read, has no plain header or no column `target`.
+    """
+    file = None
+    try:
+        file = opened(path, most)
+        if reason := file_layout.objection(file, target):
+            raise BadSchema(f"{path}{reason}", hint=FIX)
+        header = csv_table.examine(file, [target])
+        survey = _look(file, header, {name: Survey() for name in header.names if name not in REMARKS})
+        survey = replace(survey, decimal=_decimal(survey.columns, header.delimiter))
+        survey = _with_notations(survey, order)
+    except InvalidDrop as error:
+        where = f"{path}, line {error.line}" if error.line else str(path)
+        hint = file_layout.BACKSLASHES if file and file_layout.has_backslashes(file) else FIX
+        raise BadSchema(f"{where}: {error.reason}", hint=hint) from None
+    except OSError as error:
+        raise BadSchema(f"{path}: {error.strerror}.", hint="Name a CSV file with a header.") from None
+    if target not in survey.columns:
+        raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(survey.columns)}.")
+    return survey
+
+
+def opened(path: Path, most: int) -> Content:
+    """The bytes of a file, inflated to at most `most`; raises OSError, InvalidDrop."""
+    fd = os.open(path, os.O_RDONLY)
+    if file_content.is_packed(path.name):
+        try:
+            return file_content.take(fd, Path(gettempdir()), inflate=True, most=most)
+        finally:
+            os.close(fd)
+    return Content("", os.fstat(fd).st_size, None, fd)  # closes it
+
+
+def _with_notations(survey: FileSurvey, order: Order | None) -> FileSurvey:
+    """The survey after a second pass over columns whose texts look like numbers or dates in another notation."""
+    notations = {name: column.notations(survey.decimal, order) for name, column in survey.columns.items()}
+    surveys = {name: Survey.trying(tried) for name, tried in notations.items() if tried}
+    if not surveys:
+        return survey
+    return replace(survey, columns=survey.columns | _look(survey.file, survey.header, surveys).columns)
+
+
+def _look(file: Content, header: Header, surveys: dict[str, Survey]) -> FileSurvey:
+    """Add all rows of the file to the surveys; raises InvalidDrop if every row is torn, OSError."""
+    torn: list[Torn] = []
+    ids = {name: Ids() for name in surveys}
+    for chunk in csv_table.chunks(file, header):
+        torn += chunk.torn
+        for name, survey in surveys.items():
+            texts = pa.concat_arrays(chunk.table[name].chunks) if len(chunk.records) else pa.array([], pa.string())
+            survey.add(texts)
+            ids[name].add(texts)
+    if torn and not any(survey.rows for survey in surveys.values()):
+        _, line, _ = next(csv_table.locate(file, header, [torn[0].record]))
+        raise InvalidDrop(torn[0].reason, line=line)
+    return FileSurvey(file, header, surveys, ids, torn)
+
+
+def _decimal(surveys: Mapping[str, Survey], delimiter: str) -> Decimal:
+    """The decimal mark; a comma needs another delimiter and more columns of numbers like 1,5 than like 1.5."""
+    points, commas = (
+        sum(survey.numbers[mark].fits and survey.numbers[mark].marked for survey in surveys.values())
+        for mark in (".", ",")
+    )
+    return "," if delimiter != "," and commas > points else "."
