@@ -16,7 +16,7 @@ STREAK = 3
 
 
 def good(facts: Facts) -> Answer:
-    """Tile of quality: whether the champion score as when it was promoted, and its inputs look like its training data."""
+    """Tile of quality: whether the champion scores as when it was promoted, and its inputs resemble its training data."""
     tile, drift = _scored(facts), facts.drift
     counts, among = "not compared yet", ""
     if drift["tested"]:
