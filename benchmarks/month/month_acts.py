@@ -22,8 +22,8 @@ from benchmarks.inputs import Rows
 from benchmarks.month.clock import Clock
 from benchmarks.month.month_ledger import Dropped, Ledger
 from daemon.core import status
-from daemon.core.query import ask
 from daemon.core.status import Step
+from daemon.records.query import ask
 
 COMMAND_SECONDS = 300.0
 

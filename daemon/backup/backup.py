@@ -26,9 +26,9 @@ from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.core.inbox_names import ignored
-from daemon.core.query import ask
 from daemon.dataset import git
 from daemon.dataset.dvc_cache import Cache
+from daemon.records import batches, requests, segments, versions
 from daemon.schema.score_names import counted
 
 log = structlog.get_logger()
@@ -46,10 +46,6 @@ SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.git
 
 LEFT_OUT = frozenset({"status.json", "daemon.lock"})
 """Files of `registry/` that say something of a process alone."""
-
-
-ROWS = "SELECT COALESCE((SELECT total_rows FROM batches ORDER BY seq DESC LIMIT 1), 0) AS n"
-VERSIONS = "SELECT COUNT(*) AS n FROM versions"
 
 
 class Moved(Exception):
@@ -99,12 +95,9 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         _pack_models(home, packer)
         _demand_served(home, packer, pointer)
         _demand_unpurged(home, journal)
-        facts = {"rows": _number(journal, ROWS), "versions": _number(journal, VERSIONS), "left_out": left_out}
+        rows, trained = batches.total_rows(journal), versions.count(journal)
+        facts = {"rows": rows, "versions": trained, "left_out": left_out}
         return facts | packer.finish(facts)
-
-
-def _number(journal: Path, query: str) -> int:
-    return int(ask(journal, query)[0]["n"])
 
 
 def _snapshot(path: Path, copy: Path) -> Path:
@@ -164,10 +157,9 @@ def _pack_folder(home: Home, folder: Path, packer: Packer) -> None:
 def _pack_rows(home: Home, packer: Packer, journal: Path) -> None:
     """Every segment that the journal's copy names, from DVC's cache or the dataset, and what is left of older revisions."""
     cache = Cache(home.data)
-    lists = {row["dvc_md5"] for row in ask(journal, "SELECT DISTINCT dvc_md5 FROM batches WHERE dvc_md5 IS NOT NULL")}
-    segments = ask(journal, "SELECT name, md5, sha256, died FROM segments ORDER BY born")
-    live = {row["md5"]: row for row in segments if row["died"] is None}
-    for md5 in sorted(lists | {row["md5"] for row in segments} | live.keys()):
+    recorded = segments.ever(journal)
+    live = {row["md5"]: row for row in recorded if row["died"] is None}
+    for md5 in sorted(batches.lists(journal) | {row["md5"] for row in recorded}):
         path = cache.path(md5)
         name = str(path.relative_to(home.root))
         with contextlib.suppress(FileNotFoundError):
@@ -185,8 +177,7 @@ def _pack_segment(home: Home, packer: Packer, name: str, md5: str) -> None:
     try:
         packer.add(f"data/dataset/{name}", home.segments / name)
     except FileNotFoundError:
-        replaced = ask(home.journal, "SELECT 1 FROM segments WHERE name = ? AND died IS NOT NULL", name)
-        if replaced or Cache(home.data).path(md5).exists():
+        if segments.replaced(home.journal, name) or Cache(home.data).path(md5).exists():
             raise Moved from None
         hint = "Run `retraind doctor --repair`."
         raise DatasetDamaged(f"The segment {name} is gone: there would be rows missing.", hint=hint) from None
@@ -225,8 +216,7 @@ def _demand_served(home: Home, packer: Packer, pointer: Pointer | None) -> None:
 
 def _demand_unpurged(home: Home, journal: Path) -> None:
     """Rows that were purged while they were copied must not live on in the copy."""
-    newest = "SELECT MAX(id) AS id FROM events WHERE kind = 'purged'"  # old ones are trimmed
-    if ask(home.journal, newest) != ask(journal, newest):
+    if requests.last_purge(home.journal) != requests.last_purge(journal):
         log.info("begun_anew", reason="Rows were purged while they were copied.")
         raise Moved
 

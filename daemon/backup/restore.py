@@ -17,10 +17,9 @@ from daemon.core import requests
 from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound
 from daemon.core.home import Home
-from daemon.core.query import ask
-from daemon.core.states import RequestState
 from daemon.dataset import git, git_history
 from daemon.dataset.dataset import Dataset
+from daemon.records.requests import answered
 from daemon.storage import moved_home
 from daemon.storage.journal import Journal
 
@@ -83,7 +82,7 @@ def _complete(home: Home, root: Path) -> None:
 def _leave_answered(home: Home) -> None:
     """Requests were copied before the journal, which says of some that they were answered in between."""
     for request in requests.pending(home):
-        if ask(home.journal, "SELECT 1 FROM requests WHERE id = ? AND state != ?", request.id, RequestState.QUEUED):
+        if answered(home.journal, request.id):
             requests.consume(home, request)
 
 

@@ -14,11 +14,12 @@ from daemon.cli import report
 from daemon.core import durable, foundations, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
-from daemon.core.query import Row, ask
-from daemon.core.states import BatchState, DropState
 from daemon.dataset import git_history, segments
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.dvc_cache import Cache
+from daemon.records import drops as recorded_drops
+from daemon.records import segments as recorded_segments
+from daemon.records.query import Row, ask
 from daemon.schema import schema, score_names
 from daemon.schema.schema import Schema
 from daemon.storage import moved_home
@@ -131,7 +132,7 @@ def _segments(home: Home) -> str:
 
 
 def _live(home: Home) -> dict[str, Row]:
-    return {row["name"]: row for row in ask(home.journal, "SELECT * FROM segments WHERE died IS NULL")}
+    return recorded_segments.current(home.journal)
 
 
 def _git(home: Home) -> str:
@@ -158,7 +159,7 @@ def _ailment(home: Home, history: Sequence[git_history.Recorded]) -> str | None:
 def _dvc(home: Home) -> str:
     """DVC's objects: those of the present revision have to be whole; of older ones it is said what is gone."""
     cache, history = Cache(home.data), git_history.recorded(home.journal)
-    committed = {row["md5"]: row for row in ask(home.journal, COMMITTED)}
+    committed = {row["md5"]: row for row in recorded_segments.committed(home.journal)}
     for md5, row in committed.items() if history else ():
         if row["died"] is None and not cache.has(md5) and row["name"] in _live(home):
             raise Bad(f"DVC's object {md5} of the present revision is gone or damaged.", hint=REPAIR)
@@ -171,9 +172,6 @@ def _dvc(home: Home) -> str:
         else ""
     )
     return f"{score_names.counted(len(committed) - len(gone), 'object')} of segments.{lost}"
-
-
-COMMITTED = f"SELECT segments.name, md5, died FROM segments WHERE born <= (SELECT MAX(seq) FROM batches WHERE state = '{BatchState.COMMITTED}')"  # noqa: S608 - constants
 
 
 def _orphans(home: Home) -> str:
@@ -200,8 +198,7 @@ def _verdict(home: Home, path: Path, live: set[str]) -> bool:
         drops = segments.drops_of(path)
     except (RetraindError, OSError):
         return False
-    known = f"SELECT 1 FROM drops WHERE sha256 = ? AND state IN ('{DropState.ACCEPTED}', '{DropState.FORGOTTEN}')"  # noqa: S608 - constants
-    return all(ask(home.journal, known, drop) for drop in drops)
+    return all(recorded_drops.was_taken(home.journal, drop) for drop in drops)
 
 
 def _bundle(home: Home) -> str:

@@ -19,9 +19,9 @@ from daemon.artifacts.bundle import Pointer
 from daemon.core import foundations, proc, settings, status
 from daemon.core.errors import Ambiguous, HistoryLost, NotFound, RetraindError
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.records import challenger, lineage, live_score
 from daemon.records import drops as fates
+from daemon.records import versions as judged_versions
 from daemon.schema import caveats, score_names
 from daemon.storage.journal import Journal
 
@@ -87,8 +87,8 @@ def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
 
 def _lacks(home: Home, pointer: Pointer | None) -> str:
     """What the served version is on trial for; empty if for nothing."""
-    judged = ask(home.journal, "SELECT scores FROM versions WHERE version = ?", pointer.version) if pointer else []
-    return caveats.sentence(json.loads(judged[0]["scores"])) if judged else ""
+    judged = judged_versions.judged(home.journal, pointer.version) if pointer else None
+    return caveats.sentence(json.loads(judged["scores"])) if judged else ""
 
 
 def as_text(facts: dict[str, Any]) -> str:

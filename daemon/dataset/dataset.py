@@ -24,6 +24,7 @@ from daemon.dataset import git, git_history
 from daemon.dataset.dvc_cache import Cache, md5_of
 from daemon.dataset.git_history import POINTER, TRACKED
 from daemon.dataset.segments import name_of
+from daemon.records import segments as recorded_segments
 
 log = structlog.get_logger()
 
@@ -244,7 +245,7 @@ class Dataset:
     def _bring_list(self, source: Home, revision: Revision) -> None:
         """Put DVC's list of a revision's segments into the cache here: composed from the journal, or as `source` has it."""
         there, here = Cache(source.data).path(revision.dvc_md5), self._cache.path(revision.dvc_md5)
-        if self._cache.compose(revision.dvc_md5, git_history.listed(source.journal, revision.dvc_md5)):
+        if self._cache.compose(revision.dvc_md5, recorded_segments.listed(source.journal, revision.dvc_md5)):
             return
         if not there.exists():
             raise NotFound(f"DVC's list of revision {revision.commit[:10]} is gone.", hint="A backup of data/ has it.")

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
-from daemon.core.query import ask
 from daemon.core.states import BatchKind, BatchState
 from daemon.dataset import git
+from daemon.records import batches, segments
 from daemon.schema.score_names import counted
 
 POINTER, SCHEMA = "dataset.dvc", "schema.json"
@@ -36,14 +36,6 @@ FRESH = "git.new"
 
 BATCH, MD5, WAS = "Batch-Id", "Dvc-Md5", "Remade-From"
 """Trailers of a commit: the batch, DVC's md5 of the dataset, and the commit that the journal names if this one replaces it."""
-
-
-BATCHES = "SELECT seq, kind, rows, state, revision, dvc_md5, committed_at AS at FROM batches ORDER BY seq"
-
-
-LISTED = """
-SELECT name, md5 FROM segments, (SELECT MAX(seq) AS seq FROM batches WHERE dvc_md5 = ?)
-WHERE born <= seq AND (died IS NULL OR died > seq)"""
 
 
 class Recorded(NamedTuple):
@@ -75,21 +67,16 @@ class Remade(NamedTuple):
 def recorded(journal: Path) -> list[Recorded]:
     """Every revision of the journal, oldest first; raises sqlite3.Error when it can't be read."""
     size, count = Counter[int](), Counter[int]()
-    for one in ask(journal, "SELECT bytes, born, died FROM segments"):
+    for one in segments.ever(journal):
         for seq, sign in ((one["born"], 1), (one["died"], -1)):
             size[seq] += sign * one["bytes"]
             count[seq] += sign
     found, bytes_, files = [], 0, 0
-    for row in ask(journal, BATCHES):
+    for row in batches.all_of(journal):
         bytes_, files = bytes_ + size[row["seq"]], files + count[row["seq"]]
         if row.pop("state") == BatchState.COMMITTED:
             found.append(Recorded(**row, size=bytes_, nfiles=files))
     return found
-
-
-def listed(journal: Path, dvc_md5: str) -> dict[str, str]:
-    """Name and md5 of each segment of the revision with this list; none if the journal does not know it."""
-    return {row["name"]: row["md5"] for row in ask(journal, LISTED, dvc_md5)}
 
 
 def subject(seq: int, kind: str, rows: int) -> str:

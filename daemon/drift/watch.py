@@ -15,24 +15,17 @@ from daemon.artifacts.bundle import Manifest
 from daemon.artifacts.reference_sample import Reference
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.core.settings import Drift
 from daemon.drift import report
 from daemon.drift.adwin import Detector
 from daemon.drift.report import Report, Seen
+from daemon.records import late_labels, predictions
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
 
 LABELS = 100_000
 """Late labels that one check takes at most; after a restart with more of them the next checks go on."""
-
-NEWEST = "SELECT MAX(seq) AS seq FROM predictions WHERE model_version = ?"
-PREDICTIONS = "SELECT features, prediction FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
-
-# Truth and prediction are texts: names of classes, or numbers as `repr` writes them.
-ERRORS = {"classification": "truth <> prediction", "regression": "ABS(CAST(truth AS REAL) - CAST(prediction AS REAL))"}
-LATER = "FROM labels WHERE version = ? AND (batch, rowid) > (?, ?) ORDER BY batch, rowid LIMIT ?"
 
 
 class Driftwatch:
@@ -102,8 +95,7 @@ class Watched:
 
     def check(self) -> Report | None:
         """The report, or None if there is no prediction and no label that the last one did not have. Raises sqlite3.Error."""
-        newest, labelled = ask(self._home.history, NEWEST, self._version), self._follow_labels()
-        seq = newest[0]["seq"] if newest else None
+        seq, labelled = predictions.newest_seq(self._home.history, self._version), self._follow_labels()
         if seq == self._seq and not labelled:
             return None
         self._seq = seq
@@ -112,7 +104,7 @@ class Watched:
         )
 
     def _seen(self) -> Seen:
-        found = ask(self._home.history, PREDICTIONS, self._version, self._settings.window_rows)
+        found = predictions.newest(self._home.history, self._version, self._settings.window_rows)
         schema = self._manifest.data_schema
         rows = [schema.encode(orjson.loads(row["features"])) for row in found]
         matrix = np.array(rows, dtype=np.float64).reshape(len(rows), schema.width)
@@ -120,11 +112,11 @@ class Watched:
 
     def _follow_labels(self) -> bool:
         """Show the detector the labels that have come, in their order; False: there are none."""
-        query = f"SELECT batch, rowid, {ERRORS[self._manifest.data_schema.task]} AS error {LATER}"
-        found = ask(self._home.journal, query, self._version, *self._label, LABELS)
+        task = self._manifest.data_schema.task
+        found = late_labels.errors(self._home.journal, self._version, task, self._label, LABELS)
         if found:
             self._detector.add(float(row["error"]) for row in found)
-            self._label = (found[-1]["batch"], found[-1]["rowid"])
+            self._label = (found[-1]["batch"], found[-1]["place"])
         return bool(found)
 
 

@@ -16,7 +16,6 @@ from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
-from daemon.core.query import ask
 from daemon.core.shared_folder import inbox
 from daemon.core.states import DropState
 from daemon.dataset import segments
@@ -25,7 +24,7 @@ from daemon.inbox.rejected_folder import Rejected
 from daemon.ingest import erasure_held
 from daemon.ingest.erasure_held import Withheld
 from daemon.ingest.row_matching import MOST_BYTES, Likeness, Split
-from daemon.records import lineage
+from daemon.records import lineage, predictions
 from daemon.schema import schema
 from daemon.storage import log_lines
 from daemon.storage.journal import Journal
@@ -124,9 +123,7 @@ def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
     ids = journal.labels.predictions_of(drop)
     if not ids:
         return
-    marks = ", ".join("?" * min(len(ids), 500))
-    known = ask(home.history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({marks})", *ids[:500])  # noqa: S608
-    if known:
+    if predictions.any_of(home.history, ids):
         yield Trace(_at(home, home.history), f"{len(ids)} predictions that it labelled, with their features", PURGE)
     for path in log_lines.naming(home, set(ids)):
         yield Trace(_at(home, path), "lines of such predictions", PURGE)

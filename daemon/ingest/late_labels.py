@@ -6,7 +6,6 @@ read like the cells of any drop and gives the same values again. A prediction is
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,19 +19,13 @@ from numpy.typing import NDArray
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
 from daemon.core.home import Home
+from daemon.records import predictions as recorded_predictions
 from daemon.schema.schema import PREDICTION_ID, Kind, Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import column_types
 from daemon.tabular.rows import BadCell
 
-IDS_PER_QUERY = 500
-"""Ids that are looked up at once; SQLite takes at least 999 values in one query."""
-
-BUSY_SECONDS = 10.0
-
 INSTEAD = "Drop this row with its features instead."
-
-QUERY = "SELECT prediction_id, model_version, features, prediction, prediction_name FROM predictions"
 
 
 @dataclass(frozen=True)
@@ -214,11 +207,10 @@ def plain(truth: str, schema: Schema) -> str:
 def _predictions(path: Path, ids: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
     """Those of the `ids` that the history knows; raises Unavailable."""
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as history:
-            for start in range(0, len(ids), IDS_PER_QUERY):
-                some = ids[start : start + IDS_PER_QUERY]
-                rows = history.execute(f"{QUERY} WHERE prediction_id IN ({', '.join('?' * len(some))})", some)
-                yield from ((row[0], Prediction(row[1], orjson.loads(row[2]), row[3], row[4])) for row in rows)
+        for row in recorded_predictions.by_id(path, ids):
+            features = orjson.loads(row["features"])
+            prediction = Prediction(row["model_version"], features, row["prediction"], row["prediction_name"])
+            yield row["prediction_id"], prediction
     except sqlite3.Error as error:
         hint = "Labels wait until it can be."
         raise Unavailable(f"The prediction history {path} can't be read: {error}.", hint=hint) from None

@@ -16,25 +16,16 @@ import structlog
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused, InvalidFeatures
 from daemon.core.home import Home
-from daemon.core.query import Row, ask
 from daemon.core.settings import Promote
-from daemon.records import live_comparison, live_score
+from daemon.records import late_labels, live_comparison, live_score, predictions
 from daemon.records.live_comparison import SUREST, Figure, Measured, measure, scored, sigmas
+from daemon.records.query import Row
 from daemon.schema import costs
 from daemon.schema.costs import Table
 from daemon.schema.schema import Schema, Task
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
-
-FIRST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND batch > ?
-ORDER BY batch, rowid LIMIT ?"""
-
-NEWEST = """SELECT prediction_id, truth, prediction FROM labels WHERE version = ?
-ORDER BY batch DESC, rowid DESC LIMIT ?"""
-
-FEATURES = """SELECT prediction_id, features FROM predictions
-WHERE prediction_id IN (SELECT value FROM json_each(?)) AND model_version = ?"""
 
 SURE = 3.0
 """So many standard errors a fall must have. Labels are looked at again with every drop of them, and each look is another
@@ -99,7 +90,7 @@ class LiveWatch:
             return None
         new, old = self._version(swap["version"]), self._version(swap["previous"])
         since = self._journal.swaps.newest_batch()
-        rows = ask(self._home.journal, FIRST, swap["version"], since, self._settings.live_until)
+        rows = late_labels.first(self._home.journal, swap["version"], since, self._settings.live_until)
         if new is None or old is None or len(rows) < self._settings.live_rows:
             return None
         trained, before = self._schema(new), self._schema(old)
@@ -127,10 +118,8 @@ class LiveWatch:
 
     def _on_the_same(self, new: Row, old: Row, rows: list[Row], trained: Schema) -> Found | None:
         """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
-        ids = orjson.dumps([row["prediction_id"] for row in rows]).decode()
-        found = {
-            row["prediction_id"]: row["features"] for row in ask(self._home.history, FEATURES, ids, new["version"])
-        }
+        ids = [row["prediction_id"] for row in rows]
+        found = predictions.features_of(self._home.history, ids, new["version"])
         known = [row for row in rows if row["prediction_id"] in found]
         if len(known) < self._settings.live_rows:
             return None
@@ -169,7 +158,7 @@ class LiveWatch:
         if judged is None:
             return None
         figure, table = _figure(dict(judged))
-        rows = ask(self._home.journal, NEWEST, swap["version"], self._settings.live_until)
+        rows = late_labels.newest(self._home.journal, swap["version"], self._settings.live_until)
         entry = scored(orjson.loads(judged["scores"]).get("challenger", {}).get("rolling"), figure, rows, table)
         now = measure(rows, figure, table=table) if len(rows) >= self._settings.live_rows else None
         if now is None or entry is None or now.upper >= entry[0] - self._settings.tolerance:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.core.query import LAST, Row, ask
 from daemon.core.states import DropState, Hold
+from daemon.records.dialect import UNSORTED
+from daemon.records.query import LAST, Row, ask, listed, parts
 
 DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
@@ -24,7 +25,7 @@ RANK = f"drops.state = '{DropState.ACCEPTED}' DESC, drops.state = '{DropState.FO
 
 EXAMS = (
     'SELECT exams."drop", version, n, error, usual, mix, shifts, suspicious, reason, at FROM exams '
-    'WHERE exams."drop" IN (SELECT value FROM json_each(?)) ORDER BY id'
+    'WHERE exams."drop" IN ({}) ORDER BY id'
 )
 
 SERIES = 20
@@ -33,7 +34,9 @@ SERIES = 20
 
 def exams(journal: Path, drops: Sequence[str]) -> dict[str, Row]:
     """What the version that served made of drops (sha256) before they were trained on: see `daemon.ingest.drop_scores`."""
-    exams = ask(journal, EXAMS, json.dumps([drop for drop in drops if drop]))
+    exams: list[Row] = []
+    for some in parts([drop for drop in drops if drop]):
+        exams += ask(journal, EXAMS.format(listed(some)), *some)
     return {
         row.pop("drop"): {**row, "shifts": json.loads(row["shifts"]), "suspicious": bool(row["suspicious"])}
         for row in exams
@@ -72,9 +75,15 @@ def taken(journal: Path, key: str) -> list[Row]:
     A duplicate means the drop that brought its bytes.
     """
     meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?1 OR name = ?1"
-    # With the plus SQLite looks for sha256; with the state's index it would read nearly all drops.
-    rows = f"drops.sha256 IN ({meant}) AND +drops.state IN ('{DropState.ACCEPTED}', '{DropState.FORGOTTEN}')"
+    # So SQLite looks for sha256; with the state's index it would read nearly all drops.
+    rows = f"drops.sha256 IN ({meant}) AND {UNSORTED}drops.state IN ('{DropState.ACCEPTED}', '{DropState.FORGOTTEN}')"
     return ask(journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
+
+
+def was_taken(journal: Path, sha256: str) -> bool:
+    """Whether the dataset holds or held the rows of the drop with these bytes."""
+    query = "SELECT 1 FROM drops WHERE sha256 = ? AND state IN (?, ?)"
+    return bool(ask(journal, query, sha256, DropState.ACCEPTED, DropState.FORGOTTEN))
 
 
 def held(journal: Path, limit: int) -> list[Row]:

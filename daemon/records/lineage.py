@@ -12,9 +12,9 @@ import orjson
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
-from daemon.core.query import LAST, Row, ask
 from daemon.core.states import BatchKind, DropState
 from daemon.records import live_score
+from daemon.records.query import LAST, Row, ask, listed
 
 SHOWN = 20
 """How many drops, batches, periods of service and versions are listed unless somebody asks for more."""
@@ -28,7 +28,7 @@ SELECT id, sha256, name, source, state, rows_accepted AS rows, batch, decided_at
 {TAUGHT} AND id < ?2 ORDER BY batch DESC, id DESC LIMIT ?3"""
 
 TOTALS = f"""
-SELECT COUNT(*) AS count, TOTAL(rows_accepted) AS rows, TOTAL(state = 'forgotten') AS forgotten {TAUGHT}"""
+SELECT COUNT(*) AS count, COALESCE(SUM(rows_accepted), 0) AS rows, COALESCE(SUM(CASE WHEN state = 'forgotten' THEN 1 ELSE 0 END), 0) AS forgotten {TAUGHT}"""
 
 BATCHES = """
 SELECT seq, kind, rows, sha256, revision, accepted_at FROM batches
@@ -42,8 +42,8 @@ PREDICTIONS = """
 SELECT COUNT(*) AS count, MIN(seq) AS oldest, MAX(seq) AS newest FROM predictions WHERE model_version = ?"""
 
 AGREEMENTS = """
-SELECT * FROM agreements WHERE version IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR champion = ?2)
-ORDER BY at DESC LIMIT ?3"""
+SELECT * FROM agreements WHERE version IN ({}) AND champion = COALESCE(?, champion)
+ORDER BY at DESC LIMIT ?"""
 
 DISAGREEMENTS = """
 SELECT prediction_id, told, shadow FROM disagreements WHERE version = ? AND champion = ? ORDER BY id DESC LIMIT ?"""
@@ -92,7 +92,8 @@ def agreements(home: Home, versions: Iterable[int], champion: int | None = None,
     Of the `n` rows compared, `agreed` have the same label (None for values); `difference` is the mean difference (of
     probabilities the largest of a row, of values the absolute one), `largest` the greatest; `failed` rows it did not answer.
     """
-    found = ask(home.history, AGREEMENTS, orjson.dumps(list(versions)).decode(), champion, limit)
+    numbers = list(versions)
+    found = ask(home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
     return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in found]
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.query import Row
 from daemon.records import live_score
+from daemon.records.query import Row
 from daemon.schema import costs, score_names
 from daemon.schema.costs import Table
 

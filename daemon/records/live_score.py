@@ -11,7 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from daemon.core.query import Row, ask
+from daemon.records.dialect import ARRIVAL
+from daemon.records.query import Row, ask
 from daemon.schema import costs
 from daemon.schema.costs import Table
 from daemon.schema.schema import Task
@@ -22,7 +23,7 @@ LABELS = 10_000
 Z = 1.959964
 """Two-sided 95 % of the normal distribution."""
 
-NEWEST = "SELECT truth, prediction FROM labels WHERE version = ?1 ORDER BY batch DESC, rowid DESC LIMIT ?2"
+NEWEST = f"SELECT truth, prediction FROM labels WHERE version = ? ORDER BY batch DESC, {ARRIVAL} DESC LIMIT ?"  # noqa: S608 - constants
 
 PAIRS = f"SELECT truth, prediction, COUNT(*) AS n FROM ({NEWEST}) GROUP BY truth, prediction"  # noqa: S608
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from daemon.core.home import Home
-from daemon.core.query import LAST, ask
 from daemon.core.states import BatchKind, DropState, RunState, VersionState
-from daemon.records import challenger, lineage, live_score
+from daemon.records import challenger, late_labels, lineage, live_score
 from daemon.records import drops as fates
+from daemon.records.dialect import ARRIVAL, BY_ID
+from daemon.records.query import LAST, ask
 
 Row = dict[str, Any]
 
@@ -25,13 +24,12 @@ STATES: dict[str, tuple[str, ...]] = {
 """Every state a journal table can hold, so that counters exist at zero before anything has happened."""
 
 TOTALS = (
-    "SELECT state, COUNT(*) AS n, TOTAL(rows_accepted) AS accepted, TOTAL(rows_refused) AS refused, "
-    "TOTAL(rows_read) AS read, MAX(id) AS last FROM drops GROUP BY state"
+    "SELECT state, COUNT(*) AS n, COALESCE(SUM(rows_accepted), 0) AS accepted, COALESCE(SUM(rows_refused), 0) AS refused, "
+    "COALESCE(SUM(rows_read), 0) AS read, MAX(id) AS last FROM drops GROUP BY state"
 )
 """Answered by the index `drops_totals` alone."""
 
-NEW_TOTALS = TOTALS.replace("GROUP BY", "NOT INDEXED WHERE id > ? GROUP BY")
-"""By id: SQLite would read all of the index instead, to spare itself the sorting of a few rows."""
+NEW_TOTALS = TOTALS.replace("GROUP BY", f"{BY_ID} WHERE id > ? GROUP BY")
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,7 @@ class Records:
 
     def live_scores(self, judged: Sequence[Row]) -> dict[int, Row]:
         """The live score of each of these rows of `versions` that has one."""
-        wanted = orjson.dumps([row["version"] for row in judged]).decode()
-        query = "SELECT value AS version FROM json_each(?) WHERE EXISTS (SELECT 1 FROM labels WHERE version = value)"
-        labelled = {row["version"] for row in self._ask(query, wanted)}
+        labelled = late_labels.labelled(self._journal, [row["version"] for row in judged])
         known = {row["version"]: row["scores"] for row in judged if row["version"] in labelled}
         found = {version: live_score.of(self._journal, version, scores) for version, scores in known.items()}
         return {version: score for version, score in found.items() if score}
@@ -102,7 +98,7 @@ class Records:
     def labels(self) -> int:
         """How many predictions have been labelled."""
         # A label is never removed, and counting millions of them would take a while.
-        found = self._ask("SELECT MAX(rowid) AS n FROM labels")
+        found = self._ask(f"SELECT MAX({ARRIVAL}) AS n FROM labels")
         return (found[0]["n"] or 0) if found else 0
 
     def drops(self, limit: int = 100, before: int | None = None) -> list[Row]:
@@ -218,7 +214,7 @@ class Records:
 
     def history(self, limit: int = 100, before: str | None = None, version: int | None = None) -> list[Row]:
         """Predictions newest first; `before` is the prediction_id of the last one seen (an unknown one gives nothing)."""
-        query, values = "SELECT * FROM predictions WHERE 1", []
+        query, values = "SELECT * FROM predictions WHERE 1 = 1", []
         if before is not None:
             query += " AND seq < (SELECT seq FROM predictions WHERE prediction_id = ?)"
             values.append(before)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.foundations import Held
-from daemon.core.query import ask
+from daemon.records.query import ask
 from daemon.storage import journal_tables
 from daemon.storage.journal_tables import FORMAT
 

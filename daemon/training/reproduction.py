@@ -22,9 +22,10 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import PROBE, Manifest, Matrix, Model
 from daemon.core.errors import BundleRefused, NotFound, TrainingFailed
 from daemon.core.home import Home
-from daemon.core.query import Row, ask
 from daemon.core.settings import Train
 from daemon.dataset.dataset import Dataset, Revision
+from daemon.records import segments, versions
+from daemon.records.query import Row
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.costs import Costs
 from daemon.training.data.revision import Data
@@ -71,22 +72,22 @@ def reproduce(home: Home, version: int, settings: Train) -> Row:
 
 
 def _original(home: Home, version: int) -> Original:
-    found = ask(home.journal, "SELECT * FROM versions WHERE version = ?", version)
-    if not found:
+    judged = versions.judged(home.journal, version)
+    if judged is None:
         raise NotFound(f"There is no version {version}.", hint="`retraind versions` lists them.")
     folder = home.bundle(version)
     try:
-        served = bundle.load(folder, found[0]["bundle"])
+        served = bundle.load(folder, judged["bundle"])
     except BundleRefused as error:
         raise NotFound(f"There is nothing to compare version {version} with: {error}") from None
-    return Original(found[0], served, orjson.loads((folder / PROBE).read_bytes()))
+    return Original(judged, served, orjson.loads((folder / PROBE).read_bytes()))
 
 
 def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tuple[Data, Train]:
     """The rows that the version was trained on, verified against the journal, and the settings of its training."""
     names = Dataset(scratch).check_out(home, Revision(manifest.revision, manifest.dvc_md5))
-    known = ask(home.journal, "SELECT name, sha256 FROM segments ORDER BY first")
-    wanted = {row["name"]: row["sha256"] for row in known if row["name"] in set(names)}
+    hashes = segments.hashes(home.journal)
+    wanted = {name: sha256 for name, sha256 in hashes.items() if name in set(names)}
     if len(wanted) < len(names):
         raise NotFound(f"The journal does not know all segments of revision {manifest.revision[:10]}.")
     train = Train(**manifest.settings) if manifest.settings else settings

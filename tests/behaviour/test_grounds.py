@@ -20,9 +20,9 @@ from test_prediction_history import line
 from daemon.core import durable
 from daemon.core.errors import Exit, NotKept, Unavailable
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.core.settings import Predictions, Settings
 from daemon.core.states import EventKind
+from daemon.records.query import ask
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 from web.serving.prediction_log import PredictionLog

@@ -23,11 +23,11 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.core.scopes import Scope
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import DropState, EventKind, Level, RunState, VersionState
 from daemon.core.status import Check, Status, Training
+from daemon.records.query import ask
 from daemon.records.records import Records
 from daemon.schema.schema import Column, Schema
 from daemon.storage.journal import Journal

@@ -13,9 +13,9 @@ from wiring import BAD, FILES, FIRST, FORGOTTEN, HEADER, LABELLED, LATER, ONLY, 
 from daemon.core import durable, requests
 from daemon.core.home import Home
 from daemon.core.inbox_names import REPORT
-from daemon.core.query import ask
 from daemon.dataset import segments
 from daemon.dataset.dataset import Dataset
+from daemon.records.query import ask
 from daemon.storage.journal import Journal
 
 

@@ -14,12 +14,12 @@ from test_ingestion import HEADER, Parts
 from daemon.artifacts import bundle
 from daemon.core import requests
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.inbox.inbox import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
 from daemon.ingest.drop_scores import Exam, Promise, examine
 from daemon.ingest.reader import Reading
+from daemon.records.query import ask
 from daemon.schema.schema import Column, Schema
 from daemon.tabular import csv_table, file_content
 from daemon.tabular.file_content import Content

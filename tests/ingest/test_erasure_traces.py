@@ -19,13 +19,13 @@ from test_ingestion import HEADER, Killed, Parts
 
 from daemon.core import durable, requests, shared_folder
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.core.settings import Settings
 from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.ingest import erasure_held, erasure_traces
 from daemon.ingest import row_matching as likeness_module
 from daemon.ingest.row_matching import Likeness
+from daemon.records.query import ask
 from daemon.schema.schema import Column, Schema
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian

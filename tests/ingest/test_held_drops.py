@@ -20,7 +20,6 @@ from daemon.cli import report
 from daemon.core import requests
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.core.settings import Inbox, Settings
 from daemon.core.status import publish
 from daemon.inbox.inbox import Drop
@@ -28,6 +27,7 @@ from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
 from daemon.ingest.reader import Reading
 from daemon.records import drops
+from daemon.records.query import ask
 from daemon.schema import labelled_row, schema
 from daemon.tabular import csv_table, file_content
 from daemon.tabular.file_content import Content

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,6 +125,19 @@ def test_heavy_library_is_known_to_its_modules_only(library: str) -> None:
         if any(name.split(".")[0] == library for name in imports(path))
     }
     assert users == HEAVY[library]
+
+
+def test_database_is_asked_in_two_packages_only() -> None:
+    """Another database means changing `daemon/storage` and `daemon/records`, and nothing else."""
+    sql = re.compile(r"\b(SELECT|INSERT INTO|DELETE FROM)\b")
+    outside = [path for path in MODULES if not {"storage", "records"} & set(path.relative_to(ROOT).parts)]
+    texts = (
+        (path, node.value)
+        for path in outside
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+    )
+    assert [path for path, text in texts if isinstance(text, str) and sql.search(text)] == []
 
 
 def test_every_package_says_what_it_is_for() -> None:

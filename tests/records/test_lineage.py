@@ -16,9 +16,9 @@ from test_journal import a_batch, a_drop
 from daemon.core import requests
 from daemon.core.errors import Exit
 from daemon.core.home import Home
-from daemon.core.query import ask
 from daemon.core.states import DropState, RunState, VersionState
 from daemon.records import lineage
+from daemon.records.query import ask
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import COLUMNS, INSERT, TABLES
 

@@ -5,17 +5,26 @@ the daemon's checkpoint, and one that may not write can't take part in it. Rows 
 """
 
 import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daemon.core import foundations
 from daemon.core.home import Home
 
 Row = dict[str, Any]
 
+T = TypeVar("T")
+
 BUSY_SECONDS = 2.0
 """A WAL reader hardly ever waits; only the very first moments of a new database make it."""
+
+PATIENT_SECONDS = 10.0
+"""A question that must be answered waits longer."""
+
+MANY = 500
+"""Values in one list; SQLite takes at least 999 in one query."""
 
 LAST = 2**63 - 1
 """No row has a larger id."""
@@ -28,16 +37,32 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
     """
     if not path.exists():
         return _empty(path)
-    uri = f"{path.resolve().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
+        return must(path, query, *values, busy_seconds=BUSY_SECONDS)
     except sqlite3.OperationalError as error:
         # The daemon has created the file and not yet its tables, or has just removed it.
         if str(error).startswith(("no such table", "unable to open")):
             return _empty(path)
         raise
+
+
+def must(path: Path, query: str, *values: str | int | None, busy_seconds: float = PATIENT_SECONDS) -> list[Row]:
+    """The rows of one query; raises sqlite3.Error also where the file or the table does not exist."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=busy_seconds)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query, values)]
+
+
+def listed(values: Iterable[object]) -> str:
+    """As many placeholders as there are values, for `IN (…)`; at most MANY."""
+    return ", ".join("?" for _ in values)
+
+
+def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values in lists of at most MANY."""
+    for start in range(0, len(values), MANY):
+        yield values[start : start + MANY]
 
 
 def _empty(path: Path) -> list[Row]:

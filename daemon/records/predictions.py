@@ -1,0 +1,43 @@
+"""Predictions of the history: what a version was asked, and what it answered."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from daemon.records.query import MANY, Row, ask, listed, must, parts
+
+BY_ID = "SELECT prediction_id, model_version, features, prediction, prediction_name FROM predictions"
+
+NEWEST = "SELECT features, prediction FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
+
+
+def newest_seq(history: Path, version: int) -> int | None:
+    """The number of the newest prediction of a version; None without one."""
+    rows = ask(history, "SELECT MAX(seq) AS seq FROM predictions WHERE model_version = ?", version)
+    return rows[0]["seq"] if rows else None
+
+
+def newest(history: Path, version: int, most: int) -> list[Row]:
+    """The newest predictions of a version, newest first: `features` (JSON) and `prediction`."""
+    return ask(history, NEWEST, version, most)
+
+
+def features_of(history: Path, ids: Sequence[str], version: int) -> dict[str, str]:
+    """The features (JSON) of those of the predictions that are this version's, by id."""
+    features: dict[str, str] = {}
+    for some in parts(ids):
+        query = f"SELECT prediction_id, features FROM predictions WHERE prediction_id IN ({listed(some)})"  # noqa: S608
+        rows = ask(history, f"{query} AND model_version = ?", *some, version)
+        features |= {row["prediction_id"]: row["features"] for row in rows}
+    return features
+
+
+def any_of(history: Path, ids: Sequence[str]) -> bool:
+    """Whether the history holds one of the first MANY of these predictions."""
+    some = ids[:MANY]
+    return bool(ask(history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({listed(some)}) LIMIT 1", *some))  # noqa: S608
+
+
+def by_id(history: Path, ids: Sequence[str]) -> Iterator[Row]:
+    """Those of the predictions that the history holds; raises sqlite3.Error also where there is no history."""
+    for some in parts(ids):
+        yield from must(history, f"{BY_ID} WHERE prediction_id IN ({listed(some)})", *some)

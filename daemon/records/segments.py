@@ -1,0 +1,48 @@
+"""Segments: the files of the dataset that the journal has on record, and the revisions that hold them."""
+
+from pathlib import Path
+
+from daemon.core.states import BatchState
+from daemon.records.query import Row, ask
+
+CURRENT = "SELECT * FROM segments WHERE died IS NULL"
+
+EVER = "SELECT name, md5, sha256, bytes, born, died FROM segments ORDER BY born"
+
+BY_BATCH = "SELECT name, sha256 FROM segments ORDER BY first"
+
+COMMITTED = "SELECT segments.name, md5, died FROM segments WHERE born <= (SELECT MAX(seq) FROM batches WHERE state = ?)"
+
+LISTED = """
+SELECT name, md5 FROM segments, (SELECT MAX(seq) AS seq FROM batches WHERE dvc_md5 = ?) AS newest
+WHERE born <= seq AND (died IS NULL OR died > seq)"""
+
+
+def current(journal: Path) -> dict[str, Row]:
+    """The segments that the dataset consists of, by name."""
+    return {row["name"]: row for row in ask(journal, CURRENT)}
+
+
+def ever(journal: Path) -> list[Row]:
+    """Every segment that was ever part of the dataset: name, md5, sha256, bytes, born, died (None: still part of it)."""
+    return ask(journal, EVER)
+
+
+def hashes(journal: Path) -> dict[str, str]:
+    """The sha256 of every segment by its name, in the order of the batches whose rows they hold."""
+    return {row["name"]: row["sha256"] for row in ask(journal, BY_BATCH)}
+
+
+def committed(journal: Path) -> list[Row]:
+    """The segments of all committed revisions: name, md5, died."""
+    return ask(journal, COMMITTED, BatchState.COMMITTED)
+
+
+def listed(journal: Path, dvc_md5: str) -> dict[str, str]:
+    """Name and md5 of each segment of the revision with this list; none if the journal does not know it."""
+    return {row["name"]: row["md5"] for row in ask(journal, LISTED, dvc_md5)}
+
+
+def replaced(journal: Path, name: str) -> bool:
+    """Whether a merge or an erasure has replaced this segment."""
+    return bool(ask(journal, "SELECT 1 FROM segments WHERE name = ? AND died IS NOT NULL", name))
