@@ -19,12 +19,13 @@ from daemon.artifacts import bundle
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox
+from daemon.core.training_job import Job
 from daemon.dataset import segments
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Schema
 from daemon.tabular import csv_table, infer_schema, rows
 from daemon.tabular.file_content import Content
-from daemon.training.run import Job, train
+from daemon.training.run import train
 
 LEARNING = "train.csv"
 ASKED = "test.csv"
@@ -45,7 +46,7 @@ def trained(folder: Path, settings: dict[str, Any], root: Path) -> tuple[bundle.
     registry = Registry(home)
     registry.open()
     job = Job(1, "benchmark", "0" * 40, "0" * 32, {made.name: made.sha256}, len(table), settings, None, None)
-    said: list[dict[str, Any]] = []
+    said: list[Any] = []
     train(home, job, said.append)
     version = registry.versions()[-1]
     assert version.bundle is not None

@@ -23,12 +23,13 @@ from threadpoolctl import threadpool_limits
 from benchmarks.figures import figure, ratio
 from daemon.core.home import Home
 from daemon.core.settings import Train
+from daemon.core.training_job import Job
 from daemon.dataset import segments
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Column, Schema
 from daemon.tabular import rows
 from daemon.training import __main__ as trainer
-from daemon.training.run import Job, train
+from daemon.training.run import train
 from daemon.training.selection import candidates
 
 SLOWER, PEAK = 0.25, 2.5
@@ -109,7 +110,7 @@ def measure(folder: Path, count: int, folds: int, names: list[str]) -> Measured:
 def _ours(side: Side, home: Home, job: Job) -> None:
     started = time.perf_counter()
 
-    def say(message: dict[str, Any]) -> None:
+    def say(message: Any) -> None:
         moment = time.perf_counter() - started
         if "note" in message:
             side.fits[message["note"].partition(":")[0]] = message["seconds"]

@@ -127,6 +127,14 @@ class Home:
         """Folder of one version's bundle."""
         return self.bundles / str(version)
 
+    def worker_lock(self, slot: int | str, pid: int | str) -> Path:
+        """The lock that an HTTP worker holds while it runs."""
+        return self.workers / f"{slot}-{pid}.lock"
+
+    def worker_counters(self, slot: int | str, pid: int | str) -> Path:
+        """What an HTTP worker publishes of itself; `*` as pid is a pattern for all that one slot has had."""
+        return self.workers / f"{slot}-{pid}.json"
+
     def staging(self, run: str) -> Path:
         """Where the bundle of an MLflow run is made, and lies until its version is judged."""
         return self.bundles / f".staging-{run}"

@@ -19,6 +19,7 @@ import orjson
 import structlog
 
 from daemon.core.home import Home
+from daemon.core.training_job import Job, Message
 
 log = structlog.get_logger()
 
@@ -117,8 +118,7 @@ class Trainer:
 
     It sleeps until it is wanted, and again after `idle_seconds` without work (0: never); its imports cost seconds, its memory 200 MB
     and more. One that ends before it is ready does not sleep, so that its failures stay in sight.
-    The messages it sends are taken with `messages`; `wake` is called for each. They are dicts with `ready`, when it waits
-    for a job; or with the number of a `run` and how far it is (`stage`, see `daemon.training.progress`), a `note`, `done` or `failed`.
+    The messages it sends (`daemon.core.training_job`) are taken with `messages`; `wake` is called for each.
     """
 
     def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0) -> None:
@@ -137,7 +137,7 @@ class Trainer:
         self._wanted_at = -math.inf if idle_seconds else math.inf
         self.asleep = bool(idle_seconds)
         """Whether it does not run because it has no work."""
-        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
         self.ready = False
 
@@ -178,7 +178,7 @@ class Trainer:
         """How many times in a row it has ended before a minute was over."""
         return self._child.failures
 
-    def train(self, job: dict[str, Any]) -> None:
+    def train(self, job: Job) -> None:
         """Send a job; raises OSError when the trainer has just died."""
         process = self._child.process
         if process is None or process.stdin is None:
@@ -187,7 +187,7 @@ class Trainer:
         process.stdin.flush()
         self.ready = False
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[Message]:
         """What the trainer has said since the last call, oldest first."""
         found = []
         while not self._inbox.empty():

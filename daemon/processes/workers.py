@@ -181,7 +181,7 @@ class Workers:
         """What a worker publishes of itself about once a second (`web/metrics/counters.py`); None while it does not answer."""
         if child.process is None or not child.alive:
             return None
-        said = _published(self._home.workers / f"{slot}-{child.process.pid}.json")
+        said = _published(self._home.worker_counters(slot, child.process.pid))
         # Before it answers, it has there what it goes on with: the last word of one that is gone.
         return said if said and said.get("pid") == child.process.pid else None
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -17,6 +17,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import ALARMS, EventKind, RequestState, RunState
 from daemon.core.status import Training
+from daemon.core.training_job import Job, Message
 from daemon.processes.child import Trainer
 from daemon.registry import baseline
 from daemon.retraining import policy
@@ -38,6 +39,12 @@ ROW_BYTES = 16
 """A row of a drop has at least about so many: more rows than that are not to be expected of the files that wait."""
 
 
+class Ended(NamedTuple):
+    """The trainer's process has ended; it can't say so itself."""
+
+    how: str
+
+
 class Retraining:
     """Owns the trainer; used by the loop thread. `fell` says why the champion's late labels ask for a training, if they do."""
 
@@ -57,7 +64,7 @@ class Retraining:
         self._facts: policy.Facts | None = None
         self._facts_at = -1
         self._lacking: tuple[int | None, str] | None = None
-        self._unheard: deque[dict[str, Any]] = deque()
+        self._unheard: deque[Message | Ended] = deque()
         """What the trainer has said and is not recorded yet: it is said once, and the journal may be full just then."""
 
     def recover(self) -> list[int]:
@@ -77,7 +84,7 @@ class Retraining:
         self._unheard.extend(self.trainer.messages())
         if how is not None:
             log.warning("trainer_ended", how=how)
-            self._unheard.append({"ended": how})
+            self._unheard.append(Ended(how))
         ended = False
         while self._unheard:
             ended = self._handle(self._unheard[0]) or ended
@@ -89,11 +96,11 @@ class Retraining:
             return True
         return ended
 
-    def _handle(self, message: dict[str, Any]) -> bool:
-        if "ended" in message:
-            self._fail(f"The trainer {message['ended']}.", RunState.ABANDONED)
+    def _handle(self, message: Message | Ended) -> bool:
+        if isinstance(message, Ended):
+            self._fail(f"The trainer {message.how}.", RunState.ABANDONED)
             return True
-        if self.progress is None or message.get("run") != self.progress.run:
+        if self.progress is None or "ready" in message or message["run"] != self.progress.run:
             return False
         if "stage" in message:
             self.progress = self.progress.model_copy(update={key: message.get(key) for key in PROGRESS})
@@ -237,19 +244,20 @@ class Retraining:
         assert newest.revision is not None
         assert newest.dvc_md5 is not None
         run = self._journal.runs.start(reason, newest.revision, newest.dvc_md5, newest.rows, newest.batch)
-        job = {
-            "run": run,
-            "reason": reason,
-            "revision": newest.revision,
-            "dvc_md5": newest.dvc_md5,
-            "segments": {segment["name"]: segment["sha256"] for segment in self._journal.segments.current()},
-            "first_rows": self._journal.batches.first_rows(),
-            "settings": self._settings.train.model_dump(),
-            "champion": champion[0] if champion else None,
-            "champion_bundle": champion[1] if champion else None,
-            "past": baseline.numbers(self._journal, self._settings.promote, champion[0] if champion else None),
-            "gate": baseline.gate(self._journal, self._settings.promote, champion[0] if champion else None),
-        }
+        version, sealed = champion or (None, None)
+        job = Job(
+            run=run,
+            reason=reason,
+            revision=newest.revision,
+            dvc_md5=newest.dvc_md5,
+            segments={segment["name"]: segment["sha256"] for segment in self._journal.segments.current()},
+            first_rows=self._journal.batches.first_rows(),
+            settings=self._settings.train.model_dump(),
+            champion=version,
+            champion_bundle=sealed,
+            past=baseline.numbers(self._journal, self._settings.promote, version),
+            gate=baseline.gate(self._journal, self._settings.promote, version),
+        )
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.progress = Training(run=run, reason=reason, stage="starting", step=0, steps=1, since=since)
         self._started = monotonic

@@ -224,7 +224,7 @@ class Historian:
         return {path for path in files if newest[_writer(path)] != path or not self._writing(*_writer(path))}
 
     def _writing(self, slot: str, pid: str) -> bool:
-        lock = self._home.workers / f"{slot}-{pid}.lock"
+        lock = self._home.worker_lock(slot, pid)
         if not lock.exists():  # it removes its lock when it ends; somebody else may have, too
             return _serves(pid)
         fd = durable.try_lock(lock)

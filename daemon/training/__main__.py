@@ -11,7 +11,6 @@ import sys
 import tempfile
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import orjson
@@ -20,13 +19,13 @@ from daemon import model
 from daemon.core import file_modes
 from daemon.core.errors import TooFewRows
 from daemon.core.home import Home
+from daemon.core.training_job import Job, Message, Say
 from daemon.registry import registry
 from daemon.schema.schema import Column, Schema
 from daemon.training import plots, resource_limits
 from daemon.training.export import export
 from daemon.training.metrics import score
-from daemon.training.progress import Say
-from daemon.training.run import Job, train
+from daemon.training.run import train
 from daemon.training.selection import calibration, candidates
 
 PR_SET_PDEATHSIG = 1
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # MLflow and its like print; standard output is for messages only
 
-    def say(message: dict[str, Any]) -> None:
+    def say(message: Message) -> None:
         os.write(out, orjson.dumps(message) + b"\n")
 
     os.nice(nice)

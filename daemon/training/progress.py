@@ -1,19 +1,28 @@
 """Progress: what a training says of itself while it runs, for the status, the journal and whoever follows it.
 
-Messages are dicts, see `daemon.processes.child.Trainer`.
+Its messages are those of `daemon.core.training_job`.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TypedDict, Unpack
 
-Say = Callable[[dict[str, Any]], None]
+from daemon.core.training_job import Say, Stage
 
 PAUSE = 0.5
 """Seconds between two messages about folds: quick candidates would wake the daemon a hundred times."""
 
 AROUND = 3
 """Steps beside the candidates: reading, fitting the winner, logging."""
+
+
+class _Fold(TypedDict, total=False):
+    """Where in the cross-validation it is."""
+
+    candidate: int
+    candidates: int
+    fold: int
+    folds: int
+    left: float | None
 
 
 class Progress:
@@ -46,7 +55,12 @@ class Progress:
         """Say what is worth a line in the journal; `seconds` is how long it took."""
         self._say({"run": self._run, "note": sentence, "seconds": seconds})
 
-    def _tell(self, **more: Any) -> None:
+    def _tell(self, **fold: Unpack[_Fold]) -> None:
         self._told = time.monotonic()
-        place = {"stage": self._stage, "step": self._step, "steps": self.candidates + AROUND}
-        self._say({"run": self._run, **place, **more})
+        place: Stage = {
+            "run": self._run,
+            "stage": self._stage,
+            "step": self._step,
+            "steps": self.candidates + AROUND,
+        }
+        self._say({**place, **fold})

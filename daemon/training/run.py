@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from daemon.artifacts import bundle, reference_sample
 from daemon.artifacts.bundle import Manifest, Model
 from daemon.core.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.core.home import Home
-from daemon.core.settings import Train
 from daemon.core.status import utcnow
+from daemon.core.training_job import Job, Say
 from daemon.dataset import segments
 from daemon.model import Calibrated, Matrix
 from daemon.registry.registry import Registry
@@ -38,36 +38,11 @@ from daemon.training.evaluation import baseline_comparison, holdouts, new_refere
 from daemon.training.evaluation.recorded_answers import Remembered
 from daemon.training.export import export
 from daemon.training.mlflow_log import Logbook, is_small
-from daemon.training.progress import Progress, Say
+from daemon.training.progress import Progress
 from daemon.training.selection import calibration, candidates, cross_validation, tuning
 from daemon.training.selection.cross_validation import Outcome, Scored
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the loop asks for; `segments` maps segment names to sha256, oldest first."""
-
-    run: int
-    reason: str
-    revision: str
-    dvc_md5: str
-    segments: dict[str, str]
-    first_rows: int
-    """So many rows at the beginning are the first revision: the held-out ones among them are the reference holdout."""
-    settings: dict[str, Any]
-    champion: int | None
-    champion_bundle: str | None
-    past: list[int] = field(default_factory=list)
-    """Promoted versions whose answers the challenger is measured by, oldest first."""
-    gate: dict[str, Any] = field(default_factory=dict)
-    """By what it will be judged (`baseline.gate`); empty: the reference stays as it is."""
-
-    @property
-    def train(self) -> Train:
-        """The `[train]` settings."""
-        return Train(**self.settings)
 
 
 @dataclass(frozen=True)

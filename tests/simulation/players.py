@@ -12,6 +12,7 @@ from points import POINTS
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest
 from daemon.core.home import Home
+from daemon.core.training_job import Job, Message
 from daemon.dataset import segments
 from daemon.gate.rules import HOLDOUTS
 from daemon.processes.child import Trainer
@@ -25,7 +26,7 @@ class Trainee(Trainer):
 
     def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float) -> None:
         self.home, self._wake = home, wake
-        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._registry = Registry(home)
         self._ended: str | None = None
         self.job: dict[str, Any] | None = None
@@ -34,7 +35,7 @@ class Trainee(Trainer):
         self._mlflow = self._sealed = ""
         self._say({"ready": 1})
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _say(self, message: Message) -> None:
         self._inbox.put(message)
         self._wake()
 
@@ -61,7 +62,7 @@ class Trainee(Trainer):
             self._say({"ready": 1})
         return ended
 
-    def train(self, job: dict[str, Any]) -> None:
+    def train(self, job: Job) -> None:
         if self._ended is not None:
             raise BrokenPipeError("the trainer is not running")
         self.job, self._stage, self.ready = orjson.loads(orjson.dumps(job)), 0, False

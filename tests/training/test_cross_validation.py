@@ -15,7 +15,7 @@ from daemon.training.progress import Progress
 from daemon.training.selection import candidates, cross_validation
 from daemon.training.selection.cross_validation import Outcome
 
-SAID: list[dict[str, Any]] = []
+SAID: list[Any] = []
 
 
 def compare(schema: Schema, taught: tuple[Any, Any], **settings: Any) -> Outcome:

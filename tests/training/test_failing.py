@@ -4,7 +4,6 @@ import os
 import queue
 import signal
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from test_run import LEAVES, Workshop, leaves
 
 from daemon.core.home import Home
 from daemon.core.states import RunState
+from daemon.core.training_job import Job
 from daemon.processes.child import Trainer
 from daemon.storage.journal import Journal
 from daemon.training import __main__ as trainer
-from daemon.training.run import Job
 
 
 class Shop:
@@ -26,9 +25,9 @@ class Shop:
     def __init__(self, workshop: Workshop) -> None:
         self.workshop, self._said = workshop, queue.SimpleQueue[None]()
         self.trainer = Trainer(workshop.home, 0, lambda: self._said.put(None))
-        self._run, self._messages = 0, list[dict[str, Any]]()
+        self._run, self._messages = 0, list[Any]()
 
-    def wait(self, key: str) -> dict[str, Any]:
+    def wait(self, key: str) -> Any:
         """The next message that has this key."""
         while True:
             while self._messages:
@@ -43,7 +42,7 @@ class Shop:
         self._run += 1
         given = {"candidates": list(candidates), "report_rows": 0, **settings}
         job = Job(self._run, "test", "a" * 40, "b" * 32, self.workshop.segments, 100, given, None, None)
-        self.trainer.train(asdict(job))
+        self.trainer.train(job)
         assert not self.trainer.ready
         ended: dict[str, Any] = {}
         while "ready" not in ended:

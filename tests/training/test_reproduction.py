@@ -20,10 +20,11 @@ from daemon.core.errors import DatasetDamaged, Exit, NotFound
 from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.core.states import VersionState
+from daemon.core.training_job import Job
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Column, Schema
 from daemon.training import reproduction
-from daemon.training.run import Job, train
+from daemon.training.run import train
 
 PRICES = Schema(
     task="regression",

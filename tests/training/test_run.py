@@ -22,13 +22,14 @@ from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core.errors import TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Inbox, Promote, Train
+from daemon.core.training_job import Job
 from daemon.dataset import segments
 from daemon.registry.registry import NAME, Registry
 from daemon.schema.arrival_times import Window
 from daemon.schema.schema import Column, Schema
 from daemon.tabular import rows
 from daemon.training.data.revision import Data
-from daemon.training.run import Job, train
+from daemon.training.run import train
 from daemon.training.selection import candidates
 
 PRICES = Schema(
@@ -61,7 +62,7 @@ class Workshop:
         home.segments.mkdir(parents=True)
         self.segments: dict[str, str] = {}
         self.first_rows, self.champion = 0, (0, "")
-        self.said: list[dict[str, Any]] = []
+        self.said: list[Any] = []
         self.gate: dict[str, Any] = {}
         self.use(schema)
 
@@ -281,7 +282,7 @@ def test_done_is_said_before_the_pictures_are_drawn(leafy: Workshop) -> None:
     runs: list[int] = []
     client = leafy.registry.client
 
-    def say(message: dict[str, Any]) -> None:
+    def say(message: Any) -> None:
         if "done" in message:
             experiments = [experiment.experiment_id for experiment in client.search_experiments()]
             runs.append(len(client.search_runs(experiments, "tags.`mlflow.parentRunId` LIKE '%'")))

@@ -81,7 +81,7 @@ class Counters:
         self._lock = threading.Lock()
         self.started = time.monotonic()
         self._started_at = utcnow()
-        self._path = home.workers / f"{number}-{os.getpid()}.json"
+        self._path = home.worker_counters(number, os.getpid())
         before = _adopt(home, number, self._path)
         self.requests: dict[str, dict[str, int]] = before.requests if before else {}
         self.predictions: dict[str, int] = before.predictions if before else {}
@@ -149,17 +149,17 @@ class Counters:
         durable.publish(self._path, orjson.dumps(snapshot.model_dump()))
 
 
-def published(home: Home, but: str = "") -> list[tuple[Snapshot, bool]]:
-    """The snapshots of all workers there were and whether each lives, without the file named `but`."""
+def published(home: Home, but: Path | None = None) -> list[tuple[Snapshot, bool]]:
+    """The snapshots of all workers there were and whether each lives, without the file `but`."""
     while True:
-        paths = [path for path in sorted(home.workers.glob("*.json")) if path.name != but]
+        paths = [path for path in sorted(home.workers.glob("*.json")) if path != but]
         with contextlib.suppress(FileNotFoundError):  # a new worker has just taken it over: it has another name now
             return [(snapshot, _lives(path, snapshot)) for path in paths if (snapshot := _read(path))]
 
 
 def _adopt(home: Home, number: int, path: Path) -> Snapshot | None:
     """The last counters of a worker of this slot that is gone, by a rename: they are never counted twice, nor missed."""
-    for old in sorted(home.workers.glob(f"{number}-*.json")):
+    for old in sorted(home.workers.glob(home.worker_counters(number, "*").name)):
         if old == path or not _held(old.with_suffix(".lock")):
             old.replace(path)
             return _read(path)

@@ -62,7 +62,7 @@ class Totals:
 
 def collect(home: Home, own: Snapshot | None = None) -> Totals:
     """Read all snapshots; `own` stands in for the file of its worker."""
-    found = counters.published(home, f"{own.slot}-{own.pid}.json" if own else "")
+    found = counters.published(home, home.worker_counters(own.slot, own.pid) if own else None)
     mine = [own] if own else []
     return Totals([snapshot for snapshot, _ in found] + mine, [snapshot for snapshot, lives in found if lives] + mine)
 

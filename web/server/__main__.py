@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     home = Home(options.home.resolve())
     chosen = Settings.model_validate_json(options.settings) if options.settings else settings.load(home.settings)
     _configure_log(chosen.log)
-    lock = durable.try_lock(home.workers / f"{options.slot}-{os.getpid()}.lock")
+    lock = durable.try_lock(home.worker_lock(options.slot, os.getpid()))
     if lock is None:
         _log.error("Another process holds the lock of this worker.")
         return Exit.ALREADY_RUNNING
@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     granian.run(serve(worker, options.fd))
     follower.stop()
     worker.shadow.stop()
-    (home.workers / f"{options.slot}-{os.getpid()}.lock").unlink(missing_ok=True)
+    home.worker_lock(options.slot, os.getpid()).unlink(missing_ok=True)
     return Exit.OK
 
 
