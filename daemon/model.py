@@ -5,7 +5,7 @@ an unknown one. Targets are class codes, int64 (n,), or numbers, float64 (n,). A
 so they keep their place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -244,6 +244,22 @@ def _single(rows: Matrix, chosen: Chosen) -> NDArray[np.float32]:
     for index in range(rows.shape[1]):
         made[:, index] = rows[chosen, index]
     return made
+
+
+def settled(estimator: Any, fitted: Any) -> Any:
+    """A clone of `estimator` with as many trees as early stopping has found for `fitted`: nothing would judge a new number."""
+    fresh = clone(estimator)
+    known = fitted.estimator if isinstance(fitted, Calibrated) else fitted
+    for step, done in zip(_steps(fresh), _steps(known), strict=True):
+        if getattr(done, "do_early_stopping_", False):
+            step.set_params(early_stopping=False, max_iter=int(done.n_iter_))
+        elif getattr(done, "n_iter_no_change", None) and hasattr(done, "n_estimators_"):
+            step.set_params(n_iter_no_change=None, n_estimators=int(done.n_estimators_))
+    return fresh
+
+
+def _steps(estimator: Any) -> Iterator[Any]:
+    yield from (step for _, step in estimator.steps) if isinstance(estimator, Pipeline) else (estimator,)
 
 
 def answers(estimator: Any, rows: Matrix, schema: Schema) -> Matrix:

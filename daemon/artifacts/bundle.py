@@ -1,7 +1,6 @@
 """The bundle: the files that serve one version, a manifest with their sha256, and the model they load to.
 
-Shared with `web`: needs numpy and ONNX Runtime only. treelite and scikit-learn are imported solely for a bundle
-whose backend they are, because ONNX does not reproduce the estimator.
+Shared with `web`; its backends are those of `daemon/artifacts/backends.py`.
 """
 
 from collections.abc import Callable
@@ -13,13 +12,15 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.artifacts import treelite_model as groves
+from daemon.artifacts import backends
+from daemon.artifacts.backends import Kind
 from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.schema.costs import Costs, named
 from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
+Backend = Literal["onnx", "treelite", "sklearn"]
 
 PARITY = 1e-6
 """Largest difference between scikit-learn and the backend: of a probability, or of a value as a share of the probe's
@@ -33,30 +34,24 @@ REMEMBERED = "remembered.npz"
 KEPT = frozenset({MANIFEST, REMEMBERED})
 """What stays of a bundle whose version is cleared: later versions are measured by what it answered."""
 PROBE = "probe.json"
+TWIN = "twin-"
+"""How the names of the twin's files begin, which are otherwise those of the served model."""
 ONNX = "model.onnx"
 TREELITE = "model.treelite"
 BEFORE, AFTER = "rows.onnx", "answers.onnx"
 """Beside treelite's trees, if they are needed: what makes their rows of ours, and what corrects their probabilities."""
 SKOPS = "model.skops"
 
-PIECEWISE = "rows_to_encode"
-"""The input of a graph that makes many numbers of a row: it is given PIECE_ROWS at a time, so that memory is bounded."""
 
-PIECE_ROWS = 1024
+class Twin(BaseModel):
+    """The estimator of a version fitted without the held-out rows: what its scores are of, and what later versions are compared with."""
 
-# A fixed list, never the one that the file names itself: skops would otherwise load whatever the file asks for.
-TRUSTED = [
-    "daemon.encoding.Encoding",
-    "daemon.model.Calibrated",
-    "daemon.model.Design",
-    "daemon.model.LeastSquares",
-    "daemon.model.LeastSquaresClassifier",
-    "daemon.model.NativeBoostingClassifier",
-    "daemon.model.NativeBoostingRegressor",
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-]
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: Backend
+    input: Kind
+    difference: float
+    trained_rows: int
 
 
 class Manifest(BaseModel):
@@ -74,15 +69,19 @@ class Manifest(BaseModel):
     """Git commit of the data."""
     dvc_md5: str
     rows: int
-    """Rows in the revision; `trained_rows` of them taught the model."""
+    """Rows in the revision; `trained_rows` of them taught the served model."""
     trained_rows: int
     data_schema: Schema
-    backend: Literal["onnx", "treelite", "sklearn"]
-    input: Literal["float32", "float64"]
+    backend: Backend
+    input: Kind
     difference: float
     """Largest difference from scikit-learn on the rows of the revision, in the sense of PARITY."""
     files: dict[str, str]
     """File name to sha256."""
+    twin: Twin | None = None
+    """Whose the scores are if the served model was fitted once more, on the held-out rows as well; None: its own."""
+    refit_problem: str = ""
+    """Why the served model was not fitted on all rows although `train.refit` asks for it."""
     scores: dict[str, Any] = Field(default_factory=dict)
     """`challenger` and `champion` on the same held-out rows, `importance` by feature; see docs/architecture.md."""
     reason: str
@@ -94,6 +93,13 @@ class Manifest(BaseModel):
     """So many rows began the dataset: the held-out ones among them are the reference holdout."""
     libraries: dict[str, str]
     created: str
+
+    @property
+    def scored(self) -> str:
+        """Whose the scores are, for people, where it is not simply the served model; empty where it is."""
+        if self.twin is None:
+            return self.refit_problem
+        return f"scores are of its twin, fitted on {self.twin.trained_rows:,} rows without the held-out ones"
 
 
 class Pointer(BaseModel):
@@ -166,36 +172,63 @@ def cleared(folder: Path) -> bool:
 
 def load(folder: Path, sha256: str) -> Model:
     """Verify every file against its sha256, load those very bytes, compare with the probe; raises BundleRefused."""
-    manifest, files = _read(folder, sha256)
+    return _load(folder, sha256, "")
+
+
+def load_judged(folder: Path, sha256: str) -> Model:
+    """As `load`, but the model that the scores are of: the twin, if there is one, because the served model has seen every holdout.
+
+    Its `manifest` is that of the version, whose settings and revision say which rows the twin was trained on.
+    """
+    return _load(folder, sha256, TWIN)
+
+
+def _load(folder: Path, sha256: str, prefix: str) -> Model:
+    manifest = read_manifest(folder, sha256)
+    made: Twin | Manifest = manifest
+    if prefix and manifest.twin is not None:
+        made = manifest.twin
+    else:
+        prefix = ""
+    files = _read(folder, manifest, prefix)
     try:
-        model = Model(manifest, sha256, _backend(manifest, files))
+        model = Model(manifest, sha256, _backend(made.backend, made.input, files, manifest.data_schema))
         probe(model, orjson.loads(files[PROBE]))
     except BundleRefused:
         raise
     except Exception as error:
-        raise BundleRefused(f"{folder}: the {manifest.backend} model does not load and predict: {error}") from error
+        raise BundleRefused(f"{folder}: the {made.backend} model does not load and predict: {error}") from error
     return model
 
 
-def _backend(manifest: Manifest, files: dict[str, bytes]) -> Callable[[Matrix], Matrix]:
-    if manifest.backend == "onnx":
-        return onnx_model(files[ONNX], manifest.input)
-    if manifest.backend == "treelite":
-        return treelite_model(files, manifest.input, manifest.data_schema)
-    return _sklearn(files[SKOPS], manifest.data_schema)
+def _backend(backend: Backend, kind: Kind, files: dict[str, bytes], schema: Schema) -> Callable[[Matrix], Matrix]:
+    if backend == "onnx":
+        return backends.onnx_model(files[ONNX], kind)
+    if backend == "treelite":
+        return backends.treelite_model(files[TREELITE], kind, schema, files.get(BEFORE), files.get(AFTER))
+    return backends.skops_model(files[SKOPS], schema)
 
 
-def _read(folder: Path, sha256: str) -> tuple[Manifest, dict[str, bytes]]:
-    """Manifest and files, each read once, so that what was verified is what is loaded; raises BundleRefused."""
-    manifest = read_manifest(folder, sha256)
-    try:
-        files = {name: (folder / Path(name).name).read_bytes() for name in manifest.files}
-    except OSError as error:
-        raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
+def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:
+    """The files of the served model (`prefix` empty) or of its twin, by the names that both have; raises BundleRefused.
+
+    Each is read once, so that what was verified is what is loaded. Those of the other one are only verified, piece by piece:
+    who serves a version need not hold its twin in memory.
+    """
+    files: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
-        if durable.sha256(files[name]) != expected:
+        path = folder / Path(name).name
+        try:
+            if name.startswith(TWIN) != bool(prefix):
+                found = durable.sha256_file(path)
+            else:
+                files[name.removeprefix(prefix)] = data = path.read_bytes()
+                found = durable.sha256(data)
+        except OSError as error:
+            raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
+        if found != expected:
             raise BundleRefused(f"{folder / name} is not the file that was recorded ({expected[:12]}…).")
-    return manifest, files
+    return files
 
 
 def probe(model: Model, expected: dict[str, Any]) -> None:
@@ -211,62 +244,3 @@ def probe(model: Model, expected: dict[str, Any]) -> None:
     difference = float(np.abs(got - wanted).max()) / expected.get("scale", 1.0)
     if difference > PARITY or (named(got, model.costs) != named(wanted, model.costs)).any():
         raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")
-
-
-def onnx_model(graph: bytes, kind: Literal["float32", "float64"]) -> Callable[[Matrix], Matrix]:
-    """Answers by ONNX Runtime: the graph's last output. `kind` is the type of its input. Raises what ONNX Runtime raises."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # One thread: one-row requests gain nothing from more, and workers must not fight the trainer for cores.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    name, output = session.get_inputs()[0].name, session.get_outputs()[-1].name
-    dtype = np.dtype(kind)
-
-    def run(rows: Matrix) -> Matrix:
-        answers: Matrix = session.run([output], {name: rows.astype(dtype, copy=False)})[0]
-        return answers.astype(np.float64, copy=False).reshape(len(rows), -1)
-
-    def run_pieces(rows: Matrix) -> Matrix:
-        if len(rows) <= PIECE_ROWS:
-            return run(rows)
-        return np.vstack([run(rows[start : start + PIECE_ROWS]) for start in range(0, len(rows), PIECE_ROWS)])
-
-    return run_pieces if name == PIECEWISE else run
-
-
-def treelite_model(
-    files: dict[str, bytes], kind: Literal["float32", "float64"], schema: Schema
-) -> Callable[[Matrix], Matrix]:
-    """Answers by treelite, between the graphs BEFORE and AFTER where `files` has them. `kind` is what the trees look at."""
-    steps = [groves.grove(files[TREELITE], single=kind == "float32", classes=len(schema.classes))]
-    if BEFORE in files:
-        steps.insert(0, onnx_model(files[BEFORE], "float64"))
-    if AFTER in files:
-        steps.append(onnx_model(files[AFTER], "float64"))
-
-    def run(rows: Matrix) -> Matrix:
-        for step in steps:
-            rows = step(rows)
-        return rows
-
-    return run
-
-
-def _sklearn(data: bytes, schema: Schema) -> Callable[[Matrix], Matrix]:
-    import skops.io
-
-    estimator = skops.io.loads(data, trusted=TRUSTED)
-
-    def values(rows: Matrix) -> Matrix:
-        return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1, 1)
-
-    def probabilities(rows: Matrix) -> Matrix:
-        # A class that had no rows yet has no column in scikit-learn's answer.
-        found = np.zeros((len(rows), len(schema.classes)))
-        found[:, estimator.classes_] = estimator.predict_proba(rows)
-        return found
-
-    return values if schema.task == "regression" else probabilities

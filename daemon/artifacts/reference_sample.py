@@ -46,14 +46,17 @@ def write(
     answering: Callable[[Matrix], Matrix],
     seed: int,
     costs: Costs | None = None,
+    trained: Matrix | None = None,
 ) -> dict[str, str]:
     """Write seeded samples into a bundle's folder; returns the file's name and sha256 for the manifest.
 
     `taught` (n, d) are the rows that taught the version. `answering` gives its answers, (m, classes) or (m, 1), which are
-    asked for rows of `unseen` (m, d), because a forest is surer of rows that it has learnt.
+    asked for rows of `unseen` (m, d), because a forest is surer of rows that it has learnt. `trained` (k, d) are the rows that the
+    served model was trained on, if that is another one.
     """
     random = np.random.default_rng(seed)
-    rows = _sample(taught, max(1, min(MOST_ROWS, MOST_CELLS // taught.shape[1])), random)
+    sampled = taught if trained is None else trained
+    rows = _sample(sampled, max(1, min(MOST_ROWS, MOST_CELLS // sampled.shape[1])), random)
     asked = unseen if len(unseen) >= ENOUGH else np.vstack([unseen, taught])
     told = answering(_sample(asked, MOST_ROWS, random))
     answers = named(told, costs).astype(np.float64) if told.shape[1] > 1 else told[:, 0]

@@ -34,8 +34,10 @@ def _branches(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     number = "run" if run["id"] is None else f"run {run['id']}"
     took = f"{run['seconds']:.1f} s, ended {run['ended_at']}" if run.get("seconds") else "its end was not recorded"
     yield f"{number}: {run['reason']}", [f"MLflow run {run['mlflow_run']}", took]
-    yield f"version {found['version']}, judged {found['judged_at']}", list(_scores(found["scores"]))
     bundle = found["bundle"]
+    trained = f"trained on {found['trained_rows']:,} rows"
+    said = "; ".join(filter(None, [trained, bundle.get("scored")]))
+    yield f"version {found['version']}, judged {found['judged_at']}", [said, *_scores(found["scores"])]
     files = [f"{name}  sha256 {sha256}" for name, sha256 in (bundle["files"] or {}).items()]
     yield f"bundle sha256 {bundle['sha256']}", files or [bundle["problem"]]
     served = [f"from {one['from']} to {one['to'] or 'now'}: {one['reason']}" for one in found["served"]]

@@ -104,7 +104,8 @@ def _disagreements(home: Home, agreement: Row) -> list[Row]:
 def taught(home: Home, drop: Row, limit: int = SHOWN) -> Row:
     """The versions that a drop has taught: `count`, and the newest `limit` of them with their verdicts.
 
-    Versions that a window kept from seeing it are among them. Raises sqlite3.Error on a damaged journal.
+    Its held-out rows have judged them and trained what they serve (`train.refit`). Versions that a window kept from seeing it are
+    among them. Raises sqlite3.Error on a damaged journal.
     """
     if drop["state"] not in (DropState.ACCEPTED, DropState.FORGOTTEN):
         return {"count": 0, "newest": []}
@@ -164,13 +165,13 @@ def _run(home: Home, row: Row) -> Row:
 
 
 def _bundle(home: Home, row: Row) -> Row:
-    """The bundle's sha256 and files (None: they are not as recorded, `problem` says why), and how it was trained."""
+    """The bundle's sha256 and files (None: they are not as recorded, `problem` says why), how it was trained, and whose the scores are."""
     try:
         manifest = bundle.read_manifest(home.bundle(row["version"]), row["bundle"])
     except BundleRefused as error:
         return {"sha256": row["bundle"], "files": None, "problem": str(error)}
     known = {key: getattr(manifest, key) for key in ("files", "seed", "settings", "libraries", "backend", "estimator")}
-    return {"sha256": row["bundle"], **known, "problem": None}
+    return {"sha256": row["bundle"], **known, "scored": manifest.scored, "problem": None}
 
 
 def _predictions(home: Home, version: int) -> Row:

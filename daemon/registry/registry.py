@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from daemon.artifacts import bundle
+from daemon.artifacts import backends, bundle
 from daemon.core import durable
 from daemon.core.errors import NotFound, Unavailable
 from daemon.core.home import Home
@@ -281,7 +281,7 @@ class Registry:
                 name="model",
                 signature=signature,
                 pip_requirements=list(requirements),
-                skops_trusted_types=[*bundle.TRUSTED, *strange],
+                skops_trusted_types=[*backends.TRUSTED, *strange],
             )
         finally:
             mlflow.end_run("RUNNING")  # it goes on: pictures and textbook figures are still to come
@@ -313,7 +313,7 @@ def warm_up(folder: Path, estimator: Any) -> None:
     importlib.import_module("mlflow.tracing.processor.base_mlflow")
     importlib.import_module("sqlalchemy.orm").configure_mappers()
     mlflow.sklearn.save_model(
-        estimator, str(folder / "model"), pip_requirements=["numpy"], skops_trusted_types=bundle.TRUSTED
+        estimator, str(folder / "model"), pip_requirements=["numpy"], skops_trusted_types=backends.TRUSTED
     )
 
 

@@ -19,7 +19,7 @@ import orjson
 
 from daemon import model
 from daemon.artifacts import bundle
-from daemon.artifacts.bundle import PROBE, Manifest, Matrix, Model
+from daemon.artifacts.bundle import PROBE, TWIN, Manifest, Matrix, Model
 from daemon.core.errors import BundleRefused, NotFound, TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Train
@@ -28,9 +28,11 @@ from daemon.records import segments, versions
 from daemon.records.query import Row
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.costs import Costs
+from daemon.training import refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts
 from daemon.training.export import export
+from daemon.training.refit import Judged
 from daemon.training.selection import calibration, candidates, cross_validation
 from daemon.training.selection.tuning import Tuned
 
@@ -45,6 +47,7 @@ class Original(NamedTuple):
     row: Row
     served: Model
     probe: dict[str, Any]
+    twin: Model | None
 
     @property
     def manifest(self) -> Manifest:
@@ -64,11 +67,11 @@ def reproduce(home: Home, version: int, settings: Train) -> Row:
         scratch = Home(Path(folder))
         scratch.make()
         data, train = _data(home, scratch, original.manifest, settings)
-        fitted = _fit(original.manifest, data, train)
-        remade = _remake(original.manifest, fitted, data, scratch.bundle(version))
-        scores = holdouts.compare(fitted, None, data, rules=_rules(original.manifest)).scores["challenger"]
+        judged = _judge(original.manifest, data, train, scratch.bundle(version))
+        fitted, remade, twin = _remake(original.manifest, judged, data)
+        scores = holdouts.compare(judged.fitted, None, data, rules=_rules(original.manifest)).scores["challenger"]
         answers = model.answers(fitted, _rows(original), data.schema)
-    return {**_verdict(original, remade, scores, answers), "seconds": round(time.monotonic() - started, 3)}
+    return {**_verdict(original, remade, twin, scores, answers), "seconds": round(time.monotonic() - started, 3)}
 
 
 def _original(home: Home, version: int) -> Original:
@@ -78,9 +81,10 @@ def _original(home: Home, version: int) -> Original:
     folder = home.bundle(version)
     try:
         served = bundle.load(folder, judged["bundle"])
+        twin = None if served.manifest.twin is None else bundle.load_judged(folder, judged["bundle"])
     except BundleRefused as error:
         raise NotFound(f"There is nothing to compare version {version} with: {error}") from None
-    return Original(judged, served, orjson.loads((folder / PROBE).read_bytes()))
+    return Original(judged, served, orjson.loads((folder / PROBE).read_bytes()), twin)
 
 
 def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tuple[Data, Train]:
@@ -100,8 +104,8 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     return Data.read(scratch.segments, wanted, schema, *rest, group=train.group, era=era, time=train.time), train
 
 
-def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
-    """The candidate that won, with the parameters that its name says, fitted and calibrated as it was; raises TrainingFailed."""
+def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged:
+    """The candidate that won, with the parameters that its name says, fitted, calibrated and exported as it was; raises TrainingFailed."""
     planned = {one.name: one for one in candidates.plan(manifest.data_schema, train)}
     tuned = Tuned.of(manifest.scores)
     winner = tuned.made(manifest.data_schema, train) if tuned else planned.get(manifest.candidate)
@@ -109,23 +113,38 @@ def _fit(manifest: Manifest, data: Data, train: Train) -> Any:
         raise TrainingFailed(
             f"{manifest.candidate} is no candidate of this retraind.", hint="Install the one that made it."
         )
-    fitted = model.fit(winner.estimator, *data.taught)
+    fitted, slope = model.fit(winner.estimator, *data.taught), _slope(manifest, winner, data, train)
+    if slope is not None:
+        fitted = model.Calibrated(fitted, slope)
+    folder.mkdir()
+    facts = export.write(fitted, data.matrix, data.schema, folder, _rules(manifest).costs)
+    return Judged(winner.estimator, fitted, slope, facts, folder, 0.0)
+
+
+def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: Train) -> float | None:
+    """With what its probabilities are corrected, found again by cross-validation; None if they are not."""
     if not manifest.scores.get("calibration"):
-        return fitted
+        return None
     trial = cross_validation.Trial(data.schema, *data.taught, train, units=data.taught_units, times=data.taught_times)
     correction = calibration.find(
         *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept,
         train.seed,
         forward=data.since is not None,
     )
-    return fitted if correction is None else model.Calibrated(fitted, correction.slope)
+    return None if correction is None else correction.slope
 
 
-def _remake(manifest: Manifest, fitted: Any, data: Data, folder: Path) -> Model:
-    """The bundle anew, loaded as workers load it."""
-    folder.mkdir()
-    facts = export.write(fitted, data.matrix, data.schema, folder, _rules(manifest).costs)
-    return bundle.load(folder, bundle.seal(folder, manifest.model_copy(update=facts)))
+def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model, Model | None]:
+    """What was served, fitted, and the bundle, loaded as workers load it, with its twin if the version has one."""
+    made = refit.itself(judged, data)
+    if manifest.twin is not None:
+        made = refit.serve(judged, data, _rules(manifest).costs, math.inf)
+        if problem := made.facts.get("refit_problem"):
+            raise TrainingFailed(problem)
+    folder = judged.folder
+    sha256 = bundle.seal(folder, manifest.model_copy(update=made.facts))
+    twin = None if manifest.twin is None else bundle.load_judged(folder, sha256)
+    return made.fitted, bundle.load(folder, sha256), twin
 
 
 def _rules(manifest: Manifest) -> baseline_comparison.Rules:
@@ -140,11 +159,11 @@ def _rows(original: Original) -> Matrix:
     return np.array(original.probe["rows"], dtype=np.float64)  # null is NaN
 
 
-def _verdict(original: Original, remade: Model, scores: Row, answers: Matrix) -> Row:
+def _verdict(original: Original, remade: Model, twin: Model | None, scores: Row, answers: Matrix) -> Row:
     """`equal` ("bit for bit", "within 1e-12" or None) and the largest difference of all that was compared (None: not even alike).
 
     `scores` are those on the holdouts, `estimator` what scikit-learn answers for the rows of the probe, `answers` what the
-    bundle does; `files` says which of the bundle's are the same bytes, `libraries` which have another version now.
+    bundle does, `twin` what its twin does, where the served model is not the one that was judged; `files` says which of the bundle's are the same bytes, `libraries` which have another version now.
     """
     manifest, scale = original.manifest, original.probe.get("scale", 1.0)
     told = np.array(original.probe[bundle.answered(manifest.data_schema)], dtype=np.float64)
@@ -154,9 +173,15 @@ def _verdict(original: Original, remade: Model, scores: Row, answers: Matrix) ->
         "estimator": _distance(told, answers) / scale,
         "answers": _distance(original.served.answers(rows), remade.answers(rows)) / scale,
     }
+    if original.twin is not None and twin is not None:
+        differences["twin"] = _distance(original.twin.answers(rows), twin.answers(rows)) / scale
     largest = max(differences.values())
     close = f"within {CLOSE:g}" if largest <= CLOSE else None
-    same = {name: sha256 == manifest.files.get(name) for name, sha256 in remade.manifest.files.items() if name != PROBE}
+    same = {
+        name: sha256 == manifest.files.get(name)
+        for name, sha256 in remade.manifest.files.items()
+        if name not in (PROBE, f"{TWIN}{PROBE}")
+    }
     return {
         "version": original.row["version"],
         "candidate": manifest.candidate,

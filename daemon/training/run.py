@@ -19,7 +19,7 @@ import sklearn
 import structlog
 
 from daemon import model
-from daemon.artifacts import bundle, reference_sample
+from daemon.artifacts import backends, bundle, reference_sample
 from daemon.artifacts.bundle import Manifest, Model
 from daemon.core.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.core.home import Home
@@ -32,13 +32,14 @@ from daemon.schema.arrival_times import Window
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Schema, parse
 from daemon.schema.score_names import DECIDES
-from daemon.training import importance
+from daemon.training import importance, refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, recorded_answers
 from daemon.training.evaluation.recorded_answers import Remembered
 from daemon.training.export import export
 from daemon.training.mlflow_log import Logbook, is_small
 from daemon.training.progress import Progress
+from daemon.training.refit import Judged, Served
 from daemon.training.selection import calibration, candidates, cross_validation, tuning
 from daemon.training.selection.cross_validation import Outcome, Scored
 
@@ -47,13 +48,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Work:
-    """One training under way: what its steps share. `run` is its MLflow run."""
+    """One training under way: what its steps share. `run` is its MLflow run, `started` when it began (monotonic)."""
 
     home: Home
     job: Job
     schema: Schema
     registry: Registry
     run: str
+    started: float
 
     @property
     def costs(self) -> Costs | None:
@@ -68,13 +70,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Winner:
-    """The candidate that is served: as it was compared, fitted on all rows that teach, and the files of its bundle."""
+    """The candidate that won: as it was compared, fitted on all rows that teach, and the files of its bundle."""
 
     scored: Scored
     fitted: Any
     files: dict[str, Any]
     answering: Callable[[Matrix], Matrix]
-    """What is served answers rows: the graph where it reproduces the estimator, because that is many times as fast."""
+    """It answers rows: the graph where it reproduces the estimator, because that is many times as fast."""
     correction: calibration.Correction | None
     fit_seconds: float
 
@@ -87,7 +89,7 @@ def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: N
     started = time.monotonic()
     schema, registry = parse(home.schema.read_bytes(), str(home.schema)), Registry(home)
     tags = {"reason": job.reason, "revision": job.revision, "dvc_md5": job.dvc_md5}
-    work = Work(home, job, schema, registry, registry.start_run(f"training {job.run}", tags))
+    work = Work(home, job, schema, registry, registry.start_run(f"training {job.run}", tags), started)
     try:
         version, afterwards = _train(work, say)
     except BaseException:
@@ -122,10 +124,11 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
-    kept = reference_sample.write(work.staging, data.taught[0], data.judging[0], winner.answering, settings.seed, costs)
     figures, answered = _figures(work, served, data, winner, outcome)
-    winner.files["files"] |= kept | answered.write(work.staging)
-    manifest = _manifest(work, data, winner, figures)
+    made = _made(work, data, winner, progress)
+    parts = data.taught[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
+    made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
+    manifest = _manifest(work, data, winner, made, figures)
     sealed = bundle.seal(work.staging, manifest)
     progress.stage("logging to MLflow", progress.candidates + 3)
     logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
@@ -133,7 +136,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
     needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
-    version = work.registry.register(work.run, winner.fitted, data.matrix[:5], needs, tags, _strange(winner))
+    version = work.registry.register(work.run, made.fitted, data.matrix[:5], needs, tags, _strange(winner, made))
     return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
 
 
@@ -175,13 +178,27 @@ def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) 
 
 def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matrix], Matrix]:
     if files["backend"] == "onnx":
-        return bundle.onnx_model((work.staging / bundle.ONNX).read_bytes(), files["input"])
+        return backends.onnx_model((work.staging / bundle.ONNX).read_bytes(), files["input"])
     return partial(model.answers, fitted, schema=work.schema)
 
 
-def _strange(winner: Winner) -> list[str]:
+def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
+    """The model to serve: the winner fitted once more on all rows, unless `train.refit` is off or that fails."""
+    slope = None if winner.correction is None else winner.correction.slope
+    judged = Judged(winner.scored.estimator, winner.fitted, slope, winner.files, work.staging, winner.fit_seconds)
+    if not work.job.train.refit:
+        return refit.itself(judged, data)
+    progress.stage(f"fitting {winner.scored.name} on all rows", progress.candidates + 2)
+    started = time.monotonic()
+    made = refit.serve(judged, data, work.costs, work.started + work.job.train.timeout_seconds - started)
+    if problem := made.facts.get("refit_problem"):
+        progress.note(problem, time.monotonic() - started)
+    return made
+
+
+def _strange(winner: Winner, made: Served) -> list[str]:
     """Types that MLflow shall write for a candidate of somebody else; retraind itself loads none of them."""
-    return export.strange(winner.fitted) if candidates.is_foreign(winner.scored.name) else []
+    return export.strange(made.fitted) if candidates.is_foreign(winner.scored.name) else []
 
 
 def _figures(
@@ -222,27 +239,26 @@ def _rules(work: Work, metric: str) -> baseline_comparison.Rules:
 
 
 def _served(work: Work) -> Model | None:
-    """The served version; None if there is none or it is damaged."""
+    """The model that the scores of the served version are of, which has not seen the holdouts; None if there is none or it is damaged."""
     if work.job.champion is None or work.job.champion_bundle is None:
         return None
     try:
-        return bundle.load(work.home.bundle(work.job.champion), work.job.champion_bundle)
+        return bundle.load_judged(work.home.bundle(work.job.champion), work.job.champion_bundle)
     except BundleRefused:
         return None
 
 
-def _manifest(work: Work, data: Data, winner: Winner, figures: dict[str, Any]) -> Manifest:
+def _manifest(work: Work, data: Data, winner: Winner, made: Served, figures: dict[str, Any]) -> Manifest:
     job = work.job
     libraries = {"python": ".".join(map(str, sys.version_info[:3])), "scikit-learn": sklearn.__version__}
     libraries |= {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
     return Manifest(
         run=work.run,
         candidate=winner.scored.name,
-        estimator=str(winner.fitted).replace("\n", "")[:500],
+        estimator=str(made.fitted).replace("\n", "")[:500],
         revision=job.revision,
         dvc_md5=job.dvc_md5,
         rows=data.listed,
-        trained_rows=len(data.taught[0]),
         data_schema=work.schema,
         scores=figures,
         reason=job.reason,
@@ -251,5 +267,5 @@ def _manifest(work: Work, data: Data, winner: Winner, figures: dict[str, Any]) -
         first_rows=job.first_rows,
         libraries=libraries,
         created=utcnow(),
-        **winner.files,
+        **made.facts,
     )

@@ -53,6 +53,15 @@ def test_sealed_bundle_predicts(home: Home) -> None:
     assert (model.sha256, model.manifest.rows) == (pointer.manifest, 150)
 
 
+def test_judged_model_is_the_served_one_where_there_is_no_twin(home: Home) -> None:
+    """So are all bundles of before there were any."""
+    pointer = bundles.make(home, 1)
+    served, judged = (load(home.bundle(1), pointer.manifest) for load in (bundle.load, bundle.load_judged))
+    rows = np.array([bundles.SETOSA])
+    assert (judged.answers(rows) == served.answers(rows)).all()
+    assert served.manifest.scored == ""
+
+
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -338,6 +338,16 @@ def test_the_backend_and_its_largest_difference_are_shown(well: Story, backend: 
     assert (found["value"], found["note"]) == said
 
 
+def test_it_is_said_what_it_was_trained_on_and_whose_score_it_is(well: Story) -> None:
+    folder = well.home.bundle(1)
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    twin = bundle.Twin(backend="onnx", input="float64", difference=0.0, trained_rows=80)
+    well.point(1, bundle.seal(folder, manifest.model_copy(update={"twin": twin, "trained_rows": 100})))
+    [found] = [one for one in well.document(alive())["tiles"][1]["facts"] if one["label"] == "trained on"]
+    whose = "scores are of its twin, fitted on 80 rows without the held-out ones"
+    assert (found["value"], found["note"]) == ("100 of 100 rows", f"revision {'0' * 10}; {whose}")
+
+
 @pytest.mark.parametrize(
     ("scene", "tile", "state", "overall", "said"),
     [

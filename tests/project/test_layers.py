@@ -57,9 +57,9 @@ HEAVY = {
         "daemon.training.export.category_sets",
         "daemon.training.export.onnx_encoding",
     },
-    "onnxruntime": {"daemon.artifacts.bundle", "daemon.training.run"},
+    "onnxruntime": {"daemon.artifacts.backends", "daemon.training.run"},
     "treelite": {"daemon.artifacts.treelite_model"},
-    "skops": {"daemon.artifacts.bundle", "daemon.training.export.export"},  # one loads, one writes
+    "skops": {"daemon.artifacts.backends", "daemon.training.export.export"},  # one loads, one writes
     "scipy": {
         "daemon.drift.two_sample",
         "daemon.training.losses",

@@ -216,6 +216,7 @@ def test_tree_is_for_people(told: Home) -> None:
     assert "version 1 · forest · promoted: First version." in text
     assert "to now: By request (rollback, cli)." in text
     assert "3 predictions in the history" in text
+    assert "trained on 12 rows" in text
     assert "accuracy 0.9000 on the reference holdout (n=30)" in text
     short = forked("lineage", 1, "--limit", 1, home=told).stdout
     assert "… and 1 older ones (--limit)" in short

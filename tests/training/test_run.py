@@ -380,7 +380,9 @@ def test_target_from_before_absurd_ones_were_refused_is_left_out(
     monkeypatch.setattr("daemon.tabular.rows.BOUND", np.inf)
     workshop.add(cells)
     manifest = workshop.train("linear")
-    assert (manifest.rows, manifest.trained_rows) == (70, 70 - manifest.scores["challenger"]["rolling"]["n"])
+    assert manifest.twin is not None
+    judging = manifest.scores["challenger"]["rolling"]["n"]
+    assert (manifest.rows, manifest.trained_rows, manifest.twin.trained_rows) == (70, 70, 70 - judging)
     assert manifest.scores["challenger"]["rolling"]["r2"] > 0.9
 
 
@@ -428,7 +430,9 @@ def test_window_takes_the_newest_rows_and_leaves_the_reference(mlflow_home: Home
     assert (everything.rows, newest.rows) == (300, 300)
     assert after["reference"]["n"] == before["reference"]["n"] > 0
     assert after["rolling"]["n"] == before["rolling"]["n"] - before["reference"]["n"]
-    assert newest.trained_rows + after["rolling"]["n"] == 200
+    assert newest.twin is not None
+    assert newest.twin.trained_rows + after["rolling"]["n"] == 200
+    assert newest.trained_rows == 200, "the reference judges, but what left the window trains nothing"
 
 
 def test_window_of_days_ends_with_the_newest_row(mlflow_home: Home) -> None:
@@ -437,9 +441,12 @@ def test_window_of_days_ends_with_the_newest_row(mlflow_home: Home) -> None:
     for seed, day in enumerate((1, 20, 22)):
         workshop.add(leaves("ash elm", 50, seed=seed), datetime(2026, 1, day, tzinfo=UTC))
     manifest = workshop.train("tree", window_days=5)
-    assert manifest.trained_rows + manifest.scores["challenger"]["rolling"]["n"] == 200
+    assert (manifest.trained_rows, manifest.scores["taught"]["n"] + manifest.scores["challenger"]["rolling"]["n"]) == (
+        200,
+        200,
+    )
     both = workshop.train("tree", window_days=5, window_rows=60)
-    assert both.trained_rows + both.scores["challenger"]["rolling"]["n"] == 60
+    assert (both.trained_rows, both.scores["taught"]["n"] + both.scores["challenger"]["rolling"]["n"]) == (60, 60)
 
 
 def test_rows_of_a_wrong_clock_shift_no_window(mlflow_home: Home) -> None:

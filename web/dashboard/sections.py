@@ -96,7 +96,7 @@ def candidates(facts: Facts) -> dict[str, Any] | None:
     return {
         "version": row["version"],
         "chosen": row["candidate"],
-        "rows": row["trained_rows"],
+        "rows": (row["scores"].get("taught") or {}).get("n", row["trained_rows"]),
         "figure": TITLES[decides],
         "loss_figure": TITLES[settles],
         "fitted": sorted(fitted, key=lambda one: -(one["cv"] or 0)),

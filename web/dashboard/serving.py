@@ -23,7 +23,8 @@ def serving(facts: Facts) -> Answer:
     headline, notes = f"v{pointer.version} · {candidate}", [fact("served since", at=pointer.since)]
     if facts.manifest:
         rows = f"{facts.manifest.trained_rows:,} of {facts.manifest.rows:,} rows"
-        notes.append(fact("trained on", rows, f"revision {facts.manifest.revision[:10]}"))
+        of = [f"revision {facts.manifest.revision[:10]}", facts.manifest.scored]
+        notes.append(fact("trained on", rows, "; ".join(filter(None, of))))
         notes.append(fact("runs on", *_backend(facts.manifest)))
     if facts.problem:
         return answer("act", headline, facts.problem, notes)

@@ -89,10 +89,17 @@ class Train(Section):
         True,
         description="Correct the winner's probabilities if that lowers its cross-validated log loss by at least 1 %. Never done if the time budget cut its folds.",
     )
+    refit: bool = Field(
+        True,
+        description="Fit the winner once more on all rows, held-out ones too, and serve that. Its score is that of its twin, fitted without them. `false` serves the twin.",
+    )
     folds: int = Field(5, ge=2, le=20, description="Number of cross-validation folds for selecting a candidate.")
     seed: int = Field(42, ge=0, description="Seed of every split and estimator. Same rows, same model.")
     holdout: float = Field(
-        0.2, gt=0, lt=0.9, description="Fraction of the rows that is never trained on, only used to judge."
+        0.2,
+        gt=0,
+        lt=0.9,
+        description="Fraction of the rows that only judges. With `train.refit` the served model trains on them after that.",
     )
     group: str = Field(
         "",

@@ -11,7 +11,7 @@ import skops.io
 import structlog
 from numpy.typing import NDArray
 
-from daemon.artifacts import bundle, treelite_model
+from daemon.artifacts import backends, bundle, treelite_model
 from daemon.core import durable
 from daemon.core.errors import NotServable
 from daemon.model import answers
@@ -80,12 +80,12 @@ def _trusted(estimator: Any) -> bytes:
 
 
 def strange(estimator: Any) -> list[str]:
-    """The types in an estimator that neither skops nor `bundle.TRUSTED` trusts; raises NotServable if it can't be written."""
+    """The types in an estimator that neither skops nor `backends.TRUSTED` trusts; raises NotServable if it can't be written."""
     try:
         data = skops.io.dumps(estimator)
     except Exception as error:
         raise NotServable(f"skops can't write it: {type(error).__name__}: {error}") from error
-    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(bundle.TRUSTED))
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(backends.TRUSTED))
 
 
 def _gaps(rows: Matrix, schema: Schema) -> Matrix:
@@ -117,7 +117,7 @@ class _Found:
 @dataclass(frozen=True)
 class _Backend:
     name: Literal["onnx", "treelite", "sklearn"]
-    kind: onnx_export.Kind
+    kind: backends.Kind
     files: dict[str, bytes]
     run: Callable[[Matrix], Matrix] | None = None
 
@@ -128,7 +128,7 @@ def _onnx(estimator: Any, width: int, schema: Schema) -> _Backend | None:
         return None
     try:
         graph, kind = onnx_export.convert(estimator, width)
-        return _Backend("onnx", kind, {bundle.ONNX: graph}, bundle.onnx_model(graph, kind))
+        return _Backend("onnx", kind, {bundle.ONNX: graph}, backends.onnx_model(graph, kind))
     except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None
@@ -140,10 +140,13 @@ def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
         return None
     try:
         ensemble, steps = onnx_export.around(estimator, width)
-        kind: onnx_export.Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
+        kind: backends.Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
         files = {{"before": bundle.BEFORE, "after": bundle.AFTER}[step]: graph for step, graph in steps.items()}
         files[bundle.TREELITE] = treelite_model.plant(ensemble)
-        return _Backend("treelite", kind, files, bundle.treelite_model(files, kind, schema))
+        run = backends.treelite_model(
+            files[bundle.TREELITE], kind, schema, files.get(bundle.BEFORE), files.get(bundle.AFTER)
+        )
+        return _Backend("treelite", kind, files, run)
     except Exception as error:  # noqa: BLE001 - whatever treelite does not know
         log.info("treelite_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None

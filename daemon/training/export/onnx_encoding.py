@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from daemon.artifacts.bundle import PIECEWISE
+from daemon.artifacts.backends import PIECEWISE
 from daemon.schema.text_words import BITS, MASK, SLOTS
 
 NAME = "encoded"

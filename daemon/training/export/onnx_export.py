@@ -4,7 +4,7 @@ The only module that knows skl2onnx. A graph takes one matrix in schema order; i
 (n, classes) probabilities, or (n, 1) values.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,11 +16,11 @@ from skl2onnx.operator_converters.linear_regressor import convert_sklearn_linear
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
+from daemon.artifacts.backends import Kind
 from daemon.encoding import Encoding
 from daemon.model import FLOOR, Calibrated, Design, LeastSquares, LeastSquaresClassifier
 from daemon.training.export import onnx_encoding, onnx_trees
 
-Kind = Literal["float32", "float64"]
 OPSET = {"": 18, "ai.onnx.ml": 3}
 CALIBRATION = ("told", "raised", "floor", "slope", "classes", "total")
 

@@ -1,0 +1,97 @@
+"""The backends: bytes of a bundle to the function that answers rows.
+
+Shared with `web`: needs numpy and ONNX Runtime only. treelite and scikit-learn are imported solely for a bundle
+whose backend they are, because ONNX does not reproduce the estimator.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.artifacts import treelite_model as groves
+from daemon.schema.schema import Schema
+
+Matrix = NDArray[np.float64]
+Kind = Literal["float32", "float64"]
+"""The type of the rows that a backend is given."""
+
+PIECEWISE = "rows_to_encode"
+"""The input of a graph that makes many numbers of a row: it is given PIECE_ROWS at a time, so that memory is bounded."""
+
+PIECE_ROWS = 1024
+
+# A fixed list, never the one that the file names itself: skops would otherwise load whatever the file asks for.
+TRUSTED = [
+    "daemon.encoding.Encoding",
+    "daemon.model.Calibrated",
+    "daemon.model.Design",
+    "daemon.model.LeastSquares",
+    "daemon.model.LeastSquaresClassifier",
+    "daemon.model.NativeBoostingClassifier",
+    "daemon.model.NativeBoostingRegressor",
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+]
+
+
+def onnx_model(graph: bytes, kind: Kind) -> Callable[[Matrix], Matrix]:
+    """Answers by ONNX Runtime: the graph's last output. `kind` is the type of its input. Raises what ONNX Runtime raises."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One thread: one-row requests gain nothing from more, and workers must not fight the trainer for cores.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    name, output = session.get_inputs()[0].name, session.get_outputs()[-1].name
+    dtype = np.dtype(kind)
+
+    def run(rows: Matrix) -> Matrix:
+        answers: Matrix = session.run([output], {name: rows.astype(dtype, copy=False)})[0]
+        return answers.astype(np.float64, copy=False).reshape(len(rows), -1)
+
+    def run_pieces(rows: Matrix) -> Matrix:
+        if len(rows) <= PIECE_ROWS:
+            return run(rows)
+        return np.vstack([run(rows[start : start + PIECE_ROWS]) for start in range(0, len(rows), PIECE_ROWS)])
+
+    return run_pieces if name == PIECEWISE else run
+
+
+def treelite_model(
+    trees: bytes, kind: Kind, schema: Schema, before: bytes | None = None, after: bytes | None = None
+) -> Callable[[Matrix], Matrix]:
+    """Answers by treelite, between the graphs `before` and `after` where there are any. `kind` is what the trees look at."""
+    steps = [groves.grove(trees, single=kind == "float32", classes=len(schema.classes))]
+    if before is not None:
+        steps.insert(0, onnx_model(before, "float64"))
+    if after is not None:
+        steps.append(onnx_model(after, "float64"))
+
+    def run(rows: Matrix) -> Matrix:
+        for step in steps:
+            rows = step(rows)
+        return rows
+
+    return run
+
+
+def skops_model(data: bytes, schema: Schema) -> Callable[[Matrix], Matrix]:
+    """Answers by scikit-learn itself; raises what skops raises, above all for a type that is not in TRUSTED."""
+    import skops.io
+
+    estimator = skops.io.loads(data, trusted=TRUSTED)
+
+    def values(rows: Matrix) -> Matrix:
+        return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1, 1)
+
+    def probabilities(rows: Matrix) -> Matrix:
+        # A class that had no rows yet has no column in scikit-learn's answer.
+        found = np.zeros((len(rows), len(schema.classes)))
+        found[:, estimator.classes_] = estimator.predict_proba(rows)
+        return found
+
+    return values if schema.task == "regression" else probabilities

@@ -1,0 +1,108 @@
+"""Refit: the winner is fitted once more, on the rows that have judged it as well, and that is what is served.
+
+What is on record of a version, its scores above all, is of its twin: the same estimator fitted without the held-out rows. The twin
+stays in the bundle, because the served model can't be compared with anything on rows that it has seen.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon import model
+from daemon.artifacts.bundle import TWIN, Twin
+from daemon.model import Calibrated
+from daemon.schema.costs import Costs
+from daemon.training.data.revision import Data
+from daemon.training.export import export
+from daemon.training.selection.cross_validation import BudgetUsed, alarm
+
+log = structlog.get_logger()
+
+FOLDER = "refit"
+"""Where the files are made, below the bundle's folder, until all of them are there."""
+
+SHARE = 0.5
+"""Of the time that is left of `train.timeout_seconds`: registering the version has to fit, too."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The winner as it was evaluated: not fitted, fitted on the rows that teach, with which slope it is calibrated (None: not).
+
+    `facts` are the manifest's entries that `export.write` gave, for the files in `folder`; `seconds` is how long the fit took.
+    """
+
+    estimator: Any
+    fitted: Any
+    slope: float | None
+    facts: dict[str, Any]
+    folder: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is served, fitted, and the manifest's entries on it: `files` and what says what they are."""
+
+    fitted: Any
+    facts: dict[str, Any]
+    rows: model.Matrix
+    """What it was trained on, (n, d)."""
+
+
+def itself(judged: Judged, data: Data, problem: str = "") -> Served:
+    """The judged model is served, because nothing else is asked for, or because of a `problem`."""
+    rows = data.taught[0]
+    return Served(judged.fitted, judged.facts | {"trained_rows": len(rows), "refit_problem": problem}, rows)
+
+
+def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float) -> Served:
+    """The model to serve, fitted on all rows within so many seconds; the judged one, with the reason, if that can't be had."""
+    if len(data.targets) == len(data.taught[1]) and not len(data.aside):
+        return itself(judged, data)
+    allowed, folder = seconds * SHARE, judged.folder / FOLDER
+    if judged.seconds > allowed:
+        return itself(judged, data, _problem(f"of train.timeout_seconds only {max(0.0, seconds):.0f} s are left"))
+    folder.mkdir()
+    try:
+        with alarm(allowed):
+            found = _fitted(judged, data, folder, costs)
+    except BudgetUsed:
+        problem = _problem(f"it took longer than half of what was left of train.timeout_seconds ({allowed:.0f} s)")
+    except Exception as error:  # noqa: BLE001 - estimators raise what they like; the judged model is there to be served
+        problem = _problem(f"{type(error).__name__}: {error}"[:300])
+    else:
+        return _placed(judged, data, found)
+    shutil.rmtree(folder, ignore_errors=True)
+    log.warning("not_refitted", reason=problem)
+    return itself(judged, data, problem)
+
+
+def _problem(reason: str) -> str:
+    return f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So the model that was judged is served itself."
+
+
+def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> Served:
+    """Fit and export it, in a folder of its own; what is on record of the judged model stays as it is, its slope as well."""
+    rows, targets = data.whole
+    fitted = model.fit(model.settled(judged.estimator, judged.fitted), rows, targets)
+    if judged.slope is not None:
+        fitted = Calibrated(fitted, judged.slope)
+    return Served(fitted, export.write(fitted, data.matrix, data.schema, folder, costs), rows)
+
+
+def _placed(judged: Judged, data: Data, made: Served) -> Served:
+    """The bundle's files: those of the judged model under the names of the twin, and the new ones in their place."""
+    facts, place = judged.facts, judged.folder
+    for name in facts["files"]:
+        (place / name).rename(place / f"{TWIN}{name}")
+    for name in made.facts["files"]:
+        (place / FOLDER / name).rename(place / name)
+    (place / FOLDER).rmdir()
+    same = {name: facts[name] for name in ("backend", "input", "difference")}
+    files = made.facts["files"] | {f"{TWIN}{name}": sha256 for name, sha256 in facts["files"].items()}
+    twin = Twin(**same, trained_rows=len(data.taught[0]))
+    return Served(made.fitted, made.facts | {"files": files, "twin": twin, "trained_rows": len(made.rows)}, made.rows)
