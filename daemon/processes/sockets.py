@@ -90,12 +90,12 @@ def _hold(pids: Collection[int], sockets: set[str]) -> bool:
 
 def open_sockets(pid: int) -> set[str]:
     """The inodes of the sockets that a process of ours has open; none if it has ended."""
-    found = set()
+    inodes = set()
     with contextlib.suppress(FileNotFoundError, PermissionError):
         for path in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
-                found.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
-    return found
+                inodes.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return inodes
 
 
 def reachable(host: str) -> str:

@@ -55,8 +55,8 @@ class UnixListener:
         """Listen, and be what the path names: from now on all new connections come here."""
         if self._mark is None:
             self.socket.listen(BACKLOG)
-            found = self._hidden.stat()
-            self._mark = found.st_dev, found.st_ino
+            status = self._hidden.stat()
+            self._mark = status.st_dev, status.st_ino
             self._hidden.rename(self._path)
 
     def hide(self) -> None:
@@ -64,8 +64,8 @@ class UnixListener:
         with contextlib.suppress(FileNotFoundError):
             self._hidden.unlink()
         with contextlib.suppress(FileNotFoundError):
-            found = self._path.lstat()
-            if (found.st_dev, found.st_ino) == self._mark:
+            status = self._path.lstat()
+            if (status.st_dev, status.st_ino) == self._mark:
                 self._path.unlink()
 
 

@@ -35,11 +35,11 @@ class Keeper:
     def told(self) -> list[str]:
         """A sentence for each worker that ended or came since the last call; raises what the last look has failed with."""
         with self._lock:
-            told, self._told = self._told, []
+            sentences, self._told = self._told, []
             error = self._error
         if error is not None:
             raise error
-        return told
+        return sentences
 
     @property
     def alive(self) -> int:
@@ -71,11 +71,11 @@ class Keeper:
 
     def _look(self) -> None:
         try:
-            told, error = self.workers.tend(time.monotonic()), None
+            sentences, error = self.workers.tend(time.monotonic()), None
         except Exception as failed:  # noqa: BLE001 - whatever it is, the loop tells it, and the next look tries again
-            told, error = [], failed
+            sentences, error = [], failed
         with self._lock:
-            self._told += told
+            self._told += sentences
             self._error = error
-        if told:
+        if sentences:
             self._wake()

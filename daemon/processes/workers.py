@@ -75,21 +75,23 @@ class Workers:
     def tend(self, now: float) -> list[str]:
         """Restart what died, and go on with what was asked for; returns a sentence for each worker that ended or came."""
         ended = [(slot, child.tend(now)) for slot, child in enumerate(self._children)]
-        told = [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
+        sentences = [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
         self._see_off(now)
         if self._retiring and self._may_retire():
             self._retire_now()
         if self._asked:
             self._asked, self._due = False, list(range(len(self._children)))
-        return told + self._renew(now) + self._heard()
+        return sentences + self._renew(now) + self._heard()
 
     def _heard(self) -> list[str]:
         """What workers complain of since the last time: a model that the daemon could load, and they can't."""
-        found = ((slot, self._counters(slot, child)) for slot, child in enumerate(self._children))
-        complaints = {slot: said["model_problem"] for slot, said in found if said and said.get("model_problem")}
-        told = [f"HTTP worker {slot}: {why}" for slot, why in complaints.items() if self.complaints.get(slot) != why]
+        counters = ((slot, self._counters(slot, child)) for slot, child in enumerate(self._children))
+        complaints = {slot: said["model_problem"] for slot, said in counters if said and said.get("model_problem")}
+        sentences = [
+            f"HTTP worker {slot}: {why}" for slot, why in complaints.items() if self.complaints.get(slot) != why
+        ]
         self.complaints = complaints
-        return told
+        return sentences
 
     @property
     def alive(self) -> int:
@@ -112,8 +114,8 @@ class Workers:
         for child in everyone:
             child.ask_to_end()
         # The workers empty the queue; from the moment the last of them leaves it, clients are refused.
-        for one in self._sockets():
-            one.close()
+        for listener in self._sockets():
+            listener.close()
         for child in everyone:
             child.stop(self._settings.server.drain_seconds + 2)
 
@@ -188,15 +190,15 @@ class Workers:
 
 def _held(locks: Iterable[Path]) -> list[Path]:
     """Those of them whose workers still run: each holds the lock that carries its pid."""
-    found = []
+    held = []
     for path in locks:
         fd = durable.try_lock(path)
         if fd is None:
-            found.append(path)
+            held.append(path)
             continue
         path.unlink()
         os.close(fd)
-    return found
+    return held
 
 
 def _published(path: Path) -> dict[str, Any] | None:

@@ -21,29 +21,29 @@ def add_training_data(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, 
     """Put one labelled row into the inbox; the same Idempotency-Key puts it there once."""
     body = payload.parse(payload.Labelled, environ)
     key = payload.idempotency_key(environ)
-    known = schema.load(worker.home.schema)
-    if known is None:
+    schema_now = schema.load(worker.home.schema)
+    if schema_now is None:
         hint = "Drop a CSV into the inbox or run `retraind init` first."
         raise Problem(409, "There is no schema yet, so it is not known which columns a row has.", hint=hint)
-    given = labelled_row.make(known, body.features, body.target, key)
-    digest = durable.sha256(given.dump())
-    earlier = _earlier(worker, given) if key else None
-    if earlier is None and not labelled_row.drop(worker.home, given):
-        earlier = _earlier(worker, given)
+    row = labelled_row.make(schema_now, body.features, body.target, key)
+    digest = durable.sha256(row.dump())
+    earlier = _earlier(worker, row) if key else None
+    if earlier is None and not labelled_row.drop(worker.home, row):
+        earlier = _earlier(worker, row)
         if earlier is None:
-            raise Problem(503, f"inbox/{given.name} is no regular file.", hint="Remove it, and send the sample again.")
+            raise Problem(503, f"inbox/{row.name} is no regular file.", hint="Remove it, and send the sample again.")
     if earlier not in (None, digest):
         raise Problem(422, "This Idempotency-Key was used for another sample.", hint="Use a new key for each sample.")
-    return 202, {"status": "accepted", "drop": digest, "name": given.name}
+    return 202, {"status": "accepted", "drop": digest, "name": row.name}
 
 
-def _earlier(worker: Worker, given: Sample) -> str | None:
+def _earlier(worker: Worker, row: Sample) -> str | None:
     """The sha256 of the drop that has this name already, in the inbox or in the journal."""
     # Others may write there too: what has the name may be a link, or a pipe that would be waited for.
-    if (waiting := shared_folder.inbox(worker.home).sha256(given.name)) is not None:
+    if (waiting := shared_folder.inbox(worker.home).sha256(row.name)) is not None:
         return waiting
-    found = worker.records.drop(given.name)
-    return found["sha256"] if found else None
+    drop = worker.records.drop(row.name)
+    return drop["sha256"] if drop else None
 
 
 def trigger_retrain(worker: Worker, environ: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -95,12 +95,12 @@ def decide(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int,
 
 def find_request(worker: Worker, request: str) -> tuple[int, dict[str, Any]]:
     """What has become of a request: `pending` until the daemon has taken it over."""
-    found = worker.records.request(request)
-    if found is None:
+    entry = worker.records.request(request)
+    if entry is None:
         waiting = (item for item in requests.pending(worker.home) if item.id == request)
         if (item := next(waiting, None)) is None:
             raise Problem(404, f"There is no request {request!r:.60}.")
-        found = {
+        entry = {
             "id": item.id,
             "kind": item.kind,
             "state": RequestState.PENDING,
@@ -108,4 +108,4 @@ def find_request(worker: Worker, request: str) -> tuple[int, dict[str, Any]]:
             "at": item.at.isoformat(),
             "ended_at": None,
         }
-    return 200, found
+    return 200, entry

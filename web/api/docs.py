@@ -33,15 +33,15 @@ class Pages:
             root=worker.settings.server.root_path,
         )
 
-    def description(self, known: str, *, secured: bool) -> Reply:
-        """The document; 304 for who has one of the ETags `known` (the header If-None-Match) already.
+    def description(self, etag: str, *, secured: bool) -> Reply:
+        """The document; 304 for who has one of the ETags `etag` (the header If-None-Match) already.
 
         `secured`: for a caller who needs a token.
         """
         data = schema.load(self._worker.home.schema)
         made = self._description.now(self._worker.slot.current, data, secured=secured)
         headers = {"ETag": made.tag, "Cache-Control": "no-cache"}
-        if known.strip() == "*" or made.tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+        if etag.strip() == "*" or made.tag in (tag.strip().removeprefix("W/") for tag in etag.split(",")):
             return Reply(b"", 304, headers)
         return Reply(made.body, 200, {**headers, "Content-Type": JSON})
 
@@ -52,10 +52,10 @@ class Pages:
         page = dashboard.render_docs(swagger_release(), up)
         return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
 
-    def asset(self, wanted: str, name: str) -> Reply:
+    def asset(self, release: str, name: str) -> Reply:
         """A file of Swagger UI; its release is part of the address, so it may be kept for ever."""
-        if name not in TYPES or wanted != swagger_release():
-            raise Problem(404, f"There is no file {name!r:.60} of Swagger UI {wanted!r:.60}.")
+        if name not in TYPES or release != swagger_release():
+            raise Problem(404, f"There is no file {name!r:.60} of Swagger UI {release!r:.60}.")
         headers = {"Content-Type": TYPES[name], "Cache-Control": FOR_EVER}
         return Reply((_folder() / name).read_bytes(), headers=headers)
 

@@ -76,8 +76,8 @@ class Feed:
                 yield ": still here\n\n"
 
     async def _newest(self) -> int:
-        found = await asyncio.to_thread(self.worker.records.recent_events, 1)
-        return int(found[0]["id"]) if found else 0
+        events = await asyncio.to_thread(self.worker.records.recent_events, 1)
+        return int(events[0]["id"]) if events else 0
 
     def _status(self) -> bytes:
         status = self.worker.slot.status

@@ -27,38 +27,38 @@ READINESS = (CheckName.MODEL, CheckName.DAEMON, DISK, *TOLD)
 def checks(worker: Worker) -> dict[str, Check]:
     """Every check by name, this worker's first; those of a dead daemon are not repeated."""
     slot, status = worker.slot, worker.slot.status
-    found: dict[str, Check] = {CheckName.MODEL: _model(worker)}
+    results: dict[str, Check] = {CheckName.MODEL: _model(worker)}
     if slot.problem:
-        found[PROMOTED] = Check(ok=False, detail=slot.problem)
+        results[PROMOTED] = Check(ok=False, detail=slot.problem)
     if trouble := worker.challenger.problem:
-        found[CHALLENGER] = Check(ok=False, detail=f"{trouble}. The champion answers.")
+        results[CHALLENGER] = Check(ok=False, detail=f"{trouble}. The champion answers.")
     problem = worker.log.problem
-    found[CheckName.PREDICTION_LOG] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
+    results[CheckName.PREDICTION_LOG] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
     if status is None:
-        found[CheckName.DAEMON] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
+        results[CheckName.DAEMON] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
     elif not status.alive:
-        found[CheckName.DAEMON] = Check(
+        results[CheckName.DAEMON] = Check(
             ok=False, detail=f"The daemon (pid {status.pid}) is gone, stopped or hangs; its last word: {status.at}."
         )
     else:
         step = f" It is {status.step.name}, for {status.step.seconds:.0f} s so far." if status.step else ""
-        found[CheckName.DAEMON] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
-        found.update(status.checks)
+        results[CheckName.DAEMON] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
+        results.update(status.checks)
     seen = {name: detail for name, detail in _seen(worker).items() if detail}
-    found |= {name: Check(ok=False, detail=detail) for name, detail in seen.items()}
-    return {str(name): check for name, check in found.items()}  # orjson takes no other keys
+    results |= {name: Check(ok=False, detail=detail) for name, detail in seen.items()}
+    return {str(name): check for name, check in results.items()}  # orjson takes no other keys
 
 
 def health(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
     """The answer of `/health`: 503 with reasons unless all checks are fine; who may not read (not `full`) hears no details."""
-    found = _told(checks(worker), full)
-    reasons = _reasons(found)
+    results = _told(checks(worker), full)
+    reasons = _reasons(results)
     return 503 if reasons else 200, {
         "status": "unhealthy" if reasons else "healthy",
         "timestamp": utcnow(),
         "model_version": worker.slot.version,
         "uptime_seconds": round(worker.uptime, 3),
-        "checks": {name: check.model_dump() for name, check in found.items()},
+        "checks": {name: check.model_dump() for name, check in results.items()},
         "reasons": reasons,
     }
 
@@ -68,14 +68,14 @@ def readiness(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
 
     Details are as in `health`. A promoted version that is refused is told, but while the old one answers the service can do its work.
     """
-    found = _told({name: check for name, check in checks(worker).items() if name in READINESS}, full)
+    results = _told({name: check for name, check in checks(worker).items() if name in READINESS}, full)
     if worker.draining:
-        found[CheckName.WORKER.value] = Check(ok=False, detail="Stopping.")
-    reasons = _reasons({name: check for name, check in found.items() if name not in TOLD})
+        results[CheckName.WORKER.value] = Check(ok=False, detail="Stopping.")
+    reasons = _reasons({name: check for name, check in results.items() if name not in TOLD})
     return 503 if reasons else 200, {
         "status": "not ready" if reasons else "ready",
         "model_version": worker.slot.version,
-        "checks": {name: check.model_dump() for name, check in found.items()},
+        "checks": {name: check.model_dump() for name, check in results.items()},
         "reasons": reasons,
     }
 
@@ -107,10 +107,10 @@ def _unpromoted(worker: Worker) -> str:
     return f"no version is promoted. {lacking.detail if lacking else ''}".strip()
 
 
-def _told(found: dict[str, Check], full: bool) -> dict[str, Check]:
+def _told(results: dict[str, Check], full: bool) -> dict[str, Check]:
     """The checks as a caller may see them: details name files, processes and rows."""
-    return found if full else {name: Check(ok=check.ok, detail="") for name, check in found.items()}
+    return results if full else {name: Check(ok=check.ok, detail="") for name, check in results.items()}
 
 
-def _reasons(found: dict[str, Check]) -> list[str]:
-    return [f"{name}: {check.detail}" if check.detail else name for name, check in found.items() if not check.ok]
+def _reasons(results: dict[str, Check]) -> list[str]:
+    return [f"{name}: {check.detail}" if check.detail else name for name, check in results.items() if not check.ok]

@@ -141,13 +141,17 @@ class Report(Collector):
         }
 
     def _shadow(self) -> dict[str, Samples]:
-        found = self.agreement
-        version = [str(found["version"])] if found else []
-        share = found["agreed"] / found["n"] if found and found["n"] and found["agreed"] is not None else None
+        agreement = self.agreement
+        version = [str(agreement["version"])] if agreement else []
+        share = (
+            agreement["agreed"] / agreement["n"]
+            if agreement and agreement["n"] and agreement["agreed"] is not None
+            else None
+        )
         return {
-            "retraind_shadow_answers": [(version, found["n"])] if found else [],
+            "retraind_shadow_answers": [(version, agreement["n"])] if agreement else [],
             "retraind_shadow_agreement": [(version, share)] if share is not None else [],
-            "retraind_shadow_difference": [(version, found["difference"])] if found and found["n"] else [],
+            "retraind_shadow_difference": [(version, agreement["difference"])] if agreement and agreement["n"] else [],
             "retraind_shadow_dropped": [([], self.totals.shadow_dropped)],
         }
 

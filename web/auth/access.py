@@ -125,14 +125,14 @@ class Gate:
         return token
 
     def _identified(self, environ: Mapping[str, Any]) -> Caller:
-        given = environ.get("HTTP_AUTHORIZATION")
-        if given is not None:
-            scheme, _, secret = given.partition(" ")
+        authorization = environ.get("HTTP_AUTHORIZATION")
+        if authorization is not None:
+            scheme, _, secret = authorization.partition(" ")
             token = self.verify(secret.strip() if scheme.lower() == "bearer" else "", environ)
             return _holder(token)
-        found = self.sessions.find(environ, secure=self.is_secure(environ))
-        if found is not None:
-            key, token = found
+        session = self.sessions.find(environ, secure=self.is_secure(environ))
+        if session is not None:
+            key, token = session
             self.keyring.note(token)
             return _holder(token, key)
         return Caller(self._anonymous, ANONYMOUS, self.peers.address(environ))

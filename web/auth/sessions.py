@@ -117,8 +117,8 @@ def _surplus(sessions: Mapping[str, Session], token: str) -> list[str]:
 
 def _held(header: str, name: str) -> str | None:
     """The value of a cookie; None if there is none of that name, or several, of which one may have been planted."""
-    found = [value for part in header.split(";") for key, _, value in [part.strip().partition("=")] if key == name]
-    return found[0] if len(found) == 1 else None
+    values = [value for part in header.split(";") for key, _, value in [part.strip().partition("=")] if key == name]
+    return values[0] if len(values) == 1 else None
 
 
 def _digest(secret: str) -> str:

@@ -22,9 +22,9 @@ NOTHING |= {"features": [], "prediction": None, "error": None}
 
 def newest(records: Records, version: int | None, settings: Settings) -> Row:
     """The newest check of the served version, as `daemon.drift.report` made it, and `at`; without one a report that says why."""
-    found = records.drift(version) if version is not None else None
-    if found is not None:
-        return found
+    report = records.drift(version) if version is not None else None
+    if report is not None:
+        return report
     seconds = settings.drift.check_seconds
     if version is None:
         why = "No model is served yet."

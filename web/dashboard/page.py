@@ -96,8 +96,8 @@ def without_records(
 ) -> dict[str, Any]:
     """The page while the records can't be read: it says so, instead of showing a home in which nothing has happened."""
     why = Check(ok=False, detail=f"The records can't be read: {error}.")
-    told = checks if any(not check.ok for check in checks.values()) else {**checks, CheckName.RECORDS.value: why}
-    return document(home, Records(Home(Path(os.devnull))), status, {}, settings, told)
+    results = checks if any(not check.ok for check in checks.values()) else {**checks, CheckName.RECORDS.value: why}
+    return document(home, Records(Home(Path(os.devnull))), status, {}, settings, results)
 
 
 def gather(
@@ -156,8 +156,8 @@ def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
 
 
 def _confidences(records: Records, pointer: Pointer | None) -> list[float]:
-    found = records.confidences(pointer.version, PREDICTIONS) if pointer else []
-    return [value for value in found if value is not None]  # a regression says none
+    confidences = records.confidences(pointer.version, PREDICTIONS) if pointer else []
+    return [value for value in confidences if value is not None]  # a regression says none
 
 
 def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
@@ -177,8 +177,8 @@ def render(document: Mapping[str, Any], caller: Caller = LOCAL, up: str = "") ->
     charts = [points(versions, width, most) for width, most in CHARTS]
     now = moment(document["at"])
     template = _pages.get_template("dashboard.html")
-    told = {"charts": charts, "groups": list(GROUPS), "kinds": list(EventKind), "caller": caller, "up": up}
-    return template.render(**document, **told, ago=lambda at: ago(moment(at), now))
+    context = {"charts": charts, "groups": list(GROUPS), "kinds": list(EventKind), "caller": caller, "up": up}
+    return template.render(**document, **context, ago=lambda at: ago(moment(at), now))
 
 
 def render_sign_in(goal: str, problem: str, up: str) -> str:
@@ -221,7 +221,7 @@ def _visible(value: Any) -> Any:
     """Show what would change the look of the text around it: control characters, direction overrides."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    return UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
 
 
 def _stamp(at: str) -> str:

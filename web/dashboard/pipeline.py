@@ -11,14 +11,14 @@ MARKS = {"active": "◐", "done": "✔", "failed": "✕", "idle": "·"}
 
 def steps(facts: Facts) -> dict[str, Any]:
     """The five steps of the chain and a sentence that says which of them is at work."""
-    found = [_validate(facts), _commit(facts), _train(facts), _judge(facts), _serve(facts)]
-    return {"sentence": _sentence(facts, found), "steps": found}
+    all_steps = [_validate(facts), _commit(facts), _train(facts), _judge(facts), _serve(facts)]
+    return {"sentence": _sentence(facts, all_steps), "steps": all_steps}
 
 
-def _sentence(facts: Facts, found: list[dict[str, Any]]) -> str:
+def _sentence(facts: Facts, all_steps: list[dict[str, Any]]) -> str:
     if not facts.alive:
         return "Nothing: no daemon is running."
-    working = next((step for step in reversed(found) if step["state"] == "active"), None)
+    working = next((step for step in reversed(all_steps) if step["state"] == "active"), None)
     status = facts.status
     if status is None or working:
         training = status.training if status else None

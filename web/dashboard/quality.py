@@ -36,12 +36,12 @@ def _scored(facts: Facts) -> Answer:
     if entry is None:
         return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
     now = latest_score(facts) or entry
-    found = score_names.judged(now)
+    score = score_names.judged(now)
     notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
-    if found is None:
+    if score is None:
         why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
         return answer("unknown", "Not measured yet", why, notes)
-    headline = f"{score_names.short(now, found)} {title(now)}"
+    headline = f"{score_names.short(now, score)} {title(now)}"
     trouble = _trouble(facts, headline, notes)
     if trouble:
         return trouble
@@ -51,7 +51,7 @@ def _scored(facts: Facts) -> Answer:
     sentence = (
         f"On {now['n']:,} held-out rows; {_doubt(now)}. {'' if facts.live else 'No labels from live use yet.'}".strip()
     )
-    fall = _fall(facts, found, now, entry)
+    fall = _fall(facts, score, now, entry)
     if fall:
         return answer("watch", headline, f"{fall} {sentence}", notes)
     refused = list(takewhile(lambda row: row["state"] == VersionState.REFUSED, facts.newer))
@@ -72,13 +72,13 @@ def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
     return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
 
 
-def _fall(facts: Facts, found: float, now: Row, entry: Row) -> str:
+def _fall(facts: Facts, score: float, now: Row, entry: Row) -> str:
     """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
     tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
     before, usual = score_names.judged(entry), score_names.value(entry)
     # A tolerance of 0.02 says nothing of errors in the target's unit.
     alike = score_names.metric(now) == score_names.metric(entry) and score_names.metric(now) not in ("rmse", "mae")
-    if before is not None and alike and score_names.gain(now, found, before) < -max(tolerance, 1 / now["n"]):
+    if before is not None and alike and score_names.gain(now, score, before) < -max(tolerance, 1 / now["n"]):
         moved = "rose" if score_names.metric(now) in score_names.LOWER else "fell"
         shown = score_names.short(entry, before)
         return f"It {moved} from {shown}, by more than promote.tolerance = {tolerance:g}."
@@ -100,8 +100,8 @@ def _doubt(score: Row) -> str:
 def _live(facts: Facts) -> list[Answer]:
     if not facts.live:
         return []
-    found = score_names.value(facts.live)
-    said = "–" if found is None else f"{found:.3f} {title(facts.live)}"
+    score = score_names.value(facts.live)
+    said = "–" if score is None else f"{score:.3f} {title(facts.live)}"
     error = f"RMSE {score_names.plain(facts.live['rmse'])}, " if "rmse" in facts.live else ""
     if "cost" in facts.live:
         error = f"mean cost {score_names.plain(facts.live['cost'])}, "
@@ -124,11 +124,11 @@ def latest_score(facts: Facts) -> Row | None:
     return None
 
 
-def held_out(version: Row | None, who: str = "challenger") -> Row | None:
-    """The score of `who` in a version's row: on the rolling holdout, which is larger, or else the reference one."""
-    scores = (version or {}).get("scores", {}).get(who) or {}
-    found = [scores[part] for part in ("rolling", "reference") if (scores.get(part) or {}).get("n")]
-    return found[0] if found else None
+def held_out(version: Row | None, role: str = "challenger") -> Row | None:
+    """The score of `role` in a version's row: on the rolling holdout, which is larger, or else the reference one."""
+    scores = (version or {}).get("scores", {}).get(role) or {}
+    holdouts = [scores[part] for part in ("rolling", "reference") if (scores.get(part) or {}).get("n")]
+    return holdouts[0] if holdouts else None
 
 
 def _against(entry: Row, now: Row) -> list[Answer]:

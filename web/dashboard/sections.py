@@ -227,8 +227,8 @@ def _example(column: Column) -> Any:
         return "a few words"
     if column.kind == "boolean":
         return True
-    known = column.minimum is not None and column.maximum is not None
-    middle = ((column.minimum or 0.0) + (column.maximum or 0.0)) / 2 if known else 1.0
+    bounded = column.minimum is not None and column.maximum is not None
+    middle = ((column.minimum or 0.0) + (column.maximum or 0.0)) / 2 if bounded else 1.0
     if column.kind == "date":
         return (EPOCH + timedelta(days=math.floor(middle))).isoformat()
     return math.floor(middle) if column.kind == "integer" else round(middle, 2)

@@ -35,8 +35,11 @@ def serving(facts: Facts) -> Answer:
     swaps = [row for row in facts.swaps if row["version"] == pointer.version]
     # A version that a person brought back keeps both: why it serves now, and what let it in at first.
     others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
-    told = {champion["reason"], *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer)}
-    notes = [*(fact(label, reason) for label, reason in others.items() if reason not in told), *notes]
+    shown_already = {
+        champion["reason"],
+        *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer),
+    }
+    notes = [*(fact(label, reason) for label, reason in others.items() if reason not in shown_already), *notes]
     notes = [*_trial(facts), *_since(champion["scores"]), *notes]
     lacks = caveats.sentence(champion["scores"])
     state = "watch" if lacks else "ok"
@@ -60,10 +63,10 @@ def _trial(facts: Facts) -> list[Answer]:
     labels = facts.live["n"] if facts.live else 0
     if not promote.live_rows or before is None or before > facts.number or not 0 < labels < promote.live_until:
         return []
-    told = (
+    note = (
         f"{labels:,} of {promote.live_rows:,} late labels" if labels < promote.live_rows else f"{labels:,} late labels"
     )
-    return [fact("on trial", told, f"beside v{before}; promote.live_rows, live_until")]
+    return [fact("on trial", note, f"beside v{before}; promote.live_rows, live_until")]
 
 
 def _backend(manifest: Manifest) -> tuple[str, str]:
@@ -95,15 +98,15 @@ def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
 
 def _agreement(facts: Facts, version: int) -> list[Answer]:
     """How far the held version agrees with the champion, on the same requests."""
-    found = facts.agreements.get(version)
-    if found is None:
+    agreement = facts.agreements.get(version)
+    if agreement is None:
         return []
-    agreed = found["agreed"] if found["n"] else None
+    agreed = agreement["agreed"] if agreement["n"] else None
     note = "on the same requests, its answers unused"
     if agreed is None:
-        return [fact("compared with the champion", score_names.agreement(found), note)]
-    share = agreed / found["n"]
-    return [{**fact("compared with the champion", score_names.agreement(found), note), "share": share}]
+        return [fact("compared with the champion", score_names.agreement(agreement), note)]
+    share = agreed / agreement["n"]
+    return [{**fact("compared with the champion", score_names.agreement(agreement), note), "share": share}]
 
 
 def _canary(facts: Facts, version: int) -> list[Answer]:
@@ -111,7 +114,11 @@ def _canary(facts: Facts, version: int) -> list[Answer]:
     promote = facts.settings.promote if facts.settings else Promote()
     if promote.mode != "manual" or not promote.canary_share:
         return []
-    told = (facts.metrics.get("predictions_by_version") or {}).get(str(version), 0)
+    answered = (facts.metrics.get("predictions_by_version") or {}).get(str(version), 0)
     return [
-        fact("answers itself", f"{100 * promote.canary_share:.4g}% of the keys, {told:,} so far", promote.canary_header)
+        fact(
+            "answers itself",
+            f"{100 * promote.canary_share:.4g}% of the keys, {answered:,} so far",
+            promote.canary_header,
+        )
     ]

@@ -56,23 +56,23 @@ class Peers:
     def is_local(self, environ: Mapping[str, Any]) -> bool:
         """Whether a program of this machine asks us itself."""
         host, peer = environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR", "")
-        known = (host in self._hosts or self._is_local_name(host)) and (peer in LOOPBACK or _is_loopback(peer))
-        return known and environ.get(PROXIED) is False
+        ours = (host in self._hosts or self._is_local_name(host)) and (peer in LOOPBACK or _is_loopback(peer))
+        return ours and environ.get(PROXIED) is False
 
     def address(self, environ: Mapping[str, Any]) -> str:
         """Whom limits hold for: the nearest address that is no trusted proxy's; of IPv6 the network of a customer."""
-        found = _address(environ.get("REMOTE_ADDR", ""))
-        if not self._trusts(found):
-            return _named(found)
+        peer = _address(environ.get("REMOTE_ADDR", ""))
+        if not self._trusts(peer):
+            return _named(peer)
         # From the right, where the nearest proxy has written: what stands further left anybody may have sent.
         for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             client = _address(hop)
             if client is None:
                 break
-            found = client
+            peer = client
             if not self._trusts(client):
                 break
-        return _named(found)
+        return _named(peer)
 
     def scheme(self, environ: Mapping[str, Any]) -> str | None:
         """`http` or `https`, as the browser sees it; None: nobody knows."""
@@ -122,8 +122,8 @@ def is_address(name: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_loopback(peer: str) -> bool:
-    found = _address(peer)
-    return found is not None and found.is_loopback
+    address = _address(peer)
+    return address is not None and address.is_loopback
 
 
 def _address(text: str) -> Address | None:
@@ -139,11 +139,11 @@ def _parsed(text: str) -> Address | None:
     elif name.count(":") == 1:
         name = name.partition(":")[0]
     try:
-        found = ipaddress.ip_address(name)
+        address = ipaddress.ip_address(name)
     except ValueError:
         return None
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return mapped or found
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def _named(address: Address | None) -> str:

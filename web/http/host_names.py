@@ -28,12 +28,12 @@ class Hosts:
 
     def check(self, environ: Mapping[str, Any]) -> None:
         """Refuse a request under a name that is not ours (421): a rebound DNS name reaches us like any other."""
-        given = environ.get("HTTP_HOST", "")
-        if given in self._known:
+        host = environ.get("HTTP_HOST", "")
+        if host in self._known:
             return
-        if not given and environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and "HTTP_HOST" not in environ:
+        if not host and environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and "HTTP_HOST" not in environ:
             return  # balancers and probes name no host (RFC 1945); a browser, which is what can be led astray, always does
-        name = hostname(given)
+        name = hostname(host)
         if not name:
             raise Problem(400, "The request has no valid Host header.")
         if name not in self._names and not (self._any_address and is_address(name)):
@@ -41,7 +41,7 @@ class Hosts:
             raise Problem(421, f"{name!r:.100} is no name of this server.", hint=hint)
         # Bounded, because ports make the number of valid headers large.
         if len(self._known) < 64:
-            self._known.add(given)
+            self._known.add(host)
 
     def site(self, environ: Mapping[str, Any]) -> None:
         """Refuse a request that another site's page makes (403), whoever its browser is signed in as."""

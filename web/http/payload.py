@@ -82,12 +82,12 @@ def value(text: bytes) -> Any:
     """JSON in the strict sense of RFC 8259, each key once; raises Problem 400."""
     try:
         # orjson refuses NaN, 1e999, lone surrogates and deep nesting; it lets the last of two equal keys win.
-        found = orjson.loads(text)
-        if _may_repeat(found, text.count(b":")):
+        document = orjson.loads(text)
+        if _may_repeat(document, text.count(b":")):
             json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"The body is not valid JSON: {error!s:.200}.", hint=_hint(error)) from None
-    return found
+    return document
 
 
 def _hint(error: Exception) -> str:
@@ -100,10 +100,10 @@ def _hint(error: Exception) -> str:
     return "JSON has no Infinity: send a finite number, or null for a missing value." if word == "Infinity" else ""
 
 
-def check(kind: type[M], given: Any) -> M:
+def check(kind: type[M], document: Any) -> M:
     """A JSON value as `kind`; raises Problem 422 naming the first wrong fields."""
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(document)
     except ValidationError as error:
         errors = [
             {"field": ".".join(map(str, item["loc"])) or "body", "detail": _detail(kind, item["type"], item["msg"])}
@@ -125,13 +125,13 @@ def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
 
 def number(query: Mapping[str, str], name: str, default: int | None, low: int, high: int = LARGEST) -> int | None:
     """An integer of the query string within `low` and `high`; raises Problem 422."""
-    given = query.get(name)
-    if given is None:
+    text = query.get(name)
+    if text is None:
         return default
-    if not (given.isascii() and given.isdecimal() and len(given) < 20 and low <= int(given) <= high):
-        detail = f"{name!r} must be a whole number from {low} to {high}, not {given!r:.60}."
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high):
+        detail = f"{name!r} must be a whole number from {low} to {high}, not {text!r:.60}."
         raise Problem(422, detail, errors=[{"field": name, "detail": detail}])
-    return int(given)
+    return int(text)
 
 
 def typed(environ: Mapping[str, Any]) -> None:
@@ -150,17 +150,17 @@ def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     return key
 
 
-def _may_repeat(found: Any, colons: int) -> bool:
+def _may_repeat(document: Any, colons: int) -> bool:
     """Whether a key may have been given twice: every key has a colon, so if there are as many of both, none was."""
-    return not (isinstance(found, dict) and len(found) == colons) and _keys(found) != colons
+    return not (isinstance(document, dict) and len(document) == colons) and _keys(document) != colons
 
 
-def _keys(found: Any) -> int:
+def _keys(document: Any) -> int:
     """How many keys the objects in a JSON value have."""
-    if isinstance(found, dict):
-        return len(found) + sum(_keys(value) for value in found.values() if isinstance(value, list | dict))
-    if isinstance(found, list):
-        return sum(_keys(value) for value in found if isinstance(value, list | dict))
+    if isinstance(document, dict):
+        return len(document) + sum(_keys(value) for value in document.values() if isinstance(value, list | dict))
+    if isinstance(document, list):
+        return sum(_keys(value) for value in document if isinstance(value, list | dict))
     return 0
 
 

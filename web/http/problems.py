@@ -24,8 +24,8 @@ class Problem(HTTPResponse):  # type: ignore[misc]
     ) -> None:
         self.detail, self.hint = detail, hint
         body = document(status, detail, hint=hint, errors=errors)
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        super().__init__(body, status, {"Content-Type": PROBLEM, **given})
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(body, status, {"Content-Type": PROBLEM, **fields})
 
 
 def document(status: int, detail: str, *, hint: str = "", errors: list[dict[str, Any]] | None = None) -> bytes:

@@ -48,23 +48,25 @@ class Totals:
 
     def quantile(self, share: float) -> float | None:
         """The duration (seconds) that `share` (0-1) of the requests that predict did not exceed; None without any."""
-        wanted, seen = share * sum(self.buckets), 0
-        if not wanted:
+        rank, seen = share * sum(self.buckets), 0
+        if not rank:
             return None
         for index, number in enumerate(self.buckets):
-            if number and seen + number >= wanted:
+            if number and seen + number >= rank:
                 low = BOUNDS[index - 1] if index else 0.0
                 high = BOUNDS[index] if index < len(BOUNDS) else BOUNDS[-1]
-                return low + (high - low) * (wanted - seen) / number
+                return low + (high - low) * (rank - seen) / number
             seen += number
         return BOUNDS[-1]
 
 
 def collect(home: Home, own: Snapshot | None = None) -> Totals:
     """Read all snapshots; `own` stands in for the file of its worker."""
-    found = counters.published(home, home.worker_counters(own.slot, own.pid) if own else None)
+    snapshots = counters.published(home, home.worker_counters(own.slot, own.pid) if own else None)
     mine = [own] if own else []
-    return Totals([snapshot for snapshot, _ in found] + mine, [snapshot for snapshot, lives in found if lives] + mine)
+    return Totals(
+        [snapshot for snapshot, _ in snapshots] + mine, [snapshot for snapshot, lives in snapshots if lives] + mine
+    )
 
 
 def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> dict[str, Any]:

@@ -37,45 +37,45 @@ def without_nan(text: bytes) -> bytes:
     return PIECES.sub(_null, text) if b"NaN" in text else text
 
 
-def rows(schema: Schema, given: Any) -> Inputs:
+def rows(schema: Schema, document: Any) -> Inputs:
     """A list of rows, each a list in the order of the columns or an object by name."""
-    if not isinstance(given, list):
-        raise InvalidFeatures(f"The rows must be a list, not {_kind(given)}.")
-    return inputs.from_rows(schema, given)
+    if not isinstance(document, list):
+        raise InvalidFeatures(f"The rows must be a list, not {_kind(document)}.")
+    return inputs.from_rows(schema, document)
 
 
-def columns(schema: Schema, given: Any) -> Inputs:
+def columns(schema: Schema, document: Any) -> Inputs:
     """An object of columns by name, each a list of values or (one row) a value; or a list of rows."""
-    if not isinstance(given, dict):
-        return rows(schema, given)
-    lists = [isinstance(values, list) for values in given.values()]
+    if not isinstance(document, dict):
+        return rows(schema, document)
+    lists = [isinstance(values, list) for values in document.values()]
     if any(lists) and not all(lists):
         raise InvalidFeatures("Give every column a list of values, or every one a single value.")
-    return inputs.from_columns(schema, given if any(lists) else {name: [value] for name, value in given.items()})
+    return inputs.from_columns(schema, document if any(lists) else {name: [value] for name, value in document.items()})
 
 
-def known(schema: Schema, given: Any) -> Any:
+def known(schema: Schema, document: Any) -> Any:
     """Rows or columns without those by name that the model does not take: MLflow leaves them out."""
-    if isinstance(given, list):
-        inputs.count(schema, given)
-        return [known(schema, row) if isinstance(row, dict) else row for row in given]
-    if isinstance(given, dict):
-        return {name: value for name, value in given.items() if name in schema.known}
-    return given
+    if isinstance(document, list):
+        inputs.count(schema, document)
+        return [known(schema, row) if isinstance(row, dict) else row for row in document]
+    if isinstance(document, dict):
+        return {name: value for name, value in document.items() if name in schema.known}
+    return document
 
 
-def records(schema: Schema, given: Any) -> Inputs:
+def records(schema: Schema, document: Any) -> Inputs:
     """MLflow's `dataframe_records`: objects by name."""
-    if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
+    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
         raise InvalidFeatures("'dataframe_records' must be a list of objects of column: value.")
-    return rows(schema, known(schema, given))
+    return rows(schema, known(schema, document))
 
 
-def split(schema: Schema, given: Any) -> Inputs:
+def split(schema: Schema, document: Any) -> Inputs:
     """MLflow's `dataframe_split`: `data` rows, their `columns` if they have names, an `index` that says nothing."""
-    if not isinstance(given, dict) or "data" not in given or not given.keys() <= {"columns", "index", "data"}:
+    if not isinstance(document, dict) or "data" not in document or not document.keys() <= {"columns", "index", "data"}:
         raise InvalidFeatures("'dataframe_split' must be an object of 'data' and, optionally, 'columns' and 'index'.")
-    data, index, names = given["data"], given.get("index"), given.get("columns")
+    data, index, names = document["data"], document.get("index"), document.get("columns")
     if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
         raise InvalidFeatures("'data' of 'dataframe_split' must be a list of rows, each a list of values.")
     if index is not None and (not isinstance(index, list) or len(index) != len(data)):
@@ -94,8 +94,8 @@ def comma_separated(schema: Schema, text: str) -> Inputs:
     if not lines:
         raise InvalidFeatures("The CSV file has no header.")
     inputs.count(schema, lines[1:])
-    found = {column.name: column for column in schema.columns}
-    kept = [found.get(name) for name in lines[0]]
+    by_name = {column.name: column for column in schema.columns}
+    kept = [by_name.get(name) for name in lines[0]]
     data = [[column and _cell(column, cell) for column, cell in zip(kept, line, strict=False)] for line in lines[1:]]
     if any(len(line) != len(kept) for line in lines):
         raise InvalidFeatures("Every line of the CSV file must have as many cells as its header.")
@@ -112,11 +112,11 @@ def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
         raise InvalidFeatures(f"Every row must have as many values as there are columns: {len(names)}.")
     if not data:
         raise InvalidFeatures("There are no rows.")
-    found: Mapping[str, Sequence[Any]] = dict(zip(names, zip(*data, strict=True), strict=True))
+    by_name: Mapping[str, Sequence[Any]] = dict(zip(names, zip(*data, strict=True), strict=True))
     dates = {column.name for column in schema.columns if column.kind == "date"}
     kept = {
         name: [None if value == NOT_A_TIME else value for value in values] if name in dates else values
-        for name, values in found.items()
+        for name, values in by_name.items()
         if name in schema.known
     }
     return inputs.from_columns(schema, kept)
@@ -137,10 +137,10 @@ def _cell(column: Column, text: str) -> Any:
     return text
 
 
-def _null(found: re.Match[bytes]) -> bytes:
-    piece = found[0]
+def _null(match: re.Match[bytes]) -> bytes:
+    piece = match[0]
     return piece.replace(b"NaN", b"null") if piece.startswith(b"NaN") else piece
 
 
-def _kind(given: Any) -> str:
-    return "null" if given is None else {"dict": "an object", "str": "a text"}.get(type(given).__name__, "a number")
+def _kind(value: Any) -> str:
+    return "null" if value is None else {"dict": "an object", "str": "a text"}.get(type(value).__name__, "a number")

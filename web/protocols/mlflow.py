@@ -66,35 +66,35 @@ def told(answered: Answered, method: str) -> list[Any]:
     return answered.probabilities or [] if method == PROBA else answered.names
 
 
-def method_of(chosen: Predictor, given: Any) -> str:
+def method_of(chosen: Predictor, parameters: Any) -> str:
     """PREDICT or PROBA from what a client asks for; raises Problem 400."""
-    if given not in (PREDICT, PROBA):
-        raise Problem(400, f"There is no method {given!r:.60}.", hint=f"It is {PREDICT!r} or {PROBA!r}.")
-    if given == PROBA and not chosen.classes:
+    if parameters not in (PREDICT, PROBA):
+        raise Problem(400, f"There is no method {parameters!r:.60}.", hint=f"It is {PREDICT!r} or {PROBA!r}.")
+    if parameters == PROBA and not chosen.classes:
         raise Problem(400, "A regression has no probabilities.", hint=f"Ask for {PREDICT!r}.")
-    return str(given)
+    return str(parameters)
 
 
 def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
     """The method and the rows; further keys and params say nothing here, and are ignored as by MLflow's server."""
     body = payload.value(dataframes.without_nan(text))
-    found = FORMATS.keys() & body.keys() if isinstance(body, dict) else set()
-    if len(found) != 1:
+    forms = FORMATS.keys() & body.keys() if isinstance(body, dict) else set()
+    if len(forms) != 1:
         names = ", ".join(repr(name) for name in FORMATS)
         raise Problem(400, f"The body must be an object with one of {names}, and 'params' if there are any.")
     params = {} if body.get("params") is None else body["params"]
     if not isinstance(params, dict):
         raise Problem(400, "'params' must be an object, which may have 'predict_method'.")
-    name = found.pop()
+    name = forms.pop()
     return method_of(chosen, params.get("predict_method", PREDICT)), FORMATS[name](chosen.schema, body[name])
 
 
 def _media_type(environ: MutableMapping[str, Any]) -> str:
     """JSON or CSV; a body without a type is JSON; raises Problem 415."""
-    given = environ.get("CONTENT_TYPE", "") or JSON
-    if given == JSON:
+    header = environ.get("CONTENT_TYPE", "") or JSON
+    if header == JSON:
         return JSON
-    kind, *parameters = (part.strip().lower() for part in given.split(";"))
+    kind, *parameters = (part.strip().lower() for part in header.split(";"))
     if kind not in (JSON, CSV):
         raise Problem(415, f"The body must be {JSON} or {CSV}, not {kind!r:.80}.")
     for parameter in filter(None, parameters):

@@ -95,8 +95,8 @@ def index(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
     text = environ["wsgi.input"].read()
     if text:
         payload.check(Index, payload.value(text))
-    found = [{"name": MODEL, "version": version, "state": "READY", "reason": ""} for version in _loaded(worker)]
-    return Reply(orjson.dumps(found))
+    models = [{"name": MODEL, "version": version, "state": "READY", "reason": ""} for version in _loaded(worker)]
+    return Reply(orjson.dumps(models))
 
 
 class Index(BaseModel):
@@ -151,12 +151,12 @@ def model_version(name: str, version: str | None) -> int | None:
 def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:
     """The JSON of a body and what follows it; raises Problem 400."""
     body = environ["wsgi.input"].read()
-    given = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
-    if given is None:
+    header = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
+    if header is None:
         return body, memoryview(b"")
-    if not (given.isascii() and given.isdecimal() and len(given) < predict.MOST_DIGITS and int(given) <= len(body)):
-        raise Problem(400, f"{HEADER_LENGTH} is {given!r:.40}, and the body has {len(body)} bytes.")
-    return body[: int(given)], memoryview(body)[int(given) :]
+    if not (header.isascii() and header.isdecimal() and len(header) < predict.MOST_DIGITS and int(header) <= len(body)):
+        raise Problem(400, f"{HEADER_LENGTH} is {header!r:.40}, and the body has {len(body)} bytes.")
+    return body[: int(header)], memoryview(body)[int(header) :]
 
 
 def _headers(chosen: Predictor) -> dict[str, str]:

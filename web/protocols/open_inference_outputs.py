@@ -60,33 +60,33 @@ def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: dic
     always = _flag(parameters, "binary_data_output", default=False)
     if not asked:
         return [Wish(name, always, 0) for name in DEFAULT]
-    known = outputs_of(schema)
+    outputs = outputs_of(schema)
     if len({output.name for output in asked}) < len(asked):
         raise Problem(400, "An output is asked for twice.")
     wishes = []
     for output in asked:
-        if output.name not in known:
-            names = ", ".join(known)
+        if output.name not in outputs:
+            names = ", ".join(outputs)
             raise Problem(400, f"There is no output {output.name!r:.100}.", hint=f"The model has {names}.")
         binary = _flag(output.parameters, "binary_data", default=always)
-        wishes.append(Wish(output.name, binary, _best(output, known[output.name].width)))
+        wishes.append(Wish(output.name, binary, _best(output, outputs[output.name].width)))
     return wishes
 
 
 def _flag(parameters: dict[str, Any] | None, name: str, *, default: bool) -> bool:
-    given = (parameters or {}).get(name, default)
-    if not isinstance(given, bool):
-        raise Problem(400, f"The parameter {name!r} is true or false, not {given!r:.40}.")
-    return given
+    flag = (parameters or {}).get(name, default)
+    if not isinstance(flag, bool):
+        raise Problem(400, f"The parameter {name!r} is true or false, not {flag!r:.40}.")
+    return flag
 
 
 def _best(output: Requested, width: int | None) -> int:
-    given = (output.parameters or {}).get("classification", 0)
-    if type(given) is not int or given < 0:
-        raise Problem(400, f"The parameter 'classification' is a number of classes, not {given!r:.40}.")
-    if given and width is None:
+    count = (output.parameters or {}).get("classification", 0)
+    if type(count) is not int or count < 0:
+        raise Problem(400, f"The parameter 'classification' is a number of classes, not {count!r:.40}.")
+    if count and width is None:
         raise Problem(400, f"The output {output.name!r} has no classes.", hint="Ask for 'predict_proba'.")
-    return min(given, width or 0)
+    return min(count, width or 0)
 
 
 def tensor(answered: Answered, wish: Wish) -> tuple[dict[str, Any], bytes]:

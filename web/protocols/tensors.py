@@ -60,13 +60,13 @@ Values = list[Any] | NDArray[Any]
 """Elements of a tensor, row-major: Python's from JSON and BYTES, numpy's from binary numbers."""
 
 
-def read(schema: Schema, given: Sequence[Tensor], tail: memoryview) -> Inputs:
+def read(schema: Schema, inputs: Sequence[Tensor], tail: memoryview) -> Inputs:
     """One two-dimensional tensor in the order of the columns, or a tensor for each column; raises InvalidFeatures.
 
     `tail` is what follows the JSON, and belongs to the tensors without `data`, in their order.
     """
     read_in: list[tuple[Tensor, Values]] = []
-    for tensor in given:
+    for tensor in inputs:
         _check(tensor)
         size = (tensor.parameters or {}).get("binary_data_size")
         if size is None:
@@ -88,15 +88,15 @@ def write(
     name: str, datatype: str, shape: list[int], values: Sequence[Any], *, binary: bool
 ) -> tuple[dict[str, Any], bytes]:
     """An output of a response, and its bytes behind the JSON if it is `binary`; `values` are row-major."""
-    told: dict[str, Any] = {"name": name, "shape": shape, "datatype": datatype}
+    description: dict[str, Any] = {"name": name, "shape": shape, "datatype": datatype}
     if not binary:
-        return {**told, "data": values}, b""
+        return {**description, "data": values}, b""
     if datatype == BYTES:
         texts = [value.encode() for value in values]
         packed = b"".join(struct.pack("<I", len(text)) + text for text in texts)
     else:
         packed = np.asarray(values, DTYPES[datatype]).tobytes()
-    return {**told, "parameters": {"binary_data_size": len(packed)}}, packed
+    return {**description, "parameters": {"binary_data_size": len(packed)}}, packed
 
 
 def _check(tensor: Tensor) -> None:
@@ -169,10 +169,10 @@ def _matrix(schema: Schema, tensor: Tensor, values: Values) -> Inputs:
     return inputs.from_matrix(schema, values.reshape(rows, width))
 
 
-def _columns(schema: Schema, given: list[tuple[Tensor, Values]]) -> Inputs:
+def _columns(schema: Schema, pairs: list[tuple[Tensor, Values]]) -> Inputs:
     columns: dict[str, Sequence[Any]] = {}
     booleans = {column.name for column in schema.columns if column.kind == "boolean"}
-    for tensor, values in given:
+    for tensor, values in pairs:
         if tensor.name in columns:
             raise _wrong(tensor, "is there twice")
         if len(tensor.shape) == 2 and tensor.shape[1] != 1:

@@ -42,8 +42,8 @@ def models(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
 def status(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
     """Whether a version predicts: KServe's `ready`, and the status of TensorFlow Serving."""
     chosen = _chosen(worker, environ, **place)
-    told = {"version": str(chosen.version), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    return reply.of({"name": MODEL, "ready": True, "model_version_status": [told]}, chosen.version)
+    state = {"version": str(chosen.version), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    return reply.of({"name": MODEL, "ready": True, "model_version_status": [state]}, chosen.version)
 
 
 def metadata(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
@@ -69,8 +69,8 @@ def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> 
     if ("instances" in body) == ("inputs" in body):
         raise Problem(400, "Give either 'instances' (a list of rows) or 'inputs' (values by column).")
     signature = body.get("signature_name")
-    known = signature is None or isinstance(signature, str)
-    method = mlflow.method_of(chosen, SIGNATURES.get(signature, signature) if known else signature)
+    valid = signature is None or isinstance(signature, str)
+    method = mlflow.method_of(chosen, SIGNATURES.get(signature, signature) if valid else signature)
     in_rows = "instances" in body
     rows = (
         dataframes.rows(chosen.schema, body["instances"])
@@ -93,11 +93,11 @@ def classify(worker: Worker, environ: MutableMapping[str, Any], **place: str) ->
     if not chosen.classes:
         raise Problem(400, "The model is a regression.", hint="Ask for :regress or :predict.")
     answered = answering.answer(worker, environ, chosen, _examples(chosen, environ))
-    found = [
+    results = [
         sorted(zip(answered.predictor.classes, shares, strict=True), key=lambda pair: -pair[1])
         for shares in answered.probabilities or []
     ]
-    return _results(answered, found)
+    return _results(answered, results)
 
 
 def regress(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
@@ -113,11 +113,11 @@ VERBS = {"predict": predict, "classify": classify, "regress": regress}
 """What follows a colon at the end of a path."""
 
 
-def _results(answered: Answered, found: list[Any]) -> Reply:
+def _results(answered: Answered, results: list[Any]) -> Reply:
     # The description of the API says `result`, TensorFlow Serving's own code answers `results`.
     version = answered.predictor.version
     return reply.of(
-        {"result": found, "results": found, "model_version": version, "prediction_ids": answered.ids}, version
+        {"result": results, "results": results, "model_version": version, "prediction_ids": answered.ids}, version
     )
 
 

@@ -48,34 +48,34 @@ class Agreement:
 def compare(challenger: Predictor, group: list[Told]) -> Agreement:
     """Have the challenger answer what one champion has answered; raises what a broken model raises."""
     champion = group[0].champion
-    told, ids = np.vstack([one.answers for one in group]), [name for one in group for name in one.ids]
+    champions, ids = np.vstack([one.answers for one in group]), [name for one in group for name in one.ids]
     if (champion.schema.task, champion.schema.target) != (challenger.schema.task, challenger.schema.target):
         return Agreement(failed=len(ids))
     rows = np.vstack([_encoded(one, challenger) for one in group])
-    found = np.vstack([_answers(challenger, rows[at : at + PIECE_ROWS]) for at in range(0, len(rows), PIECE_ROWS)])
-    known = np.flatnonzero(np.isfinite(found).all(axis=1))
-    failed = len(ids) - len(known)
-    told, found, ids = told[known], found[known], [ids[at] for at in known]
+    answers = np.vstack([_answers(challenger, rows[at : at + PIECE_ROWS]) for at in range(0, len(rows), PIECE_ROWS)])
+    finite = np.flatnonzero(np.isfinite(answers).all(axis=1))
+    failed = len(ids) - len(finite)
+    champions, answers, ids = champions[finite], answers[finite], [ids[at] for at in finite]
     if not champion.classes:
-        off = np.abs(found - told)[:, 0]
+        off = np.abs(answers - champions)[:, 0]
         return Agreement(len(ids), failed, None, float(off.sum()), float(off.max(initial=0.0)))
     codes = np.array([challenger.schema.class_codes.get(name, -1) for name in champion.classes])
-    aligned = np.where(codes >= 0, found[:, codes], 0.0)
-    off = np.abs(aligned - told).max(axis=1)
-    labels, own = named(told, champion.costs), named(found, challenger.costs)
+    aligned = np.where(codes >= 0, answers[:, codes], 0.0)
+    off = np.abs(aligned - champions).max(axis=1)
+    labels, own = named(champions, champion.costs), named(answers, challenger.costs)
     others = np.flatnonzero(codes[labels] != own)
     differing = [(ids[at], champion.classes[labels[at]], challenger.classes[own[at]]) for at in others[:SHOWN]]
     agreed = len(ids) - len(others)
     return Agreement(len(ids), failed, agreed, float(off.sum()), float(off.max(initial=0.0)), differing)
 
 
-def _encoded(one: Told, challenger: Predictor) -> Matrix:
+def _encoded(answered: Told, challenger: Predictor) -> Matrix:
     """The rows as the challenger takes them, all NaN where it does not."""
-    ours, theirs = one.champion.schema, challenger.schema
+    ours, theirs = answered.champion.schema, challenger.schema
     if ours.shape[2 + len(ours.classes) :] == theirs.shape[2 + len(theirs.classes) :]:
-        return one.inputs.matrix
-    made = np.full((len(one.inputs), theirs.width), np.nan)
-    for number, values in enumerate(one.inputs.values):
+        return answered.inputs.matrix
+    made = np.full((len(answered.inputs), theirs.width), np.nan)
+    for number, values in enumerate(answered.inputs.values):
         named = {name: value for name, value in zip(ours.features, values, strict=True) if name in theirs.known}
         try:
             made[number] = theirs.encode(named)
@@ -90,10 +90,10 @@ def _answers(challenger: Predictor, rows: Matrix) -> Matrix:
         return challenger.answers(rows)
     except InvalidFeatures:
         width = max(1, len(challenger.classes))
-        found = np.full((len(rows), width), np.nan)
+        answers = np.full((len(rows), width), np.nan)
         for number in range(len(rows)):
             try:
-                found[number] = challenger.answers(rows[number : number + 1])[0]
+                answers[number] = challenger.answers(rows[number : number + 1])[0]
             except InvalidFeatures:
                 continue
-        return found
+        return answers

@@ -38,14 +38,14 @@ class Challenger:
 
     def look(self) -> None:
         """Load the version that is held now, or let go of the one that is held no more."""
-        wanted, found = self._slot.challenger, self.predictor
-        if found is not None and found.version == wanted:
+        version, loaded = self._slot.challenger, self.predictor
+        if loaded is not None and loaded.version == version:
             return
         self.predictor = None
-        if wanted is None:
+        if version is None:
             self.problem = None
         elif time.monotonic() >= self._retry_at:
-            self._load(wanted)
+            self._load(version)
 
     def _load(self, version: int) -> None:
         try:
@@ -61,12 +61,12 @@ class Challenger:
         """Who answers a request that names no version: the champion, or for a share of the keys the challenger."""
         if not self._share or (key := environ.get(self._header)) is None:
             return champion
-        found = self.predictor
-        if found is None or found.version != self._slot.challenger or found.version == self._broken:
+        challenger = self.predictor
+        if challenger is None or challenger.version != self._slot.challenger or challenger.version == self._broken:
             return champion
-        if not takes(found.schema, champion.schema) or not chosen(found.version, key, self._share):
+        if not takes(challenger.schema, champion.schema) or not chosen(challenger.version, key, self._share):
             return champion
-        return found.on_trial()
+        return challenger.on_trial()
 
     def give_up(self, version: int, error: Exception) -> None:
         """The challenger failed at a request that it should have answered: it gets none any more from this worker."""

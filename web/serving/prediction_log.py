@@ -41,10 +41,10 @@ class _File:
     def lost(self) -> bool:
         """Whether the file has no longer the name under which the daemon looks for it."""
         try:
-            found, here = self.path.stat(), os.fstat(self.fd)
+            on_disk, here = self.path.stat(), os.fstat(self.fd)
         except OSError:
             return True
-        return (found.st_dev, found.st_ino) != (here.st_dev, here.st_ino)
+        return (on_disk.st_dev, on_disk.st_ino) != (here.st_dev, here.st_ino)
 
     def sync(self, folder: Path) -> OSError | None:
         """Have all bytes on the disk; returns why that failed, then and ever after.

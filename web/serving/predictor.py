@@ -50,10 +50,10 @@ class Predictor:
         """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures where they are not finite."""
         # Values near the largest double overflow inside the model; the check below tells the caller.
         with np.errstate(all="ignore"):
-            found = self._model.answers(rows)
-        if not np.isfinite(found).all():
+            matrix = self._model.answers(rows)
+        if not np.isfinite(matrix).all():
             raise InvalidFeatures("The model has no finite answer for values this large.")
-        return found
+        return matrix
 
     def warm(self) -> None:
         """Run one-row predictions once, so that the first request does not pay for lazy allocations."""
@@ -170,10 +170,10 @@ class Follower(threading.Thread):
     def _look_at_journal(self) -> None:
         # The daemon writes the journal, so it says nothing new while the daemon is silent.
         try:
-            found = self._records.aliases()
+            aliases = self._records.aliases()
         except sqlite3.Error:
             return  # what was known stays; who serves it says so, see `_fail`
-        self._slot.challenger, self._slot.previous = found["challenger"], found["previous"]
+        self._slot.challenger, self._slot.previous = aliases["challenger"], aliases["previous"]
 
     def _follow(self, pointer: bundle.Pointer | None) -> None:
         if pointer is None:
@@ -219,7 +219,7 @@ class Follower(threading.Thread):
 def _mark(path: Path) -> object:
     """What changes whenever the file is replaced; None if there is none to be seen."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size

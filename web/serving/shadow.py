@@ -48,16 +48,16 @@ class Shadow(threading.Thread):
         """Whether there is a challenger to compare with."""
         return self._compares and self._challenger.predictor is not None
 
-    def offer(self, told: Told) -> None:
+    def offer(self, answered: Told) -> None:
         """Take note of what the champion has told; takes a microsecond."""
         if not self.wants:
             return
         with self._lock:
-            if self._rows and self._rows + len(told.ids) > MOST_ROWS:
-                self.dropped += len(told.ids)
+            if self._rows and self._rows + len(answered.ids) > MOST_ROWS:
+                self.dropped += len(answered.ids)
                 return
-            self._rows += len(told.ids)
-            self._waiting.append(told)
+            self._rows += len(answered.ids)
+            self._waiting.append(answered)
 
     def run(self) -> None:
         """Load and compare, until `stop`."""
@@ -82,8 +82,8 @@ class Shadow(threading.Thread):
             self._waiting.clear()
         challenger = self._challenger.predictor
         groups: dict[int, list[Told]] = {}
-        for told in taken:
-            groups.setdefault(told.champion.version, []).append(told)
+        for answered in taken:
+            groups.setdefault(answered.champion.version, []).append(answered)
         for version, group in groups.items():
             if challenger is not None and challenger.version != version:
                 self._write(version, challenger.version, self._compared(challenger, group))
@@ -95,9 +95,9 @@ class Shadow(threading.Thread):
             self._challenger.give_up(challenger.version, error)
             return Agreement(failed=sum(len(told.ids) for told in group))
 
-    def _write(self, champion: int, challenger: int, found: Agreement) -> None:
-        line = {"shadow": challenger, "model_version": champion, "timestamp": utcnow(), **asdict(found)}
+    def _write(self, champion: int, challenger: int, agreement: Agreement) -> None:
+        line = {"shadow": challenger, "model_version": champion, "timestamp": utcnow(), **asdict(agreement)}
         try:
             self._log.append([orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)], predictions=False)
         except NotKept:
-            self.dropped += found.n + found.failed
+            self.dropped += agreement.n + agreement.failed

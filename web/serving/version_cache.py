@@ -77,9 +77,9 @@ class Shelf:
         Raises Problem 404 for a version that there is not (any more), 503 for one that does not load now.
         """
         with self._lock:
-            if (found := self._loaded.get(version)) is not None:
+            if (predictor := self._loaded.get(version)) is not None:
                 self._loaded.move_to_end(version)
-                return found
+                return predictor
             if (failure := self._failed.get(version)) is not None and failure.counts(asked):
                 raise self._problem(failure)
             if version not in self._loading:
@@ -98,8 +98,8 @@ class Shelf:
     def _load(self, version: int, loading: Loading) -> None:
         # One at a time: several at once would only take more memory.
         with self._turn:
-            found = self._attempt(version)
-        self._keep(version, found)
+            outcome = self._attempt(version)
+        self._keep(version, outcome)
         loading.set_result(None)
 
     def _attempt(self, version: int) -> Predictor | _Failure:
@@ -112,20 +112,20 @@ class Shelf:
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle or a damaged journal raises
             return _Failure(503, f"{type(error).__name__}: {error}", time.monotonic())
 
-    def _keep(self, version: int, found: Predictor | _Failure) -> None:
+    def _keep(self, version: int, outcome: Predictor | _Failure) -> None:
         with self._lock:
             del self._loading[version]
-            if isinstance(found, Predictor):
-                self._put(version, found)
+            if isinstance(outcome, Predictor):
+                self._put(version, outcome)
                 return
-            self._failed[version] = found
+            self._failed[version] = outcome
             while len(self._failed) > REMEMBERED:
                 self._failed.popitem(last=False)
-        if found.status == 503:
-            _log.error("Version %d, which somebody asked for, does not load: %s", version, found.reason)
+        if outcome.status == 503:
+            _log.error("Version %d, which somebody asked for, does not load: %s", version, outcome.reason)
 
-    def _put(self, version: int, found: Predictor) -> None:
-        self._loaded[version] = found
+    def _put(self, version: int, predictor: Predictor) -> None:
+        self._loaded[version] = predictor
         while len(self._loaded) > self._room:
             self._loaded.popitem(last=False)
 
