@@ -17,10 +17,10 @@ from daemon.core.errors import InvalidFeatures
 from daemon.core.status import utcnow
 from web.auth.access import CALLER
 from web.http.problems import Problem
+from web.serving import call
 from web.serving.agreement import Told
 from web.serving.inputs import Inputs, Matrix, from_rows
 from web.serving.predictor import Predictor
-from web.serving.version_cache import ASKED, LOADING
 from web.worker import Worker
 
 ALIASES = ("champion", "challenger", "previous")
@@ -88,7 +88,7 @@ def predictor(
     `version` or `alias` (`champion`, `challenger`, `previous`) are what a path names. Otherwise `?version=` or the header
     `X-Model-Version` may name a number or an alias; without them it is the served version, or a challenger on trial.
 
-    Raises Problem 503 while no model, or not this one, is loaded, 404 for a version that there is not, 400 for what names
+    Raises Elsewhere while the version is being loaded and the server waits for that, Problem 503 while no model, or not this one, is loaded, 404 for a version that there is not, 400 for what names
     none.
     """
     found = worker.slot.current
@@ -104,11 +104,15 @@ def predictor(
     tried = worker.challenger.predictor
     if tried is not None and tried.version == number:
         return tried
-    other = worker.shelf.find(number, environ.setdefault(ASKED, time.monotonic()))
+    mine = call.current()
+    if mine.asked_at is None:
+        mine.asked_at = time.monotonic()
+    other = worker.shelf.find(number, mine.asked_at)
     if isinstance(other, Predictor):
         return other
-    # The bridge sees this, waits, and asks again; the answer below is for who does not.
-    environ[LOADING] = other
+    if mine.patient:
+        mine.loading = other
+        raise call.Elsewhere
     raise Problem(503, f"Version {number} is being loaded.", hint="Try again in a moment.", Retry_After="1")
 
 
@@ -161,6 +165,7 @@ def answer(worker: Worker, environ: Mapping[str, Any], chosen: Predictor, inputs
         found.append(piece)
     answered = parts[0] if len(parts) == 1 else _joined(parts)
     worker.log.append(lines)
+    call.current().logged = True
     worker.counters.predicted(chosen.version, len(inputs))
     if chosen is worker.slot.current and worker.shadow.wants:
         worker.shadow.offer(Told(chosen, np.concatenate(found), answered.ids, inputs))

@@ -11,7 +11,6 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from web.api import event_stream
 from web.server import granian
-from web.server.__main__ import Listener
 from web.server.bridge import Bridge
 from web.worker import Worker
 
@@ -33,7 +32,7 @@ async def serve(worker: Worker, fd: int) -> None:
     bottle: Any = Empty()
     bottle.route("/predict", "POST", lambda: b"{}")
     bridge._app = bottle
-    await asyncio.create_task(Listener(bridge, fd).serve(granian.spawn))
+    await asyncio.create_task(granian.Listener(bridge, fd).serve(granian.spawn))
 
 
 def main() -> None:

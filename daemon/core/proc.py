@@ -4,6 +4,7 @@ Where it says nothing, a process counts as there and running: kill(2) alone is a
 """
 
 import contextlib
+import ctypes
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -64,3 +65,13 @@ def reap(pid: int) -> None:
     """Take the last word of a dead child that nobody waits for."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def give_memory_back() -> None:
+    """Return memory that is free to the system, where the C library can (musl has no malloc_trim).
+
+    glibc keeps what a model that is gone has taken, and the bytes from which one was loaded: 20 MB for a forest of 1.4 MB.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -3,7 +3,6 @@
 Set in the forked child, before it does anything; its wall time is watched by the daemon.
 """
 
-import ctypes
 import os
 import resource
 from pathlib import Path
@@ -44,8 +43,3 @@ def _data() -> int:
     """What this process has by the measure of RLIMIT_DATA (bytes): private writable memory, much of it shared by fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmData:")[2].split()[0]) * 1024
-
-
-def release() -> None:
-    """Give memory back that is free: the C library keeps it for the next time, beside what it takes anew."""
-    ctypes.CDLL(None).malloc_trim(0)

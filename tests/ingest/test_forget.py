@@ -224,7 +224,7 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, name = step[0], step[1:]
     owners: dict[str, Any] = {"write": segments, "dataset_commit": parts.dataset, "purge": parts.dataset}
     owners |= {"remove": Rejected, "consume": requests, "end_request": parts.journal.requests}
-    owners |= {"forget": parts.journal.erasures, "commit": parts.journal.batches.all}
+    owners |= {"forget": parts.journal.erasures, "commit": parts.journal.batches}
     owner, name = owners[name], name.removeprefix("dataset_").removesuffix("_request")
     real = getattr(owner, name)
 

@@ -3,10 +3,12 @@
 import asyncio
 import gc
 import http.client
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,6 @@ import pytest
 from daemon.core.settings import Server
 from web.http.problems import Problem
 from web.server import granian
-from web.server.__main__ import Listener
 from web.server.bodies import Arrival, Bodies, Found
 
 
@@ -51,7 +52,7 @@ def echo() -> Iterator[tuple[Echo, int]]:
     async def main() -> None:
         listening = socket.create_server(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        listener = Listener(echo, listening.detach())  # Granian closes it
+        listener = granian.Listener(echo, listening.detach())  # Granian closes it
         ready.set_result((asyncio.get_running_loop(), listener, port))
         watching = asyncio.create_task(echo.bodies.watch())
         await listener.serve(granian.spawn)
@@ -132,3 +133,10 @@ def test_of_two_who_tell_the_first_is_heard() -> None:
     for thread in both:
         thread.join()
     assert len(told) == 1
+
+
+def test_only_one_module_knows_granian() -> None:
+    """Its private classes may change with any release: then one module has to follow, which the tests above hold to account."""
+    root = Path(__file__).parent.parent.parent / "web"
+    pattern = re.compile(r"^\s*(?:from|import) granian\b", re.MULTILINE)
+    assert [path.name for path in root.rglob("*.py") if pattern.search(path.read_text())] == ["granian.py"]

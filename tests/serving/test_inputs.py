@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from daemon.core.errors import InvalidFeatures
 from daemon.schema.schema import Column, Schema
 from web.http.payload import MOST_ROWS
-from web.serving import inputs
+from web.serving import call, inputs
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["Aachen", 10**400])
@@ -127,13 +127,13 @@ def test_where_requests_are_handed_over_answers_are_small(classes: int, most: in
     task: Any = "classification" if names else "regression"
     schema = Schema(task=task, target="y", classes=names, columns=[Column(name="x", kind="number")])
     assert len(inputs.from_rows(schema, [[1.0]] * (most + 1))) == most + 1
-    token = inputs.at_once.set(True)
+    token = call.CURRENT.set(call.Call(inline=True))
     try:
         assert len(inputs.from_rows(schema, [[1.0]] * most)) == most
-        with pytest.raises(inputs.TooManyHere):
+        with pytest.raises(call.Elsewhere):
             inputs.from_rows(schema, [[1.0]] * (most + 1))
     finally:
-        inputs.at_once.reset(token)
+        call.CURRENT.reset(token)
 
 
 def test_an_array_of_booleans_is_kept_as_what_its_columns_take() -> None:

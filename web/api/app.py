@@ -18,6 +18,7 @@ from web.http.problems import Problem, explain
 from web.http.reply import Reply
 from web.http.wsgi_environ import promised, up
 from web.protocols import errors, routes
+from web.serving.call import CURRENT, Call, Elsewhere
 from web.worker import Worker
 
 Route = Callable[..., Any]
@@ -65,6 +66,21 @@ class App(Bottle):  # type: ignore[misc]
         except HTTPError:
             return path_scopes.UNMATCHED
         return str(route.name or route.rule)
+
+    def go_on(self, environ: dict[str, Any], call: Call) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, headers and body of what is left of a call; raises Elsewhere if it has to wait once more."""
+        assert call.rest is not None
+        environ["wsgi.input"].seek(0)
+        try:
+            try:
+                reply = call.rest()
+                status, headers, body = reply.status, list(reply.headers.items()), reply.body
+            except Exception as error:
+                _raise_dressed(error, environ["PATH_INFO"])
+                raise
+        except HTTPResponse as problem:
+            status, headers, body = problem.status_code, problem.headerlist, problem.body
+        return status, [*headers, *security_headers.HEADERS, security_headers.NO_STORE], body
 
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """The WSGI interface."""
@@ -129,7 +145,7 @@ def make_app(worker: Worker) -> App:
         "/predict",
         "POST",
         _checked(
-            lambda: _reply(predict.predict(worker, request.environ)),
+            _door(worker, predict.predict),
             _permit(gate, "/predict"),
             payload.typed,
             gate.hosts.site,
@@ -173,18 +189,21 @@ def _checked(route: Route, *checks: Check) -> Route:
             for check in checks:
                 check(environ)
             return route(**arguments)
-        except Problem as problem:
-            raise errors.dress(problem, request.path) from None
-        except HTTPResponse:
-            raise
-        # Everything that is expected has an explanation; the rest goes on to Bottle, the log and a 500.
         except Exception as error:
-            explained = explain(error)
-            if explained is None:
-                raise
-            raise errors.dress(explained, request.path) from error
+            _raise_dressed(error, request.path)
+            raise
 
     return call
+
+
+def _raise_dressed(error: Exception, path: str) -> None:
+    """Raise the problem that an error is, as the clients of the path expect it; not where nobody expected the error."""
+    if isinstance(error, HTTPResponse) and not isinstance(error, Problem):
+        return
+    problem = error if isinstance(error, Problem) else explain(error)
+    # Everything that is expected has an explanation; the rest goes on to Bottle, the log and a 500.
+    if problem is not None:
+        raise errors.dress(problem, path) from error.__cause__ if problem is error else error
 
 
 def _may_read() -> bool:
@@ -198,7 +217,17 @@ def _rule(path: str) -> str:
 
 
 def _door(worker: Worker, door: routes.Door) -> Route:
-    return lambda **place: _reply(door(worker, request.environ, **place))
+    """A route that may have to go on elsewhere: then its call keeps what is left to do, and the server does it."""
+
+    def route(**place: str) -> bytes:
+        rest = partial(door, worker, request.environ, **place)
+        try:
+            return _reply(rest())
+        except Elsewhere:
+            CURRENT.get().rest = rest
+            return b""
+
+    return route
 
 
 def _signing(gate: Gate, sign: Callable[[Gate, dict[str, Any]], Reply]) -> Route:

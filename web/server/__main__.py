@@ -7,20 +7,15 @@ import gc
 import logging
 import os
 import resource
-import socket
 import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
-from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
 from daemon.core import durable, file_modes, settings
 from daemon.core.errors import Exit, RetraindError
@@ -33,64 +28,10 @@ from web.server.shutdown import FAREWELL_SECONDS, LAST_SECONDS, Farewell, socket
 from web.serving.predictor import Follower
 from web.worker import Worker
 
-CONNECTIONS = 4096
-"""Open connections of one worker; further ones wait in the listening socket's backlog."""
-
-HEADER_MILLISECONDS = 10_000
-"""A request's head must arrive within this time, also the next one on a connection that is kept alive."""
-
-STALLED_MILLISECONDS = 30_000
-"""A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
-
 LOOK_SECONDS = 0.05
 PUBLISH_SECONDS = 1.0
 
 _log = logging.getLogger("retraind.web")
-
-
-class Taker(Protocol):
-    """Who takes requests over."""
-
-    def begin(self, handed: Any) -> None:
-        """Take over one; see `handover.spawn`."""
-
-
-class Listener(Server):
-    """Granian on a socket that the daemon has bound, so that a worker can die without the address being lost."""
-
-    def __init__(self, taker: Taker, fd: int) -> None:
-        super().__init__(
-            taker.begin,
-            interface=Interfaces.RSGI,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=65_536),
-            websockets=False,
-            backlog=CONNECTIONS,
-            backpressure=CONNECTIONS,
-            log_enabled=False,
-        )
-        self._inherited = fd
-        with socket.socket(fileno=os.dup(fd)) as shared:
-            shared.listen(CONNECTIONS)
-            self._unix = shared.family == socket.AF_UNIX
-            if not self._unix:  # connections inherit it
-                shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MILLISECONDS)
-
-    def refuse(self) -> None:
-        """Accept no more, without a word to Granian, which would close the connections that it has just accepted.
-
-        Its descriptor becomes that of a socket which nobody knows; the shared one stays with the others.
-        """
-        with socket.socket(socket.AF_UNIX) as nobody:
-            nobody.bind("")  # a name of the kernel's choice
-            nobody.listen()
-            nobody.setblocking(False)
-            os.dup2(nobody.fileno(), self._inherited, inheritable=False)
-
-    def _init_shared_socket(self) -> None:
-        # The stub of this private class does not know its constructor.
-        holder: Any = SocketHolder
-        vars(self).update(_ssp=None, _shd=holder(self._inherited, self._unix, CONNECTIONS), _sfd=self._inherited)
 
 
 async def serve(worker: Worker, fds: list[int]) -> None:
@@ -99,7 +40,7 @@ async def serve(worker: Worker, fds: list[int]) -> None:
     feed = event_stream.Feed(worker)
     quiet = sockets()
     bridge = Bridge(worker, feed)
-    listeners = [Listener(bridge, fd) for fd in fds]
+    listeners = [granian.Listener(bridge, fd) for fd in fds]
     serving = {asyncio.create_task(listener.serve(granian.spawn)) for listener in listeners}
     helpers = [
         asyncio.create_task(_publish(worker)),

@@ -23,8 +23,7 @@ from web.protocols import routes
 from web.server.bodies import Bodies, Found
 from web.server.refusals import CLOSE, Answer, Headers, refusal
 from web.server.thread_lanes import Lane
-from web.serving.inputs import TooManyHere, at_once
-from web.serving.version_cache import LOADING
+from web.serving.call import CURRENT, Call, Elsewhere
 from web.worker import Worker
 
 LARGE_BYTES = 16_384
@@ -115,21 +114,16 @@ class Bridge:
         self._answer_at_once(request)
 
     def _answer_at_once(self, request: Request) -> None:
-        environ, log = request.environ, self._worker.log
-        token, logged = at_once.set(True), log.written
+        environ, call = request.environ, Call(inline=True, patient=True)
         try:
-            answer = self._ask(environ)
-            if LOADING in environ or (log.strict and log.written != logged):
-                self._leave(self._serve(request, self._finish(environ, answer, logged)))
-                return
-        except TooManyHere:
-            self._leave(self._serve(request, self._answer_many(environ)))
-            return
+            answer = self._ask(environ, call)
         except Exception as error:  # noqa: BLE001 - the client gets an answer
-            answer = refusal(environ, error)
-        finally:
-            at_once.reset(token)
-        self._send(request, answer)
+            self._send(request, refusal(environ, error))
+            return
+        if call.rest is not None or (call.logged and self._worker.log.strict):
+            self._leave(self._serve(request, self._finish(environ, answer, call)))
+        else:
+            self._send(request, answer)
 
     # In any thread
 
@@ -159,10 +153,21 @@ class Bridge:
         seconds, route = time.perf_counter() - request.started, self._app.template(request.environ)
         self._worker.counters.count(route, status, seconds, predicts=routes.predicts(route))
 
-    def _ask(self, environ: dict[str, Any]) -> Answer:
+    def _ask(self, environ: dict[str, Any], call: Call) -> Answer:
         answer: list[Any] = []
-        body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
+        token = CURRENT.set(call)
+        try:
+            body = self._app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
+        finally:
+            CURRENT.reset(token)
         return answer[0], answer[1], b"".join(body)
+
+    def _go_on(self, environ: dict[str, Any], call: Call) -> Answer:
+        token = CURRENT.set(call)
+        try:
+            return self._app.go_on(environ, call)
+        finally:
+            CURRENT.reset(token)
 
     # On the loop
 
@@ -192,21 +197,17 @@ class Bridge:
         with lane.place():
             if sent and large:
                 await self._read(request)
-            logged = self._worker.log.written
-            answer = await lane.run(partial(self._ask, environ))
-            return await self._finish(environ, answer, logged)
+            call = Call(patient=True)
+            answer = await lane.run(partial(self._ask, environ, call))
+            return await self._finish(environ, answer, call)
 
-    async def _answer_many(self, environ: dict[str, Any]) -> Answer:
-        """Answer what turned out to have many rows in its few bytes."""
-        with self.batches.place():
-            logged = self._worker.log.written
-            return await self._finish(environ, await self._ask_again(environ), logged)
-
-    async def _finish(self, environ: dict[str, Any], answer: Answer, logged: int) -> Answer:
-        """The answer, when the version that it names is loaded, and what it has logged is kept."""
-        if LOADING in environ:
-            answer = await self._ask_loaded(environ)
-        if self._worker.log.written != logged:
+    async def _finish(self, environ: dict[str, Any], answer: Answer, call: Call) -> Answer:
+        """The answer, when what is left to do is done, and what was logged is kept."""
+        if call.rest is not None:
+            # Whoever waits for a version takes no place from those who have theirs.
+            with contextlib.nullcontext() if call.loading else self.batches.place():
+                answer = await self._answer_rest(environ, call)
+        if call.logged:
             await self._worker.durable()
         return answer
 
@@ -223,24 +224,18 @@ class Bridge:
             return self._forms if path in sign_in.PATHS else self._posts
         return None if path in app.INLINE else self._pages
 
-    async def _ask_loaded(self, environ: dict[str, Any]) -> Answer:
-        """Wait for the version that the request has named, then ask once more; the loop goes on meanwhile."""
-        due = time.monotonic() + LOAD_SECONDS
+    async def _answer_rest(self, environ: dict[str, Any], call: Call) -> Answer:
+        """Wait for the version that a call has named, if it has, then go on in the lane for batches; the loop goes on meanwhile."""
+        call.inline, due = False, time.monotonic() + LOAD_SECONDS
         while True:
-            loading = asyncio.wrap_future(environ.pop(LOADING))
-            # `wait` leaves the loading alone when the time is over: others wait for it, too.
-            await asyncio.wait({loading}, timeout=due - time.monotonic())
-            answer = await self._ask_again(environ)
-            # Where more versions are asked for than there is room, it may have had to go before its turn came.
-            if LOADING not in environ or time.monotonic() >= due:
-                return answer
-
-    async def _ask_again(self, environ: dict[str, Any]) -> Answer:
-        """Ask in the lane for batches what was asked at once in vain."""
-        for key in [key for key in environ if key.startswith("bottle.")]:
-            del environ[key]
-        environ["wsgi.input"].seek(0)
-        return await self.batches.run(partial(self._ask, environ))
+            if call.loading is not None:
+                # `wait` leaves the loading alone when the time is over: others wait for it, too.
+                await asyncio.wait({asyncio.wrap_future(call.loading)}, timeout=max(0.0, due - time.monotonic()))
+            call.loading, call.patient = None, time.monotonic() < due
+            try:
+                return await self.batches.run(partial(self._go_on, environ, call))
+            except Elsewhere:  # more versions are asked for than there is room: it had to go before its turn came
+                continue
 
     async def _stream(self, request: Request) -> None:
         environ, streams = request.environ, self._feed.streams

@@ -1,4 +1,4 @@
-"""The hand-over: where a request leaves Granian, and which thread answers it.
+"""The hand-over: where a request leaves Granian, and which thread answers it; the only module that knows Granian.
 
 Granian holds the interpreter in one thread of its own. Its scheduler passes each request on to the event loop, and a body
 when it has come; two threads then take the interpreter from each other several times a request. Here what costs little is
@@ -7,19 +7,78 @@ answered by the thread that brings it, and only the rest goes to the loop: half 
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import uvloop
-from granian._granian import CallbackScheduler, RSGIWorker
-from granian.server.embed import AsyncWorker
+from granian._granian import CallbackScheduler, RSGIWorker, SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import AsyncWorker, Server
 
 from web.server.bodies import Arrival
 
 T = TypeVar("T")
 
+CONNECTIONS = 4096
+"""Open connections of one worker; further ones wait in the listening socket's backlog."""
+
+HEADER_MILLISECONDS = 10_000
+"""A request's head must arrive within this time, also the next one on a connection that is kept alive."""
+
+STALLED_MILLISECONDS = 30_000
+"""A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
+
+
 _log = logging.getLogger("retraind.web")
+
+
+class Taker(Protocol):
+    """Who takes requests over."""
+
+    def begin(self, handed: Any) -> None:
+        """Take over one; see `spawn`."""
+
+
+class Listener(Server):
+    """Granian on a socket that the daemon has bound, so that a worker can die without the address being lost."""
+
+    def __init__(self, taker: Taker, fd: int) -> None:
+        super().__init__(
+            taker.begin,
+            interface=Interfaces.RSGI,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=65_536),
+            websockets=False,
+            backlog=CONNECTIONS,
+            backpressure=CONNECTIONS,
+            log_enabled=False,
+        )
+        self._inherited = fd
+        with socket.socket(fileno=os.dup(fd)) as shared:
+            shared.listen(CONNECTIONS)
+            self._unix = shared.family == socket.AF_UNIX
+            if not self._unix:  # connections inherit it
+                shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MILLISECONDS)
+
+    def refuse(self) -> None:
+        """Accept no more, without a word to Granian, which would close the connections that it has just accepted.
+
+        Its descriptor becomes that of a socket which nobody knows; the shared one stays with the others.
+        """
+        with socket.socket(socket.AF_UNIX) as nobody:
+            nobody.bind("")  # a name of the kernel's choice
+            nobody.listen()
+            nobody.setblocking(False)
+            os.dup2(nobody.fileno(), self._inherited, inheritable=False)
+
+    def _init_shared_socket(self) -> None:
+        # The stub of this private class does not know its constructor.
+        holder: Any = SocketHolder
+        vars(self).update(_ssp=None, _shd=holder(self._inherited, self._unix, CONNECTIONS), _sfd=self._inherited)
 
 
 class Loop(uvloop.Loop):

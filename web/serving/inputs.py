@@ -5,7 +5,6 @@ which knows the exact complaint. So there is one meaning of "valid", and a large
 """
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from daemon.core.errors import InvalidFeatures
 from daemon.schema.schema import BOUND, Schema
 from web.http.payload import MOST_ROWS
+from web.serving import call
 
 Matrix = NDArray[np.float64]
 
@@ -25,16 +25,9 @@ MOST_ANSWERS = 1_000_000
 ROWS_AT_ONCE, ANSWERS_AT_ONCE = 100, 1_000
 """Rows and probabilities that are answered while a request is handed over, in half a millisecond: all others wait meanwhile."""
 
-at_once: ContextVar[bool] = ContextVar("at_once", default=False)
-"""Whether this is the thread that hands all requests over: there one with many rows raises TooManyHere instead of being answered."""
-
 NUMBERS = frozenset((int, float))
 TRUTHS = {0: False, 1: True}
 """Booleans of an array that has numbers only."""
-
-
-class TooManyHere(Exception):
-    """The request belongs into a lane, which its few bytes did not tell: a row may be one byte."""
 
 
 @dataclass(slots=True)
@@ -114,13 +107,16 @@ def _most(schema: Schema, rows: int, answers: int) -> int:
 
 
 def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
-    """Look at how many rows there are before anything is done with them; raises InvalidFeatures, TooManyHere."""
+    """Look at how many rows there are before anything is done with them; raises InvalidFeatures.
+
+    A few bytes may hold many rows, because a row may be one byte: then the request belongs elsewhere (raises Elsewhere).
+    """
     if len(rows) == 0:
         raise InvalidFeatures("There are no rows.")
     if len(rows) > (most := most_rows(schema)):
         raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
-    if at_once.get() and len(rows) > _most(schema, ROWS_AT_ONCE, ANSWERS_AT_ONCE):
-        raise TooManyHere
+    if len(rows) > _most(schema, ROWS_AT_ONCE, ANSWERS_AT_ONCE) and call.current().inline:
+        raise call.Elsewhere
 
 
 def _bounded(matrix: NDArray[Any]) -> bool:

@@ -1,7 +1,6 @@
 """The predictor: a bundle in memory, the slot that holds the served one, and the thread that follows the pointer."""
 
 import copy
-import ctypes
 import logging
 import sqlite3
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.artifacts import bundle
-from daemon.core import status
+from daemon.core import proc, status
 from daemon.core.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
 from daemon.core.home import Home
 from daemon.records.records import Records
@@ -74,18 +73,8 @@ def fetch(home: Home, records: Records, version: int) -> Predictor:
         raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
     predictor = Predictor(version, bundle.load(home.bundle(version), judged["bundle"]))
     predictor.warm()
-    give_back()
+    proc.give_memory_back()
     return predictor
-
-
-def give_back() -> None:
-    """Return freed memory to the system.
-
-    glibc keeps what a model that is gone has taken, and the bytes from which one was loaded: of a forest of 1.4 MB 20 MB.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
-    if trim is not None:
-        trim(0)
 
 
 class Slot:
@@ -187,7 +176,7 @@ class Follower(threading.Thread):
         self._slot.current = predictor
         self._slot.swaps += 1
         del current
-        give_back()
+        proc.give_memory_back()
         _log.info(
             "Version %d is served (%s, %s).",
             predictor.version,

@@ -9,20 +9,14 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from daemon.core.errors import BundleRefused, NotFound
 from daemon.core.home import Home
 from daemon.records.records import Records
 from web.http.problems import Problem
+from web.serving.call import Loading
 from web.serving.predictor import Predictor, fetch
-
-LOADING = "retraind.loading"
-"""Key of a request's environment under which the loading that it has to wait for is found."""
-
-ASKED = "retraind.asked"
-"""Key of a request's environment under which the moment (monotonic) is found when it first asked for another version."""
 
 FORGET_SECONDS = 5.0
 """So long a version that does not load is not tried again."""
@@ -35,8 +29,6 @@ REMEMBERED = 100
 
 MOST_LOADING = 8
 """Versions that wait to be loaded at most."""
-
-Loading = Future[None]
 
 _log = logging.getLogger("retraind.web")
 
@@ -91,7 +83,7 @@ class Shelf:
             raise Problem(404, "This service answers by the served version only.", hint="See server.versions_loaded.")
         if len(self._loading) >= MOST_LOADING:
             raise Problem(503, f"{MOST_LOADING} versions are being loaded already.", Retry_After="1")
-        loading: Loading = Future()
+        loading = Loading()
         self._loading[version] = loading
         threading.Thread(target=self._load, args=(version, loading), name=f"shelf-{version}", daemon=True).start()
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from daemon import model
+from daemon.core import proc
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Train
 from daemon.model import Matrix, Targets, answers
@@ -27,7 +28,7 @@ from daemon.schema.schema import Schema, Task
 from daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, plain
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
-from daemon.training import losses, resource_limits
+from daemon.training import losses
 from daemon.training.data import split
 from daemon.training.metrics import METRICS, measure, pair
 from daemon.training.progress import Progress
@@ -157,7 +158,7 @@ def compare(
     scored: dict[str, Scored] = {}
     left_out: dict[str, str] = {}
     for one in candidates.by_cost(found):
-        resource_limits.release()
+        proc.give_memory_back()
         try:
             with alarm(trial.budget.left if scored else math.inf):
                 scored[one.name] = trial.of(one, whole=bool(scored))

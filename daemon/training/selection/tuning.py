@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import structlog
 
+from daemon.core import proc
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
-from daemon.training import resource_limits
 from daemon.training.progress import Progress
 from daemon.training.selection import candidates, cross_validation
 from daemon.training.selection.candidates import Candidate
@@ -144,7 +144,7 @@ class _Search:
     def take(self, family: str, parameters: Parameters, *, encoded: bool, raced: bool = True) -> None:
         """Try these, and keep them if they are the best; on all folds unless `raced`."""
         self.tried += 1
-        resource_limits.release()
+        proc.give_memory_back()
         tried = Tuned(family, parameters, self.tried, 0.0, encoded)
         try:
             candidate = tried.made(self._trial.schema, self._trial.settings)
