@@ -1,1 +1,1 @@
-"""Pure decisions on scores: whether a challenger may replace the champion, and whether the world has changed."""
+"""Pure decisions on scores: the verdict on a challenger, and the test for a changed world."""

@@ -1,8 +1,8 @@
-"""The world: whether it has changed, so that the rows which judged so far judge a challenger no more.
+"""The world: the test for a change after which the older held-out rows no longer judge a challenger.
 
-Pure functions. No rule can tell a changed world from drops that all lie, but one drop, one day and one source can be denied the
-say. So the challenger must be surely better than the champion on the rows held out of all that came since some day: on
-several days, whichever of these is left out, and no drop may surely say otherwise. docs/judging.md has the rule and its reasons.
+Pure functions. No rule can tell a changed world from drops that are all false, but one drop, one day or one source must not decide
+alone. So the challenger must be surely better than the champion on the rows held out since some day: on several days, whichever
+of these is left out, and no drop may surely contradict. docs/judging.md has the rule and its reasons.
 """
 
 from collections.abc import Iterator
@@ -20,22 +20,22 @@ Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 DAY = 20 * 3_600_000
-"""What is accepted so long (ms) after the first of a day is of another one: a day less than a nightly job's delays."""
+"""A row accepted this long (ms) after the first of a day begins a new one: 24 hours less the delays of a nightly job."""
 
 MOST_DAYS = 100
-"""Days, the newest, that are looked at: more would cost more than they could say."""
+"""The number of newest days considered: more would cost more than they add."""
 
 LEAST_ROWS, ENOUGH_ROWS = 50, 1_000
-"""The new rows are as many as those of the reference, within these: of a thousand a difference of 0.02 is more than its error."""
+"""Bounds on the number of new rows, which is otherwise that of the reference: a thousand show a difference of 0.02."""
 
 HALF = 0.5
-"""So much less than `promote.follow_days` is allowed, because honest days are not equally large."""
+"""Days by which `promote.follow_days` may be missed, because honest days are not equally large."""
 
 LEAST_OF_DROP = 20
-"""A drop with fewer held-out rows says too little by itself; those of a day and a source are taken together."""
+"""Held-out rows that a drop needs to count by itself; smaller drops of a day and a source are pooled."""
 
 FEW = 2
-"""A class of which the champion has so many rows right, and the challenger none, is forgotten."""
+"""A class is forgotten if the champion has at least this many of its rows right, and the challenger none."""
 
 SURE = 0.01
 """One-sided, for each of the tests."""
@@ -47,9 +47,9 @@ Z = NormalDist().inv_cdf(1 - SURE)
 class Evidence:
     """Held-out rows (n,) that came after the reference, oldest first, on none of which challenger or champion was trained.
 
-    `gain` is the champion's loss less the challenger's, `times` when they were accepted (ms), `drops` and `sources` (a number
-    for each) where they are from. `classes` (n,) and `recalled` (n,), 1 where only the challenger has the row right and -1 where
-    only the champion has, `right` (n,) whether the champion has it right; all are 0 where the targets are values.
+    `gain` is the champion's loss minus the challenger's, `times` their acceptance (ms), `drops` and `sources` their origin (a number
+    each). `classes` (n,) are class codes; `recalled` (n,) is 1 if only the challenger has the row right and -1 if only the champion
+    has; `right` (n,) is 1 if the champion has it right. All three are 0 for regression.
     """
 
     gain: Vector
@@ -60,17 +60,17 @@ class Evidence:
     recalled: Vector
     right: Vector
     reference: int
-    """How many held-out rows the reference has."""
+    """The number of held-out rows of the reference."""
 
     def take(self, which: Codes) -> Self:
         """Some of the rows, in that order."""
-        arrived = self.times[which], self.drops[which], self.sources[which]
-        said = self.classes[which], self.recalled[which], self.right[which]
-        return type(self)(self.gain[which], *arrived, *said, self.reference)
+        origin = self.times[which], self.drops[which], self.sources[which]
+        classes = self.classes[which], self.recalled[which], self.right[which]
+        return type(self)(self.gain[which], *origin, *classes, self.reference)
 
 
 class Change(NamedTuple):
-    """Since when (ms) the challenger is better on everything; `until` is the newest row, `gain` the mean over `n` rows."""
+    """The time (ms) since which the challenger is better on everything; `until` is the newest row, `gain` the mean over `n` rows."""
 
     since: int
     until: int
@@ -81,7 +81,7 @@ class Change(NamedTuple):
 
 
 def changed(evidence: Evidence, settings: Promote) -> Change | None:
-    """Whether the world has changed for good; None: that is not sure."""
+    """The change of the world; None if it is not sure."""
     if not settings.follow_days or not len(evidence.gain) or not np.isfinite(evidence.gain).all():
         return None
     rows = _Rows(evidence)
@@ -95,7 +95,7 @@ def changed(evidence: Evidence, settings: Promote) -> Change | None:
 
 
 class _Rows:
-    """The evidence in order of time, on the newest days; `day` (n,) is the number of each row's."""
+    """The evidence of the newest days in order of time; `day` (n,) is the number of each row's day."""
 
     def __init__(self, evidence: Evidence) -> None:
         order = np.argsort(evidence.times, kind="stable")
@@ -104,7 +104,7 @@ class _Rows:
         self.day, self.of = day[newest], evidence.take(order[newest])
 
     def beginnings(self) -> Iterator[int]:
-        """Days since which it may have changed: that from which on most is gained, and later ones, but after the last denial."""
+        """Days on which the change may begin: the one with the largest gain from it on, and later ones, all after the last denial."""
         days = np.unique(self.day)
         gained = np.bincount(self.day - days[0], self.of.gain)[days - days[0]][::-1].cumsum()[::-1]
         denied = self._denied()
@@ -112,19 +112,19 @@ class _Rows:
         yield from (int(day) for day in days if day >= least)
 
     def _denied(self) -> int | None:
-        """The last day of which a drop, or the small ones of a source together, surely say that the challenger is worse."""
+        """The last day with a drop, or a source's small drops pooled, on which the challenger is surely worse."""
         _, drop, sizes = np.unique(self.of.drops, return_inverse=True, return_counts=True)
         small = sizes[drop] < LEAST_OF_DROP
         source = self.of.sources - self.of.sources.min()
         pooled = len(sizes) + self.day * (int(source.max()) + 1) + source
-        whose = np.where(small, pooled, drop)
-        _, first, group = np.unique(whose, return_index=True, return_inverse=True)
+        groups = np.where(small, pooled, drop)
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
         n, mean, error = _summed(self.of.gain, group)
         worse = (n >= LEAST_OF_DROP) & (mean < 0) & (mean <= -Z * error)
         return int(self.day[first[worse]].max()) if worse.any() else None
 
     def hold(self, first: int, settings: Promote) -> bool:
-        """Whether the rows since that day say that it has changed, whichever of their days is left out."""
+        """True if the rows since that day show a change, whichever of their days is left out."""
         part = self.day >= first
         of_day = np.bincount(self.day[part] - first).astype(np.float64)
         least = max(LEAST_ROWS, min(self.of.reference, ENOUGH_ROWS))
@@ -137,7 +137,7 @@ class _Rows:
         return not any(self._forgets(part & (self.of.classes == code), first, settings) for code in codes)
 
     def _forgets(self, part: NDArray[np.bool_], first: int, settings: Promote) -> bool:
-        """Whether the recall of the class of these rows falls too far, as in a verdict, with one of the days left out or none."""
+        """True if the recall of these rows' class falls too far, as in a verdict, with all days or one left out."""
         if not part.any():
             return False
         day = self.day[part] - first
@@ -151,12 +151,12 @@ class _Rows:
 
 
 def _weighty(of_day: Vector) -> float:
-    """How many days with equally many rows would part these as finely: two large ones and a small one are little more than two."""
+    """The effective number of days: two large ones and a small one are little more than two."""
     return float(of_day.sum() ** 2 / (of_day**2).sum())
 
 
 def _days(times: Codes) -> Codes:
-    """The number of each row's day, from sorted times: one begins with the first row so long after the one before began."""
+    """The day number of each row, from sorted times: a day begins with the first row at least DAY after the last one began."""
     moments, which = np.unique(times, return_inverse=True)
     day, begun = np.zeros(len(moments), dtype=np.int64), moments[0]
     for index, moment in enumerate(moments[1:].tolist(), 1):
@@ -166,13 +166,13 @@ def _days(times: Codes) -> Codes:
 
 
 def _summed(values: Vector, group: Codes) -> tuple[Vector, Vector, Vector]:
-    """Of each group the number of values, their mean and its standard error."""
+    """The number of values, their mean and its standard error, for each group."""
     n, total, squares = (np.bincount(group, weights) for weights in (np.ones(len(values)), values, values**2))
     return _moments(n, total, squares)
 
 
 def _without_each(values: Vector, group: Codes) -> tuple[Vector, Vector, Vector]:
-    """The same of all values but those of one group, for each group; nothing is left of a single one."""
+    """The same of all values outside one group, for each group; a single group leaves none."""
     n, total, squares = (np.bincount(group, weights) for weights in (np.ones(len(values)), values, values**2))
     return _moments(n.sum() - n, total.sum() - total, squares.sum() - squares)
 

@@ -1,6 +1,6 @@
-"""Verdicts: whether a challenger may replace the champion, as a pure function of scores.
+"""Verdicts: the decision on a challenger, as a pure function of scores.
 
-A verdict is a sentence with the figures it rests on: it is all that people will read.
+A verdict is a sentence with the figures it rests on, which is all that people will read.
 """
 
 import math
@@ -15,20 +15,20 @@ from daemon.schema import caveats, score_names
 HOLDOUTS = ("reference", "rolling")
 
 FEW = 2
-"""A class that the champion has right so often, and the challenger never names, is no accident of one row."""
+"""Rows that the champion has right of a class that the challenger never names: fewer may be chance."""
 
 SURE = 0.05
-"""One-sided: a challenger that is no worse looks worse by chance in at most so many of the comparisons (docs/judging.md)."""
+"""One-sided: the share of comparisons at most in which an equal challenger looks worse by chance (docs/judging.md)."""
 
 SURER = 0.025
-"""The same against the mark, where also a fall below the tolerance counts, unless it is surely within it: falls add up."""
+"""The same against the mark. A smaller fall than the tolerance counts there, too, unless it is surely within it: falls add up."""
 Scores = Mapping[str, Any]
 """One model on one holdout, as `daemon.training.metrics` makes it."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What happens to a version, and the sentence that people will read."""
+    """The state of a version, and the reason as people read it."""
 
     state: VersionState
     reason: str
@@ -36,20 +36,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rival:
-    """Whom a challenger is measured against on one holdout."""
+    """The version that a challenger is compared with on one holdout."""
 
     score: Scores
     name: str
-    """As the sentence names it; empty for the champion."""
+    """Its name in the sentence; empty for the champion."""
     paired: Scores
-    """How sure the difference is (`daemon.training.evaluation.holdouts`); empty if nobody knows."""
+    """The evidence for the difference (`daemon.training.evaluation.holdouts`); empty if there is none."""
 
 
 def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mapping[str, Any]] | None = None) -> Verdict:
     """The verdict on a challenger; `scores` as in the manifest: challenger and champion on the same held-out rows.
 
-    `past` has the scores of versions that were promoted before: the best of them is the mark on the reference holdout,
-    because a champion that has lost a little at every step would be an ever easier one.
+    `past` has the scores of versions that were promoted before. The best of them is the mark on the reference holdout,
+    because champions that each lose a little would be ever easier to match.
     """
     champion = scores["champion"]
     objection = _below_floor(scores, settings)
@@ -62,57 +62,57 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     if objection is not None:
         return Verdict(VersionState.REFUSED, objection)
     reason = " ".join(filter(None, [_turned(scores), _praise(scores), caveats.sentence(scores)]))
-    # A champion that can't be compared serves all the same.
+    # A champion that can't be compared goes on serving meanwhile.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict(VersionState.HELD, f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
     return Verdict(VersionState.PROMOTED, reason)
 
 
 def _beside(scores: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The challenger's scores on the rows that the champion's are of: those that neither was trained on."""
+    """The challenger's scores on the same rows as the champion's: those that neither was trained on."""
     scored: Mapping[str, Any] = scores.get("fair") or scores["challenger"]
     return scored
 
 
 def _paired(scores: Mapping[str, Any], name: str) -> Scores:
-    found: Scores = ((scores.get("paired") or {}).get("holdout") or {}).get(name) or {}
-    return found
+    paired: Scores = ((scores.get("paired") or {}).get("holdout") or {}).get(name) or {}
+    return paired
 
 
 def _below_floor(scores: Mapping[str, Any], settings: Promote) -> str | None:
     if settings.floor == 0:
-        return None  # R² can be negative on a few rows; without a floor that is nobody's business
+        return None  # R² can be negative on a few rows; without a floor that is allowed
     challenger, named = scores["challenger"], bool(scores.get("metric_named", True))
     measured = {name: score_names.floored(challenger[name], named=named) for name in HOLDOUTS}
-    if all(found is None for _, found in measured.values()):
+    if all(amount is None for _, amount in measured.values()):
         return f"No held-out row says whether it reaches promote.floor = {settings.floor}: more rows are needed."
-    for name, (figure, found) in measured.items():
-        if found is not None and found < settings.floor:
+    for name, (figure, amount) in measured.items():
+        if amount is not None and amount < settings.floor:
             return (
-                f"{_capital(score_names.TITLES[figure])} {found:.4f} on the {name} holdout (n = {challenger[name]['n']}) "
+                f"{_capital(score_names.TITLES[figure])} {amount:.4f} on the {name} holdout (n = {challenger[name]['n']}) "
                 f"is below promote.floor = {settings.floor}."
             )
     return None
 
 
 def _slipped(scores: Scores, past: Mapping[int, Scores], settings: Promote) -> str | None:
-    """Why it is too far below the mark on the rows of the reference, which are older than every later drop."""
+    """The reason why it is too far below the mark on the reference rows, which are older than every later drop."""
     marks = scores.get("marks") or {}
-    objection = next((said for who in marks if (said := _below(marks[who], who, scores, settings))), None)
+    objection = next((sentence for rival in marks if (sentence := _below(marks[rival], rival, scores, settings))), None)
     if objection is not None:
         return objection
     alike = {version: then for version, then in past.items() if _split(then) == _split(scores)}
-    known = marks.get("mark", {}).get("version")
-    return _below_score(scores["challenger"]["reference"], alike, settings, known)
+    mark_version = marks.get("mark", {}).get("version")
+    return _below_score(scores["challenger"]["reference"], alike, settings, mark_version)
 
 
-def _below(mark: Scores, who: str, scores: Scores, settings: Promote) -> str | None:
+def _below(mark: Scores, rival: str, scores: Scores, settings: Promote) -> str | None:
     surely_within = mark["loss"] + score_names.BOUND * mark["error"] <= settings.tolerance
-    if mark["p"] >= (SURER if who == "mark" else SURE) or surely_within or mark["loss"] <= 1 / mark["n"] + 1e-12:
+    if mark["p"] >= (SURER if rival == "mark" else SURE) or surely_within or mark["loss"] <= 1 / mark["n"] + 1e-12:
         return None
-    if who != "mark" and mark["loss"] <= settings.tolerance:
+    if rival != "mark" and mark["loss"] <= settings.tolerance:
         return None
-    best = ", the best so far," if who == "mark" else ""
+    best = ", the best so far," if rival == "mark" else ""
     robust = " by absolute errors, since few rows make up most of the squares," if mark["robust"] else ""
     return (
         f"{_title(scores['challenger']['reference'])} on the reference holdout and in cross-validation of its drop is "
@@ -121,32 +121,32 @@ def _below(mark: Scores, who: str, scores: Scores, settings: Promote) -> str | N
     )
 
 
-def _below_score(new: Scores, past: Mapping[int, Scores], settings: Promote, known: int | None) -> str | None:
-    """By scores alone: by those of the mark its classes, and where no answers are remembered the best version's figure."""
+def _below_score(new: Scores, past: Mapping[int, Scores], settings: Promote, best_version: int | None) -> str | None:
+    """Compare scores alone: the mark's classes, or the best version's figure if no answers are stored."""
     marks = {version: one.get("challenger", {}).get("reference", {}) for version, one in past.items()}
     marks = {version: mark for version, mark in marks.items() if _same_rows(mark, new)}
-    if not marks or (known is not None and known not in marks):
+    if not marks or (best_version is not None and best_version not in marks):
         return None
-    if known is not None:
-        rival = Rival(marks[known], f" of version {known}, the best so far,", {})
+    if best_version is not None:
+        rival = Rival(marks[best_version], f" of version {best_version}, the best so far,", {})
         return _forgotten(new, rival, "reference", settings) or _collapsed(new, rival, "reference")
     best = max(sorted(marks), key=lambda version: score_names.gain(new, score_names.judged(marks[version]) or 0.0, 0.0))
     return _worse(new, Rival(marks[best], f" of version {best}, the best so far,", {}), "reference", settings)
 
 
 def _split(scores: Mapping[str, Any]) -> str | None:
-    """What tells the reference holdout from one of other rows; None in scores of before that was noted."""
+    """The digest of the reference holdout's rows; None in older scores."""
     digest: str | None = (scores.get("split") or {}).get("reference")
     return digest
 
 
-def _same_rows(one: Scores, other: Scores) -> bool:
-    """Whether two scores are of the same rows, as far as can be told, by the same metric and costs: as many, of the same classes."""
-    measured = [(score_names.metric(score), score.get("costs")) for score in (one, other)]
-    if score_names.judged(one) is None or measured[0] != measured[1]:
+def _same_rows(new: Scores, other: Scores) -> bool:
+    """True if two scores seem to be of the same rows (equally many, of the same classes), metric and costs."""
+    measured = [(score_names.metric(score), score.get("costs")) for score in (new, other)]
+    if score_names.judged(new) is None or measured[0] != measured[1]:
         return False
-    classes = [{name: n for name, n in score.get("support", {}).items() if n} for score in (one, other)]
-    return bool(one["n"] == other["n"] and classes[0] == classes[1])
+    classes = [{name: n for name, n in score.get("support", {}).items() if n} for score in (new, other)]
+    return bool(new["n"] == other["n"] and classes[0] == classes[1])
 
 
 def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
@@ -157,7 +157,7 @@ def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | Non
         return None
     worse = rival.paired.get("worse") or {}
     loss = worse.get("loss", score_names.gain(new, before, now))
-    # One row more or less is no evidence, so it is always allowed, also where it weighs more than the tolerance.
+    # One row is not evidence, so it is always allowed, even if it weighs more than the tolerance.
     if loss > max(settings.tolerance, 1 / new["n"]) + 1e-12 and worse.get("p", 0.0) < SURE:
         moves = "rises" if score_names.metric(new) in score_names.LOWER else "falls"
         return (
@@ -168,7 +168,7 @@ def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | Non
 
 
 def _forgotten(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
-    """The class whose recall falls too far; regression has none."""
+    """The objection to a class whose recall falls too far; None for regression."""
     for label, recall in new.get("recall", {}).items():
         allowed = max(settings.recall_tolerance, 1 / new["support"][label]) + 1e-12
         before = rival.score["recall"].get(label, 0.0)
@@ -187,7 +187,7 @@ def _least_fall(before: float, now: float, n: int) -> float:
 
 
 def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
-    """The class that the rival gets right and the challenger never names, whatever share of it that was."""
+    """The objection to a class that the rival gets right, however rarely, and the challenger never names."""
     named = [sum(column) for column in zip(*new.get("confusion", []), strict=True)]
     for label, times in zip(new.get("support", {}), named, strict=False):
         right = round(rival.score["recall"].get(label, 0.0) * new["support"][label])
@@ -199,7 +199,7 @@ def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
 
 
 def _turned(scores: Mapping[str, Any]) -> str:
-    """That the world has changed, if this training has found it, and what the rows of before would have said."""
+    """The sentence on a changed world, with the objection of the older rows; empty if it has not changed."""
     world = scores.get("world") or {}
     if "objection" not in world:
         return ""
@@ -211,23 +211,23 @@ def _turned(scores: Mapping[str, Any]) -> str:
 
 def _praise(scores: Mapping[str, Any]) -> str:
     champion, version, new = scores["champion"], scores.get("champion_version"), scores["challenger"]["rolling"]
-    found = _said(new)
+    figure = _said(new)
     if champion is None and version is not None:
         return (
             f"Version {version} can't be compared (another target or task, a column that is gone, or damaged): "
-            f"{found} on {new['n']} held-out rows."
+            f"{figure} on {new['n']} held-out rows."
         )
     if champion is None:
-        return f"First version: {found} on {new['n']} held-out rows."
+        return f"First version: {figure} on {new['n']} held-out rows."
     new = _beside(scores)["rolling"]
-    against, found = _said(champion["rolling"]).rpartition(" ")[2], _said(new)
+    against, figure = _said(champion["rolling"]).rpartition(" ")[2], _said(new)
     certainty = _certainty(new, _paired(scores, "rolling"))
     which = "the held-out rows that neither was trained on" if "fair" in scores else "the same held-out rows"
-    return f"{found[0].upper()}{found[1:]} against {against} of version {version} on {which} ({certainty})."
+    return f"{figure[0].upper()}{figure[1:]} against {against} of version {version} on {which} ({certainty})."
 
 
 def _certainty(score: Scores, paired: Scores) -> str:
-    """How many rows a difference was seen on, and how sure it is."""
+    """The number of rows behind a difference, and its p-value or interval."""
     n = f"n = {score['n']}"
     if "p" in paired:
         return f"{_p(paired['p'])}, {n}"
@@ -242,8 +242,7 @@ def _p(chance: float) -> str:
 
 
 def _said(score: Scores) -> str:
-    found = score_names.judged(score)
-    return score_names.said(score, found)
+    return score_names.said(score, score_names.judged(score))
 
 
 def _title(score: Scores) -> str:
