@@ -16,6 +16,7 @@ import orjson
 from daemon.core.errors import InvalidFeatures
 from daemon.core.status import utcnow
 from web.auth.access import CALLER
+from web.http import payload
 from web.http.problems import Problem
 from web.serving import call
 from web.serving.agreement import Told
@@ -137,8 +138,8 @@ def _choice(key: str) -> int | str:
     """The version that a text names; raises Problem 400."""
     if key in ALIASES:
         return key
-    if key.isascii() and key.isdecimal() and len(key) < MOST_DIGITS and int(key) > 0:
-        return int(key)
+    if version := payload.whole(key, MOST_DIGITS - 1):
+        return version
     raise Problem(400, f"{key!r:.60} is no version.", hint=f"It is a number, or one of {', '.join(ALIASES)}.")
 
 

@@ -121,7 +121,7 @@ class Views:
         """One version, from the drops of its training to the predictions that it made; `before` is the last drop seen."""
         limit = payload.number(query, "limit", lineage.SHOWN, 1, 1000)
         before = payload.number(query, "before", None, 0)
-        number = int(key) if key.isdecimal() and len(key) < 10 else 0
+        number = payload.whole(key, 9) or 0
         found = self._worker.records.lineage(number, limit or lineage.SHOWN, before)
         if found is None:
             raise Problem(404, f"There is no version {key!r:.60}.", hint="GET /versions lists them.")

@@ -123,6 +123,11 @@ def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
     return {"missing": "it is missing"}.get(fault, message.removeprefix("Value error, "))
 
 
+def whole(text: str, digits: int) -> int | None:
+    """The whole number that a text of at most `digits` decimal digits is; None for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
+
+
 def number(query: Mapping[str, str], name: str, default: int | None, low: int, high: int = LARGEST) -> int | None:
     """An integer of the query string within `low` and `high`; raises Problem 422."""
     text = query.get(name)

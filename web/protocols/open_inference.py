@@ -143,9 +143,10 @@ def model_version(name: str, version: str | None) -> int | None:
         raise Problem(404, f"There is no model {name!r:.100}.", hint=f"The one that is served is {MODEL!r}.")
     if version is None:
         return None
-    if not (version.isascii() and version.isdecimal() and len(version) < predict.MOST_DIGITS and int(version)):
+    number = payload.whole(version, predict.MOST_DIGITS - 1)
+    if not number:
         raise Problem(404, f"There is no version {version!r:.60}.", hint="Versions are numbers from 1.")
-    return int(version)
+    return number
 
 
 def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:

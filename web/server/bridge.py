@@ -263,7 +263,8 @@ def _after(environ: dict[str, Any]) -> int | None:
     after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
     # A client that comes again asks for the address that it has, and says here what it has had since.
     given = environ.get("HTTP_LAST_EVENT_ID", "")
-    return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else after
+    number = payload.whole(given, 15)
+    return after if number is None else number
 
 
 def _is_large(environ: dict[str, Any]) -> bool:
