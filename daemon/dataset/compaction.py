@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 import structlog
 
 from daemon.core.errors import RetraindError
-from daemon.core.home import Home
 from daemon.dataset import segments
+from daemon.dataset.segment_folder import SegmentFolder
 from daemon.dataset.segments import Sealed
 from daemon.storage.journal import Journal
 
@@ -24,8 +24,8 @@ RETRY_SECONDS = 60.0
 class Merging:
     """Merges under way; used by the loop thread, only while no training reads segments."""
 
-    def __init__(self, home: Home, journal: Journal) -> None:
-        self._home, self._journal = home, journal
+    def __init__(self, folder: SegmentFolder, journal: Journal) -> None:
+        self._folder, self._journal = folder, journal
         self._work: Iterator[None] | None = None
         self._unlike: set[str] = set()
         self._retry_at = 0.0
@@ -54,7 +54,7 @@ class Merging:
     def _merge(self, sources: Mapping[str, str]) -> Iterator[None]:
         sealed = None
         try:
-            for sealed in segments.merging(self._home.segments, sources):
+            for sealed in self._folder.merging(sources):
                 if sealed is None:
                     yield
         except segments.UnlikeError as error:

@@ -23,6 +23,7 @@ from daemon.core.home import Home
 from daemon.dataset import git, git_history
 from daemon.dataset.dvc_cache import Cache, md5_of
 from daemon.dataset.git_history import POINTER, TRACKED
+from daemon.dataset.segment_folder import SegmentFolder
 from daemon.dataset.segments import name_of
 from daemon.records import segments as recorded_segments
 
@@ -54,7 +55,7 @@ class Dataset:
     """Writes segments and commits them; used by one thread of one process that holds the home's lock."""
 
     def __init__(self, home: Home, tell: Callable[[str], object] | None = None) -> None:
-        self._home, self._cache = home, Cache(home.data)
+        self._home, self._cache, self.folder = home, Cache(home.data), SegmentFolder(home)
         self._tell = tell or (lambda sentence: log.warning("repaired", detail=sentence))
         self._repo: Any = None
         self._newest: Revision | None = None
@@ -69,18 +70,11 @@ class Dataset:
         self._home.segments.mkdir(exist_ok=True)
         self._cache.adopt_stamps()
         self._repair()
-        found = {path.name for path in self._home.segments.iterdir()}
+        found = self.folder.names()
         gone = replaced(found - known.keys())
-        self._remove(gone)
-        self.set_aside(found - known.keys() - gone)
+        self.folder.remove(gone)
+        self.folder.set_aside(found - known.keys() - gone)
         self._restore(known)
-
-    def set_aside(self, names: set[str]) -> None:
-        """Move files out of the dataset; they are kept, because a lost journal would make every segment one of them."""
-        for name in names:
-            log.warning("orphan_segment_set_aside", segment=name)
-            self._home.orphans.mkdir(exist_ok=True)
-            (self._home.segments / name).replace(self._home.orphans / name)
 
     def _restore(self, known: Mapping[str, str]) -> None:
         """Bring segments (name: md5) that are gone back, from among the orphans or from DVC's cache, as far as these have them."""
@@ -112,7 +106,7 @@ class Dataset:
         `gone` are segments of earlier revisions that are no part of this one; DVC's cache keeps them. What stands in the
         way and a restart would mend is mended, once. Raises DatasetDamaged when DVC's objects are not the segments.
         """
-        self._remove(gone)
+        self.folder.remove(gone)
         try:
             self._newest = self._commit(seq, segments, message)
             return self._newest
@@ -184,10 +178,6 @@ class Dataset:
         if self._git("status", "--porcelain", "--untracked-files=no"):
             self._git(*AUTHOR, "commit", "-q", "-m", message + git_history.trailers(seq, folder))
         return Revision(self._git("rev-parse", "HEAD"), folder)
-
-    def _remove(self, names: Iterable[str]) -> None:
-        for name in names:
-            (self._home.segments / name).unlink(missing_ok=True)
 
     def _add(self) -> None:
         self._demand_room()

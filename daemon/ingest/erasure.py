@@ -90,7 +90,7 @@ class Forgetting:
             rejected.sync()
         live = [one for one in self._journal.segments.current() if one["first"] <= drop["batch"] <= one["last"]]
         try:
-            holding = segments.find(self._home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
+            holding = self._dataset.folder.find({one["name"]: one["sha256"] for one in live}, drop["sha256"])
         except (DatasetDamaged, FileNotFoundError):
             hint = "Put it back from a backup and ask again; `retraind doctor` says which it is."
             self._end(
@@ -107,7 +107,7 @@ class Forgetting:
             self._record(drop, name, table.num_rows, None, request)
             return
         rest = segments.without(table, drop["sha256"], others)
-        sealed = segments.write(self._home.segments, [rest], replaces=name)
+        sealed = self._dataset.folder.write([rest], replaces=name)
         with sealed.entry(self._journal.segments.has) as segment:
             record = {**segment.record, "first": min(others.values()), "last": max(others.values())}
             self._record(drop, name, table.num_rows - segment.rows, record, request)

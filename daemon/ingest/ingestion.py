@@ -17,11 +17,11 @@ from daemon.core.inbox_names import shown
 from daemon.core.settings import Settings
 from daemon.core.states import BatchKind, EventKind, Level
 from daemon.core.status import utcnow
-from daemon.dataset import git_history, segments
+from daemon.dataset import git_history
 from daemon.dataset.compaction import Merging
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repair import Upkeep
-from daemon.dataset.segments import Sealed, Segment, Writer
+from daemon.dataset.segments import Sealed, Segment
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import known_row_filter, outcomes
@@ -78,7 +78,7 @@ class Ingestion:
         self._has_forgotten = False
         """Whether the last step was one of forgetting; then there may be more to do."""
         self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
-        self._merging = Merging(home, journal)
+        self._merging = Merging(dataset.folder, journal)
         self._sifting = Sifting(home, journal, skips=self._limits.known_rows == "skip")
         self.upkeep = Upkeep(home, dataset, journal)
         newest = journal.batches.newest()
@@ -207,13 +207,13 @@ class Ingestion:
                 return
             yield
             self._save_schema(reader.schema, found)
-            sealed = segments.write(self._home.segments, [table])
+            sealed = self._dataset.folder.write([table])
         self._conclude(refused, sealed, readings, reader.schema)
 
     def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: Refused) -> Iterator[None]:
         reading, sampled = Reading(drop), Sampled()
         yield from self._sifting.begin(found)
-        with Writer(self._home.segments) as writer:
+        with self._dataset.folder.writer() as writer:
             for part in reader.stream(reading):
                 rest = self._sifting.part(reading, part, reader.schema) if part.num_rows else None
                 if rest is not None:
@@ -362,11 +362,11 @@ class Ingestion:
             return False
         self._say(f"committing batch {pending['seq']}")
         live = {one["name"]: one["md5"] for one in self._journal.segments.current()}
-        present = {path.name for path in self._home.segments.iterdir()}
+        present = self._dataset.folder.names()
         gone = self._journal.segments.replaced(present - live.keys())
         # Written, but then the journal could not be: a full disk, say.
         self._live = len(live)
-        self._dataset.set_aside(present - live.keys() - gone)
+        self._dataset.folder.set_aside(present - live.keys() - gone)
         message = git_history.subject(pending["seq"], pending["kind"], pending["rows"])
         revision = self._dataset.commit(pending["seq"], live, message, gone)
         self._journal.batches.commit(pending["seq"], revision.commit, revision.dvc_md5)

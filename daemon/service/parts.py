@@ -16,6 +16,7 @@ from daemon.core.states import EventKind, Level
 from daemon.dataset import continuity
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Packing
+from daemon.dataset.segment_folder import SegmentFolder
 from daemon.drift.watch import Driftwatch
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.rejected_folder import Rejected
@@ -148,8 +149,8 @@ def sweep(home: Home) -> int:
     """Remove unfinished files that a killed process left; call while holding the home's lock."""
     shared = (home.inbox, home.requests, home.workers, home.registry)  # HTTP workers write there now
     swept = sum(durable.sweep(place, seconds=60) for place in shared)
-    swept += sum(durable.sweep(place) for place in (home.data, home.segments) if place.is_dir())
-    return swept + sweep_rejected(home)
+    swept += durable.sweep(home.data) if home.data.is_dir() else 0
+    return swept + SegmentFolder(home).sweep() + sweep_rejected(home)
 
 
 def sweep_rejected(home: Home) -> int:

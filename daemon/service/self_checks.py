@@ -9,6 +9,7 @@ from daemon.core import foundations
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.foundations import Held
 from daemon.core.home import Home
+from daemon.dataset.segment_folder import SegmentFolder
 from daemon.storage.journal import Journal
 
 
@@ -47,7 +48,7 @@ class Inspection:
     def _missing_segments(self) -> str | None:
         if self._segments[0] != self._journal.writes:
             self._segments = self._journal.writes, frozenset(one["name"] for one in self._journal.segments.current())
-        missing = sorted(self._segments[1] - {path.name for path in self._home.segments.iterdir()})
+        missing = sorted(self._segments[1] - SegmentFolder(self._home).names())
         if not missing:
             return None
         return (

@@ -1,0 +1,56 @@
+"""The folder of the segments, `data/dataset/`: the only code that writes, lists, moves or removes files there."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow as pa
+import structlog
+
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.dataset import segments
+from daemon.dataset.segments import Sealed, Writer
+
+log = structlog.get_logger()
+
+
+class SegmentFolder:
+    """The segments of one home by name; whether they are part of the dataset says the journal. Used by the loop thread."""
+
+    def __init__(self, home: Home) -> None:
+        self._path, self._orphans = home.segments, home.orphans
+
+    def write(self, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
+        """A finished segment of these rows, still without its name; see `daemon.dataset.segments.write`."""
+        return segments.write(self._path, tables, replaces)
+
+    def writer(self) -> Writer:
+        """Writes a segment piece by piece."""
+        return Writer(self._path)
+
+    def merging(self, sources: Mapping[str, str]) -> Iterator[Sealed | None]:
+        """Make one segment of some (name: sha256), in pieces; the last is the finished one."""
+        return segments.merging(self._path, sources)
+
+    def find(self, known: Mapping[str, str], drop: str) -> tuple[str, pa.Table] | None:
+        """The first of these segments (name: sha256) with rows of a drop (sha256), and its rows."""
+        return segments.find(self._path, known, drop)
+
+    def names(self) -> set[str]:
+        """Names of all files there; raises FileNotFoundError where the folder is gone."""
+        return {path.name for path in self._path.iterdir()}
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, as far as they are there."""
+        for name in names:
+            (self._path / name).unlink(missing_ok=True)
+
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Move files out of the dataset; they are kept, because a lost journal would make every segment one of them."""
+        for name in names:
+            log.warning("orphan_segment_set_aside", segment=name)
+            self._orphans.mkdir(exist_ok=True)
+            (self._path / name).replace(self._orphans / name)
+
+    def sweep(self) -> int:
+        """Remove unfinished files that a killed process left; returns how many."""
+        return durable.sweep(self._path) if self._path.is_dir() else 0
