@@ -258,7 +258,7 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, name = step[0], step[1:]
     owners = {"write": segments, "dataset_commit": parts.dataset, "quarantine": parts.inbox, "clear": parts.inbox}
     owners |= {"reject": parts.inbox, "refuse": parts.journal.drops}
-    owner = owners.get(name, parts.journal.batches.all)
+    owner = owners.get(name, parts.journal.batches)
     name = name.removeprefix("dataset_")
     real: Callable[..., object] = getattr(owner, name)
 
@@ -569,7 +569,7 @@ def test_segment_that_could_not_be_recorded_is_in_nobodys_way(parts: Parts, monk
     parts.drop("a.csv", HEADER + row(1))
     with monkeypatch.context() as patch:
         patch.setattr(
-            parts.journal.batches.all, "accept", lambda *_: (_ for _ in ()).throw(Unavailable("The journal is full."))
+            parts.journal.batches, "accept", lambda *_: (_ for _ in ()).throw(Unavailable("The journal is full."))
         )
         with pytest.raises(Unavailable):
             parts.run()
