@@ -25,9 +25,9 @@ def demand_batch(home: Home, newest: int) -> None:
     """Raise HistoryLost where the data has batches beyond the journal's `newest` (0: it has none)."""
     committed = _committed(home)
     if committed > newest:
-        what = f"ends with batch {newest}" if newest else "is empty"
+        state = f"ends with batch {newest}" if newest else "is empty"
         raise HistoryLost(
-            f"{home.journal} {what}, but the newest revision of {home.data} is batch {committed}.", hint=WAYS
+            f"{home.journal} {state}, but the newest revision of {home.data} is batch {committed}.", hint=WAYS
         )
 
 
@@ -36,7 +36,7 @@ def _committed(home: Home) -> int:
     if not home.dataset_pointer.exists():
         return 0
     try:
-        found = git.run(home.data, "log", "-1", "--format=%(trailers:key=Batch-Id,valueonly)")
+        trailer = git.run(home.data, "log", "-1", "--format=%(trailers:key=Batch-Id,valueonly)")
     except (OSError, RetraindError):  # which is repaired, or told, when the data is opened
         return 0
-    return int(found) if found.isdecimal() else 0
+    return int(trailer) if trailer.isdecimal() else 0

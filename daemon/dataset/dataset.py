@@ -60,8 +60,8 @@ class Dataset:
         self._repo: Any = None
         self._newest: Revision | None = None
 
-    def open(self, known: Mapping[str, str], replaced: Callable[[Iterable[str]], set[str]]) -> None:
-        """Make or repair the repository; `known` maps the journal's segments to their md5.
+    def open(self, recorded: Mapping[str, str], replaced: Callable[[Iterable[str]], set[str]]) -> None:
+        """Make or repair the repository; `recorded` maps the journal's segments to their md5.
 
         Of the other files in the dataset, those that a merge has replaced (`replaced` tells) are removed; the rest was
         never accepted and is set aside. A segment that is gone comes back from the orphans or from DVC.
@@ -70,23 +70,23 @@ class Dataset:
         self._home.segments.mkdir(exist_ok=True)
         self._cache.adopt_stamps()
         self._repair()
-        found = self.folder.names()
-        gone = replaced(found - known.keys())
+        names = self.folder.names()
+        gone = replaced(names - recorded.keys())
         self.folder.remove(gone)
-        self.folder.set_aside(found - known.keys() - gone)
-        self._restore(known)
+        self.folder.set_aside(names - recorded.keys() - gone)
+        self._restore(recorded)
 
-    def _restore(self, known: Mapping[str, str]) -> None:
+    def _restore(self, recorded: Mapping[str, str]) -> None:
         """Bring segments (name: md5) that are gone back, from among the orphans or from DVC's cache, as far as these have them."""
-        gone = known.keys() - _names(self._home.segments)
+        gone = recorded.keys() - _names(self._home.segments)
         orphans = {name_of(durable.sha256_file(path)): path for path in self._orphans()} if gone else {}
         for name in gone:
-            source = self._cache.path(known[name])
-            if name in orphans and md5_of(orphans[name]) == known[name]:
+            source = self._cache.path(recorded[name])
+            if name in orphans and md5_of(orphans[name]) == recorded[name]:
                 log.warning("segment_restored", segment=name, source="data/orphans")
                 orphans[name].replace(self._home.segments / name)
                 durable.fsync_dir(self._home.segments)
-            elif self._cache.has(known[name]):
+            elif self._cache.has(recorded[name]):
                 log.warning("segment_restored", segment=name, source="DVC's cache")
                 durable.write(self._home.segments / name, source.read_bytes(), mode=0o444)
 
@@ -160,9 +160,9 @@ class Dataset:
             yield
         if self._newest and self._cache.compose(self._newest.dvc_md5, live):
             self._tell("DVC's list of the present revision was gone or damaged and has been made anew.")
-        if found := git_history.fsck(self._home.data):
+        if damage := git_history.fsck(self._home.data):
             history = git_history.recorded(self._home.journal)
-            self._tell(git_history.account(found, git_history.remake(self._home.data, history)))
+            self._tell(git_history.account(damage, git_history.remake(self._home.data, history)))
         if gone := self.verify({name: sha256 for name, (sha256, _) in segments.items()}):
             hint = "Put them back from a backup."
             raise DatasetDamaged(f"{len(gone)} segments are gone for good, first {gone[0]}.", hint=hint)
@@ -221,8 +221,8 @@ class Dataset:
         if commit is None:
             raise NotFound(f"git has no revision {revision.commit[:10]}, nor one that was made anew for it.")
         self._git("checkout", "--quiet", "--detach", commit)
-        if (found := self._pointer_md5()) != revision.dvc_md5:
-            raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {found}, not {revision.dvc_md5}.")
+        if (pointed := self._pointer_md5()) != revision.dvc_md5:
+            raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {pointed}, not {revision.dvc_md5}.")
         self._bring_list(source, revision)
         self._demand_room_for(Dataset(source), revision)
         self._pull(source.data / ".dvc/cache", revision)
@@ -294,8 +294,8 @@ class Dataset:
         self._scaffold()
         shutil.rmtree(data / git_history.TMP / git_history.FRESH, ignore_errors=True)
         self._newest = Revision(*history[-1].name) if history else None
-        if history and (found := git_history.damage(data, self._newest)):
-            self._tell(git_history.account(found, git_history.remake(data, history)))
+        if history and (damage := git_history.damage(data, self._newest)):
+            self._tell(git_history.account(damage, git_history.remake(data, history)))
         elif not history:
             if (data / ".git").exists() and not (data / ".git/HEAD").exists():
                 shutil.rmtree(data / ".git")

@@ -52,8 +52,8 @@ class Cache:
         if path.stat().st_mtime_ns == SECURED:
             return
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-            if found != md5.removesuffix(LIST):
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if digest != md5.removesuffix(LIST):
                 raise DatasetDamaged(
                     f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment."
                 )

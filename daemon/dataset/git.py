@@ -20,14 +20,14 @@ SETTINGS = {"core.excludesFile": "/dev/null", "core.attributesFile": "/dev/null"
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
 
 
-def run(folder: Path, *arguments: str, repository: Path | None = None, given: bytes | None = None) -> str:
+def run(folder: Path, *arguments: str, repository: Path | None = None, stdin: bytes | None = None) -> str:
     """The output of git in `folder`, whose repository is `.git` in it or `repository`; raises DatasetDamaged, Unavailable.
 
-    `given` goes to its standard input.
+    `stdin` goes to its standard input.
     """
     # Explicit folders: without them a damaged .git would let git walk up into the project's repository.
     command = ["git", f"--git-dir={repository or folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
-    return _run(command, folder, arguments[0], given)
+    return _run(command, folder, arguments[0], stdin)
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -46,18 +46,18 @@ def clone(source: Path, folder: Path) -> None:
     _run(command, source, "clone")
 
 
-def _run(command: list[str], folder: Path, what: str, given: bytes | None = None) -> str:
+def _run(command: list[str], folder: Path, purpose: str, stdin: bytes | None = None) -> str:
     try:
         done = subprocess.run(
-            command, cwd=folder, input=given, capture_output=True, env=_environment(), timeout=SECONDS, check=False
+            command, cwd=folder, input=stdin, capture_output=True, env=_environment(), timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"git {what} did not end within {SECONDS} s in {folder}.") from None
+        raise Unavailable(f"git {purpose} did not end within {SECONDS} s in {folder}.") from None
     if done.returncode < 0:
-        raise Unavailable(f"git {what} was ended by signal {-done.returncode} in {folder}.")
+        raise Unavailable(f"git {purpose} was ended by signal {-done.returncode} in {folder}.")
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip()
-        raise DatasetDamaged(f"git {what} failed in {folder}: {reason}", hint="Run `retraind doctor`.")
+        raise DatasetDamaged(f"git {purpose} failed in {folder}: {reason}", hint="Run `retraind doctor`.")
     return done.stdout.decode(errors="replace").strip()
 
 

@@ -67,23 +67,23 @@ class Remade(NamedTuple):
 def recorded(journal: Path) -> list[Recorded]:
     """Every revision of the journal, oldest first; raises sqlite3.Error when it can't be read."""
     size, count = Counter[int](), Counter[int]()
-    for one in segments.ever(journal):
-        for seq, sign in ((one["born"], 1), (one["died"], -1)):
-            size[seq] += sign * one["bytes"]
+    for segment in segments.ever(journal):
+        for seq, sign in ((segment["born"], 1), (segment["died"], -1)):
+            size[seq] += sign * segment["bytes"]
             count[seq] += sign
-    found, bytes_, files = [], 0, 0
+    history, bytes_, files = [], 0, 0
     for row in batches.all_of(journal):
         bytes_, files = bytes_ + size[row["seq"]], files + count[row["seq"]]
         if row.pop("state") == BatchState.COMMITTED:
-            found.append(Recorded(**row, size=bytes_, nfiles=files))
-    return found
+            history.append(Recorded(**row, size=bytes_, nfiles=files))
+    return history
 
 
 def subject(seq: int, kind: str, rows: int) -> str:
     """The first line of a revision's commit."""
     names: dict[str, str] = {BatchKind.MERGE: "merged", BatchKind.FORGET: f"{counted(-rows, 'row')} forgotten"}
-    what = names.get(kind, counted(rows, "row"))
-    return f"Batch {seq}: {what}"
+    title = names.get(kind, counted(rows, "row"))
+    return f"Batch {seq}: {title}"
 
 
 def trailers(seq: int, dvc_md5: str, was: str | None = None) -> str:
@@ -140,7 +140,7 @@ def remake(data: Path, history: Sequence[Recorded]) -> Remade:
     git.run(fresh, "init", "-q", "-b", "main")
     kept = _salvage(data, fresh, history)
     if kept < len(history):
-        git.run(fresh, "fast-import", "--quiet", "--force", given=_stream(data, history, kept))
+        git.run(fresh, "fast-import", "--quiet", "--force", stdin=_stream(data, history, kept))
     git.run(data, "read-tree", "HEAD", repository=fresh / ".git")
     for path in fresh.rglob("*"):
         durable.fsync_dir(path) if path.is_dir() else durable.fsync_file(path)
@@ -216,15 +216,17 @@ def _stream(data: Path, history: Sequence[Recorded], kept: int) -> bytes:
     files = [name for name in TRACKED if (data / name).is_file() and name != POINTER]
     constant = b"".join(_file(name, (data / name).read_bytes()) for name in files)
     parts = []
-    for number, one in enumerate(history[kept:]):
-        text = f"{subject(one.seq, one.kind, one.rows)}{trailers(one.seq, one.dvc_md5, one.revision)}".encode()
-        moment = int(datetime.fromisoformat(one.at).timestamp())
+    for number, entry in enumerate(history[kept:]):
+        text = (
+            f"{subject(entry.seq, entry.kind, entry.rows)}{trailers(entry.seq, entry.dvc_md5, entry.revision)}".encode()
+        )
+        moment = int(datetime.fromisoformat(entry.at).timestamp())
         parts.append(f"commit refs/heads/main\ncommitter {AUTHOR[0]} <{AUTHOR[1]}> {moment} +0000\n".encode())
         parts.append(b"data %d\n%s\n" % (len(text), text))
         if number == 0:
             parts += [f"from {history[kept - 1].revision}\n".encode()] if kept else []
             parts.append(constant)
-        parts.append(_file(POINTER, pointer(one)))
+        parts.append(_file(POINTER, pointer(entry)))
     return b"".join(parts)
 
 
@@ -232,17 +234,23 @@ def _file(name: str, content: bytes) -> bytes:
     return b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(content), content)
 
 
-def pointer(one: Recorded) -> bytes:
+def pointer(entry: Recorded) -> bytes:
     """`dataset.dvc` of a revision, as DVC writes it."""
-    lines = f"- md5: {one.dvc_md5}", f"  size: {one.size}", f"  nfiles: {one.nfiles}", "  hash: md5", "  path: dataset"
+    lines = (
+        f"- md5: {entry.dvc_md5}",
+        f"  size: {entry.size}",
+        f"  nfiles: {entry.nfiles}",
+        "  hash: md5",
+        "  path: dataset",
+    )
     return "\n".join(["outs:", *lines, ""]).encode()
 
 
-def account(found: str, done: Remade) -> str:
+def account(damage: str, done: Remade) -> str:
     """What was wrong and what was done about it, for people."""
     kept = f"{counted(done.kept, 'revision')} kept as they were, {done.remade} made anew from the journal"
     anew = f" with other commits, which name the old ones (`git log --grep {WAS}`)" if done.remade else ""
     aside = f" The damaged one is kept as data/{TMP}/{done.aside.name}; remove it when you like." if done.aside else ""
     return (
-        f"The git repository in data/ was damaged and has been replaced: {kept}{anew}.{aside} What was wrong: {found}"
+        f"The git repository in data/ was damaged and has been replaced: {kept}{anew}.{aside} What was wrong: {damage}"
     )

@@ -111,9 +111,9 @@ class Known:
             if index is not None:
                 self._add(name, index)
 
-    def _add(self, name: str, found: Runs) -> None:
-        self._segments[name] = found
-        for run in found.content:
+    def _add(self, name: str, runs: Runs) -> None:
+        self._segments[name] = runs
+        for run in runs.content:
             self._sieve.add(run)
 
     def _make(self, name: str, sha256: str, schema: Schema) -> Iterator[None]:

@@ -89,9 +89,9 @@ class Packing:
     def _remove_lists(self) -> None:
         """Remove DVC's lists of revisions that are neither new nor those of a training."""
         revisions = self._journal.batches.revisions(int(self._journal.facts.get(CURSOR) or 0), KEEP_LISTS, LISTS)
-        for one in revisions:
-            if not one["needed"]:
-                self._cache.path(one["dvc_md5"]).unlink(missing_ok=True)
+        for revision in revisions:
+            if not revision["needed"]:
+                self._cache.path(revision["dvc_md5"]).unlink(missing_ok=True)
         if revisions:
             self._journal.facts.put(CURSOR, revisions[-1]["seq"])
 

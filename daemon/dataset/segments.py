@@ -338,16 +338,18 @@ def without(table: pa.Table, drop: str, batches: Mapping[str, int]) -> pa.Table:
     numbers = np.array([batches.get(name, 0) for name in names])[codes[order]]
     order = order[np.argsort(numbers, kind="stable")]
     # A dictionary made anew, because the old one names the drop that goes.
-    found, which = np.unique(codes[order], return_inverse=True)
-    column = pa.DictionaryArray.from_arrays(pa.array(which.astype(np.int32)), pa.array([names[code] for code in found]))
+    values, which = np.unique(codes[order], return_inverse=True)
+    column = pa.DictionaryArray.from_arrays(
+        pa.array(which.astype(np.int32)), pa.array([names[code] for code in values])
+    )
     return table.take(order).set_column(table.schema.get_field_index("_drop"), "_drop", column)
 
 
 def _drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
     """The drops of a table, and for each row which of them it is from."""
-    found = table["_drop"].unify_dictionaries().combine_chunks()
-    found = found if isinstance(found, pa.DictionaryArray) else found.dictionary_encode()
-    return found.dictionary.to_pylist(), found.indices.to_numpy().astype(np.int64)
+    column = table["_drop"].unify_dictionaries().combine_chunks()
+    column = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
+    return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
 
 
 def due(live: Iterable[Any]) -> list[str]:
@@ -356,12 +358,12 @@ def due(live: Iterable[Any]) -> list[str]:
     `live` are rows of the journal's table: name, tier, first (batch) and bytes of each segment.
     """
     tiers: dict[int, list[Any]] = {}
-    for one in sorted(live, key=lambda one: int(one["first"])):
-        tiers.setdefault(one["tier"], []).append(one)
+    for segment in sorted(live, key=lambda segment: int(segment["first"])):
+        tiers.setdefault(segment["tier"], []).append(segment)
     for tier in sorted(tiers):
         oldest = tiers[tier][:FAN]
-        if len(oldest) == FAN and sum(one["bytes"] for one in oldest) <= MOST_BYTES:
-            return [one["name"] for one in oldest]
+        if len(oldest) == FAN and sum(segment["bytes"] for segment in oldest) <= MOST_BYTES:
+            return [segment["name"] for segment in oldest]
     return []
 
 

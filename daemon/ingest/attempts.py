@@ -42,9 +42,9 @@ class Attempts:
 
     def reload(self) -> None:
         """Forget what a transaction that failed has not put on record."""
-        found = self._journal.facts.get(KEY) or {}
-        self._tries, self._alone = found.get("tries", 0), found.get("alone", 0)
-        self._drops = found.get("drops", {})
+        stored = self._journal.facts.get(KEY) or {}
+        self._tries, self._alone = stored.get("tries", 0), stored.get("alone", 0)
+        self._drops = stored.get("drops", {})
 
     def choose(self, settled: Mapping[str, Stamp], now: float) -> list[str]:
         """What to read next of the settled drops: what was begun and not finished comes first, in ever smaller groups.

@@ -75,10 +75,10 @@ class Leaving:
     def clear(self, drops: Iterable[tuple[str, str]]) -> None:
         """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
         asked = list(drops)
-        stuck, known = self._inbox.clear(asked), {shown(name): sha256 for name, sha256 in asked}
-        self._keep(stuck, {name: partial(self._inbox.clear, [(name, known[shown(name)])]) for name in stuck})
+        stuck, sha256s = self._inbox.clear(asked), {shown(name): sha256 for name, sha256 in asked}
+        self._keep(stuck, {name: partial(self._inbox.clear, [(name, sha256s[shown(name)])]) for name in stuck})
         stamps = {name: self._inbox.stamp(name) for name in stuck}
-        left = [Owed(name, stamp, known[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
+        left = [Owed(name, stamp, sha256s[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
         if left:  # or the next start would take them for new drops, which add nothing
             self._owed |= {owed.name: owed for owed in left}
             self._journal.facts.put(KEY, [*map(_plain, self._owed.values())])

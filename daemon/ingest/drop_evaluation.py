@@ -165,8 +165,8 @@ class Examiner:
         ):
             folder = self._home.bundle(pointer.version)
             model = bundle.load(folder, judged["bundle"])
-            known = reference_sample.read(folder, model.manifest)
-            taught = None if known is None else known.rows[_spread(np.arange(len(known.rows)), MOST_ROWS)]
+            sample = reference_sample.read(folder, model.manifest)
+            taught = None if sample is None else sample.rows[_spread(np.arange(len(sample.rows)), MOST_ROWS)]
             self._served = _Served(pointer.version, model, taught, _promise(model.manifest))
         return self._served
 

@@ -28,11 +28,11 @@ class Withheld(NamedTuple):
 
 def search(inbox: Folder, held: Sequence[Row], likeness: Likeness | None, drop: Row) -> Iterator[Withheld | None]:
     """The files of held drops, copies of them included, in which rows of a drop are; None after each piece of work."""
-    sizes, known = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
+    sizes, by_sha256 = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
     for name in sorted(entry.name for entry in inbox.entries() if entry.is_file(follow_symlinks=False)):
         stamp = Stamp.of(inbox.stat(name))
         sha256 = inbox.sha256(name) if stamp.size in sizes else None
-        row = known.get(sha256 or "")
+        row = by_sha256.get(sha256 or "")
         if row is None or likeness is None:
             continue
         split = None

@@ -97,8 +97,8 @@ def _refused(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
         if looked is None:
             continue
         path, split = looked
-        what = f"{split.matched} of {split.lines} lines are rows of it" if split else "not read: too large or damaged"
-        yield Trace(_at(home, path), what, PURGE if split else "by hand")
+        note = f"{split.matched} of {split.lines} lines are rows of it" if split else "not read: too large or damaged"
+        yield Trace(_at(home, path), note, PURGE if split else "by hand")
 
 
 def _held(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
@@ -133,8 +133,8 @@ def _models(home: Home, drop: Drop) -> Iterator[Trace]:
     versions = lineage.taught(home, dict(drop), limit=10_000)["newest"]
     for version in (one["version"] for one in versions):
         if (folder := home.bundle(version)).exists():
-            what = f"version {version}: probe, reference rows, and what the model itself keeps"
-            yield Trace(_at(home, folder), what, "retention, or by hand once it does not serve")
+            note = f"version {version}: probe, reference rows, and what the model itself keeps"
+            yield Trace(_at(home, folder), note, "retention, or by hand once it does not serve")
         yield Trace(
             "registry/artifacts", f"MLflow's model and example rows of version {version}", "retention, or MLflow"
         )
@@ -155,8 +155,8 @@ def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
 
 def likeness_of(home: Home, journal: Journal, drop: Drop) -> Likeness | None:
     """What tells lines with rows of the drop from others; None when its rows are gone."""
-    known, rows = schema.load(home.schema), rows_of(home, journal, drop)
-    return Likeness(known, rows) if known and rows else None
+    schema_now, rows = schema.load(home.schema), rows_of(home, journal, drop)
+    return Likeness(schema_now, rows) if schema_now and rows else None
 
 
 def _of(table: Any, drop: Drop) -> list[dict[str, Any]]:

@@ -61,17 +61,17 @@ class Holding:
         Late labels are never held: they are the evidence by which a bad version is taken back.
         """
         exams = {exam["drop"]: exam for exam in suspicious} if self.holds else {}
-        known = self._journal.held.among(exams)
+        rows = self._journal.held.among(exams)
         return [
             Suspect(reading, exams[reading.drop.sha256])
             for reading in readings
-            if reading.drop.sha256 in exams.keys() - known.keys() and reading.source != "label"
+            if reading.drop.sha256 in exams.keys() - rows.keys() and reading.source != "label"
         ]
 
     def record(self, suspects: Sequence[Suspect]) -> None:
         """Put on record that drops are held; `keep` them when that is durable."""
-        for one in suspects:
-            self._journal.held.hold(_record(one))
+        for suspect in suspects:
+            self._journal.held.hold(_record(suspect))
 
     def keep(self, drop: Drop) -> None:
         """Leave a held drop where it is."""
@@ -111,8 +111,8 @@ class Holding:
         with self._journal.together():
             for request in waiting:
                 self._journal.requests.take(request.id, request.kind, request.drop or "", request.at.isoformat())
-                known = self._journal.requests.get(request.id)
-                if known is not None and known["state"] == RequestState.QUEUED:  # else only its file is left, by a kill
+                entry = self._journal.requests.get(request.id)
+                if entry is not None and entry["state"] == RequestState.QUEUED:  # else only its file is left, by a kill
                     self._journal.requests.end(request.id, *self._decide(request))
         for request in waiting:
             self._inbox.aside.release(request.drop or "")

@@ -129,13 +129,13 @@ class Ingestion:
         for remark in self._inbox.strays.remarks():
             self._journal.events.tell(EventKind.PROBLEM, remark, level=Level.WARNING)
             log.warning("not_a_drop", reason=remark)
-        found = schema.load(self._home.schema) if settled else None
-        self._tell_changes(found)
-        portion = self._portion(settled, now, self.holding.most_drops(found)) if found is not None else {}
-        if found is None or not portion:
+        schema_now = schema.load(self._home.schema) if settled else None
+        self._tell_changes(schema_now)
+        portion = self._portion(settled, now, self.holding.most_drops(schema_now)) if schema_now is not None else {}
+        if schema_now is None or not portion:
             return False
         self._begun_at = now
-        self._work = self._take(portion, found)
+        self._work = self._take(portion, schema_now)
         return True
 
     def _go_on(self, now: float) -> bool:
@@ -180,20 +180,20 @@ class Ingestion:
                 break
         return portion
 
-    def _take(self, portion: Mapping[str, Stamp], found: Schema) -> Iterator[None]:
+    def _take(self, portion: Mapping[str, Stamp], current: Schema) -> Iterator[None]:
         """Read, check and accept or refuse some drops; yields where other work may be done in between."""
         refused = Refused(utcnow())
         if not self._attempts.begin(portion):
             [(name, stamp)] = portion.items()
             reason = f"retraind failed or ended {TRIES} times while it read this file."
             refused.reject(name, stamp, None, InvalidDrop(reason))
-            self._conclude(refused, None, [], found)
+            self._conclude(refused, None, [], current)
             return
         drops = yield from self._open(portion, refused)
         yield
-        reader = Reader(found, self._limits, self._join, datetime.now(UTC), self._settings.train.beside)
+        reader = Reader(current, self._limits, self._join, datetime.now(UTC), self._settings.train.beside)
         if len(drops) == 1 and drops[0].content.data is None:
-            yield from self._take_large(drops[0], reader, found, refused)
+            yield from self._take_large(drops[0], reader, current, refused)
             return
         readings, table = reader.read(drops)
         yield
@@ -206,13 +206,13 @@ class Ingestion:
             if self._hold(readings):
                 return
             yield
-            self._save_schema(reader.schema, found)
+            self._save_schema(reader.schema, current)
             sealed = self._dataset.folder.write([table])
         self._conclude(refused, sealed, readings, reader.schema)
 
-    def _take_large(self, drop: Drop, reader: Reader, found: Schema, refused: Refused) -> Iterator[None]:
+    def _take_large(self, drop: Drop, reader: Reader, current: Schema, refused: Refused) -> Iterator[None]:
         reading, sampled = Reading(drop), Sampled()
-        yield from self._sifting.begin(found)
+        yield from self._sifting.begin(current)
         with self._dataset.folder.writer() as writer:
             for part in reader.stream(reading):
                 rest = self._sifting.part(reading, part, reader.schema) if part.num_rows else None
@@ -226,7 +226,7 @@ class Ingestion:
                 self.examiner.examine([reading], sampled.table())
                 if self._hold([reading]):
                     return
-                self._save_schema(reader.schema, found)
+                self._save_schema(reader.schema, current)
                 sealed = writer.seal()
         self._conclude(refused, sealed, [reading], reader.schema)
 
@@ -267,35 +267,35 @@ class Ingestion:
         self._sifting.give_up()
         return True
 
-    def _join(self, ids: Sequence[str], truths: Sequence[str], found: Schema, pending: Mapping[str, str]) -> Joined:
+    def _join(self, ids: Sequence[str], truths: Sequence[str], current: Schema, pending: Mapping[str, str]) -> Joined:
         """Late labels with their predictions, once the history holds all that were made before the batch was begun."""
         asked = time.monotonic()
         while self._history_at() < self._begun_at:
             if time.monotonic() - asked > HISTORY_SECONDS:
                 raise Unavailable("The prediction history does not get on.", hint="Late labels wait for it.")
             time.sleep(0.02)
-        return self._labels.join(ids, truths, found, pending)
+        return self._labels.join(ids, truths, current, pending)
 
-    def _tell_changes(self, found: Schema | None) -> None:
+    def _tell_changes(self, current: Schema | None) -> None:
         """Say what was changed by hand in the schema, once."""
-        if found is None:
+        if current is None:
             return
-        before, self._schema = self._schema, found
-        if before is None or before == found:
+        before, self._schema = self._schema, current
+        if before is None or before == current:
             return
-        sentence = outcomes.changes(before, found)
+        sentence = outcomes.changes(before, current)
         self._journal.events.tell(EventKind.SCHEMA, sentence)
         log.info("schema_changed", detail=sentence)
 
-    def _save_schema(self, grown: Schema, found: Schema) -> None:
+    def _save_schema(self, grown: Schema, current: Schema) -> None:
         """Before the rows that need it: read again after a kill, they find a schema that has grown already."""
-        if grown is not found:
-            if not schema_swap.replace(self._home.schema, found, grown):
+        if grown is not current:
+            if not schema_swap.replace(self._home.schema, current, grown):
                 raise Unavailable(
                     f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it."
                 )
             self._schema = grown
-            for sentence in outcomes.growth(found, grown):
+            for sentence in outcomes.growth(current, grown):
                 self._journal.events.tell(EventKind.SCHEMA, sentence)
                 log.info("schema_grown", detail=sentence)
 

@@ -69,11 +69,11 @@ class Labels:
         Unavailable when the history can't be read: the labels must wait then, for their ids would only seem unknown.
         """
         ids = [identity.strip() for identity in ids]
-        known = {identity for identity in ids if identity}
-        labelled = self._journal.labels.truths(known)
-        labelled |= {identity: pending[identity] for identity in known & pending.keys()} if pending else {}
-        wanted = sorted(known - labelled.keys())
-        work = _Work(schema, labelled, dict(_predictions(self._home.history, wanted)), self._schema_of)
+        identities = {identity for identity in ids if identity}
+        labelled = self._journal.labels.truths(identities)
+        labelled |= {identity: pending[identity] for identity in identities & pending.keys()} if pending else {}
+        unlabelled = sorted(identities - labelled.keys())
+        work = _Work(schema, labelled, dict(_predictions(self._home.history, unlabelled)), self._schema_of)
         for row, (identity, truth) in enumerate(zip(ids, truths, strict=True)):
             work.add(row, identity, truth)
         return work.joined()
@@ -106,9 +106,9 @@ class _Work:
         self._duplicates = 0
         self._records: list[dict[str, str | int]] = []
 
-    def add(self, row: int, identity: str, given: str) -> None:
+    def add(self, row: int, identity: str, label: str) -> None:
         """One label; what is wrong with it becomes a bad cell of `row`."""
-        truth = plain(given, self._schema)
+        truth = plain(label, self._schema)
         if truth and self._labelled.get(identity) == truth:
             self._duplicates += 1
             return
@@ -119,11 +119,11 @@ class _Work:
             self._bad.append(BadCell(row, error.column or PREDICTION_ID, error.reason))
             return
         self._labelled[identity] = truth
-        self._cells.append([*cells(prediction.features, trained, self._schema), given])
+        self._cells.append([*cells(prediction.features, trained, self._schema), label])
         self._rows.append(row)
-        told = repr(float(prediction.value)) if prediction.name is None else prediction.name
+        predicted = repr(float(prediction.value)) if prediction.name is None else prediction.name
         record: dict[str, str | int] = {"prediction_id": identity, "version": prediction.version}
-        self._records.append({**record, "prediction": told, "truth": truth})
+        self._records.append({**record, "prediction": predicted, "truth": truth})
 
     def joined(self) -> Joined:
         """What has come of it."""
@@ -152,11 +152,9 @@ class _Work:
             trained = self._schema_of(prediction.version)
         except BundleRefused as error:
             raise InvalidDrop(f"The columns of version {prediction.version} can't be read: {error} {INSTEAD}") from None
-        given, wanted = len(prediction.features), len(trained.columns)
-        if given != wanted:
-            reason = (
-                f"The history holds {given} values of this prediction; version {prediction.version} takes {wanted}. "
-            )
+        predicted, expected = len(prediction.features), len(trained.columns)
+        if predicted != expected:
+            reason = f"The history holds {predicted} values of this prediction; version {prediction.version} takes {expected}. "
             raise InvalidDrop(reason + INSTEAD)
         return trained
 

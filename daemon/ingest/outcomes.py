@@ -63,16 +63,16 @@ def _known(reading: Reading) -> str:
 
 def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | None:
     """Kind, level and sentence of the event on rows that the dataset knows; None if there are none."""
-    known = f"{_known(reading)}{' and were not taken again' if skips else ''}. " if reading.rows_known else ""
+    counted_rows = f"{_known(reading)}{' and were not taken again' if skips else ''}. " if reading.rows_known else ""
     other = reading.rows_relabelled
-    if not known and not other:
+    if not counted_rows and not other:
         return None
     of_other = (
         f"{counted(other, 'row')} {'has' if other == 1 else 'have'} features that it has with another target only."
         if other
         else ""
     )
-    sentence = f"{shown(reading.drop.name)}: {known}{of_other}".strip()
+    sentence = f"{shown(reading.drop.name)}: {counted_rows}{of_other}".strip()
     return (EventKind.RELABELLED, Level.WARNING, sentence) if other else (EventKind.KNOWN, Level.INFO, sentence)
 
 

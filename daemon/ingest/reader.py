@@ -138,8 +138,8 @@ class Reader:
 
     def _csv(self, reading: Reading) -> Iterator[pa.Table]:
         content = reading.drop.content
-        wanted = {*self.schema.features, self.schema.target, PREDICTION_ID}
-        header = reading.header = csv_table.examine(content, wanted)
+        columns = {*self.schema.features, self.schema.target, PREDICTION_ID}
+        header = reading.header = csv_table.examine(content, columns)
         labels = PREDICTION_ID in header.names and PREDICTION_ID not in self.schema.features
         self._match(reading, header, labels=labels)
         check = self._check_labels if labels else self._check
@@ -183,15 +183,15 @@ class Reader:
         reading.rows_duplicate += joined.duplicates
         checked = rows.check(joined.cells, self.schema, self._policy)
         self.schema = checked.schema
-        known = records[joined.rows]
-        reading.bad += [Bad(int(known[bad.row]), bad.column, bad.reason) for bad in checked.bad]
+        labelled = records[joined.rows]
+        reading.bad += [Bad(int(labelled[bad.row]), bad.column, bad.reason) for bad in checked.bad]
         for row in checked.good.tolist():
             record = joined.records[row]
             reading.labelled.append({**record, "drop": reading.drop.sha256})
             reading.truths[str(record["prediction_id"])] = str(record["truth"])
         if len(reading.labelled) > MOST_LABELS:
             raise InvalidDrop(f"It has more than {MOST_LABELS} labels, which memory has to hold: split the file.")
-        return self._proven(reading, checked.table, known[checked.good])
+        return self._proven(reading, checked.table, labelled[checked.good])
 
     def _proven(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
         reading.rows_accepted += len(records)
@@ -204,7 +204,7 @@ class Reader:
         text = b"".join([group[0].head, b"\n", *(plain.body for plain in group)])
         content = Content("", len(text), text)
         before, ends = self.schema, np.cumsum([plain.rows for plain in group])
-        found: list[tuple[pa.Table, NDArray[np.int64]]] = []
+        pieces: list[tuple[pa.Table, NDArray[np.int64]]] = []
         bad: list[Bad] = []
         try:
             header = csv_table.examine(content, {*self.schema.features, self.schema.target, PREDICTION_ID})
@@ -213,7 +213,7 @@ class Reader:
                 total += len(chunk.records) + len(chunk.torn)
                 checked = rows.check(chunk.table, self.schema, self._policy, self._beside)
                 self.schema = checked.schema
-                found.append((checked.table, chunk.records[checked.good]))
+                pieces.append((checked.table, chunk.records[checked.good]))
                 bad += [Bad(torn.record, None, torn.reason) for torn in chunk.torn]
                 bad += [Bad(int(chunk.records[one.row]), one.column, one.reason) for one in checked.bad]
         except InvalidDrop:
@@ -222,22 +222,22 @@ class Reader:
         if total != ends[-1] or (bad and self._policy.bad_rows == "reject_file"):
             self.schema = before
             return None
-        return self._divide(group, ends, header, found, bad)
+        return self._divide(group, ends, header, pieces, bad)
 
     def _divide(
         self,
         group: list["_Plain"],
         ends: NDArray[np.int64],
         header: Header,
-        found: list[tuple[pa.Table, NDArray[np.int64]]],
+        pieces: list[tuple[pa.Table, NDArray[np.int64]]],
         bad: list[Bad],
     ) -> pa.Table:
         """Give each file its rows back, and say of each what became of it."""
         starts = ends - np.array([plain.rows for plain in group])
-        for one in bad:
-            owner = int(np.searchsorted(ends, one.record, side="right"))
-            group[owner].reading.bad.append(one._replace(record=one.record - int(starts[owner])))
-        records = np.concatenate([numbers for _, numbers in found])
+        for bad_row in bad:
+            owner = int(np.searchsorted(ends, bad_row.record, side="right"))
+            group[owner].reading.bad.append(bad_row._replace(record=bad_row.record - int(starts[owner])))
+        records = np.concatenate([numbers for _, numbers in pieces])
         owners = np.searchsorted(ends, records, side="right")
         counts = np.bincount(owners, minlength=len(group))
         for plain, count in zip(group, counts.tolist(), strict=True):
@@ -245,7 +245,7 @@ class Reader:
             reading.header, reading.rows_read, reading.rows_accepted = header, plain.rows, count
             if reading.bad:
                 _settle(reading, self._policy)
-        table = pa.concat_tables([table for table, _ in found], promote_options="permissive")
+        table = pa.concat_tables([table for table, _ in pieces], promote_options="permissive")
         names = [plain.reading.drop.sha256 for plain in group]
         return rows.with_provenance(table, names, counts.tolist(), records - starts[owners], self._at, "file")
 
@@ -342,8 +342,8 @@ def _remarked(header: Header, remarks: Sequence[str], text: str) -> bytes:
 
 def _without_remarks(header: Header, text: str) -> str:
     """A row of a quarantine file that was dropped again, without the remarks of last time."""
-    found = next(csv.reader(io.StringIO(text, newline=""), delimiter=header.delimiter))
-    return _joined(header.delimiter, found[len(REMARKS) :])
+    cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=header.delimiter))
+    return _joined(header.delimiter, cells[len(REMARKS) :])
 
 
 def _joined(delimiter: str, values: Sequence[str]) -> str:

@@ -110,8 +110,8 @@ class Likeness:
             return {"true": 1.0, "1": 1.0, "false": 0.0, "0": 0.0}.get(cell.lower(), _UNREAD)
         if kind == "text":
             return cell
-        known = column.categories if column else self._schema.classes
-        return cell if cell in known else _UNREAD
+        names = column.categories if column else self._schema.classes
+        return cell if cell in names else _UNREAD
 
 
 _UNREAD = object()

@@ -114,5 +114,5 @@ class Champion:
         """Move an alias to a version; what was deleted in MLflow has none."""
         if self._registry.alias(alias) == version:
             return
-        known = version is not None and self._registry.has(version)
-        self._registry.set_alias(alias, version if known else None)
+        registered = version is not None and self._registry.has(version)
+        self._registry.set_alias(alias, version if registered else None)

@@ -38,17 +38,17 @@ class Fallback:
 
     def mark_unservable(self, version: int, reason: str) -> None:
         """Record that a version which should be served can't be, once."""
-        found = self._journal.versions.get(version)
-        if found is None or (found["state"], found["reason"]) != (VersionState.UNSERVABLE, reason):
+        row = self._journal.versions.get(version)
+        if row is None or (row["state"], row["reason"]) != (VersionState.UNSERVABLE, reason):
             self._journal.versions.mark_unservable(version, reason)
             log.error("unservable", version=version, reason=reason)
 
     def may_return(self, version: int) -> bool:
         """Whether a version can take its place back."""
-        found = self._journal.versions.get(version)
-        if found is None or found["state"] in (VersionState.ROLLED_BACK, VersionState.UNSERVABLE):
+        row = self._journal.versions.get(version)
+        if row is None or row["state"] in (VersionState.ROLLED_BACK, VersionState.UNSERVABLE):
             return False
-        reason = objection(self._home, self._registry, found)
+        reason = objection(self._home, self._registry, row)
         if reason is not None:
             self.mark_unservable(version, reason)
         return reason is None

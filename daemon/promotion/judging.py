@@ -71,23 +71,23 @@ class Judging:
             reason += _unlike(served, version.version, lineage.left_out(self._home, served, manifest.revision))
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
 
-    def approve(self, found: Mapping[Any, Any], wish: str) -> None:
+    def approve(self, version: Mapping[Any, Any], wish: str) -> None:
         """Record that a person serves a version."""
-        if found["state"] != VersionState.PROMOTED:
-            self.decide(found, VersionState.PROMOTED, wish)
+        if version["state"] != VersionState.PROMOTED:
+            self.decide(version, VersionState.PROMOTED, wish)
 
-    def decide(self, found: Mapping[Any, Any], state: VersionState, wish: str) -> None:
+    def decide(self, version: Mapping[Any, Any], state: VersionState, wish: str) -> None:
         """Record what is decided on a version, whatever its verdict was."""
-        reason = f"{wish} Before, it was {found['state']}: {found['reason']}"
-        facts = {key: value for key, value in found.items() if key not in ("state", "reason", "judged_at")}
-        self._champion.release(found["version"])
-        self._registry.describe(found["version"], state, reason)
+        reason = f"{wish} Before, it was {version['state']}: {version['reason']}"
+        facts = {key: value for key, value in version.items() if key not in ("state", "reason", "judged_at")}
+        self._champion.release(version["version"])
+        self._registry.describe(version["version"], state, reason)
         self._journal.versions.judge(facts, state, reason)
 
     def supersede(self, served: int) -> None:
         """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
-        for found in self._journal.versions.held(before=served):
-            self.decide(found, VersionState.REFUSED, f"Superseded by version {served}.")
+        for older in self._journal.versions.held(before=served):
+            self.decide(older, VersionState.REFUSED, f"Superseded by version {served}.")
         self._champion.name_challenger()
 
     def choose(self, version: int) -> None:

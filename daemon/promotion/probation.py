@@ -67,23 +67,23 @@ class LiveWatch:
         """Why the champion's newest answers are worse than what it was let in with; None if they are not."""
         return self._remembered("fell", self._fell)
 
-    def _remembered(self, what: str, look: Callable[[Row], str | None]) -> str | None:
+    def _remembered(self, subject: str, look: Callable[[Row], str | None]) -> str | None:
         swap = self._journal.swaps.last()
         if self._settings.live_rows == 0 or swap is None:
             return None
         state = swap["id"], self._journal.batches.committed().batch
-        if self._known.get(what, (None, None))[0] == state:
-            return self._known[what][1]
+        if self._known.get(subject, (None, None))[0] == state:
+            return self._known[subject][1]
         try:
-            self._known[what] = state, look(dict(swap))
-            self._problems.pop(what, None)
+            self._known[subject] = state, look(dict(swap))
+            self._problems.pop(subject, None)
         except Exception as error:
             problem = f"The late labels can't be looked at: {type(error).__name__}: {error}. See the log."
-            if problem != self._problems.get(what):
+            if problem != self._problems.get(subject):
                 log.exception("live_not_watched")
-            self._problems[what] = problem
+            self._problems[subject] = problem
             return None
-        return self._known[what][1]
+        return self._known[subject][1]
 
     def _trial(self, swap: Row) -> str | None:
         if swap["previous"] is None or swap["previous"] > swap["version"]:
@@ -97,18 +97,22 @@ class LiveWatch:
         if trained is None or before is None or (trained.task, trained.target) != (before.task, before.target):
             return None
         figure, table = _figure(new)
-        found = self._on_the_same(new, old, rows, trained) or self._on_their_own(old, rows, figure, table)
-        if found is None or not found.sure or found.now.upper >= found.before - self._settings.tolerance:
+        comparison = self._on_the_same(new, old, rows, trained) or self._on_their_own(old, rows, figure, table)
+        if (
+            comparison is None
+            or not comparison.sure
+            or comparison.now.upper >= comparison.before - self._settings.tolerance
+        ):
             return None
         return (
-            f"Live {live_comparison.title(figure)} of version {new['version']} is {found.now.value:.4f} on "
-            f"{found.now.n} late labels (95 % interval up to {found.now.upper:.4f}); version {old['version']} has "
-            f"{found.before:.4f} {found.where}; promote.tolerance = {self._settings.tolerance}."
+            f"Live {live_comparison.title(figure)} of version {new['version']} is {comparison.now.value:.4f} on "
+            f"{comparison.now.n} late labels (95 % interval up to {comparison.now.upper:.4f}); version {old['version']} has "
+            f"{comparison.before:.4f} {comparison.where}; promote.tolerance = {self._settings.tolerance}."
         )
 
     def _version(self, version: int) -> Row | None:
-        found = self._journal.versions.get(version)
-        return None if found is None else dict(found)
+        row = self._journal.versions.get(version)
+        return None if row is None else dict(row)
 
     def _schema(self, judged: Row) -> Schema | None:
         try:
@@ -119,21 +123,21 @@ class LiveWatch:
     def _on_the_same(self, new: Row, old: Row, rows: list[Row], trained: Schema) -> Found | None:
         """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
         ids = [row["prediction_id"] for row in rows]
-        found = predictions.features_of(self._home.history, ids, new["version"])
-        known = [row for row in rows if row["prediction_id"] in found]
-        if len(known) < self._settings.live_rows:
+        features = predictions.features_of(self._home.history, ids, new["version"])
+        with_features = [row for row in rows if row["prediction_id"] in features]
+        if len(with_features) < self._settings.live_rows:
             return None
         try:
             served = bundle.load(self._home.bundle(old["version"]), old["bundle"])
-            told = replay(served, trained, [orjson.loads(found[row["prediction_id"]]) for row in known])
+            outcomes = replay(served, trained, [orjson.loads(features[row["prediction_id"]]) for row in with_features])
         except (BundleRefused, InvalidFeatures):
             return None
-        replayed = [{**row, "prediction": one} for row, one in zip(known, told, strict=True)]
+        replayed = [{**row, "prediction": one} for row, one in zip(with_features, outcomes, strict=True)]
         figure, table = _figure(new)
-        now, before = (measure(one, figure, table=table) for one in (known, replayed))
+        now, before = (measure(one, figure, table=table) for one in (with_features, replayed))
         if now is None or before is None:
             return None
-        return Found(now, before.value, sigmas(known, replayed, figure, table) > SURE, "on the same ones")
+        return Found(now, before.value, sigmas(with_features, replayed, figure, table) > SURE, "on the same ones")
 
     def _on_their_own(self, old: Row, rows: list[Row], figure: Figure, table: Table | None = None) -> Found | None:
         """The new version on its labels, the old one on those of its own time, else on its held-out rows."""

@@ -85,18 +85,18 @@ class Promotion:
                 RequestState.REFUSED,
                 f"There is no {'previous' if back else 'challenger'} version to {request.kind}; name one.",
             )
-        found = self._journal.versions.get(version)
-        if found is None:
+        row = self._journal.versions.get(version)
+        if row is None:
             return RequestState.REFUSED, f"There is no version {version}; `retraind versions` lists them."
         if request.kind == "refuse":
-            return self._refuse(found, request.by)
-        if request.version is None and found["state"] == VersionState.ROLLED_BACK:
+            return self._refuse(row, request.by)
+        if request.version is None and row["state"] == VersionState.ROLLED_BACK:
             return (
                 RequestState.REFUSED,
-                f"The version before, {version}, was rolled back: {found['reason']} Name it to serve it again.",
+                f"The version before, {version}, was rolled back: {row['reason']} Name it to serve it again.",
             )
         try:
-            verify(self._home, version, found["bundle"])
+            verify(self._home, version, row["bundle"])
             self._champion.choose(version)
         except BundleRefused as error:
             return RequestState.REFUSED, str(error)
@@ -107,49 +107,49 @@ class Promotion:
         wish = f"By request ({request.kind}, {request.by})."
         if (served := self.pointer()) is None or served.version != version:
             self._wishes[version] = wish
-        self._judging.approve(found, wish)
+        self._judging.approve(row, wish)
         return RequestState.DONE, f"Version {version} is to be served ({request.kind})."
 
-    def _refuse(self, found: Mapping[Any, Any], by: str) -> tuple[RequestState, str]:
+    def _refuse(self, row: Mapping[Any, Any], by: str) -> tuple[RequestState, str]:
         """A person does not want the version that waits: it is tried no more."""
-        if found["state"] != VersionState.HELD:
+        if row["state"] != VersionState.HELD:
             return (
                 RequestState.REFUSED,
-                f"Version {found['version']} does not wait for anybody: it is {found['state']}.",
+                f"Version {row['version']} does not wait for anybody: it is {row['state']}.",
             )
-        self._judging.decide(found, VersionState.REFUSED, f"By request (refuse, {by}).")
-        return RequestState.DONE, f"Version {found['version']} is refused."
+        self._judging.decide(row, VersionState.REFUSED, f"By request (refuse, {by}).")
+        return RequestState.DONE, f"Version {row['version']} is refused."
 
     # Serving what the alias says
 
     def adopt(self) -> bool:
         """Make the pointer follow the alias; True: there was something to do."""
-        wanted = self._champion.chosen()
+        chosen = self._champion.chosen()
         served = self.pointer()
         if served is not None and self._champion.make_up(served):
             return True
         if served is not None:
             self._judging.supersede(served.version)
-        if wanted is None or (served is not None and wanted == served.version) or wanted == self._refused_alias:
+        if chosen is None or (served is not None and chosen == served.version) or chosen == self._refused_alias:
             return False
-        found = self._journal.versions.get(wanted)
-        if found is None and self._judging.awaits(wanted):
+        row = self._journal.versions.get(chosen)
+        if row is None and self._judging.awaits(chosen):
             return False  # a verdict that could not be recorded: it is given again
         try:
-            if found is None:
-                raise BundleRefused(f"The journal knows no bundle of version {wanted}.")
-            verify(self._home, wanted, found["bundle"])
+            if row is None:
+                raise BundleRefused(f"The journal knows no bundle of version {chosen}.")
+            verify(self._home, chosen, row["bundle"])
         except BundleRefused as error:
-            self._refused_alias = wanted
-            self._fallback.mark_unservable(wanted, str(error))
+            self._refused_alias = chosen
+            self._fallback.mark_unservable(chosen, str(error))
             return True
         before = self._before(served)
-        if wanted == before and found["state"] in (VersionState.PROMOTED, VersionState.ROLLED_BACK):
-            self._serve(wanted, found["bundle"], before, "The pointer was missing or unreadable.")
+        if chosen == before and row["state"] in (VersionState.PROMOTED, VersionState.ROLLED_BACK):
+            self._serve(chosen, row["bundle"], before, "The pointer was missing or unreadable.")
             return True
-        reason = self._wishes.pop(wanted, "") or self._why(found, before)
-        self._judging.approve(found, reason)
-        self._serve(wanted, found["bundle"], before, reason)
+        reason = self._wishes.pop(chosen, "") or self._why(row, before)
+        self._judging.approve(row, reason)
+        self._serve(chosen, row["bundle"], before, reason)
         return True
 
     def _before(self, served: Pointer | None) -> int | None:
@@ -159,16 +159,16 @@ class Promotion:
         last = self._journal.swaps.last()
         return None if last is None else int(last["version"])
 
-    def _why(self, found: Mapping[Any, Any], before: int | None) -> str:
+    def _why(self, row: Mapping[Any, Any], before: int | None) -> str:
         """The reason of a swap that nobody has asked for by request."""
         left = None if before is None else self._journal.versions.get(before)
         if left is not None and left["state"] == VersionState.ROLLED_BACK:
             return f"Version {left['version']} was rolled back: {left['reason']}"
-        if found["state"] == VersionState.PROMOTED and not self._journal.swaps.was_served(found["version"]):
-            return str(found["reason"])
-        if left is not None and left["state"] == VersionState.UNSERVABLE and found["state"] == VersionState.PROMOTED:
+        if row["state"] == VersionState.PROMOTED and not self._journal.swaps.was_served(row["version"]):
+            return str(row["reason"])
+        if left is not None and left["state"] == VersionState.UNSERVABLE and row["state"] == VersionState.PROMOTED:
             return f"Version {left['version']} can't be served any more: {left['reason']}"
-        self._judging.choose(found["version"])
+        self._judging.choose(row["version"])
         return "The alias champion was moved by hand."
 
     def watch(self) -> bool:
@@ -176,11 +176,11 @@ class Promotion:
         served, swap = self.pointer(), self._journal.swaps.last()
         if served is None or swap is None or swap["version"] != served.version:
             return False
-        found = self._journal.versions.get(served.version)
+        row = self._journal.versions.get(served.version)
         # A kill may have come between the journal and the alias.
-        rolled_back = found is not None and found["state"] == VersionState.ROLLED_BACK
+        rolled_back = row is not None and row["state"] == VersionState.ROLLED_BACK
         begun = rolled_back and self._journal.swaps.rolled_back_since(served.version)
-        reason = str(found["reason"]) if found is not None and begun else self.live.trial()
+        reason = str(row["reason"]) if row is not None and begun else self.live.trial()
         if reason is None or not self._fallback.may_return(swap["previous"]):
             return False
         if not begun:

@@ -140,8 +140,8 @@ class Registry:
         return moved
 
     def _experiment(self) -> str:
-        found = self.client.get_experiment_by_name(NAME)
-        return str(found.experiment_id) if found else ""
+        experiment = self.client.get_experiment_by_name(NAME)
+        return str(experiment.experiment_id) if experiment else ""
 
     # Versions and aliases
 
@@ -193,8 +193,8 @@ class Registry:
 
     def _nested(self, version: Registered) -> list[str]:
         """The runs of the candidates that were compared in a version's training."""
-        found = self.client.search_runs([self._experiment()], f"tags.`mlflow.parentRunId` = '{version.run}'")
-        return [run.info.run_id for run in found]
+        runs = self.client.search_runs([self._experiment()], f"tags.`mlflow.parentRunId` = '{version.run}'")
+        return [run.info.run_id for run in runs]
 
     @translated
     def thin(self, version: Registered) -> None:

@@ -92,8 +92,8 @@ def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     """Alarms need new rows, too: from the same rows the same model would come."""
     if facts.new <= 0 or not _passed(facts.last_alarm, settings.alarm_seconds, now):
         return None
-    found = {Trigger.DRIFT: settings.drift and facts.drifted, Trigger.LIVE: settings.live and facts.live_fell}
-    return next((f"{alarm}: {why} {counted(facts.new, 'new row')}" for alarm, why in found.items() if why), None)
+    alarms = {Trigger.DRIFT: settings.drift and facts.drifted, Trigger.LIVE: settings.live and facts.live_fell}
+    return next((f"{alarm}: {why} {counted(facts.new, 'new row')}" for alarm, why in alarms.items() if why), None)
 
 
 def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:

@@ -53,8 +53,8 @@ class Schedule:
         if self._cron is None:
             return None
         after = (last or now) + timedelta(microseconds=1)
-        found: datetime | None = self._cron.get_next_fire_time(None, after)
-        return found
+        moment: datetime | None = self._cron.get_next_fire_time(None, after)
+        return moment
 
     def due(self, last: datetime | None, now: datetime) -> bool:
         """Whether a planned time lies between `last` and `now`."""
@@ -88,9 +88,9 @@ def _cron(text: str) -> BaseTrigger:
 
 def _weekday(part: str) -> str:
     """Days of the week by name: cron counts them from Sunday, which is 0 and 7, APScheduler from Monday."""
-    found = re.fullmatch(r"(?:\*|([0-7])(?:-([0-7]))?)(?:/([1-9]))?", part)
-    if found is None or part == "*":
+    match = re.fullmatch(r"(?:\*|([0-7])(?:-([0-7]))?)(?:/([1-9]))?", part)
+    if match is None or part == "*":
         return part
-    first = int(found[1] or 0)
-    last = int(found[2] or (first if found[1] and not found[3] else 6))
-    return ",".join(DAYS[first : last + 1 : int(found[3] or 1)]) or part
+    first = int(match[1] or 0)
+    last = int(match[2] or (first if match[1] and not match[3] else 6))
+    return ",".join(DAYS[first : last + 1 : int(match[3] or 1)]) or part

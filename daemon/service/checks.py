@@ -80,7 +80,7 @@ class Checks:
         parts, ingestion, trainer = self._parts, self._parts.ingestion, self._parts.retraining.trainer
         workers, examiner = parts.workers.alive, ingestion.examiner
         examining = examiner.state(parts.promotion.served(), holds=ingestion.holding.holds)
-        found = {
+        checks = {
             CheckName.WORK: (None, "The last step succeeded."),
             CheckName.SCHEMA: (self._schema_objection(), "Known."),
             CheckName.TRAINER: (_objection(trainer), _readiness(trainer)),
@@ -90,7 +90,7 @@ class Checks:
             CheckName.EXAMS: (examiner.objection, examining),
             CheckName.LIVE: (parts.promotion.live.problem, "Late labels are watched."),
         }
-        return {name: self._health.check(name, objection, fine) for name, (objection, fine) in found.items()}
+        return {name: self._health.check(name, objection, fine) for name, (objection, fine) in checks.items()}
 
     def _schema_objection(self) -> str | None:
         try:

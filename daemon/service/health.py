@@ -22,34 +22,34 @@ class Health:
         self._traced: dict[CheckName, tuple[type[Exception], str]] = {}
         """By name, the error whose traceback is in the log: each is logged once, also where another one failed before it."""
 
-    def guard(self, what: CheckName, action: Callable[[], object], *, step: str = "", again: str = "") -> bool:
+    def guard(self, name: CheckName, action: Callable[[], object], *, step: str = "", again: str = "") -> bool:
         """Do something that may fail: that is recorded and shown, and everything else goes on. True: it did not fail.
 
-        `step` is what the heartbeat calls it (default: `what`), `again` a sentence on when it is tried again.
+        `step` is what the heartbeat calls it (default: `name`), `again` a sentence on when it is tried again.
         """
         try:
-            with self._pulse.step(step or what.value):
+            with self._pulse.step(step or name.value):
                 action()
         except (OSError, RetraindError) as error:
-            self._fault(what, f"{error} {again}".rstrip())
+            self._fault(name, f"{error} {again}".rstrip())
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is in log and health, and everything else goes on
-            self._trace(what, error)
+            self._trace(name, error)
             reason = f"{type(error).__name__}: {error}."
-            self._fault(what, f"{reason} {again.rstrip('.')}; see the log." if again else f"{reason} See the log.")
+            self._fault(name, f"{reason} {again.rstrip('.')}; see the log." if again else f"{reason} See the log.")
             return False
-        self._heal(what)
+        self._heal(name)
         return True
 
-    def check(self, what: CheckName, objection: str | None, fine: str) -> Check:
+    def check(self, name: CheckName, objection: str | None, fine: str) -> Check:
         """The check of this name: what failed under it comes before what a look objects to; else it is `fine`."""
-        objection = self.problems.get(what) or objection
+        objection = self.problems.get(name) or objection
         return Check(ok=objection is None, detail=objection or fine)
 
-    def examine(self, what: CheckName, look: Callable[[], str | None], fine: str) -> Check:
+    def examine(self, name: CheckName, look: Callable[[], str | None], fine: str) -> Check:
         """The check by a look that may fail: its error says what is wrong as well as an objection does."""
         try:
-            return self.check(what, look(), fine)
+            return self.check(name, look(), fine)
         except (OSError, RetraindError) as error:
             return Check(ok=False, detail=str(error))
 
@@ -60,19 +60,19 @@ class Health:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the journal, the event is in the log
             log.error("event_lost", kind=kind, message=message, reason=str(error))
 
-    def _trace(self, what: CheckName, error: Exception) -> None:
+    def _trace(self, name: CheckName, error: Exception) -> None:
         mark = type(error), str(error)
-        if self._traced.get(what) != mark:
-            log.error("failed", what=what.value, exc_info=error)
-            self._traced[what] = mark
+        if self._traced.get(name) != mark:
+            log.error("failed", what=name.value, exc_info=error)
+            self._traced[name] = mark
 
-    def _fault(self, what: CheckName, detail: str) -> None:
-        if self.problems.get(what) != detail:
-            log.error("problem", what=what.value, detail=detail)
-            self.problems[what] = detail
+    def _fault(self, name: CheckName, detail: str) -> None:
+        if self.problems.get(name) != detail:
+            log.error("problem", what=name.value, detail=detail)
+            self.problems[name] = detail
 
-    def _heal(self, what: CheckName) -> None:
-        self._traced.pop(what, None)
-        if self.problems.pop(what, None) is not None:
-            log.info("healed", what=what.value)
-            self.tell(EventKind.HEALED, f"{what.capitalize()} is in order again.")
+    def _heal(self, name: CheckName) -> None:
+        self._traced.pop(name, None)
+        if self.problems.pop(name, None) is not None:
+            log.info("healed", what=name.value)
+            self.tell(EventKind.HEALED, f"{name.capitalize()} is in order again.")

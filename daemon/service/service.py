@@ -152,8 +152,8 @@ def prepare(home: Home, settings: Settings) -> None:
 
 def starting(home: Home) -> Status:
     """What is known before everything is imported: the figures are those of the daemon before, until they are counted again."""
-    known = status.read(home.status)
-    figures = known.model_dump(include=FIGURES) if known else {}
+    last = status.read(home.status)
+    figures = last.model_dump(include=FIGURES) if last else {}
     now, free = utcnow(), shutil.disk_usage(home.root).free
     beat = time.monotonic()
     return Status(pid=os.getpid(), state="starting", heartbeat=beat, at=now, started_at=now, free_bytes=free, **figures)
