@@ -1,6 +1,6 @@
 """Cards: a folder of small JSON files, a record each, kept in memory until the folder changes.
 
-A card is written once and then only removed, so the folder's own time says whether there is news.
+A card is written once and then only removed, so the folder's own time shows each change.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 LOOK_SECONDS = 0.2
-"""The folder is looked at no oftener."""
+"""Seconds at least between two looks at the folder."""
 
 TICK_NANOSECONDS = 50_000_000
 """Within this time after a change another one may not show: the kernel's clock for files moves in ticks."""
@@ -27,13 +27,13 @@ class Cards(Generic[Card]):
     def __init__(self, folder: Path, kind: type[Card]) -> None:
         self._folder, self._kind = folder, kind
         self._due = 0.0
-        # One value: of two threads that look at once, one must not leave its mark on what the other has read.
+        # One value: if two threads look at once, the mark and the records must come from the same look.
         self._seen: tuple[tuple[int, int] | None, dict[str, Card]] = None, {}
 
     def now(self, *, fresh: bool = False) -> dict[str, Card]:
         """The records by the names of their files without `.json`; the same object until something changes; raises OSError.
 
-        `fresh` looks at once: for who does not find what may have been made a moment ago.
+        `fresh` looks at once, for callers that miss a record which may be new.
         """
         at = time.monotonic()
         if fresh or at >= self._due:
@@ -54,12 +54,12 @@ class Cards(Generic[Card]):
             self._seen = mark if settled else None, self._read()
 
     def _read(self) -> dict[str, Card]:
-        found = {}
+        records = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
-                found[path.stem] = self._kind.model_validate_json(path.read_bytes())
+                records[path.stem] = self._kind.model_validate_json(path.read_bytes())
             except FileNotFoundError:  # removed in this moment
                 continue
             except ValidationError as error:
-                _log.warning("%s is no %s, so it counts for nothing: %s", path, self._kind.__name__, error)
-        return found
+                _log.warning("%s is not a valid %s and is ignored: %s", path, self._kind.__name__, error)
+        return records

@@ -1,7 +1,7 @@
-"""Tokens: who may do what over HTTP, made and withdrawn while the service runs.
+"""Tokens: permissions over HTTP, made and withdrawn while the service runs.
 
-`registry/tokens/NAME.json` holds name, scopes and the sha256 of a token, which itself is told once and kept nowhere:
-of 256 random bits a plain hash is enough. `registry/token` is that of an admin in clear, which `retraind token` prints.
+`registry/tokens/NAME.json` holds name, scopes and the sha256 of a token, which itself is shown once and never stored:
+a plain hash is enough for 256 random bits. `registry/token` is an admin's token in clear, which `retraind token` prints.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from daemon.core.scopes import Scope
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 PREFIX = "retraind_"
-"""With it, scanners for secrets that were checked in know a token when they see one."""
+"""Lets scanners for leaked secrets recognise a token."""
 
 LONGEST = 512
 """Characters of a text that may be a token."""
 
 ANONYMOUS = "anonymous"
-"""What the history calls who has no token."""
+"""The name of callers without a token in the history."""
 
 RESERVED = frozenset({ANONYMOUS, "local", "unix"})
 """Names for callers without a token; no token can have one of them, in whatever case."""
@@ -40,16 +40,16 @@ FILE = "registry/token"
 """Name of the token in that file; no other can have it."""
 
 Mark = tuple[int, int, int, int]
-"""Inode, size, and times of content and inode (nanoseconds): what changes with a file's content, however it is written."""
+"""Inode, size, and times of content and inode (nanoseconds), which change whenever a file is written."""
 
 USED_SECONDS = 60.0
-"""How often the time of a token's last use is noted at most, by each worker."""
+"""Seconds at least between two notes of a token's last use, for each worker."""
 
 _log = logging.getLogger("retraind.web")
 
 
 class Token(BaseModel):
-    """What is known of a token."""
+    """The record of a token, without its secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,21 +57,21 @@ class Token(BaseModel):
     sha256: str
     scopes: frozenset[Scope]
     created_at: AwareDatetime | None = None
-    """None: of `registry/token` it is not known."""
+    """None for `registry/token`."""
     expires_at: AwareDatetime | None = None
 
     @property
     def id(self) -> str:
-        """What tells it from an earlier one of the same name."""
+        """An id that differs from that of an earlier token of the same name."""
         return self.sha256[:16]
 
     def valid(self, now: datetime) -> bool:
-        """Whether it has not expired."""
+        """True unless it has expired."""
         return self.expires_at is None or now < self.expires_at
 
 
 def create(home: Home, name: str, scopes: Iterable[Scope], lasts: timedelta | None = None) -> str:
-    """Make a token; returns it, which is the only time that it is told. Raises BadSettings for a name that is taken or none."""
+    """Make a token and return it, the only time that it is shown. Raises BadSettings for an invalid or taken name."""
     if not NAME.fullmatch(name):
         hint = "Take up to 63 letters, digits, dots, dashes, underscores and @, a letter or digit first."
         raise BadSettings(f"{name!r:.80} can't be the name of a token.", hint=hint)
@@ -100,12 +100,12 @@ def revoke(home: Home, name: str) -> None:
 
 def known(home: Home) -> list[tuple[Token, datetime | None]]:
     """Every token with its last use (None: not used yet), by name, that of `registry/token` first."""
-    found = [*filter(None, [_in_file(home.token)]), *Cards(home.tokens, Token).now().values()]
-    return [(token, _used(home, token)) for token in found]
+    tokens = [*filter(None, [_in_file(home.token)]), *Cards(home.tokens, Token).now().values()]
+    return [(token, _used(home, token)) for token in tokens]
 
 
 class Keyring:
-    """The tokens as a worker knows them; any thread may ask, and none waits for the disk longer than a look takes."""
+    """A worker's view of the tokens; safe for any thread, and none waits longer than one look at the folder."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -116,7 +116,7 @@ class Keyring:
         self._noted: dict[str, float] = {}
 
     def find(self, secret: str) -> Token | None:
-        """The valid token that `secret` is; raises OSError."""
+        """The valid token with this secret; raises OSError."""
         digest = _hash(secret) if 0 < len(secret) <= LONGEST else ""
         token = self._index().get(digest[:16]) or self._index(fresh=True).get(digest[:16])
         if token is None or not hmac.compare_digest(token.sha256, digest) or not token.valid(datetime.now(UTC)):
@@ -129,7 +129,7 @@ class Keyring:
         return token if token is not None and token.valid(datetime.now(UTC)) else None
 
     def note(self, token: Token) -> None:
-        """Remember for `retraind token list` that it was used; what the disk refuses is not worth an error."""
+        """Note the use for `retraind token list`; an error of the disk is ignored."""
         now = time.monotonic()
         if now < self._noted.get(token.id, 0.0):
             return
@@ -143,11 +143,11 @@ class Keyring:
     def _index(self, *, fresh: bool = False) -> dict[str, Token]:
         """All tokens by id."""
         cards, own = self._cards.now(fresh=fresh), self._own(fresh=fresh)
-        known = self._indexed
-        if known is None or known[0] is not cards or known[1] is not own:
-            found = [*cards.values(), *filter(None, [own])]
-            known = self._indexed = cards, own, {token.id: token for token in found}
-        return known[2]
+        index = self._indexed
+        if index is None or index[0] is not cards or index[1] is not own:
+            tokens = [*cards.values(), *filter(None, [own])]
+            index = self._indexed = cards, own, {token.id: token for token in tokens}
+        return index[2]
 
     def _own(self, *, fresh: bool) -> Token | None:
         """The token of `registry/token`, looked at as rarely as the others."""
@@ -167,16 +167,16 @@ def _in_file(path: Path) -> Token | None:
     return Token(name=FILE, sha256=sha256, scopes=frozenset({Scope.ADMIN})) if secret else None
 
 
-def _look(path: Path, known: tuple[Mark | None, Token | None]) -> tuple[Mark | None, Token | None]:
-    """The file's mark and token, read where it is not as known; no mark for a change so young that another may not show."""
+def _look(path: Path, last: tuple[Mark | None, Token | None]) -> tuple[Mark | None, Token | None]:
+    """The file's mark and token, read if the mark has changed; no mark after a change so recent that another may not show."""
     at = time.time_ns()
     try:
         stat = path.stat()
     except FileNotFoundError:
         return None, None
     mark = stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-    if mark == known[0]:
-        return known
+    if mark == last[0]:
+        return last
     settled = at - stat.st_ctime_ns > TICK_NANOSECONDS
     return mark if settled else None, _in_file(path)
 
@@ -190,7 +190,7 @@ def _path(home: Home, name: str) -> Path:
 
 
 def _mark(home: Home, token: Token) -> Path:
-    """The file whose time is that of the token's last use."""
+    """The file whose time is the token's last use."""
     return home.tokens / f"{token.id}.used"
 
 

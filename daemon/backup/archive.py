@@ -1,7 +1,7 @@
 """Archives: many files in one tar, with a manifest of their sha256 at its end; written and read with bounded memory.
 
-What comes out of an archive is checked as what a stranger sent: only plain files, only below the folders that are
-expected, each once, with the bytes that the manifest names.
+The content of an archive is not trusted: only plain files are unpacked, only below the expected folders, each once,
+with the bytes that the manifest names.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class Entry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What an archive holds; `facts` are counts for people."""
+    """The files of an archive; `facts` are counts for people."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,7 +88,7 @@ class Packer:
         return name in self._files
 
     def sha256(self, name: str) -> str:
-        """That of a file that was packed."""
+        """The sha256 of a file that was packed."""
         return self._files[name].sha256
 
     def add(self, name: str, path: Path) -> None:
@@ -107,7 +107,7 @@ class Packer:
         self._files[name] = Entry(sha256=content.digest.hexdigest(), size=size)
 
     def finish(self, facts: Mapping[str, int]) -> dict[str, int]:
-        """Write the manifest and wait for the disk; returns how many files and bytes there are."""
+        """Write the manifest and wait for the disk; returns the numbers of files and bytes."""
         files, total = dict(self._files), sum(entry.size for entry in self._files.values())
         data = Manifest(made=utcnow(), facts=dict(facts), files=files).model_dump_json().encode()
         self._add(MANIFEST, io.BytesIO(data), len(data), 0o600, 0)
@@ -118,30 +118,30 @@ class Packer:
 
 
 def unpack(archive: Path, folder: Path, expected: Iterable[str]) -> Manifest:
-    """Unpack into an empty folder what lies at or below the `expected` names; raises BackupDamaged if anything is not as it should be."""
-    allowed, found, manifest = tuple(expected), dict[str, Entry](), b""
+    """Unpack an archive of files at or below the `expected` names into an empty folder; raises BackupDamaged for any fault."""
+    allowed, files, manifest = tuple(expected), dict[str, Entry](), b""
     try:
         with tarfile.open(archive, "r|") as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]
-                name = _checked(member, allowed, found)
+                name = _checked(member, allowed, files)
                 content = tar.extractfile(member)
                 assert content is not None
                 if name == MANIFEST:
                     manifest = content.read()
                 else:
-                    found[name] = _write(content, member, folder / name)
+                    files[name] = _write(content, member, folder / name)
     except (tarfile.TarError, EOFError) as error:
         raise BackupDamaged(f"{archive} is not a whole archive: {error}.") from None
-    return _compare(archive, manifest, found)
+    return _compare(archive, manifest, files)
 
 
-def _checked(member: tarfile.TarInfo, allowed: tuple[str, ...], found: Mapping[str, Any]) -> str:
+def _checked(member: tarfile.TarInfo, allowed: tuple[str, ...], files: Mapping[str, Any]) -> str:
     """The name of a member that may be written; raises BackupDamaged."""
     path = PurePosixPath(member.name)
     plain = member.isreg() and not path.is_absolute() and ".." not in path.parts and str(path) == member.name
     inside = member.name == MANIFEST or any(path.is_relative_to(one) for one in allowed)
-    if not plain or not inside or member.name in found:
+    if not plain or not inside or member.name in files:
         raise BackupDamaged(f"The archive has a member that is no part of a backup: {member.name!r:.200}.")
     return member.name
 
@@ -162,15 +162,15 @@ def _write(content: IO[bytes], member: tarfile.TarInfo, path: Path) -> Entry:
     return Entry(sha256=digest.hexdigest(), size=size)
 
 
-def _compare(archive: Path, manifest: bytes, found: Mapping[str, Entry]) -> Manifest:
+def _compare(archive: Path, manifest: bytes, files: Mapping[str, Entry]) -> Manifest:
     try:
         named = Manifest.model_validate_json(manifest)
     except ValidationError:
         raise BackupDamaged(
             f"{archive} is no backup of retraind, or not a whole one: its manifest is missing."
         ) from None
-    for name in named.files.keys() | found.keys():
-        if named.files.get(name) != found.get(name):
+    for name in named.files.keys() | files.keys():
+        if named.files.get(name) != files.get(name):
             raise BackupDamaged(f"{name} in {archive} is not what its manifest names.", hint="Use another backup.")
     return named
 

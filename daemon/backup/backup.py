@@ -2,8 +2,8 @@
 
 The order makes it consistent. What waits (drops, requests) is copied first, then the journal, then what the journal
 names: segments and models are never changed, only removed, and a segment that a merge removes is in DVC's cache. So a drop is in
-the copy as a file, or as rows, or as both, which counts once. One thing alone can break that: rows that are purged meanwhile. Then
-all of it is done again.
+the copy as a file, or as rows, or as both, which counts once. Only a purge of rows meanwhile breaks that; then
+the copy starts over.
 """
 
 import contextlib
@@ -34,22 +34,22 @@ from daemon.schema.score_names import counted
 log = structlog.get_logger()
 
 TRIES = 5
-"""So often a copy is begun anew because something was purged, or a log file ended, while it was made."""
+"""Attempts at a copy: it starts over if something was purged, or a log file ended, meanwhile."""
 
 BUNDLE = "git.bundle"
 """The history of `data/` in the archive."""
 
 SETTLED_SECONDS = 2.0
-"""A file that was changed so shortly before is still being written, for all that is known here."""
+"""A file that changed within this time may still be being written."""
 
 SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore")
 
 LEFT_OUT = frozenset({"status.json", "daemon.lock"})
-"""Files of `registry/` that say something of a process alone."""
+"""Files of `registry/` that describe only a running process."""
 
 
 class Moved(Exception):
-    """Something that the copy needs was removed while it was made: it has to begin anew."""
+    """Something that the copy needs was removed while it was made: it has to start over."""
 
 
 def backup(home: Home, file: Path) -> dict[str, int]:
@@ -113,7 +113,7 @@ def _snapshot(path: Path, copy: Path) -> Path:
 
 
 def _pack_waiting(home: Home, packer: Packer) -> int:
-    """Drops and requests that nobody has answered yet, and what was refused; returns how many are still being written."""
+    """Pack unanswered drops and requests, and refused files; returns the number of drops still being written."""
     left_out = 0
     for path in sorted(home.inbox.iterdir()):
         if path.is_file() and not path.is_symlink() and not ignored(path.name):
@@ -143,11 +143,11 @@ def _unfinished(name: str) -> bool:
 
 
 def _pack_folder(home: Home, folder: Path, packer: Packer) -> None:
-    """Pack every file below a folder; what is removed meanwhile was not needed any more."""
+    """Pack every file below a folder; a file removed meanwhile was no longer needed."""
     for at, _, names in os.walk(folder):
         for name in sorted(names):
             path = Path(at, name)
-            # What somebody is writing at this moment has its name soon, or is of no use.
+            # A file being written has its final name soon, or is of no use.
             if path.is_symlink() or not path.is_file() or _unfinished(name):
                 continue
             with contextlib.suppress(FileNotFoundError):

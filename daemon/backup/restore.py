@@ -26,7 +26,7 @@ from daemon.storage.journal import Journal
 log = structlog.get_logger()
 
 PARTS = ("inbox", "data", "registry", "logs", "retraind.toml", BUNDLE)
-"""What a backup may hold."""
+"""Names that a backup may hold."""
 
 
 def restore(file: Path, home: Home) -> archive.Manifest:
@@ -57,14 +57,14 @@ def restore(file: Path, home: Home) -> archive.Manifest:
 
 
 def _complete(home: Home, root: Path) -> None:
-    """Make of what was unpacked a home that lies in `root` soon."""
+    """Complete the unpacked files to a home that will lie in `root`."""
     home.make()
     moved_home.relocate(home, root)
     _leave_answered(home)
     history = git_history.recorded(home.journal)
     bundle = home.root / BUNDLE
     if bundle.exists() and history:  # else all that is in git came after the journal's copy
-        with contextlib.suppress(DatasetDamaged):  # then it is made anew from the journal
+        with contextlib.suppress(DatasetDamaged):  # then it is made again from the journal
             _take_history(home, bundle, history[-1])
     bundle.unlink(missing_ok=True)
     dataset = Dataset(home)
@@ -80,7 +80,7 @@ def _complete(home: Home, root: Path) -> None:
 
 
 def _leave_answered(home: Home) -> None:
-    """Requests were copied before the journal, which says of some that they were answered in between."""
+    """Remove requests that were answered between their copy and that of the journal."""
     for request in requests.pending(home):
         if answered(home.journal, request.id):
             requests.consume(home, request)

@@ -1,1 +1,1 @@
-"""Whether what is asked has moved away from what was trained on, and whether the error on late labels has risen."""
+"""Drift: requests that differ from the training data, and a rise of the error on late labels."""

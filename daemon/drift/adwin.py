@@ -1,7 +1,7 @@
-"""The detector: whether the error on late labels has changed while a version was served.
+"""The detector of changes in the error on late labels while a version is served.
 
 The only module that knows river. ADWIN (Bifet and Gavaldà, "Learning from time-changing data with adaptive
-windowing", 2007) keeps as many of the newest errors as have one mean, and drops the older ones when they have another.
+windowing", 2007) keeps the newest errors as long as they share a mean, and drops older ones with another mean.
 """
 
 from collections import deque
@@ -11,10 +11,10 @@ from itertools import islice
 from typing import Any
 
 LONGEST = 5.0
-"""Errors of a regression count as at most so many times the usual one: ADWIN's bound is for values between 0 and 1."""
+"""The cap on errors of a regression, as a multiple of the usual one: ADWIN needs values between 0 and 1."""
 
 RECENT = 1000
-"""The error of now is the mean of at most so many labels."""
+"""Labels at most whose mean is the present error."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Change:
     before: float
     now: float
     at: int
-    """After so many labels it was noticed first."""
+    """The number of labels when it was first noticed."""
     rose: bool
-    """Whether it is higher than before."""
+    """True if it is higher than before."""
 
 
 class Detector:
-    """Follows the errors of one version: 0 or 1 for classes; for numbers absolute errors, of which `usual` is a common one."""
+    """Follows the errors of one version: 0 or 1 for classes, absolute errors for numbers; `usual` is a typical one."""
 
     def __init__(self, usual: float | None = None) -> None:
         self._adwin: Any = None
@@ -39,7 +39,7 @@ class Detector:
         self._before: float | None = None
         self._at = 0
         self.n = 0
-        """How many errors were added."""
+        """The number of errors added."""
 
     @property
     def error(self) -> float | None:
@@ -51,16 +51,18 @@ class Detector:
 
     @property
     def change(self) -> Change | None:
-        """The change that is still felt: the error has not come back to what it was before."""
+        """The change that still lasts; None once the error is back at its old level."""
         if self._before is None or self.error is None:
             return None
         rose = float(self._adwin.estimation) > self._before
         return Change(self._before * self._unit, self.error, self._at, rose)
 
     def add(self, errors: Iterable[float]) -> None:
-        """The next errors, in the order in which their labels came."""
+        """Add the next errors, in the order of their labels."""
         if self._adwin is None:
-            from river import drift  # with the first label: it takes seconds and 50 MB, and many homes have none
+            from river import (
+                drift,
+            )  # imported with the first label: it takes seconds and 50 MB, and many homes have no labels
 
             adwin: Any = drift.ADWIN  # river has types, but not for this
             self._adwin = adwin()
@@ -73,7 +75,7 @@ class Detector:
                 self._note(before)
 
     def _note(self, before: float) -> None:
-        """A change was detected; ADWIN may need several cuts for one, and the mean before the first of them is what counts."""
+        """Record a detected change; ADWIN may need several cuts for one, and the mean before the first counts."""
         now = float(self._adwin.estimation)
         if self._before is None and now > before:
             self._before, self._at = before, self.n

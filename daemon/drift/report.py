@@ -1,8 +1,8 @@
-"""The report of a check for drift: every feature with its test, the answers, the error, and what it all comes to.
+"""The report of a check for drift: every feature with its test, the answers, the error, and the conclusion.
 
 Pure functions. The report is a dict that the journal keeps and `GET /drift` answers:
 `state` (ok, drift, waiting), `reason`, `alarm`, `version`, `n` predictions, `reference` rows, `drifted` of `tested` features,
-`features` (most important first), `prediction` and `error` (None where nothing is known).
+`features` (most important first), `prediction` and `error` (None if unknown).
 """
 
 import math
@@ -27,7 +27,7 @@ Vector = NDArray[np.float64]
 Report = dict[str, Any]
 
 NAMED = 3
-"""So many features are named in a sentence; the others are counted."""
+"""Features that a sentence names; the others are counted."""
 
 QUARTILES = (25, 50, 75)
 
@@ -36,7 +36,7 @@ DATE = "a date moves on by itself: only missing ones are compared."
 
 @dataclass(frozen=True)
 class Seen:
-    """The newest predictions of a version: what they were asked with, (n, d) in schema order, and their answers (n,)."""
+    """The newest predictions of a version: their inputs, (n, d) in schema order, and their answers (n,)."""
 
     rows: Matrix
     answers: Vector
@@ -45,22 +45,22 @@ class Seen:
 def report(
     version: int, manifest: Manifest, reference: Reference | None, seen: Seen, detector: Detector, settings: Drift
 ) -> Report:
-    """What a check of one version comes to; too little to compare is `waiting`, which is no alarm."""
+    """The report on one version; its state is `waiting`, without an alarm, if there is too little to compare."""
     common: Report = {"version": version, "n": len(seen.rows), "reference": len(reference.rows) if reference else 0}
     common |= {"window": settings.window_rows, "min_rows": settings.min_rows, "error": _error(detector)}
-    found: Report = {**common, "features": [], "tested": 0, "drifted": 0, "prediction": None}
+    result: Report = {**common, "features": [], "tested": 0, "drifted": 0, "prediction": None}
     lack = _lack(common, reference, settings)
     if reference is not None and lack is None:
         schema = manifest.data_schema
         features = _features(schema, reference.rows, seen.rows, _importance(manifest), settings)
         tested = [one for one in features if one["test"] or one["missing"]]
         counts = {"tested": len(tested), "drifted": sum(one["drifted"] for one in tested)}
-        found |= {**counts, "features": features, "prediction": _prediction(schema, reference, seen, settings)}
-    return {**found, **_conclude(found, lack, settings)}
+        result |= {**counts, "features": features, "prediction": _prediction(schema, reference, seen, settings)}
+    return {**result, **_conclude(result, lack, settings)}
 
 
 def _lack(common: Report, reference: Reference | None, settings: Drift) -> str | None:
-    """Why nothing can be compared yet, as a sentence; None if it can."""
+    """The reason why nothing can be compared yet, as a sentence; None if it can."""
     version = common["version"]
     if reference is None:
         return f"Version {version} was trained before drift was known and has no reference; the next version has one."
@@ -77,9 +77,9 @@ def _lack(common: Report, reference: Reference | None, settings: Drift) -> str |
 
 
 def _importance(manifest: Manifest) -> dict[str, float]:
-    """The share of each feature in what the model needs, adding up to 1; where that was not measured, all are equal."""
-    found = manifest.scores.get("importance") or {}
-    falls = {name: max(0.0, found.get(name) or 0.0) for name in manifest.data_schema.features}
+    """The importance of each feature as a share, adding up to 1; all are equal if it was not measured."""
+    measured = manifest.scores.get("importance") or {}
+    falls = {name: max(0.0, measured.get(name) or 0.0) for name in manifest.data_schema.features}
     total = sum(falls.values())
     return {name: fall / total if total > 0 else 1 / len(falls) for name, fall in falls.items()}
 
@@ -92,19 +92,19 @@ def _features(
     looks = [_compare(column, *pair, settings) for column, pair in zip(schema.columns, pairs, strict=True)]
     adjusted = iter(two_sample.adjust([one for look in looks for one in look if one]))
     limit = min(settings.important, max(importance.values()))  # the most important one always counts
-    found = []
+    entries = []
     for column, pair, look in zip(schema.columns, pairs, looks, strict=True):
         values, missing = (next(adjusted) if one else None for one in look)
         share = importance[column.name]
         entry = _entry(column, pair, values, missing, settings)
-        found.append({**entry, "importance": share, "important": share >= limit - 1e-12})
-    return sorted(found, key=lambda one: -one["importance"])
+        entries.append({**entry, "importance": share, "important": share >= limit - 1e-12})
+    return sorted(entries, key=lambda one: -one["importance"])
 
 
 def _compare(
     column: Column, reference: Vector, now: Vector, settings: Drift
 ) -> tuple[Comparison | None, Comparison | None]:
-    """How the values differ, and whether they are missing; None where there is nothing to compare."""
+    """The comparisons of the values and of the missing cells; None if there is nothing to compare."""
     if column.kind == "category":
         return two_sample.compare(reference, now, named=True), None
     gone, absent = np.isnan(reference), np.isnan(now)
@@ -139,23 +139,29 @@ def _entry(
     }
 
 
-def _figures(found: Comparison | None, settings: Drift) -> Report:
-    """`value` is what the test is judged by: a p-value that drifts at or below `threshold`, or a distance at or above it."""
-    if found is None:
+def _figures(comparison: Comparison | None, settings: Drift) -> Report:
+    """`value` decides the test: a p-value that drifts at or below `threshold`, or a distance at or above it."""
+    if comparison is None:
         return dict.fromkeys(("test", "value", "threshold", "p", "size"))
-    by_p = found.distance is None
-    figures = {"value": found.p, "threshold": settings.p_value} if by_p else {"value": found.distance}
-    return {"test": found.test, "threshold": settings.distance, **figures, "p": found.p, "size": found.size}
+    by_p = comparison.distance is None
+    figures = {"value": comparison.p, "threshold": settings.p_value} if by_p else {"value": comparison.distance}
+    return {
+        "test": comparison.test,
+        "threshold": settings.distance,
+        **figures,
+        "p": comparison.p,
+        "size": comparison.size,
+    }
 
 
 # Answers and errors
 
 
 def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drift) -> Report | None:
-    """The mix of answers: by class its share, for numbers their quartiles."""
+    """The mix of answers: the share of each class, or the quartiles of numbers."""
     if len(reference.answers) < settings.min_rows:
         return None
-    found = two_sample.compare(reference.answers, seen.answers, named=bool(schema.classes))
+    comparison = two_sample.compare(reference.answers, seen.answers, named=bool(schema.classes))
     column = Column(name=schema.target, kind="category" if schema.classes else "number", categories=schema.classes)
     shares = [
         {"name": name, "reference": _share(reference.answers, code), "now": _share(seen.answers, code)}
@@ -165,8 +171,8 @@ def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drif
     if not schema.classes:
         quartiles = {"reference": _quartiles(reference.answers), "now": _quartiles(seen.answers)}
     return {
-        **_figures(found, settings),
-        "drifted": found.drifted(settings),
+        **_figures(comparison, settings),
+        "drifted": comparison.drifted(settings),
         "classes": shares,
         "quartiles": quartiles,
         "sentence": _told(column, (reference.answers, seen.answers)),
@@ -185,31 +191,31 @@ def _error(detector: Detector) -> Report | None:
 # Words
 
 
-def _conclude(found: Report, lack: str | None, settings: Drift) -> Report:
+def _conclude(result: Report, lack: str | None, settings: Drift) -> Report:
     """State, alarm and the sentence that explains them."""
-    drifted = [one for one in found["features"] if one["drifted"]]
+    drifted = [one for one in result["features"] if one["drifted"]]
     important = [one for one in drifted if one["important"]]
-    error = found["error"]
+    error = result["error"]
     reasons = []
     if important:
-        reasons.append(f"In the last {found['n']:,} predictions {_list(important)} from what was taught.")
+        reasons.append(f"In the last {result['n']:,} predictions {_list(important)} from what was taught.")
         reasons.append(f"{important[0]['name'][:60]} ({important[0]['importance']:.0%} of the importance):")
         reasons.append(important[0]["sentence"])
-    elif found["tested"] and len(drifted) >= settings.share * found["tested"]:
-        told = f"{len(drifted)} of {found['tested']} features differ from what was taught."
-        reasons.append(f"In the last {found['n']:,} predictions {told}")
+    elif result["tested"] and len(drifted) >= settings.share * result["tested"]:
+        difference = f"{len(drifted)} of {result['tested']} features differ from what was taught."
+        reasons.append(f"In the last {result['n']:,} predictions {difference}")
     if error and error["rose"]:
-        said = f"from {_figure(error['before'])} to {_figure(error['now'])} after {error['at']:,} labels"
-        reasons.append(f"The error on late labels changed {said}.")
+        change = f"from {_figure(error['before'])} to {_figure(error['now'])} after {error['at']:,} labels"
+        reasons.append(f"The error on late labels changed {change}.")
     if reasons:
         return {"state": DriftState.DRIFT, "alarm": 1, "reason": " ".join(reasons)}
     if lack:
         return {"state": DriftState.WAITING, "alarm": 0, "reason": lack}
-    return {"state": DriftState.OK, "alarm": 0, "reason": _calm(found, drifted)}
+    return {"state": DriftState.OK, "alarm": 0, "reason": _calm(result, drifted)}
 
 
-def _calm(found: Report, drifted: Sequence[Report]) -> str:
-    among = f"In the last {found['n']:,} predictions"
+def _calm(result: Report, drifted: Sequence[Report]) -> str:
+    among = f"In the last {result['n']:,} predictions"
     if not drifted:
         return f"{among} no feature differs from what was taught."
     them = "it" if len(drifted) == 1 else "them"
@@ -226,7 +232,7 @@ def _list(features: Sequence[Report]) -> str:
 
 
 def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
-    """The two samples in words: what changed most, or where the middle half of the numbers lies."""
+    """The two samples in words: the share that changed most, or the middle half of the numbers."""
     reference, now = (one[~np.isnan(one)] for one in pair)
     if column.kind in ("category", "boolean"):
         codes = np.unique(np.concatenate([reference, now]))

@@ -56,13 +56,13 @@ def compare(reference: Vector, now: Vector, *, named: bool) -> Comparison:
     return _numbers(reference, now)
 
 
-def adjust(found: Sequence[Comparison]) -> list[Comparison]:
+def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """With p-values adjusted for how many comparisons there are (Benjamini and Hochberg, 1995)."""
-    order = np.argsort([one.p for one in found], kind="stable")[::-1]  # the largest first
-    least, adjusted = 1.0, list(found)
-    for rank, index in zip(range(len(found), 0, -1), order, strict=True):
-        least = min(least, found[index].p * len(found) / rank)
-        adjusted[index] = replace(found[index], p=least)
+    order = np.argsort([one.p for one in comparisons], kind="stable")[::-1]  # the largest first
+    least, adjusted = 1.0, list(comparisons)
+    for rank, index in zip(range(len(comparisons), 0, -1), order, strict=True):
+        least = min(least, comparisons[index].p * len(comparisons) / rank)
+        adjusted[index] = replace(comparisons[index], p=least)
     return adjusted
 
 
@@ -83,8 +83,8 @@ def _numbers(reference: Vector, now: Vector) -> Comparison:
 def _wasserstein(reference: Vector, values: Vector, gaps: Vector) -> float:
     """The first Wasserstein distance in standard deviations: the area between the cumulative shares, `gaps` at `values`."""
     with np.errstate(all="ignore"):
-        found = float((gaps[:-1] * np.diff(values)).sum() / reference.std())
-    return min(found, FARTHEST) if np.isfinite(found) else FARTHEST
+        distance = float((gaps[:-1] * np.diff(values)).sum() / reference.std())
+    return min(distance, FARTHEST) if np.isfinite(distance) else FARTHEST
 
 
 def _classes(reference: Vector, now: Vector) -> Comparison:

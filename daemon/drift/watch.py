@@ -56,20 +56,20 @@ class Driftwatch:
             self._running = self._thread.submit(self._check, *champion)
 
     def close(self) -> None:
-        """Wait for the check that runs, whose result nobody needs any more."""
+        """Wait for the check that runs, whose result is no longer needed."""
         self._thread.shutdown(cancel_futures=True)
 
     def _record(self, done: Future[Report | None]) -> None:
         try:
-            found = done.result()
-        # Whatever a check stumbles over, the loop has more important work, and the next check comes.
+            result = done.result()
+        # A failed check must not stop the loop; the next check follows.
         except Exception as error:
             log.error("drift_not_checked", reason=str(error), exc_info=not isinstance(error, RetraindError))
             self._watched = None
             return
-        if found is not None:
-            row = {key: found[key] for key in ("version", "n", "drifted", "state", "alarm", "reason")}
-            self._journal.drift_checks.record({**row, "detail": orjson.dumps(found).decode()})
+        if result is not None:
+            row = {key: result[key] for key in ("version", "n", "drifted", "state", "alarm", "reason")}
+            self._journal.drift_checks.record({**row, "detail": orjson.dumps(result).decode()})
             log.info("drift_checked", **row)
 
     def _check(self, version: int, sha256: str) -> Report | None:
@@ -94,7 +94,7 @@ class Watched:
         self._seq: int | None = -1
 
     def check(self) -> Report | None:
-        """The report, or None if there is no prediction and no label that the last one did not have. Raises sqlite3.Error."""
+        """The report, or None if there are no new predictions and labels since the last one. Raises sqlite3.Error."""
         seq, labelled = predictions.newest_seq(self._home.history, self._version), self._follow_labels()
         if seq == self._seq and not labelled:
             return None
@@ -104,26 +104,26 @@ class Watched:
         )
 
     def _seen(self) -> Seen:
-        found = predictions.newest(self._home.history, self._version, self._settings.window_rows)
+        newest = predictions.newest(self._home.history, self._version, self._settings.window_rows)
         schema = self._manifest.data_schema
-        rows = [schema.encode(orjson.loads(row["features"])) for row in found]
+        rows = [schema.encode(orjson.loads(row["features"])) for row in newest]
         matrix = np.array(rows, dtype=np.float64).reshape(len(rows), schema.width)
-        return Seen(matrix, np.array([row["prediction"] for row in found], dtype=np.float64))
+        return Seen(matrix, np.array([row["prediction"] for row in newest], dtype=np.float64))
 
     def _follow_labels(self) -> bool:
-        """Show the detector the labels that have come, in their order; False: there are none."""
+        """Pass new labels to the detector in their order; False if there are none."""
         task = self._manifest.data_schema.task
-        found = late_labels.errors(self._home.journal, self._version, task, self._label, LABELS)
-        if found:
-            self._detector.add(float(row["error"]) for row in found)
-            self._label = (found[-1]["batch"], found[-1]["place"])
-        return bool(found)
+        labels = late_labels.errors(self._home.journal, self._version, task, self._label, LABELS)
+        if labels:
+            self._detector.add(float(row["error"]) for row in labels)
+            self._label = (labels[-1]["batch"], labels[-1]["place"])
+        return bool(labels)
 
 
-def _usual_error(manifest: Manifest, known: Reference | None) -> float | None:
-    """An error of a regression that surprises nobody: that on held-out rows, else half the spread of its answers."""
+def _usual_error(manifest: Manifest, reference: Reference | None) -> float | None:
+    """A usual error of a regression: that on held-out rows, else half the spread of its answers."""
     if manifest.data_schema.task == "classification":
         return None
     held_out = (manifest.scores.get("challenger") or {}).get("rolling") or {}
-    spread = float(np.ptp(known.answers)) / 2 if known is not None and len(known.answers) else 0.0
+    spread = float(np.ptp(reference.answers)) / 2 if reference is not None and len(reference.answers) else 0.0
     return held_out.get("mae") or spread or None
