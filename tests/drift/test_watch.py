@@ -19,7 +19,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Drift, Settings
 from daemon.core.states import VersionState
 from daemon.drift.watch import Driftwatch
-from daemon.storage import prediction_history
+from daemon.storage import history_tables
 from daemon.storage.journal import Journal
 
 DRIFT = Drift(check_seconds=5, window_rows=200, min_rows=50)
@@ -32,7 +32,7 @@ class Stage:
         self.home, self.journal = home, journal
         self.watch = Driftwatch(home, settings, journal)
         self.now = 100.0
-        self.history = prediction_history._open(home.history)
+        self.history = history_tables.connect(home.history)
         self.random = random.Random(1)
         self.champion = self.make(1)
         self.step()
@@ -77,7 +77,7 @@ class Stage:
                 0.1,
                 "local",
             )
-            self.history.execute(prediction_history.INSERT, row)
+            self.history.execute(history_tables.INSERT, row)
 
     def step(self) -> None:
         self.watch.step(self.now, self.champion)

@@ -19,8 +19,8 @@ from daemon.core.home import Home
 from daemon.core.states import DropState, RunState, VersionState
 from daemon.records import lineage
 from daemon.records.query import ask
+from daemon.storage.history_tables import COLUMNS, INSERT, TABLES
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import COLUMNS, INSERT, TABLES
 
 
 def sha(number: int) -> str:

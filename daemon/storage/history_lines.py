@@ -1,0 +1,65 @@
+"""Lines of the prediction log as rows of the history; what is no prediction is counted and passed over."""
+
+import contextlib
+import logging
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import orjson
+
+from daemon.storage.history_tables import COLUMNS
+
+_log = logging.getLogger("retraind.history")
+
+
+class Rows(NamedTuple):
+    """What some lines come to: values of predictions, and comparisons of a shadow with the champion."""
+
+    predictions: list[tuple[Any, ...]]
+    compared: list[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]
+
+
+class Lines:
+    """Reads complete lines."""
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        """Complete lines that were no predictions, since the start."""
+
+    def rows(self, lines: Iterable[bytes], file: str) -> Rows:
+        """The rows that the lines of a file come to."""
+        entries = [entry for line in lines if (entry := self._parsed(line, file)) is not None]
+        predictions = [row for entry in entries if "shadow" not in entry and (row := self._row(entry, file))]
+        compared = [pair for entry in entries if "shadow" in entry and (pair := self._compared(entry, file))]
+        return Rows(predictions, compared)
+
+    def _parsed(self, line: bytes, file: str) -> dict[str, Any] | None:
+        with contextlib.suppress(orjson.JSONDecodeError):
+            entry = orjson.loads(line)
+            if isinstance(entry, dict):
+                return entry
+        self._skip(file)
+        return None
+
+    def _row(self, entry: dict[str, Any], file: str) -> tuple[Any, ...] | None:
+        try:
+            entry["features"] = orjson.dumps(entry["features"]).decode()
+            entry.setdefault("caller", "")  # a program of this machine
+            return tuple(entry[name] for name in COLUMNS)
+        except (KeyError, TypeError):
+            self._skip(file)
+            return None
+
+    def _compared(self, entry: dict[str, Any], file: str) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]] | None:
+        """How far a shadow agreed with the champion, and some rows on which it did not."""
+        try:
+            pair = entry["shadow"], entry["model_version"]
+            figures = (entry[name] for name in ("n", "failed", "agreed", "difference", "largest", "timestamp"))
+            return (*pair, *figures), [(*pair, name, told, shadow) for name, told, shadow in entry["differing"]]
+        except (KeyError, TypeError, ValueError):
+            self._skip(file)
+            return None
+
+    def _skip(self, file: str) -> None:
+        self.skipped += 1
+        _log.warning("%s holds a line that is no prediction; it is skipped.", file)

@@ -1,0 +1,56 @@
+"""What the prediction history no longer keeps: rows beyond their number or age, and offsets of log files that are gone."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from daemon.core import clock
+from daemon.core.clock import Clock, Reading
+from daemon.core.home import Home
+from daemon.core.settings import Predictions
+from daemon.storage import history_shares
+
+TRIM_ROWS = 20_000
+"""Old rows that one pass removes at most, so that less to keep does not hold the copying back."""
+
+OLD = "SELECT seq FROM predictions WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp LIMIT ?"
+FORGET = "DELETE FROM predictions WHERE seq = ?"
+FORGET_ODD = """
+DELETE FROM predictions WHERE seq IN (
+    SELECT seq FROM predictions WHERE (timestamp < ? OR timestamp > ?) AND seq < ? LIMIT ?)"""
+
+
+class Retention:
+    """Removes what is beyond `predictions.keep_rows` and `predictions.keep_days`."""
+
+    def __init__(self, home: Home, settings: Predictions, read_clock: Callable[[], Reading]) -> None:
+        self._home, self._settings, self._read_clock = home, settings, read_clock
+        self._clock = Clock()
+
+    def forget_files(self, connection: sqlite3.Connection, files: Iterable[Path]) -> None:
+        """Drop the offsets of files that are gone; only after them, or a kill in between would copy them again."""
+        there = {path.name for path in files}
+        gone = [(name,) for (name,) in connection.execute("SELECT file FROM offsets") if name not in there]
+        if gone:
+            with connection:
+                connection.executemany("DELETE FROM offsets WHERE file = ?", gone)
+
+    def trim(self, connection: sqlite3.Connection) -> None:
+        """Remove some of the rows that are too many or too old."""
+        history_shares.trim(connection, self._settings.keep_rows, TRIM_ROWS)
+        now = self._read_clock()
+        if self._clock.trusts(now) and self._settings.keep_days:
+            self._trim_old(connection, now.wall)
+
+    def _trim_old(self, connection: sqlite3.Connection, now: float) -> None:
+        """Remove rows by the time that each names, not by order: several workers' files are copied one after the other.
+
+        A row whose time can't be right, later than now or before the home was made, goes with rows that came after it.
+        """
+        begin, limit = clock.made(self._home, now), now - self._settings.keep_days * clock.DAY
+        old = connection.execute(OLD, (clock.iso(begin), clock.iso(limit), TRIM_ROWS)).fetchall()
+        if old:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(FORGET, old)
+                connection.execute(FORGET_ODD, (clock.iso(begin), clock.iso(now), max(old)[0], TRIM_ROWS))
