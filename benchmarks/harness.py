@@ -130,11 +130,11 @@ class Service:
 
     def events(self, kind: str, after: int = 0) -> list[dict[str, Any]]:
         """Events of one kind with a larger number than `after`, oldest first."""
-        return [event for event in self.records.events(after=after, limit=10_000) if event["kind"] == kind]
+        return [event for event in self.records.events.after(after=after, limit=10_000) if event["kind"] == kind]
 
     def last_event(self) -> int:
         """Number of the newest event."""
-        return max((int(event["id"]) for event in self.records.recent_events(1)), default=0)
+        return max((int(event["id"]) for event in self.records.events.newest(1)), default=0)
 
     def terminate(self) -> None:
         """Ask the daemon to stop (SIGTERM) and wait until it and its children have."""

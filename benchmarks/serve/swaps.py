@@ -104,13 +104,13 @@ def _two_versions(service: Service) -> tuple[int, int]:
     client = Client(service.port)
     first = client.version()
     shutil.copy(ROOT / "examples" / "iris-more.csv", service.home.inbox)
-    service.wait_for("the batch", lambda: service.records.batches(2)[1:] or None, pause=0.05)
+    service.wait_for("the batch", lambda: service.records.batches.newest(2)[1:] or None, pause=0.05)
     span = retrain(service)
     second = client.version()
     client.close()
     if first is None or second is None or not span.swapped:
         raise RuntimeError(
-            f"There are no two versions to swap, but {first} and {second}: {service.records.versions(1)}"
+            f"There are no two versions to swap, but {first} and {second}: {service.records.versions.newest(1)}"
         )
     return first, second
 

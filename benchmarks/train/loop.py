@@ -58,8 +58,8 @@ def measure(service: Service, client: Client, source: random.Random, number: int
     seen = service.wait_for("another version in /predict", served, pause=poll)
     service.wait_for("the end of the training", lambda: service.events("trained", after) or None)
     service.wait_idle()
-    at = {event["kind"]: _seconds(event["at"]) for event in service.records.events(after=after, limit=1000)}
-    drop, served_now = service.records.drop(path.name), service.records.versions(1)[0]
+    at = {event["kind"]: _seconds(event["at"]) for event in service.records.events.after(after=after, limit=1000)}
+    drop, served_now = service.records.drops.find(path.name), service.records.versions.newest(1)[0]
     assert drop is not None
     settled, run = _seconds(drop["settled_at"]), Run.read(service, served_now["mlflow_run"])
     seconds = {

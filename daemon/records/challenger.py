@@ -6,7 +6,7 @@ from daemon.core.states import VersionState
 from daemon.records.query import ask
 
 WAITING = f"""SELECT MAX(version) AS version FROM versions
-WHERE state = '{VersionState.HELD}' AND version > COALESCE((SELECT version FROM swaps ORDER BY id DESC LIMIT 1), 0)"""  # noqa: S608 - a constant
+WHERE state = '{VersionState.HELD}' AND version > COALESCE((SELECT version FROM swaps ORDER BY id DESC LIMIT 1), 0)"""
 
 
 def waiting(journal: Path) -> int | None:

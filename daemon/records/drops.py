@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from daemon.core.home import Home
 from daemon.core.states import DropState, Hold
+from daemon.records import lineage
 from daemon.records.dialect import UNSORTED
 from daemon.records.query import LAST, Row, ask, listed, parts
 
@@ -18,7 +20,7 @@ DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
 )
 
-HELD = f"SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = '{Hold.WAITING}'"  # noqa: S608 - a constant
+HELD = f"SELECT sha256, name, state, bytes, rows_read, rows_known, version, reason, seen_at, held_at FROM held WHERE state = '{Hold.WAITING}'"
 
 RANK = f"drops.state = '{DropState.ACCEPTED}' DESC, drops.state = '{DropState.FORGOTTEN}' DESC"
 
@@ -112,3 +114,58 @@ def as_drop(row: Row) -> dict[str, Any]:
     counts = dict.fromkeys(("rows_accepted", "rows_refused", "rows_duplicate", "rows_relabelled"), 0)
     unknown = dict.fromkeys(("id", "line", "column", "batch", "bad_file", "revision", "committed_at", "decided_by"))
     return {**row, **counts, **unknown, "settled_at": row["held_at"], "decided_at": row["held_at"]}
+
+
+class Drops:
+    """Drops with what became of them."""
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._journal = home, home.journal
+
+    def newest(self, limit: int = 100, before: int | None = None) -> list[Row]:
+        """Drops with what became of them, newest first; `before` is the id of the last one already seen."""
+        return self._examined(newest(self._journal, limit, before))
+
+    def find(self, key: str | int) -> Row | None:
+        """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
+        found = find(self._journal, key)
+        return self._examined([found])[0] if found else None
+
+    def taught(self, drop: Row) -> Row:
+        """How many versions a drop has taught, and the newest of them."""
+        return lineage.taught(self._home, drop)
+
+    def until(self, batch: int, limit: int = 100) -> list[Row]:
+        """The drops whose rows a revision up to this batch holds, newest first."""
+        return ask(self._journal, lineage.DROPS, batch, 2**62, limit)
+
+    def prequential(self) -> Row | None:
+        """How wrong versions were on drops before they were trained on; see `daemon.records.drops`."""
+        return prequential(self._journal)
+
+    def _examined(self, drops: list[Row]) -> list[Row]:
+        of_drop = exams(self._journal, [drop["sha256"] for drop in drops])
+        return [{**drop, "exam": of_drop.get(drop["sha256"])} for drop in drops]
+
+
+class HeldDrops:
+    """Drops that wait for a person."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+
+    def oldest(self, limit: int) -> list[Row]:
+        """Drops that wait for a person, longest first."""
+        return held(self._journal, limit)
+
+    def like(self, key: str) -> list[Row]:
+        """Those of them with this full sha256 or name."""
+        return held_like(self._journal, key)
+
+    def total(self) -> int:
+        """How many wait."""
+        return held_total(self._journal)
+
+    def names(self) -> set[str]:
+        """What their files are called."""
+        return held_names(self._journal)

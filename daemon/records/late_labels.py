@@ -8,10 +8,10 @@ from daemon.records.query import Row, ask, listed, parts
 from daemon.schema.schema import Task
 
 FIRST = f"""SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND batch > ?
-ORDER BY batch, {ARRIVAL} LIMIT ?"""  # noqa: S608 - constants
+ORDER BY batch, {ARRIVAL} LIMIT ?"""
 
 NEWEST = f"""SELECT prediction_id, truth, prediction FROM labels WHERE version = ?
-ORDER BY batch DESC, {ARRIVAL} DESC LIMIT ?"""  # noqa: S608
+ORDER BY batch DESC, {ARRIVAL} DESC LIMIT ?"""
 
 ERRORS = {"classification": "truth <> prediction", "regression": "ABS(CAST(truth AS REAL) - CAST(prediction AS REAL))"}
 LATER = f"FROM labels WHERE version = ? AND (batch, {ARRIVAL}) > (?, ?) ORDER BY batch, {ARRIVAL} LIMIT ?"

@@ -23,16 +23,16 @@ LABELS = 10_000
 Z = 1.959964
 """Two-sided 95 % of the normal distribution."""
 
-NEWEST = f"SELECT truth, prediction FROM labels WHERE version = ? ORDER BY batch DESC, {ARRIVAL} DESC LIMIT ?"  # noqa: S608 - constants
+NEWEST = f"SELECT truth, prediction FROM labels WHERE version = ? ORDER BY batch DESC, {ARRIVAL} DESC LIMIT ?"
 
-PAIRS = f"SELECT truth, prediction, COUNT(*) AS n FROM ({NEWEST}) GROUP BY truth, prediction"  # noqa: S608
+PAIRS = f"SELECT truth, prediction, COUNT(*) AS n FROM ({NEWEST}) GROUP BY truth, prediction"
 
 ERRORS = f"""
 WITH newest AS (SELECT CAST(truth AS REAL) AS truth, CAST(prediction AS REAL) AS told FROM ({NEWEST})),
      middle AS (SELECT AVG(truth) AS mean FROM newest)
 SELECT COUNT(*) AS n, AVG((told - truth) * (told - truth)) AS square, AVG(ABS(told - truth)) AS absolute,
        AVG((truth - mean) * (truth - mean)) AS spread, MAX(truth) > MIN(truth) AS varied
-FROM newest, middle"""  # noqa: S608
+FROM newest, middle"""
 
 
 def of(journal: Path, version: int, scores: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Predictions of the history: what a version was asked, and what it answered."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def features_of(history: Path, ids: Sequence[str], version: int) -> dict[str, st
     """The features (JSON) of those of the predictions that are this version's, by id."""
     features: dict[str, str] = {}
     for some in parts(ids):
-        query = f"SELECT prediction_id, features FROM predictions WHERE prediction_id IN ({listed(some)})"  # noqa: S608
+        query = f"SELECT prediction_id, features FROM predictions WHERE prediction_id IN ({listed(some)})"
         rows = ask(history, f"{query} AND model_version = ?", *some, version)
         features |= {row["prediction_id"]: row["features"] for row in rows}
     return features
@@ -34,10 +35,34 @@ def features_of(history: Path, ids: Sequence[str], version: int) -> dict[str, st
 def any_of(history: Path, ids: Sequence[str]) -> bool:
     """Whether the history holds one of the first MANY of these predictions."""
     some = ids[:MANY]
-    return bool(ask(history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({listed(some)}) LIMIT 1", *some))  # noqa: S608
+    return bool(ask(history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({listed(some)}) LIMIT 1", *some))
 
 
 def by_id(history: Path, ids: Sequence[str]) -> Iterator[Row]:
     """Those of the predictions that the history holds; raises sqlite3.Error also where there is no history."""
     for some in parts(ids):
         yield from must(history, f"{BY_ID} WHERE prediction_id IN ({listed(some)})", *some)
+
+
+class Predictions:
+    """Predictions of the history."""
+
+    def __init__(self, history: Path) -> None:
+        self._history = history
+
+    def newest(self, limit: int = 100, before: str | None = None, version: int | None = None) -> list[Row]:
+        """Predictions newest first; `before` is the prediction_id of the last one seen (an unknown one gives nothing)."""
+        query, values = "SELECT * FROM predictions WHERE 1 = 1", []
+        if before is not None:
+            query += " AND seq < (SELECT seq FROM predictions WHERE prediction_id = ?)"
+            values.append(before)
+        if version is not None:
+            query += " AND model_version = ?"
+            values.append(str(version))
+        rows = ask(self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
+        return [{**row, "features": json.loads(row["features"])} for row in rows]
+
+    def confidences(self, version: int, limit: int) -> list[float]:
+        """Confidences (0-1) of the newest predictions of one version, newest first."""
+        query = "SELECT confidence FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
+        return [row["confidence"] for row in ask(self._history, query, version, limit)]

@@ -54,6 +54,12 @@ def must(path: Path, query: str, *values: str | int | None, busy_seconds: float 
         return [dict(row) for row in connection.execute(query, values)]
 
 
+def newest(path: Path, table: str, limit: int, before: int | None = None, key: str = "id") -> list[Row]:
+    """The rows of a table with the largest keys, largest first; `before` is the key of the last one already seen."""
+    query = f"SELECT * FROM {table} WHERE {key} < ? ORDER BY {key} DESC LIMIT ?"
+    return ask(path, query, LAST if before is None else before, limit)
+
+
 def listed(values: Iterable[object]) -> str:
     """As many placeholders as there are values, for `IN (…)`; at most MANY."""
     return ", ".join("?" for _ in values)

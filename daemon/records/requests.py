@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from daemon.core.states import EventKind, RequestState
-from daemon.records.query import ask
+from daemon.records.query import Row, ask
 
 
 def answered(journal: Path, request: str) -> bool:
@@ -15,3 +15,15 @@ def last_purge(journal: Path) -> int | None:
     """The number of the event that tells the newest purge; None: there is none (old events are trimmed)."""
     rows = ask(journal, "SELECT MAX(id) AS id FROM events WHERE kind = ?", EventKind.PURGED)
     return rows[0]["id"] if rows else None
+
+
+class Requests:
+    """Requests to the loop."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+
+    def get(self, request: str) -> Row | None:
+        """One request to the loop as the journal took it over, or None."""
+        found = ask(self._journal, "SELECT * FROM requests WHERE id = ?", request)
+        return found[0] if found else None

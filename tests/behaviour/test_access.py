@@ -294,7 +294,7 @@ def test_predictions_know_who_asked(tmp_path: Path) -> None:
     historian = Historian(home, Settings())
     historian.copy()
     historian.close()
-    assert [row["caller"] for row in client.worker.records.history(10)] == ["shop", "anonymous", ""]
+    assert [row["caller"] for row in client.worker.records.predictions.newest(10)] == ["shop", "anonymous", ""]
 
 
 # Failures

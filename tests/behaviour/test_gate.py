@@ -61,7 +61,7 @@ def versions(service: Service) -> dict[int, Any]:
 
 def runs(service: Service) -> list[str]:
     """How each training ended, oldest first."""
-    return [row["state"] for row in reversed(Records(service.home).runs())]
+    return [row["state"] for row in reversed(Records(service.home).runs.newest())]
 
 
 def mlflow(service: Service) -> MlflowClient:
@@ -197,7 +197,7 @@ def test_a_live_score_that_falls_starts_a_training(start: Start) -> None:
     labels = ["prediction_id,species", *(f"{answer['prediction_id']},virginica" for answer in answers)]
     (service.home.inbox / "labels.csv").write_text("\n".join(labels) + "\n")
     wait_until(lambda: len(runs(service)) == 2, what=service.log()[-2000:])
-    newest = Records(service.home).runs(1)[0]["reason"]
+    newest = Records(service.home).runs.newest(1)[0]["reason"]
     assert newest.startswith("live score: accuracy 0.0000 on the newest 60 late labels")
     assert newest.endswith("60 new rows")
 

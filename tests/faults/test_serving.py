@@ -69,7 +69,7 @@ class Traced(Site):
         historian = Historian(self.home, self.settings)
         historian.copy()
         historian.close()
-        return [row["prediction_id"] for row in Records(self.home).history(1000)]
+        return [row["prediction_id"] for row in Records(self.home).predictions.newest(1000)]
 
 
 @pytest.fixture

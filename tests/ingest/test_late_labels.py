@@ -239,7 +239,7 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
     parts.run()
     assert parts.lengths == [5.1, 5.1]
     records = Records(home)
-    told = records.drops()[0]
+    told = records.drops.newest()[0]
     counts = {"rows_read": 4, "rows_accepted": 2, "rows_refused": 1, "rows_duplicate": 1}
     assert (
         told.items() >= {**counts, "state": "accepted", "source": "label", "line": 3, "column": "prediction_id"}.items()
@@ -247,7 +247,7 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
     quarantine = (home.rejected / told["bad_file"]).read_text().splitlines()
     assert quarantine[1].startswith("3,prediction_id,")
     assert quarantine[1].endswith(",setosa,p9")
-    live = records.live(1)
+    live = records.versions.live(1)
     assert live is not None
     assert (live["n"], live["accuracy"]) == (2, 0.5)
     parts.drop("again.csv", "prediction_id,species\np1,virginica\np2,setosa\n")
@@ -255,14 +255,14 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
     parts.reopen()
     parts.run()
     assert parts.lengths == [5.1] * 3
-    assert records.labels() == 3
-    assert sorted((drop["name"], drop["state"], drop["rows_duplicate"]) for drop in records.drops(2)) == [
+    assert records.totals.labels() == 3
+    assert sorted((drop["name"], drop["state"], drop["rows_duplicate"]) for drop in records.drops.newest(2)) == [
         ("again.csv", "duplicate", 2),
         ("more.csv", "accepted", 1),
     ]
     parts.drop("odd.csv", "prediction_id,species\np1,virginica\np8,setosa\n")
     parts.run()
-    odd = records.drops(1)[0]
+    odd = records.drops.newest(1)[0]
     assert (odd["state"], odd["line"], odd["rows_read"]) == ("rejected", 3, 2)
     assert (home.rejected / "odd.csv").exists()
     parts.close()

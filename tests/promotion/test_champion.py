@@ -48,7 +48,7 @@ def challengers(parts: Parts) -> list[int | None]:
     printed = report.health(parts.home)["challenger"]
     return [
         parts.alias(CHALLENGER),
-        Records(parts.home).aliases()["challenger"],
+        Records(parts.home).versions.aliases()["challenger"],
         printed and printed["version"],
     ]
 

@@ -38,7 +38,7 @@ def start(parts: Parts) -> None:
 
 
 def told(parts: Parts, kind: str) -> list[str]:
-    return [event["message"] for event in Records(parts.home).recent_events(1000) if event["kind"] == kind]
+    return [event["message"] for event in Records(parts.home).events.newest(1000) if event["kind"] == kind]
 
 
 # Versions that were deleted in MLflow

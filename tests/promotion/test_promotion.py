@@ -407,7 +407,7 @@ def test_what_the_journal_could_not_take_is_recorded_as_soon_as_it_can(parts: Pa
     assert swap is not None
     assert (swap["version"], swap["previous"]) == (second, first)
     assert (parts.served, parts.state(second), parts.alias(PREVIOUS)) == (second, "promoted", first)
-    assert "unservable" not in {event["kind"] for event in Records(parts.home).recent_events(100)}
+    assert "unservable" not in {event["kind"] for event in Records(parts.home).events.newest(100)}
 
 
 def test_swap_that_a_kill_left_unrecorded_is_recorded(parts: Parts) -> None:

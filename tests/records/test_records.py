@@ -11,7 +11,8 @@ import pytest
 from daemon.core.home import Home
 from daemon.core.states import DropState, EventKind, RunState, VersionState
 from daemon.records import live_score
-from daemon.records.records import TOTALS, Records
+from daemon.records.records import Records
+from daemon.records.totals import TOTALS
 from daemon.storage.journal import Journal
 
 
@@ -63,21 +64,33 @@ BATCH = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5,
 
 def test_home_without_files_is_empty(tmp_path: Path) -> None:
     records = Records(Home(tmp_path / "nowhere"))
-    assert records.versions() == records.drops() == records.events() == records.history() == []
-    assert records.version(1) is records.drop("x") is records.request("x") is records.batch_at("x") is None
-    assert records.counts()["rows"] == {"accepted": 0, "refused": 0, "rejected": 0}
+    assert (
+        records.versions.newest()
+        == records.drops.newest()
+        == records.events.after()
+        == records.predictions.newest()
+        == []
+    )
+    assert (
+        records.versions.get(1)
+        is records.drops.find("x")
+        is records.requests.get("x")
+        is records.batches.at("x")
+        is None
+    )
+    assert records.totals.counts()["rows"] == {"accepted": 0, "refused": 0, "rejected": 0}
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_file_without_tables_is_empty(home: Home) -> None:
     home.journal.touch()
-    assert Records(home).runs() == []
+    assert Records(home).runs.newest() == []
 
 
 def test_damaged_file_is_an_error_not_an_empty_answer(home: Home) -> None:
     home.journal.write_bytes(b"not a database at all, but long enough to be one" * 50)
     with pytest.raises(sqlite3.DatabaseError):
-        Records(home).versions()
+        Records(home).versions.newest()
 
 
 def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> None:
@@ -95,18 +108,18 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
     journal.requests.take("q" * 16, "retrain", "asked", "2026-01-01T00:00:00Z")
     records = Records(home)
     for _ in range(2):
-        assert [drop["name"] for drop in records.drops()] == ["copy.csv", "a.csv", "7", "a.csv"]
-        assert [drop["id"] for drop in records.drops(limit=1, before=3)] == [2]
-        assert found(records.drop("a" * 64))["state"] == "accepted"
-        assert found(records.drop(3))["reason"] == "bad"
-        assert found(records.drop("copy.csv"))["batch"] == seq
-        assert [drop["name"] for drop in records.drops_until(seq)] == ["7", "a.csv"]
-        assert found(records.version(1))["scores"]["challenger"]["reference"]["n"] == 1
-        assert records.runs()[0]["seconds"] == 1.5
-        assert found(records.batch_at("c" * 40))["seq"] == seq == records.batches()[0]["seq"]
-        assert records.swaps()[0]["previous"] is None
-        assert found(records.request("q" * 16))["state"] == "queued"
-        assert records.counts() == {
+        assert [drop["name"] for drop in records.drops.newest()] == ["copy.csv", "a.csv", "7", "a.csv"]
+        assert [drop["id"] for drop in records.drops.newest(limit=1, before=3)] == [2]
+        assert found(records.drops.find("a" * 64))["state"] == "accepted"
+        assert found(records.drops.find(3))["reason"] == "bad"
+        assert found(records.drops.find("copy.csv"))["batch"] == seq
+        assert [drop["name"] for drop in records.drops.until(seq)] == ["7", "a.csv"]
+        assert found(records.versions.get(1))["scores"]["challenger"]["reference"]["n"] == 1
+        assert records.runs.newest()[0]["seconds"] == 1.5
+        assert found(records.batches.at("c" * 40))["seq"] == seq == records.batches.newest()[0]["seq"]
+        assert records.swaps.newest()[0]["previous"] is None
+        assert found(records.requests.get("q" * 16))["state"] == "queued"
+        assert records.totals.counts() == {
             "drops": {"accepted": 2, "rejected": 1, "duplicate": 1, "forgotten": 0},
             "runs": {"started": 0, "trained": 1, "postponed": 0, "failed": 0, "abandoned": 0},
             "versions": {"promoted": 1, "refused": 0, "held": 0, "unservable": 0, "rolled back": 0},
@@ -125,18 +138,18 @@ def test_totals_come_from_an_index_alone(home: Home) -> None:
 
 def test_totals_go_on_from_where_they_were(home: Home) -> None:
     records = Records(home)
-    assert records.counts()["drops"]["accepted"] == 0
+    assert records.totals.counts()["drops"]["accepted"] == 0
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(BATCH, [a_drop(), a_drop("b.csv", "b" * 64)])
         for _ in range(2):
-            assert records.counts()["rows"] == {"accepted": 10, "refused": 0, "rejected": 0}
+            assert records.totals.counts()["rows"] == {"accepted": 10, "refused": 0, "rejected": 0}
         journal.drops.refuse(a_drop("c.csv", "c" * 64, rows_accepted=0), DropState.REJECTED, "c.csv: bad")
-        assert records.counts()["drops"] == {"accepted": 2, "rejected": 1, "duplicate": 0, "forgotten": 0}
-        assert records.counts() == Records(home).counts()
+        assert records.totals.counts()["drops"] == {"accepted": 2, "rejected": 1, "duplicate": 0, "forgotten": 0}
+        assert records.totals.counts() == Records(home).totals.counts()
     home.journal.rename(home.registry / "old.db")
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(BATCH, [a_drop()])
-    assert records.counts()["rows"]["accepted"] == 5, "another journal is counted from its beginning"
+    assert records.totals.counts()["rows"]["accepted"] == 5, "another journal is counted from its beginning"
 
 
 def test_a_drop_tells_of_its_batch(home: Home) -> None:
@@ -146,15 +159,15 @@ def test_a_drop_tells_of_its_batch(home: Home) -> None:
         )
         journal.drops.refuse(a_drop("b.csv", "b" * 64, reason="bad"), DropState.REJECTED, "b.csv: bad")
         records = Records(home)
-        accepted = found(records.drop("a" * 64))
+        accepted = found(records.drops.find("a" * 64))
         assert (accepted["batch"], accepted["revision"], accepted["committed_at"]) == (seq, None, None)
         journal.batches.commit(seq, "c" * 40, "d" * 32)
-        accepted = found(records.drop("a.csv"))
+        accepted = found(records.drops.find("a.csv"))
         assert (accepted["revision"], accepted["seen_at"], accepted["rows_duplicate"]) == ("c" * 40, "then", 2)
         assert accepted["committed_at"] >= accepted["decided_at"]
-        rejected = found(records.drop(accepted["id"] + 1))
+        rejected = found(records.drops.find(accepted["id"] + 1))
         assert (rejected["name"], rejected["revision"], rejected["committed_at"]) == ("b.csv", None, None)
-        assert records.drops() == [rejected, accepted]
+        assert records.drops.newest() == [rejected, accepted]
 
 
 def labelled(journal: Journal, version: int, *pairs: tuple[str, str], start: int = 0) -> None:
@@ -169,15 +182,23 @@ def labelled(journal: Journal, version: int, *pairs: tuple[str, str], start: int
 
 def test_live_scores_come_from_late_labels(home: Home) -> None:
     records = Records(home)
-    assert (records.live(1), records.live_scores(records.versions()), records.labels()) == (None, {}, 0)
+    assert (
+        records.versions.live(1),
+        records.versions.live_scores(records.versions.newest()),
+        records.totals.labels(),
+    ) == (None, {}, 0)
     with closing(Journal.open(home.journal)) as journal:
         for version in (1, 2, 3):
             journal.versions.judge(a_version(version), VersionState.PROMOTED, "better")
-        assert (records.live(1), records.live_scores(records.versions()), records.labels()) == (None, {}, 0)
+        assert (
+            records.versions.live(1),
+            records.versions.live_scores(records.versions.newest()),
+            records.totals.labels(),
+        ) == (None, {}, 0)
         labelled(journal, 1, *[("cat", "cat")] * 7, ("cat", "dog"), ("dog", "dog"), ("eel", "cat"))
         labelled(journal, 2, ("cat", "dog"))
         labelled(journal, 8, ("cat", "cat"))
-    live = found(records.live(1))
+    live = found(records.versions.live(1))
     # The interval of 8 of 10 as statsmodels' proportion_confint(8, 10, method="wilson") gives it.
     assert live.pop("interval") == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
     assert live == {
@@ -186,10 +207,10 @@ def test_live_scores_come_from_late_labels(home: Home) -> None:
         "recall": {"cat": 0.875, "dog": 1.0, "eel": 0.0},
         "support": {"cat": 8, "dog": 1, "eel": 1},
     }
-    scores = records.live_scores(records.versions())
+    scores = records.versions.live_scores(records.versions.newest())
     assert sorted(scores) == [1, 2], "3 has no label, and 8 is no version"
     assert scores[2]["interval"][0] == 0.0
-    assert records.labels() == 12
+    assert records.totals.labels() == 12
 
 
 @pytest.mark.parametrize("absurd", [[("1e+200", "1.0")], [("1e+200", "1.0"), ("-1e+200", "1.0")], [("1.0", "1e+200")]])
@@ -199,7 +220,7 @@ def test_live_score_of_absurd_numbers_is_unknown(home: Home, absurd: list[tuple[
     with closing(Journal.open(home.journal)) as journal:
         journal.versions.judge(a_version(1, scores=json.dumps(figures)), VersionState.PROMOTED, "better")
         labelled(journal, 1, ("1.0", "2.0"), ("2.0", "2.0"), *absurd)
-    live = found(Records(home).live(1))
+    live = found(Records(home).versions.live(1))
     assert (live["n"], live["r2"], live["rmse"]) == (2 + len(absurd), None, None)
 
 
@@ -210,9 +231,9 @@ def test_live_scores_of_numbers(home: Home) -> None:
             journal.versions.judge(a_version(version, scores=json.dumps(figures)), VersionState.PROMOTED, "better")
         labelled(journal, 1, ("1.0", "2.0"), ("2.0", "2.0"), ("6.0", "3.0"))
         labelled(journal, 2, ("0.1", "0.2"), ("0.1", "0.1"), ("0.1", "0.1"))
-    live = found(Records(home).live(1))
+    live = found(Records(home).versions.live(1))
     assert live == pytest.approx({"n": 3, "r2": 1 - 10 / 14, "rmse": (10 / 3) ** 0.5, "mae": 4 / 3})
-    assert found(Records(home).live(2))["r2"] is None, "equal truths leave nothing to explain"
+    assert found(Records(home).versions.live(2))["r2"] is None, "equal truths leave nothing to explain"
 
 
 def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +242,7 @@ def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatc
         journal.versions.judge(a_version(1), VersionState.PROMOTED, "better")
         labelled(journal, 1, *[("cat", "dog")] * 5)
         labelled(journal, 1, ("cat", "dog"), ("cat", "cat"), ("cat", "cat"), ("cat", "cat"), start=5)
-    assert found(Records(home).live(1))["accuracy"] == 1.0
+    assert found(Records(home).versions.live(1))["accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("query", [live_score.PAIRS, live_score.ERRORS])
@@ -239,13 +260,13 @@ def test_events_go_on_after_the_last_one_seen(home: Home) -> None:
         journal.events.tell(EventKind.STARTED, f"event {number}")
     journal.close()
     records = Records(home)
-    assert [event["id"] for event in records.events(after=2, limit=2)] == [3, 4]
-    assert [event["id"] for event in records.recent_events(2)] == [5, 4]
+    assert [event["id"] for event in records.events.after(after=2, limit=2)] == [3, 4]
+    assert [event["id"] for event in records.events.newest(2)] == [5, 4]
 
 
 def test_a_name_is_data_never_sql(home: Home) -> None:
     Journal.open(home.journal).close()
-    assert Records(home).drop("x' OR 1=1 --") is None
+    assert Records(home).drops.find("x' OR 1=1 --") is None
 
 
 def test_history_pages_by_prediction_id(home: Home) -> None:
@@ -260,9 +281,9 @@ def test_history_pages_by_prediction_id(home: Home) -> None:
     connection.commit()
     connection.close()
     records = Records(home)
-    assert [row["prediction_id"] for row in records.history(limit=2)] == ["p5", "p4"]
-    assert [row["prediction_id"] for row in records.history(limit=2, before="p4")] == ["p3", "p2"]
-    assert [row["prediction_id"] for row in records.history(version=1)] == ["p4", "p2", "p0"]
-    assert records.history()[0]["features"] == [5.1, None]
-    assert records.history(before="unknown") == []
-    assert records.confidences(version=2, limit=2) == [0.9, 0.9]
+    assert [row["prediction_id"] for row in records.predictions.newest(limit=2)] == ["p5", "p4"]
+    assert [row["prediction_id"] for row in records.predictions.newest(limit=2, before="p4")] == ["p3", "p2"]
+    assert [row["prediction_id"] for row in records.predictions.newest(version=1)] == ["p4", "p2", "p0"]
+    assert records.predictions.newest()[0]["features"] == [5.1, None]
+    assert records.predictions.newest(before="unknown") == []
+    assert records.predictions.confidences(version=2, limit=2) == [0.9, 0.9]

@@ -119,4 +119,4 @@ def test_rows_of_one_class_are_waited_with_instead_of_failing(service: Service) 
 
 def runs(service: Service) -> list[str]:
     """How each training ended, oldest first."""
-    return [row["state"] for row in reversed(Records(service.home).runs())]
+    return [row["state"] for row in reversed(Records(service.home).runs.newest())]

@@ -52,7 +52,7 @@ def line(number: int, size: int = 300) -> bytes:
 
 def ids(home: Home) -> list[int]:
     """What the history holds, oldest first."""
-    return [int(row["prediction_id"]) for row in reversed(Records(home).history(100_000))]
+    return [int(row["prediction_id"]) for row in reversed(Records(home).predictions.newest(100_000))]
 
 
 def copied(home: Home) -> list[int]:

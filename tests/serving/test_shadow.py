@@ -127,8 +127,8 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
     client.worker.log.close()
     copied(home)
     records = Records(home)
-    assert len(records.history(100)) == 8
-    found = records.agreements(1, [2]).get(2)
+    assert len(records.predictions.newest(100)) == 8
+    found = records.versions.agreements(1, [2]).get(2)
     assert found is not None
     assert (found["n"], found["agreed"], found["failed"]) == (8, 0, 0)
     assert 0.9 < found["difference"] <= found["largest"] <= 1
@@ -137,7 +137,7 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
     newest = told["shadow"][0]["newest"]
     assert len(newest) == 8
     assert (newest[0]["told"], newest[0]["shadow"]) == ("setosa", "versicolor")
-    assert {one["prediction_id"] for one in newest} == {one["prediction_id"] for one in records.history(100)}
+    assert {one["prediction_id"] for one in newest} == {one["prediction_id"] for one in records.predictions.newest(100)}
 
 
 def test_disagreements_are_kept_up_to_a_number(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_a_challenger_that_breaks_disturbs_nobody(home: Home, monkeypatch: pytes
     predict(client)
     client.worker.log.close()
     copied(home)
-    found = Records(home).agreements(1, [2]).get(2)
+    found = Records(home).versions.agreements(1, [2]).get(2)
     assert found is not None
     assert (found["n"], found["failed"], found["difference"]) == (0, 1, None)
     assert "out of order" in (client.worker.challenger.problem or "")
@@ -248,7 +248,7 @@ def test_a_worker_shadows_and_its_answers_are_the_champions(tmp_path: Path) -> N
         assert own.post("/predict", PREDICTION)[1]["model_version"] == 1
         time.sleep(0.1)
         copied(own.home)
-        found = Records(own.home).agreements(1, [2]).get(2)
+        found = Records(own.home).versions.agreements(1, [2]).get(2)
     own.close()
     assert found is not None
     assert found["agreed"] == 0

@@ -65,7 +65,7 @@ def held(home: Home, pid: int | None = None) -> int:
 
 
 def ids(home: Home) -> list[str]:
-    return [row["prediction_id"] for row in reversed(Records(home).history(10_000))]
+    return [row["prediction_id"] for row in reversed(Records(home).predictions.newest(10_000))]
 
 
 def logs(home: Home) -> list[Path]:
@@ -82,7 +82,7 @@ def test_lines_are_copied_once_and_in_order(home: Home, historian: Historian) ->
     log.append([line(3) + b"\n"])
     assert historian.copy() == 1
     assert ids(home) == ["id-0", "id-1", "id-2", "id-3"]
-    row = Records(home).history(1)[0]
+    row = Records(home).predictions.newest(1)[0]
     assert row["features"] == [5.1, 3.5, None, "red"]
     assert (row["confidence"], row["model_version"], row["latency_ms"]) == (0.9, 1, 0.5)
     assert len(logs(home)) == 1, "a living worker's file stays"
@@ -328,7 +328,7 @@ def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> No
 
 def callers(home: Home) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for row in reversed(Records(home).history(10_000)):
+    for row in reversed(Records(home).predictions.newest(10_000)):
         found.setdefault(row["caller"], []).append(row["prediction_id"])
     return found
 

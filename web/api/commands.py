@@ -42,7 +42,7 @@ def _earlier(worker: Worker, row: Sample) -> str | None:
     # Others may write there too: what has the name may be a link, or a pipe that would be waited for.
     if (waiting := shared_folder.inbox(worker.home).sha256(row.name)) is not None:
         return waiting
-    drop = worker.records.drop(row.name)
+    drop = worker.records.drops.find(row.name)
     return drop["sha256"] if drop else None
 
 
@@ -63,7 +63,7 @@ def _has_news(worker: Worker) -> bool:
     status = worker.slot.status
     if status is None or not status.alive or status.rows_pending or status.backlog_files:
         return True
-    held = worker.records.held_names()
+    held = worker.records.held.names()
     entries = (
         entry
         for entry in worker.home.inbox.iterdir()
@@ -75,7 +75,7 @@ def _has_news(worker: Worker) -> bool:
 def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
     """Ask the daemon to `promote`, `refuse` or `rollback`; the version must be one that was judged."""
     version = payload.parse(payload.Choice, environ).version
-    if version is not None and worker.records.version(version) is None:
+    if version is not None and worker.records.versions.get(version) is None:
         raise Problem(404, f"There is no version {version}.", hint="GET /versions lists them.")
     request = requests.ask(worker.home, kind, version=version, by="http")
     return 202, {"status": "accepted", "request": request.id}
@@ -84,7 +84,7 @@ def choose(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int,
 def decide(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int, dict[str, Any]]:
     """Ask the daemon to `accept` or `reject` a drop that is held."""
     key = payload.parse(payload.Decision, environ).drop
-    waiting = worker.records.held_like(key)
+    waiting = worker.records.held.like(key)
     if not waiting:
         raise Problem(404, f"No drop {key!r:.100} waits for a decision.", hint="GET /drops lists those that are held.")
     if len(waiting) > 1:
@@ -95,7 +95,7 @@ def decide(worker: Worker, environ: Mapping[str, Any], kind: Kind) -> tuple[int,
 
 def find_request(worker: Worker, request: str) -> tuple[int, dict[str, Any]]:
     """What has become of a request: `pending` until the daemon has taken it over."""
-    entry = worker.records.request(request)
+    entry = worker.records.requests.get(request)
     if entry is None:
         waiting = (item for item in requests.pending(worker.home) if item.id == request)
         if (item := next(waiting, None)) is None:

@@ -69,14 +69,14 @@ class Feed:
                 status = self.status
                 yield f"event: status\ndata: {status.decode()}\n\n"
             if sent < self.latest:
-                for event in await asyncio.to_thread(self.worker.records.events, sent, PAGE):
+                for event in await asyncio.to_thread(self.worker.records.events.after, sent, PAGE):
                     sent = event["id"]
                     yield f"id: {sent}\nevent: {event['kind']}\ndata: {orjson.dumps(event).decode()}\n\n"
             elif not await _within(HEARTBEAT_SECONDS, news):
                 yield ": still here\n\n"
 
     async def _newest(self) -> int:
-        events = await asyncio.to_thread(self.worker.records.recent_events, 1)
+        events = await asyncio.to_thread(self.worker.records.events.newest, 1)
         return int(events[0]["id"]) if events else 0
 
     def _status(self) -> bytes:

@@ -83,7 +83,7 @@ DAEMON = {
 
 @dataclass(frozen=True, eq=False)
 class Report(Collector):
-    """Everything one scrape shows; `counts` is `Records.counts()`, `swaps` and `labels` say how many there are so far.
+    """Everything one scrape shows; `counts` is `records.totals.counts()`, `swaps` and `labels` say how many there are so far.
 
     `live` is the live score of the predictor's version, see `daemon.records.live_score`; `drift` the newest check, see `web.dashboard.drift`.
     """

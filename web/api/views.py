@@ -41,19 +41,19 @@ class Views:
         from web.api import prometheus
 
         worker, records = self._worker, self._worker.records
-        last, predictor = records.swaps(1), worker.slot.current
+        last, predictor = records.swaps.newest(1), worker.slot.current
         report = prometheus.Report(
             worker.totals(),
-            records.counts(),
+            records.totals.counts(),
             last[0]["id"] if last else 0,
-            records.labels(),
-            records.live(predictor.version) if predictor else None,
+            records.totals.labels(),
+            records.versions.live(predictor.version) if predictor else None,
             self.drift(),
             worker.slot.status,
             predictor,
             self._agreement(predictor.version) if predictor else None,
-            records.prequential(),
-            records.held_total(),
+            records.drops.prequential(),
+            records.held.total(),
         )
         body, content_type = prometheus.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
@@ -93,7 +93,7 @@ class Views:
         """Predictions, newest first."""
         limit = payload.number(query, "limit", 100, 1, 1000)
         version = payload.number(query, "version", None, 1)
-        return _list("history", self._worker.records.history(limit or 100, query.get("before"), version))
+        return _list("history", self._worker.records.predictions.newest(limit or 100, query.get("before"), version))
 
     def versions(self, query: Query) -> Reply:
         """Judged versions with their live scores (null before the first late label), newest first; `before` is the last one seen.
@@ -102,9 +102,12 @@ class Views:
         """
         limit = payload.number(query, "limit", 100, 1, 1000)
         records = self._worker.records
-        judged = records.versions(limit or 100, payload.number(query, "before", None, 0))
+        judged = records.versions.newest(limit or 100, payload.number(query, "before", None, 0))
         numbers = [row["version"] for row in judged]
-        live, agreements = records.live_scores(judged), records.agreements(self._worker.slot.version, numbers)
+        live, agreements = (
+            records.versions.live_scores(judged),
+            records.versions.agreements(self._worker.slot.version, numbers),
+        )
         root = self._worker.settings.server.root_path
         rows = [
             {
@@ -122,7 +125,7 @@ class Views:
         limit = payload.number(query, "limit", lineage.SHOWN, 1, 1000)
         before = payload.number(query, "before", None, 0)
         number = payload.whole(key, 9) or 0
-        found = self._worker.records.lineage(number, limit or lineage.SHOWN, before)
+        found = self._worker.records.versions.lineage(number, limit or lineage.SHOWN, before)
         if found is None:
             raise Problem(404, f"There is no version {key!r:.60}.", hint="GET /versions lists them.")
         return told(found)
@@ -135,27 +138,27 @@ class Views:
         """
         limit = payload.number(query, "limit", 100, 1, 1000) or 100
         records = self._worker.records
-        rows = records.drops(limit, payload.number(query, "before", None, 0))
+        rows = records.drops.newest(limit, payload.number(query, "before", None, 0))
         status = self._worker.slot.status
         waiting = _waiting(status) if status else None
-        held = {"held": records.held_drops(limit), "held_total": records.held_total()}
-        return _list("drops", rows, **held, waiting=waiting, exams=records.prequential())
+        held = {"held": records.held.oldest(limit), "held_total": records.held.total()}
+        return _list("drops", rows, **held, waiting=waiting, exams=records.drops.prequential())
 
     def drop(self, key: str) -> Reply:
         """What became of one drop, by sha256, id or name, and the versions trained on it; one that waits for a person comes first."""
-        if held := self._worker.records.held_like(key):
+        if held := self._worker.records.held.like(key):
             return told(held[0])
-        found = self._worker.records.drop(key)
+        found = self._worker.records.drops.find(key)
         if found is None:
             hint = "A file that has just been dropped appears once it is decided."
             raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
-        return told({**found, "taught": self._worker.records.taught(found)})
+        return told({**found, "taught": self._worker.records.drops.taught(found)})
 
     def events(self, query: Query) -> Reply:
         """Events after an id, oldest first; with Accept: text/event-stream the server streams them instead."""
         after = payload.number(query, "after", 0, 0)
         limit = payload.number(query, "limit", 200, 1, 1000)
-        return _list("events", self._worker.records.events(after or 0, limit or 200))
+        return _list("events", self._worker.records.events.after(after or 0, limit or 200))
 
     def drift(self) -> dict[str, Any]:
         """Whether the served version is asked what it was taught: the newest check, feature by feature."""
@@ -166,11 +169,11 @@ class Views:
     def _agreement(self, champion: int) -> dict[str, Any] | None:
         """How far the held version agrees with the served one."""
         held = self._worker.slot.challenger
-        return self._worker.records.agreements(champion, [held]).get(held) if held else None
+        return self._worker.records.versions.agreements(champion, [held]).get(held) if held else None
 
     def _figures(self) -> dict[str, Any]:
         worker = self._worker
-        figures = totals.summary(worker.totals(), worker.records.counts(), worker.slot.status, worker.uptime)
+        figures = totals.summary(worker.totals(), worker.records.totals.counts(), worker.slot.status, worker.uptime)
         return {**figures, "model_version": worker.slot.version}
 
 

@@ -22,7 +22,7 @@ NOTHING |= {"features": [], "prediction": None, "error": None}
 
 def newest(records: Records, version: int | None, settings: Settings) -> Row:
     """The newest check of the served version, as `daemon.drift.report` made it, and `at`; without one a report that says why."""
-    report = records.drift(version) if version is not None else None
+    report = records.versions.drift(version) if version is not None else None
     if report is not None:
         return report
     seconds = settings.drift.check_seconds

@@ -25,7 +25,8 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import CheckName, DropState, EventKind
 from daemon.core.status import Check, Status
-from daemon.records.records import Records, Row
+from daemon.records.query import Row
+from daemon.records.records import Records
 from daemon.schema import score_names
 from web.auth.access import LOCAL, Caller
 from web.dashboard import drift, health, quality, sections, serving
@@ -84,7 +85,7 @@ def document(
         "held_total": facts.held_total,
         "drops": facts.drops[:DROPS],
         "drops_total": sum(facts.counts["drops"].values()) - facts.counts["drops"][DropState.FORGOTTEN],
-        "events": [{**row, "group": group_of(row["kind"])} for row in records.recent_events(EVENTS)],
+        "events": [{**row, "group": group_of(row["kind"])} for row in records.events.newest(EVENTS)],
         "lineage": sections.lineage(facts, records),
         "service": sections.service(facts),
         "teach": sections.teach(home, facts),
@@ -120,18 +121,18 @@ def gather(
         manifest=manifest,
         problem=problem,
         versions=shown,
-        drops=records.drops(DROPS),
-        held_drops=records.held_drops(DROPS),
-        held_total=records.held_total(),
-        batches=records.batches(1),
-        runs=records.runs(10),
-        swaps=records.swaps(20),
+        drops=records.drops.newest(DROPS),
+        held_drops=records.held.oldest(DROPS),
+        held_total=records.held.total(),
+        batches=records.batches.newest(1),
+        runs=records.runs.newest(10),
+        swaps=records.swaps.newest(20),
         confidences=_confidences(records, pointer),
-        live=records.live(pointer.version) if pointer else None,
+        live=records.versions.live(pointer.version) if pointer else None,
         drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
-        counts=records.counts(),
+        counts=records.totals.counts(),
         checks=checks if checks is not None else status.checks if status and status.alive else {},
-        agreements=records.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
+        agreements=records.versions.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
     )
 
 
@@ -156,14 +157,14 @@ def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
 
 
 def _confidences(records: Records, pointer: Pointer | None) -> list[float]:
-    confidences = records.confidences(pointer.version, PREDICTIONS) if pointer else []
+    confidences = records.predictions.confidences(pointer.version, PREDICTIONS) if pointer else []
     return [value for value in confidences if value is not None]  # a regression says none
 
 
 def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
-    shown = records.versions(VERSIONS)
+    shown = records.versions.newest(VERSIONS)
     if pointer and all(row["version"] != pointer.version for row in shown):
-        champion = records.version(pointer.version)
+        champion = records.versions.get(pointer.version)
         shown += [champion] if champion else []
     return shown
 

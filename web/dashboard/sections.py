@@ -11,7 +11,8 @@ from daemon.core.errors import BadSchema
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import BatchKind, VersionState
-from daemon.records.records import Records, Row
+from daemon.records.query import Row
+from daemon.records.records import Records
 from daemon.schema import score_names
 from daemon.schema.schema import Column, Task
 from daemon.schema.schema import load as load_schema
@@ -136,15 +137,15 @@ def lineage(facts: Facts, records: Records) -> list[dict[str, Any]]:
     row = facts.champion
     if row is None or facts.pointer is None:
         return []
-    batch = records.batch_at(row["revision"])
-    run = records.run_of(row["version"])
+    batch = records.batches.at(row["revision"])
+    run = records.runs.of_version(row["version"])
     stations = [
         _station("revision", row["revision"][:10], f"{row['rows']:,} rows, DVC {row['dvc_md5'][:10]}", row["revision"])
     ]
     if batch:
         earlier = f" after {batch['seq'] - 1} earlier" if batch["seq"] > 1 else ""
         stations.insert(0, _station("batch", f"no. {batch['seq']}{earlier}", _brought(batch), batch["sha256"]))
-        stations.insert(0, _dropped(records.drops_until(batch["seq"], 4)))
+        stations.insert(0, _dropped(records.drops.until(batch["seq"], 4)))
     seconds = f", {run['seconds']:.1f} s" if run and run["seconds"] else ""
     stations.append(_station("run", row["mlflow_run"][:8], f"{row['trigger']}{seconds}", row["mlflow_run"]))
     stations.append(_station("version", f"v{row['version']} · {row['candidate']}", row["reason"], row["bundle"]))

@@ -70,7 +70,7 @@ def collect(home: Home, own: Snapshot | None = None) -> Totals:
 
 
 def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> dict[str, Any]:
-    """The figures of `GET /metrics`: times in milliseconds, `uptime` in seconds; `counts` is `Records.counts()`."""
+    """The figures of `GET /metrics`: times in milliseconds, `uptime` in seconds; `counts` is `records.totals.counts()`."""
     timed = sum(totals.buckets)
     return {
         "request_count": sum(totals.requests.values()),

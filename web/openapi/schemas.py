@@ -5,7 +5,7 @@ from typing import Any
 
 from daemon.core.states import DriftState, EventKind, Hold, Level, RequestState
 from daemon.core.status import Check
-from daemon.records.records import STATES
+from daemon.records.totals import STATES
 from daemon.schema.schema import Schema
 
 Json = dict[str, Any]

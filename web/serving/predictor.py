@@ -66,7 +66,7 @@ def fetch(home: Home, records: Records, version: int) -> Predictor:
 
     Raises NotFound for a version that there is not (any more), BundleRefused for one that is damaged, sqlite3.Error.
     """
-    judged = records.version(version)
+    judged = records.versions.get(version)
     if judged is None:
         raise NotFound(f"There is no version {version}.")
     if bundle.cleared(home.bundle(version)):
@@ -159,7 +159,7 @@ class Follower(threading.Thread):
     def _look_at_journal(self) -> None:
         # The daemon writes the journal, so it says nothing new while the daemon is silent.
         try:
-            aliases = self._records.aliases()
+            aliases = self._records.versions.aliases()
         except sqlite3.Error:
             return  # what was known stays; who serves it says so, see `_fail`
         self._slot.challenger, self._slot.previous = aliases["challenger"], aliases["previous"]
@@ -186,7 +186,7 @@ class Follower(threading.Thread):
 
     def _check(self, pointer: bundle.Pointer) -> None:
         # The daemon records a version before it points to it: what the journal does not know, somebody else wrote.
-        judged = self._records.version(pointer.version)
+        judged = self._records.versions.get(pointer.version)
         if judged is None:
             raise BundleRefused(
                 f"{self._home.pointer} names version {pointer.version}, which the journal does not know."

@@ -1,0 +1,87 @@
+"""Totals since the journal began."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daemon.core.states import DropState, RunState, VersionState
+from daemon.records.dialect import ARRIVAL, BY_ID
+from daemon.records.query import ask
+
+STATES: dict[str, tuple[str, ...]] = {
+    "drops": tuple(state.value for state in DropState),
+    "runs": tuple(state.value for state in RunState),
+    "versions": tuple(state.value for state in VersionState),
+}
+"""Every state a journal table can hold, so that counters exist at zero before anything has happened."""
+
+TOTALS = (
+    "SELECT state, COUNT(*) AS n, COALESCE(SUM(rows_accepted), 0) AS accepted, COALESCE(SUM(rows_refused), 0) AS refused, "
+    "COALESCE(SUM(rows_read), 0) AS read, MAX(id) AS last FROM drops GROUP BY state"
+)
+"""Answered by the index `drops_totals` alone."""
+
+NEW_TOTALS = TOTALS.replace("GROUP BY", f"{BY_ID} WHERE id > ? GROUP BY")
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Drops by state, and rows, of all drops up to the id `last` of the journal file `inode`."""
+
+    inode: int | None = None
+    last: int = 0
+    drops: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES["drops"], 0))
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accepted", "refused", "rejected"), 0))
+
+
+class Totals:
+    """Counts of what the journal holds; those of drops are kept, and only new ones are read."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._counted = _Counted()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Totals since the journal began: `drops`, `runs`, `versions` by state, and `rows`.
+
+        `rows` has `accepted`, `refused` (single bad rows) and `rejected` (all rows of rejected drops). A drop that was
+        forgotten counts as accepted as well: totals never fall.
+        """
+        counts = {table: dict.fromkeys(states, 0) for table, states in STATES.items()}
+        for table in ("runs", "versions"):
+            for row in ask(self._journal, f"SELECT state, COUNT(*) AS n FROM {table} GROUP BY state"):
+                counts[table][row["state"]] = row["n"]
+        counted = self._count_drops()
+        counts |= {"drops": dict(counted.drops), "rows": dict(counted.rows)}
+        for row in ask(self._journal, "SELECT COUNT(*) AS n FROM drops WHERE state = ?", DropState.FORGOTTEN):
+            counts["drops"][DropState.FORGOTTEN.value] = row["n"]
+        return counts
+
+    def labels(self) -> int:
+        """How many predictions have been labelled."""
+        # A label is never removed, and counting millions of them would take a while.
+        found = ask(self._journal, f"SELECT MAX({ARRIVAL}) AS n FROM labels")
+        return (found[0]["n"] or 0) if found else 0
+
+    def _count_drops(self) -> _Counted:
+        """Totals of the drops. But for those forgotten they never change, so that only those since the last time are read."""
+        counted, inode = self._counted, _inode(self._journal)
+        if counted.inode != inode:
+            counted = _Counted(inode)
+        drops, rows, last = dict(counted.drops), dict(counted.rows), counted.last
+        for row in ask(self._journal, NEW_TOTALS, last) if last else ask(self._journal, TOTALS):
+            state = DropState.ACCEPTED.value if row["state"] == DropState.FORGOTTEN else row["state"]
+            drops[state] += row["n"]
+            rows["accepted"] += int(row["accepted"])
+            rows["refused"] += int(row["refused"]) if state == DropState.ACCEPTED else 0
+            rows["rejected"] += int(row["read"]) if row["state"] == DropState.REJECTED else 0
+            last = max(last, row["last"])
+        # One assignment of a value that nobody changes: two threads may count the same rows, but none is counted twice.
+        self._counted = _Counted(inode, last, drops, rows)
+        return self._counted
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
