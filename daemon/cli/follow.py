@@ -81,7 +81,7 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
             return None
         if run["state"] != RunState.TRAINED:
             return Exit.FAILED, _facts(run["id"], None, run["state"], f"Training {run['id']}: {run['detail']}")
-        version = journal.versions.get(run["version"])
+        version = None if run["version"] is None else journal.versions.get(run["version"])
     if version is None:
         return None
     sentence = f"Version {version['version']} {version['state']}: {version['reason']}"

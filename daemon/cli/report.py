@@ -127,7 +127,7 @@ def versions(home: Home, limit: int) -> list[dict[str, Any]]:
         return []
     pointer = _pointer(home)
     with Journal.reading(home.journal) as journal:
-        found = [dict(row) for row in journal.versions.newest(limit)]
+        found: list[dict[str, Any]] = [{**row} for row in journal.versions.newest(limit)]
     agreements = _agreements(home, pointer, [row["version"] for row in found])
     for row in found:
         row["served"] = pointer is not None and row["version"] == pointer.version

@@ -94,7 +94,7 @@ def _drop(drop: Drop, settled_at: str) -> dict[str, Any]:
     return facts | {"seen_at": drop.seen_at, "settled_at": settled_at}
 
 
-def report(record: dict[str, Any]) -> dict[str, Any]:
+def report(record: Mapping[str, Any]) -> dict[str, Any]:
     """`NAME.report.json` of a rejected drop."""
     return {key: record[key] for key in REPORTED} | {"rejected_at": utcnow()}
 

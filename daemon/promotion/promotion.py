@@ -181,7 +181,7 @@ class Promotion:
         rolled_back = row is not None and row["state"] == VersionState.ROLLED_BACK
         begun = rolled_back and self._journal.swaps.rolled_back_since(served.version)
         reason = str(row["reason"]) if row is not None and begun else self.live.trial()
-        if reason is None or not self._fallback.may_return(swap["previous"]):
+        if reason is None or swap["previous"] is None or not self._fallback.may_return(swap["previous"]):
             return False
         if not begun:
             self._journal.versions.roll_back(served.version, reason)

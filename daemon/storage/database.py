@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event, func, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -18,6 +18,8 @@ from daemon.core.foundations import Held
 from daemon.records.query import ask
 from daemon.storage import journal_tables
 from daemon.storage.journal_tables import FORMAT
+
+T = TypeVar("T")
 
 MANY = 500
 """Values in one query: SQLite takes a limited number of them."""
@@ -41,40 +43,13 @@ class Database:
         event.listen(engine, "connect", _configure)
         try:
             database = cls(engine)
-            database._check(path)
+            _check(database, path)
         except DatabaseError as error:
             raise _unusable(path, error.orig) from None
         path.chmod(0o600)
         # SQLite keeps one WAL while a connection is open, and writes on into that, too, when it has lost its name.
         database._path, database._held = path, (Held(path), Held(path.with_name(f"{path.name}-wal")))
         return database
-
-    def _check(self, path: Path) -> None:
-        self._keep_old(path)
-        with self.writing() as connection:
-            version = journal_tables.prepare(connection)
-            if version > FORMAT:
-                raise RetraindError(
-                    f"{path} has format {version}; this retraind knows {FORMAT}.",
-                    hint="Install the newer version again.",
-                )
-        problem = self.connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
-        self.connection.rollback()
-        if problem != "ok":
-            raise _unusable(path, problem)
-
-    def _keep_old(self, path: Path) -> None:
-        """Before a migration: a copy that the retraind which wrote it can still open."""
-        version = self._format()
-        copy = path.with_name(f"{path.name}.format-{version}")
-        if 0 < version < FORMAT and not copy.exists():
-            self.connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
-            self.connection.rollback()
-
-    def _format(self) -> int:
-        version = int(self.connection.execute(text("PRAGMA user_version")).scalar_one())
-        self.connection.rollback()
-        return version
 
     @classmethod
     @contextmanager
@@ -84,18 +59,12 @@ class Database:
         try:
             database = cls(create_engine(url))
             try:
-                database._refuse_other_formats(path)
+                _refuse_other_formats(database.connection, path)
                 yield database
             finally:
                 database.close()
         except DatabaseError as error:
             raise _unusable(path, error.orig) from None
-
-    def _refuse_other_formats(self, path: Path) -> None:
-        version = self._format()
-        if version != FORMAT:
-            hint = "The next `retraind run` migrates it." if version < FORMAT else "Install the newer version again."
-            raise RetraindError(f"{path} has format {version}; this retraind reads {FORMAT}.", hint=hint)
 
     def close(self) -> None:
         """Close the connection; the last one to close folds the WAL into the file."""
@@ -155,6 +124,15 @@ class Database:
             # A commit that is refused may leave SQLite's transaction open, of which SQLAlchemy knows nothing any more.
             self.connection.connection.rollback()
 
+    def typed(self, kind: type[T], query: Any) -> list[T]:
+        """The rows of a query for all columns of the table that `kind` describes."""
+        return [cast(T, dict(row)) for row in self.rows(query)]
+
+    def first(self, kind: type[T], query: Any) -> T | None:
+        """The first of them, or None."""
+        rows = self.typed(kind, query.limit(1))
+        return rows[0] if rows else None
+
     def rows(self, query: Any) -> Sequence[RowMapping]:
         """The rows of a query; raises Unavailable when the file can't be read."""
         inside = self.connection.in_transaction()
@@ -177,10 +155,51 @@ class Database:
         for start in range(0, len(keys), MANY):
             yield from self.rows(query.where(column.in_(keys[start : start + MANY])))
 
+    def typed_among(self, kind: type[T], query: Any, column: Any, values: Iterable[str]) -> Iterator[T]:
+        """The same, as rows of the table that `kind` describes."""
+        return (cast(T, dict(row)) for row in self.among(query, column, values))
+
     def fold(self) -> None:
         """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""
         self.connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
         self.connection.rollback()
+
+
+def _check(database: Database, path: Path) -> None:
+    _keep_old(database.connection, path)
+    with database.writing() as connection:
+        version = journal_tables.prepare(connection)
+        if version > FORMAT:
+            raise RetraindError(
+                f"{path} has format {version}; this retraind knows {FORMAT}.",
+                hint="Install the newer version again.",
+            )
+    problem = database.connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+    database.connection.rollback()
+    if problem != "ok":
+        raise _unusable(path, problem)
+
+
+def _format(connection: Connection) -> int:
+    version = int(connection.execute(text("PRAGMA user_version")).scalar_one())
+    connection.rollback()
+    return version
+
+
+def _keep_old(connection: Connection, path: Path) -> None:
+    """Before a migration: a copy that the retraind which wrote it can still open."""
+    version = _format(connection)
+    copy = path.with_name(f"{path.name}.format-{version}")
+    if 0 < version < FORMAT and not copy.exists():
+        connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
+        connection.rollback()
+
+
+def _refuse_other_formats(connection: Connection, path: Path) -> None:
+    version = _format(connection)
+    if version != FORMAT:
+        hint = "The next `retraind run` migrates it." if version < FORMAT else "Install the newer version again."
+        raise RetraindError(f"{path} has format {version}; this retraind reads {FORMAT}.", hint=hint)
 
 
 def _unusable(path: Path, problem: object) -> RetraindError:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def skipping(home: Home, schema: Schema) -> Iterator[Parts]:
     parts.close()
 
 
-def counts(parts: Parts, column: str = "rows_known") -> dict[str, int]:
+def counts(parts: Parts, column: Literal["rows_known", "rows_relabelled"] = "rows_known") -> dict[str, int]:
     return {one["name"]: one[column] for seq in range(1, 20) for one in parts.journal.drops.of_batch(seq)}
 
 

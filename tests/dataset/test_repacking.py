@@ -124,18 +124,18 @@ def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) 
     """But for those of a training: these can be checked out by DVC alone."""
     home, journal, cache = parts.home, parts.journal, Cache(parts.home.data)
     batches = journal.batches.all()
-    journal.runs.start("test", batches[1]["revision"], batches[1]["dvc_md5"], 2)
-    with_lists = [one["seq"] for one in batches if cache.has(one["dvc_md5"])]
+    journal.runs.start("test", str(batches[1]["revision"]), str(batches[1]["dvc_md5"]), 2)
+    with_lists = [one["seq"] for one in batches if cache.has(str(one["dvc_md5"]))]
     assert with_lists == [*range(1, BATCHES + 1)]
     packer = Packing(home, journal)
     for _ in range(3):
         packer.step(0.0)
     packer.close()
-    assert [one["seq"] for one in batches if cache.has(one["dvc_md5"])] == [2, BATCHES]
+    assert [one["seq"] for one in batches if cache.has(str(one["dvc_md5"]))] == [2, BATCHES]
     for one in batches:
         scratch = Home(tmp_path / str(one["seq"]))
         scratch.make()
-        found = Dataset(scratch).check_out(home, Revision(one["revision"], one["dvc_md5"]))
+        found = Dataset(scratch).check_out(home, Revision(str(one["revision"]), str(one["dvc_md5"])))
         assert len(found) == one["seq"]
     take(parts, BATCHES + 1)
     assert parts.lengths == [*range(1, BATCHES + 2)]
@@ -151,7 +151,7 @@ def test_list_that_forgetting_brings_back_stays(parts: Parts) -> None:
     batches = parts.journal.batches.all()
     assert batches[-1]["dvc_md5"] == batches[-3]["dvc_md5"]
     Packing(parts.home, parts.journal)._remove_lists()
-    assert Cache(parts.home.data).has(batches[-1]["dvc_md5"])
+    assert Cache(parts.home.data).has(str(batches[-1]["dvc_md5"]))
 
 
 def test_durable_objects_are_marked_without_a_file_of_their_own(parts: Parts) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 from collections import Counter
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import orjson
 import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ class Opened(Protocol):
     journal: Journal
     dataset: Dataset
 
-    def segments(self, what: str) -> dict[str, str]: ...
+    def segments(self, what: Literal["sha256", "md5"]) -> dict[str, str]: ...
 
 
 def lengths(parts: Parts) -> Counter[float]:

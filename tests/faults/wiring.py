@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import Literal
 
 import orjson
 import structlog
@@ -71,7 +72,7 @@ class Parts:
         labels = Labels(home, self.journal)
         self.ingestion = Ingestion(home, SETTINGS, inbox, self.dataset, self.journal, labels, time.monotonic)
 
-    def segments(self, what: str) -> dict[str, str]:
+    def segments(self, what: Literal["sha256", "md5"]) -> dict[str, str]:
         """`sha256` or `md5` of each segment that the dataset consists of, by name."""
         return {one["name"]: one[what] for one in self.journal.segments.current()}
 

@@ -196,7 +196,8 @@ def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: st
     first = parts.champion(favourite=SETOSA)
     second = parts.champion(favourite=VERSICOLOR)
     for version, recall in ((first, {"setosa": 1.0, "versicolor": 0.0}), (second, {"setosa": 0.75, "versicolor": 1.0})):
-        judged = dict(parts.journal.versions.get(version) or {})
+        judged = parts.journal.versions.get(version)
+        assert judged is not None
         score = {"n": 120, "accuracy": 0.95, "balanced_accuracy": sum(recall.values()) / 2, "recall": recall}
         score |= {"support": {"setosa": 114, "versicolor": 6}, "metric": metric}
         facts = {name: value for name, value in judged.items() if name not in ("state", "reason", "judged_at")}

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import checks
 import pyarrow.parquet as pq
@@ -266,7 +266,7 @@ class Opened:
         self.home, self.journal = life.home, life.journal
         self.dataset = Dataset(life.home)
 
-    def segments(self, what: str) -> dict[str, str]:
+    def segments(self, what: Literal["sha256", "md5"]) -> dict[str, str]:
         """`sha256` or `md5` of each segment that the dataset consists of, by name."""
         return {one["name"]: one[what] for one in self.journal.segments.current()}
 

@@ -1,10 +1,11 @@
 """Batches: every change of the dataset, from its drops to the revision that holds it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
-from sqlalchemy import Connection, RowMapping, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
+from daemon.core.rows import BatchRow
 from daemon.core.states import BatchKind, BatchState, DropState, EventKind
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
@@ -27,6 +28,14 @@ class Committed(NamedTuple):
     dvc_md5: str | None
     revision: str | None
     batch: int | None
+
+
+class Listed(TypedDict):
+    """A committed batch, DVC's md5 of its list of segments, and whether that list is still needed."""
+
+    seq: int
+    dvc_md5: str
+    needed: bool
 
 
 class Batches:
@@ -78,7 +87,7 @@ class Batches:
                 batch=seq,
             )
 
-    def revisions(self, after: int, but: int, most: int) -> Sequence[RowMapping]:
+    def revisions(self, after: int, but: int, most: int) -> list[Listed]:
         """Committed batches after number `after` without the newest `but`: seq, dvc_md5, and whether it is `needed`.
 
         That is, whether a run or version or one of the newest has that list of segments, too: forgetting may bring one back.
@@ -92,15 +101,17 @@ class Batches:
         )
         eligible = (batches.c.state == BatchState.COMMITTED) & (batches.c.seq > after) & (batches.c.seq <= last)
         query = select(batches.c.seq, batches.c.dvc_md5, needed.label("needed")).where(eligible)
-        return self._database.rows(query.order_by(batches.c.seq).limit(most))
+        return self._database.typed(Listed, query.order_by(batches.c.seq).limit(most))
 
-    def uncommitted(self) -> RowMapping | None:
+    def uncommitted(self) -> BatchRow | None:
         """The oldest batch that is accepted but not committed."""
-        return self._database.one(select(batches).where(batches.c.state == BatchState.ACCEPTED).order_by(batches.c.seq))
+        return self._database.first(
+            BatchRow, select(batches).where(batches.c.state == BatchState.ACCEPTED).order_by(batches.c.seq)
+        )
 
-    def all(self) -> Sequence[RowMapping]:
+    def all(self) -> list[BatchRow]:
         """All batches and merges, oldest first."""
-        return self._database.rows(select(batches).order_by(batches.c.seq))
+        return self._database.typed(BatchRow, select(batches).order_by(batches.c.seq))
 
     def last(self) -> int:
         """The number of the newest batch of any kind, committed or not; 0: there is none."""
@@ -119,10 +130,10 @@ class Batches:
         first = self._database.one(left.order_by(batches.c.seq))
         return 0 if first is None else int(first["n"])
 
-    def newest(self, *kinds: BatchKind) -> RowMapping | None:
+    def newest(self, *kinds: BatchKind) -> BatchRow | None:
         """The newest committed batch of these kinds; without any, the newest that brought rows."""
         of_kind = (batches.c.state == BatchState.COMMITTED) & batches.c.kind.in_(kinds or (BatchKind.DROPS,))
-        return self._database.one(select(batches).where(of_kind).order_by(batches.c.seq.desc()))
+        return self._database.first(BatchRow, select(batches).where(of_kind).order_by(batches.c.seq.desc()))
 
     def committed(self) -> Committed:
         """The newest revision."""

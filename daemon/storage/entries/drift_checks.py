@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import func, select
 
+from daemon.core.rows import DriftRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -35,6 +36,6 @@ class DriftChecks:
                 )
                 tell(connection, EventKind.DRIFT, prefix + check["reason"], level=level, version=check["version"])
 
-    def last(self) -> RowMapping | None:
+    def last(self) -> DriftRow | None:
         """The newest check for drift; if its `alarm` is set, `reason` says why the model may not fit its inputs any more."""
-        return self._database.one(select(drifts).order_by(drifts.c.id.desc()))
+        return self._database.first(DriftRow, select(drifts).order_by(drifts.c.id.desc()))

@@ -1,10 +1,11 @@
 """Drops: what became of every file or HTTP body that brought rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 
+from daemon.core.rows import DropRow
 from daemon.core.states import DropState, EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -33,18 +34,18 @@ class Drops:
         query = select(drops.c.sha256, drops.c.batch).where(drops.c.state == DropState.ACCEPTED)
         return {row["sha256"]: row["batch"] for row in self._database.among(query, drops.c.sha256, sha256s)}
 
-    def rejection(self, name: str, sha256: str) -> dict[str, Any] | None:
+    def rejection(self, name: str, sha256: str) -> DropRow | None:
         """The newest record of a file of this name and bytes that was refused whole."""
         same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == DropState.REJECTED)
-        record = self._database.one(select(drops).where(same).order_by(drops.c.id.desc()))
-        return None if record is None else dict(record)
+        return self._database.first(DropRow, select(drops).where(same).order_by(drops.c.id.desc()))
 
-    def taken(self, sha256: str) -> dict[str, Any] | None:
+    def taken(self, sha256: str) -> DropRow | None:
         """The drop with these bytes whose rows the dataset holds, or held until they were forgotten."""
         in_dataset = drops.c.state.in_((DropState.ACCEPTED, DropState.FORGOTTEN))
-        record = self._database.one(select(drops).where(drops.c.sha256 == sha256, in_dataset))
-        return None if record is None else dict(record)
+        return self._database.first(DropRow, select(drops).where(drops.c.sha256 == sha256, in_dataset))
 
-    def of_batch(self, seq: int) -> Sequence[RowMapping]:
+    def of_batch(self, seq: int) -> list[DropRow]:
         """The accepted drops of one batch."""
-        return self._database.rows(select(drops).where(drops.c.batch == seq, drops.c.state == DropState.ACCEPTED))
+        return self._database.typed(
+            DropRow, select(drops).where(drops.c.batch == seq, drops.c.state == DropState.ACCEPTED)
+        )

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from daemon.core.rows import DropRow
 from daemon.core.states import BatchKind, DropState, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
@@ -44,10 +45,11 @@ class Erasures:
             tell(connection, EventKind.FORGOTTEN, message, level=Level.WARNING, drop=drop["sha256"], batch=seq)
         return seq
 
-    def among(self, sha256s: Iterable[str]) -> dict[str, dict[str, Any]]:
+    def among(self, sha256s: Iterable[str]) -> dict[str, DropRow]:
         """The drops with these bytes whose rows were forgotten."""
         query = select(drops).where(drops.c.state == DropState.FORGOTTEN)
-        return {row["sha256"]: dict(row) for row in self._database.among(query, drops.c.sha256, sha256s)}
+        rows = self._database.typed_among(DropRow, query, drops.c.sha256, sha256s)
+        return {row["sha256"]: row for row in rows}
 
     def any_after(self, batch: int) -> bool:
         """Whether rows of a revision up to this batch have been forgotten since: no training on it saw those that came later."""

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import func, select
 
+from daemon.core.rows import ExamRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -32,15 +33,15 @@ class Exams:
                     message = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted all the same."
                     tell(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=exam["drop"], batch=batch)
 
-    def newest(self, most: int) -> Sequence[RowMapping]:
+    def newest(self, most: int) -> list[ExamRow]:
         """The newest exams, newest first."""
-        return self._database.rows(select(exams).order_by(exams.c.id.desc()).limit(most))
+        return self._database.typed(ExamRow, select(exams).order_by(exams.c.id.desc()).limit(most))
 
-    def telling(self, most: int) -> Sequence[RowMapping]:
+    def telling(self, most: int) -> list[ExamRow]:
         """The newest that say what is usual, newest first: not those of small drops together, nor those of forgotten ones.
 
         Only the newest LOOKED_BACK are looked at: a home that gets single rows has an exam of no drop with each batch.
         """
         newest = select(func.coalesce(func.max(exams.c.id), 0)).scalar_subquery()
         telling = (exams.c.id > newest - LOOKED_BACK) & (exams.c.drop != "")
-        return self._database.rows(select(exams).where(telling).order_by(exams.c.id.desc()).limit(most))
+        return self._database.typed(ExamRow, select(exams).where(telling).order_by(exams.c.id.desc()).limit(most))

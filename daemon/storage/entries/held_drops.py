@@ -1,10 +1,11 @@
 """Held drops: suspicious ones of which nothing was taken, until a person decides."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 
+from daemon.core.rows import HeldRow
 from daemon.core.states import EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -27,13 +28,14 @@ class HeldDrops:
             )
             tell(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=drop["sha256"])
 
-    def all(self) -> Sequence[RowMapping]:
+    def all(self) -> list[HeldRow]:
         """Drops that wait, or were decided a moment ago and have not gone yet; oldest first."""
-        return self._database.rows(select(held).order_by(held.c.held_at, held.c.sha256))
+        return self._database.typed(HeldRow, select(held).order_by(held.c.held_at, held.c.sha256))
 
-    def among(self, sha256s: Iterable[str]) -> dict[str, RowMapping]:
+    def among(self, sha256s: Iterable[str]) -> dict[str, HeldRow]:
         """Those of them with these bytes."""
-        return {row["sha256"]: row for row in self._database.among(select(held), held.c.sha256, sha256s)}
+        rows = self._database.typed_among(HeldRow, select(held), held.c.sha256, sha256s)
+        return {row["sha256"]: row for row in rows}
 
     def decide(self, sha256: str, state: Hold, by: str) -> None:
         """Record what a person has said of a drop that waits."""

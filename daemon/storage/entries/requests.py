@@ -1,9 +1,8 @@
 """Requests: what commands and HTTP workers have asked of the loop, and its answers."""
 
-from collections.abc import Sequence
+from sqlalchemy import select
 
-from sqlalchemy import RowMapping, select
-
+from daemon.core.rows import RequestRow
 from daemon.core.states import EventKind, Level, RequestState
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -23,14 +22,14 @@ class Requests:
             values = {"id": request, "kind": kind, "state": RequestState.QUEUED, "detail": detail, "at": at}
             connection.execute(requests.insert().prefix_with("OR IGNORE"), values)
 
-    def get(self, request: str) -> RowMapping | None:
+    def get(self, request: str) -> RequestRow | None:
         """One request, or None if the loop has not taken it over yet."""
-        return self._database.one(select(requests).where(requests.c.id == request))
+        return self._database.first(RequestRow, select(requests).where(requests.c.id == request))
 
-    def queued(self) -> Sequence[RowMapping]:
+    def queued(self) -> list[RequestRow]:
         """Requests not yet answered, oldest first."""
-        return self._database.rows(
-            select(requests).where(requests.c.state == RequestState.QUEUED).order_by(requests.c.at)
+        return self._database.typed(
+            RequestRow, select(requests).where(requests.c.state == RequestState.QUEUED).order_by(requests.c.at)
         )
 
     def end(self, request: str, state: RequestState, detail: str) -> None:

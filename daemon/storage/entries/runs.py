@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, func, or_, select
+from sqlalchemy import func, or_, select
 
+from daemon.core.rows import RunRow
 from daemon.core.states import EventKind, Level, RunState
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
@@ -44,9 +45,9 @@ class Runs:
                 connection, EventKind(state), f"Training {run} {state}: {detail}", level=level, run=run, version=version
             )
 
-    def open(self) -> Sequence[RowMapping]:
+    def open(self) -> list[RunRow]:
         """Runs that have started and not ended."""
-        return self._database.rows(select(runs).where(runs.c.state == RunState.STARTED).order_by(runs.c.id))
+        return self._database.typed(RunRow, select(runs).where(runs.c.state == RunState.STARTED).order_by(runs.c.id))
 
     def setbacks(self) -> int:
         """How many of the newest ended runs in a row came to nothing."""
@@ -58,12 +59,12 @@ class Runs:
         )
         return int(self._database.rows(ended)[0]["n"])
 
-    def last(self, state: RunState | None = None, because: Sequence[str] = ()) -> RowMapping | None:
+    def last(self, state: RunState | None = None, because: Sequence[str] = ()) -> RunRow | None:
         """The newest run; only those in `state`, and only those whose reason begins like one of `because`, if given."""
         query = select(runs).order_by(runs.c.id.desc())
         query = query if state is None else query.where(runs.c.state == state)
         begins = [runs.c.reason.startswith(reason, autoescape=True) for reason in because]
-        return self._database.one(query.where(or_(*begins)) if begins else query)
+        return self._database.first(RunRow, query.where(or_(*begins)) if begins else query)
 
     def trained_on(self, drop: Mapping[str, Any]) -> bool:
         """Whether any training was given the rows of a drop, whatever came of it."""

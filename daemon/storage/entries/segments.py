@@ -1,10 +1,11 @@
 """Segments: the files that the dataset consists of, and those that were replaced."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 
+from daemon.core.rows import SegmentRow
 from daemon.storage.database import Database
 from daemon.storage.journal_tables import segments
 
@@ -15,9 +16,11 @@ class Segments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def current(self) -> Sequence[RowMapping]:
+    def current(self) -> list[SegmentRow]:
         """The segments that the dataset consists of, in the order of their batches."""
-        return self._database.rows(select(segments).where(segments.c.died.is_(None)).order_by(segments.c.first))
+        return self._database.typed(
+            SegmentRow, select(segments).where(segments.c.died.is_(None)).order_by(segments.c.first)
+        )
 
     def has(self, name: str) -> bool:
         """Whether a segment of this name is on record, part of the dataset or replaced."""
@@ -28,11 +31,11 @@ class Segments:
         gone = select(segments.c.name).where(segments.c.died.is_not(None))
         return {row["name"] for row in self._database.among(gone, segments.c.name, names)}
 
-    def holders(self, drop: Mapping[str, Any]) -> list[RowMapping]:
+    def holders(self, drop: Mapping[str, Any]) -> list[SegmentRow]:
         """Every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
         holders, born = [], drop["batch"]
         while born != drop["forgotten_in"]:
-            segment = self._database.one(select(segments).where(segments.c.born == born))
+            segment = self._database.first(SegmentRow, select(segments).where(segments.c.born == born))
             assert segment is not None
             holders.append(segment)
             born = segment["died"]  # what it died for took its rows over

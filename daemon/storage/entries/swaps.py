@@ -1,7 +1,8 @@
 """Swaps: which version the pointer has named, and from which batch of drops on."""
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import func, select
 
+from daemon.core.rows import SwapRow
 from daemon.core.states import BatchKind, EventKind
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -37,9 +38,9 @@ class Swaps:
         """Whether a version has ever been served."""
         return self._database.one(select(swaps.c.id).where(swaps.c.version == version)) is not None
 
-    def last(self) -> RowMapping | None:
+    def last(self) -> SwapRow | None:
         """The newest swap."""
-        return self._database.one(select(swaps).order_by(swaps.c.id.desc()))
+        return self._database.first(SwapRow, select(swaps).order_by(swaps.c.id.desc()))
 
     def newest_batch(self) -> int:
         """The newest batch of drops when the newest swap was made, 0 if there was none."""

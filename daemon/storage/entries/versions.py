@@ -1,10 +1,10 @@
 """Versions: every trained model with its verdict."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import func, select
 
+from daemon.core.rows import VersionRow
 from daemon.core.states import EventKind, Level, VersionState
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -35,9 +35,9 @@ class Versions:
             message = f"Version {version} is not served: {reason}"
             tell(connection, EventKind.UNSERVABLE, message, level=Level.ERROR, version=version)
 
-    def get(self, version: int) -> RowMapping | None:
+    def get(self, version: int) -> VersionRow | None:
         """One version, or None if it has no verdict yet."""
-        return self._database.one(select(versions).where(versions.c.version == version))
+        return self._database.first(VersionRow, select(versions).where(versions.c.version == version))
 
     def roll_back(self, version: int, reason: str) -> None:
         """Record that late labels tell against the served version, before another takes its place."""
@@ -52,21 +52,21 @@ class Versions:
                 version=version,
             )
 
-    def newest(self, limit: int | None = None) -> Sequence[RowMapping]:
+    def newest(self, limit: int | None = None) -> list[VersionRow]:
         """Judged versions, newest first; all of them without a limit."""
-        return self._database.rows(select(versions).order_by(versions.c.version.desc()).limit(limit))
+        return self._database.typed(VersionRow, select(versions).order_by(versions.c.version.desc()).limit(limit))
 
     def count(self) -> int:
         """How many versions have a verdict."""
         return int(self._database.rows(select(func.count().label("n")).select_from(versions))[0]["n"])
 
-    def held(self, before: int) -> Sequence[RowMapping]:
+    def held(self, before: int) -> list[VersionRow]:
         """Versions with a smaller number that wait for a person, oldest first."""
         waiting = (versions.c.state == VersionState.HELD) & (versions.c.version < before)
-        return self._database.rows(select(versions).where(waiting).order_by(versions.c.version))
+        return self._database.typed(VersionRow, select(versions).where(waiting).order_by(versions.c.version))
 
-    def promoted(self, limit: int, chosen: int = 0, after: int = 0) -> Sequence[RowMapping]:
+    def promoted(self, limit: int, chosen: int = 0, after: int = 0) -> list[VersionRow]:
         """The newest promoted versions, newest first: those with a larger number than `after`, and `chosen`."""
         eligible = (versions.c.version > after) | (versions.c.version == chosen)
         query = select(versions).where(versions.c.state == VersionState.PROMOTED, eligible)
-        return self._database.rows(query.order_by(versions.c.version.desc()).limit(limit))
+        return self._database.typed(VersionRow, query.order_by(versions.c.version.desc()).limit(limit))
