@@ -101,12 +101,12 @@ class Encoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def scores(self, rows: Matrix) -> Matrix:
         """What categories and texts are encoded as, side by side."""
-        found = [
+        columns = [
             table[np.clip(rows[:, place], -1, size - 1).astype(np.int64) + 1]
             for place, size, table in zip(self.categories, self.sizes, self.means_, strict=True)
         ]
-        found += [self._said(rows, number) for number in range(len(self.texts))]
-        return np.hstack([np.empty((len(rows), 0)), *found])
+        columns += [self._said(rows, number) for number in range(len(self.texts))]
+        return np.hstack([np.empty((len(rows), 0)), *columns])
 
     def _said(self, rows: Matrix, number: int) -> Matrix:
         table, middle = self.tables_[number], self.middles_[number]
@@ -194,9 +194,10 @@ def _learn(encoding: Encoding, rows: Matrix, targets: Matrix) -> _Tables:
         _means(rows[:, place], size, targets) for place, size in zip(encoding.categories, encoding.sizes, strict=True)
     ]
     step = -(-len(rows) // MOST_LEARNT)
-    some, wanted = rows[::step], targets[::step]
+    some, sampled_targets = rows[::step], targets[::step]
     texts = [
-        _regression(encoding.words(some, number), wanted, encoding.buckets) for number in range(len(encoding.texts))
+        _regression(encoding.words(some, number), sampled_targets, encoding.buckets)
+        for number in range(len(encoding.texts))
     ]
     return _Tables(means, [table for table, _ in texts], [middle for _, middle in texts])
 
@@ -204,11 +205,11 @@ def _learn(encoding: Encoding, rows: Matrix, targets: Matrix) -> _Tables:
 def _means(codes: Matrix, size: int, targets: Matrix) -> Matrix:
     """The mean target of each code from -1 on, (size + 1, outputs), the nearer to that of all rows the fewer it has."""
     names = [np.arange(-1.0, size)]
-    found = [
+    means = [
         TargetEncoder(categories=names, target_type="continuous", smooth="auto").fit(codes.reshape(-1, 1), wanted)
         for wanted in targets.T
     ]
-    return np.column_stack([one.encodings_[0] for one in found])
+    return np.column_stack([one.encodings_[0] for one in means])
 
 
 def _regression(words: NDArray[np.int64], targets: Matrix, buckets: int) -> tuple[NDArray[np.float32], Matrix]:

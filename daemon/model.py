@@ -69,9 +69,9 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def learn(self, rows: Matrix, chosen: Chosen = ALL) -> Self:
         """As `fit` on rows[chosen], which are not copied."""
         self.n_features_in_ = rows.shape[1]
-        found = [_standard(rows[chosen, index]) for index in self._numbers()]
-        self.mean_ = np.array([mean for mean, _ in found])
-        self.scale_ = np.array([scale for _, scale in found])
+        scales = [_standard(rows[chosen, index]) for index in self._numbers()]
+        self.mean_ = np.array([mean for mean, _ in scales])
+        self.scale_ = np.array([scale for _, scale in scales])
         return self
 
     def transform(self, X: ArrayLike) -> Matrix:
@@ -103,12 +103,12 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 def _standard(values: Matrix) -> tuple[float, float]:
     """What the known values of one column, (n,), are centred on and divided by: their mean and standard deviation."""
-    known = values[~np.isnan(values)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    present = values[~np.isnan(values)]
+    low, high = (float(present.min()), float(present.max())) if len(present) else (0.0, 0.0)
     if high - low <= ROUNDING * max(-low, high):
         # The mean of many times 0.1 is not quite 0.1. Divided by that difference, any other value would be huge.
         return low, max(1.0, abs(low))
-    return float(known.mean()), float(known.std()) or 1.0  # squares of very small differences are zero
+    return float(present.mean()), float(present.std()) or 1.0  # squares of very small differences are zero
 
 
 def solve(rows: Matrix, targets: Matrix) -> tuple[Matrix, Matrix]:
@@ -124,8 +124,8 @@ def solve(rows: Matrix, targets: Matrix) -> tuple[Matrix, Matrix]:
         both = np.column_stack([rows[part] - centre, targets[part] - middle])
         upper = np.asarray(np.linalg.qr(np.vstack([upper, both]), mode="r"))
     tolerance = np.finfo(np.float64).eps * max(rows.shape)
-    found = np.linalg.lstsq(upper[:, :width], upper[:, width:], rcond=tolerance)[0].T
-    return found, middle - found @ centre
+    solution = np.linalg.lstsq(upper[:, :width], upper[:, width:], rcond=tolerance)[0].T
+    return solution, middle - solution @ centre
 
 
 class LeastSquares(LinearRegression):  # type: ignore[misc]
@@ -169,16 +169,16 @@ class _Native:
 
     def _preprocess_X(self, X: ArrayLike, *, reset: bool) -> Any:  # noqa: N802 - scikit-learn's name
         rows = np.array(validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=reset))
-        known: list[Matrix | None] = [None] * rows.shape[1]
+        bins: list[Matrix | None] = [None] * rows.shape[1]
         for place in self.categorical_features:
             values = rows[:, place]
             values[values < 0] = np.nan
-            known[place] = np.unique(values[~np.isnan(values)])
+            bins[place] = np.unique(values[~np.isnan(values)])
         if not reset:
             return rows
         self._preprocessor = None
-        self.is_categorical_ = self._is_categorical_remapped = np.array([one is not None for one in known])
-        return rows, known
+        self.is_categorical_ = self._is_categorical_remapped = np.array([one is not None for one in bins])
+        return rows, bins
 
 
 class NativeBoostingClassifier(_Native, HistGradientBoostingClassifier):  # type: ignore[misc]
@@ -249,8 +249,8 @@ def _single(rows: Matrix, chosen: Chosen) -> NDArray[np.float32]:
 def settled(estimator: Any, fitted: Any) -> Any:
     """A clone of `estimator` with as many trees as early stopping has found for `fitted`: nothing would judge a new number."""
     fresh = clone(estimator)
-    known = fitted.estimator if isinstance(fitted, Calibrated) else fitted
-    for step, done in zip(_steps(fresh), _steps(known), strict=True):
+    inner = fitted.estimator if isinstance(fitted, Calibrated) else fitted
+    for step, done in zip(_steps(fresh), _steps(inner), strict=True):
         if getattr(done, "do_early_stopping_", False):
             step.set_params(early_stopping=False, max_iter=int(done.n_iter_))
         elif getattr(done, "n_iter_no_change", None) and hasattr(done, "n_estimators_"):

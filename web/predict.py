@@ -92,16 +92,16 @@ def predictor(
     Raises Elsewhere while the version is being loaded and the server waits for that, Problem 503 while no model, or not this one, is loaded, 404 for a version that there is not, 400 for what names
     none.
     """
-    found = worker.slot.current
-    if found is None:
+    current = worker.slot.current
+    if current is None:
         hint = "None has been promoted yet, or it can't be loaded; /health says which."
         raise Problem(503, "No model is loaded.", hint=hint, Retry_After="1")
-    wanted = version or alias or _asked(environ)
-    if wanted is None:
-        return worker.challenger.instead(found, environ)
-    if wanted in (found.version, "champion"):
-        return found
-    number = wanted if isinstance(wanted, int) else _named(worker, wanted)
+    choice = version or alias or _asked(environ)
+    if choice is None:
+        return worker.challenger.instead(current, environ)
+    if choice in (current.version, "champion"):
+        return current
+    number = choice if isinstance(choice, int) else _named(worker, choice)
     tried = worker.challenger.predictor
     if tried is not None and tried.version == number:
         return tried
@@ -118,20 +118,20 @@ def predictor(
 
 
 def _named(worker: Worker, alias: str) -> int:
-    found = worker.slot.challenger if alias == "challenger" else worker.slot.previous
-    if found is None:
+    loaded = worker.slot.challenger if alias == "challenger" else worker.slot.previous
+    if loaded is None:
         raise Problem(404, f"There is no {alias} version now.", hint="GET /versions lists the versions.")
-    return found
+    return loaded
 
 
 def _asked(environ: Mapping[str, Any]) -> int | str | None:
     """The version that the query or else the header names, as a number or an alias; None if neither does."""
     header = environ.get("HTTP_X_MODEL_VERSION")
-    wanted = None if header is None else _choice(header)
+    choice = None if header is None else _choice(header)
     if query := environ.get("QUERY_STRING"):
         for key in parse_qs(query, keep_blank_values=True).get("version", ()):
-            wanted = _choice(key)
-    return wanted
+            choice = _choice(key)
+    return choice
 
 
 def _choice(key: str) -> int | str:
@@ -156,30 +156,30 @@ def answer(worker: Worker, environ: Mapping[str, Any], chosen: Predictor, inputs
         pieces = worker.ahead.answers(chosen, inputs.matrix)
     parts: list[Answered] = []
     lines: list[bytes] = []
-    found: list[Matrix] = []
+    answers: list[Matrix] = []
     caller = environ[CALLER].name
     for piece in pieces:
         part = _part(worker, chosen, piece, started)
-        at = sum(map(len, found))
+        at = sum(map(len, answers))
         lines.extend(_lines(part, inputs.values[at : at + len(piece)], caller))
         parts.append(part)
-        found.append(piece)
+        answers.append(piece)
     answered = parts[0] if len(parts) == 1 else _joined(parts)
     worker.log.append(lines)
     call.current().logged = True
     worker.counters.predicted(chosen.version, len(inputs))
     if chosen is worker.slot.current and worker.shadow.wants:
-        worker.shadow.offer(Told(chosen, np.concatenate(found), answered.ids, inputs))
+        worker.shadow.offer(Told(chosen, np.concatenate(answers), answered.ids, inputs))
     return answered
 
 
-def _part(worker: Worker, chosen: Predictor, found: Matrix, started: float) -> Answered:
+def _part(worker: Worker, chosen: Predictor, answers: Matrix, started: float) -> Answered:
     """What is told of some rows that the model has just answered; `started` is when it began with the first of all."""
-    probabilities: list[list[float]] | None = found.tolist() if chosen.classes else None
+    probabilities: list[list[float]] | None = answers.tolist() if chosen.classes else None
     if chosen.costs is not None:
-        predictions: list[Any] = chosen.costs.decide(found).tolist()
+        predictions: list[Any] = chosen.costs.decide(answers).tolist()
     else:
-        predictions = (found.argmax(axis=1) if chosen.classes else found[:, 0]).tolist()
+        predictions = (answers.argmax(axis=1) if chosen.classes else answers[:, 0]).tolist()
     latency = round((time.perf_counter() - started) * 1000, 3)
     return Answered(chosen, predictions, probabilities, worker.next_ids(len(predictions)), latency)
 
@@ -212,8 +212,8 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
 def _lines(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> Iterator[bytes]:
     """What the log keeps, a line of JSON for each row; see `daemon.storage.prediction_history` for who reads it."""
     at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
-    told = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
-    for values, key, prediction, (name, confidence, found) in told:
+    lines = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
+    for values, key, prediction, (name, confidence, probabilities) in lines:
         line = {
             "timestamp": at,
             "model_version": version,
@@ -223,7 +223,7 @@ def _lines(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> It
             "prediction": prediction,
             "prediction_name": name,
             "confidence": confidence,
-            "probabilities": found,
+            "probabilities": probabilities,
         }
         if caller:
             line["caller"] = caller

@@ -90,8 +90,8 @@ def skops_model(data: bytes, schema: Schema) -> Callable[[Matrix], Matrix]:
 
     def probabilities(rows: Matrix) -> Matrix:
         # A class that had no rows yet has no column in scikit-learn's answer.
-        found = np.zeros((len(rows), len(schema.classes)))
-        found[:, estimator.classes_] = estimator.predict_proba(rows)
-        return found
+        shares = np.zeros((len(rows), len(schema.classes)))
+        shares[:, estimator.classes_] = estimator.predict_proba(rows)
+        return shares
 
     return values if schema.task == "regression" else probabilities

@@ -220,13 +220,13 @@ def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:
         path = folder / Path(name).name
         try:
             if name.startswith(TWIN) != bool(prefix):
-                found = durable.sha256_file(path)
+                digest = durable.sha256_file(path)
             else:
                 files[name.removeprefix(prefix)] = data = path.read_bytes()
-                found = durable.sha256(data)
+                digest = durable.sha256(data)
         except OSError as error:
             raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
-        if found != expected:
+        if digest != expected:
             raise BundleRefused(f"{folder / name} is not the file that was recorded ({expected[:12]}…).")
     return files
 
@@ -235,12 +235,12 @@ def probe(model: Model, expected: dict[str, Any]) -> None:
     """Predict the probe rows and compare with scikit-learn's stored answers; raises BundleRefused."""
     rows = np.array(expected["rows"], dtype=np.float64)  # null is NaN
     answered_with = answered(model.manifest.data_schema)
-    wanted = np.array(expected[answered_with], dtype=np.float64)
+    expected_answers = np.array(expected[answered_with], dtype=np.float64)
     got = model.answers(rows)
-    if got.shape != wanted.shape or not np.isfinite(got).all():
+    if got.shape != expected_answers.shape or not np.isfinite(got).all():
         raise BundleRefused(
-            f"The probe gave {got.shape} {answered_with}, some maybe not finite; expected {wanted.shape}."
+            f"The probe gave {got.shape} {answered_with}, some maybe not finite; expected {expected_answers.shape}."
         )
-    difference = float(np.abs(got - wanted).max()) / expected.get("scale", 1.0)
-    if difference > PARITY or (named(got, model.costs) != named(wanted, model.costs)).any():
+    difference = float(np.abs(got - expected_answers).max()) / expected.get("scale", 1.0)
+    if difference > PARITY or (named(got, model.costs) != named(expected_answers, model.costs)).any():
         raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")

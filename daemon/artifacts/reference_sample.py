@@ -58,8 +58,10 @@ def write(
     sampled = taught if trained is None else trained
     rows = _sample(sampled, max(1, min(MOST_ROWS, MOST_CELLS // sampled.shape[1])), random)
     asked = unseen if len(unseen) >= ENOUGH else np.vstack([unseen, taught])
-    told = answering(_sample(asked, MOST_ROWS, random))
-    answers = named(told, costs).astype(np.float64) if told.shape[1] > 1 else told[:, 0]
+    sampled_answers = answering(_sample(asked, MOST_ROWS, random))
+    answers = (
+        named(sampled_answers, costs).astype(np.float64) if sampled_answers.shape[1] > 1 else sampled_answers[:, 0]
+    )
     packed = io.BytesIO()
     np.savez(packed, rows=rows, answers=answers)
     (folder / FILE).write_bytes(packed.getvalue())

@@ -38,8 +38,8 @@ def grove(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], Matr
     def run(rows: Matrix) -> Matrix:
         seen = rows.astype(np.float32).astype(np.float64) if single else np.ascontiguousarray(rows)
         # One thread, as for ONNX: workers must not fight the trainer for cores.
-        found = np.asarray(treelite.gtil.predict(model, seen, nthread=1), dtype=np.float64).reshape(len(rows), -1)
+        margins = np.asarray(treelite.gtil.predict(model, seen, nthread=1), dtype=np.float64).reshape(len(rows), -1)
         # Of two classes it tells the probability of the second alone.
-        return np.hstack([1.0 - found, found]) if classes == 2 and found.shape[1] == 1 else found
+        return np.hstack([1.0 - margins, margins]) if classes == 2 and margins.shape[1] == 1 else margins
 
     return run

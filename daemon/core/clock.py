@@ -65,6 +65,6 @@ def made(home: Home, now: float) -> float:
     What says that it is older was written by a clock that was wrong. Both in seconds since 1970.
     """
     marks = (home.token, home.data / ".dvc/config")
-    found = min((mark.stat().st_mtime for mark in marks if mark.exists()), default=0.0)
+    newest = min((mark.stat().st_mtime for mark in marks if mark.exists()), default=0.0)
     # A day, because whoever copies a home gives all its files new times in any order.
-    return max(0.0, found - DAY) if found < now else 0.0
+    return max(0.0, newest - DAY) if newest < now else 0.0

@@ -101,12 +101,12 @@ def is_safe(inbox: os.stat_result) -> bool:
 
 def keep_sticky(fd: int) -> tuple[int, int]:
     """Make an open inbox sticky again if it is ours and has to be; gives its mode and group."""
-    found = os.fstat(fd)
-    if not is_safe(found) and found.st_uid == os.geteuid():
+    status = os.fstat(fd)
+    if not is_safe(status) and status.st_uid == os.geteuid():
         with suppress(PermissionError):  # `is_safe` is asked again
-            os.fchmod(fd, stat.S_IMODE(found.st_mode) | stat.S_ISVTX)
-    found = os.fstat(fd)
-    return stat.S_IMODE(found.st_mode), found.st_gid
+            os.fchmod(fd, stat.S_IMODE(status.st_mode) | stat.S_ISVTX)
+    status = os.fstat(fd)
+    return stat.S_IMODE(status.st_mode), status.st_gid
 
 
 def keep_rights(folder: Path, mode: int, group: int) -> None:

@@ -41,14 +41,14 @@ def working(pid: int) -> bool:
         return False
     except PermissionError:  # it is another user's
         pass
-    found = look(pid)
-    return found is None or found.state not in STILL
+    process = look(pid)
+    return process is None or process.state not in STILL
 
 
 def children(parent: int) -> list[Process]:
     """The children of a process, also those that are dead and not yet reaped."""
-    found = (look(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
-    return [one for one in found if one is not None and one.parent == parent]
+    processes = (look(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    return [one for one in processes if one is not None and one.parent == parent]
 
 
 def tell_children(number: int) -> None:

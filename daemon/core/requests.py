@@ -91,13 +91,13 @@ def submit(home: Home, kind: Kind, **fields: Any) -> Request:
 
 def pending(home: Home) -> list[Request]:
     """Requests not yet consumed, oldest first; what is no request is left alone."""
-    found = []
+    requests = []
     for path in _files(home):
         try:
-            found.append(_read(path))
+            requests.append(_read(path))
         except (_Untrusted, ValidationError, orjson.JSONDecodeError, OSError):
             continue
-    return sorted(found, key=lambda request: request.name)
+    return sorted(requests, key=lambda request: request.name)
 
 
 def alike(waiting: Sequence[Request]) -> list[Request]:
@@ -112,8 +112,8 @@ def _files(home: Home) -> list[Path]:
 
 def _read(path: Path) -> Request:
     """The request in a file, from memory if it was read before: each step of the loop looks at all that wait."""
-    found = os.lstat(path)
-    return _parsed(path, (found.st_ino, found.st_mtime_ns, found.st_size, found.st_uid))
+    status = os.lstat(path)
+    return _parsed(path, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_uid))
 
 
 @lru_cache(maxsize=8192)
@@ -129,10 +129,10 @@ def _trusted(path: Path) -> bytes:
         raise _Untrusted("it is no regular file")
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        found = os.fstat(fd)
-        if found.st_uid not in (0, os.geteuid()):
-            raise _Untrusted(f"it belongs to another user ({found.st_uid})")
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+        status = os.fstat(fd)
+        if status.st_uid not in (0, os.geteuid()):
+            raise _Untrusted(f"it belongs to another user ({status.st_uid})")
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
             raise _Untrusted(f"it is no file of up to {MOST_BYTES} bytes")
         return os.read(fd, MOST_BYTES)
     finally:

@@ -130,8 +130,8 @@ def _second(seconds: int) -> str:
 def read(path: Path) -> Status | None:
     """The last status; None if no daemon has published one, or what stands there is none or can't be read."""
     try:
-        found = Status.model_validate_json(path.read_bytes())
-        return found if found.folder in (0, path.parent.stat().st_ino) else None
+        status = Status.model_validate_json(path.read_bytes())
+        return status if status.folder in (0, path.parent.stat().st_ino) else None
     except (OSError, ValidationError):
         return None
 

@@ -98,16 +98,16 @@ class Inbox:
         None while there is no safe place for what may have to be refused: the watcher says so.
         """
         inbox = self._open_folder()
-        found = self._scan(inbox)
-        self._settling.observe(found, now)
-        found = self.aside.rest(found)
-        self.backlog = (len(found), sum(stamp.size for stamp in found.values()))
-        self.unread = frozenset(stamp.size for stamp in found.values())
-        if not found or not self._can_refuse(inbox):
+        stamps = self._scan(inbox)
+        self._settling.observe(stamps, now)
+        stamps = self.aside.rest(stamps)
+        self.backlog = (len(stamps), sum(stamp.size for stamp in stamps.values()))
+        self.unread = frozenset(stamp.size for stamp in stamps.values())
+        if not stamps or not self._can_refuse(inbox):
             return {}
-        oldest = sorted(found, key=lambda name: (found[name].modified, name))
+        oldest = sorted(stamps, key=lambda name: (stamps[name].modified, name))
         ready = (name for name in oldest if self._settling.is_settled(inbox, name, now))
-        return {name: found[name] for name in islice(ready, most)}
+        return {name: stamps[name] for name in islice(ready, most)}
 
     def _can_refuse(self, inbox: Folder) -> bool:
         try:
@@ -121,7 +121,7 @@ class Inbox:
         return self._settling.wait_seconds(now)
 
     def _scan(self, inbox: Folder) -> dict[str, Stamp]:
-        found, left, strays, hidden = {}, {}, [], False
+        stamps, left, strays, hidden = {}, {}, [], False
         for entry in inbox.entries():
             if ignored(entry.name) or entry.name == rejected_folder.NAME:
                 hidden |= entry.name.startswith(CLEARING)
@@ -133,14 +133,14 @@ class Inbox:
             if self._left.get(entry.name) == status.st_ctime_ns:
                 left[entry.name] = status.st_ctime_ns
             elif stat.S_ISREG(status.st_mode):
-                found[entry.name] = Stamp.of(status)
+                stamps[entry.name] = Stamp.of(status)
             else:
                 strays.append((entry.name, status.st_mode))
         self._left = left
         self.strays.note(strays)
         if hidden:  # it could not be put back when it should have been
             self.recover()
-        return found
+        return stamps
 
     # Reading and clearing
 
@@ -156,11 +156,11 @@ class Inbox:
         fd = self._open(name)
         if fd is None:
             return None
-        found: Content | InvalidDrop
+        content: Content | InvalidDrop
         try:
-            found = yield from self._content(fd, name)
+            content = yield from self._content(fd, name)
         except InvalidDrop as error:
-            found = error
+            content = error
         finally:
             settled = Stamp.of(os.fstat(fd)) == stamp and is_written(fd) is not True
             os.close(fd)
@@ -168,9 +168,9 @@ class Inbox:
             log.info("changed_while_read", name=ascii(name))
             self._settling.unsettle(name)
             return None
-        if isinstance(found, InvalidDrop):
-            raise found
-        return Drop(name, stamp, found, self._settling.seen_at(name))
+        if isinstance(content, InvalidDrop):
+            raise content
+        return Drop(name, stamp, content, self._settling.seen_at(name))
 
     def stamp(self, name: str) -> Stamp | None:
         """That of the file which has this name now; None if none has."""
@@ -240,8 +240,8 @@ class Inbox:
         """Give drops their names back that a kill, or a failing disk, left out of the way."""
         inbox = self._open_folder()
         for hidden in [entry.name for entry in inbox.entries() if entry.name.startswith(CLEARING)]:
-            if found := HIDDEN.fullmatch(hidden.removeprefix(CLEARING)):
-                self._put_back(inbox, hidden, found[1])
+            if match := HIDDEN.fullmatch(hidden.removeprefix(CLEARING)):
+                self._put_back(inbox, hidden, match[1])
 
     def _put_back(self, inbox: Folder, hidden: str, name: str) -> None:
         """Under its name or, where that is another file's by now, one with a number."""
@@ -304,9 +304,9 @@ def _judged(inbox: Folder, hidden: str | None, stamp: Stamp, sha256: str | None)
         return
     fd = inbox.open(hidden, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        found = os.fstat(fd)
-        same = stat.S_ISREG(found.st_mode) and found.st_size == stamp.size
-        if same and Stamp.of(found) != stamp:
+        status = os.fstat(fd)
+        same = stat.S_ISREG(status.st_mode) and status.st_size == stamp.size
+        if same and Stamp.of(status) != stamp:
             same = sha256 is not None and durable.sha256_file(f"/proc/self/fd/{fd}") == sha256
         yield fd if same else None
     finally:

@@ -63,16 +63,16 @@ class Rejected:
 
     def keep(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, Any]) -> None:
         """Take the file `hidden` of the inbox, open as `fd` (O_PATH), with its report; `name` is what it was dropped as."""
-        found = os.fstat(fd)
-        if found.st_uid == os.geteuid() and found.st_nlink == 1:
+        status = os.fstat(fd)
+        if status.st_uid == os.geteuid() and status.st_nlink == 1:
             self._move(inbox, hidden, fd, name, report)
         else:
             self._copy(fd, name, report)
         # What was exchanged, or written to, since then is another drop and gets its name back.
         if (
             inbox.has(hidden)
-            and os.path.samestat(now := inbox.stat(hidden), found)
-            and now.st_mtime_ns == found.st_mtime_ns
+            and os.path.samestat(now := inbox.stat(hidden), status)
+            and now.st_mtime_ns == status.st_mtime_ns
         ):
             inbox.remove(hidden)
 

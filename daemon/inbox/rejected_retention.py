@@ -72,10 +72,10 @@ def _times(rejected: Rejected) -> dict[str, float]:
     times = {}
     for entry in rejected.entries():
         try:
-            found = entry.stat(follow_symlinks=False)
+            status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:  # somebody else has removed it
             continue
         # Moving a file leaves its mtime as it was, maybe years ago; its ctime says since when it lies here.
-        if not stat.S_ISDIR(found.st_mode):
-            times[entry.name] = max(found.st_mtime, found.st_ctime)
+        if not stat.S_ISDIR(status.st_mode):
+            times[entry.name] = max(status.st_mtime, status.st_ctime)
     return times

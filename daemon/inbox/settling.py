@@ -55,17 +55,17 @@ class Settling:
         """A writer has closed a file, which had the stamp then."""
         self._closed[name] = stamp
 
-    def observe(self, found: Mapping[str, Stamp], now: float) -> None:
+    def observe(self, stamps: Mapping[str, Stamp], now: float) -> None:
         """Note the files that are there; `now` is monotonic seconds."""
         at = utcnow()
-        self._seen = {name: self._first_seen(name, stamp, now, at) for name, stamp in found.items()}
-        self._moved_in &= found.keys()
-        for name in self._closed.copy().keys() - found.keys():
+        self._seen = {name: self._first_seen(name, stamp, now, at) for name, stamp in stamps.items()}
+        self._moved_in &= stamps.keys()
+        for name in self._closed.copy().keys() - stamps.keys():
             self._closed.pop(name, None)
 
     def _first_seen(self, name: str, stamp: Stamp, now: float, at: str) -> _Seen:
-        known = self._seen.get(name)
-        return known if known is not None and known.stamp == stamp else _Seen(stamp, now, known.at if known else at)
+        seen = self._seen.get(name)
+        return seen if seen is not None and seen.stamp == stamp else _Seen(stamp, now, seen.at if seen else at)
 
     def is_settled(self, inbox: Folder, name: str, now: float) -> bool:
         """Whether a file that was observed is finished."""

@@ -70,21 +70,21 @@ class Watcher:
 
         Gives sentences for the journal. Never raises for what is wrong with the folder: `watching` says it.
         """
-        told = []
+        sentences = []
         try:
             if self._make_folder():
-                told.append(f"The inbox was gone and has been made again: {self._home.inbox}.")
+                sentences.append(f"The inbox was gone and has been made again: {self._home.inbox}.")
             status = os.stat(self._home.inbox)
         except OSError as error:
             self._problem = f"{self._home.inbox} can't be used: {error.strerror}. Make it a folder of this user."
-            return told
+            return sentences
         usable = os.access(self._home.inbox, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
         self._problem = None if usable else f"{self._home.inbox} can't be read or written by this user."
         if usable:
             self._inspect()
         self._count_overflows()
         self._tend((status.st_dev, status.st_ino, usable), now)
-        return told
+        return sentences
 
     def watching(self) -> str | None:
         """None while drops are found, by events or by scanning alone; else what is wrong and what to do, for people."""

@@ -38,5 +38,5 @@ class Batches:
         """The last batch that brought rows to a data revision, or took some away; or None."""
         last = "SELECT MAX(seq) FROM batches WHERE revision = ?"
         query = f"SELECT * FROM batches WHERE kind != ? AND seq <= ({last}) ORDER BY seq DESC LIMIT 1"
-        found = ask(self._journal, query, BatchKind.MERGE, revision)
-        return found[0] if found else None
+        rows = ask(self._journal, query, BatchKind.MERGE, revision)
+        return rows[0] if rows else None

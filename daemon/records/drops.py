@@ -128,8 +128,8 @@ class Drops:
 
     def find(self, key: str | int) -> Row | None:
         """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
-        found = find(self._journal, key)
-        return self._examined([found])[0] if found else None
+        drop = find(self._journal, key)
+        return self._examined([drop])[0] if drop else None
 
     def taught(self, drop: Row) -> Row:
         """How many versions a drop has taught, and the newest of them."""

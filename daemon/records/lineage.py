@@ -66,10 +66,10 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
 
     `drops`, `batches`, `served` and `shadow` list the newest `limit`; `before` is the id of the last drop already seen.
     """
-    found = ask(home.journal, "SELECT * FROM versions WHERE version = ?", version)
-    if not found:
+    rows = ask(home.journal, "SELECT * FROM versions WHERE version = ?", version)
+    if not rows:
         return None
-    row = found[0]
+    row = rows[0]
     row["scores"] = orjson.loads(row["scores"])
     revision = _revision(home, row)
     return {
@@ -93,8 +93,8 @@ def agreements(home: Home, versions: Iterable[int], champion: int | None = None,
     probabilities the largest of a row, of values the absolute one), `largest` the greatest; `failed` rows it did not answer.
     """
     numbers = list(versions)
-    found = ask(home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
-    return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in found]
+    rows = ask(home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
+    return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in rows]
 
 
 def _disagreements(home: Home, agreement: Row) -> list[Row]:
@@ -110,9 +110,9 @@ def taught(home: Home, drop: Row, limit: int = SHOWN) -> Row:
     if drop["state"] not in (DropState.ACCEPTED, DropState.FORGOTTEN):
         return {"count": 0, "newest": []}
     until = drop["forgotten_in"] if drop["forgotten_in"] is not None else 2**62
-    wanted = "FROM reach WHERE batch >= ? AND batch < ?"
-    total = ask(home.journal, f"{REACH} SELECT COUNT(*) AS count {wanted}", drop["batch"], until)
-    query = f"{REACH} SELECT version, candidate, state {wanted} ORDER BY version DESC LIMIT ?"
+    scope = "FROM reach WHERE batch >= ? AND batch < ?"
+    total = ask(home.journal, f"{REACH} SELECT COUNT(*) AS count {scope}", drop["batch"], until)
+    query = f"{REACH} SELECT version, candidate, state {scope} ORDER BY version DESC LIMIT ?"
     return {"count": total[0]["count"], "newest": ask(home.journal, query, drop["batch"], until, limit)}
 
 
@@ -130,9 +130,9 @@ def left_out(home: Home, version: int, revision: str) -> list[str]:
 
 def _revision(home: Home, row: Row) -> Row:
     """The revision that a version was trained on; `batch` is the last one that it holds (0: the journal does not know it)."""
-    found = _reach(home, row["revision"])
-    known = {"commit": row["revision"], "dvc_md5": row["dvc_md5"], "rows": row["rows"]}
-    return {**known, "committed_at": found["committed_at"], "batch": found["batch"] or 0}
+    reach = _reach(home, row["revision"])
+    revision = {"commit": row["revision"], "dvc_md5": row["dvc_md5"], "rows": row["rows"]}
+    return {**revision, "committed_at": reach["committed_at"], "batch": reach["batch"] or 0}
 
 
 def _reach(home: Home, revision: str) -> Row:
@@ -159,9 +159,9 @@ def _run(home: Home, row: Row) -> Row:
     query = (
         "SELECT id, reason, state, started_at, ended_at, seconds FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1"
     )
-    known: dict[str, Any] = {"id": None, "reason": row["trigger"]}
-    found = ask(home.journal, query, row["version"])
-    return {**(found[0] if found else known), "mlflow_run": row["mlflow_run"]}
+    run: dict[str, Any] = {"id": None, "reason": row["trigger"]}
+    rows = ask(home.journal, query, row["version"])
+    return {**(rows[0] if rows else run), "mlflow_run": row["mlflow_run"]}
 
 
 def _bundle(home: Home, row: Row) -> Row:
@@ -170,18 +170,20 @@ def _bundle(home: Home, row: Row) -> Row:
         manifest = bundle.read_manifest(home.bundle(row["version"]), row["bundle"])
     except BundleRefused as error:
         return {"sha256": row["bundle"], "files": None, "problem": str(error)}
-    known = {key: getattr(manifest, key) for key in ("files", "seed", "settings", "libraries", "backend", "estimator")}
-    return {"sha256": row["bundle"], **known, "scored": manifest.scored, "problem": None}
+    details = {
+        key: getattr(manifest, key) for key in ("files", "seed", "settings", "libraries", "backend", "estimator")
+    }
+    return {"sha256": row["bundle"], **details, "scored": manifest.scored, "problem": None}
 
 
 def _predictions(home: Home, version: int) -> Row:
     """How many predictions of the version are in the history, and when the first and the last of them were made."""
-    found = ask(home.history, PREDICTIONS, version)
-    if not found or not found[0]["count"]:
+    rows = ask(home.history, PREDICTIONS, version)
+    if not rows or not rows[0]["count"]:
         return {"count": 0, "first_at": None, "last_at": None}
     times = [
-        ask(home.history, "SELECT timestamp FROM predictions WHERE seq = ?", found[0][end])
+        ask(home.history, "SELECT timestamp FROM predictions WHERE seq = ?", rows[0][end])
         for end in ("oldest", "newest")
     ]
     first, last = (row[0]["timestamp"] if row else None for row in times)
-    return {"count": found[0]["count"], "first_at": first, "last_at": last}
+    return {"count": rows[0]["count"], "first_at": first, "last_at": last}

@@ -91,11 +91,11 @@ def measure(
         support = Counter(row["truth"] for row in rows)
         right = Counter(row["truth"] for row in rows if row["truth"] == row["prediction"])
         return _shares(rows, [right[name] for name in support], list(support.values()))
-    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
+    truth, predicted = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
     if truth.min() == truth.max():
         return None
     drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
-    value, resampled = float(_r2(truth[None], told[None])[0]), _r2(truth[drawn], told[drawn])
+    value, resampled = float(_r2(truth[None], predicted[None])[0]), _r2(truth[drawn], predicted[drawn])
     if not math.isfinite(value):
         return None
     return Measured(value, float(np.percentile(resampled[np.isfinite(resampled)], percentile)), len(rows))
@@ -109,11 +109,11 @@ def _shares(rows: list[Row], hits: list[int], of: list[int]) -> Measured:
     return Measured(value, value + math.hypot(*reach) / len(reach), len(rows), error)
 
 
-def _r2(truth: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
+def _r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
     """R² of each row of (resamples, n); -inf where the truths of one are all equal, no number where squares are too large."""
     with np.errstate(over="ignore", invalid="ignore"):
         spread = truth.var(axis=1)
-        wrong = ((told - truth) ** 2).mean(axis=1)
+        wrong = ((predicted - truth) ** 2).mean(axis=1)
         return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
 
 
@@ -137,5 +137,5 @@ def _losses(rows: list[Row], figure: Figure, table: Table | None) -> NDArray[np.
             return wrong
         support = Counter(row["truth"] for row in rows)
         return np.asarray(wrong * [len(rows) / len(support) / support[row["truth"]] for row in rows])
-    truth, told = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
-    return np.asarray((truth - told) ** 2)
+    truth, predicted = (np.array([float(row[name]) for row in rows]) for name in ("truth", "prediction"))
+    return np.asarray((truth - predicted) ** 2)

@@ -43,8 +43,8 @@ def of(journal: Path, version: int, scores: dict[str, Any]) -> dict[str, Any] | 
 def score(journal: Path, version: int, task: Task, table: Table | None = None) -> dict[str, Any] | None:
     """The same with these costs of answers."""
     if task == "regression":
-        found = ask(journal, ERRORS, version, LABELS)
-        return _regression(found[0]) if found and found[0]["n"] else None
+        rows = ask(journal, ERRORS, version, LABELS)
+        return _regression(rows[0]) if rows and rows[0]["n"] else None
     pairs = ask(journal, PAIRS, version, LABELS)
     return _classification(pairs) | _priced(pairs, table) if pairs else None
 
@@ -82,12 +82,12 @@ def _classification(pairs: list[Row]) -> dict[str, Any]:
     return {"n": n, "accuracy": hits / n, "interval": wilson(hits, n), "recall": recall, "support": support}
 
 
-def _regression(found: Row) -> dict[str, Any]:
+def _regression(sums: Row) -> dict[str, Any]:
     # SQLite says null where Python says nan.
-    square, spread = (math.inf if found[name] is None else found[name] for name in ("square", "spread"))
+    square, spread = (math.inf if sums[name] is None else sums[name] for name in ("square", "spread"))
     measured = math.isfinite(square)
-    r2 = 1 - square / spread if measured and found["varied"] and 0 < spread < math.inf else None
-    return {"n": found["n"], "r2": r2, "rmse": math.sqrt(square) if measured else None, "mae": found["absolute"]}
+    r2 = 1 - square / spread if measured and sums["varied"] and 0 < spread < math.inf else None
+    return {"n": sums["n"], "r2": r2, "rmse": math.sqrt(square) if measured else None, "mae": sums["absolute"]}
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

@@ -25,5 +25,5 @@ class Requests:
 
     def get(self, request: str) -> Row | None:
         """One request to the loop as the journal took it over, or None."""
-        found = ask(self._journal, "SELECT * FROM requests WHERE id = ?", request)
-        return found[0] if found else None
+        rows = ask(self._journal, "SELECT * FROM requests WHERE id = ?", request)
+        return rows[0] if rows else None

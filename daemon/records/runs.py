@@ -17,5 +17,5 @@ class Runs:
 
     def of_version(self, version: int) -> Row | None:
         """The training that made a version, or None."""
-        found = ask(self._journal, "SELECT * FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1", version)
-        return found[0] if found else None
+        rows = ask(self._journal, "SELECT * FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1", version)
+        return rows[0] if rows else None

@@ -59,8 +59,8 @@ class Totals:
     def labels(self) -> int:
         """How many predictions have been labelled."""
         # A label is never removed, and counting millions of them would take a while.
-        found = ask(self._journal, f"SELECT MAX({ARRIVAL}) AS n FROM labels")
-        return (found[0]["n"] or 0) if found else 0
+        rows = ask(self._journal, f"SELECT MAX({ARRIVAL}) AS n FROM labels")
+        return (rows[0]["n"] or 0) if rows else 0
 
     def _count_drops(self) -> _Counted:
         """Totals of the drops. But for those forgotten they never change, so that only those since the last time are read."""

@@ -33,8 +33,8 @@ class Versions:
 
     def get(self, version: int) -> Row | None:
         """One judged version, or None."""
-        found = ask(self._journal, "SELECT * FROM versions WHERE version = ?", version)
-        return _scored(found[0]) if found else None
+        rows = ask(self._journal, "SELECT * FROM versions WHERE version = ?", version)
+        return _scored(rows[0]) if rows else None
 
     def aliases(self) -> dict[str, int | None]:
         """The versions that `challenger` (held, and newer than what is served) and `previous` stand for."""
@@ -60,16 +60,16 @@ class Versions:
     def live_scores(self, judged: Sequence[Row]) -> dict[int, Row]:
         """The live score of each of these rows of `versions` that has one."""
         labelled = late_labels.labelled(self._journal, [row["version"] for row in judged])
-        known = {row["version"]: row["scores"] for row in judged if row["version"] in labelled}
-        found = {version: live_score.of(self._journal, version, scores) for version, scores in known.items()}
-        return {version: score for version, score in found.items() if score}
+        scores_by_version = {row["version"]: row["scores"] for row in judged if row["version"] in labelled}
+        live = {version: live_score.of(self._journal, version, scores) for version, scores in scores_by_version.items()}
+        return {version: score for version, score in live.items() if score}
 
     def drift(self, version: int) -> Row | None:
         """The newest check for drift (see `daemon.drift.report`) and its time, if it is one of this version."""
-        found = ask(self._journal, "SELECT * FROM drifts ORDER BY id DESC LIMIT 1")
-        if not found or found[0]["version"] != version or found[0]["detail"] is None:
+        rows = ask(self._journal, "SELECT * FROM drifts ORDER BY id DESC LIMIT 1")
+        if not rows or rows[0]["version"] != version or rows[0]["detail"] is None:
             return None
-        return {"at": found[0]["at"], **json.loads(found[0]["detail"])}
+        return {"at": rows[0]["at"], **json.loads(rows[0]["detail"])}
 
 
 def _scored(row: Row) -> Row:

@@ -29,8 +29,8 @@ def sentence(scores: Scores) -> str:
 def no_better(scores: Scores) -> str | None:
     """That the challenger is no better than the dummy by the figure that decides; None if it is, or that can't be told."""
     score, dummy = _rolling(scores, "challenger"), _rolling(scores, "dummy")
-    found, least = score_names.judged(score), guess(score, dummy)
-    if found is None or least is None or score_names.gain(score, found, least) > 0:
+    judged, least = score_names.judged(score), guess(score, dummy)
+    if judged is None or least is None or score_names.gain(score, judged, least) > 0:
         return None
     return f"it is no better than always answering {answer(dummy)} ({score_names.said(score, least)})"
 
@@ -74,6 +74,6 @@ def _unseen(scores: Scores) -> Iterator[str]:
             yield f"{len(unseen) - SHOWN} more classes without a held-out row"
 
 
-def _rolling(scores: Scores, who: str) -> Scores:
-    score: Scores = (scores.get(who) or {}).get("rolling") or {}
+def _rolling(scores: Scores, role: str) -> Scores:
+    score: Scores = (scores.get(role) or {}).get("rolling") or {}
     return score

@@ -221,11 +221,11 @@ class Schema(BaseModel):
     @cached_property
     def markers(self) -> dict[str, tuple[str, ...]]:
         """For each column and the target the texts that stand for a missing value there."""
-        found = {
+        by_column = {
             column.name: ([*self.missing_values, *column.missing_values], column.categories) for column in self.columns
         }
-        found[self.target] = (self.missing_values, self.classes)
-        return {name: tuple(text for text in texts if text not in names) for name, (texts, names) in found.items()}
+        by_column[self.target] = (self.missing_values, self.classes)
+        return {name: tuple(text for text in texts if text not in names) for name, (texts, names) in by_column.items()}
 
     @cached_property
     def numeric(self) -> bool:
@@ -369,8 +369,8 @@ def parse(text: bytes, origin: str) -> Schema:
 def load(path: Path) -> Schema | None:
     """The schema at `path`, parsed when the file has changed; None if there is none yet; raises BadSchema, OSError."""
     try:
-        found = path.stat()
-        return _load(path, found.st_mtime_ns, found.st_size, found.st_ino)
+        status = path.stat()
+        return _load(path, status.st_mtime_ns, status.st_size, status.st_ino)
     except FileNotFoundError:
         return None
 

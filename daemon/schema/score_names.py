@@ -102,8 +102,8 @@ def value(score: Mapping[str, Any] | None) -> float | None:
     """The deciding figure; None where nothing was measured (no rows, or too few for R²)."""
     if not score or not score.get("n"):
         return None
-    found: float | None = score.get(deciding(score))
-    return found
+    figure: float | None = score.get(deciding(score))
+    return figure
 
 
 def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
@@ -119,16 +119,16 @@ def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
     return f"{rounded:{plus},.0f}" if whole else f"{amount:{plus}.{digits}g}"
 
 
-def agreement(found: Mapping[str, Any]) -> str:
+def agreement(counts: Mapping[str, Any]) -> str:
     """How far a held version agrees with the champion (see `daemon.records.lineage.agreements`), for people."""
-    n = f"{found['n']:,} answers"
-    if not found["n"]:
-        return f"no answer yet, {found['failed']:,} rows refused"
-    if found["agreed"] is None:
-        said = f"off by {plain(found['difference'])} on average of {n}, at most {plain(found['largest'])}"
+    n = f"{counts['n']:,} answers"
+    if not counts["n"]:
+        return f"no answer yet, {counts['failed']:,} rows refused"
+    if counts["agreed"] is None:
+        said = f"off by {plain(counts['difference'])} on average of {n}, at most {plain(counts['largest'])}"
     else:
-        share = found["agreed"] / found["n"]
+        share = counts["agreed"] / counts["n"]
         # Rounding must not hide the last disagreement.
         shown = f"{share:.2%}" if share == 1 or share < 0.99995 else "99.99%"
         said = f"same label for {shown} of {n}"
-    return f"{said}; {found['failed']:,} refused" if found["failed"] else said
+    return f"{said}; {counts['failed']:,} refused" if counts["failed"] else said

@@ -58,8 +58,8 @@ def _first(text: str) -> list[bytes]:
     if text.isascii():
         return [word.encode() for word in WORD.findall(text.lower())[: 2 * MOST_WORDS]]
     text = unicodedata.normalize("NFKC", text).casefold()
-    found = chain.from_iterable(_parted(match[0]) for match in WORD.finditer(text))
-    return [word.encode("utf-8", "surrogatepass") for word in islice(found, 2 * MOST_WORDS)]
+    words = chain.from_iterable(_parted(match[0]) for match in WORD.finditer(text))
+    return [word.encode("utf-8", "surrogatepass") for word in islice(words, 2 * MOST_WORDS)]
 
 
 def _parted(word: str) -> Iterator[str]:

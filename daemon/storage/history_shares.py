@@ -38,8 +38,8 @@ def trim(connection: sqlite3.Connection, keep: int, most: int) -> None:
 
     So who predicts a lot pushes out their own predictions only, and late labels for those of others go on being known.
     """
-    while most > 0 and (found := connection.execute(LARGEST).fetchall()):
-        (caller, count, total), second = found[0], found[1][1] if len(found) > 1 else 0
+    while most > 0 and (rows := connection.execute(LARGEST).fetchall()):
+        (caller, count, total), second = rows[0], rows[1][1] if len(rows) > 1 else 0
         excess = min(total - keep, most)
         if excess <= 0:
             return

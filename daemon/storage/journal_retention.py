@@ -43,18 +43,18 @@ SORTS = (
 
 def overdue(connection: Connection, keep: int) -> list[tuple[int, int]]:
     """The sorts (by their place in SORTS) of which there are more than `keep`, with the newest key that is to go; only reads."""
-    found = []
-    for place, (table, key, wanted) in enumerate(SORTS):
-        query = f"SELECT {key} FROM {table} WHERE {wanted} ORDER BY {key} DESC LIMIT 1 OFFSET :keep"  # noqa: S608 - constants
+    ranges = []
+    for place, (table, key, limit) in enumerate(SORTS):
+        query = f"SELECT {key} FROM {table} WHERE {limit} ORDER BY {key} DESC LIMIT 1 OFFSET :keep"  # noqa: S608 - constants
         newest = connection.execute(text(query), {"keep": keep}).scalar()
         if newest is not None:
-            found.append((place, int(newest)))
-    return found
+            ranges.append((place, int(newest)))
+    return ranges
 
 
 def remove(connection: Connection, place: int, newest: int) -> int:
     """Remove the oldest rows of a sort up to the key `newest`, some at a time; returns how many."""
-    table, key, wanted = SORTS[place]
-    oldest = f"SELECT {key} FROM {table} WHERE {wanted} AND {key} <= :newest ORDER BY {key} LIMIT :most"  # noqa: S608
+    table, key, keep = SORTS[place]
+    oldest = f"SELECT {key} FROM {table} WHERE {keep} AND {key} <= :newest ORDER BY {key} LIMIT :most"  # noqa: S608
     query = text(f"DELETE FROM {table} WHERE {key} IN ({oldest})")  # noqa: S608
     return int(connection.execute(query, {"newest": newest, "most": MOST}).rowcount)

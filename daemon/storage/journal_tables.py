@@ -243,12 +243,12 @@ def prepare(connection: Connection) -> int:
 
     A format above FORMAT is left alone: the caller has to refuse it.
     """
-    found = int(connection.execute(text("PRAGMA user_version")).scalar_one())
-    if found > FORMAT:
-        return found
+    stored = int(connection.execute(text("PRAGMA user_version")).scalar_one())
+    if stored > FORMAT:
+        return stored
     new = not inspect(connection).has_table("drops")
     tables.create_all(connection)
-    for version in range(found, FORMAT) if not new else ():
+    for version in range(stored, FORMAT) if not new else ():
         for statement in MIGRATIONS[version]:
             connection.execute(text(statement))
     # What came later and changes no row, an index or a column that may be empty, is no other format: older programs go on with it.
@@ -257,4 +257,4 @@ def prepare(connection: Connection) -> int:
     for index in batches.indexes:
         index.create(connection, checkfirst=True)
     connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
-    return found
+    return stored

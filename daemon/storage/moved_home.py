@@ -71,8 +71,8 @@ def _recorded(connection: sqlite3.Connection) -> Path | None:
     """Where the artifacts are by MLflow's database; None if there is no experiment of ours in it."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
-    found = connection.execute(query, (EXPERIMENT,)).fetchone() if "experiments" in tables else None
-    return None if found is None else _path(found[0])
+    row = connection.execute(query, (EXPERIMENT,)).fetchone() if "experiments" in tables else None
+    return None if row is None else _path(row[0])
 
 
 def _rewrite(connection: sqlite3.Connection, old: Path, new: Home) -> None:
@@ -111,6 +111,6 @@ def _path(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path) if uri.startswith(FILE) else uri)
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(path: Path, other: Path) -> bool:
     """Whether two paths are one folder, also by a symlink or another mount."""
-    return one == other or (one.exists() and other.exists() and one.samefile(other))
+    return path == other or (path.exists() and other.exists() and path.samefile(other))

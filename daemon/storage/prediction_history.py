@@ -119,9 +119,9 @@ class Historian:
             connection, count = self._opened(), 0
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                for one in ids:
-                    count += connection.execute("DELETE FROM predictions WHERE prediction_id = ?", (one,)).rowcount
-                    connection.execute("DELETE FROM disagreements WHERE prediction_id = ?", (one,))
+                for identity in ids:
+                    count += connection.execute("DELETE FROM predictions WHERE prediction_id = ?", (identity,)).rowcount
+                    connection.execute("DELETE FROM disagreements WHERE prediction_id = ?", (identity,))
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count
         finally:
@@ -164,8 +164,8 @@ class Historian:
 
     def _copy_file(self, connection: sqlite3.Connection, path: Path, *, torn: bool) -> int:
         """Copy the complete lines of one file; a `torn` last line, of a writer that is gone, is passed over."""
-        found = connection.execute("SELECT offset FROM offsets WHERE file = ?", (path.name,)).fetchone()
-        offset, copied = found[0] if found else 0, 0
+        row = connection.execute("SELECT offset FROM offsets WHERE file = ?", (path.name,)).fetchone()
+        offset, copied = row[0] if row else 0, 0
         with path.open("rb") as file:
             file.seek(offset)
             # Not by lines: at the end of the file, readline gives half a line, and then its other half as another.

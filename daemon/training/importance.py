@@ -40,14 +40,14 @@ def of(
         rows, targets = rows[chosen], targets[chosen]
     whole, _ = pair(answering(rows), targets, schema.task, costs)
     width, together = len(schema.features), max(1, MOST_ASKED // (REPEATS * len(rows)))
-    found: list[float] = []
+    drops: list[float] = []
     for start in range(0, width, together):
         indices = range(start, min(width, start + together))
         shuffled = [_shuffled(rows, _places(schema, index), random) for index in indices]
-        told = answering(np.vstack(shuffled))
-        scored = [pair(one, targets, schema.task, costs)[0] for one in np.split(told, REPEATS * len(shuffled))]
-        found += np.reshape(scored, (-1, REPEATS)).mean(axis=1).tolist()
-    return {name: whole - without for name, without in zip(schema.features, found, strict=True)}
+        answers = answering(np.vstack(shuffled))
+        scored = [pair(one, targets, schema.task, costs)[0] for one in np.split(answers, REPEATS * len(shuffled))]
+        drops += np.reshape(scored, (-1, REPEATS)).mean(axis=1).tolist()
+    return {name: whole - without for name, without in zip(schema.features, drops, strict=True)}
 
 
 def _places(schema: Schema, index: int) -> list[int]:

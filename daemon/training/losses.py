@@ -45,12 +45,12 @@ class Difference:
         return {"n": self.n, "loss": self.loss, "p": self.p, "error": self.error, "robust": self.robust}
 
 
-def within_error(one: Sequence[float], other: Sequence[float]) -> bool:
+def within_error(losses: Sequence[float], other: Sequence[float]) -> bool:
     """Whether one loss is no more than a standard error of their mean difference larger on the same folds; on a single one never."""
-    n = min(len(one), len(other))
+    n = min(len(losses), len(other))
     if n < 2:
         return False
-    apart = np.subtract(one[:n], other[:n])
+    apart = np.subtract(losses[:n], other[:n])
     return bool(apart.mean() <= apart.std(ddof=1) / math.sqrt(n) + 1e-9)
 
 

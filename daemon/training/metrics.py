@@ -27,16 +27,16 @@ def score(
     `metric` other than the task's own figure, that one is named, and added. With `costs` the classes are those that cost least,
     and `cost` is what a row costs in the mean.
     """
-    found = _figures(answers, truth, schema, costs)
-    if metric and metric not in found:
-        found[metric] = measure(metric, answers, truth, schema.task, costs) if len(truth) else None
-    return found | ({"metric": metric} if metric else {})
+    figures = _figures(answers, truth, schema, costs)
+    if metric and metric not in figures:
+        figures[metric] = measure(metric, answers, truth, schema.task, costs) if len(truth) else None
+    return figures | ({"metric": metric} if metric else {})
 
 
 def _figures(answers: Matrix, truth: Truth, schema: Schema, costs: Costs | None) -> dict[str, Any]:
     if schema.task == "regression":
-        found = _regression(answers[:, 0], truth)
-        return {name: amount if amount is None or math.isfinite(amount) else None for name, amount in found.items()}
+        values = _regression(answers[:, 0], truth)
+        return {name: amount if amount is None or math.isfinite(amount) else None for name, amount in values.items()}
     figures = _classification(named(answers, costs), answers, truth, schema) if len(truth) else _unmeasured()
     if costs is None:
         return figures
@@ -86,8 +86,8 @@ def _roc_auc(proba: Matrix, codes: Truth) -> float:
 def pair(answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> tuple[float, float]:
     """The two figures that compare candidates: accuracy and log loss, or R² (0 where it has no meaning) and RMSE."""
     if task == "regression":
-        found = _regression(answers[:, 0], truth)
-        return found["r2"] or 0.0, found["rmse"]
+        figures = _regression(answers[:, 0], truth)
+        return figures["r2"] or 0.0, figures["rmse"]
     return float((named(answers, costs) == truth).mean()), _log_loss(truth, answers)
 
 

@@ -61,17 +61,17 @@ class Logbook:
         again = textbook.cross_validate(winner, data.schema, *data.as_accepted, 10, self._manifest.seed)
         self._registry.log(self._run, {}, {f"split42_{decides}": split, f"cv10_{decides}": again.score}, {})
 
-    def _candidate(self, one: Scored, fitted: Any, *, few: bool) -> str:
+    def _candidate(self, scored: Scored, fitted: Any, *, few: bool) -> str:
         """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""
         data, wins = self._data, fitted is not None
-        run = self._registry.start_run(one.name, {"candidate": one.name}, self._run)
-        figures = one.figures()
+        run = self._registry.start_run(scored.name, {"candidate": scored.name}, self._run)
+        figures = scored.figures()
         if few:
-            split = textbook.split42(one.estimator, *data.as_accepted, data.schema.task)
+            split = textbook.split42(scored.estimator, *data.as_accepted, data.schema.task)
             figures[f"split42_{DECIDES[data.schema.task]}"] = split
-            fitted = fitted if wins else model.fit(one.estimator, *data.taught)
-        found = self._draw(run, fitted, one.name) if data.held.any() and fitted is not None else {}
-        self._registry.log(run, one.estimator.get_params(), _flat(figures, found), {"winner": str(wins).lower()})
+            fitted = fitted if wins else model.fit(scored.estimator, *data.taught)
+        drawn = self._draw(run, fitted, scored.name) if data.held.any() and fitted is not None else {}
+        self._registry.log(run, scored.estimator.get_params(), _flat(figures, drawn), {"winner": str(wins).lower()})
         self._registry.end_run(run)
         return run
 
@@ -80,13 +80,13 @@ class Logbook:
         data = self._data
         answers, truth = answers_of(fitted, data), data.targets[data.held]
         costs = Costs.of(self._manifest.settings.get("costs"), data.schema.classes)
-        found = score(answers, truth, data.schema, costs=costs)
+        figures = score(answers, truth, data.schema, costs=costs)
         with tempfile.TemporaryDirectory(prefix="retraind-") as folder:
-            plots.draw(answers, truth, data.schema, Path(folder), f"{name}, {found['n']} held-out rows", costs)
+            plots.draw(answers, truth, data.schema, Path(folder), f"{name}, {figures['n']} held-out rows", costs)
             if everything:
                 plots.draw_more(answers, truth, data.schema, Path(folder), self._manifest.scores["importance"])
             self._registry.log_files(run, Path(folder))
-        return found
+        return figures
 
     def _log_dataset(self, runs: Sequence[str]) -> None:
         data = self._data
@@ -115,8 +115,8 @@ def _figures(manifest: Manifest) -> dict[str, float]:
     return figures | {key: value for key, value in held.items() if value is not None}
 
 
-def _flat(entry: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
+def _flat(entry: dict[str, Any], values: dict[str, Any]) -> dict[str, float]:
     figures = {key: value for key, value in entry.items() if isinstance(value, float)}
-    figures |= {f"holdout_{key}": value for key, value in found.items() if isinstance(value, float)}
-    recall = found.get("recall", {})
+    figures |= {f"holdout_{key}": value for key, value in values.items() if isinstance(value, float)}
+    recall = values.get("recall", {})
     return figures | {f"holdout_recall_{name}": value for name, value in recall.items() if name.isidentifier()}

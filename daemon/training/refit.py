@@ -69,13 +69,13 @@ def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float) -> Se
     folder.mkdir()
     try:
         with alarm(allowed):
-            found = _fitted(judged, data, folder, costs)
+            refitted = _fitted(judged, data, folder, costs)
     except BudgetUsed:
         problem = _problem(f"it took longer than half of what was left of train.timeout_seconds ({allowed:.0f} s)")
     except Exception as error:  # noqa: BLE001 - estimators raise what they like; the judged model is there to be served
         problem = _problem(f"{type(error).__name__}: {error}"[:300])
     else:
-        return _placed(judged, data, found)
+        return _placed(judged, data, refitted)
     shutil.rmtree(folder, ignore_errors=True)
     log.warning("not_refitted", reason=problem)
     return itself(judged, data, problem)

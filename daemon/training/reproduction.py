@@ -91,8 +91,8 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     """The rows that the version was trained on, verified against the journal, and the settings of its training."""
     names = Dataset(scratch).check_out(home, Revision(manifest.revision, manifest.dvc_md5))
     hashes = segments.hashes(home.journal)
-    wanted = {name: sha256 for name, sha256 in hashes.items() if name in set(names)}
-    if len(wanted) < len(names):
+    chosen = {name: sha256 for name, sha256 in hashes.items() if name in set(names)}
+    if len(chosen) < len(names):
         raise NotFound(f"The journal does not know all segments of revision {manifest.revision[:10]}.")
     train = Train(**manifest.settings) if manifest.settings else settings
     first_rows = manifest.first_rows if manifest.settings else manifest.rows
@@ -101,7 +101,7 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     by, schema = holdouts.by(manifest), manifest.data_schema
     rest = first_rows, train.holdout, window, by
     era = Era.of(manifest.scores)
-    return Data.read(scratch.segments, wanted, schema, *rest, group=train.group, era=era, time=train.time), train
+    return Data.read(scratch.segments, chosen, schema, *rest, group=train.group, era=era, time=train.time), train
 
 
 def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged:
@@ -166,11 +166,11 @@ def _verdict(original: Original, remade: Model, twin: Model | None, scores: Row,
     bundle does, `twin` what its twin does, where the served model is not the one that was judged; `files` says which of the bundle's are the same bytes, `libraries` which have another version now.
     """
     manifest, scale = original.manifest, original.probe.get("scale", 1.0)
-    told = np.array(original.probe[bundle.answered(manifest.data_schema)], dtype=np.float64)
+    recorded = np.array(original.probe[bundle.answered(manifest.data_schema)], dtype=np.float64)
     rows = _rows(original)
     differences = {
         "scores": _apart(manifest.scores["challenger"], scores),
-        "estimator": _distance(told, answers) / scale,
+        "estimator": _distance(recorded, answers) / scale,
         "answers": _distance(original.served.answers(rows), remade.answers(rows)) / scale,
     }
     if original.twin is not None and twin is not None:
@@ -196,22 +196,22 @@ def _verdict(original: Original, remade: Model, twin: Model | None, scores: Row,
     }
 
 
-def _distance(wanted: Matrix, got: Matrix) -> float:
+def _distance(recorded: Matrix, got: Matrix) -> float:
     """The largest difference of two answers; infinite if they are not even of one shape."""
-    return float(np.abs(wanted - got).max(initial=0.0)) if wanted.shape == got.shape else math.inf
+    return float(np.abs(recorded - got).max(initial=0.0)) if recorded.shape == got.shape else math.inf
 
 
-def _apart(wanted: Any, got: Any) -> float:
+def _apart(recorded: Any, got: Any) -> float:
     """The largest difference of any two numbers in the same place of two scores; infinite where there is none to compare."""
-    if isinstance(wanted, Mapping) and isinstance(got, Mapping):
-        pairs = [(wanted.get(key), got.get(key)) for key in wanted.keys() | got.keys()]
-    elif isinstance(wanted, list | tuple) and isinstance(got, list | tuple) and len(wanted) == len(got):
-        pairs = list(zip(wanted, got, strict=True))
-    elif wanted == got:
+    if isinstance(recorded, Mapping) and isinstance(got, Mapping):
+        pairs = [(recorded.get(key), got.get(key)) for key in recorded.keys() | got.keys()]
+    elif isinstance(recorded, list | tuple) and isinstance(got, list | tuple) and len(recorded) == len(got):
+        pairs = list(zip(recorded, got, strict=True))
+    elif recorded == got:
         return 0.0
     else:
-        both = isinstance(wanted, int | float) and isinstance(got, int | float)
-        return abs(wanted - got) if both else math.inf
+        both = isinstance(recorded, int | float) and isinstance(got, int | float)
+        return abs(recorded - got) if both else math.inf
     return max((_apart(*pair) for pair in pairs), default=0.0)
 
 
@@ -230,23 +230,23 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def sentence(found: Row) -> str:
+def sentence(result: Row) -> str:
     """A verdict for people."""
-    what = f"version {found['version']} ({found['candidate']}) from revision {found['revision'][:10]}, seed {found['seed']}"
-    differences = found["differences"].items()
+    subject = f"version {result['version']} ({result['candidate']}) from revision {result['revision'][:10]}, seed {result['seed']}"
+    differences = result["differences"].items()
     apart = ", ".join(
         f"{name} {'of another kind' if value is None else format(value, '.3g')}" for name, value in differences
     )
-    lines = [f"equal {found['equal']}: {what}" if found["equal"] else f"DIFFERENT: {what}"]
+    lines = [f"equal {result['equal']}: {subject}" if result["equal"] else f"DIFFERENT: {subject}"]
     lines.append(
-        f"  largest differences: {apart} ({found['rows']} probe rows); only the winning candidate was fitted again"
+        f"  largest differences: {apart} ({result['rows']} probe rows); only the winning candidate was fitted again"
     )
-    lines += [f"  {name}: {'the same bytes' if same else 'other bytes'}" for name, same in found["files"].items()]
-    lines += [f"  {name} was {then}, is {now or 'not installed'}" for name, (then, now) in found["libraries"].items()]
-    if not found["equal"] and not found["libraries"]:
+    lines += [f"  {name}: {'the same bytes' if same else 'other bytes'}" for name, same in result["files"].items()]
+    lines += [f"  {name} was {then}, is {now or 'not installed'}" for name, (then, now) in result["libraries"].items()]
+    if not result["equal"] and not result["libraries"]:
         lines.append(
             "  All recorded libraries are the same versions: another processor or number of threads may be the cause."
         )
-    if not found["settings_recorded"]:
+    if not result["settings_recorded"]:
         lines.append("  The bundle does not say with which settings it was trained: today's were used.")
     return "\n".join(lines)

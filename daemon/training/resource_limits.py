@@ -13,10 +13,10 @@ SHARE = 2 / 3
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
-def memory(wanted: int) -> int:
-    """How much memory (bytes) a training may take: `wanted`, or SHARE of all there is if that is 0."""
-    if wanted:
-        return wanted
+def memory(configured: int) -> int:
+    """How much memory (bytes) a training may take: `configured`, or SHARE of all there is if that is 0."""
+    if configured:
+        return configured
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(min([machine, *_container()]) * SHARE)
 

@@ -142,38 +142,38 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
 
 def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
     """The best candidate that can be fitted on all rows and served; who can't is left out with the reason."""
-    for one in outcome.ranking:
-        progress.stage(f"fitting {one.name}", progress.candidates + 2)
+    for scored in outcome.ranking:
+        progress.stage(f"fitting {scored.name}", progress.candidates + 2)
         started = time.perf_counter()
         try:
-            fitted = model.fit(one.estimator, *data.taught)
-            return _exported(work, data, one, fitted, time.perf_counter() - started)
+            fitted = model.fit(scored.estimator, *data.taught)
+            return _exported(work, data, scored, fitted, time.perf_counter() - started)
         except NotServable as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - estimators raise what they like
             reason = f"{type(error).__name__}: {error}"[:300]
-        outcome.left_out[one.name] = reason
-        log.warning("candidate_left_out", candidate=one.name, reason=reason)
+        outcome.left_out[scored.name] = reason
+        log.warning("candidate_left_out", candidate=scored.name, reason=reason)
     problems = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
     raise TrainingFailed(f"No candidate can be served. {problems[:800]}")
 
 
-def _exported(work: Work, data: Data, one: Scored, fitted: Any, seconds: float) -> Winner:
+def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: float) -> Winner:
     """The fitted candidate in its bundle, calibrated if that pays and ONNX or treelite can say it."""
-    if candidates.is_foreign(one.name):
+    if candidates.is_foreign(scored.name):
         export.strange(fitted)  # raises for what can't be written at all, which MLflow would have to
     correction = None
     if work.schema.task == "classification" and work.job.train.calibrate:
-        correction = calibration.find(*one.kept, work.job.train.seed, forward=data.since is not None)
+        correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
     if correction is not None:
         calibrated = Calibrated(fitted, correction.slope)
         files = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
         if files["backend"] != "sklearn":
-            return Winner(one, calibrated, files, _answering(work, calibrated, files), correction, seconds)
+            return Winner(scored, calibrated, files, _answering(work, calibrated, files), correction, seconds)
         shutil.rmtree(work.staging)
         work.staging.mkdir()
     files = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
-    return Winner(one, fitted, files, _answering(work, fitted, files), None, seconds)
+    return Winner(scored, fitted, files, _answering(work, fitted, files), None, seconds)
 
 
 def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matrix], Matrix]:
@@ -205,7 +205,7 @@ def _figures(
     work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome
 ) -> tuple[dict[str, Any], Remembered]:
     """Challenger and champion on the same held-out rows, and how the candidates compared; what it is remembered by."""
-    best, found = winner.scored, winner.correction
+    best, correction = winner.scored, winner.correction
     parts = winner.fitted, served, data, _kept(winner), _rules(work, best.metric)
     compared = new_reference.compare(*parts, new_reference.gate(work.job.gate))
     figures = {
@@ -218,7 +218,7 @@ def _figures(
         "candidates": [one.figures() for one in outcome.scored],
         "left_out": outcome.left_out,
         "tuned": outcome.tuned if best is outcome.scored[-1] else None,
-        "calibration": None if found is None else asdict(found),
+        "calibration": None if correction is None else asdict(correction),
     }
     return figures, compared.answered
 
@@ -233,8 +233,8 @@ def _kept(winner: Winner) -> baseline_comparison.Kept:
 
 def _rules(work: Work, metric: str) -> baseline_comparison.Rules:
     """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
-    known = {version: recorded_answers.read(work.home.bundle(version)) for version in work.job.past}
-    past = {version: answered for version, answered in known.items() if answered is not None}
+    answers = {version: recorded_answers.read(work.home.bundle(version)) for version in work.job.past}
+    past = {version: answered for version, answered in answers.items() if answered is not None}
     return baseline_comparison.Rules(metric, past, work.job.champion, work.job.train.metric != "auto", work.costs)
 
 

@@ -94,9 +94,9 @@ def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
     """The same, with the header of the canary wherever a request that predicts may leave the choice of the version to it."""
     text = "Requests with the same value get the same version: the served one, or the one that is tried on a share of them."
     for methods in paths.values() if sticky else ():
-        given = methods.get("post", {}).get("parameters", [])
-        if any(parameter["name"] == "X-Model-Version" for parameter in given):
-            given.append(operations.header(sticky, schemas.TEXT, text))
+        parameters = methods.get("post", {}).get("parameters", [])
+        if any(parameter["name"] == "X-Model-Version" for parameter in parameters):
+            parameters.append(operations.header(sticky, schemas.TEXT, text))
     return paths
 
 
@@ -141,8 +141,8 @@ def _info(predictor: Predictor | None, program: str) -> Json:
 
 def _score(scores: dict[str, Any]) -> dict[str, Any] | None:
     """The challenger's score on the rolling holdout, as the manifest keeps it."""
-    found: dict[str, Any] | None = scores.get("challenger", {}).get("rolling")
-    return found
+    score: dict[str, Any] | None = scores.get("challenger", {}).get("rolling")
+    return score
 
 
 def _schemas(model: Schema | None, data: Schema | None) -> Json:

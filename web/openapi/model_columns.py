@@ -34,12 +34,12 @@ KINDS: dict[str, Json] = {
 
 def value(column: Column) -> Json:
     """The JSON Schema of one value."""
-    found = dict(KINDS[column.kind])
+    kind = dict(KINDS[column.kind])
     if column.kind == "text" and not column.missing:
-        found["pattern"] = r"\S"
+        kind["pattern"] = r"\S"
     if column.missing:
-        found = {"anyOf": [found, {"type": "null"}]}
-    return {**found, "title": column.name, "examples": _examples(column)}
+        kind = {"anyOf": [kind, {"type": "null"}]}
+    return {**kind, "title": column.name, "examples": _examples(column)}
 
 
 def row(schema: Schema) -> Json:

@@ -54,14 +54,14 @@ def problems(codes: Iterable[int], errors: str = OWN) -> Json:
 
 def responses() -> Json:
     """What the references lead to."""
-    found: Json = {}
+    responses_: Json = {}
     for shape, kind in KINDS.items():
         content = {kind: {"schema": ref(shape)}}
-        found |= {f"{shape}{code}": {"description": text, "content": content} for code, text in MEANINGS.items()}
+        responses_ |= {f"{shape}{code}": {"description": text, "content": content} for code, text in MEANINGS.items()}
         for code in (429, 503):
-            found[f"{shape}{code}"] = {**found[f"{shape}{code}"], "headers": RETRY}
-        found[f"{shape}401"] = {**found[f"{shape}401"], "headers": {"WWW-Authenticate": SCHEME}}
-    return found
+            responses_[f"{shape}{code}"] = {**responses_[f"{shape}{code}"], "headers": RETRY}
+        responses_[f"{shape}401"] = {**responses_[f"{shape}401"], "headers": {"WWW-Authenticate": SCHEME}}
+    return responses_
 
 
 def shape_of(path: str) -> str:
@@ -110,11 +110,15 @@ def operation(
     errors: str = OWN,
 ) -> Json:
     """An operation without a body; `codes` are the problems that it has beside those that always can come."""
-    told = {str(code): one for code, one in answers.items()}
+    documented = {str(code): one for code, one in answers.items()}
     rest = problems({*ALWAYS, *codes} - set(answers), errors)
-    given = list(parameters)
-    known: Json = {"tags": [tag], "summary": summary}
-    return {**known, **({"parameters": given} if given else {}), "responses": {**told, **rest}}
+    all_parameters = list(parameters)
+    described: Json = {"tags": [tag], "summary": summary}
+    return {
+        **described,
+        **({"parameters": all_parameters} if all_parameters else {}),
+        "responses": {**documented, **rest},
+    }
 
 
 def body(schema: Json, examples: Mapping[str, Any]) -> Json:

@@ -46,24 +46,24 @@ def rows_sample(model: Schema | None) -> Any:
 
 
 def _predicting(model: Schema | None) -> dict[str, Json]:
-    one = {"type": "object", "properties": {"features": ref("Row")}, "required": ["features"]}
+    request = {"type": "object", "properties": {"features": ref("Row")}, "required": ["features"]}
     limits = {"minItems": 1, "maxItems": most_rows(model) if model else payload.MOST_ROWS}
     rows = {"type": "array", "items": ref("Row"), **limits}
     many = {"type": "object", "properties": {"instances": rows}, "required": ["instances"]}
-    taken = {"oneOf": [{**kind, "additionalProperties": False} for kind in (one, many)]}
+    taken = {"oneOf": [{**kind, "additionalProperties": False} for kind in (request, many)]}
     examples: dict[str, Any] = {"one row": {"features": rows_sample(model)}}
     if model:
         examples["one row by name"] = {"features": model_columns.named_sample(model)}
     examples["many rows"] = {"instances": [rows_sample(model)] * 2}
-    told = {JSON: {"anyOf": [ref("OneAnswer"), ref("ManyAnswers")]}}
-    found = operation(
+    content = {JSON: {"anyOf": [ref("OneAnswer"), ref("ManyAnswers")]}}
+    predict = operation(
         PREDICT,
         "Predict one row or many",
-        {200: answer("One answer, or one for each row.", told, VERSION_HEADER)},
+        {200: answer("One answer, or one for each row.", content, VERSION_HEADER)},
         (*WITH_BODY, 404, 507),
         choosing(),
     )
-    return {"/predict": {"post": {**found, **body(taken, examples)}}}
+    return {"/predict": {"post": {**predict, **body(taken, examples)}}}
 
 
 def _teaching(data: Schema | None) -> dict[str, Json]:
@@ -137,11 +137,11 @@ def _looking() -> dict[str, Json]:
     champion = {"champion": maybe(schemas.VERSION)}
 
     def get(summary: str, schema: Json, parameters: Iterable[Json] = (), **more: Json) -> Json:
-        given = list(parameters)
-        missing = [404] if any(one["in"] == "path" for one in given) else []
-        wrong = [422] if any(one["in"] == "query" for one in given) else []
-        told = {200: answer("As asked.", {JSON: schema, **more})}
-        return {"get": operation(LOOK, summary, told, [*missing, *wrong], given)}
+        all_parameters = list(parameters)
+        missing = [404] if any(one["in"] == "path" for one in all_parameters) else []
+        wrong = [422] if any(one["in"] == "query" for one in all_parameters) else []
+        answers = {200: answer("As asked.", {JSON: schema, **more})}
+        return {"get": operation(LOOK, summary, answers, [*missing, *wrong], all_parameters)}
 
     return {
         "/predictions/history": get(

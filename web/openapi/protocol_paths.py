@@ -118,8 +118,8 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
     sent = body({"oneOf": one_of}, {name: {name: example} for name, (_, example) in formats.items()})
     one_row = {"value": _comma_separated(names, row)}
     sent["requestBody"]["content"][mlflow.CSV] = {"schema": TEXT, "examples": {"one_row": one_row}}
-    told = {200: answer("A prediction for each row.", {JSON: ref("Invoked")}, VERSION_HEADER)}
-    invoke = operations.operation(MLFLOW_TAG, "Predict all rows", told, POSTED, choosing(), errors=MLFLOW)
+    answers = {200: answer("A prediction for each row.", {JSON: ref("Invoked")}, VERSION_HEADER)}
+    invoke = operations.operation(MLFLOW_TAG, "Predict all rows", answers, POSTED, choosing(), errors=MLFLOW)
     none = answer("No model is loaded.", plain)
     return {
         "/invocations": {"post": {**invoke, **sent}},
@@ -129,17 +129,17 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
 
 
 def _comma_separated(*lines: Iterable[Any]) -> str:
-    found = io.StringIO()
-    csv.writer(found, lineterminator="\n").writerows(lines)
-    return found.getvalue()
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue()
 
 
 def _v2(model: Schema | None) -> dict[str, Json]:
     live = record("The worker answers.", {"live": {"const": True}})
     ready = record("Whether it predicts.", {"live": {"const": True}, "ready": {"type": "boolean"}})
     server = record("The server.", {"name": TEXT, "version": TEXT, "extensions": array(TEXT)})
-    found = record("The model.", {"name": TEXT, "versions": array(TEXT), "platform": TEXT})
-    found["properties"] |= {"inputs": array(contents.OBJECT), "outputs": array(contents.OBJECT)}
+    model_record = record("The model.", {"name": TEXT, "versions": array(TEXT), "platform": TEXT})
+    model_record["properties"] |= {"inputs": array(contents.OBJECT), "outputs": array(contents.OBJECT)}
     is_ready = record("It predicts.", {"name": TEXT, "ready": {"const": True}})
     listed = array(record("A version.", {"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}))
     states = {200: answer("It does.", {JSON: ready}), 503: answer("It does not.", {JSON: ready})}
@@ -154,24 +154,24 @@ def _v2(model: Schema | None) -> dict[str, Json]:
         "/v2/health/ready": _get(V2, "The worker predicts", states, errors=SIMPLE),
         "/v2/repository/index": {"post": {**index, **asked}},
     }
-    for at, given in (("", [NAME, *choosing()]), ("/versions/{version}", [NAME, NUMBER])):
-        told = {200: answer("The model.", {JSON: found}, VERSION_HEADER)}
+    for at, parameters in (("", [NAME, *choosing()]), ("/versions/{version}", [NAME, NUMBER])):
+        answers = {200: answer("The model.", {JSON: model_record}, VERSION_HEADER)}
         yes = {200: answer("It predicts.", {JSON: is_ready}, VERSION_HEADER)}
-        places[f"/v2/models/{{name}}{at}"] = _get(V2, "Inputs and outputs", told, given, errors=SIMPLE)
-        places[f"/v2/models/{{name}}{at}/ready"] = _get(V2, "The model predicts", yes, given, errors=SIMPLE)
-        places[f"/v2/models/{{name}}{at}/infer"] = {"post": _infer(model, given)}
+        places[f"/v2/models/{{name}}{at}"] = _get(V2, "Inputs and outputs", answers, parameters, errors=SIMPLE)
+        places[f"/v2/models/{{name}}{at}/ready"] = _get(V2, "The model predicts", yes, parameters, errors=SIMPLE)
+        places[f"/v2/models/{{name}}{at}/infer"] = {"post": _infer(model, parameters)}
     return places
 
 
-def _infer(model: Schema | None, given: list[Json]) -> Json:
+def _infer(model: Schema | None, parameters: list[Json]) -> Json:
     length: Json = {"type": "string", "pattern": "^[0-9]{1,9}$"}
     part = header(open_inference.HEADER_LENGTH, length, "Bytes of JSON before binary tensors.")
     headers = {**VERSION_HEADER, open_inference.HEADER_LENGTH: {"schema": length, "description": part["description"]}}
-    told = {200: answer("Outputs.", {JSON: ref("InferResponse"), BINARY: TEXT}, headers)}
-    found = operations.operation(V2, "Predict all rows", told, POSTED, [*given, part], errors=SIMPLE)
+    answers = {200: answer("Outputs.", {JSON: ref("InferResponse"), BINARY: TEXT}, headers)}
+    described = operations.operation(V2, "Predict all rows", answers, POSTED, [*parameters, part], errors=SIMPLE)
     sent = body(ref("InferRequest"), _tensors(model))
     sent["requestBody"]["content"][BINARY] = {"schema": {"type": "string", "format": "binary"}}
-    return {**found, **sent}
+    return {**described, **sent}
 
 
 def _tensors(model: Schema | None) -> Json:
@@ -183,10 +183,10 @@ def _tensors(model: Schema | None) -> Json:
         {"name": column.name, "shape": [1], "datatype": open_inference.DATATYPES[column.kind], "data": [value]}
         for column, value in zip(model.columns, row, strict=True)
     ]
-    found: Json = {"by column": {"inputs": each}}
+    examples: Json = {"by column": {"inputs": each}}
     if all(column.kind == "number" for column in model.columns):
-        found["one matrix"] = {"inputs": [{"name": "x", "shape": [1, len(row)], "datatype": "FP64", "data": row}]}
-    return found
+        examples["one matrix"] = {"inputs": [{"name": "x", "shape": [1, len(row)], "datatype": "FP64", "data": row}]}
+    return examples
 
 
 def _v1(model: Schema | None) -> dict[str, Json]:
@@ -199,15 +199,15 @@ def _v1(model: Schema | None) -> dict[str, Json]:
         "/v1/models": _get(V1, "The models", {200: answer("One.", {JSON: names})}, errors=SIMPLE)
     }
     ways = (("", [NAME, *choosing()]), ("/versions/{version}", [NAME, NUMBER]), ("/labels/{label}", [NAME, LABEL]))
-    for at, given in ways:
+    for at, parameters in ways:
         which = f"/v1/models/{{name}}{at}"
         ready = {200: answer("It predicts.", {JSON: status}, VERSION_HEADER)}
-        told = {200: answer("Inputs and outputs.", {JSON: signatures}, VERSION_HEADER)}
-        places[which] = _get(V1, "The model predicts", ready, given, errors=SIMPLE)
-        places[f"{which}/metadata"] = _get(V1, "Inputs and outputs", told, given, errors=SIMPLE)
+        answers = {200: answer("Inputs and outputs.", {JSON: signatures}, VERSION_HEADER)}
+        places[which] = _get(V1, "The model predicts", ready, parameters, errors=SIMPLE)
+        places[f"{which}/metadata"] = _get(V1, "Inputs and outputs", answers, parameters, errors=SIMPLE)
         for verb, (summary, schema, examples) in _verbs(model).items():
-            found = {200: answer("An answer for each row.", {JSON: contents.OBJECT}, VERSION_HEADER)}
-            post = operations.operation(V1, summary, found, POSTED, given, errors=SIMPLE)
+            results = {200: answer("An answer for each row.", {JSON: contents.OBJECT}, VERSION_HEADER)}
+            post = operations.operation(V1, summary, results, POSTED, parameters, errors=SIMPLE)
             places[f"{which}:{verb}"] = {"post": {**post, **body(schema, examples)}}
     return places
 
@@ -224,12 +224,12 @@ def _verbs(model: Schema | None) -> dict[str, tuple[str, Json, Json]]:
     context = {"anyOf": [COLUMNS, {"type": "null"}], "description": "Columns that are the same in all examples."}
     examples: Json = {"type": "array", "items": COLUMNS, "minItems": 1}
     taught = {"type": "object", "properties": {"examples": examples, "context": context}, "required": ["examples"]}
-    given = {"rows": {"instances": [row, row]}, "columns": {"inputs": {key: [one] for key, one in named.items()}}}
-    one = {"one row": {"examples": [named]}}
-    classify = {"classify": ("Classes of each row with their probabilities", taught, one)}
-    regress = {"regress": ("A number for each row", taught, one)}
+    forms = {"rows": {"instances": [row, row]}, "columns": {"inputs": {key: [single] for key, single in named.items()}}}
+    single = {"one row": {"examples": [named]}}
+    classify = {"classify": ("Classes of each row with their probabilities", taught, single)}
+    regress = {"regress": ("A number for each row", taught, single)}
     return {
-        "predict": ("Predict rows, or columns", {"oneOf": one_of}, given),
+        "predict": ("Predict rows, or columns", {"oneOf": one_of}, forms),
         **(classify if model is None or model.classes else {}),
         **(regress if model is None or not model.classes else {}),
     }

@@ -58,22 +58,22 @@ def own() -> dict[str, Json]:
 
 def predictions(schema: Schema | None) -> dict[str, Json]:
     """The schemas of what `/predict` answers, for a model of these columns and classes; None: no model is known."""
-    one: Json = {"prediction_id": {**TEXT, "description": "Send it back with the true value as a late label."}}
+    prediction: Json = {"prediction_id": {**TEXT, "description": "Send it back with the true value as a late label."}}
     if schema is None:
-        one |= {"prediction": NUMBER}
+        prediction |= {"prediction": NUMBER}
     elif schema.task == "regression":
-        one |= {"prediction": {**NUMBER, "title": schema.target}}
-        one |= {"prediction_name": {"type": "null"}, "confidence": {"type": "null"}}
+        prediction |= {"prediction": {**NUMBER, "title": schema.target}}
+        prediction |= {"prediction_name": {"type": "null"}, "confidence": {"type": "null"}}
     else:
         classes: Json = {"type": "object", "required": schema.classes, "additionalProperties": False}
         classes |= {"properties": dict.fromkeys(schema.classes, SHARE)}
         code: Json = {"type": "integer", "minimum": 0, "maximum": len(schema.classes) - 1}
-        one |= {"prediction": {**code, "description": "The code of the class, from 0."}}
-        one |= {"prediction_name": {"enum": schema.classes}, "confidence": SHARE, "probabilities": classes}
+        prediction |= {"prediction": {**code, "description": "The code of the class, from 0."}}
+        prediction |= {"prediction_name": {"enum": schema.classes}, "confidence": SHARE, "probabilities": classes}
     common: Json = {"model_version": VERSION, "latency_ms": {**NUMBER, "minimum": 0}}
     return {
-        "Prediction": record("The answer to one row of many.", one),
-        "OneAnswer": record("The answer to one row.", {**one, **common}),
+        "Prediction": record("The answer to one row of many.", prediction),
+        "OneAnswer": record("The answer to one row.", {**prediction, **common}),
         "ManyAnswers": record(
             "An answer to each row, in their order.", {"predictions": array(ref("Prediction")), **common}
         ),
@@ -173,15 +173,20 @@ def _history() -> dict[str, Json]:
     drift = {"at": maybe(MOMENT), "alarm": COUNT, "n": COUNT, "reference": COUNT, "tested": COUNT, "drifted": COUNT}
     drift |= {"version": maybe(VERSION), "state": {"enum": [*DriftState]}, "reason": TEXT}
     drift |= {"features": array(OBJECT), "prediction": maybe(OBJECT), "error": maybe(OBJECT)}
-    told = {
+    answer = {
         "seq": COUNT,
         "prediction_id": TEXT,
         "timestamp": MOMENT,
         "features": {"type": "array"},
         "prediction": NUMBER,
     }
-    told |= {"prediction_name": maybe(TEXT), "confidence": maybe(SHARE), "model_version": VERSION, "latency_ms": NUMBER}
-    told["caller"] = {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."}
+    answer |= {
+        "prediction_name": maybe(TEXT),
+        "confidence": maybe(SHARE),
+        "model_version": VERSION,
+        "latency_ms": NUMBER,
+    }
+    answer["caller"] = {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."}
     events = {"id": COUNT, "at": MOMENT, "kind": {"enum": [*EventKind]}, "level": {"enum": [*Level]}, "message": TEXT}
     chain = dict.fromkeys(("drops", "batches", "revision", "run", "bundle", "predictions"), OBJECT)
     return {
@@ -194,7 +199,7 @@ def _history() -> dict[str, Json]:
             {**version, **chain, "served": array(OBJECT)},
         ),
         "Drift": record("The newest check of the served version.", drift),
-        "Answered": record("A prediction as the history keeps it.", told, "caller"),
+        "Answered": record("A prediction as the history keeps it.", answer, "caller"),
         "Event": record("Something that happened.", {**events, "drop": maybe(TEXT), **where}),
         "Dashboard": record("What the dashboard shows.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
     }

@@ -111,11 +111,11 @@ class JsonLines(logging.Formatter):
         return orjson.dumps({**line, "logger": record.name, "pid": record.process}).decode()
 
 
-def _configure_log(wanted: settings.Log) -> None:
+def _configure_log(log_settings: settings.Log) -> None:
     handler = logging.StreamHandler()
-    text = wanted.format == "text" or (wanted.format == "auto" and sys.stderr.isatty())
+    text = log_settings.format == "text" or (log_settings.format == "auto" and sys.stderr.isatty())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s") if text else JsonLines())
-    logging.basicConfig(level=wanted.level.upper(), handlers=[handler])
+    logging.basicConfig(level=log_settings.level.upper(), handlers=[handler])
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -43,11 +43,11 @@ class Arrival:
         except RuntimeError:  # how Granian says that the body broke off (`RSGIProtocolError`)
             self.tell(Problem(400, f"The body ended before its {self._promised} bytes."))
 
-    def tell(self, found: Found) -> None:
+    def tell(self, outcome: Found) -> None:
         """Say what has been found, in this thread, unless somebody else has told already."""
         then = self._expected.pop(self, None)
         if then is not None:
-            then(found)
+            then(outcome)
 
 
 Then = Callable[[Found], object]
@@ -80,8 +80,8 @@ class Bodies:
         loop = asyncio.get_running_loop()
         body: asyncio.Future[bytes] = loop.create_future()
 
-        def pass_on(found: Found) -> None:
-            loop.call_soon_threadsafe(_settle, body, found)
+        def pass_on(outcome: Found) -> None:
+            loop.call_soon_threadsafe(_settle, body, outcome)
 
         self.expect(promised, request.protocol, pass_on)
         return await body
@@ -137,10 +137,10 @@ class Bodies:
         )
 
 
-def _settle(body: "asyncio.Future[bytes]", found: Found) -> None:
+def _settle(body: "asyncio.Future[bytes]", outcome: Found) -> None:
     if body.done():  # the worker ends
         return
-    if isinstance(found, Problem):
-        body.set_exception(found)
+    if isinstance(outcome, Problem):
+        body.set_exception(outcome)
     else:
-        body.set_result(found)
+        body.set_result(outcome)

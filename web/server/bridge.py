@@ -262,8 +262,8 @@ def _after(environ: dict[str, Any]) -> int | None:
     """The id of the event that a stream goes on from; raises Problem 422."""
     after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
     # A client that comes again asks for the address that it has, and says here what it has had since.
-    given = environ.get("HTTP_LAST_EVENT_ID", "")
-    number = payload.whole(given, 15)
+    header = environ.get("HTTP_LAST_EVENT_ID", "")
+    number = payload.whole(header, 15)
     return after if number is None else number
 
 

@@ -22,8 +22,8 @@ _log = logging.getLogger("retraind.web")
 def refusal(environ: dict[str, Any], error: Exception) -> Answer:
     """What the client is told of an error; the log gets the details of one that nobody expected."""
     problem = error if isinstance(error, Problem) else _problem(environ, error)
-    told = errors.dress(problem, environ["PATH_INFO"])
-    return told.status_code, [*told.headerlist, *REFUSED], told.body
+    dressed = errors.dress(problem, environ["PATH_INFO"])
+    return dressed.status_code, [*dressed.headerlist, *REFUSED], dressed.body
 
 
 def _problem(environ: dict[str, Any], error: Exception) -> Problem:

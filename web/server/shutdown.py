@@ -68,8 +68,8 @@ class Farewell:
 
 def sockets() -> int:
     """How many sockets this process has open."""
-    found = 0
+    count = 0
     for path in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # the folder's own
-            found += str(path.readlink()).startswith("socket:")
-    return found
+            count += str(path.readlink()).startswith("socket:")
+    return count

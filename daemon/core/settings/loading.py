@@ -30,35 +30,35 @@ def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
 
 
 def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> Iterator[str]:
-    known = [key for key, _, _ in entries()] + list(Settings.model_fields)
+    names = [key for key, _, _ in entries()] + list(Settings.model_fields)
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            yield f"{file.name}: there is no setting {key!r}.{_nearest(key, known)}"
+            yield f"{file.name}: there is no setting {key!r}.{_nearest(key, names)}"
         else:
             yield f"{_source(problem['loc'], file, flags)}: {key} = {problem['input']!r}: {problem['msg']}."
 
 
 def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) -> str:
     """Where the value at `loc` was read: the place that a person has to mend."""
-    found: Any = flags
+    level: Any = flags
     for part in loc:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    if found is not None:
+        level = level.get(part) if isinstance(level, Mapping) else None
+    if level is not None:
         return f"--{loc[-1]}"
     # A problem may lie within a value: train.candidates.0.
     names = [PREFIX + "__".join(map(str, loc[:end])).upper() for end in range(1, len(loc) + 1)]
     return next((name for name in names if os.environ.get(name)), file.name)
 
 
-def _nearest(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+def _nearest(key: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
     return f" Did you mean {close[0]!r}?" if close else " docs/settings.md lists all of them."
 
 
 def _check_environment() -> None:
     """Refuse RETRAIND_… variables that name no setting: pydantic-settings would ignore a misspelt section."""
-    known = {PREFIX + key.upper().replace(".", "__"): key for key, _, _ in entries()}
+    variables = {PREFIX + key.upper().replace(".", "__"): key for key, _, _ in entries()}
     for name in os.environ:
-        if name.startswith(PREFIX) and name not in known and name != "RETRAIND_HOME":
-            raise BadSettings(f"environment: there is no setting {name!r}.{_nearest(name, list(known))}")
+        if name.startswith(PREFIX) and name not in variables and name != "RETRAIND_HOME":
+            raise BadSettings(f"environment: there is no setting {name!r}.{_nearest(name, list(variables))}")

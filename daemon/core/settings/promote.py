@@ -74,11 +74,11 @@ class Promote(Section):
 
     @field_validator("live_until")
     @classmethod
-    def _leave_time_for_a_trial(cls, given: int, others: ValidationInfo) -> int:
+    def _leave_time_for_a_trial(cls, value: int, others: ValidationInfo) -> int:
         least = others.data.get("live_rows", 0)
-        if given < least:
+        if value < least:
             raise ValueError(
                 f"it is less than live_rows = {least}, so no version would ever be rolled back for its late labels; "
                 "raise it, or set live_rows = 0 if that is meant"
             )
-        return given
+        return value

@@ -84,21 +84,21 @@ class Server(Section):
 
     @field_validator("auth", mode="before")
     @classmethod
-    def _rename(cls, given: Any) -> Any:
-        return "beyond_loopback" if given == "token" else given  # its name until 2026
+    def _rename(cls, value: Any) -> Any:
+        return "beyond_loopback" if value == "token" else value  # its name until 2026
 
     @field_validator("public_url")
     @classmethod
-    def _is_origin(cls, given: str) -> str:
-        url = urlsplit(given.rstrip("/"))
-        if given and (url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.username):
+    def _is_origin(cls, value: str) -> str:
+        url = urlsplit(value.rstrip("/"))
+        if value and (url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.username):
             raise ValueError("it must be http:// or https:// and a name, with a port where it is another than usual")
-        return given.rstrip("/").lower()
+        return value.rstrip("/").lower()
 
     @field_validator("root_path")
     @classmethod
-    def _is_path(cls, given: str) -> str:
-        path = given.rstrip("/")
+    def _is_path(cls, value: str) -> str:
+        path = value.rstrip("/")
         parts = path.split("/")[1:]
         if path and not (path.startswith("/") and all(PART.fullmatch(part) and part.strip(".") for part in parts)):
             raise ValueError("it must begin with a slash; between slashes are letters, digits and any of . _ ~ -")
@@ -106,11 +106,11 @@ class Server(Section):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _are_networks(cls, given: list[str]) -> list[str]:
-        for proxy in given:
+    def _are_networks(cls, values: list[str]) -> list[str]:
+        for proxy in values:
             if proxy != "unix":
                 ipaddress.ip_network(proxy)
-        return given
+        return values
 
     @model_validator(mode="after")
     def _listens(self) -> "Server":

@@ -158,22 +158,22 @@ class Train(Section):
 
     @field_validator("candidates", "grids")
     @classmethod
-    def _name_candidates(cls, given: Any) -> Any:
-        for name in given:
+    def _name_candidates(cls, value: Any) -> Any:
+        for name in value:
             if name not in (*CANDIDATES, *EXTRA) and not IMPORT_PATH.fullmatch(name):
                 close = difflib.get_close_matches(name, [*CANDIDATES, *EXTRA], n=1, cutoff=0.4)
                 meant = f" Did you mean {close[0]!r}?" if close else ""
                 raise ValueError(f"{name!r} is neither one of {', '.join(CANDIDATES)} nor package.module:Class.{meant}")
-        return given
+        return value
 
     @field_validator("grids")
     @classmethod
-    def _fill_grids(cls, given: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
-        for name, grid in given.items():
+    def _fill_grids(cls, grids: dict[str, dict[str, list[Any]]]) -> dict[str, dict[str, list[Any]]]:
+        for name, grid in grids.items():
             for key, values in grid.items():
                 if not values:
                     raise ValueError(f"{name}.{key} has no values to try")
-        return given
+        return grids
 
     @property
     def beside(self) -> list[str]:

@@ -208,10 +208,10 @@ class Data:
         return np.array(self.schema.classes)[first] if self.schema.classes else first
 
 
-def _encode(folder: Path, wanted: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
+def _encode(folder: Path, hashes: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
     # Piece by piece: segments from before a change of the schema have other columns and types.
     matrix, start = np.empty((count, schema.width)), 0
-    for piece in segments.pieces(folder, wanted, [*schema.features, "_row"]):
+    for piece in segments.pieces(folder, hashes, [*schema.features, "_row"]):
         into = place[start : start + piece.num_rows]
         start += piece.num_rows
         used = into >= 0
@@ -225,8 +225,8 @@ def _require_enough(taught: Targets, schema: Schema) -> None:
         lack = "fewer than two rows" if len(taught) < 2 else ""
     else:
         counts = np.bincount(taught, minlength=len(schema.classes))
-        found = ", ".join(f"{n} of {name}" for name, n in zip(schema.classes, counts, strict=True) if n)[:200]
-        lack = f"fewer than two classes with two rows ({found or 'none'})" if (counts > 1).sum() < 2 else ""
+        listing = ", ".join(f"{n} of {name}" for name, n in zip(schema.classes, counts, strict=True) if n)[:200]
+        lack = f"fewer than two classes with two rows ({listing or 'none'})" if (counts > 1).sum() < 2 else ""
         rare = [name for name, n in zip(schema.classes, counts, strict=True) if n < 2]
         missing = "rows of " + (" or ".join(map(repr, rare[:RARE])) if len(rare) <= RARE else "another class")
     if lack:

@@ -77,9 +77,9 @@ def units(keys: Keys, by: By) -> Prints:
     return together(keys.content, source, occurrence(together(keys.drop, keys.content)))
 
 
-def numbered(found: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def numbered(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The first row of each unit, ascending, and for each row (n,) the number of its unit in that order."""
-    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -142,17 +142,17 @@ def _repeats(content: Prints, targets: Floats) -> tuple[float, float]:
     return float((counts.astype(np.float64) ** 2).sum() / len(content)), float(differs[several].mean())
 
 
-def held_out(found: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
+def held_out(prints: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
     """Which rows are only ever judged on, bool (n,): those of units whose hash falls below `share`.
 
     Of a class (`classes`, (n,); -1 does not count) without such a row, the unit with the smallest hash is held out, if it has
     LEAST units. After that no row moves from teaching to judging: only a new one can have a smaller hash, or fall below.
     """
-    held = _uniform(found) < share
+    held = _uniform(prints) < share
     for code in range(int(classes.max(initial=-1)) + 1):
         rows = np.flatnonzero(classes == code)
-        if len(rows) >= LEAST and not held[rows].any() and len(np.unique(found[rows])) >= LEAST:
-            held |= found == found[rows].min()
+        if len(rows) >= LEAST and not held[rows].any() and len(np.unique(prints[rows])) >= LEAST:
+            held |= prints == prints[rows].min()
     return held
 
 
@@ -171,13 +171,13 @@ def since(moments: Floats, counted: Mask, share: float) -> float | None:
     return float(times[1:][best]) if enough else None
 
 
-def newest(found: Prints, share: float, moments: Floats, begin: float) -> Mask:
+def newest(prints: Prints, share: float, moments: Floats, begin: float) -> Mask:
     """Which rows are only ever judged on where time parts them, bool (n,): those of `begin` on; of rows without a time a hash of the unit says it."""
-    return np.where(np.isnan(moments), _uniform(found) < share, moments >= begin)
+    return np.where(np.isnan(moments), _uniform(prints) < share, moments >= begin)
 
 
 def forward(
-    moments: Floats, found: Prints | None, count: int, codes: NDArray[np.int64] | None
+    moments: Floats, prints: Prints | None, count: int, codes: NDArray[np.int64] | None
 ) -> list[tuple[Any, Any]]:
     """At most `count` folds forward in time, as (train, test) row numbers: each is judged on rows that are newer than all it trains on.
 
@@ -192,7 +192,7 @@ def forward(
     for begin, end in zip(cuts, [*cuts[1:], np.inf], strict=True):
         test = (moments >= begin) & (moments < end)
         train = ~(moments >= begin)
-        test &= fair(found, train) if found is not None else True
+        test &= fair(prints, train) if prints is not None else True
         different = len(np.unique(codes[train])) if codes is not None else int(train.sum())
         if different > 1 and test.any():
             folds.append((np.flatnonzero(train), np.flatnonzero(test)))
@@ -207,20 +207,20 @@ def by_unit(splits: Iterator[tuple[Any, Any]], which: NDArray[np.int64]) -> Iter
         yield np.flatnonzero(~judged[which]), np.flatnonzero(judged[which])
 
 
-def _uniform(found: Prints) -> Floats:
-    return (found >> np.uint64(11)).astype(np.float64) / 2.0**53
+def _uniform(prints: Prints) -> Floats:
+    return (prints >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def fair(found: Prints, learnt: Mask) -> Mask:
+def fair(prints: Prints, learnt: Mask) -> Mask:
     """Which rows are of units of which no row was `learnt`, bool (n,)."""
-    return ~np.isin(found, found[learnt]) if learnt.any() else np.ones(len(found), dtype=bool)
+    return ~np.isin(prints, prints[learnt]) if learnt.any() else np.ones(len(prints), dtype=bool)
 
 
-def once(found: Prints, targets: Floats, part: Mask) -> Mask:
+def once(prints: Prints, targets: Floats, part: Mask) -> Mask:
     """`part` without the rows that say again what another of it says: of the same unit, with the same target."""
     rows = np.flatnonzero(part)
     kept = np.zeros(len(part), dtype=bool)
-    kept[rows[np.unique(together(found[rows], as_prints(targets[rows])), return_index=True)[1]]] = True
+    kept[rows[np.unique(together(prints[rows], as_prints(targets[rows])), return_index=True)[1]]] = True
     return kept
 
 
@@ -229,8 +229,8 @@ def as_prints(targets: Floats) -> Prints:
     return np.ascontiguousarray(targets, dtype=np.float64).view(np.uint64)
 
 
-def digest(found: Prints, targets: Floats) -> str:
+def digest(prints: Prints, targets: Floats) -> str:
     """What tells that two holdouts hold the same rows, whatever their order."""
     with np.errstate(over="ignore"):
-        total = splitmix(together(found, as_prints(targets))).sum(dtype=np.uint64)
-    return f"{len(found)}-{int(total):016x}"
+        total = splitmix(together(prints, as_prints(targets))).sum(dtype=np.uint64)
+    return f"{len(prints)}-{int(total):016x}"

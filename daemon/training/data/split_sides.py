@@ -80,7 +80,7 @@ def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "
         dict.fromkeys([*schema.features, schema.target, group, time, "_drop", "_row", "_accepted_at", "_source"])
     )
     of_group, of_time = _column(schema, group), _column(schema, time)
-    found: list[tuple[NDArray[Any], ...]] = []
+    pieces: list[tuple[NDArray[Any], ...]] = []
     some: list[Prints] = []
     written: list[pa.ChunkedArray] = []
     for piece in segments.pieces(folder, wanted, columns):
@@ -90,9 +90,9 @@ def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "
         drops = np.array([row_hashes.of_text(name) for name in names], dtype=np.uint64)
         groups = row_hashes.by_cell(piece, [of_group])[0]
         prints = row_hashes.of(cells), drops[codes], row_hashes.places(piece), groups
-        found.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
+        pieces.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
         written.append(_written(piece, time))
-    targets, accepted, sources, *prints_of = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    targets, accepted, sources, *prints_of = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     when = row_times.of(written, of_time) if time else np.full(len(targets), np.nan)
     return Read(targets, accepted, sources, Keys(*prints_of), np.concatenate(some, axis=1), when, group, time)
 

@@ -77,8 +77,8 @@ def against(answered: Remembered, task: Task, rules: Rules) -> dict[str, Any]:
     past = {version: known for version, known in rules.past.items() if alike(answered, known)}
     versions = {"champion": rules.champion if rules.champion in past else None, "mark": mark(past, metric, rules.costs)}
     marks = {}
-    for who, version in versions.items():
-        one = None if version is None else difference(answered, rules.past[version], metric, rules.costs)
-        if one is not None:
-            marks[who] = one.facts() | {"version": version, "held": len(answered.held.truth)}
+    for role, version in versions.items():
+        gap = None if version is None else difference(answered, rules.past[version], metric, rules.costs)
+        if gap is not None:
+            marks[role] = gap.facts() | {"version": version, "held": len(answered.held.truth)}
     return marks

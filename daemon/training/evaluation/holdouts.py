@@ -101,12 +101,12 @@ def answers_of(fitted: Any, data: Data) -> Matrix:
 
 def answers_of_served(served: Model, data: Data) -> Matrix | None:
     """The same of a served version; None if the rows can't be put to it: another target, task or columns."""
-    known, schema = served.manifest.data_schema, data.schema
-    if not comparable(known, schema):
+    theirs, schema = served.manifest.data_schema, data.schema
+    if not comparable(theirs, schema):
         return None
     if not data.held.any():
         return np.zeros((0, len(schema.classes) or 1))
-    return _realign(served.answers(data.judged_by(known)), known, schema)
+    return _realign(served.answers(data.judged_by(theirs)), theirs, schema)
 
 
 def before(manifest: Manifest, schema: Schema) -> Before | None:
@@ -125,19 +125,19 @@ def by(manifest: Manifest) -> By:
     return By((manifest.scores.get("split") or {}).get("by", By.PLACE))
 
 
-def comparable(known: Schema, schema: Schema) -> bool:
-    """Whether a model of `known` can answer rows of `schema`: it may have gained columns, categories and classes since."""
-    same = (known.task, known.target) == (schema.task, schema.target)
-    return same and set(known.features) <= set(schema.features)
+def comparable(theirs: Schema, schema: Schema) -> bool:
+    """Whether a model of `theirs` can answer rows of `schema`: it may have gained columns, categories and classes since."""
+    same = (theirs.task, theirs.target) == (schema.task, schema.target)
+    return same and set(theirs.features) <= set(schema.features)
 
 
-def _realign(answers: Matrix, known: Schema, schema: Schema) -> Matrix:
-    """Probabilities (n, classes of `known`) as (n, classes of `schema`), by name; zero for a class it does not know."""
-    if known.classes == schema.classes:
+def _realign(answers: Matrix, theirs: Schema, schema: Schema) -> Matrix:
+    """Probabilities (n, classes of `theirs`) as (n, classes of `schema`), by name; zero for a class it does not know."""
+    if theirs.classes == schema.classes:
         return answers
     spread = np.zeros((len(answers), len(schema.classes)))
-    for name in known.class_codes.keys() & schema.class_codes.keys():
-        spread[:, schema.class_codes[name]] = answers[:, known.class_codes[name]]
+    for name in theirs.class_codes.keys() & schema.class_codes.keys():
+        spread[:, schema.class_codes[name]] = answers[:, theirs.class_codes[name]]
     return spread
 
 

@@ -80,9 +80,9 @@ def read(folder: Path) -> Remembered | None:
         return None
 
 
-def alike(one: Remembered, other: Remembered) -> bool:
+def alike(these: Remembered, other: Remembered) -> bool:
     """Whether both have answered rows of the same reference."""
-    pairs = [(getattr(one, name), getattr(other, name)) for name in PARTS]
+    pairs = [(getattr(these, name), getattr(other, name)) for name in PARTS]
     return any(len(mine.truth) and mine.key == theirs.key for mine, theirs in pairs)
 
 

@@ -37,8 +37,8 @@ class Memberships:
         """Without a column yet, for a fitted histogram gradient boosting whose columns have kept their places."""
         bitsets, places = boosting._bin_mapper.make_known_categories_bitsets()
         mask = getattr(boosting, "is_categorical_", None)
-        known = {} if mask is None else {int(at): members(bitsets[places[at]]) for at in np.flatnonzero(mask)}
-        return cls(boosting.n_features_in_, known)
+        categories = {} if mask is None else {int(at): members(bitsets[places[at]]) for at in np.flatnonzero(mask)}
+        return cls(boosting.n_features_in_, categories)
 
     def place(self, feature: int, bitset: NDArray[np.uint32]) -> int:
         """The place of the column that says on which side of a split a row is."""
@@ -61,6 +61,6 @@ class Memberships:
 
     def _sides(self, feature: int, bitset: bytes) -> NDArray[np.float64]:
         """For the codes from -1 on the side of a split, NaN for one that `fit` has not seen."""
-        known = self.known[feature]
+        categories = self.known[feature]
         left = members(np.frombuffer(bitset, dtype=np.uint32))
-        return np.concatenate([[np.nan], np.where(left, 0.0, np.where(known, 1.0, np.nan))])
+        return np.concatenate([[np.nan], np.where(left, 0.0, np.where(categories, 1.0, np.nan))])

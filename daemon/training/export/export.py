@@ -37,12 +37,12 @@ def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Cos
     values, parity is a share of their range, so it does not depend on the target's unit. `costs` decide which classes must agree.
     """
     first = np.vstack([_gaps(rows, schema), rows[:PROBE_ROWS]])
-    backend, found = _exact(estimator, first, rows, schema, costs)
+    backend, comparison = _exact(estimator, first, rows, schema, costs)
     for name, data in backend.files.items():
         (folder / name).write_bytes(data)
-    facts = {"backend": backend.name, "input": backend.kind, "difference": found.difference}
+    facts = {"backend": backend.name, "input": backend.kind, "difference": comparison.difference}
     answered = answers(estimator, first, schema)
-    probe = {"rows": _without_nan(first), bundle.answered(schema): answered, "scale": found.scale}
+    probe = {"rows": _without_nan(first), bundle.answered(schema): answered, "scale": comparison.scale}
     (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
     files = {name: durable.sha256_file(folder / name) for name in (*backend.files, bundle.PROBE)}
     return {**facts, "files": files}
@@ -55,12 +55,14 @@ def _exact(
     for convert in (_onnx, _treelite):
         backend = convert(estimator, rows.shape[1], schema)
         if backend is not None:
-            found = _compare(estimator, backend, _parts(first, rows), schema, costs)
-            if found.same and found.difference <= bundle.PARITY:
-                return backend, found
-            log.info("not_exact", backend=backend.name, estimator=type(estimator).__name__, difference=found.difference)
-    found = _compare(estimator, None, _parts(first, rows), schema, costs)
-    return _Backend("sklearn", "float64", {bundle.SKOPS: _trusted(estimator)}), found
+            comparison = _compare(estimator, backend, _parts(first, rows), schema, costs)
+            if comparison.same and comparison.difference <= bundle.PARITY:
+                return backend, comparison
+            log.info(
+                "not_exact", backend=backend.name, estimator=type(estimator).__name__, difference=comparison.difference
+            )
+    comparison = _compare(estimator, None, _parts(first, rows), schema, costs)
+    return _Backend("sklearn", "float64", {bundle.SKOPS: _trusted(estimator)}), comparison
 
 
 def _parts(first: Matrix, rows: Matrix) -> Iterator[Matrix]:
@@ -163,13 +165,13 @@ def _compare(
     """Estimator and backend on all rows, a few at a time; values are measured by their range, if they have one."""
     low, high, worst, same = np.inf, -np.inf, 0.0, backend is not None
     for part in parts:
-        wanted = answers(estimator, part, schema)
-        low, high = min(low, float(wanted.min())), max(high, float(wanted.max()))
+        expected = answers(estimator, part, schema)
+        low, high = min(low, float(expected.min())), max(high, float(expected.max()))
         if backend is not None and same:
             got = _run(backend, part)
-            same = got.shape == wanted.shape and bool(np.isfinite(got).all())
-            same = same and bool((named(got, costs) == named(wanted, costs)).all())
-            worst = max(worst, float(np.abs(got - wanted).max())) if same else worst
+            same = got.shape == expected.shape and bool(np.isfinite(got).all())
+            same = same and bool((named(got, costs) == named(expected, costs)).all())
+            worst = max(worst, float(np.abs(got - expected).max())) if same else worst
     scale = (high - low or max(abs(low), abs(high)) or 1.0) if schema.task == "regression" else 1.0
     return _Found(same, worst / scale, scale)
 

@@ -121,8 +121,8 @@ def _model(nodes: list[NodeProto], width: int, kind: int, answers: str, columns:
 def _values(fitted: list[Any]) -> ModelProto:
     """Trees of a regression: their mean."""
     ensemble = Ensemble()
-    for one in fitted:
-        ensemble.add(_grown(one.tree_, len(fitted)))
+    for tree in fitted:
+        ensemble.add(_grown(tree.tree_, len(fitted)))
     nodes = [helper.make_node("Cast", ["rows"], ["wide"], to=TensorProto.DOUBLE), ensemble.node("wide", "values")]
     return _model(nodes, fitted[0].n_features_in_, TensorProto.FLOAT, "values", 1)
 

@@ -102,15 +102,15 @@ def plan(schema: Schema, settings: Train) -> list[Candidate]:
 
     Raises TrainingFailed for a class that can't be imported, a parameter that does not exist, and if none is left.
     """
-    found = [one for name in settings.candidates for one in _combinations(name, schema, settings)]
+    candidates = [one for name in settings.candidates for one in _combinations(name, schema, settings)]
     if settings.candidates == list(CANDIDATES):
-        found += _of_extra(schema, settings)
-    if not found:
+        candidates += _of_extra(schema, settings)
+    if not candidates:
         raise TrainingFailed(
             f"No candidate of train.candidates can do {schema.task}.",
             hint=f"Name some of {', '.join(NAMES[schema.task])}.",
         )
-    return found
+    return candidates
 
 
 def installed() -> list[str]:
@@ -132,17 +132,17 @@ def is_foreign(name: str) -> bool:
     return ":" in name or name.partition("(")[0] in EXTRA
 
 
-def by_cost(found: Sequence[Candidate]) -> list[Candidate]:
+def by_cost(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The same candidates, those that are quickly fitted first."""
     places = {name: place for place, name in enumerate(CHEAP_FIRST)}
-    return sorted(found, key=lambda one: places.get(one.name.partition("(")[0], len(places)))
+    return sorted(candidates, key=lambda one: places.get(one.name.partition("(")[0], len(places)))
 
 
-def worthwhile(found: Sequence[Candidate], rows: int, settings: Train) -> list[Candidate]:
+def worthwhile(candidates: Sequence[Candidate], rows: int, settings: Train) -> list[Candidate]:
     """The candidates that so many rows are enough for."""
     if rows >= LATE_ROWS or settings.candidates != list(CANDIDATES):
-        return list(found)
-    return [one for one in found if one.name.partition("(")[0] not in LATE] or list(found)
+        return list(candidates)
+    return [one for one in candidates if one.name.partition("(")[0] not in LATE] or list(candidates)
 
 
 def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> Any:
@@ -243,30 +243,30 @@ def _encoded(name: str, schema: Schema) -> list[list[int]]:
 
 
 def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
-    known = estimator.get_params()
+    parameters = estimator.get_params()
     for key in choice:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(known)}."
+        if key not in parameters:
+            close = difflib.get_close_matches(key, parameters, n=1, cutoff=0.4)
+            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(parameters)}."
             raise TrainingFailed(f"train.grids: {name} has no parameter {key!r}.", hint=hint)
 
 
 def _imported(path: str, schema: Schema, seed: int) -> Any:
     """An estimator of somebody else, seeded; behind Design if it takes no missing values. Raises TrainingFailed."""
-    given, path = path, PACKAGED[path][schema.task] if path in PACKAGED else path
+    named, path = path, PACKAGED[path][schema.task] if path in PACKAGED else path
     module, _, name = path.partition(":")
     try:
         estimator = getattr(importlib.import_module(module), name)()
         takes_gaps = get_tags(estimator).input_tags.allow_nan
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seed)
-        if given == "lightgbm":
+        if named == "lightgbm":
             estimator.set_params(**LIGHTGBM)
     except ModuleNotFoundError as error:
-        if given not in EXTRA:
+        if named not in EXTRA:
             raise _unusable(path, error) from error
         hint = "Install the extra: pip install 'retraind[boost]'. Or take it out of train.candidates."
-        raise TrainingFailed(f"train.candidates: {given} is not installed.", hint=hint) from error
+        raise TrainingFailed(f"train.candidates: {named} is not installed.", hint=hint) from error
     except Exception as error:
         raise _unusable(path, error) from error
     behind = estimator if takes_gaps else make_pipeline(Design(_sizes(schema, ())), estimator)

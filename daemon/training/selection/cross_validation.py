@@ -134,8 +134,8 @@ class Outcome:
         if self.settles is None:
             return ranked
         alike = [best, *(one for one in others if losses.within_error(one.by_fold, best.by_fold))]
-        known = {id(one) for one in alike}
-        return [*sorted(alike, key=self.settles), *(one for one in others if id(one) not in known)]
+        tied = {id(one) for one in alike}
+        return [*sorted(alike, key=self.settles), *(one for one in others if id(one) not in tied)]
 
 
 def compare(
@@ -157,23 +157,23 @@ def compare(
     trial = Trial(schema, *taught, settings, progress, Budget(settings.budget_seconds), units, times)
     scored: dict[str, Scored] = {}
     left_out: dict[str, str] = {}
-    for one in candidates.by_cost(found):
+    for candidate in candidates.by_cost(found):
         proc.give_memory_back()
         try:
             with alarm(trial.budget.left if scored else math.inf):
-                scored[one.name] = trial.of(one, whole=bool(scored))
-            progress.note(scored[one.name].sentence, scored[one.name].fit_seconds)
+                scored[candidate.name] = trial.of(candidate, whole=bool(scored))
+            progress.note(scored[candidate.name].sentence, scored[candidate.name].fit_seconds)
         except BudgetUsed:
-            if one.name not in scored:  # it may have rung after the last fold
-                left_out[one.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
+            if candidate.name not in scored:  # it may have rung after the last fold
+                left_out[candidate.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
         except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
-            left_out[one.name] = f"{type(error).__name__}: {error}"[:300]
-        if one.name in left_out:
-            log.warning("candidate_left_out", candidate=one.name, reason=left_out[one.name])
+            left_out[candidate.name] = f"{type(error).__name__}: {error}"[:300]
+        if candidate.name in left_out:
+            log.warning("candidate_left_out", candidate=candidate.name, reason=left_out[candidate.name])
     if not scored:
         problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
-    finished = [scored[one.name] for one in found if one.name in scored]
+    finished = [scored[candidate.name] for candidate in found if candidate.name in scored]
     return Outcome(finished, left_out, settles=_settles(settings, finished, forward=times is not None))
 
 
@@ -245,7 +245,7 @@ class Trial:
     units: Prints | None = None
     times: Moments | None = None
 
-    def of(self, one: Candidate, *, whole: bool, against: Scored | None = None) -> Scored:
+    def of(self, candidate: Candidate, *, whole: bool, against: Scored | None = None) -> Scored:
         """Mean figures over shuffled folds, stratified for classes, or forward in time; unless `whole`, those that the budget has time for.
 
         Raises Overtaken as soon as it is behind `against` on the same folds.
@@ -253,35 +253,35 @@ class Trial:
         started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings, self.targets)
         count, splits = self._folds()
         costs = Costs.of(self.settings.costs, self.schema.classes)
-        found: list[tuple[float, ...]] = []
+        losses: list[tuple[float, ...]] = []
         kept: list[Kept] = []
         places: list[NDArray[np.int64]] = []
         by_fold: list[float] = []
         for number, (train, test) in enumerate(splits, 1):
-            if found and not whole and self.budget.left <= 0:
+            if losses and not whole and self.budget.left <= 0:
                 break
             if self.progress:
-                self.progress.fold(one.name, number, count)
-            given, truth = self._answers(one, train, test), self.targets[test]
-            value = measure(metric, given, truth, self.schema.task, costs) if metric else 0.0
-            found.append((*pair(given, truth, self.schema.task, costs), value))
-            by_fold.append((value if metric in LOWER else -value) if metric else -found[-1][0])
+                self.progress.fold(candidate.name, number, count)
+            answers, truth = self._answers(candidate, train, test), self.targets[test]
+            value = measure(metric, answers, truth, self.schema.task, costs) if metric else 0.0
+            losses.append((*pair(answers, truth, self.schema.task, costs), value))
+            by_fold.append((value if metric in LOWER else -value) if metric else -losses[-1][0])
             if against is not None and number <= len(against.by_fold) and sum(by_fold) > sum(against.by_fold[:number]):
                 raise Overtaken(f"It is behind {against.name} after {number} folds.")
             units = test if self.units is None else self.units[test]
             most = KEPT_ROWS // count
-            kept.append(Kept(given[:most], truth[:most], units[:most]))
+            kept.append(Kept(answers[:most], truth[:most], units[:most]))
             places.append(np.asarray(test)[:most])
-        score, loss, value = (float(np.mean(column)) for column in zip(*found, strict=True))
+        score, loss, value = (float(np.mean(column)) for column in zip(*losses, strict=True))
         if not np.isfinite([score, loss, value]).all():
             raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
-        answered = _together(kept, whole=len(found) == count)
+        answered = _together(kept, whole=len(losses) == count)
         whose = np.concatenate(places)[: len(answered.targets)]
         figures = score, loss, time.perf_counter() - started, answered, metric, value, whose, tuple(by_fold)
-        return Scored(one.name, one.estimator, self.schema.task, *figures)
+        return Scored(candidate.name, candidate.estimator, self.schema.task, *figures)
 
-    def _answers(self, one: Candidate, train: Any, test: Any) -> Matrix:
-        fitted = model.fit(one.estimator, self.rows, self.targets, train)
+    def _answers(self, candidate: Candidate, train: Any, test: Any) -> Matrix:
+        fitted = model.fit(candidate.estimator, self.rows, self.targets, train)
         return answers(fitted, self.rows[test], self.schema)
 
     def _folds(self) -> tuple[int, Iterator[Split]]:

@@ -46,8 +46,8 @@ class Tuned:
     @classmethod
     def of(cls, scores: Mapping[str, Any]) -> "Tuned | None":
         """What stands in the scores of a manifest; None for a version that was not tuned."""
-        found = scores.get("tuned")
-        return None if found is None else cls(**found)
+        tuned = scores.get("tuned")
+        return None if tuned is None else cls(**tuned)
 
     def figures(self) -> dict[str, Any]:
         """The entry for a manifest."""
@@ -58,10 +58,10 @@ class Tuned:
         return candidates.with_parameters(self.candidate, self.parameters, schema, settings, encoded=self.encoded)
 
 
-def choose(found: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any], progress: Progress) -> Outcome:
+def choose(tunable: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any], progress: Progress) -> Outcome:
     """The candidates that the rows are enough for, compared, and the best ones tuned; `champion` are the served version's scores."""
     settings = trial.settings
-    competing = candidates.worthwhile(found, len(trial.targets), settings)
+    competing = candidates.worthwhile(tunable, len(trial.targets), settings)
     progress.candidates, taught = len(competing), (trial.rows, trial.targets)
     outcome = cross_validation.compare(competing, trial.schema, taught, settings, progress, trial.units, trial.times)
     return tune(outcome, trial, Tuned.of(champion), progress)
