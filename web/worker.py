@@ -14,7 +14,7 @@ from web.metrics.counters import Counters, Snapshot
 from web.metrics.totals import Totals
 from web.serving.canary import Challenger
 from web.serving.group_commit import Durability
-from web.serving.pipelined import Ahead
+from web.serving.pipelined import Pipelined
 from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Slot
 from web.serving.shadow import Shadow
@@ -31,7 +31,7 @@ class Worker:
         self.slot = Slot()
         self.records = Records(home)
         self.shelf = Shelf(home, self.records, settings.server.versions_loaded)
-        self.ahead = Ahead()
+        self.ahead = Pipelined()
         self.log = PredictionLog(home.logs, number, settings.predictions)
         self.durability = Durability(self.log)
         promote = settings.promote

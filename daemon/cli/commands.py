@@ -19,7 +19,7 @@ from daemon.core import file_modes, requests, status
 from daemon.core.errors import AlreadyRunning, BadSettings, Exit, NotFound, RetraindError
 from daemon.core.home import Home
 from daemon.core.states import RequestState
-from daemon.processes.wake import Wake
+from daemon.processes.stop_signals import Wake
 from daemon.schema.class_labels import alike
 from daemon.schema.notation import Order
 from daemon.schema.schema import Task

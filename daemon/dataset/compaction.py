@@ -1,4 +1,4 @@
-"""Merging: many small segments become one, piece by piece, when there is nothing more urgent.
+"""Compaction: many small segments become one, piece by piece, when there is nothing more urgent.
 
 The journal knows nothing of a merge until its segment is finished; a kill before that leaves a temporary file. The
 segment gets its name and its entry in one step, because drops are taken and rows forgotten between the steps of a merge. What
@@ -21,7 +21,7 @@ RETRY_SECONDS = 60.0
 """After a failure (a full disk, say) merging is tried again this much later."""
 
 
-class Merging:
+class Compaction:
     """Merges under way; used by the loop thread, only while no training reads segments."""
 
     def __init__(self, folder: SegmentFolder, journal: Journal) -> None:

@@ -1,4 +1,4 @@
-"""Packing: what each batch leaves in `data/` is kept small, beside all other work.
+"""Repacking: what each batch leaves in `data/` is kept small, beside all other work.
 
 git writes three loose objects a batch, which become packs, each at least twice as large as the next, so that little is
 written twice; no object goes that is not in a pack, reachable or not. DVC writes a list of the segments for each revision: one
@@ -41,7 +41,7 @@ LISTS = 500
 CURSOR = "lists_removed_until"
 
 
-class Packing:
+class Repacking:
     """Packs git's objects in a process of its own and removes old lists; used by the loop thread, a few times a minute."""
 
     def __init__(self, home: Home, journal: Journal) -> None:

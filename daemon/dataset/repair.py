@@ -1,4 +1,4 @@
-"""Upkeep: what is damaged in `data/` is noticed and made good by the loop itself, and looked at to the last byte when asked.
+"""RepairRound: what is damaged in `data/` is noticed and made good by the loop itself, and looked at to the last byte when asked.
 
 Once a minute it looks at what a commit would stumble over; `retraind doctor --repair` asks for the rest by a request.
 """
@@ -25,7 +25,7 @@ LOOK_SECONDS, AGAIN_SECONDS = 60.0, 5.0
 """How often it looks, and how soon again after it found what could not be made good."""
 
 
-class Upkeep:
+class RepairRound:
     """Looks after `data/`; used by the loop thread, while no batch is on its way."""
 
     def __init__(self, home: Home, dataset: Dataset, journal: Journal) -> None:

@@ -1,6 +1,6 @@
 """Segments: immutable Parquet files of rows, written once, read verified, merged as they get many.
 
-A name follows from the bytes. Merging is size-tiered, as in a log-structured merge tree (O'Neil et al., 1996): FAN
+A name follows from the bytes. Compaction is size-tiered, as in a log-structured merge tree (O'Neil et al., 1996): FAN
 segments of a tier become one of the next, so their number grows with the logarithm of the number of batches.
 """
 

@@ -24,7 +24,7 @@ from daemon.core.inbox_names import LONGEST, as_they_are, ignored, last_part, sh
 from daemon.core.settings import Inbox as Limits
 from daemon.core.shared_folder import Folder
 from daemon.inbox import rejected_folder
-from daemon.inbox.non_files import Strays
+from daemon.inbox.non_files import NonFiles
 from daemon.inbox.open_writers import is_written
 from daemon.inbox.rejected_folder import Rejected
 from daemon.inbox.set_aside import Aside
@@ -72,7 +72,7 @@ class Inbox:
         """Files and bytes that wait to be read, at the last scan."""
         self.unread: frozenset[int] = frozenset()
         """Their sizes: what is on record of a file that has none of these is not one of them."""
-        self.aside, self.strays = Aside(), Strays()
+        self.aside, self.strays = Aside(), NonFiles()
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
         """Wake the loop for a file that has changed; for any thread.

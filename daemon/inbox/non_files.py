@@ -1,4 +1,4 @@
-"""Strays: what lies in the inbox and is no file, so that whoever put it there hears why nothing comes of it.
+"""NonFiles: what lies in the inbox and is no file, so that whoever put it there hears why nothing comes of it.
 
 A link could point at what only the daemon may read, and a pipe would be waited for: none is followed or opened.
 """
@@ -18,7 +18,7 @@ MOST = 20
 """So many are named; whoever unpacks an archive into the inbox need not read a list of its folders."""
 
 
-class Strays:
+class NonFiles:
     """What was seen at the last look; used by the loop thread."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Leaving: drops that are dealt with go out of the inbox; one that can't is told once, and tried again until it goes.
+"""Clearing: drops that are dealt with go out of the inbox; one that can't is told once, and tried again until it goes.
 
 Such a file is not read again, and must not keep the others waiting. Which refused files are still to go is on record with
 the refusal, so that after a kill in between they go, and are not refused a second time; so is which file could not be removed.
@@ -28,7 +28,7 @@ KEY = "leaving"
 """The journal's key of the refused files that are still to go."""
 
 
-class Leaving:
+class Clearing:
     """Takes files out of the inbox; used by the loop thread."""
 
     def __init__(self, inbox: Inbox, journal: Journal) -> None:

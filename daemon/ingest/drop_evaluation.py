@@ -73,7 +73,7 @@ class Sampled:
         return pa.concat_tables(self._parts, promote_options="permissive").unify_dictionaries()
 
 
-class Examiner:
+class DropEvaluation:
     """Gives exams; used by the loop thread."""
 
     def __init__(self, home: Home, journal: Journal) -> None:

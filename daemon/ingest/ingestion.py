@@ -18,20 +18,20 @@ from daemon.core.settings import Settings
 from daemon.core.states import BatchKind, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.dataset import git_history
-from daemon.dataset.compaction import Merging
+from daemon.dataset.compaction import Compaction
 from daemon.dataset.dataset import Dataset
-from daemon.dataset.repair import Upkeep
+from daemon.dataset.repair import RepairRound
 from daemon.dataset.segments import Sealed, Segment
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import known_row_filter, outcomes
 from daemon.ingest.attempts import TRIES, Attempts
-from daemon.ingest.clearing import Leaving
-from daemon.ingest.drop_evaluation import Examiner, Sampled
+from daemon.ingest.clearing import Clearing
+from daemon.ingest.drop_evaluation import DropEvaluation, Sampled
 from daemon.ingest.erasure import Forgetting
 from daemon.ingest.erasure_traces import Eraser
 from daemon.ingest.held_drops import Holding
-from daemon.ingest.known_row_filter import Sifting
+from daemon.ingest.known_row_filter import KnownRowFilter
 from daemon.ingest.late_labels import Joined, Labels
 from daemon.ingest.outcomes import Refused
 from daemon.ingest.reader import Reader, Reading, quarantined
@@ -72,15 +72,15 @@ class Ingestion:
         self._inbox, self._dataset, self._journal, self._labels = inbox, dataset, journal, labels
         self._history_at, self._say = history_at, say
         self._attempts = Attempts(journal)
-        self.examiner = Examiner(home, journal)
-        self._leaving = Leaving(inbox, journal)
+        self.examiner = DropEvaluation(home, journal)
+        self._leaving = Clearing(inbox, journal)
         self.holding = Holding(home, inbox, journal, holds=self._limits.suspicious == "hold")
         self._has_forgotten = False
         """Whether the last step was one of forgetting; then there may be more to do."""
         self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
-        self._merging = Merging(dataset.folder, journal)
-        self._sifting = Sifting(home, journal, skips=self._limits.known_rows == "skip")
-        self.upkeep = Upkeep(home, dataset, journal)
+        self._merging = Compaction(dataset.folder, journal)
+        self._sifting = KnownRowFilter(home, journal, skips=self._limits.known_rows == "skip")
+        self.upkeep = RepairRound(home, dataset, journal)
         newest = journal.batches.newest()
         self._to_clear = None if newest is None else int(newest["seq"])
         self._schema: Schema | None = None

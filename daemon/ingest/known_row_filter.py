@@ -1,4 +1,4 @@
-"""Sifting: what a batch brings that the dataset has already is counted, and left out if that is asked for.
+"""KnownRowFilter: what a batch brings that the dataset has already is counted, and left out if that is asked for.
 
 Between reading and the segment. A late label is never left out: it belongs to a prediction, whatever its row is like.
 """
@@ -19,7 +19,7 @@ from daemon.storage.journal import Journal
 from daemon.tabular import row_hashes
 
 
-class Sifting:
+class KnownRowFilter:
     """The rows that are known, and those of the batch under way; used by the loop thread."""
 
     def __init__(self, home: Home, journal: Journal, *, skips: bool) -> None:

@@ -14,7 +14,7 @@ from daemon.processes.workers import Workers
 LOOK_SECONDS = 0.25
 
 
-class Keeper:
+class WorkerKeeper:
     """Owns the workers: only its thread tends them, everybody else asks and looks."""
 
     def __init__(self, home: Home, settings: Settings, slots: int, wake: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Clearance: the model files of old versions go, what was known of them stays.
+"""OldVersions: the model files of old versions go, what was known of them stays.
 
 A version that is in use, or may be asked for next, keeps its files, and so do the newest ones. Of all others the
 manifest stays (late labels and lineage read it), the journal's rows, and MLflow's run, figures and version, which gets a
@@ -25,7 +25,7 @@ MOST = 200
 """Versions that one call clears at most: the loop has other things to do."""
 
 
-class Clearance:
+class OldVersions:
     """Removes what nobody needs from `registry/`, never from `data/`; used by the loop thread."""
 
     def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry, champion: Champion) -> None:

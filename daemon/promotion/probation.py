@@ -43,7 +43,7 @@ class Found:
     """On which rows the version before has its figure."""
 
 
-class LiveWatch:
+class Probation:
     """Compares live scores; every answer is remembered until a batch or a swap makes it old."""
 
     def __init__(self, home: Home, settings: Promote, journal: Journal) -> None:

@@ -16,8 +16,8 @@ from daemon.core.states import RequestState, VersionState
 from daemon.promotion.champion import Champion
 from daemon.promotion.fallback import Fallback
 from daemon.promotion.judging import Judging
-from daemon.promotion.old_versions import Clearance
-from daemon.promotion.probation import LiveWatch
+from daemon.promotion.old_versions import OldVersions
+from daemon.promotion.probation import Probation
 from daemon.promotion.servable import deleted, verify
 from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
@@ -36,8 +36,8 @@ class Promotion:
         self._complaints: frozenset[str] = frozenset()
         self._champion = Champion(home, journal, registry)
         self._judging = Judging(home, settings, journal, registry, self._champion)
-        self.live = LiveWatch(home, settings, journal)
-        self._clearance = Clearance(home, settings, journal, registry, self._champion)
+        self.live = Probation(home, settings, journal)
+        self._clearance = OldVersions(home, settings, journal, registry, self._champion)
         self._fallback = Fallback(home, journal, registry, self._champion)
 
     def pointer(self) -> Pointer | None:

@@ -12,7 +12,7 @@ from daemon.retraining import policy
 from daemon.schema.schema import load
 from daemon.service.health import Health
 from daemon.service.parts import Parts
-from daemon.service.self_checks import Inspection
+from daemon.service.self_checks import SelfChecks
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: make room."
@@ -23,7 +23,7 @@ NO_WORKER = "No HTTP worker runs; one is started again."
 class Checks:
     """Makes the status from the parts and the health board; used by the loop thread."""
 
-    def __init__(self, parts: Parts, health: Health, inspection: Inspection) -> None:
+    def __init__(self, parts: Parts, health: Health, inspection: SelfChecks) -> None:
         self._parts, self._health, self._inspection = parts, health, inspection
         self._started_at = utcnow()
 

@@ -16,7 +16,7 @@ from daemon.service.duties import Duties, duties
 from daemon.service.health import Health
 from daemon.service.parts import Parts
 from daemon.service.registry_follower import RegistryFollower
-from daemon.service.self_checks import Inspection
+from daemon.service.self_checks import SelfChecks
 
 TICK_SECONDS = 1.0
 """The heartbeat: how often the status is published and children are looked after."""
@@ -36,7 +36,7 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         self.parts, self._wake, self._pulse = parts, parts.wake, parts.pulse
         self.health = Health(parts.pulse, parts.journal)
-        self._inspection = Inspection(parts.home, parts.journal)
+        self._inspection = SelfChecks(parts.home, parts.journal)
         self._checks = Checks(parts, self.health, self._inspection)
         scan_seconds = parts.settings.inbox.scan_seconds
         self._follower = RegistryFollower(parts.home, parts.journal, parts.promotion, scan_seconds)

@@ -15,7 +15,7 @@ from daemon.core.settings import Settings
 from daemon.core.states import EventKind, Level
 from daemon.dataset import continuity
 from daemon.dataset.dataset import Dataset
-from daemon.dataset.repacking import Packing
+from daemon.dataset.repacking import Repacking
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.drift.watch import Driftwatch
 from daemon.inbox.inbox import Inbox
@@ -24,8 +24,8 @@ from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.late_labels import Labels
 from daemon.processes.child import Trainer
-from daemon.processes.wake import Wake
-from daemon.processes.worker_keeper import Keeper
+from daemon.processes.stop_signals import Wake
+from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.promotion.promotion import Promotion
 from daemon.registry.registry import Registry
 from daemon.retraining.retraining import Retraining
@@ -56,7 +56,7 @@ class Parts:
     settings: Settings
     wake: Wake
     pulse: Pulse
-    workers: Keeper
+    workers: WorkerKeeper
     journal: Journal
     historian: Historian
     schedule: Schedule
@@ -66,10 +66,10 @@ class Parts:
     watcher: Watcher
     ingestion: Ingestion
     driftwatch: Driftwatch
-    packing: Packing
+    packing: Repacking
 
 
-def open_parts(frame: Frame, workers: Keeper, trainer: Trainer) -> Parts:
+def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     """Open every part, each put right where the last daemon was killed.
 
     Raises HistoryLost, BadSettings and whatever a damaged home gives; Stopped when the service is to end before that is done.
@@ -93,7 +93,7 @@ def open_parts(frame: Frame, workers: Keeper, trainer: Trainer) -> Parts:
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, historian)
     driftwatch = stack.enter_context(closing(Driftwatch(home, settings.drift, journal)))
-    packing = stack.enter_context(closing(Packing(home, journal)))
+    packing = stack.enter_context(closing(Repacking(home, journal)))
     log.info("recovered", swept=swept, abandoned=abandoned)
     before = home, settings, frame.wake, frame.pulse, workers, journal, historian, schedule
     return Parts(*before, promotion, retraining, inbox, watcher, ingestion, driftwatch, packing)

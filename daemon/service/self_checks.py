@@ -1,4 +1,4 @@
-"""Inspection: whether what the loop works with is still there, looked at once a second while it works.
+"""SelfChecks: whether what the loop works with is still there, looked at once a second while it works.
 
 The sentences are those of `daemon/core/foundations.py`; what only the daemon can know is added: which files it has open, and
 which segments there have to be.
@@ -13,7 +13,7 @@ from daemon.dataset.segment_folder import SegmentFolder
 from daemon.storage.journal import Journal
 
 
-class Inspection:
+class SelfChecks:
     """Looks at one home; used by the loop thread, once everything is open."""
 
     def __init__(self, home: Home, journal: Journal) -> None:

@@ -26,9 +26,9 @@ from daemon.core.states import EventKind
 from daemon.core.status import Status, utcnow
 from daemon.processes.child import Trainer
 from daemon.processes.sockets import reachable
+from daemon.processes.stop_signals import Stopped, Wake
 from daemon.processes.systemd import notify
-from daemon.processes.wake import Stopped, Wake
-from daemon.processes.worker_keeper import Keeper
+from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.processes.workers import Workers
 from daemon.service import bootstrap
 from daemon.service.heartbeat import START_SECONDS, Pulse
@@ -52,7 +52,7 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
         pulse = Pulse(home.status, starting(home))
         stack.callback(pulse.stop)
         pulse.start()
-        keeper = Keeper(home, settings, slots(settings), wake)
+        keeper = WorkerKeeper(home, settings, slots(settings), wake)
         stack.callback(keeper.close)
         follow_hangups(wake, keeper.renew)
         keeper.start()
@@ -79,7 +79,7 @@ def serve(home: Home, settings: Settings, wake: Wake) -> None:
                 wake.queue.get(timeout=1)
 
 
-def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
+def _run_loop(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
     loop = compose(home, settings, keeper, wake, pulse, stack)
     journal = loop.parts.journal
     journal.events.tell(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
@@ -91,7 +91,7 @@ def _run_loop(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse:
     log.info("stopping")
 
 
-def compose(home: Home, settings: Settings, keeper: Keeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> "Loop":
+def compose(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> "Loop":
     """Open the parts in order and give the loop that runs them; `stack` closes them in reverse.
 
     Raises Stopped when the service is to end before that is done. Tests and the simulation compose a service by this, too.

@@ -17,7 +17,7 @@ from daemon.core.home import Home
 from daemon.dataset import repacking
 from daemon.dataset.dataset import Dataset, Revision
 from daemon.dataset.dvc_cache import SECURED, STAMPS, Cache
-from daemon.dataset.repacking import Packing
+from daemon.dataset.repacking import Repacking
 from daemon.schema.schema import Schema
 
 BATCHES = 6
@@ -47,7 +47,7 @@ def loose(home: Home) -> int:
     return sum(len(names) for at, _, names in os.walk(home.data / ".git/objects") if len(Path(at).name) == 2)
 
 
-def pack(packer: Packing) -> None:
+def pack(packer: Repacking) -> None:
     """Step once a minute until nothing is being packed."""
     for now in range(0, 6000, 60):
         packer.step(float(now))
@@ -59,7 +59,7 @@ def pack(packer: Packing) -> None:
 
 def test_objects_of_git_are_packed_beside_commits(parts: Parts) -> None:
     """Every revision stays; so does an object that nothing names any more, which a person may want back."""
-    home, packer = parts.home, Packing(parts.home, parts.journal)
+    home, packer = parts.home, Repacking(parts.home, parts.journal)
     stray = subprocess.run(
         ["git", "hash-object", "-w", "--stdin"], cwd=home.data, input=b"stray", capture_output=True, check=True
     )
@@ -77,7 +77,7 @@ def test_objects_of_git_are_packed_beside_commits(parts: Parts) -> None:
 
 
 def test_packs_stay_few(parts: Parts) -> None:
-    packer = Packing(parts.home, parts.journal)
+    packer = Repacking(parts.home, parts.journal)
     for number in range(12):
         take(parts, BATCHES + 1 + number)
         packer._again_at = 0.0
@@ -86,7 +86,7 @@ def test_packs_stay_few(parts: Parts) -> None:
 
 
 def test_packing_ends_with_the_daemon(parts: Parts) -> None:
-    packer = Packing(parts.home, parts.journal)
+    packer = Repacking(parts.home, parts.journal)
     packer.step(0.0)
     process = packer._process
     assert process is not None
@@ -101,7 +101,7 @@ def test_history_that_can_not_be_packed_is_told(parts: Parts) -> None:
     folder = parts.home.data / ".git/objects/pack"
     folder.rmdir()
     folder.write_text("somebody's file")
-    packer = Packing(parts.home, parts.journal)
+    packer = Repacking(parts.home, parts.journal)
     with pytest.raises(DatasetDamaged, match="can't pack"):
         pack(packer)
     for now in (120.0, repacking.AGAIN_SECONDS + 120):
@@ -127,7 +127,7 @@ def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) 
     journal.runs.start("test", str(batches[1]["revision"]), str(batches[1]["dvc_md5"]), 2)
     with_lists = [one["seq"] for one in batches if cache.has(str(one["dvc_md5"]))]
     assert with_lists == [*range(1, BATCHES + 1)]
-    packer = Packing(home, journal)
+    packer = Repacking(home, journal)
     for _ in range(3):
         packer.step(0.0)
     packer.close()
@@ -150,7 +150,7 @@ def test_list_that_forgetting_brings_back_stays(parts: Parts) -> None:
     parts.run()
     batches = parts.journal.batches.all()
     assert batches[-1]["dvc_md5"] == batches[-3]["dvc_md5"]
-    Packing(parts.home, parts.journal)._remove_lists()
+    Repacking(parts.home, parts.journal)._remove_lists()
     assert Cache(parts.home.data).has(str(batches[-1]["dvc_md5"]))
 
 

@@ -17,7 +17,7 @@ from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.promotion.champion import Champion
-from daemon.promotion.old_versions import Clearance
+from daemon.promotion.old_versions import OldVersions
 from daemon.promotion.servable import verify
 from daemon.registry.registry import CHALLENGER, CHAMPION, Registered
 from daemon.storage.journal import Journal
@@ -50,7 +50,7 @@ def logged(mlflow_home: Home, journal: Journal) -> Logged:
 def clear(parts: Parts, keep: int) -> int:
     """Clear all but the newest `keep` versions and those in use."""
     champion = Champion(parts.home, parts.journal, parts.registry)
-    return Clearance(parts.home, Promote(keep_versions=keep), parts.journal, parts.registry, champion).clear()
+    return OldVersions(parts.home, Promote(keep_versions=keep), parts.journal, parts.registry, champion).clear()
 
 
 def whole(parts: Parts) -> list[int]:

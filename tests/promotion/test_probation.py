@@ -19,7 +19,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.promotion import probation
-from daemon.promotion.probation import LiveWatch
+from daemon.promotion.probation import Probation
 from daemon.records import live_comparison
 from daemon.registry.registry import CHAMPION, PREVIOUS
 from daemon.schema.schema import Column
@@ -207,7 +207,7 @@ def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: st
     told.answered(answers, second, logged=logged)
     parts.settle()
     assert parts.served == (second if stays else first)
-    assert LiveWatch(parts.home, Promote(), parts.journal).fell() is None
+    assert Probation(parts.home, Promote(), parts.journal).fell() is None
 
 
 def test_without_the_history_scores_of_their_own_are_compared(parts: Parts, told: Live) -> None:
@@ -239,7 +239,7 @@ def test_trial_ends(parts: Parts, told: Live) -> None:
     told.label(0, 100)
     parts.settle()
     assert parts.served == newer
-    found = LiveWatch(parts.home, Promote(live_until=60), parts.journal).fell()
+    found = Probation(parts.home, Promote(live_until=60), parts.journal).fell()
     assert found == (
         "accuracy 0.0000 on the newest 60 late labels (95 % interval up to 0.0602), where it was let in with 0.9500."
     )
@@ -254,7 +254,7 @@ def test_trial_needs_labels_and_can_be_turned_off(parts: Parts, told: Live, sett
     told.label(0, 60)
     parts.settle()
     assert parts.served == newer
-    assert LiveWatch(parts.home, Promote(**settings), parts.journal).fell() is None
+    assert Probation(parts.home, Promote(**settings), parts.journal).fell() is None
 
 
 def test_nothing_is_served_in_place_of_what_can_not_return(parts: Parts, told: Live) -> None:
@@ -343,7 +343,7 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     )
     assert usual is not None
     assert surest is not None
-    watch = LiveWatch(parts.home, Promote(), parts.journal)
+    watch = Probation(parts.home, Promote(), parts.journal)
     for before, sure in (((usual.upper + surest.upper) / 2, False), (surest.upper + 0.001, True)):
         score = {"n": 100, "r2": before, "rmse": 1.0, "mae": 1.0}
         old = {"version": 1, "scores": orjson.dumps({"challenger": {"rolling": score}})}

@@ -17,10 +17,10 @@ from daemon.core.states import CheckName, EventKind
 from daemon.core.status import Check
 from daemon.ingest.drop_evaluation import UNEXAMINED
 from daemon.processes.child import Trainer
-from daemon.processes.wake import Wake
-from daemon.processes.worker_keeper import Keeper
+from daemon.processes.stop_signals import Wake
+from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.processes.workers import Workers
-from daemon.promotion.probation import LiveWatch
+from daemon.promotion.probation import Probation
 from daemon.service.duties import TIDY_AGAIN_SECONDS, TIDY_SECONDS
 from daemon.service.heartbeat import Pulse
 from daemon.service.loop import Loop
@@ -36,7 +36,7 @@ def loop(mlflow_home: Home) -> Iterator[Loop]:
     """A loop as the service makes it, but for the children, of which none is started."""
     wake = Wake()
     with ExitStack() as stack:
-        workers = Keeper(mlflow_home, SETTINGS, 0, wake)
+        workers = WorkerKeeper(mlflow_home, SETTINGS, 0, wake)
         stack.callback(workers.close)
         frame = Frame(mlflow_home, SETTINGS, wake, Pulse(mlflow_home.status, starting(mlflow_home)), stack)
         yield Loop(open_parts(frame, workers, Trainer(mlflow_home, 0, wake)))
@@ -148,12 +148,12 @@ def test_late_labels_that_can_not_be_looked_at_are_shown(
 ) -> None:
     """By an exception that nobody thought of: in the health, under their own name, and for nobody else a reason to stop."""
 
-    def fails(_: LiveWatch, swap: dict[str, Any]) -> None:
+    def fails(_: Probation, swap: dict[str, Any]) -> None:
         raise OverflowError(swap["version"])
 
     loop.parts.journal.swaps.record(7, None, "First version.")
     with monkeypatch.context() as patch:
-        patch.setattr(LiveWatch, "_fell", fails)
+        patch.setattr(Probation, "_fell", fails)
         loop.tick(100.0)
     found = checks(mlflow_home)
     assert found["live"].detail == "The late labels can't be looked at: OverflowError: 7. See the log."

@@ -1,4 +1,4 @@
-"""Ahead: many rows are answered in pieces, the next one while the last is being logged.
+"""Pipelined: many rows are answered in pieces, the next one while the last is being logged.
 
 ONNX Runtime lets go of the interpreter while it computes, so the two overlap where there is a second core.
 """
@@ -12,7 +12,7 @@ from web.serving.predictor import Predictor
 PIECE_ROWS = 1024
 
 
-class Ahead:
+class Pipelined:
     """The thread in which the models of one worker answer many rows."""
 
     def __init__(self) -> None:

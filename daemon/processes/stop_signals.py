@@ -1,4 +1,4 @@
-"""Wake: what ends the loop's waiting, and what SIGTERM and Ctrl-C do, the first time and the second.
+"""Stop signals and wake-ups: what ends the loop's waiting, and what SIGTERM and Ctrl-C do, the first time and the second.
 
 Imports little: it is there before anything else is imported, so that no signal is lost.
 """
