@@ -5,6 +5,9 @@ Text for a terminal, JSON elsewhere; lines of the libraries come in the same sha
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from enum import StrEnum
+from typing import Any
 
 import structlog
 
@@ -24,12 +27,21 @@ NOISY = (
 )
 
 
+def plain(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Members of enums as their values: the renderer for terminals would print `<Trigger.FIRST: 'first rows'>`."""
+    for key, value in entry.items():
+        if isinstance(value, StrEnum):
+            entry[key] = value.value
+    return entry
+
+
 def configure(settings: Log) -> None:
     """Set up structlog and the standard library's logging for this process."""
     pretty = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        plain,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.types.Processor = (

@@ -14,7 +14,7 @@ from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.states import BatchKind, DropState
 from daemon.records import live_score
-from daemon.records.query import LAST, Row, ask, listed
+from daemon.records.query import LAST, Row, ask, listed, parts
 
 SHOWN = 20
 """How many drops, batches, periods of service and versions are listed unless somebody asks for more."""
@@ -92,9 +92,10 @@ def agreements(home: Home, versions: Iterable[int], champion: int | None = None,
     Of the `n` rows compared, `agreed` have the same label (None for values); `difference` is the mean difference (of
     probabilities the largest of a row, of values the absolute one), `largest` the greatest; `failed` rows it did not answer.
     """
-    numbers = list(versions)
-    rows = ask(home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
-    return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in rows]
+    rows: list[Row] = []
+    for numbers in parts(sorted(versions, reverse=True)):
+        rows += ask(home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
+    return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in rows[:limit]]
 
 
 def _disagreements(home: Home, agreement: Row) -> list[Row]:

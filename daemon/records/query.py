@@ -33,15 +33,19 @@ LAST = 2**63 - 1
 def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
     """The rows of one query; a file that does not exist yet reads as empty.
 
-    Raises sqlite3.Error on a damaged one, and where a journal is gone: it must not read as one in which nothing happened.
+    Raises sqlite3.Error on one that is damaged or can't be opened, and where a journal is gone: none of these must read as
+    one in which nothing happened.
     """
     if not path.exists():
         return _empty(path)
     try:
         return must(path, query, *values, busy_seconds=BUSY_SECONDS)
     except sqlite3.OperationalError as error:
-        # The daemon has created the file and not yet its tables, or has just removed it.
-        if str(error).startswith(("no such table", "unable to open")):
+        # The daemon has created the file and not yet its tables, or has just removed it. A file that is there and can't
+        # be opened (no descriptor is left) is neither: what it holds is unknown, not nothing.
+        created = str(error).startswith("no such table")
+        removed = str(error).startswith("unable to open") and not path.exists()
+        if created or removed:
             return _empty(path)
         raise
 

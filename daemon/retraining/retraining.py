@@ -100,7 +100,7 @@ class Retraining:
         if isinstance(message, Ended):
             self._fail(f"The trainer {message.how}.", RunState.ABANDONED)
             return True
-        if self.progress is None or "ready" in message or message["run"] != self.progress.run:
+        if self.progress is None or "ready" in message or message.get("run") != self.progress.run:
             return False
         if "stage" in message:
             self.progress = self.progress.model_copy(update={key: message.get(key) for key in PROGRESS})

@@ -49,7 +49,7 @@ class Duties:
         for duty in self._duties:
             if now >= self._due_at.get(duty.name, 0.0):
                 succeeded = self._health.guard(duty.name, partial(duty.run, now))
-                self._due_at[duty.name] = now + (duty.every if succeeded else min(duty.every, TIDY_AGAIN_SECONDS))
+                self._due_at[duty.name] = now + (duty.every if succeeded else TIDY_AGAIN_SECONDS if duty.every else 0.0)
 
 
 def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Duty]:

@@ -1,5 +1,6 @@
 """The health board: what fails now, by name. A failure is recorded and shown, and everything else goes on."""
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import structlog
@@ -12,6 +13,9 @@ from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
 
+MOST_TRACEBACKS = 10
+"""In the log for one name until it heals: the text of an error may carry a count or a time and differ at each try."""
+
 
 class Health:
     """Problems by the name of what has them; used by the loop thread."""
@@ -19,8 +23,8 @@ class Health:
     def __init__(self, pulse: Pulse, journal: Journal) -> None:
         self._pulse, self._journal = pulse, journal
         self.problems: dict[CheckName, str] = {}
-        self._traced: dict[CheckName, tuple[type[Exception], str]] = {}
-        """By name, the error whose traceback is in the log: each is logged once, also where another one failed before it."""
+        self._traced: defaultdict[CheckName, set[tuple[type[Exception], str]]] = defaultdict(set)
+        """By name, the errors whose traceback is in the log: each is logged once, also where another one failed before it."""
 
     def guard(self, name: CheckName, action: Callable[[], object], *, step: str = "", again: str = "") -> bool:
         """Do something that may fail: that is recorded and shown, and everything else goes on. True: it did not fail.
@@ -61,10 +65,10 @@ class Health:
             log.error("event_lost", kind=kind, message=message, reason=str(error))
 
     def _trace(self, name: CheckName, error: Exception) -> None:
-        mark = type(error), str(error)
-        if self._traced.get(name) != mark:
+        mark, traced = (type(error), str(error)), self._traced[name]
+        if mark not in traced and len(traced) < MOST_TRACEBACKS:
             log.error("failed", what=name.value, exc_info=error)
-            self._traced[name] = mark
+            traced.add(mark)
 
     def _fault(self, name: CheckName, detail: str) -> None:
         if self.problems.get(name) != detail:

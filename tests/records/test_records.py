@@ -1,6 +1,7 @@
 """daemon.records.records against a real journal."""
 
 import json
+import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from daemon.core.home import Home
 from daemon.core.states import DropState, EventKind, RunState, VersionState
-from daemon.records import live_score
+from daemon.records import challenger, live_score
 from daemon.records.records import Records
 from daemon.records.totals import TOTALS
 from daemon.storage.journal import Journal
@@ -91,6 +92,20 @@ def test_damaged_file_is_an_error_not_an_empty_answer(home: Home) -> None:
     home.journal.write_bytes(b"not a database at all, but long enough to be one" * 50)
     with pytest.raises(sqlite3.DatabaseError):
         Records(home).versions.newest()
+
+
+def test_journal_that_can_not_be_opened_is_an_error_not_an_empty_answer(home: Home, journal: Journal) -> None:
+    """Without a free descriptor it is unknown whether a version waits, and not: none does."""
+    journal.events.tell(EventKind.STARTED, "The daemon has started.")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+            challenger.waiting(home.journal)
+        assert journal.versions.waiting() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert challenger.waiting(home.journal) is None
 
 
 def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> None:

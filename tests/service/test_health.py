@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.states import CheckName
-from daemon.service.health import Health
+from daemon.service.health import MOST_TRACEBACKS, Health
 from daemon.service.heartbeat import Pulse
 from daemon.service.service import starting
 from daemon.storage.journal import Journal
@@ -39,6 +39,14 @@ def test_each_error_under_one_name_has_its_traceback_in_the_log_once(health: Hea
         assert health.guard(CheckName.DRIFT, lambda: None)
         assert not health.guard(CheckName.DRIFT, lambda: fails(KeyError("b")))
     assert [line["event"] for line in logs] == ["healed", "failed", "problem"]
+
+
+def test_an_error_whose_text_never_repeats_fills_no_log(health: Health) -> None:
+    with capture_logs() as logs:
+        for count in range(30):
+            health.guard(CheckName.DRIFT, lambda count=count: fails(KeyError(count)))  # type: ignore[misc]
+            health.guard(CheckName.DRIFT, lambda: fails(KeyError("again")))
+    assert len([line for line in logs if line["event"] == "failed"]) == MOST_TRACEBACKS
 
 
 def test_what_is_expected_has_a_sentence_and_no_traceback(health: Health) -> None:

@@ -1,12 +1,13 @@
 """Versions: every trained model with its verdict."""
 
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from daemon.core.rows import VersionRow
 from daemon.core.states import EventKind, Level, VersionState
 from daemon.core.status import utcnow
+from daemon.records import challenger
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
 from daemon.storage.journal_tables import versions
@@ -38,6 +39,11 @@ class Versions:
     def get(self, version: int) -> VersionRow | None:
         """One version, or None if it has no verdict yet."""
         return self._database.first(VersionRow, select(versions).where(versions.c.version == version))
+
+    def waiting(self) -> int | None:
+        """The version that waits for a person, by the one definition; None if none does."""
+        [row] = self._database.rows(text(challenger.WAITING))
+        return cast("int | None", row["version"])
 
     def roll_back(self, version: int, reason: str) -> None:
         """Record that late labels tell against the served version, before another takes its place."""
