@@ -251,7 +251,8 @@ def settled(estimator: Any, fitted: Any) -> Any:
     fresh = clone(estimator)
     inner = fitted.estimator if isinstance(fitted, Calibrated) else fitted
     for step, done in zip(_steps(fresh), _steps(inner), strict=True):
-        if getattr(done, "do_early_stopping_", False):
+        if hasattr(done, "do_early_stopping_"):
+            # `auto` stops early from 10,001 rows on: the twin may have fewer, and all rows more.
             step.set_params(early_stopping=False, max_iter=int(done.n_iter_))
         elif getattr(done, "n_iter_no_change", None) and hasattr(done, "n_estimators_"):
             step.set_params(n_iter_no_change=None, n_estimators=int(done.n_estimators_))

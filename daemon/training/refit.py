@@ -5,7 +5,7 @@ stays in the bundle, because the served model can't be compared with anything on
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from daemon.artifacts.bundle import TWIN, Twin
 from daemon.model import Calibrated
 from daemon.schema.costs import Costs
 from daemon.training.data.revision import Data
+from daemon.training.evaluation.refit_check import Check, objection
 from daemon.training.export import export
 from daemon.training.selection.cross_validation import BudgetUsed, alarm
 
@@ -41,6 +42,8 @@ class Judged:
     facts: dict[str, Any]
     folder: Path
     seconds: float
+    foreign: bool = False
+    """Whether the candidate is of somebody else: MLflow then has to be told which of its types to write."""
 
 
 @dataclass(frozen=True)
@@ -51,34 +54,52 @@ class Served:
     facts: dict[str, Any]
     rows: model.Matrix
     """What it was trained on, (n, d)."""
+    strange: list[str] = field(default_factory=list)
+    """Types of a foreign candidate that MLflow shall write; retraind itself loads none of them."""
 
 
 def itself(judged: Judged, data: Data, problem: str = "") -> Served:
     """The judged model is served, because nothing else is asked for, or because of a `problem`."""
     rows = data.taught[0]
-    return Served(judged.fitted, judged.facts | {"trained_rows": len(rows), "refit_problem": problem}, rows)
+    facts = judged.facts | {"trained_rows": len(rows), "refit_problem": problem}
+    return Served(judged.fitted, facts, rows, _strange(judged, judged.fitted))
 
 
-def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float) -> Served:
-    """The model to serve, fitted on all rows within so many seconds; the judged one, with the reason, if that can't be had."""
-    if len(data.targets) == len(data.taught[1]) and not len(data.aside):
+def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check: Check | None) -> Served:
+    """The model to serve, fitted on all rows within so many seconds; the judged one, with the reason, if that can't be had.
+
+    `check`: how its answers are compared with those of the judged one; None: they have been, when the version was made.
+    """
+    if data.time or not (data.held & data.recent).any():
         return itself(judged, data)
     allowed, folder = seconds * SHARE, judged.folder / FOLDER
-    if judged.seconds > allowed:
+    if _expected(judged, data) > allowed:
         return itself(judged, data, _problem(f"of train.timeout_seconds only {max(0.0, seconds):.0f} s are left"))
     folder.mkdir()
     try:
         with alarm(allowed):
             refitted = _fitted(judged, data, folder, costs)
+            worse = "" if check is None else objection(refitted.fitted, judged.fitted, data, check)
     except BudgetUsed:
         problem = _problem(f"it took longer than half of what was left of train.timeout_seconds ({allowed:.0f} s)")
     except Exception as error:  # noqa: BLE001 - estimators raise what they like; the judged model is there to be served
         problem = _problem(f"{type(error).__name__}: {error}"[:300])
     else:
-        return _placed(judged, data, refitted)
+        if not worse:
+            return _placed(judged, data, refitted)
+        problem = f"The winner fitted on all rows is not served: {worse}. A held-out row may be wrong. The model that was judged is served itself."
     shutil.rmtree(folder, ignore_errors=True)
     log.warning("not_refitted", reason=problem)
     return itself(judged, data, problem)
+
+
+def _expected(judged: Judged, data: Data) -> float:
+    """How long the fit may take, in seconds: no alarm interrupts one that is a single call of C, and some grow with the square."""
+    return judged.seconds * float(data.recent.sum() / len(data.taught[1])) ** 2
+
+
+def _strange(judged: Judged, fitted: Any) -> list[str]:
+    return export.strange(fitted) if judged.foreign else []
 
 
 def _problem(reason: str) -> str:
@@ -91,7 +112,8 @@ def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> Se
     fitted = model.fit(model.settled(judged.estimator, judged.fitted), rows, targets)
     if judged.slope is not None:
         fitted = Calibrated(fitted, judged.slope)
-    return Served(fitted, export.write(fitted, data.matrix, data.schema, folder, costs), rows)
+    facts = export.write(fitted, data.matrix, data.schema, folder, costs)
+    return Served(fitted, facts, rows, _strange(judged, fitted))
 
 
 def _placed(judged: Judged, data: Data, made: Served) -> Served:
@@ -105,4 +127,5 @@ def _placed(judged: Judged, data: Data, made: Served) -> Served:
     same = {name: facts[name] for name in ("backend", "input", "difference")}
     files = made.facts["files"] | {f"{TWIN}{name}": sha256 for name, sha256 in facts["files"].items()}
     twin = Twin(**same, trained_rows=len(data.taught[0]))
-    return Served(made.fitted, made.facts | {"files": files, "twin": twin, "trained_rows": len(made.rows)}, made.rows)
+    facts = made.facts | {"files": files, "twin": twin, "trained_rows": len(made.rows)}
+    return Served(made.fitted, facts, made.rows, made.strange)

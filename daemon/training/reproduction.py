@@ -138,7 +138,7 @@ def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model,
     """What was served, fitted, and the bundle, loaded as workers load it, with its twin if the version has one."""
     made = refit.itself(judged, data)
     if manifest.twin is not None:
-        made = refit.serve(judged, data, _rules(manifest).costs, math.inf)
+        made = refit.serve(judged, data, _rules(manifest).costs, math.inf, None)
         if problem := made.facts.get("refit_problem"):
             raise TrainingFailed(problem)
     folder = judged.folder

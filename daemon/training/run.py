@@ -23,6 +23,7 @@ from daemon.artifacts import backends, bundle, reference_sample
 from daemon.artifacts.bundle import Manifest, Model
 from daemon.core.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.core.home import Home
+from daemon.core.settings import Promote
 from daemon.core.status import utcnow
 from daemon.core.training_job import Job, Say
 from daemon.dataset import segments
@@ -36,6 +37,7 @@ from daemon.training import importance, refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, recorded_answers
 from daemon.training.evaluation.recorded_answers import Remembered
+from daemon.training.evaluation.refit_check import Check
 from daemon.training.export import export
 from daemon.training.mlflow_log import Logbook, is_small
 from daemon.training.progress import Progress
@@ -136,7 +138,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
     needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
-    version = work.registry.register(work.run, made.fitted, data.matrix[:5], needs, tags, _strange(winner, made))
+    version = work.registry.register(work.run, made.fitted, data.matrix[:5], needs, tags, made.strange)
     return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
 
 
@@ -183,22 +185,22 @@ def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matr
 
 
 def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
-    """The model to serve: the winner fitted once more on all rows, unless `train.refit` is off or that fails."""
-    slope = None if winner.correction is None else winner.correction.slope
-    judged = Judged(winner.scored.estimator, winner.fitted, slope, winner.files, work.staging, winner.fit_seconds)
+    """The model to serve: the winner fitted once more on all rows, unless the settings speak against it or that fails."""
+    scored, slope = winner.scored, None if winner.correction is None else winner.correction.slope
+    parts = slope, winner.files, work.staging, winner.fit_seconds, candidates.is_foreign(scored.name)
+    judged = Judged(scored.estimator, winner.fitted, *parts)
     if not work.job.train.refit:
         return refit.itself(judged, data)
-    progress.stage(f"fitting {winner.scored.name} on all rows", progress.candidates + 2)
+    progress.stage(f"fitting {scored.name} on all rows", progress.candidates + 2)
     started = time.monotonic()
-    made = refit.serve(judged, data, work.costs, work.started + work.job.train.timeout_seconds - started)
+    left = work.started + work.job.train.timeout_seconds - started
+    gate = new_reference.gate(work.job.gate)
+    tolerance = (Promote() if gate is None else gate.promote).tolerance
+    check = Check(scored.metric or DECIDES[work.schema.task], tolerance, work.costs)
+    made = refit.serve(judged, data, work.costs, left, check)
     if problem := made.facts.get("refit_problem"):
         progress.note(problem, time.monotonic() - started)
     return made
-
-
-def _strange(winner: Winner, made: Served) -> list[str]:
-    """Types that MLflow shall write for a candidate of somebody else; retraind itself loads none of them."""
-    return export.strange(made.fitted) if candidates.is_foreign(winner.scored.name) else []
 
 
 def _figures(

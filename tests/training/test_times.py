@@ -135,11 +135,6 @@ def test_a_copy_of_a_row_that_trains_does_not_judge(tmp_path: Path) -> None:
     data = read(tmp_path, [dated(0, 1000, "1"), tonight, new], time="when")
     units = data.units
     assert not set(units[data.held].tolist()) & set(units[~data.held].tolist())
-    matrix, targets = data.whole
-    assert len(data.targets) < len(matrix) == len(targets) == 2200, "what is served is trained on the copies, too"
-    alone = np.vstack([data.matrix, matrix[len(data.matrix) :]])
-    assert np.array_equal(alone, matrix), "those that train and judge come first"
-    assert not np.isnan(matrix[len(data.matrix) :]).all(axis=1).any()
 
 
 def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_said(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class Train(Section):
     )
     refit: bool = Field(
         True,
-        description="Fit the winner once more on all rows, held-out ones too, and serve that. Its score is that of its twin, fitted without them. `false` serves the twin.",
+        description="Fit the winner once more on all rows, held-out ones too, and serve that. Its score is that of its twin, fitted without them. `false` serves the twin, and so does `train.time`: its newest rows are not judged by anything before.",
     )
     folds: int = Field(5, ge=2, le=20, description="Number of cross-validation folds for selecting a candidate.")
     seed: int = Field(42, ge=0, description="Seed of every split and estimator. Same rows, same model.")
@@ -99,7 +99,7 @@ class Train(Section):
         0.2,
         gt=0,
         lt=0.9,
-        description="Fraction of the rows that only judges. With `train.refit` the served model trains on them after that.",
+        description="Fraction of the rows that only judges. With `train.refit` (and without `train.time`) the served model trains on them after that.",
     )
     group: str = Field(
         "",
@@ -107,7 +107,7 @@ class Train(Section):
     )
     time: str = Field(
         "",
-        description="Column with the time of a row. The newest rows judge, older ones train, and folds go forward in time. It is a feature only if the schema lists it.",
+        description="Column with the time of a row. The newest rows judge, older ones train, and folds go forward in time. The judged model is served as it is, without `train.refit`. It is a feature only if the schema lists it.",
     )
     window_rows: int = Field(
         0,

@@ -64,9 +64,6 @@ class Data:
     """From which time on rows are held out; None: a hash of the unit says it."""
     moments: Moments = field(default_factory=lambda: np.zeros(0))
     """When each row was (n,); NaN: not known."""
-    aside: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """Places in the segments of rows of the window, (m,), that neither train nor judge: newer copies of rows that train."""
-    aside_targets: Targets = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @classmethod
     def read(
@@ -112,7 +109,6 @@ class Data:
         order = np.concatenate([taught, judged])
         place = np.full(len(targets), -1, dtype=np.int64)
         place[order] = np.arange(len(order))
-        aside = np.flatnonzero(recent & (place < 0))
         matrix = _encode(folder, wanted, schema, place, len(order))
         masks = side.held[order], reference[order], recent[order]
         parted = side.units[order], split.units(read.keys, alike)[order]
@@ -132,8 +128,6 @@ class Data:
             time,
             side.since,
             read.moments[order],
-            aside,
-            targets[aside],
         )
 
     def moved(self, era: Era) -> Self:
@@ -166,15 +160,9 @@ class Data:
 
     @property
     def whole(self) -> tuple[Matrix, Targets]:
-        """All rows and targets of the window, those that judge or are set aside as well: what a served model is trained on."""
-        if not len(self.aside):
-            everything = slice(None) if self.recent.all() else self.recent
-            return self.matrix[everything], self.targets[everything]
-        place = np.full(len(self.place), -1, dtype=np.int64)
-        place[self.aside] = np.arange(len(self.aside))
-        beside = _encode(self.folder, self.segments, self.schema, place, len(self.aside))
-        targets = np.concatenate([self.targets[self.recent], self.aside_targets])
-        return np.vstack([self.matrix[self.recent], beside]), targets
+        """All rows and targets of the window, those that judge as well: what a served model is trained on."""
+        everything = slice(None) if self.recent.all() else self.recent
+        return self.matrix[everything], self.targets[everything]
 
     @property
     def taught_units(self) -> Prints:

@@ -1,0 +1,94 @@
+"""Refit check: whether a model fitted on all rows answers worse than its twin, where the twin is known to be good.
+
+The refit was trained on all of these rows, so nothing here proves it better. A wrong target or feature in one held-out row,
+which no gate has seen the effect of, shows all the same: the model bends towards it and away from the others.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from daemon import model
+from daemon.schema.costs import Costs
+from daemon.training import losses
+from daemon.training.data.revision import Data
+from daemon.training.losses import Matrix, Truth, Vector
+
+ENOUGH = 50
+"""So many rows of the reference holdout, which is older than every later drop, are compared instead of all held-out ones."""
+
+MOST_ROWS = 8192
+"""Of more training rows, as many at even distances are compared."""
+
+MOST_LOSS = 4.0
+"""More than this no row counts: of a regression an error of two standard deviations. One gigantic loss would hide all others."""
+
+CORE = 0.95
+"""The share of the rows, those nearest to the median, whose spread is the measure of a regression's errors."""
+
+SURE = 0.05
+
+
+@dataclass(frozen=True)
+class Check:
+    """By what they are compared: the metric that judges versions, how much worse is allowed, and costs of classes."""
+
+    metric: str
+    tolerance: float
+    costs: Costs | None = None
+
+
+def objection(refit: Any, twin: Any, data: Data, check: Check) -> str:
+    """How much worse the fitted `refit` is than the `twin` on held-out rows or on the twin's training rows; empty if it is not."""
+    (held, held_truth), (rows, truth) = _held_out(data), _thinned(*data.taught)
+    new, old = (_of(estimator, held, held_truth, data, check) for estimator in (refit, twin))
+    objected = _worse(new, old, check.tolerance, "held-out")
+    if objected:
+        return objected
+    now, before = (_of(estimator, rows, truth, data, check) for estimator in (refit, twin))
+    # More rows make a model fit each of them less closely: by half of this at most, if it is no worse on others.
+    gap = min(1.0, max(0.0, float(old.mean() - before.mean()))) if len(old) else 0.0
+    return _worse(now, before, check.tolerance + gap * _share(data), "training")
+
+
+def _share(data: Data) -> float:
+    return float((data.held & data.recent).sum() / max(1, data.recent.sum()))
+
+
+def _held_out(data: Data) -> tuple[Matrix, Truth]:
+    rows, targets = data.judging
+    reference = data.reference[data.held]
+    return (rows[reference], targets[reference]) if reference.sum() >= ENOUGH else (rows, targets)
+
+
+def _thinned(rows: Matrix, targets: Truth) -> tuple[Matrix, Truth]:
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).astype(np.int64))
+    return rows[chosen], targets[chosen]
+
+
+def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) -> Vector:
+    """What each answer costs (n,), bounded where a single row could cost any amount."""
+    if len(rows) == 0:
+        return np.zeros(0)
+    answers = model.answers(estimator, rows, data.schema)
+    if data.schema.task == "regression":
+        return bounded(answers[:, 0], truth, check.metric)
+    found = losses.of(answers, truth, check.metric, check.costs)
+    return np.minimum(found, MOST_LOSS) if check.metric == "log_loss" else found
+
+
+def bounded(values: Vector, truth: Vector, metric: str) -> Vector:
+    """Losses (n,) of values as shares of the truth's usual spread, squared unless the metric is `mae`, at most MOST_LOSS each."""
+    away = np.sort(np.abs(truth - np.median(truth)))[: max(1, round(CORE * len(truth)))]
+    power = 1 if metric == "mae" else 2
+    spread = float(np.mean(away**power)) or 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.minimum(np.abs(values - truth) ** power / spread, MOST_LOSS))
+
+
+def _worse(new: Vector, old: Vector, allowed: float, which: str) -> str:
+    worse = losses.compare(new, old)
+    if worse.n == 0 or worse.loss <= max(allowed, 1 / worse.n) + 1e-12 or worse.p >= SURE:
+        return ""
+    return f"it is {worse.loss:.3f} worse than the judged one on the {which} rows (n = {worse.n:,}, {allowed:.3f} is allowed)"
