@@ -51,6 +51,17 @@ def make(home: Home, version: int, favourite: int = 0, scores: dict[str, Any] | 
     return _seal(home, version, SCHEMA, _graph(bias), rows, answers, scores)
 
 
+def add_twin(home: Home, version: int) -> str:
+    """Give a bundle a twin, which is the same model, on 100 rows; returns its new sha256."""
+    folder = home.bundle(version)
+    manifest = Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    for name in manifest.files:
+        (folder / f"{bundle.TWIN}{name}").write_bytes((folder / name).read_bytes())
+    files = manifest.files | {f"{bundle.TWIN}{name}": sha256 for name, sha256 in manifest.files.items()}
+    twin = bundle.Twin(backend=manifest.backend, input=manifest.input, difference=0.0, trained_rows=100)
+    return bundle.seal(folder, manifest.model_copy(update={"files": files, "twin": twin}))
+
+
 def make_prices(home: Home, version: int, schema: Schema = PRICES) -> Pointer:
     """Seal a bundle of a regression, with columns of these kinds; returns what the pointer would say."""
     weights = np.array([[2.0], [10.0], [5.0], [0.01], [50.0]])

@@ -171,7 +171,10 @@ def cleared(folder: Path) -> bool:
 
 
 def load(folder: Path, sha256: str) -> Model:
-    """Verify every file against its sha256, load those very bytes, compare with the probe; raises BundleRefused."""
+    """Verify the files that serve against their sha256, load those very bytes, compare with the probe; raises BundleRefused.
+
+    Those of the twin are not read: a version whose twin is damaged goes on serving. `load_judged` looks at these.
+    """
     return _load(folder, sha256, "")
 
 
@@ -212,21 +215,17 @@ def _backend(backend: Backend, kind: Kind, files: dict[str, bytes], schema: Sche
 def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:
     """The files of the served model (`prefix` empty) or of its twin, by the names that both have; raises BundleRefused.
 
-    Each is read once, so that what was verified is what is loaded. Those of the other one are only verified, piece by piece:
-    who serves a version need not hold its twin in memory.
+    Each is read once, so that what was verified is what is loaded. Those of the other one are not looked at.
     """
     files: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
-        path = folder / Path(name).name
+        if name.startswith(TWIN) != bool(prefix):
+            continue
         try:
-            if name.startswith(TWIN) != bool(prefix):
-                digest = durable.sha256_file(path)
-            else:
-                files[name.removeprefix(prefix)] = data = path.read_bytes()
-                digest = durable.sha256(data)
+            files[name.removeprefix(prefix)] = data = (folder / Path(name).name).read_bytes()
         except OSError as error:
             raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
-        if digest != expected:
+        if durable.sha256(data) != expected:
             raise BundleRefused(f"{folder / name} is not the file that was recorded ({expected[:12]}…).")
     return files
 

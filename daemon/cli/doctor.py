@@ -206,6 +206,7 @@ def _bundle(home: Home) -> str:
     if pointer is None:
         return "None is served yet."
     loaded = bundle.load(home.bundle(pointer.version), pointer.manifest)
+    bundle.load_judged(home.bundle(pointer.version), pointer.manifest)
     return f"Version {pointer.version} ({loaded.manifest.candidate}, {loaded.manifest.backend}) loads and answers its probe."
 
 

@@ -60,8 +60,8 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
         objection = next(filter(None, objections), None)
     objection = objection or _slipped(scores, past or {}, settings)
     if objection is not None:
-        return Verdict(VersionState.REFUSED, objection)
-    reason = " ".join(filter(None, [_turned(scores), _praise(scores), caveats.sentence(scores)]))
+        return Verdict(VersionState.REFUSED, " ".join(filter(None, [objection, _without_twin(scores)])))
+    reason = " ".join(filter(None, [_turned(scores), _praise(scores), caveats.sentence(scores), _without_twin(scores)]))
     # A champion that can't be compared goes on serving meanwhile.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict(VersionState.HELD, f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
@@ -207,6 +207,17 @@ def _turned(scores: Mapping[str, Any]) -> str:
     seen = f"{world['days']} days, {score_names.counted(world['drops'], 'drop')}, {n}"
     before = f"Rows of before judge no more; they would say: {world['objection']}"
     return f"The world has changed: it is better on everything since {since} ({seen}). {before}"
+
+
+def _without_twin(scores: Mapping[str, Any]) -> str:
+    """That the champion was asked itself, which was trained on the rows that judge; empty if its twin was."""
+    if not scores.get("twin_problem") or scores["champion"] is None:
+        return ""
+    version = scores.get("champion_version")
+    return (
+        f"The twin of version {version} can't be loaded, so it was compared with version {version} itself, which was trained on these "
+        f"rows and looks better than it is. `retraind promote` serves another version all the same. {scores['twin_problem']}"
+    )
 
 
 def _praise(scores: Mapping[str, Any]) -> str:

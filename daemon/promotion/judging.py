@@ -57,6 +57,7 @@ class Judging:
         folder = self._settle(version)
         try:
             manifest = bundle.load(folder, sha256).manifest
+            bundle.load_judged(folder, sha256)  # the next challengers are compared with it
         except BundleRefused as error:
             self._record(version.version, _unreadable(version, sha256), VersionState.REFUSED, str(error))
             return

@@ -43,6 +43,10 @@ class Logbook:
         params = {key: getattr(manifest, key) for key in ("candidate", "rows", "trained_rows", "seed")}
         params |= {f"train.{key}": value for key, value in manifest.settings.items()}
         tags = {"backend": manifest.backend, "candidate": manifest.candidate}
+        if manifest.twin is not None:
+            params["twin_rows"] = manifest.twin.trained_rows
+        if manifest.scored:
+            tags["scored"] = manifest.scored
         self._registry.log(self._run, params, _figures(manifest) | {"backend_difference": manifest.difference}, tags)
         self._log_dataset([self._run])
 

@@ -117,7 +117,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     progress = Progress(job.run, len(competing), say)
     progress.stage("reading the data")
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
-    served = _served(work)
+    served, problem = _champion(work)
     before = None if served is None else holdouts.before(served.manifest, schema)
     rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
     data = Data.read(*rows, before=before, group=settings.group, era=new_reference.era(job.gate), time=settings.time)
@@ -127,6 +127,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
     figures, answered = _figures(work, served, data, winner, outcome)
+    figures |= {"twin_problem": problem} if problem else {}
     made = _made(work, data, winner, progress)
     parts = data.taught[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
@@ -240,14 +241,23 @@ def _rules(work: Work, metric: str) -> baseline_comparison.Rules:
     return baseline_comparison.Rules(metric, past, work.job.champion, work.job.train.metric != "auto", work.costs)
 
 
-def _served(work: Work) -> Model | None:
-    """The model that the scores of the served version are of, which has not seen the holdouts; None if there is none or it is damaged."""
+def _champion(work: Work) -> tuple[Model | None, str]:
+    """What the challenger is compared with, and what is wrong with it: the served version's twin, or else the version itself.
+
+    The twin has not seen the holdouts. The served model has, so a comparison with that is hard on the challenger, and better than none.
+    """
     if work.job.champion is None or work.job.champion_bundle is None:
-        return None
+        return None, ""
+    place = work.home.bundle(work.job.champion), work.job.champion_bundle
     try:
-        return bundle.load_judged(work.home.bundle(work.job.champion), work.job.champion_bundle)
+        return bundle.load_judged(*place), ""
+    except BundleRefused as error:
+        problem = str(error)
+    log.warning("twin_refused", version=work.job.champion, reason=problem)
+    try:
+        return bundle.load(*place), problem
     except BundleRefused:
-        return None
+        return None, ""
 
 
 def _manifest(work: Work, data: Data, winner: Winner, made: Served, figures: dict[str, Any]) -> Manifest:

@@ -62,6 +62,19 @@ def test_judged_model_is_the_served_one_where_there_is_no_twin(home: Home) -> No
     assert served.manifest.scored == ""
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "empty"])
+def test_damaged_twin_stops_no_worker_and_is_told_to_who_asks_for_it(
+    home: Home, harm: Callable[[Path], object]
+) -> None:
+    bundles.make(home, 1)
+    sha256 = bundles.add_twin(home, 1)
+    bundle.load_judged(home.bundle(1), sha256)
+    harm(home.bundle(1) / f"{bundle.TWIN}{bundle.ONNX}")
+    assert bundle.load(home.bundle(1), sha256).answers(np.array([bundles.SETOSA]))[0].argmax() == 0
+    with pytest.raises(BundleRefused, match=f"{bundle.TWIN}{bundle.ONNX}|not a readable bundle"):
+        bundle.load_judged(home.bundle(1), sha256)
+
+
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

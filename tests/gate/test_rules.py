@@ -281,6 +281,16 @@ def test_verdict_on_a_regression_names_r2() -> None:
     assert "R² unknown" in rules.judge(regression(None, None, 1, first=True), Promote()).reason
 
 
+def test_champion_without_its_twin_is_named_in_either_verdict() -> None:
+    """It was trained on the rows that judge: who reads a refusal must know that it was compared with too good a figure."""
+    for found in (regression(0.5, 0.4), regression(0.1, 0.9)):
+        plain = rules.judge(found, Promote())
+        verdict = rules.judge(found | {"twin_problem": "twin-model.onnx is gone."}, Promote())
+        assert verdict.state == plain.state
+        assert verdict.reason.startswith(plain.reason)
+        assert "can't be loaded, so it was compared with version 7 itself" in verdict.reason
+
+
 @pytest.mark.parametrize(
     ("amount", "said"),
     [

@@ -16,6 +16,7 @@ from test_rules import scores
 
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest
+from daemon.cli import doctor
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.settings import Promote
@@ -198,6 +199,26 @@ def test_damaged_bundle_is_refused(parts: Parts) -> None:
     (staged / bundle.ONNX).write_bytes(b"x")
     parts.settle()
     assert (parts.served, parts.alias(CHAMPION), parts.state(version)) == (None, None, "refused")
+
+
+def test_damaged_twin_is_found_before_the_version_serves(parts: Parts) -> None:
+    """No later challenger could be compared with it; `retraind doctor` looks at it as well."""
+    run = parts.registry.start_run("training", {})
+    bundles.make(parts.home, 999, scores=scores(95, None) | {"champion_version": None})
+    version = parts.register(run, bundles.add_twin(parts.home, 999))
+    staged = parts.home.staging(run)
+    parts.home.bundle(999).rename(staged)
+    whole = (staged / f"{bundle.TWIN}{bundle.ONNX}").read_bytes()
+    (staged / f"{bundle.TWIN}{bundle.ONNX}").write_bytes(b"x")
+    parts.settle()
+    assert (parts.served, parts.state(version)) == (None, "refused")
+    assert f"{bundle.TWIN}{bundle.ONNX} is not the file" in parts.described(version)
+    (parts.home.bundle(version) / f"{bundle.TWIN}{bundle.ONNX}").write_bytes(whole)
+    assert parts.ask("promote", version)[0] == "done"
+    assert not [one for one in doctor.examine(parts.home) if one["what"] == "bundle" and not one["ok"]]
+    (parts.home.bundle(version) / f"{bundle.TWIN}{bundle.ONNX}").unlink()
+    [found] = [one for one in doctor.examine(parts.home) if one["what"] == "bundle"]
+    assert (found["ok"], bundle.TWIN in found["detail"]) == (False, True)
 
 
 def test_version_without_its_bundle_is_refused(parts: Parts) -> None:

@@ -16,7 +16,7 @@ from test_run import PRICES, Workshop, prices
 
 from daemon import model
 from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused, NotServable
+from daemon.core.errors import NotServable
 from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.model import Calibrated, Design
@@ -98,9 +98,14 @@ def test_served_model_has_seen_the_holdout_and_its_twin_is_compared(mlflow_home:
     assert (second.twin, second.refit_problem, second.trained_rows) == (None, "", first.twin.trained_rows)
     last = bundle.load_judged(workshop.home.bundle(2), workshop.champion[1])
     assert error(last, data) == pytest.approx(second.scores["challenger"]["rolling"]["mae"], rel=1e-9)
+    run = workshop.registry.client.get_run(first.run).data
+    assert run.params["twin_rows"] == str(first.twin.trained_rows)
+    assert run.tags["retraind.scored"] == first.scored
+    workshop.champion = version, sha256
     (folder / f"{bundle.TWIN}{bundle.ONNX}").write_bytes(b"another")
-    with pytest.raises(BundleRefused, match="not the file that was recorded"):
-        bundle.load(folder, sha256)
+    third = workshop.train("linear", refit=False)
+    assert third.scores["champion"]["rolling"]["mae"] == pytest.approx(error(served, data), rel=1e-9)
+    assert "not the file that was recorded" in third.scores["twin_problem"]
 
 
 def test_no_time_left_serves_the_model_that_was_judged(mlflow_home: Home) -> None:
