@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from daemon.artifacts import bundle
-from daemon.cli import report
+from daemon.cli.report import health, home_access
 from daemon.core import durable, foundations, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
@@ -42,21 +42,21 @@ class Bad(RetraindError):
 
 def examine(home: Home) -> list[Finding]:
     """Every part of the home, and every check of the daemon if it runs; that one is in the first finding of its name."""
-    found = list(_examine(home))
-    known = {one["what"]: one for one in found}
+    findings = list(_examine(home))
+    by_part = {one["what"]: one for one in findings}
     for said in _said(home):
-        if said["what"] not in known:
-            found.append(said)
-        elif not said["ok"] and known[said["what"]]["ok"]:
-            known[said["what"]].update(said)
-    return found
+        if said["what"] not in by_part:
+            findings.append(said)
+        elif not said["ok"] and by_part[said["what"]]["ok"]:
+            by_part[said["what"]].update(said)
+    return findings
 
 
 def _said(home: Home) -> Iterator[Finding]:
     """The checks of a daemon that runs; that none does is no fault of the home."""
     daemon = status.read(home.status)
     if daemon is not None and daemon.alive:
-        for name, check in report.health(home)["checks"].items():
+        for name, check in health.read(home)["checks"].items():
             yield Finding(what=name, ok=check["ok"], detail=check["detail"])
 
 
@@ -73,30 +73,30 @@ def _examine(home: Home) -> Iterator[Finding]:
     yield _look("paths", lambda: _paths(home))
 
 
-def _look(what: str, look: Callable[[], str]) -> Finding:
+def _look(part: str, look: Callable[[], str]) -> Finding:
     try:
-        return Finding(what=what, ok=True, detail=look())
+        return Finding(what=part, ok=True, detail=look())
     except sqlite3.Error as error:
-        return Finding(what=what, ok=False, detail=f"A database can't be read: {error}.")
+        return Finding(what=part, ok=False, detail=f"A database can't be read: {error}.")
     except (RetraindError, OSError) as error:
-        return Finding(what=what, ok=False, detail=str(error))
+        return Finding(what=part, ok=False, detail=str(error))
 
 
 def _count(home: Home) -> int:
-    if not report.has_journal(home):
+    if not home_access.has_journal(home):
         return 0
     with Journal.reading(home.journal) as journal:
         return journal.versions.count()
 
 
-def _describe(found: Schema | None) -> str:
-    if found is None:
+def _describe(home_schema: Schema | None) -> str:
+    if home_schema is None:
         return "None yet: `retraind init FILE --target COL` makes one."
-    return f"{len(found.columns)} columns, target {found.target!r} ({_task(found)})."
+    return f"{len(home_schema.columns)} columns, target {home_schema.target!r} ({_task(home_schema)})."
 
 
-def _task(found: Schema) -> str:
-    return f"{len(found.classes)} classes" if found.task == "classification" else found.task
+def _task(home_schema: Schema) -> str:
+    return f"{len(home_schema.classes)} classes" if home_schema.task == "classification" else home_schema.task
 
 
 def _journal(home: Home) -> str:
@@ -120,15 +120,15 @@ def _folders(home: Home) -> str:
 
 
 def _segments(home: Home) -> str:
-    known = _live(home)
-    damaged = Dataset(home).verify({name: one["sha256"] for name, one in known.items()})
+    recorded = _live(home)
+    damaged = Dataset(home).verify({name: one["sha256"] for name, one in recorded.items()})
     # A merge may have replaced it while it was looked for.
     damaged = [name for name in damaged if name in _live(home)] if damaged else []
     if damaged:
         raise Bad(
             f"{home.segments / damaged[0]} is not what the journal recorded ({len(damaged)} in all).", hint=REPAIR
         )
-    return f"{score_names.counted(len(known), 'segment')}, every sha256 as recorded."
+    return f"{score_names.counted(len(recorded), 'segment')}, every sha256 as recorded."
 
 
 def _live(home: Home) -> dict[str, Row]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from daemon.core import logs, settings
+from daemon.core import logs, requests, settings
 from daemon.core.home import Home
 
 HomeOption = Annotated[
@@ -13,6 +13,16 @@ HomeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HERE = Path()
+
+
+def version_argument(meaning: str) -> Any:
+    """A version's number; one beyond LARGEST is none, and the journal could not look it up."""
+    return typer.Argument(min=1, max=requests.LARGEST, help=meaning)
+
+
+def limit_option(meaning: str) -> Any:
+    """How many are listed; a number beyond LARGEST is none for the journal."""
+    return typer.Option(min=1, max=requests.LARGEST, help=meaning)
 
 
 def load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:

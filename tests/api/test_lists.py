@@ -10,7 +10,7 @@ import pytest
 from sites import Client
 from test_records import BATCH, a_drop, a_version
 
-from daemon.cli import report
+from daemon.cli.report import versions
 from daemon.core.home import Home
 from daemon.core.states import RunState, VersionState
 from daemon.storage.journal import Journal
@@ -88,5 +88,5 @@ def test_versions_are_listed_in_pages(full: Client) -> None:
 
 
 def test_command_line_lists_the_newest_versions(full: Client) -> None:
-    found = report.versions(full.worker.home, 7)
+    found = versions.listed(full.worker.home, 7)
     assert [row["version"] for row in found] == list(range(MANY, MANY - 7, -1))

@@ -22,7 +22,8 @@ from commands import forked
 from service import wait_until
 from test_journal import a_batch, a_drop, a_version
 
-from daemon.cli import commands, report
+from daemon.cli import commands
+from daemon.cli.report import health
 from daemon.core import durable, requests, settings, status
 from daemon.core.errors import Exit
 from daemon.core.home import Home
@@ -162,9 +163,9 @@ def test_status_beside_a_daemon(home: Home) -> None:
     """All checks of the daemon count; one that fails makes the whole unhealthy."""
     bundles.point(home, bundles.make(home, 3))
     status.publish(home.status, a_status())
-    found = report.health(home)
+    found = health.read(home)
     assert (found["healthy"], found["model_version"], found["rows"], found["rows_pending"]) == (True, 3, 150, 7)
-    assert report.as_text(found).startswith("healthy")
+    assert health.as_text(found).startswith("healthy")
     status.publish(home.status, a_status(checks={"disk": Check(ok=False, detail="Full.")}))
     done = forked("status", home=home)
     assert done.returncode == Exit.UNHEALTHY
@@ -178,7 +179,7 @@ def test_status_says_what_the_served_version_is_on_trial_for(home: Home, journal
     journal.versions.judge(
         {**a_version(3), "scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, VersionState.PROMOTED, "first"
     )
-    detail = report.health(home)["checks"]["model"]["detail"]
+    detail = health.read(home)["checks"]["model"]["detail"]
     assert detail.endswith("On trial: no held-out row judges it.")
 
 

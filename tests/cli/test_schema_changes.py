@@ -1,4 +1,4 @@
-"""daemon.cli.schema_changes and daemon.cli.schema_report: a schema changed and shown by commands."""
+"""daemon.cli.schema_changes and daemon.cli.report.schema_table: a schema changed and shown by commands."""
 
 import sqlite3
 import sys
@@ -15,7 +15,8 @@ import pytest
 from test_ingestion import Parts
 from test_journal import a_drop
 
-from daemon.cli import schema_changes, schema_report
+from daemon.cli import schema_changes
+from daemon.cli.report import schema_table
 from daemon.core import durable
 from daemon.core.errors import BadSchema, Exit, InvalidDrop, Unavailable
 from daemon.core.home import Home
@@ -91,9 +92,9 @@ def test_categories_come_from_the_data(home: Home) -> None:
 def test_overview_of_thousands_of_columns_is_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     """What is unusual is listed, the others are counted."""
     many = Schema(target="y", classes=["0", "1"], columns=[Column(name=f"c{i}", kind="number") for i in range(3000)])
-    lines = schema_report.of_schema(many)
+    lines = schema_table.of_schema(many)
     assert len(lines) == 3001
-    schema_report.show(lines)
+    schema_table.show(lines)
     shown = capsys.readouterr().out
     assert shown.count("\n") < 10
     assert "3000 number" in shown

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from daemon.cli import report
 from daemon.core import settings
 from daemon.core.errors import BadSettings, Exit
+from daemon.core.settings import settings_file
 from daemon.training.selection import candidates
 
 KEYS = list(settings.entries())
@@ -187,7 +187,7 @@ def test_candidates_and_grids_can_be_named(tmp_path: Path) -> None:
 
 def test_written_file_holds_every_default() -> None:
     """The file that `init` writes changes nothing, and uncommented it says what holds anyway."""
-    text = report.settings_file()
+    text = settings_file.text()
     assert tomllib.loads(text) == {}
     lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# [") or " = " in line]
     found = tomllib.loads("\n".join(lines))

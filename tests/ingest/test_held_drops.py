@@ -16,7 +16,8 @@ from test_drop_scores import flowers, serve
 from test_ingestion import Parts
 
 from daemon.backup import backup, restore
-from daemon.cli import report
+from daemon.cli.report import drops as drop_report
+from daemon.cli.report import health
 from daemon.core import requests
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
@@ -365,9 +366,9 @@ def test_thousands_that_wait_are_counted_and_listed_in_part(parts: Parts, capsys
     page = client.ask("GET", "/dashboard")[2].decode()
     assert "; 3000 held<" in page
     assert len(page) < 200_000
-    report.print_drops(report.drops(parts.home, 20))
+    drop_report.print_table(drop_report.listed(parts.home, 20))
     assert capsys.readouterr().out.count(REASON) == 20
-    assert report.health(parts.home)["drops_held"] == 3000
+    assert health.read(parts.home)["drops_held"] == 3000
 
 
 def test_what_waits_for_a_person_is_no_news_to_train_on(parts: Parts) -> None:
@@ -384,17 +385,17 @@ def test_the_command_line_shows_what_waits_first(parts: Parts, capsys: pytest.Ca
     parts.drop("good.csv", flowers(40, "setosa", begin=100))
     parts.drop("odd.csv", ODD)
     parts.run()
-    found = report.drops(parts.home, 20)
+    found = drop_report.listed(parts.home, 20)
     assert [(row["name"], row["state"]) for row in found] == [("odd.csv", "held"), ("good.csv", "accepted")]
-    report.print_drops(found)
+    drop_report.print_table(found)
     assert f"held odd.csv: {REASON}" in capsys.readouterr().out
-    assert report.drop(parts.home, "odd.csv")["reason"] == REASON
-    assert report.held_drop(parts.home, "odd.csv")["sha256"] == found[0]["sha256"]
+    assert drop_report.get(parts.home, "odd.csv")["reason"] == REASON
+    assert drop_report.held(parts.home, "odd.csv")["sha256"] == found[0]["sha256"]
     with pytest.raises(NotFound, match=r"No drop 'good.csv' waits.*These do: odd.csv"):
-        report.held_drop(parts.home, "good.csv")
-    facts = report.health(parts.home)
+        drop_report.held(parts.home, "good.csv")
+    facts = health.read(parts.home)
     assert facts["drops_held"] == 1
-    assert "1 drop waits for `retraind accept` or `retraind reject`" in report.as_text(facts)
+    assert "1 drop waits for `retraind accept` or `retraind reject`" in health.as_text(facts)
 
 
 NEXT = {"setosa": "versicolor", "versicolor": "virginica", "virginica": "setosa"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_promotion import Parts
 
-from daemon.cli import report
+from daemon.cli.report import health
 from daemon.core.home import Home
 from daemon.records.records import Records
 from daemon.registry.registry import CHALLENGER, NAME
@@ -45,7 +45,7 @@ def test_aliases_are_moved_by_one_module() -> None:
 
 def challengers(parts: Parts) -> list[int | None]:
     """The challenger by the alias, by what workers read, and by what the command line prints."""
-    printed = report.health(parts.home)["challenger"]
+    printed = health.read(parts.home)["challenger"]
     return [
         parts.alias(CHALLENGER),
         Records(parts.home).versions.aliases()["challenger"],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from service import Service, wait_until
 
-from daemon.cli import report
+from daemon.cli.report import health
 from daemon.core import requests
 from daemon.core.settings import Promote
 from daemon.gate import rules
@@ -106,7 +106,7 @@ def test_rows_of_one_class_are_waited_with_instead_of_failing(service: Service) 
     assert "Drop rows of 'bad'" in reason()
     assert reason() in service.ask("/health")[1]["checks"]["model"]["detail"]
     assert "Drop rows of" in str(service.ask("/dashboard")[1])
-    assert "Drop rows of" in report.as_text(report.health(service.home))
+    assert "Drop rows of" in health.as_text(health.read(service.home))
     assert runs(service) == ["postponed"]
     requests.submit(service.home, "retrain", force=False, by="test")
     wait_until(lambda: not list(service.home.requests.glob("*.json")), what="the request to be answered")

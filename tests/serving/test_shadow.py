@@ -13,7 +13,7 @@ from rich.console import Console
 from sites import PREDICTION, Client, Site
 
 from daemon.artifacts import bundle
-from daemon.cli import lineage_tree, report
+from daemon.cli.report import health, lineage_tree, versions
 from daemon.core.home import Home
 from daemon.core.settings import Promote, Settings
 from daemon.records import lineage
@@ -311,12 +311,12 @@ def test_the_dashboard_shows_the_canary(home: Home) -> None:
 def test_the_command_line_says_it(
     compared: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "CONSOLE", Console(width=200))
+    monkeypatch.setattr(versions, "CONSOLE", Console(width=200))
     home = compared.worker.home
-    report.print_versions(report.versions(home, 20))
+    versions.print_table(versions.listed(home, 20))
     assert "same label for 75.00% of 4 answers" in capsys.readouterr().out
-    assert "version 2 waits for `retraind promote`: same label" in report.as_text(report.health(home))
-    lineage_tree.show(report.version(home, 2, 5))
+    assert "version 2 waits for `retraind promote`: same label" in health.as_text(health.read(home))
+    lineage_tree.show(lineage_tree.read(home, 2, 5))
     assert "beside version 1: same label for 75.00% of 4 answers" in capsys.readouterr().out
 
 
@@ -331,4 +331,4 @@ def test_a_damaged_history_hides_nothing_else(compared: Client) -> None:
     home.history.write_bytes(b"not a database" * 100)
     assert compared.ask("GET", "/versions")[0] == 200
     assert compared.ask("GET", "/prometheus_metrics")[0] == 200
-    assert report.health(home)["challenger"] == {"version": 2, "shadow": None}
+    assert health.read(home)["challenger"] == {"version": 2, "shadow": None}

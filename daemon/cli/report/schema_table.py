@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from daemon.cli.report import CONSOLE, printable
+from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.schema.notation import Notation
 from daemon.schema.schema import Column, Schema
 from daemon.tabular.infer_column import MOST_CATEGORIES

@@ -1,4 +1,4 @@
-"""The chain of a version as a tree that a person can read, from the drops that taught it to the predictions that it made."""
+"""The chain of a version as a tree that a person can read, from the drops that it was trained on to its predictions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,18 +7,31 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from daemon.cli.report import printable
+from daemon.cli.report.home_access import reading
+from daemon.cli.report.terminal import printable
+from daemon.core.errors import NotFound
+from daemon.core.home import Home
 from daemon.core.states import DropState
+from daemon.records import lineage
 from daemon.schema import score_names
 
 WIDTH = 1000
 """Columns; lines are as long as they are, up to this."""
 
 
-def show(found: dict[str, Any]) -> None:
+def read(home: Home, number: int, limit: int) -> dict[str, Any]:
+    """Where a version came from and where it went (see `daemon.records.lineage`); raises NotFound."""
+    with reading(home):
+        chain = lineage.of(home, number, limit)
+    if chain is None:
+        raise NotFound(f"There is no version {number}.", hint="`retraind versions` lists them.")
+    return chain
+
+
+def show(chain: dict[str, Any]) -> None:
     """`daemon.records.lineage.of` on standard output."""
-    tree = Tree(_text(f"version {found['version']} · {found['candidate']} · {found['state']}: {found['reason']}"))
-    for title, branches in _branches(found):
+    tree = Tree(_text(f"version {chain['version']} · {chain['candidate']} · {chain['state']}: {chain['reason']}"))
+    for title, branches in _branches(chain):
         branch = tree.add(_text(title))
         for line in branches:
             branch.add(_text(line))
@@ -26,47 +39,49 @@ def show(found: dict[str, Any]) -> None:
     Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(tree)
 
 
-def _branches(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    yield _drops(found)
-    yield _batches(found["batches"])
-    revision, run = found["revision"], found["run"]
+def _branches(chain: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    yield _drops(chain)
+    yield _batches(chain["batches"])
+    revision, run = chain["revision"], chain["run"]
     yield f"revision {revision['commit']}", [f"DVC md5 {revision['dvc_md5']}", f"{revision['rows']:,} rows"]
     number = "run" if run["id"] is None else f"run {run['id']}"
     took = f"{run['seconds']:.1f} s, ended {run['ended_at']}" if run.get("seconds") else "its end was not recorded"
     yield f"{number}: {run['reason']}", [f"MLflow run {run['mlflow_run']}", took]
-    bundle = found["bundle"]
-    trained = f"trained on {found['trained_rows']:,} rows"
+    bundle = chain["bundle"]
+    trained = f"trained on {chain['trained_rows']:,} rows"
     said = "; ".join(filter(None, [trained, bundle.get("scored")]))
-    yield f"version {found['version']}, judged {found['judged_at']}", [said, *_scores(found["scores"])]
+    yield f"version {chain['version']}, judged {chain['judged_at']}", [said, *_scores(chain["scores"])]
     files = [f"{name}  sha256 {sha256}" for name, sha256 in (bundle["files"] or {}).items()]
     yield f"bundle sha256 {bundle['sha256']}", files or [bundle["problem"]]
-    served = [f"from {one['from']} to {one['to'] or 'now'}: {one['reason']}" for one in found["served"]]
+    served = [f"from {one['from']} to {one['to'] or 'now'}: {one['reason']}" for one in chain["served"]]
     yield "served" if served else "never served", served
-    if shadow := found["shadow"]:
+    if shadow := chain["shadow"]:
         yield "tried", [f"beside version {one['champion']}: {score_names.agreement(one)}" for one in shadow]
-    made = found["predictions"]
+    made = chain["predictions"]
     times = [f"from {made['first_at']} to {made['last_at']}"] if made["count"] else []
     yield f"{made['count']:,} predictions in the history", times
 
 
-def _drops(found: dict[str, Any]) -> tuple[str, list[str]]:
-    drops = found["drops"]
+def _drops(chain: dict[str, Any]) -> tuple[str, list[str]]:
+    drops = chain["drops"]
     lines = [_drop(one) for one in drops["newest"]]
     if drops["count"] > len(lines):
         lines.append(f"… and {drops['count'] - len(lines):,} older ones (--limit)")
     return (
-        f"{drops['count']:,} drops with {drops['rows']:,} rows{_window(found['bundle'].get('settings') or {})}",
+        f"{drops['count']:,} drops with {drops['rows']:,} rows{_window(chain['bundle'].get('settings') or {})}",
         lines,
     )
 
 
-def _drop(one: dict[str, Any]) -> str:
+def _drop(drop: dict[str, Any]) -> str:
     gone = (
-        f"  FORGOTTEN {one['forgotten_at']}, in batch {one['forgotten_in']}"
-        if one["state"] == DropState.FORGOTTEN
+        f"  FORGOTTEN {drop['forgotten_at']}, in batch {drop['forgotten_in']}"
+        if drop["state"] == DropState.FORGOTTEN
         else ""
     )
-    return f"{one['name']}  {one['rows']:,} rows  batch {one['batch']}  {one['source']}{gone}  sha256 {one['sha256']}"
+    return (
+        f"{drop['name']}  {drop['rows']:,} rows  batch {drop['batch']}  {drop['source']}{gone}  sha256 {drop['sha256']}"
+    )
 
 
 def _window(settings: dict[str, Any]) -> str:

@@ -1,0 +1,44 @@
+"""Requests of the command line to the daemon: made, and waited for a moment until they are answered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from daemon.cli.options import load
+from daemon.core import requests, status
+from daemon.core.errors import Exit
+from daemon.core.home import Home
+from daemon.core.states import RequestState
+
+
+def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
+    """Make a request; True: the daemon has answered it, and its answer is printed."""
+    place, _ = load(home)
+    place.make()
+    request = requests.ask(place, kind, **fields)
+    typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
+    return not warn_if_down(place) and wait(place, request.id)
+
+
+def wait(place: Home, request: str) -> bool:
+    """Say what the daemon answers; exit code 8 if it refuses, False if it does not come to it."""
+    from daemon.cli import follow
+    from daemon.cli.report.terminal import printable
+
+    answer = follow.answer(place, request)
+    state, sentence = answer or (RequestState.QUEUED, f"not answered yet; see GET /requests/{request}.")
+    typer.echo(f"retraind: {printable(sentence)}", err=True)
+    if state == RequestState.REFUSED:
+        raise typer.Exit(Exit.REFUSED)
+    return answer is not None
+
+
+def warn_if_down(place: Home) -> bool:
+    """Say so, and return True, if no daemon runs in this home."""
+    daemon = status.read(place.status)
+    down = daemon is None or not daemon.alive
+    if down:
+        typer.echo("retraind: the daemon is not running; it will see to this when it starts.", err=True)
+    return down

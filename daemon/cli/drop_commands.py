@@ -1,0 +1,133 @@
+"""Commands on the files that bring data: ingest, drops, accept, reject, forget."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from daemon.cli.ask_daemon import submit, warn_if_down
+from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, visit
+from daemon.core import requests
+from daemon.core.errors import NotFound
+from daemon.core.home import Home
+
+
+def ingest(
+    file: Annotated[Path, typer.Argument(help="A labelled CSV file.")],
+    home: HomeOption = HERE,
+) -> None:
+    """Drop a copy of a file into the inbox, whole and durable.
+
+    Example: retraind ingest examples/iris-more.csv
+    """
+    place, _ = load(home)
+    from daemon.core import durable
+    from daemon.core.inbox_names import ignored
+
+    place.make()
+    if not file.is_file():
+        raise NotFound(f"{file} is not a file.", hint="Name a labelled CSV file.")
+    name = f"{file.stem}.csv" if ignored(file.name) else file.name
+    if ignored(name) or (place.inbox / name).exists():
+        name = f"{durable.sha256_file(file)[:8]}-{name}"
+    durable.write(place.inbox / name, file.read_bytes())
+    typer.echo(f"inbox/{name}")
+    warn_if_down(place)
+
+
+def drops(
+    key: Annotated[str | None, typer.Argument(metavar="ID", help="Only this drop: its id, sha256 or name.")] = None,
+    limit: Annotated[int, limit_option("How many of the newest.")] = 20,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Say what became of the files that were dropped.
+
+    Example: retraind drops iris-more.csv
+    """
+    place = visit(home)
+    from daemon.cli.report import drops as report
+
+    if key is None:
+        listed = report.listed(place, limit)
+        typer.echo(json.dumps(listed)) if json_ else report.print_table(listed)
+    else:
+        facts = report.get(place, key)
+        typer.echo(json.dumps(facts)) if json_ else report.print_facts(facts)
+
+
+def accept(
+    drop: Annotated[str, typer.Argument(help="Name or sha256 of a drop that is held; see `retraind drops`.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Let in a suspicious drop that is held (inbox.suspicious): its rows are trained on like any others.
+
+    Example: retraind accept export.csv
+    """
+    _decide(home, json_, "accept", drop)
+
+
+def reject(
+    drop: Annotated[str, typer.Argument(help="Name or sha256 of a drop that is held; see `retraind drops`.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Turn away a suspicious drop that is held: it goes to inbox/rejected, with the reason.
+
+    Example: retraind reject export.csv
+    """
+    _decide(home, json_, "reject", drop)
+
+
+def _decide(home: Path, json_: bool, kind: requests.Kind, drop: str) -> None:
+    place, _ = load(home)
+    from daemon.cli.report import drops
+
+    submit(home, json_, kind, drop=drops.held(place, drop)["sha256"])
+
+
+def forget(
+    drop: Annotated[str, typer.Argument(help="Its id or sha256, or a name that only it has; see `retraind drops`.")],
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge",
+            help="Also from refused files, predictions it labelled, and DVC's cache: older revisions are lost.",
+        ),
+    ] = False,
+    find: Annotated[bool, typer.Option("--find", help="Only list where its rows still are.")] = False,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Remove a drop's rows from the dataset by a new revision, and train without them.
+
+    Example: retraind forget poison.csv
+    """
+    place, _ = load(home)
+    from daemon.cli.report import drops
+
+    target = drops.to_forget(place, drop)
+    if find:
+        _list_traces(place, target, json_)
+        return
+    answered = submit(home, json_, "forget", drop=target["sha256"], purge=purge)
+    if not purge and not answered:
+        hint = "Older revisions in DVC's cache still hold its rows; --purge removes them there, and those revisions with them."
+        typer.echo(f"retraind: {hint}", err=True)
+
+
+def _list_traces(place: Home, drop: dict[str, Any], json_: bool) -> None:
+    from daemon.cli.report.terminal import printable
+    from daemon.ingest import erasure_traces
+    from daemon.storage.journal import Journal
+
+    with Journal.reading(place.journal) as journal:
+        traces = erasure_traces.find(place, journal, drop)
+    if json_:
+        about = {key: drop[key] for key in ("id", "name", "sha256", "state")}
+        typer.echo(json.dumps({**about, "traces": [trace._asdict() for trace in traces]}))
+        return
+    for trace in traces:
+        typer.echo(printable(f"{trace.where}: {trace.what} (until: {trace.goes})"))

@@ -1,0 +1,131 @@
+"""Commands on trainings and versions: retrain, versions, promote, refuse, rollback, lineage, reproduce."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli.ask_daemon import submit
+from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, version_argument, visit
+from daemon.core import requests
+from daemon.core.errors import Exit
+
+
+def retrain(
+    home: HomeOption = HERE,
+    force: Annotated[bool, typer.Option("--force", help="Also when there are no new rows.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Show how it goes until there is a verdict.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Ask for a training; exit code 8 means that it was declined, with --follow also that its version was refused.
+
+    Example: retraind retrain --force --follow
+    """
+    if follow:
+        _follow(home, json_, force=force)
+    else:
+        submit(home, json_, "retrain", force=force)
+
+
+def _follow(home: Path, json_: bool, *, force: bool) -> None:
+    place, _ = load(home)
+    from daemon.cli import follow
+
+    place.make()
+    before = follow.last_run(place)
+    request = requests.ask(place, "retrain", force=force)
+    code, facts = follow.follow(place, request.id, before)
+    typer.echo(json.dumps({"request": request.id, **facts}) if json_ else facts["sentence"])
+    raise typer.Exit(code)
+
+
+def promote(
+    version: Annotated[int | None, version_argument("Default: the challenger that waits.")] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Serve a version, by default the challenger that was held.
+
+    Example: retraind promote 4
+    """
+    submit(home, json_, "promote", version=version)
+
+
+def refuse(
+    version: Annotated[int | None, version_argument("Default: the challenger that waits.")] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Give up a version that waits: it is tried no more.
+
+    Example: retraind refuse
+    """
+    submit(home, json_, "refuse", version=version)
+
+
+def rollback(
+    version: Annotated[int | None, version_argument("Default: the version served before.")] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Serve an earlier version again.
+
+    Example: retraind rollback
+    """
+    submit(home, json_, "rollback", version=version)
+
+
+def versions(
+    limit: Annotated[int, limit_option("How many of the newest.")] = 100,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """List the newest versions with their verdicts.
+
+    Example: retraind versions
+    """
+    place = visit(home)
+    from daemon.cli.report import versions as report
+
+    listed = report.listed(place, limit)
+    if json_:
+        typer.echo(json.dumps(listed))
+    else:
+        report.print_table(listed)
+
+
+def lineage(
+    version: Annotated[int, version_argument("As `retraind versions` lists them.")],
+    limit: Annotated[int, limit_option("How many of the newest drops, batches and swaps.")] = 20,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Say where a version came from and where it went: from the drops of its training to its predictions.
+
+    Example: retraind lineage 3
+    """
+    place, _ = load(home)
+    from daemon.cli.report import lineage_tree
+
+    chain = lineage_tree.read(place, version, limit)
+    typer.echo(json.dumps(chain)) if json_ else lineage_tree.show(chain)
+
+
+def reproduce(
+    version: Annotated[int, version_argument("As `retraind versions` lists them.")],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Train a version again from its data revision and compare; exit code 7 if it is another model.
+
+    Example: retraind reproduce 3
+    """
+    place, loaded = load(home)
+    os.nice(loaded.train.nice)
+    from daemon.training import reproduction
+
+    comparison = reproduction.reproduce(place, version, loaded.train)
+    typer.echo(json.dumps(comparison) if json_ else reproduction.sentence(comparison))
+    raise typer.Exit(Exit.OK if comparison["equal"] else Exit.DIFFERENT)

@@ -1,0 +1,119 @@
+"""Drops: what became of them, and the one that a person means by an id, sha256 or name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Column, Table
+
+from daemon.cli.report.home_access import reading
+from daemon.cli.report.terminal import CONSOLE, printable
+from daemon.core.errors import Ambiguous, NotFound
+from daemon.core.home import Home
+from daemon.records import drops as records
+from daemon.records import lineage
+from daemon.schema import score_names
+
+LISTED = 20
+"""The newest of several drops with one name that are told apart in a message."""
+
+
+def listed(home: Home, limit: int) -> list[dict[str, Any]]:
+    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `daemon.records.drops`."""
+    with reading(home):
+        return [*map(records.as_drop, records.held(home.journal, limit)), *records.newest(home.journal, limit)]
+
+
+def held(home: Home, key: str) -> dict[str, Any]:
+    """The one drop of this sha256 or name that waits for a person; raises NotFound, or Ambiguous with a list of them."""
+    with reading(home):
+        waiting, others = records.held_like(home.journal, key), records.held(home.journal, LISTED)
+    if not waiting:
+        names = ", ".join(printable(row["name"]) for row in others)
+        raise NotFound(f"No drop {key!r:.100} waits for a decision.", hint=f"These do: {names or 'none'}.")
+    if len(waiting) > 1:
+        lines = ", ".join(row["sha256"] for row in waiting[:LISTED])
+        raise Ambiguous(
+            f"{len(waiting)} drops of the name {key!r:.100} wait.", hint=f"Name one by its sha256: {lines}."
+        )
+    return waiting[0]
+
+
+def get(home: Home, key: str) -> dict[str, Any]:
+    """What became of one drop, by id, sha256 or name, and which versions it `taught`; raises NotFound."""
+    with reading(home):
+        if waiting := records.held_like(home.journal, key):
+            return {**records.as_drop(waiting[0]), "taught": {"count": 0, "newest": []}}
+        facts = records.find(home.journal, key)
+        taught = facts and lineage.taught(home, facts)
+    if facts is None:
+        hint = "`retraind drops` lists the newest; a file that still lies in the inbox is not decided yet."
+        raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
+    return {**facts, "taught": taught}
+
+
+def to_forget(home: Home, key: str) -> dict[str, Any]:
+    """The one drop that this id, sha256 or name may mean; raises NotFound, or Ambiguous with a list of them."""
+    with reading(home):
+        matches = records.taken(home.journal, key)
+    if not matches:
+        other = get(home, key)
+        raise NotFound(f"The dataset holds no rows of {other['name']}: it was {other['state']}.")
+    if len(matches) > 1:
+        older = [f"and {len(matches) - LISTED} older ones: see `retraind drops --limit N`"] if matches[LISTED:] else []
+        lines = "\n  ".join(["Name one by its id or sha256:", *map(_about, matches[:LISTED]), *older])
+        raise Ambiguous(f"{key!r:.100} may be any of {len(matches)} drops.", hint=lines)
+    return matches[0]
+
+
+def _about(row: dict[str, Any]) -> str:
+    """A drop in one line, so that people can tell it from others of its name."""
+    rows = score_names.counted(row["rows_accepted"], "row")
+    return f"id {row['id']}: {printable(row['name'])}, {_moment(row)}, {rows}, {row['state']}, sha256 {row['sha256']}"
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """`listed` as a table on standard output."""
+    table = Table(
+        "id", Column("name", overflow="fold"), "state", "rows", "bad", "twice", "known", "batch", "seen", box=None
+    )
+    for row in rows:
+        counts = (
+            f"{row['rows_accepted']}/{row['rows_read']}",
+            row["rows_refused"],
+            row["rows_duplicate"],
+            row["rows_known"],
+        )
+        facts = (row["id"], row["name"], row["state"], *counts, row["batch"], _moment(row))
+        table.add_row(*(printable(fact) for fact in facts))
+    CONSOLE.print(table)
+    for row in rows:
+        if row["reason"]:
+            CONSOLE.print(
+                f"  {row['id'] or row['state']} {printable(row['name'])}: {printable(_why(row))}", soft_wrap=True
+            )
+
+
+def print_facts(drop: dict[str, Any]) -> None:
+    """All facts of one drop, one a line, on standard output."""
+    table = Table(Column(), Column(overflow="fold"), box=None, show_header=False)
+    for name, value in {**drop, "taught": _taught(drop["taught"])}.items():
+        if value is not None:
+            table.add_row(name, printable(value))
+    CONSOLE.print(table)
+
+
+def _moment(row: dict[str, Any]) -> str:
+    """When a drop was seen, to the minute."""
+    return str(row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
+
+
+def _taught(versions: dict[str, Any]) -> str | None:
+    named = [f"v{row['version']} {row['state']}" for row in versions["newest"]]
+    older = versions["count"] - len(named)
+    return ", ".join(named + ([f"{older} older ones"] if older else [])) or None
+
+
+def _why(row: dict[str, Any]) -> str:
+    place = [f"line {row['line']}"] if row["line"] else []
+    place += [repr(row["column"])] if row["column"] else []
+    return ": ".join(filter(None, [", ".join(place), row["reason"] or ""]))

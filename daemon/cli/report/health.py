@@ -1,0 +1,96 @@
+"""The health of a home: whether all is well, what is served, and every check of the daemon."""
+
+import json
+import sqlite3
+from typing import Any
+
+from daemon.artifacts.bundle import Pointer
+from daemon.cli.report import home_access, versions
+from daemon.cli.report.terminal import printable
+from daemon.core import foundations, proc, status
+from daemon.core.home import Home
+from daemon.records import challenger, drops
+from daemon.records import versions as judged_versions
+from daemon.schema import caveats, score_names
+
+
+def read(home: Home) -> dict[str, Any]:
+    """Whether all is well, what is served, and every check of the daemon."""
+    daemon = status.read(home.status)
+    alive = daemon is not None and daemon.alive
+    pointer = home_access.served(home)
+    checks = {name: check.model_dump() for name, check in (daemon.checks if daemon and alive else {}).items()}
+    checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
+    serving = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
+    if pointer is None and "training" in checks:
+        serving = f"{serving} {checks['training']['detail']}"
+    checks["model"] = {"ok": pointer is not None, "detail": serving}
+    damage = {"disk": foundations.disk(home), "journal": foundations.journal(home)} if foundations.begun(home) else {}
+    challenger, held = None, 0
+    try:
+        challenger, held = _challenger(home, pointer), drops.held_total(home.journal)
+        checks["model"]["detail"] = f"{serving} {_lacks(home, pointer)}".strip()
+    except sqlite3.Error as error:
+        damage["journal"] = damage["journal"] or f"{home.journal} can't be read: {error}. See `retraind doctor`."
+    checks |= {name: {"ok": False, "detail": detail} for name, detail in damage.items() if detail}
+    return {
+        "healthy": all(check["ok"] for check in checks.values()),
+        "model_version": pointer.version if pointer else None,
+        "rows": daemon.rows if daemon else 0,
+        "rows_pending": daemon.rows_pending if daemon else 0,
+        "challenger": challenger,
+        "drops_held": held,
+        "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
+        "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
+        "checks": checks,
+    }
+
+
+def as_text(facts: dict[str, Any]) -> str:
+    """`read` for people."""
+    lines = [
+        "healthy" if facts["healthy"] else "UNHEALTHY",
+        f"  {score_names.counted(facts['rows'], 'row')}, {facts['rows_pending']} since the last training",
+    ]
+    if facts["training"]:
+        lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")
+    if longest := facts["longest_step"]:
+        lines.append(f"  longest step of the last hour: {longest['name']}, {longest['seconds']:.1f} s")
+    if waiting := facts["challenger"]:
+        beside = f": {score_names.agreement(waiting['shadow'])}" if waiting["shadow"] else ""
+        lines.append(f"  version {waiting['version']} waits for `retraind promote`{beside}")
+    if held := facts["drops_held"]:
+        waits = "waits" if held == 1 else "wait"
+        lines.append(f"  {score_names.counted(held, 'drop')} {waits} for `retraind accept` or `retraind reject`")
+    lines += [
+        f"  {'ok ' if check['ok'] else 'BAD'} {name}: {printable(check['detail'])}"
+        for name, check in facts["checks"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _liveness(daemon: status.Status | None) -> str:
+    """Whether the daemon runs, and what it does if that takes long."""
+    if daemon is not None and daemon.alive:
+        return f"Running, {daemon.step.name} for {daemon.step.seconds:.0f} s." if daemon.step else "Running."
+    process = proc.look(daemon.pid) if daemon is not None and daemon.boot == status.boot_id() else None
+    if daemon is None or process is None:
+        return "Not running: start it with `retraind run`."
+    if process.state in "Tt":
+        return f"Stopped (SIGSTOP, pid {daemon.pid}): `kill -CONT {daemon.pid}` lets it go on."
+    # The number may be that of another process by now.
+    return f"Gone or hanging since {daemon.at}: start it with `retraind run`, which says so if it still runs (pid {daemon.pid})."
+
+
+def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
+    """The newest version that is held, and how far it agrees with the served one (None: nothing was compared)."""
+    held = challenger.waiting(home.journal)
+    if held is None:
+        return None
+    return {"version": held, "shadow": versions.agreements(home, pointer, [held]).get(held)}
+
+
+def _lacks(home: Home, pointer: Pointer | None) -> str:
+    """What the served version is on trial for; empty if for nothing."""
+    judged = judged_versions.judged(home.journal, pointer.version) if pointer else None
+    return caveats.sentence(json.loads(judged["scores"])) if judged else ""

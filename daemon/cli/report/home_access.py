@@ -1,0 +1,35 @@
+"""How reports read a home: its journal and the pointer to the served version."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Pointer
+from daemon.core import foundations
+from daemon.core.errors import HistoryLost, RetraindError
+from daemon.core.home import Home
+
+
+def served(home: Home) -> Pointer | None:
+    """What is served; None if nothing is, or the pointer can't be read."""
+    try:
+        return bundle.read_pointer(home.pointer)
+    except RetraindError:
+        return None
+
+
+def has_journal(home: Home) -> bool:
+    """False: nothing has been recorded yet; raises HistoryLost where something was, and is gone."""
+    if gone := foundations.journal(home):
+        raise HistoryLost(gone)
+    return home.journal.exists()
+
+
+@contextmanager
+def reading(home: Home) -> Iterator[None]:
+    """Raises RetraindError where the journal can't be read."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise RetraindError(f"{home.journal} can't be read: {error}.", hint="See `retraind doctor`.") from None

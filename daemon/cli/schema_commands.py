@@ -1,0 +1,145 @@
+"""Commands on the schema: init makes one from your own data, schema shows and changes it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.cli.options import HERE, HomeOption, JsonOption, load
+from daemon.core import file_modes
+from daemon.core.errors import BadSettings
+from daemon.core.home import Home
+from daemon.schema.class_labels import alike
+from daemon.schema.notation import Order
+from daemon.schema.schema import Task
+
+if TYPE_CHECKING:
+    from daemon.cli.schema_changes import Choice
+    from daemon.tabular.schema_draft import Draft
+
+IGNORE = typer.Option("--ignore", metavar="COL", help="A column that is not read; repeat it for more.")
+KIND = typer.Option(
+    "--kind", metavar="COL=KIND", help="number, integer, boolean, category, date, text or ignore; repeat it."
+)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="A CSV file (or .csv.gz) with a header: your own data.")],
+    target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
+    task: Annotated[Task | None, typer.Option("--task", help="Default: what the target looks like.")] = None,
+    dates: Annotated[
+        Order | None,
+        typer.Option("--dates", help="Where 01/02/2024 may be two days; yy: years of two digits, 69 is 1969."),
+    ] = None,
+    ignore: Annotated[list[str] | None, IGNORE] = None,
+    kind: Annotated[list[str] | None, KIND] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Write retraind.toml and the schema for your own data.
+
+    Example: retraind init churn.csv --target churned
+    """
+    place, loaded = load(home)
+    from daemon.cli import schema_changes
+
+    _require_new(place)
+    kinds = schema_changes.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
+    draft = _draft(file, target, task, dates, kinds, most=loaded.inbox.max_inflated_bytes)
+    _write(place, draft)
+    _print_draft(draft, json_)
+    steps = "Is a column not what you meant? retraind schema --kind COL=KIND, --ignore COL, --missing TEXT."
+    typer.echo(steps, err=True)
+    typer.echo(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.", err=True)
+
+
+def _require_new(place: Home) -> None:
+    """Raise BadSettings for a home that can't be made or has its schema already."""
+    place.require_plain_path()
+    if place.schema.exists():
+        hint = "Use another --home for other data, or change the schema by `retraind schema`."
+        raise BadSettings(f"{place.schema} exists: this home has its data already.", hint=hint)
+
+
+def _draft(
+    file: Path, target: str, task: Task | None, dates: Order | None, kinds: "Mapping[str, Choice]", *, most: int
+) -> "Draft":
+    """The schema that a file suggests; `most`: bytes of a .csv.gz inflated."""
+    from daemon.tabular import infer_schema
+
+    infer = partial(infer_schema.of, file, target, task, most, dates)
+    draft = infer(kinds)
+    if not draft.texts:
+        return draft
+    from daemon.cli import text_worth  # only now: it needs scikit-learn
+
+    return text_worth.with_texts(file, draft, most, infer, kinds)
+
+
+def _write(place: Home, draft: "Draft") -> None:
+    """Make the home with its settings, unless it has some, and its schema."""
+    from daemon.core import durable
+    from daemon.core.settings import settings_file
+
+    place.make()
+    if not place.settings.exists():
+        durable.write(place.settings, settings_file.text().encode(), mode=file_modes.SETTINGS)
+    durable.write(place.schema, draft.schema.dump())
+
+
+def _print_draft(draft: "Draft", json_: bool) -> None:
+    from daemon.cli.report import schema_table
+    from daemon.cli.report.terminal import printable
+
+    lines, remarks = schema_table.of_draft(draft), list(_remarks(draft))
+    if json_:
+        typer.echo(json.dumps(schema_table.as_json(draft.schema, lines, remarks)))
+        return
+    schema_table.show(lines)
+    for remark in remarks:
+        typer.echo(printable(remark), err=True)
+
+
+def _remarks(draft: "Draft") -> Iterator[str]:
+    """What a person should know of a draft beside the table."""
+    if draft.schema.decimal == ",":
+        yield "Numbers have a decimal comma, as in 1,5."
+    yield from draft.cell_remarks()
+    for group in alike(draft.schema.classes):
+        yield f"These classes differ in case or spaces only: {', '.join(map(repr, group))}. Are they the same?"
+    if draft.torn:
+        yield f"Rows with too many or too few cells, which were not looked at: {draft.torn}."
+    if draft.backslashes:
+        yield f"Rows are torn. {draft.BACKSLASHES}"
+    if draft.left_out:
+        yield "Drops may have the columns of kind `ignore`; they are not read."
+
+
+def schema_(
+    ignore: Annotated[list[str] | None, IGNORE] = None,
+    kind: Annotated[list[str] | None, KIND] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(help="A text that stands for a missing value; repeat it.")
+    ] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Show, check and change the schema; a change counts from the next drop and training on, without a restart.
+
+    Example: retraind schema --ignore customer --kind zip=category --missing NA
+    """
+    place, _ = load(home)
+    from daemon.cli import schema_changes
+    from daemon.cli.report import schema_table
+
+    kinds = schema_changes.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
+    before, changed = schema_changes.change(place, kinds, missing or [])
+    if changed != before:
+        typer.echo(
+            "Changed. Drops are read by it from now on; retraind retrain --force trains by it at once.", err=True
+        )
+    lines = schema_table.of_schema(changed)
+    typer.echo(json.dumps(schema_table.as_json(changed, lines, []))) if json_ else schema_table.show(lines)

@@ -1,0 +1,62 @@
+"""Commands that run the service or show its health: run, serve, status."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from daemon.cli.options import HERE, HomeOption, JsonOption, load, visit
+from daemon.core.errors import Exit
+from daemon.processes.stop_signals import Wake
+
+
+def run(
+    home: HomeOption = HERE,
+    host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
+) -> None:
+    """Run everything: watch the inbox, retrain, serve, show the dashboard.
+
+    Example: retraind run --port 5000
+    """
+    wake = _listening()
+    place, loaded = load(home, host=host, port=port)
+    from daemon.service import service
+
+    service.run(place, loaded, wake)
+
+
+def serve(
+    home: HomeOption = HERE,
+    host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
+) -> None:
+    """Only answer over HTTP, without the daemon: nothing is ingested or trained.
+
+    Example: retraind serve --port 5001
+    """
+    wake = _listening()
+    place, loaded = load(home, host=host, port=port)
+    from daemon.service import service
+
+    service.serve(place, loaded, wake)
+
+
+def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
+    """Say whether all is well; exit code 5 if not.
+
+    Example: retraind status --json
+    """
+    place = visit(home)
+    from daemon.cli.report import health
+
+    facts = health.read(place)
+    typer.echo(json.dumps(facts) if json_ else health.as_text(facts))
+    raise typer.Exit(Exit.OK if facts["healthy"] else Exit.UNHEALTHY)
+
+
+def _listening() -> Wake:
+    """What hears SIGTERM and Ctrl-C from now on."""
+    wake = Wake()
+    wake.listen()
+    return wake
