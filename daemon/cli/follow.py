@@ -41,9 +41,9 @@ def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, st
     while time.monotonic() < deadline:
         if home.journal.exists():
             with Journal.reading(home.journal) as journal:
-                found = journal.requests.get(request)
-            if found is not None and found["state"] != RequestState.QUEUED:
-                return str(found["state"]), str(found["detail"])
+                row = journal.requests.get(request)
+            if row is not None and row["state"] != RequestState.QUEUED:
+                return str(row["state"]), str(row["detail"])
         time.sleep(PAUSE)
     return None
 
@@ -57,13 +57,13 @@ def follow(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("waiting for the daemon", total=None)
-        while (found := _ended(home, request, before)) is None:
+        while (outcome := _ended(home, request, before)) is None:
             daemon = status.read(home.status)
             if daemon is None or not daemon.alive:
                 raise Unavailable("The daemon is not running; it will see to the request when it starts.")
             _show(bar, task, daemon.training)
             time.sleep(PAUSE)
-    return found
+    return outcome
 
 
 def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]] | None:

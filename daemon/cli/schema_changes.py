@@ -29,14 +29,14 @@ KINDS: tuple[Choice, ...] = (*get_args(Kind), "ignore")
 
 def choices(texts: Iterable[str]) -> dict[str, Choice]:
     """COL=KIND of the command line; raises BadSchema."""
-    found: dict[str, Choice] = {}
+    kinds: dict[str, Choice] = {}
     for text in texts:
         name, _, kind = text.rpartition("=")
         chosen = next((one for one in KINDS if one == kind), None)
         if not name or chosen is None:
             raise BadSchema(f"--kind {text!r} is no COL=KIND.", hint=f"Kinds: {', '.join(KINDS)}.")
-        found[name] = chosen
-    return found
+        kinds[name] = chosen
+    return kinds
 
 
 def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) -> tuple[Schema, Schema]:
@@ -45,39 +45,39 @@ def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) ->
     Raises BadSchema, NotFound, Unavailable.
     """
     for _ in range(TRIES):
-        found = schema.load(home.schema)
-        if found is None:
+        before = schema.load(home.schema)
+        if before is None:
             raise NotFound(f"{home.schema} does not exist.", hint="Make it by `retraind init FILE --target COL`.")
-        changed = altered(found, kinds, missing, home)
-        if changed == found:
-            return found, found
-        if schema_swap.replace(home.schema, found, changed):  # or a drop has let it grow meanwhile
-            return found, changed
+        changed = altered(before, kinds, missing, home)
+        if changed == before:
+            return before, before
+        if schema_swap.replace(home.schema, before, changed):  # or a drop has let it grow meanwhile
+            return before, changed
     raise Unavailable(f"{home.schema} changes all the time.", hint="Nothing was changed; try again.")
 
 
-def altered(given: Schema, kinds: Mapping[str, Choice], missing: Iterable[str], home: Home | None = None) -> Schema:
+def altered(original: Schema, kinds: Mapping[str, Choice], missing: Iterable[str], home: Home | None = None) -> Schema:
     """The schema with columns of other kinds and more markers; raises BadSchema for a column that it does not have."""
-    known = {*given.features, *given.ignored}
+    names = {*original.features, *original.ignored}
     for name in kinds:
-        if name == given.target:
+        if name == original.target:
             raise BadSchema(f"{name!r} is the target.", hint="Another target needs another home: retraind init.")
-        if name not in known:
-            raise BadSchema(f"The schema has no column {name!r}.", hint=f"It has: {', '.join(sorted(known))[:500]}.")
+        if name not in names:
+            raise BadSchema(f"The schema has no column {name!r}.", hint=f"It has: {', '.join(sorted(names))[:500]}.")
     columns = [
         one if kinds.get(one.name, one.kind) == one.kind else _of_kind(one, kinds[one.name], home)
-        for one in given.columns
+        for one in original.columns
         if kinds.get(one.name) != "ignore"
     ]
-    back = [name for name in given.ignored if kinds.get(name, "ignore") != "ignore"]
+    back = [name for name in original.ignored if kinds.get(name, "ignore") != "ignore"]
     columns += [_of_kind(Column(name=name, kind="number", missing=True), kinds[name], home) for name in back]
-    gone = [one for one in given.features if kinds.get(one) == "ignore"]
+    gone = [one for one in original.features if kinds.get(one) == "ignore"]
     try:
         return schema_growth.grown(
-            given,
+            original,
             columns=columns,
-            ignored=[*(name for name in given.ignored if name not in back), *gone],
-            missing_values=list(dict.fromkeys([*given.missing_values, *missing])),
+            ignored=[*(name for name in original.ignored if name not in back), *gone],
+            missing_values=list(dict.fromkeys([*original.missing_values, *missing])),
         )
     except ValidationError as error:
         raise BadSchema(f"{error.errors()[0]['msg']}.", hint="Nothing was changed.") from None
@@ -98,9 +98,9 @@ def _texts(home: Home, column: Column) -> list[str]:
     if not home.journal.exists():
         return []
     with Journal.reading(home.journal) as journal:
-        wanted = {row["name"]: row["sha256"] for row in journal.segments.current()}
+        sha256s = {row["name"]: row["sha256"] for row in journal.segments.current()}
     chosen: dict[str, None] = {}
-    for piece in segments.pieces(home.segments, wanted, [column.name]):
+    for piece in segments.pieces(home.segments, sha256s, [column.name]):
         if column.name in piece.column_names:
             chosen |= dict.fromkeys(pc.unique(as_kind(piece[column.name], column)).drop_null().to_pylist())
     return sorted(chosen)[:MOST_CATEGORIES]

@@ -50,37 +50,37 @@ class Opinion(NamedTuple):
 
 
 def with_texts(
-    path: Path, found: Draft, most: int, again: Callable[[Mapping[str, Choice]], Draft], kinds: Mapping[str, Choice]
+    path: Path, draft: Draft, most: int, again: Callable[[Mapping[str, Choice]], Draft], kinds: Mapping[str, Choice]
 ) -> Draft:
     """The draft with the texts whose words help, made `again` with these among the `kinds`; it says of each why.
 
     Raises BadSchema.
     """
-    opinions = of(path, found, most)
+    opinions = of(path, draft, most)
     useful = [name for name, one in opinions.items() if one.useful]
     if useful:
-        found = again({**kinds, **dict.fromkeys(useful, "text")})
+        draft = again({**kinds, **dict.fromkeys(useful, "text")})
     whys = {
         name: f"{why}; {opinions[name].why}; --kind {name!r}=text takes it in" if name in opinions else why
-        for name, why in found.left_out.items()
+        for name, why in draft.left_out.items()
     }
     return replace(
-        found, left_out=whys, notes=found.notes | {name: f"free text: {opinions[name].why}" for name in useful}
+        draft, left_out=whys, notes=draft.notes | {name: f"free text: {opinions[name].why}" for name in useful}
     )
 
 
-def of(path: Path, found: Draft, most: int) -> dict[str, Opinion]:
+def of(path: Path, draft: Draft, most: int) -> dict[str, Opinion]:
     """What the words of each free text that a draft leaves out are worth; raises OSError, InvalidDrop.
 
     `most`: bytes of a .csv.gz inflated.
     """
-    table, ends = _sample(path, found.schema.target, most), time.monotonic() + MOST_SECONDS
+    table, ends = _sample(path, draft.schema.target, most), time.monotonic() + MOST_SECONDS
     opinions: dict[str, Opinion] = {}
-    for name in found.texts:
+    for name in draft.texts:
         if time.monotonic() > ends:
             opinions[name] = Opinion(False, f"its words were not tried: {MOST_SECONDS:g} s were used up")
         else:
-            opinions[name] = opinion(table, found.schema, name)
+            opinions[name] = opinion(table, draft.schema, name)
     return opinions
 
 
@@ -107,9 +107,9 @@ def _losses(table: pa.Table, schema: Schema, units: Prints) -> losses.Vector:
     """Of each row what a linear model that has not seen it costs there; equal rows are in one fold."""
     targets = rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
     name = ESTIMATORS[schema.task]
-    one = Candidate(name, candidates.build(name, schema, seed=0))
+    candidate = Candidate(name, candidates.build(name, schema, seed=0))
     answers, truth, _ = (
-        Trial(schema, rows.matrix(table, schema), targets, Train(), units=units).of(one, whole=True).kept
+        Trial(schema, rows.matrix(table, schema), targets, Train(), units=units).of(candidate, whole=True).kept
     )
     return losses.of(answers, truth, METRICS[schema.task])
 
