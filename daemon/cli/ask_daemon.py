@@ -23,7 +23,7 @@ def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
 
 
 def wait(place: Home, request: str) -> bool:
-    """Say what the daemon answers; exit code 8 if it refuses, False if it does not come to it."""
+    """Print the daemon's answer; exits 8 if it refuses. False: it has not answered yet."""
     from daemon.cli import follow
     from daemon.cli.report.terminal import printable
 
@@ -40,5 +40,5 @@ def warn_if_down(place: Home) -> bool:
     daemon = status.read(place.status)
     down = daemon is None or not daemon.alive
     if down:
-        typer.echo("retraind: the daemon is not running; it will see to this when it starts.", err=True)
+        typer.echo("retraind: the daemon is not running. This is queued and runs when it starts.", err=True)
     return down

@@ -1,7 +1,7 @@
-"""The checkup: every part of a home looked at for real, and what of it can be made good again.
+"""The checkup: examines every part of a home, and says what can be repaired.
 
-It works with and without a running daemon. Whatever the daemon says of itself is a part of the findings, so the checkup
-never finds in order what `retraind status` does not.
+It works with and without a running daemon. The daemon's own checks are among the findings, so the checkup
+never calls healthy what `retraind status` does not.
 """
 
 import sqlite3
@@ -37,7 +37,7 @@ class Finding(TypedDict):
 
 
 class Bad(RetraindError):
-    """Raised by a look at a part that is not in order."""
+    """Raised for a part that is not in order."""
 
 
 def examine(home: Home) -> list[Finding]:
@@ -53,7 +53,7 @@ def examine(home: Home) -> list[Finding]:
 
 
 def _said(home: Home) -> Iterator[Finding]:
-    """The checks of a daemon that runs; that none does is no fault of the home."""
+    """The checks of a daemon that runs; a home without a running daemon is not at fault."""
     daemon = status.read(home.status)
     if daemon is not None and daemon.alive:
         for name, check in health.read(home)["checks"].items():
@@ -91,7 +91,7 @@ def _count(home: Home) -> int:
 
 def _describe(home_schema: Schema | None) -> str:
     if home_schema is None:
-        return "None yet: `retraind init FILE --target COL` makes one."
+        return "None yet: make one with `retraind init FILE --target COL`."
     return f"{len(home_schema.columns)} columns, target {home_schema.target!r} ({_task(home_schema)})."
 
 

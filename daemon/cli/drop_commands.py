@@ -17,7 +17,7 @@ def ingest(
     file: Annotated[Path, typer.Argument(help="A labelled CSV file.")],
     home: HomeOption = HERE,
 ) -> None:
-    """Drop a copy of a file into the inbox, whole and durable.
+    """Copy a file into the inbox, durably.
 
     Example: retraind ingest examples/iris-more.csv
     """
@@ -42,7 +42,7 @@ def drops(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Say what became of the files that were dropped.
+    """List the dropped files with their outcome, or show one.
 
     Example: retraind drops iris-more.csv
     """
@@ -62,7 +62,7 @@ def accept(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Let in a suspicious drop that is held (inbox.suspicious): its rows are trained on like any others.
+    """Accept a suspicious drop that is held (inbox.suspicious): its rows are used like any others.
 
     Example: retraind accept export.csv
     """
@@ -74,7 +74,7 @@ def reject(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Turn away a suspicious drop that is held: it goes to inbox/rejected, with the reason.
+    """Reject a suspicious drop that is held: it moves to inbox/rejected, with the reason.
 
     Example: retraind reject export.csv
     """
@@ -94,14 +94,14 @@ def forget(
         bool,
         typer.Option(
             "--purge",
-            help="Also from refused files, predictions it labelled, and DVC's cache: older revisions are lost.",
+            help="Also remove them from DVC's cache (older revisions are lost), refused files and predictions it labelled.",
         ),
     ] = False,
-    find: Annotated[bool, typer.Option("--find", help="Only list where its rows still are.")] = False,
+    find: Annotated[bool, typer.Option("--find", help="Only list where its rows are.")] = False,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Remove a drop's rows from the dataset by a new revision, and train without them.
+    """Remove a drop's rows in a new revision of the dataset, and retrain.
 
     Example: retraind forget poison.csv
     """

@@ -1,6 +1,6 @@
 """Following requests to their answer, and a training to the verdict on its version, on a terminal.
 
-Looks at the journal and the status file like everybody else; ending it changes nothing.
+Reads the journal and the status file only; ending it changes nothing.
 """
 
 import time
@@ -60,7 +60,7 @@ def follow(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
         while (outcome := _ended(home, request, before)) is None:
             daemon = status.read(home.status)
             if daemon is None or not daemon.alive:
-                raise Unavailable("The daemon is not running; it will see to the request when it starts.")
+                raise Unavailable("The daemon is not running. Your request is queued and runs when it starts.")
             _show(bar, task, daemon.training)
             time.sleep(PAUSE)
     return outcome

@@ -15,10 +15,10 @@ from daemon.core.home import Home
 
 def doctor(
     home: HomeOption = HERE,
-    repair: Annotated[bool, typer.Option("--repair", help="First make good what can be made good.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair damage first, where possible.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Check the home from end to end: settings, segments, git, DVC, bundles, journal, paths.
+    """Examine the whole home: settings, segments, git, DVC, bundles, journal, paths.
 
     Example: retraind doctor --repair
     """
@@ -29,7 +29,7 @@ def doctor(
 
 
 def _judge(place: Home, json_: bool) -> None:
-    """Say what the checkup finds; exit code 5 if anything is not in order."""
+    """Print the findings of the checkup; exits 5 if any is bad."""
     from daemon.cli import doctor as checkup
 
     findings = checkup.examine(place)
@@ -38,7 +38,7 @@ def _judge(place: Home, json_: bool) -> None:
 
 
 def _repair(place: Home) -> None:
-    """Mend a home that nobody runs, or ask the daemon that does."""
+    """Repair a home that no daemon runs in, or ask its daemon to."""
     from daemon.dataset import repair as upkeep
     from daemon.service import service
 
@@ -46,16 +46,16 @@ def _repair(place: Home) -> None:
         with service.locked(place):
             upkeep.mend(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True))
     except AlreadyRunning:
-        typer.echo("retraind: the daemon is asked to do it.", err=True)
+        typer.echo("retraind: the running daemon repairs it.", err=True)
         ask_daemon.wait(place, requests.submit(place, "repair").id)
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The archive to be written; it must not exist.")],
+    file: Annotated[Path, typer.Argument(help="The archive to write; it must not exist.")],
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Copy the whole home, running or not, into one file that only you can read: tokens are in it.
+    """Write the whole home, running or not, to one file that only you can read, because it contains tokens.
 
     Example: retraind backup /backups/churn.tar
     """
@@ -71,7 +71,7 @@ def restore(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Make a new home from a backup, compare every byte, and check it; exit code 10 if the backup is not whole.
+    """Make a new home from a backup, compare every byte, and examine it. Exits 10 if the backup is incomplete.
 
     Example: retraind restore /backups/churn.tar --home ~/churn-again
     """

@@ -15,11 +15,11 @@ from daemon.core.errors import Exit
 
 def retrain(
     home: HomeOption = HERE,
-    force: Annotated[bool, typer.Option("--force", help="Also when there are no new rows.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Show how it goes until there is a verdict.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train even without new rows.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Show progress and wait for the verdict.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Ask for a training; exit code 8 means that it was declined, with --follow also that its version was refused.
+    """Request a training. Exits 8 if it is declined or, with --follow, if its version is refused.
 
     Example: retraind retrain --force --follow
     """
@@ -42,11 +42,11 @@ def _follow(home: Path, json_: bool, *, force: bool) -> None:
 
 
 def promote(
-    version: Annotated[int | None, version_argument("Default: the challenger that waits.")] = None,
+    version: Annotated[int | None, version_argument("Default: the waiting challenger.")] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Serve a version, by default the challenger that was held.
+    """Serve a version, by default the waiting challenger.
 
     Example: retraind promote 4
     """
@@ -54,11 +54,11 @@ def promote(
 
 
 def refuse(
-    version: Annotated[int | None, version_argument("Default: the challenger that waits.")] = None,
+    version: Annotated[int | None, version_argument("Default: the waiting challenger.")] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Give up a version that waits: it is tried no more.
+    """Refuse a waiting version, by default the challenger.
 
     Example: retraind refuse
     """
@@ -102,7 +102,7 @@ def lineage(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Say where a version came from and where it went: from the drops of its training to its predictions.
+    """Show where a version came from and where it was served, from its drops to its predictions.
 
     Example: retraind lineage 3
     """
@@ -118,7 +118,7 @@ def reproduce(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Train a version again from its data revision and compare; exit code 7 if it is another model.
+    """Train a version again from its data revision and compare. Exits 7 if the model differs.
 
     Example: retraind reproduce 3
     """

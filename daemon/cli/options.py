@@ -35,8 +35,8 @@ def load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
 
 
 def visit(home: Path) -> Home:
-    """The home that a command only looks at; a misspelt one is as empty as a new one, so it is said."""
+    """The home that a command only reads; a warning says that it is new, because a misspelt one looks empty."""
     place, _ = load(home)
     if not place.registry.exists():
-        typer.echo(f"retraind: {place.root} is no home of retraind yet. Is --home right?", err=True)
+        typer.echo(f"retraind: {place.root} is not a retraind home yet. Is --home right?", err=True)
     return place

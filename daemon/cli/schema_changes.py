@@ -34,7 +34,7 @@ def choices(texts: Iterable[str]) -> dict[str, Choice]:
         name, _, kind = text.rpartition("=")
         chosen = next((one for one in KINDS if one == kind), None)
         if not name or chosen is None:
-            raise BadSchema(f"--kind {text!r} is no COL=KIND.", hint=f"Kinds: {', '.join(KINDS)}.")
+            raise BadSchema(f"--kind {text!r} is not COL=KIND.", hint=f"Kinds: {', '.join(KINDS)}.")
         kinds[name] = chosen
     return kinds
 
@@ -47,13 +47,13 @@ def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) ->
     for _ in range(TRIES):
         before = schema.load(home.schema)
         if before is None:
-            raise NotFound(f"{home.schema} does not exist.", hint="Make it by `retraind init FILE --target COL`.")
+            raise NotFound(f"{home.schema} does not exist.", hint="Make it with `retraind init FILE --target COL`.")
         changed = altered(before, kinds, missing, home)
         if changed == before:
             return before, before
         if schema_swap.replace(home.schema, before, changed):  # or a drop has let it grow meanwhile
             return before, changed
-    raise Unavailable(f"{home.schema} changes all the time.", hint="Nothing was changed; try again.")
+    raise Unavailable(f"{home.schema} keeps changing.", hint="Nothing was changed; try again.")
 
 
 def altered(original: Schema, kinds: Mapping[str, Choice], missing: Iterable[str], home: Home | None = None) -> Schema:

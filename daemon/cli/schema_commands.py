@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daemon.cli.schema_changes import Choice
     from daemon.tabular.schema_draft import Draft
 
-IGNORE = typer.Option("--ignore", metavar="COL", help="A column that is not read; repeat it for more.")
+IGNORE = typer.Option("--ignore", metavar="COL", help="A column to ignore; repeat it for more.")
 KIND = typer.Option(
     "--kind", metavar="COL=KIND", help="number, integer, boolean, category, date, text or ignore; repeat it."
 )
@@ -28,18 +28,18 @@ KIND = typer.Option(
 
 def init(
     file: Annotated[Path, typer.Argument(help="A CSV file (or .csv.gz) with a header: your own data.")],
-    target: Annotated[str, typer.Option("--target", help="The column to be predicted.")],
-    task: Annotated[Task | None, typer.Option("--task", help="Default: what the target looks like.")] = None,
+    target: Annotated[str, typer.Option("--target", help="The column to predict.")],
+    task: Annotated[Task | None, typer.Option("--task", help="Default: inferred from the target.")] = None,
     dates: Annotated[
         Order | None,
-        typer.Option("--dates", help="Where 01/02/2024 may be two days; yy: years of two digits, 69 is 1969."),
+        typer.Option("--dates", help="How to read dates such as 01/02/2024; yy: years of two digits, 69 is 1969."),
     ] = None,
     ignore: Annotated[list[str] | None, IGNORE] = None,
     kind: Annotated[list[str] | None, KIND] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Write retraind.toml and the schema for your own data.
+    """Infer the schema of your own data and write it, with retraind.toml.
 
     Example: retraind init churn.csv --target churned
     """
@@ -51,7 +51,7 @@ def init(
     draft = _draft(file, target, task, dates, kinds, most=loaded.inbox.max_inflated_bytes)
     _write(place, draft)
     _print_draft(draft, json_)
-    steps = "Is a column not what you meant? retraind schema --kind COL=KIND, --ignore COL, --missing TEXT."
+    steps = "To correct a column: retraind schema --kind COL=KIND, --ignore COL, --missing TEXT."
     typer.echo(steps, err=True)
     typer.echo(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.", err=True)
 
@@ -60,8 +60,8 @@ def _require_new(place: Home) -> None:
     """Raise BadSettings for a home that can't be made or has its schema already."""
     place.require_plain_path()
     if place.schema.exists():
-        hint = "Use another --home for other data, or change the schema by `retraind schema`."
-        raise BadSettings(f"{place.schema} exists: this home has its data already.", hint=hint)
+        hint = "Use another --home for other data, or change the schema with `retraind schema`."
+        raise BadSettings(f"{place.schema} exists: this home already has data.", hint=hint)
 
 
 def _draft(
@@ -104,30 +104,28 @@ def _print_draft(draft: "Draft", json_: bool) -> None:
 
 
 def _remarks(draft: "Draft") -> Iterator[str]:
-    """What a person should know of a draft beside the table."""
+    """Remarks on a draft that its table does not show."""
     if draft.schema.decimal == ",":
         yield "Numbers have a decimal comma, as in 1,5."
     yield from draft.cell_remarks()
     for group in alike(draft.schema.classes):
         yield f"These classes differ in case or spaces only: {', '.join(map(repr, group))}. Are they the same?"
     if draft.torn:
-        yield f"Rows with too many or too few cells, which were not looked at: {draft.torn}."
+        yield f"Skipped rows with too many or too few cells: {draft.torn}."
     if draft.backslashes:
         yield f"Rows are torn. {draft.BACKSLASHES}"
     if draft.left_out:
-        yield "Drops may have the columns of kind `ignore`; they are not read."
+        yield "Drops may contain the columns of kind `ignore`; they are not read."
 
 
 def schema_(
     ignore: Annotated[list[str] | None, IGNORE] = None,
     kind: Annotated[list[str] | None, KIND] = None,
-    missing: Annotated[
-        list[str] | None, typer.Option(help="A text that stands for a missing value; repeat it.")
-    ] = None,
+    missing: Annotated[list[str] | None, typer.Option(help="A text that means a missing value; repeat it.")] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """Show, check and change the schema; a change counts from the next drop and training on, without a restart.
+    """Show, check and change the schema. A change applies from the next drop and training on, without a restart.
 
     Example: retraind schema --ignore customer --kind zip=category --missing NA
     """
@@ -139,7 +137,7 @@ def schema_(
     before, changed = schema_changes.change(place, kinds, missing or [])
     if changed != before:
         typer.echo(
-            "Changed. Drops are read by it from now on; retraind retrain --force trains by it at once.", err=True
+            "Changed; it applies from the next drop on. `retraind retrain --force` trains with it now.", err=True
         )
     lines = schema_table.of_schema(changed)
     typer.echo(json.dumps(schema_table.as_json(changed, lines, []))) if json_ else schema_table.show(lines)

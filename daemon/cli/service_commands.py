@@ -31,7 +31,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
 ) -> None:
-    """Only answer over HTTP, without the daemon: nothing is ingested or trained.
+    """Run the HTTP workers only, without the daemon: nothing is ingested or trained.
 
     Example: retraind serve --port 5001
     """
@@ -43,7 +43,7 @@ def serve(
 
 
 def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Say whether all is well; exit code 5 if not.
+    """Show health. Exits 5 if unhealthy.
 
     Example: retraind status --json
     """
@@ -56,7 +56,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
 
 def _listening() -> Wake:
-    """What hears SIGTERM and Ctrl-C from now on."""
+    """A listener for SIGTERM and Ctrl-C, from now on."""
     wake = Wake()
     wake.listen()
     return wake

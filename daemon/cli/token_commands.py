@@ -16,34 +16,36 @@ app = typer.Typer(name="token", invoke_without_command=True)
 
 NAMES = ("name", "scopes", "created_at", "expires_at", "used_at")
 
-Name = Annotated[str, typer.Argument(help="What it is called: who or what uses it.")]
+Name = Annotated[str, typer.Argument(help="The name of the token: who or what uses it.")]
 
 
 @app.callback()
 def show(context: typer.Context, home: HomeOption = HERE) -> None:
-    """Print the admin's token of registry/token; with a command, make, list or withdraw other tokens.
+    """Print the admin token of registry/token; with a command, make, list or revoke other tokens.
 
     Example: retraind token create dashboard --scope read
     """
     if context.invoked_subcommand is not None:
         source = context.get_parameter_source("home")
         if source is not None and source.name == "COMMANDLINE":
-            raise BadSettings("--home stands before the command.", hint="Put it behind create, list or revoke.")
+            raise BadSettings("--home comes before the command.", hint="Put it after create, list or revoke.")
         return
     place, _ = load(home)
     if not place.token.exists():
-        raise NotFound(f"There is no {place.token} yet.", hint="It is made at the first `retraind run`.")
+        raise NotFound(f"There is no {place.token} yet.", hint="The first `retraind run` makes it.")
     typer.echo(place.token.read_text().strip())
 
 
 @app.command()
 def create(
     name: Name,
-    scope: Annotated[list[Scope], typer.Option("--scope", help="What it may do; give it once for each scope.")],
-    days: Annotated[float | None, typer.Option("--days", min=0, max=36_500, help="It expires after so long.")] = None,
+    scope: Annotated[list[Scope], typer.Option("--scope", help="What it may do; repeat it for more scopes.")],
+    days: Annotated[
+        float | None, typer.Option("--days", min=0, max=36_500, help="It expires after this many days.")
+    ] = None,
     home: HomeOption = HERE,
 ) -> None:
-    """Make a token and print it, this once: only its sha256 is kept. The running service knows it at once.
+    """Make a token and print it once: only its sha256 is kept. The running service accepts it at once.
 
     Example: retraind token create shop --scope predict --days 90
     """
@@ -55,7 +57,7 @@ def create(
 
 @app.command("list")
 def list_(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """List the tokens: name, scopes, when each was made, expires and was used last (give or take a minute).
+    """List the tokens: name, scopes, when each was made, expires and was last used (to the minute).
 
     Example: retraind token list
     """
@@ -72,7 +74,7 @@ def list_(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
 @app.command()
 def revoke(name: Name, home: HomeOption = HERE) -> None:
-    """Withdraw a token: the running service refuses it within a second, and ends its sessions and streams.
+    """Revoke a token: the running service refuses it within a second, and ends its sessions and streams.
 
     Example: retraind token revoke shop
     """

@@ -285,7 +285,7 @@ def test_versions_are_listed_newest_first(home: Home) -> None:
 def test_a_misspelt_home_is_noticed(tmp_path: Path, command: str) -> None:
     """An empty table would look like lost data; nothing is made there."""
     absent = Home(tmp_path / "chrun")
-    assert f"{absent.root} is no home of retraind yet" in forked(command, home=absent).stderr
+    assert f"{absent.root} is not a retraind home yet" in forked(command, home=absent).stderr
     assert not absent.root.exists()
 
 
@@ -384,7 +384,7 @@ def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:
     before = home.schema.read_bytes()
     again = forked("init", own, "--target", "plan [/x]", home=home)
     assert again.returncode == Exit.USAGE
-    assert "has its data already" in again.stderr
+    assert "already has data" in again.stderr
     assert home.schema.read_bytes() == before
 
 
@@ -402,8 +402,8 @@ def test_init_says_what_it_decided(home: Home, tmp_path: Path) -> None:
     assert "ignore" in done.stdout
     assert "an id" in done.stdout
     assert "decimal comma" in done.stderr
-    assert "not looked at: 1." in done.stderr
-    assert "Drops may have the columns of kind `ignore`" in done.stderr
+    assert "too few cells: 1." in done.stderr
+    assert "Drops may contain the columns of kind `ignore`" in done.stderr
 
 
 def test_init_says_what_is_unusual_and_takes_advice(home: Home, tmp_path: Path) -> None:

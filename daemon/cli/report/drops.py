@@ -46,7 +46,7 @@ def get(home: Home, key: str) -> dict[str, Any]:
         facts = records.find(home.journal, key)
         taught = facts and lineage.taught(home, facts)
     if facts is None:
-        hint = "`retraind drops` lists the newest; a file that still lies in the inbox is not decided yet."
+        hint = "`retraind drops` lists the newest; a file still in the inbox has no outcome yet."
         raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
     return {**facts, "taught": taught}
 
