@@ -24,9 +24,6 @@ MOST_ROWS = 8192
 MOST_LOSS = 4.0
 """More than this no row counts: of a regression an error of two standard deviations. One gigantic loss would hide all others."""
 
-CORE = 0.95
-"""The share of the rows, those nearest to the median, whose spread is the measure of a regression's errors."""
-
 SURE = 0.05
 
 
@@ -73,17 +70,19 @@ def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) ->
         return np.zeros(0)
     answers = model.answers(estimator, rows, data.schema)
     if data.schema.task == "regression":
-        return bounded(answers[:, 0], truth, check.metric)
+        return bounded(answers[:, 0], truth, data.taught[1], check.metric)
     found = losses.of(answers, truth, check.metric, check.costs)
     return np.minimum(found, MOST_LOSS) if check.metric == "log_loss" else found
 
 
-def bounded(values: Vector, truth: Vector, metric: str) -> Vector:
-    """Losses (n,) of values as shares of the truth's usual spread, squared unless the metric is `mae`, at most MOST_LOSS each."""
-    away = np.sort(np.abs(truth - np.median(truth)))[: max(1, round(CORE * len(truth)))]
+def bounded(values: Vector, truth: Vector, usual: Vector, metric: str) -> Vector:
+    """Losses (n,) as shares of the spread of the `usual` targets, squared unless the metric is `mae`, at most MOST_LOSS each.
+
+    Usual are those of the twin's training, tails and all: what they did to it, the gate has seen.
+    """
     power = 1 if metric == "mae" else 2
-    spread = float(np.mean(away**power)) or 1.0
     with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(np.mean(np.abs(usual - np.median(usual)) ** power)) or 1.0
         return np.asarray(np.minimum(np.abs(values - truth) ** power / spread, MOST_LOSS))
 
 
