@@ -1,6 +1,6 @@
 """Our own endpoints as paths of an OpenAPI document."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.core.requests import LARGEST
@@ -27,6 +27,13 @@ VERSION_HEADER: Json = {
 
 CHOICE: Json = {"type": "string", "pattern": f"^([1-9][0-9]{{0,{MOST_DIGITS - 2}}}|{'|'.join(ALIASES)})$"}
 """A text, as all parameters are in the end; no schema of several types comes through every tool unharmed."""
+
+ACCEPTING = (*WITH_BODY, 507)
+"""Problems wherever something is put on the disk."""
+
+NUMBER: Json = {"type": "integer", "minimum": 0, "maximum": LARGEST}
+LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "At most so many.")
+BEFORE = query("before", NUMBER, "Only those with a smaller id, for the next page.")
 
 
 def paths(model: Schema | None, data: Schema | None) -> dict[str, Json]:
@@ -67,10 +74,10 @@ def _predicting(model: Schema | None) -> dict[str, Json]:
 
 
 def _teaching(data: Schema | None) -> dict[str, Json]:
-    codes = (*WITH_BODY, 507)
-    accepted = answer("It is on the disk and will be done.", {JSON: ref("Accepted")})
-    accepted |= leads("outcome", "/requests/{key}", "request")
-    skipped = answer("There is nothing new to learn from.", {JSON: ref("Skipped")})
+    return {**_adding(data), **_retraining(), **_choices_of_versions(), **_decisions_on_drops()}
+
+
+def _adding(data: Schema | None) -> dict[str, Json]:
     taken = answer("The row is on the disk.", {JSON: ref("Taken")}) | leads("outcome", "/drops/{key}", "drop")
     key = header(
         "Idempotency-Key",
@@ -80,95 +87,103 @@ def _teaching(data: Schema | None) -> dict[str, Json]:
     sample = {"features": rows_sample(data), "target": model_columns.target_sample(data) if data else 0}
     labelled = payload.Labelled.model_json_schema()
     labelled["properties"] |= {"features": ref("TrainingRow"), "target": ref("Target")}
-    choice = body(payload.Choice.model_json_schema(), {"by itself": {}, "version 1": {"version": 1}})
+    add = operation(TEACH, "Add one labelled row", {202: taken}, (*ACCEPTING, 409), [key])
+    return {"/add_training_data": {"post": {**add, **body(labelled, {"one row": sample})}}}
+
+
+def _retraining() -> dict[str, Json]:
+    skipped = answer("There is nothing new to learn from.", {JSON: ref("Skipped")})
     trigger = body(payload.Trigger.model_json_schema(), {"if there are new rows": {}, "force": {"force_retrain": True}})
-    teach = operation(TEACH, "Add one labelled row", {202: taken}, (*codes, 409), [key])
-    retrain = operation(TEACH, "Ask for a training", {202: accepted, 200: skipped}, (*codes, 429))
-    choose = {
-        name: operation(TEACH, text, {202: accepted}, (*codes, 404, 429))
-        for name, text in (
-            ("promote", "Serve a version, by default the challenger that waits"),
-            ("refuse", "Give up a version that waits, by default the challenger"),
-            ("rollback", "Serve an earlier version again, by default the one before"),
-        )
-    }
-    decision = body(payload.Decision.model_json_schema(), {"by name": {"drop": "odd.csv"}})
-    decide = {
-        name: operation(TEACH, text, {202: accepted}, (*codes, 404, 429))
-        for name, text in (
-            ("accept", "Let in a suspicious drop that is held: its rows are trained on like any others"),
-            ("reject", "Turn away a suspicious drop that is held: it goes to inbox/rejected"),
-        )
-    }
+    retrain = operation(TEACH, "Ask for a training", {202: _accepted(), 200: skipped}, (*ACCEPTING, 429))
+    return {"/trigger_retrain": {"post": {**retrain, **trigger}}}
+
+
+def _choices_of_versions() -> dict[str, Json]:
+    version = body(payload.Choice.model_json_schema(), {"by itself": {}, "version 1": {"version": 1}})
     return {
-        "/add_training_data": {"post": {**teach, **body(labelled, {"one row": sample})}},
-        "/trigger_retrain": {"post": {**retrain, **trigger}},
-        "/promote": {"post": {**choose["promote"], **choice}},
-        "/refuse": {"post": {**choose["refuse"], **choice}},
-        "/rollback": {"post": {**choose["rollback"], **choice}},
-        "/accept": {"post": {**decide["accept"], **decision}},
-        "/reject": {"post": {**decide["reject"], **decision}},
+        "/promote": _command("Serve a version, by default the challenger that waits", version),
+        "/refuse": _command("Give up a version that waits, by default the challenger", version),
+        "/rollback": _command("Serve an earlier version again, by default the one before", version),
     }
+
+
+def _decisions_on_drops() -> dict[str, Json]:
+    drop = body(payload.Decision.model_json_schema(), {"by name": {"drop": "odd.csv"}})
+    return {
+        "/accept": _command(
+            "Let in a suspicious drop that is held: its rows are trained on like any others",
+            drop,
+        ),
+        "/reject": _command("Turn away a suspicious drop that is held: it goes to inbox/rejected", drop),
+    }
+
+
+def _command(summary: str, content: Json) -> Json:
+    """A request that the daemon carries out later, with a body of that content."""
+    return {"post": {**operation(TEACH, summary, {202: _accepted()}, (*ACCEPTING, 404, 429)), **content}}
+
+
+def _accepted() -> Json:
+    accepted = answer("It is on the disk and will be done.", {JSON: ref("Accepted")})
+    return accepted | leads("outcome", "/requests/{key}", "request")
 
 
 def _looking() -> dict[str, Json]:
-    number = {"type": "integer", "minimum": 0, "maximum": LARGEST}
-    limit = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "At most so many.")
-    before = query("before", number, "Only those with a smaller id, for the next page.")
+    return {**_predictions(), **_versions(), **_drops(), **_other_records()}
+
+
+def _predictions() -> dict[str, Json]:
     earlier = query("before", TEXT, "The prediction_id of the last one seen, for the next page.")
-    only = query("version", {**number, "minimum": 1}, "Only predictions of this version.")
-    after = query("after", number, "Only those with a larger id.")
-    which = place("key", TEXT, "Name, id or sha256.")
-    waiting = {
-        "waiting": maybe(
-            {
-                "type": "object",
-                "properties": {
-                    "files": COUNT,
-                    "bytes": COUNT,
-                    "not_taken": {"type": "object", "additionalProperties": TEXT},
-                },
-            }
-        )
-    }
-    exam = {"n": COUNT, "error": {"type": "number"}, "suspicious": COUNT}
-    waiting |= {"held": schemas.array(ref("HeldDrop")), "held_total": COUNT}
-    waiting |= {"exams": maybe({"type": "object", "properties": exam})}
-    champion = {"champion": maybe(schemas.VERSION)}
+    only = query("version", {**NUMBER, "minimum": 1}, "Only predictions of this version.")
+    history = listing("history", ref("Answered"))
+    return {"/predictions/history": _look("Predictions, newest first", history, [LIMIT, earlier, only])}
 
-    def get(summary: str, schema: Json, parameters: Iterable[Json] = (), **more: Json) -> Json:
-        all_parameters = list(parameters)
-        missing = [404] if any(one["in"] == "path" for one in all_parameters) else []
-        wrong = [422] if any(one["in"] == "query" for one in all_parameters) else []
-        answers = {200: answer("As asked.", {JSON: schema, **more})}
-        return {"get": operation(LOOK, summary, answers, [*missing, *wrong], all_parameters)}
 
+def _versions() -> dict[str, Json]:
+    versions = listing("versions", ref("Version"), champion=maybe(schemas.VERSION))
+    number = place("key", schemas.VERSION, "Its number.")
     return {
-        "/predictions/history": get(
-            "Predictions, newest first", listing("history", ref("Answered")), [limit, earlier, only]
+        "/versions": _look("Judged versions, newest first", versions, [LIMIT, BEFORE]),
+        "/versions/{key}": _look(
+            "One version from its drops to its predictions", ref("Lineage"), [number, LIMIT, BEFORE]
         ),
-        "/versions": get(
-            "Judged versions, newest first", listing("versions", ref("Version"), **champion), [limit, before]
-        ),
-        "/versions/{key}": get(
-            "One version from its drops to its predictions",
-            ref("Lineage"),
-            [place("key", schemas.VERSION, "Its number."), limit, before],
-        ),
-        "/drops": get(
-            "Dropped files, newest first, and what waits", listing("drops", ref("Drop"), **waiting), [limit, before]
-        ),
-        "/drops/{key}": get("What became of one file", {"anyOf": [ref("DropTold"), ref("HeldDrop")]}, [which]),
-        "/drift": get("Whether the served version is asked what it was taught", ref("Drift")),
-        "/events": get(
+    }
+
+
+def _drops() -> dict[str, Json]:
+    not_taken = {"type": "object", "additionalProperties": TEXT}
+    waiting = {"type": "object", "properties": {"files": COUNT, "bytes": COUNT, "not_taken": not_taken}}
+    exams = {"type": "object", "properties": {"n": COUNT, "error": {"type": "number"}, "suspicious": COUNT}}
+    held = {"held": schemas.array(ref("HeldDrop")), "held_total": COUNT}
+    drops = listing("drops", ref("Drop"), waiting=maybe(waiting), **held, exams=maybe(exams))
+    one = {"anyOf": [ref("DropTold"), ref("HeldDrop")]}
+    return {
+        "/drops": _look("Dropped files, newest first, and what waits", drops, [LIMIT, BEFORE]),
+        "/drops/{key}": _look("What became of one file", one, [place("key", TEXT, "Name, id or sha256.")]),
+    }
+
+
+def _other_records() -> dict[str, Json]:
+    after = query("after", NUMBER, "Only those with a larger id.")
+    return {
+        "/drift": _look("Whether the served version is asked what it was taught", ref("Drift")),
+        "/events": _look(
             "What happened, oldest first; live as server-sent events",
             listing("events", ref("Event")),
-            [after, limit],
+            [after, LIMIT],
             **{"text/event-stream": TEXT},
         ),
-        "/requests/{key}": get("What became of a request", ref("Request"), [place("key", TEXT, "Its id.")]),
-        "/dashboard/data": get("The dashboard as data", ref("Dashboard")),
+        "/requests/{key}": _look("What became of a request", ref("Request"), [place("key", TEXT, "Its id.")]),
+        "/dashboard/data": _look("The dashboard as data", ref("Dashboard")),
     }
+
+
+def _look(summary: str, schema: Json, parameters: Sequence[Json] = (), **more: Json) -> Json:
+    """A GET that answers `schema` as JSON, and `more` by content type; a key may be missing, a query may be wrong."""
+    places = {parameter["in"] for parameter in parameters}
+    codes = [*([404] if "path" in places else []), *([422] if "query" in places else [])]
+    answers = {200: answer("As asked.", {JSON: schema, **more})}
+    return {"get": operation(LOOK, summary, answers, codes, parameters)}
 
 
 def _operating() -> dict[str, Json]:
