@@ -142,64 +142,107 @@ def _loop() -> dict[str, Json]:
 
 
 def _history() -> dict[str, Json]:
-    where = {name: maybe(COUNT) for name in ("batch", "run", "version")}
-    counts = dict.fromkeys(("id", "bytes", "rows_read", "rows_accepted", "rows_refused", "rows_duplicate"), COUNT)
-    counts |= dict.fromkeys(("rows_known", "rows_relabelled"), COUNT)
-    texts = dict.fromkeys(("reason", "column", "bad_file", "revision", "decided_by", "forgotten_by"), maybe(TEXT))
-    times = dict.fromkeys(("seen_at", "committed_at", "forgotten_at"), maybe(MOMENT))
-    drop = {
-        **counts,
+    return {**_drops(), **_versions(), **_predictions_and_events()}
+
+
+def _drops() -> dict[str, Json]:
+    drop = _drop()
+    return {
+        "Drop": record("A file and what became of it.", drop),
+        "DropTold": record("A file, what became of it, and which versions it taught.", {**drop, "taught": OBJECT}),
+        "HeldDrop": record("A suspicious file that waits for a person; nothing of it was taken.", _held_drop()),
+    }
+
+
+def _drop() -> dict[str, Json]:
+    counts = ("id", "bytes", "rows_read", "rows_accepted", "rows_refused", "rows_duplicate", "rows_known")
+    texts = ("reason", "column", "bad_file", "revision", "decided_by", "forgotten_by")
+    return {
+        **dict.fromkeys((*counts, "rows_relabelled"), COUNT),
         "sha256": TEXT,
         "name": TEXT,
         "source": TEXT,
         "state": {"enum": [*STATES["drops"]]},
-        **texts,
-        **times,
+        **dict.fromkeys(texts, maybe(TEXT)),
+        **dict.fromkeys(("seen_at", "committed_at", "forgotten_at"), maybe(MOMENT)),
+        "exam": maybe(OBJECT),
+        **dict.fromkeys(("line", "batch"), maybe(COUNT)),
+        **dict.fromkeys(("settled_at", "decided_at"), MOMENT),
     }
-    drop |= {"exam": maybe(OBJECT)}
-    drop |= {"line": maybe(COUNT), "batch": maybe(COUNT), "settled_at": MOMENT, "decided_at": MOMENT}
-    facts = dict.fromkeys(("mlflow_run", "candidate", "backend", "dvc_md5", "trigger", "reason"), TEXT)
-    held = {
+
+
+def _held_drop() -> dict[str, Json]:
+    return {
         "sha256": TEXT,
         "name": TEXT,
         "state": {"const": Hold.WAITING},
-        "bytes": COUNT,
-        "rows_read": COUNT,
-        "rows_known": COUNT,
+        **dict.fromkeys(("bytes", "rows_read", "rows_known"), COUNT),
+        "version": VERSION,
+        "reason": TEXT,
+        "seen_at": maybe(MOMENT),
+        "held_at": MOMENT,
     }
-    held |= {"version": VERSION, "reason": TEXT, "seen_at": maybe(MOMENT), "held_at": MOMENT}
-    version = {"version": VERSION, **facts, "rows": COUNT, "trained_rows": COUNT, "scores": OBJECT, "judged_at": MOMENT}
-    version |= {"state": {"enum": [*STATES["versions"]]}, "live": maybe(OBJECT)}
-    drift = {"at": maybe(MOMENT), "alarm": COUNT, "n": COUNT, "reference": COUNT, "tested": COUNT, "drifted": COUNT}
-    drift |= {"version": maybe(VERSION), "state": {"enum": [*DriftState]}, "reason": TEXT}
-    drift |= {"features": array(OBJECT), "prediction": maybe(OBJECT), "error": maybe(OBJECT)}
-    answer = {
+
+
+def _versions() -> dict[str, Json]:
+    version = _version()
+    chain = dict.fromkeys(("drops", "batches", "revision", "run", "bundle", "predictions"), OBJECT)
+    texts = dict.fromkeys(("bundle", "revision", "lineage"), TEXT)
+    return {
+        "Version": record("A judged version.", {**version, **texts}),
+        "Lineage": record(
+            "A version from the drops of its training to its predictions.",
+            {**version, **chain, "served": array(OBJECT)},
+        ),
+        "Drift": record("The newest check of the served version.", _drift()),
+    }
+
+
+def _version() -> dict[str, Json]:
+    facts = ("mlflow_run", "candidate", "backend", "dvc_md5", "trigger", "reason")
+    return {
+        "version": VERSION,
+        **dict.fromkeys(facts, TEXT),
+        **dict.fromkeys(("rows", "trained_rows"), COUNT),
+        "scores": OBJECT,
+        "judged_at": MOMENT,
+        "state": {"enum": [*STATES["versions"]]},
+        "live": maybe(OBJECT),
+    }
+
+
+def _drift() -> dict[str, Json]:
+    return {
+        "at": maybe(MOMENT),
+        **dict.fromkeys(("alarm", "n", "reference", "tested", "drifted"), COUNT),
+        "version": maybe(VERSION),
+        "state": {"enum": [*DriftState]},
+        "reason": TEXT,
+        "features": array(OBJECT),
+        **dict.fromkeys(("prediction", "error"), maybe(OBJECT)),
+    }
+
+
+def _predictions_and_events() -> dict[str, Json]:
+    event = {"id": COUNT, "at": MOMENT, "kind": {"enum": [*EventKind]}, "level": {"enum": [*Level]}, "message": TEXT}
+    event |= {"drop": maybe(TEXT), **dict.fromkeys(("batch", "run", "version"), maybe(COUNT))}
+    return {
+        "Answered": record("A prediction as the history keeps it.", _answered(), "caller"),
+        "Event": record("Something that happened.", event),
+        "Dashboard": record("What the dashboard shows.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
+    }
+
+
+def _answered() -> dict[str, Json]:
+    return {
         "seq": COUNT,
         "prediction_id": TEXT,
         "timestamp": MOMENT,
         "features": {"type": "array"},
         "prediction": NUMBER,
-    }
-    answer |= {
         "prediction_name": maybe(TEXT),
         "confidence": maybe(SHARE),
         "model_version": VERSION,
         "latency_ms": NUMBER,
-    }
-    answer["caller"] = {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."}
-    events = {"id": COUNT, "at": MOMENT, "kind": {"enum": [*EventKind]}, "level": {"enum": [*Level]}, "message": TEXT}
-    chain = dict.fromkeys(("drops", "batches", "revision", "run", "bundle", "predictions"), OBJECT)
-    return {
-        "Drop": record("A file and what became of it.", drop),
-        "DropTold": record("A file, what became of it, and which versions it taught.", {**drop, "taught": OBJECT}),
-        "HeldDrop": record("A suspicious file that waits for a person; nothing of it was taken.", held),
-        "Version": record("A judged version.", {**version, "bundle": TEXT, "revision": TEXT, "lineage": TEXT}),
-        "Lineage": record(
-            "A version from the drops of its training to its predictions.",
-            {**version, **chain, "served": array(OBJECT)},
-        ),
-        "Drift": record("The newest check of the served version.", drift),
-        "Answered": record("A prediction as the history keeps it.", answer, "caller"),
-        "Event": record("Something that happened.", {**events, "drop": maybe(TEXT), **where}),
-        "Dashboard": record("What the dashboard shows.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
+        "caller": {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."},
     }
