@@ -10,12 +10,14 @@ from bottle import Bottle, HTTPError, HTTPResponse, request, response
 from daemon.artifacts.bundle import MODEL
 from daemon.core.scopes import Scope
 from web.api import commands, docs, health, predict, sign_in
-from web.api.views import Views, told
+from web.api.dashboard import Dashboard
+from web.api.figures import Figures
+from web.api.views import Views
 from web.auth import path_scopes
 from web.auth.access import CALLER, LOCAL, Gate
 from web.http import decompression, payload, security_headers
 from web.http.problems import Problem, explain
-from web.http.reply import Reply
+from web.http.reply import Reply, json_object
 from web.http.wsgi_environ import promised, up
 from web.protocols import errors, routes
 from web.serving.call import CURRENT, Call, Elsewhere
@@ -96,26 +98,53 @@ class App(Bottle):  # type: ignore[misc]
 
 def make_app(worker: Worker) -> App:
     """The application of one worker; raises KeyError for a route of which `web.auth.path_scopes` says nothing."""
-    # What nobody expected goes up to the server, which logs it and answers 500.
     app, gate = App(), worker.gate
+    # An error that has no explanation goes up to the server, which logs it and answers 500.
     app.config["catchall"] = False
-    views, pages = Views(worker), docs.Pages(worker)
-    reading: dict[str, Route] = {
-        "/": lambda: _reply(views.root(request.get_header("Accept", "text/html"), up(request.environ))),
-        "/health": lambda: _json(*health.health(worker, full=_may_read())),
-        "/livez": lambda: _json(200, {"status": "alive"}),
-        "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
-        "/metrics": lambda: _reply(views.metrics(request.get_header("Accept", ""))),
-        "/prometheus_metrics": lambda: _reply(views.exposition(request.get_header("Accept", ""))),
+    figures = Figures(worker)
+    for path, route in {**_pages(worker, figures), **_status(worker, figures), **_records(worker)}.items():
+        app.route(path, "GET", _checked(route, _permit(gate, path)))
+    inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
+    for path, route in {**_commands(worker), "/predict": _door(worker, predict.predict)}.items():
+        app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site, inflate))
+    for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
+        app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
+    _add_protocols(app, worker, inflate)
+    return app
+
+
+def _pages(worker: Worker, figures: Figures) -> dict[str, Route]:
+    """GET: what people look at in a browser."""
+    dashboard, pages = Dashboard(worker, figures), docs.Pages(worker)
+    return {
+        "/": lambda: _reply(dashboard.root(request.get_header("Accept", "text/html"), up(request.environ))),
         "/sign-in": lambda: _reply(sign_in.page(request.environ)),
-        "/dashboard": lambda: _reply(views.page(request.environ[CALLER], up(request.environ))),
-        "/dashboard/data": lambda: _json(200, views.document()),
-        "/static/<name>": lambda name: _reply(views.asset(name)),
+        "/dashboard": lambda: _reply(dashboard.page(request.environ[CALLER], up(request.environ))),
+        "/dashboard/data": lambda: _json(200, dashboard.document()),
+        "/static/<name>": lambda name: _reply(dashboard.asset(name)),
         "/openapi.json": lambda: _reply(
             pages.description(request.get_header("If-None-Match", ""), secured=request.environ[CALLER] is not LOCAL)
         ),
         "/docs": lambda: _reply(pages.page(up(request.environ))),
         "/docs/<release>/<name>": lambda release, name: _reply(pages.asset(release, name)),
+    }
+
+
+def _status(worker: Worker, figures: Figures) -> dict[str, Route]:
+    """GET: how the service is, for supervisors and scrapers."""
+    return {
+        "/health": lambda: _json(*health.health(worker, full=_may_read())),
+        "/livez": lambda: _json(200, {"status": "alive"}),
+        "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
+        "/metrics": lambda: _reply(figures.metrics(request.get_header("Accept", ""))),
+        "/prometheus_metrics": lambda: _reply(figures.exposition(request.get_header("Accept", ""))),
+    }
+
+
+def _records(worker: Worker) -> dict[str, Route]:
+    """GET: what happened, and what became of it."""
+    views = Views(worker)
+    return {
         "/predictions/history": lambda: _reply(views.history(request.query)),
         "/versions": lambda: _reply(views.versions(request.query)),
         "/versions/<key>": lambda key: _reply(views.version(key, request.query)),
@@ -125,7 +154,11 @@ def make_app(worker: Worker) -> App:
         "/events": lambda: _reply(views.events(request.query)),
         "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
     }
-    writing: dict[str, Route] = {
+
+
+def _commands(worker: Worker) -> dict[str, Route]:
+    """POST: rows and requests for the daemon."""
+    return {
         "/add_training_data": lambda: _json(*commands.add_training_data(worker, request.environ)),
         "/trigger_retrain": lambda: _json(*commands.trigger_retrain(worker, request.environ)),
         "/promote": lambda: _json(*commands.choose(worker, request.environ, "promote")),
@@ -134,31 +167,17 @@ def make_app(worker: Worker) -> App:
         "/accept": lambda: _json(*commands.decide(worker, request.environ, "accept")),
         "/reject": lambda: _json(*commands.decide(worker, request.environ, "reject")),
     }
-    for path, route in reading.items():
-        app.route(path, "GET", _checked(route, _permit(gate, path)))
-    inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
-    for path, route in writing.items():
-        app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site, inflate))
-    for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
-        app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
-    app.route(
-        "/predict",
-        "POST",
-        _checked(
-            _door(worker, predict.predict),
-            _permit(gate, "/predict"),
-            payload.typed,
-            gate.hosts.site,
-            inflate,
-        ),
-    )
+
+
+def _add_protocols(app: App, worker: Worker, inflate: Check) -> None:
+    """Add the paths through which the clients of other servers come."""
+    gate = worker.gate
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
     for path, door in routes.READING.items():
         app.route(_rule(path), "GET", _checked(_door(worker, door), _permit(gate, path)), name=path)
     for path, door in routes.POSTING.items():
         checks = _permit(gate, path), gate.hosts.site, inflate
         app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
-    return app
 
 
 def _missing(error: HTTPError, environ: dict[str, Any]) -> Problem:
@@ -166,8 +185,8 @@ def _missing(error: HTTPError, environ: dict[str, Any]) -> Problem:
     allowed = error.get_header("Allow")
     if not allowed:
         return Problem(error.status_code, f"There is nothing at {environ['PATH_INFO']!r:.200}.")
-    told = f"{environ['REQUEST_METHOD']} is not possible here; {allowed} is."
-    return Problem(error.status_code, told, Allow=f"{allowed},HEAD" if "GET" in allowed else allowed)
+    detail = f"{environ['REQUEST_METHOD']} is not possible here; {allowed} is."
+    return Problem(error.status_code, detail, Allow=f"{allowed},HEAD" if "GET" in allowed else allowed)
 
 
 def _permit(gate: Gate, template: str) -> Check:
@@ -234,13 +253,13 @@ def _signing(gate: Gate, sign: Callable[[Gate, dict[str, Any]], Reply]) -> Route
     return lambda: _reply(sign(gate, request.environ))
 
 
-def _reply(given: Reply) -> bytes:
-    if given.status != 200:  # which Bottle starts with
-        response.status = given.status
-    for name, value in given.headers.items():
+def _reply(reply: Reply) -> bytes:
+    if reply.status != 200:  # which Bottle starts with
+        response.status = reply.status
+    for name, value in reply.headers.items():
         response.set_header(name, value)
-    return given.body
+    return reply.body
 
 
 def _json(status: int, content: dict[str, Any]) -> bytes:
-    return _reply(told(content, status))
+    return _reply(json_object(content, status))

@@ -1,0 +1,54 @@
+"""The dashboard over HTTP: the page, its data, and its style sheets, scripts and pictures."""
+
+import sqlite3
+from typing import Any
+
+from web.api import health
+from web.api.figures import Figures
+from web.auth.access import Caller
+from web.http.problems import Problem
+from web.http.reply import FOR_EVER, Reply, json_object
+from web.worker import Worker
+
+
+class Dashboard:
+    """The dashboard of one worker. The page's module is imported when it is first asked for: it loads Jinja."""
+
+    def __init__(self, worker: Worker, figures: Figures) -> None:
+        self._worker, self._figures = worker, figures
+
+    def root(self, accept: str, up: str) -> Reply:
+        """The dashboard is the front page for people; KServe's clients ask here whether the server is alive."""
+        if "text/html" in accept:
+            return Reply(b"", 303, {"Location": f"{up}dashboard"})
+        return json_object({"status": "alive"})
+
+    def document(self) -> dict[str, Any]:
+        """What the dashboard shows, as data."""
+        from web.dashboard import page
+
+        worker = self._worker
+        checks = health.checks(worker)
+        try:
+            return page.document(
+                worker.home, worker.records, worker.slot.status, self._figures.summary(), worker.settings, checks
+            )
+        except sqlite3.Error as error:
+            return page.without_records(worker.home, worker.slot.status, worker.settings, checks, error)
+
+    def page(self, caller: Caller, up: str) -> Reply:
+        """The dashboard, with the buttons that the caller may use; links go by way of `up`."""
+        from web.dashboard import page
+
+        html = page.render(self.document(), caller, up)
+        return Reply(html.encode(), 200, {"Content-Type": "text/html; charset=utf-8"})
+
+    def asset(self, name: str) -> Reply:
+        """A style sheet, script or picture of the dashboard; its name carries a hash, so it may be cached without end."""
+        from web.dashboard import page
+
+        asset = page.asset(name)
+        if asset is None:
+            raise Problem(404, f"There is no file {name!r:.200}.")
+        body, content_type = asset
+        return Reply(body, 200, {"Content-Type": content_type, "Cache-Control": FOR_EVER})

@@ -1,0 +1,55 @@
+"""Figures: how much came, went and was refused, as JSON and as an exposition for Prometheus."""
+
+from typing import Any
+
+from web.http.reply import Reply, json_object
+from web.metrics import totals
+from web.worker import Worker
+
+
+class Figures:
+    """The figures of all workers, as one of them answers them; each method raises what the records raise."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def metrics(self, accept: str) -> Reply:
+        """Figures as JSON; where the Accept header `accept` is that of a scraper, as exposition."""
+        # Clients that want JSON may name text as well: axios does in all its requests.
+        plain = "text/plain" in accept and "application/json" not in accept
+        scraped = plain or "application/openmetrics-text" in accept
+        return self.exposition(accept) if scraped else json_object(self.summary())
+
+    def exposition(self, accept: str) -> Reply:
+        """Figures for Prometheus."""
+        from web.api import prometheus
+        from web.dashboard import drift
+
+        worker, records = self._worker, self._worker.records
+        last, predictor = records.swaps.newest(1), worker.slot.current
+        report = prometheus.Report(
+            worker.totals(),
+            records.totals.counts(),
+            last[0]["id"] if last else 0,
+            records.totals.labels(),
+            records.versions.live(predictor.version) if predictor else None,
+            drift.newest(records, worker.slot.version, worker.settings),
+            worker.slot.status,
+            predictor,
+            self._agreement(predictor.version) if predictor else None,
+            records.drops.prequential(),
+            records.held.total(),
+        )
+        body, content_type = prometheus.expose(report, accept)
+        return Reply(body, 200, {"Content-Type": content_type})
+
+    def summary(self) -> dict[str, Any]:
+        """What GET /metrics answers, as data."""
+        worker = self._worker
+        figures = totals.summary(worker.totals(), worker.records.totals.counts(), worker.slot.status, worker.uptime)
+        return {**figures, "model_version": worker.slot.version}
+
+    def _agreement(self, champion: int) -> dict[str, Any] | None:
+        """How far the held version agrees with the served one."""
+        held = self._worker.slot.challenger
+        return self._worker.records.versions.agreements(champion, [held]).get(held) if held else None
