@@ -60,18 +60,34 @@ def document(
     `checks` are those of GET /health; without them, what the daemon says. Raises sqlite3.Error where the records can't be read.
     """
     facts = gather(home, records, status, metrics, settings, checks)
+    tiles = _tiles(facts)
+    return {
+        "at": facts.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "verdict": health.verdict(tiles),
+        "tiles": tiles,
+        "now": steps(facts),
+        **_models(facts),
+        **_arrivals(facts),
+        "events": [{**row, "group": group_of(row["kind"])} for row in records.events.newest(EVENTS)],
+        "lineage": sections.lineage(facts, records),
+        "service": sections.service(facts),
+        "teach": sections.teach(home, facts),
+    }
+
+
+def _tiles(facts: Facts) -> list[dict[str, Any]]:
+    """The questions of the page with their answers."""
     questions = {
         "healthy": ("Is it healthy?", health.healthy(facts)),
         "serving": ("Which model, and why?", serving.serving(facts)),
         "flowing": ("Is data flowing?", health.flowing(facts)),
         "good": ("Is it still accurate?", quality.good(facts)),
     }
-    tiles = [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
+    return [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
+
+
+def _models(facts: Facts) -> dict[str, Any]:
     return {
-        "at": facts.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "verdict": health.verdict(tiles),
-        "tiles": tiles,
-        "now": steps(facts),
         "champion": sections.champion(facts),
         "previous": sections.previous(facts),
         "held": facts.held["version"] if facts.held else None,
@@ -81,14 +97,16 @@ def document(
         "confusion": sections.confusion(facts),
         "errors": sections.errors(facts),
         "drift": drift.shown(facts.drift),
+    }
+
+
+def _arrivals(facts: Facts) -> dict[str, Any]:
+    drops = facts.counts["drops"]
+    return {
         "held_drops": facts.held_drops,
         "held_total": facts.held_total,
         "drops": facts.drops[:DROPS],
-        "drops_total": sum(facts.counts["drops"].values()) - facts.counts["drops"][DropState.FORGOTTEN],
-        "events": [{**row, "group": group_of(row["kind"])} for row in records.events.newest(EVENTS)],
-        "lineage": sections.lineage(facts, records),
-        "service": sections.service(facts),
-        "teach": sections.teach(home, facts),
+        "drops_total": sum(drops.values()) - drops[DropState.FORGOTTEN],
     }
 
 
