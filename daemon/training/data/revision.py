@@ -16,13 +16,14 @@ from daemon.dataset import segments
 from daemon.model import Matrix, Targets
 from daemon.schema import arrival_times
 from daemon.schema.arrival_times import Arrivals, Era, Window
-from daemon.schema.schema import BOUND, Schema
+from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
-from daemon.training.data import split, split_sides
+from daemon.training.data import row_roles, split, split_sides
+from daemon.training.data.row_roles import Roles
 from daemon.training.data.split import By, Mask
-from daemon.training.data.split_sides import Before
+from daemon.training.data.split_sides import Before, Read
 
 RARE = 4
 """So many classes that lack rows are named."""
@@ -88,46 +89,40 @@ class Data:
         for times that can't be told, and TooFewRows when there is too little to learn from.
         """
         read = split_sides.read(folder, wanted, schema, group, time)
-        targets, window = read.targets, window or Window()
-        times = arrival_times.plausible(read.accepted, window.now)
-        # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
-        listed = (np.abs(targets) <= BOUND) & ((targets >= 0) | (schema.task == "regression"))
-        alike = by if by not in (None, By.GROUP) else split.choose(read.keys, read.cells, targets.astype(np.float64))
-        assert alike is not None
-        by = by or (By.GROUP if group else alike)
-        recent = arrival_times.within(times, listed, window)
-        side = split_sides.part(read, schema, by, share, listed, recent)
+        roles = row_roles.of(read, schema, first_rows, share, window or Window(), by, era)
         learnt = split_sides.learnt(folder, wanted, schema, read, before)
-        first = np.zeros(len(targets), dtype=bool) if era is None else arrival_times.during(times, era)
-        if era is None or not (listed & side.judging & first).any():
-            first, era = np.arange(len(targets)) < first_rows, None
-        reference = listed & side.judging & first
-        # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.
-        judging = side.judging & (recent | arrival_times.parted(times, listed, recent))
-        taught, judged = np.flatnonzero(recent & ~side.held), np.flatnonzero(judging | reference)
-        _require_enough(targets[taught], schema)
-        order = np.concatenate([taught, judged])
-        place = np.full(len(targets), -1, dtype=np.int64)
+        _require_enough(read.targets[roles.training], schema)
+        return cls._arranged(folder, wanted, schema, read, roles, learnt)
+
+    @classmethod
+    def _arranged(
+        cls, folder: Path, wanted: Mapping[str, str], schema: Schema, read: Read, roles: Roles, learnt: Mask
+    ) -> Self:
+        """The rows in the order of their roles; `learnt` are those that the served version may have been trained on."""
+        order, units = roles.order, roles.sides.units
+        place = np.full(len(read.targets), -1, dtype=np.int64)
         place[order] = np.arange(len(order))
-        matrix = _encode(folder, wanted, schema, place, len(order))
-        masks = side.held[order], reference[order], recent[order]
-        parted = side.units[order], split.units(read.keys, alike)[order]
-        fair = split.fair(side.units, learnt)[order]
-        listed_rows = int(listed.sum())
-        arrived = Arrivals(times[order], read.keys.drop[order], read.sources[order])
-        rows_of = schema, folder, wanted, place, matrix, targets[order], *masks
         return cls(
-            *rows_of,
-            listed_rows,
-            *parted,
-            by,
-            fair,
-            first[order],
-            arrived,
-            era,
-            time,
-            side.since,
-            read.moments[order],
+            schema=schema,
+            folder=folder,
+            segments=wanted,
+            place=place,
+            matrix=_encode(folder, wanted, schema, place, len(order)),
+            targets=read.targets[order],
+            held=roles.sides.held[order],
+            reference=roles.reference[order],
+            recent=roles.recent[order],
+            listed=int(roles.listed.sum()),
+            units=units[order],
+            copies=split.units(read.keys, roles.alike)[order],
+            by=roles.by,
+            fair=split.fair(units, learnt)[order],
+            first=roles.first[order],
+            arrived=Arrivals(roles.times[order], read.keys.drop[order], read.sources[order]),
+            era=roles.era,
+            time=read.time,
+            since=roles.sides.since,
+            moments=read.moments[order],
         )
 
     def moved(self, era: Era) -> Self:

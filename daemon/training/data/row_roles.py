@@ -1,0 +1,79 @@
+"""Roles: which rows of a revision train, which judge, and which of these are the reference holdout.
+
+Pure: everything follows from what `split_sides` has read.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.schema import arrival_times
+from daemon.schema.arrival_times import Era, Times, Window
+from daemon.schema.schema import BOUND, Schema
+from daemon.training.data import split, split_sides
+from daemon.training.data.split import By, Mask
+from daemon.training.data.split_sides import Read, Sides
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the rows of a revision are for, masks (n,) in the order of the segments.
+
+    `listed`: the target is one that the schema knows; `recent`: the window takes the row; `reference`: it is in the reference
+    holdout; `judging`: it judges, or is in the reference; `first`: a held-out row here is of the reference. `by` makes rows a unit,
+    `alike` makes them copies of each other. `times` (n,) are those of arrival.
+    """
+
+    times: Times
+    listed: Mask
+    recent: Mask
+    by: By
+    alike: By
+    sides: Sides
+    first: Mask
+    era: Era | None
+    reference: Mask
+    judging: Mask
+
+    @property
+    def training(self) -> Mask:
+        """Which rows train (n,)."""
+        return self.recent & ~self.sides.held
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Places of the rows that train, and behind them of those that judge."""
+        return np.concatenate([np.flatnonzero(self.training), np.flatnonzero(self.judging)])
+
+
+def of(
+    read: Read, schema: Schema, first_rows: int, share: float, window: Window, by: By | None, era: Era | None
+) -> Roles:
+    """Decide on the rows that were read; the arguments are those of `revision.Data.read`."""
+    times = arrival_times.plausible(read.accepted, window.now)
+    # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
+    listed = (np.abs(read.targets) <= BOUND) & ((read.targets >= 0) | (schema.task == "regression"))
+    alike = _alike(read, by)
+    by = by or (By.GROUP if read.group else alike)
+    recent = arrival_times.within(times, listed, window)
+    sides = split_sides.part(read, schema, by, share, listed, recent)
+    first, era = _first(times, listed & sides.judging, first_rows, era)
+    reference = listed & sides.judging & first
+    # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.
+    judging = sides.judging & (recent | arrival_times.parted(times, listed, recent)) | reference
+    return Roles(times, listed, recent, by, alike, sides, first, era, reference, judging)
+
+
+def _alike(read: Read, by: By | None) -> By:
+    """What makes rows copies of each other: a group never does."""
+    if by is None or by is By.GROUP:
+        return split.choose(read.keys, read.cells, read.targets.astype(np.float64))
+    return by
+
+
+def _first(times: Times, judging: Mask, first_rows: int, era: Era | None) -> tuple[Mask, Era | None]:
+    """Whose held-out rows are the reference: those of the era, or of the first revision (None) if the era has none."""
+    if era is not None and (judging & (first := arrival_times.during(times, era))).any():
+        return first, era
+    return np.arange(len(times)) < first_rows, None
