@@ -14,7 +14,7 @@ import pytest
 from sites import PREDICTION, Site
 
 from daemon.core.settings import Server, Settings
-from web.server.bridge import LARGE_BYTES
+from web.server.slow_requests import LARGE_BYTES
 from web.serving.pipelined import PIECE_ROWS
 
 ROWS = 40_000

@@ -47,7 +47,7 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         asyncio.create_task(_restarting(feed.run)),
         asyncio.create_task(worker.durability.run()),
         asyncio.create_task(bridge.bodies.watch()),
-        asyncio.create_task(bridge.batches.tidy()),
+        asyncio.create_task(bridge.slow.batches.tidy()),
     ]
     waiting = asyncio.create_task(farewell.asked.wait())
     await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.core.settings import Server
-from web.server.bridge import LOAD_SECONDS
+from web.server.slow_requests import LOAD_SECONDS
 
 FAREWELL_SECONDS = 1.0
 """A worker that stops goes on so long as if nothing were, but for `Connection: close` on each answer."""

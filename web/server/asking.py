@@ -1,0 +1,27 @@
+"""Asking the application: once through WSGI, and once more for what is left of a call, with the `Call` at hand both times."""
+
+from typing import Any
+
+from web.api.app import App
+from web.server.refusals import Answer
+from web.serving.call import CURRENT, Call
+
+
+def ask(app: App, environ: dict[str, Any], call: Call) -> Answer:
+    """The answer to a request, in this thread; raises what the application has no explanation for."""
+    answer: list[Any] = []
+    token = CURRENT.set(call)
+    try:
+        body = app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
+    finally:
+        CURRENT.reset(token)
+    return answer[0], answer[1], b"".join(body)
+
+
+def go_on(app: App, environ: dict[str, Any], call: Call) -> Answer:
+    """The answer to what is left of a call; raises Elsewhere if it has to wait once more."""
+    token = CURRENT.set(call)
+    try:
+        return app.go_on(environ, call)
+    finally:
+        CURRENT.reset(token)

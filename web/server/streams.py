@@ -1,0 +1,60 @@
+"""Event streams: sent beside the application, until the client goes, the stream is ended, or the feed is over."""
+
+import asyncio
+import contextlib
+from typing import Any
+from urllib.parse import parse_qsl
+
+from web.api.event_stream import Feed
+from web.auth.access import CALLER
+from web.http import payload, security_headers
+from web.http.incoming_request import Request
+from web.server.refusals import Headers
+
+SEND_SECONDS = 10.0
+"""An event that the server does not take within this time ends its stream; clients that stop reading the kernel cuts off."""
+
+STREAM: Headers = [
+    ("Content-Type", "text/event-stream"),
+    ("X-Accel-Buffering", "no"),  # a proxy must pass each event on at once
+    *security_headers.HEADERS,
+    security_headers.NO_STORE,
+]
+
+
+def wants(environ: dict[str, Any]) -> bool:
+    """Whether a request is for the events as a stream."""
+    route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    return route == ("GET", "/events") and "text/event-stream" in environ.get("HTTP_ACCEPT", "")
+
+
+async def send(request: Request, feed: Feed, address: str) -> None:
+    """Send the events that a request asks for to `address`, until the end; raises Problem before anything is sent."""
+    after = _after(request.environ)
+    stream = feed.streams.begin(request.environ[CALLER], address)
+    transport = request.protocol.response_stream(200, STREAM)
+    sending = asyncio.ensure_future(_send(transport, feed.follow(after)))
+    gone = asyncio.ensure_future(request.protocol.client_disconnect())
+    ended = asyncio.ensure_future(stream.ended.wait())
+    await asyncio.wait({sending, gone, ended}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (sending, gone, ended):
+        task.cancel()
+    # Without `gone`, which is Granian's: `gather` can't read how it was cancelled, and would wait without end.
+    await asyncio.gather(sending, ended, return_exceptions=True)
+    feed.streams.leave(stream)
+
+
+def _after(environ: dict[str, Any]) -> int | None:
+    """The id of the event that a stream goes on from; raises Problem 422."""
+    after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
+    # A client that comes again asks for the address that it has, and says here what it has had since.
+    header = environ.get("HTTP_LAST_EVENT_ID", "")
+    number = payload.whole(header, 15)
+    return after if number is None else number
+
+
+async def _send(transport: Any, texts: Any) -> None:
+    async with contextlib.aclosing(texts):
+        async for text in texts:
+            async with asyncio.timeout(SEND_SECONDS):
+                await transport.send_str(text)
