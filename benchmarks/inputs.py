@@ -12,7 +12,8 @@ from sklearn.datasets import load_iris
 
 from benchmarks.rows import header
 from daemon.core.home import Home
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.service.bootstrap import FEATURES, TARGET
 
 WIDE = tuple(f"x{number:02}" for number in range(19))

@@ -21,7 +21,8 @@ from daemon.core.settings import Inbox, Promote, Train
 from daemon.dataset import segments
 from daemon.gate import rules as verdicts
 from daemon.schema.arrival_times import Era, Window
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.training.data.revision import Data
 from daemon.training.data.split_sides import Before

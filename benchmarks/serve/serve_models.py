@@ -21,7 +21,8 @@ from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.states import VersionState
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.training.export import export
 

@@ -26,7 +26,8 @@ from daemon.core.settings import Train
 from daemon.core.training_job import Job
 from daemon.dataset import segments
 from daemon.registry.registry import Registry
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.training import __main__ as trainer
 from daemon.training.run import train

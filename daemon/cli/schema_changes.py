@@ -13,7 +13,8 @@ from daemon.core.errors import BadSchema, NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.dataset import segments
 from daemon.schema import schema, schema_swap
-from daemon.schema.schema import Column, Kind, Schema
+from daemon.schema.column import Column, Kind
+from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import schema_growth
 from daemon.tabular.column_types import as_kind

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from daemon.core.settings import Inbox, Train
-from daemon.schema.schema import Column, Schema, Task
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema, Task
 from daemon.tabular import csv_table, file_survey, row_hashes, rows
 from daemon.tabular.csv_table import BLOCK_BYTES
 from daemon.tabular.infer_schema import Choice

@@ -16,7 +16,8 @@ import numpy as np
 import orjson
 
 from daemon.core import durable
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import row_hashes
 from daemon.tabular.row_hashes import Prints
 

@@ -20,7 +20,8 @@ from daemon.core.states import DriftState
 from daemon.drift import two_sample
 from daemon.drift.adwin import Detector
 from daemon.drift.two_sample import Comparison
-from daemon.schema.schema import UNKNOWN, Column, Schema
+from daemon.schema.column import UNKNOWN, Column
+from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]

@@ -15,8 +15,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.schema.column import Column
 from daemon.schema.costs import Costs, named
-from daemon.schema.schema import Column, Schema
+from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]

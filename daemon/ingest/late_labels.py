@@ -20,7 +20,8 @@ from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.records import predictions as recorded_predictions
-from daemon.schema.schema import PREDICTION_ID, Kind, Schema
+from daemon.schema.column import Kind
+from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import column_types
 from daemon.tabular.rows import BadCell

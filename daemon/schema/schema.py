@@ -3,10 +3,8 @@
 Shared with `web`, so it needs no library but pydantic. `data/schema.json` is committed with the data.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from daemon.core.errors import BadSchema, InvalidFeatures
 from daemon.schema.class_labels import Classes
+from daemon.schema.column import Column, is_nothing
 from daemon.schema.notation import Notation
-from daemon.schema.text_words import MOST_TEXT, NOTHING, SLOTS, encoded
+from daemon.schema.text_words import NOTHING, SLOTS, encoded
 
-Kind = Literal["number", "integer", "boolean", "category", "date", "text"]
 Task = Literal["classification", "regression"]
 
 PROVENANCE = ("_drop", "_row", "_accepted_at", "_source")
@@ -31,123 +29,8 @@ REMARKS = ("_line", "_column", "_reason")
 PREDICTION_ID = "prediction_id"
 """A drop with this column and the target is one of late labels."""
 
-UNKNOWN = -1.0
-"""The code of a missing category, and of one the schema does not list."""
-
 MOST_COLUMNS = 10_000
 """Of a schema with its target, and of a drop: more are a mistake, and reading one line of millions of cells takes long."""
-
-EXACT = 2**53
-"""Integers beyond this are not exact in a double."""
-
-JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
-"""What a value of JSON is called where a number belongs."""
-
-BOUND = 1e100
-"""No number to predict on or to learn is larger: it measures nothing, and sums, products and squares must stay finite."""
-
-DAY = 86_400.0
-
-
-def _nothing(value: Any) -> bool:
-    """Whether a key that came later says what its absence says: then it is not written, and older programs read the file."""
-    return not value
-
-
-class Column(BaseModel):
-    """One feature. `minimum`, `maximum` and `categories` are what was seen at `init`: a reference, not a law.
-
-    `minimum` and `maximum` of a date are days since 1970-01-01 UTC, which is also what a model sees of it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=200)
-    kind: Kind
-    missing: bool = False
-    """Whether an empty cell (CSV) or null (JSON) is allowed."""
-    missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
-    """Texts that stand for a missing value in this column, beside those of the file."""
-    notation: Notation | None = Field(default=None, exclude_if=_nothing)
-    """How its numbers or dates are written, if not plainly; a text in JSON may be written so, too."""
-    categories: list[str] = Field(default_factory=list)
-    minimum: float | None = None
-    maximum: float | None = None
-
-    def mark(self, decimal: str) -> str:
-        """The decimal mark of its cells, where that of the file is `decimal`."""
-        return self.notation.decimal if self.notation else decimal
-
-    @cached_property
-    def codes(self) -> dict[str, float]:
-        """Category to its code: 0.0, 1.0 and so on."""
-        return {name: float(code) for code, name in enumerate(self.categories)}
-
-    def encode(self, value: Any) -> float:
-        """One JSON value as a number (NaN: missing); raises InvalidFeatures."""
-        if value is None:
-            if self.missing:
-                return UNKNOWN if self.kind == "category" else math.nan
-            raise InvalidFeatures(f"{self.name!r} must not be null.", field=self.name)
-        if self.kind == "number":  # first: nearly every value of nearly every request is one
-            return self._number(value)
-        if self.kind == "category":
-            if not isinstance(value, str):
-                raise InvalidFeatures(f"{self.name!r} is a category: give a string.", field=self.name)
-            return self.codes.get(value, UNKNOWN)
-        if self.kind == "boolean":
-            if not isinstance(value, bool):
-                raise InvalidFeatures(f"{self.name!r} is a boolean: give true or false.", field=self.name)
-            return float(value)
-        if self.kind == "text":
-            return self._text(value)
-        return self._date(value) if self.kind == "date" else self._integer(value)
-
-    def _text(self, value: Any) -> float:
-        """A place for the count of its words, which `Schema.encode` fills in."""
-        if not isinstance(value, str):
-            raise InvalidFeatures(f"{self.name!r} is a text: give a string.", field=self.name)
-        if len(value) > MOST_TEXT:
-            raise InvalidFeatures(
-                f"{self.name!r} has {len(value)} characters; a text has {MOST_TEXT} at most.", field=self.name
-            )
-        return 0.0
-
-    def _number(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            if isinstance(value, str) and self.notation and (number := self.notation.number(value.strip())) is not None:
-                return self._number(number)
-            raise InvalidFeatures(f"{self.name!r} is a number, not {_named(value)}.", field=self.name)
-        if not -BOUND <= value <= BOUND:
-            raise InvalidFeatures(f"{self.name!r} must be a number between -1e100 and 1e100.", field=self.name)
-        return float(value)
-
-    def _integer(self, value: Any) -> float:
-        number = self._number(value)
-        value = number if isinstance(value, str) else value
-        # Of the value as it was given: as a double, 2**53 + 1 is 2**53.
-        if number != math.floor(number) or abs(value) > EXACT:
-            raise InvalidFeatures(
-                f"{self.name!r} is a whole number, at most 2**53, not {value!r:.40}.", field=self.name
-            )
-        return number
-
-    def _date(self, value: Any) -> float:
-        try:
-            if not isinstance(value, str):
-                raise TypeError
-            if self.notation and (written := self.notation.moment(value)):
-                return written.timestamp() / DAY
-            moment = datetime.fromisoformat(value)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() / DAY
-        except (TypeError, ValueError):
-            message = f"{self.name!r} is a date: give ISO 8601 text such as '2026-01-31' or '2026-01-31T12:00:00Z'."
-            raise InvalidFeatures(message, field=self.name) from None
-
-
-def _named(value: Any) -> str:
-    """What JSON calls a value that is no number; a text with itself, since it may be a number in quotes."""
-    return f"the text {value!r:.40}" if isinstance(value, str) else JSON_NAMES.get(type(value), "something else")
 
 
 class Schema(BaseModel):
@@ -162,11 +45,11 @@ class Schema(BaseModel):
     """Class names in the order of their codes 0, 1, …; none for regression."""
     decimal: Literal[".", ","] = "."
     """The decimal mark in drops. JSON always has a point."""
-    missing_values: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    missing_values: list[str] = Field(default_factory=list, exclude_if=is_nothing)
     """Texts that stand for a missing value in every column and in the target, unless a category or class is called so."""
-    notation: Notation | None = Field(default=None, exclude_if=_nothing)
+    notation: Notation | None = Field(default=None, exclude_if=is_nothing)
     """How the numbers of the target are written, if not plainly."""
-    ignored: list[str] = Field(default_factory=list, exclude_if=_nothing)
+    ignored: list[str] = Field(default_factory=list, exclude_if=is_nothing)
     """Columns that drops may have and that are not read; a column of the kind `ignore` comes to the same."""
     columns: list[Column] = Field(min_length=1)
 

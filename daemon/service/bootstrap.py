@@ -9,7 +9,8 @@ from pathlib import Path
 from daemon.core import durable
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 
 NAME = "iris.csv"
 FEATURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")

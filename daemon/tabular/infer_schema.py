@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from daemon.core.errors import BadSchema
 from daemon.schema.class_labels import number
+from daemon.schema.column import Column, Kind
 from daemon.schema.notation import CERTAIN, Order
-from daemon.schema.schema import PREDICTION_ID, Column, Kind, Schema, Task
+from daemon.schema.schema import PREDICTION_ID, Schema, Task
 from daemon.tabular import file_layout, file_survey
 from daemon.tabular.column_types import holds_control
 from daemon.tabular.file_survey import FileSurvey

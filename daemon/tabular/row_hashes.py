@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.schema.schema import Column
+from daemon.schema.column import Column
 from daemon.tabular import column_types
 
 Prints = NDArray[np.uint64]

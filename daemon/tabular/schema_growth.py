@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox
-from daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Schema
 from daemon.tabular.infer_column import MOST_CATEGORIES, Survey
 
 M = TypeVar("M", bound=BaseModel)

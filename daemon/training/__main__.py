@@ -21,7 +21,8 @@ from daemon.core.errors import TooFewRows
 from daemon.core.home import Home
 from daemon.core.training_job import Job, Message, Say
 from daemon.registry import registry
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.training import plots, resource_limits
 from daemon.training.export import export
 from daemon.training.metrics import score

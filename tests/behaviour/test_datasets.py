@@ -16,7 +16,8 @@ import pytest
 import sklearn.datasets
 from service import REPOSITORY, Service, wait_until
 
-from daemon.schema.schema import Column, Schema, load
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema, load
 from daemon.storage.journal import Journal
 
 ASKED = 3

@@ -23,7 +23,8 @@ from daemon.core.home import Home
 from daemon.core.settings import Inbox
 from daemon.dataset import segments
 from daemon.schema import schema, schema_swap
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import rows, schema_growth
 

@@ -29,7 +29,8 @@ from daemon.core.states import DropState, EventKind, Level, RunState, VersionSta
 from daemon.core.status import Check, Status, Training
 from daemon.records.query import ask
 from daemon.records.records import Records
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from web.auth.access import LOCAL
 from web.dashboard import chart, health, quality

@@ -14,7 +14,8 @@ from daemon.core.settings import Drift
 from daemon.drift import report as driftreport
 from daemon.drift.adwin import Detector
 from daemon.drift.report import Seen
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 

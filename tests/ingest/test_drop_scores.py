@@ -20,7 +20,8 @@ from daemon.ingest import drop_evaluation
 from daemon.ingest.drop_scores import Exam, Promise, examine
 from daemon.ingest.reader import Reading
 from daemon.records.query import ask
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import csv_table, file_content
 from daemon.tabular.file_content import Content
 

@@ -26,7 +26,8 @@ from daemon.ingest import erasure_held, erasure_traces
 from daemon.ingest import row_matching as likeness_module
 from daemon.ingest.row_matching import Likeness
 from daemon.records.query import ask
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 

@@ -21,7 +21,8 @@ from daemon.core.settings import Inbox, Settings
 from daemon.core.states import VersionState
 from daemon.ingest.late_labels import Joined, Labels, cell, cells, plain
 from daemon.records.records import Records
-from daemon.schema.schema import BOUND, Column, Kind, Schema
+from daemon.schema.column import BOUND, Column, Kind
+from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 from daemon.tabular import rows

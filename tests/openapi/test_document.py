@@ -15,7 +15,8 @@ from daemon.access import tokens
 from daemon.core.home import Home
 from daemon.core.scopes import Scope
 from daemon.core.settings import Promote, Settings
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from web.auth import path_scopes
 from web.openapi import model_columns

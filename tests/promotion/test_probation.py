@@ -22,7 +22,7 @@ from daemon.promotion import probation
 from daemon.promotion.probation import Probation
 from daemon.records import live_comparison
 from daemon.registry.registry import CHAMPION, PREVIOUS
-from daemon.schema.schema import Column
+from daemon.schema.column import Column
 from daemon.storage.journal import Journal
 from daemon.tabular.schema_growth import grown
 

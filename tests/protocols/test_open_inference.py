@@ -16,7 +16,8 @@ from sites import Client, Site
 
 from daemon.core.errors import InvalidFeatures
 from daemon.core.home import Home
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from web.http.payload import MOST_ROWS
 from web.protocols import tensors
 

@@ -14,7 +14,8 @@ from daemon.core.settings import Promote
 from daemon.gate import rules
 from daemon.records.records import Records
 from daemon.schema import caveats
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.training import metrics
 
 LOANS = Schema(target="loan", classes=["good", "bad"], columns=[Column(name="income", kind="number")])

@@ -17,8 +17,9 @@ from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.records import live_comparison
 from daemon.schema import costs
+from daemon.schema.column import Column
 from daemon.schema.costs import Costs
-from daemon.schema.schema import Column, Schema
+from daemon.schema.schema import Schema
 from daemon.training import losses, metrics
 from daemon.training.selection import cross_validation
 

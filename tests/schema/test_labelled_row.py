@@ -11,8 +11,9 @@ from daemon.core.home import Home
 from daemon.core.inbox_names import ignored
 from daemon.core.settings import Inbox
 from daemon.schema import labelled_row
+from daemon.schema.column import Column
 from daemon.schema.labelled_row import Sample
-from daemon.schema.schema import Column, Schema
+from daemon.schema.schema import Schema
 from daemon.tabular import rows
 
 SCHEMA = Schema(

@@ -15,7 +15,8 @@ from daemon.core.errors import BadSchema, InvalidDrop, InvalidFeatures
 from daemon.core.settings import Inbox
 from daemon.ingest import outcomes
 from daemon.schema import schema
-from daemon.schema.schema import MOST_COLUMNS, REMARKS, UNKNOWN, Column, Schema
+from daemon.schema.column import UNKNOWN, Column
+from daemon.schema.schema import MOST_COLUMNS, REMARKS, Schema
 from daemon.tabular import csv_table, schema_growth
 from daemon.tabular.file_content import Content
 

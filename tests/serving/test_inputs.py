@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.errors import InvalidFeatures
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from web.http.payload import MOST_ROWS
 from web.serving import call, inputs
 

@@ -15,8 +15,9 @@ from daemon.core.home import Home
 from daemon.core.settings import Inbox
 from daemon.ingest.late_labels import plain
 from daemon.schema import notation
+from daemon.schema.column import Column
 from daemon.schema.notation import Notation, Order
-from daemon.schema.schema import Column, Schema, Task, load
+from daemon.schema.schema import Schema, Task, load
 from daemon.service import bootstrap
 from daemon.tabular import column_types, csv_table, infer_schema, rows
 from daemon.tabular.file_content import Content

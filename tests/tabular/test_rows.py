@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox
+from daemon.schema.column import BOUND, EXACT, Column, Kind
 from daemon.schema.labelled_row import Sample
-from daemon.schema.schema import BOUND, EXACT, Column, Kind, Schema
+from daemon.schema.schema import Schema
 from daemon.tabular import column_types, csv_table, rows, schema_growth
 from daemon.tabular.file_content import Content
 from daemon.tabular.rows import BadCell, Checked

@@ -15,7 +15,8 @@ from daemon import model
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import EXTRA, Train
 from daemon.model import Codes, Matrix, Targets
-from daemon.schema.schema import UNKNOWN, Column, Schema
+from daemon.schema.column import UNKNOWN, Column
+from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
 from daemon.training.selection import candidates, cross_validation, textbook
 from daemon.training.selection.calibration import Kept

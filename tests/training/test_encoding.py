@@ -13,7 +13,8 @@ from daemon.artifacts import bundle
 from daemon.core.settings import Train
 from daemon.encoding import Encoding
 from daemon.model import Matrix, Targets
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.training.export import export
 from daemon.training.selection import candidates, cross_validation

@@ -15,7 +15,8 @@ from daemon.artifacts import bundle
 from daemon.core import durable
 from daemon.core.errors import BundleRefused, NotServable
 from daemon.core.settings import Train
-from daemon.schema.schema import UNKNOWN, Column, Schema
+from daemon.schema.column import UNKNOWN, Column
+from daemon.schema.schema import Schema
 from daemon.training.export import export
 from daemon.training.selection import candidates
 

@@ -8,7 +8,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from daemon.model import answers
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.training import importance
 
 COLUMNS = [Column(name=name, kind="number") for name in ("tells", "noise")]

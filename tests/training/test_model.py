@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from daemon import model
 from daemon.model import Codes, Design, LeastSquaresClassifier, Matrix
-from daemon.schema.schema import BOUND, UNKNOWN, Column, Schema
+from daemon.schema.column import BOUND, UNKNOWN, Column
+from daemon.schema.schema import Schema
 from daemon.training.selection import candidates
 
 MIXED = Schema(

@@ -20,7 +20,8 @@ from daemon.core.errors import NotServable
 from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.model import Calibrated, Design
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.training import refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import refit_check

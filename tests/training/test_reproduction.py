@@ -22,7 +22,8 @@ from daemon.core.settings import Train
 from daemon.core.states import VersionState
 from daemon.core.training_job import Job
 from daemon.registry.registry import Registry
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.training import reproduction
 from daemon.training.run import train
 

@@ -26,7 +26,8 @@ from daemon.core.training_job import Job
 from daemon.dataset import segments
 from daemon.registry.registry import NAME, Registry
 from daemon.schema.arrival_times import Window
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.training.data.revision import Data
 from daemon.training.run import train

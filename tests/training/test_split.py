@@ -16,7 +16,8 @@ from daemon import model
 from daemon.artifacts.bundle import Model
 from daemon.core.settings import Train
 from daemon.dataset import segments
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import row_hashes, rows
 from daemon.training.data import split
 from daemon.training.data.revision import Data

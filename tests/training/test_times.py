@@ -17,7 +17,8 @@ from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Inbox, Train
 from daemon.dataset import segments
 from daemon.schema import caveats
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import id_columns, row_times, rows
 from daemon.training.data import split, split_sides
 from daemon.training.data.revision import Data

@@ -14,7 +14,8 @@ from daemon.core.states import BatchKind, VersionState
 from daemon.records.query import Row
 from daemon.records.records import Records
 from daemon.schema import score_names
-from daemon.schema.schema import Column, Task
+from daemon.schema.column import Column
+from daemon.schema.schema import Task
 from daemon.schema.schema import load as load_schema
 from daemon.schema.score_names import TITLES
 from web.dashboard import health

@@ -7,7 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.schema.schema import BOUND, DAY, EXACT, Column, Schema
+from daemon.schema.column import BOUND, DAY, EXACT, Column
+from daemon.schema.schema import Schema
 from daemon.schema.text_words import MOST_TEXT
 
 Json = dict[str, Any]

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.core.errors import InvalidFeatures
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from web.serving import inputs
 from web.serving.inputs import Inputs
 

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.artifacts.bundle import MODEL
-from daemon.schema.schema import Kind
+from daemon.schema.column import Kind
 from web import predict
 from web.http import payload, releases
 from web.http.problems import Problem

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from daemon.artifacts.bundle import MODEL
-from daemon.schema.schema import Kind
+from daemon.schema.column import Kind
 from web import predict as answering
 from web.http import payload, reply
 from web.http.problems import Problem

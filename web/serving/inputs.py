@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.errors import InvalidFeatures
-from daemon.schema.schema import BOUND, Schema
+from daemon.schema.column import BOUND
+from daemon.schema.schema import Schema
 from web.http.payload import MOST_ROWS
 from web.serving import call
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from daemon.schema import arrival_times
 from daemon.schema.arrival_times import Era, Times, Window
-from daemon.schema.schema import BOUND, Schema
+from daemon.schema.column import BOUND
+from daemon.schema.schema import Schema
 from daemon.training.data import split, split_sides
 from daemon.training.data.split import By, Mask
 from daemon.training.data.split_sides import Read, Sides

@@ -16,7 +16,8 @@ from daemon.core.errors import TrainingFailed
 from daemon.dataset import segments
 from daemon.model import Targets
 from daemon.schema.arrival_times import SOURCES
-from daemon.schema.schema import Column, Schema
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
 from daemon.tabular import row_hashes, row_times, rows
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments

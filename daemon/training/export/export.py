@@ -15,8 +15,9 @@ from daemon.artifacts import backends, bundle, treelite_model
 from daemon.core import durable
 from daemon.core.errors import NotServable
 from daemon.model import answers
+from daemon.schema.column import UNKNOWN
 from daemon.schema.costs import Costs, named
-from daemon.schema.schema import UNKNOWN, Schema
+from daemon.schema.schema import Schema
 from daemon.training.export import onnx_export
 
 log = structlog.get_logger()
