@@ -187,37 +187,48 @@ def _look(summary: str, schema: Json, parameters: Sequence[Json] = (), **more: J
 
 
 def _operating() -> dict[str, Json]:
-    page, text, lines = {"text/html": TEXT}, {"text/plain": TEXT}, {"application/openmetrics-text": TEXT}
-    unchanged: Json = {"description": "It is what If-None-Match names."}
-    tag: Json = {"ETag": {"schema": TEXT, "required": True, "description": "Changes with the served version."}}
-    match = header("If-None-Match", TEXT, "The ETag of the document at hand.")
-    moved: Json = {"description": "To the dashboard.", "headers": {"Location": {"schema": TEXT, "required": True}}}
+    return {**_checks(), **_figures(), **_pages()}
 
+
+def _checks() -> dict[str, Json]:
     alive = answer("Alive.", {JSON: ref("Alive")})
-
-    def get(summary: str, answers: Mapping[int, Json], *parameters: Json) -> Json:
-        return {"get": operation(OPERATE, summary, answers, (), parameters)}
+    moved: Json = {"description": "To the dashboard.", "headers": {"Location": {"schema": TEXT, "required": True}}}
+    front = "The front page for browsers; KServe's clients ask whether the server is alive"
 
     def both(name: str, good: str, bad: str) -> dict[int, Json]:
         return {200: answer(good, {JSON: ref(name)}), 503: answer(bad, {JSON: ref(name)})}
 
     return {
-        "/": get(
-            "The front page for browsers; KServe's clients ask whether the server is alive", {200: alive, 303: moved}
-        ),
-        "/health": get("Every check", both("Health", "All is well.", "Something is not; `reasons` says what.")),
-        "/livez": get("The worker runs", {200: alive}),
-        "/readyz": get("The service can do its work", both("Readiness", "It can.", "It can't; `reasons` says why.")),
-        "/metrics": get(
-            "Figures; for a scraper, told by its Accept header, as exposition",
-            {200: answer("Figures.", {JSON: ref("Figures"), **text, **lines})},
-        ),
-        "/prometheus_metrics": get("Metrics for Prometheus", {200: answer("Metrics.", {**text, **lines})}),
-        "/dashboard": get("The dashboard", {200: answer("A page.", page)}),
-        "/docs": get("This description as a page", {200: answer("A page.", page)}),
-        "/openapi.json": get(
-            "This description",
-            {200: answer("An OpenAPI document.", {JSON: schemas.OBJECT}, tag), 304: unchanged},
-            match,
+        "/": _operate(front, {200: alive, 303: moved}),
+        "/health": _operate("Every check", both("Health", "All is well.", "Something is not; `reasons` says what.")),
+        "/livez": _operate("The worker runs", {200: alive}),
+        "/readyz": _operate(
+            "The service can do its work", both("Readiness", "It can.", "It can't; `reasons` says why.")
         ),
     }
+
+
+def _figures() -> dict[str, Json]:
+    exposition = {"text/plain": TEXT, "application/openmetrics-text": TEXT}
+    figures = {200: answer("Figures.", {JSON: ref("Figures"), **exposition})}
+    return {
+        "/metrics": _operate("Figures; for a scraper, told by its Accept header, as exposition", figures),
+        "/prometheus_metrics": _operate("Metrics for Prometheus", {200: answer("Metrics.", exposition)}),
+    }
+
+
+def _pages() -> dict[str, Json]:
+    page = answer("A page.", {"text/html": TEXT})
+    tag: Json = {"ETag": {"schema": TEXT, "required": True, "description": "Changes with the served version."}}
+    description = answer("An OpenAPI document.", {JSON: schemas.OBJECT}, tag)
+    unchanged: Json = {"description": "It is what If-None-Match names."}
+    match = header("If-None-Match", TEXT, "The ETag of the document at hand.")
+    return {
+        "/dashboard": _operate("The dashboard", {200: page}),
+        "/docs": _operate("This description as a page", {200: page}),
+        "/openapi.json": _operate("This description", {200: description, 304: unchanged}, match),
+    }
+
+
+def _operate(summary: str, answers: Mapping[int, Json], *parameters: Json) -> Json:
+    return {"get": operation(OPERATE, summary, answers, (), parameters)}
