@@ -16,7 +16,7 @@ from daemon.inbox import watcher
 from daemon.ingest import ingestion
 from daemon.retraining import schedule
 from daemon.service import service
-from daemon.storage import journal, prediction_history
+from daemon.storage import database, prediction_history
 from daemon.tabular import csv_table, file_content
 
 SMALL_BYTES, PIECE_ROWS = 1024, 6
@@ -51,7 +51,7 @@ def install() -> None:
     _replace(ingestion, SMALL_BYTES=SMALL_BYTES)
     _replace(segments, PIECE_ROWS=PIECE_ROWS, ThreadPoolExecutor=Encoder)
     # An engine keeps the statements that it has compiled, which takes longer than anything that they do.
-    _replace(journal, create_engine=functools.cache(create_engine))
+    _replace(database, create_engine=functools.cache(create_engine))
     _replace(tqdm, monitor_interval=0)  # DVC's progress bars would start a thread
     clock.install()
     points.install()
