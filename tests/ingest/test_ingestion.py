@@ -60,6 +60,9 @@ class Parts:
         )
 
     def close(self) -> None:
+        gathering = self.ingestion._sifting._gathering
+        if gathering is not None:
+            gathering._file.close()  # as the kernel does at a kill; what is in the folder stays
         self.dataset.close()
         self.journal.close()
 
