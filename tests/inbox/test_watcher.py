@@ -50,11 +50,11 @@ class Watched:
         """Whether a new file wakes the loop."""
         self.forget()
         (self.home.inbox / name).write_text("x")
-        return self.woken.acquire(timeout=5)
+        return self.woken.acquire(timeout=30)
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
