@@ -11,117 +11,59 @@ from daemon.core import file_modes
 from daemon.core.errors import BadSettings
 
 
+class Below:
+    """A path below the home folder: `home.inbox` is the root joined with what stands here."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, home: "Home", owner: type["Home"]) -> Path:
+        return home.root / self._path
+
+
 @dataclass(frozen=True)
 class Home:
     """Paths below one home folder; nothing here touches the disk except `make`."""
 
     root: Path
 
-    @property
-    def settings(self) -> Path:
-        return self.root / "retraind.toml"
+    settings = Below("retraind.toml")
+    inbox = Below("inbox")
+    rejected = Below("inbox/rejected")
 
-    @property
-    def inbox(self) -> Path:
-        return self.root / "inbox"
+    data = Below("data")
+    segments = Below("data/dataset")
+    orphans = Below("data/orphans")
+    """Segments that the journal did not know when they were found in the dataset."""
+    dataset_pointer = Below("data/dataset.dvc")
+    """DVC's pointer to the dataset: there from the first commit on."""
+    schema = Below("data/schema.json")
 
-    @property
-    def rejected(self) -> Path:
-        return self.inbox / "rejected"
+    registry = Below("registry")
+    journal = Below("registry/journal.db")
+    mlflow = Below("registry/mlflow.db")
+    artifacts = Below("registry/artifacts")
+    bundles = Below("registry/bundles")
+    pointer = Below("registry/champion.json")
+    token = Below("registry/token")
+    """The admin's token in clear, made at the first start."""
+    tokens = Below("registry/tokens")
+    """Hash, scopes and last use of every other token; see `daemon.access.tokens`."""
+    sessions = Below("registry/sessions")
+    """The browsers that are signed in, one small JSON file each."""
+    lock = Below("registry/daemon.lock")
+    status = Below("registry/status.json")
+    """The daemon's status, rewritten about once a second (never fsynced)."""
+    requests = Below("registry/requests")
+    """Durable requests to the loop: one small JSON file each."""
+    workers = Below("registry/workers")
+    """One lock and one counter snapshot per HTTP worker."""
+    known = Below("registry/known")
+    """Fingerprints of the rows of each segment; can be made again from the segments."""
 
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def segments(self) -> Path:
-        return self.data / "dataset"
-
-    @property
-    def orphans(self) -> Path:
-        """Segments that the journal did not know when they were found in the dataset."""
-        return self.data / "orphans"
-
-    @property
-    def dataset_pointer(self) -> Path:
-        """DVC's pointer to the dataset: there from the first commit on."""
-        return self.data / "dataset.dvc"
-
-    @property
-    def schema(self) -> Path:
-        return self.data / "schema.json"
-
-    @property
-    def registry(self) -> Path:
-        return self.root / "registry"
-
-    @property
-    def journal(self) -> Path:
-        return self.registry / "journal.db"
-
-    @property
-    def mlflow(self) -> Path:
-        return self.registry / "mlflow.db"
-
-    @property
-    def artifacts(self) -> Path:
-        return self.registry / "artifacts"
-
-    @property
-    def bundles(self) -> Path:
-        return self.registry / "bundles"
-
-    @property
-    def pointer(self) -> Path:
-        return self.registry / "champion.json"
-
-    @property
-    def token(self) -> Path:
-        """The admin's token in clear, made at the first start."""
-        return self.registry / "token"
-
-    @property
-    def tokens(self) -> Path:
-        """What is known of every other token, and when each was used last; see `daemon.access.tokens`."""
-        return self.registry / "tokens"
-
-    @property
-    def sessions(self) -> Path:
-        """Who has signed in with a browser, one small JSON file each."""
-        return self.registry / "sessions"
-
-    @property
-    def lock(self) -> Path:
-        return self.registry / "daemon.lock"
-
-    @property
-    def status(self) -> Path:
-        """What the daemon says of itself, rewritten about once a second (never fsynced)."""
-        return self.registry / "status.json"
-
-    @property
-    def requests(self) -> Path:
-        """Durable requests to the loop: one small JSON file each."""
-        return self.registry / "requests"
-
-    @property
-    def workers(self) -> Path:
-        """One lock and one counter snapshot per HTTP worker."""
-        return self.registry / "workers"
-
-    @property
-    def known(self) -> Path:
-        """Fingerprints of the rows of each segment; can be made again from the segments."""
-        return self.registry / "known"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def history(self) -> Path:
-        """Predictions in SQLite; can be rebuilt from the logs."""
-        return self.logs / "predictions.db"
+    logs = Below("logs")
+    history = Below("logs/predictions.db")
+    """Predictions in SQLite; can be rebuilt from the logs."""
 
     def bundle(self, version: int) -> Path:
         """Folder of one version's bundle."""
