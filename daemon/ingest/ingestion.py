@@ -28,8 +28,8 @@ from daemon.ingest import known_row_filter, outcomes
 from daemon.ingest.attempts import TRIES, Attempts
 from daemon.ingest.clearing import Clearing
 from daemon.ingest.drop_evaluation import DropEvaluation, Sampled
-from daemon.ingest.erasure import Forgetting
-from daemon.ingest.erasure_traces import Eraser
+from daemon.ingest.erasure.forgetting import Forgetting
+from daemon.ingest.erasure.traces import Eraser
 from daemon.ingest.held_drops import Holding
 from daemon.ingest.known_row_filter import KnownRowFilter
 from daemon.ingest.late_labels import Joined, Labels

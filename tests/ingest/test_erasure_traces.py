@@ -22,9 +22,9 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import DropState
 from daemon.dataset import segments
-from daemon.ingest import erasure_held, erasure_traces
-from daemon.ingest import row_matching as likeness_module
-from daemon.ingest.row_matching import Likeness
+from daemon.ingest.erasure import held_files, traces
+from daemon.ingest.erasure import row_matching as likeness_module
+from daemon.ingest.erasure.row_matching import Likeness
 from daemon.records.query import ask
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
@@ -60,7 +60,7 @@ def listed(parts: Parts, sha256: str) -> set[str]:
     """Where `--find` says that bytes of a drop are."""
     drop = parts.journal.drops.taken(sha256)
     assert drop is not None
-    return {one.where for one in erasure_traces.find(parts.home, parts.journal, drop)}
+    return {one.where for one in traces.find(parts.home, parts.journal, drop)}
 
 
 def hold(parts: Parts | SimpleNamespace, name: str, content: str) -> str:
@@ -123,11 +123,11 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
         )
         place, drop = shared_folder.inbox(home), {"decided_at": "2026-01-01"}
         likeness = Likeness(bundles.SCHEMA, [ROW])
-        found = [one for one in erasure_held.search(place, journal.held.all(), likeness, drop) if one]
+        found = [one for one in held_files.search(place, journal.held.all(), likeness, drop) if one]
         assert [(one.name, one.split and one.split.matched) for one in found] == [("copy.csv", 1), ("held.csv", 1)]
         (home.inbox / "copy.csv").write_text("another by now")
         for one in found:
-            erasure_held.take_out(place, one)
+            held_files.take_out(place, one)
         assert "9,9,9,9" in (home.inbox / "held.csv").read_text()
         assert repr(SECRET) not in (home.inbox / "held.csv").read_text()
         assert (home.inbox / "copy.csv").read_text() == "another by now"
@@ -143,15 +143,15 @@ def test_end_at_any_step_leaves_the_rest_to_the_next(
     """The rows are known until all else is gone, so whoever is killed in between finds the rest again."""
     sha256 = scattered(parts)
     requests.submit(parts.home, "forget", drop=sha256, purge=True)
-    real = getattr(erasure_traces.Eraser, step)
+    real = getattr(traces.Eraser, step)
 
-    def cut(eraser: erasure_traces.Eraser, drop: erasure_traces.Drop) -> str:
+    def cut(eraser: traces.Eraser, drop: traces.Drop) -> str:
         if after:
             real(eraser, drop)
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(erasure_traces.Eraser, step, cut)
+        patch.setattr(traces.Eraser, step, cut)
         with pytest.raises(Killed):
             parts.run()
     parts.reopen()
@@ -303,7 +303,7 @@ def test_request_that_fails_keeps_no_drop_waiting(parts: Parts, monkeypatch: pyt
     parts.run()
     request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
     with monkeypatch.context() as patch:
-        patch.setattr(erasure_traces.Eraser, "run", _broken)
+        patch.setattr(traces.Eraser, "run", _broken)
         parts.drop("else.csv", text(7))
         parts.run()
         assert "no space" in str(parts.ingestion.forgetting.problem)

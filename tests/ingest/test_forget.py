@@ -1,4 +1,4 @@
-"""daemon.ingest.erasure: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
+"""daemon.ingest.erasure.forgetting: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
 
 import io
 import sqlite3

@@ -1,7 +1,7 @@
 """Forgetting: a drop's rows leave the dataset by a new revision, for privacy or because they were poison.
 
 The order: what lies in rejected/ of it, the segment of the other rows, the journal's batch of kind `forget`; then
-DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/ingest/erasure_traces.py`), the objects of older revisions
+DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/ingest/erasure/traces.py`), the objects of older revisions
 in DVC's cache last. The request's file goes after all, so whatever step a kill falls on, the next call of `step` goes on from the journal.
 What can't be done now (a disk that fails, a file that nothing can be made of) is told, tried again later, and keeps no drop waiting.
 """
@@ -19,7 +19,7 @@ from daemon.core.states import DropState, EventKind, Level, RequestState
 from daemon.dataset import known_rows, segments
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.rejected_folder import Rejected
-from daemon.ingest.erasure_traces import Eraser
+from daemon.ingest.erasure.traces import Eraser
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()

@@ -21,9 +21,9 @@ from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.dataset.dvc_cache import Cache
 from daemon.inbox.rejected_folder import Rejected
-from daemon.ingest import erasure_held
-from daemon.ingest.erasure_held import Withheld
-from daemon.ingest.row_matching import MOST_BYTES, Likeness, Split
+from daemon.ingest.erasure import held_files
+from daemon.ingest.erasure.held_files import Withheld
+from daemon.ingest.erasure.row_matching import MOST_BYTES, Likeness, Split
 from daemon.records import lineage, predictions
 from daemon.schema import schema
 from daemon.storage import log_lines
@@ -116,7 +116,7 @@ def held(home: Home, journal: Journal, drop: Drop) -> Iterator[Withheld | None]:
     """Files that wait for a person and hold rows of the drop; None after each piece of work."""
     waiting = journal.held.all()
     if waiting:
-        yield from erasure_held.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
+        yield from held_files.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
 
 
 def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
@@ -243,7 +243,7 @@ class Eraser:
                 log.warning("held_file_not_read", name=looked.name, hint="Look into it by hand.")
             else:  # what the journal quotes goes first: after a kill in between the file is read and held again
                 self._journal.held.forget(looked.row["sha256"])
-                erasure_held.take_out(place, looked)
+                held_files.take_out(place, looked)
                 count += looked.split.matched
         return f"{count} lines are gone from files that waited" if count else ""
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from daemon.core import durable
 from daemon.core.shared_folder import Folder
 from daemon.inbox.settling import Stamp
-from daemon.ingest.row_matching import MOST_BYTES, Likeness, Split
+from daemon.ingest.erasure.row_matching import MOST_BYTES, Likeness, Split
 
 Row = Mapping[Any, Any]
 
