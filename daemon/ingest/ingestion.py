@@ -24,17 +24,18 @@ from daemon.dataset.repair import RepairRound
 from daemon.dataset.segments import Sealed, Segment
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
-from daemon.ingest import known_row_filter, outcomes
+from daemon.ingest import outcomes
 from daemon.ingest.attempts import TRIES, Attempts
 from daemon.ingest.clearing import Clearing
 from daemon.ingest.drop_evaluation import DropEvaluation, Sampled
 from daemon.ingest.erasure.forgetting import Forgetting
 from daemon.ingest.erasure.traces import Eraser
 from daemon.ingest.held_drops import Holding
-from daemon.ingest.known_row_filter import KnownRowFilter
-from daemon.ingest.late_labels import Joined, Labels
 from daemon.ingest.outcomes import Refused
-from daemon.ingest.reader import Reader, Reading, quarantined
+from daemon.ingest.reading import known_row_filter
+from daemon.ingest.reading.known_row_filter import KnownRowFilter
+from daemon.ingest.reading.late_labels import Joined, Labels
+from daemon.ingest.reading.reader import Reader, Reading, quarantined
 from daemon.schema import labelled_row, schema, schema_swap
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal

@@ -22,7 +22,7 @@ from daemon.inbox.inbox import Inbox
 from daemon.inbox.rejected_folder import Rejected
 from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.late_labels import Labels
+from daemon.ingest.reading.late_labels import Labels
 from daemon.processes.child import Trainer
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper

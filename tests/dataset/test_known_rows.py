@@ -1,4 +1,4 @@
-"""daemon.dataset.known_rows and daemon.ingest.known_row_filter: which rows of a drop the dataset has already. Real segments, journal and folders."""
+"""daemon.dataset.known_rows and daemon.ingest.reading.known_row_filter: which rows of a drop the dataset has already. Real segments, journal and folders."""
 
 import errno
 import sqlite3
@@ -23,7 +23,8 @@ from daemon.dataset import hash_files, segments
 from daemon.dataset import known_rows as known
 from daemon.dataset.hash_files import Rows
 from daemon.dataset.known_rows import Known
-from daemon.ingest import ingestion, reader
+from daemon.ingest import ingestion
+from daemon.ingest.reading import reader
 from daemon.schema.schema import Schema, load
 from daemon.tabular import file_content
 

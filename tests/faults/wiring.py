@@ -18,7 +18,7 @@ from daemon.dataset import segments
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import Inbox
 from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.late_labels import Labels
+from daemon.ingest.reading.late_labels import Labels
 from daemon.schema import labelled_row, schema
 from daemon.service import bootstrap
 from daemon.storage.journal import Journal

@@ -18,7 +18,7 @@ from daemon.inbox.inbox import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
 from daemon.ingest.drop_scores import Exam, Promise, examine
-from daemon.ingest.reader import Reading
+from daemon.ingest.reading.reader import Reading
 from daemon.records.query import ask
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema

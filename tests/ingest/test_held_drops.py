@@ -26,7 +26,7 @@ from daemon.core.status import publish
 from daemon.inbox.inbox import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
-from daemon.ingest.reader import Reading
+from daemon.ingest.reading.reader import Reading
 from daemon.records import drops
 from daemon.records.query import ask
 from daemon.schema import labelled_row, schema

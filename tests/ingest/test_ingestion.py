@@ -29,7 +29,7 @@ from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import ingestion
 from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.late_labels import Labels
+from daemon.ingest.reading.late_labels import Labels
 from daemon.schema import labelled_row
 from daemon.schema import schema as schema_module
 from daemon.schema.schema import Schema

@@ -1,4 +1,4 @@
-"""daemon.ingest.late_labels: late labels joined with real predictions, real bundles and a real journal."""
+"""daemon.ingest.reading.late_labels: late labels joined with real predictions, real bundles and a real journal."""
 
 from contextlib import closing
 from datetime import UTC, timedelta, timezone
@@ -19,7 +19,7 @@ from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox, Settings
 from daemon.core.states import VersionState
-from daemon.ingest.late_labels import Joined, Labels, cell, cells, plain
+from daemon.ingest.reading.late_labels import Joined, Labels, cell, cells, plain
 from daemon.records.records import Records
 from daemon.schema.column import BOUND, Column, Kind
 from daemon.schema.schema import Schema

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from daemon.core.errors import InvalidFeatures
 from daemon.core.settings import Inbox
-from daemon.ingest import late_labels
+from daemon.ingest.reading import late_labels
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.schema.text_words import BITS, MASK, MOST_TEXT, MOST_WORDS, SLOTS, encoded

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.core.errors import BadSchema, Exit
 from daemon.core.home import Home
 from daemon.core.settings import Inbox
-from daemon.ingest.late_labels import plain
+from daemon.ingest.reading.late_labels import plain
 from daemon.schema import notation
 from daemon.schema.column import Column
 from daemon.schema.notation import Notation, Order

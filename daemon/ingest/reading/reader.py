@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox as Policy
 from daemon.inbox.inbox import Drop
-from daemon.ingest.late_labels import Joined
+from daemon.ingest.reading.late_labels import Joined
 from daemon.schema import labelled_row
 from daemon.schema.labelled_row import Sample
 from daemon.schema.schema import PREDICTION_ID, REMARKS, Schema
@@ -43,7 +43,7 @@ LABEL_BYTES = 1 << 20
 """Late labels that are looked up at a time: a few seconds' worth, for the loop has other things to do in between."""
 
 Join = Callable[[Sequence[str], Sequence[str], Schema, Mapping[str, str]], Joined]
-"""`daemon.ingest.late_labels.Labels.join`."""
+"""`daemon.ingest.reading.late_labels.Labels.join`."""
 
 
 class Bad(NamedTuple):
