@@ -120,11 +120,11 @@ def forget(
 
 def _list_traces(place: Home, drop: dict[str, Any], json_: bool) -> None:
     from daemon.cli.report.terminal import printable
-    from daemon.ingest.erasure import traces
+    from daemon.ingest.erasure.traces import find
     from daemon.storage.journal import Journal
 
     with Journal.reading(place.journal) as journal:
-        traces = traces.find(place, journal, drop)
+        traces = find(place, journal, drop)
     if json_:
         about = {key: drop[key] for key in ("id", "name", "sha256", "state")}
         typer.echo(json.dumps({**about, "traces": [trace._asdict() for trace in traces]}))
