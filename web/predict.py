@@ -4,11 +4,12 @@ Every way in (`/predict` and the protocols) ends here, so that all of them are l
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
 
 import numpy as np
 import orjson
@@ -82,7 +83,7 @@ class Answered:
 
 
 def predictor(
-    worker: Worker, environ: MutableMapping[str, Any], version: int | None = None, alias: str | None = None
+    worker: Worker, environ: WSGIEnvironment, version: int | None = None, alias: str | None = None
 ) -> Predictor:
     """The predictor that answers a request; the request takes it once.
 
@@ -124,7 +125,7 @@ def _named(worker: Worker, alias: str) -> int:
     return loaded
 
 
-def _asked(environ: Mapping[str, Any]) -> int | str | None:
+def _asked(environ: WSGIEnvironment) -> int | str | None:
     """The version that the query or else the header names, as a number or an alias; None if neither does."""
     header = environ.get("HTTP_X_MODEL_VERSION")
     choice = None if header is None else _choice(header)
@@ -143,7 +144,7 @@ def _choice(key: str) -> int | str:
     raise Problem(400, f"{key!r:.60} is no version.", hint=f"It is a number, or one of {', '.join(ALIASES)}.")
 
 
-def answer(worker: Worker, environ: Mapping[str, Any], chosen: Predictor, inputs: Inputs) -> Answered:
+def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: Inputs) -> Answered:
     """Answer and log all rows under the name of who asks; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict.
 
     A challenger on trial that fails is replaced by the champion: `Answered.predictor` says who answered.

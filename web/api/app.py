@@ -1,9 +1,10 @@
 """The HTTP routes, as a Bottle application."""
 
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
 
@@ -24,7 +25,7 @@ from web.serving.call import CURRENT, Call, Elsewhere
 from web.worker import Worker
 
 Route = Callable[..., Any]
-Check = Callable[[dict[str, Any]], None]
+Check = Callable[[WSGIEnvironment], None]
 
 INLINE = {
     "/health",
@@ -51,7 +52,7 @@ class App(Bottle):  # type: ignore[misc]
         res.content_type = response.content_type = problem.content_type
         return bytes(problem.body)
 
-    def unwanted(self, environ: dict[str, Any]) -> Problem | None:
+    def unwanted(self, environ: WSGIEnvironment) -> Problem | None:
         """Why a POST is turned away whatever its body says: no route takes it (404, 405), or its form is too long (413)."""
         try:
             self.match(environ)
@@ -60,7 +61,7 @@ class App(Bottle):  # type: ignore[misc]
         has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
         return sign_in.too_long(promised(environ)) if has_body and environ["PATH_INFO"] in sign_in.PATHS else None
 
-    def template(self, environ: dict[str, Any]) -> str:
+    def template(self, environ: WSGIEnvironment) -> str:
         """The template under which a request is counted, also one that was refused before it met its route."""
         route = environ.get("bottle.route")
         try:
@@ -69,7 +70,7 @@ class App(Bottle):  # type: ignore[misc]
             return path_scopes.UNMATCHED
         return str(route.name or route.rule)
 
-    def go_on(self, environ: dict[str, Any], call: Call) -> tuple[int, list[tuple[str, str]], bytes]:
+    def go_on(self, environ: WSGIEnvironment, call: Call) -> tuple[int, list[tuple[str, str]], bytes]:
         """Status, headers and body of what is left of a call; raises Elsewhere if it has to wait once more."""
         assert call.rest is not None
         environ["wsgi.input"].seek(0)
@@ -84,7 +85,7 @@ class App(Bottle):  # type: ignore[misc]
             status, headers, body = problem.status_code, problem.headerlist, problem.body
         return status, [*headers, *security_headers.HEADERS, security_headers.NO_STORE], body
 
-    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    def wsgi(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Any:
         """The WSGI interface."""
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -180,7 +181,7 @@ def _add_protocols(app: App, worker: Worker, inflate: Check) -> None:
         app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
 
 
-def _missing(error: HTTPError, environ: dict[str, Any]) -> Problem:
+def _missing(error: HTTPError, environ: WSGIEnvironment) -> Problem:
     """The problem for Bottle's 404 or 405."""
     allowed = error.get_header("Allow")
     if not allowed:
@@ -193,7 +194,7 @@ def _permit(gate: Gate, template: str) -> Check:
     """A check of a route: once more what the bridge has asked, however differently the two may read a path."""
     path_scopes.needed(template)
 
-    def check(environ: MutableMapping[str, Any]) -> None:
+    def check(environ: WSGIEnvironment) -> None:
         caller = environ.get(CALLER)
         if caller is not LOCAL:
             gate.admit(caller or gate.recognise(environ), template, environ)
@@ -249,7 +250,7 @@ def _door(worker: Worker, door: routes.Door) -> Route:
     return route
 
 
-def _signing(gate: Gate, sign: Callable[[Gate, dict[str, Any]], Reply]) -> Route:
+def _signing(gate: Gate, sign: Callable[[Gate, WSGIEnvironment], Reply]) -> Route:
     return lambda: _reply(sign(gate, request.environ))
 
 

@@ -1,7 +1,6 @@
 """`POST /predict`, our own way in: one row, or many."""
 
-from collections.abc import MutableMapping
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from web import predict as answering
 from web.http import payload, reply
@@ -11,7 +10,7 @@ from web.serving import inputs
 from web.worker import Worker
 
 
-def predict(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """`{"features": …}` is one row and gives one answer; `{"instances": […]}` are many and give `predictions`."""
     body = payload.parse(Features, environ)
     chosen = answering.predictor(worker, environ)

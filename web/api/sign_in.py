@@ -1,8 +1,8 @@
 """Signing in and out with a browser: a plain form takes a token, a cookie stands for it from then on."""
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
 
 from daemon.core.scopes import Scope, granted
 from web.auth.access import CALLER, LOCAL, PAGES, Gate
@@ -16,13 +16,13 @@ PATHS = ("/sign-in", "/sign-out")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
-def page(environ: Mapping[str, Any]) -> Reply:
+def page(environ: WSGIEnvironment) -> Reply:
     """The form; who needs no token is led on."""
     goal = _goal(environ["QUERY_STRING"])
     return _lead(environ, goal) if environ[CALLER] is LOCAL else _form(environ, goal)
 
 
-def begin(gate: Gate, environ: Mapping[str, Any]) -> Reply:
+def begin(gate: Gate, environ: WSGIEnvironment) -> Reply:
     """Begin a session with the token in the form; a wrong one gives the form again, and what is wrong."""
     text = _body(environ)
     goal, secret = _goal(text), parse_qs(text).get("token", [""])[0].strip()
@@ -37,7 +37,7 @@ def begin(gate: Gate, environ: Mapping[str, Any]) -> Reply:
     return _lead(environ, goal, gate.sessions.cookie(gate.sessions.begin(token), secure=gate.is_secure(environ)))
 
 
-def end(gate: Gate, environ: Mapping[str, Any]) -> Reply:
+def end(gate: Gate, environ: WSGIEnvironment) -> Reply:
     """End the session, here and in the browser."""
     _end(gate, environ)
     return _lead(environ, "/sign-in", gate.sessions.cookie("", secure=gate.is_secure(environ)))
@@ -50,12 +50,12 @@ def too_long(promised: int | None) -> Problem | None:
     return None
 
 
-def _end(gate: Gate, environ: Mapping[str, Any]) -> None:
+def _end(gate: Gate, environ: WSGIEnvironment) -> None:
     if session := environ[CALLER].session:
         gate.sessions.end(session)
 
 
-def _body(environ: Mapping[str, Any]) -> str:
+def _body(environ: WSGIEnvironment) -> str:
     """The text of a form; raises Problem 413 or 415."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != FORM:
@@ -72,12 +72,12 @@ def _goal(text: str) -> str:
     return asked if asked in PAGES else PAGES[0]
 
 
-def _lead(environ: Mapping[str, Any], path: str, said: str = "") -> Reply:
+def _lead(environ: WSGIEnvironment, path: str, said: str = "") -> Reply:
     return Reply(b"", 303, {"Location": up(environ) + path.lstrip("/"), **({"Set-Cookie": said} if said else {})})
 
 
 def _form(
-    environ: Mapping[str, Any],
+    environ: WSGIEnvironment,
     goal: str,
     problem: str = "",
     status: int = 200,

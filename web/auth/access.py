@@ -2,10 +2,9 @@
 
 import logging
 import math
-from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
 
 from daemon.access.tokens import ANONYMOUS, Keyring, Token
 from daemon.core import durable
@@ -67,7 +66,7 @@ class Gate:
         self._anonymous = granted(frozenset(server.anonymous))
         self._is_secure = server.public_url.startswith("https:")
 
-    def recognise(self, environ: MutableMapping[str, Any]) -> Caller:
+    def recognise(self, environ: WSGIEnvironment) -> Caller:
         """Who asks, kept in the environment; raises Problem 421 for a wrong name, 401 or 429 for a wrong token."""
         # Who is local has asked for a name that is always ours.
         if self._spares_local and self.peers.is_local(environ):
@@ -78,7 +77,7 @@ class Gate:
         environ[CALLER] = caller
         return caller
 
-    def admit(self, caller: Caller, template: str, environ: Mapping[str, Any]) -> None:
+    def admit(self, caller: Caller, template: str, environ: WSGIEnvironment) -> None:
         """Let the caller go on to a path, by its template; raises Problem 401 or 403, 303 for a browser at a page."""
         scope = path_scopes.needed(template)
         if scope is None or scope in caller.scopes:
@@ -99,12 +98,12 @@ class Gate:
             not caller.session or self.sessions.token(caller.session) is not None
         )
 
-    def is_secure(self, environ: Mapping[str, Any]) -> bool:
+    def is_secure(self, environ: WSGIEnvironment) -> bool:
         """Whether the browser has come by https, as far as we know."""
         scheme = self.peers.scheme(environ)
         return self._is_secure if scheme is None else scheme == "https"
 
-    def verify(self, secret: str, environ: Mapping[str, Any]) -> Token:
+    def verify(self, secret: str, environ: WSGIEnvironment) -> Token:
         """The token that a caller has sent; raises Problem 401, or 429 when too many were wrong."""
         address, digest = self.peers.address(environ), durable.sha256(secret.encode("utf-8", "replace"))
         wait = self.failures.wait(address)
@@ -124,7 +123,7 @@ class Gate:
         self.keyring.note(token)
         return token
 
-    def _identified(self, environ: Mapping[str, Any]) -> Caller:
+    def _identified(self, environ: WSGIEnvironment) -> Caller:
         authorization = environ.get("HTTP_AUTHORIZATION")
         if authorization is not None:
             scheme, _, secret = authorization.partition(" ")

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -64,7 +64,7 @@ class Sessions:
         durable.remove(self._folder / f"{key}.json")
         self._cards.now(fresh=True)
 
-    def find(self, environ: Mapping[str, Any], *, secure: bool) -> tuple[str, Token] | None:
+    def find(self, environ: WSGIEnvironment, *, secure: bool) -> tuple[str, Token] | None:
         """Name and token of the session whose cookie the request has; None without one that is good."""
         header = environ.get("HTTP_COOKIE", "")
         secret = _held(header, self._name(secure=secure)) if header else None

@@ -6,10 +6,9 @@ for that. Where the settings speak of a proxy, `web.auth.access` spares nobody.
 """
 
 import ipaddress
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
 
 from daemon.core.settings import Server
 
@@ -53,13 +52,13 @@ class Peers:
         self._names = LOCAL_NAMES | ({host} if _is_loopback(host) else set())
         self._hosts: set[str] = set()
 
-    def is_local(self, environ: Mapping[str, Any]) -> bool:
+    def is_local(self, environ: WSGIEnvironment) -> bool:
         """Whether a program of this machine asks us itself."""
         host, peer = environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR", "")
         ours = (host in self._hosts or self._is_local_name(host)) and (peer in LOOPBACK or _is_loopback(peer))
         return ours and environ.get(PROXIED) is False
 
-    def address(self, environ: Mapping[str, Any]) -> str:
+    def address(self, environ: WSGIEnvironment) -> str:
         """Whom limits hold for: the nearest address that is no trusted proxy's; of IPv6 the network of a customer."""
         peer = _address(environ.get("REMOTE_ADDR", ""))
         if not self._trusts(peer):
@@ -74,7 +73,7 @@ class Peers:
                 break
         return _named(peer)
 
-    def scheme(self, environ: Mapping[str, Any]) -> str | None:
+    def scheme(self, environ: WSGIEnvironment) -> str | None:
         """`http` or `https`, as the browser sees it; None: nobody knows."""
         if self._trusts(_address(environ.get("REMOTE_ADDR", ""))):
             said: str = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()

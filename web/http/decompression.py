@@ -2,8 +2,7 @@
 
 import io
 import zlib
-from collections.abc import MutableMapping
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from web.http.problems import Problem
 
@@ -11,7 +10,7 @@ CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Content codings to zlib's window bits: gzip, and zlib's own format, which HTTP calls deflate (RFC 9110, 8.4.1)."""
 
 
-def inflate(environ: MutableMapping[str, Any], most: int) -> None:
+def inflate(environ: WSGIEnvironment, most: int) -> None:
     """Put the plain body, of at most `most` bytes, in place of a compressed one; raises Problem 400, 413 or 415."""
     coding = environ.pop("HTTP_CONTENT_ENCODING", None)
     if coding is None or (name := coding.strip().lower()) in ("", "identity"):

@@ -1,8 +1,7 @@
 """Hosts: under which names we are asked, against DNS rebinding, and whose pages may write."""
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
 
 from daemon.core.settings import Server
 from web.http.client_address import LOCAL_NAMES, Peers, hostname, is_address
@@ -26,7 +25,7 @@ class Hosts:
         self._any_address = host in WILDCARDS
         self._known: set[str] = set()
 
-    def check(self, environ: Mapping[str, Any]) -> None:
+    def check(self, environ: WSGIEnvironment) -> None:
         """Refuse a request under a name that is not ours (421): a rebound DNS name reaches us like any other."""
         host = environ.get("HTTP_HOST", "")
         if host in self._known:
@@ -43,7 +42,7 @@ class Hosts:
         if len(self._known) < 64:
             self._known.add(host)
 
-    def site(self, environ: Mapping[str, Any]) -> None:
+    def site(self, environ: WSGIEnvironment) -> None:
         """Refuse a request that another site's page makes (403), whoever its browser is signed in as."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_ours(origin.lower(), environ):
@@ -52,7 +51,7 @@ class Hosts:
         if site is not None and site not in TRUSTED_SITES:
             raise Problem(403, f"A {site:.20} page may not write here.")
 
-    def _is_ours(self, origin: str, environ: Mapping[str, Any]) -> bool:
+    def _is_ours(self, origin: str, environ: WSGIEnvironment) -> bool:
         # Through a proxy the Host may be another; a program of this machine has none in between.
         if self._public and origin == self._public and not self._peers.is_local(environ):
             return True

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from web.http.wsgi_environ import announced
 
@@ -16,7 +17,7 @@ TOO_LARGE = 413
 class Request:
     """A request on its way: RSGI's protocol answers it."""
 
-    environ: dict[str, Any]
+    environ: WSGIEnvironment
     protocol: Any
     started: float
     begun: bool = False

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeVar
+from wsgiref.types import WSGIEnvironment
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -73,7 +74,7 @@ B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
 
 
-def parse(kind: type[B], environ: Mapping[str, Any]) -> B:
+def parse(kind: type[B], environ: WSGIEnvironment) -> B:
     """The request's JSON object as `kind`; raises Problem 400 (no such JSON) or 422 (wrong content)."""
     return check(kind, value(environ["wsgi.input"].read()))
 
@@ -139,7 +140,7 @@ def number(query: Mapping[str, str], name: str, default: int | None, low: int, h
     return int(text)
 
 
-def typed(environ: Mapping[str, Any]) -> None:
+def typed(environ: WSGIEnvironment) -> None:
     """Refuse a body that is not JSON (415)."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != JSON:
@@ -147,7 +148,7 @@ def typed(environ: Mapping[str, Any]) -> None:
         raise Problem(415, f"The body must be {JSON}, not {said!r:.80}.", hint=f"Send Content-Type: {JSON}.")
 
 
-def idempotency_key(environ: Mapping[str, Any]) -> str | None:
+def idempotency_key(environ: WSGIEnvironment) -> str | None:
     """The Idempotency-Key header; None without one; raises Problem 400."""
     key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not VISIBLE.fullmatch(key):

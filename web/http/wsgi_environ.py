@@ -2,8 +2,8 @@
 
 import io
 import sys
-from collections.abc import Mapping
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from web.http.client_address import FORWARDED, LONGEST, PROXIED
 from web.http.problems import Problem
@@ -14,7 +14,7 @@ SLASHED = "retraind.slashed"
 """In the environment of a request whose path ended in a slash, without which it is answered."""
 
 
-def environ_of(scope: Any, root: str = "") -> dict[str, Any]:
+def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:
     """The WSGI environment of a request, without its body; a path is that without `root` before it and a slash at its end."""
     path = scope.path
     if root and f"{path}/".startswith(f"{root}/"):  # a proxy may have taken it away already
@@ -55,7 +55,7 @@ def environ_of(scope: Any, root: str = "") -> dict[str, Any]:
     return environ
 
 
-def promised(environ: dict[str, Any]) -> int | None:
+def promised(environ: WSGIEnvironment) -> int | None:
     """The length of the body; None for a chunked one, or none. Granian has checked that it is a number.
 
     Raises Problem 400 for a transfer coding that only a proxy might undo.
@@ -68,13 +68,13 @@ def promised(environ: dict[str, Any]) -> int | None:
     return None
 
 
-def up(environ: Mapping[str, Any]) -> str:
+def up(environ: WSGIEnvironment) -> str:
     """The way from a request's path to the root of the service, as browsers follow links: proxies may put anything before it."""
     path: str = environ["PATH_INFO"]
     return "../" * (path.count("/") - 1 + (SLASHED in environ))
 
 
-def announced(environ: dict[str, Any]) -> int:
+def announced(environ: WSGIEnvironment) -> int:
     """The least length of the body that follows: 0 without one, 1 for a chunked one."""
     if "CONTENT_LENGTH" in environ:
         return int(environ["CONTENT_LENGTH"])

@@ -4,8 +4,9 @@ Source: mlflow 3.17 `mlflow/pyfunc/scoring_server/__init__.py`. Unlike MLflow's 
 of its classes, `params` choose probabilities, and version and prediction ids stand beside `predictions`.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from daemon.schema.schema import Schema
 from web import predict
@@ -32,17 +33,17 @@ FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
 PREDICT, PROBA = "predict", "predict_proba"
 
 
-def ping(worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+def ping(worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """A line feed, with 200 if a model is loaded and else 404, as from MLflow's server."""
     return Reply(b"\n", 200 if worker.slot.current else 404, {"Content-Type": PLAIN})
 
 
-def version(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+def version(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """The version of MLflow, as bare text."""
     return Reply(releases.of("mlflow").encode(), headers={"Content-Type": PLAIN})
 
 
-def invoke(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """All rows of a body of JSON or CSV; raises Problem or InvalidFeatures."""
     chosen = predict.predictor(worker, environ)
     kind, text = _media_type(environ), environ["wsgi.input"].read()
@@ -89,7 +90,7 @@ def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
     return method_of(chosen, params.get("predict_method", PREDICT)), FORMATS[name](chosen.schema, body[name])
 
 
-def _media_type(environ: MutableMapping[str, Any]) -> str:
+def _media_type(environ: WSGIEnvironment) -> str:
     """JSON or CSV; a body without a type is JSON; raises Problem 415."""
     header = environ.get("CONTENT_TYPE", "") or JSON
     if header == JSON:

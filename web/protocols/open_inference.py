@@ -4,8 +4,8 @@ Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.m
 `docs/protocol/extension_{binary_data,classification,model_repository}.md`; outputs are named as by MLServer's scikit-learn.
 """
 
-from collections.abc import MutableMapping
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,29 +47,29 @@ class Request(BaseModel):
     outputs: list[Requested] | None = None
 
 
-def server(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+def server(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """Name, version and extensions of the server."""
     return _json({"name": "retraind", "version": releases.of("retraind"), "extensions": EXTENSIONS})
 
 
-def live(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+def live(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """The worker answers."""
     return _json({"live": True})
 
 
-def ready(worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+def ready(worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """Whether the worker predicts; the protocol's text names the key `live`, its servers and clients `ready`."""
     is_ready = worker.slot.current is not None and not worker.draining
     return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
 
 
-def model_ready(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+def model_ready(worker: Worker, environ: WSGIEnvironment, name: str, version: str | None = None) -> Reply:
     """Whether a version of the model predicts; raises Problem if it does not."""
     chosen = _chosen(worker, environ, name, version)
     return Reply(orjson.dumps({"name": name, "ready": True}), headers=_headers(chosen))
 
 
-def model(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+def model(worker: Worker, environ: WSGIEnvironment, name: str, version: str | None = None) -> Reply:
     """Inputs and outputs of a version: an input for each column; -1 is the number of rows."""
     chosen = _chosen(worker, environ, name, version)
     columns = [
@@ -90,7 +90,7 @@ def model(worker: Worker, environ: MutableMapping[str, Any], name: str, version:
     return Reply(orjson.dumps(content), headers=_headers(chosen))
 
 
-def index(worker: Worker, environ: MutableMapping[str, Any]) -> Reply:
+def index(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """The model repository: the versions in memory; the body may be empty or ask for what is `ready`, which they are."""
     text = environ["wsgi.input"].read()
     if text:
@@ -107,7 +107,7 @@ class Index(BaseModel):
     ready: bool = False
 
 
-def infer(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None) -> Reply:
+def infer(worker: Worker, environ: WSGIEnvironment, name: str, version: str | None = None) -> Reply:
     """Predict all rows of the inputs; raises Problem or InvalidFeatures."""
     chosen = _chosen(worker, environ, name, version)
     text, tail = _parted(environ)
@@ -133,7 +133,7 @@ def _loaded(worker: Worker) -> list[str]:
     return [str(version) for version in [*([current.version] if current else []), *sorted(others)]]
 
 
-def _chosen(worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None) -> Predictor:
+def _chosen(worker: Worker, environ: WSGIEnvironment, name: str, version: str | None) -> Predictor:
     return predict.predictor(worker, environ, version=model_version(name, version))
 
 
@@ -149,7 +149,7 @@ def model_version(name: str, version: str | None) -> int | None:
     return number
 
 
-def _parted(environ: MutableMapping[str, Any]) -> tuple[bytes, memoryview]:
+def _parted(environ: WSGIEnvironment) -> tuple[bytes, memoryview]:
     """The JSON of a body and what follows it; raises Problem 400."""
     body = environ["wsgi.input"].read()
     header = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")

@@ -4,8 +4,8 @@ Sources: tensorflow/serving `tensorflow_serving/g3doc/api_rest.md`; kserve/kserv
 differently on one path, the answer has the keys of both.
 """
 
-from collections.abc import MutableMapping
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 import orjson
 
@@ -34,19 +34,19 @@ TYPES: dict[Kind, str] = {
 }
 
 
-def models(_worker: Worker, _environ: MutableMapping[str, Any]) -> Reply:
+def models(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """The names of the models: there is one."""
     return Reply(orjson.dumps({"models": [MODEL]}))
 
 
-def status(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+def status(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
     """Whether a version predicts: KServe's `ready`, and the status of TensorFlow Serving."""
     chosen = _chosen(worker, environ, **place)
     state = {"version": str(chosen.version), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     return reply.of({"name": MODEL, "ready": True, "model_version_status": [state]}, chosen.version)
 
 
-def metadata(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+def metadata(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
     """Inputs and outputs as signatures, in the words of TensorFlow."""
     chosen = _chosen(worker, environ, **place)
     columns = {column.name: _tensor(column.name, TYPES[column.kind]) for column in chosen.schema.columns}
@@ -62,7 +62,7 @@ def metadata(worker: Worker, environ: MutableMapping[str, Any], **place: str) ->
     return reply.of(content, chosen.version)
 
 
-def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+def predict(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
     """`instances` (rows) give `predictions`, `inputs` (columns) give `outputs`; raises Problem or InvalidFeatures."""
     chosen = _chosen(worker, environ, **place)
     body = _body(environ)
@@ -87,7 +87,7 @@ def predict(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> 
     return reply.of(content, chosen.version)
 
 
-def classify(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+def classify(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
     """`examples` give the classes of each, with their probabilities, the likeliest first."""
     chosen = _chosen(worker, environ, **place)
     if not chosen.classes:
@@ -100,7 +100,7 @@ def classify(worker: Worker, environ: MutableMapping[str, Any], **place: str) ->
     return _results(answered, results)
 
 
-def regress(worker: Worker, environ: MutableMapping[str, Any], **place: str) -> Reply:
+def regress(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
     """`examples` give a number each."""
     chosen = _chosen(worker, environ, **place)
     if chosen.classes:
@@ -121,7 +121,7 @@ def _results(answered: Answered, results: list[Any]) -> Reply:
     )
 
 
-def _examples(chosen: Predictor, environ: MutableMapping[str, Any]) -> Inputs:
+def _examples(chosen: Predictor, environ: WSGIEnvironment) -> Inputs:
     """The rows of `examples`; what `context` holds, all of them have."""
     body = _body(environ)
     context, examples = {} if body.get("context") is None else body["context"], body.get("examples")
@@ -132,7 +132,7 @@ def _examples(chosen: Predictor, environ: MutableMapping[str, Any]) -> Inputs:
     return dataframes.rows(chosen.schema, [{**context, **row} for row in examples] if context else examples)
 
 
-def _body(environ: MutableMapping[str, Any]) -> dict[str, Any]:
+def _body(environ: WSGIEnvironment) -> dict[str, Any]:
     body = payload.value(dataframes.without_nan(environ["wsgi.input"].read()))
     if not isinstance(body, dict):
         raise Problem(400, "The body must be a JSON object.")
@@ -140,7 +140,7 @@ def _body(environ: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(
-    worker: Worker, environ: MutableMapping[str, Any], name: str, version: str | None = None, label: str | None = None
+    worker: Worker, environ: WSGIEnvironment, name: str, version: str | None = None, label: str | None = None
 ) -> Predictor:
     number = open_inference.model_version(name, version)
     if label is not None and label not in ALIASES:

@@ -1,13 +1,14 @@
 """Asking the application: once through WSGI, and once more for what is left of a call, with the `Call` at hand both times."""
 
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from web.api.app import App
 from web.server.refusals import Answer
 from web.serving.call import CURRENT, Call
 
 
-def ask(app: App, environ: dict[str, Any], call: Call) -> Answer:
+def ask(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
     """The answer to a request, in this thread; raises what the application has no explanation for."""
     answer: list[Any] = []
     token = CURRENT.set(call)
@@ -18,7 +19,7 @@ def ask(app: App, environ: dict[str, Any], call: Call) -> Answer:
     return answer[0], answer[1], b"".join(body)
 
 
-def go_on(app: App, environ: dict[str, Any], call: Call) -> Answer:
+def go_on(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
     """The answer to what is left of a call; raises Elsewhere if it has to wait once more."""
     token = CURRENT.set(call)
     try:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from web.api import app, event_stream
 from web.auth.access import LOCAL
@@ -71,7 +72,7 @@ class Bridge:
         else:
             self._leave(self._serve(request, self.slow.answer(lane, request)))
 
-    def _refused(self, environ: dict[str, Any]) -> Problem | None:
+    def _refused(self, environ: WSGIEnvironment) -> Problem | None:
         """Why who asks is not let in."""
         try:
             caller = self._gate.recognise(environ)

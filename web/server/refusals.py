@@ -1,7 +1,7 @@
 """Refusals: what a client is told when its request ends before a route has answered, or by an error of one."""
 
 import logging
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from daemon.core.errors import NotKept
 from web.http import security_headers
@@ -19,14 +19,14 @@ REFUSED: Headers = [CLOSE, *security_headers.HEADERS, security_headers.NO_STORE]
 _log = logging.getLogger("retraind.web")
 
 
-def refusal(environ: dict[str, Any], error: Exception) -> Answer:
+def refusal(environ: WSGIEnvironment, error: Exception) -> Answer:
     """What the client is told of an error; the log gets the details of one that nobody expected."""
     problem = error if isinstance(error, Problem) else _problem(environ, error)
     dressed = errors.dress(problem, environ["PATH_INFO"])
     return dressed.status_code, [*dressed.headerlist, *REFUSED], dressed.body
 
 
-def _problem(environ: dict[str, Any], error: Exception) -> Problem:
+def _problem(environ: WSGIEnvironment, error: Exception) -> Problem:
     if isinstance(error, NotKept):
         return Problem(503, str(error.args[0]), hint=error.hint)
     _log.error("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)

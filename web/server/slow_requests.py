@@ -8,7 +8,7 @@ import contextlib
 import io
 import time
 from functools import partial
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from web.api import sign_in
 from web.api.app import INLINE, App
@@ -47,7 +47,7 @@ class SlowRequests:
         self._posts = Lane("posts", POSTS, limits)
         self._forms = Lane("forms", FORMS, limits)
 
-    def lane(self, environ: dict[str, Any]) -> Lane | None:
+    def lane(self, environ: WSGIEnvironment) -> Lane | None:
         """Where to answer: a single row and what only looks at memory at once (None), which costs least."""
         path = environ["PATH_INFO"]
         if routes.predicts(path):
@@ -70,7 +70,7 @@ class SlowRequests:
             answer = await lane.run(partial(ask, self._app, environ, call))
             return await self.finish(environ, answer, call)
 
-    async def finish(self, environ: dict[str, Any], answer: Answer, call: Call) -> Answer:
+    async def finish(self, environ: WSGIEnvironment, answer: Answer, call: Call) -> Answer:
         """The answer, when what is left to do is done, and what was logged is kept."""
         if call.rest is not None:
             # Whoever waits for a version takes no place from those who have theirs.
@@ -84,7 +84,7 @@ class SlowRequests:
         request.begun = True
         request.environ["wsgi.input"] = io.BytesIO(await self._bodies.read(promised(request.environ), request))
 
-    async def _answer_rest(self, environ: dict[str, Any], call: Call) -> Answer:
+    async def _answer_rest(self, environ: WSGIEnvironment, call: Call) -> Answer:
         """Wait for the version that a call has named, if it has, then go on in the lane for batches; the loop goes on meanwhile."""
         call.inline, due = False, time.monotonic() + LOAD_SECONDS
         while True:
@@ -98,7 +98,7 @@ class SlowRequests:
                 continue
 
 
-def _is_large(environ: dict[str, Any]) -> bool:
+def _is_large(environ: WSGIEnvironment) -> bool:
     length = promised(environ)
     # Of a compressed body, the length says little.
     return length is None or length > LARGE_BYTES or "HTTP_CONTENT_ENCODING" in environ

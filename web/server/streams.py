@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from typing import Any
 from urllib.parse import parse_qsl
+from wsgiref.types import WSGIEnvironment
 
 from web.api.event_stream import Feed
 from web.auth.access import CALLER
@@ -22,7 +23,7 @@ STREAM: Headers = [
 ]
 
 
-def wants(environ: dict[str, Any]) -> bool:
+def wants(environ: WSGIEnvironment) -> bool:
     """Whether a request is for the events as a stream."""
     route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     return route == ("GET", "/events") and "text/event-stream" in environ.get("HTTP_ACCEPT", "")
@@ -44,7 +45,7 @@ async def send(request: Request, feed: Feed, address: str) -> None:
     feed.streams.leave(stream)
 
 
-def _after(environ: dict[str, Any]) -> int | None:
+def _after(environ: WSGIEnvironment) -> int | None:
     """The id of the event that a stream goes on from; raises Problem 422."""
     after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
     # A client that comes again asks for the address that it has, and says here what it has had since.

@@ -6,9 +6,8 @@ Both only where `promote.mode` is manual, so that a person decides with figures;
 
 import logging
 import time
-from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from daemon.core.home import Home
 from daemon.core.settings import Promote
@@ -57,7 +56,7 @@ class Challenger:
             self.problem = None
             _log.info("Version %d is tried beside the served one.", version)
 
-    def instead(self, champion: Predictor, environ: Mapping[str, Any]) -> Predictor:
+    def instead(self, champion: Predictor, environ: WSGIEnvironment) -> Predictor:
         """Who answers a request that names no version: the champion, or for a share of the keys the challenger."""
         if not self._share or (key := environ.get(self._header)) is None:
             return champion
