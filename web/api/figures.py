@@ -7,6 +7,12 @@ from web.metrics import totals
 from web.worker import Worker
 
 
+class ServedSummary(totals.Summary):
+    """The figures, and the version that this worker serves."""
+
+    model_version: int | None
+
+
 class Figures:
     """The figures of all workers, as one of them answers them; each method raises what the records raise."""
 
@@ -43,7 +49,7 @@ class Figures:
         body, content_type = prometheus.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> ServedSummary:
         """What GET /metrics answers, as data."""
         worker = self._worker
         figures = totals.summary(worker.totals(), worker.records.totals.counts(), worker.slot.status, worker.uptime)

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.core.requests import LARGEST
-from web.http.problems import Problem
+from web.http.problems import FieldError, Problem
 from web.http.reply import JSON
 
 
@@ -106,7 +106,7 @@ def check(kind: type[M], document: Any) -> M:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        errors = [
+        errors: list[FieldError] = [
             {"field": ".".join(map(str, item["loc"])) or "body", "detail": _detail(kind, item["type"], item["msg"])}
             for item in error.errors()[:10]
         ]

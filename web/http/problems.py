@@ -3,7 +3,8 @@
 import errno
 import http
 import sqlite3
-from typing import Any
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
 
 import orjson
 from bottle import HTTPResponse
@@ -16,11 +17,29 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the kernel says when there is no room for another byte."""
 
 
+class FieldError(TypedDict):
+    """One thing that is wrong with a request."""
+
+    field: str
+    detail: str
+
+
+class Document(TypedDict):
+    """The JSON object of a problem."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: NotRequired[str]
+    errors: NotRequired[Sequence[FieldError]]
+
+
 class Problem(HTTPResponse):  # type: ignore[misc]
-    """An answer that says what is wrong; raise it from a route. `errors` lists {"field", "detail"}."""
+    """An answer that says what is wrong; raise it from a route."""
 
     def __init__(
-        self, status: int, detail: str, *, hint: str = "", errors: list[dict[str, Any]] | None = None, **headers: str
+        self, status: int, detail: str, *, hint: str = "", errors: Sequence[FieldError] | None = None, **headers: str
     ) -> None:
         self.detail, self.hint = detail, hint
         body = document(status, detail, hint=hint, errors=errors)
@@ -28,10 +47,10 @@ class Problem(HTTPResponse):  # type: ignore[misc]
         super().__init__(body, status, {"Content-Type": PROBLEM, **fields})
 
 
-def document(status: int, detail: str, *, hint: str = "", errors: list[dict[str, Any]] | None = None) -> bytes:
+def document(status: int, detail: str, *, hint: str = "", errors: Sequence[FieldError] | None = None) -> bytes:
     """The JSON text of a problem."""
     phrase = http.HTTPStatus(status).phrase
-    content: dict[str, Any] = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+    content: Document = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
     if hint:
         content["hint"] = hint
     if errors:

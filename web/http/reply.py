@@ -1,7 +1,7 @@
 """Replies: what a way in answers, before the web framework sees it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
@@ -20,11 +20,11 @@ class Reply:
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": JSON})
 
 
-def json_object(content: dict[str, Any], status: int = 200) -> Reply:
+def json_object(content: Mapping[str, object], status: int = 200) -> Reply:
     """A JSON object."""
     return Reply(orjson.dumps(content), status)
 
 
-def of(content: dict[str, Any], version: int, status: int = 200) -> Reply:
+def of(content: Mapping[str, object], version: int, status: int = 200) -> Reply:
     """A JSON object that `version` answered, which a header says, too."""
     return Reply(orjson.dumps(content), status, {"Content-Type": JSON, "X-Model-Version": str(version)})

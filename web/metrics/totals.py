@@ -1,13 +1,42 @@
 """Totals: the sum of the counters of all workers, and the figures that are told of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 from daemon.core.home import Home
 from daemon.core.states import VersionState
 from daemon.core.status import Status
 from web.metrics import counters
 from web.metrics.counters import BOUNDS, Snapshot
+
+
+class Summary(TypedDict):
+    """The figures of `GET /metrics`: of all workers since the beginning, times in milliseconds unless the name says seconds."""
+
+    request_count: int
+    prediction_count: int
+    average_latency_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    errors: dict[str, int]
+    predictions_by_version: dict[str, int]
+    predictions_lost: int
+    load_failures: int
+    shadow_dropped: int
+    auth_failures: int
+    rows: int
+    rows_pending: int
+    retrainings: dict[str, int]
+    versions: dict[str, int]
+    drops: dict[str, int]
+    refusals: int
+    rows_accepted: int
+    rows_refused: int
+    uptime_seconds: float
+    workers: int
+    served_versions: list[int]
+
 
 CHECKS = ("/health", "/readyz")
 
@@ -69,14 +98,16 @@ def collect(home: Home, own: Snapshot | None = None) -> Totals:
     )
 
 
-def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> dict[str, Any]:
+def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | None, uptime: float) -> Summary:
     """The figures of `GET /metrics`: times in milliseconds, `uptime` in seconds; `counts` is `records.totals.counts()`."""
     timed = sum(totals.buckets)
     return {
         "request_count": sum(totals.requests.values()),
         "prediction_count": sum(totals.predictions.values()),
         "average_latency_ms": _milliseconds(totals.seconds / timed) if timed else None,
-        **{f"p{percent}_ms": _milliseconds(totals.quantile(percent / 100)) for percent in (50, 95, 99)},
+        "p50_ms": _milliseconds(totals.quantile(0.50)),
+        "p95_ms": _milliseconds(totals.quantile(0.95)),
+        "p99_ms": _milliseconds(totals.quantile(0.99)),
         "errors": totals.errors,
         "predictions_by_version": totals.predictions,
         "predictions_lost": totals.lost,

@@ -4,7 +4,6 @@ Sources: mlflow 3.17 `mlflow/exceptions.py`; Open Inference Protocol V2 and Tens
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import orjson
 
@@ -39,16 +38,16 @@ def dress(problem: Problem, path: str) -> Problem:
     return problem
 
 
-def _error(_status: int, message: str) -> dict[str, Any]:
+def _error(_status: int, message: str) -> dict[str, str]:
     return {"error": message}
 
 
-def _mlflow(status: int, message: str) -> dict[str, Any]:
+def _mlflow(status: int, message: str) -> dict[str, str]:
     code = MLFLOW_CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR")
     return {"error_code": code, "message": message}
 
 
-SHAPES: dict[str, Callable[[int, str], dict[str, Any]]] = {
+SHAPES: dict[str, Callable[[int, str], dict[str, str]]] = {
     "v1": _error,
     "v2": _error,
     "invocations": _mlflow,

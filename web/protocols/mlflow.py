@@ -67,7 +67,7 @@ def told(answered: Answered, method: str) -> list[Any]:
     return answered.probabilities or [] if method == PROBA else answered.names
 
 
-def method_of(chosen: Predictor, parameters: Any) -> str:
+def method_of(chosen: Predictor, parameters: object) -> str:
     """PREDICT or PROBA from what a client asks for; raises Problem 400."""
     if parameters not in (PREDICT, PROBA):
         raise Problem(400, f"There is no method {parameters!r:.60}.", hint=f"It is {PREDICT!r} or {PROBA!r}.")

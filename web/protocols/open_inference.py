@@ -4,7 +4,8 @@ Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.m
 `docs/protocol/extension_{binary_data,classification,model_repository}.md`; outputs are named as by MLServer's scikit-learn.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
 from wsgiref.types import WSGIEnvironment
 
 import orjson
@@ -42,7 +43,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     id: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: tensors.Parameters | None = None
     inputs: list[tensors.Tensor] = Field(min_length=1)
     outputs: list[Requested] | None = None
 
@@ -99,6 +100,15 @@ def index(worker: Worker, environ: WSGIEnvironment) -> Reply:
     return Reply(orjson.dumps(models))
 
 
+class Inferred(TypedDict):
+    """The JSON of the answer to `POST …/infer`."""
+
+    model_name: str
+    model_version: str
+    id: NotRequired[str]
+    outputs: list[tensors.OutputTensor]
+
+
 class Index(BaseModel):
     """The body of `POST /v2/repository/index`."""
 
@@ -116,10 +126,14 @@ def infer(worker: Worker, environ: WSGIEnvironment, name: str, version: str | No
     answered = predict.answer(worker, environ, chosen, tensors.read(chosen.schema, request.inputs, tail))
     chosen = answered.predictor
     outputs = [tensor(answered, wish) for wish in wishes]
-    content: dict[str, Any] = {"model_name": name, "model_version": str(chosen.version)}
+    content: Inferred = {
+        "model_name": name,
+        "model_version": str(chosen.version),
+        "outputs": [described for described, _ in outputs],
+    }
     if request.id is not None:
         content["id"] = request.id
-    header = orjson.dumps({**content, "outputs": [told for told, _ in outputs]})
+    header = orjson.dumps(content)
     if not any(wish.binary for wish in wishes):
         return Reply(header, headers=_headers(chosen))
     headers = {**_headers(chosen), "Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(header))}
@@ -164,5 +178,5 @@ def _headers(chosen: Predictor) -> dict[str, str]:
     return {"Content-Type": JSON, "X-Model-Version": str(chosen.version)}
 
 
-def _json(content: dict[str, Any], status: int = 200) -> Reply:
+def _json(content: Mapping[str, object], status: int = 200) -> Reply:
     return Reply(orjson.dumps(content), status)

@@ -5,7 +5,7 @@ Sources: as of `web/protocols/open_inference.py`; outputs are named as by MLServ
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +13,7 @@ from daemon.schema.schema import Schema
 from web.http.problems import Problem
 from web.predict import Answered
 from web.protocols import tensors
+from web.protocols.tensors import OutputTensor, Parameters
 
 DEFAULT = ("predict", "prediction_id")
 """Outputs of a request that asks for none."""
@@ -24,7 +25,7 @@ class Requested(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     name: str
-    parameters: dict[str, Any] | None = None
+    parameters: Parameters | None = None
 
 
 class Output(NamedTuple):
@@ -55,7 +56,7 @@ def outputs_of(schema: Schema) -> dict[str, Output]:
     }
 
 
-def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: dict[str, Any] | None) -> list[Wish]:
+def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: Parameters | None) -> list[Wish]:
     """The outputs that a request with these parameters asks for, in that order; raises Problem 400."""
     always = _flag(parameters, "binary_data_output", default=False)
     if not asked:
@@ -73,7 +74,7 @@ def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: dic
     return wishes
 
 
-def _flag(parameters: dict[str, Any] | None, name: str, *, default: bool) -> bool:
+def _flag(parameters: Parameters | None, name: str, *, default: bool) -> bool:
     flag = (parameters or {}).get(name, default)
     if not isinstance(flag, bool):
         raise Problem(400, f"The parameter {name!r} is true or false, not {flag!r:.40}.")
@@ -89,7 +90,7 @@ def _best(output: Requested, width: int | None) -> int:
     return min(count, width or 0)
 
 
-def tensor(answered: Answered, wish: Wish) -> tuple[dict[str, Any], bytes]:
+def tensor(answered: Answered, wish: Wish) -> tuple[OutputTensor, bytes]:
     """What was wished for, as the header tells it, and its bytes if it is binary."""
     rows = len(answered.ids)
     if wish.name == "prediction_id":

@@ -9,7 +9,7 @@ import math
 import struct
 from collections.abc import Sequence
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ JSON_TYPES = {
 TEXTS = (None, "np", "pd", "str", "datetime")
 """Content types (MLServer's hints how to read a tensor) that say what is done anyway; others would change the meaning."""
 
+Parameters = dict[str, object]
+"""Parameters of a request, an input or an output, as a client sent them."""
+
 Size = Annotated[int, Field(ge=0, le=2**40)]
 
 
@@ -52,8 +55,24 @@ class Tensor(BaseModel):
     name: str = Field(min_length=1, max_length=200)
     shape: list[Size] = Field(min_length=1, max_length=2)
     datatype: str
-    parameters: dict[str, Any] | None = None
+    parameters: Parameters | None = None
     data: list[Any] | None = None
+
+
+class BinaryData(TypedDict):
+    """Parameters of an output whose values follow the JSON."""
+
+    binary_data_size: int
+
+
+class OutputTensor(TypedDict):
+    """An output of a response: its `data`, or how many bytes it has behind the JSON."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: NotRequired[Sequence[Any]]
+    parameters: NotRequired[BinaryData]
 
 
 Values = list[Any] | NDArray[Any]
@@ -86,9 +105,9 @@ def read(schema: Schema, inputs: Sequence[Tensor], tail: memoryview) -> Inputs:
 
 def write(
     name: str, datatype: str, shape: list[int], values: Sequence[Any], *, binary: bool
-) -> tuple[dict[str, Any], bytes]:
+) -> tuple[OutputTensor, bytes]:
     """An output of a response, and its bytes behind the JSON if it is `binary`; `values` are row-major."""
-    description: dict[str, Any] = {"name": name, "shape": shape, "datatype": datatype}
+    description: OutputTensor = {"name": name, "shape": shape, "datatype": datatype}
     if not binary:
         return {**description, "data": values}, b""
     if datatype == BYTES:

@@ -4,7 +4,8 @@ Sources: tensorflow/serving `tensorflow_serving/g3doc/api_rest.md`; kserve/kserv
 differently on one path, the answer has the keys of both.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 from wsgiref.types import WSGIEnvironment
 
 import orjson
@@ -32,6 +33,36 @@ TYPES: dict[Kind, str] = {
     "category": "DT_STRING",
     "text": "DT_STRING",
 }
+
+
+class Dimension(TypedDict):
+    """A dimension of a tensor; `-1` is any size."""
+
+    size: str
+    name: str
+
+
+class Shape(TypedDict):
+    """The dimensions of a tensor."""
+
+    dim: list[Dimension]
+    unknown_rank: bool
+
+
+class TensorInfo(TypedDict):
+    """An input or output of a signature."""
+
+    dtype: str
+    tensor_shape: Shape
+    name: str
+
+
+class Signature(TypedDict):
+    """What the model can be asked for, by the names of its inputs and outputs."""
+
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
+    method_name: str
 
 
 def models(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
@@ -69,8 +100,9 @@ def predict(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
     if ("instances" in body) == ("inputs" in body):
         raise Problem(400, "Give either 'instances' (a list of rows) or 'inputs' (values by column).")
     signature = body.get("signature_name")
-    valid = signature is None or isinstance(signature, str)
-    method = mlflow.method_of(chosen, SIGNATURES.get(signature, signature) if valid else signature)
+    if signature is None or isinstance(signature, str):
+        signature = SIGNATURES.get(signature, signature)
+    method = mlflow.method_of(chosen, signature)
     in_rows = "instances" in body
     rows = (
         dataframes.rows(chosen.schema, body["instances"])
@@ -113,7 +145,7 @@ VERBS = {"predict": predict, "classify": classify, "regress": regress}
 """What follows a colon at the end of a path."""
 
 
-def _results(answered: Answered, results: list[Any]) -> Reply:
+def _results(answered: Answered, results: Sequence[object]) -> Reply:
     # The description of the API says `result`, TensorFlow Serving's own code answers `results`.
     version = answered.predictor.version
     return reply.of(
@@ -132,7 +164,7 @@ def _examples(chosen: Predictor, environ: WSGIEnvironment) -> Inputs:
     return dataframes.rows(chosen.schema, [{**context, **row} for row in examples] if context else examples)
 
 
-def _body(environ: WSGIEnvironment) -> dict[str, Any]:
+def _body(environ: WSGIEnvironment) -> dict[str, object]:
     body = payload.value(dataframes.without_nan(environ["wsgi.input"].read()))
     if not isinstance(body, dict):
         raise Problem(400, "The body must be a JSON object.")
@@ -148,11 +180,11 @@ def _chosen(
     return answering.predictor(worker, environ, version=number, alias=label)
 
 
-def _tensor(name: str, kind: str, width: int | None = None) -> dict[str, Any]:
+def _tensor(name: str, kind: str, width: int | None = None) -> TensorInfo:
     sizes = ["-1", *([str(width)] if width else [])]
-    dims = [{"size": size, "name": ""} for size in sizes]
+    dims: list[Dimension] = [{"size": size, "name": ""} for size in sizes]
     return {"dtype": kind, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": f"{name}:0"}
 
 
-def _signature(columns: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+def _signature(columns: dict[str, TensorInfo], outputs: dict[str, TensorInfo]) -> Signature:
     return {"inputs": columns, "outputs": outputs, "method_name": "tensorflow/serving/predict"}
