@@ -1,7 +1,7 @@
 """The HTTP routes, as a Bottle application."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from wsgiref.types import WSGIEnvironment
@@ -262,5 +262,5 @@ def _reply(reply: Reply) -> bytes:
     return reply.body
 
 
-def _json(status: int, content: dict[str, Any]) -> bytes:
+def _json(status: int, content: Mapping[str, object]) -> bytes:
     return _reply(json_object(content, status))

@@ -1,7 +1,7 @@
 """The writing routes: each turns into a durable file for the daemon before the client hears 202."""
 
 import threading
-from typing import Any
+from collections.abc import Mapping
 from wsgiref.types import WSGIEnvironment
 
 from daemon.core import durable, inbox_names, requests, shared_folder
@@ -17,7 +17,7 @@ _asking = threading.Lock()
 """Held while a request to retrain is made, so that a hundred at once become one file."""
 
 
-def add_training_data(worker: Worker, environ: WSGIEnvironment) -> tuple[int, dict[str, Any]]:
+def add_training_data(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapping[str, str | None]]:
     """Put one labelled row into the inbox; the same Idempotency-Key puts it there once."""
     body = payload.parse(payload.Labelled, environ)
     key = payload.idempotency_key(environ)
@@ -46,7 +46,7 @@ def _earlier(worker: Worker, row: Sample) -> str | None:
     return drop["sha256"] if drop else None
 
 
-def trigger_retrain(worker: Worker, environ: WSGIEnvironment) -> tuple[int, dict[str, Any]]:
+def trigger_retrain(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapping[str, str | None]]:
     """Ask for a training; without force only when there are rows that no training has seen."""
     force = payload.parse(payload.Trigger, environ).force_retrain
     if not force and not _has_news(worker):
@@ -72,7 +72,7 @@ def _has_news(worker: Worker) -> bool:
     return any(entry.is_file() and not entry.is_symlink() for entry in entries)
 
 
-def choose(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, dict[str, Any]]:
+def choose(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, Mapping[str, str | None]]:
     """Ask the daemon to `promote`, `refuse` or `rollback`; the version must be one that was judged."""
     version = payload.parse(payload.Choice, environ).version
     if version is not None and worker.records.versions.get(version) is None:
@@ -81,7 +81,7 @@ def choose(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, d
     return 202, {"status": "accepted", "request": request.id}
 
 
-def decide(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, dict[str, Any]]:
+def decide(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, Mapping[str, str | None]]:
     """Ask the daemon to `accept` or `reject` a drop that is held."""
     key = payload.parse(payload.Decision, environ).drop
     waiting = worker.records.held.like(key)
@@ -93,7 +93,7 @@ def decide(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, d
     return 202, {"status": "accepted", "request": request.id}
 
 
-def find_request(worker: Worker, request: str) -> tuple[int, dict[str, Any]]:
+def find_request(worker: Worker, request: str) -> tuple[int, Mapping[str, str | None]]:
     """What has become of a request: `pending` until the daemon has taken it over."""
     entry = worker.records.requests.get(request)
     if entry is None:

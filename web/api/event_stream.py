@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import orjson
 
@@ -81,9 +80,7 @@ class Feed:
 
     def _status(self) -> bytes:
         status = self.worker.slot.status
-        content: dict[str, Any] = (
-            {} if status is None else status.model_dump(exclude={"heartbeat", "at", "step", "longest_step"})
-        )
+        content = {} if status is None else status.model_dump(exclude={"heartbeat", "at", "step", "longest_step"})
         alive = status is not None and status.alive
         return orjson.dumps({**content, "alive": alive, "model_version": self.worker.slot.version})
 

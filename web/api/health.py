@@ -1,6 +1,6 @@
 """Is the service well: what this worker sees itself, and what the daemon last said."""
 
-from typing import Any
+from typing import TypedDict
 
 from daemon.artifacts.bundle import MANIFEST
 from daemon.core import foundations
@@ -22,6 +22,29 @@ TOLD = (PROMOTED, CHALLENGER)
 """`/readyz` tells these, but while the champion answers the service can do its work."""
 
 READINESS = (CheckName.MODEL, CheckName.DAEMON, DISK, *TOLD)
+
+
+class CheckResult(TypedDict):
+    """A check as JSON."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(TypedDict):
+    """The answer of `/readyz`."""
+
+    status: str
+    model_version: int | None
+    checks: dict[str, CheckResult]
+    reasons: list[str]
+
+
+class Health(Readiness):
+    """The answer of `/health`."""
+
+    timestamp: str
+    uptime_seconds: float
 
 
 def checks(worker: Worker) -> dict[str, Check]:
@@ -49,7 +72,7 @@ def checks(worker: Worker) -> dict[str, Check]:
     return {str(name): check for name, check in results.items()}  # orjson takes no other keys
 
 
-def health(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
+def health(worker: Worker, *, full: bool) -> tuple[int, Health]:
     """The answer of `/health`: 503 with reasons unless all checks are fine; who may not read (not `full`) hears no details."""
     results = _told(checks(worker), full)
     reasons = _reasons(results)
@@ -58,12 +81,12 @@ def health(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
         "timestamp": utcnow(),
         "model_version": worker.slot.version,
         "uptime_seconds": round(worker.uptime, 3),
-        "checks": {name: check.model_dump() for name, check in results.items()},
+        "checks": _as_json(results),
         "reasons": reasons,
     }
 
 
-def readiness(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
+def readiness(worker: Worker, *, full: bool) -> tuple[int, Readiness]:
     """The answer of `/readyz`: 200 if a model is loaded, the daemon lives and the disk takes what is sent.
 
     Details are as in `health`. A promoted version that is refused is told, but while the old one answers the service can do its work.
@@ -75,7 +98,7 @@ def readiness(worker: Worker, *, full: bool) -> tuple[int, dict[str, Any]]:
     return 503 if reasons else 200, {
         "status": "not ready" if reasons else "ready",
         "model_version": worker.slot.version,
-        "checks": {name: check.model_dump() for name, check in results.items()},
+        "checks": _as_json(results),
         "reasons": reasons,
     }
 
@@ -110,6 +133,10 @@ def _unpromoted(worker: Worker) -> str:
 def _told(results: dict[str, Check], full: bool) -> dict[str, Check]:
     """The checks as a caller may see them: details name files, processes and rows."""
     return results if full else {name: Check(ok=check.ok, detail="") for name, check in results.items()}
+
+
+def _as_json(results: dict[str, Check]) -> dict[str, CheckResult]:
+    return {name: {"ok": check.ok, "detail": check.detail} for name, check in results.items()}
 
 
 def _reasons(results: dict[str, Check]) -> list[str]:

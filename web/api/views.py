@@ -1,16 +1,25 @@
 """Views of the records: what happened, and what became of it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from daemon.core.status import Status
 from daemon.records import lineage
+from daemon.records.query import Row
 from web.http import payload
 from web.http.problems import Problem
 from web.http.reply import Reply, json_object
 from web.worker import Worker
 
 Query = Mapping[str, str]
+
+
+class Waiting(TypedDict):
+    """What lies in the inbox and is not held."""
+
+    files: int
+    bytes: int
+    not_taken: dict[str, str]
 
 
 class Views:
@@ -90,17 +99,17 @@ class Views:
         limit = payload.number(query, "limit", 200, 1, 1000)
         return _list("events", self._worker.records.events.after(after or 0, limit or 200))
 
-    def drift(self) -> dict[str, Any]:
+    def drift(self) -> Row:
         """Whether the served version is asked what it was taught: the newest check, feature by feature."""
         from web.dashboard import drift
 
         return drift.newest(self._worker.records, self._worker.slot.version, self._worker.settings)
 
 
-def _waiting(status: Status) -> dict[str, Any]:
+def _waiting(status: Status) -> Waiting:
     """What lies in the inbox: drops that are to be read, and what is none (a link, a folder, a pipe), by name."""
     return {"files": status.backlog_files, "bytes": status.backlog_bytes, "not_taken": status.not_taken}
 
 
-def _list(name: str, rows: list[dict[str, Any]], **more: Any) -> Reply:
+def _list(name: str, rows: Sequence[Mapping[str, object]], **more: object) -> Reply:
     return json_object({name: rows, "count": len(rows), **more})

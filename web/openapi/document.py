@@ -4,7 +4,7 @@ It is made once for each served version and each schema of the dataset, and kept
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,9 +139,9 @@ def _info(predictor: Predictor | None, program: str) -> Json:
     return {**common, "version": version, "description": f"{ABOUT}\n\n{said}.", "x-model": model}
 
 
-def _score(scores: dict[str, Any]) -> dict[str, Any] | None:
+def _score(scores: Mapping[str, Any]) -> Json | None:
     """The challenger's score on the rolling holdout, as the manifest keeps it."""
-    score: dict[str, Any] | None = scores.get("challenger", {}).get("rolling")
+    score: Json | None = scores.get("challenger", {}).get("rolling")
     return score
 
 

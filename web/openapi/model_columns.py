@@ -10,8 +10,7 @@ from typing import Any
 from daemon.schema.column import BOUND, DAY, EXACT, Column
 from daemon.schema.schema import Schema
 from daemon.schema.text_words import MOST_TEXT
-
-Json = dict[str, Any]
+from web.openapi.schemas import Json
 
 MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(\.\d+)?(Z|[+-]\d{2}:\d{2})$"
 """RFC 3339 without leap seconds and small letters, which Python's datetime does not read."""

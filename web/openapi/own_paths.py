@@ -58,7 +58,7 @@ def _predicting(model: Schema | None) -> dict[str, Json]:
     rows = {"type": "array", "items": ref("Row"), **limits}
     many = {"type": "object", "properties": {"instances": rows}, "required": ["instances"]}
     taken = {"oneOf": [{**kind, "additionalProperties": False} for kind in (request, many)]}
-    examples: dict[str, Any] = {"one row": {"features": rows_sample(model)}}
+    examples: Json = {"one row": {"features": rows_sample(model)}}
     if model:
         examples["one row by name"] = {"features": model_columns.named_sample(model)}
     examples["many rows"] = {"instances": [rows_sample(model)] * 2}

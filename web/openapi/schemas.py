@@ -9,6 +9,7 @@ from daemon.records.totals import STATES
 from daemon.schema.schema import Schema
 
 Json = dict[str, Any]
+"""An object of the document, most often a JSON Schema: free in form, and put together from parts."""
 
 TEXT: Json = {"type": "string"}
 NUMBER: Json = {"type": "number"}
