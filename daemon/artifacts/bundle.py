@@ -164,6 +164,19 @@ def read_manifest(folder: Path, sha256: str) -> Manifest:
         raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
 
 
+def summary(folder: Path, sha256: str) -> dict[str, Any]:
+    """A version's bundle for its lineage: sha256, files, how it was trained, whose the scores are.
+
+    Where the files are not as recorded, `files` is None and `problem` says why.
+    """
+    try:
+        manifest = read_manifest(folder, sha256)
+    except BundleRefused as error:
+        return {"sha256": sha256, "files": None, "problem": str(error)}
+    keys = ("files", "seed", "settings", "libraries", "backend", "estimator", "scored")
+    return {"sha256": sha256, **{key: getattr(manifest, key) for key in keys}, "problem": None}
+
+
 def cleared(folder: Path) -> bool:
     """Whether the files of a bundle have been removed, all but those of KEPT (`promote.keep_versions`)."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

@@ -14,6 +14,7 @@ from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.states import EventKind
 from daemon.core.status import utcnow
+from daemon.records import challenger
 from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.storage.journal import Journal
 
@@ -51,7 +52,7 @@ class Champion:
 
     def challenger(self) -> int | None:
         """The version that waits for a person."""
-        return self._journal.versions.waiting()
+        return self._journal.versions.named_by(challenger.WAITING)
 
     def hold(self, version: int) -> None:
         """Name a version that is about to be held `challenger`."""

@@ -9,8 +9,6 @@ from typing import Any
 
 import orjson
 
-from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.states import BatchKind, DropState
 from daemon.records import live_score
@@ -65,6 +63,7 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
     """The whole chain of a judged version; None if there is no such version. Raises sqlite3.Error on a damaged journal.
 
     `drops`, `batches`, `served` and `shadow` list the newest `limit`; `before` is the id of the last drop already seen.
+    `bundle` is the sha256 by which `daemon.artifacts.bundle.summary` describes the files.
     """
     rows = ask(home.journal, "SELECT * FROM versions WHERE version = ?", version)
     if not rows:
@@ -79,7 +78,6 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
         "batches": _batches(home, revision["batch"], limit),
         "revision": revision,
         "run": _run(home, row),
-        "bundle": _bundle(home, row),
         "served": ask(home.journal, SERVED, version, limit),
         "predictions": _predictions(home, version),
         "shadow": [{**one, "newest": _disagreements(home, one)} for one in agreements(home, [version], limit=limit)],
@@ -163,18 +161,6 @@ def _run(home: Home, row: Row) -> Row:
     run: dict[str, Any] = {"id": None, "reason": row["trigger"]}
     rows = ask(home.journal, query, row["version"])
     return {**(rows[0] if rows else run), "mlflow_run": row["mlflow_run"]}
-
-
-def _bundle(home: Home, row: Row) -> Row:
-    """The bundle's sha256 and files (None: they are not as recorded, `problem` says why), how it was trained, and whose the scores are."""
-    try:
-        manifest = bundle.read_manifest(home.bundle(row["version"]), row["bundle"])
-    except BundleRefused as error:
-        return {"sha256": row["bundle"], "files": None, "problem": str(error)}
-    details = {
-        key: getattr(manifest, key) for key in ("files", "seed", "settings", "libraries", "backend", "estimator")
-    }
-    return {"sha256": row["bundle"], **details, "scored": manifest.scored, "problem": None}
 
 
 def _predictions(home: Home, version: int) -> Row:

@@ -6,7 +6,7 @@ connections checkpoint. With the tables and the journal's entries this is the on
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -15,11 +15,13 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.foundations import Held
-from daemon.records.query import ask
 from daemon.storage import journal_tables
 from daemon.storage.journal_tables import FORMAT
 
 T = TypeVar("T")
+
+BUSY_SECONDS = 2.0
+"""How long a reader of the file waits for it."""
 
 MANY = 500
 """Values in one query: SQLite takes a limited number of them."""
@@ -96,10 +98,10 @@ class Database:
             return None if self._path is None else lost
         own = self.one(select(func.max(journal_tables.events.c.id).label("id")))
         try:
-            read = ask(self._path, "SELECT MAX(id) AS id FROM events")
+            newest = _newest_event(self._path)
         except sqlite3.Error as error:
             return f"{self._path} can't be read: {error}. Stop the service and restore the home from a backup."
-        if own is not None and (not read or read[0]["id"] != own["id"]):
+        if own is not None and newest != own["id"]:
             return f"{self._path} does not give back what was recorded. Restart the service."
         return None
 
@@ -163,6 +165,14 @@ class Database:
         """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""
         self.connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
         self.connection.rollback()
+
+
+def _newest_event(path: Path) -> int | None:
+    """The last event that the file holds for readers beside the daemon; raises sqlite3.Error."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+        [newest] = connection.execute("SELECT MAX(id) FROM events").fetchone()
+        return cast("int | None", newest)
 
 
 def _check(database: Database, path: Path) -> None:

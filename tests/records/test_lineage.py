@@ -13,6 +13,7 @@ from commands import SEEN, forked
 from sites import Client
 from test_journal import a_batch, a_drop
 
+from daemon.artifacts import bundle
 from daemon.core import requests
 from daemon.core.errors import Exit
 from daemon.core.home import Home
@@ -126,7 +127,7 @@ def test_chain_from_the_drops_to_the_predictions(told: Home) -> None:
     wanted = {"commit": revision(4), "dvc_md5": f"{4:032x}", "rows": 10, "batch": 4}
     assert found["revision"].items() >= wanted.items()
     assert (found["run"]["id"], found["run"]["reason"], found["run"]["mlflow_run"]) == (2, "50 new rows", "f" * 32)
-    assert set(found["bundle"]["files"]) == {"model.onnx", "probe.json"}
+    assert set(bundle.summary(told.bundle(2), found["bundle"])["files"]) == {"model.onnx", "probe.json"}
     assert [(one["from"] <= one["to"], one["reason"]) for one in found["served"]] == [(True, "Better.")]
     assert found["predictions"] == {
         "count": 1,
@@ -199,8 +200,9 @@ def test_bundle_that_is_gone_says_so(told: Home) -> None:
     """Its sha256 stays on record; so does everything else."""
     (told.bundle(1) / "manifest.json").unlink()
     found = of(told, 1)
-    assert found["bundle"]["files"] is None
-    assert "not a readable bundle" in found["bundle"]["problem"]
+    described = bundle.summary(told.bundle(1), found["bundle"])
+    assert described["files"] is None
+    assert "not a readable bundle" in described["problem"]
     assert found["drops"]["count"] == 2
 
 

@@ -102,7 +102,7 @@ def test_journal_that_can_not_be_opened_is_an_error_not_an_empty_answer(home: Ho
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
         with pytest.raises(sqlite3.OperationalError, match="unable to open"):
             challenger.waiting(home.journal)
-        assert journal.versions.waiting() is None
+        assert journal.versions.named_by(challenger.WAITING) is None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert challenger.waiting(home.journal) is None

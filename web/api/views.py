@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from daemon.artifacts import bundle
 from daemon.core.status import Status
 from daemon.records import lineage
 from daemon.records.query import Row
@@ -67,7 +68,8 @@ class Views:
         chain = self._worker.records.versions.lineage(number, limit or lineage.SHOWN, before)
         if chain is None:
             raise Problem(404, f"There is no version {key!r:.60}.", hint="GET /versions lists them.")
-        return json_object(chain)
+        described = bundle.summary(self._worker.home.bundle(number), chain["bundle"])
+        return json_object({**chain, "bundle": described})
 
     def drops(self, query: Query) -> Reply:
         """Drops and what became of them, newest first; `before` is the id of the last one seen.

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from daemon.artifacts import bundle
 from daemon.cli.report.home_access import reading
 from daemon.cli.report.terminal import printable
 from daemon.core.errors import NotFound
@@ -20,16 +21,16 @@ WIDTH = 1000
 
 
 def read(home: Home, number: int, limit: int) -> dict[str, Any]:
-    """Where a version came from and where it went (see `daemon.records.lineage`); raises NotFound."""
+    """Where a version came from and where it went (see `daemon.records.lineage`), with its bundle; raises NotFound."""
     with reading(home):
         chain = lineage.of(home, number, limit)
     if chain is None:
         raise NotFound(f"There is no version {number}.", hint="`retraind versions` lists them.")
-    return chain
+    return {**chain, "bundle": bundle.summary(home.bundle(number), chain["bundle"])}
 
 
 def show(chain: dict[str, Any]) -> None:
-    """`daemon.records.lineage.of` on standard output."""
+    """What `read` returns, on standard output."""
     tree = Tree(_text(f"version {chain['version']} · {chain['candidate']} · {chain['state']}: {chain['reason']}"))
     for title, branches in _branches(chain):
         branch = tree.add(_text(title))

@@ -7,7 +7,6 @@ from sqlalchemy import func, select, text
 from daemon.core.rows import VersionRow
 from daemon.core.states import EventKind, Level, VersionState
 from daemon.core.status import utcnow
-from daemon.records import challenger
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
 from daemon.storage.journal_tables import versions
@@ -40,9 +39,9 @@ class Versions:
         """One version, or None if it has no verdict yet."""
         return self._database.first(VersionRow, select(versions).where(versions.c.version == version))
 
-    def waiting(self) -> int | None:
-        """The version that waits for a person, by the one definition; None if none does."""
-        [row] = self._database.rows(text(challenger.WAITING))
+    def named_by(self, query: str) -> int | None:
+        """The `version` in the one row of a query of `daemon.records`, here on the writer's connection."""
+        [row] = self._database.rows(text(query))
         return cast("int | None", row["version"])
 
     def roll_back(self, version: int, reason: str) -> None:
