@@ -36,7 +36,8 @@ from web.auth.access import LOCAL
 from web.dashboard import chart, health, quality
 from web.dashboard import page as dashboard
 from web.dashboard import serving as champion
-from web.dashboard.page import document, render
+from web.dashboard.document import Document, document, gather
+from web.dashboard.page import render
 from web.dashboard.pipeline import steps
 
 HOSTILE = ["<script>alert(1)</script>.csv", "{{7*7}}.csv", "\"'><img src=x onerror=alert(1)>.csv", "a\u202egnp.csv"]
@@ -158,7 +159,7 @@ class Story:
         self.home.pointer.write_bytes(pointer.model_dump_json().encode())
         self.champion = version
 
-    def document(self, status: Status | None, metrics: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    def document(self, status: Status | None, metrics: dict[str, Any] | None = None, **more: Any) -> Document:
         return document(self.home, Records(self.home), status, metrics or {}, **more)
 
 
@@ -172,7 +173,7 @@ def alive(**fields: Any) -> Status:
     return Status(**{**base, **fields})
 
 
-def states(found: dict[str, Any]) -> list[str]:
+def states(found: Document) -> list[str]:
     return [found["verdict"]["state"], *(tile["state"] for tile in found["tiles"])]
 
 
@@ -428,7 +429,7 @@ def test_a_score_on_few_rows_is_not_known(story: Story) -> None:
 
 
 def test_no_data_for_long_is_worth_a_look(well: Story) -> None:
-    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    facts = gather(well.home, Records(well.home), alive(), {}, None)
     late = replace(facts, now=facts.now + timedelta(days=9))
     assert health.flowing(late)["state"] == "watch"
     assert "9 days" in health.flowing(late)["sentence"]
@@ -516,7 +517,9 @@ def test_a_regression_is_shown_by_its_figures(story: Story) -> None:
     assert found["tiles"][3]["headline"] == "0.800 R²"
     assert "RMSE 12.25, MAE 9.5" in found["tiles"][3]["sentence"]
     assert found["confusion"] is None
+    assert found["errors"]
     assert found["errors"]["rows"] == [{"on": "held-out rows", "n": 60, "r2": 0.8, "rmse": 12.25, "mae": 9.5}]
+    assert found["candidates"]
     assert (found["candidates"]["figure"], found["candidates"]["fitted"][0]["cv"]) == ("R²", 0.79)
     assert (found["versions"][0]["score"], found["versions"][0]["loss_figure"]) == (0.8, "RMSE")
     page = render(found)
@@ -563,7 +566,7 @@ def test_headline_is_of_the_metric_that_judges(
     well: Story, metric: str, then: float, now: float, headline: str, fall: str
 ) -> None:
     """With train.metric the page speaks of that, and of the accuracy beside it."""
-    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    facts = gather(well.home, Records(well.home), alive(), {}, None)
     assert facts.champion is not None
     score = facts.champion["scores"]["challenger"]["rolling"] | {"n": 100, "accuracy": 0.9, "metric": metric}
     first = {**facts.champion, "scores": {"challenger": {"rolling": score | {metric: then}}}}
@@ -576,7 +579,7 @@ def test_headline_is_of_the_metric_that_judges(
 
 
 def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
-    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    facts = gather(well.home, Records(well.home), alive(), {}, None)
     good = quality.good(replace(facts, live={"n": 40, "accuracy": 0.975, "interval": (0.87, 0.99)}))
     assert good["state"] == "ok"
     assert "0.975 accuracy" in str(good["facts"])
@@ -586,7 +589,7 @@ def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
 
 def test_since_when_rows_judge_is_shown(well: Story) -> None:
     """Where the world has changed, the page says what the figures are of."""
-    facts = dashboard.gather(well.home, Records(well.home), alive(), {}, None)
+    facts = gather(well.home, Records(well.home), alive(), {}, None)
     assert facts.champion is not None
     scores = facts.champion["scores"] | {"world": {"since": 1_772_496_000_000, "until": 1_772_668_800_000}}
     tile = champion.serving(replace(facts, versions=[{**facts.champion, "scores": scores}]))
@@ -598,7 +601,7 @@ def test_trial_of_a_new_champion_is_shown(story: Story) -> None:
     """As soon as there are labels, until there are enough of them; a version that was brought back is on none."""
 
     def said(number: int, before: int | None, labels: int) -> list[str]:
-        facts = dashboard.gather(story.home, Records(story.home), alive(), {}, None)
+        facts = gather(story.home, Records(story.home), alive(), {}, None)
         assert facts.pointer is not None
         pointer = facts.pointer.model_copy(update={"version": number})
         swap = {"version": number, "previous": before, "reason": "so", "at": facts.pointer.since}
@@ -667,7 +670,7 @@ def test_a_training_shows_its_stage(well: Story) -> None:
     assert (now["steps"][2]["step"], now["steps"][2]["steps"]) == (3, 7)
     assert now["steps"][0]["detail"] == "2 files, 1.5 kB"
     assert "50 new rows" in now["sentence"]
-    dead = dashboard.gather(well.home, Records(well.home), a_dead_daemon(well), {}, None)
+    dead = gather(well.home, Records(well.home), a_dead_daemon(well), {}, None)
     assert "no daemon" in steps(dead)["sentence"]
 
 
@@ -739,7 +742,7 @@ def test_wilson_interval_of_29_in_30() -> None:
 )
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_every_dot_is_inside_its_picture(score: float, figure: str, count: int) -> None:
-    rows = [
+    rows: list[chart.Plotted] = [
         {"number": n, "state": "promoted", "champion": False, "score": score, "figure": figure, "n": 10**6}
         for n in range(count)
     ]

@@ -1,7 +1,7 @@
 """The dashboard over HTTP: the page, its data, and its style sheets, scripts and pictures."""
 
 import sqlite3
-from typing import Any
+from typing import TYPE_CHECKING
 
 from web.api import health
 from web.api.figures import Figures
@@ -10,9 +10,12 @@ from web.http.problems import Problem
 from web.http.reply import FOR_EVER, Reply, json_object
 from web.worker import Worker
 
+if TYPE_CHECKING:
+    from web.dashboard.document import Document
+
 
 class Dashboard:
-    """The dashboard of one worker. The page's module is imported when it is first asked for: it loads Jinja."""
+    """The dashboard of one worker. Its modules are imported when they are first asked for: the page loads Jinja."""
 
     def __init__(self, worker: Worker, figures: Figures) -> None:
         self._worker, self._figures = worker, figures
@@ -23,18 +26,18 @@ class Dashboard:
             return Reply(b"", 303, {"Location": f"{up}dashboard"})
         return json_object({"status": "alive"})
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> "Document":
         """What the dashboard shows, as data."""
-        from web.dashboard import page
+        from web.dashboard import document
 
         worker = self._worker
         checks = health.checks(worker)
         try:
-            return page.document(
+            return document.document(
                 worker.home, worker.records, worker.slot.status, self._figures.summary(), worker.settings, checks
             )
         except sqlite3.Error as error:
-            return page.without_records(worker.home, worker.slot.status, worker.settings, checks, error)
+            return document.without_records(worker.home, worker.slot.status, worker.settings, checks, error)
 
     def page(self, caller: Caller, up: str) -> Reply:
         """The dashboard, with the buttons that the caller may use; links go by way of `up`."""

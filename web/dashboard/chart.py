@@ -4,11 +4,10 @@ Drawn by the server, so that it is there without JavaScript and under a policy t
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 from daemon.core.states import VersionState
 from daemon.schema.score_names import TITLES
-from web.dashboard.facts import Row
 from web.dashboard.quality import wilson
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 220, 16, 32, 44, 16
@@ -16,11 +15,56 @@ STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 MOST_LINES = 6
 
 
-def points(versions: Sequence[Row], width: int, most: int) -> dict[str, Any]:
+class Plotted(TypedDict):
+    """What a version needs to be drawn."""
+
+    number: int
+    state: str
+    champion: bool
+    score: float | None
+    """At most 1; a version without one is left out."""
+    figure: str
+    """What the score is called."""
+    n: int
+    """Rows that it is measured on."""
+
+
+class Dot(Plotted):
+    """A version in the picture: its place, and the ends of its interval."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+class Tick(TypedDict):
+    """A line across the picture, and its number."""
+
+    y: float
+    text: str
+
+
+class Chart(TypedDict):
+    """The picture in pixels."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    base: int
+    ticks: list[Tick]
+    dots: list[Dot]
+    labels: list[Dot]
+    """The dots that have a number below them."""
+    line: str
+    """The points of the line through the promoted versions, as SVG takes them."""
+
+
+def points(versions: Sequence[Plotted], width: int, most: int) -> Chart:
     """Dots, whiskers, ticks and the line of promoted versions for the newest `most` of `versions` (oldest first).
 
-    A version needs `number`, `state`, `score` (at most 1, or None: left out), its `figure`, `n` and `champion`; lengths
-    are in pixels. Versions of another task than the newest are left out; a negative R² is drawn at 0.
+    Versions of another task than the newest are left out; a negative R² is drawn at 0.
     """
     scored = [row for row in versions if row["score"] is not None]
     shown = [row for row in scored if row["figure"] == scored[-1]["figure"]][-most:]
@@ -31,7 +75,7 @@ def points(versions: Sequence[Row], width: int, most: int) -> dict[str, Any]:
     def y(value: float) -> float:
         return round(TOP + (1 - (value - floor) / (1 - floor)) * (HEIGHT - TOP - BOTTOM), 1)
 
-    dots = [
+    dots: list[Dot] = [
         {**row, "x": round(LEFT + across * (index + 0.5), 1), "y": y(at), "low": y(low), "high": y(high)}
         for index, (row, (low, at, high)) in enumerate(zip(shown, bounds, strict=True))
     ]
@@ -51,9 +95,9 @@ def points(versions: Sequence[Row], width: int, most: int) -> dict[str, Any]:
     }
 
 
-def _bounds(row: Row) -> tuple[float, float, float]:
+def _bounds(row: Plotted) -> tuple[float, float, float]:
     """Where a score and the ends of its 95 % interval are drawn; R² has no simple interval."""
-    at = max(0.0, row["score"])
+    at = max(0.0, row["score"] or 0.0)
     if row["figure"] != TITLES["accuracy"]:
         return at, at, at
     low, high = wilson(at, row["n"])

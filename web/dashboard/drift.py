@@ -5,15 +5,14 @@ from typing import Any
 
 from daemon.core.settings import Settings
 from daemon.core.states import DriftState
+from daemon.records.query import Row
 from daemon.records.records import Records
 from web.dashboard import tiles
-
-Row = dict[str, Any]
 
 SHOWN = 10
 """Features that the page shows; `GET /drift` has all of them."""
 
-STATES = {DriftState.OK: "ok", DriftState.DRIFT: "watch", DriftState.WAITING: "unknown"}
+STATES: dict[str, tiles.State] = {DriftState.OK: "ok", DriftState.DRIFT: "watch", DriftState.WAITING: "unknown"}
 """State of a check to the state whose colour and shape the page gives it; drift alone never says ACT."""
 
 NOTHING: Row = {"at": None, "alarm": 0, "n": 0, "reference": 0, "tested": 0, "drifted": 0}

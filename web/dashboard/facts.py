@@ -9,8 +9,7 @@ from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core.settings import Settings
 from daemon.core.states import VersionState
 from daemon.core.status import Check, Status
-
-Row = dict[str, Any]
+from daemon.records.query import Row
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from daemon.core.states import CheckName, DropState
 from daemon.core.status import Status
 from daemon.schema.score_names import counted
 from web.dashboard.facts import Facts
-from web.dashboard.tiles import STATES, Answer, answer, fact, size
+from web.dashboard.tiles import STATES, Fact, State, Tile, Verdict, fact, size, tile
 
 ELSEWHERE = {CheckName.MODEL, CheckName.DAEMON, CheckName.PROMOTED_VERSION, CheckName.CHALLENGER, CheckName.TRAINING}
 """Checks that other tiles and panels report in more detail."""
@@ -26,7 +26,7 @@ ERROR_SHARE = 0.01
 REJECTED_SHARE = 0.05
 
 
-def healthy(facts: Facts) -> Answer:
+def healthy(facts: Facts) -> Tile:
     """Whether the daemon is alive, its checks pass and requests succeed."""
     status, metrics = facts.status, facts.metrics
     requests, errors = metrics.get("request_count") or 0, failures(metrics)
@@ -41,26 +41,24 @@ def healthy(facts: Facts) -> Answer:
             [fact("up since", at=status.started_at, note=f"process {status.pid}")] if status and status.alive else []
         )
         notes = [*(fact(name, check.detail) for name, check in failing.items()), *began, *notes]
-        return answer("act", f"Failing: {', '.join(failing)}", next(iter(failing.values())).detail, notes)
+        return tile("act", f"Failing: {', '.join(failing)}", next(iter(failing.values())).detail, notes)
     if status is None:
         if not facts.counts["drops"]["accepted"]:
-            return answer("unknown", "No daemon has reported yet", "It reports within seconds of retraind run.", notes)
-        return answer(
-            "act", "The daemon is not running", "Predictions go on; drops wait. Start it: retraind run.", notes
-        )
+            return tile("unknown", "No daemon has reported yet", "It reports within seconds of retraind run.", notes)
+        return tile("act", "The daemon is not running", "Predictions go on; drops wait. Start it: retraind run.", notes)
     notes.append(fact("free disk", size(status.free_bytes), "folder of the home"))
     if not status.alive:
         sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: retraind run."
-        return answer("act", "The daemon is not running", sentence, [fact("last sign of life", at=status.at), *notes])
+        return tile("act", "The daemon is not running", sentence, [fact("last sign of life", at=status.at), *notes])
     notes.insert(0, fact("up since", at=status.started_at, note=f"process {status.pid}"))
     if requests and errors / requests > ERROR_SHARE:
-        return answer(
+        return tile(
             "watch", f"{errors / requests:.1%} of requests failed", "See the workers' log for the reason.", notes
         )
     if status.state != "ready":
-        return answer("watch", f"The daemon is {status.state}", _meanwhile(facts), notes)
+        return tile("watch", f"The daemon is {status.state}", _meanwhile(facts), notes)
     sentence = f"{len(status.checks)} of {len(status.checks)} checks pass." if status.checks else ""
-    return answer("ok", "Running", sentence, notes)
+    return tile("ok", "Running", sentence, notes)
 
 
 def _meanwhile(facts: Facts) -> str:
@@ -69,14 +67,14 @@ def _meanwhile(facts: Facts) -> str:
     return "Predictions are answered meanwhile."
 
 
-def _latency(metrics: Mapping[str, Any]) -> Answer:
+def _latency(metrics: Mapping[str, Any]) -> Fact:
     values = [metrics.get(name) for name in ("p50_ms", "p95_ms", "p99_ms")]
     text = " / ".join("–" if value is None else f"{value:.3g}" for value in values)
     predictions = metrics.get("prediction_count") or 0
     return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions since the beginning")
 
 
-def flowing(facts: Facts) -> Answer:
+def flowing(facts: Facts) -> Tile:
     """Whether rows arrive and are accepted."""
     status, counts = facts.status, facts.counts
     accepted = next((row for row in facts.drops if row["state"] == DropState.ACCEPTED), None)
@@ -92,24 +90,24 @@ def flowing(facts: Facts) -> Answer:
     notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
     came = [fact("last accepted", at=last)] if last else []
     if not facts.drops and not facts.held_drops:
-        return answer("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
+        return tile("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
     if len(rejected) >= STREAK and len(rejected) == len(recent):
-        return answer("act", "Every drop is rejected", rejected[0]["reason"] or "", [*came, *notes])
+        return tile("act", "Every drop is rejected", rejected[0]["reason"] or "", [*came, *notes])
     if not facts.alive:
-        return answer("act", "The inbox is not watched", "Drops wait until the daemon runs again.", [*came, *notes])
+        return tile("act", "The inbox is not watched", "Drops wait until the daemon runs again.", [*came, *notes])
     if facts.held_drops:
-        return answer("watch", _wait(facts.held_total), _why(facts.held_drops[0]), [*came, *notes])
+        return tile("watch", _wait(facts.held_total), _why(facts.held_drops[0]), [*came, *notes])
     if len(rejected) > REJECTED_SHARE * len(recent):
-        return answer(
+        return tile(
             "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
         )
     if last is None:
-        return answer("unknown", "No rows accepted yet", "", notes)
+        return tile("unknown", "No rows accepted yet", "", notes)
     if facts.now - moment(last) > QUIET:
-        return answer(
+        return tile(
             "watch", "Last rows", f"Nothing has come for {(facts.now - moment(last)).days} days.", notes, at=last
         )
-    return answer("ok", "Last rows", "", notes, at=last)
+    return tile("ok", "Last rows", "", notes, at=last)
 
 
 def _wait(count: int) -> str:
@@ -120,8 +118,8 @@ def _why(oldest: Mapping[str, Any]) -> str:
     return f"{oldest['name']} is held because {oldest['reason']}. Accept or reject it."
 
 
-def _pending(status: Status) -> list[Answer]:
-    notes = []
+def _pending(status: Status) -> list[Fact]:
+    notes: list[Fact] = []
     if status.threshold_rows:
         text = f"{status.rows_pending:,} of {status.threshold_rows:,} rows"
         share = min(1.0, status.rows_pending / status.threshold_rows)
@@ -132,7 +130,7 @@ def _pending(status: Status) -> list[Answer]:
     return [*notes, fact("inbox", waiting, "now")]
 
 
-def verdict(tiles: Sequence[Answer]) -> Answer:
+def verdict(tiles: Sequence[Tile]) -> Verdict:
     """One word for the whole: the worst of health and serving; data and quality raise it to WATCH at most."""
     health, model, data, quality = tiles
     states = [health["state"], model["state"]]
@@ -150,12 +148,12 @@ def verdict(tiles: Sequence[Answer]) -> Answer:
     return _mark("ok", "Serving normally", f"{model['headline']} answers. {data_line} {score}")
 
 
-def _lead(*tiles: Answer) -> str:
+def _lead(*tiles: Tile) -> str:
     first = next((tile for state in ("act", "watch", "unknown") for tile in tiles if tile["state"] == state), tiles[0])
     return f"{first['headline']}. {first['sentence']}".strip()
 
 
-def _mark(state: str, word: str, sentence: str) -> Answer:
+def _mark(state: State, word: str, sentence: str) -> Verdict:
     return {"state": state, "shape": STATES[state][0], "word": word, "sentence": sentence}
 
 

@@ -1,43 +1,25 @@
-"""The dashboard: one JSON document with all that the page shows, and the page made from it.
+"""The page made from the document of facts, the pages for signing in and for the interface, and their files.
 
 The page answers its questions without JavaScript; the script only keeps it up to date and sends two requests.
 """
 
 import math
-import os
 import re
-import sqlite3
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import ValidationError
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.states import CheckName, DropState, EventKind
-from daemon.core.status import Check, Status
-from daemon.records.query import Row
-from daemon.records.records import Records
+from daemon.core.states import EventKind
 from daemon.schema import score_names
 from web.auth.access import LOCAL, Caller
-from web.dashboard import drift, health, quality, sections, serving
 from web.dashboard.chart import points
-from web.dashboard.facts import Facts
+from web.dashboard.document import Document
 from web.dashboard.health import moment
-from web.dashboard.pipeline import steps
-from web.dashboard.timeline import GROUPS, group_of
-
-VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
-"""How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
+from web.dashboard.timeline import GROUPS
 
 CHARTS = ((720, 40), (340, 12))
 """Width in pixels and most versions of the chart, for wide and for narrow screens."""
@@ -47,150 +29,7 @@ UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
-def document(
-    home: Home,
-    records: Records,
-    status: Status | None,
-    metrics: Mapping[str, Any],
-    settings: Settings | None = None,
-    checks: Mapping[str, Check] | None = None,
-) -> dict[str, Any]:
-    """Everything the page shows, JSON-serialisable; `metrics` is the answer of GET /metrics (all keys optional).
-
-    `checks` are those of GET /health; without them, what the daemon says. Raises sqlite3.Error where the records can't be read.
-    """
-    facts = gather(home, records, status, metrics, settings, checks)
-    tiles = _tiles(facts)
-    return {
-        "at": facts.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "verdict": health.verdict(tiles),
-        "tiles": tiles,
-        "now": steps(facts),
-        **_models(facts),
-        **_arrivals(facts),
-        "events": [{**row, "group": group_of(row["kind"])} for row in records.events.newest(EVENTS)],
-        "lineage": sections.lineage(facts, records),
-        "service": sections.service(facts),
-        "teach": sections.teach(home, facts),
-    }
-
-
-def _tiles(facts: Facts) -> list[dict[str, Any]]:
-    """The questions of the page with their answers."""
-    questions = {
-        "healthy": ("Is it healthy?", health.healthy(facts)),
-        "serving": ("Which model, and why?", serving.serving(facts)),
-        "flowing": ("Is data flowing?", health.flowing(facts)),
-        "good": ("Is it still accurate?", quality.good(facts)),
-    }
-    return [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
-
-
-def _models(facts: Facts) -> dict[str, Any]:
-    return {
-        "champion": sections.champion(facts),
-        "previous": sections.previous(facts),
-        "held": facts.held["version"] if facts.held else None,
-        "versions": [sections.version(row, facts) for row in facts.versions],
-        "versions_total": sum(facts.counts["versions"].values()),
-        "candidates": sections.candidates(facts),
-        "confusion": sections.confusion(facts),
-        "errors": sections.errors(facts),
-        "drift": drift.shown(facts.drift),
-    }
-
-
-def _arrivals(facts: Facts) -> dict[str, Any]:
-    drops = facts.counts["drops"]
-    return {
-        "held_drops": facts.held_drops,
-        "held_total": facts.held_total,
-        "drops": facts.drops[:DROPS],
-        "drops_total": sum(drops.values()) - drops[DropState.FORGOTTEN],
-    }
-
-
-def without_records(
-    home: Home, status: Status | None, settings: Settings | None, checks: Mapping[str, Check], error: sqlite3.Error
-) -> dict[str, Any]:
-    """The page while the records can't be read: it says so, instead of showing a home in which nothing has happened."""
-    why = Check(ok=False, detail=f"The records can't be read: {error}.")
-    results = checks if any(not check.ok for check in checks.values()) else {**checks, CheckName.RECORDS.value: why}
-    return document(home, Records(Home(Path(os.devnull))), status, {}, settings, results)
-
-
-def gather(
-    home: Home,
-    records: Records,
-    status: Status | None,
-    metrics: Mapping[str, Any],
-    settings: Settings | None,
-    checks: Mapping[str, Check] | None = None,
-) -> Facts:
-    """Read what the answers depend on."""
-    pointer, manifest, problem = _served(home)
-    shown = _shown_versions(records, pointer)
-    return Facts(
-        now=datetime.now(UTC),
-        status=status,
-        metrics=metrics,
-        settings=settings,
-        pointer=pointer,
-        manifest=manifest,
-        problem=problem,
-        versions=shown,
-        drops=records.drops.newest(DROPS),
-        held_drops=records.held.oldest(DROPS),
-        held_total=records.held.total(),
-        batches=records.batches.newest(1),
-        runs=records.runs.newest(10),
-        swaps=records.swaps.newest(20),
-        confidences=_confidences(records, pointer),
-        live=records.versions.live(pointer.version) if pointer else None,
-        drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
-        counts=records.totals.counts(),
-        checks=checks if checks is not None else status.checks if status and status.alive else {},
-        agreements=records.versions.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
-    )
-
-
-def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
-    # The manifest only: hashing the model's bytes at every refresh is the workers' business, at every swap.
-    try:
-        pointer = bundle.read_pointer(home.pointer)
-    except BundleRefused as error:
-        return None, None, str(error)
-    if pointer is None:
-        return None, None, ""
-    path = home.bundle(pointer.version) / bundle.MANIFEST
-    try:
-        data = path.read_bytes()
-        if durable.sha256(data) != pointer.manifest:
-            return pointer, None, f"{path} is not the manifest that was promoted."
-        return pointer, Manifest.model_validate_json(data), ""
-    except OSError as error:
-        return pointer, None, f"{path} cannot be read: {error.strerror}."
-    except ValidationError as error:
-        return pointer, None, f"{path} is not a manifest: {error.error_count()} problems."
-
-
-def _confidences(records: Records, pointer: Pointer | None) -> list[float]:
-    confidences = records.predictions.confidences(pointer.version, PREDICTIONS) if pointer else []
-    return [value for value in confidences if value is not None]  # a regression says none
-
-
-def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
-    shown = records.versions.newest(VERSIONS)
-    if pointer and all(row["version"] != pointer.version for row in shown):
-        champion = records.versions.get(pointer.version)
-        shown += [champion] if champion else []
-    return shown
-
-
-# The page
-
-
-def render(document: Mapping[str, Any], caller: Caller = LOCAL, up: str = "") -> str:
+def render(document: Document, caller: Caller = LOCAL, up: str = "") -> str:
     """The page as HTML, with the buttons that `caller` may use and links that go by way of `up`; every value is escaped."""
     versions = list(reversed(document["versions"]))
     charts = [points(versions, width, most) for width, most in CHARTS]

@@ -1,21 +1,50 @@
 """What happens now: validate, commit, train, judge, serve, each with what it did last."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal, TypedDict
 
 from daemon.core.states import BatchState, DropState, RunState, VersionState
-from web.dashboard.facts import Facts, Row
+from daemon.records.query import Row
+from web.dashboard.facts import Facts
 from web.dashboard.tiles import size
 
-MARKS = {"active": "◐", "done": "✔", "failed": "✕", "idle": "·"}
+StepState = Literal["active", "done", "failed", "idle"]
+
+MARKS: dict[StepState, str] = {"active": "◐", "done": "✔", "failed": "✕", "idle": "·"}
 
 
-def steps(facts: Facts) -> dict[str, Any]:
+RUN_STATES: dict[str, StepState] = {RunState.TRAINED: "done", RunState.POSTPONED: "idle"}
+"""How a run that has ended looks; any other has failed."""
+
+
+class Step(TypedDict):
+    """One step of the chain, and what it did last or does now."""
+
+    name: str
+    state: StepState
+    mark: str
+    detail: str
+    at: str | None
+    """UTC time of what `detail` says."""
+    step: int | None
+    """Of a training: which of its `steps` is at work."""
+    steps: int | None
+
+
+class Pipeline(TypedDict):
+    """The steps in their order, and a sentence about the one at work."""
+
+    sentence: str
+    steps: list[Step]
+
+
+def steps(facts: Facts) -> Pipeline:
     """The five steps of the chain and a sentence that says which of them is at work."""
     all_steps = [_validate(facts), _commit(facts), _train(facts), _judge(facts), _serve(facts)]
     return {"sentence": _sentence(facts, all_steps), "steps": all_steps}
 
 
-def _sentence(facts: Facts, all_steps: list[dict[str, Any]]) -> str:
+def _sentence(facts: Facts, all_steps: list[Step]) -> str:
     if not facts.alive:
         return "Nothing: no daemon is running."
     working = next((step for step in reversed(all_steps) if step["state"] == "active"), None)
@@ -33,17 +62,17 @@ def _sentence(facts: Facts, all_steps: list[dict[str, Any]]) -> str:
     return "Waiting for drops."
 
 
-def _validate(facts: Facts) -> dict[str, Any]:
+def _validate(facts: Facts) -> Step:
     last, status = _first(facts.drops), facts.status
     if facts.alive and status and status.backlog_files:
         return _step("validate", "active", f"{status.backlog_files:,} files, {size(status.backlog_bytes)}")
     if last is None:
         return _step("validate", "idle", "no drop yet")
-    state = "failed" if last["state"] == DropState.REJECTED and not last.get("decided_by") else "done"
+    state: StepState = "failed" if last["state"] == DropState.REJECTED and not last.get("decided_by") else "done"
     return _step("validate", state, f"{last['name']} {last['state']}", last["decided_at"])
 
 
-def _commit(facts: Facts) -> dict[str, Any]:
+def _commit(facts: Facts) -> Step:
     last = _first(facts.batches)
     if last is None:
         return _step("commit", "idle", "no batch yet")
@@ -52,7 +81,7 @@ def _commit(facts: Facts) -> dict[str, Any]:
     return _step("commit", "done", f"batch {last['seq']} is revision {last['revision'][:10]}", last["committed_at"])
 
 
-def _train(facts: Facts) -> dict[str, Any]:
+def _train(facts: Facts) -> Step:
     training, last = facts.status.training if facts.status else None, _first(facts.runs)
     if facts.alive and training:
         step = _step("train", "active", training.stage, training.since)
@@ -62,11 +91,11 @@ def _train(facts: Facts) -> dict[str, Any]:
     if last["state"] == RunState.STARTED:
         return _step("train", "active" if facts.alive else "idle", f"run {last['id']}", last["started_at"])
     took = f" in {last['seconds']:.1f} s" if last["seconds"] else ""
-    state = {RunState.TRAINED: "done", RunState.POSTPONED: "idle"}.get(last["state"], "failed")
+    state = RUN_STATES.get(last["state"], "failed")
     return _step("train", state, f"run {last['id']} {last['state']}{took}", last["ended_at"])
 
 
-def _judge(facts: Facts) -> dict[str, Any]:
+def _judge(facts: Facts) -> Step:
     last, run = _first(facts.versions), _first(facts.runs)
     unjudged = (
         run is not None
@@ -77,11 +106,11 @@ def _judge(facts: Facts) -> dict[str, Any]:
         return _step("judge", "active", f"v{run['version']} against the champion")
     if last is None:
         return _step("judge", "idle", "no version yet")
-    state = "done" if last["state"] in (VersionState.PROMOTED, VersionState.HELD) else "failed"
+    state: StepState = "done" if last["state"] in (VersionState.PROMOTED, VersionState.HELD) else "failed"
     return _step("judge", state, f"v{last['version']} {last['state']}", last["judged_at"])
 
 
-def _serve(facts: Facts) -> dict[str, Any]:
+def _serve(facts: Facts) -> Step:
     last, swap = _first(facts.versions), _first(facts.swaps)
     if facts.pointer is None:
         return _step("serve", "idle", "no model yet")
@@ -95,9 +124,9 @@ def _serve(facts: Facts) -> dict[str, Any]:
     return _step("serve", "done", f"v{facts.pointer.version}", facts.pointer.since)
 
 
-def _first(rows: Any) -> Row | None:
+def _first(rows: Sequence[Row]) -> Row | None:
     return rows[0] if rows else None
 
 
-def _step(name: str, state: str, detail: str, at: str | None = None) -> dict[str, Any]:
+def _step(name: str, state: StepState, detail: str, at: str | None = None) -> Step:
     return {"name": name, "state": state, "mark": MARKS[state], "detail": detail, "at": at, "step": None, "steps": None}

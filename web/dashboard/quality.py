@@ -5,9 +5,10 @@ from itertools import takewhile
 from daemon.core.settings import Promote
 from daemon.core.states import RunState, VersionState
 from daemon.records import live_score
+from daemon.records.query import Row
 from daemon.schema import caveats, score_names
-from web.dashboard.facts import Facts, Row
-from web.dashboard.tiles import Answer, answer, fact
+from web.dashboard.facts import Facts
+from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
 FEW_ROWS = 20
 """A score on fewer held-out rows than this says nothing: its 95 % interval spans 0.3 and more."""
@@ -15,61 +16,61 @@ STREAK = 3
 """This many failures in a row are not an accident."""
 
 
-def good(facts: Facts) -> Answer:
+def good(facts: Facts) -> Tile:
     """Tile of quality: whether the champion scores as when it was promoted, and its inputs resemble its training data."""
-    tile, drift = _scored(facts), facts.drift
+    scored, drift = _scored(facts), facts.drift
     counts, among = "not compared yet", ""
     if drift["tested"]:
         counts, among = (
             f"{drift['drifted']:,} of {drift['tested']:,} features drifted",
             f"last {drift['n']:,} predictions",
         )
-    notes = [*tile["facts"], fact("input drift", counts, among)]
+    notes = [*scored["facts"], fact("input drift", counts, among)]
     if drift["alarm"]:
-        return answer("watch", tile["headline"], drift["reason"], notes)
-    return {**tile, "facts": notes}
+        return tile("watch", scored["headline"], drift["reason"], notes)
+    return {**scored, "facts": notes}
 
 
-def _scored(facts: Facts) -> Answer:
+def _scored(facts: Facts) -> Tile:
     """Whether the score holds: on held-out rows, and on late labels for its answers."""
     entry = held_out(facts.champion)
     if entry is None:
-        return answer("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
+        return tile("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
     now = latest_score(facts) or entry
     score = score_names.judged(now)
     notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
     if score is None:
         why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
-        return answer("unknown", "Not measured yet", why, notes)
+        return tile("unknown", "Not measured yet", why, notes)
     headline = f"{score_names.short(now, score)} {title(now)}"
     trouble = _trouble(facts, headline, notes)
     if trouble:
         return trouble
     if now["n"] < FEW_ROWS:
         few = f"Only {now['n']} held-out rows; {FEW_ROWS - now['n']} more make it a figure."
-        return answer("unknown", headline, few, notes)
+        return tile("unknown", headline, few, notes)
     sentence = (
         f"On {now['n']:,} held-out rows; {_doubt(now)}. {'' if facts.live else 'No labels from live use yet.'}".strip()
     )
     fall = _fall(facts, score, now, entry)
     if fall:
-        return answer("watch", headline, f"{fall} {sentence}", notes)
+        return tile("watch", headline, f"{fall} {sentence}", notes)
     refused = list(takewhile(lambda row: row["state"] == VersionState.REFUSED, facts.newer))
     if len(refused) >= STREAK:
         many = f"The last {len(refused)} challengers were refused: {refused[0]['reason']}"
-        return answer("watch", headline, many, notes)
-    return answer("ok", headline, sentence, notes)
+        return tile("watch", headline, many, notes)
+    return tile("ok", headline, sentence, notes)
 
 
-def _trouble(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
+def _trouble(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
     """Trainings that fail: whatever the score is, it will not get better."""
     ended = [run for run in facts.runs if run["state"] in (RunState.TRAINED, RunState.FAILED)]
     failed = list(takewhile(lambda run: run["state"] == RunState.FAILED, ended))
     if not failed:
         return None
     times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"
-    state = "act" if len(failed) >= STREAK else "watch"
-    return answer(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
+    state: State = "act" if len(failed) >= STREAK else "watch"
+    return tile(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
 
 
 def _fall(facts: Facts, score: float, now: Row, entry: Row) -> str:
@@ -97,7 +98,7 @@ def _doubt(score: Row) -> str:
     return f"{usual}95 % interval {low:.3f} to {high:.3f}"
 
 
-def _live(facts: Facts) -> list[Answer]:
+def _live(facts: Facts) -> list[Fact]:
     if not facts.live:
         return []
     score = score_names.value(facts.live)
@@ -131,14 +132,14 @@ def held_out(version: Row | None, role: str = "challenger") -> Row | None:
     return holdouts[0] if holdouts else None
 
 
-def _against(entry: Row, now: Row) -> list[Answer]:
+def _against(entry: Row, now: Row) -> list[Fact]:
     if entry is now:
         return []
     before = score_names.judged(entry)
     return [fact("when let in", "–" if before is None else score_names.short(entry, before), f"n = {entry['n']:,}")]
 
 
-def _dummy(facts: Facts) -> list[Answer]:
+def _dummy(facts: Facts) -> list[Fact]:
     """What one would have who always gave one answer, on the rows that let the champion in."""
     scores = (facts.champion or {}).get("scores", {})
     score, dummy = ((scores.get(who) or {}).get("rolling") or {} for who in ("challenger", "dummy"))
@@ -148,7 +149,7 @@ def _dummy(facts: Facts) -> list[Answer]:
     return [fact(f"always {caveats.answer(dummy)}", score_names.said(score, least), f"n = {score['n']:,}, when let in")]
 
 
-def _weakest(score: Row) -> list[Answer]:
+def _weakest(score: Row) -> list[Fact]:
     recall = {name: value for name, value in (score.get("recall") or {}).items() if value is not None}
     if not recall:
         return []
@@ -157,7 +158,7 @@ def _weakest(score: Row) -> list[Answer]:
     return [fact("weakest class", f"{name}, recall {recall[name]:.3f}", f"n = {support:,}")]
 
 
-def _confidence(facts: Facts) -> list[Answer]:
+def _confidence(facts: Facts) -> list[Fact]:
     values = facts.confidences
     if not values:
         return []

@@ -8,17 +8,17 @@ from daemon.core.settings import Promote, Settings
 from daemon.core.states import VersionState
 from daemon.schema import caveats, score_names
 from web.dashboard.facts import Facts
-from web.dashboard.tiles import Answer, answer, fact
+from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
 
-def serving(facts: Facts) -> Answer:
+def serving(facts: Facts) -> Tile:
     """Which version serves, and the sentence with which it was let in."""
     pointer, champion = facts.pointer, facts.champion
     if pointer is None:
         if facts.problem:
-            return answer("act", "The pointer is unreadable", facts.problem)
+            return tile("act", "The pointer is unreadable", facts.problem)
         lacking = facts.checks.get("training")
-        return answer("unknown", "No model yet", lacking.detail if lacking else "The first accepted rows train one.")
+        return tile("unknown", "No model yet", lacking.detail if lacking else "The first accepted rows train one.")
     candidate = champion["candidate"] if champion else facts.manifest.candidate if facts.manifest else "unknown"
     headline, notes = f"v{pointer.version} · {candidate}", [fact("served since", at=pointer.since)]
     if facts.manifest:
@@ -27,9 +27,9 @@ def serving(facts: Facts) -> Answer:
         notes.append(fact("trained on", rows, "; ".join(filter(None, of))))
         notes.append(fact("runs on", *_backend(facts.manifest)))
     if facts.problem:
-        return answer("act", headline, facts.problem, notes)
+        return tile("act", headline, facts.problem, notes)
     if champion is None:
-        return answer(
+        return tile(
             "watch", headline, "The journal does not know this version, so the reason why it serves is unknown.", notes
         )
     swaps = [row for row in facts.swaps if row["version"] == pointer.version]
@@ -42,11 +42,11 @@ def serving(facts: Facts) -> Answer:
     notes = [*(fact(label, reason) for label, reason in others.items() if reason not in shown_already), *notes]
     notes = [*_trial(facts), *_since(champion["scores"]), *notes]
     lacks = caveats.sentence(champion["scores"])
-    state = "watch" if lacks else "ok"
-    return _waiting(facts, headline, notes) or answer(state, headline, lacks or champion["reason"], notes)
+    state: State = "watch" if lacks else "ok"
+    return _waiting(facts, headline, notes) or tile(state, headline, lacks or champion["reason"], notes)
 
 
-def _since(scores: Mapping[str, Any]) -> list[Answer]:
+def _since(scores: Mapping[str, Any]) -> list[Fact]:
     """Since when rows judge, if the world has changed."""
     world = scores.get("world")
     if not world:
@@ -56,7 +56,7 @@ def _since(scores: Mapping[str, Any]) -> list[Answer]:
     ]
 
 
-def _trial(facts: Facts) -> list[Answer]:
+def _trial(facts: Facts) -> list[Fact]:
     """How far the trial of a new champion on late labels is; empty without labels, and when it is over."""
     promote, swap = (facts.settings or Settings()).promote, facts.swaps[0] if facts.swaps else None
     before = swap["previous"] if swap and swap["version"] == facts.number else None
@@ -77,26 +77,26 @@ def _backend(manifest: Manifest) -> tuple[str, str]:
     ], f"within {manifest.difference:.1g} of scikit-learn"
 
 
-def _waiting(facts: Facts, headline: str, notes: list[Answer]) -> Answer | None:
+def _waiting(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
     for row in facts.newer:
         if row["state"] == VersionState.UNSERVABLE:
-            return answer("act", headline, f"v{row['version']} should serve and cannot: {row['reason']}", notes)
+            return tile("act", headline, f"v{row['version']} should serve and cannot: {row['reason']}", notes)
     others = [version for version in facts.metrics.get("served_versions") or [] if version != facts.number]
     if others:
-        return answer("watch", headline, f"A worker still serves v{others[0]}.", notes)
+        return tile("watch", headline, f"A worker still serves v{others[0]}.", notes)
     held = facts.held
     if held:
         waits = fact("v{} waits".format(held["version"]), held["reason"], "promote.mode = manual")
         sentence = f"v{held['version']} waits for retraind promote."
         tried = [*_agreement(facts, held["version"]), *_canary(facts, held["version"])]
-        return answer("watch", headline, sentence, [waits, *tried, *notes])
+        return tile("watch", headline, sentence, [waits, *tried, *notes])
     if facts.newer and facts.newer[0]["state"] == VersionState.ROLLED_BACK:
         row = facts.newer[0]
-        return answer("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
+        return tile("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
     return None
 
 
-def _agreement(facts: Facts, version: int) -> list[Answer]:
+def _agreement(facts: Facts, version: int) -> list[Fact]:
     """How far the held version agrees with the champion, on the same requests."""
     agreement = facts.agreements.get(version)
     if agreement is None:
@@ -109,7 +109,7 @@ def _agreement(facts: Facts, version: int) -> list[Answer]:
     return [{**fact("compared with the champion", score_names.agreement(agreement), note), "share": share}]
 
 
-def _canary(facts: Facts, version: int) -> list[Answer]:
+def _canary(facts: Facts, version: int) -> list[Fact]:
     """How many requests the held version has answered itself."""
     promote = facts.settings.promote if facts.settings else Promote()
     if promote.mode != "manual" or not promote.canary_share:

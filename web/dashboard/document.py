@@ -1,0 +1,217 @@
+"""The document: everything that the dashboard shows, gathered at one moment, as an object of JSON."""
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypedDict
+
+from pydantic import ValidationError
+
+from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.core import durable
+from daemon.core.errors import BundleRefused
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.core.states import CheckName, DropState
+from daemon.core.status import Check, Status
+from daemon.records.query import Row
+from daemon.records.records import Records
+from web.dashboard import drift, errors, health, lineage, quality, quick_start, sections, serving
+from web.dashboard.errors import Confusion, Errors
+from web.dashboard.facts import Facts
+from web.dashboard.lineage import Station
+from web.dashboard.pipeline import Pipeline, steps
+from web.dashboard.quick_start import QuickStart
+from web.dashboard.sections import Candidates, Champion, ServiceFigures, VersionEntry
+from web.dashboard.tiles import Tile, Verdict
+from web.dashboard.timeline import group_of
+
+VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
+"""How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
+
+
+class Question(Tile):
+    """A tile under the question that it answers; `id` names it in the page."""
+
+    id: str
+    question: str
+
+
+class Models(TypedDict):
+    """What the page shows of versions."""
+
+    champion: Champion | None
+    previous: int | None
+    """The version that a rollback brings back."""
+    held: int | None
+    versions: list[VersionEntry]
+    versions_total: int
+    candidates: Candidates | None
+    confusion: Confusion | None
+    errors: Errors | None
+    drift: Row
+
+
+class Arrivals(TypedDict):
+    """What the page shows of drops."""
+
+    held_drops: Sequence[Row]
+    held_total: int
+    drops: Sequence[Row]
+    drops_total: int
+
+
+class Document(Models, Arrivals):
+    """Everything the page shows."""
+
+    at: str
+    verdict: Verdict
+    tiles: list[Question]
+    now: Pipeline
+    events: list[Row]
+    lineage: list[Station]
+    service: ServiceFigures
+    teach: QuickStart
+
+
+def document(
+    home: Home,
+    records: Records,
+    status: Status | None,
+    metrics: Mapping[str, Any],
+    settings: Settings | None = None,
+    checks: Mapping[str, Check] | None = None,
+) -> Document:
+    """Everything the page shows, JSON-serialisable; `metrics` is the answer of GET /metrics (all keys optional).
+
+    `checks` are those of GET /health; without them, what the daemon says. Raises sqlite3.Error where the records can't be read.
+    """
+    facts = gather(home, records, status, metrics, settings, checks)
+    tiles = _tiles(facts)
+    return {
+        "at": facts.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "verdict": health.verdict(tiles),
+        "tiles": tiles,
+        "now": steps(facts),
+        **_models(facts),
+        **_arrivals(facts),
+        "events": [{**row, "group": group_of(row["kind"])} for row in records.events.newest(EVENTS)],
+        "lineage": lineage.stations(facts, records),
+        "service": sections.service(facts),
+        "teach": quick_start.commands(home, facts),
+    }
+
+
+def _tiles(facts: Facts) -> list[Question]:
+    """The questions of the page with their answers."""
+    questions = {
+        "healthy": ("Is it healthy?", health.healthy(facts)),
+        "serving": ("Which model, and why?", serving.serving(facts)),
+        "flowing": ("Is data flowing?", health.flowing(facts)),
+        "good": ("Is it still accurate?", quality.good(facts)),
+    }
+    return [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
+
+
+def _models(facts: Facts) -> Models:
+    return {
+        "champion": sections.champion(facts),
+        "previous": sections.previous(facts),
+        "held": facts.held["version"] if facts.held else None,
+        "versions": [sections.version(row, facts) for row in facts.versions],
+        "versions_total": sum(facts.counts["versions"].values()),
+        "candidates": sections.candidates(facts),
+        "confusion": errors.confusion(facts),
+        "errors": errors.regression(facts),
+        "drift": drift.shown(facts.drift),
+    }
+
+
+def _arrivals(facts: Facts) -> Arrivals:
+    drops = facts.counts["drops"]
+    return {
+        "held_drops": facts.held_drops,
+        "held_total": facts.held_total,
+        "drops": facts.drops[:DROPS],
+        "drops_total": sum(drops.values()) - drops[DropState.FORGOTTEN],
+    }
+
+
+def without_records(
+    home: Home, status: Status | None, settings: Settings | None, checks: Mapping[str, Check], error: sqlite3.Error
+) -> Document:
+    """The page while the records can't be read: it says so, instead of showing a home in which nothing has happened."""
+    why = Check(ok=False, detail=f"The records can't be read: {error}.")
+    results = checks if any(not check.ok for check in checks.values()) else {**checks, CheckName.RECORDS.value: why}
+    return document(home, Records(Home(Path(os.devnull))), status, {}, settings, results)
+
+
+def gather(
+    home: Home,
+    records: Records,
+    status: Status | None,
+    metrics: Mapping[str, Any],
+    settings: Settings | None,
+    checks: Mapping[str, Check] | None = None,
+) -> Facts:
+    """Read what the answers depend on."""
+    pointer, manifest, problem = _served(home)
+    shown = _shown_versions(records, pointer)
+    return Facts(
+        now=datetime.now(UTC),
+        status=status,
+        metrics=metrics,
+        settings=settings,
+        pointer=pointer,
+        manifest=manifest,
+        problem=problem,
+        versions=shown,
+        drops=records.drops.newest(DROPS),
+        held_drops=records.held.oldest(DROPS),
+        held_total=records.held.total(),
+        batches=records.batches.newest(1),
+        runs=records.runs.newest(10),
+        swaps=records.swaps.newest(20),
+        confidences=_confidences(records, pointer),
+        live=records.versions.live(pointer.version) if pointer else None,
+        drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
+        counts=records.totals.counts(),
+        checks=checks if checks is not None else status.checks if status and status.alive else {},
+        agreements=records.versions.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
+    )
+
+
+def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
+    # The manifest only: hashing the model's bytes at every refresh is the workers' business, at every swap.
+    try:
+        pointer = bundle.read_pointer(home.pointer)
+    except BundleRefused as error:
+        return None, None, str(error)
+    if pointer is None:
+        return None, None, ""
+    path = home.bundle(pointer.version) / bundle.MANIFEST
+    try:
+        data = path.read_bytes()
+        if durable.sha256(data) != pointer.manifest:
+            return pointer, None, f"{path} is not the manifest that was promoted."
+        return pointer, Manifest.model_validate_json(data), ""
+    except OSError as error:
+        return pointer, None, f"{path} cannot be read: {error.strerror}."
+    except ValidationError as error:
+        return pointer, None, f"{path} is not a manifest: {error.error_count()} problems."
+
+
+def _confidences(records: Records, pointer: Pointer | None) -> list[float]:
+    confidences = records.predictions.confidences(pointer.version, PREDICTIONS) if pointer else []
+    return [value for value in confidences if value is not None]  # a regression says none
+
+
+def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
+    shown = records.versions.newest(VERSIONS)
+    if pointer and all(row["version"] != pointer.version for row in shown):
+        champion = records.versions.get(pointer.version)
+        shown += [champion] if champion else []
+    return shown

@@ -1,0 +1,83 @@
+"""Errors of the champion: how far a regression is off, and which classes are taken for which others."""
+
+from typing import TypedDict
+
+from daemon.schema import score_names
+from web.dashboard.facts import Facts
+from web.dashboard.quality import held_out, wilson
+
+
+class ErrorEntry(TypedDict):
+    """How far a regression is off on some rows."""
+
+    on: str
+    n: int
+    r2: float | None
+    rmse: float | None
+    mae: float | None
+
+
+class Errors(TypedDict):
+    """How far a regression is off, in the unit of its target."""
+
+    rows: list[ErrorEntry]
+    target: str
+
+
+class Cell(TypedDict):
+    """One cell of the confusion matrix; `share` is of its row."""
+
+    n: int
+    share: float
+
+
+class ClassEntry(TypedDict):
+    """The rows of one class: how they were predicted, its recall and the 95 % interval of that."""
+
+    name: str
+    cells: list[Cell]
+    n: int
+    recall: float | None
+    low: float
+    high: float
+
+
+class Confusion(TypedDict):
+    """The confusion matrix; rows are true classes, columns predicted ones."""
+
+    classes: list[str]
+    rows: list[ClassEntry]
+    n: int
+    accuracy: float
+
+
+def regression(facts: Facts) -> Errors | None:
+    """How far a regression is off: figures of the champion in the target's unit, on held-out rows and on late labels."""
+    score = held_out(facts.champion)
+    if score is None or score_names.deciding(score) != "r2":
+        return None
+    measured = [("held-out rows", score), ("late labels", facts.live)]
+    rows: list[ErrorEntry] = [
+        {"on": on, "n": figures["n"], "r2": figures.get("r2"), "rmse": figures.get("rmse"), "mae": figures.get("mae")}
+        for on, figures in measured
+        if figures
+    ]
+    return {"rows": rows, "target": facts.manifest.data_schema.target if facts.manifest else "target"}
+
+
+def confusion(facts: Facts) -> Confusion | None:
+    """The champion's confusion matrix (rows: true, columns: predicted) with recall and its 95 % interval per class."""
+    score = held_out(facts.champion)
+    if score is None or not score.get("confusion"):
+        return None
+    recall, support = score.get("recall") or {}, score.get("support") or {}
+    classes = facts.manifest.data_schema.classes if facts.manifest else list(recall)
+    if len(classes) != len(score["confusion"]):
+        classes = [str(code) for code in range(len(score["confusion"]))]
+    rows: list[ClassEntry] = []
+    for name, counts in zip(classes, score["confusion"], strict=True):
+        total = sum(counts)
+        low, high = wilson(recall.get(name) or 0.0, support.get(name) or 0)
+        cells: list[Cell] = [{"n": n, "share": n / total if total else 0.0} for n in counts]
+        rows.append({"name": name, "cells": cells, "n": total, "recall": recall.get(name), "low": low, "high": high})
+    return {"classes": classes, "rows": rows, "n": score["n"], "accuracy": score["accuracy"]}
