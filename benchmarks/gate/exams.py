@@ -1,7 +1,7 @@
 """What an exam finds before a drop teaches, and how often a clean drop is called suspicious.
 
 Run it with `python -m benchmarks.gate.exams`. In each world a forest learns 800 clean rows and promises its score on 200 others; then
-it examines drops of several sizes: clean ones, those of `benchmarks/gate/poison.py`, and some in which a column has another unit.
+it examines drops of several sizes: clean ones, those of `benchmarks/gate/attacks.py`, and some in which a column has another unit.
 """
 
 import argparse
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.figures import show
+from benchmarks.gate.attacks import ATTACKS, Attack
 from benchmarks.gate.line import FIRST, Rows, World
-from benchmarks.gate.poison import ATTACKS, Attack
 from daemon.ingest.drop_scores import Exam, Promise, examine
 from daemon.training.selection import candidates
 

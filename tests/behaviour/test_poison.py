@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gate import poison
+from benchmarks.gate import attacks, poison
+from benchmarks.gate.attacks import ATTACKS, DAYS, DRIPS, Attack
 from benchmarks.gate.line import FIRST, Judged
-from benchmarks.gate.poison import ATTACKS, DAYS, DRIPS, QUICK, Attack
+from benchmarks.gate.poison import QUICK
 from daemon.core.settings import Promote
 
 SEEDS = range(3)
@@ -79,12 +80,12 @@ def test_world_that_has_not_changed_is_not_said_to_have(name: str, tmp_path: Pat
 
 def test_model_follows_a_world_that_has_changed(tmp_path: Path) -> None:
     """The rule is another one from the second drop on: refused for two days, on the third the new drops judge, and go on to."""
-    attack = poison.honest_days(5, FIRST)
-    judged, lost = poison.play(attack, 0, tmp_path / "3", Promote(), QUICK, 24, poison.new_rule)
+    attack = attacks.honest_days(5, FIRST)
+    judged, lost = poison.play(attack, 0, tmp_path / "3", Promote(), QUICK, 24, attacks.new_rule)
     assert [one.promoted for one in judged] == [False, False, True, True, True]
     assert "The world has changed: it is better on everything since 2 January 2026" in judged[2].reason
     assert lost < -0.1
-    judged, lost = poison.play(attack, 0, tmp_path / "0", Promote(follow_days=0), QUICK, 24, poison.new_rule)
+    judged, lost = poison.play(attack, 0, tmp_path / "0", Promote(follow_days=0), QUICK, 24, attacks.new_rule)
     assert (any(one.promoted for one in judged), lost) == (False, 0)
 
 
