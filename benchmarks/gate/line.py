@@ -29,7 +29,7 @@ from daemon.training.data.split_sides import Before
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference
 from daemon.training.evaluation.recorded_answers import Remembered
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, cross_validation
+from daemon.training.selection import candidates, comparison
 
 FIRST = 1000
 """Clean rows of the first drop; a poisoned one has as many, so half of all rows come from it."""
@@ -122,9 +122,7 @@ class Line:
         data = Data.read(self._folder, self._segments, schema, *rest, before=self._before(), era=self._era)
         competing = candidates.plan(schema, self._train)
         progress = Progress(self._version, len(competing), lambda _message: None)
-        best = cross_validation.compare(
-            competing, schema, data.taught, self._train, progress, data.taught_units
-        ).ranking[0]
+        best = comparison.compare(competing, schema, data.taught, self._train, progress, data.taught_units).ranking[0]
         fitted = clone(best.estimator).fit(*data.taught)
         known = list(self._answered.items())
         past = dict(known[-max(1, self._promote.baseline_versions) :])

@@ -18,7 +18,7 @@ from daemon.schema.costs import Costs
 from daemon.training.data.revision import Data
 from daemon.training.evaluation.refit_check import Check, objection
 from daemon.training.export import export
-from daemon.training.selection.cross_validation import BudgetUsed, alarm
+from daemon.training.selection.budget import BudgetUsed, alarm
 
 log = structlog.get_logger()
 

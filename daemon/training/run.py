@@ -43,7 +43,8 @@ from daemon.training.mlflow_log import Logbook, is_small
 from daemon.training.progress import Progress
 from daemon.training.refit import Judged, Served
 from daemon.training.selection import calibration, candidates, cross_validation, tuning
-from daemon.training.selection.cross_validation import Outcome, Scored
+from daemon.training.selection.comparison import Outcome
+from daemon.training.selection.cross_validation import Scored
 
 log = structlog.get_logger()
 

@@ -18,10 +18,11 @@ from daemon.model import Codes, Matrix, Targets
 from daemon.schema.column import UNKNOWN, Column
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, cross_validation, textbook
+from daemon.training.selection import candidates, comparison, textbook
 from daemon.training.selection.calibration import Kept
 from daemon.training.selection.candidates import LATE, LATE_ROWS, NAMES, Candidate
-from daemon.training.selection.cross_validation import Outcome, Scored
+from daemon.training.selection.comparison import Outcome
+from daemon.training.selection.cross_validation import Scored
 
 
 def cross_validated(name: str, schema: Schema, matrix: Matrix, targets: Targets, folds: int, seed: int) -> Scored:
@@ -129,7 +130,7 @@ def test_surest_is_chosen_among_those_that_accuracy_can_not_tell_apart(
         Scored(str(i), None, "classification", -float(np.mean(folds)), loss, 0.0, nothing, by_fold=folds)
         for i, (folds, loss) in enumerate(zip(by_fold, losses, strict=True))
     ]
-    settled = partial(cross_validation.served_loss, settings=Train(), forward=False)
+    settled = partial(comparison.served_loss, settings=Train(), forward=False)
     assert Outcome(scored, {}, settles=settled).ranking[0].name == str(winner)
     assert Outcome(scored, {}).ranking[0] is max(scored, key=lambda one: one.score)
 
@@ -139,10 +140,10 @@ def test_log_loss_settles_as_it_is_served(flowers: tuple[Matrix, Codes], schema:
     random = np.random.default_rng(0)
     noise, codes = random.normal(size=(300, 4)), random.integers(0, 3, 300)
     forest = cross_validated("tree", schema, noise, codes, 5, 42)
-    assert cross_validation.served_loss(forest, Train(), forward=False) < 0.5 * forest.loss
-    assert cross_validation.served_loss(forest, Train(calibrate=False), forward=False) == forest.loss
+    assert comparison.served_loss(forest, Train(), forward=False) < 0.5 * forest.loss
+    assert comparison.served_loss(forest, Train(calibrate=False), forward=False) == forest.loss
     sure = cross_validated("logistic", schema, *flowers, 5, 42)
-    assert 0 < cross_validation.served_loss(sure, Train(), forward=False) <= sure.loss
+    assert 0 < comparison.served_loss(sure, Train(), forward=False) <= sure.loss
 
 
 @pytest.mark.parametrize(("metric", "settled"), [("auto", True), ("accuracy", False)])
@@ -150,7 +151,7 @@ def test_only_auto_leaves_room(metric: str, settled: bool) -> None:
     """A metric that is named decides alone, and so do costs and balanced accuracy."""
     train = Train(candidates=["tree"], metric=metric)
     progress = Progress(1, 1, lambda message: None)
-    outcome = cross_validation.compare(candidates.plan(MIXED, train), MIXED, mixed(), train, progress)
+    outcome = comparison.compare(candidates.plan(MIXED, train), MIXED, mixed(), train, progress)
     assert (outcome.settles is not None) == settled
 
 

@@ -12,8 +12,9 @@ from test_model import MIXED, PRICES, mixed, priced
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, cross_validation, tuning
-from daemon.training.selection.cross_validation import Outcome, Overtaken, Trial
+from daemon.training.selection import candidates, comparison, tuning
+from daemon.training.selection.comparison import Outcome
+from daemon.training.selection.cross_validation import Overtaken, Trial
 from daemon.training.selection.search_spaces import SPACES, Range
 from daemon.training.selection.tuning import Tuned
 
@@ -25,7 +26,7 @@ def compared(**settings: Any) -> tuple[Outcome, Trial, Progress]:
     train = Train(candidates=["linear", "ridge"], **settings)
     progress = Progress(1, 2, lambda message: None)
     taught = matrix, random.normal(size=60)
-    outcome = cross_validation.compare(candidates.plan(PRICES, train), PRICES, taught, train, progress)
+    outcome = comparison.compare(candidates.plan(PRICES, train), PRICES, taught, train, progress)
     return outcome, Trial(PRICES, *taught, train), progress
 
 
@@ -117,7 +118,7 @@ def test_tuned_is_who_sees_categories_as_they_say_most() -> None:
     train = Train(candidates=["ridge"], folds=3, tune_seconds=0.5, grids={"ridge": {"alpha": [1e4]}})
     taught = np.column_stack([random.normal(size=240), towns]), worth[towns] + random.normal(size=240)
     progress = Progress(1, 2, lambda message: None)
-    outcome = cross_validation.compare(candidates.plan(schema, train), schema, taught, train, progress)
+    outcome = comparison.compare(candidates.plan(schema, train), schema, taught, train, progress)
     assert [candidates.is_encoded(one.name) for one in outcome.scored] == [False, True]
     outcome = replace(outcome, scored=outcome.scored[1:])
     trial = Trial(schema, *taught, train.model_copy(update={"grids": {}}))

@@ -18,9 +18,11 @@ from daemon.core import proc
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, cross_validation
+from daemon.training.selection import candidates, comparison
+from daemon.training.selection.budget import Budget, BudgetUsed, alarm
 from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.cross_validation import Budget, BudgetUsed, Outcome, Overtaken, Scored, Trial
+from daemon.training.selection.comparison import Outcome
+from daemon.training.selection.cross_validation import Overtaken, Scored, Trial
 from daemon.training.selection.search_spaces import SPACES, Parameters
 
 log = structlog.get_logger()
@@ -63,7 +65,7 @@ def choose(tunable: Sequence[Candidate], trial: Trial, champion: Mapping[str, An
     settings = trial.settings
     competing = candidates.worthwhile(tunable, len(trial.targets), settings)
     progress.candidates, taught = len(competing), (trial.rows, trial.targets)
-    outcome = cross_validation.compare(competing, trial.schema, taught, settings, progress, trial.units, trial.times)
+    outcome = comparison.compare(competing, trial.schema, taught, settings, progress, trial.units, trial.times)
     return tune(outcome, trial, Tuned.of(champion), progress)
 
 
@@ -78,7 +80,7 @@ def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progres
         outcome = search.keep(before, outcome, progress)
     search.budget = Budget(settings.tune_seconds)
     try:
-        with cross_validation.alarm(settings.tune_seconds):
+        with alarm(settings.tune_seconds):
             while search.budget.left > 0:
                 search.step()
     except BudgetUsed:
@@ -108,7 +110,7 @@ class _Search:
         """
         seconds = self._trial.settings.budget_seconds / (len(outcome.scored) + len(outcome.left_out))
         try:
-            with cross_validation.alarm(seconds or math.inf):
+            with alarm(seconds or math.inf):
                 self.take(before.candidate, before.parameters, encoded=before.encoded, raced=False)
         except BudgetUsed:
             if self._chosen is None:  # it may have rung after the last fold

@@ -1,4 +1,4 @@
-"""daemon.training.selection.cross_validation: what chooses among candidates, and what a budget of time leaves of them."""
+"""daemon.training.selection.comparison: what chooses among candidates, and what a budget of time leaves of them."""
 
 import signal
 from typing import Any
@@ -12,8 +12,8 @@ from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, cross_validation
-from daemon.training.selection.cross_validation import Outcome
+from daemon.training.selection import candidates, comparison
+from daemon.training.selection.comparison import Outcome
 
 SAID: list[Any] = []
 
@@ -22,7 +22,7 @@ def compare(schema: Schema, taught: tuple[Any, Any], **settings: Any) -> Outcome
     SAID.clear()
     chosen = Train(**settings)
     found = candidates.plan(schema, chosen)
-    return cross_validation.compare(found, schema, taught, chosen, Progress(1, len(found), SAID.append))
+    return comparison.compare(found, schema, taught, chosen, Progress(1, len(found), SAID.append))
 
 
 def test_cheap_ones_are_tried_first_and_reported_as_they_were_named() -> None:

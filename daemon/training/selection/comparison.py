@@ -1,0 +1,102 @@
+"""The comparison: candidates are cross-validated on the training rows, within a budget of time, and one is best.
+
+The held-out rows take no part in it: they are for judging the winner only.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from daemon.core import proc
+from daemon.core.errors import TrainingFailed
+from daemon.core.settings import Train
+from daemon.model import Matrix, Targets
+from daemon.schema.schema import Schema
+from daemon.tabular.row_hashes import Prints
+from daemon.tabular.row_times import Moments
+from daemon.training import losses
+from daemon.training.progress import Progress
+from daemon.training.selection import calibration, candidates
+from daemon.training.selection.budget import Budget, BudgetUsed, alarm
+from daemon.training.selection.candidates import Candidate
+from daemon.training.selection.cross_validation import Scored, Trial
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The candidates that finished, in the order of the settings, and why others did not, by name."""
+
+    scored: list[Scored]
+    left_out: dict[str, str]
+    tuned: dict[str, Any] | None = None
+    """What the last of them was tuned to, as `daemon.training.selection.tuning` records it; None if nothing was found, or looked for."""
+    settles: Callable[[Scored], float] | None = None
+    """What chooses among those that can't be told from the best, the smaller the better; None: nothing but their rank."""
+
+    @property
+    def ranking(self) -> list[Scored]:
+        """Best first; among equals the order of the settings."""
+        best, *others = ranked = sorted(self.scored, key=lambda one: one.rank)
+        if self.settles is None:
+            return ranked
+        alike = [best, *(one for one in others if losses.within_error(one.by_fold, best.by_fold))]
+        tied = {id(one) for one in alike}
+        return [*sorted(alike, key=self.settles), *(one for one in others if id(one) not in tied)]
+
+
+def compare(
+    competing: Sequence[Candidate],
+    schema: Schema,
+    examples: tuple[Matrix, Targets],
+    settings: Train,
+    progress: Progress,
+    units: Prints | None = None,
+    times: Moments | None = None,
+) -> Outcome:
+    """Cross-validate the candidates, cheap ones first; one that can't be fitted to these rows is left out.
+
+    Rows of one unit, `units` (n,), are in one fold; None: each row is its own. With `times` (n,) folds go forward in time.
+
+    When the budget is used, what has not finished is left out as well, but at least one is always finished. Raises
+    TrainingFailed if none could be fitted.
+    """
+    trial = Trial(schema, *examples, settings, progress, Budget(settings.budget_seconds), units, times)
+    scored: dict[str, Scored] = {}
+    left_out: dict[str, str] = {}
+    for candidate in candidates.by_cost(competing):
+        proc.give_memory_back()
+        try:
+            with alarm(trial.budget.left if scored else math.inf):
+                scored[candidate.name] = trial.of(candidate, whole=bool(scored))
+            progress.note(scored[candidate.name].sentence, scored[candidate.name].fit_seconds)
+        except BudgetUsed:
+            if candidate.name not in scored:  # it may have rung after the last fold
+                left_out[candidate.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
+            left_out[candidate.name] = f"{type(error).__name__}: {error}"[:300]
+        if candidate.name in left_out:
+            log.warning("candidate_left_out", candidate=candidate.name, reason=left_out[candidate.name])
+    if not scored:
+        problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
+    finished = [scored[candidate.name] for candidate in competing if candidate.name in scored]
+    return Outcome(finished, left_out, settles=_settles(settings, finished, forward=times is not None))
+
+
+def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> Callable[[Scored], float] | None:
+    """With `auto`, among those that accuracy can't tell apart, the log loss: it sees how sure each answer was, too."""
+    if settings.metric != "auto" or finished[0].metric or finished[0].task == "regression":
+        return None
+    return partial(served_loss, settings=settings, forward=forward)
+
+
+def served_loss(scored: Scored, settings: Train, *, forward: bool) -> float:
+    """The cross-validated log loss of a classifier, with the correction of its probabilities that it would be served with."""
+    correction = calibration.find(*scored.kept, settings.seed, forward=forward) if settings.calibrate else None
+    return scored.loss if correction is None else scored.loss * correction.after / correction.before
