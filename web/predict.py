@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
@@ -20,7 +20,7 @@ from web.auth.access import CALLER
 from web.http import payload
 from web.http.problems import Problem
 from web.serving import call
-from web.serving.agreement import Told
+from web.serving.agreement import ChampionAnswers
 from web.serving.inputs import Inputs, Matrix, from_rows
 from web.serving.predictor import Predictor
 from web.worker import Worker
@@ -30,6 +30,19 @@ ALIASES = ("champion", "challenger", "previous")
 
 MOST_DIGITS = 10
 """A number of a version is shorter."""
+
+
+class RowAnswer(TypedDict):
+    """The answer to one row, as `/predict` sends it."""
+
+    prediction: float
+    """Code of the class, or the value."""
+    prediction_id: str
+    prediction_name: str | None
+    """Name of the class; None for a value, as is `confidence`."""
+    confidence: float | None
+    probabilities: NotRequired[dict[str, float]]
+    """By name of the class; left out for a value."""
 
 
 @dataclass(slots=True)
@@ -45,8 +58,8 @@ class Answered:
     """The prediction ids."""
     latency_ms: float
 
-    def rows(self) -> list[dict[str, Any]]:
-        """What `/predict` tells of each row, but for what is the same in all of them."""
+    def rows(self) -> list[RowAnswer]:
+        """The answer of `/predict` to each row, without what is the same for all of them."""
         if self.probabilities is None:
             return [
                 {"prediction": value, "prediction_id": key, "prediction_name": None, "confidence": None}
@@ -58,10 +71,10 @@ class Answered:
                 "prediction": code,
                 "prediction_id": key,
                 "prediction_name": classes[code],
-                "confidence": found[code],
-                "probabilities": dict(zip(classes, found, strict=True)),
+                "confidence": shares[code],
+                "probabilities": dict(zip(classes, shares, strict=True)),
             }
-            for code, key, found in zip(self.predictions, self.ids, self.probabilities, strict=True)
+            for code, key, shares in zip(self.predictions, self.ids, self.probabilities, strict=True)
         ]
 
     def details(self) -> Iterator[tuple[str, float, list[float]]] | Iterator[tuple[None, None, None]]:
@@ -70,8 +83,8 @@ class Answered:
             return repeat((None, None, None))
         classes = self.predictor.classes
         return (
-            (classes[code], found[code], found)
-            for code, found in zip(self.predictions, self.probabilities, strict=True)
+            (classes[code], shares[code], shares)
+            for code, shares in zip(self.predictions, self.probabilities, strict=True)
         )
 
     @property
@@ -103,17 +116,17 @@ def predictor(
     if choice in (current.version, "champion"):
         return current
     number = choice if isinstance(choice, int) else _named(worker, choice)
-    tried = worker.challenger.predictor
-    if tried is not None and tried.version == number:
-        return tried
-    mine = call.current()
-    if mine.asked_at is None:
-        mine.asked_at = time.monotonic()
-    other = worker.shelf.find(number, mine.asked_at)
+    challenger = worker.challenger.predictor
+    if challenger is not None and challenger.version == number:
+        return challenger
+    this_call = call.current()
+    if this_call.asked_at is None:
+        this_call.asked_at = time.monotonic()
+    other = worker.version_cache.find(number, this_call.asked_at)
     if isinstance(other, Predictor):
         return other
-    if mine.patient:
-        mine.loading = other
+    if this_call.patient:
+        this_call.loading = other
         raise call.Elsewhere
     raise Problem(503, f"Version {number} is being loaded.", hint="Try again in a moment.", Retry_After="1")
 
@@ -154,7 +167,7 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
         chosen, inputs, tried = _tried(worker, chosen, inputs)
         pieces: Iterable[Matrix] = [tried]
     else:
-        pieces = worker.ahead.answers(chosen, inputs.matrix)
+        pieces = worker.pipelined.answers(chosen, inputs.matrix)
     parts: list[Answered] = []
     lines: list[bytes] = []
     answers: list[Matrix] = []
@@ -170,7 +183,7 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
     call.current().logged = True
     worker.counters.predicted(chosen.version, len(inputs))
     if chosen is worker.slot.current and worker.shadow.wants:
-        worker.shadow.offer(Told(chosen, np.concatenate(answers), answered.ids, inputs))
+        worker.shadow.offer(ChampionAnswers(chosen, np.concatenate(answers), answered.ids, inputs))
     return answered
 
 
@@ -189,9 +202,9 @@ def _joined(parts: Sequence[Answered]) -> Answered:
     last = parts[-1]
     return Answered(
         last.predictor,
-        [one for part in parts for one in part.predictions],
-        None if last.probabilities is None else [one for part in parts for one in part.probabilities or ()],
-        [one for part in parts for one in part.ids],
+        [code for part in parts for code in part.predictions],
+        None if last.probabilities is None else [shares for part in parts for shares in part.probabilities or ()],
+        [key for part in parts for key in part.ids],
         last.latency_ms,
     )
 

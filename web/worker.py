@@ -8,7 +8,7 @@ import time
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.records.records import Records
-from web.auth.access import Gate
+from web.auth.access import Access
 from web.metrics import totals
 from web.metrics.counters import Counters, Snapshot
 from web.metrics.totals import Totals
@@ -18,7 +18,7 @@ from web.serving.pipelined import Pipelined
 from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Slot
 from web.serving.shadow import Shadow
-from web.serving.version_cache import Shelf
+from web.serving.version_cache import VersionCache
 
 
 class Worker:
@@ -27,11 +27,11 @@ class Worker:
     def __init__(self, home: Home, settings: Settings, number: int) -> None:
         self.home = home
         self.settings = settings
-        self.gate = Gate(settings.server, home)
+        self.access = Access(settings.server, home)
         self.slot = Slot()
         self.records = Records(home)
-        self.shelf = Shelf(home, self.records, settings.server.versions_loaded)
-        self.ahead = Pipelined()
+        self.version_cache = VersionCache(home, self.records, settings.server.versions_loaded)
+        self.pipelined = Pipelined()
         self.log = PredictionLog(home.logs, number, settings.predictions)
         self.durability = Durability(self.log)
         promote = settings.promote
@@ -62,7 +62,7 @@ class Worker:
         """The counters of this worker now."""
         ready = self.slot.current is not None and not self.draining
         problem = self.slot.problem or self.challenger.problem
-        dropped, failures = self.shadow.dropped, self.gate.failures.count
+        dropped, failures = self.shadow.dropped, self.access.failures.count
         return self.counters.snapshot(self.slot, self.log, dropped, failures, ready=ready, model_problem=problem)
 
     def publish(self) -> Snapshot:

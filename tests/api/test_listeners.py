@@ -13,7 +13,7 @@ from daemon.core.home import Home
 from daemon.core.scopes import Scope
 from daemon.core.settings import Server
 from web.api.listeners import EACH, MOST, Streams
-from web.auth.access import LOCAL, Caller, Gate
+from web.auth.access import LOCAL, Access, Caller
 from web.http.problems import Problem
 
 READ = frozenset({Scope.READ})
@@ -84,7 +84,7 @@ def test_a_stream_ends_with_its_token(own: Site, listeners: Listeners) -> None:
 
 
 def test_with_as_many_clients_as_streams_no_more_are_taken(home: Home) -> None:
-    streams = Streams(Gate(Server(), home))
+    streams = Streams(Access(Server(), home))
     first = [streams.begin(Caller(READ, "anonymous", f"192.0.2.{number}"), "") for number in range(MOST)]
     with pytest.raises(Problem):
         streams.begin(LOCAL, "127.0.0.1")
@@ -96,7 +96,7 @@ def test_with_as_many_clients_as_streams_no_more_are_taken(home: Home) -> None:
 
 
 def test_two_clients_share_what_there_is(home: Home) -> None:
-    streams = Streams(Gate(Server(), home))
+    streams = Streams(Access(Server(), home))
     clients = [Caller(READ, str(number), f"token {number}") for number in range(5)]
     opened = [streams.begin(clients[number % 5], "") for number in range(MOST * 5)]
     left = [sum(not one.ended.is_set() for one in opened if one.caller is client) for client in clients]

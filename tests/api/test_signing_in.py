@@ -18,7 +18,7 @@ from daemon.core.home import Home
 from daemon.core.scopes import Scope
 from daemon.core.settings import Server, Settings
 from web.auth import sessions
-from web.auth.access import Gate
+from web.auth.access import Access
 from web.auth.sessions import PLAIN, SECURE
 
 ALWAYS = Settings(server=Server(auth="always"))
@@ -211,20 +211,20 @@ def test_sessions_are_bounded_and_the_ended_go(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sessions, "MOST", 3)
     home = Home(tmp_path)
     home.make()
-    gate = Client(home, ALWAYS).worker.gate
-    token = gate.keyring.find(tokens.create(home, "ada", [Scope.READ]))
+    access = Client(home, ALWAYS).worker.access
+    token = access.keyring.find(tokens.create(home, "ada", [Scope.READ]))
     assert token is not None
-    secrets = [gate.sessions.begin(token) for _ in range(5)]
-    good = [gate.sessions.find({"HTTP_COOKIE": f"{PLAIN}={secret}"}, secure=False) is not None for secret in secrets]
+    secrets = [access.sessions.begin(token) for _ in range(5)]
+    good = [access.sessions.find({"HTTP_COOKIE": f"{PLAIN}={secret}"}, secure=False) is not None for secret in secrets]
     assert good == [False, False, True, True, True]
 
 
-def begun(gate: Gate, token: Token, number: int) -> list[str]:
-    return [gate.sessions.begin(token) for _ in range(number)]
+def begun(access: Access, token: Token, number: int) -> list[str]:
+    return [access.sessions.begin(token) for _ in range(number)]
 
 
-def good(gate: Gate, secrets: list[str]) -> int:
-    return sum(gate.sessions.find({"HTTP_COOKIE": f"{PLAIN}={one}"}, secure=False) is not None for one in secrets)
+def good(access: Access, secrets: list[str]) -> int:
+    return sum(access.sessions.find({"HTTP_COOKIE": f"{PLAIN}={one}"}, secure=False) is not None for one in secrets)
 
 
 def test_a_token_signs_nobody_else_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,16 +233,16 @@ def test_a_token_signs_nobody_else_out(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(sessions, "MOST", 6)
     home = Home(tmp_path)
     home.make()
-    gate = Client(home, ALWAYS).worker.gate
-    ada, eve, mallory = (gate.keyring.find(tokens.create(home, name, [Scope.READ])) for name in ("ada", "eve", "mal"))
+    access = Client(home, ALWAYS).worker.access
+    ada, eve, mallory = (access.keyring.find(tokens.create(home, name, [Scope.READ])) for name in ("ada", "eve", "mal"))
     assert ada
     assert eve
     assert mallory
-    of_ada, of_eve = begun(gate, ada, 1), begun(gate, eve, 8)
-    assert (good(gate, of_ada), good(gate, of_eve)) == (1, 3)
-    of_mallory = begun(gate, mallory, 5)
-    assert (good(gate, of_ada), good(gate, of_eve), good(gate, of_mallory)) == (1, 2, 3)
-    assert good(gate, of_eve[-2:]) == 2
+    of_ada, of_eve = begun(access, ada, 1), begun(access, eve, 8)
+    assert (good(access, of_ada), good(access, of_eve)) == (1, 3)
+    of_mallory = begun(access, mallory, 5)
+    assert (good(access, of_ada), good(access, of_eve), good(access, of_mallory)) == (1, 2, 3)
+    assert good(access, of_eve[-2:]) == 2
 
 
 def test_who_needs_no_token_is_led_on(site: Site) -> None:

@@ -17,7 +17,7 @@ from daemon.core.scopes import ALL, Scope
 from daemon.core.settings import Server, Settings
 from daemon.storage.prediction_history import Historian
 from web.auth import path_scopes
-from web.auth.access import CALLER, Gate
+from web.auth.access import CALLER, Access
 from web.auth.failed_tokens import KEPT, MOST, Failures
 from web.http.client_address import FORWARDED, LONGEST, Peers
 from web.http.wsgi_environ import MOST_KEYS, Keys
@@ -264,12 +264,12 @@ def test_a_wrong_token_on_an_open_path_is_a_failure_too(own: Site) -> None:
 def test_an_expired_token_is_none(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
-    gate = Gate(Server(), home)
+    access = Access(Server(), home)
     lasting, over = (
         tokens.create(home, name, [Scope.READ], lasts) for name, lasts in (("a", timedelta(1)), ("b", timedelta(0)))
     )
-    assert gate.keyring.find(lasting) is not None
-    assert gate.keyring.find(over) is None
+    assert access.keyring.find(lasting) is not None
+    assert access.keyring.find(over) is None
 
 
 @pytest.mark.parametrize("size", [2, 60_000, 8_000_000])
@@ -317,12 +317,12 @@ def test_guessing_is_counted_and_slowed_and_shuts_nobody_else_out(tmp_path: Path
 def test_who_was_right_before_is_not_shut_out_by_others_of_its_address(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
-    gate, secret = Gate(Server(), home), tokens.create(home, "good", [Scope.READ])
+    access, secret = Access(Server(), home), tokens.create(home, "good", [Scope.READ])
     environ = {"REMOTE_ADDR": "192.168.1.5", "HTTP_HOST": "localhost", "HTTP_AUTHORIZATION": f"Bearer {secret}"}
-    assert gate.recognise(environ).name == "good"
+    assert access.recognise(environ).name == "good"
     for _ in range(MOST):
-        gate.failures.add("192.168.1.5")
-    assert gate.recognise(environ).name == "good"
+        access.failures.add("192.168.1.5")
+    assert access.recognise(environ).name == "good"
     assert environ[CALLER].scopes == {Scope.READ}  # type: ignore[attr-defined]
 
 

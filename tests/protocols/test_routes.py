@@ -208,4 +208,4 @@ def test_the_bridge_knows_which_paths_predict(flowers: Client) -> None:
     for path in ("/v2/repository/index", "/v2/models/retraind", "/dashboard", "/v1/models/retraind"):
         assert not routes.predicts(path)
     app = make_app(Worker(flowers.worker.home, Settings(), 0))
-    assert {route.name for route in app.routes} >= {*routes.READING, *routes.POSTING}
+    assert {route.name for route in app.routes} >= {*routes.GET_ENDPOINTS, *routes.POST_ENDPOINTS}

@@ -16,7 +16,7 @@ import pytest
 from daemon.core.settings import Server
 from web.http.problems import Problem
 from web.server import granian
-from web.server.bodies import Arrival, Bodies, Found
+from web.server.bodies import Arrival, Bodies, BodyOrProblem
 
 
 class Echo:
@@ -35,7 +35,7 @@ class Echo:
             int(handed.scope.headers["content-length"]), handed.proto, lambda body: self.send(handed, body)
         )
 
-    def send(self, handed: Any, body: Found) -> None:
+    def send(self, handed: Any, body: BodyOrProblem) -> None:
         """Answer."""
         self.threads.add(threading.get_ident())
         handed.proto.response_bytes(
@@ -123,11 +123,11 @@ def test_nothing_is_left_of_a_request(echo: tuple[Echo, int]) -> None:
 
 def test_of_two_who_tell_the_first_is_heard() -> None:
     """The body may arrive in the moment in which it is given up, in another thread."""
-    told: list[Found] = []
+    told: list[BodyOrProblem] = []
     expected: dict[Arrival, Any] = {}
     arrival = Arrival(expected, 4, None, 0.0)
     expected[arrival] = told.append
-    both = [threading.Thread(target=arrival.tell, args=(found,)) for found in (b"body", Problem(408, "late"))]
+    both = [threading.Thread(target=arrival.deliver, args=(found,)) for found in (b"body", Problem(408, "late"))]
     for thread in both:
         thread.start()
     for thread in both:

@@ -58,7 +58,7 @@ def test_a_version_that_is_being_loaded_is_waited_for_by_who_can(
     flowers: Client, patient: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loading: call.Loading = Future()
-    monkeypatch.setattr(flowers.worker.shelf, "find", lambda version, asked: loading)
+    monkeypatch.setattr(flowers.worker.version_cache, "find", lambda version, asked: loading)
     carried = Call(patient=patient)
     row = json.dumps({"features": flowers_row(flowers)}).encode()
     answer = asked(flowers, carried, row, QUERY_STRING="version=77")

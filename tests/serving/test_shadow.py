@@ -22,7 +22,7 @@ from daemon.schema import score_names
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 from web.serving import agreement, shadow
-from web.serving.agreement import Told
+from web.serving.agreement import ChampionAnswers
 from web.serving.inputs import from_rows
 from web.serving.predictor import Predictor
 
@@ -74,11 +74,15 @@ def copied(home: Home) -> None:
 def test_labels_and_probabilities_are_compared(home: Home) -> None:
     champion, other = loaded(home, 5), loaded(home, 6, favourite=1)
     inputs = from_rows(champion.schema, ROWS)
-    found = agreement.compare(other, [Told(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)])
+    found = agreement.compare(
+        other, [ChampionAnswers(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)]
+    )
     assert (found.n, found.failed, found.agreed) == (3, 0, 0)
     assert found.differing == [(name, "setosa", "versicolor") for name in "abc"]
     assert 2.9 < found.difference <= 3.0
-    same = agreement.compare(champion, [Told(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)])
+    same = agreement.compare(
+        champion, [ChampionAnswers(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)]
+    )
     assert (same.agreed, same.difference, same.largest, same.differing) == (3, 0.0, 0.0, [])
 
 
@@ -86,7 +90,7 @@ def test_values_have_a_difference_and_no_labels(home: Home) -> None:
     pointer = bundles.make_prices(home, 7)
     champion = Predictor(7, bundle.load(home.bundle(7), pointer.manifest))
     inputs = from_rows(champion.schema, [bundles.HOUSE, bundles.HOUSE])
-    told = Told(champion, champion.answers(inputs.matrix) + np.array([[1.0], [3.0]]), ["a", "b"], inputs)
+    told = ChampionAnswers(champion, champion.answers(inputs.matrix) + np.array([[1.0], [3.0]]), ["a", "b"], inputs)
     found = agreement.compare(champion, [told])
     assert (found.n, found.agreed, found.differing) == (2, None, [])
     assert (found.difference, found.largest) == pytest.approx((4.0, 3.0))
@@ -97,7 +101,7 @@ def test_rows_without_an_answer_are_counted_apart(home: Home) -> None:
     huge = [1e308, 1e308, -1e308, 1e308]
     inputs = from_rows(champion.schema, [*ROWS, bundles.SETOSA])
     inputs.matrix[1] = huge
-    told = Told(
+    told = ChampionAnswers(
         champion, champion.answers(from_rows(champion.schema, [*ROWS, bundles.SETOSA]).matrix), list("abcd"), inputs
     )
     found = agreement.compare(other, [told])
@@ -109,7 +113,7 @@ def test_a_version_that_predicts_something_else_answers_nothing(home: Home) -> N
     pointer = bundles.make_prices(home, 7)
     other = Predictor(7, bundle.load(home.bundle(7), pointer.manifest))
     inputs = from_rows(champion.schema, ROWS)
-    found = agreement.compare(other, [Told(champion, champion.answers(inputs.matrix), list("abc"), inputs)])
+    found = agreement.compare(other, [ChampionAnswers(champion, champion.answers(inputs.matrix), list("abc"), inputs)])
     assert (found.n, found.failed) == (0, 3)
 
 

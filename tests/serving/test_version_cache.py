@@ -18,7 +18,7 @@ from daemon.storage.journal import Journal
 from web.http.problems import Problem
 from web.serving import version_cache
 from web.serving.predictor import Predictor
-from web.serving.version_cache import Shelf
+from web.serving.version_cache import VersionCache
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def taken(own: Shelf, version: int) -> Predictor:
+def taken(own: VersionCache, version: int) -> Predictor:
     found = own.find(version)
     if isinstance(found, Future):
         found.result(20)
@@ -39,7 +39,7 @@ def taken(own: Shelf, version: int) -> Predictor:
     return found
 
 
-def refused(own: Shelf, version: int) -> Problem:
+def refused(own: VersionCache, version: int) -> Problem:
     with pytest.raises(Problem) as found:
         taken(own, version)
     return found.value
@@ -53,14 +53,14 @@ def clear(home: Home, version: int) -> None:
 
 
 def test_a_version_is_loaded_when_it_is_asked_for(home: Home) -> None:
-    own = Shelf(home, Records(home), 2)
+    own = VersionCache(home, Records(home), 2)
     assert own.versions == []
     assert taken(own, 2).version == 2
     assert taken(own, 2) is taken(own, 2)
 
 
 def test_the_version_used_last_stays(home: Home) -> None:
-    own = Shelf(home, Records(home), 2)
+    own = VersionCache(home, Records(home), 2)
     for version in (1, 2, 1, 3):
         taken(own, version)
     assert own.versions == [1, 3]
@@ -75,7 +75,7 @@ def test_many_at_once_load_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> 
         return load(folder, sha256)
 
     monkeypatch.setattr(bundle, "load", counted)
-    own, start = Shelf(home, Records(home), 2), threading.Barrier(8)
+    own, start = VersionCache(home, Records(home), 2), threading.Barrier(8)
 
     def ask(_: int) -> Predictor:
         start.wait(10)
@@ -97,7 +97,7 @@ def test_what_does_not_load_is_told_and_remembered_for_a_while(
     )
     whole = path.read_bytes()
     path.write_bytes(b"something else" * 100)
-    own = Shelf(home, Records(home), 2)
+    own = VersionCache(home, Records(home), 2)
     problem = refused(own, 2)
     assert problem.status_code == 503
     assert problem.get_header("Retry-After")
@@ -111,14 +111,14 @@ def test_what_does_not_load_is_told_and_remembered_for_a_while(
 
 def test_what_there_is_not_is_told(home: Home) -> None:
     clear(home, 2)
-    own = Shelf(home, Records(home), 2)
+    own = VersionCache(home, Records(home), 2)
     assert (refused(own, 9).status_code, refused(own, 9).detail) == (404, "There is no version 9.")
     assert refused(own, 2).status_code == 404
     assert "were removed (promote.keep_versions)" in refused(own, 2).detail
 
 
 def test_a_version_that_was_asked_for_too_early_is_found_as_soon_as_it_exists(home: Home) -> None:
-    own = Shelf(home, Records(home), 2)
+    own = VersionCache(home, Records(home), 2)
     assert refused(own, 4).status_code == 404
     with pytest.raises(Problem):
         own.find(4)
@@ -129,7 +129,7 @@ def test_a_version_that_was_asked_for_too_early_is_found_as_soon_as_it_exists(ho
 
 def test_who_waited_is_told_what_came_of_it_however_late(home: Home) -> None:
     """A lane that is busy for longer than a failure is remembered must not send it to wait again and again."""
-    own = Shelf(home, Records(home), 2)
+    own = VersionCache(home, Records(home), 2)
     asked = time.monotonic()
     loading = own.find(9, asked)
     assert isinstance(loading, Future)
@@ -142,14 +142,14 @@ def test_who_waited_is_told_what_came_of_it_however_late(home: Home) -> None:
 
 
 def test_any_number_may_be_asked_for_without_end(home: Home) -> None:
-    own = Shelf(home, Records(home), 2)
+    own = VersionCache(home, Records(home), 2)
     for version in range(10, 10 + 2 * version_cache.REMEMBERED):
         assert refused(own, version).status_code == 404
     assert len(own._failed) == version_cache.REMEMBERED
 
 
 def test_without_room_the_served_version_answers_alone(home: Home) -> None:
-    assert refused(Shelf(home, Records(home), 0), 2).status_code == 404
+    assert refused(VersionCache(home, Records(home), 0), 2).status_code == 404
 
 
 # With a worker

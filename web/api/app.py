@@ -15,7 +15,7 @@ from web.api.dashboard import Dashboard
 from web.api.figures import Figures
 from web.api.views import Views
 from web.auth import path_scopes
-from web.auth.access import CALLER, LOCAL, Gate
+from web.auth.access import CALLER, LOCAL, Access
 from web.http import decompression, payload, security_headers
 from web.http.problems import Problem, explain
 from web.http.reply import Reply, json_object
@@ -99,17 +99,17 @@ class App(Bottle):  # type: ignore[misc]
 
 def make_app(worker: Worker) -> App:
     """The application of one worker; raises KeyError for a route of which `web.auth.path_scopes` says nothing."""
-    app, gate = App(), worker.gate
+    app, access = App(), worker.access
     # An error that has no explanation goes up to the server, which logs it and answers 500.
     app.config["catchall"] = False
     figures = Figures(worker)
     for path, route in {**_pages(worker, figures), **_status(worker, figures), **_records(worker)}.items():
-        app.route(path, "GET", _checked(route, _permit(gate, path)))
+        app.route(path, "GET", _checked(route, _permit(access, path)))
     inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
-    for path, route in {**_commands(worker), "/predict": _door(worker, predict.predict)}.items():
-        app.route(path, "POST", _checked(route, _permit(gate, path), payload.typed, gate.hosts.site, inflate))
+    for path, route in {**_commands(worker), "/predict": _endpoint(worker, predict.predict)}.items():
+        app.route(path, "POST", _checked(route, _permit(access, path), payload.typed, access.hosts.site, inflate))
     for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
-        app.route(path, "POST", _checked(_signing(gate, sign), _permit(gate, path), gate.hosts.site))
+        app.route(path, "POST", _checked(_signing(access, sign), _permit(access, path), access.hosts.site))
     _add_protocols(app, worker, inflate)
     return app
 
@@ -172,13 +172,13 @@ def _commands(worker: Worker) -> dict[str, Route]:
 
 def _add_protocols(app: App, worker: Worker, inflate: Check) -> None:
     """Add the paths through which the clients of other servers come."""
-    gate = worker.gate
+    access = worker.access
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
-    for path, door in routes.READING.items():
-        app.route(_rule(path), "GET", _checked(_door(worker, door), _permit(gate, path)), name=path)
-    for path, door in routes.POSTING.items():
-        checks = _permit(gate, path), gate.hosts.site, inflate
-        app.route(_rule(path), "POST", _checked(_door(worker, door), *checks), name=path)
+    for path, endpoint in routes.GET_ENDPOINTS.items():
+        app.route(_rule(path), "GET", _checked(_endpoint(worker, endpoint), _permit(access, path)), name=path)
+    for path, endpoint in routes.POST_ENDPOINTS.items():
+        checks = _permit(access, path), access.hosts.site, inflate
+        app.route(_rule(path), "POST", _checked(_endpoint(worker, endpoint), *checks), name=path)
 
 
 def _missing(error: HTTPError, environ: WSGIEnvironment) -> Problem:
@@ -190,14 +190,14 @@ def _missing(error: HTTPError, environ: WSGIEnvironment) -> Problem:
     return Problem(error.status_code, detail, Allow=f"{allowed},HEAD" if "GET" in allowed else allowed)
 
 
-def _permit(gate: Gate, template: str) -> Check:
+def _permit(access: Access, template: str) -> Check:
     """A check of a route: once more what the bridge has asked, however differently the two may read a path."""
     path_scopes.needed(template)
 
     def check(environ: WSGIEnvironment) -> None:
         caller = environ.get(CALLER)
         if caller is not LOCAL:
-            gate.admit(caller or gate.recognise(environ), template, environ)
+            access.admit(caller or access.recognise(environ), template, environ)
 
     return check
 
@@ -236,11 +236,11 @@ def _rule(path: str) -> str:
     return re.sub(r"(:\w+)$", r"<:re:\1>", path.replace(">", ":part>"))
 
 
-def _door(worker: Worker, door: routes.Door) -> Route:
+def _endpoint(worker: Worker, endpoint: routes.Endpoint) -> Route:
     """A route that may have to go on elsewhere: then its call keeps what is left to do, and the server does it."""
 
     def route(**place: str) -> bytes:
-        rest = partial(door, worker, request.environ, **place)
+        rest = partial(endpoint, worker, request.environ, **place)
         try:
             return _reply(rest())
         except Elsewhere:
@@ -250,8 +250,8 @@ def _door(worker: Worker, door: routes.Door) -> Route:
     return route
 
 
-def _signing(gate: Gate, sign: Callable[[Gate, WSGIEnvironment], Reply]) -> Route:
-    return lambda: _reply(sign(gate, request.environ))
+def _signing(access: Access, sign: Callable[[Access, WSGIEnvironment], Reply]) -> Route:
+    return lambda: _reply(sign(access, request.environ))
 
 
 def _reply(reply: Reply) -> bytes:

@@ -26,7 +26,7 @@ class Feed:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.streams = Streams(worker.gate)
+        self.streams = Streams(worker.access)
         """Who listens; without a stream, nobody looks."""
         self.latest = 0
         """Id of the newest event."""

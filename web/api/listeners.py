@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
-from web.auth.access import Caller, Gate
+from web.auth.access import Access, Caller
 from web.http.problems import Problem
 
 MOST = 32
@@ -28,8 +28,8 @@ class Stream:
 class Streams:
     """The streams of one worker, oldest first; on the loop only."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._open: list[Stream] = []
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class Streams:
 
     def end_withdrawn(self) -> None:
         """End the streams of those who would not be let in now."""
-        for stream in [stream for stream in self._open if not self._gate.still(stream.caller)]:
+        for stream in [stream for stream in self._open if not self._access.still(stream.caller)]:
             stream.ended.set()
             self.leave(stream)
 

@@ -17,6 +17,6 @@ def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     rows = [body.features] if body.instances is None else body.instances
     answered = answering.answer(worker, environ, chosen, inputs.from_rows(chosen.schema, rows))
     version = answered.predictor.version
-    told = answered.rows()
-    content = told[0] if body.instances is None else {"predictions": told}
+    predictions = answered.rows()
+    content = predictions[0] if body.instances is None else {"predictions": predictions}
     return reply.of({**content, "model_version": version, "latency_ms": answered.latency_ms}, version)

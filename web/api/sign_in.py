@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
 from daemon.core.scopes import Scope, granted
-from web.auth.access import CALLER, LOCAL, PAGES, Gate
+from web.auth.access import CALLER, LOCAL, PAGES, Access
 from web.http.problems import Problem
 from web.http.reply import Reply
 from web.http.wsgi_environ import up
@@ -22,25 +22,25 @@ def page(environ: WSGIEnvironment) -> Reply:
     return _lead(environ, goal) if environ[CALLER] is LOCAL else _form(environ, goal)
 
 
-def begin(gate: Gate, environ: WSGIEnvironment) -> Reply:
+def begin(access: Access, environ: WSGIEnvironment) -> Reply:
     """Begin a session with the token in the form; a wrong one gives the form again, and what is wrong."""
     text = _body(environ)
     goal, secret = _goal(text), parse_qs(text).get("token", [""])[0].strip()
     try:
-        token = gate.verify(secret, environ)
+        token = access.verify(secret, environ)
     except Problem as problem:
         headers = {"Retry-After": problem.headers["Retry-After"]} if "Retry-After" in problem.headers else {}
         return _form(environ, goal, problem.detail, problem.status_code, headers)
     if Scope.READ not in granted(token.scopes):
         return _form(environ, goal, f"The token {token.name!r} may not look: it lacks the scope 'read'.", 403)
-    _end(gate, environ)
-    return _lead(environ, goal, gate.sessions.cookie(gate.sessions.begin(token), secure=gate.is_secure(environ)))
+    _end(access, environ)
+    return _lead(environ, goal, access.sessions.cookie(access.sessions.begin(token), secure=access.is_secure(environ)))
 
 
-def end(gate: Gate, environ: WSGIEnvironment) -> Reply:
+def end(access: Access, environ: WSGIEnvironment) -> Reply:
     """End the session, here and in the browser."""
-    _end(gate, environ)
-    return _lead(environ, "/sign-in", gate.sessions.cookie("", secure=gate.is_secure(environ)))
+    _end(access, environ)
+    return _lead(environ, "/sign-in", access.sessions.cookie("", secure=access.is_secure(environ)))
 
 
 def too_long(promised: int | None) -> Problem | None:
@@ -50,9 +50,9 @@ def too_long(promised: int | None) -> Problem | None:
     return None
 
 
-def _end(gate: Gate, environ: WSGIEnvironment) -> None:
+def _end(access: Access, environ: WSGIEnvironment) -> None:
     if session := environ[CALLER].session:
-        gate.sessions.end(session)
+        access.sessions.end(session)
 
 
 def _body(environ: WSGIEnvironment) -> str:

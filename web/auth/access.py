@@ -51,7 +51,7 @@ LOCAL = Caller(ALL, LOCAL_NAME, LOCAL_NAME)
 """A program of this machine; or whoever it is, where the settings ask nobody."""
 
 
-class Gate:
+class Access:
     """The gate of one worker; any thread may ask."""
 
     def __init__(self, server: Server, home: Home) -> None:

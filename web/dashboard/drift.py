@@ -37,8 +37,8 @@ def newest(records: Records, version: int | None, settings: Settings) -> Row:
 
 def shown(report: Mapping[str, Any]) -> Row:
     """What the page shows of a report: the features that drifted and the most important of the others, by importance."""
-    ranked = sorted(report["features"], key=lambda one: not one["drifted"])[:SHOWN]
-    features = sorted(ranked, key=lambda one: -one["importance"])
+    ranked = sorted(report["features"], key=lambda feature: not feature["drifted"])[:SHOWN]
+    features = sorted(ranked, key=lambda feature: -feature["importance"])
     look = STATES[report["state"]]
     shape, word = tiles.STATES[look]
     word = "WAITING" if report["state"] == DriftState.WAITING else word

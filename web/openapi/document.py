@@ -30,7 +30,7 @@ TOKEN: Json = {
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Rendered:
     """A document, what it was made from, and its ETag."""
 
     of: tuple[Predictor | None, Schema | None]
@@ -43,9 +43,9 @@ class Description:
 
     def __init__(self, *, program: str, sticky: str = "", public: str = "", root: str = "") -> None:
         self._program, self._sticky, self._servers = program, sticky, _servers(root, public)
-        self._made: dict[bool, Made] = {}
+        self._made: dict[bool, Rendered] = {}
 
-    def now(self, predictor: Predictor | None, data: Schema | None, *, secured: bool) -> Made:
+    def now(self, predictor: Predictor | None, data: Schema | None, *, secured: bool) -> Rendered:
         """The document for what is served and what the dataset takes; None: there is none yet. `secured`: tokens are needed."""
         made = self._made.get(secured)
         if made is None or made.of[0] is not predictor or made.of[1] is not data:
@@ -53,7 +53,7 @@ class Description:
                 predictor, data, self._program, secured=secured, sticky=self._sticky, servers=self._servers
             )
             body = orjson.dumps(content)
-            made = self._made[secured] = Made((predictor, data), body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+            made = self._made[secured] = Rendered((predictor, data), body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         return made
 
 

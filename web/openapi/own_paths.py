@@ -156,10 +156,10 @@ def _drops() -> dict[str, Json]:
     exams = {"type": "object", "properties": {"n": COUNT, "error": {"type": "number"}, "suspicious": COUNT}}
     held = {"held": schemas.array(ref("HeldDrop")), "held_total": COUNT}
     drops = listing("drops", ref("Drop"), waiting=maybe(waiting), **held, exams=maybe(exams))
-    one = {"anyOf": [ref("DropTold"), ref("HeldDrop")]}
+    either = {"anyOf": [ref("DropTold"), ref("HeldDrop")]}
     return {
         "/drops": _look("Dropped files, newest first, and what waits", drops, [LIMIT, BEFORE]),
-        "/drops/{key}": _look("What became of one file", one, [place("key", TEXT, "Name, id or sha256.")]),
+        "/drops/{key}": _look("What became of one file", either, [place("key", TEXT, "Name, id or sha256.")]),
     }
 
 

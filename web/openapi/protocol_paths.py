@@ -49,14 +49,14 @@ def schemas(model: Schema | None) -> dict[str, Json]:
     if model:
         parts["Requested"]["properties"]["name"]["enum"] = [*open_inference_outputs.outputs_of(model)]
     output = {"name": TEXT, "shape": array({"type": "integer"}), "datatype": {"enum": [*tensors.JSON_TYPES]}}
-    told = {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": array(record("An output.", output))}
+    inferred = {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": array(record("An output.", output))}
     common = {"model_version": VERSION, "prediction_ids": array(TEXT)}
     return {
         "Error": record("What went wrong.", {"error": TEXT}),
         "MlflowError": record("What went wrong.", {"error_code": TEXT, "message": TEXT}),
         "InferRequest": request,
         **parts,
-        "InferResponse": record("Outputs; without `binary_data` they are all JSON.", told, "id"),
+        "InferResponse": record("Outputs; without `binary_data` they are all JSON.", inferred, "id"),
         "Invoked": record("A prediction for each row.", {"predictions": array({}), **common}),
         "Rows": {"type": "array", "items": ref("Row"), "minItems": 1},
         "Columns": _columns(model),
@@ -88,9 +88,9 @@ def _open(schema: Json) -> Json:
 
 
 def _get(tag: str, summary: str, answers: Mapping[int, Json], parameters: Iterable[Json] = (), **more: Any) -> Json:
-    given = list(parameters)
-    codes = [404] if given else []
-    return {"get": operations.operation(tag, summary, answers, codes, given, **more)}
+    all_parameters = list(parameters)
+    codes = [404] if all_parameters else []
+    return {"get": operations.operation(tag, summary, answers, codes, all_parameters, **more)}
 
 
 def _mlflow(model: Schema | None) -> dict[str, Json]:

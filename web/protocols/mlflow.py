@@ -54,7 +54,7 @@ def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
     answered = predict.answer(worker, environ, chosen, rows)
     chosen = answered.predictor
     content = {
-        "predictions": told(answered, method),
+        "predictions": predictions_of(answered, method),
         **({"classes": chosen.classes} if method == PROBA else {}),
         "model_version": chosen.version,
         "prediction_ids": answered.ids,
@@ -62,7 +62,7 @@ def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
     return reply.of(content, chosen.version)
 
 
-def told(answered: Answered, method: str) -> list[Any]:
+def predictions_of(answered: Answered, method: str) -> list[Any]:
     """What is predicted for each row: the name of the class or the number, or (PROBA) the probabilities of all classes."""
     return answered.probabilities or [] if method == PROBA else answered.names
 

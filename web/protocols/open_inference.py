@@ -143,7 +143,7 @@ def infer(worker: Worker, environ: WSGIEnvironment, name: str, version: str | No
 def _loaded(worker: Worker) -> list[str]:
     """The versions that answer at once, the served one first."""
     current = worker.slot.current
-    others = [version for version in worker.shelf.versions if current is None or version != current.version]
+    others = [version for version in worker.version_cache.versions if current is None or version != current.version]
     return [str(version) for version in [*([current.version] if current else []), *sorted(others)]]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from web.http.reply import Reply
 from web.protocols import mlflow, open_inference, tfserving
 
-Door = Callable[..., Reply]
+Endpoint = Callable[..., Reply]
 """Takes worker, WSGI environment and the named parts of the path; raises Problem, InvalidFeatures or what a disk raises."""
 
 V2 = "/v2/models/<name>"
@@ -16,7 +16,7 @@ V1 = "/v1/models/<name>"
 AT = ("", "/versions/<version>", "/labels/<label>")
 """How a path of V1 names a version."""
 
-READING: dict[str, Door] = {
+GET_ENDPOINTS: dict[str, Endpoint] = {
     "/ping": mlflow.ping,
     "/version": mlflow.version,
     "/v2": open_inference.server,
@@ -30,11 +30,11 @@ READING: dict[str, Door] = {
 }
 """GET."""
 
-POSTING: dict[str, Door] = {
+POST_ENDPOINTS: dict[str, Endpoint] = {
     "/invocations": mlflow.invoke,
     "/v2/repository/index": open_inference.index,
     **{f"{V2}{version}/infer": open_inference.infer for version in ("", "/versions/<version>")},
-    **{f"{V1}{at}:{verb}": door for verb, door in tfserving.VERBS.items() for at in AT},
+    **{f"{V1}{at}:{verb}": endpoint for verb, endpoint in tfserving.VERBS.items() for at in AT},
 }
 """POST; bodies come without a content type, too."""
 

@@ -112,7 +112,7 @@ def predict(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
     answered = answering.answer(worker, environ, chosen, rows)
     chosen = answered.predictor
     content = {
-        "predictions" if in_rows else "outputs": mlflow.told(answered, method),
+        "predictions" if in_rows else "outputs": mlflow.predictions_of(answered, method),
         "model_version": chosen.version,
         "prediction_ids": answered.ids,
     }

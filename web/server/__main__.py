@@ -24,7 +24,7 @@ from daemon.core.settings import Settings
 from web.api import event_stream
 from web.server import granian
 from web.server.bridge import Bridge
-from web.server.shutdown import FAREWELL_SECONDS, LAST_SECONDS, Farewell, sockets
+from web.server.shutdown import CLOSING_SECONDS, NOTICE_SECONDS, Shutdown, sockets
 from web.serving.predictor import Follower
 from web.worker import Worker
 
@@ -36,7 +36,7 @@ _log = logging.getLogger("retraind.web")
 
 async def serve(worker: Worker, fds: list[int]) -> None:
     """Answer on the bound sockets `fds` until it is told to stop or was replaced, then finish what is in flight."""
-    farewell = Farewell(worker.settings.server)
+    shutdown = Shutdown(worker.settings.server)
     feed = event_stream.Feed(worker)
     quiet = sockets()
     bridge = Bridge(worker, feed)
@@ -49,27 +49,27 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         asyncio.create_task(bridge.bodies.watch()),
         asyncio.create_task(bridge.slow.batches.tidy()),
     ]
-    waiting = asyncio.create_task(farewell.asked.wait())
+    waiting = asyncio.create_task(shutdown.asked.wait())
     await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():
         raise RetraindError("The HTTP server ended by itself.")
     worker.draining = True
     feed.wake()
-    await farewell.until_quiet(FAREWELL_SECONDS, quiet)
+    await shutdown.until_quiet(NOTICE_SECONDS, quiet)
     for listener in listeners:
         listener.refuse()
-    await farewell.until_quiet(LAST_SECONDS, quiet)
+    await shutdown.until_quiet(CLOSING_SECONDS, quiet)
     for listener in listeners:
         stop: Callable[[], None] = listener.stop
         stop()
-    done = await farewell.until_done(serving)
+    done = await shutdown.until_done(serving)
     for helper in helpers:
         helper.cancel()
     worker.durability.close()
     with contextlib.suppress(OSError):
         worker.publish()
     if not done:
-        _log.warning("Some requests did not end within %g s.", farewell.seconds)
+        _log.warning("Some requests did not end within %g s.", shutdown.seconds)
         # A thread that hangs in the kernel would keep an orderly exit waiting for ever.
         os._exit(Exit.OK)
 

@@ -16,7 +16,7 @@ LOOK_SECONDS = 0.1
 QUIET_SECONDS = 2.0
 """Who pauses for so long in a body that is not wanted has heard why, or has stopped."""
 
-Found = bytes | Problem
+BodyOrProblem = bytes | Problem
 """A body, or why there is none: 413 (too large), 408 (too slow) or 400 (it ended too early)."""
 
 
@@ -25,7 +25,7 @@ class Arrival:
 
     __slots__ = ("_expected", "_promised", "body", "due")
 
-    def __init__(self, expected: "dict[Arrival, Then]", promised: int, body: Any, due: float) -> None:
+    def __init__(self, expected: "dict[Arrival, Receiver]", promised: int, body: Any, due: float) -> None:
         self._expected = expected
         self._promised = promised
         self.body = body
@@ -37,20 +37,20 @@ class Arrival:
         """The body is there, or will not come."""
         self.body = None  # it knows us, and no garbage collection sees into Granian
         try:
-            self.tell(body.result())
+            self.deliver(body.result())
         except asyncio.CancelledError:
             pass  # given up
         except RuntimeError:  # how Granian says that the body broke off (`RSGIProtocolError`)
-            self.tell(Problem(400, f"The body ended before its {self._promised} bytes."))
+            self.deliver(Problem(400, f"The body ended before its {self._promised} bytes."))
 
-    def tell(self, outcome: Found) -> None:
+    def deliver(self, outcome: BodyOrProblem) -> None:
         """Say what has been found, in this thread, unless somebody else has told already."""
         then = self._expected.pop(self, None)
         if then is not None:
             then(outcome)
 
 
-Then = Callable[[Found], object]
+Receiver = Callable[[BodyOrProblem], object]
 
 
 class Bodies:
@@ -58,10 +58,10 @@ class Bodies:
 
     def __init__(self, limits: Server) -> None:
         self._limits = limits
-        self._expected: dict[Arrival, Then] = {}
+        self._expected: dict[Arrival, Receiver] = {}
         """In the order in which they began, so that the first is due first."""
 
-    def expect(self, promised: int, protocol: Any, then: Then) -> None:
+    def expect(self, promised: int, protocol: Any, then: Receiver) -> None:
         """Call `then` with a body of `promised` bytes (Content-Length), or with what became of it, in the thread that knows.
 
         Raises Problem 413.
@@ -74,13 +74,13 @@ class Bodies:
         arrival.body.add_done_callback(arrival)
 
     async def read(self, promised: int | None, request: Request) -> bytes:
-        """The body of a request; `promised` is its Content-Length, None for a chunked one. Raises Problem, see `Found`."""
+        """The body of a request; `promised` is its Content-Length, None for a chunked one. Raises Problem, see `BodyOrProblem`."""
         if promised is None:
             return await self._read_chunks(request)
         loop = asyncio.get_running_loop()
         body: asyncio.Future[bytes] = loop.create_future()
 
-        def pass_on(outcome: Found) -> None:
+        def pass_on(outcome: BodyOrProblem) -> None:
             loop.call_soon_threadsafe(_settle, body, outcome)
 
         self.expect(promised, request.protocol, pass_on)
@@ -104,7 +104,7 @@ class Bodies:
                 if arrival.due > now:
                     break
                 body = arrival.body
-                asyncio.get_running_loop().call_soon(arrival.tell, self._too_slow())
+                asyncio.get_running_loop().call_soon(arrival.deliver, self._too_slow())
                 if body is not None:
                     body.cancel()
 
@@ -137,7 +137,7 @@ class Bodies:
         )
 
 
-def _settle(body: "asyncio.Future[bytes]", outcome: Found) -> None:
+def _settle(body: "asyncio.Future[bytes]", outcome: BodyOrProblem) -> None:
     if body.done():  # the worker ends
         return
     if isinstance(outcome, Problem):

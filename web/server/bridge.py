@@ -21,7 +21,7 @@ from web.http.wsgi_environ import environ_of, promised
 from web.protocols import routes
 from web.server import streams
 from web.server.asking import ask
-from web.server.bodies import Bodies, Found
+from web.server.bodies import Bodies, BodyOrProblem
 from web.server.refusals import CLOSE, Answer, refusal
 from web.server.slow_requests import SlowRequests
 from web.server.thread_lanes import Lane
@@ -37,7 +37,7 @@ class Bridge:
         self._feed = feed
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._gate = worker.gate
+        self._access = worker.access
         self._root = worker.settings.server.root_path
         self._app = app.make_app(worker)
         self.bodies = Bodies(worker.settings.server)
@@ -75,14 +75,14 @@ class Bridge:
     def _refused(self, environ: WSGIEnvironment) -> Problem | None:
         """Why who asks is not let in."""
         try:
-            caller = self._gate.recognise(environ)
+            caller = self._access.recognise(environ)
             if caller is not LOCAL:
-                self._gate.admit(caller, self._app.template(environ), environ)
+                self._access.admit(caller, self._app.template(environ), environ)
         except Problem as problem:
             return problem
         return None
 
-    def _take(self, request: Request, body: Found) -> None:
+    def _take(self, request: Request, body: BodyOrProblem) -> None:
         if isinstance(body, Problem):
             self._send(request, refusal(request.environ, body))
             return
@@ -150,7 +150,7 @@ class Bridge:
 
     async def _stream(self, request: Request) -> None:
         try:
-            await streams.send(request, self._feed, self._gate.peers.address(request.environ))
+            await streams.send(request, self._feed, self._access.peers.address(request.environ))
         except Problem as problem:
             self._send(request, refusal(request.environ, problem))
         else:

@@ -36,7 +36,7 @@ STALLED_MILLISECONDS = 30_000
 _log = logging.getLogger("retraind.web")
 
 
-class Taker(Protocol):
+class RequestHandler(Protocol):
     """Who takes requests over."""
 
     def begin(self, handed: Any) -> None:
@@ -46,9 +46,9 @@ class Taker(Protocol):
 class Listener(Server):
     """Granian on a socket that the daemon has bound, so that a worker can die without the address being lost."""
 
-    def __init__(self, taker: Taker, fd: int) -> None:
+    def __init__(self, handler: RequestHandler, fd: int) -> None:
         super().__init__(
-            taker.begin,
+            handler.begin,
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=65_536),
@@ -103,7 +103,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def _harmless(begin: Callable[[Any], None]) -> Callable[[Any], None]:
+def _guarded(begin: Callable[[Any], None]) -> Callable[[Any], None]:
     def schedule(handed: Any) -> None:
         # Granian neither looks at what is raised here nor clears it.
         try:
@@ -149,7 +149,7 @@ async def spawn(
     worker = make(number, sock, None, *threads, *options, *tls, (None, None))
     schedule: Any = CallbackScheduler
     scheduler = schedule(loop, begin, None, None, None)
-    scheduler._schedule_fn = _harmless(begin)
+    scheduler._schedule_fn = _guarded(begin)
     is_unix = (sock[0] or sock[1]).is_uds()
     (worker.serve_async_uds if is_unix else worker.serve_async)(scheduler, loop, stopped)
     await ended

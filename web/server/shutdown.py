@@ -13,10 +13,10 @@ from typing import Any
 from daemon.core.settings import Server
 from web.server.slow_requests import LOAD_SECONDS
 
-FAREWELL_SECONDS = 1.0
+NOTICE_SECONDS = 1.0
 """A worker that stops goes on so long as if nothing were, but for `Connection: close` on each answer."""
 
-LAST_SECONDS = 0.5
+CLOSING_SECONDS = 0.5
 """Then it accepts nobody, and whom it accepted last gets so long to send; only then idle connections are closed."""
 
 HANDSHAKE_SECONDS = 0.2
@@ -28,10 +28,10 @@ LOOK_SECONDS = 0.05
 def patience(limits: Server) -> float:
     """How long (seconds) a replaced worker may go on: its farewell, then a body, the version that it names, and the answer."""
     longest = limits.body_seconds + LOAD_SECONDS + limits.request_seconds
-    return FAREWELL_SECONDS + LAST_SECONDS + max(limits.drain_seconds, longest)
+    return NOTICE_SECONDS + CLOSING_SECONDS + max(limits.drain_seconds, longest)
 
 
-class Farewell:
+class Shutdown:
     """Takes the signals of this process; made on the event loop."""
 
     def __init__(self, limits: Server) -> None:

@@ -20,7 +20,7 @@ SHOWN = 20
 
 
 @dataclass(slots=True)
-class Told:
+class ChampionAnswers:
     """What the champion has told a client: `answers` (n, classes) probabilities or (n, 1) values, and the prediction ids."""
 
     champion: Predictor
@@ -45,7 +45,7 @@ class Agreement:
     """The first rows with other labels: prediction id, the champion's label, the challenger's."""
 
 
-def compare(challenger: Predictor, group: list[Told]) -> Agreement:
+def compare(challenger: Predictor, group: list[ChampionAnswers]) -> Agreement:
     """Have the challenger answer what one champion has answered; raises what a broken model raises."""
     champion = group[0].champion
     champions, ids = np.vstack([one.answers for one in group]), [name for one in group for name in one.ids]
@@ -69,7 +69,7 @@ def compare(challenger: Predictor, group: list[Told]) -> Agreement:
     return Agreement(len(ids), failed, agreed, float(off.sum()), float(off.max(initial=0.0)), differing)
 
 
-def _encoded(answered: Told, challenger: Predictor) -> Matrix:
+def _encoded(answered: ChampionAnswers, challenger: Predictor) -> Matrix:
     """The rows as the challenger takes them, all NaN where it does not."""
     ours, theirs = answered.champion.schema, challenger.schema
     if ours.shape[2 + len(ours.classes) :] == theirs.shape[2 + len(theirs.classes) :]:

@@ -16,7 +16,7 @@ import orjson
 from daemon.core.errors import NotKept
 from daemon.core.status import utcnow
 from web.serving import agreement
-from web.serving.agreement import Agreement, Told
+from web.serving.agreement import Agreement, ChampionAnswers
 from web.serving.canary import Challenger
 from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Predictor
@@ -36,7 +36,7 @@ class Shadow(threading.Thread):
     def __init__(self, challenger: Challenger, log: PredictionLog, *, compares: bool) -> None:
         super().__init__(name="shadow", daemon=True)
         self._challenger, self._log, self._compares = challenger, log, compares
-        self._waiting: deque[Told] = deque()
+        self._waiting: deque[ChampionAnswers] = deque()
         self._rows = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -48,7 +48,7 @@ class Shadow(threading.Thread):
         """Whether there is a challenger to compare with."""
         return self._compares and self._challenger.predictor is not None
 
-    def offer(self, answered: Told) -> None:
+    def offer(self, answered: ChampionAnswers) -> None:
         """Take note of what the champion has told; takes a microsecond."""
         if not self.wants:
             return
@@ -81,14 +81,14 @@ class Shadow(threading.Thread):
             taken, self._rows = list(self._waiting), 0
             self._waiting.clear()
         challenger = self._challenger.predictor
-        groups: dict[int, list[Told]] = {}
+        groups: dict[int, list[ChampionAnswers]] = {}
         for answered in taken:
             groups.setdefault(answered.champion.version, []).append(answered)
         for version, group in groups.items():
             if challenger is not None and challenger.version != version:
                 self._write(version, challenger.version, self._compared(challenger, group))
 
-    def _compared(self, challenger: Predictor, group: list[Told]) -> Agreement:
+    def _compared(self, challenger: Predictor, group: list[ChampionAnswers]) -> Agreement:
         try:
             return agreement.compare(challenger, group)
         except Exception as error:  # noqa: BLE001 - a model may fail in any way

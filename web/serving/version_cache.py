@@ -45,7 +45,7 @@ class _Failure:
         return asked <= self.at or time.monotonic() < self.at + seconds
 
 
-class Shelf:
+class VersionCache:
     """Loaded versions beside the served one; any thread may ask."""
 
     def __init__(self, home: Home, records: Records, room: int) -> None:
@@ -85,7 +85,9 @@ class Shelf:
             raise Problem(503, f"{MOST_LOADING} versions are being loaded already.", Retry_After="1")
         loading = Loading()
         self._loading[version] = loading
-        threading.Thread(target=self._load, args=(version, loading), name=f"shelf-{version}", daemon=True).start()
+        threading.Thread(
+            target=self._load, args=(version, loading), name=f"load-version-{version}", daemon=True
+        ).start()
 
     def _load(self, version: int, loading: Loading) -> None:
         # One at a time: several at once would only take more memory.
