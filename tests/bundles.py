@@ -15,6 +15,7 @@ from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.states import VersionState
 from daemon.schema.column import Column
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
@@ -66,7 +67,7 @@ def add_twin(home: Home, version: int) -> str:
 def make_prices(home: Home, version: int, schema: Schema = PRICES) -> Pointer:
     """Seal a bundle of a regression, with columns of these kinds; returns what the pointer would say."""
     weights = np.array([[2.0], [10.0], [5.0], [0.01], [50.0]])
-    rows = np.array([schema.encode(HOUSE), [30.0, 1.0, 0.0, 12000.0, 0.0]])
+    rows = np.array([encode(schema, HOUSE), [30.0, 1.0, 0.0, 12000.0, 0.0]])
     return _seal(home, version, schema, _sum(weights), rows, rows @ weights)
 
 

@@ -20,6 +20,7 @@ from daemon.drift import report
 from daemon.drift.adwin import Detector
 from daemon.drift.report import Report, Seen
 from daemon.records import late_labels, predictions
+from daemon.schema.row_encoding import encode
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -106,7 +107,7 @@ class Watched:
     def _seen(self) -> Seen:
         newest = predictions.newest(self._home.history, self._version, self._settings.window_rows)
         schema = self._manifest.data_schema
-        rows = [schema.encode(orjson.loads(row["features"])) for row in newest]
+        rows = [encode(schema, orjson.loads(row["features"])) for row in newest]
         matrix = np.array(rows, dtype=np.float64).reshape(len(rows), schema.width)
         return Seen(matrix, np.array([row["prediction"] for row in newest], dtype=np.float64))
 

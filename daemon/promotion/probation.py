@@ -22,6 +22,7 @@ from daemon.records.live_comparison import SUREST, Figure, Measured, measure, sc
 from daemon.records.query import Row
 from daemon.schema import costs
 from daemon.schema.costs import Table
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema, Task
 from daemon.storage.journal import Journal
 
@@ -195,7 +196,7 @@ def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> 
     if not set(schema.features) <= set(trained.features) or any(len(values) != width for values in features):
         raise InvalidFeatures("The versions take other columns.")
     named = [dict(zip(trained.features, values, strict=True)) for values in features]
-    matrix = np.array([schema.encode({name: row[name] for name in schema.features}) for row in named])
+    matrix = np.array([encode(schema, {name: row[name] for name in schema.features}) for row in named])
     answers = served.answers(matrix)
     if schema.task == "regression":
         return [float(value) for value in answers[:, 0]]

@@ -86,7 +86,7 @@ class Column(BaseModel):
         return self._date(value) if self.kind == "date" else self._integer(value)
 
     def _text(self, value: Any) -> float:
-        """A place for the count of its words, which `Schema.encode` fills in."""
+        """A place for the count of its words, which `row_encoding` fills in."""
         if not isinstance(value, str):
             raise InvalidFeatures(f"{self.name!r} is a text: give a string.", field=self.name)
         if len(value) > MOST_TEXT:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.core import durable
 from daemon.core.home import Home
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 
 SUFFIX = ".sample.json"
@@ -38,7 +39,7 @@ class Sample(BaseModel):
 
 def make(schema: Schema, features: Any, target: Any, key: str | None = None) -> Sample:
     """A checked sample; raises InvalidFeatures. With an idempotency `key` the id follows from it."""
-    schema.encode(features)
+    encode(schema, features)
     named = features if isinstance(features, dict) else dict(zip(schema.features, features, strict=True))
     identity = durable.sha256(key.encode())[:32] if key else secrets.token_hex(16)
     return Sample(id=identity, features=named, target=schema.label(target))

@@ -1,10 +1,9 @@
-"""The schema: which columns a row has, what the target is, and how one row becomes numbers.
+"""The schema: which columns a row has, and what the target is.
 
 Shared with `web`, so it needs no library but pydantic. `data/schema.json` is committed with the data.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,7 +15,7 @@ from daemon.core.errors import BadSchema, InvalidFeatures
 from daemon.schema.class_labels import Classes
 from daemon.schema.column import Column, is_nothing
 from daemon.schema.notation import Notation
-from daemon.schema.text_words import NOTHING, SLOTS, encoded
+from daemon.schema.text_words import SLOTS
 
 Task = Literal["classification", "regression"]
 
@@ -58,11 +57,11 @@ class Schema(BaseModel):
     def _without_ignored_columns(cls, data: Any) -> Any:
         if not isinstance(data, dict) or not isinstance(data.get("columns"), list):
             return data
-        ignored = [one for one in data["columns"] if isinstance(one, dict) and one.get("kind") == "ignore"]
+        ignored = [column for column in data["columns"] if isinstance(column, dict) and column.get("kind") == "ignore"]
         if not ignored:
             return data
-        names = [one.get("name") for one in ignored]
-        columns = [one for one in data["columns"] if one not in ignored]
+        names = [column.get("name") for column in ignored]
+        columns = [column for column in data["columns"] if column not in ignored]
         return {**data, "columns": columns, "ignored": [*data.get("ignored", []), *names]}
 
     @model_validator(mode="after")
@@ -143,76 +142,8 @@ class Schema(BaseModel):
     @cached_property
     def shape(self) -> tuple[Any, ...]:
         """What a model depends on; the reference ranges are not part of it."""
-        columns = ((one.name, one.kind, *one.categories) for one in self.columns)
+        columns = ((column.name, column.kind, *column.categories) for column in self.columns)
         return self.task, self.target, *self.classes, *columns
-
-    def encode(self, features: Any) -> list[float]:
-        """One row of JSON features, as a list in column order or an object by name; raises InvalidFeatures."""
-        try:
-            return self._encode(features)
-        except InvalidFeatures:
-            # Only now: a row of numbers has no text that could be a marker.
-            if (unmarked := self.without_markers(features)) == features:
-                raise
-            return self._encode(unmarked)
-
-    def without_markers(self, features: Any) -> Any:
-        """A row of JSON features with null where a text stands for a missing value."""
-        if isinstance(features, Mapping):
-            return {name: None if self._is_marker(name, value) else value for name, value in features.items()}
-        if isinstance(features, list) and len(features) == len(self.columns):
-            return [
-                None if self._is_marker(name, value) else value
-                for name, value in zip(self.features, features, strict=True)
-            ]
-        return features
-
-    def _is_marker(self, name: str, value: Any) -> bool:
-        return isinstance(value, str) and name in self.known and value.strip() in self.markers[name]
-
-    def _encode(self, features: Any) -> list[float]:
-        if isinstance(features, Mapping):
-            return self._encode_named(features)
-        if not isinstance(features, Sequence) or isinstance(features, str | bytes):
-            raise InvalidFeatures("'features' must be a list of values or an object of column: value.")
-        if len(features) != len(self.columns):
-            if features and isinstance(features[0], list | dict):
-                raise InvalidFeatures("'features' is one row; a list of rows goes to /predict as 'instances'.")
-            raise InvalidFeatures(
-                f"'features' has {len(features)} values; the model takes {len(self.columns)}: {', '.join(self.features)}."
-            )
-        if self.texts:
-            return self._with_words(features)
-        return [column.encode(value) for column, value in zip(self.columns, features, strict=True)]
-
-    def _with_words(self, values: Sequence[Any]) -> list[float]:
-        """One number a column, and behind them the words of each text."""
-        values = [None if at in self.texts and self._says_nothing(at, one) else one for at, one in enumerate(values)]
-        row = [column.encode(value) for column, value in zip(self.columns, values, strict=True)]
-        for place in self.texts:
-            if values[place] is None:
-                row += NOTHING
-            else:
-                row[place], *words = encoded(values[place])
-                row += words
-        return row
-
-    def _says_nothing(self, place: int, value: Any) -> bool:
-        """Whether a text is blank, or a marker of a missing value."""
-        return isinstance(value, str) and (not (said := value.strip()) or said in self.markers[self.features[place]])
-
-    def _encode_named(self, features: Mapping[str, Any]) -> list[float]:
-        for name in features:
-            if name not in self.known:
-                raise InvalidFeatures(
-                    f"There is no column {name!r}; the model takes: {', '.join(self.features)}.", field=name
-                )
-        for column in self.columns:
-            if column.name not in features and not column.missing:
-                raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
-        if self.texts:
-            return self._with_words([features.get(name) for name in self.features])
-        return [column.encode(features.get(column.name)) for column in self.columns]
 
     def label(self, target: Any) -> str:
         """A target given in JSON, as the text of its cell: a class by name or code, or a number; raises InvalidFeatures."""

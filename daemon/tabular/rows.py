@@ -19,6 +19,7 @@ from daemon.core.settings import Inbox
 from daemon.schema.class_labels import number
 from daemon.schema.column import BOUND, UNKNOWN, Column
 from daemon.schema.labelled_row import Sample
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.schema.text_words import SLOTS, encoded
 from daemon.tabular import column_types, date_cells, schema_growth
@@ -111,7 +112,7 @@ def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdict
 def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
     """The text cells of a JSON sample, one row; raises InvalidDrop if its features do not fit."""
     try:
-        schema.encode(sample.features)
+        encode(schema, sample.features)
     except InvalidFeatures as error:
         raise InvalidDrop(str(error), column=error.field) from None
     texts = {column.name: _as_text(sample.features.get(column.name), column, schema) for column in schema.columns}

@@ -30,6 +30,7 @@ from daemon.core.status import Check, Status, Training
 from daemon.records.query import ask
 from daemon.records.records import Records
 from daemon.schema.column import Column
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from web.auth.access import LOCAL
@@ -548,7 +549,7 @@ def test_examples_hold_for_every_kind(story: Story) -> None:
     a_regression(story)
     lesson = story.document(alive())["teach"]
     said = orjson.loads(shlex.split(lesson["tell"])[0])
-    assert bundles.PRICES.encode(said["features"])
+    assert encode(bundles.PRICES, said["features"])
     assert said["features"] == {"size": 110.0, "rooms": 4, "garden": True, "built": "2012-12-31", "town": "Aachen"}
     assert bundles.PRICES.label(said["target"]) == "1.5"
 

@@ -22,6 +22,7 @@ from daemon.core.states import VersionState
 from daemon.ingest.reading.late_labels import Joined, Labels, cell, cells, plain
 from daemon.records.records import Records
 from daemon.schema.column import BOUND, Column, Kind
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
@@ -285,7 +286,7 @@ def test_the_reader_gets_back_what_was_predicted_on(features: tuple[Any, ...], d
     checked = rows.check(pa.table({name: [text] for name, text in {**texts, "grade": "low"}.items()}), schema, Inbox())
     assert checked.bad == []
     assert checked.table["colour"].to_pylist() == [features[3]]
-    got, wanted = rows.matrix(checked.table, schema)[0].tolist(), schema.encode(list(features))
+    got, wanted = rows.matrix(checked.table, schema)[0].tolist(), encode(schema, list(features))
     assert np.array_equal(np.array(got), np.array(wanted), equal_nan=True)
 
 

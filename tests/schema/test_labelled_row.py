@@ -13,6 +13,7 @@ from daemon.core.settings import Inbox
 from daemon.schema import labelled_row
 from daemon.schema.column import Column
 from daemon.schema.labelled_row import Sample
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.tabular import rows
 
@@ -29,7 +30,7 @@ def test_sample_means_the_row_it_was_made_of(features: Any, target: Any) -> None
     """Lists and objects, names and codes: reading the drop gives the numbers that serving computes."""
     made = labelled_row.make(SCHEMA, features, target)
     read = rows.check(rows.sample_cells(made, SCHEMA), SCHEMA, Inbox()).table
-    assert rows.matrix(read, SCHEMA).tolist() == [SCHEMA.encode(features)]
+    assert rows.matrix(read, SCHEMA).tolist() == [encode(SCHEMA, features)]
     assert rows.codes(read, SCHEMA).tolist() == [1]
 
 

@@ -1,4 +1,4 @@
-"""daemon.schema.schema: which rows and targets fit."""
+"""daemon.schema.schema: which schemas are consistent, and which targets fit."""
 
 import json
 import math
@@ -7,15 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from daemon.core import durable
 from daemon.core.errors import BadSchema, InvalidDrop, InvalidFeatures
 from daemon.core.settings import Inbox
 from daemon.ingest import outcomes
 from daemon.schema import schema
-from daemon.schema.column import UNKNOWN, Column
+from daemon.schema.column import Column
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import MOST_COLUMNS, REMARKS, Schema
 from daemon.tabular import csv_table, schema_growth
 from daemon.tabular.file_content import Content
@@ -25,70 +24,6 @@ PLAN = Column(name="plan", kind="category", categories=["basic", "plus"])
 NOTE = Column(name="note", kind="number", missing=True)
 AREA = Column(name="area", kind="category", missing=True, categories=["north"])
 SCHEMA = Schema(target="left", classes=["no", "yes"], columns=[AGE, PLAN, NOTE, AREA])
-GOOD: list[Any] = [40, "plus", None, None]
-
-
-def same(got: list[float], wanted: list[float]) -> bool:
-    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(got, wanted, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("features", "wanted"),
-    [
-        (GOOD, [40.0, 1.0, math.nan, UNKNOWN]),
-        ((40, "basic", 1.5, "north"), [40.0, 0.0, 1.5, 0.0]),
-        ([-0.5, "premium", 1e100, "south"], [-0.5, UNKNOWN, 1e100, UNKNOWN]),
-        ([2**53 + 1, "", 0, ""], [2.0**53, UNKNOWN, 0.0, UNKNOWN]),
-        ({"age": 40, "plan": "plus"}, [40.0, 1.0, math.nan, UNKNOWN]),
-        ({"plan": "plus", "area": None, "note": 3, "age": 40}, [40.0, 1.0, 3.0, UNKNOWN]),
-    ],
-)
-def test_features_become_numbers_in_column_order(features: Any, wanted: list[float]) -> None:
-    """Lists go by position, objects by name; what is missing is NaN or UNKNOWN, as is a category nobody has listed."""
-    assert same(SCHEMA.encode(features), wanted)
-
-
-@pytest.mark.parametrize(
-    ("features", "field", "part"),
-    [
-        (None, None, "must be a list"),
-        ("plus", None, "must be a list"),
-        (7, None, "must be a list"),
-        ([], None, "has 0 values; the model takes 4: age, plan, note, area"),
-        ([*GOOD, 1], None, "has 5 values"),
-        ([GOOD], None, "one row.*'instances'"),
-        ([None, "plus", None, None], "age", "must not be null"),
-        ([40, None, None, None], "plan", "must not be null"),
-        ([True, "plus", None, None], "age", "not true or false"),
-        (["40", "plus", None, None], "age", "not the text '40'"),
-        ([[40], "plus", None, None], "age", "not a list"),
-        ([math.nan, "plus", None, None], "age", "between"),
-        ([40, "plus", math.inf, None], "note", "between"),
-        ([10**400, "plus", None, None], "age", "between"),
-        ([1.1e100, "plus", None, None], "age", "between"),
-        ([40, 1, None, None], "plan", "give a string"),
-        ({"age": 40}, "plan", "is missing"),
-        ({"age": 40, "plan": "plus", "aeg": 1}, "aeg", "no column 'aeg'"),
-        ({"age": 40, "plan": "plus", "left": "no"}, "left", "no column 'left'"),
-    ],
-)
-def test_features_that_do_not_fit_are_refused_by_name(features: Any, field: str | None, part: str) -> None:
-    """The complaint names the column."""
-    with pytest.raises(InvalidFeatures, match=part) as caught:
-        SCHEMA.encode(features)
-    assert caught.value.field == field
-
-
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=6))
-def test_any_json_is_encoded_or_refused(value: Any) -> None:
-    """Nothing else ever happens, and what is encoded is a number a model can take."""
-    for features in (value, [value] * 4, {"age": value, "plan": value}):
-        try:
-            row = SCHEMA.encode(features)
-        except InvalidFeatures:
-            continue
-        assert len(row) == 4
-        assert not any(map(math.isinf, row))
 
 
 MARKED = Schema(
@@ -101,20 +36,6 @@ MARKED = Schema(
         Column(name="note", kind="number"),
     ],
 )
-
-
-def test_markers_in_json_are_null() -> None:
-    """As in drops; where the schema allows no missing value, the complaint is that of null."""
-    wanted = pytest.approx([math.nan, -1, 1], nan_ok=True)
-    assert MARKED.encode(["NA", " NA", 1]) == wanted
-    assert MARKED.encode({"age": "-", "plan": "NA", "note": 1}) == wanted
-    assert MARKED.encode([2, "plus", 1]) == [2, 0, 1]
-    for features, part in ([2, "plus", "NA"], "must not be null"), ([2, "plus", "-"], "not the text '-'"):
-        with pytest.raises(InvalidFeatures, match=part) as caught:
-            MARKED.encode(features)
-        assert caught.value.field == "note"
-    with pytest.raises(InvalidFeatures, match="no column 'no'"):
-        MARKED.encode({"no": "NA"})
 
 
 def test_new_classes_that_look_alike_are_pointed_out() -> None:
@@ -147,42 +68,6 @@ KINDS = Schema(
         Column(name="since", kind="date", missing=True),
     ],
 )
-
-
-@pytest.mark.parametrize(
-    ("features", "wanted"),
-    [
-        ([3, True, "1970-01-02"], [3, 1, 1]),
-        ([3.0, False, "1970-01-02T12:00:00"], [3, 0, 1.5]),
-        ([-(2**53), None, "1970-01-02T00:00:00+06:00"], [-(2.0**53), math.nan, 0.75]),
-        ([0, None, None], [0, math.nan, math.nan]),
-    ],
-)
-def test_kinds_become_numbers(features: list[Any], wanted: list[float]) -> None:
-    """A boolean is 0 or 1, a date its days since 1970 in UTC."""
-    assert same(KINDS.encode(features), wanted)
-
-
-@pytest.mark.parametrize(
-    ("features", "field", "part"),
-    [
-        ([0.5, None, None], "count", "whole number"),
-        ([2**53 + 2, None, None], "count", "whole number"),
-        ([2**53 + 1, None, None], "count", "whole number"),
-        ([True, None, None], "count", "not true or false"),
-        ([None, None, None], "count", "null"),
-        ([1, 1, None], "left", "give true or false"),
-        ([1, "true", None], "left", "give true or false"),
-        ([1, None, "31.1.2026"], "since", "ISO 8601"),
-        ([1, None, "2026-02-30"], "since", "ISO 8601"),
-        ([1, None, 20_000], "since", "ISO 8601"),
-    ],
-)
-def test_value_of_another_kind_is_refused(features: list[Any], field: str, part: str) -> None:
-    """JSON has types of its own: nothing is guessed."""
-    with pytest.raises(InvalidFeatures, match=part) as caught:
-        KINDS.encode(features)
-    assert caught.value.field == field
 
 
 def test_target_of_a_regression_is_a_number() -> None:
@@ -271,7 +156,7 @@ def wide(count: int) -> Schema:
 def test_schema_has_as_many_columns_as_a_drop_may_have() -> None:
     """With the target; one more is refused by the same limit."""
     found = wide(MOST_COLUMNS - 1)
-    assert len(found.encode(dict.fromkeys(found.features, 1.0))) == MOST_COLUMNS - 1
+    assert len(encode(found, dict.fromkeys(found.features, 1.0))) == MOST_COLUMNS - 1
     text = ",".join([*REMARKS, *found.features, "t"]).encode()
     assert len(csv_table.examine(Content.of(text + b"\n"), ["t"]).names) == MOST_COLUMNS + len(REMARKS)
     with pytest.raises(ValueError, match=f"{MOST_COLUMNS + 1} columns with the target"):

@@ -11,6 +11,7 @@ from daemon.core.errors import InvalidFeatures
 from daemon.core.settings import Inbox
 from daemon.ingest.reading import late_labels
 from daemon.schema.column import Column
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.schema.text_words import BITS, MASK, MOST_TEXT, MOST_WORDS, SLOTS, encoded
 from daemon.tabular import rows
@@ -70,9 +71,9 @@ def test_cell_json_and_late_label_are_one_row(note: str) -> None:
     matrix = rows.matrix(checked.table, schema)
     assert matrix.shape == (1, schema.width) == (1, 3 + 2 * SLOTS)
     features = [note, 1.5, "t"]
-    json = np.array([schema.encode(features)])
+    json = np.array([encode(schema, features)])
     if not note.strip() or note == "NA":  # as numbers that are missing
-        json[0, 0] = schema.encode({"n": 1.5, "title": "t"})[0]
+        json[0, 0] = encode(schema, {"n": 1.5, "title": "t"})[0]
         assert np.isnan(matrix[0, 0])
     assert_array_equal(matrix, json)
     late = dict(zip(schema.features, late_labels.cells(features, schema, schema), strict=True)) | {"y": "yes"}
@@ -86,7 +87,7 @@ def test_cell_json_and_late_label_are_one_row(note: str) -> None:
 )
 def test_text_of_json_that_is_none_is_refused(value: object, part: str) -> None:
     with pytest.raises(InvalidFeatures, match=part):
-        NOTES.encode({"n": 1, "title": value})
+        encode(NOTES, {"n": 1, "title": value})
 
 
 def test_cell_that_is_no_text_makes_a_bad_row() -> None:

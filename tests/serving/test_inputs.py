@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.core.errors import InvalidFeatures
 from daemon.schema.column import Column
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from web.http.payload import MOST_ROWS
 from web.serving import call, inputs
@@ -27,7 +28,7 @@ def by_name(schema: Schema, row: list[Any]) -> dict[str, Any]:
 def test_many_rows_are_what_each_is_alone(rows: list[list[Any]]) -> None:
     """Numbers go through numpy at once, and yet nothing passes that one row would not."""
     try:
-        expected = [bundles.SCHEMA.encode(row) for row in rows]
+        expected = [encode(bundles.SCHEMA, row) for row in rows]
     except InvalidFeatures:
         with pytest.raises(InvalidFeatures):
             inputs.from_rows(bundles.SCHEMA, rows)
@@ -142,6 +143,6 @@ def test_an_array_of_booleans_is_kept_as_what_its_columns_take() -> None:
     truths = np.array([[True, False, True, True]])
     found = inputs.from_matrix(bundles.SCHEMA, truths)
     assert [type(value) for value in found.values[0]] == [int] * 4
-    assert bundles.SCHEMA.encode(list(found.values[0])) == found.matrix[0].tolist() == [1, 0, 1, 1]
+    assert encode(bundles.SCHEMA, list(found.values[0])) == found.matrix[0].tolist() == [1, 0, 1, 1]
     schema = Schema(task="regression", target="y", columns=[Column(name=n, kind="boolean") for n in "abcd"])
     assert list(inputs.from_matrix(schema, truths).values[0]) == [True, False, True, True]

@@ -17,6 +17,7 @@ from daemon.ingest.reading.late_labels import plain
 from daemon.schema import notation
 from daemon.schema.column import Column
 from daemon.schema.notation import Notation, Order
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema, Task, load
 from daemon.service import bootstrap
 from daemon.tabular import column_types, csv_table, infer_schema, rows
@@ -422,7 +423,7 @@ def test_numbers_and_dates_are_read_as_people_write_them(
     assert rows.matrix(check(f"x{delimiter}y\n{text}".encode(), found).table, found).ravel().tolist() == values * 2
     for cell, value in zip(texts, values, strict=True):
         assert rows.matrix(check(f'x{delimiter}y\n"{cell}"{delimiter}1\n'.encode(), found).table, found)[0, 0] == value
-        assert found.encode([cell]) == [value]
+        assert encode(found, [cell]) == [value]
     assert Schema.model_validate_json(found.dump()) == found
 
 
@@ -565,7 +566,7 @@ def test_year_of_two_digits_is_read_where_it_is_asked_for(
     assert (found.columns[0].kind, found.columns[0].notation) == ("date", Notation(order=order))
     checked = check(own.read_bytes(), found).table
     assert rows.matrix(checked, found)[:, 0].tolist() == days
-    assert [found.encode([text, 1])[0] for text in texts] == days
+    assert [encode(found, [text, 1])[0] for text in texts] == days
 
 
 def test_short_years_do_not_hide_the_order_of_long_ones(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox
 from daemon.schema.column import BOUND, EXACT, Column, Kind
 from daemon.schema.labelled_row import Sample
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.tabular import column_types, csv_table, rows, schema_growth
 from daemon.tabular.file_content import Content
@@ -518,7 +519,7 @@ def test_sample_of_all_kinds_is_what_serving_sees() -> None:
     for date in ("2026-01-31", "20260131T1200", "2026-W05-6T12:00:00.25+02:00", None):
         features = {"number": 1.5, "integer": 3, "boolean": True, "category": "x", "date": date}
         found = rows.check(rows.sample_cells(sample(features, schema.label(2.5)), schema), schema, POLICY)
-        np.testing.assert_array_equal(rows.matrix(found.table, schema), [schema.encode(features)])
+        np.testing.assert_array_equal(rows.matrix(found.table, schema), [encode(schema, features)])
         assert rows.targets(found.table, schema).tolist() == [2.5]
 
 
@@ -550,7 +551,7 @@ def test_matrix_is_what_serving_computes() -> None:
     schema = Schema(target="y", classes=["a", "b"], columns=kinds_of)
     moments = ["2026-01-31", "1969-12-31T23:59:59.5-05:30", "2024-02-29 12:00"]
     text = ",".join(KINDS) + ",y\n" + "".join(f"1.5,3,true,x,{moment},a\n" for moment in moments)
-    encoded = [schema.encode([1.5, 3, True, "x", moment]) for moment in moments]
+    encoded = [encode(schema, [1.5, 3, True, "x", moment]) for moment in moments]
     np.testing.assert_array_equal(rows.matrix(check(text, schema).table, schema), encoded)
 
 

@@ -27,6 +27,7 @@ from daemon.dataset import segments
 from daemon.registry.registry import NAME, Registry
 from daemon.schema.arrival_times import Window
 from daemon.schema.column import Column
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.training.data.revision import Data
@@ -340,7 +341,7 @@ def test_letters_are_answered_over_http_as_the_pipeline_does(mlflow_home: Home) 
     for features in (["Your prize", 0.5, TOWNS[3]], [None, 1.0, None], ["unheard of", None, TOWNS[0]]):
         status, _, body = client.ask("POST", "/predict", json.dumps({"features": features}).encode())
         assert status == 200, body
-        expected = pipeline.predict_proba(np.array([LETTERS.encode(features)]))[0]
+        expected = pipeline.predict_proba(np.array([encode(LETTERS, features)]))[0]
         assert list(json.loads(body)["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
 
 

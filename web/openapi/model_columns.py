@@ -1,6 +1,6 @@
 """Columns as a client's tools see them: JSON Schemas of values, rows and targets, with examples that can be sent as they are.
 
-A JSON Schema here allows exactly what `Schema.encode` takes: a test generates both, and compares.
+A JSON Schema here allows exactly what `daemon.schema.row_encoding` takes: a test generates both, and compares.
 """
 
 import re

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from daemon.core.errors import InvalidFeatures
 from daemon.schema.costs import named
+from daemon.schema.row_encoding import encode
 from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
 
@@ -78,7 +79,7 @@ def _encoded(answered: ChampionAnswers, challenger: Predictor) -> Matrix:
     for number, values in enumerate(answered.inputs.values):
         named = {name: value for name, value in zip(ours.features, values, strict=True) if name in theirs.known}
         try:
-            made[number] = theirs.encode(named)
+            made[number] = encode(theirs, named)
         except InvalidFeatures:
             continue
     return made

@@ -1,6 +1,6 @@
 """Inputs: rows of a request in any shape, as the numbers that a model takes and the values that the log keeps.
 
-Every way in is columns first and numpy where it can be; whatever looks wrong there goes through `Schema.encode` row by row,
+Every way in is columns first and numpy where it can be; whatever looks wrong there goes through `daemon.schema.row_encoding` row by row,
 which knows the exact complaint. So there is one meaning of "valid", and a large request costs no Python call per value.
 """
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from daemon.core.errors import InvalidFeatures
 from daemon.schema.column import BOUND
+from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from web.http.payload import MOST_ROWS
 from web.serving import call
@@ -139,7 +140,7 @@ def _exactly(schema: Schema, rows: Sequence[Any]) -> Inputs:
     values: list[list[Any]] = []
     for number, row in enumerate(rows):
         try:
-            matrix[number] = schema.encode(row)
+            matrix[number] = encode(schema, row)
         except InvalidFeatures as error:
             where = f"Row {number + 1}: " if len(rows) > 1 else ""
             raise InvalidFeatures(f"{where}{error}", field=error.field) from None
