@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from daemon.core import durable
 from daemon.core.home import Home
+from daemon.core.rows import EventRow
 from daemon.records.records import Records
 
 T = TypeVar("T")
@@ -128,7 +129,7 @@ class Service:
         """Wait until the trainer has nothing to do and is ready to be given something."""
         self.wait_for("a trainer that is ready", self._trainer_waits, pause=0.05)
 
-    def events(self, kind: str, after: int = 0) -> list[dict[str, Any]]:
+    def events(self, kind: str, after: int = 0) -> list[EventRow]:
         """Events of one kind with a larger number than `after`, oldest first."""
         return [event for event in self.records.events.after(after=after, limit=10_000) if event["kind"] == kind]
 

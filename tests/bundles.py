@@ -39,7 +39,7 @@ PRICES = Schema(
         Column(name="town", kind="category", categories=["Aachen", "Zürich"]),
     ],
 )
-HOUSE = [100.0, 4, True, "2026-01-31", "Zürich"]
+HOUSE: list[float | bool | str] = [100.0, 4, True, "2026-01-31", "Zürich"]
 HOUSE_PRICE = 100.0 * 2 + 4 * 10 + 5 + 20484 * 0.01 + 50
 
 

@@ -23,7 +23,7 @@ from benchmarks.month.clock import Clock
 from benchmarks.month.month_ledger import Dropped, Ledger
 from daemon.core import status
 from daemon.core.status import Step
-from daemon.records.query import ask
+from daemon.records.query import Row, ask
 
 COMMAND_SECONDS = 300.0
 
@@ -69,7 +69,7 @@ class Month:
         command = [sys.executable, "-m", "daemon", *arguments, "--home", str(self.service.home.root)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
 
-    def find(self, query: str, *values: str | int) -> list[dict[str, Any]]:
+    def find(self, query: str, *values: str | int) -> list[Row]:
         """Ask the journal."""
         return ask(self.service.home.journal, query, *values)
 

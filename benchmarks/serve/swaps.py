@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from benchmarks.figures import percentile, ratio, show
 from benchmarks.harness import ROOT, Client, Service, running
 from benchmarks.load import Answer, Load, Outcome
+from daemon.core.rows import EventRow
 
 # Nothing but the requests of this benchmark may start a training, and the cooldown would only make it longer.
 SETTINGS = {"retrain__cooldown_seconds": 0, "retrain__schedule": "", "retrain__threshold_rows": 1_000_000}
@@ -44,10 +45,10 @@ def retrain(service: Service) -> Span:
     if status != 202:
         raise RuntimeError(f"/trigger_retrain answered {status}: {answer}")
 
-    def ended() -> dict[str, str] | None:
+    def ended() -> EventRow | None:
         for kind in ("serving", "refused", "failed"):
             if found := service.events(kind, after):
-                return dict(found[0])
+                return found[0]
         return None
 
     swapped = service.wait_for("the end of the retraining", ended, pause=0.05)["kind"] == "serving"

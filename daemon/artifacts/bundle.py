@@ -3,9 +3,9 @@
 Shared with `web`; its backends are those of `daemon/artifacts/backends.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import orjson
@@ -102,6 +102,20 @@ class Manifest(BaseModel):
         return f"scores are of its twin, fitted on {self.twin.trained_rows:,} rows without the held-out ones"
 
 
+class Summary(TypedDict):
+    """What a bundle is, how it was trained, and whose the scores are; `files` None: they are not as recorded, `problem` says why."""
+
+    sha256: str
+    files: dict[str, str] | None
+    problem: str | None
+    seed: NotRequired[int]
+    settings: NotRequired[Mapping[str, object]]
+    libraries: NotRequired[dict[str, str]]
+    backend: NotRequired[Backend]
+    estimator: NotRequired[str]
+    scored: NotRequired[str]
+
+
 class Pointer(BaseModel):
     """`champion.json`: which bundle is to be served, by version and sha256 of its manifest."""
 
@@ -164,17 +178,23 @@ def read_manifest(folder: Path, sha256: str) -> Manifest:
         raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
 
 
-def summary(folder: Path, sha256: str) -> dict[str, Any]:
-    """A version's bundle for its lineage: sha256, files, how it was trained, whose the scores are.
-
-    Where the files are not as recorded, `files` is None and `problem` says why.
-    """
+def summary(folder: Path, sha256: str) -> Summary:
+    """A version's bundle for its lineage."""
     try:
         manifest = read_manifest(folder, sha256)
     except BundleRefused as error:
         return {"sha256": sha256, "files": None, "problem": str(error)}
-    keys = ("files", "seed", "settings", "libraries", "backend", "estimator", "scored")
-    return {"sha256": sha256, **{key: getattr(manifest, key) for key in keys}, "problem": None}
+    return {
+        "sha256": sha256,
+        "files": manifest.files,
+        "seed": manifest.seed,
+        "settings": manifest.settings,
+        "libraries": manifest.libraries,
+        "backend": manifest.backend,
+        "estimator": manifest.estimator,
+        "scored": manifest.scored,
+        "problem": None,
+    }
 
 
 def cleared(folder: Path) -> bool:

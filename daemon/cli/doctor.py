@@ -14,12 +14,13 @@ from daemon.cli.report import health, home_access
 from daemon.core import durable, foundations, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
+from daemon.core.rows import SegmentRow
 from daemon.dataset import git_history, segments
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.dvc_cache import Cache
 from daemon.records import drops as recorded_drops
 from daemon.records import segments as recorded_segments
-from daemon.records.query import Row, ask
+from daemon.records.query import ask
 from daemon.schema import schema, score_names
 from daemon.schema.schema import Schema
 from daemon.storage import moved_home
@@ -131,7 +132,7 @@ def _segments(home: Home) -> str:
     return f"{score_names.counted(len(recorded), 'segment')}, every sha256 as recorded."
 
 
-def _live(home: Home) -> dict[str, Row]:
+def _live(home: Home) -> dict[str, SegmentRow]:
     return recorded_segments.current(home.journal)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load,
 from daemon.core import requests
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
+from daemon.core.rows import DropRow
 
 
 def ingest(
@@ -118,7 +119,7 @@ def forget(
         typer.echo(f"retraind: {hint}", err=True)
 
 
-def _list_traces(place: Home, drop: dict[str, Any], json_: bool) -> None:
+def _list_traces(place: Home, drop: DropRow, json_: bool) -> None:
     from daemon.cli.report.terminal import printable
     from daemon.ingest.erasure.traces import find
     from daemon.storage.journal import Journal
@@ -126,7 +127,7 @@ def _list_traces(place: Home, drop: dict[str, Any], json_: bool) -> None:
     with Journal.reading(place.journal) as journal:
         traces = find(place, journal, drop)
     if json_:
-        about = {key: drop[key] for key in ("id", "name", "sha256", "state")}
+        about = {"id": drop["id"], "name": drop["name"], "sha256": drop["sha256"], "state": drop["state"]}
         typer.echo(json.dumps({**about, "traces": [trace._asdict() for trace in traces]}))
         return
     for trace in traces:

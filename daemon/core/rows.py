@@ -127,23 +127,34 @@ class RunRow(TypedDict):
     seconds: float | None
 
 
-class VersionRow(TypedDict):
-    """A version with its verdict."""
+class VersionVerdict(TypedDict):
+    """A version and what came of it."""
 
     version: int
     mlflow_run: str
-    bundle: str
     candidate: str
     backend: str
-    revision: str
     dvc_md5: str
     rows: int
     trained_rows: int
     trigger: str
-    scores: str
     state: str
     reason: str
     judged_at: str
+
+
+class VersionFacts(VersionVerdict):
+    """A version with its verdict, the sha256 of its bundle, and the git commit of its data."""
+
+    bundle: str
+    revision: str
+
+
+class VersionRow(VersionFacts):
+    """All that the journal says of a version."""
+
+    scores: str
+    """JSON, see `daemon.schema.scores.Scores`."""
 
 
 class SwapRow(TypedDict):
@@ -179,6 +190,96 @@ class DriftRow(TypedDict):
     alarm: int
     reason: str
     detail: str | None
+
+
+class DriftedShares(TypedDict):
+    """The shares of missing cells of a feature, and whether their difference is drift."""
+
+    reference: float
+    now: float
+    p: float
+    drifted: bool
+
+
+class DriftTest(TypedDict):
+    """A test of two samples: `value` drifts at or beyond `threshold`; all None where there was nothing to compare."""
+
+    test: str | None
+    value: float | None
+    threshold: float | None
+    p: float | None
+    size: float | None
+
+
+class DriftedFeature(DriftTest):
+    """A feature in a check for drift."""
+
+    name: str
+    kind: str
+    missing: DriftedShares | None
+    drifted: bool
+    sentence: str
+    importance: float
+    important: bool
+
+
+class ClassShares(TypedDict):
+    """How common an answer is, in the training rows and now."""
+
+    name: str
+    reference: float
+    now: float
+
+
+class Quartiles(TypedDict):
+    """Quartiles of the answers of a regression."""
+
+    reference: list[float]
+    now: list[float]
+
+
+class DriftedAnswers(DriftTest):
+    """The answers in a check for drift: the mix of classes, or quartiles of numbers."""
+
+    drifted: bool
+    classes: list[ClassShares]
+    quartiles: Quartiles | None
+    sentence: str
+
+
+class LabelledError(TypedDict):
+    """The error on `n` late labels `now`, and `before` it changed at label `at` (None: it has not)."""
+
+    n: int
+    now: float
+    before: float | None
+    at: int | None
+    rose: bool
+
+
+class DriftReport(TypedDict):
+    """The JSON in `detail` of a check for drift: see `daemon.drift.report`."""
+
+    version: int | None
+    n: int
+    reference: int
+    window: int
+    min_rows: int
+    error: LabelledError | None
+    features: list[DriftedFeature]
+    """The most important first."""
+    tested: int
+    drifted: int
+    prediction: DriftedAnswers | None
+    state: str
+    alarm: int
+    reason: str
+
+
+class DriftCheck(DriftReport):
+    """A check for drift with its time; None: there was none yet, and `reason` says why."""
+
+    at: str | None
 
 
 class EventRow(TypedDict):

@@ -16,6 +16,7 @@ from daemon.core.errors import DatasetDamaged
 from daemon.core.states import BatchKind, BatchState
 from daemon.dataset import git
 from daemon.records import batches, segments
+from daemon.records.batches import RevisionRow
 from daemon.schema.score_names import counted
 
 POINTER, SCHEMA = "dataset.dvc", "schema.json"
@@ -68,15 +69,25 @@ def recorded(journal: Path) -> list[Recorded]:
     """Every revision of the journal, oldest first; raises sqlite3.Error when it can't be read."""
     size, count = Counter[int](), Counter[int]()
     for segment in segments.ever(journal):
-        for seq, sign in ((segment["born"], 1), (segment["died"], -1)):
-            size[seq] += sign * segment["bytes"]
-            count[seq] += sign
+        size[segment["born"]] += segment["bytes"]
+        count[segment["born"]] += 1
+        if segment["died"] is not None:
+            size[segment["died"]] -= segment["bytes"]
+            count[segment["died"]] -= 1
     history, bytes_, files = [], 0, 0
     for row in batches.all_of(journal):
         bytes_, files = bytes_ + size[row["seq"]], files + count[row["seq"]]
-        if row.pop("state") == BatchState.COMMITTED:
-            history.append(Recorded(**row, size=bytes_, nfiles=files))
+        if row["state"] == BatchState.COMMITTED:
+            history.append(_recorded(row, bytes_, files))
     return history
+
+
+def _recorded(row: RevisionRow, size: int, nfiles: int) -> Recorded:
+    """A committed batch, which has a commit, DVC's md5 and the time of both."""
+    assert row["revision"] is not None
+    assert row["dvc_md5"] is not None
+    assert row["at"] is not None
+    return Recorded(row["seq"], row["kind"], row["rows"], row["revision"], row["dvc_md5"], row["at"], size, nfiles)
 
 
 def subject(seq: int, kind: str, rows: int) -> str:

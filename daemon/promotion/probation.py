@@ -5,9 +5,8 @@ that has become harder for both is held against neither. What falls after the tr
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import orjson
@@ -16,14 +15,18 @@ import structlog
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused, InvalidFeatures
 from daemon.core.home import Home
+from daemon.core.rows import SwapRow, VersionRow
 from daemon.core.settings import Promote
-from daemon.records import late_labels, live_comparison, live_score, predictions
-from daemon.records.live_comparison import SUREST, Figure, Measured, measure, scored, sigmas
-from daemon.records.query import Row
+from daemon.promotion import live_comparison
+from daemon.promotion.live_comparison import SUREST, Figure, Measured, measure, scored, sigmas
+from daemon.records import late_labels, live_score, predictions
+from daemon.records.late_labels import Labelled, Outcome
+from daemon.records.predictions import Cell
 from daemon.schema import costs
 from daemon.schema.costs import Table
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema, Task
+from daemon.schema.scores import Score, Scores
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -68,7 +71,7 @@ class Probation:
         """Why the champion's newest answers are worse than what it was let in with; None if they are not."""
         return self._remembered("fell", self._fell)
 
-    def _remembered(self, subject: str, look: Callable[[Row], str | None]) -> str | None:
+    def _remembered(self, subject: str, look: Callable[[SwapRow], str | None]) -> str | None:
         swap = self._journal.swaps.last()
         if self._settings.live_rows == 0 or swap is None:
             return None
@@ -76,7 +79,7 @@ class Probation:
         if self._known.get(subject, (None, None))[0] == state:
             return self._known[subject][1]
         try:
-            self._known[subject] = state, look(dict(swap))
+            self._known[subject] = state, look(swap)
             self._problems.pop(subject, None)
         except Exception as error:
             problem = f"The late labels can't be looked at: {type(error).__name__}: {error}. See the log."
@@ -86,10 +89,11 @@ class Probation:
             return None
         return self._known[subject][1]
 
-    def _trial(self, swap: Row) -> str | None:
+    def _trial(self, swap: SwapRow) -> str | None:
         if swap["previous"] is None or swap["previous"] > swap["version"]:
             return None
-        new, old = self._version(swap["version"]), self._version(swap["previous"])
+        versions = self._journal.versions
+        new, old = versions.get(swap["version"]), versions.get(swap["previous"])
         since = self._journal.swaps.newest_batch()
         rows = late_labels.first(self._home.journal, swap["version"], since, self._settings.live_until)
         if new is None or old is None or len(rows) < self._settings.live_rows:
@@ -111,17 +115,13 @@ class Probation:
             f"{comparison.before:.4f} {comparison.where}; promote.tolerance = {self._settings.tolerance}."
         )
 
-    def _version(self, version: int) -> Row | None:
-        row = self._journal.versions.get(version)
-        return None if row is None else dict(row)
-
-    def _schema(self, judged: Row) -> Schema | None:
+    def _schema(self, judged: VersionRow) -> Schema | None:
         try:
             return bundle.read_manifest(self._home.bundle(judged["version"]), judged["bundle"]).data_schema
         except BundleRefused:
             return None
 
-    def _on_the_same(self, new: Row, old: Row, rows: list[Row], trained: Schema) -> Found | None:
+    def _on_the_same(self, new: VersionRow, old: VersionRow, rows: Sequence[Labelled], trained: Schema) -> Found | None:
         """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
         ids = [row["prediction_id"] for row in rows]
         features = predictions.features_of(self._home.history, ids, new["version"])
@@ -133,20 +133,23 @@ class Probation:
             outcomes = replay(served, trained, [orjson.loads(features[row["prediction_id"]]) for row in with_features])
         except (BundleRefused, InvalidFeatures):
             return None
-        replayed = [{**row, "prediction": one} for row, one in zip(with_features, outcomes, strict=True)]
+        replayed: list[Labelled] = [
+            {**row, "prediction": answer} for row, answer in zip(with_features, outcomes, strict=True)
+        ]
         figure, table = _figure(new)
-        now, before = (measure(one, figure, table=table) for one in (with_features, replayed))
+        now, before = (measure(labels, figure, table=table) for labels in (with_features, replayed))
         if now is None or before is None:
             return None
         return Found(now, before.value, sigmas(with_features, replayed, figure, table) > SURE, "on the same ones")
 
-    def _on_their_own(self, old: Row, rows: list[Row], figure: Figure, table: Table | None = None) -> Found | None:
+    def _on_their_own(
+        self, old: VersionRow, rows: Sequence[Outcome], figure: Figure, table: Table | None = None
+    ) -> Found | None:
         """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
         task: Task = "regression" if figure == "r2" else "classification"
         own = live_score.score(self._home.journal, old["version"], task, table)
-        held = orjson.loads(old["scores"]).get("challenger", {}).get("rolling")
         enough = own is not None and own["n"] >= self._settings.live_rows
-        score, where = (own, "late labels of its own") if enough else (held, "held-out rows")
+        score, where = (own, "late labels of its own") if enough else (_held_out(old), "held-out rows")
         now, entry = measure(rows, figure, table=table), scored(score, figure, rows, table)
         if now is None or score is None or entry is None:
             return None
@@ -158,13 +161,13 @@ class Probation:
             sure = before - now.value > SURE * math.hypot(now.error, error)
         return Found(now, before, sure, f"on {score['n']} {where}")
 
-    def _fell(self, swap: Row) -> str | None:
+    def _fell(self, swap: SwapRow) -> str | None:
         judged = self._journal.versions.get(swap["version"])
         if judged is None:
             return None
-        figure, table = _figure(dict(judged))
+        figure, table = _figure(judged)
         rows = late_labels.newest(self._home.journal, swap["version"], self._settings.live_until)
-        entry = scored(orjson.loads(judged["scores"]).get("challenger", {}).get("rolling"), figure, rows, table)
+        entry = scored(_held_out(judged), figure, rows, table)
         now = measure(rows, figure, table=table) if len(rows) >= self._settings.live_rows else None
         if now is None or entry is None or now.upper >= entry[0] - self._settings.tolerance:
             return None
@@ -174,20 +177,25 @@ class Probation:
         )
 
 
-def _figure(judged: Row) -> tuple[Figure, Table | None]:
+def _figure(judged: VersionRow) -> tuple[Figure, Table | None]:
     """What late labels measure a version by: what judged it, where classes can say that; probabilities are not on record."""
-    scores = orjson.loads(judged["scores"])
-    if live_score.task_of(scores) == "regression":
+    if live_score.task_of(orjson.loads(judged["scores"])) == "regression":
         return "r2", None
-    rolling = scores.get("challenger", {}).get("rolling") or {}
-    metric, table = rolling.get("metric"), rolling.get("costs")
+    rolling = _held_out(judged)
+    metric, table = (rolling.get("metric"), rolling.get("costs")) if rolling else (None, None)
     if metric == "cost":
         return "cost", table
     return "balanced_accuracy" if metric == "balanced_accuracy" else "accuracy", table
 
 
-def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> list[Any]:
-    """What a served version answers to features that were given in the columns of `trained`: class names or numbers.
+def _held_out(judged: VersionRow) -> Score | None:
+    """The score on the rolling holdout that a version was judged by; None where it has none."""
+    scores: Scores = orjson.loads(judged["scores"])
+    return (scores.get("challenger") or {}).get("rolling")
+
+
+def replay(served: bundle.Model, trained: Schema, features: list[list[Cell]]) -> list[str]:
+    """What a served version answers to features in the columns of `trained`: class names, or numbers as `repr` writes them.
 
     Raises InvalidFeatures if it takes other columns, or does not take a value.
     """
@@ -199,5 +207,5 @@ def replay(served: bundle.Model, trained: Schema, features: list[list[Any]]) -> 
     matrix = np.array([encode(schema, {name: row[name] for name in schema.features}) for row in named])
     answers = served.answers(matrix)
     if schema.task == "regression":
-        return [float(value) for value in answers[:, 0]]
+        return [repr(float(value)) for value in answers[:, 0]]
     return [schema.classes[code] for code in costs.named(answers, served.costs)]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from daemon.core.states import VersionState
-from daemon.records.query import ask
+from daemon.records.query import number
 
 WAITING = f"""SELECT MAX(version) AS version FROM versions
 WHERE state = '{VersionState.HELD}' AND version > COALESCE((SELECT version FROM swaps ORDER BY id DESC LIMIT 1), 0)"""
@@ -11,5 +11,4 @@ WHERE state = '{VersionState.HELD}' AND version > COALESCE((SELECT version FROM 
 
 def waiting(journal: Path) -> int | None:
     """The newest version that is held and newer than the one that serves; None if there is none."""
-    rows = ask(journal, WAITING)
-    return rows[0]["version"] if rows else None
+    return number(journal, WAITING)

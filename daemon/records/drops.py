@@ -1,20 +1,20 @@
 """What became of each drop: the journal's record of it, and of the batch that took it.
 
-Shared with `web`: `GET /drops` and `retraind drops` tell the same facts. A row has the columns of the journal's table
-`drops`, and `revision` and `committed_at` of its batch (None before the commit, and for a rejected drop). For a duplicate,
-`batch` is the one that holds the rows.
+Shared with `web`: `GET /drops` and `retraind drops` tell the same facts.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from daemon.core.home import Home
+from daemon.core.rows import DropRow
 from daemon.core.states import DropState, Hold
 from daemon.records import lineage
 from daemon.records.dialect import UNSORTED
-from daemon.records.query import LAST, Row, ask, listed, parts
+from daemon.records.lineage_chain import TaughtVersions, TeachingDrop
+from daemon.records.query import LAST, ask, first, listed, number, parts, texts, typed
 
 DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
@@ -34,44 +34,142 @@ SERIES = 20
 """Exams that the newest score is made of."""
 
 
-def exams(journal: Path, drops: Sequence[str]) -> dict[str, Row]:
-    """What the version that served made of drops (sha256) before they were trained on: see `daemon.ingest.drop_scores`."""
-    exams: list[Row] = []
+class DropFacts(DropRow):
+    """A drop, and the revision of its batch (None before the commit, and for a rejected drop).
+
+    For a duplicate, `batch` is the one that holds the rows.
+    """
+
+    revision: str | None
+    committed_at: str | None
+
+
+class DropScore(TypedDict):
+    """How many rows of a drop a version was asked, and its error on them."""
+
+    n: int
+    error: float
+
+
+class Prequential(DropScore):
+    """The error on the newest drops together, and how many drops were ever suspicious."""
+
+    suspicious: int
+
+
+class Exam(DropScore):
+    """What the version that served made of a drop before it was trained on: see `daemon.ingest.drop_scores`."""
+
+    version: int
+    usual: float
+    mix: float
+    shifts: dict[str, float]
+    """Features that lie elsewhere than in the training rows, and how far."""
+    suspicious: bool
+    reason: str
+    at: str
+
+
+class ExaminedDrop(DropFacts):
+    """A drop with its exam; None: it had none."""
+
+    exam: Exam | None
+
+
+class HeldDrop(TypedDict):
+    """A drop that waits for a person, and why."""
+
+    sha256: str
+    name: str
+    state: str
+    bytes: int
+    rows_read: int
+    rows_known: int
+    version: int
+    reason: str
+    seen_at: str | None
+    held_at: str
+
+
+class HeldAsDrop(HeldDrop):
+    """A held drop with the columns of one that was decided."""
+
+    id: None
+    line: None
+    column: None
+    batch: None
+    bad_file: None
+    revision: None
+    committed_at: None
+    decided_by: None
+    rows_accepted: int
+    rows_refused: int
+    rows_duplicate: int
+    rows_relabelled: int
+    settled_at: str
+    decided_at: str
+
+
+class _StoredExam(DropScore):
+    drop: str
+    version: int
+    usual: float
+    mix: float
+    shifts: str
+    suspicious: int
+    reason: str
+    at: str
+
+
+def exams(journal: Path, drops: Sequence[str]) -> dict[str, Exam]:
+    """The exams of those of the drops (sha256) that had one."""
+    rows: list[_StoredExam] = []
     for some in parts([drop for drop in drops if drop]):
-        exams += ask(journal, EXAMS.format(listed(some)), *some)
+        rows += typed(_StoredExam, journal, EXAMS.format(listed(some)), *some)
+    return {row["drop"]: _exam(row) for row in rows}
+
+
+def _exam(row: _StoredExam) -> Exam:
     return {
-        row.pop("drop"): {**row, "shifts": json.loads(row["shifts"]), "suspicious": bool(row["suspicious"])}
-        for row in exams
+        "version": row["version"],
+        "n": row["n"],
+        "error": row["error"],
+        "usual": row["usual"],
+        "mix": row["mix"],
+        "shifts": json.loads(row["shifts"]),
+        "suspicious": bool(row["suspicious"]),
+        "reason": row["reason"],
+        "at": row["at"],
     }
 
 
-def prequential(journal: Path) -> Row | None:
+def prequential(journal: Path) -> Prequential | None:
     """The mean error of the newest exams, weighted by their `n` rows, and how many drops were ever suspicious; None without one."""
-    recent = ask(journal, "SELECT n, error FROM exams ORDER BY id DESC LIMIT ?", SERIES)
+    recent = typed(DropScore, journal, "SELECT n, error FROM exams ORDER BY id DESC LIMIT ?", SERIES)
     if not recent:
         return None
     total = sum(row["n"] for row in recent)
-    (odd,) = ask(journal, "SELECT COUNT(*) AS suspicious FROM exams WHERE suspicious = 1")
-    return {"n": total, "error": sum(row["n"] * row["error"] for row in recent) / total, **odd}
+    suspicious = number(journal, "SELECT COUNT(*) FROM exams WHERE suspicious = 1") or 0
+    error = sum(row["n"] * row["error"] for row in recent) / total
+    return {"n": total, "error": error, "suspicious": suspicious}
 
 
-def newest(journal: Path, limit: int, before: int | None = None) -> list[Row]:
+def newest(journal: Path, limit: int, before: int | None = None) -> list[DropFacts]:
     """Drops newest first; `before` is the id of the last one already seen."""
-    return ask(
-        journal, f"{DROPS} WHERE drops.id < ? ORDER BY drops.id DESC LIMIT ?", LAST if before is None else before, limit
-    )
+    query = f"{DROPS} WHERE drops.id < ? ORDER BY drops.id DESC LIMIT ?"
+    return typed(DropFacts, journal, query, LAST if before is None else before, limit)
 
 
-def find(journal: Path, key: str | int) -> Row | None:
+def find(journal: Path, key: str | int) -> DropFacts | None:
     """The drop with this full sha256, id or name; of several the accepted one, then the forgotten one, then the newest."""
     for column in ("sha256", "id", "name"):
         query = f"{DROPS} WHERE drops.{column} = ? ORDER BY {RANK}, drops.id DESC LIMIT 1"
-        if exams := ask(journal, query, str(key)):
-            return exams[0]
+        if drop := first(DropFacts, journal, query, str(key)):
+            return drop
     return None
 
 
-def taken(journal: Path, key: str) -> list[Row]:
+def taken(journal: Path, key: str) -> list[DropFacts]:
     """The drops that this full sha256, id or name may mean, newest first: those whose rows the dataset holds or has forgotten.
 
     A duplicate means the drop that brought its bytes.
@@ -79,7 +177,7 @@ def taken(journal: Path, key: str) -> list[Row]:
     meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?1 OR name = ?1"
     # So SQLite looks for sha256; with the state's index it would read nearly all drops.
     rows = f"drops.sha256 IN ({meant}) AND {UNSORTED}drops.state IN ('{DropState.ACCEPTED}', '{DropState.FORGOTTEN}')"
-    return ask(journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
+    return typed(DropFacts, journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
 
 
 def was_taken(journal: Path, sha256: str) -> bool:
@@ -88,32 +186,46 @@ def was_taken(journal: Path, sha256: str) -> bool:
     return bool(ask(journal, query, sha256, DropState.ACCEPTED, DropState.FORGOTTEN))
 
 
-def held(journal: Path, limit: int) -> list[Row]:
+def held(journal: Path, limit: int) -> list[HeldDrop]:
     """The drops that wait for a person, longest first, and why: see `daemon.ingest.held_drops`."""
-    return ask(journal, f"{HELD} ORDER BY held_at, sha256 LIMIT ?", limit)
+    return typed(HeldDrop, journal, f"{HELD} ORDER BY held_at, sha256 LIMIT ?", limit)
 
 
 def held_total(journal: Path) -> int:
     """How many wait."""
-    counted = ask(journal, "SELECT COUNT(*) AS n FROM held WHERE state = ?", Hold.WAITING)
-    return int(counted[0]["n"]) if counted else 0
+    return number(journal, "SELECT COUNT(*) FROM held WHERE state = ?", Hold.WAITING) or 0
 
 
 def held_names(journal: Path) -> set[str]:
     """What their files are called."""
-    return {row["name"] for row in ask(journal, "SELECT name FROM held WHERE state = ?", Hold.WAITING)}
+    return set(texts(journal, "SELECT name FROM held WHERE state = ?", Hold.WAITING))
 
 
-def held_like(journal: Path, key: str) -> list[Row]:
+def held_like(journal: Path, key: str) -> list[HeldDrop]:
     """The one of them with this full sha256, or else those of this name: a file may be called like another's sha256."""
-    return ask(journal, f"{HELD} AND sha256 = ?", key) or ask(journal, f"{HELD} AND name = ? ORDER BY held_at", key)
+    by_sha256 = typed(HeldDrop, journal, f"{HELD} AND sha256 = ?", key)
+    return by_sha256 or typed(HeldDrop, journal, f"{HELD} AND name = ? ORDER BY held_at", key)
 
 
-def as_drop(row: Row) -> dict[str, Any]:
+def as_drop(row: HeldDrop) -> HeldAsDrop:
     """A held drop with the columns of one that was decided, for a table of both: nothing of it was taken."""
-    counts = dict.fromkeys(("rows_accepted", "rows_refused", "rows_duplicate", "rows_relabelled"), 0)
-    unknown = dict.fromkeys(("id", "line", "column", "batch", "bad_file", "revision", "committed_at", "decided_by"))
-    return {**row, **counts, **unknown, "settled_at": row["held_at"], "decided_at": row["held_at"]}
+    return {
+        **row,
+        "rows_accepted": 0,
+        "rows_refused": 0,
+        "rows_duplicate": 0,
+        "rows_relabelled": 0,
+        "id": None,
+        "line": None,
+        "column": None,
+        "batch": None,
+        "bad_file": None,
+        "revision": None,
+        "committed_at": None,
+        "decided_by": None,
+        "settled_at": row["held_at"],
+        "decided_at": row["held_at"],
+    }
 
 
 class Drops:
@@ -122,28 +234,28 @@ class Drops:
     def __init__(self, home: Home) -> None:
         self._home, self._journal = home, home.journal
 
-    def newest(self, limit: int = 100, before: int | None = None) -> list[Row]:
+    def newest(self, limit: int = 100, before: int | None = None) -> list[ExaminedDrop]:
         """Drops with what became of them, newest first; `before` is the id of the last one already seen."""
         return self._examined(newest(self._journal, limit, before))
 
-    def find(self, key: str | int) -> Row | None:
+    def find(self, key: str | int) -> ExaminedDrop | None:
         """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
         drop = find(self._journal, key)
         return self._examined([drop])[0] if drop else None
 
-    def taught(self, drop: Row) -> Row:
+    def taught(self, drop: DropRow) -> TaughtVersions:
         """How many versions a drop has taught, and the newest of them."""
         return lineage.taught(self._home, drop)
 
-    def until(self, batch: int, limit: int = 100) -> list[Row]:
+    def until(self, batch: int, limit: int = 100) -> list[TeachingDrop]:
         """The drops whose rows a revision up to this batch holds, newest first."""
-        return ask(self._journal, lineage.DROPS, batch, 2**62, limit)
+        return typed(TeachingDrop, self._journal, lineage.DROPS, batch, 2**62, limit)
 
-    def prequential(self) -> Row | None:
+    def prequential(self) -> Prequential | None:
         """How wrong versions were on drops before they were trained on; see `daemon.records.drops`."""
         return prequential(self._journal)
 
-    def _examined(self, drops: list[Row]) -> list[Row]:
+    def _examined(self, drops: list[DropFacts]) -> list[ExaminedDrop]:
         of_drop = exams(self._journal, [drop["sha256"] for drop in drops])
         return [{**drop, "exam": of_drop.get(drop["sha256"])} for drop in drops]
 
@@ -154,11 +266,11 @@ class HeldDrops:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
 
-    def oldest(self, limit: int) -> list[Row]:
+    def oldest(self, limit: int) -> list[HeldDrop]:
         """Drops that wait for a person, longest first."""
         return held(self._journal, limit)
 
-    def like(self, key: str) -> list[Row]:
+    def like(self, key: str) -> list[HeldDrop]:
         """Those of them with this full sha256 or name."""
         return held_like(self._journal, key)
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from daemon.records.query import Row, ask, newest
+from daemon.core.rows import EventRow, SwapRow
+from daemon.records.query import newest, typed
 
 
 class Events:
@@ -11,13 +12,13 @@ class Events:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
 
-    def after(self, after: int = 0, limit: int = 200) -> list[Row]:
+    def after(self, after: int = 0, limit: int = 200) -> list[EventRow]:
         """Events with an id larger than `after`, oldest first."""
-        return ask(self._journal, "SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+        return typed(EventRow, self._journal, "SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 
-    def newest(self, limit: int = 100) -> list[Row]:
+    def newest(self, limit: int = 100) -> list[EventRow]:
         """The newest events, newest first."""
-        return newest(self._journal, "events", limit)
+        return newest(EventRow, self._journal, "events", limit)
 
 
 class Swaps:
@@ -26,6 +27,6 @@ class Swaps:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
 
-    def newest(self, limit: int = 100) -> list[Row]:
+    def newest(self, limit: int = 100) -> list[SwapRow]:
         """Changes of the served version, newest first."""
-        return newest(self._journal, "swaps", limit)
+        return newest(SwapRow, self._journal, "swaps", limit)

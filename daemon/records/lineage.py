@@ -5,14 +5,34 @@ totals; nothing is written, whoever else is at work.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypedDict
 
 import orjson
 
 from daemon.core.home import Home
+from daemon.core.rows import DropRow, VersionRow, VersionVerdict
 from daemon.core.states import BatchKind, DropState
 from daemon.records import live_score
-from daemon.records.query import LAST, Row, ask, listed, parts
+from daemon.records.lineage_chain import (
+    Agreement,
+    Chain,
+    Disagreement,
+    DropTotals,
+    PredictionSpan,
+    RevisionFacts,
+    ServicePeriod,
+    ShadowTrial,
+    StoredAgreement,
+    TaughtVersion,
+    TaughtVersions,
+    TeachingBatch,
+    TeachingBatches,
+    TeachingDrop,
+    TeachingDrops,
+    TrainingFacts,
+)
+from daemon.records.query import LAST, first, listed, number, parts, texts, typed
+from daemon.schema.scores import Scores
 
 SHOWN = 20
 """How many drops, batches, periods of service and versions are listed unless somebody asks for more."""
@@ -59,48 +79,74 @@ WITH reach AS (
 """
 
 
-def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) -> Row | None:
+class _Reach(TypedDict):
+    batch: int | None
+    committed_at: str | None
+
+
+class _Span(TypedDict):
+    count: int
+    oldest: int
+    newest: int
+
+
+def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) -> Chain | None:
     """The whole chain of a judged version; None if there is no such version. Raises sqlite3.Error on a damaged journal.
 
     `drops`, `batches`, `served` and `shadow` list the newest `limit`; `before` is the id of the last drop already seen.
     `bundle` is the sha256 by which `daemon.artifacts.bundle.summary` describes the files.
     """
-    rows = ask(home.journal, "SELECT * FROM versions WHERE version = ?", version)
-    if not rows:
+    row = first(VersionRow, home.journal, "SELECT * FROM versions WHERE version = ?", version)
+    if row is None:
         return None
-    row = rows[0]
-    row["scores"] = orjson.loads(row["scores"])
+    scores: Scores = orjson.loads(row["scores"])
     revision = _revision(home, row)
     return {
-        **row,
-        "live": live_score.of(home.journal, version, row["scores"]),
+        **_verdict(row),
+        "scores": scores,
+        "live": live_score.of(home.journal, version, scores),
         "drops": _drops(home, revision["batch"], limit, before),
         "batches": _batches(home, revision["batch"], limit),
         "revision": revision,
         "run": _run(home, row),
-        "served": ask(home.journal, SERVED, version, limit),
+        "bundle": row["bundle"],
+        "served": typed(ServicePeriod, home.journal, SERVED, version, limit),
         "predictions": _predictions(home, version),
-        "shadow": [{**one, "newest": _disagreements(home, one)} for one in agreements(home, [version], limit=limit)],
+        "shadow": [_trial(home, agreement) for agreement in agreements(home, [version], limit=limit)],
     }
 
 
-def agreements(home: Home, versions: Iterable[int], champion: int | None = None, limit: int = LAST) -> list[Row]:
-    """How far these versions, once held, agreed with the champions beside which they were tried, the last ones first.
+def _verdict(row: VersionRow) -> VersionVerdict:
+    return {
+        "version": row["version"],
+        "mlflow_run": row["mlflow_run"],
+        "candidate": row["candidate"],
+        "backend": row["backend"],
+        "dvc_md5": row["dvc_md5"],
+        "rows": row["rows"],
+        "trained_rows": row["trained_rows"],
+        "trigger": row["trigger"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "judged_at": row["judged_at"],
+    }
 
-    Of the `n` rows compared, `agreed` have the same label (None for values); `difference` is the mean difference (of
-    probabilities the largest of a row, of values the absolute one), `largest` the greatest; `failed` rows it did not answer.
-    """
-    rows: list[Row] = []
+
+def agreements(home: Home, versions: Iterable[int], champion: int | None = None, limit: int = LAST) -> list[Agreement]:
+    """How far these versions, once held, agreed with the champions beside which they were tried, the last ones first."""
+    rows: list[StoredAgreement] = []
     for numbers in parts(sorted(versions, reverse=True)):
-        rows += ask(home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
-    return [{**one, "difference": one["difference"] / one["n"] if one["n"] else None} for one in rows[:limit]]
+        rows += typed(StoredAgreement, home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
+    return [{**row, "difference": row["difference"] / row["n"] if row["n"] else None} for row in rows[:limit]]
 
 
-def _disagreements(home: Home, agreement: Row) -> list[Row]:
-    return ask(home.history, DISAGREEMENTS, agreement["version"], agreement["champion"], SHOWN)
+def _trial(home: Home, agreement: Agreement) -> ShadowTrial:
+    """An agreement with the newest rows on which the two disagreed."""
+    pair = agreement["version"], agreement["champion"]
+    return {**agreement, "newest": typed(Disagreement, home.history, DISAGREEMENTS, *pair, SHOWN)}
 
 
-def taught(home: Home, drop: Row, limit: int = SHOWN) -> Row:
+def taught(home: Home, drop: DropRow, limit: int = SHOWN) -> TaughtVersions:
     """The versions that a drop has taught: `count`, and the newest `limit` of them with their verdicts.
 
     Its held-out rows have judged them and trained what they serve (`train.refit`). Versions that a window kept from seeing it are
@@ -110,9 +156,9 @@ def taught(home: Home, drop: Row, limit: int = SHOWN) -> Row:
         return {"count": 0, "newest": []}
     until = drop["forgotten_in"] if drop["forgotten_in"] is not None else 2**62
     scope = "FROM reach WHERE batch >= ? AND batch < ?"
-    total = ask(home.journal, f"{REACH} SELECT COUNT(*) AS count {scope}", drop["batch"], until)
+    count = number(home.journal, f"{REACH} SELECT COUNT(*) {scope}", drop["batch"], until) or 0
     query = f"{REACH} SELECT version, candidate, state {scope} ORDER BY version DESC LIMIT ?"
-    return {"count": total[0]["count"], "newest": ask(home.journal, query, drop["batch"], until, limit)}
+    return {"count": count, "newest": typed(TaughtVersion, home.journal, query, drop["batch"], until, limit)}
 
 
 def left_out(home: Home, version: int, revision: str) -> list[str]:
@@ -120,57 +166,63 @@ def left_out(home: Home, version: int, revision: str) -> list[str]:
 
     None of an unknown version or revision. Raises sqlite3.Error on a damaged journal.
     """
-    judged = ask(home.journal, "SELECT revision FROM versions WHERE version = ?", version)
-    if not judged:
+    own = texts(home.journal, "SELECT revision FROM versions WHERE version = ?", version)
+    if not own:
         return []
-    older, newer = (_reach(home, one)["batch"] or 0 for one in (judged[0]["revision"], revision))
-    return [row["name"] for row in ask(home.journal, LEFT_OUT, older, newer)]
+    older, newer = (_reach(home, commit)["batch"] or 0 for commit in (own[0], revision))
+    return texts(home.journal, LEFT_OUT, older, newer)
 
 
-def _revision(home: Home, row: Row) -> Row:
-    """The revision that a version was trained on; `batch` is the last one that it holds (0: the journal does not know it)."""
+def _revision(home: Home, row: VersionRow) -> RevisionFacts:
+    """The revision that a version was trained on."""
     reach = _reach(home, row["revision"])
-    revision = {"commit": row["revision"], "dvc_md5": row["dvc_md5"], "rows": row["rows"]}
-    return {**revision, "committed_at": reach["committed_at"], "batch": reach["batch"] or 0}
+    return {
+        "commit": row["revision"],
+        "dvc_md5": row["dvc_md5"],
+        "rows": row["rows"],
+        "committed_at": reach["committed_at"],
+        "batch": reach["batch"] or 0,
+    }
 
 
-def _reach(home: Home, revision: str) -> Row:
+def _reach(home: Home, revision: str) -> _Reach:
     """The last batch that a revision holds, and when it was committed; None, if the journal does not know it."""
     query = "SELECT MAX(seq) AS batch, MAX(committed_at) AS committed_at FROM batches WHERE revision = ?"
-    return next(iter(ask(home.journal, query, revision)), {"batch": None, "committed_at": None})
+    return first(_Reach, home.journal, query, revision) or {"batch": None, "committed_at": None}
 
 
-def _drops(home: Home, batch: int, limit: int, before: int | None) -> Row:
-    [totals] = ask(home.journal, TOTALS, batch)
-    counts = {key: int(value) for key, value in totals.items()}
-    return {**counts, "newest": ask(home.journal, DROPS, batch, 2**62 if before is None else before, limit)}
+def _drops(home: Home, batch: int, limit: int, before: int | None) -> TeachingDrops:
+    [totals] = typed(DropTotals, home.journal, TOTALS, batch)
+    newest = typed(TeachingDrop, home.journal, DROPS, batch, 2**62 if before is None else before, limit)
+    return {**totals, "newest": newest}
 
 
-def _batches(home: Home, batch: int, limit: int) -> Row:
-    [total] = ask(
-        home.journal, "SELECT COUNT(*) AS count FROM batches WHERE seq <= ? AND kind != ?", batch, BatchKind.MERGE
-    )
-    return {"count": total["count"], "newest": ask(home.journal, BATCHES, batch, limit)}
+def _batches(home: Home, batch: int, limit: int) -> TeachingBatches:
+    query = "SELECT COUNT(*) FROM batches WHERE seq <= ? AND kind != ?"
+    count = number(home.journal, query, batch, BatchKind.MERGE) or 0
+    return {"count": count, "newest": typed(TeachingBatch, home.journal, BATCHES, batch, limit)}
 
 
-def _run(home: Home, row: Row) -> Row:
+def _run(home: Home, row: VersionRow) -> TrainingFacts:
     """The training; of one whose end was not recorded only what the version itself knows."""
     query = (
         "SELECT id, reason, state, started_at, ended_at, seconds FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1"
     )
-    run: dict[str, Any] = {"id": None, "reason": row["trigger"]}
-    rows = ask(home.journal, query, row["version"])
-    return {**(rows[0] if rows else run), "mlflow_run": row["mlflow_run"]}
+    run = first(TrainingFacts, home.journal, query, row["version"])
+    if run is None:
+        return {"id": None, "reason": row["trigger"], "mlflow_run": row["mlflow_run"]}
+    return {**run, "mlflow_run": row["mlflow_run"]}
 
 
-def _predictions(home: Home, version: int) -> Row:
+def _predictions(home: Home, version: int) -> PredictionSpan:
     """How many predictions of the version are in the history, and when the first and the last of them were made."""
-    rows = ask(home.history, PREDICTIONS, version)
-    if not rows or not rows[0]["count"]:
+    span = first(_Span, home.history, PREDICTIONS, version)
+    if span is None or not span["count"]:
         return {"count": 0, "first_at": None, "last_at": None}
-    times = [
-        ask(home.history, "SELECT timestamp FROM predictions WHERE seq = ?", rows[0][end])
-        for end in ("oldest", "newest")
-    ]
-    first, last = (row[0]["timestamp"] if row else None for row in times)
-    return {"count": rows[0]["count"], "first_at": first, "last_at": last}
+    first_at, last_at = (_time(home, seq) for seq in (span["oldest"], span["newest"]))
+    return {"count": span["count"], "first_at": first_at, "last_at": last_at}
+
+
+def _time(home: Home, seq: int) -> str | None:
+    times = texts(home.history, "SELECT timestamp FROM predictions WHERE seq = ?", seq)
+    return times[0] if times else None

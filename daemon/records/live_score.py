@@ -1,21 +1,23 @@
 """The live score of a version: its answers against the late labels that have come for them.
 
-Shared with `web`. Like every score it is a dict with `n` rows: of classification `accuracy`, its Wilson 95 %
+Shared with `web`. Like every score it has `n` rows: of classification `accuracy`, its Wilson 95 %
 `interval` (low, high), `recall` and `support` by class; of regression `rmse`, `mae` and `r2` (None where all truths are equal, or
 one is too large to be squared). With costs `cost` is their mean, `cost_saved` what share of the best constant answer's cost is
 saved, and `cost_error` the standard error of that.
-Only the newest labels count, so that asking costs the same for ever.
+Only the newest labels count, so that asking always costs the same.
 """
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from daemon.records.dialect import ARRIVAL
-from daemon.records.query import Row, ask
+from daemon.records.late_labels import Outcome
+from daemon.records.query import first, typed
 from daemon.schema import costs
 from daemon.schema.costs import Table
 from daemon.schema.schema import Task
+from daemon.schema.scores import HOLDOUTS, Score, Scores
 
 LABELS = 10_000
 """The newest labels of a version make its score."""
@@ -35,42 +37,46 @@ SELECT COUNT(*) AS n, AVG((told - truth) * (told - truth)) AS square, AVG(ABS(to
 FROM newest, middle"""
 
 
-def of(journal: Path, version: int, scores: dict[str, Any]) -> dict[str, Any] | None:
+class _Counted(Outcome):
+    n: int
+
+
+class _Errors(TypedDict):
+    n: int
+    square: float | None
+    absolute: float | None
+    spread: float | None
+    varied: int
+
+
+def of(journal: Path, version: int, scores: Scores) -> Score | None:
     """The live score of a version with these scores; None before its first label."""
     return score(journal, version, task_of(scores), costs_of(scores))
 
 
-def score(journal: Path, version: int, task: Task, table: Table | None = None) -> dict[str, Any] | None:
+def score(journal: Path, version: int, task: Task, table: Table | None = None) -> Score | None:
     """The same with these costs of answers."""
     if task == "regression":
-        rows = ask(journal, ERRORS, version, LABELS)
-        return _regression(rows[0]) if rows and rows[0]["n"] else None
-    pairs = ask(journal, PAIRS, version, LABELS)
-    return _classification(pairs) | _priced(pairs, table) if pairs else None
+        errors = first(_Errors, journal, ERRORS, version, LABELS)
+        return _regression(errors) if errors and errors["n"] else None
+    pairs = typed(_Counted, journal, PAIRS, version, LABELS)
+    return _classification(pairs, table) if pairs else None
 
 
-def task_of(scores: dict[str, Any]) -> Task:
+def task_of(scores: Scores) -> Task:
     """The task of a judged version, told by the figures in its `scores`."""
-    held_out = scores.get("challenger", {}).values()
-    return (
-        "regression" if any(isinstance(figures, dict) and "r2" in figures for figures in held_out) else "classification"
-    )
+    held_out = scores.get("challenger") or {}
+    return "regression" if any("r2" in (held_out.get(name) or {}) for name in HOLDOUTS) else "classification"
 
 
-def costs_of(scores: dict[str, Any]) -> Table | None:
+def costs_of(scores: Scores) -> Table | None:
     """By what costs a judged version decides and was judged; None: by none."""
-    table: Table | None = ((scores.get("challenger") or {}).get("rolling") or {}).get("costs")
-    return table
+    rolling = (scores.get("challenger") or {}).get("rolling")
+    return rolling.get("costs") if rolling else None
 
 
-def _priced(pairs: list[Row], table: Table | None) -> dict[str, Any]:
-    if not table:
-        return {}
-    mean, share = costs.saved({(pair["truth"], pair["prediction"]): pair["n"] for pair in pairs}, table)
-    return {"cost": mean} | ({} if share is None else {"cost_saved": share[0], "cost_error": share[1]})
-
-
-def _classification(pairs: list[Row]) -> dict[str, Any]:
+def _classification(pairs: list[_Counted], table: Table | None) -> Score:
+    """The score by the counts of each pair of truth and answer."""
     support: dict[str, int] = {}
     right: dict[str, int] = {}
     for pair in pairs:
@@ -79,12 +85,18 @@ def _classification(pairs: list[Row]) -> dict[str, Any]:
             right[pair["truth"]] = pair["n"]
     n, hits = sum(support.values()), sum(right.values())
     recall = {name: right.get(name, 0) / seen for name, seen in support.items()}
-    return {"n": n, "accuracy": hits / n, "interval": wilson(hits, n), "recall": recall, "support": support}
+    score: Score = {"n": n, "accuracy": hits / n, "interval": wilson(hits, n), "recall": recall, "support": support}
+    if table:
+        counts = {(pair["truth"], pair["prediction"]): pair["n"] for pair in pairs}
+        score["cost"], share = costs.saved(counts, table)
+        if share is not None:
+            score["cost_saved"], score["cost_error"] = share
+    return score
 
 
-def _regression(sums: Row) -> dict[str, Any]:
+def _regression(sums: _Errors) -> Score:
     # SQLite says null where Python says nan.
-    square, spread = (math.inf if sums[name] is None else sums[name] for name in ("square", "spread"))
+    square, spread = (math.inf if moment is None else moment for moment in (sums["square"], sums["spread"]))
     measured = math.isfinite(square)
     r2 = 1 - square / spread if measured and sums["varied"] and 0 < spread < math.inf else None
     return {"n": sums["n"], "r2": r2, "rmse": math.sqrt(square) if measured else None, "mae": sums["absolute"]}

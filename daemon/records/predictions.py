@@ -3,23 +3,65 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
-from daemon.records.query import MANY, Row, ask, listed, must, parts
+from daemon.records.query import MANY, ask, listed, must, number, parts, typed
 
 BY_ID = "SELECT prediction_id, model_version, features, prediction, prediction_name FROM predictions"
 
 NEWEST = "SELECT features, prediction FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
 
+Cell = str | float | bool | None
+"""A value of JSON that stands for a feature; whole numbers are numbers, too."""
+
+
+class Answered(TypedDict):
+    """What a version was asked, `features` (JSON), and its answer: the code of a class, or a number."""
+
+    features: str
+    prediction: float
+
+
+class Identified(Answered):
+    """The same by the id of the prediction; `prediction_name` is the class."""
+
+    prediction_id: str
+    model_version: int
+    prediction_name: str | None
+
+
+class PredictionFacts(TypedDict):
+    """A line of the prediction log, without its features."""
+
+    seq: int
+    prediction_id: str
+    timestamp: str
+    prediction: float
+    prediction_name: str | None
+    confidence: float | None
+    model_version: int
+    latency_ms: float
+    caller: str
+
+
+class LoggedPrediction(PredictionFacts):
+    """A line of the prediction log; features in the order of the schema."""
+
+    features: list[Cell]
+
+
+class _Stored(PredictionFacts):
+    features: str
+
 
 def newest_seq(history: Path, version: int) -> int | None:
     """The number of the newest prediction of a version; None without one."""
-    rows = ask(history, "SELECT MAX(seq) AS seq FROM predictions WHERE model_version = ?", version)
-    return rows[0]["seq"] if rows else None
+    return number(history, "SELECT MAX(seq) FROM predictions WHERE model_version = ?", version)
 
 
-def newest(history: Path, version: int, most: int) -> list[Row]:
-    """The newest predictions of a version, newest first: `features` (JSON) and `prediction`."""
-    return ask(history, NEWEST, version, most)
+def newest(history: Path, version: int, most: int) -> list[Answered]:
+    """The newest predictions of a version, newest first."""
+    return typed(Answered, history, NEWEST, version, most)
 
 
 def features_of(history: Path, ids: Sequence[str], version: int) -> dict[str, str]:
@@ -38,10 +80,10 @@ def any_of(history: Path, ids: Sequence[str]) -> bool:
     return bool(ask(history, f"SELECT 1 FROM predictions WHERE prediction_id IN ({listed(some)}) LIMIT 1", *some))
 
 
-def by_id(history: Path, ids: Sequence[str]) -> Iterator[Row]:
+def by_id(history: Path, ids: Sequence[str]) -> Iterator[Identified]:
     """Those of the predictions that the history holds; raises sqlite3.Error also where there is no history."""
     for some in parts(ids):
-        yield from must(history, f"{BY_ID} WHERE prediction_id IN ({listed(some)})", *some)
+        yield from must(Identified, history, f"{BY_ID} WHERE prediction_id IN ({listed(some)})", *some)
 
 
 class Predictions:
@@ -50,7 +92,7 @@ class Predictions:
     def __init__(self, history: Path) -> None:
         self._history = history
 
-    def newest(self, limit: int = 100, before: str | None = None, version: int | None = None) -> list[Row]:
+    def newest(self, limit: int = 100, before: str | None = None, version: int | None = None) -> list[LoggedPrediction]:
         """Predictions newest first; `before` is the prediction_id of the last one seen (an unknown one gives nothing)."""
         query, values = "SELECT * FROM predictions WHERE 1 = 1", []
         if before is not None:
@@ -59,7 +101,7 @@ class Predictions:
         if version is not None:
             query += " AND model_version = ?"
             values.append(str(version))
-        rows = ask(self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
+        rows = typed(_Stored, self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
         return [{**row, "features": json.loads(row["features"])} for row in rows]
 
     def confidences(self, version: int, limit: int) -> list[float]:

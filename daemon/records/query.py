@@ -1,19 +1,21 @@
 """Read-only questions to the databases of a home, beside the daemon that writes them.
 
 Plain `sqlite3` in `mode=ro`, one short connection per question: a reader that lives for a moment can't hold back
-the daemon's checkpoint, and one that may not write can't take part in it. Rows come back as plain dicts.
+the daemon's checkpoint, and one that may not write can't take part in it. Rows come back as plain dicts, of the TypedDict that
+the caller names: it is the caller who knows which columns its query has.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from daemon.core import foundations
 from daemon.core.home import Home
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
+"""The columns of any query."""
 
 T = TypeVar("T")
 
@@ -30,6 +32,28 @@ LAST = 2**63 - 1
 """No row has a larger id."""
 
 
+def typed(kind: type[T], path: Path, query: str, *values: str | int | None) -> list[T]:
+    """As `ask`, for a query whose columns are those of the TypedDict `kind`."""
+    return cast("list[T]", ask(path, query, *values))
+
+
+def first(kind: type[T], path: Path, query: str, *values: str | int | None) -> T | None:
+    """The first of these rows, or None."""
+    rows = typed(kind, path, query, *values)
+    return rows[0] if rows else None
+
+
+def number(path: Path, query: str, *values: str | int | None) -> int | None:
+    """The whole number that a query for one has; None if it is null, or there is no row."""
+    rows = ask(path, query, *values)
+    return next(iter(rows[0].values())) if rows else None
+
+
+def texts(path: Path, query: str, *values: str | int | None) -> list[str]:
+    """The texts of a query for one column."""
+    return [text for row in ask(path, query, *values) for text in row.values()]
+
+
 def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
     """The rows of one query; a file that does not exist yet reads as empty.
 
@@ -39,7 +63,7 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
     if not path.exists():
         return _empty(path)
     try:
-        return must(path, query, *values, busy_seconds=BUSY_SECONDS)
+        return _rows(path, query, *values, busy_seconds=BUSY_SECONDS)
     except sqlite3.OperationalError as error:
         # The daemon has created the file and not yet its tables, or has just removed it. A file that is there and can't
         # be opened (no descriptor is left) is neither: what it holds is unknown, not nothing.
@@ -50,18 +74,22 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
         raise
 
 
-def must(path: Path, query: str, *values: str | int | None, busy_seconds: float = PATIENT_SECONDS) -> list[Row]:
-    """The rows of one query; raises sqlite3.Error also where the file or the table does not exist."""
+def must(kind: type[T], path: Path, query: str, *values: str | int | None) -> list[T]:
+    """As `typed`, and raises sqlite3.Error also where the file or the table does not exist."""
+    return cast("list[T]", _rows(path, query, *values, busy_seconds=PATIENT_SECONDS))
+
+
+def _rows(path: Path, query: str, *values: str | int | None, busy_seconds: float) -> list[Row]:
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=busy_seconds)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(query, values)]
 
 
-def newest(path: Path, table: str, limit: int, before: int | None = None, key: str = "id") -> list[Row]:
+def newest(kind: type[T], path: Path, table: str, limit: int, before: int | None = None, key: str = "id") -> list[T]:
     """The rows of a table with the largest keys, largest first; `before` is the key of the last one already seen."""
     query = f"SELECT * FROM {table} WHERE {key} < ? ORDER BY {key} DESC LIMIT ?"
-    return ask(path, query, LAST if before is None else before, limit)
+    return typed(kind, path, query, LAST if before is None else before, limit)
 
 
 def listed(values: Iterable[object]) -> str:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from daemon.core.rows import RequestRow
 from daemon.core.states import EventKind, RequestState
-from daemon.records.query import Row, ask
+from daemon.records.query import ask, first, number
 
 
 def answered(journal: Path, request: str) -> bool:
@@ -13,8 +14,7 @@ def answered(journal: Path, request: str) -> bool:
 
 def last_purge(journal: Path) -> int | None:
     """The number of the event that tells the newest purge; None: there is none (old events are trimmed)."""
-    rows = ask(journal, "SELECT MAX(id) AS id FROM events WHERE kind = ?", EventKind.PURGED)
-    return rows[0]["id"] if rows else None
+    return number(journal, "SELECT MAX(id) FROM events WHERE kind = ?", EventKind.PURGED)
 
 
 class Requests:
@@ -23,7 +23,6 @@ class Requests:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
 
-    def get(self, request: str) -> Row | None:
+    def get(self, request: str) -> RequestRow | None:
         """One request to the loop as the journal took it over, or None."""
-        rows = ask(self._journal, "SELECT * FROM requests WHERE id = ?", request)
-        return rows[0] if rows else None
+        return first(RequestRow, self._journal, "SELECT * FROM requests WHERE id = ?", request)

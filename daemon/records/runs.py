@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from daemon.records.query import Row, ask, newest
+from daemon.core.rows import RunRow
+from daemon.records.query import first, newest
 
 
 class Runs:
@@ -11,11 +12,11 @@ class Runs:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
 
-    def newest(self, limit: int = 100) -> list[Row]:
+    def newest(self, limit: int = 100) -> list[RunRow]:
         """Trainings, newest first."""
-        return newest(self._journal, "runs", limit)
+        return newest(RunRow, self._journal, "runs", limit)
 
-    def of_version(self, version: int) -> Row | None:
+    def of_version(self, version: int) -> RunRow | None:
         """The training that made a version, or None."""
-        rows = ask(self._journal, "SELECT * FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1", version)
-        return rows[0] if rows else None
+        query = "SELECT * FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1"
+        return first(RunRow, self._journal, query, version)

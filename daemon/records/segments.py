@@ -1,9 +1,11 @@
 """Segments: the files of the dataset that the journal has on record, and the revisions that hold them."""
 
 from pathlib import Path
+from typing import TypedDict
 
+from daemon.core.rows import SegmentRow
 from daemon.core.states import BatchState
-from daemon.records.query import Row, ask
+from daemon.records.query import ask, typed
 
 CURRENT = "SELECT * FROM segments WHERE died IS NULL"
 
@@ -18,14 +20,30 @@ SELECT name, md5 FROM segments, (SELECT MAX(seq) AS seq FROM batches WHERE dvc_m
 WHERE born <= seq AND (died IS NULL OR died > seq)"""
 
 
-def current(journal: Path) -> dict[str, Row]:
+class CommittedSegment(TypedDict):
+    """A segment of a committed revision; `died` is the batch that replaced it (None: it is part of the dataset)."""
+
+    name: str
+    md5: str
+    died: int | None
+
+
+class SegmentLife(CommittedSegment):
+    """A segment with its size, and the batch that wrote it."""
+
+    sha256: str
+    bytes: int
+    born: int
+
+
+def current(journal: Path) -> dict[str, SegmentRow]:
     """The segments that the dataset consists of, by name."""
-    return {row["name"]: row for row in ask(journal, CURRENT)}
+    return {row["name"]: row for row in typed(SegmentRow, journal, CURRENT)}
 
 
-def ever(journal: Path) -> list[Row]:
-    """Every segment that was ever part of the dataset: name, md5, sha256, bytes, born, died (None: still part of it)."""
-    return ask(journal, EVER)
+def ever(journal: Path) -> list[SegmentLife]:
+    """Every segment that was ever part of the dataset."""
+    return typed(SegmentLife, journal, EVER)
 
 
 def hashes(journal: Path) -> dict[str, str]:
@@ -33,9 +51,9 @@ def hashes(journal: Path) -> dict[str, str]:
     return {row["name"]: row["sha256"] for row in ask(journal, BY_BATCH)}
 
 
-def committed(journal: Path) -> list[Row]:
-    """The segments of all committed revisions: name, md5, died."""
-    return ask(journal, COMMITTED, BatchState.COMMITTED)
+def committed(journal: Path) -> list[CommittedSegment]:
+    """The segments of all committed revisions."""
+    return typed(CommittedSegment, journal, COMMITTED, BatchState.COMMITTED)
 
 
 def listed(journal: Path, dvc_md5: str) -> dict[str, str]:

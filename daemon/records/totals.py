@@ -5,7 +5,7 @@ from pathlib import Path
 
 from daemon.core.states import DropState, RunState, VersionState
 from daemon.records.dialect import ARRIVAL, BY_ID
-from daemon.records.query import ask
+from daemon.records.query import ask, number
 
 STATES: dict[str, tuple[str, ...]] = {
     "drops": tuple(state.value for state in DropState),
@@ -59,8 +59,7 @@ class Totals:
     def labels(self) -> int:
         """How many predictions have been labelled."""
         # A label is never removed, and counting millions of them would take a while.
-        rows = ask(self._journal, f"SELECT MAX({ARRIVAL}) AS n FROM labels")
-        return (rows[0]["n"] or 0) if rows else 0
+        return number(self._journal, f"SELECT MAX({ARRIVAL}) FROM labels") or 0
 
     def _count_drops(self) -> _Counted:
         """Totals of the drops. But for those forgotten they never change, so that only those since the last time are read."""

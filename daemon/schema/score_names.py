@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from daemon.schema.schema import Task
+from daemon.schema.scores import Metric
 
-DECIDES: dict[Task, str] = {"classification": "accuracy", "regression": "r2"}
+DECIDES: dict[Task, Metric] = {"classification": "accuracy", "regression": "r2"}
 """The score that a version is chosen and judged by; higher is better, 1 is perfect."""
 
-SETTLES: dict[Task, str] = {"classification": "log_loss", "regression": "rmse"}
+SETTLES: dict[Task, Metric] = {"classification": "log_loss", "regression": "rmse"}
 """What decides among candidates that are equal in that; lower is better."""
 
 TITLES = {

@@ -5,7 +5,7 @@ class codes, int64, or numbers, float64. docs/architecture.md lists the keys.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,20 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss,
 
 from daemon.schema.costs import Costs, named
 from daemon.schema.schema import Schema, Task
+from daemon.schema.scores import Metric, NamedMetric, Score
 
 Matrix = NDArray[np.float64]
 Truth = NDArray[Any]
 
 
-def score(
-    answers: Matrix, truth: Truth, schema: Schema, metric: str = "", costs: Costs | None = None
-) -> dict[str, Any]:
+class _Errors(NamedTuple):
+    n: int
+    r2: float | None
+    rmse: float
+    mae: float
+
+
+def score(answers: Matrix, truth: Truth, schema: Schema, metric: NamedMetric = "", costs: Costs | None = None) -> Score:
     """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None.
 
     None is also a figure of a regression that is no number, because the squares of its errors are too large for one. With a
@@ -30,31 +36,32 @@ def score(
     figures = _figures(answers, truth, schema, costs)
     if metric and metric not in figures:
         figures[metric] = measure(metric, answers, truth, schema.task, costs) if len(truth) else None
-    return figures | ({"metric": metric} if metric else {})
+    if metric:
+        figures["metric"] = metric
+    return figures
 
 
-def _figures(answers: Matrix, truth: Truth, schema: Schema, costs: Costs | None) -> dict[str, Any]:
+def _figures(answers: Matrix, truth: Truth, schema: Schema, costs: Costs | None) -> Score:
     if schema.task == "regression":
-        values = _regression(answers[:, 0], truth)
-        return {name: amount if amount is None or math.isfinite(amount) else None for name, amount in values.items()}
+        return _finite(_regression(answers[:, 0], truth))
     figures = _classification(named(answers, costs), answers, truth, schema) if len(truth) else _unmeasured()
-    if costs is None:
-        return figures
-    mean = measure("cost", answers, truth, schema.task, costs) if len(truth) else None
-    return figures | {"cost": mean, "costs": costs.table}
+    if costs is not None:
+        figures["cost"] = measure("cost", answers, truth, schema.task, costs) if len(truth) else None
+        figures["costs"] = costs.table
+    return figures
 
 
-METRICS: dict[Task, tuple[str, ...]] = {
+METRICS: dict[Task, tuple[Metric, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "log_loss", "roc_auc"),
     "regression": ("r2", "rmse", "mae"),
 }
 """What may choose among candidates, for each task."""
 
 
-def measure(metric: str, answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> float:
+def measure(metric: Metric, answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> float:
     """One metric of METRICS, or `cost`; one that has no meaning for these rows (R² of equal values, one class) is 0 or 0.5."""
     if task == "regression":
-        return _regression(answers[:, 0], truth)[metric] or 0.0
+        return _error(metric, _regression(answers[:, 0], truth))
     if metric == "log_loss":
         return _log_loss(truth, answers)
     if metric == "roc_auc":
@@ -87,26 +94,33 @@ def pair(answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) 
     """The two figures that compare candidates: accuracy and log loss, or R² (0 where it has no meaning) and RMSE."""
     if task == "regression":
         figures = _regression(answers[:, 0], truth)
-        return figures["r2"] or 0.0, figures["rmse"]
+        return figures.r2 or 0.0, figures.rmse
     return float((named(answers, costs) == truth).mean()), _log_loss(truth, answers)
 
 
-def _regression(values: Matrix, truth: Truth) -> dict[str, Any]:
+def _error(metric: Metric, errors: _Errors) -> float:
+    """One metric of a regression; R² without a meaning is 0."""
+    return {"r2": errors.r2 or 0.0, "rmse": errors.rmse, "mae": errors.mae}[metric]
+
+
+def _finite(errors: _Errors) -> Score:
+    """The score of a regression: None where a figure is no number."""
+    r2, rmse, mae = (amount if amount is not None and math.isfinite(amount) else None for amount in errors[1:])
+    return {"n": errors.n, "r2": r2, "rmse": rmse, "mae": mae}
+
+
+def _regression(values: Matrix, truth: Truth) -> _Errors:
     if len(truth) == 0:
-        return {"n": 0, "r2": None, "rmse": 0.0, "mae": 0.0}
+        return _Errors(0, None, 0.0, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
         wrong = values - truth
         # R² compares with always answering the mean; of one row, or of equal ones, nothing is left to explain.
         spread = float(((truth - truth.mean()) ** 2).sum()) if np.ptp(truth) > 0 else 0.0
-        return {
-            "n": len(truth),
-            "r2": 1 - float((wrong**2).sum()) / spread if 0 < spread < math.inf else None,
-            "rmse": float(np.sqrt((wrong**2).mean())),
-            "mae": float(np.abs(wrong).mean()),
-        }
+        r2 = 1 - float((wrong**2).sum()) / spread if 0 < spread < math.inf else None
+        return _Errors(len(truth), r2, float(np.sqrt((wrong**2).mean())), float(np.abs(wrong).mean()))
 
 
-def _classification(predicted: Truth, proba: Matrix, codes: Truth, schema: Schema) -> dict[str, Any]:
+def _classification(predicted: Truth, proba: Matrix, codes: Truth, schema: Schema) -> Score:
     table = confusion_matrix(codes, predicted, labels=range(len(schema.classes)))
     support = table.sum(axis=1)
     recall = np.where(support > 0, table.diagonal() / np.maximum(support, 1), np.nan)
@@ -122,8 +136,8 @@ def _classification(predicted: Truth, proba: Matrix, codes: Truth, schema: Schem
     }
 
 
-def _unmeasured() -> dict[str, Any]:
-    zero = dict.fromkeys(("n", "accuracy", "log_loss", "balanced_accuracy"), 0.0) | {"n": 0}
+def _unmeasured() -> Score:
+    zero: Score = {"n": 0, "accuracy": 0.0, "log_loss": 0.0, "balanced_accuracy": 0.0}
     return {**zero, "recall": {}, "support": {}, "confusion": []}
 
 

@@ -4,7 +4,7 @@ Nothing here decides anything; the manifest holds the same figures.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from daemon.core.settings import Train
 from daemon.registry.registry import Registry, Source
 from daemon.schema.costs import Costs
 from daemon.schema.score_names import DECIDES
+from daemon.schema.scores import Score
 from daemon.training import plots
 from daemon.training.data.revision import Data
 from daemon.training.evaluation.holdouts import answers_of
@@ -74,12 +75,12 @@ class Logbook:
             split = textbook.split42(scored.estimator, *data.as_accepted, data.schema.task)
             figures[f"split42_{DECIDES[data.schema.task]}"] = split
             fitted = fitted if wins else model.fit(scored.estimator, *data.taught)
-        drawn = self._draw(run, fitted, scored.name) if data.held.any() and fitted is not None else {}
+        drawn = self._draw(run, fitted, scored.name) if data.held.any() and fitted is not None else None
         self._registry.log(run, scored.estimator.get_params(), _flat(figures, drawn), {"winner": str(wins).lower()})
         self._registry.end_run(run)
         return run
 
-    def _draw(self, run: str, fitted: Any, name: str, *, everything: bool = False) -> dict[str, Any]:
+    def _draw(self, run: str, fitted: Any, name: str, *, everything: bool = False) -> Score:
         """Score a fitted candidate on the held-out rows and log the pictures of that; returns the scores."""
         data = self._data
         answers, truth = answers_of(fitted, data), data.targets[data.held]
@@ -119,8 +120,11 @@ def _figures(manifest: Manifest) -> dict[str, float]:
     return figures | {key: value for key, value in held.items() if value is not None}
 
 
-def _flat(entry: dict[str, Any], values: dict[str, Any]) -> dict[str, float]:
+def _flat(entry: Mapping[str, object], score: Score | None) -> dict[str, float]:
+    """The figures of a candidate, and those of its score on the held-out rows, as MLflow takes them."""
     figures = {key: value for key, value in entry.items() if isinstance(value, float)}
-    figures |= {f"holdout_{key}": value for key, value in values.items() if isinstance(value, float)}
-    recall = values.get("recall", {})
-    return figures | {f"holdout_recall_{name}": value for name, value in recall.items() if name.isidentifier()}
+    if score is None:
+        return figures
+    figures |= {f"holdout_{key}": value for key, value in score.items() if isinstance(value, float)}
+    recall = score.get("recall", {})
+    return figures | {f"holdout_recall_{name}": share for name, share in recall.items() if name.isidentifier()}

@@ -33,6 +33,7 @@ from daemon.schema.arrival_times import Window
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Schema, parse
 from daemon.schema.score_names import DECIDES
+from daemon.schema.scores import NamedMetric
 from daemon.training import importance, refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, recorded_answers
@@ -235,7 +236,7 @@ def _kept(winner: Winner) -> baseline_comparison.Kept:
     return baseline_comparison.Kept(answers, truth, winner.scored.places)
 
 
-def _rules(work: Work, metric: str) -> baseline_comparison.Rules:
+def _rules(work: Work, metric: NamedMetric) -> baseline_comparison.Rules:
     """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
     answers = {version: recorded_answers.read(work.home.bundle(version)) for version in work.job.past}
     past = {version: answered for version, answered in answers.items() if answered is not None}

@@ -342,7 +342,9 @@ def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
     assert "'export.csv' may be any of 2 drops" in done.stderr
     assert f"id 2: export.csv, 2026-01-01 00:00, 33 rows, accepted, sha256 {'b' * 64}" in done.stderr
     with closing(Journal.open(home.journal)) as journal:
-        journal.erasures.forget({**first, "id": 1}, "1.parquet", 30, None, "cli")
+        taken = journal.drops.taken(first["sha256"])
+        assert taken is not None
+        journal.erasures.forget(taken, "1.parquet", 30, None, "cli")
     done = forked("forget", "--purge", "export.csv", home=home)
     assert (done.returncode, requests.pending(home)) == (Exit.USAGE, [])
     assert "id 1: export.csv, 2026-01-01 00:00, 30 rows, forgotten" in done.stderr

@@ -19,6 +19,7 @@ from test_ingestion import HEADER, Killed, Parts
 
 from daemon.core import durable, requests, shared_folder
 from daemon.core.home import Home
+from daemon.core.rows import DropRow
 from daemon.core.settings import Settings
 from daemon.core.states import DropState
 from daemon.dataset import segments
@@ -145,7 +146,7 @@ def test_end_at_any_step_leaves_the_rest_to_the_next(
     requests.submit(parts.home, "forget", drop=sha256, purge=True)
     real = getattr(traces.Eraser, step)
 
-    def cut(eraser: traces.Eraser, drop: traces.Drop) -> str:
+    def cut(eraser: traces.Eraser, drop: DropRow) -> str:
         if after:
             real(eraser, drop)
         raise Killed

@@ -246,6 +246,7 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
     assert (
         told.items() >= {**counts, "state": "accepted", "source": "label", "line": 3, "column": "prediction_id"}.items()
     )
+    assert told["bad_file"] is not None
     quarantine = (home.rejected / told["bad_file"]).read_text().splitlines()
     assert quarantine[1].startswith("3,prediction_id,")
     assert quarantine[1].endswith(",setosa,p9")

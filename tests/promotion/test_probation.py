@@ -2,7 +2,7 @@
 
 import sqlite3
 from contextlib import closing
-from typing import Any
+from typing import Any, Literal
 
 import bundles
 import numpy as np
@@ -16,17 +16,36 @@ from daemon.artifacts.bundle import ONNX
 from daemon.core import durable
 from daemon.core.errors import InvalidFeatures
 from daemon.core.home import Home
+from daemon.core.rows import VersionRow
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
-from daemon.promotion import probation
+from daemon.promotion import live_comparison, probation
 from daemon.promotion.probation import Probation
-from daemon.records import live_comparison
+from daemon.records.late_labels import Outcome
 from daemon.registry.registry import CHAMPION, PREVIOUS
 from daemon.schema.column import Column
 from daemon.storage.journal import Journal
 from daemon.tabular.schema_growth import grown
 
 SETOSA, VERSICOLOR = 0, 1
+
+STORED = VersionRow(
+    version=1,
+    mlflow_run="a" * 32,
+    bundle="b" * 64,
+    candidate="linear",
+    backend="onnx",
+    revision="c" * 40,
+    dvc_md5="d" * 32,
+    rows=100,
+    trained_rows=80,
+    trigger="first model",
+    scores="{}",
+    state=VersionState.PROMOTED,
+    reason="First version.",
+    judged_at="2026-01-01T00:00:00Z",
+)
+"""What the journal says of a version."""
 
 
 @pytest.fixture
@@ -281,7 +300,7 @@ def test_columns_of_the_version_before_may_be_fewer(parts: Parts) -> None:
     served = bundle.load(parts.home.bundle(1), pointer.manifest)
     wider = grown(bundles.PRICES, columns=[_column("pool"), *reversed(bundles.PRICES.columns)])
     answers = probation.replay(served, wider, [[3.0, *reversed(bundles.HOUSE)]])
-    assert answers == pytest.approx([bundles.HOUSE_PRICE])
+    assert [float(answer) for answer in answers] == pytest.approx([bundles.HOUSE_PRICE])
     with pytest.raises(InvalidFeatures, match="other columns"):
         probation.replay(served, grown(wider, columns=[_column("pool")]), [[3.0]])
 
@@ -295,8 +314,8 @@ def test_regression_is_measured_by_r2() -> None:
     random = np.random.default_rng(0)
     truth = random.normal(size=200)
 
-    def rows(told: Any) -> list[dict[str, Any]]:
-        return [{"truth": repr(float(a)), "prediction": float(b)} for a, b in zip(truth, told, strict=True)]
+    def rows(told: Any) -> list[Outcome]:
+        return [Outcome(truth=repr(float(a)), prediction=repr(float(b))) for a, b in zip(truth, told, strict=True)]
 
     good, bad = (live_comparison.measure(rows(told), "r2") for told in (truth + 0.1, random.normal(size=200)))
     assert good is not None
@@ -304,16 +323,18 @@ def test_regression_is_measured_by_r2() -> None:
     assert 0.98 < good.value < good.upper <= 1
     assert bad.value < bad.upper < 0
     assert live_comparison.measure([], "r2") is None
-    assert live_comparison.measure([{"truth": "1.0", "prediction": 2.0}] * 5, "r2") is None
+    assert live_comparison.measure([Outcome(truth="1.0", prediction="2.0")] * 5, "r2") is None
 
 
 @pytest.mark.parametrize("absurd", [1, 5, 20, 60])
 @pytest.mark.parametrize("name", ["truth", "prediction"])
-def test_values_too_large_to_be_squared_tell_nothing(name: str, absurd: int) -> None:
+def test_values_too_large_to_be_squared_tell_nothing(name: Literal["truth", "prediction"], absurd: int) -> None:
     """Whether one label is absurd or each: no figure, and no certainty."""
     random = np.random.default_rng(1)
-    rows = [{"truth": repr(one), "prediction": repr(one + 0.1)} for one in random.normal(size=60).tolist()]
-    wild = [{**row, name: repr(1e200 + index)} for index, row in enumerate(rows[:absurd])] + rows[absurd:]
+    rows = [Outcome(truth=repr(one), prediction=repr(one + 0.1)) for one in random.normal(size=60).tolist()]
+    wild = [row.copy() for row in rows]
+    for index, row in enumerate(wild[:absurd]):
+        row[name] = repr(1e200 + index)
     assert live_comparison.measure(wild, "r2") is None
     assert live_comparison.sigmas(wild, rows, "r2") == live_comparison.sigmas(wild, wild, "r2") == 0
 
@@ -337,7 +358,7 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     random = np.random.default_rng(3)
     truth = random.normal(size=60)
     told = truth + random.normal(0, 0.4, 60)
-    rows = [{"truth": repr(float(a)), "prediction": float(b)} for a, b in zip(truth, told, strict=True)]
+    rows = [Outcome(truth=repr(float(a)), prediction=repr(float(b))) for a, b in zip(truth, told, strict=True)]
     usual, surest = (
         live_comparison.measure(rows, "r2", one) for one in (live_comparison.INTERVAL, live_comparison.SUREST)
     )
@@ -346,7 +367,7 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     watch = Probation(parts.home, Promote(), parts.journal)
     for before, sure in (((usual.upper + surest.upper) / 2, False), (surest.upper + 0.001, True)):
         score = {"n": 100, "r2": before, "rmse": 1.0, "mae": 1.0}
-        old = {"version": 1, "scores": orjson.dumps({"challenger": {"rolling": score}})}
+        old: VersionRow = {**STORED, "scores": orjson.dumps({"challenger": {"rolling": score}}).decode()}
         found = watch._on_their_own(old, rows, "r2")
         assert found is not None
         assert found.now.upper < before

@@ -5,7 +5,7 @@ import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +16,8 @@ from daemon.records.records import Records
 from daemon.records.totals import TOTALS
 from daemon.storage.journal import Journal
 
+T = TypeVar("T")
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
@@ -24,7 +26,7 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def found(row: dict[str, Any] | None) -> dict[str, Any]:
+def found(row: T | None) -> T:
     assert row is not None
     return row
 
@@ -65,20 +67,10 @@ BATCH = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5,
 
 def test_home_without_files_is_empty(tmp_path: Path) -> None:
     records = Records(Home(tmp_path / "nowhere"))
-    assert (
-        records.versions.newest()
-        == records.drops.newest()
-        == records.events.after()
-        == records.predictions.newest()
-        == []
-    )
-    assert (
-        records.versions.get(1)
-        is records.drops.find("x")
-        is records.requests.get("x")
-        is records.batches.at("x")
-        is None
-    )
+    lists = records.versions.newest, records.drops.newest, records.events.after, records.predictions.newest
+    assert [read() for read in lists] == [[]] * 4
+    singles = records.versions.get(1), records.drops.find("x"), records.requests.get("x"), records.batches.at("x")
+    assert singles == (None,) * 4
     assert records.totals.counts()["rows"] == {"accepted": 0, "refused": 0, "rejected": 0}
     assert not (tmp_path / "nowhere").exists()
 
@@ -179,6 +171,7 @@ def test_a_drop_tells_of_its_batch(home: Home) -> None:
         journal.batches.commit(seq, "c" * 40, "d" * 32)
         accepted = found(records.drops.find("a.csv"))
         assert (accepted["revision"], accepted["seen_at"], accepted["rows_duplicate"]) == ("c" * 40, "then", 2)
+        assert accepted["committed_at"] is not None
         assert accepted["committed_at"] >= accepted["decided_at"]
         rejected = found(records.drops.find(accepted["id"] + 1))
         assert (rejected["name"], rejected["revision"], rejected["committed_at"]) == ("b.csv", None, None)

@@ -15,7 +15,8 @@ from daemon.core import settings
 from daemon.core.errors import BadSettings, TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Train
-from daemon.records import live_comparison
+from daemon.promotion import live_comparison
+from daemon.records.late_labels import Outcome
 from daemon.schema import costs
 from daemon.schema.column import Column
 from daemon.schema.costs import Costs
@@ -104,8 +105,9 @@ def test_nothing_is_saved_where_no_dear_class_came() -> None:
 
 def test_late_labels_are_priced() -> None:
     """By the share of the best constant answer's cost that is saved: the mean of it, its interval, and a surely worse version."""
-    rows = [{"truth": "good", "prediction": "good"}] * 60 + [{"truth": "bad", "prediction": "bad"}] * 40
-    worse = [{**row, "prediction": "good"} for row in rows]
+    good, bad = Outcome(truth="good", prediction="good"), Outcome(truth="bad", prediction="bad")
+    rows = [good] * 60 + [bad] * 40
+    worse = [Outcome(truth=row["truth"], prediction="good") for row in rows]
     counts = {("good", "good"): 60, ("bad", "good"): 40}
     mean, share = costs.saved(counts, TABLE)
     assert (mean, share and share[0]) == (2.0, 1 - 2.0 / 0.6)

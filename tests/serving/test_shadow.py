@@ -135,6 +135,7 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
     found = records.versions.agreements(1, [2]).get(2)
     assert found is not None
     assert (found["n"], found["agreed"], found["failed"]) == (8, 0, 0)
+    assert found["difference"] is not None
     assert 0.9 < found["difference"] <= found["largest"] <= 1
     told = lineage.of(home, 2)
     assert told is not None

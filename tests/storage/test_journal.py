@@ -345,7 +345,9 @@ def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forg
     for number in (1, 2):
         journal.batches.accept(a_batch(number), [a_drop(f"{number}.csv", sha256=str(number))])
     assert not journal.erasures.any_after(1)
-    journal.erasures.forget(journal.drops.taken("2") or {}, "2.parquet", 5, None, "cli")
+    drop = journal.drops.taken("2")
+    assert drop is not None
+    journal.erasures.forget(drop, "2.parquet", 5, None, "cli")
     assert not journal.erasures.any_after(1)
     assert journal.erasures.any_after(2)
     assert not journal.erasures.any_after(3)

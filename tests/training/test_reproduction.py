@@ -21,6 +21,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.core.states import VersionState
 from daemon.core.training_job import Job
+from daemon.records.query import Row
 from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
@@ -93,7 +94,7 @@ def csv(rows: list[str]) -> str:
     return "\n".join(["sepal_length,sepal_width,petal_length,petal_width,species", *rows]) + "\n"
 
 
-def again(works: Works, version: int) -> dict[str, Any]:
+def again(works: Works, version: int) -> Row:
     return reproduction.reproduce(works.home, version, Train())
 
 

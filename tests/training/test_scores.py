@@ -1,7 +1,5 @@
 """daemon.training.metrics: figures by hand."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
@@ -14,8 +12,9 @@ from daemon.training import metrics
 def test_score_by_hand() -> None:
     """Every figure of four rows, one class of which is not among them."""
     proba = np.array([[0.8, 0.2, 0.0], [0.4, 0.6, 0.0], [0.5, 0.5, 0.0], [0.1, 0.9, 0.0]])
-    got: dict[str, Any] = metrics.score(proba, np.array([0, 0, 0, 1]), MIXED)
-    assert (got["n"], got["accuracy"], got["balanced_accuracy"]) == (4, 0.75, pytest.approx((2 / 3 + 1) / 2))
+    got = metrics.score(proba, np.array([0, 0, 0, 1]), MIXED)
+    assert (got["n"], got["accuracy"]) == (4, 0.75)
+    assert got["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
     assert got["log_loss"] == pytest.approx(-np.log([0.8, 0.4, 0.5, 0.9]).mean())
     assert got["recall"] == {"no": pytest.approx(2 / 3), "yes": 1.0}
     assert got["support"] == {"no": 3, "yes": 1, "maybe": 0}

@@ -6,6 +6,7 @@ from wsgiref.types import WSGIEnvironment
 
 from daemon.core import durable, inbox_names, requests, shared_folder
 from daemon.core.requests import Kind
+from daemon.core.rows import RequestRow
 from daemon.core.states import RequestState
 from daemon.schema import labelled_row, schema
 from daemon.schema.labelled_row import Sample
@@ -93,7 +94,7 @@ def decide(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, M
     return 202, {"status": "accepted", "request": request.id}
 
 
-def find_request(worker: Worker, request: str) -> tuple[int, Mapping[str, str | None]]:
+def find_request(worker: Worker, request: str) -> tuple[int, RequestRow]:
     """What has become of a request: `pending` until the daemon has taken it over."""
     entry = worker.records.requests.get(request)
     if entry is None:

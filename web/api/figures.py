@@ -1,7 +1,6 @@
 """Figures: how much came, went and was refused, as JSON and as an exposition for Prometheus."""
 
-from typing import Any
-
+from daemon.records.lineage_chain import Agreement
 from web.http.reply import Reply, json_object
 from web.metrics import totals
 from web.worker import Worker
@@ -55,7 +54,7 @@ class Figures:
         figures = totals.summary(worker.totals(), worker.records.totals.counts(), worker.slot.status, worker.uptime)
         return {**figures, "model_version": worker.slot.version}
 
-    def _agreement(self, champion: int) -> dict[str, Any] | None:
+    def _agreement(self, champion: int) -> Agreement | None:
         """How far the held version agrees with the served one."""
         held = self._worker.slot.challenger
         return self._worker.records.versions.agreements(champion, [held]).get(held) if held else None

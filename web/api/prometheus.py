@@ -1,7 +1,7 @@
 """The metrics as a Prometheus scraper wants them; the only module that knows prometheus-client."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,10 @@ from prometheus_client.registry import Collector
 
 from daemon.core.states import RunState
 from daemon.core.status import Status
+from daemon.records.drops import Prequential
+from daemon.records.lineage_chain import Agreement
 from daemon.schema import score_names
+from daemon.schema.scores import Score
 from web.http import releases
 from web.metrics.counters import BOUNDS
 from web.metrics.totals import Totals
@@ -92,13 +95,13 @@ class Report(Collector):
     counts: dict[str, dict[str, int]]
     swaps: int
     labels: int
-    live: dict[str, Any] | None
-    drift: dict[str, Any]
+    live: Score | None
+    drift: Mapping[str, Any]
     status: Status | None
     predictor: Predictor | None
-    agreement: dict[str, Any] | None = None
+    agreement: Agreement | None = None
     """How far the held version agrees with the served one; see `daemon.records.lineage.agreements`."""
-    exams: dict[str, Any] | None = None
+    exams: Prequential | None = None
     """What exams of drops have come to; see `daemon.records.drops.prequential`."""
     held: int = 0
     """Drops that wait for a person."""
@@ -148,10 +151,11 @@ class Report(Collector):
             if agreement and agreement["n"] and agreement["agreed"] is not None
             else None
         )
+        difference = agreement["difference"] if agreement else None
         return {
             "retraind_shadow_answers": [(version, agreement["n"])] if agreement else [],
             "retraind_shadow_agreement": [(version, share)] if share is not None else [],
-            "retraind_shadow_difference": [(version, agreement["difference"])] if agreement and agreement["n"] else [],
+            "retraind_shadow_difference": [(version, difference)] if difference is not None else [],
             "retraind_shadow_dropped": [([], self.totals.shadow_dropped)],
         }
 

@@ -19,6 +19,7 @@ from daemon.core.states import CheckName, DropState
 from daemon.core.status import Check, Status
 from daemon.records.query import Row
 from daemon.records.records import Records
+from daemon.records.versions import JudgedVersion
 from web.dashboard import drift, errors, health, lineage, quality, quick_start, sections, serving
 from web.dashboard.errors import Confusion, Errors
 from web.dashboard.facts import Facts
@@ -209,7 +210,7 @@ def _confidences(records: Records, pointer: Pointer | None) -> list[float]:
     return [value for value in confidences if value is not None]  # a regression says none
 
 
-def _shown_versions(records: Records, pointer: Pointer | None) -> list[Row]:
+def _shown_versions(records: Records, pointer: Pointer | None) -> list[JudgedVersion]:
     shown = records.versions.newest(VERSIONS)
     if pointer and all(row["version"] != pointer.version for row in shown):
         champion = records.versions.get(pointer.version)

@@ -15,8 +15,17 @@ SHOWN = 10
 STATES: dict[str, tiles.State] = {DriftState.OK: "ok", DriftState.DRIFT: "watch", DriftState.WAITING: "unknown"}
 """State of a check to the state whose colour and shape the page gives it; drift alone never says ACT."""
 
-NOTHING: Row = {"at": None, "alarm": 0, "n": 0, "reference": 0, "tested": 0, "drifted": 0}
-NOTHING |= {"features": [], "prediction": None, "error": None}
+NOTHING: Row = {
+    "at": None,
+    "alarm": 0,
+    "n": 0,
+    "reference": 0,
+    "tested": 0,
+    "drifted": 0,
+    "features": [],
+    "prediction": None,
+    "error": None,
+}
 
 
 def newest(records: Records, version: int | None, settings: Settings) -> Row:

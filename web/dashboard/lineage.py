@@ -3,6 +3,7 @@
 from typing import TypedDict
 
 from daemon.core.states import BatchKind
+from daemon.records.lineage_chain import TeachingDrop
 from daemon.records.query import Row
 from daemon.records.records import Records
 from web.dashboard.facts import Facts
@@ -39,7 +40,7 @@ def stations(facts: Facts, records: Records) -> list[Station]:
     return stations
 
 
-def _dropped(drops: list[Row]) -> Station:
+def _dropped(drops: list[TeachingDrop]) -> Station:
     """The station of the newest drops, of which the first three are named."""
     names = ", ".join(drop["name"] for drop in drops[:3]) + (", …" if len(drops) > 3 else "")
     at = f"accepted {drops[0]['decided_at'][:16].replace('T', ' ')} UTC" if drops else ""

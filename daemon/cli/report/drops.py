@@ -1,7 +1,6 @@
 """Drops: what became of them, and the one that a person means by an id, sha256 or name."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.table import Column, Table
 
@@ -11,19 +10,38 @@ from daemon.core.errors import Ambiguous, NotFound
 from daemon.core.home import Home
 from daemon.records import drops as records
 from daemon.records import lineage
+from daemon.records.drops import DropFacts, HeldAsDrop, HeldDrop
+from daemon.records.lineage_chain import TaughtVersions
 from daemon.schema import score_names
+
+ListedDrop = DropFacts | HeldAsDrop
+
+
+class DecidedReport(DropFacts):
+    """A drop, and the versions that it has taught."""
+
+    taught: TaughtVersions
+
+
+class HeldReport(HeldAsDrop):
+    """A drop that waits for a person, which has taught none."""
+
+    taught: TaughtVersions
+
+
+ReportedDrop = DecidedReport | HeldReport
 
 LISTED = 20
 """The newest of several drops with one name that are told apart in a message."""
 
 
-def listed(home: Home, limit: int) -> list[dict[str, Any]]:
+def listed(home: Home, limit: int) -> list[ListedDrop]:
     """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `daemon.records.drops`."""
     with reading(home):
         return [*map(records.as_drop, records.held(home.journal, limit)), *records.newest(home.journal, limit)]
 
 
-def held(home: Home, key: str) -> dict[str, Any]:
+def held(home: Home, key: str) -> HeldDrop:
     """The one drop of this sha256 or name that waits for a person; raises NotFound, or Ambiguous with a list of them."""
     with reading(home):
         waiting, others = records.held_like(home.journal, key), records.held(home.journal, LISTED)
@@ -38,20 +56,18 @@ def held(home: Home, key: str) -> dict[str, Any]:
     return waiting[0]
 
 
-def get(home: Home, key: str) -> dict[str, Any]:
+def get(home: Home, key: str) -> ReportedDrop:
     """What became of one drop, by id, sha256 or name, and which versions it `taught`; raises NotFound."""
     with reading(home):
         if waiting := records.held_like(home.journal, key):
             return {**records.as_drop(waiting[0]), "taught": {"count": 0, "newest": []}}
-        facts = records.find(home.journal, key)
-        taught = facts and lineage.taught(home, facts)
-    if facts is None:
-        hint = "`retraind drops` lists the newest; a file still in the inbox has no outcome yet."
-        raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
-    return {**facts, "taught": taught}
+        if (facts := records.find(home.journal, key)) is not None:
+            return {**facts, "taught": lineage.taught(home, facts)}
+    hint = "`retraind drops` lists the newest; a file still in the inbox has no outcome yet."
+    raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
 
 
-def to_forget(home: Home, key: str) -> dict[str, Any]:
+def to_forget(home: Home, key: str) -> DropFacts:
     """The one drop that this id, sha256 or name may mean; raises NotFound, or Ambiguous with a list of them."""
     with reading(home):
         matches = records.taken(home.journal, key)
@@ -65,13 +81,13 @@ def to_forget(home: Home, key: str) -> dict[str, Any]:
     return matches[0]
 
 
-def _about(row: dict[str, Any]) -> str:
+def _about(row: DropFacts) -> str:
     """A drop in one line, so that people can tell it from others of its name."""
     rows = score_names.counted(row["rows_accepted"], "row")
     return f"id {row['id']}: {printable(row['name'])}, {_moment(row)}, {rows}, {row['state']}, sha256 {row['sha256']}"
 
 
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
+def print_table(rows: Sequence[ListedDrop]) -> None:
     """`listed` as a table on standard output."""
     table = Table(
         "id", Column("name", overflow="fold"), "state", "rows", "bad", "twice", "known", "batch", "seen", box=None
@@ -93,7 +109,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
             )
 
 
-def print_facts(drop: dict[str, Any]) -> None:
+def print_facts(drop: ReportedDrop) -> None:
     """All facts of one drop, one a line, on standard output."""
     table = Table(Column(), Column(overflow="fold"), box=None, show_header=False)
     for name, value in {**drop, "taught": _taught(drop["taught"])}.items():
@@ -102,18 +118,18 @@ def print_facts(drop: dict[str, Any]) -> None:
     CONSOLE.print(table)
 
 
-def _moment(row: dict[str, Any]) -> str:
+def _moment(row: ListedDrop) -> str:
     """When a drop was seen, to the minute."""
     return str(row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
 
 
-def _taught(versions: dict[str, Any]) -> str | None:
+def _taught(versions: TaughtVersions) -> str | None:
     named = [f"v{row['version']} {row['state']}" for row in versions["newest"]]
     older = versions["count"] - len(named)
     return ", ".join(named + ([f"{older} older ones"] if older else [])) or None
 
 
-def _why(row: dict[str, Any]) -> str:
+def _why(row: ListedDrop) -> str:
     place = [f"line {row['line']}"] if row["line"] else []
     place += [repr(row["column"])] if row["column"] else []
     return ": ".join(filter(None, [", ".join(place), row["reason"] or ""]))

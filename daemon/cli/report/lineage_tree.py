@@ -1,26 +1,35 @@
 """The chain of a version as a tree that a person can read, from the drops that it was trained on to its predictions."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from daemon.artifacts import bundle
+from daemon.artifacts.bundle import Summary
 from daemon.cli.report.home_access import reading
 from daemon.cli.report.terminal import printable
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.states import DropState
 from daemon.records import lineage
+from daemon.records.lineage_chain import Links, TeachingBatches, TeachingDrop
 from daemon.schema import score_names
+from daemon.schema.scores import HOLDOUTS, Scores
+
+
+class DescribedChain(Links):
+    """The lineage of a version with its bundle described."""
+
+    bundle: Summary
+
 
 WIDTH = 1000
 """Columns; lines are as long as they are, up to this."""
 
 
-def read(home: Home, number: int, limit: int) -> dict[str, Any]:
+def read(home: Home, number: int, limit: int) -> DescribedChain:
     """Where a version came from and where it went (see `daemon.records.lineage`), with its bundle; raises NotFound."""
     with reading(home):
         chain = lineage.of(home, number, limit)
@@ -29,7 +38,7 @@ def read(home: Home, number: int, limit: int) -> dict[str, Any]:
     return {**chain, "bundle": bundle.summary(home.bundle(number), chain["bundle"])}
 
 
-def show(chain: dict[str, Any]) -> None:
+def show(chain: DescribedChain) -> None:
     """What `read` returns, on standard output."""
     tree = Tree(_text(f"version {chain['version']} · {chain['candidate']} · {chain['state']}: {chain['reason']}"))
     for title, branches in _branches(chain):
@@ -40,7 +49,7 @@ def show(chain: dict[str, Any]) -> None:
     Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(tree)
 
 
-def _branches(chain: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def _branches(chain: DescribedChain) -> Iterator[tuple[str, list[str]]]:
     yield _drops(chain)
     yield _batches(chain["batches"])
     revision, run = chain["revision"], chain["run"]
@@ -53,7 +62,7 @@ def _branches(chain: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     said = "; ".join(filter(None, [trained, bundle.get("scored")]))
     yield f"version {chain['version']}, judged {chain['judged_at']}", [said, *_scores(chain["scores"])]
     files = [f"{name}  sha256 {sha256}" for name, sha256 in (bundle["files"] or {}).items()]
-    yield f"bundle sha256 {bundle['sha256']}", files or [bundle["problem"]]
+    yield f"bundle sha256 {bundle['sha256']}", files or [bundle["problem"] or ""]
     served = [f"from {one['from']} to {one['to'] or 'now'}: {one['reason']}" for one in chain["served"]]
     yield "served" if served else "never served", served
     if shadow := chain["shadow"]:
@@ -63,7 +72,7 @@ def _branches(chain: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     yield f"{made['count']:,} predictions in the history", times
 
 
-def _drops(chain: dict[str, Any]) -> tuple[str, list[str]]:
+def _drops(chain: DescribedChain) -> tuple[str, list[str]]:
     drops = chain["drops"]
     lines = [_drop(one) for one in drops["newest"]]
     if drops["count"] > len(lines):
@@ -74,7 +83,7 @@ def _drops(chain: dict[str, Any]) -> tuple[str, list[str]]:
     )
 
 
-def _drop(drop: dict[str, Any]) -> str:
+def _drop(drop: TeachingDrop) -> str:
     gone = (
         f"  FORGOTTEN {drop['forgotten_at']}, in batch {drop['forgotten_in']}"
         if drop["state"] == DropState.FORGOTTEN
@@ -85,14 +94,14 @@ def _drop(drop: dict[str, Any]) -> str:
     )
 
 
-def _window(settings: dict[str, Any]) -> str:
+def _window(settings: Mapping[str, object]) -> str:
     """What a training that looked at recent rows only left out."""
     limits = {"rows": settings.get("window_rows"), "days": settings.get("window_days")}
     said = " and ".join(f"{value:g} {unit}" for unit, value in limits.items() if value)
     return f", of which it saw the newest {said}" if said else ""
 
 
-def _batches(batches: dict[str, Any]) -> tuple[str, list[str]]:
+def _batches(batches: TeachingBatches) -> tuple[str, list[str]]:
     lines = [
         f"batch {one['seq']}  {one['rows']:+,} rows  {one['kind']}  {one['accepted_at']}" for one in batches["newest"]
     ]
@@ -101,10 +110,12 @@ def _batches(batches: dict[str, Any]) -> tuple[str, list[str]]:
     return f"{batches['count']:,} batches", lines
 
 
-def _scores(scores: dict[str, Any]) -> Iterator[str]:
-    for name, score in scores.get("challenger", {}).items():
+def _scores(scores: Scores) -> Iterator[str]:
+    challenger = scores.get("challenger") or {}
+    for name in HOLDOUTS:
+        score = challenger.get(name)
         value = score_names.value(score)
-        if value is not None:
+        if score is not None and value is not None:
             yield f"{score_names.TITLES[score_names.deciding(score)]} {value:.4f} on the {name} holdout (n={score['n']})"
 
 

@@ -12,6 +12,7 @@ from daemon.cli.report import home_access
 from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.core.home import Home
 from daemon.records import lineage, live_score
+from daemon.records.lineage_chain import Agreement
 from daemon.schema import score_names
 from daemon.storage.journal import Journal
 
@@ -31,7 +32,7 @@ def listed(home: Home, limit: int) -> list[dict[str, Any]]:
     return rows
 
 
-def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, dict[str, Any]]:
+def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, Agreement]:
     """How far those of `versions` that were held agree with the served one, by number."""
     try:
         compared = lineage.agreements(home, versions, pointer.version) if pointer else []

@@ -6,7 +6,7 @@ in DVC's cache last. The request's file goes after all, so whatever step a kill 
 What can't be done now (a disk that fails, a file that nothing can be made of) is told, tried again later, and keeps no drop waiting.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from daemon.core import requests, shared_folder
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.requests import Request
+from daemon.core.rows import DropRow
 from daemon.core.states import DropState, EventKind, Level, RequestState
 from daemon.dataset import known_rows, segments
 from daemon.dataset.dataset import Dataset
@@ -83,14 +84,16 @@ class Forgetting:
         else:
             yield from self._account(drop, request)
 
-    def _remove(self, drop: Mapping[str, Any], request: Request) -> None:
+    def _remove(self, drop: DropRow, request: Request) -> None:
         if drop["bad_file"]:
             rejected = Rejected.of(shared_folder.inbox(self._home))
             rejected.remove(drop["bad_file"])
             rejected.sync()
-        live = [one for one in self._journal.segments.current() if one["first"] <= drop["batch"] <= one["last"]]
+        assert drop["batch"] is not None
+        batch, current = drop["batch"], self._journal.segments.current()
+        live = {row["name"]: row["sha256"] for row in current if row["first"] <= batch <= row["last"]}
         try:
-            holding = self._dataset.folder.find({one["name"]: one["sha256"] for one in live}, drop["sha256"])
+            holding = self._dataset.folder.find(live, drop["sha256"])
         except (DatasetDamaged, FileNotFoundError):
             hint = "Put it back from a backup and ask again; `retraind doctor` says which it is."
             self._end(
@@ -112,15 +115,13 @@ class Forgetting:
             record = {**segment.record, "first": min(others.values()), "last": max(others.values())}
             self._record(drop, name, table.num_rows - segment.rows, record, request)
 
-    def _record(
-        self, drop: Mapping[str, Any], name: str, removed: int, rest: dict[str, Any] | None, request: Request
-    ) -> None:
+    def _record(self, drop: DropRow, name: str, removed: int, rest: dict[str, Any] | None, request: Request) -> None:
         """Put the segment `rest` of the other rows, if there are any, in the place of segment `name`."""
         known_rows.forget(self._home.known, name)
         seq = self._journal.erasures.forget(drop, name, removed, rest, request.by)
         log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
 
-    def _account(self, drop: Mapping[str, Any], request: Request) -> Iterator[None]:
+    def _account(self, drop: DropRow, request: Request) -> Iterator[None]:
         """Answer with what has become of a drop that is forgotten and committed; purges if that was asked."""
         done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
         taught = TAUGHT if self._journal.runs.trained_on(drop) else UNTAUGHT

@@ -5,7 +5,7 @@ before what it is known from: the rows come from DVC's cache, so its objects go 
 """
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
+from daemon.core.rows import DropRow
 from daemon.core.shared_folder import inbox
 from daemon.core.states import DropState
 from daemon.dataset import segments
@@ -31,8 +32,6 @@ from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
 
-Drop = Mapping[str, Any]
-
 
 class Trace(NamedTuple):
     """One place: its path below the home, what lies there, and how it goes."""
@@ -45,7 +44,7 @@ class Trace(NamedTuple):
 PURGE = "retraind forget --purge"
 
 
-def find(home: Home, journal: Journal, drop: Drop) -> list[Trace]:
+def find(home: Home, journal: Journal, drop: DropRow) -> list[Trace]:
     """Every place that is known to hold rows of a drop."""
     return [
         *_dataset(home, journal, drop),
@@ -78,10 +77,14 @@ def _old(home: Home) -> list[Path]:
     return sorted(home.registry.glob(f"{home.journal.name}.format-*"))
 
 
-def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+def _dataset(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
     if drop["state"] == DropState.ACCEPTED:
-        live = (one for one in journal.segments.current() if one["first"] <= drop["batch"] <= one["last"])
-        holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
+        assert drop["batch"] is not None
+        batch = drop["batch"]
+        live = {
+            row["name"]: row["sha256"] for row in journal.segments.current() if row["first"] <= batch <= row["last"]
+        }
+        holding = segments.find(home.segments, live, drop["sha256"])
         if holding is not None:
             yield Trace(_at(home, home.segments / holding[0]), "the rows, as part of the dataset", "retraind forget")
     if drop["bad_file"]:
@@ -92,7 +95,7 @@ def _dataset(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
             yield Trace(_at(home, cache.path(md5)), "a segment of an earlier revision", PURGE)
 
 
-def _refused(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+def _refused(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
     for looked in refused(home, journal, home.rejected, drop):
         if looked is None:
             continue
@@ -101,7 +104,7 @@ def _refused(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
         yield Trace(_at(home, path), note, PURGE if split else "by hand")
 
 
-def _held(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+def _held(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
     for looked in held(home, journal, drop):
         if looked is not None:
             split = looked.split
@@ -112,14 +115,14 @@ def _held(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
             yield Trace(_at(home, home.inbox / looked.name), f"a drop that waits for you: {rows}", goes)
 
 
-def held(home: Home, journal: Journal, drop: Drop) -> Iterator[Withheld | None]:
+def held(home: Home, journal: Journal, drop: DropRow) -> Iterator[Withheld | None]:
     """Files that wait for a person and hold rows of the drop; None after each piece of work."""
     waiting = journal.held.all()
     if waiting:
         yield from held_files.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
 
 
-def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
+def _predictions(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
     ids = journal.labels.predictions_of(drop)
     if not ids:
         return
@@ -129,8 +132,8 @@ def _predictions(home: Home, journal: Journal, drop: Drop) -> Iterator[Trace]:
         yield Trace(_at(home, path), "lines of such predictions", PURGE)
 
 
-def _models(home: Home, drop: Drop) -> Iterator[Trace]:
-    versions = lineage.taught(home, dict(drop), limit=10_000)["newest"]
+def _models(home: Home, drop: DropRow) -> Iterator[Trace]:
+    versions = lineage.taught(home, drop, limit=10_000)["newest"]
     for version in (one["version"] for one in versions):
         if (folder := home.bundle(version)).exists():
             note = f"version {version}: probe, reference rows, and what the model itself keeps"
@@ -140,11 +143,15 @@ def _models(home: Home, drop: Drop) -> Iterator[Trace]:
         )
 
 
-def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
+def rows_of(home: Home, journal: Journal, drop: DropRow) -> list[dict[str, Any]]:
     """The rows, from the dataset or from what earlier revisions left; none when they are gone from both."""
     if drop["state"] == DropState.ACCEPTED:
-        live = (one for one in journal.segments.current() if one["first"] <= drop["batch"] <= one["last"])
-        holding = segments.find(home.segments, {one["name"]: one["sha256"] for one in live}, drop["sha256"])
+        assert drop["batch"] is not None
+        batch = drop["batch"]
+        live = {
+            row["name"]: row["sha256"] for row in journal.segments.current() if row["first"] <= batch <= row["last"]
+        }
+        holding = segments.find(home.segments, live, drop["sha256"])
         return _of(holding[1], drop) if holding else []
     cache = Cache(home.data)
     for md5 in (one["md5"] for one in journal.segments.holders(drop)):
@@ -153,18 +160,18 @@ def rows_of(home: Home, journal: Journal, drop: Drop) -> list[dict[str, Any]]:
     return []
 
 
-def likeness_of(home: Home, journal: Journal, drop: Drop) -> Likeness | None:
+def likeness_of(home: Home, journal: Journal, drop: DropRow) -> Likeness | None:
     """What tells lines with rows of the drop from others; None when its rows are gone."""
     schema_now, rows = schema.load(home.schema), rows_of(home, journal, drop)
     return Likeness(schema_now, rows) if schema_now and rows else None
 
 
-def _of(table: Any, drop: Drop) -> list[dict[str, Any]]:
+def _of(table: Any, drop: DropRow) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = segments.of_drop(table, drop["sha256"]).to_pylist()
     return rows
 
 
-def orphans(home: Home, journal: Journal, drop: Drop) -> list[Path]:
+def orphans(home: Home, journal: Journal, drop: DropRow) -> list[Path]:
     """Segments that were set aside and hold rows of the drop; one that can't be read, if its name is that of one that held them."""
     held = {one["name"] for one in journal.segments.holders(drop)} if drop["state"] == DropState.FORGOTTEN else set()
     holding = []
@@ -178,7 +185,7 @@ def orphans(home: Home, journal: Journal, drop: Drop) -> list[Path]:
     return holding
 
 
-def refused(home: Home, journal: Journal, folder: Path, drop: Drop) -> Iterator[tuple[Path, Split | None] | None]:
+def refused(home: Home, journal: Journal, folder: Path, drop: DropRow) -> Iterator[tuple[Path, Split | None] | None]:
     """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows.
 
     Of a file that is too large or damaged nothing is told but its path. None after each piece of work.
@@ -211,7 +218,7 @@ class Eraser:
     def __init__(self, home: Home, journal: Journal, erase: Callable[[Sequence[str]], int]) -> None:
         self._home, self._journal, self._erase = home, journal, erase
 
-    def run(self, drop: Drop) -> Generator[None, None, list[str]]:
+    def run(self, drop: DropRow) -> Generator[None, None, list[str]]:
         """Remove them, piece by piece; what was found, for people. Doing it again removes what is left."""
         lines = yield from self._refused(drop)
         waiting = yield from self._held(drop)
@@ -219,7 +226,7 @@ class Eraser:
         self._journal.labels.forget_predictions(drop)
         return [sentence for sentence in done if sentence]
 
-    def _refused(self, drop: Drop) -> Generator[None, None, str]:
+    def _refused(self, drop: DropRow) -> Generator[None, None, str]:
         count = 0
         place = Rejected.of(inbox(self._home))
         for looked in refused(self._home, self._journal, place.path, drop):
@@ -234,7 +241,7 @@ class Eraser:
             count += split.matched
         return f"{count} lines are gone from refused files" if count else ""
 
-    def _held(self, drop: Drop) -> Generator[None, None, str]:
+    def _held(self, drop: DropRow) -> Generator[None, None, str]:
         count, place = 0, inbox(self._home)
         for looked in held(self._home, self._journal, drop):
             if looked is None:
@@ -262,14 +269,14 @@ class Eraser:
         if not path.name.endswith(BAD_ROWS):
             durable.write(report, orjson.dumps({"name": path.name, "reason": "Some of its rows were forgotten."}))
 
-    def _orphans(self, drop: Drop) -> str:
+    def _orphans(self, drop: DropRow) -> str:
         holding = orphans(self._home, self._journal, drop)
         for path in holding:
             self._rewrite(path, drop)
             durable.remove(path)
         return f"{len(holding)} segments in data/orphans are without them" if holding else ""
 
-    def _rewrite(self, path: Path, drop: Drop) -> None:
+    def _rewrite(self, path: Path, drop: DropRow) -> None:
         """Keep the rows of other drops in a segment that was set aside, unless it can't be read."""
         try:
             table = segments.load(path)
@@ -279,7 +286,7 @@ class Eraser:
             with segments.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
                 pass
 
-    def _predictions(self, drop: Drop) -> str:
+    def _predictions(self, drop: DropRow) -> str:
         ids = self._journal.labels.predictions_of(drop)
         if not ids:
             return ""

@@ -25,7 +25,7 @@ class Erasures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def forget(self, drop: Mapping[str, Any], old: str, removed: int, rest: dict[str, Any] | None, by: str) -> int:
+    def forget(self, drop: DropRow, old: str, removed: int, rest: dict[str, Any] | None, by: str) -> int:
         """Record that an accepted drop's `removed` rows have gone with segment `old`; returns the number of this batch.
 
         `rest` is the segment of the other rows, with their `first` and `last` batch; None: there were none. The drop's late
@@ -56,7 +56,7 @@ class Erasures:
         gone = (drops.c.state == DropState.FORGOTTEN) & (drops.c.batch <= batch) & (drops.c.forgotten_in > batch)
         return self._database.one(select(drops.c.id).where(gone)) is not None
 
-    def refused_after(self, drop: Mapping[str, Any]) -> set[str]:
+    def refused_after(self, drop: DropRow) -> set[str]:
         """What was refused after a drop was taken: sha256s of files refused whole, names of files with refused rows."""
         later = drops.c.decided_at > drop["decided_at"]
         whole = self._database.rows(select(drops.c.sha256).where(later, drops.c.state == DropState.REJECTED))

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
+from daemon.core.rows import DropRow
 from daemon.core.states import DropState
 from daemon.storage.database import Database
 from daemon.storage.entries.facts import Facts
@@ -28,14 +29,14 @@ class Labels:
         rows = self._database.among(query, labels.c.prediction_id, predictions)
         return {row["prediction_id"]: row["truth"] for row in rows}
 
-    def predictions_of(self, drop: Mapping[str, Any]) -> list[str]:
+    def predictions_of(self, drop: DropRow) -> list[str]:
         """Ids of the predictions that a drop has labelled; of one that was forgotten, until they are purged, too."""
         if drop["state"] == DropState.ACCEPTED:
             rows = self._database.rows(select(labels.c.prediction_id).where(labels.c.drop == drop["sha256"]))
             return [row["prediction_id"] for row in rows]
         return self._facts.get(_key(drop)) or []
 
-    def forget_predictions(self, drop: Mapping[str, Any]) -> None:
+    def forget_predictions(self, drop: DropRow) -> None:
         """No longer know which predictions a drop has labelled: they are purged."""
         self._facts.drop(_key(drop))
 
@@ -47,7 +48,7 @@ def insert(connection: Connection, labelled: Sequence[Mapping[str, Any]], batch:
         connection.execute(labels.insert(), [{**label, "batch": batch, "at": now} for label in some])
 
 
-def empty(connection: Connection, drop: Mapping[str, Any]) -> None:
+def empty(connection: Connection, drop: DropRow) -> None:
     """Remove what the labels of a drop say, within the caller's transaction; their ids are known until they are purged."""
     of_drop = labels.c.drop == drop["sha256"]
     # Known until they are purged from the history: the labels' own rows forget them now.
@@ -61,5 +62,5 @@ def empty(connection: Connection, drop: Mapping[str, Any]) -> None:
     connection.execute(labels.update().where(of_drop).values(**blank))
 
 
-def _key(drop: Mapping[str, Any]) -> str:
+def _key(drop: DropRow) -> str:
     return f"predictions_of:{drop['sha256']}"

@@ -1,11 +1,10 @@
 """Segments: the files that the dataset consists of, and those that were replaced."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from daemon.core.rows import SegmentRow
+from daemon.core.rows import DropRow, SegmentRow
 from daemon.storage.database import Database
 from daemon.storage.journal_tables import segments
 
@@ -31,7 +30,7 @@ class Segments:
         gone = select(segments.c.name).where(segments.c.died.is_not(None))
         return {row["name"] for row in self._database.among(gone, segments.c.name, names)}
 
-    def holders(self, drop: Mapping[str, Any]) -> list[SegmentRow]:
+    def holders(self, drop: DropRow) -> list[SegmentRow]:
         """Every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
         holders, born = [], drop["batch"]
         while born != drop["forgotten_in"]:

@@ -15,6 +15,7 @@ from daemon.model import Matrix, Targets
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Task
 from daemon.schema.score_names import DECIDES
+from daemon.schema.scores import Metric, NamedMetric
 from daemon.training.data import split
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
@@ -33,7 +34,7 @@ class Kept(NamedTuple):
 class Rules:
     """By what versions are compared: the metric that judges, and what earlier ones have answered."""
 
-    metric: str = ""
+    metric: NamedMetric = ""
     """Empty: accuracy or R²."""
     past: Mapping[int, Remembered] = field(default_factory=dict)
     """Of promoted versions, oldest first: one of them is the mark."""
@@ -43,7 +44,7 @@ class Rules:
     costs: Costs | None = None
     """By what classes are chosen and priced, of all versions: those of before answered by others, or by none."""
 
-    def judged_by(self, task: Task) -> str:
+    def judged_by(self, task: Task) -> Metric:
         """The metric by its name."""
         return self.metric or DECIDES[task]
 

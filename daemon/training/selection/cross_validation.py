@@ -16,6 +16,7 @@ from daemon.model import Matrix, Targets, answers
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Schema, Task
 from daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, plain
+from daemon.schema.scores import NamedMetric
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
 from daemon.training.data import split
@@ -48,7 +49,7 @@ class Scored:
     fit_seconds: float
     kept: Kept = field(repr=False)
     """What it answered for rows that it was not trained on; none where the budget cut its folds."""
-    metric: str = ""
+    metric: NamedMetric = ""
     """What chooses, if it is not `score`."""
     value: float = 0.0
     """The mean of that metric."""
@@ -94,7 +95,7 @@ class Overtaken(Exception):
     """Raised after a fold when a candidate is behind another one on the same folds."""
 
 
-def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> str:
+def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> NamedMetric:
     """The metric that chooses and judges, empty where it is accuracy or R²; raises TrainingFailed for one of another task.
 
     `auto` is what answers cost where `train.costs` say it, and balanced accuracy where one class makes up so much of `targets`
@@ -106,11 +107,12 @@ def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> st
         return "balanced_accuracy" if np.bincount(targets).max() >= COMMON * len(targets) else ""
     if settings.metric in ("auto", DECIDES[task]):
         return ""
-    if settings.metric not in METRICS[task]:
-        raise TrainingFailed(
-            f"train.metric = {settings.metric!r} can't measure {task}.", hint=f"Use one of {', '.join(METRICS[task])}."
-        )
-    return settings.metric
+    for metric in METRICS[task]:
+        if metric == settings.metric:
+            return metric
+    raise TrainingFailed(
+        f"train.metric = {settings.metric!r} can't measure {task}.", hint=f"Use one of {', '.join(METRICS[task])}."
+    )
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class Trial:
             candidate.name, candidate.estimator, self.schema.task, *figures, tuple(fold.order for fold in folds)
         )
 
-    def _fold(self, candidate: Candidate, metric: str, train: Any, test: Any, most: int) -> Fold:
+    def _fold(self, candidate: Candidate, metric: NamedMetric, train: Any, test: Any, most: int) -> Fold:
         """Fit on the rows `train` and score on the rows `test`; at most `most` answers are kept."""
         answers, truth = self._answers(candidate, train, test), self.targets[test]
         costs = Costs.of(self.settings.costs, self.schema.classes)

@@ -1,10 +1,11 @@
-"""Labelled: what late labels say of a version by the figure that judged it, and whether two versions surely differ.
+"""Live comparisons: what late labels say of a version by the figure that judged it, and whether two versions surely differ.
 
 Pure functions. Rows have `truth` and `prediction`: names of classes, or numbers.
 """
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.records import live_score
-from daemon.records.query import Row
+from daemon.records.late_labels import Outcome
 from daemon.schema import costs, score_names
 from daemon.schema.costs import Table
+from daemon.schema.scores import Score
 
 RESAMPLES = 1000
 """Bootstrap resamples of the interval of R²."""
@@ -42,7 +44,9 @@ def title(figure: Figure) -> str:
     return "share of the cost saved" if figure == "cost" else score_names.TITLES[figure]
 
 
-def scored(score: Row | None, figure: Figure, rows: list[Row], table: Table | None) -> tuple[float, float] | None:
+def scored(
+    score: Score | None, figure: Figure, rows: Sequence[Outcome], table: Table | None
+) -> tuple[float, float] | None:
     """That figure of a score, and its standard error; balanced accuracy over the classes that the rows have."""
     usual = score_names.value(score)
     if score is None or usual is None:
@@ -56,7 +60,7 @@ def scored(score: Row | None, figure: Figure, rows: list[Row], table: Table | No
     return _mean(shares) if shares else None
 
 
-def _saved(score: Row, table: Table | None) -> tuple[float, float] | None:
+def _saved(score: Score, table: Table | None) -> tuple[float, float] | None:
     """Of a live score, or of one on held-out rows."""
     if "cost_saved" in score:
         return score["cost_saved"], score["cost_error"]
@@ -74,7 +78,7 @@ def _mean(shares: list[tuple[float, int]]) -> tuple[float, float]:
 
 
 def measure(
-    rows: list[Row], figure: Figure, percentile: float = INTERVAL, table: Table | None = None
+    rows: Sequence[Outcome], figure: Figure, percentile: float = INTERVAL, table: Table | None = None
 ) -> Measured | None:
     """The live figure of rows; None without rows, or where R² has no meaning or is no number.
 
@@ -101,7 +105,7 @@ def measure(
     return Measured(value, float(np.percentile(resampled[np.isfinite(resampled)], percentile)), len(rows))
 
 
-def _shares(rows: list[Row], hits: list[int], of: list[int]) -> Measured:
+def _shares(rows: Sequence[Outcome], hits: list[int], of: list[int]) -> Measured:
     """The mean of shares; its interval is put together of theirs (MOVER: Zou and Donner, 2008)."""
     shares = [(hit / n, n) for hit, n in zip(hits, of, strict=True)]
     value, error = _mean(shares)
@@ -117,7 +121,7 @@ def _r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[n
         return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
 
 
-def sigmas(now: list[Row], before: list[Row], figure: Figure, table: Table | None = None) -> float:
+def sigmas(now: Sequence[Outcome], before: Sequence[Outcome], figure: Figure, table: Table | None = None) -> float:
     """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if that can't be told."""
     with np.errstate(over="ignore", invalid="ignore"):
         worse = _losses(now, figure, table) - _losses(before, figure, table)
@@ -127,7 +131,7 @@ def sigmas(now: list[Row], before: list[Row], figure: Figure, table: Table | Non
     return mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
 
 
-def _losses(rows: list[Row], figure: Figure, table: Table | None) -> NDArray[np.float64]:
+def _losses(rows: Sequence[Outcome], figure: Figure, table: Table | None) -> NDArray[np.float64]:
     """Of each row 0 or 1 (right or wrong), weighted so that each class counts alike where that is asked, its cost, or the squared error."""
     if figure == "cost":
         return np.array([costs.price(row["truth"], row["prediction"], table or {}) for row in rows])
