@@ -18,7 +18,7 @@ from daemon import model
 from daemon.artifacts.bundle import Manifest, Model
 from daemon.core import durable
 from daemon.core.settings import Inbox, Promote, Train
-from daemon.dataset import segments
+from daemon.dataset import segment_writer
 from daemon.gate import rules as verdicts
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.column import Column
@@ -111,7 +111,7 @@ class Line:
         checked = rows.check(pa.table(cells), schema, Inbox())
         count = checked.table.num_rows
         table = rows.with_provenance(checked.table, [sha256], [count], np.arange(count), self._now, "file")
-        made = segments.write(self._folder, [table]).place()
+        made = segment_writer.write(self._folder, [table]).place()
         self._segments[made.name] = made.sha256
         self._first_rows = self._first_rows or count
 

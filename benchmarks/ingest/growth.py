@@ -21,8 +21,9 @@ import pyarrow.parquet
 
 from daemon.core.home import Home
 from daemon.core.status import utcnow
-from daemon.dataset import segments
+from daemon.dataset import segment_tiers, segment_writer, segments
 from daemon.dataset.dvc_cache import SECURED
+from daemon.dataset.segment_folder import SegmentFolder
 from daemon.storage.journal import Journal
 
 _TOGETHER = 2000
@@ -59,13 +60,13 @@ def _sample(home: Home, journal: Journal) -> pa.Table:
 def _add(home: Home, journal: Journal, history: "History", sample: pa.Table, number: int) -> None:
     name = f"grown-{number:06}.csv"
     table = _variant(sample, number, sha256 := hashlib.sha256(name.encode()).hexdigest())
-    segment = segments.write(home.segments, [table]).place()
+    segment = segment_writer.write(home.segments, [table]).place()
     drop = {"sha256": sha256, "name": name, "source": "file", "bytes": 300, "settled_at": utcnow()}
     rows = {"rows_read": table.num_rows, "rows_accepted": table.num_rows}
     live = _commit(home, journal, history, journal.batches.accept(segment.record, [drop | rows]))
-    while sources := segments.due(live):
+    while sources := segment_tiers.due(live):
         known = {row["name"]: row["sha256"] for row in live}
-        *_, sealed = segments.merging(home.segments, {name: known[name] for name in sources})
+        *_, sealed = SegmentFolder(home).merging({name: known[name] for name in sources})
         assert sealed is not None
         live = _commit(home, journal, history, journal.batches.merge(sealed.place().record, sources))
 

@@ -10,7 +10,7 @@ import pyarrow.parquet
 
 from benchmarks.figures import ratio, spread
 from daemon.core.home import Home
-from daemon.dataset import segments
+from daemon.dataset import segment_writer, segments
 from daemon.storage.journal import Journal
 
 TARGET = 1.5
@@ -25,7 +25,7 @@ def reading(home: Home, folder: Path, repeat: int) -> list[list[str]]:
         wanted = {row["name"]: row["sha256"] for row in journal.segments.current()}
     rows = pa.concat_tables((table for _, table in segments.read(home.segments, wanted)), promote_options="permissive")
     # Written as the daemon writes: with other settings, the file's encoding would be compared and not its number.
-    path = folder / segments.write(folder, [rows.unify_dictionaries()]).place().name
+    path = folder / segment_writer.write(folder, [rows.unify_dictionaries()]).place().name
     count, columns = rows.num_rows, rows.column_names
     del rows
     ours, one = _alternately(

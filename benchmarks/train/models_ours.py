@@ -20,7 +20,7 @@ from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox
 from daemon.core.training_job import Job
-from daemon.dataset import segments
+from daemon.dataset import segment_writer
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Schema
 from daemon.tabular import csv_table, infer_schema, rows
@@ -41,7 +41,7 @@ def trained(folder: Path, settings: dict[str, Any], root: Path) -> tuple[bundle.
     table, schema = _rows(folder / LEARNING, schema)
     drop = durable.sha256_file(folder / LEARNING)
     whole = rows.with_provenance(table, [drop], [len(table)], np.arange(len(table)), datetime.now(UTC), "file")
-    made = segments.write(home.segments, [whole]).place()
+    made = segment_writer.write(home.segments, [whole]).place()
     home.schema.write_bytes(schema.dump())
     registry = Registry(home)
     registry.open()

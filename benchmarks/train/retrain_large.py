@@ -24,7 +24,7 @@ from benchmarks.figures import figure, ratio
 from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.core.training_job import Job
-from daemon.dataset import segments
+from daemon.dataset import segment_writer
 from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
@@ -78,7 +78,7 @@ def write(home: Home, count: int) -> dict[str, str]:
     """The rows as segments, as ingestion leaves them; name to sha256."""
     home.segments.mkdir(parents=True)
     source, written = np.random.default_rng(1), 0
-    with segments.Writer(home.segments) as writer:
+    with segment_writer.Writer(home.segments) as writer:
         while written < count:
             size = min(CHUNK, count - written)
             values, codes = chunk(source, size)

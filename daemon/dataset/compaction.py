@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 import structlog
 
 from daemon.core.errors import RetraindError
-from daemon.dataset import segments
+from daemon.dataset import segment_tiers
 from daemon.dataset.segment_folder import SegmentFolder
-from daemon.dataset.segments import Sealed
+from daemon.dataset.segment_writer import Sealed
+from daemon.dataset.segments import UnlikeError
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ class Compaction:
 
     def _begin(self) -> bool:
         live = [one for one in self._journal.segments.current() if one["name"] not in self._unlike]
-        names = segments.due(live)
+        names = segment_tiers.due(live)
         if names:
             self._work = self._merge({one["name"]: one["sha256"] for one in live if one["name"] in names})
         return bool(names)
@@ -57,7 +58,7 @@ class Compaction:
             for sealed in self._folder.merging(sources):
                 if sealed is None:
                     yield
-        except segments.UnlikeError as error:
+        except UnlikeError as error:
             self._unlike |= sources.keys()
             log.warning("segments_not_merged", segments=len(sources), reason=str(error))
         if sealed is not None:

@@ -24,7 +24,7 @@ from daemon.dataset import git, git_history
 from daemon.dataset.dvc_cache import Cache, md5_of
 from daemon.dataset.git_history import POINTER, TRACKED
 from daemon.dataset.segment_folder import SegmentFolder
-from daemon.dataset.segments import name_of
+from daemon.dataset.segment_writer import name_of
 from daemon.records import segments as recorded_segments
 
 log = structlog.get_logger()

@@ -7,8 +7,8 @@ import structlog
 
 from daemon.core import durable
 from daemon.core.home import Home
-from daemon.dataset import segments
-from daemon.dataset.segments import Sealed, Writer
+from daemon.dataset import segment_writer, segments
+from daemon.dataset.segment_writer import Sealed, Writer
 
 log = structlog.get_logger()
 
@@ -20,16 +20,23 @@ class SegmentFolder:
         self._path, self._orphans = home.segments, home.orphans
 
     def write(self, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
-        """A finished segment of these rows, still without its name; see `daemon.dataset.segments.write`."""
-        return segments.write(self._path, tables, replaces)
+        """A finished segment of these rows, still without its name; see `daemon.dataset.segment_writer.write`."""
+        return segment_writer.write(self._path, tables, replaces)
 
     def writer(self) -> Writer:
         """Writes a segment piece by piece."""
         return Writer(self._path)
 
     def merging(self, sources: Mapping[str, str]) -> Iterator[Sealed | None]:
-        """Make one segment of some (name: sha256), in pieces; the last is the finished one."""
-        return segments.merging(self._path, sources)
+        """One segment with the rows of all `sources` (name: sha256), in their order; None after each piece, then the segment.
+
+        Raises UnlikeError, DatasetDamaged, OSError; see `daemon.dataset.segments.unified`.
+        """
+        with self.writer() as writer:
+            for piece in segments.unified(self._path, sources):
+                writer.add(piece)
+                yield None
+            yield writer.seal()
 
     def find(self, known: Mapping[str, str], drop: str) -> tuple[str, pa.Table] | None:
         """The first of these segments (name: sha256) with rows of a drop (sha256), and its rows."""

@@ -21,7 +21,7 @@ from daemon.dataset import git_history
 from daemon.dataset.compaction import Compaction
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repair import RepairRound
-from daemon.dataset.segments import Sealed, Segment
+from daemon.dataset.segment_writer import Sealed, Segment
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes

@@ -21,7 +21,7 @@ from daemon.core import durable
 from daemon.core.errors import BadSchema, Exit, InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox
-from daemon.dataset import segments
+from daemon.dataset import segment_writer, segments
 from daemon.schema import schema, schema_swap
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
@@ -83,7 +83,7 @@ def test_categories_come_from_the_data(home: Home) -> None:
     home.segments.mkdir()
     table = pa.table({"a": [1.0, 2.5, 1.0], "zip": pa.array([70, None, 9], pa.int64()), "y": ["0", "1", "0"]})
     rows_of = rows.with_provenance(table, ["a" * 64], [3], np.arange(3), datetime(2026, 1, 1, tzinfo=UTC), "file")
-    segment = segments.write(home.segments, [rows_of]).place()
+    segment = segment_writer.write(home.segments, [rows_of]).place()
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(segment.record, [a_drop()])
     found = schema_changes.altered(SCHEMA, {"zip": "category"}, [], home)

@@ -13,9 +13,9 @@ from conftest import names
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
-from daemon.dataset import dataset, segments
+from daemon.dataset import dataset, segment_writer, segments
 from daemon.dataset.dataset import Dataset
-from daemon.dataset.segments import Segment
+from daemon.dataset.segment_writer import Segment
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
@@ -34,7 +34,7 @@ def opened(home: Home, schema: Schema) -> Iterator[Dataset]:
 
 
 def segment(home: Home, number: int) -> Segment:
-    return segments.write(home.segments, [pa.table({"x": pa.array([float(number)] * 3)})]).place()
+    return segment_writer.write(home.segments, [pa.table({"x": pa.array([float(number)] * 3)})]).place()
 
 
 def none(_: Iterable[str]) -> set[str]:

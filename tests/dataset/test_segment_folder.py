@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 
 TOUCHED = re.compile(
     r"segments\.iterdir|segments\.r?glob|listdir\([^)]*\.segments|sweep\([^)]*\.segments"
-    r"|(?:segments\.write|segments\.merging|Writer)\([^)]*\.segments|\.segments / [^)]*\)\.(?:unlink|rename|replace|write)"
+    r"|(?:segment_writer\.write|Writer)\([^)]*\.segments|\.segments / [^)]*\)\.(?:unlink|rename|replace|write)"
 )
 
 

@@ -14,7 +14,7 @@ from daemon.core import durable, requests
 from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
 from daemon.core.settings import Settings
-from daemon.dataset import segments
+from daemon.dataset import segment_tiers
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import Inbox
 from daemon.ingest.ingestion import Ingestion
@@ -31,7 +31,7 @@ HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
 TRIES = 5
 """After so many failing steps, one after the other, the process gives up, and its restart has to do the rest."""
 
-FIRST = range(segments.FAN - 1)
+FIRST = range(segment_tiers.FAN - 1)
 """Rows that are there before, each a segment of its own: one more, and they are merged."""
 
 FORGOTTEN = range(50, 52)

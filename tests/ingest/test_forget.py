@@ -17,7 +17,7 @@ from daemon.core import durable, requests
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.requests import Request
-from daemon.dataset import segments
+from daemon.dataset import segment_tiers, segments
 from daemon.dataset.dataset import Dataset, Revision
 from daemon.inbox.rejected_folder import Rejected
 from daemon.schema.schema import Schema
@@ -162,7 +162,7 @@ def test_rows_that_begin_the_dataset_stay_known(parts: Parts) -> None:
 
 def test_segment_that_was_merged_is_put_in_order(parts: Parts) -> None:
     """Out of many batches in one segment one drop goes; the others are in the order of their batches, with their tier."""
-    for number in range(segments.FAN):
+    for number in range(segment_tiers.FAN):
         take(parts, **{f"f{number}": [float(number), number + 0.5]})
     [merged] = parts.journal.segments.current()
     forget(parts, 0, 0.5)
@@ -170,7 +170,7 @@ def test_segment_that_was_merged_is_put_in_order(parts: Parts) -> None:
     [left] = parts.journal.segments.current()
     assert (left["tier"], left["first"], left["last"]) == (merged["tier"], 2, merged["last"])
     [(_, table)] = segments.read(parts.home.segments, {left["name"]: left["sha256"]})
-    assert table["sepal_length"].to_pylist() == [number / 2 for number in range(2, 2 * segments.FAN)]
+    assert table["sepal_length"].to_pylist() == [number / 2 for number in range(2, 2 * segment_tiers.FAN)]
     assert parts.journal.batches.first_rows() == 2
 
 
@@ -184,9 +184,9 @@ def test_batches_out_of_order_are_sorted() -> None:
 
 def test_rows_come_back_to_an_old_set(parts: Parts) -> None:
     """What is left may be just the rows of a segment that a merge replaced: it is another segment all the same."""
-    for number in range(segments.FAN):
+    for number in range(segment_tiers.FAN):
         take(parts, **{f"f{number}": [float(number)]})
-    for number in range(1, segments.FAN):
+    for number in range(1, segment_tiers.FAN):
         forget(parts, number)
     parts.run()
     assert parts.lengths == [0]
@@ -238,7 +238,7 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
     """Merged and rewritten segments that held them go as well; the revisions before can't be checked out, the newest can."""
-    for number in range(segments.FAN):
+    for number in range(segment_tiers.FAN):
         take(parts, **{f"f{number}": [float(number)]})
     old = parts.dataset.revision()
     forget(parts, 5)
@@ -249,12 +249,12 @@ def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
     said = answer(parts, request)[1]
     assert said.startswith("The 1 rows of f7.csv were forgotten in batch 19. 3 objects")
     assert said.endswith("No training was given them.")
-    assert in_cache(parts.home) == set(range(segments.FAN)) - {7}
+    assert in_cache(parts.home) == set(range(segment_tiers.FAN)) - {7}
     newest = parts.dataset.revision()
     assert old is not None
     assert between is not None
     assert newest is not None
-    assert checked_out(parts.home, newest) == [number for number in range(segments.FAN) if number not in (5, 7)]
+    assert checked_out(parts.home, newest) == [number for number in range(segment_tiers.FAN) if number not in (5, 7)]
     for revision in (old, between):
         with pytest.raises(NotFound, match="purged"):
             checked_out(parts.home, revision)

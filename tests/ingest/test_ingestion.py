@@ -23,7 +23,7 @@ from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
 from daemon.core.settings import Settings
-from daemon.dataset import segments
+from daemon.dataset import segment_tiers, segment_writer, segments
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
@@ -417,13 +417,13 @@ def test_reject_file_takes_all_or_nothing(home: Home, parts: Parts) -> None:
 
 def test_many_batches_stay_few_segments(parts: Parts) -> None:
     """Small segments are merged; rows, their order and git's history stay; DVC's list is the journal's."""
-    for number in range(segments.FAN + 1):
+    for number in range(segment_tiers.FAN + 1):
         parts.drop("a.csv", HEADER + row(number))
         parts.run()
     assert len(names(parts.home.segments)) == 2
-    assert parts.lengths == list(range(segments.FAN + 1))
+    assert parts.lengths == list(range(segment_tiers.FAN + 1))
     newest = parts.journal.batches.committed()
-    assert newest.rows == segments.FAN + 1
+    assert newest.rows == segment_tiers.FAN + 1
     parts.reopen()
     assert len(names(parts.home.segments)) == 2
     assert not (parts.home.data / "orphans").exists()
@@ -431,7 +431,7 @@ def test_many_batches_stay_few_segments(parts: Parts) -> None:
 
 def steps_of_a_merge(parts: Parts) -> Iterator[int]:
     """Drop as many small files as a merge needs; pauses before its first step and after each, and counts these moments."""
-    for number in range(segments.FAN):
+    for number in range(segment_tiers.FAN):
         parts.drop(f"{number}.csv", HEADER + row(number))
         while parts.journal.batches.committed().rows <= number:
             parts.now += 100
@@ -455,7 +455,7 @@ def test_drop_that_comes_in_any_step_of_a_merge_stops_nothing(parts: Parts, mome
     parts.drop("after.csv", HEADER + row(300))
     parts.run()
     assert "merge" in [batch["kind"] for batch in parts.journal.batches.all()]
-    assert parts.lengths == [*range(segments.FAN), 200, 300]
+    assert parts.lengths == [*range(segment_tiers.FAN), 200, 300]
     assert not parts.home.orphans.exists()
 
 
@@ -467,7 +467,7 @@ def test_drop_forgotten_in_any_step_of_a_merge_is_nowhere(parts: Parts, moment: 
             requests.submit(parts.home, "forget", drop=durable.sha256((HEADER + row(3)).encode()), purge=True)
     parts.run()
     assert ("3.csv", "forgotten") in parts.drops()
-    assert parts.lengths == sorted({*range(segments.FAN)} - {3})
+    assert parts.lengths == sorted({*range(segment_tiers.FAN)} - {3})
     for path in parts.home.data.rglob("*"):
         if path.is_file() and path.read_bytes()[:4] == b"PAR1":
             assert 3 not in pq.read_table(path, columns=["sepal_length"])["sepal_length"].to_pylist(), path
@@ -486,18 +486,18 @@ def test_segment_among_the_orphans_comes_back(parts: Parts, restart: bool, name:
         parts.reopen()
     parts.drop("after.csv", HEADER + row(300))
     parts.run()
-    assert parts.lengths == [*range(segments.FAN), 300]
+    assert parts.lengths == [*range(segment_tiers.FAN), 300]
     assert names(parts.home.orphans) == []
 
 
 @pytest.mark.parametrize("step", ["-merge", "+merge", "-dataset_commit", "+dataset_commit", "-commit"])
 def test_end_in_a_merge_loses_and_doubles_nothing(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A merge that is cut off is done again or finished; no segment is lost, none stays behind."""
-    for number in range(segments.FAN - 1):
+    for number in range(segment_tiers.FAN - 1):
         parts.drop("a.csv", HEADER + row(number))
         parts.run()
     parts.drop("a.csv", HEADER + row(99))
-    while len(parts.journal.segments.current()) < segments.FAN or parts.journal.batches.uncommitted() is not None:
+    while len(parts.journal.segments.current()) < segment_tiers.FAN or parts.journal.batches.uncommitted() is not None:
         parts.ingestion.step(100.0)
     with monkeypatch.context() as patch:
         cut(parts, step, patch)
@@ -505,7 +505,7 @@ def test_end_in_a_merge_loses_and_doubles_nothing(parts: Parts, step: str, monke
             parts.run()
     parts.reopen()
     parts.run()
-    assert parts.lengths == [*range(segments.FAN - 1), 99]
+    assert parts.lengths == [*range(segment_tiers.FAN - 1), 99]
     assert len(parts.journal.segments.current()) == 1
     assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
 
@@ -676,7 +676,7 @@ def test_edit_of_the_schema_survives_growth(home: Home, parts: Parts) -> None:
     parts.settings = Settings(inbox=Limits(settle_seconds=0.0, new_classes="accept"))
     parts.open()
     parts.drop("a.csv", HEADER + row(1) + "2,1,1,1,rosa\n")
-    real = segments.write
+    real = segment_writer.write
 
     parts.now += 100
     assert parts.ingestion.step(parts.now)
@@ -687,7 +687,7 @@ def test_edit_of_the_schema_survives_growth(home: Home, parts: Parts) -> None:
         parts.run()
     parts.now += 100
     parts.run()
-    assert segments.write is real
+    assert segment_writer.write is real
     grown = schema_module.load(home.schema)
     assert grown is not None
     assert grown.columns[0].missing
@@ -702,11 +702,11 @@ def test_kind_edited_by_hand_stops_neither_merging_nor_drops(home: Home, parts: 
         parts.run()
     text = home.schema.read_text().replace('"kind": "number"', '"kind": "category"', 1)
     home.schema.write_text(text)
-    for number in range(10, 10 + segments.FAN + 6):
+    for number in range(10, 10 + segment_tiers.FAN + 6):
         parts.drop("a.csv", HEADER + row(number))
         parts.run()
-    assert len(parts.journal.segments.current()) <= segments.FAN + 7
-    assert parts.journal.batches.committed().rows == 10 + segments.FAN + 6
+    assert len(parts.journal.segments.current()) <= segment_tiers.FAN + 7
+    assert parts.journal.batches.committed().rows == 10 + segment_tiers.FAN + 6
 
 
 def test_name_that_is_not_utf8_with_a_bad_row(home: Home, parts: Parts) -> None:

@@ -77,6 +77,7 @@ HEAVY = {
         "daemon.tabular.row_hashes",
         "daemon.tabular.infer_column",
         "daemon.tabular.schema_growth",
+        "daemon.dataset.segment_writer",
         "daemon.dataset.segments",
         "daemon.tabular.csv_table",
         "daemon.tabular.rows",

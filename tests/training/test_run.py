@@ -23,7 +23,7 @@ from daemon.core.errors import TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Inbox, Promote, Train
 from daemon.core.training_job import Job
-from daemon.dataset import segments
+from daemon.dataset import segment_writer
 from daemon.registry.registry import NAME, Registry
 from daemon.schema.arrival_times import Window
 from daemon.schema.column import Column
@@ -79,7 +79,7 @@ class Workshop:
         count = checked.table.num_rows
         drop = f"{len(self.segments):064x}"
         table = rows.with_provenance(checked.table, [drop], [count], np.arange(count), at or datetime.now(UTC), "file")
-        made = segments.write(self.home.segments, [table]).place()
+        made = segment_writer.write(self.home.segments, [table]).place()
         self.segments[made.name] = made.sha256
         self.first_rows = self.first_rows or count
 

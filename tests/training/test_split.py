@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from daemon import model
 from daemon.artifacts.bundle import Model
 from daemon.core.settings import Train
-from daemon.dataset import segments
+from daemon.dataset import segment_writer
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import row_hashes, rows
@@ -62,7 +62,7 @@ def passengers(count: int, drop: str, seed: int = 0) -> pa.Table:
 
 
 def read(folder: Path, tables: list[pa.Table], schema: Schema = NUMBERS, **more: Any) -> Data:
-    made = [segments.write(folder, [one]).place() for one in tables]
+    made = [segment_writer.write(folder, [one]).place() for one in tables]
     return Data.read(folder, {one.name: one.sha256 for one in made}, schema, len(tables[0]), 0.2, **more)
 
 

@@ -19,7 +19,7 @@ from daemon.core.inbox_names import BAD_ROWS, REPORT
 from daemon.core.rows import DropRow
 from daemon.core.shared_folder import inbox
 from daemon.core.states import DropState
-from daemon.dataset import segments
+from daemon.dataset import segment_writer, segments
 from daemon.dataset.dvc_cache import Cache
 from daemon.inbox.rejected_folder import Rejected
 from daemon.ingest.erasure import held_files
@@ -283,7 +283,7 @@ class Eraser:
         except DatasetDamaged:
             return
         if set(segments.drops(table)) - {drop["sha256"]}:
-            with segments.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
+            with segment_writer.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
                 pass
 
     def _predictions(self, drop: DropRow) -> str:

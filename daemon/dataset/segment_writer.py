@@ -1,0 +1,201 @@
+"""Writes segments: immutable Parquet files of rows, hashed while they are written and named by their bytes.
+
+A file is complete and durable under a hidden name before it gets its own, in the step that records it in the journal.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from daemon.core import durable
+from daemon.dataset.segment_tiers import tier_of
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of rows: name in data/dataset, sha256 (ours) and md5 (DVC's) of its bytes, number of rows, size in bytes."""
+
+    name: str
+    sha256: str
+    md5: str
+    rows: int
+    bytes: int
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the journal notes of a batch's segment."""
+        return {
+            "segment": self.name,
+            "sha256": self.sha256,
+            "md5": self.md5,
+            "rows": self.rows,
+            "bytes": self.bytes,
+        } | {"tier": tier_of(self.bytes)}
+
+
+class Writer:
+    """One segment in the making: `add` tables of the same columns, `seal`; leaving the context without it drops all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # Beside the folder, because DVC takes whatever lies in it; a merge may be under way while a batch is committed.
+        self._path = folder.parent / f"{durable.MARK}segment.{secrets.token_hex(6)}{durable.TMP}"
+        self._sink: _Hashing | None = None
+        self._parquet: Any = None
+        self._encoder = ThreadPoolExecutor(1, "segment")
+        self._encoding: Future[None] | None = None
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows, in a thread, so that the next ones can be parsed meanwhile; raises OSError, maybe of the last call."""
+        if self._parquet is None:
+            self._sink = _Hashing(self._path)
+            self._parquet = _parquet(self._sink, table.schema)
+        self._wait()
+        self._encoding = self._encoder.submit(self._parquet.write_table, table.cast(self._parquet.schema))
+        self.rows += table.num_rows
+
+    def _wait(self) -> None:
+        if self._encoding is not None:
+            self._encoding.result()
+
+    def seal(self, replaces: str = "") -> "Sealed":
+        """Finish the file, whose bytes are durable when this returns; at least one table must have been added.
+
+        The bytes name the segment that it `replaces`: without, they might be those of another that is long gone.
+        """
+        assert self._sink is not None
+        self._wait()
+        if replaces:
+            self._parquet.add_key_value_metadata({"replaces": replaces})
+        self._parquet.close()
+        sink = self._sink
+        sink.sync()
+        os.fchmod(sink.fileno(), 0o444)
+        sink.close()
+        self._sink = None
+        sha256, md5 = sink.sha256.hexdigest(), sink.md5.hexdigest()
+        return Sealed(self._path, self._folder, Segment(name_of(sha256), sha256, md5, self.rows, sink.size))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._encoder.shutdown()
+        if self._sink is not None:
+            self._path.unlink(missing_ok=True)
+            self._sink.void = True  # closing writes a footer, for which a full disk has no room
+            self._parquet.close()
+            self._sink.close()
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A segment whose bytes are complete and durable under a hidden name, beside the dataset; it has yet to get its own.
+
+    A named file that the journal does not know is an orphan for whoever looks at the folder. So nothing may come between
+    naming and recording: both happen in `entry`, within one step of the loop.
+    """
+
+    path: Path
+    folder: Path
+    segment: Segment
+
+    def place(self) -> Segment:
+        """Give the file its name, durably; raises OSError."""
+        self.path.replace(self.folder / self.segment.name)
+        durable.fsync_dir(self.folder)
+        return self.segment
+
+    def discard(self) -> None:
+        """Remove the hidden file, if it still has no name."""
+        self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def entry(self, is_recorded: Callable[[str], bool]) -> Iterator[Segment]:
+        """Name the file for a body that records it in the journal: the folder gets it and the journal knows it, or neither.
+
+        If the body fails, the file goes, unless `is_recorded` says that the journal took its name all the same.
+        """
+        try:
+            yield self.place()
+        except BaseException:
+            if not is_recorded(self.segment.name):
+                (self.folder / self.segment.name).unlink(missing_ok=True)
+            raise
+        finally:
+            self.discard()
+
+
+def name_of(sha256: str) -> str:
+    """The file name of the segment with these bytes."""
+    return f"{sha256[:32]}.parquet"
+
+
+def write(folder: Path, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
+    """One segment of all rows of `tables`, to be named; raises OSError. See `Writer.seal`."""
+    with Writer(folder) as writer:
+        for table in tables:
+            writer.add(table)
+        return writer.seal(replaces)
+
+
+class _Hashing:
+    """A file that hashes what passes through it, so that nothing has to be read again."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb", buffering=0)
+        self.sha256, self.md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self.size = 0
+        self.closed = False
+        self.void = False
+        """Whether the file has been given up: nothing is written any more."""
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        self.sha256.update(rest)
+        self.md5.update(rest)
+        self.size += len(rest)
+        while rest and not self.void:
+            rest = rest[self._file.write(rest) :]
+        return len(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def close(self) -> None:
+        self._file.close()
+        self.closed = True
+
+
+def _parquet(sink: _Hashing, schema: pa.Schema) -> Any:
+    # Row numbers count up: as differences they take next to nothing. The Arrow schema and statistics would be most of
+    # the bytes of a small segment.
+    names = [name for name in schema.names if name != "_row"]
+    # A dictionary of measurements, nearly all of them different, is given up early: it costs time and bytes.
+    options = {"compression": "zstd", "dictionary_pagesize_limit": 32_768}
+    options |= {"write_statistics": False, "store_schema": False}
+    return pq.ParquetWriter(
+        sink, schema, use_dictionary=names, column_encoding={"_row": "DELTA_BINARY_PACKED"}, **options
+    )
