@@ -108,7 +108,7 @@ def predictor(
     """
     current = worker.slot.current
     if current is None:
-        hint = "None has been promoted yet, or it can't be loaded; /health says which."
+        hint = "No version has been promoted yet, or it can't be loaded; GET /health has the reason."
         raise Problem(503, "No model is loaded.", hint=hint, Retry_After="1")
     choice = version or alias or _asked(environ)
     if choice is None:
@@ -154,7 +154,7 @@ def _choice(key: str) -> int | str:
         return key
     if version := payload.whole(key, MOST_DIGITS - 1):
         return version
-    raise Problem(400, f"{key!r:.60} is no version.", hint=f"It is a number, or one of {', '.join(ALIASES)}.")
+    raise Problem(400, f"{key!r:.60} is not a version.", hint=f"Send a number, or one of {', '.join(ALIASES)}.")
 
 
 def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: Inputs) -> Answered:

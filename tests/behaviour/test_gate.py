@@ -149,7 +149,7 @@ def test_served_bundle_that_is_damaged_is_replaced_without_a_restart(start: Star
     wait_until(replaced, what=service.log()[-2000:])
     assert (service.predict() or {})["model_version"] == 1
     assert set(said) <= {
-        ("No model is loaded.", "None has been promoted yet, or it can't be loaded; /health says which.")
+        ("No model is loaded.", "No version has been promoted yet, or it can't be loaded; GET /health has the reason.")
     }
     assert versions(service)[2]["state"] == "unservable"
     assert any("Version 1 is served: Version 2 can't be served any more: " in one for one in _messages(service))

@@ -46,8 +46,8 @@ def test_a_value_is_refused_if_and_only_if_a_key_is_given_twice(value: Any) -> N
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([1, 2], "body: give an object with the fields 'features', 'instances'"),
-        ({"feature": [1]}, "feature: there is no such field here, but 'features', 'instances'"),
+        ([1, 2], "body: must be an object with the fields 'features', 'instances'"),
+        ({"feature": [1]}, "feature: unknown field; known fields: 'features', 'instances'"),
         ({}, "body: give either 'features' (one row) or 'instances' (a list of rows)"),
     ],
 )
@@ -55,9 +55,9 @@ def test_a_body_of_another_form_is_told_the_right_one(given: Any, said: str) -> 
     """In words of JSON, not of the library that checks it."""
     with pytest.raises(Problem) as caught:
         payload.check(payload.Features, given)
-    assert caught.value.detail == f"The body is not as expected: {said}."
+    assert caught.value.detail == f"The body is not valid: {said}."
 
 
 def test_a_missing_field_is_named() -> None:
-    with pytest.raises(Problem, match="target: it is missing"):
+    with pytest.raises(Problem, match="target: required field is missing"):
         payload.check(payload.Labelled, {"features": [1]})

@@ -123,7 +123,7 @@ def test_kserve_asks_at_the_root_whether_the_server_lives(flowers: Client) -> No
         ("/labels/challenger:predict", {"instances": [ROW]}, 404, "no challenger"),
         ("x:predict", {"instances": [ROW]}, 404, "no model 'retraindx'"),
         ("/nothing", {"instances": [ROW]}, 404, "nothing at"),
-        ("/metadata", {"instances": [ROW]}, 405, "not possible"),
+        ("/metadata", {"instances": [ROW]}, 405, "not allowed"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_word(flowers: Client, path: str, body: Any, status: int, complaint: str) -> None:

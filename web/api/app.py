@@ -186,7 +186,7 @@ def _missing(error: HTTPError, environ: WSGIEnvironment) -> Problem:
     allowed = error.get_header("Allow")
     if not allowed:
         return Problem(error.status_code, f"There is nothing at {environ['PATH_INFO']!r:.200}.")
-    detail = f"{environ['REQUEST_METHOD']} is not possible here; {allowed} is."
+    detail = f"{environ['REQUEST_METHOD']} is not allowed here; allowed: {allowed}."
     return Problem(error.status_code, detail, Allow=f"{allowed},HEAD" if "GET" in allowed else allowed)
 
 

@@ -25,14 +25,14 @@ def add_training_data(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Ma
     schema_now = schema.load(worker.home.schema)
     if schema_now is None:
         hint = "Drop a CSV into the inbox or run `retraind init` first."
-        raise Problem(409, "There is no schema yet, so it is not known which columns a row has.", hint=hint)
+        raise Problem(409, "There is no schema yet, so the columns of a row are unknown.", hint=hint)
     row = labelled_row.make(schema_now, body.features, body.target, key)
     digest = durable.sha256(row.dump())
     earlier = _earlier(worker, row) if key else None
     if earlier is None and not labelled_row.drop(worker.home, row):
         earlier = _earlier(worker, row)
         if earlier is None:
-            raise Problem(503, f"inbox/{row.name} is no regular file.", hint="Remove it, and send the sample again.")
+            raise Problem(503, f"inbox/{row.name} is not a regular file.", hint="Remove it, and send the sample again.")
     if earlier not in (None, digest):
         raise Problem(422, "This Idempotency-Key was used for another sample.", hint="Use a new key for each sample.")
     return 202, {"status": "accepted", "drop": digest, "name": row.name}
@@ -87,9 +87,9 @@ def decide(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, M
     key = payload.parse(payload.Decision, environ).drop
     waiting = worker.records.held.like(key)
     if not waiting:
-        raise Problem(404, f"No drop {key!r:.100} waits for a decision.", hint="GET /drops lists those that are held.")
+        raise Problem(404, f"No held drop is called {key!r:.100}.", hint="GET /drops lists those that are held.")
     if len(waiting) > 1:
-        raise Problem(422, f"{len(waiting)} drops of the name {key!r:.100} wait.", hint="Name one by its sha256.")
+        raise Problem(422, f"{len(waiting)} held drops are called {key!r:.100}.", hint="Name one by its sha256.")
     request = requests.ask(worker.home, kind, drop=waiting[0]["sha256"], by="http")
     return 202, {"status": "accepted", "request": request.id}
 

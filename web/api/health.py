@@ -61,7 +61,7 @@ def checks(worker: Worker) -> dict[str, Check]:
         results[CheckName.DAEMON] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
     elif not status.alive:
         results[CheckName.DAEMON] = Check(
-            ok=False, detail=f"The daemon (pid {status.pid}) is gone, stopped or hangs; its last word: {status.at}."
+            ok=False, detail=f"The daemon (pid {status.pid}) is gone, stopped or hangs; last report: {status.at}."
         )
     else:
         step = f" It is {status.step.name}, for {status.step.seconds:.0f} s so far." if status.step else ""

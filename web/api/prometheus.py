@@ -1,4 +1,4 @@
-"""The metrics as a Prometheus scraper wants them; the only module that knows prometheus-client."""
+"""The metrics in the formats of Prometheus; the only module that imports prometheus-client."""
 
 import platform
 from collections.abc import Iterator, Mapping
@@ -26,52 +26,77 @@ Samples = list[tuple[list[str], float]]
 
 # The closed list of metrics: (name, kind, meaning with unit, labels). Counters get `_total` from the format.
 FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
-    ("prediction_requests", "counter", "Requests that predict, of all protocols, by HTTP status code.", ["code"]),
-    ("prediction_request_duration_seconds", "histogram", "Time from a request that predicts to its answer.", []),
-    ("retraind_predictions", "counter", "Predictions answered, by model version (the newest hundred).", ["version"]),
-    ("retraind_predictions_lost", "counter", "Predictions answered and not logged, for example on a full disk.", []),
+    ("prediction_requests", "counter", "Prediction requests of all protocols, by HTTP status code.", ["code"]),
+    ("prediction_request_duration_seconds", "histogram", "Time from a prediction request to its answer.", []),
+    ("retraind_predictions", "counter", "Predictions answered, by model version (the newest 100).", ["version"]),
+    ("retraind_predictions_lost", "counter", "Predictions answered but not logged, for example on a full disk.", []),
     ("retraind_http_requests", "counter", "Requests by route template and HTTP status code.", ["route", "code"]),
     ("retraind_auth_failures", "counter", "Requests with a wrong token.", []),
-    ("retraind_http_workers", "gauge", "HTTP workers that answer.", []),
-    ("retraind_build_info", "gauge", "1, with the versions of retraind and Python as labels.", ["version", "python"]),
-    ("retraind_model_info", "gauge", "1, with the served model as labels.", ["version", "candidate", "backend"]),
-    ("retraind_model_load_failures", "counter", "Attempts of HTTP workers to load a promoted version that failed.", []),
+    ("retraind_http_workers", "gauge", "Running HTTP workers.", []),
+    (
+        "retraind_build_info",
+        "gauge",
+        "Always 1; the labels are the versions of retraind and Python.",
+        ["version", "python"],
+    ),
+    (
+        "retraind_model_info",
+        "gauge",
+        "Always 1; the labels describe the served model.",
+        ["version", "candidate", "backend"],
+    ),
+    ("retraind_model_load_failures", "counter", "Failed attempts of HTTP workers to load a promoted version.", []),
     ("retraind_model_swaps", "counter", "Changes of the served version.", []),
-    ("retraind_versions", "gauge", "Registered versions by their present state.", ["state"]),
-    ("retraind_labels", "counter", "Predictions whose true value has come.", []),
+    ("retraind_versions", "gauge", "Registered versions by state.", ["state"]),
+    ("retraind_labels", "counter", "Predictions with a late label.", []),
     ("retraind_live_score", "gauge", "Accuracy or R² of the served version on its late labels.", ["version"]),
     (
         "retraind_shadow_answers",
         "gauge",
-        "Answers of the champion that the held version has answered, too.",
+        "Answers of the champion that were compared with the held version.",
         ["version"],
     ),
-    ("retraind_shadow_agreement", "gauge", "Share of them with the same label, 0-1 (classification).", ["version"]),
-    ("retraind_shadow_difference", "gauge", "Mean difference of a probability or value between them.", ["version"]),
-    ("retraind_shadow_dropped", "counter", "Answers that the held version was too slow to compare.", []),
-    ("retraind_drift", "gauge", "How far a feature is from what was taught, 0-1 (shares that moved).", ["feature"]),
+    (
+        "retraind_shadow_agreement",
+        "gauge",
+        "Share of compared answers with the same label, 0-1 (classification).",
+        ["version"],
+    ),
+    (
+        "retraind_shadow_difference",
+        "gauge",
+        "Mean difference of probabilities or values between champion and held version.",
+        ["version"],
+    ),
+    ("retraind_shadow_dropped", "counter", "Answers not compared because the held version was too slow.", []),
+    (
+        "retraind_drift",
+        "gauge",
+        "Distance of a feature from the training data, 0-1 (share of values that changed).",
+        ["feature"],
+    ),
     ("retraind_drift_features", "gauge", "Features of the served version that drifted.", []),
     ("retraind_drift_share", "gauge", "Share of the compared features that drifted, 0-1.", []),
-    ("retraind_drift_alarm", "gauge", "1 while drift or a risen error is worth a look, else 0.", []),
-    ("retraind_training_runs", "counter", "Ended trainings by outcome.", ["outcome"]),
+    ("retraind_drift_alarm", "gauge", "1 while drift or a risen error needs attention, else 0.", []),
+    ("retraind_training_runs", "counter", "Finished trainings by outcome.", ["outcome"]),
     ("retraind_drops", "counter", "Drops decided, by state.", ["state"]),
     (
         "retraind_exam_error",
         "gauge",
-        "Error on the newest drops before they were trained on: share, or multiple of the promise.",
+        "Error on the newest drops before training on them: a share, or a multiple of the expected error.",
         [],
     ),
-    ("retraind_drops_suspicious", "counter", "Drops whose exam was unusual and that were accepted.", []),
-    ("retraind_drops_held", "gauge", "Suspicious drops that wait for a person.", []),
+    ("retraind_drops_suspicious", "counter", "Accepted drops with a suspicious exam.", []),
+    ("retraind_drops_held", "gauge", "Suspicious drops that wait for a decision.", []),
     ("retraind_rows", "gauge", "Rows in the dataset.", []),
     ("retraind_rows_pending", "gauge", "Rows accepted since the last training.", []),
-    ("retraind_rows_refused", "counter", "Rows of drops that were not accepted.", []),
-    ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that wait to be read.", []),
-    ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that wait to be read.", []),
+    ("retraind_rows_refused", "counter", "Rows of drops that were rejected.", []),
+    ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that are not read yet.", []),
+    ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that are not read yet.", []),
     ("retraind_free_bytes", "gauge", "Free bytes on the disk of the home folder.", []),
-    ("retraind_longest_step_seconds", "gauge", "The longest step of the daemon's loop within the last hour.", []),
-    ("retraind_daemon_up", "gauge", "1 while the daemon's loop turns, else 0.", []),
-    ("retraind_check_ok", "gauge", "1 while a check of the daemon is fine, else 0.", ["check"]),
+    ("retraind_longest_step_seconds", "gauge", "Longest step of the daemon's loop in the last hour.", []),
+    ("retraind_daemon_up", "gauge", "1 while the daemon's loop runs, else 0.", []),
+    ("retraind_check_ok", "gauge", "1 while a check of the daemon passes, else 0.", ["check"]),
 )
 
 DAEMON = {
@@ -86,7 +111,7 @@ DAEMON = {
 
 @dataclass(frozen=True, eq=False)
 class Report(Collector):
-    """Everything one scrape shows; `counts` is `records.totals.counts()`, `swaps` and `labels` say how many there are so far.
+    """All data of one scrape; `counts` is `records.totals.counts()`, `swaps` and `labels` are totals.
 
     `live` is the live score of the predictor's version, see `daemon.records.live_score`; `drift` the newest check, see `web.dashboard.drift`.
     """
@@ -100,14 +125,14 @@ class Report(Collector):
     status: Status | None
     predictor: Predictor | None
     agreement: Agreement | None = None
-    """How far the held version agrees with the served one; see `daemon.records.lineage.agreements`."""
+    """Agreement of the held version with the served one; see `daemon.records.lineage.agreements`."""
     exams: Prequential | None = None
-    """What exams of drops have come to; see `daemon.records.drops.prequential`."""
+    """Results of the exams of drops; see `daemon.records.drops.prequential`."""
     held: int = 0
-    """Drops that wait for a person."""
+    """Drops that wait for a decision."""
 
     def collect(self) -> Iterator[Metric]:
-        """All families of the closed list, also those without a sample yet."""
+        """All families of the closed list, including those without a sample yet."""
         samples = {**self._serving(), **self._shadow(), **self._journal(), **self._drift(), **self._daemon()}
         for name, kind, meaning, labels in FAMILIES:
             if kind == "histogram":
@@ -177,7 +202,9 @@ class Report(Collector):
 
     def _drift(self) -> dict[str, Samples]:
         tested, drifted = self.drift["tested"], self.drift["drifted"]
-        sizes = [([one["name"]], one["size"]) for one in self.drift["features"] if one["size"] is not None]
+        sizes = [
+            ([feature["name"]], feature["size"]) for feature in self.drift["features"] if feature["size"] is not None
+        ]
         return {
             "retraind_drift": sizes,
             "retraind_drift_features": [([], drifted)],

@@ -32,7 +32,7 @@ def begin(access: Access, environ: WSGIEnvironment) -> Reply:
         headers = {"Retry-After": problem.headers["Retry-After"]} if "Retry-After" in problem.headers else {}
         return _form(environ, goal, problem.detail, problem.status_code, headers)
     if Scope.READ not in granted(token.scopes):
-        return _form(environ, goal, f"The token {token.name!r} may not look: it lacks the scope 'read'.", 403)
+        return _form(environ, goal, f"The token {token.name!r} lacks the scope 'read'.", 403)
     _end(access, environ)
     return _lead(environ, goal, access.sessions.cookie(access.sessions.begin(token), secure=access.is_secure(environ)))
 
@@ -46,7 +46,7 @@ def end(access: Access, environ: WSGIEnvironment) -> Reply:
 def too_long(promised: int | None) -> Problem | None:
     """The problem (413) of a form of so many bytes; None: it is chunked, and may have any length."""
     if promised is None or promised > MOST_BYTES:
-        return Problem(413, f"A form has at most {MOST_BYTES} bytes, and says in Content-Length how many.")
+        return Problem(413, f"A form must have a Content-Length of at most {MOST_BYTES} bytes.")
     return None
 
 

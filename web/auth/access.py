@@ -110,14 +110,12 @@ class Access:
         if wait and not self.failures.is_proven(address, digest):
             self.failures.add(address)
             raise Problem(
-                429, "Too many wrong tokens have come from there.", Retry_After=str(math.ceil(wait)), hint="Wait."
+                429, "Too many wrong tokens from this address.", Retry_After=str(math.ceil(wait)), hint="Wait."
             )
         token = self.keyring.find(secret)
         if token is None:
             if self.failures.add(address):
-                _log.warning(
-                    "Too many wrong tokens from %s; for a minute, new ones from there are not looked at.", address
-                )
+                _log.warning("Too many wrong tokens from %s; further ones are refused unchecked for a minute.", address)
             raise Problem(401, "The token is wrong, withdrawn or expired.", hint=HINT, WWW_Authenticate=CHALLENGE)
         self.failures.prove(address, digest)
         self.keyring.note(token)

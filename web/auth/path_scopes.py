@@ -73,4 +73,4 @@ def needed(template: str) -> Scope | None:
     for base, scope in BELOW.items():
         if path == base or path.startswith((f"{base}/", f"{base}:")):
             return scope
-    raise KeyError(f"web.auth.path_scopes says nothing of {template}")
+    raise KeyError(f"web.auth.path_scopes has no entry for {template}")

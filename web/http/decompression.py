@@ -16,9 +16,9 @@ def inflate(environ: WSGIEnvironment, most: int) -> None:
     if coding is None or (name := coding.strip().lower()) in ("", "identity"):
         return
     if name not in CODINGS:
-        hint = f"Send it plain, or as one of {', '.join(CODINGS)}."
+        hint = f"Send it uncompressed, or as one of {', '.join(CODINGS)}."
         raise Problem(
-            415, f"The body has the Content-Encoding {coding!r:.40}.", hint=hint, Accept_Encoding="gzip, deflate"
+            415, f"The Content-Encoding {coding!r:.40} is not supported.", hint=hint, Accept_Encoding="gzip, deflate"
         )
     environ["wsgi.input"] = io.BytesIO(_inflated(environ["wsgi.input"].read(), CODINGS[name], most))
 
@@ -31,10 +31,10 @@ def _inflated(packed: bytes, bits: int, most: int) -> bytes:
             inflater = zlib.decompressobj(wbits=bits)
             plain += inflater.decompress(rest, most + 1 - len(plain))
             if len(plain) > most:
-                raise Problem(413, f"The body is larger than {most} bytes when it is inflated.")
+                raise Problem(413, f"The body is larger than {most} bytes after decompression.")
             if not inflater.eof:
                 raise Problem(400, "The compressed body ends too early.")
             rest, ended = inflater.unused_data, True
     except zlib.error as error:
-        raise Problem(400, f"The body is not what its Content-Encoding says: {error}.") from None
+        raise Problem(400, f"The body does not match its Content-Encoding: {error}.") from None
     return bytes(plain)

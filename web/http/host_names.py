@@ -37,7 +37,7 @@ class Hosts:
             raise Problem(400, "The request has no valid Host header.")
         if name not in self._names and not (self._any_address and is_address(name)):
             hint = "Add it to `server.allowed_hosts`, or set `server.public_url`."
-            raise Problem(421, f"{name!r:.100} is no name of this server.", hint=hint)
+            raise Problem(421, f"Unknown host {name!r:.100}.", hint=hint)
         # Bounded, because ports make the number of valid headers large.
         if len(self._known) < 64:
             self._known.add(host)
@@ -46,10 +46,10 @@ class Hosts:
         """Refuse a request that another site's page makes (403), whoever its browser is signed in as."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_ours(origin.lower(), environ):
-            raise Problem(403, f"A page of {origin!r:.100} may not write here.", hint="See `server.public_url`.")
+            raise Problem(403, f"Pages of {origin!r:.100} may not send requests here.", hint="See `server.public_url`.")
         site = environ.get("HTTP_SEC_FETCH_SITE")
         if site is not None and site not in TRUSTED_SITES:
-            raise Problem(403, f"A {site:.20} page may not write here.")
+            raise Problem(403, f"Pages of other sites ({site:.20}) may not send requests here.")
 
     def _is_ours(self, origin: str, environ: WSGIEnvironment) -> bool:
         # Through a proxy the Host may be another; a program of this machine has none in between.

@@ -111,17 +111,17 @@ def check(kind: type[M], document: Any) -> M:
             for item in error.errors()[:10]
         ]
         text = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
-        raise Problem(422, f"The body is not as expected: {text:.500}.", errors=errors) from None
+        raise Problem(422, f"The body is not valid: {text:.500}.", errors=errors) from None
 
 
 def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
     """What pydantic found, in words for who has never heard of pydantic."""
     fields = ", ".join(map(repr, kind.model_fields))
     if fault == "extra_forbidden":
-        return f"there is no such field here, but {fields}"
+        return f"unknown field; known fields: {fields}"
     if fault == "model_type":
-        return f"give an object with the fields {fields}"
-    return {"missing": "it is missing"}.get(fault, message.removeprefix("Value error, "))
+        return f"must be an object with the fields {fields}"
+    return {"missing": "required field is missing"}.get(fault, message.removeprefix("Value error, "))
 
 
 def whole(text: str, digits: int) -> int | None:

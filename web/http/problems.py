@@ -72,7 +72,7 @@ def explain(error: Exception) -> Problem | None:
         return Problem(507, "The disk is full; nothing was accepted.", hint="Free some space and send it again.")
     if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__
-        return Problem(503, f"The disk refused: {reason}; nothing was accepted.", hint="See the log of the service.")
+        return Problem(503, f"The disk failed: {reason}; nothing was accepted.", hint="See the log of the service.")
     if isinstance(error, sqlite3.Error):
         return Problem(
             503, f"The records can't be read now: {error}.", hint="Try again; `retraind doctor` looks closer."

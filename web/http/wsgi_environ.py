@@ -64,7 +64,7 @@ def promised(environ: WSGIEnvironment) -> int | None:
         return int(environ["CONTENT_LENGTH"])
     coding = environ.get("HTTP_TRANSFER_ENCODING", "chunked")
     if coding.strip().lower() != "chunked":
-        raise Problem(400, f"The transfer coding {coding!r:.80} is not known; chunked is.")
+        raise Problem(400, f"The Transfer-Encoding {coding!r:.80} is not supported; send `chunked`.")
     return None
 
 

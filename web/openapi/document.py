@@ -1,6 +1,6 @@
 """The description of the service as an OpenAPI 3.1 document, made from the columns and classes of the served model.
 
-It is made once for each served version and each schema of the dataset, and kept as bytes: asking costs a look-up.
+It is made once for each served version and each schema of the dataset, and kept as bytes.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from web.openapi.schemas import Json
 from web.serving.predictor import Predictor
 
 ABOUT = (
-    "Drop labelled CSV files into a folder; a better model answers here. This document is that of the model that is served "
-    "now: columns, classes and examples are its own, and change with it."
+    "Drop labelled CSV files into a folder, and a better model answers here. This document describes the served model: its "
+    "columns, classes and examples, which change with it."
 )
 
 TOKEN: Json = {
     "type": "http",
     "scheme": "bearer",
-    "description": "`retraind token create` makes one. What each operation needs of its scopes stands in its `security`.",
+    "description": "`retraind token create` makes one. The `security` of each operation names the scope that it needs.",
 }
 
 
@@ -39,14 +39,14 @@ class Rendered:
 
 
 class Description:
-    """The document of one worker, made again when the served version or the dataset's schema is another."""
+    """The document of one worker, rebuilt when the served version or the schema of the dataset changes."""
 
     def __init__(self, *, program: str, sticky: str = "", public: str = "", root: str = "") -> None:
         self._program, self._sticky, self._servers = program, sticky, _servers(root, public)
         self._made: dict[bool, Rendered] = {}
 
     def now(self, predictor: Predictor | None, data: Schema | None, *, secured: bool) -> Rendered:
-        """The document for what is served and what the dataset takes; None: there is none yet. `secured`: tokens are needed."""
+        """The document for the served version and the schema of the dataset, if there are any. `secured`: tokens are needed."""
         made = self._made.get(secured)
         if made is None or made.of[0] is not predictor or made.of[1] is not data:
             content = document(
@@ -68,8 +68,8 @@ def document(
 ) -> Json:
     """The OpenAPI document; `program` is the version of retraind, `secured` whether callers need tokens.
 
-    `sticky` names the header by which a held challenger gets its share of the requests; empty: there is no canary. `servers` is
-    where the service is reached; empty: at the root of where the document is.
+    `sticky` names the header that selects requests for a held challenger; empty without a canary. `servers` are the
+    addresses of the service; empty: the root of the document's own address.
     """
     model = predictor.schema if predictor else None
     tags = [{"name": name, "description": text} for name, text in {**own_paths.TAGS, **protocol_paths.TAGS}.items()]
@@ -86,13 +86,13 @@ def document(
 
 
 def _servers(root: str, public: str) -> list[str]:
-    """Addresses of the service, relative to the document's host and through a proxy; none where both say nothing."""
+    """Addresses of the service: relative to the document's host, and through a proxy. None if neither is set."""
     return list(dict.fromkeys([root or "/", *([public + root] if public else [])])) if root or public else []
 
 
 def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
-    """The same, with the header of the canary wherever a request that predicts may leave the choice of the version to it."""
-    text = "Requests with the same value get the same version: the served one, or the one that is tried on a share of them."
+    """The same, with the header of the canary on every prediction that does not have to name a version."""
+    text = "Requests with the same value get the same version: the served one, or for a share of the values the challenger."
     for methods in paths.values() if sticky else ():
         parameters = methods.get("post", {}).get("parameters", [])
         if any(parameter["name"] == "X-Model-Version" for parameter in parameters):
@@ -101,7 +101,7 @@ def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
 
 
 def _secured(paths: dict[str, Json]) -> dict[str, Json]:
-    """The same, each operation with the scope that it needs, and what it answers to who has not."""
+    """The same; each operation has the scope that it needs and the answers to callers without it."""
     for path, methods in paths.items():
         scope = path_scopes.needed(path)
         for method in methods.values() if scope else ():
@@ -113,7 +113,7 @@ def _secured(paths: dict[str, Json]) -> dict[str, Json]:
 
 def _named(paths: dict[str, Json]) -> dict[str, Json]:
     return {
-        path: {method: {"operationId": operations.identity(method, path), **found} for method, found in methods.items()}
+        path: {method: {"operationId": operations.identity(method, path), **rest} for method, rest in methods.items()}
         for path, methods in paths.items()
     }
 
@@ -123,9 +123,9 @@ def _info(predictor: Predictor | None, program: str) -> Json:
     if predictor is None:
         return {**common, "version": program, "description": f"{ABOUT}\n\nNo model is served yet."}
     manifest, schema = predictor.manifest, predictor.schema
-    said = f"**Version {predictor.version}** ({manifest.candidate}, {manifest.backend}) predicts `{schema.target}`"
+    summary = f"**Version {predictor.version}** ({manifest.candidate}, {manifest.backend}) predicts `{schema.target}`"
     if schema.classes:
-        said += f", one of {len(schema.classes)} classes"
+        summary += f", one of {len(schema.classes)} classes"
     model: Json = {
         "version": predictor.version,
         "created": manifest.created,
@@ -136,7 +136,7 @@ def _info(predictor: Predictor | None, program: str) -> Json:
         "score": score_names.value(_score(manifest.scores)),
     }
     version = f"{program}+model.{predictor.version}"
-    return {**common, "version": version, "description": f"{ABOUT}\n\n{said}.", "x-model": model}
+    return {**common, "version": version, "description": f"{ABOUT}\n\n{summary}.", "x-model": model}
 
 
 def _score(scores: Mapping[str, Any]) -> Json | None:
@@ -157,7 +157,7 @@ def _schemas(model: Schema | None, data: Schema | None) -> Json:
 
 
 def _training_row(model: Schema | None, data: Schema | None) -> Json:
-    """A row that the dataset takes: it may have more columns than the model was taught."""
+    """A row of the dataset, which may have more columns than the model was trained on."""
     if data is None:
         return model_columns.ANY_ROW
     return schemas.ref("Row") if model and model.columns == data.columns else model_columns.row(data)

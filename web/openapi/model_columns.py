@@ -1,6 +1,6 @@
-"""Columns as a client's tools see them: JSON Schemas of values, rows and targets, with examples that can be sent as they are.
+"""Columns of a model as JSON Schemas of values, rows and targets, with examples that can be sent as they are.
 
-A JSON Schema here allows exactly what `daemon.schema.row_encoding` takes: a test generates both, and compares.
+A schema allows exactly what `daemon.schema.row_encoding` accepts; a test generates values and compares.
 """
 
 import re
@@ -20,7 +20,7 @@ WHOLE = re.compile(r"0|-?[1-9]\d{0,15}", re.ASCII)
 DATE: Json = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time", "pattern": MOMENT}]}
 
 ANY_ROW: Json = {"anyOf": [{"type": "array"}, {"type": "object"}]}
-"""A row as long as nobody knows the columns."""
+"""A row while the columns are unknown."""
 
 KINDS: dict[str, Json] = {
     "number": {"type": "number", "minimum": -BOUND, "maximum": BOUND},
@@ -54,14 +54,14 @@ def target(schema: Schema) -> Json:
     """The JSON Schema of a true value: a class by name or by code, or a number."""
     if schema.task == "regression":
         return {**KINDS["number"], "title": schema.target}
-    # A class that is called by a whole number is meant by that number; where none is called by a number, each by its code.
+    # A class whose name is a whole number may be sent as that number. If no class has such a name, codes are accepted too.
     numbers = [int(name) for name in schema.classes if WHOLE.fullmatch(name)]
     codes = range(len(schema.classes)) if schema.labels.have_codes else ()
     return {"enum": [*schema.classes, *numbers, *codes], "title": schema.target}
 
 
 def sample(schema: Schema) -> list[Any]:
-    """A row from the middle of what was seen, in the order of the columns."""
+    """A row from the middle of the observed ranges, in the order of the columns."""
     return [_examples(column)[0] for column in schema.columns]
 
 
@@ -71,7 +71,7 @@ def named_sample(schema: Schema) -> Json:
 
 
 def target_sample(schema: Schema) -> str | float:
-    """A target that is taken."""
+    """A valid target."""
     return schema.classes[0] if schema.classes else 1.5
 
 
@@ -79,7 +79,7 @@ def _listed(schema: Schema) -> Json:
     items = [value(column) for column in schema.columns]
     common: Json = {"type": "array", "minItems": len(items), "maxItems": len(items), "title": "by position"}
     if all(column.kind == schema.columns[0].kind and not column.missing for column in schema.columns):
-        # What code generators and old readers understand as well.
+        # A form that code generators and older tools understand as well.
         return {**common, "items": KINDS[schema.columns[0].kind], "examples": [sample(schema)]}
     return {**common, "prefixItems": items, "examples": [sample(schema)]}
 
@@ -97,7 +97,7 @@ def _named(schema: Schema) -> Json:
 
 
 def _examples(column: Column) -> list[Any]:
-    """Values that the column takes, the most telling one first."""
+    """Valid values of a column, the most typical one first."""
     low, high = column.minimum, column.maximum
     middle = 0.0 if low is None or high is None else (low + high) / 2
     if column.kind == "category":

@@ -1,4 +1,4 @@
-"""Operations as OpenAPI wants them: parameters, bodies, answers, and the problems that can come instead."""
+"""Parts of OpenAPI operations: parameters, bodies, answers and problems."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,51 +9,51 @@ from web.http.reply import JSON
 from web.openapi.schemas import TEXT, Json, ref
 
 MEANINGS = {
-    400: "The request is no valid HTTP, or its body is not JSON.",
+    400: "The request is not valid HTTP, or its body is not JSON.",
     401: "The token is missing or wrong.",
-    403: "A page of another site may not do this, or the token has not the scope.",
-    404: "There is no such thing.",
+    403: "The request comes from a page of another site, or the token lacks the scope.",
+    404: "Not found.",
     408: "The body did not arrive in time.",
-    409: "There is no schema yet, so nobody knows which columns a row has.",
+    409: "There is no schema yet, so the columns of a row are unknown.",
     413: "The body is too large.",
-    415: "The body is of another type.",
-    421: "The Host is no name of this server.",
-    422: "The content is not as expected; `errors` says where.",
-    429: "So many requests wait for the daemon, or so many wrong tokens have come from this address, that no more are taken.",
-    500: "Something went wrong inside; the log has the details.",
-    503: "Not now: no model is loaded, the records can't be read, or too much is asked at once.",
-    504: "It took too long.",
+    415: "The content type or encoding of the body is not supported.",
+    421: "Unknown host.",
+    422: "The content is not valid; `errors` says where.",
+    429: "Too many requests wait for the daemon, or too many wrong tokens came from this address.",
+    500: "Internal error; the log of the service has the details.",
+    503: "Temporarily unavailable: no model is loaded, the records can't be read, or too many requests run.",
+    504: "The answer took too long.",
     507: "The disk is full; nothing was accepted.",
 }
-"""Statuses of problems, which more than one operation answers."""
+"""Statuses of problems that several operations return."""
 
 ALWAYS = (400, 421, 500, 503, 504)
-"""Can come whatever is asked."""
+"""Problems of every operation."""
 
 WITH_BODY = (403, 408, 413, 415, 422)
-"""Can come where a body is sent."""
+"""Problems of operations with a body."""
 
 OWN, MLFLOW, SIMPLE = "Problem", "MlflowError", "Error"
-"""Shapes of errors: those of our own endpoints and of the protocols; see `web.protocols.errors`."""
+"""Formats of errors: of our own endpoints and of the protocols; see `web.protocols.errors`."""
 
 KINDS = {OWN: PROBLEM, MLFLOW: JSON, SIMPLE: JSON}
-"""Shapes to their content types."""
+"""Format of errors to its content type."""
 
 RETRY: Json = {
-    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which asking again may help."}
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which to send the request again."}
 }
 
 
-SCHEME: Json = {"schema": TEXT, "required": True, "description": "The scheme that is wanted."}
+SCHEME: Json = {"schema": TEXT, "required": True, "description": "The authentication scheme."}
 
 
 def problems(codes: Iterable[int], errors: str = OWN) -> Json:
-    """Answers of those statuses in one of the shapes, as references."""
+    """References to the answers with these statuses, in one format of errors."""
     return {str(code): {"$ref": f"#/components/responses/{errors}{code}"} for code in sorted(codes)}
 
 
 def responses() -> Json:
-    """What the references lead to."""
+    """The answers that `problems` refers to."""
     responses_: Json = {}
     for shape, kind in KINDS.items():
         content = {kind: {"schema": ref(shape)}}
@@ -65,24 +65,24 @@ def responses() -> Json:
 
 
 def shape_of(path: str) -> str:
-    """The shape of errors at a path."""
+    """The format of errors at a path."""
     first = path.lstrip("/").partition("/")[0]
     return MLFLOW if first in ("invocations", "ping", "version") else SIMPLE if first in ("v1", "v2") else OWN
 
 
 def answer(description: str, content: Mapping[str, Json], headers: Json | None = None) -> Json:
-    """One answer: schemas by content type."""
+    """One answer, with its schema for each content type."""
     media = {kind: {"schema": schema} for kind, schema in content.items()}
     return {"description": description, "content": media, **({"headers": headers} if headers else {})}
 
 
 def leads(name: str, path: str, key: str) -> Json:
-    """A link of that name from an answer to GET `path`, whose key is the answer's property `key`."""
+    """A link of that name from an answer to GET `path`, whose key is the property `key` of the answer."""
     return {"links": {name: {"operationId": identity("get", path), "parameters": {"key": f"$response.body#/{key}"}}}}
 
 
 def identity(method: str, path: str) -> str:
-    """The name of an operation, for links and for clients that are made from the document."""
+    """The name of an operation, for links and for generated clients."""
     return "_".join([method, *re.findall(r"[A-Za-z0-9]+", path)])
 
 
@@ -109,8 +109,8 @@ def operation(
     parameters: Iterable[Json] = (),
     errors: str = OWN,
 ) -> Json:
-    """An operation without a body; `codes` are the problems that it has beside those that always can come."""
-    documented = {str(code): one for code, one in answers.items()}
+    """An operation without a body; `codes` are its problems apart from those of every operation."""
+    documented = {str(code): described for code, described in answers.items()}
     rest = problems({*ALWAYS, *codes} - set(answers), errors)
     all_parameters = list(parameters)
     described: Json = {"tags": [tag], "summary": summary}
@@ -122,6 +122,6 @@ def operation(
 
 
 def body(schema: Json, examples: Mapping[str, Any]) -> Json:
-    """A JSON body that has to be there; `examples` can be sent as they are."""
+    """A required JSON body; `examples` can be sent as they are."""
     named = {name.replace(" ", "_"): {"summary": name, "value": value} for name, value in examples.items()}
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema, "examples": named}}}}

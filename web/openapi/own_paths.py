@@ -13,42 +13,43 @@ from web.openapi.schemas import COUNT, TEXT, Json, listing, maybe, ref
 from web.predict import ALIASES, MOST_DIGITS
 from web.serving.inputs import most_rows
 
-PREDICT, TEACH, LOOK, OPERATE = "predict", "teach", "look", "operate"
+PREDICT, TRAIN, DECIDE, INSPECT, OPERATE = "predict", "train", "decide", "inspect", "operate"
 TAGS = {
     PREDICT: "Rows in, predictions out.",
-    TEACH: "Rows and wishes for the daemon; each is on the disk before the answer.",
-    LOOK: "What happened, and why.",
-    OPERATE: "For supervisors, scrapers and people.",
+    TRAIN: "Add rows and request trainings. Each request is on disk before the answer.",
+    DECIDE: "Choose the served version, and decide on held drops. Each request is on disk before the answer.",
+    INSPECT: "What happened, and why.",
+    OPERATE: "Health, metrics and pages.",
 }
 
 VERSION_HEADER: Json = {
-    "X-Model-Version": {"schema": schemas.VERSION, "required": True, "description": "Who answered."}
+    "X-Model-Version": {"schema": schemas.VERSION, "required": True, "description": "The version that answered."}
 }
 
 CHOICE: Json = {"type": "string", "pattern": f"^([1-9][0-9]{{0,{MOST_DIGITS - 2}}}|{'|'.join(ALIASES)})$"}
-"""A text, as all parameters are in the end; no schema of several types comes through every tool unharmed."""
+"""A text, because every parameter is one; several tools mishandle a schema of more than one type."""
 
 ACCEPTING = (*WITH_BODY, 507)
-"""Problems wherever something is put on the disk."""
+"""Problems of operations that write to the disk."""
 
 NUMBER: Json = {"type": "integer", "minimum": 0, "maximum": LARGEST}
-LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "At most so many.")
-BEFORE = query("before", NUMBER, "Only those with a smaller id, for the next page.")
+LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "Maximum number of entries.")
+BEFORE = query("before", NUMBER, "Only entries with a smaller id: for the next page, the last id of this one.")
 
 
 def paths(model: Schema | None, data: Schema | None) -> dict[str, Json]:
-    """Our own paths: `model` is what the served version takes, `data` what the dataset takes; None: nobody knows yet."""
-    return {**_predicting(model), **_teaching(data), **_looking(), **_operating()}
+    """Our own paths. `model` is the schema of the served version, `data` that of the dataset; None while there is none."""
+    return {**_predicting(model), **_writing(data), **_inspecting(), **_operating()}
 
 
 def choosing() -> list[Json]:
-    """How a request to predict names another version than the served one."""
+    """Parameters by which a prediction selects another version than the served one."""
     text = "A loaded version that answers instead of the served one, by number or alias."
     return [query("version", CHOICE, text), header("X-Model-Version", CHOICE, text)]
 
 
 def rows_sample(model: Schema | None) -> Any:
-    """A row that the model takes."""
+    """A valid row."""
     return model_columns.sample(model) if model else [1.0]
 
 
@@ -73,37 +74,37 @@ def _predicting(model: Schema | None) -> dict[str, Json]:
     return {"/predict": {"post": {**predict, **body(taken, examples)}}}
 
 
-def _teaching(data: Schema | None) -> dict[str, Json]:
+def _writing(data: Schema | None) -> dict[str, Json]:
     return {**_adding(data), **_retraining(), **_choices_of_versions(), **_decisions_on_drops()}
 
 
 def _adding(data: Schema | None) -> dict[str, Json]:
-    taken = answer("The row is on the disk.", {JSON: ref("Taken")}) | leads("outcome", "/drops/{key}", "drop")
+    taken = answer("The row is on disk.", {JSON: ref("Taken")}) | leads("outcome", "/drops/{key}", "drop")
     key = header(
         "Idempotency-Key",
         {"type": "string", "pattern": f"^{payload.VISIBLE.pattern}$"},
-        "Rows that are sent with the same key count once.",
+        "Rows sent with the same key count once.",
     )
     sample = {"features": rows_sample(data), "target": model_columns.target_sample(data) if data else 0}
     labelled = payload.Labelled.model_json_schema()
     labelled["properties"] |= {"features": ref("TrainingRow"), "target": ref("Target")}
-    add = operation(TEACH, "Add one labelled row", {202: taken}, (*ACCEPTING, 409), [key])
+    add = operation(TRAIN, "Add one labelled row", {202: taken}, (*ACCEPTING, 409), [key])
     return {"/add_training_data": {"post": {**add, **body(labelled, {"one row": sample})}}}
 
 
 def _retraining() -> dict[str, Json]:
-    skipped = answer("There is nothing new to learn from.", {JSON: ref("Skipped")})
+    skipped = answer("There are no new rows, so no training was requested.", {JSON: ref("Skipped")})
     trigger = body(payload.Trigger.model_json_schema(), {"if there are new rows": {}, "force": {"force_retrain": True}})
-    retrain = operation(TEACH, "Ask for a training", {202: _accepted(), 200: skipped}, (*ACCEPTING, 429))
+    retrain = operation(TRAIN, "Request a training", {202: _accepted(), 200: skipped}, (*ACCEPTING, 429))
     return {"/trigger_retrain": {"post": {**retrain, **trigger}}}
 
 
 def _choices_of_versions() -> dict[str, Json]:
-    version = body(payload.Choice.model_json_schema(), {"by itself": {}, "version 1": {"version": 1}})
+    version = body(payload.Choice.model_json_schema(), {"the default": {}, "version 1": {"version": 1}})
     return {
-        "/promote": _command("Serve a version, by default the challenger that waits", version),
-        "/refuse": _command("Give up a version that waits, by default the challenger", version),
-        "/rollback": _command("Serve an earlier version again, by default the one before", version),
+        "/promote": _command("Serve a version; default: the held challenger", version),
+        "/refuse": _command("Refuse a held version; default: the challenger", version),
+        "/rollback": _command("Serve an earlier version again; default: the previous one", version),
     }
 
 
@@ -111,41 +112,41 @@ def _decisions_on_drops() -> dict[str, Json]:
     drop = body(payload.Decision.model_json_schema(), {"by name": {"drop": "odd.csv"}})
     return {
         "/accept": _command(
-            "Let in a suspicious drop that is held: its rows are trained on like any others",
+            "Accept a held drop: its rows are trained on like any others",
             drop,
         ),
-        "/reject": _command("Turn away a suspicious drop that is held: it goes to inbox/rejected", drop),
+        "/reject": _command("Reject a held drop: it moves to inbox/rejected", drop),
     }
 
 
 def _command(summary: str, content: Json) -> Json:
-    """A request that the daemon carries out later, with a body of that content."""
-    return {"post": {**operation(TEACH, summary, {202: _accepted()}, (*ACCEPTING, 404, 429)), **content}}
+    """A decision that the daemon carries out later, with this body."""
+    return {"post": {**operation(DECIDE, summary, {202: _accepted()}, (*ACCEPTING, 404, 429)), **content}}
 
 
 def _accepted() -> Json:
-    accepted = answer("It is on the disk and will be done.", {JSON: ref("Accepted")})
+    accepted = answer("The request is on disk and will be carried out.", {JSON: ref("Accepted")})
     return accepted | leads("outcome", "/requests/{key}", "request")
 
 
-def _looking() -> dict[str, Json]:
+def _inspecting() -> dict[str, Json]:
     return {**_predictions(), **_versions(), **_drops(), **_other_records()}
 
 
 def _predictions() -> dict[str, Json]:
-    earlier = query("before", TEXT, "The prediction_id of the last one seen, for the next page.")
+    earlier = query("before", TEXT, "The prediction_id of the last entry, for the next page.")
     only = query("version", {**NUMBER, "minimum": 1}, "Only predictions of this version.")
     history = listing("history", ref("Answered"))
-    return {"/predictions/history": _look("Predictions, newest first", history, [LIMIT, earlier, only])}
+    return {"/predictions/history": _inspect("Predictions, newest first", history, [LIMIT, earlier, only])}
 
 
 def _versions() -> dict[str, Json]:
     versions = listing("versions", ref("Version"), champion=maybe(schemas.VERSION))
     number = place("key", schemas.VERSION, "Its number.")
     return {
-        "/versions": _look("Judged versions, newest first", versions, [LIMIT, BEFORE]),
-        "/versions/{key}": _look(
-            "One version from its drops to its predictions", ref("Lineage"), [number, LIMIT, BEFORE]
+        "/versions": _inspect("Judged versions, newest first", versions, [LIMIT, BEFORE]),
+        "/versions/{key}": _inspect(
+            "One version, from its drops to its predictions", ref("Lineage"), [number, LIMIT, BEFORE]
         ),
     }
 
@@ -158,32 +159,32 @@ def _drops() -> dict[str, Json]:
     drops = listing("drops", ref("Drop"), waiting=maybe(waiting), **held, exams=maybe(exams))
     either = {"anyOf": [ref("DropTold"), ref("HeldDrop")]}
     return {
-        "/drops": _look("Dropped files, newest first, and what waits", drops, [LIMIT, BEFORE]),
-        "/drops/{key}": _look("What became of one file", either, [place("key", TEXT, "Name, id or sha256.")]),
+        "/drops": _inspect("Drops, newest first, and the files that wait", drops, [LIMIT, BEFORE]),
+        "/drops/{key}": _inspect("One drop and its outcome", either, [place("key", TEXT, "Its name, id or sha256.")]),
     }
 
 
 def _other_records() -> dict[str, Json]:
-    after = query("after", NUMBER, "Only those with a larger id.")
+    after = query("after", NUMBER, "Only entries with a larger id.")
     return {
-        "/drift": _look("Whether the served version is asked what it was taught", ref("Drift")),
-        "/events": _look(
-            "What happened, oldest first; live as server-sent events",
+        "/drift": _inspect("Drift of inputs and answers from the training data", ref("Drift")),
+        "/events": _inspect(
+            "Events, oldest first; live as server-sent events",
             listing("events", ref("Event")),
             [after, LIMIT],
             **{"text/event-stream": TEXT},
         ),
-        "/requests/{key}": _look("What became of a request", ref("Request"), [place("key", TEXT, "Its id.")]),
-        "/dashboard/data": _look("The dashboard as data", ref("Dashboard")),
+        "/requests/{key}": _inspect("One request and its outcome", ref("Request"), [place("key", TEXT, "Its id.")]),
+        "/dashboard/data": _inspect("The data of the dashboard", ref("Dashboard")),
     }
 
 
-def _look(summary: str, schema: Json, parameters: Sequence[Json] = (), **more: Json) -> Json:
-    """A GET that answers `schema` as JSON, and `more` by content type; a key may be missing, a query may be wrong."""
+def _inspect(summary: str, schema: Json, parameters: Sequence[Json] = (), **more: Json) -> Json:
+    """A GET that returns `schema` as JSON and `more` by content type, with 404 for a key and 422 for a query."""
     places = {parameter["in"] for parameter in parameters}
     codes = [*([404] if "path" in places else []), *([422] if "query" in places else [])]
-    answers = {200: answer("As asked.", {JSON: schema, **more})}
-    return {"get": operation(LOOK, summary, answers, codes, parameters)}
+    answers = {200: answer("The requested data.", {JSON: schema, **more})}
+    return {"get": operation(INSPECT, summary, answers, codes, parameters)}
 
 
 def _operating() -> dict[str, Json]:
@@ -193,17 +194,17 @@ def _operating() -> dict[str, Json]:
 def _checks() -> dict[str, Json]:
     alive = answer("Alive.", {JSON: ref("Alive")})
     moved: Json = {"description": "To the dashboard.", "headers": {"Location": {"schema": TEXT, "required": True}}}
-    front = "The front page for browsers; KServe's clients ask whether the server is alive"
+    front = "The dashboard for browsers; liveness for clients of KServe"
 
     def both(name: str, good: str, bad: str) -> dict[int, Json]:
         return {200: answer(good, {JSON: ref(name)}), 503: answer(bad, {JSON: ref(name)})}
 
     return {
         "/": _operate(front, {200: alive, 303: moved}),
-        "/health": _operate("Every check", both("Health", "All is well.", "Something is not; `reasons` says what.")),
-        "/livez": _operate("The worker runs", {200: alive}),
+        "/health": _operate("All checks", both("Health", "All checks pass.", "A check fails; `reasons` says which.")),
+        "/livez": _operate("Liveness: the worker runs", {200: alive}),
         "/readyz": _operate(
-            "The service can do its work", both("Readiness", "It can.", "It can't; `reasons` says why.")
+            "Readiness: the service can do its work", both("Readiness", "Ready.", "Not ready; `reasons` says why.")
         ),
     }
 
@@ -212,7 +213,7 @@ def _figures() -> dict[str, Json]:
     exposition = {"text/plain": TEXT, "application/openmetrics-text": TEXT}
     figures = {200: answer("Figures.", {JSON: ref("Figures"), **exposition})}
     return {
-        "/metrics": _operate("Figures; for a scraper, told by its Accept header, as exposition", figures),
+        "/metrics": _operate("Metrics as JSON, or for a scraper (by its Accept header) as text", figures),
         "/prometheus_metrics": _operate("Metrics for Prometheus", {200: answer("Metrics.", exposition)}),
     }
 
@@ -221,12 +222,12 @@ def _pages() -> dict[str, Json]:
     page = answer("A page.", {"text/html": TEXT})
     tag: Json = {"ETag": {"schema": TEXT, "required": True, "description": "Changes with the served version."}}
     description = answer("An OpenAPI document.", {JSON: schemas.OBJECT}, tag)
-    unchanged: Json = {"description": "It is what If-None-Match names."}
-    match = header("If-None-Match", TEXT, "The ETag of the document at hand.")
+    unchanged: Json = {"description": "Unchanged since the ETag in If-None-Match."}
+    match = header("If-None-Match", TEXT, "The ETag of the document that you have.")
     return {
         "/dashboard": _operate("The dashboard", {200: page}),
-        "/docs": _operate("This description as a page", {200: page}),
-        "/openapi.json": _operate("This description", {200: description, 304: unchanged}, match),
+        "/docs": _operate("This document as a page", {200: page}),
+        "/openapi.json": _operate("This document", {200: description, 304: unchanged}, match),
     }
 
 

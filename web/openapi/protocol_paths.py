@@ -1,6 +1,6 @@
-"""The doors for other people's clients as paths of an OpenAPI document; what they mean stands in `doors`' modules.
+"""The endpoints of MLflow, Open Inference V2, TensorFlow Serving and KServe V1 as paths of an OpenAPI document.
 
-That shape, names and values of a request agree with each other is more than JSON Schema can say: here stands what it can.
+JSON Schema can't say that shape, names and values of a request must match; these schemas say the rest.
 """
 
 import csv
@@ -21,14 +21,14 @@ from web.protocols import mlflow, open_inference, open_inference_outputs, tensor
 
 V2, V1, MLFLOW_TAG = "Open Inference Protocol V2", "KServe V1, TensorFlow Serving", "MLflow"
 TAGS = {
-    MLFLOW_TAG: "What MLflow's scoring server answers, for its clients.",
+    MLFLOW_TAG: "The endpoints of MLflow's scoring server.",
     V2: "With binary tensors, for the clients of KServe, Triton, MLServer and others.",
     V1: "Rows or columns, for clients of KServe's V1 and of TensorFlow Serving's REST API.",
 }
 
 BINARY = "application/octet-stream"
 POSTED = (403, 404, 408, 413, 415, 507)
-NAME = place("name", {"type": "string", "enum": [MODEL]}, "The name of the model: there is one.")
+NAME = place("name", {"type": "string", "enum": [MODEL]}, "The name of the only model.")
 NUMBER = place("version", {"type": "integer", "minimum": 1, "maximum": 999_999_999}, "The number of a version.")
 LABEL = place("label", {"type": "string", "enum": [*ALIASES]}, "An alias of a version.")
 SIGNATURES = [None, "", "serving_default", mlflow.PREDICT]
@@ -36,12 +36,12 @@ COLUMNS: Json = {"type": "object"}
 
 
 def paths(model: Schema | None) -> dict[str, Json]:
-    """All paths of the doors, for a served model of these columns; None: nobody knows them yet."""
+    """All protocol paths, for a served model with this schema; None while no model is served."""
     return {**_mlflow(model), **_v2(model), **_v1(model)}
 
 
 def schemas(model: Schema | None) -> dict[str, Json]:
-    """The schemas that those paths refer to, by name."""
+    """The schemas that these paths refer to, by name."""
     template = "#/components/schemas/{model}"
     request = open_inference.Request.model_json_schema(ref_template=template)
     parts = request.pop("$defs")
@@ -52,11 +52,11 @@ def schemas(model: Schema | None) -> dict[str, Json]:
     inferred = {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": array(record("An output.", output))}
     common = {"model_version": VERSION, "prediction_ids": array(TEXT)}
     return {
-        "Error": record("What went wrong.", {"error": TEXT}),
-        "MlflowError": record("What went wrong.", {"error_code": TEXT, "message": TEXT}),
+        "Error": record("An error.", {"error": TEXT}),
+        "MlflowError": record("An error.", {"error_code": TEXT, "message": TEXT}),
         "InferRequest": request,
         **parts,
-        "InferResponse": record("Outputs; without `binary_data` they are all JSON.", inferred, "id"),
+        "InferResponse": record("The outputs, all in JSON unless `binary_data` was requested.", inferred, "id"),
         "Invoked": record("A prediction for each row.", {"predictions": array({}), **common}),
         "Rows": {"type": "array", "items": ref("Row"), "minItems": 1},
         "Columns": _columns(model),
@@ -78,11 +78,11 @@ def _columns(model: Schema | None) -> Json:
     lists = {name: {"type": "array", "items": value, "minItems": 1} for name, value in values.items()}
     common: Json = {**COLUMNS, "additionalProperties": False}
     needed = [column.name for column in model.columns if not column.missing]
-    return {"anyOf": [{**common, "properties": found, "required": needed} for found in (lists, values)]}
+    return {"anyOf": [{**common, "properties": properties, "required": needed} for properties in (lists, values)]}
 
 
 def _open(schema: Json) -> Json:
-    """The same with further columns by name, which MLflow's door leaves out."""
+    """The same with further columns by name, which MLflow's endpoint ignores."""
     kinds = [{key: value for key, value in kind.items() if key != "additionalProperties"} for kind in schema["anyOf"]]
     return {**schema, "anyOf": kinds}
 
@@ -123,7 +123,7 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
     none = answer("No model is loaded.", plain)
     return {
         "/invocations": {"post": {**invoke, **sent}},
-        "/ping": _get(MLFLOW_TAG, "A model is loaded", {200: answer("It is.", plain), 404: none}, errors=MLFLOW),
+        "/ping": _get(MLFLOW_TAG, "A model is loaded", {200: answer("Yes.", plain), 404: none}, errors=MLFLOW),
         "/version": _get(MLFLOW_TAG, "The version of MLflow", {200: answer("As text.", plain)}, errors=MLFLOW),
     }
 
@@ -136,13 +136,13 @@ def _comma_separated(*lines: Iterable[Any]) -> str:
 
 def _v2(model: Schema | None) -> dict[str, Json]:
     live = record("The worker answers.", {"live": {"const": True}})
-    ready = record("Whether it predicts.", {"live": {"const": True}, "ready": {"type": "boolean"}})
+    ready = record("Whether the worker can predict.", {"live": {"const": True}, "ready": {"type": "boolean"}})
     server = record("The server.", {"name": TEXT, "version": TEXT, "extensions": array(TEXT)})
     model_record = record("The model.", {"name": TEXT, "versions": array(TEXT), "platform": TEXT})
     model_record["properties"] |= {"inputs": array(contents.OBJECT), "outputs": array(contents.OBJECT)}
     is_ready = record("It predicts.", {"name": TEXT, "ready": {"const": True}})
     listed = array(record("A version.", {"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}))
-    states = {200: answer("It does.", {JSON: ready}), 503: answer("It does not.", {JSON: ready})}
+    states = {200: answer("Ready.", {JSON: ready}), 503: answer("Not ready.", {JSON: ready})}
     index = operations.operation(
         V2, "The model repository", {200: answer("Its versions.", {JSON: listed})}, POSTED, errors=SIMPLE
     )
@@ -196,7 +196,9 @@ def _v1(model: Schema | None) -> dict[str, Json]:
     names = record("The names of the models.", {"models": array(TEXT)})
     signatures = record("Signatures.", {"model_spec": contents.OBJECT, "metadata": contents.OBJECT})
     places: dict[str, Json] = {
-        "/v1/models": _get(V1, "The models", {200: answer("One.", {JSON: names})}, errors=SIMPLE)
+        "/v1/models": _get(
+            V1, "The names of the models", {200: answer("The only model.", {JSON: names})}, errors=SIMPLE
+        )
     }
     ways = (("", [NAME, *choosing()]), ("/versions/{version}", [NAME, NUMBER]), ("/labels/{label}", [NAME, LABEL]))
     for at, parameters in ways:
@@ -213,7 +215,7 @@ def _v1(model: Schema | None) -> dict[str, Json]:
 
 
 def _verbs(model: Schema | None) -> dict[str, tuple[str, Json, Json]]:
-    """Verbs that a model of that task has: what they do, the schema of the body, examples."""
+    """The verbs that a model of this task has, each with a summary, the schema of its body and examples."""
     row = model_columns.sample(model) if model else [1.0]
     named = model_columns.named_sample(model) if model else {"x": 1.0}
     signature = {"enum": [*SIGNATURES, *([] if model and not model.classes else [mlflow.PROBA])]}
@@ -221,15 +223,19 @@ def _verbs(model: Schema | None) -> dict[str, tuple[str, Json, Json]]:
         {"type": "object", "properties": {name: ref(schema), "signature_name": signature}, "required": [name]}
         for name, schema in (("instances", "Rows"), ("inputs", "Table"))
     ]
-    context = {"anyOf": [COLUMNS, {"type": "null"}], "description": "Columns that are the same in all examples."}
+    context = {"anyOf": [COLUMNS, {"type": "null"}], "description": "Columns with the same value in all examples."}
     examples: Json = {"type": "array", "items": COLUMNS, "minItems": 1}
-    taught = {"type": "object", "properties": {"examples": examples, "context": context}, "required": ["examples"]}
+    example_body = {
+        "type": "object",
+        "properties": {"examples": examples, "context": context},
+        "required": ["examples"],
+    }
     forms = {"rows": {"instances": [row, row]}, "columns": {"inputs": {key: [single] for key, single in named.items()}}}
     single = {"one row": {"examples": [named]}}
-    classify = {"classify": ("Classes of each row with their probabilities", taught, single)}
-    regress = {"regress": ("A number for each row", taught, single)}
+    classify = {"classify": ("Classes of each row with their probabilities", example_body, single)}
+    regress = {"regress": ("A number for each row", example_body, single)}
     return {
-        "predict": ("Predict rows, or columns", {"oneOf": one_of}, forms),
+        "predict": ("Predict rows or columns", {"oneOf": one_of}, forms),
         **(classify if model is None or model.classes else {}),
         **(regress if model is None or not model.classes else {}),
     }

@@ -1,4 +1,4 @@
-"""Contents of answers as JSON Schemas: what a client may rely on. Further keys may come, so objects are open."""
+"""JSON Schemas of answers: what a client may rely on. Objects are open, because later releases may add keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def ref(name: str) -> Json:
 
 
 def maybe(schema: Json) -> Json:
-    """What may be null, too."""
+    """The same, or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -42,24 +42,24 @@ def table(values: Json) -> Json:
 
 
 def record(description: str, properties: Mapping[str, Json], *optional: str) -> Json:
-    """An object of these properties, all of them always there but for those named as optional."""
+    """An object with these properties; all are always present except those named as optional."""
     needed = [name for name in properties if name not in optional]
     return {"type": "object", "description": description, "properties": dict(properties), "required": needed}
 
 
 def listing(name: str, items: Json, **more: Json) -> Json:
-    """A list in an object, with its length."""
+    """An object with a list and its length."""
     return record(f"A list of {name}.", {name: array(items), "count": COUNT, **more})
 
 
 def own() -> dict[str, Json]:
-    """The schemas of what is answered whatever the model is, by name."""
+    """The schemas that do not depend on the model, by name."""
     return {**_problems(), **_states(), **_loop(), **_history()}
 
 
 def predictions(schema: Schema | None) -> dict[str, Json]:
-    """The schemas of what `/predict` answers, for a model of these columns and classes; None: no model is known."""
-    prediction: Json = {"prediction_id": {**TEXT, "description": "Send it back with the true value as a late label."}}
+    """The schemas of the answers of `/predict` for a model with this schema; None while no model is served."""
+    prediction: Json = {"prediction_id": {**TEXT, "description": "Send it back with the true value: a late label."}}
     if schema is None:
         prediction |= {"prediction": NUMBER}
     elif schema.task == "regression":
@@ -82,7 +82,7 @@ def predictions(schema: Schema | None) -> dict[str, Json]:
 
 
 def _problems() -> dict[str, Json]:
-    field = record("One thing that is wrong.", {"field": TEXT, "detail": TEXT})
+    field = record("One error.", {"field": TEXT, "detail": TEXT})
     problem = {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "hint": TEXT}
     return {
         "Problem": record(
@@ -104,13 +104,13 @@ def _states() -> dict[str, Json]:
     )
     return {
         "Check": Check.model_json_schema(),
-        "Health": record("Every check; `reasons` is empty when all are fine.", health),
+        "Health": record("All checks; `reasons` is empty when all pass.", health),
         "Readiness": record(
             "Whether the service can do its work.", {"status": {"enum": ["ready", "not ready"]}, **checks}
         ),
         "Alive": record("The worker runs.", {"status": {"const": "alive"}}),
         "Figures": record(
-            "Figures of all workers since the beginning; times in milliseconds.",
+            "Metrics of all workers since the home was created; times in milliseconds.",
             {
                 **dict.fromkeys(figures, COUNT),
                 **times,
@@ -132,13 +132,13 @@ def _loop() -> dict[str, Json]:
     asked = {"id": TEXT, "kind": TEXT, "state": {"enum": [*RequestState]}, "detail": TEXT}
     return {
         "Accepted": record(
-            "Taken over durably; GET /requests/ID says what became of it.", {"status": accepted, "request": TEXT}
+            "The request is on disk; GET /requests/ID returns its outcome.", {"status": accepted, "request": TEXT}
         ),
-        "Skipped": record("Nothing was asked for.", {"status": {"const": "skipped"}, "reason": TEXT}),
+        "Skipped": record("Nothing was requested.", {"status": {"const": "skipped"}, "reason": TEXT}),
         "Taken": record(
-            "On the disk; GET /drops/ID says what became of it.", {"status": accepted, "drop": TEXT, "name": TEXT}
+            "The row is on disk; GET /drops/ID returns its outcome.", {"status": accepted, "drop": TEXT, "name": TEXT}
         ),
-        "Request": record("What became of a request.", {**asked, "at": MOMENT, "ended_at": maybe(MOMENT)}),
+        "Request": record("A request and its outcome.", {**asked, "at": MOMENT, "ended_at": maybe(MOMENT)}),
     }
 
 
@@ -149,9 +149,9 @@ def _history() -> dict[str, Json]:
 def _drops() -> dict[str, Json]:
     drop = _drop()
     return {
-        "Drop": record("A file and what became of it.", drop),
-        "DropTold": record("A file, what became of it, and which versions it taught.", {**drop, "taught": OBJECT}),
-        "HeldDrop": record("A suspicious file that waits for a person; nothing of it was taken.", _held_drop()),
+        "Drop": record("A drop and its outcome.", drop),
+        "DropTold": record("A drop, its outcome and the versions that were trained on it.", {**drop, "taught": OBJECT}),
+        "HeldDrop": record("A suspicious drop that waits for a decision; none of its rows are used yet.", _held_drop()),
     }
 
 
@@ -228,9 +228,9 @@ def _predictions_and_events() -> dict[str, Json]:
     event = {"id": COUNT, "at": MOMENT, "kind": {"enum": [*EventKind]}, "level": {"enum": [*Level]}, "message": TEXT}
     event |= {"drop": maybe(TEXT), **dict.fromkeys(("batch", "run", "version"), maybe(COUNT))}
     return {
-        "Answered": record("A prediction as the history keeps it.", _answered(), "caller"),
-        "Event": record("Something that happened.", event),
-        "Dashboard": record("What the dashboard shows.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
+        "Answered": record("A prediction in the history.", _answered(), "caller"),
+        "Event": record("An event.", event),
+        "Dashboard": record("The data of the dashboard.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
     }
 
 
@@ -245,5 +245,5 @@ def _answered() -> dict[str, Json]:
         "confidence": maybe(SHARE),
         "model_version": VERSION,
         "latency_ms": NUMBER,
-        "caller": {**TEXT, "description": "The token that asked; `anonymous`; empty for programs of the machine."},
+        "caller": {**TEXT, "description": "Name of the token, or `anonymous`; empty for programs on the same machine."},
     }

@@ -70,7 +70,7 @@ def predictions_of(answered: Answered, method: str) -> list[Any]:
 def method_of(chosen: Predictor, parameters: object) -> str:
     """PREDICT or PROBA from what a client asks for; raises Problem 400."""
     if parameters not in (PREDICT, PROBA):
-        raise Problem(400, f"There is no method {parameters!r:.60}.", hint=f"It is {PREDICT!r} or {PROBA!r}.")
+        raise Problem(400, f"There is no method {parameters!r:.60}.", hint=f"Ask for {PREDICT!r} or {PROBA!r}.")
     if parameters == PROBA and not chosen.classes:
         raise Problem(400, "A regression has no probabilities.", hint=f"Ask for {PREDICT!r}.")
     return str(parameters)
@@ -101,7 +101,7 @@ def _media_type(environ: WSGIEnvironment) -> str:
     for parameter in filter(None, parameters):
         name, _, value = parameter.partition("=")
         if name != "charset" or value.strip('"') not in ("utf-8", "utf8"):
-            raise Problem(415, f"The body must be UTF-8; {parameter!r:.80} is no parameter that {kind} may have here.")
+            raise Problem(415, f"The body must be UTF-8; the parameter {parameter!r:.80} of {kind} is not supported.")
     return kind
 
 

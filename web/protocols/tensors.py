@@ -137,11 +137,11 @@ def _from_json(tensor: Tensor) -> list[Any]:
     if len(flat) != math.prod(tensor.shape):
         raise _wrong(tensor, f"has {len(flat)} values and the shape {tensor.shape}")
     if not JSON_TYPES[tensor.datatype].issuperset(map(type, flat)):
-        raise _wrong(tensor, f"has values that are no {tensor.datatype}")
+        raise _wrong(tensor, f"has values of another type than {tensor.datatype}")
     if tensor.datatype in LIMITS:
         low, high = LIMITS[tensor.datatype]
         if not all(value is None or low <= value <= high for value in flat):
-            raise _wrong(tensor, f"has values that no {tensor.datatype} can hold")
+            raise _wrong(tensor, f"has values outside the range of {tensor.datatype}")
     return flat
 
 
@@ -183,7 +183,7 @@ def _matrix(schema: Schema, tensor: Tensor, values: Values) -> Inputs:
     if isinstance(values, list):
         real = tensor.datatype.startswith("FP")
         if not real and None in values:
-            raise _wrong(tensor, f"has a null, which no matrix of {tensor.datatype} can hold; send FP64")
+            raise _wrong(tensor, f"has a null, which a matrix of {tensor.datatype} can't hold; send FP64")
         values = np.array(values, np.float64 if real else DTYPES[tensor.datatype])
     return inputs.from_matrix(schema, values.reshape(rows, width))
 

@@ -124,7 +124,7 @@ class Bodies:
             if len(body) > self._limits.max_body_bytes:
                 raise self._too_large()
         if ends > 1:
-            raise Problem(400, "The chunked body is broken, ended too early, or has trailers, which are not taken.")
+            raise Problem(400, "The chunked body is broken, ended too early, or has trailers, which are not supported.")
         return bytes(body)
 
     def _too_slow(self) -> Problem:

@@ -30,4 +30,4 @@ def _problem(environ: WSGIEnvironment, error: Exception) -> Problem:
     if isinstance(error, NotKept):
         return Problem(503, str(error.args[0]), hint=error.hint)
     _log.error("%s %r failed.", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)
-    return Problem(500, "Something went wrong inside.", hint="The log of the service has the details.")
+    return Problem(500, "Internal error.", hint="The log of the service has the details.")

@@ -52,7 +52,7 @@ class Lane:
         if answer.done():
             return answer.result()
         if job.cancel():
-            raise busy(f"The turn of the request did not come within {self._limits.request_seconds:g} s.")
+            raise busy(f"The request waited {self._limits.request_seconds:g} s for a free thread.")
         self._inside += 1
         answer.add_done_callback(self._ended_late)
         raise Problem(504, f"The answer took longer than {self._limits.request_seconds:g} s.", hint="Send fewer rows.")

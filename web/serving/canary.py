@@ -54,7 +54,7 @@ class Challenger:
             self._fail(version, error)
         else:
             self.problem = None
-            _log.info("Version %d is tried beside the served one.", version)
+            _log.info("Version %d is tried next to the served one.", version)
 
     def instead(self, champion: Predictor, environ: WSGIEnvironment) -> Predictor:
         """Who answers a request that names no version: the champion, or for a share of the keys the challenger."""

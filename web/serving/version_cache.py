@@ -80,7 +80,7 @@ class VersionCache:
 
     def _begin(self, version: int) -> None:
         if not self._room:
-            raise Problem(404, "This service answers by the served version only.", hint="See server.versions_loaded.")
+            raise Problem(404, "Only the served version answers here.", hint="See server.versions_loaded.")
         if len(self._loading) >= MOST_LOADING:
             raise Problem(503, f"{MOST_LOADING} versions are being loaded already.", Retry_After="1")
         loading = Loading()
@@ -116,7 +116,7 @@ class VersionCache:
             while len(self._failed) > REMEMBERED:
                 self._failed.popitem(last=False)
         if outcome.status == 503:
-            _log.error("Version %d, which somebody asked for, does not load: %s", version, outcome.reason)
+            _log.error("Version %d, which a request named, does not load: %s", version, outcome.reason)
 
     def _put(self, version: int, predictor: Predictor) -> None:
         self._loaded[version] = predictor
