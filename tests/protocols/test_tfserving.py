@@ -117,7 +117,7 @@ def test_kserve_asks_at_the_root_whether_the_server_lives(flowers: Client) -> No
         (":classify", {}, 400, "'examples'"),
         (":regress", {"examples": [NAMED]}, 400, "classification"),
         (":explain", {"instances": [ROW]}, 404, "nothing at"),
-        ("", {"instances": [ROW]}, 405, "GET is"),
+        ("", {"instances": [ROW]}, 405, "allowed: GET"),
         ("/versions/x:predict", {"instances": [ROW]}, 404, "no version 'x'"),
         ("/labels/best:predict", {"instances": [ROW]}, 404, "no label 'best'"),
         ("/labels/challenger:predict", {"instances": [ROW]}, 404, "no challenger"),

@@ -1,1 +1,1 @@
-"""What any HTTP answer needs: requests and their environment, payloads, replies, problems, headers, addresses."""
+"""Basics of every HTTP answer: requests and their environment, payloads, replies, problems, headers, addresses."""

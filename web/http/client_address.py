@@ -1,8 +1,8 @@
-"""Peers: who comes, by the connection and by what proxies say of it.
+"""The address of a client, from its connection and from the headers of trusted proxies.
 
-A program of this machine is who connects to a loopback address itself, asks for a loopback name and has come through no
-proxy. A proxy that leaves no trace in the request can't be told from it, whatever Host it passes on: `server.auth = "always"` is
-for that. Where the settings speak of a proxy, `web.auth.access` spares nobody.
+A request is local if it comes over a loopback address, asks for a loopback name and shows no trace of a proxy. A proxy that
+leaves no trace can't be told from a local program: set `server.auth = "always"` for such a proxy. If the settings mention a
+proxy, `web.auth.access` treats no request as local.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 UNIX = "unix"
-"""Who comes by the Unix socket, which has no addresses."""
+"""Stands for the address of clients of the Unix socket."""
 
 FORWARDED = frozenset(
     {
@@ -27,22 +27,22 @@ FORWARDED = frozenset(
         *("x-envoy-external-address", "x-amzn-trace-id"),
     }
 )
-"""What proxies add to a request; one of these, whatever it says, and no program of this machine asks."""
+"""Headers that proxies add. A request with any of them is not local, whatever the value."""
 
 PROXIED = "retraind.proxied"
-"""Where the environment of a request says whether it has any of them; without an entry nobody has looked."""
+"""Key of the environment: whether the request has any of these headers. No entry: not checked."""
 
 LOOPBACK = frozenset({"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"})
-"""Almost all loopback addresses there are, as the server writes them."""
+"""The common loopback addresses, as the server writes them."""
 
 LONGEST = 300
-"""Characters of a header that are looked at, and kept in caches: names have up to 253, addresses fewer."""
+"""Maximum length of a header that is parsed and cached: names have up to 253 characters, addresses fewer."""
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Peers:
-    """Who comes to one server."""
+    """Tells the clients of one server apart."""
 
     def __init__(self, server: Server) -> None:
         self._unix = UNIX in server.trusted_proxies
@@ -53,17 +53,17 @@ class Peers:
         self._hosts: set[str] = set()
 
     def is_local(self, environ: WSGIEnvironment) -> bool:
-        """Whether a program of this machine asks us itself."""
+        """Whether the request comes directly from a program on this machine."""
         host, peer = environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR", "")
         ours = (host in self._hosts or self._is_local_name(host)) and (peer in LOOPBACK or _is_loopback(peer))
         return ours and environ.get(PROXIED) is False
 
     def address(self, environ: WSGIEnvironment) -> str:
-        """Whom limits hold for: the nearest address that is no trusted proxy's; of IPv6 the network of a customer."""
+        """The address that limits apply to: the nearest one that is not a trusted proxy; for IPv6 its /64 network."""
         peer = _address(environ.get("REMOTE_ADDR", ""))
         if not self._trusts(peer):
             return _named(peer)
-        # From the right, where the nearest proxy has written: what stands further left anybody may have sent.
+        # From the right, where the nearest proxy has written; any client may have sent what stands further left.
         for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             client = _address(hop)
             if client is None:
@@ -74,11 +74,11 @@ class Peers:
         return _named(peer)
 
     def scheme(self, environ: WSGIEnvironment) -> str | None:
-        """`http` or `https`, as the browser sees it; None: nobody knows."""
+        """`http` or `https`, as the browser sees it; None: unknown."""
         if self._trusts(_address(environ.get("REMOTE_ADDR", ""))):
-            said: str = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
-            if said in ("http", "https"):
-                return said
+            scheme: str = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
+            if scheme in ("http", "https"):
+                return scheme
         name: str = hostname(environ.get("HTTP_HOST", ""))
         return str(self._public.scheme) if name and name == self._public.hostname else None
 
@@ -97,7 +97,7 @@ class Peers:
 
 
 def hostname(header: str) -> str:
-    """The name in a Host header without port and brackets, lower case; empty if it is none, or too long for one."""
+    """The name in a Host header, without port and brackets, in lower case; empty if invalid or too long."""
     return _hostname(header) if len(header) <= LONGEST else ""
 
 
@@ -111,7 +111,7 @@ def _hostname(header: str) -> str:
 
 
 def is_address(name: str) -> bool:
-    """Whether a name is an address of IPv4 or IPv6."""
+    """Whether a name is an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Inflation: a compressed request body becomes the plain one, as long as it stays within the limit for bodies."""
+"""Decompression of request bodies, within the limit for bodies."""
 
 import io
 import zlib
@@ -11,7 +11,7 @@ CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 def inflate(environ: WSGIEnvironment, most: int) -> None:
-    """Put the plain body, of at most `most` bytes, in place of a compressed one; raises Problem 400, 413 or 415."""
+    """Replace a compressed body by the plain one of at most `most` bytes; raises Problem 400, 413 or 415."""
     coding = environ.pop("HTTP_CONTENT_ENCODING", None)
     if coding is None or (name := coding.strip().lower()) in ("", "identity"):
         return
@@ -24,7 +24,7 @@ def inflate(environ: WSGIEnvironment, most: int) -> None:
 
 
 def _inflated(packed: bytes, bits: int, most: int) -> bytes:
-    """All that was packed. No more than one byte beyond `most` is ever made: a few kilobytes may stand for gigabytes."""
+    """The decompressed bytes. At most one byte beyond `most` is ever produced, because a few kilobytes may expand to gigabytes."""
     plain, rest, ended = bytearray(), packed, False
     try:
         while rest or not ended:

@@ -1,4 +1,4 @@
-"""Hosts: under which names we are asked, against DNS rebinding, and whose pages may write."""
+"""Checks of the Host header (against DNS rebinding) and of the Origin (against requests from pages of other sites)."""
 
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIEnvironment
@@ -10,7 +10,7 @@ from web.http.problems import Problem
 WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 TRUSTED_SITES = {"same-origin", "none"}
-"""Values of Sec-Fetch-Site of a page of ours and of an address typed by a person."""
+"""Values of Sec-Fetch-Site for our own pages and for an address typed by a person."""
 
 
 class Hosts:
@@ -26,12 +26,12 @@ class Hosts:
         self._known: set[str] = set()
 
     def check(self, environ: WSGIEnvironment) -> None:
-        """Refuse a request under a name that is not ours (421): a rebound DNS name reaches us like any other."""
+        """Refuse a request under an unknown host name (421): by DNS rebinding, foreign names can lead here."""
         host = environ.get("HTTP_HOST", "")
         if host in self._known:
             return
         if not host and environ.get("SERVER_PROTOCOL") == "HTTP/1.0" and "HTTP_HOST" not in environ:
-            return  # balancers and probes name no host (RFC 1945); a browser, which is what can be led astray, always does
+            return  # balancers and probes may omit the host (RFC 1945); browsers, the targets of rebinding, always send it
         name = hostname(host)
         if not name:
             raise Problem(400, "The request has no valid Host header.")
@@ -43,7 +43,7 @@ class Hosts:
             self._known.add(host)
 
     def site(self, environ: WSGIEnvironment) -> None:
-        """Refuse a request that another site's page makes (403), whoever its browser is signed in as."""
+        """Refuse a request from a page of another site (403), even if its browser is signed in."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_ours(origin.lower(), environ):
             raise Problem(403, f"Pages of {origin!r:.100} may not send requests here.", hint="See `server.public_url`.")
@@ -52,7 +52,7 @@ class Hosts:
             raise Problem(403, f"Pages of other sites ({site:.20}) may not send requests here.")
 
     def _is_ours(self, origin: str, environ: WSGIEnvironment) -> bool:
-        # Through a proxy the Host may be another; a program of this machine has none in between.
+        # A proxy may change the Host; a local program has none in between.
         if self._public and origin == self._public and not self._peers.is_local(environ):
             return True
         scheme, _, host = origin.partition("://")

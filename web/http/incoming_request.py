@@ -1,4 +1,4 @@
-"""A request on its way, and what is known of the body that follows it."""
+"""A request in progress, and its body."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -8,37 +8,37 @@ from wsgiref.types import WSGIEnvironment
 from web.http.wsgi_environ import announced
 
 MOST_SKIPPED = 256 << 20
-"""Bytes of a body that is not wanted which go by, so that the client hears why; who announces more is cut off."""
+"""Bytes of an unwanted body that are discarded so that the client can read the answer; a longer body is cut off."""
 
 TOO_LARGE = 413
 
 
 @dataclass(slots=True)
 class Request:
-    """A request on its way: RSGI's protocol answers it."""
+    """A request in progress; `protocol` is RSGI's and sends the answer."""
 
     environ: WSGIEnvironment
     protocol: Any
     started: float
     begun: bool = False
-    """Whether its body has been asked for."""
+    """Whether its body has been requested."""
     _pieces: AsyncIterator[bytes] | None = None
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """The body piece by piece, from where it was left; raises RuntimeError when it was asked for as a whole."""
+        """The rest of the body, piece by piece; raises RuntimeError if it was requested as a whole."""
         if self._pieces is None:
             self._pieces = _each(self.protocol)
         return self._pieces
 
     def sends_on(self, status: int) -> bool:
-        """Whether the client may still be sending its body while it is refused, and would rather hear why than be cut off."""
+        """Whether a refused client may still be sending its body, so that it must be read for the client to see the answer."""
         if self.begun and status != TOO_LARGE:
             return False
-        # Who waits to be asked for the body has sent nothing.
+        # A client that waits for 100-continue has sent nothing.
         return "HTTP_EXPECT" not in self.environ and 0 < announced(self.environ) <= MOST_SKIPPED
 
 
 async def _each(protocol: Any) -> AsyncIterator[bytes]:
-    """The pieces of a body; Granian's own iterator can't be asked for a second time."""
+    """The pieces of a body; Granian's own iterator can be started only once."""
     async for piece in protocol:
         yield piece

@@ -1,4 +1,4 @@
-"""What a request carries, checked: the JSON body as a strict model, and numbers in the query string."""
+"""Checked content of requests: JSON bodies as strict models, and numbers in query strings."""
 
 import json
 import re
@@ -15,25 +15,25 @@ from web.http.reply import JSON
 
 
 def _whole(value: Any) -> Any:
-    """JSON knows one kind of number, so 3.0 is the whole number 3."""
+    """JSON has one kind of number, so 3.0 is the integer 3."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Version = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
 MOST_ROWS = 100_000
-"""Rows in one request; more belong into several."""
+"""Maximum number of rows in one request."""
 
 VISIBLE = re.compile(r"[!-~]{1,200}")
 
 
 class Body(BaseModel):
-    """A body; a misspelt key is an error, and no value is converted into another type."""
+    """A body. Unknown keys are errors, and no value is converted to another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Features(Body):
-    """`POST /predict`: one row, values in the order of the columns or by name; or a list of such rows."""
+    """`POST /predict`: one row (values in the order of the columns, or by name), or a list of such rows."""
 
     features: list[Any] | dict[str, Any] | None = None
     instances: list[Any] | None = Field(default=None, min_length=1, max_length=MOST_ROWS)
@@ -59,13 +59,13 @@ class Trigger(Body):
 
 
 class Choice(Body):
-    """`POST /promote` and `/rollback`; without a version, the challenger or the one before."""
+    """`POST /promote`, `/refuse` and `/rollback`; the default is the challenger, or the previous version."""
 
     version: Version | None = None
 
 
 class Decision(Body):
-    """`POST /accept` and `/reject`: which held drop."""
+    """`POST /accept` and `/reject`: the held drop."""
 
     drop: Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256 or name.")]
 
@@ -75,14 +75,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def parse(kind: type[B], environ: WSGIEnvironment) -> B:
-    """The request's JSON object as `kind`; raises Problem 400 (no such JSON) or 422 (wrong content)."""
+    """The JSON object of the request as `kind`; raises Problem 400 (invalid JSON) or 422 (invalid content)."""
     return check(kind, value(environ["wsgi.input"].read()))
 
 
 def value(text: bytes) -> Any:
     """JSON in the strict sense of RFC 8259, each key once; raises Problem 400."""
     try:
-        # orjson refuses NaN, 1e999, lone surrogates and deep nesting; it lets the last of two equal keys win.
+        # orjson refuses NaN, 1e999, lone surrogates and deep nesting, but silently keeps the last of equal keys.
         document = orjson.loads(text)
         if _may_repeat(document, text.count(b":")):
             json.loads(text, object_pairs_hook=_distinct)
@@ -92,7 +92,7 @@ def value(text: bytes) -> Any:
 
 
 def _hint(error: Exception) -> str:
-    """What to send instead of the words that Python, R and JavaScript write for what is no number in JSON."""
+    """What to send instead of NaN and Infinity, which Python, R and JavaScript write."""
     if not isinstance(error, json.JSONDecodeError):
         return ""
     word = error.doc[error.pos : error.pos + len("Infinity")]
@@ -102,7 +102,7 @@ def _hint(error: Exception) -> str:
 
 
 def check(kind: type[M], document: Any) -> M:
-    """A JSON value as `kind`; raises Problem 422 naming the first wrong fields."""
+    """A JSON value as `kind`; raises Problem 422 that names the first invalid fields."""
     try:
         return kind.model_validate(document)
     except ValidationError as error:
@@ -115,7 +115,7 @@ def check(kind: type[M], document: Any) -> M:
 
 
 def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
-    """What pydantic found, in words for who has never heard of pydantic."""
+    """An error of pydantic in words that do not need knowledge of pydantic."""
     fields = ", ".join(map(repr, kind.model_fields))
     if fault == "extra_forbidden":
         return f"unknown field; known fields: {fields}"
@@ -125,7 +125,7 @@ def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
 
 
 def whole(text: str, digits: int) -> int | None:
-    """The whole number that a text of at most `digits` decimal digits is; None for any other text."""
+    """The number in a text of at most `digits` decimal digits; None for any other text."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
 
 
@@ -144,8 +144,8 @@ def typed(environ: WSGIEnvironment) -> None:
     """Refuse a body that is not JSON (415)."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        said = kind or "untyped"
-        raise Problem(415, f"The body must be {JSON}, not {said!r:.80}.", hint=f"Send Content-Type: {JSON}.")
+        content_type = kind or "untyped"
+        raise Problem(415, f"The body must be {JSON}, not {content_type!r:.80}.", hint=f"Send Content-Type: {JSON}.")
 
 
 def idempotency_key(environ: WSGIEnvironment) -> str | None:
@@ -157,12 +157,12 @@ def idempotency_key(environ: WSGIEnvironment) -> str | None:
 
 
 def _may_repeat(document: Any, colons: int) -> bool:
-    """Whether a key may have been given twice: every key has a colon, so if there are as many of both, none was."""
+    """Whether a key may be repeated. Each key needs a colon, so with as many colons as distinct keys none is."""
     return not (isinstance(document, dict) and len(document) == colons) and _keys(document) != colons
 
 
 def _keys(document: Any) -> int:
-    """How many keys the objects in a JSON value have."""
+    """The number of keys of all objects in a JSON value."""
     if isinstance(document, dict):
         return len(document) + sum(_keys(value) for value in document.values() if isinstance(value, list | dict))
     if isinstance(document, list):

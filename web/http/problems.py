@@ -14,7 +14,7 @@ from daemon.core.errors import BadSchema, Crowded, InvalidFeatures, RetraindErro
 PROBLEM = "application/problem+json"
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What the kernel says when there is no room for another byte."""
+"""Errors of the kernel for a full disk."""
 
 
 class FieldError(TypedDict):
@@ -36,7 +36,7 @@ class Document(TypedDict):
 
 
 class Problem(HTTPResponse):  # type: ignore[misc]
-    """An answer that says what is wrong; raise it from a route."""
+    """An answer that reports an error; raise it from a route."""
 
     def __init__(
         self, status: int, detail: str, *, hint: str = "", errors: Sequence[FieldError] | None = None, **headers: str
@@ -59,7 +59,7 @@ def document(status: int, detail: str, *, hint: str = "", errors: Sequence[Field
 
 
 def explain(error: Exception) -> Problem | None:
-    """The problem that an expected exception stands for; None for one that nobody expected."""
+    """The problem for an expected exception; None for an unexpected one."""
     if isinstance(error, InvalidFeatures):
         return Problem(422, str(error), errors=[{"field": error.field or "features", "detail": str(error)}])
     if isinstance(error, Crowded):

@@ -1,4 +1,4 @@
-"""Replies: what a way in answers, before the web framework sees it."""
+"""Replies: answers of endpoints, independent of the web framework."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import orjson
 JSON = "application/json"
 
 FOR_EVER = "public, max-age=31536000, immutable"
-"""Cache-Control of what another address would have if it changed."""
+"""Cache-Control of files whose address changes with their content."""
 
 
 @dataclass(slots=True)
@@ -26,5 +26,5 @@ def json_object(content: Mapping[str, object], status: int = 200) -> Reply:
 
 
 def of(content: Mapping[str, object], version: int, status: int = 200) -> Reply:
-    """A JSON object that `version` answered, which a header says, too."""
+    """A JSON object that `version` answered; a header names the version."""
     return Reply(orjson.dumps(content), status, {"Content-Type": JSON, "X-Model-Version": str(version)})

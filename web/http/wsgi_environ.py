@@ -1,4 +1,4 @@
-"""Environ: a request of RSGI as the environment that WSGI knows, in which text is bytes in Latin-1 clothing."""
+"""An RSGI request as a WSGI environment, whose text is bytes decoded as Latin-1."""
 
 import io
 import sys
@@ -11,13 +11,13 @@ from web.http.problems import Problem
 MOST_KEYS = 256
 
 SLASHED = "retraind.slashed"
-"""In the environment of a request whose path ended in a slash, without which it is answered."""
+"""Key of the environment: present if the path ended in a slash, which was removed."""
 
 
 def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:
-    """The WSGI environment of a request, without its body; a path is that without `root` before it and a slash at its end."""
+    """The WSGI environment of a request without its body; the path has neither the prefix `root` nor a trailing slash."""
     path = scope.path
-    if root and f"{path}/".startswith(f"{root}/"):  # a proxy may have taken it away already
+    if root and f"{path}/".startswith(f"{root}/"):  # a proxy may have removed it already
         path = path[len(root) :] or "/"
     slashed = path.endswith("/") and len(path) > 1
     if slashed:
@@ -40,13 +40,13 @@ def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:
         "wsgi.run_once": False,
     }
     headers = scope.headers
-    # By the names alone: a header whose value is no ASCII is left out of the items, so a client could hide what a proxy adds to.
+    # By name only: items() omits a header with a non-ASCII value, so a client could hide one that a proxy extends.
     environ[PROXIED] = not FORWARDED.isdisjoint(headers.keys())
     for name, value in headers.items():
         key = _KEYS[name]
         if key is not None:
             environ[key] = f"{environ[key]},{value}" if key in environ else value
-    if scope.authority:  # of `GET http://name/path`, which overrules the header (RFC 9112, 3.2.2)
+    if scope.authority:  # of `GET http://name/path`, which overrides the header (RFC 9112, 3.2.2)
         environ["HTTP_HOST"] = scope.authority
     elif "HTTP_HOST" not in environ and scope.http_version == "1":
         environ["SERVER_PROTOCOL"] = "HTTP/1.0"
@@ -56,9 +56,9 @@ def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:
 
 
 def promised(environ: WSGIEnvironment) -> int | None:
-    """The length of the body; None for a chunked one, or none. Granian has checked that it is a number.
+    """The length of the body; None for a chunked body or no body. Granian has checked that it is a number.
 
-    Raises Problem 400 for a transfer coding that only a proxy might undo.
+    Raises Problem 400 for any other transfer coding.
     """
     if "CONTENT_LENGTH" in environ:
         return int(environ["CONTENT_LENGTH"])
@@ -69,20 +69,20 @@ def promised(environ: WSGIEnvironment) -> int | None:
 
 
 def up(environ: WSGIEnvironment) -> str:
-    """The way from a request's path to the root of the service, as browsers follow links: proxies may put anything before it."""
+    """The relative path from a request to the root of the service, since a proxy may add any prefix."""
     path: str = environ["PATH_INFO"]
     return "../" * (path.count("/") - 1 + (SLASHED in environ))
 
 
 def announced(environ: WSGIEnvironment) -> int:
-    """The least length of the body that follows: 0 without one, 1 for a chunked one."""
+    """The minimum length of the body: 0 without one, 1 for a chunked one."""
     if "CONTENT_LENGTH" in environ:
         return int(environ["CONTENT_LENGTH"])
     return int("HTTP_TRANSFER_ENCODING" in environ)
 
 
 class Keys(dict[str, str | None]):
-    """The WSGI keys of headers by name, found out once; None for one that is left out. Bounded, because names are the client's."""
+    """A bounded cache of WSGI keys by header name; None for a header that is left out."""
 
     def __missing__(self, name: str) -> str | None:
         key = _key(name)
@@ -94,7 +94,7 @@ class Keys(dict[str, str | None]):
 
 
 def _key(name: str) -> str | None:
-    # In CGI's spelling `Content_Length` would pass for `Content-Length`, which Granian has checked.
+    # In a WSGI key, `Content_Length` would look like `Content-Length`, which Granian has checked.
     if "_" in name or len(name) > LONGEST:
         return None
     key = name.upper().replace("-", "_")

@@ -1,1 +1,1 @@
-"""The process of an HTTP worker: Granian, the bridge to the application, bodies, threads, and the end."""
+"""The process of an HTTP worker: Granian, the bridge to the application, request bodies, threads and shutdown."""

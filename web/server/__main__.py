@@ -35,7 +35,7 @@ _log = logging.getLogger("retraind.web")
 
 
 async def serve(worker: Worker, fds: list[int]) -> None:
-    """Answer on the bound sockets `fds` until it is told to stop or was replaced, then finish what is in flight."""
+    """Serve on the bound sockets `fds` until a signal stops or replaces this worker, then finish the open requests."""
     shutdown = Shutdown(worker.settings.server)
     feed = event_stream.Feed(worker)
     quiet = sockets()
@@ -70,12 +70,12 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         worker.publish()
     if not done:
         _log.warning("Some requests did not end within %g s.", shutdown.seconds)
-        # A thread that hangs in the kernel would keep an orderly exit waiting for ever.
+        # An orderly exit would wait for a thread that hangs in the kernel.
         os._exit(Exit.OK)
 
 
 async def _publish(worker: Worker) -> None:
-    """Write the snapshot about once a second, and at once when another version is served."""
+    """Write the snapshot about once a second, and immediately after a swap."""
     problem, swaps, due = "", -1, 0.0
     while True:
         if worker.slot.swaps != swaps or time.monotonic() >= due:
@@ -100,7 +100,7 @@ async def _restarting(run: Any) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per log record, as `daemon.core.logs` writes them; structlog would double the time to start."""
+    """One JSON object per log record, as `daemon.core.logs` writes them; structlog would double the start-up time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
@@ -123,13 +123,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, required=True, help="home folder")
     parser.add_argument("--slot", type=int, required=True, help="number of this worker, from 0")
     parser.add_argument("--fd", type=int, nargs="+", required=True, help="descriptors of the bound sockets, inherited")
-    parser.add_argument("--model-needed", action="store_true", help="end instead of answering that no model is loaded")
+    parser.add_argument("--model-needed", action="store_true", help="exit if no model can be loaded")
     parser.add_argument("--settings", help="settings as JSON; default: retraind.toml of the home folder")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one worker until it is told to stop or was replaced; returns the exit code."""
+    """Run one worker until a signal stops or replaces it; returns the exit code."""
     file_modes.private()
     options = _parse(arguments)
     home = Home(options.home.resolve())
@@ -141,17 +141,17 @@ def main(arguments: list[str] | None = None) -> int:
         return Exit.ALREADY_RUNNING
     worker = Worker(home, chosen, options.slot)
     follower = Follower(home, worker.slot)
-    # Before the first connection is taken: with a champion on the disk, nobody is told that there is none.
+    # Before the first connection: if a champion is on disk, no client gets "no model is loaded".
     follower.look()
     if options.model_needed and worker.slot.current is None:
-        _log.error("The promoted version can't be loaded, so this worker replaces none.")
+        _log.error("The promoted version can't be loaded, so this worker does not replace another.")
         return Exit.FAILED
     follower.start()
     if worker.challenger.wanted:
         worker.shadow.start()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    # A thread that computes gives the interpreter back after this time, so that a prediction does not wait for a page.
+    # A computing thread releases the interpreter after this time, so a prediction does not wait for a page.
     sys.setswitchinterval(0.0005)
     gc.freeze()
     granian.run(serve(worker, options.fd))

@@ -1,4 +1,4 @@
-"""Asking the application: once through WSGI, and once more for what is left of a call, with the `Call` at hand both times."""
+"""Runs the application: first through WSGI, then for the rest of a call. The `Call` is the current one both times."""
 
 from typing import Any
 from wsgiref.types import WSGIEnvironment
@@ -9,7 +9,7 @@ from web.serving.call import CURRENT, Call
 
 
 def ask(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
-    """The answer to a request, in this thread; raises what the application has no explanation for."""
+    """The answer to a request, in this thread; raises errors that the application does not explain."""
     answer: list[Any] = []
     token = CURRENT.set(call)
     try:
@@ -20,7 +20,7 @@ def ask(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
 
 
 def go_on(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
-    """The answer to what is left of a call; raises Elsewhere if it has to wait once more."""
+    """The answer to the rest of a call; raises Elsewhere if it must wait again."""
     token = CURRENT.set(call)
     try:
         return app.go_on(environ, call)

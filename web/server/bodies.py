@@ -1,4 +1,4 @@
-"""Request bodies: awaited without a thread, with a limit in bytes and one in seconds, so that a client that trickles costs an entry."""
+"""Request bodies: awaited without a thread, limited in bytes and seconds, so that a slow client costs only an entry."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,17 @@ from web.http.incoming_request import MOST_SKIPPED, TOO_LARGE, Request
 from web.http.problems import Problem
 
 LOOK_SECONDS = 0.1
-"""How often bodies that take too long are looked for."""
+"""How often late bodies are looked for."""
 
 QUIET_SECONDS = 2.0
-"""Who pauses for so long in a body that is not wanted has heard why, or has stopped."""
+"""A client that pauses for this long in a discarded body has read the answer, or has stopped."""
 
 BodyOrProblem = bytes | Problem
 """A body, or why there is none: 413 (too large), 408 (too slow) or 400 (it ended too early)."""
 
 
 class Arrival:
-    """Who waits for one body. Called by Granian's future when it is done, and given up by `Bodies.watch`; it tells once."""
+    """An expected body. Granian's future calls it when done, `Bodies.watch` gives it up when late; it delivers once."""
 
     __slots__ = ("_expected", "_promised", "body", "due")
 
@@ -31,20 +31,20 @@ class Arrival:
         self.body = body
         """Granian's future, until it is done."""
         self.due = due
-        """When it is given up (monotonic clock, seconds)."""
+        """When it is given up (monotonic seconds)."""
 
     def __call__(self, body: Any) -> None:
-        """The body is there, or will not come."""
-        self.body = None  # it knows us, and no garbage collection sees into Granian
+        """Granian has the body, or it will not arrive."""
+        self.body = None  # it refers to us, and the garbage collector can't see into Granian
         try:
             self.deliver(body.result())
         except asyncio.CancelledError:
             pass  # given up
-        except RuntimeError:  # how Granian says that the body broke off (`RSGIProtocolError`)
+        except RuntimeError:  # Granian reports a broken body by it (`RSGIProtocolError`)
             self.deliver(Problem(400, f"The body ended before its {self._promised} bytes."))
 
     def deliver(self, outcome: BodyOrProblem) -> None:
-        """Say what has been found, in this thread, unless somebody else has told already."""
+        """Pass the outcome on, in this thread, unless that has been done already."""
         then = self._expected.pop(self, None)
         if then is not None:
             then(outcome)
@@ -54,21 +54,21 @@ Receiver = Callable[[BodyOrProblem], object]
 
 
 class Bodies:
-    """The bodies that one worker waits for."""
+    """The expected bodies of one worker."""
 
     def __init__(self, limits: Server) -> None:
         self._limits = limits
         self._expected: dict[Arrival, Receiver] = {}
-        """In the order in which they began, so that the first is due first."""
+        """In the order of their start, so the first is due first."""
 
     def expect(self, promised: int, protocol: Any, then: Receiver) -> None:
-        """Call `then` with a body of `promised` bytes (Content-Length), or with what became of it, in the thread that knows.
+        """Call `then` with a body of `promised` bytes (Content-Length), or with a Problem, in the thread that has it.
 
         Raises Problem 413.
         """
         if promised > self._limits.max_body_bytes:
             raise self._too_large()
-        # What is promised can't be exceeded, so one call takes it all.
+        # A body can't exceed its Content-Length, so one call reads it all.
         arrival = Arrival(self._expected, promised, protocol(), time.monotonic() + self._limits.body_seconds)
         self._expected[arrival] = then
         arrival.body.add_done_callback(arrival)
@@ -87,7 +87,7 @@ class Bodies:
         return await body
 
     async def skip(self, request: Request) -> None:
-        """Let a body go by that is not wanted, up to the limits; nothing of it is kept. Raises RuntimeError when the client has gone."""
+        """Read and discard a body, up to the limits. Raises RuntimeError when the client has gone."""
         size, pieces = 0, request.pieces()
         with contextlib.suppress(TimeoutError, StopAsyncIteration):
             async with asyncio.timeout(self._limits.body_seconds):
@@ -96,7 +96,7 @@ class Bodies:
                         size += len(await anext(pieces))
 
     async def watch(self) -> None:
-        """Give up what is late, for ever."""
+        """Give up late bodies; runs until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = time.monotonic()
@@ -119,7 +119,7 @@ class Bodies:
         body, ends = bytearray(), 0
         async for chunk in pieces:
             body += chunk
-            # Granian gives an empty one at the end, but also for what it can't read: what came before must not pass for the whole.
+            # Granian yields an empty chunk at the end, but also for an unreadable one: then the body is not complete.
             ends += not chunk
             if len(body) > self._limits.max_body_bytes:
                 raise self._too_large()

@@ -1,7 +1,7 @@
-"""RSGI on one side, the WSGI application on the other, and event streams beside it.
+"""The bridge between Granian (RSGI) and the WSGI application, with event streams next to it.
 
-Bodies are awaited before Bottle sees a request. Single predictions are answered by the thread that hands requests over (see
-`web.server.granian`); large ones and whatever touches the disk for long run in lanes of threads, which the event loop looks after.
+Bodies are awaited before Bottle sees a request. The thread that hands requests over (see `web.server.granian`) answers single
+predictions itself. Large requests and those that use the disk run in lanes of threads, which the event loop manages.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from web.worker import Worker
 
 
 class Bridge:
-    """RSGI on one side, the WSGI application on the other; made on the event loop."""
+    """Passes requests from RSGI to the WSGI application; made on the event loop."""
 
     def __init__(self, worker: Worker, feed: event_stream.Feed) -> None:
         self._worker = worker
@@ -46,7 +46,7 @@ class Bridge:
     # In the thread that hands requests over
 
     def begin(self, handed: Any) -> None:
-        """Take a request over: answer what costs little as soon as its body is there, leave all else to the loop."""
+        """Take a request over: answer cheap ones as soon as their body is there, leave the others to the loop."""
         request = Request(environ_of(handed.scope, self._root), handed.proto, time.perf_counter())
         environ = request.environ
         try:
@@ -65,7 +65,7 @@ class Bridge:
             self._refuse(request, error)
 
     def _begin_in(self, lane: Lane, request: Request) -> None:
-        # Before a place is taken: strangers may send these, too.
+        # Before it takes a place, because callers without a token may send these too.
         problem = self._app.unwanted(request.environ) if request.environ["REQUEST_METHOD"] == "POST" else None
         if problem is not None:
             self._refuse(request, problem)
@@ -73,7 +73,7 @@ class Bridge:
             self._leave(self._serve(request, self.slow.answer(lane, request)))
 
     def _refused(self, environ: WSGIEnvironment) -> Problem | None:
-        """Why who asks is not let in."""
+        """Why the caller is refused; None if it is admitted."""
         try:
             caller = self._access.recognise(environ)
             if caller is not LOCAL:
@@ -108,7 +108,7 @@ class Bridge:
 
     def _start(self, rest: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(rest)
-        self._tasks.add(task)  # the loop itself knows its tasks only weakly
+        self._tasks.add(task)  # the loop holds its tasks only weakly
         task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, request: Request, error: Exception) -> None:
@@ -140,11 +140,11 @@ class Bridge:
             self._send(request, answer)
 
     async def _send_early(self, request: Request, answer: Answer) -> None:
-        """Answer who is still sending, and let the rest go by: closed at once, the connection would be reset and the answer lost."""
+        """Answer a client that is still sending, and discard the rest. Closing at once would reset the connection and lose the answer."""
         status, headers, body = answer
         transport = request.protocol.response_stream(status, [*headers, ("Content-Length", str(len(body)))])
         self._count(request, status)
-        with contextlib.suppress(RuntimeError):  # how Granian says that the client has gone
+        with contextlib.suppress(RuntimeError):  # Granian reports by it that the client has gone
             await transport.send_bytes(body)
             await self.bodies.skip(request)
 

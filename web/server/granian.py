@@ -1,8 +1,8 @@
-"""The hand-over: where a request leaves Granian, and which thread answers it; the only module that knows Granian.
+"""The hand-over of requests from Granian, and which thread answers them; the only module that imports Granian.
 
-Granian holds the interpreter in one thread of its own. Its scheduler passes each request on to the event loop, and a body
-when it has come; two threads then take the interpreter from each other several times a request. Here what costs little is
-answered by the thread that brings it, and only the rest goes to the loop: half as much again in answers a second.
+Granian runs Python in one thread of its own. Its own scheduler passes each request, and later its body, to the event loop, so
+two threads take the interpreter from each other several times per request. Here the thread that brings a request answers it
+if that is cheap, and only the rest goes to the loop. That gives 50 % more answers per second.
 """
 
 import asyncio
@@ -27,24 +27,24 @@ CONNECTIONS = 4096
 """Open connections of one worker; further ones wait in the listening socket's backlog."""
 
 HEADER_MILLISECONDS = 10_000
-"""A request's head must arrive within this time, also the next one on a connection that is kept alive."""
+"""The head of a request must arrive within this time, also on a connection that is kept alive."""
 
 STALLED_MILLISECONDS = 30_000
-"""A client that takes nothing of its answer for so long is cut off by the kernel, also while its window is closed."""
+"""The kernel cuts off a client that reads nothing of its answer for this long, even while its window is closed."""
 
 
 _log = logging.getLogger("retraind.web")
 
 
 class RequestHandler(Protocol):
-    """Who takes requests over."""
+    """Takes requests over from Granian."""
 
     def begin(self, handed: Any) -> None:
-        """Take over one; see `spawn`."""
+        """Take one request over; see `spawn`."""
 
 
 class Listener(Server):
-    """Granian on a socket that the daemon has bound, so that a worker can die without the address being lost."""
+    """Granian on a socket that the daemon has bound, so the address survives the death of a worker."""
 
     def __init__(self, handler: RequestHandler, fd: int) -> None:
         super().__init__(
@@ -61,51 +61,51 @@ class Listener(Server):
         with socket.socket(fileno=os.dup(fd)) as shared:
             shared.listen(CONNECTIONS)
             self._unix = shared.family == socket.AF_UNIX
-            if not self._unix:  # connections inherit it
+            if not self._unix:  # inherited by connections
                 shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MILLISECONDS)
 
     def refuse(self) -> None:
-        """Accept no more, without a word to Granian, which would close the connections that it has just accepted.
+        """Stop accepting without telling Granian, which would close the connections that it has just accepted.
 
-        Its descriptor becomes that of a socket which nobody knows; the shared one stays with the others.
+        Its descriptor becomes that of a private socket; the shared socket stays open in the other workers.
         """
-        with socket.socket(socket.AF_UNIX) as nobody:
-            nobody.bind("")  # a name of the kernel's choice
-            nobody.listen()
-            nobody.setblocking(False)
-            os.dup2(nobody.fileno(), self._inherited, inheritable=False)
+        with socket.socket(socket.AF_UNIX) as private:
+            private.bind("")  # a name of the kernel's choice
+            private.listen()
+            private.setblocking(False)
+            os.dup2(private.fileno(), self._inherited, inheritable=False)
 
     def _init_shared_socket(self) -> None:
-        # The stub of this private class does not know its constructor.
+        # The type stub of this private class lacks its constructor.
         holder: Any = SocketHolder
         vars(self).update(_ssp=None, _shd=holder(self._inherited, self._unix, CONNECTIONS), _sfd=self._inherited)
 
 
 class Loop(uvloop.Loop):
-    """An event loop for which the arrival of a body is no event: it is told to who waits for it, in Granian's thread."""
+    """An event loop that passes an arrived body on in Granian's thread, without an event of its own."""
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
-        """As of any loop, but for an Arrival."""
+        """The same as in any loop, except for an Arrival."""
         if type(callback) is not Arrival:
             return super().call_soon_threadsafe(callback, *args, context=context)
         try:
             return callback(*args)
-        except Exception:  # noqa: BLE001 - Granian would not tell anybody
+        except Exception:  # noqa: BLE001 - Granian would drop it silently
             _log.exception("A request failed when its body had come.")
             return None
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """What `asyncio.run` does, on such a loop."""
+    """The same as `asyncio.run`, on such a loop."""
     with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(main)
 
 
 def _guarded(begin: Callable[[Any], None]) -> Callable[[Any], None]:
     def schedule(handed: Any) -> None:
-        # Granian neither looks at what is raised here nor clears it.
+        # Granian neither reports nor clears an exception raised here.
         try:
             begin(handed)
         except Exception:  # noqa: BLE001 - whatever it is, the next request must not suffer
@@ -145,7 +145,7 @@ async def spawn(
     stopped.add_cb(lambda: loop.call_soon_threadsafe(ended.set_result, None))
     threads = runtime_threads, runtime_blocking_threads, blocking_threads, idle_timeout
     options = backpressure, http, http1, http2, websockets, static
-    make: Any = RSGIWorker  # the stubs of these private classes know no constructors
+    make: Any = RSGIWorker  # the type stubs of these private classes lack constructors
     worker = make(number, sock, None, *threads, *options, *tls, (None, None))
     schedule: Any = CallbackScheduler
     scheduler = schedule(loop, begin, None, None, None)

@@ -1,4 +1,4 @@
-"""Refusals: what a client is told when its request ends before a route has answered, or by an error of one."""
+"""Answers to requests that are refused before a route runs, or that end with an error."""
 
 import logging
 from wsgiref.types import WSGIEnvironment
@@ -12,7 +12,7 @@ Headers = list[tuple[str, str]]
 Answer = tuple[int, Headers, bytes]
 """Status, headers and body."""
 
-# The connection ends, because what is left of a body would be taken for the next request.
+# The connection must end, or the rest of a body would be read as the next request.
 CLOSE = ("Connection", "close")
 REFUSED: Headers = [CLOSE, *security_headers.HEADERS, security_headers.NO_STORE]
 
@@ -20,7 +20,7 @@ _log = logging.getLogger("retraind.web")
 
 
 def refusal(environ: WSGIEnvironment, error: Exception) -> Answer:
-    """What the client is told of an error; the log gets the details of one that nobody expected."""
+    """The answer for an error; details of an unexpected one go to the log."""
     problem = error if isinstance(error, Problem) else _problem(environ, error)
     dressed = errors.dress(problem, environ["PATH_INFO"])
     return dressed.status_code, [*dressed.headerlist, *REFUSED], dressed.body

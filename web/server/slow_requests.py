@@ -1,6 +1,6 @@
-"""Slow requests: large ones, those that touch the disk for long, and those that wait for a version.
+"""Slow requests: large ones, those that use the disk, and those that wait for a version to load.
 
-They are answered in lanes of threads, which the event loop looks after, so that they hold up no single prediction.
+They run in lanes of threads that the event loop manages, so they delay no single prediction.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ from web.serving.call import Call, Elsewhere
 from web.worker import Worker
 
 LARGE_BYTES = 16_384
-"""A larger body holds many rows, which must not keep single ones waiting; a smaller one may, see `web.serving.inputs`."""
+"""A larger body may hold many rows, so it goes to a lane; for smaller bodies `web.serving.inputs` counts the rows."""
 
 BATCHES, PAGES, POSTS, FORMS = 1, 4, 2, 1
-"""Threads for large predictions, for all that reads the disk, for what is sent to stay there, and for signing in and out.
+"""Threads for large predictions, for requests that read the disk, for those that write to it, and for signing in and out.
 
-One batch at a time takes half of two cores already; and large bodies that come slowly must not keep the pages from people.
-Who has no token may use the last alone, and so takes no place of the others.
+One batch at a time already uses half of two cores, and slow large bodies must not delay the pages. Callers without a token can
+only use the last lane, so they can't fill the others.
 """
 
 LOAD_SECONDS = 10.0
-"""A request waits so long for the version that it names; then it is told to come again."""
+"""A request waits this long for the version that it names; then it gets 503."""
 
 
 class SlowRequests:
-    """The lanes of one worker, and what is answered in them."""
+    """The lanes of one worker and the requests in them."""
 
     def __init__(self, worker: Worker, app: App, bodies: Bodies) -> None:
         limits = worker.settings.server
@@ -48,7 +48,7 @@ class SlowRequests:
         self._forms = Lane("forms", FORMS, limits)
 
     def lane(self, environ: WSGIEnvironment) -> Lane | None:
-        """Where to answer: a single row and what only looks at memory at once (None), which costs least."""
+        """The lane for a request; None: answer it at once, as a single row and whatever only needs memory."""
         path = environ["PATH_INFO"]
         if routes.predicts(path):
             return self.batches if _is_large(environ) else None
@@ -57,10 +57,10 @@ class SlowRequests:
         return None if path in INLINE else self._pages
 
     async def answer(self, lane: Lane, request: Request) -> Answer:
-        """The answer to a request in its lane; raises Problem for a body that does not come, and where no place is free."""
+        """The answer to a request in its lane; raises Problem for a missing body, or if no place is free."""
         environ = request.environ
         sent, large = environ["REQUEST_METHOD"] == "POST", _is_large(environ)
-        # Without a place: who trickles few bytes must not keep others out.
+        # Without taking a place: a client that sends few bytes slowly must not block others.
         if sent and not large:
             await self._read(request)
         with lane.place():
@@ -71,9 +71,9 @@ class SlowRequests:
             return await self.finish(environ, answer, call)
 
     async def finish(self, environ: WSGIEnvironment, answer: Answer, call: Call) -> Answer:
-        """The answer, when what is left to do is done, and what was logged is kept."""
+        """The final answer, after the rest of the call is done and its log lines are durable."""
         if call.rest is not None:
-            # Whoever waits for a version takes no place from those who have theirs.
+            # A request that waits for a version takes no place from those that have theirs.
             with contextlib.nullcontext() if call.loading else self.batches.place():
                 answer = await self._answer_rest(environ, call)
         if call.logged:
@@ -85,20 +85,20 @@ class SlowRequests:
         request.environ["wsgi.input"] = io.BytesIO(await self._bodies.read(promised(request.environ), request))
 
     async def _answer_rest(self, environ: WSGIEnvironment, call: Call) -> Answer:
-        """Wait for the version that a call has named, if it has, then go on in the lane for batches; the loop goes on meanwhile."""
+        """Wait for the version that the call has named, if any, then run the rest in the lane for batches."""
         call.inline, due = False, time.monotonic() + LOAD_SECONDS
         while True:
             if call.loading is not None:
-                # `wait` leaves the loading alone when the time is over: others wait for it, too.
+                # `wait` does not cancel the loading when the time is over: others wait for it too.
                 await asyncio.wait({asyncio.wrap_future(call.loading)}, timeout=max(0.0, due - time.monotonic()))
             call.loading, call.patient = None, time.monotonic() < due
             try:
                 return await self.batches.run(partial(go_on, self._app, environ, call))
-            except Elsewhere:  # more versions are asked for than there is room: it had to go before its turn came
+            except Elsewhere:  # the version was evicted before this request ran, because more are asked for than fit
                 continue
 
 
 def _is_large(environ: WSGIEnvironment) -> bool:
     length = promised(environ)
-    # Of a compressed body, the length says little.
+    # The length of a compressed body says little about its rows.
     return length is None or length > LARGE_BYTES or "HTTP_CONTENT_ENCODING" in environ

@@ -1,4 +1,4 @@
-"""Event streams: sent beside the application, until the client goes, the stream is ended, or the feed is over."""
+"""Event streams, sent without the application until the client leaves, the stream is ended, or the feed is over."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from web.http.incoming_request import Request
 from web.server.refusals import Headers
 
 SEND_SECONDS = 10.0
-"""An event that the server does not take within this time ends its stream; clients that stop reading the kernel cuts off."""
+"""An event that the server does not accept within this time ends its stream. The kernel cuts off clients that stop reading."""
 
 STREAM: Headers = [
     ("Content-Type", "text/event-stream"),
@@ -24,13 +24,13 @@ STREAM: Headers = [
 
 
 def wants(environ: WSGIEnvironment) -> bool:
-    """Whether a request is for the events as a stream."""
+    """Whether a request asks for the events as a stream."""
     route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     return route == ("GET", "/events") and "text/event-stream" in environ.get("HTTP_ACCEPT", "")
 
 
 async def send(request: Request, feed: Feed, address: str) -> None:
-    """Send the events that a request asks for to `address`, until the end; raises Problem before anything is sent."""
+    """Send the requested events to `address` until the stream ends; raises Problem before anything is sent."""
     after = _after(request.environ)
     stream = feed.streams.begin(request.environ[CALLER], address)
     transport = request.protocol.response_stream(200, STREAM)
@@ -40,15 +40,15 @@ async def send(request: Request, feed: Feed, address: str) -> None:
     await asyncio.wait({sending, gone, ended}, return_when=asyncio.FIRST_COMPLETED)
     for task in (sending, gone, ended):
         task.cancel()
-    # Without `gone`, which is Granian's: `gather` can't read how it was cancelled, and would wait without end.
+    # Without `gone`, a future of Granian's: `gather` can't read how it was cancelled, and would wait endlessly.
     await asyncio.gather(sending, ended, return_exceptions=True)
     feed.streams.leave(stream)
 
 
 def _after(environ: WSGIEnvironment) -> int | None:
-    """The id of the event that a stream goes on from; raises Problem 422."""
+    """The id of the event after which a stream continues; raises Problem 422."""
     after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
-    # A client that comes again asks for the address that it has, and says here what it has had since.
+    # A client that reconnects repeats its address, and names the last event it received here.
     header = environ.get("HTTP_LAST_EVENT_ID", "")
     number = payload.whole(header, 15)
     return after if number is None else number

@@ -1,6 +1,6 @@
-"""Lanes: threads for what must not be done where requests are handed over, so that many rows or a slow disk delay no single row.
+"""Lanes: threads for requests that would delay others where they are handed over, because of many rows or a slow disk.
 
-What waits for a lane is bounded in number and in time: a client hears soon that it should come back later.
+Waiting requests are bounded in number and time, so a client soon learns that it should come back later.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ T = TypeVar("T")
 RETRY_SECONDS = 1
 
 TIDY_SECONDS = 1.0
-"""How often an empty lane gives memory back, if it has worked: 100,000 rows take 400 MB for a moment."""
+"""How often an empty lane that has worked gives memory back: 100,000 rows briefly take 400 MB."""
 
 
 class Lane:
-    """Threads for one kind of requests, of one event loop."""
+    """Threads for one kind of request, on one event loop."""
 
     def __init__(self, name: str, threads: int, limits: Server) -> None:
         self._threads = ThreadPoolExecutor(threads, name)
         self._limits = limits
         self._inside = 0
         self._untidy = False
-        """Whether something has run of whose memory nobody has given anything back."""
+        """Whether a request has run since memory was last given back."""
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place in the lane, also while a body is read: bodies are what costs memory. Raises Problem 503 if all are taken."""
+        """A place in the lane, held also while the body is read, because bodies use the memory. Raises Problem 503 if all are taken."""
         if self._inside >= self._limits.max_inflight:
             raise busy(f"{self._inside} such requests are being answered already.")
         self._inside += 1
@@ -43,11 +43,11 @@ class Lane:
             self._inside -= 1
 
     async def run(self, call: Callable[[], T]) -> T:
-        """What `call` gives, in a thread; raises Problem 503 if its turn doesn't come in time, 504 if it takes too long."""
+        """The result of `call`, run in a thread; raises Problem 503 if no thread is free in time, 504 if it takes too long."""
         self._untidy = True
         job = self._threads.submit(call)
         answer = asyncio.wrap_future(job)
-        # `wait` leaves it alone when the time is over: what has begun can't be stopped.
+        # `wait` does not cancel it when the time is over: a running call can't be stopped.
         await asyncio.wait({answer}, timeout=self._limits.request_seconds)
         if answer.done():
             return answer.result()
@@ -58,7 +58,7 @@ class Lane:
         raise Problem(504, f"The answer took longer than {self._limits.request_seconds:g} s.", hint="Send fewer rows.")
 
     async def tidy(self) -> None:
-        """Give memory back to the system when the lane has worked and is empty, for ever."""
+        """Give memory back to the system when the lane has worked and is empty; runs until cancelled."""
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             if self._untidy and not self._inside:
@@ -67,7 +67,7 @@ class Lane:
 
     def _ended_late(self, answer: "asyncio.Future[Any]") -> None:
         self._inside -= 1
-        answer.exception()  # nobody waits for it any more
+        answer.exception()  # no request waits for it any more
 
 
 def busy(detail: str) -> Problem:
