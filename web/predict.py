@@ -1,6 +1,6 @@
-"""Answering: from checked inputs to predictions that are in the log before the client hears of them.
+"""Prediction: from checked inputs to answers, which are logged before they are sent.
 
-Every way in (`/predict` and the protocols) ends here, so that all of them are logged, counted and traced alike.
+Every endpoint that predicts (`/predict` and the protocols) ends here, so all are logged, counted and traced alike.
 """
 
 import time
@@ -29,7 +29,7 @@ ALIASES = ("champion", "challenger", "previous")
 """Names that stand for a version, as in MLflow."""
 
 MOST_DIGITS = 10
-"""A number of a version is shorter."""
+"""Version numbers are shorter than this."""
 
 
 class RowAnswer(TypedDict):
@@ -47,7 +47,7 @@ class RowAnswer(TypedDict):
 
 @dataclass(slots=True)
 class Answered:
-    """Predictions of one request, one per row, already logged."""
+    """The predictions of one request, one per row, already logged."""
 
     predictor: Predictor
     predictions: list[Any]
@@ -78,7 +78,7 @@ class Answered:
         ]
 
     def details(self) -> Iterator[tuple[str, float, list[float]]] | Iterator[tuple[None, None, None]]:
-        """Of each row the class's name, its probability, and all probabilities; for values without end nothing of it."""
+        """For each row the name of the class, its probability and all probabilities; for values an endless series of Nones."""
         if self.probabilities is None:
             return repeat((None, None, None))
         classes = self.predictor.classes
@@ -89,7 +89,7 @@ class Answered:
 
     @property
     def names(self) -> list[str | float]:
-        """What is predicted, as people call it: names of classes, or values."""
+        """The predictions as names of classes, or values."""
         if self.probabilities is None:
             return list(self.predictions)
         return [self.predictor.classes[int(code)] for code in self.predictions]
@@ -98,13 +98,13 @@ class Answered:
 def predictor(
     worker: Worker, environ: WSGIEnvironment, version: int | None = None, alias: str | None = None
 ) -> Predictor:
-    """The predictor that answers a request; the request takes it once.
+    """The predictor for a request, which must take it only once.
 
-    `version` or `alias` (`champion`, `challenger`, `previous`) are what a path names. Otherwise `?version=` or the header
-    `X-Model-Version` may name a number or an alias; without them it is the served version, or a challenger on trial.
+    `version` or `alias` (`champion`, `challenger`, `previous`) come from the path. Otherwise `?version=` or the header
+    `X-Model-Version` may name a number or an alias. The default is the served version, or a challenger on trial.
 
-    Raises Elsewhere while the version is being loaded and the server waits for that, Problem 503 while no model, or not this one, is loaded, 404 for a version that there is not, 400 for what names
-    none.
+    Raises Elsewhere while the version is being loaded and the server waits for it, Problem 503 while no model (or not this one)
+    is loaded, 404 for an unknown version, 400 for an invalid name.
     """
     current = worker.slot.current
     if current is None:
@@ -139,7 +139,7 @@ def _named(worker: Worker, alias: str) -> int:
 
 
 def _asked(environ: WSGIEnvironment) -> int | str | None:
-    """The version that the query or else the header names, as a number or an alias; None if neither does."""
+    """The version that the query, or else the header, names: a number or an alias; None if neither does."""
     header = environ.get("HTTP_X_MODEL_VERSION")
     choice = None if header is None else _choice(header)
     if query := environ.get("QUERY_STRING"):
@@ -149,7 +149,7 @@ def _asked(environ: WSGIEnvironment) -> int | str | None:
 
 
 def _choice(key: str) -> int | str:
-    """The version that a text names; raises Problem 400."""
+    """The version named by a text; raises Problem 400."""
     if key in ALIASES:
         return key
     if version := payload.whole(key, MOST_DIGITS - 1):
@@ -158,9 +158,10 @@ def _choice(key: str) -> int | str:
 
 
 def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: Inputs) -> Answered:
-    """Answer and log all rows under the name of who asks; raises InvalidFeatures where the model has no finite answer, NotKept where the log is strict.
+    """Predict and log all rows, with the name of the caller.
 
-    A challenger on trial that fails is replaced by the champion: `Answered.predictor` says who answered.
+    Raises InvalidFeatures where the model has no finite answer, and NotKept if the log is strict and can't be written. If a
+    challenger on trial fails, the champion answers: see `Answered.predictor`.
     """
     started = time.perf_counter()
     if chosen.trial:
@@ -188,7 +189,7 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
 
 
 def _part(worker: Worker, chosen: Predictor, answers: Matrix, started: float) -> Answered:
-    """What is told of some rows that the model has just answered; `started` is when it began with the first of all."""
+    """The answers to some rows that the model has just predicted; `started` is when the first row began."""
     probabilities: list[list[float]] | None = answers.tolist() if chosen.classes else None
     if chosen.costs is not None:
         predictions: list[Any] = chosen.costs.decide(answers).tolist()
@@ -218,13 +219,13 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
             raise
         if not isinstance(error, InvalidFeatures):
             worker.challenger.give_up(trial.version, error)
-    # Its own schema: a category that only the challenger knows is none for the champion.
+    # Encoded again by its own schema: the champion may not know a category of the challenger.
     rows = from_rows(champion.schema, inputs.values)
     return champion, rows, champion.answers(rows.matrix)
 
 
 def _lines(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> Iterator[bytes]:
-    """What the log keeps, a line of JSON for each row; see `daemon.storage.prediction_history` for who reads it."""
+    """The lines of the log, one JSON object per row; `daemon.storage.prediction_history` reads them."""
     at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
     lines = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
     for values, key, prediction, (name, confidence, probabilities) in lines:

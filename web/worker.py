@@ -1,4 +1,4 @@
-"""What one HTTP worker process owns; routes and server share it."""
+"""The state of one HTTP worker process, shared by routes and server."""
 
 import itertools
 import secrets
@@ -22,7 +22,7 @@ from web.serving.version_cache import VersionCache
 
 
 class Worker:
-    """The state of one worker; nothing here blocks, except `publish` and `totals`, which touch small files."""
+    """The state of one worker. Nothing here blocks except `publish` and `totals`, which use small files."""
 
     def __init__(self, home: Home, settings: Settings, number: int) -> None:
         self.home = home
@@ -39,7 +39,7 @@ class Worker:
         self.shadow = Shadow(self.challenger, self.log, compares=promote.shadow and promote.mode == "manual")
         self.counters = Counters(home, number)
         self.draining = False
-        """Whether the worker has been told to stop: it answers, but wants no new clients."""
+        """Whether the worker is stopping: it still answers, but accepts no new clients."""
         self._publishing = threading.Lock()
         self._identity = secrets.token_hex(6)
         self._serial = itertools.count(1)
@@ -50,11 +50,11 @@ class Worker:
         return time.monotonic() - self.counters.started
 
     def next_ids(self, count: int) -> list[str]:
-        """Prediction ids: random per process, counted within it, so neither clocks nor forks can repeat one."""
+        """Prediction ids: a random prefix per process and a counter, so neither clocks nor forks can repeat one."""
         return [f"{self._identity}-{number:x}" for number in itertools.islice(self._serial, count)]
 
     async def durable(self) -> None:
-        """Return once every prediction that was logged may be told to its client; raises NotKept."""
+        """Wait until logged predictions may be sent to their clients; raises NotKept."""
         if self.log.strict:
             await self.durability.wait()
 
@@ -67,15 +67,15 @@ class Worker:
 
     def publish(self) -> Snapshot:
         """Write the counters of this worker for the other processes, in any thread; raises OSError when the disk is full."""
-        with self._publishing:  # or older ones could be written last
+        with self._publishing:  # or an older snapshot could be written last
             snapshot = self.snapshot()
             self.counters.publish(snapshot)
         return snapshot
 
     def totals(self) -> Totals:
-        """The counters of all workers. What is told of this one is written before, so that no other tells less afterwards."""
+        """The counters of all workers. Those of this worker are written first, so no other reports fewer afterwards."""
         try:
             own = self.publish()
-        except OSError:  # which whoever publishes once a second says
+        except OSError:  # the regular publishing reports it
             own = self.snapshot()
         return totals.collect(self.home, own)

@@ -1,4 +1,4 @@
-"""`POST /predict`, our own way in: one row, or many."""
+"""`POST /predict`: one row, or many."""
 
 from wsgiref.types import WSGIEnvironment
 
@@ -11,7 +11,7 @@ from web.worker import Worker
 
 
 def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
-    """`{"features": …}` is one row and gives one answer; `{"instances": […]}` are many and give `predictions`."""
+    """`{"features": …}` is one row and returns one answer; `{"instances": […]}` are many rows and return `predictions`."""
     body = payload.parse(Features, environ)
     chosen = answering.predictor(worker, environ)
     rows = [body.features] if body.instances is None else body.instances

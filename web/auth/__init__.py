@@ -1,1 +1,1 @@
-"""Who asks, and what they may: tokens, sessions, scopes of paths, and wrong tokens."""
+"""Callers and what they may do: tokens, sessions, scopes of paths, and failed tokens."""

@@ -1,4 +1,4 @@
-"""The gate: who a request is from and whether it may go on, before its body is read."""
+"""Access control: who sent a request, and whether it may go on. Decided before the body is read."""
 
 import logging
 import math
@@ -20,10 +20,10 @@ from web.http.problems import Problem
 from web.http.wsgi_environ import up
 
 CALLER = "retraind.caller"
-"""Where the environment of a request keeps its Caller; no header has such a key."""
+"""Key of the Caller in the environment of a request; no header has such a key."""
 
 PAGES = ("/dashboard", "/docs")
-"""What a browser without a session is led from to the page for signing in, and back to."""
+"""Pages from which a browser without a session is sent to sign in, and then back."""
 
 CHALLENGE = 'Bearer realm="retraind"'
 HINT = "Send a token as Authorization: Bearer TOKEN; `retraind token create` makes one."
@@ -33,13 +33,13 @@ _log = logging.getLogger("retraind.web")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks."""
+    """Who sent a request, and what it may do."""
 
     scopes: frozenset[Scope]
     name: str
-    """Name of the token, `LOCAL` or `ANONYMOUS`: what the history knows a caller by."""
+    """Name of the token, `LOCAL_NAME` or `ANONYMOUS`, as the history keeps it."""
     client: str
-    """What limits hold for: the token, or the address of who has none."""
+    """What limits apply to: the token, or without one the address."""
     token: str = ""
     """Id of the token."""
     session: str = ""
@@ -48,11 +48,11 @@ class Caller:
 
 LOCAL_NAME = ""
 LOCAL = Caller(ALL, LOCAL_NAME, LOCAL_NAME)
-"""A program of this machine; or whoever it is, where the settings ask nobody."""
+"""A program on this machine, or any caller where the settings require no tokens."""
 
 
 class Access:
-    """The gate of one worker; any thread may ask."""
+    """Access control of one worker; safe to use from any thread."""
 
     def __init__(self, server: Server, home: Home) -> None:
         self.peers = Peers(server)
@@ -60,25 +60,25 @@ class Access:
         self.keyring = Keyring(home)
         self.sessions = Sessions(home, self.keyring, server.root_path)
         self.failures = Failures()
-        # Who says that there is a proxy has one that may pass any Host on, and add nothing: nobody is local then.
+        # A configured proxy may pass on any Host and leave no trace, so no request counts as local then.
         proxied = bool(server.public_url or server.trusted_proxies or server.root_path)
-        self._spares_local, self._asks_nobody = server.auth != "always" and not proxied, server.auth == "none"
+        self._trusts_local, self._needs_no_token = server.auth != "always" and not proxied, server.auth == "none"
         self._anonymous = granted(frozenset(server.anonymous))
         self._is_secure = server.public_url.startswith("https:")
 
     def recognise(self, environ: WSGIEnvironment) -> Caller:
-        """Who asks, kept in the environment; raises Problem 421 for a wrong name, 401 or 429 for a wrong token."""
-        # Who is local has asked for a name that is always ours.
-        if self._spares_local and self.peers.is_local(environ):
+        """The caller, also stored in the environment; raises Problem 421 for an unknown host, 401 or 429 for a wrong token."""
+        # The host of a local request is always one of ours.
+        if self._trusts_local and self.peers.is_local(environ):
             caller = LOCAL
         else:
             self.hosts.check(environ)
-            caller = LOCAL if self._asks_nobody else self._identified(environ)
+            caller = LOCAL if self._needs_no_token else self._identified(environ)
         environ[CALLER] = caller
         return caller
 
     def admit(self, caller: Caller, template: str, environ: WSGIEnvironment) -> None:
-        """Let the caller go on to a path, by its template; raises Problem 401 or 403, 303 for a browser at a page."""
+        """Check the scope of a path, given by its template; raises Problem 401 or 403, or 303 for a browser at a page."""
         scope = path_scopes.needed(template)
         if scope is None or scope in caller.scopes:
             return
@@ -91,7 +91,7 @@ class Access:
         raise Problem(401, f"This needs a token with the scope {scope.value!r}.", hint=HINT, WWW_Authenticate=CHALLENGE)
 
     def still(self, caller: Caller) -> bool:
-        """Whether who was let in would be let in now: its token has not been withdrawn, nor its session ended."""
+        """Whether an admitted caller would still be admitted: its token is not withdrawn, its session not ended."""
         if not caller.token:
             return True
         return self.keyring.get(caller.token) is not None and (
@@ -99,12 +99,12 @@ class Access:
         )
 
     def is_secure(self, environ: WSGIEnvironment) -> bool:
-        """Whether the browser has come by https, as far as we know."""
+        """Whether the browser uses https, as far as is known."""
         scheme = self.peers.scheme(environ)
         return self._is_secure if scheme is None else scheme == "https"
 
     def verify(self, secret: str, environ: WSGIEnvironment) -> Token:
-        """The token that a caller has sent; raises Problem 401, or 429 when too many were wrong."""
+        """The token with this secret; raises Problem 401, or 429 after too many wrong ones."""
         address, digest = self.peers.address(environ), durable.sha256(secret.encode("utf-8", "replace"))
         wait = self.failures.wait(address)
         if wait and not self.failures.is_proven(address, digest):

@@ -1,6 +1,6 @@
-"""Failures: tokens that were wrong, counted, and slowed for who goes on.
+"""Failed tokens, counted and limited by address.
 
-Tokens have 256 bits, so guessing is hopeless; but one in `registry/token` a person may have chosen.
+Tokens have 256 random bits, so guessing is hopeless, but a person may have chosen the one in `registry/token`.
 """
 
 import threading
@@ -8,32 +8,32 @@ import time
 from collections import OrderedDict
 
 MOST = 10
-"""Wrong tokens of one address within WINDOW_SECONDS, by each worker; further ones are not even looked at."""
+"""Wrong tokens of one address within WINDOW_SECONDS, for each worker; further ones are refused unchecked."""
 
 WINDOW_SECONDS = 60.0
 
 KEPT = 4096
-"""Addresses that are remembered; the one that failed longest ago goes first."""
+"""Addresses that are remembered; the one that failed longest ago is dropped first."""
 
 
 class Failures:
-    """Wrong tokens of the last minute by address, and which token was right from where; any thread may ask."""
+    """Wrong tokens of the last minute and valid tokens, by address; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failed: OrderedDict[str, list[float]] = OrderedDict()
         self._proven: OrderedDict[tuple[str, str], None] = OrderedDict()
         self.count = 0
-        """Wrong tokens so far, also those that were not looked at."""
+        """Wrong tokens so far, including those refused unchecked."""
 
     def wait(self, address: str) -> float:
-        """Seconds until a token of this address is looked at again; 0.0: at once."""
+        """Seconds until a token from this address is checked again; 0.0: immediately."""
         with self._lock:
             times = self._failed.get(address, [])
             return 0.0 if len(times) < MOST else max(0.0, times[-MOST] + WINDOW_SECONDS - time.monotonic())
 
     def add(self, address: str) -> bool:
-        """A token of this address was wrong, or was not looked at; True: from now on they are not."""
+        """Record a wrong or unchecked token of this address; True if the limit is reached by it."""
         now = time.monotonic()
         with self._lock:
             self.count += 1
@@ -47,7 +47,7 @@ class Failures:
             return not full and len(times) + 1 == MOST
 
     def prove(self, address: str, digest: str) -> None:
-        """The token with this sha256 was right from this address: what others do there must not shut it out."""
+        """Record that the token with this sha256 was valid from this address, so others there can't lock it out."""
         with self._lock:
             self._proven[address, digest] = None
             self._proven.move_to_end((address, digest))
@@ -55,5 +55,5 @@ class Failures:
                 self._proven.popitem(last=False)
 
     def is_proven(self, address: str, digest: str) -> bool:
-        """Whether it was."""
+        """Whether that token was valid from that address."""
         return (address, digest) in self._proven

@@ -1,4 +1,4 @@
-"""Which path needs which scope: the one table that routes, doors and the description of the service go by."""
+"""The scope that each path needs: the one table for routes, protocols and the OpenAPI document."""
 
 from daemon.core.scopes import Scope
 
@@ -9,12 +9,12 @@ UNMATCHED = "unmatched"
 """Template of requests to unknown paths: a path is user text and must not become a label of a metric."""
 
 OPEN = None
-"""For everybody: what supervisors ask, the way in, and files that come with the program."""
+"""Paths for everyone: health checks, signing in, and static files."""
 
 TABLE: dict[str, Scope | None] = {
     "/": OPEN,
     "/livez": OPEN,
-    # Who may not read hears whether all is well, and no more.
+    # Without the scope `read`, these omit the details.
     "/readyz": OPEN,
     "/health": OPEN,
     "/sign-in": OPEN,
@@ -27,7 +27,7 @@ TABLE: dict[str, Scope | None] = {
     "/promote": Scope.ADMIN,
     "/refuse": Scope.ADMIN,
     "/rollback": Scope.ADMIN,
-    # Whoever may drop files must not let in what was held of them.
+    # A token that may add rows must not accept its own held drops.
     "/accept": Scope.ADMIN,
     "/reject": Scope.ADMIN,
     "/metrics": Scope.READ,
@@ -44,7 +44,7 @@ TABLE: dict[str, Scope | None] = {
     "/drift": Scope.READ,
     "/events": Scope.READ,
     "/requests/<key>": Scope.READ,
-    # The doors
+    # Protocols of other servers
     "/ping": OPEN,
     "/version": Scope.PREDICT,
     "/invocations": Scope.PREDICT,
@@ -54,16 +54,16 @@ TABLE: dict[str, Scope | None] = {
     "/v2/repository/index": Scope.PREDICT,
     "/v1/models": Scope.PREDICT,
 }
-"""Templates of paths as the routes have them."""
+"""Path templates of the routes, and their scopes."""
 
 BELOW: dict[str, Scope] = {V2: Scope.PREDICT, V1: Scope.PREDICT}
-"""The model itself and all that is below it: what it takes, whether it is there, and its predictions."""
+"""The model and all paths below it: description, readiness and predictions."""
 
 
 def needed(template: str) -> Scope | None:
-    """What a path needs, by its template as routes or OpenAPI write it; raises KeyError for one without an entry.
+    """The scope for a path template in the form of the routes or of OpenAPI; raises KeyError without an entry.
 
-    A path that no route has needs nothing: there is nothing at it.
+    A path without a route needs no scope.
     """
     path = template.replace("{", "<").replace("}", ">")
     if path in TABLE:

@@ -1,7 +1,7 @@
 """Sessions: browsers in which a person has signed in with a token.
 
-The cookie holds 256 random bits; `registry/sessions` its sha256, for which token it stands and until when. So all workers know
-it, also after a restart; it ends when the person signs out, when the token does, and after a week.
+The cookie holds 256 random bits; `registry/sessions` holds its sha256, the token and the expiry. So all workers know the session,
+also after a restart. It ends when the person signs out, when the token ends, and after a week.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ from daemon.core.home import Home
 LASTS = timedelta(days=7)
 
 EACH = 20
-"""Sessions that a token has at most; with more, its oldest end: nobody else is signed out by them."""
+"""Maximum sessions of one token. Beyond it, the oldest of the same token ends, so no other token is affected."""
 
 MOST = 1000
-"""Sessions there are at most; with more, the oldest end of the token that has most."""
+"""Maximum sessions in total. Beyond it, the oldest session of the token with the most ends."""
 
 PLAIN, SECURE = "retraind-session", "__Host-retraind-session"
-"""Names of the cookie; `server.root_path` follows. Browsers take the second from https alone, and from no other host of the same domain."""
+"""Names of the cookie; `server.root_path` follows. Browsers accept the second only over https, and from no other host of the same domain."""
 
 
 class Session(BaseModel):
-    """A session; its name is the sha256 of what the cookie holds."""
+    """A session; its name is the sha256 of the cookie's value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,17 +41,17 @@ class Session(BaseModel):
 
 
 class Sessions:
-    """The sessions as a worker knows them; any thread may ask."""
+    """The sessions, as one worker reads them; safe to use from any thread."""
 
     def __init__(self, home: Home, keyring: Keyring, root: str = "") -> None:
-        # Of two services at one host, neither signs the other's people out.
+        # So that two services on one host do not overwrite each other's cookies.
         self._suffix = root.replace("/", "+")
         self._folder = home.sessions
         self._cards = Cards(home.sessions, Session)
         self._keyring = keyring
 
     def begin(self, token: Token) -> str:
-        """Begin a session; returns what the cookie holds. Raises OSError."""
+        """Begin a session and return the value of its cookie. Raises OSError."""
         now, secret = datetime.now(UTC), secrets.token_urlsafe(32)
         self._sweep(now, token)
         session = Session(token=token.id, created_at=now, expires_at=min(now + LASTS, token.expires_at or now + LASTS))
@@ -60,12 +60,12 @@ class Sessions:
         return secret
 
     def end(self, key: str) -> None:
-        """End the session of that name; one that has ended already is fine. Raises OSError."""
+        """End the session with this name; no error if it has ended already. Raises OSError."""
         durable.remove(self._folder / f"{key}.json")
         self._cards.now(fresh=True)
 
     def find(self, environ: WSGIEnvironment, *, secure: bool) -> tuple[str, Token] | None:
-        """Name and token of the session whose cookie the request has; None without one that is good."""
+        """Name and token of the request's session; None without a valid one."""
         header = environ.get("HTTP_COOKIE", "")
         secret = _held(header, self._name(secure=secure)) if header else None
         if secret is None:
@@ -75,14 +75,14 @@ class Sessions:
         return (key, token) if token is not None else None
 
     def token(self, key: str) -> Token | None:
-        """The token for which a session stands; None when either has ended."""
+        """The token of a session; None when either has ended."""
         session = self._cards.now().get(key) or self._cards.now(fresh=True).get(key)
         if session is None or datetime.now(UTC) >= session.expires_at:
             return None
         return self._keyring.get(session.token)
 
     def cookie(self, value: str, *, secure: bool) -> str:
-        """The header Set-Cookie with a session, or without one (an empty value), which ends it in the browser."""
+        """The value of Set-Cookie; an empty `value` removes the cookie from the browser."""
         seconds = int(LASTS.total_seconds()) if value else 0
         common = f"Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
         return f"{self._name(secure=secure)}={value}; {common}{'; Secure' if secure else ''}"
@@ -91,7 +91,7 @@ class Sessions:
         return (SECURE if secure else PLAIN) + self._suffix
 
     def _sweep(self, now: datetime, token: Token) -> None:
-        """Remove what has ended, and what must go so that `token` can have one more."""
+        """Remove ended sessions, and those that must end before `token` may begin another."""
         cards = Cards(self._folder, Session).now()
         good = {
             key: session
@@ -103,7 +103,7 @@ class Sessions:
 
 
 def _surplus(sessions: Mapping[str, Session], token: str) -> list[str]:
-    """Names of the sessions that have to end before the token may begin another."""
+    """Names of the sessions that must end before the token may begin another."""
     kept: dict[str, list[str]] = {token: []}
     for key, session in sorted(sessions.items(), key=lambda pair: pair[1].created_at):
         kept.setdefault(session.token, []).append(key)
@@ -116,7 +116,7 @@ def _surplus(sessions: Mapping[str, Session], token: str) -> list[str]:
 
 
 def _held(header: str, name: str) -> str | None:
-    """The value of a cookie; None if there is none of that name, or several, of which one may have been planted."""
+    """The value of a cookie; None if it is missing, or repeated, since one of several may have been planted."""
     values = [value for part in header.split(";") for key, _, value in [part.strip().partition("=")] if key == name]
     return values[0] if len(values) == 1 else None
 

@@ -1,7 +1,7 @@
 """Counters of one worker, and their snapshot on disk.
 
-About once a second the counters go to `registry/workers/<slot>-<pid>.json`; whichever worker is asked writes its own and reads
-all snapshots. A new worker goes on with the counters of one that is gone. So totals never fall, as long as they can be written.
+About once a second the counters go to `registry/workers/<slot>-<pid>.json`. The worker that answers a request for metrics writes its
+own and reads all snapshots. A new worker continues the counters of one that has ended, so totals never decrease while they can be written.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ BOUNDS = (
     *(0.1, 0.15, 0.2, 0.3, 0.5, 0.7),
     *(1.0, 1.5, 2.0, 3.0, 5.0),
 )
-"""Upper bounds of the latency buckets in seconds; one more bucket takes what is slower."""
+"""Upper bounds of the latency buckets in seconds; one more bucket counts slower requests."""
 
 STALE_SECONDS = 5.0
-"""A snapshot older than this is that of a worker that is gone or hangs."""
+"""The worker of an older snapshot has ended or hangs."""
 
 VERSIONS_KEPT = 100
-"""Versions counted one by one; older ones leave the table, so that it can't grow without end."""
+"""Versions with a counter of their own; the oldest are dropped, so the table stays bounded."""
 
 
 class Snapshot(BaseModel):
@@ -55,26 +55,26 @@ class Snapshot(BaseModel):
     problem: str | None
     """Why the promoted version is not served, or predictions are not logged."""
     model_problem: str | None = None
-    """Why the promoted version is not served, or the held one not tried; the daemon writes it into the journal."""
+    """Why the promoted version is not served, or the held one not tried. The daemon records it in the journal."""
     requests: dict[str, dict[str, int]]
     """Requests by route template and status code."""
     predictions: dict[str, int]
     """Answered predictions by version."""
     buckets: list[int]
-    """Requests that predict by duration, one count per bound and one for what is slower; not cumulative."""
+    """Prediction requests by duration: one count per bound and one for slower ones, not cumulative."""
     seconds: float
     """Sum of those durations."""
     lost: int
-    """Predictions that were answered and not logged."""
+    """Predictions that were answered but not logged."""
     load_failures: int
     shadow_dropped: int = 0
-    """Answers that the held challenger did not get to compare; see `web.serving.shadow`."""
+    """Answers that were not compared with the held challenger; see `web.serving.shadow`."""
     auth_failures: int = 0
     """Wrong tokens; see `web.auth.failed_tokens`."""
 
 
 class Counters:
-    """What one worker counts, in any thread."""
+    """The counters of one worker; safe to use from any thread."""
 
     def __init__(self, home: Home, number: int) -> None:
         self.number = number
@@ -94,7 +94,7 @@ class Counters:
         self._wrong_before = before.auth_failures if before else 0
 
     def count(self, route: str, code: int, seconds: float, *, predicts: bool = False) -> None:
-        """One request was answered, and maybe one that `predicts`; `route` is a template of a closed set."""
+        """Count an answered request; `predicts` adds its duration. `route` is one of the path templates."""
         key = str(code)
         with self._lock:
             codes = self.requests.setdefault(route, {})
@@ -104,7 +104,7 @@ class Counters:
                 self.seconds += seconds
 
     def predicted(self, version: int, count: int) -> None:
-        """So many predictions were answered by `version`; any thread may say so."""
+        """Count predictions answered by `version`."""
         key = str(version)
         with self._lock:
             self.predictions[key] = self.predictions.get(key, 0) + count
@@ -132,8 +132,8 @@ class Counters:
             version=slot.version,
             problem=slot.problem or log.problem,
             model_problem=model_problem,
-            # Copied in one step each, as only `copy` does: another thread may meet a new route while a list of items is made,
-            # since its tuples can set off a garbage collection.
+            # `copy` is atomic. Building a list of items is not: its tuples can trigger a garbage collection, which can switch to a
+            # thread that adds a route.
             requests={route: codes.copy() for route, codes in self.requests.copy().items()},
             predictions=self.predictions.copy(),
             buckets=list(self.buckets),
@@ -150,15 +150,15 @@ class Counters:
 
 
 def published(home: Home, but: Path | None = None) -> list[tuple[Snapshot, bool]]:
-    """The snapshots of all workers there were and whether each lives, without the file `but`."""
+    """The snapshots of all workers, past ones too, and whether each is running; without the file `but`."""
     while True:
         paths = [path for path in sorted(home.workers.glob("*.json")) if path != but]
-        with contextlib.suppress(FileNotFoundError):  # a new worker has just taken it over: it has another name now
+        with contextlib.suppress(FileNotFoundError):  # a new worker has just renamed it to take it over
             return [(snapshot, _lives(path, snapshot)) for path in paths if (snapshot := _read(path))]
 
 
 def _adopt(home: Home, number: int, path: Path) -> Snapshot | None:
-    """The last counters of a worker of this slot that is gone, by a rename: they are never counted twice, nor missed."""
+    """Take over the last counters of an ended worker of this slot by a rename, so they are counted exactly once."""
     for old in sorted(home.workers.glob(home.worker_counters(number, "*").name)):
         if old == path or not _held(old.with_suffix(".lock")):
             old.replace(path)
@@ -171,7 +171,7 @@ def _lives(path: Path, snapshot: Snapshot) -> bool:
 
 
 def _held(lock: Path) -> bool:
-    # Never creates the file, and shares the lock with others who look: neither may pass for a worker.
+    # Never creates the file, and takes a shared lock: a check must not look like a worker.
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Totals: the sum of the counters of all workers, and the figures that are told of it."""
+"""Totals: the sum of the counters of all workers, and the figures derived from it."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -11,7 +11,7 @@ from web.metrics.counters import BOUNDS, Snapshot
 
 
 class Summary(TypedDict):
-    """The figures of `GET /metrics`: of all workers since the beginning, times in milliseconds unless the name says seconds."""
+    """The figures of `GET /metrics`: of all workers since the home was created; times in milliseconds unless the name says seconds."""
 
     request_count: int
     prediction_count: int
@@ -42,7 +42,7 @@ CHECKS = ("/health", "/readyz")
 
 
 class Totals:
-    """The sum over all workers: counters of every one there was, the state of those that live."""
+    """The sum over all workers: counters of past and running ones, state of the running ones."""
 
     def __init__(self, snapshots: Sequence[Snapshot], live: Sequence[Snapshot]) -> None:
         self.live = live
@@ -76,7 +76,7 @@ class Totals:
         return errors
 
     def quantile(self, share: float) -> float | None:
-        """The duration (seconds) that `share` (0-1) of the requests that predict did not exceed; None without any."""
+        """The duration (seconds) that `share` (0-1) of the prediction requests did not exceed; None without any."""
         rank, seen = share * sum(self.buckets), 0
         if not rank:
             return None
@@ -90,7 +90,7 @@ class Totals:
 
 
 def collect(home: Home, own: Snapshot | None = None) -> Totals:
-    """Read all snapshots; `own` stands in for the file of its worker."""
+    """Read all snapshots; `own` replaces the file of its worker."""
     snapshots = counters.published(home, home.worker_counters(own.slot, own.pid) if own else None)
     mine = [own] if own else []
     return Totals(

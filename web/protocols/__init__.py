@@ -1,1 +1,1 @@
-"""The protocols of other people's clients: MLflow, Open Inference V2, TensorFlow Serving and KServe V1."""
+"""Protocols of other model servers: MLflow, Open Inference V2, TensorFlow Serving and KServe V1."""

@@ -1,7 +1,7 @@
-"""Tables: the shapes in which protocols send many rows as JSON, as inputs of a model.
+"""Data frames: the formats in which MLflow and TensorFlow Serving send many rows as JSON or CSV, as inputs of a model.
 
-Rows of MLflow and TensorFlow Serving; raises InvalidFeatures for what is none. The words are those of MLflow 3.17
-(`mlflow/utils/proto_json_utils.py`) and of TensorFlow Serving's REST API.
+Invalid content raises InvalidFeatures. The terms are those of MLflow 3.17 (`mlflow/utils/proto_json_utils.py`) and of TensorFlow
+Serving's REST API.
 """
 
 import csv
@@ -17,15 +17,15 @@ from daemon.schema.schema import Schema
 from web.serving import inputs
 from web.serving.inputs import Inputs
 
-# Not possessive as a whole: Python 3.11.2, which Debian 12 has, takes the NaN with it then (python/cpython#100061).
+# The outer group is not possessive: Python 3.11.2 (Debian 12) would swallow the NaN then (python/cpython#100061).
 PIECES = re.compile(rb'NaN[^"]*+|(?:[^"N]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN))+', re.DOTALL)
-"""A JSON text in two kinds of pieces: from a NaN that is in no string to the next string; all that is before one.
+"""Splits JSON text into pieces: from a NaN outside strings up to the next string, and everything before a NaN.
 
-A string without end goes to the end, so that no text takes longer than another.
+An unterminated string extends to the end, so the time is linear for every text.
 """
 
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"}
-"""Cells of numbers that pandas reads as missing; a category may have such a name, so there only the empty cell counts."""
+"""Cells that mean a missing number, as in pandas. A category may have such a name, so there only an empty cell is missing."""
 
 NOT_A_TIME = "NaT"
 """The text that MLflow's client writes for a missing date."""
@@ -34,7 +34,7 @@ TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0
 
 
 def without_nan(text: bytes) -> bytes:
-    """JSON in which `NaN`, which pandas and TensorFlow write for a missing number, is null."""
+    """JSON with `NaN`, which pandas and TensorFlow write for a missing number, replaced by null."""
     return PIECES.sub(_null, text) if b"NaN" in text else text
 
 
@@ -56,7 +56,7 @@ def columns(schema: Schema, document: Any) -> Inputs:
 
 
 def known(schema: Schema, document: Any) -> Any:
-    """Rows or columns without those by name that the model does not take: MLflow leaves them out."""
+    """Rows or columns without the names that the model does not take, which MLflow ignores too."""
     if isinstance(document, list):
         inputs.count(schema, document)
         return [known(schema, row) if isinstance(row, dict) else row for row in document]
@@ -73,7 +73,7 @@ def records(schema: Schema, document: Any) -> Inputs:
 
 
 def split(schema: Schema, document: Any) -> Inputs:
-    """MLflow's `dataframe_split`: `data` rows, their `columns` if they have names, an `index` that says nothing."""
+    """MLflow's `dataframe_split`: `data` rows, their `columns` if they have names, an `index` that is ignored."""
     if not isinstance(document, dict) or "data" not in document or not document.keys() <= {"columns", "index", "data"}:
         raise InvalidFeatures("'dataframe_split' must be an object of 'data' and, optionally, 'columns' and 'index'.")
     data, index, names = document["data"], document.get("index"), document.get("columns")
@@ -104,7 +104,7 @@ def comma_separated(schema: Schema, text: str) -> Inputs:
 
 
 def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
-    """Rows whose values have names; those that the model does not take are left out, as MLflow does."""
+    """Rows with named values; names that the model does not take are ignored, as in MLflow."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidFeatures("'columns' must be a list of names.")
     if len(set(names)) < len(names):
@@ -124,7 +124,7 @@ def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
 
 
 def _cell(column: Column, text: str) -> Any:
-    """The JSON value that a cell stands for; the text itself where it is none, so that the schema tells what is wrong."""
+    """The JSON value of a cell; an invalid cell stays text, so that the schema reports it."""
     if text == "" or (column.kind in ("number", "integer", "boolean") and text in MISSING):
         return None
     if column.kind == "boolean":

@@ -1,4 +1,4 @@
-"""Shapes of errors: clients of a protocol read its own shape and no other.
+"""Error formats: clients of a protocol only understand its own.
 
 Sources: mlflow 3.17 `mlflow/exceptions.py`; Open Inference Protocol V2 and TensorFlow Serving's REST API, "errors".
 """
@@ -21,13 +21,13 @@ MLFLOW_CODES = {
     504: "DEADLINE_EXCEEDED",
     507: "RESOURCE_EXHAUSTED",
 }
-"""Status to the names that MLflow's exceptions know; what is missing is BAD_REQUEST below 500, INTERNAL_ERROR above."""
+"""Status to MLflow's error code; other statuses are BAD_REQUEST below 500 and INTERNAL_ERROR from 500."""
 
 
 def dress(problem: Problem, path: str) -> Problem:
-    """The problem as clients of `path` expect it: unchanged for our own paths.
+    """The problem in the format of `path`; unchanged for our own paths.
 
-    The protocols answer 400 to content that they don't like, where ours is 422.
+    Invalid content returns 400 in the protocols and 422 on our own endpoints.
     """
     shape = SHAPES.get(path.lstrip("/").partition("/")[0])
     if shape is not None:
@@ -54,4 +54,4 @@ SHAPES: dict[str, Callable[[int, str], dict[str, str]]] = {
     "ping": _mlflow,
     "version": _mlflow,
 }
-"""First part of a path to how errors are told there."""
+"""First part of a path to its error format."""

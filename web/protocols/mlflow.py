@@ -1,7 +1,7 @@
 """MLflow's scoring protocol: `POST /invocations`, `GET /ping`, `GET /version`.
 
-Source: mlflow 3.17 `mlflow/pyfunc/scoring_server/__init__.py`. Unlike MLflow's server, a classifier's answer is the names
-of its classes, `params` choose probabilities, and version and prediction ids stand beside `predictions`.
+Source: mlflow 3.17 `mlflow/pyfunc/scoring_server/__init__.py`. Unlike MLflow's server, a classifier
+returns names of classes, `params` can select probabilities, and the answer has version and prediction ids next to `predictions`.
 """
 
 from collections.abc import Callable
@@ -25,16 +25,16 @@ PLAIN = "text/plain; charset=utf-8"
 FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
     "dataframe_split": dataframes.split,
     "dataframe_records": dataframes.records,
-    "instances": lambda schema, given: dataframes.rows(schema, dataframes.known(schema, given)),
-    "inputs": lambda schema, given: dataframes.columns(schema, dataframes.known(schema, given)),
+    "instances": lambda schema, document: dataframes.rows(schema, dataframes.known(schema, document)),
+    "inputs": lambda schema, document: dataframes.columns(schema, dataframes.known(schema, document)),
 }
-"""Forms of a body; in all of them, columns that the model does not take are left out."""
+"""Formats of a body. All ignore columns that the model does not take."""
 
 PREDICT, PROBA = "predict", "predict_proba"
 
 
 def ping(worker: Worker, _environ: WSGIEnvironment) -> Reply:
-    """A line feed, with 200 if a model is loaded and else 404, as from MLflow's server."""
+    """A line feed; 200 if a model is loaded, else 404, as MLflow's server answers."""
     return Reply(b"\n", 200 if worker.slot.current else 404, {"Content-Type": PLAIN})
 
 
@@ -44,7 +44,7 @@ def version(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
 
 
 def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
-    """All rows of a body of JSON or CSV; raises Problem or InvalidFeatures."""
+    """Predict all rows of a JSON or CSV body; raises Problem or InvalidFeatures."""
     chosen = predict.predictor(worker, environ)
     kind, text = _media_type(environ), environ["wsgi.input"].read()
     if kind == CSV:
@@ -63,12 +63,12 @@ def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
 
 
 def predictions_of(answered: Answered, method: str) -> list[Any]:
-    """What is predicted for each row: the name of the class or the number, or (PROBA) the probabilities of all classes."""
+    """The predictions: for each row the name of the class or the number, or (PROBA) the probabilities of all classes."""
     return answered.probabilities or [] if method == PROBA else answered.names
 
 
 def method_of(chosen: Predictor, parameters: object) -> str:
-    """PREDICT or PROBA from what a client asks for; raises Problem 400."""
+    """PREDICT or PROBA, as the client requests; raises Problem 400."""
     if parameters not in (PREDICT, PROBA):
         raise Problem(400, f"There is no method {parameters!r:.60}.", hint=f"Ask for {PREDICT!r} or {PROBA!r}.")
     if parameters == PROBA and not chosen.classes:
@@ -77,7 +77,7 @@ def method_of(chosen: Predictor, parameters: object) -> str:
 
 
 def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
-    """The method and the rows; further keys and params say nothing here, and are ignored as by MLflow's server."""
+    """The method and the rows; other keys and params are ignored, as by MLflow's server."""
     body = payload.value(dataframes.without_nan(text))
     forms = FORMATS.keys() & body.keys() if isinstance(body, dict) else set()
     if len(forms) != 1:
@@ -91,7 +91,7 @@ def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
 
 
 def _media_type(environ: WSGIEnvironment) -> str:
-    """JSON or CSV; a body without a type is JSON; raises Problem 415."""
+    """JSON or CSV; the default is JSON. Raises Problem 415."""
     header = environ.get("CONTENT_TYPE", "") or JSON
     if header == JSON:
         return JSON

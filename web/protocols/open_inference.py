@@ -25,7 +25,7 @@ from web.worker import Worker
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-"""Bytes of JSON at the beginning of a body that goes on with binary tensors."""
+"""Header with the length of the JSON in front of binary tensors."""
 
 DATATYPES: dict[Kind, str] = {
     "number": "FP64",
@@ -38,7 +38,7 @@ DATATYPES: dict[Kind, str] = {
 
 
 class Request(BaseModel):
-    """The JSON of `POST …/infer`; what the protocol does not know, such as KServe's `model_name`, is left out."""
+    """The JSON of `POST …/infer`; unknown keys, such as KServe's `model_name`, are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -59,19 +59,19 @@ def live(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
 
 
 def ready(worker: Worker, _environ: WSGIEnvironment) -> Reply:
-    """Whether the worker predicts; the protocol's text names the key `live`, its servers and clients `ready`."""
+    """Whether the worker can predict. The specification names the key `live`, servers and clients use `ready`."""
     is_ready = worker.slot.current is not None and not worker.draining
     return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
 
 
 def model_ready(worker: Worker, environ: WSGIEnvironment, name: str, version: str | None = None) -> Reply:
-    """Whether a version of the model predicts; raises Problem if it does not."""
+    """Whether a version can predict; raises Problem if not."""
     chosen = _chosen(worker, environ, name, version)
     return Reply(orjson.dumps({"name": name, "ready": True}), headers=_headers(chosen))
 
 
 def model(worker: Worker, environ: WSGIEnvironment, name: str, version: str | None = None) -> Reply:
-    """Inputs and outputs of a version: an input for each column; -1 is the number of rows."""
+    """Inputs and outputs of a version, one input per column; -1 stands for any number of rows."""
     chosen = _chosen(worker, environ, name, version)
     columns = [
         {"name": column.name, "datatype": DATATYPES[column.kind], "shape": [-1]} for column in chosen.schema.columns
@@ -92,7 +92,7 @@ def model(worker: Worker, environ: WSGIEnvironment, name: str, version: str | No
 
 
 def index(worker: Worker, environ: WSGIEnvironment) -> Reply:
-    """The model repository: the versions in memory; the body may be empty or ask for what is `ready`, which they are."""
+    """The model repository: the loaded versions. The body may be empty or select `ready` ones, which all are."""
     text = environ["wsgi.input"].read()
     if text:
         payload.check(Index, payload.value(text))
@@ -141,7 +141,7 @@ def infer(worker: Worker, environ: WSGIEnvironment, name: str, version: str | No
 
 
 def _loaded(worker: Worker) -> list[str]:
-    """The versions that answer at once, the served one first."""
+    """The loaded versions, the served one first."""
     current = worker.slot.current
     others = [version for version in worker.version_cache.versions if current is None or version != current.version]
     return [str(version) for version in [*([current.version] if current else []), *sorted(others)]]
@@ -152,7 +152,7 @@ def _chosen(worker: Worker, environ: WSGIEnvironment, name: str, version: str | 
 
 
 def model_version(name: str, version: str | None) -> int | None:
-    """The number of a version in a path; raises Problem 404 for what is none, or not of our model."""
+    """The version number from a path; raises Problem 404 for another model or an invalid number."""
     if name != MODEL:
         raise Problem(404, f"There is no model {name!r:.100}.", hint=f"The one that is served is {MODEL!r}.")
     if version is None:

@@ -1,4 +1,4 @@
-"""Outputs of the Open Inference Protocol V2: what a model can answer, what a request wishes of it, and the tensors it gets.
+"""Outputs of the Open Inference Protocol V2: those a model has, those a request selects, and their tensors.
 
 Sources: as of `web/protocols/open_inference.py`; outputs are named as by MLServer's scikit-learn.
 """
@@ -16,7 +16,7 @@ from web.protocols import tensors
 from web.protocols.tensors import OutputTensor, Parameters
 
 DEFAULT = ("predict", "prediction_id")
-"""Outputs of a request that asks for none."""
+"""Outputs of a request that selects none."""
 
 
 class Requested(BaseModel):
@@ -29,14 +29,14 @@ class Requested(BaseModel):
 
 
 class Output(NamedTuple):
-    """What a model can answer: datatype, and how many values there are for each row (None: one, without a dimension)."""
+    """An output of a model: datatype, and number of values per row (None: one value, without a dimension)."""
 
     datatype: str
     width: int | None = None
 
 
 class Wish(NamedTuple):
-    """An output as it is asked for: `best` (0: no) classes as VALUE:INDEX:NAME instead of its values."""
+    """A selected output. With `best` > 0 it has that many classes as VALUE:INDEX:NAME instead of values."""
 
     name: str
     binary: bool
@@ -44,7 +44,7 @@ class Wish(NamedTuple):
 
 
 def outputs_of(schema: Schema) -> dict[str, Output]:
-    """What can be asked for: `predict` is the name of the class or the number."""
+    """The outputs of a model; `predict` is the name of the class or the number."""
     ids = Output(tensors.BYTES)
     if not schema.classes:
         return {"predict": Output("FP64"), "prediction_id": ids}
@@ -57,7 +57,7 @@ def outputs_of(schema: Schema) -> dict[str, Output]:
 
 
 def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: Parameters | None) -> list[Wish]:
-    """The outputs that a request with these parameters asks for, in that order; raises Problem 400."""
+    """The outputs that a request selects, in its order; raises Problem 400."""
     always = _flag(parameters, "binary_data_output", default=False)
     if not asked:
         return [Wish(name, always, 0) for name in DEFAULT]
@@ -91,7 +91,7 @@ def _best(output: Requested, width: int | None) -> int:
 
 
 def tensor(answered: Answered, wish: Wish) -> tuple[OutputTensor, bytes]:
-    """What was wished for, as the header tells it, and its bytes if it is binary."""
+    """A selected output: its JSON, and its bytes if it is binary."""
     rows = len(answered.ids)
     if wish.name == "prediction_id":
         return tensors.write(wish.name, tensors.BYTES, [rows], answered.ids, binary=wish.binary)
@@ -102,7 +102,7 @@ def tensor(answered: Answered, wish: Wish) -> tuple[OutputTensor, bytes]:
         return tensors.write(wish.name, datatype, [rows], answered.names, binary=wish.binary)
     shares, classes = answered.probabilities or [], answered.predictor.classes
     if wish.best:
-        # Not as many as wished, if in the end the champion answered for a challenger that knows more classes.
+        # Fewer than requested if the champion, with fewer classes, answered instead of a challenger.
         most = min(wish.best, len(classes))
         best = [text for row in shares for text in _classified(row, classes)[:most]]
         return tensors.write(wish.name, tensors.BYTES, [rows, most], best, binary=wish.binary)

@@ -1,6 +1,6 @@
-"""The doors: which paths other people's clients come through, and what answers there.
+"""The endpoints of the protocols, by path.
 
-Names in angle brackets are parts of the path that the routes get as texts.
+Names in angle brackets are parts of the path that the endpoint gets as texts.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from web.http.reply import Reply
 from web.protocols import mlflow, open_inference, tfserving
 
 Endpoint = Callable[..., Reply]
-"""Takes worker, WSGI environment and the named parts of the path; raises Problem, InvalidFeatures or what a disk raises."""
+"""Takes worker, WSGI environment and the named parts of the path; raises Problem, InvalidFeatures or OSError."""
 
 V2 = "/v2/models/<name>"
 V1 = "/v1/models/<name>"
 AT = ("", "/versions/<version>", "/labels/<label>")
-"""How a path of V1 names a version."""
+"""The ways in which a path of V1 names a version."""
 
 GET_ENDPOINTS: dict[str, Endpoint] = {
     "/ping": mlflow.ping,
@@ -28,7 +28,7 @@ GET_ENDPOINTS: dict[str, Endpoint] = {
     **{f"{V1}{at}": tfserving.status for at in AT},
     **{f"{V1}{at}/metadata": tfserving.metadata for at in AT},
 }
-"""GET."""
+"""Endpoints for GET."""
 
 POST_ENDPOINTS: dict[str, Endpoint] = {
     "/invocations": mlflow.invoke,
@@ -36,13 +36,13 @@ POST_ENDPOINTS: dict[str, Endpoint] = {
     **{f"{V2}{version}/infer": open_inference.infer for version in ("", "/versions/<version>")},
     **{f"{V1}{at}:{verb}": endpoint for verb, endpoint in tfserving.VERBS.items() for at in AT},
 }
-"""POST; bodies come without a content type, too."""
+"""Endpoints for POST; a body needs no content type."""
 
 ENDINGS = ("/infer", *(f":{verb}" for verb in tfserving.VERBS))
 
 
 def predicts(path: str) -> bool:
-    """Whether a POST to the path, or to the template of one, predicts, or finds nothing."""
+    """Whether a POST to this path or template is a prediction (or 404)."""
     return path in ("/predict", "/invocations") or (
         path.startswith(("/v2/models/", "/v1/models/")) and path.endswith(ENDINGS)
     )

@@ -26,7 +26,7 @@ DTYPES = {
     **{f"INT{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
-"""Data types of the protocol, but for BYTES, to those of numpy."""
+"""Data types of the protocol, except BYTES, to those of numpy."""
 
 BYTES = "BYTES"
 
@@ -36,10 +36,10 @@ JSON_TYPES = {
     **{name: {int, type(None)} for name in DTYPES if "INT" in name},
     **{name: {int, float, type(None)} for name in DTYPES if name.startswith("FP")},
 }
-"""Data types to what their elements are in JSON."""
+"""Data types to the Python types of their elements in JSON."""
 
 TEXTS = (None, "np", "pd", "str", "datetime")
-"""Content types (MLServer's hints how to read a tensor) that say what is done anyway; others would change the meaning."""
+"""Supported content types (hints of MLServer how to read a tensor): these change nothing, others would change the meaning."""
 
 Parameters = dict[str, object]
 """Parameters of a request, an input or an output, as a client sent them."""
@@ -82,7 +82,7 @@ Values = list[Any] | NDArray[Any]
 def read(schema: Schema, inputs: Sequence[Tensor], tail: memoryview) -> Inputs:
     """One two-dimensional tensor in the order of the columns, or a tensor for each column; raises InvalidFeatures.
 
-    `tail` is what follows the JSON, and belongs to the tensors without `data`, in their order.
+    `tail` are the bytes after the JSON: the values of the tensors without `data`, in their order.
     """
     read_in: list[tuple[Tensor, Values]] = []
     for tensor in inputs:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API and KServe's V1 protocol, which share their paths.
+"""TensorFlow Serving's REST API and KServe's V1 protocol, which use the same paths.
 
 Sources: tensorflow/serving `tensorflow_serving/g3doc/api_rest.md`; kserve/kserve `docs/predict-api/v1`. Where the two answer
 differently on one path, the answer has the keys of both.
@@ -23,7 +23,7 @@ from web.serving.predictor import Predictor
 from web.worker import Worker
 
 SIGNATURES = {None: mlflow.PREDICT, "": mlflow.PREDICT, "serving_default": mlflow.PREDICT}
-"""Names of what the model does if nothing else is asked for; `predict` and `predict_proba` are signatures, too."""
+"""Names of the default signature; `predict` and `predict_proba` are signatures too."""
 
 TYPES: dict[Kind, str] = {
     "number": "DT_DOUBLE",
@@ -66,19 +66,19 @@ class Signature(TypedDict):
 
 
 def models(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
-    """The names of the models: there is one."""
+    """The name of the only model."""
     return Reply(orjson.dumps({"models": [MODEL]}))
 
 
 def status(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
-    """Whether a version predicts: KServe's `ready`, and the status of TensorFlow Serving."""
+    """Whether a version can predict: `ready` for KServe, and the status of TensorFlow Serving."""
     chosen = _chosen(worker, environ, **place)
     state = {"version": str(chosen.version), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     return reply.of({"name": MODEL, "ready": True, "model_version_status": [state]}, chosen.version)
 
 
 def metadata(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
-    """Inputs and outputs as signatures, in the words of TensorFlow."""
+    """Inputs and outputs as signatures of TensorFlow."""
     chosen = _chosen(worker, environ, **place)
     columns = {column.name: _tensor(column.name, TYPES[column.kind]) for column in chosen.schema.columns}
     outputs = {"predictions": _tensor("predictions", "DT_STRING" if chosen.classes else "DT_DOUBLE")}
@@ -120,7 +120,7 @@ def predict(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
 
 
 def classify(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
-    """`examples` give the classes of each, with their probabilities, the likeliest first."""
+    """Predict `examples`: for each the classes with their probabilities, the likeliest first."""
     chosen = _chosen(worker, environ, **place)
     if not chosen.classes:
         raise Problem(400, "The model is a regression.", hint="Ask for :regress or :predict.")
@@ -133,7 +133,7 @@ def classify(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
 
 
 def regress(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
-    """`examples` give a number each."""
+    """Predict `examples`: a number for each."""
     chosen = _chosen(worker, environ, **place)
     if chosen.classes:
         raise Problem(400, "The model is a classification.", hint="Ask for :classify or :predict.")
@@ -142,11 +142,11 @@ def regress(worker: Worker, environ: WSGIEnvironment, **place: str) -> Reply:
 
 
 VERBS = {"predict": predict, "classify": classify, "regress": regress}
-"""What follows a colon at the end of a path."""
+"""The verbs after the colon at the end of a path."""
 
 
 def _results(answered: Answered, results: Sequence[object]) -> Reply:
-    # The description of the API says `result`, TensorFlow Serving's own code answers `results`.
+    # The documentation of the API says `result`, TensorFlow Serving itself returns `results`.
     version = answered.predictor.version
     return reply.of(
         {"result": results, "results": results, "model_version": version, "prediction_ids": answered.ids}, version
@@ -154,7 +154,7 @@ def _results(answered: Answered, results: Sequence[object]) -> Reply:
 
 
 def _examples(chosen: Predictor, environ: WSGIEnvironment) -> Inputs:
-    """The rows of `examples`; what `context` holds, all of them have."""
+    """The rows of `examples`; each also has the values of `context`."""
     body = _body(environ)
     context, examples = {} if body.get("context") is None else body["context"], body.get("examples")
     if not isinstance(examples, list) or not isinstance(context, dict):

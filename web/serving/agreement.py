@@ -1,4 +1,4 @@
-"""Agreement: how far two versions answer the same rows alike. Pure functions of answers."""
+"""Agreement: how similar the answers of two versions to the same rows are. Pure functions of answers."""
 
 from dataclasses import dataclass, field
 
@@ -14,15 +14,15 @@ from web.serving.predictor import Predictor
 Matrix = NDArray[np.float64]
 
 PIECE_ROWS = 1024
-"""Rows that the challenger answers at once."""
+"""Rows that the challenger predicts at once."""
 
 SHOWN = 20
-"""So many rows of a group with other labels are told one by one."""
+"""Maximum number of differing rows that are listed for a group."""
 
 
 @dataclass(slots=True)
 class ChampionAnswers:
-    """What the champion has told a client: `answers` (n, classes) probabilities or (n, 1) values, and the prediction ids."""
+    """What the champion answered: `answers` are (n, classes) probabilities or (n, 1) values."""
 
     champion: Predictor
     answers: Matrix
@@ -32,27 +32,27 @@ class ChampionAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far the challenger agrees with the champion on some rows."""
+    """Comparison of challenger and champion on some rows."""
 
     n: int = 0
     failed: int = 0
-    """Rows that the challenger does not take, or has no finite answer for; not among the `n`."""
+    """Rows that the challenger can't take or has no finite answer for; not counted in `n`."""
     agreed: int | None = None
     """Equal labels; None for values."""
     difference: float = 0.0
-    """Sum over the rows: of probabilities the largest difference, of values the absolute one."""
+    """Sum over the rows of the largest difference of probabilities, or of the absolute difference of values."""
     largest: float = 0.0
     differing: list[tuple[str, str, str]] = field(default_factory=list)
-    """The first rows with other labels: prediction id, the champion's label, the challenger's."""
+    """The first rows with different labels: prediction id, label of the champion, label of the challenger."""
 
 
 def compare(challenger: Predictor, group: list[ChampionAnswers]) -> Agreement:
-    """Have the challenger answer what one champion has answered; raises what a broken model raises."""
+    """Let the challenger answer what one champion has answered; raises whatever a broken model raises."""
     champion = group[0].champion
-    champions, ids = np.vstack([one.answers for one in group]), [name for one in group for name in one.ids]
+    champions, ids = np.vstack([part.answers for part in group]), [key for part in group for key in part.ids]
     if (champion.schema.task, champion.schema.target) != (challenger.schema.task, challenger.schema.target):
         return Agreement(failed=len(ids))
-    rows = np.vstack([_encoded(one, challenger) for one in group])
+    rows = np.vstack([_encoded(part, challenger) for part in group])
     answers = np.vstack([_answers(challenger, rows[at : at + PIECE_ROWS]) for at in range(0, len(rows), PIECE_ROWS)])
     finite = np.flatnonzero(np.isfinite(answers).all(axis=1))
     failed = len(ids) - len(finite)
@@ -71,7 +71,7 @@ def compare(challenger: Predictor, group: list[ChampionAnswers]) -> Agreement:
 
 
 def _encoded(answered: ChampionAnswers, challenger: Predictor) -> Matrix:
-    """The rows as the challenger takes them, all NaN where it does not."""
+    """The rows encoded for the challenger; NaN for rows that it can't take."""
     ours, theirs = answered.champion.schema, challenger.schema
     if ours.shape[2 + len(ours.classes) :] == theirs.shape[2 + len(theirs.classes) :]:
         return answered.inputs.matrix
@@ -86,7 +86,7 @@ def _encoded(answered: ChampionAnswers, challenger: Predictor) -> Matrix:
 
 
 def _answers(challenger: Predictor, rows: Matrix) -> Matrix:
-    """The answers, NaN where there is none."""
+    """The answers; NaN where there is none."""
     try:
         return challenger.answers(rows)
     except InvalidFeatures:

@@ -1,8 +1,8 @@
-"""The call: what a request and the server that carries it tell each other, in one object.
+"""The call: what the application and the server tell each other about one request.
 
-The thread that brings a request asks the application at once. What must not be answered there (many rows, a version that
-is still being loaded) raises Elsewhere: the application keeps the rest of the request, and the server runs that where
-there is room, without the routing and the checks, which are done.
+The thread that brings a request runs the application at once. A request that must not be answered there (many rows, a version
+that is still being loaded) raises Elsewhere. The application then keeps the rest of the work, and the server runs it in a lane,
+without repeating routing and checks.
 """
 
 from collections.abc import Callable
@@ -13,35 +13,35 @@ from dataclasses import dataclass
 from web.http.reply import Reply
 
 Loading = Future[None]
-"""Done when a version is loaded, or can't be."""
+"""Done when a version is loaded or has failed to load."""
 
 
 class Elsewhere(Exception):
-    """The request must wait, or belongs into a lane: its `Call` says which."""
+    """The request must wait or run in a lane; its `Call` says which."""
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One request on its way through the application; used by one thread at a time."""
+    """One request in the application; used by one thread at a time."""
 
     inline: bool = False
-    """Whether it runs in the thread that brings all requests, which many rows must not hold up."""
+    """Whether it runs in the thread that brings all requests, which many rows would delay."""
     patient: bool = False
-    """Whether somebody waits for `loading` on its behalf; otherwise it is told to come again."""
+    """Whether the server waits for `loading`; otherwise the client gets 503."""
     asked_at: float | None = None
-    """When (monotonic) it first asked for a version that is not loaded: later news of it count, older ones don't."""
+    """When (monotonic) it first asked for a version that is not loaded: a failure since then counts for it."""
     loading: Loading | None = None
     """What it waits for."""
     logged: bool = False
     """Whether it has predictions in the log, which must be durable before the answer where the log is strict."""
     rest: Callable[[], Reply] | None = None
-    """What is left to do, after Elsewhere."""
+    """The rest of the work, after Elsewhere."""
 
 
 CURRENT: ContextVar[Call] = ContextVar("call")
-"""The call that this thread works on; there is none where no server carries the request."""
+"""The call of this thread; unset if the application runs without the server."""
 
 
 def current() -> Call:
-    """The call of this thread; a new one, for which nobody waits, where there is none."""
+    """The call of this thread, or a new one that the server does not wait for."""
     return CURRENT.get(None) or Call()

@@ -1,7 +1,7 @@
-"""The challenger: the version that waits for `retraind promote`, in memory, so that it can be tried on real requests.
+"""The challenger: the version that waits for `retraind promote`, loaded so that it can be tried on real requests.
 
-Shadow (`web/serving/shadow.py`): it answers what the champion has answered, unseen. Canary: it answers a share of the requests itself.
-Both only where `promote.mode` is manual, so that a person decides with figures; it has passed the gate, or it were not held.
+As a shadow (`web/serving/shadow.py`) it predicts what the champion has answered, only for comparison. As a canary it answers a share
+of the requests itself. Both need `promote.mode = "manual"`, where a person decides. A held version has passed the gate.
 """
 
 import logging
@@ -16,27 +16,27 @@ from daemon.schema.schema import Schema
 from web.serving.predictor import Predictor, Slot, fetch
 
 RETRY_SECONDS = 5.0
-"""A challenger that did not load is tried again after this time."""
+"""A challenger that failed to load is loaded again after this time."""
 
 _log = logging.getLogger("retraind.web")
 
 
 class Challenger:
-    """Keeps the held version loaded; one thread calls `look`, all others read."""
+    """Keeps the held version loaded; one thread calls `look`, the others read."""
 
     def __init__(self, home: Home, settings: Promote, slot: Slot, records: Records) -> None:
         self._home, self._slot, self._records = home, slot, records
         self.wanted = settings.mode == "manual" and (settings.shadow or settings.canary_share > 0)
         self.predictor: Predictor | None = None
         self.problem: str | None = None
-        """Why the held version can't be tried; None if it can, or there is none."""
+        """Why the held version can't be tried; None if it can, or if there is none."""
         self._share = settings.canary_share if settings.mode == "manual" else 0.0
         self._header = f"HTTP_{settings.canary_header.upper().replace('-', '_')}"
         self._broken: int | None = None
         self._retry_at = 0.0
 
     def look(self) -> None:
-        """Load the version that is held now, or let go of the one that is held no more."""
+        """Load the held version, or drop the loaded one if it is no longer held."""
         version, loaded = self._slot.challenger, self.predictor
         if loaded is not None and loaded.version == version:
             return
@@ -57,7 +57,7 @@ class Challenger:
             _log.info("Version %d is tried next to the served one.", version)
 
     def instead(self, champion: Predictor, environ: WSGIEnvironment) -> Predictor:
-        """Who answers a request that names no version: the champion, or for a share of the keys the challenger."""
+        """The predictor for a request that names no version: the champion, or for a share of the keys the challenger."""
         if not self._share or (key := environ.get(self._header)) is None:
             return champion
         challenger = self.predictor
@@ -68,7 +68,7 @@ class Challenger:
         return challenger.on_trial()
 
     def give_up(self, version: int, error: Exception) -> None:
-        """The challenger failed at a request that it should have answered: it gets none any more from this worker."""
+        """Send the challenger no more requests from this worker, because it failed at one."""
         self._broken = version
         self._fail(version, error)
 
@@ -80,13 +80,13 @@ class Challenger:
 
 
 def chosen(version: int, key: str, share: float) -> bool:
-    """Whether a key belongs to the share (0-1) of `version`: always the same keys for one version, others for the next."""
+    """Whether a key belongs to the share (0-1) of `version`: the same keys for one version, other keys for the next."""
     digest = blake2b(f"{version}:{key}".encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64
 
 
 def takes(other: Schema, schema: Schema) -> bool:
-    """Whether every row that is valid for `schema` is valid for `other`, and means the same."""
+    """Whether every valid row of `schema` is valid for `other` and means the same."""
     if (other.task, other.target, other.features) != (schema.task, schema.target, schema.features):
         return False
     pairs = zip(schema.columns, other.columns, strict=True)

@@ -1,6 +1,6 @@
 """When logged predictions are made durable: at least every SYNC_SECONDS, or, if strict, before the answer.
 
-Strict is a group commit: one fsync runs at a time, in a thread, and whoever logged before it began is released by it.
+Strict is a group commit: one fsync runs at a time, in a thread, and releases all requests that logged before it began.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from daemon.core.errors import NotKept
 from web.serving.prediction_log import PredictionLog
 
 SYNC_SECONDS = 0.5
-"""Pause between two syncs: with the time that one takes, a power cut costs at most a second."""
+"""Pause between two syncs. With the time of the sync itself, a power cut loses at most a second."""
 
 
 class Durability:
@@ -21,20 +21,20 @@ class Durability:
         self._log = log
         self._next: asyncio.Future[None] | None = None
         self._commits: asyncio.Task[None] | None = None
-        # Of its own: a thread that a long batch occupies must not keep the others' answers back.
+        # A thread of its own, so that a long batch in another does not delay answers.
         self._threads = ThreadPoolExecutor(1, "prediction-log")
 
     async def wait(self) -> None:
-        """Return once all that was logged before is on the disk; raises NotKept."""
+        """Return once everything logged so far is on disk; raises NotKept."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         if self._commits is None:
             self._commits = asyncio.create_task(self._commit())
-        # Others wait for the same future, so a client that goes must not cancel it.
+        # Several requests wait for this future, so one that is cancelled must not cancel it.
         await asyncio.shield(self._next)
 
     async def run(self) -> None:
-        """Sync again and again; what fails is told by the log's `problem`."""
+        """Sync regularly; the log's `problem` reports failures."""
         while True:
             await asyncio.sleep(SYNC_SECONDS)
             with contextlib.suppress(NotKept):

@@ -1,7 +1,7 @@
-"""Inputs: rows of a request in any shape, as the numbers that a model takes and the values that the log keeps.
+"""Inputs: the rows of a request, as numbers for the model and as values for the log.
 
-Every way in is columns first and numpy where it can be; whatever looks wrong there goes through `daemon.schema.row_encoding` row by row,
-which knows the exact complaint. So there is one meaning of "valid", and a large request costs no Python call per value.
+The fast path converts whole arrays with numpy. Rows that it does not take are encoded one by one by `daemon.schema.row_encoding`,
+which gives the exact error message. So there is one definition of "valid", and a large request costs no Python call per value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,14 +22,14 @@ from web.serving import call
 Matrix = NDArray[np.float64]
 
 MOST_ANSWERS = 1_000_000
-"""Probabilities of one answer: as Python's numbers, and told by name, each takes about a hundred bytes for a moment."""
+"""Maximum number of probabilities in one answer: as named Python numbers, each briefly takes about 100 bytes."""
 
 ROWS_AT_ONCE, ANSWERS_AT_ONCE = 100, 1_000
-"""Rows and probabilities that are answered while a request is handed over, in half a millisecond: all others wait meanwhile."""
+"""Rows and probabilities that are answered where requests are handed over: half a millisecond, in which other requests wait."""
 
 NUMBERS = frozenset((int, float))
 TRUTHS = {0: False, 1: True}
-"""Booleans of an array that has numbers only."""
+"""Booleans in an array of numbers."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Inputs:
     values: Sequence[Sequence[Any]]
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.matrix)
 
 
@@ -100,7 +100,7 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
 
 
 def most_rows(schema: Schema) -> int:
-    """Rows that one request may have: the fewer, the more classes each answer has probabilities of."""
+    """Maximum number of rows of one request; fewer if each answer has many probabilities."""
     return _most(schema, MOST_ROWS, MOST_ANSWERS)
 
 
@@ -109,9 +109,9 @@ def _most(schema: Schema, rows: int, answers: int) -> int:
 
 
 def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
-    """Look at how many rows there are before anything is done with them; raises InvalidFeatures.
+    """Check the number of rows before anything else; raises InvalidFeatures.
 
-    A few bytes may hold many rows, because a row may be one byte: then the request belongs elsewhere (raises Elsewhere).
+    Raises Elsewhere if a small body has too many rows to answer at once: a row may be one byte.
     """
     if len(rows) == 0:
         raise InvalidFeatures("There are no rows.")

@@ -1,6 +1,6 @@
-"""Pipelined: many rows are answered in pieces, the next one while the last is being logged.
+"""Pipelining: many rows are predicted in pieces; the next piece is computed while the last is being logged.
 
-ONNX Runtime lets go of the interpreter while it computes, so the two overlap where there is a second core.
+ONNX Runtime releases the interpreter while it computes, so the two overlap if there is a second core.
 """
 
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ PIECE_ROWS = 1024
 
 
 class Pipelined:
-    """The thread in which the models of one worker answer many rows."""
+    """The thread in which the models of one worker predict many rows."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "ahead")
 
     def answers(self, chosen: Predictor, rows: Matrix) -> Iterable[Matrix]:
-        """The model's answers in order, in one or more pieces; raises InvalidFeatures, maybe only after the first."""
+        """The model's answers in order, in one or more pieces; raises InvalidFeatures, possibly only after the first."""
         if len(rows) <= PIECE_ROWS:
             return [chosen.answers(rows)]
         return self._thread.map(chosen.answers, [rows[at : at + PIECE_ROWS] for at in range(0, len(rows), PIECE_ROWS)])

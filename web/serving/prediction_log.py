@@ -1,6 +1,6 @@
-"""The prediction log: one line per prediction, appended in groups, so that a killed worker loses none.
+"""The prediction log: one line per prediction, written before the answer, so a killed worker loses none.
 
-What the kernel has taken survives the process; what was synced survives a power cut too (`web/serving/group_commit.py` says when).
+Written lines survive the process; synced lines also survive a power cut (see `web/serving/group_commit.py`).
 The daemon copies the lines into SQLite (`daemon/storage/prediction_history.py`).
 """
 
@@ -20,14 +20,14 @@ from daemon.core.errors import NotKept
 from daemon.core.settings import Predictions
 
 GROUP_BYTES = 65_536
-"""Lines of one write: a request with many rows must not keep the others waiting for the file."""
+"""Maximum size of one write, so that a request with many rows does not block others."""
 
 _log = logging.getLogger("retraind.web")
 
 
 @dataclass(slots=True)
 class _File:
-    """One file of the log: nobody else writes to it."""
+    """One file of the log, written by this worker only."""
 
     fd: int
     path: Path
@@ -35,11 +35,11 @@ class _File:
     size: int = 0
     dirty: bool = False
     named: bool = False
-    """Whether its name is durable."""
+    """Whether its directory entry is durable."""
     error: OSError | None = None
 
     def lost(self) -> bool:
-        """Whether the file has no longer the name under which the daemon looks for it."""
+        """Whether the file no longer has the name under which the daemon looks for it."""
         try:
             on_disk, here = self.path.stat(), os.fstat(self.fd)
         except OSError:
@@ -47,9 +47,9 @@ class _File:
         return (on_disk.st_dev, on_disk.st_ino) != (here.st_dev, here.st_ino)
 
     def sync(self, folder: Path) -> OSError | None:
-        """Have all bytes on the disk; returns why that failed, then and ever after.
+        """Sync all bytes to disk; returns the error if that ever failed.
 
-        Linux takes pages for clean after a failed fsync, so a second one would report success for what is lost.
+        Linux marks pages as clean after a failed fsync, so a second one would report success for lost data.
         """
         if self.error is None:
             try:
@@ -63,7 +63,7 @@ class _File:
 
 
 class PredictionLog:
-    """The append-only files of one worker; whichever thread answers."""
+    """The append-only files of one worker; safe to use from any thread."""
 
     def __init__(self, folder: Path, slot: int, settings: Predictions) -> None:
         self._folder = folder
@@ -71,16 +71,16 @@ class PredictionLog:
         self._settings = settings
         self._file: _File | None = None
         self._retired: list[_File] = []
-        """Files that get no more lines and have not been synced since their last one."""
+        """Files that get no more lines and must still be synced."""
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
         self._failures: dict[str, str] = {}
         self._named = datetime.min.replace(tzinfo=UTC)
         """The time in the newest file's name."""
         self.written = 0
-        """Bytes so far: where it has not changed, nothing was logged."""
+        """Bytes written so far."""
         self.lost = 0
-        """Predictions that were answered and could not be written."""
+        """Predictions that were answered but could not be written."""
 
     @property
     def strict(self) -> bool:
@@ -89,14 +89,14 @@ class PredictionLog:
 
     @property
     def problem(self) -> str | None:
-        """Why the last lines could not be written, or not made durable; None if they were."""
+        """Why the last lines could not be written or made durable; None if they were."""
         return next(iter(self._failures.values()), None)
 
     def append(self, lines: Iterable[bytes], *, predictions: bool = True) -> None:
         """Write lines of JSON, each with its newline, GROUP_BYTES at once.
 
-        A full disk loses lines, never a prediction: see `problem`. If strict, it raises NotKept instead. Lines that are no
-        `predictions` are not counted as such when they are lost.
+        On a full disk the answer is still sent and the lines are lost (see `problem`); if strict, it raises NotKept instead.
+        Only lines with `predictions` count as lost predictions.
         """
         for group in _groups(lines):
             with self._lock:
@@ -111,7 +111,7 @@ class PredictionLog:
                     self._failures.pop("write", None)
 
     def sync(self) -> None:
-        """Have on the disk what was appended before this call; raises NotKept, and later lines go into another file."""
+        """Sync everything appended before this call. After a failure it raises NotKept, and later lines go to another file."""
         with self._syncing:
             with self._lock:
                 self._look()
@@ -137,7 +137,7 @@ class PredictionLog:
             self.sync()
 
     def _write(self, data: bytes) -> int:
-        """Append, whole lines only; returns how many bytes."""
+        """Append whole lines only; returns the number of bytes."""
         file = self._file
         if file is None or file.size + len(data) > self._settings.rotate_bytes or self._aged(file):
             file = self._rotate()
@@ -150,7 +150,7 @@ class PredictionLog:
         return written
 
     def _cut(self, file: _File, whole: int) -> int:
-        """Take a torn line back, so that the next does not grow onto it; the whole ones may have been copied already."""
+        """Remove a torn line, so the next does not continue it; whole lines may have been copied already."""
         try:
             os.ftruncate(file.fd, file.size + whole)
         except OSError:
@@ -181,7 +181,7 @@ class PredictionLog:
         return file.size > 0 and time.monotonic() - file.opened >= self._settings.rotate_seconds
 
     def _look(self) -> None:
-        """A file that nobody will find gets no more lines; where there can't be another one, that is told at once."""
+        """Retire a file that has lost its name, and report a folder in which no file can be made."""
         if wrong := foundations.unwritable(self._folder):
             self._failures["place"] = wrong
         else:
@@ -191,13 +191,13 @@ class PredictionLog:
             self._retire()
 
     def _rotate_by_age(self) -> None:
-        """Also without a new line: only a file that has a successor can go once it is copied."""
+        """Rotate even without a new line: a file is removed after copying only if it has a successor."""
         if self._file is not None and self._aged(self._file):
             with contextlib.suppress(OSError):
                 self._rotate()
 
     def _rotate(self) -> _File:
-        # Of two files of one worker the later name is the one that still grows: a clock that goes back must not swap them.
+        # The later of two names is the file that still grows, so a clock that goes back must not reorder them.
         self._named = max(datetime.now(UTC), self._named + timedelta(microseconds=1))
         name = f"predictions-{self._slot}-{self._named:%Y%m%dT%H%M%S%f}-{os.getpid()}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC

@@ -16,10 +16,10 @@ from daemon.core.home import Home
 from daemon.records.records import Records
 
 LOOK_SECONDS = 0.05
-"""How often the pointer is looked at: the longest that a promoted version waits, apart from its loading."""
+"""How often the pointer is checked: the longest delay of a promotion, apart from loading."""
 
 RETRY_SECONDS = 5.0
-"""A bundle that failed to load is tried again after this time, or at once when the pointer changes."""
+"""A bundle that failed to load is loaded again after this time, or as soon as the pointer changes."""
 
 _log = logging.getLogger("retraind.web")
 
@@ -34,20 +34,20 @@ class Predictor:
         self.schema = model.manifest.data_schema
         self.classes = self.schema.classes
         self.costs = model.costs
-        """What decides which class it answers; None: the likeliest."""
+        """Costs that decide the answered class; None: the likeliest class."""
         self.trial = False
-        """Whether it answers a request in the champion's place, which takes over if it fails."""
+        """Whether it answers instead of the champion, which takes over if it fails."""
         self._model = model
 
     def on_trial(self) -> "Predictor":
-        """The same model in the champion's place."""
+        """The same model, answering instead of the champion."""
         trial = copy.copy(self)
         trial.trial = True
         return trial
 
     def answers(self, rows: bundle.Matrix) -> bundle.Matrix:
         """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures where they are not finite."""
-        # Values near the largest double overflow inside the model; the check below tells the caller.
+        # Values near the largest double overflow inside the model; the check below reports it.
         with np.errstate(all="ignore"):
             matrix = self._model.answers(rows)
         if not np.isfinite(matrix).all():
@@ -55,7 +55,7 @@ class Predictor:
         return matrix
 
     def warm(self) -> None:
-        """Run one-row predictions once, so that the first request does not pay for lazy allocations."""
+        """Predict one row a few times, so the first request does not pay for lazy allocations."""
         rows = np.zeros((1, self.schema.width))
         for _ in range(3):
             self._model.answers(rows)
@@ -64,7 +64,7 @@ class Predictor:
 def fetch(home: Home, records: Records, version: int) -> Predictor:
     """Load a version that the journal knows: verified, probed and warm.
 
-    Raises NotFound for a version that there is not (any more), BundleRefused for one that is damaged, sqlite3.Error.
+    Raises NotFound for an unknown or removed version, BundleRefused for a damaged one, sqlite3.Error.
     """
     judged = records.versions.get(version)
     if judged is None:
@@ -78,7 +78,7 @@ def fetch(home: Home, records: Records, version: int) -> Predictor:
 
 
 class Slot:
-    """What this process serves now. One thread writes, each attribute by a single assignment; all others read."""
+    """What this process serves now. One thread writes, each attribute in a single assignment; the others read."""
 
     def __init__(self) -> None:
         self.current: Predictor | None = None
@@ -87,9 +87,9 @@ class Slot:
         self.swaps = 0
         self.failures = 0
         self.status: status.Status | None = None
-        """The daemon's last word about itself."""
+        """The last status of the daemon."""
         self.challenger: int | None = None
-        """The newest version that waits for `retraind promote`, and so is newer than the served one."""
+        """The newest version that waits for `retraind promote`; it is newer than the served one."""
         self.previous: int | None = None
         """The version that was served before."""
 
@@ -114,7 +114,7 @@ class Follower(threading.Thread):
         self._retry_at = 0.0
 
     def run(self) -> None:
-        """Look, until `stop`."""
+        """Check until `stop`."""
         while True:
             try:
                 self.look()
@@ -128,7 +128,7 @@ class Follower(threading.Thread):
         self._ended.set()
 
     def look(self) -> None:
-        """One look at pointer and status; costs two `stat` calls when nothing has changed."""
+        """Check pointer and status once; costs two `stat` calls if nothing has changed."""
         spoken = self._look_at_status()
         mark = _mark(self._home.pointer)
         moved = mark != self._pointer_mark
@@ -148,7 +148,7 @@ class Follower(threading.Thread):
             self._fail(f"{type(error).__name__}: {error}")
 
     def _look_at_status(self) -> bool:
-        """True: the daemon has spoken since the last look, which it does about once a second."""
+        """Whether the daemon has written its status since the last check, as it does about once a second."""
         mark = _mark(self._home.status)
         if mark == self._status_mark:
             return False
@@ -157,11 +157,11 @@ class Follower(threading.Thread):
         return True
 
     def _look_at_journal(self) -> None:
-        # The daemon writes the journal, so it says nothing new while the daemon is silent.
+        # Only the daemon writes the journal, so nothing changes while it is silent.
         try:
             aliases = self._records.versions.aliases()
         except sqlite3.Error:
-            return  # what was known stays; who serves it says so, see `_fail`
+            return  # keep the last values; the endpoints that read the journal report the error
         self._slot.challenger, self._slot.previous = aliases["challenger"], aliases["previous"]
 
     def _follow(self, pointer: bundle.Pointer | None) -> None:
@@ -185,7 +185,7 @@ class Follower(threading.Thread):
         )
 
     def _check(self, pointer: bundle.Pointer) -> None:
-        # The daemon records a version before it points to it: what the journal does not know, somebody else wrote.
+        # The daemon records a version before it points to it, so another program wrote a pointer to an unknown one.
         judged = self._records.versions.get(pointer.version)
         if judged is None:
             raise BundleRefused(
@@ -206,7 +206,7 @@ class Follower(threading.Thread):
 
 
 def _mark(path: Path) -> object:
-    """What changes whenever the file is replaced; None if there is none to be seen."""
+    """A value that changes whenever the file is replaced; None if it can't be read."""
     try:
         status = path.stat()
     except OSError:

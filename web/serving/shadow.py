@@ -1,8 +1,8 @@
-"""The shadow: a held challenger answers what the champion has answered, so that a person sees how far they agree.
+"""The shadow: a held challenger predicts what the champion has answered, so that a person sees how far they agree.
 
-It begins after the answer and has a thread of its own, which takes whatever has come together, at most half of the time: it
-delays nobody and fails nobody. What comes faster than that is dropped and counted. Each group that was compared is a line
-of the prediction log, which `daemon/storage/prediction_history.py` adds up.
+The comparison starts after the answer, in a thread of its own that works at most half of the time, so it neither delays nor
+breaks a request. Answers that come faster are dropped and counted. Each compared group is a line of the prediction log, which
+`daemon/storage/prediction_history.py` adds up.
 """
 
 import logging
@@ -22,16 +22,16 @@ from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Predictor
 
 PAUSE_SECONDS = 0.05
-"""Groups are at least so far apart: one pass over many rows costs a fraction of many over one."""
+"""Minimum pause between groups: one pass over many rows is much cheaper than many over one."""
 
 MOST_ROWS = 4096
-"""Rows that wait at most; a single request may have more."""
+"""Maximum number of waiting rows; a single request may have more."""
 
 _log = logging.getLogger("retraind.web")
 
 
 class Shadow(threading.Thread):
-    """Compares in a thread; any other may `offer`."""
+    """Compares in its own thread; any other thread may `offer`."""
 
     def __init__(self, challenger: Challenger, log: PredictionLog, *, compares: bool) -> None:
         super().__init__(name="shadow", daemon=True)
@@ -41,7 +41,7 @@ class Shadow(threading.Thread):
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.dropped = 0
-        """Rows that were not compared, because the challenger did not keep up."""
+        """Rows that were not compared because the challenger was too slow."""
 
     @property
     def wants(self) -> bool:
@@ -49,7 +49,7 @@ class Shadow(threading.Thread):
         return self._compares and self._challenger.predictor is not None
 
     def offer(self, answered: ChampionAnswers) -> None:
-        """Take note of what the champion has told; takes a microsecond."""
+        """Queue an answer of the champion for comparison; takes a microsecond."""
         if not self.wants:
             return
         with self._lock:
@@ -60,7 +60,7 @@ class Shadow(threading.Thread):
             self._waiting.append(answered)
 
     def run(self) -> None:
-        """Load and compare, until `stop`."""
+        """Load and compare until `stop`."""
         pause = PAUSE_SECONDS
         while not self._ended.wait(pause):
             began = time.monotonic()
@@ -72,11 +72,11 @@ class Shadow(threading.Thread):
             pause = max(PAUSE_SECONDS, time.monotonic() - began)
 
     def stop(self) -> None:
-        """End the thread; what waits is not compared."""
+        """End the thread; waiting answers are not compared."""
         self._ended.set()
 
     def compare(self) -> None:
-        """Compare everything that waits, and log how far the two agree."""
+        """Compare all waiting answers and log the agreement."""
         with self._lock:
             taken, self._rows = list(self._waiting), 0
             self._waiting.clear()
@@ -93,7 +93,7 @@ class Shadow(threading.Thread):
             return agreement.compare(challenger, group)
         except Exception as error:  # noqa: BLE001 - a model may fail in any way
             self._challenger.give_up(challenger.version, error)
-            return Agreement(failed=sum(len(told.ids) for told in group))
+            return Agreement(failed=sum(len(part.ids) for part in group))
 
     def _write(self, champion: int, challenger: int, agreement: Agreement) -> None:
         line = {"shadow": challenger, "model_version": champion, "timestamp": utcnow(), **asdict(agreement)}

@@ -1,7 +1,7 @@
-"""The shelf: versions beside the served one, loaded because somebody asked for them by number or alias.
+"""The cache of versions other than the served one, loaded when a request names them by number or alias.
 
-Threads load them, one at a time, so that all others are answered meanwhile: the request that came first waits in the bridge, those
-that come meanwhile wait for the same loading. The `server.versions_loaded` used last stay in memory.
+Threads load them, one at a time, while other requests are answered. All requests for one version wait for the same loading. The
+`server.versions_loaded` most recently used versions stay in memory.
 """
 
 import logging
@@ -19,16 +19,16 @@ from web.serving.call import Loading
 from web.serving.predictor import Predictor, fetch
 
 FORGET_SECONDS = 5.0
-"""So long a version that does not load is not tried again."""
+"""A version that failed to load is not loaded again for this time."""
 
 ABSENT_SECONDS = 0.2
-"""So long a version that there is not is not looked for again: it may be the next one, and somebody waits for it."""
+"""A missing version is remembered as missing for this time only, because it may be about to appear."""
 
 REMEMBERED = 100
-"""Failures that are remembered at most: anybody can ask for any number."""
+"""Maximum number of remembered failures: clients can ask for any number."""
 
 MOST_LOADING = 8
-"""Versions that wait to be loaded at most."""
+"""Maximum number of versions that wait to be loaded."""
 
 _log = logging.getLogger("retraind.web")
 
@@ -40,13 +40,13 @@ class _Failure:
     at: float
 
     def counts(self, asked: float) -> bool:
-        """For a request of that moment: while the failure is new, and for who has waited for what became one."""
+        """Whether it applies to a request from `asked`: while it is recent, or if the request was waiting for this loading."""
         seconds = ABSENT_SECONDS if self.status == 404 else FORGET_SECONDS
         return asked <= self.at or time.monotonic() < self.at + seconds
 
 
 class VersionCache:
-    """Loaded versions beside the served one; any thread may ask."""
+    """Loaded versions other than the served one; safe to use from any thread."""
 
     def __init__(self, home: Home, records: Records, room: int) -> None:
         self._home, self._records, self._room = home, records, room
@@ -58,15 +58,15 @@ class VersionCache:
 
     @property
     def versions(self) -> list[int]:
-        """What is loaded, the version used last at the end."""
+        """The loaded versions, the most recently used last."""
         with self._lock:
             return list(self._loaded)
 
     def find(self, version: int, asked: float = math.inf) -> Predictor | Loading:
         """The version's predictor, or the loading to wait for before asking again.
 
-        `asked` is when (monotonic) the request asked first: one that waits is told what came of it, however late its turn comes.
-        Raises Problem 404 for a version that there is not (any more), 503 for one that does not load now.
+        `asked` is when (monotonic) the request asked first: a request that waited gets the failure of its loading, however late.
+        Raises Problem 404 for an unknown or removed version, 503 for one that does not load.
         """
         with self._lock:
             if (predictor := self._loaded.get(version)) is not None:
@@ -90,7 +90,7 @@ class VersionCache:
         ).start()
 
     def _load(self, version: int, loading: Loading) -> None:
-        # One at a time: several at once would only take more memory.
+        # One at a time, because several at once would only take more memory.
         with self._turn:
             outcome = self._attempt(version)
         self._keep(version, outcome)
@@ -126,6 +126,6 @@ class VersionCache:
     def _problem(self, failure: _Failure) -> Problem:
         if failure.status == 404:
             return Problem(404, failure.reason, hint="GET /versions lists the versions.")
-        # The log tells the whole path; whoever asks for a version need not know where the home is.
+        # The log has the whole path; a client need not know where the home is.
         reason = failure.reason.replace(f"{self._home.root}/", "")
         return Problem(503, reason, hint="`retraind doctor` looks closer.", Retry_After=f"{FORGET_SECONDS:g}")
