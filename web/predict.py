@@ -108,6 +108,8 @@ def predictor(
     """
     current = worker.slot.current
     if current is None:
+        if worker.slot.problem is None:
+            worker.counters.count_before_first_model()
         hint = "No version has been promoted yet, or it can't be loaded; GET /health has the reason."
         raise Problem(503, "No model is loaded.", hint=hint, Retry_After="1")
     choice = version or alias or _asked(environ)

@@ -471,6 +471,17 @@ def test_failing_requests_are_watched_and_refused_ones_are_not(well: Story) -> N
     assert failing["service"]["failures"] == 5
 
 
+def test_requests_before_the_first_model_are_no_failures(well: Story) -> None:
+    """A client that polls a new home: its page is not marked for ever."""
+    polled = {"request_count": 100, "errors": {"503": 90}, "before_first_model": 90}
+    page = well.document(alive(), polled)
+    assert page["tiles"][0]["state"] == "ok"
+    assert (page["service"]["failures"], page["service"]["before_first_model"]) == (0, 90)
+    assert "before the first model" in render(page)
+    failing = well.document(alive(), {**polled, "errors": {"503": 95}})
+    assert failing["tiles"][0]["state"] == "watch"
+
+
 def test_a_worker_that_lags_behind_the_pointer(well: Story) -> None:
     found = well.document(alive(), {"served_versions": [7]})
     assert found["tiles"][1]["state"] == "watch"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sites import Client
 
 from daemon.core.home import Home
 from daemon.core.settings import Settings
@@ -82,6 +83,20 @@ def test_what_cannot_be_written_is_told_nevertheless(worker: Worker) -> None:
     assert worker.totals().requests == {("/predict", "200"): 2}
     with pytest.raises(FileNotFoundError):
         worker.publish()
+
+
+def test_requests_before_the_first_model_are_counted_apart(tmp_path: Path) -> None:
+    """Over workers that follow each other; a version that can't be loaded is another matter, and a failure."""
+    home = Home(tmp_path)
+    home.make()
+    client = Client(home)
+    for path in ("/predict", "/invocations", "/v2/models/retraind/infer"):
+        assert client.ask("POST", path, b'{"features": [1.0]}')[0] == 503
+    assert client.worker.totals().before_first_model == 3
+    client.worker.slot.problem = "The bundle is damaged."
+    assert client.ask("POST", "/predict", b'{"features": [1.0]}')[0] == 503
+    assert client.worker.totals().before_first_model == 3
+    assert Worker(home, Settings(), 0).totals().before_first_model == 3
 
 
 def test_counters_that_change_their_name_are_counted_once(worker: Worker) -> None:

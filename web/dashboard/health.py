@@ -157,8 +157,17 @@ def _mark(state: State, word: str, sentence: str) -> Verdict:
     return {"state": state, "shape": STATES[state][0], "word": word, "sentence": sentence}
 
 
-def failures(metrics: Mapping[str, Any], least: int = 500, most: int = 599) -> int:
-    """Answers of a /metrics document with a status code from `least` to `most`; by default what we failed at."""
+def failures(metrics: Mapping[str, Any]) -> int:
+    """Answers of a /metrics document with a 5xx status, except those before the first version: only time was missing then."""
+    return max(0, _answers(metrics, 500, 599) - (metrics.get("before_first_model") or 0))
+
+
+def refusals(metrics: Mapping[str, Any]) -> int:
+    """Answers of a /metrics document with a 4xx status: faults of clients."""
+    return _answers(metrics, 400, 499)
+
+
+def _answers(metrics: Mapping[str, Any], least: int, most: int) -> int:
     return sum(n for code, n in (metrics.get("errors") or {}).items() if least <= int(code) <= most)
 
 

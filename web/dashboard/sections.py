@@ -83,6 +83,8 @@ class ServiceFigures(TypedDict):
     p99_ms: float | None
     failures: int
     refusals: int
+    before_first_model: int
+    """Requests that got 503 before the first version, which are not among the failures."""
     lost: int | None
     by_version: list[Use]
     workers: int | None
@@ -188,7 +190,8 @@ def service(facts: Facts) -> ServiceFigures:
         "p95_ms": metrics.get("p95_ms"),
         "p99_ms": metrics.get("p99_ms"),
         "failures": health.failures(metrics),
-        "refusals": health.failures(metrics, 400, 499),
+        "refusals": health.refusals(metrics),
+        "before_first_model": metrics.get("before_first_model") or 0,
         "lost": metrics.get("predictions_lost"),
         "by_version": sorted(uses, key=lambda use: -use["n"]),
         "workers": metrics.get("workers"),

@@ -69,6 +69,8 @@ class Snapshot(BaseModel):
     load_failures: int
     shadow_dropped: int = 0
     """Answers that were not compared with the held challenger; see `web.serving.shadow`."""
+    before_first_model: int = 0
+    """Requests that got 503 because no version was promoted yet."""
     auth_failures: int = 0
     """Wrong tokens; see `web.auth.failed_tokens`."""
 
@@ -85,6 +87,7 @@ class Counters:
         before = _adopt(home, number, self._path)
         self.requests: dict[str, dict[str, int]] = before.requests if before else {}
         self.predictions: dict[str, int] = before.predictions if before else {}
+        self.before_first_model = before.before_first_model if before else 0
         resumed = before is not None and len(before.buckets) == len(BOUNDS) + 1
         self.buckets: list[int] = before.buckets if before and resumed else [0] * (len(BOUNDS) + 1)
         self.seconds = before.seconds if before and resumed else 0.0
@@ -102,6 +105,11 @@ class Counters:
             if predicts:
                 self.buckets[bisect_left(BOUNDS, seconds)] += 1
                 self.seconds += seconds
+
+    def count_before_first_model(self) -> None:
+        """Count a request that gets 503 because no version was promoted yet."""
+        with self._lock:
+            self.before_first_model += 1
 
     def predicted(self, version: int, count: int) -> None:
         """Count predictions answered by `version`."""
@@ -141,6 +149,7 @@ class Counters:
             lost=self._lost_before + log.lost,
             load_failures=self._failures_before + slot.failures,
             shadow_dropped=self._dropped_before + shadow_dropped,
+            before_first_model=self.before_first_model,
             auth_failures=self._wrong_before + auth_failures,
         )
 

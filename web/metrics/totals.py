@@ -25,6 +25,8 @@ class Summary(TypedDict):
     load_failures: int
     shadow_dropped: int
     auth_failures: int
+    before_first_model: int
+    """Requests among the `errors` that got 503 because no version was promoted yet."""
     rows: int
     rows_pending: int
     retrainings: dict[str, int]
@@ -38,7 +40,8 @@ class Summary(TypedDict):
     served_versions: list[int]
 
 
-CHECKS = ("/health", "/readyz")
+CHECKS = ("/health", "/readyz", "/v2/health/ready")
+"""Routes whose 503 is an answer, not a failure."""
 
 
 class Totals:
@@ -55,6 +58,7 @@ class Totals:
         self.lost = sum(snapshot.lost for snapshot in snapshots)
         self.load_failures = sum(snapshot.load_failures for snapshot in snapshots)
         self.shadow_dropped = sum(snapshot.shadow_dropped for snapshot in snapshots)
+        self.before_first_model = sum(snapshot.before_first_model for snapshot in snapshots)
         self.auth_failures = sum(snapshot.auth_failures for snapshot in snapshots)
 
     def _add(self, snapshot: Snapshot) -> None:
@@ -114,6 +118,7 @@ def summary(totals: Totals, counts: dict[str, dict[str, int]], status: Status | 
         "load_failures": totals.load_failures,
         "shadow_dropped": totals.shadow_dropped,
         "auth_failures": totals.auth_failures,
+        "before_first_model": totals.before_first_model,
         "rows": status.rows if status else 0,
         "rows_pending": status.rows_pending if status else 0,
         "retrainings": counts["runs"],

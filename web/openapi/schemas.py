@@ -100,6 +100,7 @@ def _states() -> dict[str, Json]:
     times = {name: maybe(NUMBER) for name in ("average_latency_ms", "p50_ms", "p95_ms", "p99_ms")}
     figures = (
         *("request_count", "prediction_count", "predictions_lost", "load_failures", "rows", "rows_pending"),
+        *("shadow_dropped", "auth_failures", "before_first_model"),
         *("refusals", "rows_accepted", "rows_refused", "workers"),
     )
     return {
