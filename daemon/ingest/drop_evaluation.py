@@ -20,7 +20,7 @@ from daemon.core.home import Home
 from daemon.core.inbox_names import shown
 from daemon.core.states import EventKind, Level
 from daemon.ingest.drop_scores import LEAST_ROWS, RECENT, Exam, Promise, examine
-from daemon.ingest.reading.reader import Reading
+from daemon.ingest.reading.reading import Reading
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import rows

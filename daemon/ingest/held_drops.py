@@ -17,7 +17,7 @@ from daemon.core.states import Hold, RequestState
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.ingest import drop_evaluation
 from daemon.ingest.outcomes import Refused
-from daemon.ingest.reading.reader import Reading
+from daemon.ingest.reading.reading import Reading
 from daemon.schema.schema import Schema
 from daemon.schema.score_names import counted
 from daemon.storage.journal import Journal

@@ -14,7 +14,7 @@ from daemon.core.states import DropState, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.inbox.inbox import Drop
 from daemon.inbox.settling import Stamp
-from daemon.ingest.reading.reader import Reading
+from daemon.ingest.reading.reading import Reading
 from daemon.schema.class_labels import Classes
 from daemon.schema.schema import Schema
 from daemon.schema.score_names import counted

@@ -53,7 +53,7 @@ class Checks:
 
     def _checks(self, free: int) -> dict[str, Check]:
         checks = self._folders(free) | self._work()
-        if waits := self._parts.ingestion.holding.sentence():
+        if waits := self._parts.ingestion.intake.holding.sentence():
             checks[CheckName.HELD] = Check(ok=True, detail=waits)
         if lacking := self._parts.retraining.lacking():
             checks[CheckName.TRAINING] = Check(ok=self._parts.promotion.served() is not None, detail=lacking)
@@ -78,8 +78,8 @@ class Checks:
     def _work(self) -> dict[CheckName, Check]:
         """How the work goes, and those who do it."""
         parts, ingestion, trainer = self._parts, self._parts.ingestion, self._parts.retraining.trainer
-        workers, examiner = parts.workers.alive, ingestion.examiner
-        examining = examiner.state(parts.promotion.served(), holds=ingestion.holding.holds)
+        workers, examiner = parts.workers.alive, ingestion.intake.evaluation
+        examining = examiner.state(parts.promotion.served(), holds=ingestion.intake.holding.holds)
         checks = {
             CheckName.WORK: (None, "The last step succeeded."),
             CheckName.SCHEMA: (self._schema_objection(), "Known."),

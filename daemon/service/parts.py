@@ -137,10 +137,9 @@ def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:
 
 
 def _open_ingestion(frame: Frame, inbox: Inbox, dataset: Dataset, journal: Journal, historian: Historian) -> Ingestion:
-    home, settings, labels, say = frame.home, frame.settings, Labels(frame.home, journal), frame.pulse.rename
-    ingestion = Ingestion(
-        home, settings, inbox, dataset, journal, labels, lambda: historian.copied_at, say, historian.erase
-    )
+    home, settings = frame.home, frame.settings
+    labels = Labels(home, journal, lambda: historian.copied_at)
+    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, frame.pulse.rename, historian.erase)
     frame.stack.callback(ingestion.close)
     return ingestion
 

@@ -23,7 +23,6 @@ from daemon.dataset import hash_files, segments
 from daemon.dataset import known_rows as known
 from daemon.dataset.hash_files import Rows
 from daemon.dataset.known_rows import Known
-from daemon.ingest import ingestion
 from daemon.ingest.reading import reader
 from daemon.schema.schema import Schema, load
 from daemon.tabular import file_content
@@ -98,7 +97,6 @@ def test_a_large_drop_is_skipped_part_by_part(skipping: Parts, monkeypatch: pyte
     skipping.drop("a.csv", lines(*numbers))
     skipping.run()
     monkeypatch.setattr(file_content, "SMALL_BYTES", 4096)
-    monkeypatch.setattr(ingestion, "SMALL_BYTES", 4096)
     monkeypatch.setattr(reader, "PIECE_ROWS", 500)
     more = [*numbers, *numbers[:10], *[round(-1 - index, 6) for index in range(7)]]
     skipping.drop("b.csv", lines(*more))

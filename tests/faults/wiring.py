@@ -2,7 +2,6 @@
 
 import gzip
 import itertools
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Literal
@@ -70,7 +69,7 @@ class Parts:
         inbox = Inbox(home, SETTINGS.inbox, lambda: None)
         inbox.recover()
         labels = Labels(home, self.journal)
-        self.ingestion = Ingestion(home, SETTINGS, inbox, self.dataset, self.journal, labels, time.monotonic)
+        self.ingestion = Ingestion(home, SETTINGS, inbox, self.dataset, self.journal, labels)
 
     def segments(self, what: Literal["sha256", "md5"]) -> dict[str, str]:
         """`sha256` or `md5` of each segment that the dataset consists of, by name."""

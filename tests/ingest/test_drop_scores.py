@@ -18,7 +18,7 @@ from daemon.inbox.inbox import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
 from daemon.ingest.drop_scores import Exam, Promise, examine
-from daemon.ingest.reading.reader import Reading
+from daemon.ingest.reading.reading import Reading
 from daemon.records.query import ask
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
@@ -176,8 +176,8 @@ def test_small_drops_together_and_forgotten_ones_say_nothing_of_what_is_usual(ho
     drop = Drop("odd.csv", Stamp(1, 1, 1), Content("a" * 64, 1, b"x"), "")
     columns = {name: [5.0, 3.5] * 30 for name in bundles.SCHEMA.features}
     table = pa.table({**columns, "species": ["setosa", "virginica"] * 30, "_drop": ["a" * 64] * 60})
-    parts.ingestion.examiner.examine([Reading(drop)], table)
-    assert [exam["usual"] for exam in parts.ingestion.examiner.suspicious] == [0.05]
+    parts.ingestion.intake.evaluation.examine([Reading(drop)], table)
+    assert [exam["usual"] for exam in parts.ingestion.intake.evaluation.suspicious] == [0.05]
 
 
 def test_a_large_file_is_examined_by_a_sample_of_its_parts(
@@ -220,27 +220,27 @@ def test_a_damaged_bundle_keeps_no_drop_waiting(home: Home, parts: Parts) -> Non
 def test_that_drops_are_not_examined_stays_in_the_health_until_an_exam_succeeds(home: Home, parts: Parts) -> None:
     """Over restarts: a daemon that examines nothing is not well."""
     serve(home)
-    assert parts.ingestion.examiner.objection is None
+    assert parts.ingestion.intake.evaluation.objection is None
     whole = (home.bundle(1) / bundle.ONNX).read_bytes()
     (home.bundle(1) / bundle.ONNX).write_bytes(b"broken")
     parts.drop("a.csv", flowers(30, "setosa"))
     parts.run()
     for _ in range(2):
-        objection = parts.ingestion.examiner.objection or ""
+        objection = parts.ingestion.intake.evaluation.objection or ""
         assert objection.startswith("Drops can't be examined: BundleRefused: ")
         assert "none is held, until an exam succeeds again" in objection
         parts.reopen()
     (home.bundle(1) / bundle.ONNX).write_bytes(whole)
     parts.drop("b.csv", flowers(30, "setosa", begin=30))
     parts.run()
-    assert parts.ingestion.examiner.objection is None
+    assert parts.ingestion.intake.evaluation.objection is None
     parts.reopen()
-    assert parts.ingestion.examiner.objection is None
+    assert parts.ingestion.intake.evaluation.objection is None
 
 
 def test_that_nothing_is_examined_yet_is_said_with_the_reason(home: Home, parts: Parts) -> None:
     """Who lets suspicious drops wait has to know that none is found: before the first version, and by one without a score."""
-    examiner = parts.ingestion.examiner
+    examiner = parts.ingestion.intake.evaluation
     for holds, rest in ((False, "all the same"), (True, "all the same, and none is held,")):
         assert examiner.state(None, holds=holds) == (
             f"Nothing is examined: no version is served yet. Drops are taken {rest} until one is."
@@ -260,7 +260,7 @@ def test_column_that_has_left_the_schema_is_said(home: Home, parts: Parts) -> No
     home.schema.write_bytes(bundles.SCHEMA.model_copy(update={"columns": others, "ignored": [first.name]}).dump())
     parts.drop("a.csv", flowers(30, "setosa"))
     parts.run()
-    objection = parts.ingestion.examiner.objection or ""
+    objection = parts.ingestion.intake.evaluation.objection or ""
     assert f"version 1 asks for the column '{first.name}'" in objection
     assert "retraind retrain --force" in objection
     assert [state for _, state in parts.drops()] == ["accepted"]

@@ -26,7 +26,7 @@ from daemon.core.status import publish
 from daemon.inbox.inbox import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
-from daemon.ingest.reading.reader import Reading
+from daemon.ingest.reading.reading import Reading
 from daemon.records import drops
 from daemon.records.query import ask
 from daemon.schema import labelled_row, schema
@@ -78,7 +78,7 @@ def test_a_suspicious_drop_waits_and_the_others_go_on(parts: Parts) -> None:
     assert len(parts.lengths) == 40
     assert parts.waiting == ["odd.csv"]
     assert held(parts) == [("odd.csv", REASON)]
-    assert parts.ingestion.holding.sentence() == (
+    assert parts.ingestion.intake.holding.sentence() == (
         f"1 drop waits for you: odd.csv, because {REASON}. `retraind accept` takes it, `retraind reject` does not."
     )
     assert parts.inbox.backlog == (0, 0)
@@ -149,7 +149,7 @@ def test_what_was_decided_survives_a_kill(parts: Parts, kind: requests.Kind, sta
     parts.drop("odd.csv", ODD)
     parts.run()
     request = requests.submit(parts.home, kind, drop=sha256(parts, "odd.csv"))
-    parts.ingestion.holding.answer()
+    parts.ingestion.intake.holding.answer()
     # The kill came before the request's file was removed.
     (parts.home.requests / request.name).write_bytes(request.model_dump_json().encode())
     parts.reopen()
@@ -207,7 +207,7 @@ def test_late_labels_are_never_held(parts: Parts) -> None:
     """They are what a bad version is taken back by."""
     suspicious = [{"drop": "a" * 64, "reason": "odd", "version": 1}]
     drop = Drop("labels.csv", Stamp(1, 1, 1), Content("a" * 64, 1, b"x"), "")
-    holding = parts.ingestion.holding
+    holding = parts.ingestion.intake.holding
     assert holding.suspects(suspicious, [Reading(drop, source="label")]) == []
     assert [one.reading.drop for one in holding.suspects(suspicious, [Reading(drop)])] == [drop]
 

@@ -7,7 +7,6 @@ import itertools
 import os
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +26,6 @@ from daemon.dataset import segment_tiers, segment_writer, segments
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import Drop, Inbox
 from daemon.inbox.settling import Stamp
-from daemon.ingest import ingestion
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
 from daemon.schema import labelled_row
@@ -55,12 +53,10 @@ class Parts:
         )
         self.inbox = Inbox(self.home, self.settings.inbox, lambda: None)
         labels = Labels(self.home, self.journal)
-        self.ingestion = Ingestion(
-            self.home, self.settings, self.inbox, self.dataset, self.journal, labels, time.monotonic
-        )
+        self.ingestion = Ingestion(self.home, self.settings, self.inbox, self.dataset, self.journal, labels)
 
     def close(self) -> None:
-        gathering = self.ingestion._sifting._gathering
+        gathering = self.ingestion.intake.known_rows._gathering
         if gathering is not None:
             gathering._file.close()  # as the kernel does at a kill; what is in the folder stays
         self.dataset.close()
@@ -380,7 +376,6 @@ def test_many_small_files_are_read_as_one(parts: Parts) -> None:
 def test_large_file_comes_in_parts(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than fits into memory: many steps, one segment, the same rows."""
     monkeypatch.setattr(file_content, "SMALL_BYTES", 1000)
-    monkeypatch.setattr(ingestion, "SMALL_BYTES", 1000)
     parts.drop("big.csv", HEADER + "".join(row(number) for number in range(300)) + "x,1,1,1,setosa\n")
     parts.drop("packed.csv.gz", gzip.compress((HEADER + "".join(row(1000 + n) for n in range(300))).encode()))
     parts.drop("small.csv", HEADER + row(5000))
@@ -658,7 +653,6 @@ def test_drop_that_cannot_be_read_holds_up_no_step(parts: Parts, monkeypatch: py
 def test_being_stopped_is_not_the_drops_fault(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the daemon is stopped while it reads a large file, the file is taken in the end."""
     monkeypatch.setattr(file_content, "SMALL_BYTES", 1000)
-    monkeypatch.setattr(ingestion, "SMALL_BYTES", 1000)
     parts.drop("big.csv", HEADER + "".join(row(number) for number in range(100)))
     for _ in range(5):
         parts.now += 100

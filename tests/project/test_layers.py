@@ -85,6 +85,7 @@ HEAVY = {
         "daemon.tabular.date_cells",
         "daemon.dataset.segment_folder",
         "daemon.ingest.reading.reader",
+        "daemon.ingest.reading.joined_files",
         "daemon.ingest.reading.late_labels",
         "daemon.ingest.drop_evaluation",
         "daemon.cli.text_worth",

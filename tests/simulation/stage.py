@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from daemon.dataset import segments
 from daemon.inbox import watcher
-from daemon.ingest import ingestion
 from daemon.retraining import schedule
 from daemon.service import service
 from daemon.storage import database, prediction_history
@@ -48,7 +47,6 @@ def install() -> None:
     _replace(schedule.Schedule, open=lambda self: None)
     _replace(file_content, SMALL_BYTES=SMALL_BYTES, BLOCK_BYTES=SMALL_BYTES)
     _replace(csv_table, BLOCK_BYTES=SMALL_BYTES)
-    _replace(ingestion, SMALL_BYTES=SMALL_BYTES)
     _replace(segments, PIECE_ROWS=PIECE_ROWS, ThreadPoolExecutor=Encoder)
     # An engine keeps the statements that it has compiled, which takes longer than anything that they do.
     _replace(database, create_engine=functools.cache(create_engine))

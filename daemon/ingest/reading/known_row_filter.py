@@ -13,7 +13,7 @@ from daemon.core.home import Home
 from daemon.dataset import hash_files
 from daemon.dataset.hash_files import Gathering, Rows
 from daemon.dataset.known_rows import Known, Share
-from daemon.ingest.reading.reader import Reading
+from daemon.ingest.reading.reading import Reading
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import row_hashes

@@ -5,6 +5,7 @@ read like the cells of any drop and gives the same values again. A prediction is
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,9 @@ from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import column_types
 from daemon.tabular.rows import BadCell
+
+HISTORY_SECONDS = 3.0
+"""How long labels wait for the history to hold every prediction that was made before they came."""
 
 INSTEAD = "Drop this row with its features instead."
 
@@ -55,11 +59,22 @@ class Prediction(NamedTuple):
 
 
 class Labels:
-    """Joins labels with predictions; used by the loop thread."""
+    """Joins labels with predictions; used by the loop thread.
 
-    def __init__(self, home: Home, journal: Journal) -> None:
-        self._home, self._journal = home, journal
+    `history_at`: up to when (monotonic seconds) the history holds every prediction.
+    """
+
+    def __init__(self, home: Home, journal: Journal, history_at: Callable[[], float] = time.monotonic) -> None:
+        self._home, self._journal, self._history_at = home, journal, history_at
         self._schemas: dict[int, Schema] = {}
+
+    def wait_for_history(self, moment: float) -> None:
+        """Wait until the history holds every prediction that was made before `moment` (monotonic seconds); raises Unavailable."""
+        asked = time.monotonic()
+        while self._history_at() < moment:
+            if time.monotonic() - asked > HISTORY_SECONDS:
+                raise Unavailable("The prediction history does not get on.", hint="Late labels wait for it.")
+            time.sleep(0.02)
 
     def join(
         self, ids: Sequence[str], truths: Sequence[str], schema: Schema, pending: Mapping[str, str] | None = None

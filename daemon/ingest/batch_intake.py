@@ -1,0 +1,177 @@
+"""The batch under way: drops are chosen, opened, read and examined, become a segment, and are recorded.
+
+It is a generator that gives way between its steps, so that a large drop keeps no version and no request waiting.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from daemon.core.errors import InvalidDrop, RetraindError
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.core.status import utcnow
+from daemon.dataset.dataset import Dataset
+from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.settling import Stamp
+from daemon.ingest import batch_choice
+from daemon.ingest.attempts import TRIES, Attempts
+from daemon.ingest.batch_record import BatchRecord
+from daemon.ingest.clearing import Clearing
+from daemon.ingest.drop_evaluation import DropEvaluation, Sampled
+from daemon.ingest.drop_opening import DropOpening
+from daemon.ingest.held_drops import Holding
+from daemon.ingest.outcomes import Refused
+from daemon.ingest.reading import known_row_filter
+from daemon.ingest.reading.known_row_filter import KnownRowFilter
+from daemon.ingest.reading.late_labels import Joined, Labels
+from daemon.ingest.reading.reader import Reader
+from daemon.ingest.reading.reading import Reading
+from daemon.ingest.schema_updates import SchemaUpdates
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+FAULTLESS = (OSError, RetraindError, MemoryError, RuntimeError)
+"""Failures that are not the fault of the drops: a full disk, a locked journal, no memory, no thread."""
+
+
+class BatchIntake:
+    """Takes one batch after another from the inbox to the journal; used by the loop thread."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        inbox: Inbox,
+        dataset: Dataset,
+        journal: Journal,
+        labels: Labels,
+        clearing: Clearing,
+    ) -> None:
+        self._settings, self._limits = settings, settings.inbox
+        self._dataset, self._journal, self._labels = dataset, journal, labels
+        self._attempts = Attempts(journal)
+        self.evaluation = DropEvaluation(home, journal)
+        self.holding = Holding(home, inbox, journal, holds=self._limits.suspicious == "hold")
+        self.known_rows = KnownRowFilter(home, journal, skips=self._limits.known_rows == "skip")
+        self._schema = SchemaUpdates(home, journal)
+        self._opening = DropOpening(inbox, journal, self._attempts, self.holding)
+        self._record = BatchRecord(inbox, journal, self._attempts, self.evaluation, self.known_rows, clearing)
+        self._steps: Iterator[None] | None = None
+        self._begun_at = 0.0
+
+    def begin(self, settled: Mapping[str, Stamp], now: float) -> bool:
+        """Begin a batch with some of the settled drops; False: there is nothing to read. `now` is monotonic seconds."""
+        current = self._schema.read() if settled else None
+        if current is None:
+            return False
+        files = batch_choice.choose(
+            self._attempts.choose(settled, now),
+            settled,
+            most_bytes=self._limits.batch_bytes,
+            most_files=self.holding.most_drops(current),
+        )
+        if not files:
+            return False
+        self._begun_at = now
+        self._steps = self._take(files, current)
+        return True
+
+    def go_on(self, now: float) -> bool:
+        """Do the next step of the batch; False: there is none under way."""
+        if self._steps is None:
+            return False
+        try:
+            next(self._steps)
+        except StopIteration:
+            self._steps = None
+        except Exception as error:
+            self._steps = None
+            self._attempts.reload()
+            if isinstance(error, FAULTLESS):
+                self._attempts.excuse(now)
+            raise
+        return True
+
+    def close(self) -> None:
+        """Give up the batch: its drops stay in the inbox, and the stop is not their fault."""
+        if self._steps is not None:
+            self._steps = None
+            self._attempts.reload()
+            self._attempts.excuse(time.monotonic())
+
+    def _take(self, files: Mapping[str, Stamp], current: Schema) -> Iterator[None]:
+        """Read, check and accept or refuse some drops; yields where other work may be done in between."""
+        refused = Refused(utcnow())
+        if not self._attempts.begin(files):
+            [(name, stamp)] = files.items()
+            reason = f"retraind failed or ended {TRIES} times while it read this file."
+            refused.reject(name, stamp, None, InvalidDrop(reason))
+            self._record.write(refused, None, [], current)
+            return
+        drops = yield from self._opening.open(files, refused, self._begun_at)
+        yield
+        reader = Reader(current, self._limits, self._join, datetime.now(UTC), self._settings.train.beside)
+        if len(drops) == 1 and drops[0].content.data is None:
+            yield from self._take_large(drops[0], reader, current, refused)
+        else:
+            yield from self._take_small(drops, reader, current, refused)
+
+    def _take_small(self, drops: Sequence[Drop], reader: Reader, current: Schema, refused: Refused) -> Iterator[None]:
+        readings, table = reader.read(drops)
+        yield
+        sealed = None
+        if table is not None:
+            yield from self.known_rows.begin(reader.schema)
+            table = self.known_rows.batch(readings, table, reader.schema)
+        if table is not None:
+            self.evaluation.examine(readings, table)
+            if self._hold(readings):
+                return
+            yield
+            self._schema.save(reader.schema, current)
+            sealed = self._dataset.folder.write([table])
+        self._record.write(refused, sealed, readings, reader.schema)
+
+    def _take_large(self, drop: Drop, reader: Reader, current: Schema, refused: Refused) -> Iterator[None]:
+        reading, sampled = Reading(drop), Sampled()
+        yield from self.known_rows.begin(current)
+        with self._dataset.folder.writer() as writer:
+            for part in reader.stream(reading):
+                rest = self.known_rows.part(reading, part, reader.schema) if part.num_rows else None
+                if rest is not None:
+                    writer.add(rest)
+                    sampled.add(rest)
+                yield
+            known_row_filter.conclude(reading)
+            sealed = None
+            if reading.rows_accepted:
+                self.evaluation.examine([reading], sampled.table())
+                if self._hold([reading]):
+                    return
+                self._schema.save(reader.schema, current)
+                sealed = writer.seal()
+        self._record.write(refused, sealed, [reading], reader.schema)
+
+    def _hold(self, readings: Sequence[Reading]) -> bool:
+        """Hold the suspicious drops; True: there are some, so the others are read again, with the schema as it was."""
+        suspects = self.holding.suspects(self.evaluation.suspicious, readings)
+        if not suspects:
+            return False
+        with self._journal.together():
+            self._attempts.end()
+            self.holding.record(suspects)
+        for suspect in suspects:
+            self.holding.keep(suspect.reading.drop)
+            log.warning("held", drop=suspect.reading.drop.sha256, reason=suspect.exam["reason"])
+        self.known_rows.give_up()
+        return True
+
+    def _join(self, ids: Sequence[str], truths: Sequence[str], current: Schema, pending: Mapping[str, str]) -> Joined:
+        """Late labels with their predictions, once the history holds all that were made before the batch was begun."""
+        self._labels.wait_for_history(self._begun_at)
+        return self._labels.join(ids, truths, current, pending)

@@ -1,0 +1,54 @@
+"""Opening drops: their bytes are read once; those that need no reading of rows are sorted out.
+
+These are files that can't be read, bytes that the dataset has already, forgotten ones, and drops that wait for a person.
+"""
+
+from collections.abc import Generator, Mapping
+
+from daemon.core.errors import InvalidDrop
+from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.settling import Stamp
+from daemon.ingest import outcomes
+from daemon.ingest.attempts import Attempts
+from daemon.ingest.held_drops import Holding
+from daemon.ingest.outcomes import Refused
+from daemon.ingest.reading.reading import Reading
+from daemon.storage.journal import Journal
+
+
+class DropOpening:
+    """Opens the drops of a batch; used by the loop thread."""
+
+    def __init__(self, inbox: Inbox, journal: Journal, attempts: Attempts, holding: Holding) -> None:
+        self._inbox, self._journal, self._attempts, self._holding = inbox, journal, attempts, holding
+
+    def open(self, files: Mapping[str, Stamp], refused: Refused, now: float) -> Generator[None, None, list[Drop]]:
+        """The drops whose rows are to be read; the others go to `refused`, stay in the inbox, or are gone.
+
+        `now` is monotonic seconds. Yields where other work may be done in between.
+        """
+        drops = yield from self._read(files, refused, now)
+        for sha256, batch in self._journal.drops.batches_of(drops).items():
+            refused.repeat(drops.pop(sha256), batch, f"The same bytes are in batch {batch} already; they count once.")
+        for sha256, forgotten in self._journal.erasures.among(drops).items():
+            drop = drops.pop(sha256)
+            refused.reject(drop.name, drop.stamp, Reading(drop), InvalidDrop(outcomes.forgotten(forgotten)))
+        self._holding.sort(drops, refused)
+        return list(drops.values())
+
+    def _read(self, files: Mapping[str, Stamp], refused: Refused, now: float) -> Generator[None, None, dict[str, Drop]]:
+        """The files with their content, by sha256."""
+        drops: dict[str, Drop] = {}
+        for name, stamp in files.items():
+            try:
+                drop = yield from self._inbox.reading(name, stamp)
+            except InvalidDrop as error:
+                refused.reject(name, stamp, None, error)
+                continue
+            except OSError as error:
+                self._attempts.pass_over(name, error, now)
+                continue
+            # The same bytes twice: the second waits until it is known what becomes of the first.
+            if drop is not None and drop.sha256 not in drops:
+                drops[drop.sha256] = drop
+        return drops

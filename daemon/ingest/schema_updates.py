@@ -1,0 +1,48 @@
+"""The schema as ingestion sees it: changes by hand are reported, and what drops add to it is saved before their rows."""
+
+import structlog
+
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.states import EventKind
+from daemon.ingest import outcomes
+from daemon.schema import schema, schema_swap
+from daemon.schema.schema import Schema
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+
+class SchemaUpdates:
+    """Reads and extends schema.json; used by the loop thread."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal = home, journal
+        self._last: Schema | None = None
+        """As it was last read or written here: any difference to it was made by hand."""
+
+    def read(self) -> Schema | None:
+        """The schema now, None if there is none yet; an event reports what was changed by hand since the last call."""
+        current = schema.load(self._home.schema)
+        if current is None:
+            return None
+        last, self._last = self._last, current
+        if last is not None and last != current:
+            sentence = outcomes.changes(last, current)
+            self._journal.events.tell(EventKind.SCHEMA, sentence)
+            log.info("schema_changed", detail=sentence)
+        return current
+
+    def save(self, grown: Schema, current: Schema) -> None:
+        """Save what drops have added, before their rows: drops that are read again after a kill find it there.
+
+        Raises Unavailable if the file is not `current` any more.
+        """
+        if grown is current:
+            return
+        if not schema_swap.replace(self._home.schema, current, grown):
+            raise Unavailable(f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it.")
+        self._last = grown
+        for sentence in outcomes.growth(current, grown):
+            self._journal.events.tell(EventKind.SCHEMA, sentence)
+            log.info("schema_grown", detail=sentence)
