@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox as Policy
-from daemon.ingest.reading.reading import Bad, Reading, refusal
+from daemon.ingest.reading.reading import Bad, Reading, certainly_refuses, refusal
 from daemon.schema import labelled_row
 from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.tabular import csv_table, rows
@@ -80,7 +80,8 @@ def read(
         joined = _check(group, schema, policy, beside)
     except InvalidDrop:
         return None
-    if joined.records != ends[-1] or (joined.bad and policy.bad_rows == "reject_file"):
+    # One of the files may be refused whole; then none of its rows may come into the table.
+    if joined.records != ends[-1] or certainly_refuses(joined.bad, policy):
         return None
     return _divide(group, ends, joined, policy, accepted_at), joined.schema
 

@@ -1,5 +1,6 @@
 """Reading: what reading one drop has given so far, and whether its bad rows refuse the whole drop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -53,8 +54,13 @@ class Reading:
 
 def stop_early(reading: Reading, policy: Policy) -> None:
     """Raise InvalidDrop as soon as it is certain that the drop is refused."""
-    if len(reading.bad) > MOST_BAD or (reading.bad and policy.bad_rows == "reject_file"):
+    if certainly_refuses(reading.bad, policy):
         demand_good(reading, policy)
+
+
+def certainly_refuses(bad: Sequence[Bad], policy: Policy) -> bool:
+    """Whether these bad rows refuse the whole drop, whatever good rows it has."""
+    return len(bad) > MOST_BAD or (bool(bad) and policy.bad_rows == "reject_file")
 
 
 def demand_good(reading: Reading, policy: Policy) -> None:
@@ -73,7 +79,7 @@ def refusal(reading: Reading, policy: Policy) -> InvalidDrop | None:
     if len(reading.bad) > MOST_BAD:
         reason = f"More than {MOST_BAD} rows are bad, the first because: {first.reason}"
         return InvalidDrop(reason, line=_first_bad_line(reading), column=first.column)
-    if policy.bad_rows == "reject_file" or not reading.rows_accepted:
+    if certainly_refuses(reading.bad, policy) or not reading.rows_accepted:
         return InvalidDrop(first.reason, line=_first_bad_line(reading), column=first.column)
     return None
 
