@@ -14,7 +14,8 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.status import utcnow
 from daemon.dataset.dataset import Dataset
-from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.drop import Drop
+from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import batch_choice
 from daemon.ingest.attempts import TRIES, Attempts

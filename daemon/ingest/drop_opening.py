@@ -6,7 +6,8 @@ These are files that can't be read, bytes that the dataset has already, forgotte
 from collections.abc import Generator, Mapping
 
 from daemon.core.errors import InvalidDrop
-from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.drop import Drop
+from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
 from daemon.ingest.attempts import Attempts

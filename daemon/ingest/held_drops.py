@@ -14,7 +14,8 @@ from daemon.core.home import Home
 from daemon.core.inbox_names import shown
 from daemon.core.requests import Request
 from daemon.core.states import Hold, RequestState
-from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.drop import Drop
+from daemon.inbox.inbox import Inbox
 from daemon.ingest import drop_evaluation
 from daemon.ingest.outcomes import Refused
 from daemon.ingest.reading.reading import Reading

@@ -12,7 +12,7 @@ from daemon.core.errors import InvalidDrop
 from daemon.core.inbox_names import shown
 from daemon.core.states import DropState, EventKind, Level
 from daemon.core.status import utcnow
-from daemon.inbox.inbox import Drop
+from daemon.inbox.drop import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest.reading.reading import Reading
 from daemon.schema.class_labels import Classes

@@ -44,7 +44,7 @@ FIGURES = {"backlog_files", "backlog_bytes", "rows", "rows_pending", "threshold_
 
 def run(home: Home, settings: Settings, wake: Wake) -> None:
     """Run everything until SIGTERM or SIGINT, which `wake` listens for; raises AlreadyRunning, PortTaken, BadSchema, BadSettings."""
-    # Its default action is the end, and the kernel sends it for files that others touch (leases, see daemon/inbox/inbox.py).
+    # Its default action is the end, and the kernel sends it for files that others touch (leases, see daemon/inbox/open_writers.py).
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(locked(home))

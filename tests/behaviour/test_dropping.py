@@ -21,7 +21,8 @@ from daemon.core.clock import DAY, Reading
 from daemon.core.errors import InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
-from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.drop import Drop
+from daemon.inbox.inbox import Inbox
 from daemon.inbox.rejected_folder import MOST_COPIED
 from daemon.inbox.rejected_retention import Retention
 from daemon.inbox.settling import Stamp

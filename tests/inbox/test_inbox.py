@@ -19,7 +19,9 @@ from daemon.core.errors import InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.core.inbox_names import ignored
 from daemon.core.settings import Inbox as Limits
-from daemon.inbox.inbox import CLEARING, Drop, Inbox
+from daemon.inbox.drop import Drop
+from daemon.inbox.drop_removal import HIDDEN_PREFIX
+from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.tabular import file_content
 from daemon.tabular.file_content import Content
@@ -225,7 +227,7 @@ def test_drop_that_changes_while_it_is_read_is_not_taken(
         return (yield from real(*arguments, **options))
 
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.inbox.inbox.taking", while_read)
+        patch.setattr(file_content, "taking", while_read)
         assert inbox.read(name, settled) is None
     assert inbox.read(name, settled) is None
     assert not inbox.settled(101.0)
@@ -322,10 +324,10 @@ def test_drop_that_a_kill_left_hidden_comes_back(home: Home, inbox: Inbox, name:
     """Under its name, or the end of it, which is no hidden one; files that came in between stay as they are."""
     (home.inbox / name).write_bytes(b"first")
     code = (
-        "import os, sys; from pathlib import Path; from daemon.inbox.inbox import Inbox; from daemon.core.home import Home\n"
-        "from daemon.core.settings import Inbox as Limits\n"
-        "inbox = Inbox(Home(Path(sys.argv[1])), Limits(), print)\n"
-        "with inbox._hidden(inbox._open_folder(), sys.argv[2]): os._exit(0)"
+        "import os, sys; from pathlib import Path; from daemon.inbox import drop_removal; from daemon.core.home import Home\n"
+        "from daemon.core import shared_folder\n"
+        "inbox = shared_folder.inbox(Home(Path(sys.argv[1])))\n"
+        "with drop_removal.hidden(inbox, sys.argv[2]): os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(home.root), name], check=True)
     assert all(map(ignored, set(names(home.inbox)) - {"rejected"}))
@@ -339,8 +341,8 @@ def test_drop_that_a_kill_left_hidden_comes_back(home: Home, inbox: Inbox, name:
 
 def test_hidden_drops_are_found_by_the_next_look(home: Home, inbox: Inbox) -> None:
     """One that could not be given its name back gets it when the folder is listed; no restart is needed."""
-    (home.inbox / f"{CLEARING}01234567-a.csv").write_bytes(b"x")
-    (home.inbox / f"{CLEARING}b.csv").write_bytes(b"y")
+    (home.inbox / f"{HIDDEN_PREFIX}01234567-a.csv").write_bytes(b"x")
+    (home.inbox / f"{HIDDEN_PREFIX}b.csv").write_bytes(b"y")
     assert not inbox.settled(100.0)
     assert sorted(names(home.inbox)) == ["a.csv", "b.csv", "rejected"]
 

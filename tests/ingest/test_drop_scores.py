@@ -14,7 +14,7 @@ from test_ingestion import HEADER, Parts
 from daemon.artifacts import bundle
 from daemon.core import requests
 from daemon.core.home import Home
-from daemon.inbox.inbox import Drop
+from daemon.inbox.drop import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
 from daemon.ingest.drop_scores import Exam, Promise, examine

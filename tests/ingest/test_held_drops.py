@@ -23,7 +23,7 @@ from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.settings import Inbox, Settings
 from daemon.core.status import publish
-from daemon.inbox.inbox import Drop
+from daemon.inbox.drop import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest import drop_evaluation
 from daemon.ingest.reading.reading import Reading

@@ -24,7 +24,8 @@ from daemon.core.settings import Inbox as Limits
 from daemon.core.settings import Settings
 from daemon.dataset import segment_tiers, segment_writer, segments
 from daemon.dataset.dataset import Dataset
-from daemon.inbox.inbox import Drop, Inbox
+from daemon.inbox.drop import Drop
+from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels

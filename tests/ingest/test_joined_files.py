@@ -6,7 +6,7 @@ import pytest
 
 from daemon.core import durable
 from daemon.core.settings import Inbox
-from daemon.inbox.inbox import Drop
+from daemon.inbox.drop import Drop
 from daemon.inbox.settling import Stamp
 from daemon.ingest.reading import reading
 from daemon.ingest.reading.late_labels import Joined

@@ -18,7 +18,7 @@ from daemon.core import durable, requests, status
 from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
 from daemon.dataset.dataset import Dataset
-from daemon.inbox.inbox import CLEARING
+from daemon.inbox.drop_removal import HIDDEN_PREFIX
 from daemon.retraining import policy
 from daemon.storage.journal import Journal
 from daemon.storage.journal_tables import drops, events
@@ -95,7 +95,7 @@ class Truths:
 
     def _find_drops(self) -> None:
         there = os.listdir(self.home.inbox)
-        hidden = [name.removeprefix(CLEARING)[9:] for name in there if name.startswith(CLEARING)]
+        hidden = [name.removeprefix(HIDDEN_PREFIX)[9:] for name in there if name.startswith(HIDDEN_PREFIX)]
         names = {*there, *hidden}
         for put in self.world.puts:
             # One that was begun again after a death has two records.

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox as Policy
-from daemon.inbox.inbox import Drop
+from daemon.inbox.drop import Drop
 from daemon.ingest.reading import joined_files
 from daemon.ingest.reading.late_labels import Joined
 from daemon.ingest.reading.reading import Bad, Reading, count_rows, demand_good, stop_early

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox as Policy
-from daemon.inbox.inbox import Drop
+from daemon.inbox.drop import Drop
 from daemon.tabular import csv_records, csv_table
 from daemon.tabular.csv_table import Header
 

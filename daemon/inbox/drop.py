@@ -1,0 +1,63 @@
+"""Drop: a settled file whose bytes were read, and how they are read: once, piece by piece, within the limits."""
+
+import errno
+import os
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.core.errors import InvalidDrop
+from daemon.core.settings import Inbox as Limits
+from daemon.core.shared_folder import Folder
+from daemon.inbox.settling import Stamp
+from daemon.tabular import file_content
+from daemon.tabular.file_content import Content
+
+VANISHED = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EAGAIN)
+"""Errors of opening a file that is gone, exchanged, or (the last one) opened for writing under a lease."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A settled file that was read: its name and stamp in the inbox, its content, when it was seen there first (UTC)."""
+
+    name: str
+    stamp: Stamp
+    content: Content
+    seen_at: str
+
+    @property
+    def bytes(self) -> int:
+        """Its size in the inbox."""
+        return self.stamp.size
+
+    @property
+    def sha256(self) -> str:
+        """The drop's identity."""
+        return self.content.sha256
+
+
+def open_file(inbox: Folder, name: str) -> int | None:
+    """A descriptor of a file in the inbox; None if it is not there, or not to be read now. Raises InvalidDrop, OSError."""
+    try:
+        return inbox.open(name)
+    except OSError as error:
+        if error.errno in VANISHED:
+            return None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            # One such file must not keep the others waiting.
+            raise InvalidDrop(f"The file can't be read by this user ({error.strerror}).") from None
+        raise
+
+
+def read_content(fd: int, name: str, limits: Limits, spool: Path) -> Generator[None, None, Content]:
+    """The bytes of an open file, inflated if it is packed; yields after each piece. Large ones go to a nameless file in `spool`.
+
+    Raises InvalidDrop if there are more than `limits` allow.
+    """
+    size, most = os.fstat(fd).st_size, limits.max_bytes
+    if size > most:
+        raise InvalidDrop(f"The file has {size} bytes; inbox.max_bytes = {most}.")
+    packed = file_content.is_packed(name)
+    most = limits.max_inflated_bytes if packed else most
+    return (yield from file_content.taking(fd, spool, inflate=packed, most=most))
