@@ -1,0 +1,85 @@
+"""The training under way: what the trainer says of it, and how it ends, in the journal."""
+
+from typing import NamedTuple
+
+import structlog
+
+from daemon.core.states import EventKind, RunState
+from daemon.core.status import Training
+from daemon.core.training_job import Message
+from daemon.retraining.recorded_facts import RecordedFacts
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+PROGRESS = ("stage", "step", "steps", "candidate", "candidates", "fold", "folds", "left")
+"""What the status says of a training under way, as in `daemon.core.status.Training`."""
+
+NOTEWORTHY_SECONDS = 2.0
+"""A candidate that takes at least so long has a line in the journal, because somebody may wait for it."""
+
+
+class Ended(NamedTuple):
+    """The trainer's process has ended; it can't say so itself."""
+
+    how: str
+
+
+class CurrentRun:
+    """At most one training; used by the loop thread."""
+
+    def __init__(self, journal: Journal, facts: RecordedFacts) -> None:
+        self._journal, self._facts = journal, facts
+        self.progress: Training | None = None
+        """How far it is; None: none is under way."""
+        self._started = 0.0
+
+    def begin(self, progress: Training, now: float) -> None:
+        """A training starts; `now` is monotonic seconds."""
+        self.progress, self._started = progress, now
+
+    def seconds(self, now: float) -> float:
+        """How long it has taken so far; 0 if none is under way."""
+        return 0.0 if self.progress is None else now - self._started
+
+    def handle(self, message: Message | Ended) -> bool:
+        """Record what the trainer says; True: the training, or the trainer, has ended."""
+        if isinstance(message, Ended):
+            self.fail(f"The trainer {message.how}.", RunState.ABANDONED)
+            return True
+        if self.progress is None or "ready" in message or message.get("run") != self.progress.run:
+            return False
+        if "stage" in message:
+            self.progress = self.progress.model_copy(update={key: message.get(key) for key in PROGRESS})
+            return False
+        if "note" in message:
+            if message["seconds"] >= NOTEWORTHY_SECONDS:
+                self._journal.events.tell(EventKind.CANDIDATE, message["note"], run=self.progress.run)
+            return False
+        if "postponed" in message:
+            self._postpone(self.progress.run, message["postponed"])
+        elif "failed" in message:
+            self.fail(message["failed"], RunState.FAILED)
+        else:
+            self._complete(self.progress.run, message["done"], message["seconds"])
+        return True
+
+    def fail(self, detail: str, state: RunState) -> None:
+        """The training, if there is one, has come to nothing."""
+        if self.progress is not None:
+            self._journal.runs.end(self.progress.run, state, detail)
+            log.error(state, run=self.progress.run, detail=detail)
+            self.progress = None
+
+    def _complete(self, run: int, version: int, seconds: float) -> None:
+        detail = f"version {version} after {seconds:.1f} s"
+        self._journal.runs.end(run, RunState.TRAINED, detail, version=version, seconds=seconds)
+        log.info("trained", run=run, version=version, seconds=round(seconds, 3))
+        self.progress = None
+
+    def _postpone(self, run: int, detail: str) -> None:
+        """No model can be trained on these rows yet."""
+        self._facts.note_lacking(detail)
+        self._journal.runs.end(run, RunState.POSTPONED, detail)
+        log.warning("postponed", run=run, detail=detail)
+        self.progress = None

@@ -1,0 +1,40 @@
+"""Requests to train: files until the journal has them, so that those who ask during a training share the next one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from daemon.core import requests
+from daemon.core.home import Home
+from daemon.core.requests import Request
+from daemon.core.states import RequestState
+from daemon.storage.journal import Journal
+
+KIND = "retrain"
+
+
+class TrainingRequests:
+    """Takes and answers requests to train; used by the loop thread."""
+
+    def __init__(self, home: Home, journal: Journal) -> None:
+        self._home, self._journal = home, journal
+
+    def waiting(self) -> list[Request]:
+        """Requests that are still files."""
+        return [request for request in requests.pending(self._home) if request.kind == KIND]
+
+    def take(self) -> list[Any]:
+        """Record the requests that wait; returns all that are recorded and not answered yet."""
+        waiting = self.waiting()
+        if waiting:
+            with self._journal.together():
+                for request in waiting:
+                    detail = "forced" if request.force else "if there are new rows"
+                    self._journal.requests.take(request.id, KIND, detail, request.at.isoformat())
+            requests.consume(self._home, *waiting)
+        return [request for request in self._journal.requests.queued() if request["kind"] == KIND]
+
+    def end(self, queued: Sequence[Any], state: RequestState, detail: str) -> None:
+        """Answer all of them."""
+        with self._journal.together():
+            for request in queued:
+                self._journal.requests.end(request["id"], state, detail)
