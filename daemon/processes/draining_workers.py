@@ -1,0 +1,36 @@
+"""DrainingWorkers: HTTP workers that were asked to end, until they have."""
+
+import signal
+
+from daemon.core.settings import Server
+from daemon.processes.child import Child
+
+OVERDUE_SECONDS = 60.0
+"""A replaced worker ends by itself; one that has not so long after all its limits is killed."""
+
+
+class DrainingWorkers:
+    """The workers that drain, each with the time (monotonic seconds) at which it is killed."""
+
+    def __init__(self, server: Server) -> None:
+        self._seconds = server.drain_seconds + server.body_seconds + server.request_seconds + OVERDUE_SECONDS
+        self._draining: list[tuple[Child, float]] = []
+
+    def __len__(self) -> int:
+        return len(self._draining)
+
+    def add(self, worker: Child, number: int, now: float) -> None:
+        """Ask a worker to end by a signal: at SIGUSR1 it takes as long as a request may, see `web/server/shutdown.py`."""
+        worker.ask_to_end(number)
+        self._draining.append((worker, now + self._seconds))
+
+    def look(self, now: float) -> None:
+        """Forget those that have ended, kill those that are overdue."""
+        self._draining = [(worker, until) for worker, until in self._draining if worker.alive]
+        for worker, until in self._draining:
+            if now >= until:
+                worker.ask_to_end(signal.SIGKILL)
+
+    def workers(self) -> list[Child]:
+        """All of them."""
+        return [worker for worker, _ in self._draining]

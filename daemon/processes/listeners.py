@@ -1,0 +1,52 @@
+"""Listeners: the sockets that all HTTP workers share, so that none of them takes a connection to its grave."""
+
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+from daemon.core.settings import Server
+from daemon.processes import sockets
+from daemon.processes.unix_socket import UnixListener
+
+
+class Listeners:
+    """A TCP socket, a Unix socket below `root`, or both, as the settings say; raises PortTaken.
+
+    `ours`: pids of the workers of a killed daemon. Where they listen, connections go to them until `take_over`.
+    """
+
+    def __init__(self, root: Path, server: Server, ours: Collection[int]) -> None:
+        self._tcp = sockets.bind(server.host, server.port, ours=ours) if server.host else None
+        self._unix = UnixListener(root / server.unix_socket, ours=ours) if server.unix_socket else None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, if it listens on one."""
+        return self._tcp.getsockname()[:2] if self._tcp else None
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors that a worker inherits."""
+        return [listener.fileno() for listener in self._sockets()]
+
+    def take_over(self) -> None:
+        """Let new connections come here, and no longer to the sockets of a killed daemon."""
+        if self._tcp:
+            sockets.steer_here(self._tcp)
+        if self._unix:
+            self._unix.show()
+
+    def refuse_new(self) -> None:
+        """Let no new connection begin, so that the workers can empty the queue."""
+        if self._tcp:
+            sockets.refuse_new(self._tcp)
+        if self._unix:
+            self._unix.hide()
+
+    def close(self) -> None:
+        """Close our descriptors; a worker that still runs has its own."""
+        for listener in self._sockets():
+            listener.close()
+
+    def _sockets(self) -> list[socket.socket]:
+        return [listener for listener in (self._tcp, self._unix.socket if self._unix else None) if listener]

@@ -1,0 +1,35 @@
+"""OldWorkers: the HTTP workers of a killed daemon, which continue to answer until ours do."""
+
+import signal
+from pathlib import Path
+
+from daemon.core.home import Home
+from daemon.processes import worker_files
+
+
+class OldWorkers:
+    """The workers that run already when a daemon starts, known by their locks."""
+
+    def __init__(self, home: Home) -> None:
+        self._locks: list[Path] = worker_files.held(home.workers.glob("*.lock"))
+        self.answering = bool(self._locks)
+        """Whether there are any that were not asked to drain yet."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Their processes."""
+        return [worker_files.pid(lock) for lock in self._locks]
+
+    def any_serves(self) -> bool:
+        """Whether one that still runs has a model."""
+        self._locks = worker_files.held(self._locks)
+        return any(map(worker_files.had_model, self._locks))
+
+    def drain(self) -> None:
+        """Let them take no new requests and end after those that they have."""
+        worker_files.tell(self._locks, signal.SIGUSR1)
+        self.answering = False
+
+    def end(self) -> None:
+        """End them with the service, also while they drain."""
+        worker_files.tell(self._locks, signal.SIGTERM)
