@@ -32,7 +32,7 @@ NAMED = 3
 
 QUARTILES = (25, 50, 75)
 
-DATE = "a date moves on by itself: only missing ones are compared."
+DATE = "dates always move on: only missing ones are compared."
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _lack(common: Report, reference: Reference | None, settings: Drift) -> str |
         return f"Version {version} was trained before drift was known and has no reference; the next version has one."
     if common["reference"] < settings.min_rows:
         return (
-            f"Version {version} was taught by {common['reference']} rows; drift.min_rows asks for {settings.min_rows}."
+            f"Version {version} was trained on {common['reference']} rows; drift.min_rows asks for {settings.min_rows}."
         )
     if common["n"] < settings.min_rows:
         return f"Version {version} has made {common['n']} of the {settings.min_rows} predictions that drift.min_rows asks for."
@@ -199,11 +199,11 @@ def _conclude(result: Report, lack: str | None, settings: Drift) -> Report:
     error = result["error"]
     reasons = []
     if important:
-        reasons.append(f"In the last {result['n']:,} predictions {_list(important)} from what was taught.")
+        reasons.append(f"In the last {result['n']:,} predictions {_list(important)} from the training data.")
         reasons.append(f"{important[0]['name'][:60]} ({important[0]['importance']:.0%} of the importance):")
         reasons.append(important[0]["sentence"])
     elif result["tested"] and len(drifted) >= settings.share * result["tested"]:
-        difference = f"{len(drifted)} of {result['tested']} features differ from what was taught."
+        difference = f"{len(drifted)} of {result['tested']} features differ from the training data."
         reasons.append(f"In the last {result['n']:,} predictions {difference}")
     if error and error["rose"]:
         change = f"from {_figure(error['before'])} to {_figure(error['now'])} after {error['at']:,} labels"
@@ -218,9 +218,9 @@ def _conclude(result: Report, lack: str | None, settings: Drift) -> Report:
 def _calm(result: Report, drifted: Sequence[Report]) -> str:
     among = f"In the last {result['n']:,} predictions"
     if not drifted:
-        return f"{among} no feature differs from what was taught."
+        return f"{among} no feature differs from the training data."
     them = "it" if len(drifted) == 1 else "them"
-    return f"{among} {_list(drifted)} from what was taught, but the model hardly needs {them}."
+    return f"{among} {_list(drifted)} from the training data, but the model hardly uses {them}."
 
 
 def _list(features: Sequence[Report]) -> str:

@@ -29,7 +29,7 @@ EXPECTED = 5
 """Least count that chi-square may expect in a cell (Cochran, "Some methods for strengthening the common chi-square tests", 1954)."""
 
 FARTHEST = 1e6
-"""A distance that is no number any more, because values are near the largest double, counts as this."""
+"""The value of a distance that overflows, because values are near the largest double."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Comparison:
     """0-1: the largest difference of the cumulative shares; of classes the share of rows that moved to another one."""
 
     def drifted(self, settings: Drift) -> bool:
-        """Whether the difference is no chance and, where there are rows to tell, large enough to matter."""
+        """Whether the difference is significant and, with enough rows to measure that, large enough to matter."""
         return self.p <= settings.p_value and (self.distance is None or self.distance >= settings.distance)
 
 

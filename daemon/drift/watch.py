@@ -1,7 +1,7 @@
-"""The drift watch: compares what the served version is asked with what it was taught, now and then, beside the loop.
+"""The drift watch: regularly compares the inputs of the served version with its training rows, beside the loop.
 
 A check takes a fraction of a second, so it runs in a thread of its own, which reads the history and the journal
-for itself and writes nothing; the loop thread, the only one that writes, records what was found.
+for itself and writes nothing; the loop thread, the only one that writes, records the result.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +26,7 @@ from daemon.storage.journal import Journal
 log = structlog.get_logger()
 
 LABELS = 100_000
-"""Late labels that one check takes at most; after a restart with more of them the next checks go on."""
+"""Late labels that one check takes at most; after a restart with more of them the next checks continue."""
 
 
 class Driftwatch:
@@ -45,7 +45,7 @@ class Driftwatch:
         `now` is monotonic seconds. A check that fails is logged and tried again: it must stop neither loop nor health.
         Raises Unavailable when the journal can't be written.
         """
-        if self._due is None:  # not at once: a service that starts has better to do than to import scipy
+        if self._due is None:  # not at once: importing scipy would slow the start
             self._due = now + self._settings.check_seconds
         if self._running is not None and self._running.done():
             done, self._running = self._running, None

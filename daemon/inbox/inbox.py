@@ -1,4 +1,4 @@
-"""The inbox: which drops are finished, their bytes, and how refused ones leave it.
+"""The inbox: which drops are finished; they are read, cleared and rejected.
 
 Events are hints that wake the loop (`daemon/inbox/watcher.py`); listing the folder is the truth. Others may write to the
 folder, so everything in it goes by its descriptor (`daemon/core/shared_folder.py`).
@@ -38,11 +38,11 @@ class Inbox:
         self._home, self._limits, self._wake = home, limits, wake
         self._settling = Settling(limits.settle_seconds)
         self._left: dict[str, int] = {}
-        """Files that can't be taken away, and when each was changed last, in content or rights."""
+        """Files that can't be removed, and when each was changed last, in content or rights."""
         self.backlog = (0, 0)
         """Files and bytes that wait to be read, at the last scan."""
         self.unread: frozenset[int] = frozenset()
-        """Their sizes: what is on record of a file that has none of these is not one of them."""
+        """Their sizes, by which a held drop is known not to be among them."""
         self.aside, self.strays = Aside(), NonFiles()
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
@@ -58,7 +58,7 @@ class Inbox:
         self._wake()
 
     def _open_folder(self) -> Folder:
-        """What lies at the inbox's path now: it may be another folder, or another mount, than a moment ago."""
+        """The folder at the inbox's path now: it may be another folder, or another mount, than a moment ago."""
         return shared_folder.inbox(self._home)
 
     # Settling
@@ -102,7 +102,7 @@ class Inbox:
                 strays.append((entry.name, status.st_mode))
         self._left = left
         self.strays.note(strays)
-        if hidden:  # it could not be put back when it should have been
+        if hidden:  # it could not get its name back earlier
             drop_removal.recover(inbox)
         return stamps
 
@@ -115,7 +115,7 @@ class Inbox:
     def reading(self, name: str, stamp: Stamp) -> Generator[None, None, Drop | None]:
         """The drop's bytes, read once, piece by piece; raises InvalidDrop when it is too large or not ours to read.
 
-        None if it is gone, or not, from beginning to end, the settled file that has the stamp: it is looked at again then.
+        None if it is gone, or changes while it is read: then it has to settle again.
         """
         fd = open_file(self._open_folder(), name)
         if fd is None:
@@ -137,14 +137,14 @@ class Inbox:
         return Drop(name, stamp, content, self._settling.seen_at(name))
 
     def stamp(self, name: str) -> Stamp | None:
-        """That of the file which has this name now; None if none has."""
+        """The stamp of the file with this name now; None if there is none."""
         try:
             return Stamp.of(self._open_folder().stat(name))
         except FileNotFoundError:
             return None
 
     def clear(self, drops: Collection[tuple[str, str]]) -> dict[str, OSError]:
-        """Remove drops (name, sha256) whose rows are committed; gives those that can't be removed.
+        """Remove drops (name, sha256) whose rows are committed; returns those that can't be removed.
 
         A name may be the journal's, as text (`names.shown`). A file that has other bytes by now is a new drop and stays.
         """
@@ -165,14 +165,14 @@ class Inbox:
         drop_removal.recover(self._open_folder())
 
     def leave(self, name: str) -> None:
-        """Don't look at a file again until it, or who may read it, changes: it can be neither removed nor moved."""
+        """Ignore a file that can be neither removed nor moved, until its content or rights change."""
         try:
             self._left[name] = self._open_folder().stat(name).st_ctime_ns
         except FileNotFoundError:
             self._settling.forget(name)
 
     def reject(self, refused: Collection[tuple[str, Stamp, dict[str, Any]]]) -> dict[str, OSError]:
-        """Move refused drops to `rejected/` under names that are free there; gives those that can't be moved.
+        """Move refused drops to `rejected/` under names that are free there; returns those that can't be moved.
 
         Of each: its name, its stamp when it was judged, its report. A file that is another by now is a new drop and stays.
         Raises Unavailable if there is no `rejected/` of ours.

@@ -1,4 +1,4 @@
-"""NonFiles: what lies in the inbox and is no file, so that whoever put it there hears why nothing comes of it.
+"""NonFiles: entries of the inbox that are not files are reported, so that people learn why nothing comes of them.
 
 A link could point at what only the daemon may read, and a pipe would be waited for: none is followed or opened.
 """
@@ -15,11 +15,11 @@ KINDS = {
 }
 
 MOST = 20
-"""So many are named; whoever unpacks an archive into the inbox need not read a list of its folders."""
+"""How many are named: after an archive was unpacked into the inbox, a list of its folders would not help."""
 
 
 class NonFiles:
-    """What was seen at the last look; used by the loop thread."""
+    """The entries at the last look; used by the loop thread."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -27,7 +27,7 @@ class NonFiles:
         self._unsaid: list[str] = []
 
     def note(self, seen: list[tuple[str, int]]) -> None:
-        """Names with their modes (`st_mode`), all there are now."""
+        """Note all entries that are there now: names with their modes (`st_mode`)."""
         strays = {shown(name): KINDS.get(stat.S_IFMT(mode), "a device") for name, mode in seen[:MOST]}
         self._unsaid += [
             f"{name} in the inbox is {kind}, which is never followed, opened or taken: drop the file itself."

@@ -1,4 +1,4 @@
-"""Whether somebody still writes a file, as far as the kernel tells."""
+"""Open writers: whether a program still writes a file, as far as the kernel knows."""
 
 import errno
 import fcntl
@@ -8,11 +8,11 @@ import signal
 def is_written(fd: int) -> bool | None:
     """Whether some process has the file open for writing: the kernel then gives no read lease (fcntl(2)).
 
-    None where that can't be told: network file systems, and files of other users.
+    None if the kernel can't say: on network file systems, and for files of other users.
     """
     try:
-        # Who opens the file for writing while the lease is held has us told by a signal. That of F_SETSIG is ignored unless
-        # a process asks for it; SIGIO, which it would be otherwise, ends one.
+        # If a program opens the file for writing while we hold the lease, the kernel sends us a signal. The one of F_SETSIG is
+        # ignored unless a process asks for it; SIGIO, the default, would end the process.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

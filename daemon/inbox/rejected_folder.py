@@ -1,8 +1,9 @@
-"""`inbox/rejected`: what was refused, in a folder that only this user writes to.
+"""`inbox/rejected`: refused files and rows, in a folder that only this user writes to.
 
-Whoever may drop files may try to put something else in its place, or a file there that is not what its name says. So
-the folder is opened for each piece of work, without following a link, and refused unless it is ours; and what others have
-dropped is copied into files of ours instead of moved: its owner, odd modes and further links stay outside.
+Why a file or row is refused is decided elsewhere: in `daemon/ingest/reading/reader.py` (files) and `daemon/tabular/rows.py` (rows
+and cells). Everyone who may drop files may also put another folder, or a misleading file, in its place. So the folder is opened
+for each piece of work, without following a link, and refused unless it is ours; and files of other users are copied instead of
+moved: their owner, odd modes and further links stay outside.
 """
 
 import errno
@@ -41,34 +42,34 @@ class Rejected:
 
     @classmethod
     def of(cls, inbox: Folder) -> Self:
-        """That of an open inbox, made if it is missing; raises OSError, and Unavailable if what lies there is no folder of ours."""
+        """The folder of an open inbox, made if it is missing; raises OSError, and Unavailable if it is not a folder of ours."""
         readers = file_modes.readers(inbox.status)
         folder = _opened(inbox)
         if folder.status.st_uid not in inbox.owners:
             raise Unavailable(f"{folder.path} belongs to another user ({folder.status.st_uid}).", hint=HINT)
-        with suppress(OSError):  # what matters of the mode is looked at next
+        with suppress(OSError):  # the mode is checked next
             file_modes.correct(folder.fd, readers.folder, readers.group)
         if folder.status.st_mode & file_modes.OTHERS_WRITE:
             raise Unavailable(
-                f"Other users may write to {folder.path}.", hint=f"Take that from them: chmod {readers.folder:o}."
+                f"Other users may write to {folder.path}.", hint=f"Remove that right: chmod {readers.folder:o}."
             )
         return cls(folder, readers)
 
     @property
     def path(self) -> Path:
-        """The folder as it is held open: whatever gets its name meanwhile, work below this path is in it."""
+        """A path to the open folder, which stays valid if another folder gets its name."""
         return Path(f"/proc/self/fd/{self._folder.fd}")
 
-    # Files that were refused whole
+    # Refused files
 
     def keep(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, Any]) -> None:
-        """Take the file `hidden` of the inbox, open as `fd` (O_PATH), with its report; `name` is what it was dropped as."""
+        """Take the file `hidden` of the inbox, open as `fd` (O_PATH), with its report; `name` is its name when it was dropped."""
         status = os.fstat(fd)
         if status.st_uid == os.geteuid() and status.st_nlink == 1:
             self._move(inbox, hidden, fd, name, report)
         else:
             self._copy(fd, name, report)
-        # What was exchanged, or written to, since then is another drop and gets its name back.
+        # A file that was exchanged, or written to, since then is another drop and gets its name back.
         if (
             inbox.has(hidden)
             and os.path.samestat(now := inbox.stat(hidden), status)
@@ -82,7 +83,7 @@ class Rejected:
             self._folder.rename(temporary, name + REPORT)
 
     def free_name(self, name: str, sha256: str | None = None) -> str:
-        """A name in the folder for a file that was dropped as `name`: none that is taken, but by the same bytes just before."""
+        """A free name in the folder for a file that was dropped as `name`; or the last one taken, if it has the same bytes (`sha256`)."""
         target, count = _short(name), 1
         before = target
         while self._folder.has(target):  # a report alone is that of a move that was cut short
@@ -92,7 +93,7 @@ class Rejected:
         return before if cut_short else target
 
     def _move(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, Any]) -> None:
-        """What is ours and has no other name: under a name that is free by a rename."""
+        """Rename a file that is ours and has no other link to a free name."""
         moved = False
         while not moved:
             target = self.free_name(name)
@@ -100,17 +101,17 @@ class Rejected:
             moved = inbox.rename_new(hidden, target, self._folder)
         if os.path.samestat(self._folder.stat(target), os.fstat(fd)):
             file_modes.correct(fd, self._readers.file, self._readers.group)
-        else:  # somebody has put another file there since it was looked at
+        else:  # another file was put there in the meantime
             self._folder.rename_new(target, hidden, inbox)
 
     def _copy(self, fd: int, name: str, report: Mapping[str, Any]) -> None:
-        """What is another user's, or has further names: its bytes, durably, before it goes."""
+        """Copy the bytes of a file of another user, or with further links, durably, before it is removed."""
         try:
             source = _readable(fd)
         except OSError:
             self.report(self.free_name(name), report)
             raise
-        try:  # no more than that, however fast somebody goes on writing it
+        try:  # bounded, also while a program continues to write it
             temporary = self._written(
                 islice(iter(lambda: os.read(source, BLOCK_BYTES), b""), MOST_COPIED // BLOCK_BYTES)
             )
@@ -126,12 +127,12 @@ class Rejected:
             self._folder.remove(temporary)
         self._folder.sync()
 
-    # Rows that were refused
+    # Refused rows
 
     def quarantine(self, name: str, sha256: str, lines: Iterable[bytes]) -> str:
         """Write refused rows of the drop `name`, durably; returns the file's name.
 
-        It tells drops of the same name apart. After a kill the same rows are written again: they get the same name then.
+        Drops of the same name get different ones. After a kill the same rows are written again, under the same name.
         """
         ending = f".{sha256[:8]}{BAD_ROWS}"
         with self._new(lines) as temporary:
@@ -146,12 +147,12 @@ class Rejected:
 
     @contextmanager
     def _new(self, blocks: Iterable[bytes], *, sync: bool = True) -> Iterator[str]:
-        """The name of a new, hidden file; it goes if it does not get another: what is tried again would leave one each time."""
+        """The name of a new, hidden file, which is removed unless it gets another name: each new try would leave one otherwise."""
         temporary = self._written(blocks, sync=sync)
         try:
             yield temporary
         except BaseException:
-            with suppress(OSError):  # what came first is what matters
+            with suppress(OSError):  # the first error matters
                 self._folder.remove(temporary)
             raise
 
@@ -171,10 +172,10 @@ class Rejected:
             raise
         return name
 
-    # What lies there
+    # Its entries
 
     def entries(self) -> Iterable["os.DirEntry[str]"]:
-        """Everything, whoever has put it there."""
+        """All entries, also those that others put there."""
         return self._folder.entries()
 
     def remove(self, name: str) -> None:
@@ -199,12 +200,12 @@ def _opened(inbox: Folder) -> Folder:
         return inbox.folder(NAME)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise Unavailable(f"{inbox.path}/{NAME} is no folder.", hint=HINT) from None
+            raise Unavailable(f"{inbox.path}/{NAME} is not a folder.", hint=HINT) from None
         raise
 
 
 def _readable(fd: int) -> int:
-    """A descriptor to read what is open with O_PATH; raises OSError when it is too large to be copied, or may not be read."""
+    """A descriptor that can be read, of a file open with O_PATH; raises OSError if it is too large to be copied, or may not be read."""
     if os.fstat(fd).st_size > MOST_COPIED:
         raise OSError(errno.EFBIG, f"it is of another user and has more than {MOST_COPIED} bytes, so it is not copied")
     try:
@@ -214,7 +215,7 @@ def _readable(fd: int) -> int:
 
 
 def _short(name: str, ending: str = "") -> str:
-    """What a file of this name is kept as; names too long for what is added to them are replaced.
+    """The name under which a file of this name is kept; a name too long for its additions is replaced.
 
     The endings of reports and of refused rows say what a file is, so no dropped file keeps one.
     """

@@ -1,6 +1,6 @@
-"""Retention: what retraind put into `inbox/rejected` goes when it is old enough.
+"""Retention: refused files in `inbox/rejected` are removed when they are old enough.
 
-What was refused is kept for whoever wants to mend it, not for ever.
+They are kept so that people can correct them, for a limited time.
 """
 
 import stat
@@ -16,7 +16,7 @@ from daemon.core.inbox_names import BAD_ROWS, REPORT
 from daemon.inbox.rejected_folder import Rejected
 
 MOST = 1_000
-"""Drops that one call deals with at most: the loop has other things to do."""
+"""Drops that one call removes at most: the loop has other things to do."""
 
 log = structlog.get_logger()
 
@@ -57,14 +57,14 @@ class Retention:
         return removed
 
     def _due(self, rejected: Rejected, now: float) -> Iterator[list[str]]:
-        """Old files, in no order; a refused drop comes with its report, which is what tells it from files of others."""
+        """Old files, in no order; a refused drop comes with its report, which distinguishes it from files of others."""
         ages = _times(rejected)
         begin, limit = clock.made(self._home, now), now - self._days * clock.DAY
         for name, since in ages.items():
             report = name + REPORT
             alone = name.endswith(REPORT) and name.removesuffix(REPORT) not in ages
             if begin <= since < limit and (alone or report in ages or name.endswith(BAD_ROWS)):
-                yield [one for one in (name, report) if one in ages]
+                yield [file for file in (name, report) if file in ages]
 
 
 def _times(rejected: Rejected) -> dict[str, float]:
@@ -73,7 +73,7 @@ def _times(rejected: Rejected) -> dict[str, float]:
     for entry in rejected.entries():
         try:
             status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:  # somebody else has removed it
+        except FileNotFoundError:  # another program has removed it
             continue
         # Moving a file leaves its mtime as it was, maybe years ago; its ctime says since when it lies here.
         if not stat.S_ISDIR(status.st_mode):

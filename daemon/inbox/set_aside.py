@@ -1,14 +1,14 @@
 """Aside: files of the inbox that wait for a person and are not read again meanwhile.
 
-What waits is on record in the journal by its sha256; this is which files have those bytes, known once each was read since
-the start. A file that changes, or is exchanged, is another drop and is read.
+The journal has a held drop by its sha256; this module knows which files have those bytes, once each was read since the start.
+A file that changes, or is exchanged, is another drop and is read.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 S = TypeVar("S")
-"""What changes with a file's content; see `daemon.inbox.settling.Stamp`."""
+"""A value that changes with a file's content; see `daemon.inbox.settling.Stamp`."""
 
 
 class _Kept(NamedTuple):
@@ -17,13 +17,13 @@ class _Kept(NamedTuple):
 
 
 class Aside:
-    """Which files to pass over; used by the loop thread."""
+    """The files to skip; used by the loop thread."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
 
     def keep(self, name: str, stamp: object, sha256: str) -> None:
-        """Pass over a file that has just been read and has these bytes, as long as it has the stamp."""
+        """Skip a file that has just been read and has these bytes, as long as it has the stamp."""
         self._kept[name] = _Kept(stamp, sha256)
 
     def release(self, sha256: str) -> None:
@@ -31,13 +31,13 @@ class Aside:
         self._kept = {name: kept for name, kept in self._kept.items() if kept.sha256 != sha256}
 
     def rest(self, files: Mapping[str, S]) -> dict[str, S]:
-        """Those of all files of the folder that are to be read; what is gone or changed is forgotten."""
+        """The files of the folder that are to be read; those that are gone or have changed are forgotten."""
         self._kept = {name: kept for name, kept in self._kept.items() if files.get(name) == kept.stamp}
         return {name: stamp for name, stamp in files.items() if name not in self._kept}
 
     @property
     def files(self) -> dict[str, list[str]]:
-        """Names of the files that are passed over, by the sha256 of their bytes."""
+        """Names of the files that are skipped, by the sha256 of their bytes."""
         names: dict[str, list[str]] = {}
         for name, kept in self._kept.items():
             names.setdefault(kept.sha256, []).append(name)

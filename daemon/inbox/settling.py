@@ -1,6 +1,6 @@
-"""Settling: when a file that somebody puts into the inbox is finished.
+"""Settling: when a file in the inbox is finished.
 
-By what the kernel tells of writers, by renames and closings that were seen, and by quiet time.
+It follows from open writers, as far as the kernel knows them, from renames and closings, and from quiet time.
 """
 
 import os
@@ -13,12 +13,12 @@ from daemon.core.status import utcnow
 from daemon.inbox.open_writers import is_written
 
 UNSURE_SECONDS = 10.0
-"""Quiet time for a file of which nobody can tell whether it is still being written."""
+"""Quiet time for a file that may still be written, as far as the kernel knows."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What changes whenever a file's content may have changed."""
+    """A value that changes whenever a file's content may have changed."""
 
     inode: int
     size: int
@@ -39,7 +39,7 @@ class _Seen(NamedTuple):
 
 
 class Settling:
-    """What is known of the files that wait; used by the loop thread, `moved` and `closed` by any."""
+    """The state of the files that wait; used by the loop thread, `moved` and `closed` by any."""
 
     def __init__(self, settle_seconds: float) -> None:
         self._seconds = settle_seconds
@@ -76,13 +76,13 @@ class Settling:
         written = _being_written(inbox, name)
         if name in self._moved_in:
             return written is not True
-        # Of files of other users the kernel says no more than that a writer has closed them, and that only on this machine.
+        # For files of other users the kernel only reports that a writer has closed them, and only on this machine.
         sure = written is False or self._closed.get(name) == seen.stamp
         patience = self._seconds if sure else max(UNSURE_SECONDS, self._seconds)
         return written is not True and quiet >= patience
 
     def wait_seconds(self, now: float) -> float | None:
-        """Seconds until the next file may be settled; None if none is: one that is quiet but still open tells us itself."""
+        """Seconds until the next file may be settled; None if none is. One that is quiet but still open gives an event when it is closed."""
         left = [self._seconds - (now - seen.since) for seen in self._seen.values()]
         return min((max(0.01, seconds) for seconds in left if seconds > 0), default=None)
 
@@ -92,7 +92,7 @@ class Settling:
         return seen.at if seen else utcnow()
 
     def unsettle(self, name: str) -> None:
-        """A file has changed: that it was moved in says nothing any more."""
+        """A file has changed, so the rename into the folder no longer means that it is finished."""
         self._moved_in.discard(name)
 
     def forget(self, name: str) -> None:
@@ -103,7 +103,7 @@ class Settling:
 
 
 def _being_written(inbox: Folder, name: str) -> bool | None:
-    """Whether some process has the file open for writing, or holds a lease to write it; None where that can't be told."""
+    """Whether some process has the file open for writing, or holds a lease to write it; None if that can't be known."""
     try:
         fd = inbox.open(name)
     except BlockingIOError:

@@ -26,15 +26,15 @@ from daemon.inbox.rejected_folder import Rejected
 log = structlog.get_logger()
 
 CANARY_SECONDS = 2.0
-"""How long the event of the canary, a hidden file, may take before the folder counts as one that tells nothing."""
+"""How long the event of the canary, a hidden file, may take before the folder counts as one without events."""
 
 RETRY_SECONDS = 30.0
-"""How often watching is tried again where it was refused or no events arrive."""
+"""How often watching is tried again if it was refused or no events arrive."""
 
 STARTING = "Scanned; whether events arrive is being tried."
 SILENT = "Only scanned: no events arrive from this folder, as on some network and container mounts."
 WAITING = "Until then drops wait in the inbox."
-UNSAFE = " Whoever may drop files can also take away those of others: chmod +t the inbox."
+UNSAFE = " Everyone who may drop files can also remove those of others: chmod +t the inbox."
 LIMITS = {errno.EMFILE: "fs.inotify.max_user_instances", errno.ENOSPC: "fs.inotify.max_user_watches"}
 KINDS: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, FileCreatedEvent]
 
@@ -42,7 +42,7 @@ KINDS: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, FileCreat
 class Hint(Protocol):
     """Takes the name of a file that has changed; `moved`: it got that name, or came into the folder, by a rename.
 
-    `closed`: somebody who could write it has closed it.
+    `closed`: a program that could write it has closed it.
     """
 
     def __call__(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
@@ -66,9 +66,9 @@ class Watcher:
         self._overflows, self._overflowed_at = 0, ""
 
     def watch(self, now: float) -> list[str]:
-        """See that the inbox is there and watched, and mend what is not; `now` is monotonic seconds.
+        """Make the inbox if it is missing, and watch it; `now` is monotonic seconds.
 
-        Gives sentences for the journal. Never raises for what is wrong with the folder: `watching` says it.
+        Returns sentences for the journal. Faults of the folder raise nothing: `watching` reports them.
         """
         sentences = []
         try:
@@ -87,11 +87,11 @@ class Watcher:
         return sentences
 
     def watching(self) -> str | None:
-        """None while drops are found, by events or by scanning alone; else what is wrong and what to do, for people."""
+        """What is wrong with the folder and what to do, for people; None while drops are noticed, by events or by scanning alone."""
         return self._problem or self._rejected_problem
 
     def manner(self) -> str:
-        """How drops are found, for people: watched, or only scanned and why; and what is unwise about the folder."""
+        """How drops are noticed, for people: watched, or only scanned and why; and a warning about the folder's mode."""
         return f"{self._found_by()}{self._remark}"
 
     def _found_by(self) -> str:
@@ -111,7 +111,7 @@ class Watcher:
             self._watch = None
 
     def _make_folder(self) -> bool:
-        """Make what is missing of the inbox; True if it had been there before."""
+        """Make the folder if it is missing; True if it was there before."""
         if self._home.inbox.is_dir():
             return False
         file_modes.make(self._home.inbox)
@@ -122,7 +122,7 @@ class Watcher:
         return True
 
     def _inspect(self) -> None:
-        """Look whether what is refused has a safe place, and whether those who may drop can take away the drops of others."""
+        """Check that `rejected/` is safe, and whether those who may drop can remove the drops of others."""
         try:
             inbox = shared_folder.inbox(self._home)
             Rejected.of(inbox)
@@ -142,7 +142,7 @@ class Watcher:
             log.warning("events_dropped", times=self._overflows)
 
     def _tend(self, identity: tuple[int, int, bool], now: float) -> None:
-        """Begin anew when the watch is dead, or the folder is another or has other rights; else see whether events arrive."""
+        """Restart a dead watch, or one of another folder or other rights; else check that events arrive."""
         if identity == self._identity and self._watch is not None and self._watch.alive:
             self._watch.prove(now)
         elif identity != self._identity or self._watch is not None or now >= self._retry_at:
@@ -152,7 +152,7 @@ class Watcher:
     def _begin(self, now: float) -> None:
         self.close()
         self._retry_at = now + RETRY_SECONDS
-        if self._problem:  # watchdog takes a folder that it may not read for one in which nothing happens
+        if self._problem:  # to watchdog, a folder that it may not read is one in which nothing happens
             self._refused = self._problem
             return
         try:
@@ -170,7 +170,7 @@ class Watcher:
 class _Watch(FileSystemEventHandler):
     """One observer on one folder, from its start to its end; raises OSError when the kernel refuses it.
 
-    Its parts are put together here, because what tells that events were lost is the reader of the kernel's queue.
+    Its parts are put together here, because the reader of the kernel's queue is the one that knows of lost events.
     """
 
     def __init__(self, folder: Path, hint: Hint, wake: Callable[[], None]) -> None:
@@ -179,9 +179,9 @@ class _Watch(FileSystemEventHandler):
         self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._reader)
         self._canary, self._canary_at = "", 0.0
         self.proven = False
-        """Whether an event has arrived that had to."""
+        """Whether the canary's event has arrived."""
         self.silent = False
-        """Whether the event of a canary was awaited in vain."""
+        """Whether a canary's event did not arrive in time."""
         self._reader.start()
         try:
             self._observer.schedule(self, str(folder), event_filter=KINDS, follow_symlink=True)
@@ -201,7 +201,7 @@ class _Watch(FileSystemEventHandler):
         return self._reader.take_overflows()
 
     def prove(self, now: float) -> None:
-        """Make and remove a hidden file, unless it is proven that this gives an event or the last one is still awaited."""
+        """Make and remove a hidden file, unless its event has arrived once or the last one may still arrive."""
         waited = now - self._canary_at
         self.silent = not self.proven and bool(self._canary) and (self.silent or waited >= CANARY_SECONDS)
         if self.proven or (self._canary and waited < RETRY_SECONDS):
@@ -233,7 +233,7 @@ class _Watch(FileSystemEventHandler):
 
 
 class _Reader(InotifyFD):
-    """Reads the kernel's queue, and notes what watchdog does not tell: lost events, a lost folder, files moved in from outside."""
+    """Reads the kernel's queue, and notes what watchdog hides: lost events, a lost folder, files moved in from outside."""
 
     def __init__(self, hint: Hint, wake: Callable[[], None]) -> None:
         super().__init__()
@@ -249,11 +249,13 @@ class _Reader(InotifyFD):
         return total - taken
 
     def handle_event(self, event: InotifyEvent) -> None:
-        """Called for every event by this thread; the loop is woken for those that no handler is told of."""
+        """Called for every event by this thread; it wakes the loop for those that no handler gets."""
         self._overflown += event.is_queue_overflow
         self.lost |= event.is_ignored
         super().handle_event(event)
         if event.is_queue_overflow or event.is_ignored:
             self._wake()
-        elif event.is_moved_to and event.name:  # watchdog calls it created where the other half of the move is not seen
+        elif (
+            event.is_moved_to and event.name
+        ):  # watchdog calls it created, because it does not see the other half of the move
             self._hint(os.fsdecode(event.name), moved=True)

@@ -1,6 +1,6 @@
-"""Attempts: which drops are being read, on record before they are, so that one that ends the process can be found.
+"""Attempts: the journal records which drops are about to be read, so that one that ends the process can be identified.
 
-After a death in the middle of reading the same drops are tried again, then half of them, and half of those: a
+After a crash while reading, the same drops are tried again, then half of them, and half of those: a
 single drop that has been tried TRIES times alone is given up, and all others get through.
 """
 
@@ -20,10 +20,10 @@ KEY = "reading"
 TRIES = 3
 
 LATER_SECONDS = 20.0
-"""A drop that could not be read through no fault of its own lets the others go first for so long."""
+"""How long the others go first if a drop could not be read through no fault of its own."""
 
 UNREADABLE = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ETIMEDOUT}
-"""Errors of reading that are about the file, or the place where it lies, and not about the machine."""
+"""Errors of reading that concern the file or the place where it lies, not the machine."""
 
 log = structlog.get_logger()
 
@@ -37,31 +37,31 @@ class Attempts:
         self._drops: dict[str, list[int]] = {}
         self._later: dict[str, float] = {}
         self._unreadable: set[str] = set()
-        """Drops of which the journal says already that they can't be read."""
+        """Drops that the journal already reports as unreadable."""
         self.reload()
 
     def reload(self) -> None:
-        """Forget what a transaction that failed has not put on record."""
+        """Forget what a failed transaction did not record."""
         stored = self._journal.facts.get(KEY) or {}
         self._tries, self._alone = stored.get("tries", 0), stored.get("alone", 0)
         self._drops = stored.get("drops", {})
 
     def choose(self, settled: Mapping[str, Stamp], now: float) -> list[str]:
-        """What to read next of the settled drops: what was begun and not finished comes first, in ever smaller groups.
+        """The settled drops to read next: those that were begun and not finished come first, in ever smaller groups.
 
-        A single drop that failed through no fault of its own is passed over for a while; `now` is monotonic seconds.
+        A single drop that failed through no fault of its own is skipped for a while; `now` is monotonic seconds.
         """
         self._later = {name: until for name, until in self._later.items() if now < until and name in settled}
         self._unreadable &= settled.keys()
         ready = {name: stamp for name, stamp in settled.items() if name not in self._later}
-        left = [name for name, stamp in ready.items() if self._drops.get(name) == _stamp(stamp)]
-        if not left:
+        begun = [name for name, stamp in ready.items() if self._drops.get(name) == _stamp(stamp)]
+        if not begun:
             self._tries, self._alone, self._drops = 0, 0, {}
             return list(ready)
-        return left[: max(1, len(left) >> max(0, self._tries - 1))]
+        return begun[: max(1, len(begun) >> max(0, self._tries - 1))]
 
     def begin(self, names: Mapping[str, Stamp]) -> bool:
-        """Put on record that these drops are read now; False: it is one that has been tried often enough."""
+        """Record that these drops are read now; False: it is a single drop that has been tried often enough."""
         same = names.keys() == self._drops.keys()
         if same and self._alone >= TRIES:
             return False
@@ -71,11 +71,11 @@ class Attempts:
         return True
 
     def end(self) -> None:
-        """They are dealt with; part of the transaction that says so."""
+        """Record that they are done, as part of the transaction that has their outcome."""
         self._note(0, 0, {})
 
     def excuse(self, now: float) -> None:
-        """What failed was not the drops' fault (a full disk, say): it counts for finding the one, not for giving it up."""
+        """The failure was not the drops' fault (a full disk, say): it still halves the group, but refuses no drop."""
         if len(self._drops) == 1:
             self._later |= dict.fromkeys(self._drops, now + LATER_SECONDS)
             self._note(0, 0, {})
@@ -83,7 +83,7 @@ class Attempts:
             self._note(self._tries, 0, self._drops)
 
     def pass_over(self, name: str, error: OSError, now: float) -> None:
-        """Leave a drop that can't be read for a while, and tell it once; raises the error again if it is not about this drop."""
+        """Skip a drop that can't be read for a while, and report it once; raises the error again if it does not concern this drop."""
         if error.errno not in UNREADABLE:
             raise error
         self._later[name] = now + LATER_SECONDS

@@ -1,7 +1,7 @@
-"""Clearing: drops that are dealt with go out of the inbox; one that can't is told once, and tried again until it goes.
+"""Clearing: finished drops leave the inbox; one that can't be removed is reported once, and tried again until it can.
 
-Such a file is not read again, and must not keep the others waiting. Which refused files are still to go is on record with
-the refusal, so that after a kill in between they go, and are not refused a second time; so is which file could not be removed.
+Such a file is not read again, and does not keep the others waiting. The refusal also records which files are still to go, so that
+after a kill in between they go and are not refused a second time; so is a file that could not be removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ from daemon.storage.journal import Journal
 log = structlog.get_logger()
 
 AGAIN_SECONDS = 60.0
-"""A file that could not be taken out is tried again so often."""
+"""How often a file that could not be removed is tried again."""
 
 
 KEY = "leaving"
@@ -38,7 +38,7 @@ class Clearing:
         self._owed = {owed.name: owed for owed in map(_owed, journal.facts.get(KEY) or ())}
 
     def note(self, refused: Refused) -> None:
-        """Put on record which files are to go; part of the transaction that says why. Then `take_out` does it."""
+        """Record which files are to go, as part of the transaction that says why. Then `take_out` does it."""
         if refused.owed:
             self._journal.facts.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
 
@@ -66,7 +66,7 @@ class Clearing:
         return outcomes.report(record)
 
     def _conclude(self, gone: Iterable[Owed]) -> None:
-        """They are not to go any more, but for those that can't."""
+        """Record that they are gone, except those that can't be removed."""
         done = {owed.name for owed in gone} - self._stuck.keys()
         if done:
             self._owed = {name: owed for name, owed in self._owed.items() if name not in done}
@@ -79,7 +79,7 @@ class Clearing:
         self._keep(stuck, {name: partial(self._inbox.clear, [(name, sha256s[shown(name)])]) for name in stuck})
         stamps = {name: self._inbox.stamp(name) for name in stuck}
         left = [Owed(name, stamp, sha256s[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
-        if left:  # or the next start would take them for new drops, which add nothing
+        if left:  # otherwise the next start would read them as new drops, which add nothing
             self._owed |= {owed.name: owed for owed in left}
             self._journal.facts.put(KEY, [*map(_plain, self._owed.values())])
 
@@ -90,7 +90,7 @@ class Clearing:
         self._keep(stuck, {one[0]: partial(self._inbox.reject, [one]) for one in asked})
 
     def try_again(self, now: float) -> None:
-        """Try once a minute what could not be done; `now` is monotonic seconds."""
+        """Once a minute, try again what failed; `now` is monotonic seconds."""
         if not self._stuck:
             self._again_at = now + AGAIN_SECONDS
         elif now >= self._again_at:
@@ -111,7 +111,7 @@ class Clearing:
             hint = f"It is tried again every {AGAIN_SECONDS:g} s; or remove it by hand."
             self._journal.events.tell(
                 EventKind.PROBLEM,
-                f"{shown(name)} can't be taken out of the inbox: {reason}. {hint}",
+                f"{shown(name)} can't be removed from the inbox: {reason}. {hint}",
                 level=Level.WARNING,
             )
             log.warning("left_in_inbox", name=shown(name), reason=str(error))

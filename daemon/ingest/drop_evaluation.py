@@ -1,4 +1,4 @@
-"""Examining: before a batch teaches, the served version answers a sample of its rows; each larger drop gets an exam of its own.
+"""Exams of drops: before a batch is accepted, the served version answers a sample of its rows; each larger drop has its own exam.
 
 The model is the one that serves, checked against the journal's sha256 and kept until another serves. The sample is
 bounded, so that ten thousand small files cost as much as one.
@@ -28,7 +28,7 @@ from daemon.tabular import rows
 log = structlog.get_logger()
 
 MOST_SAMPLED = 20_000
-"""Rows of one batch that are asked at most."""
+"""Rows of one batch that are predicted at most."""
 
 MOST_DROPS = 400
 """Drops of one batch that have exams of their own, the largest: each costs up to a millisecond."""
@@ -37,7 +37,7 @@ MOST_COLUMNS = 10_000
 """Columns of drops that are compared for one batch, so that wide tables have fewer exams."""
 
 MOST_ROWS = 1_000
-"""Rows of one drop that are asked at most."""
+"""Rows of one drop that are predicted at most."""
 
 POOLED = ""
 """Stands for a drop's sha256 in the exam of all small drops of a batch."""
@@ -50,8 +50,8 @@ UNEXAMINED = "unexamined"
 class _Served:
     version: int
     model: bundle.Model
-    taught: bundle.Matrix | None
-    """A sample of the rows of its training; None: it is older than such samples."""
+    training_rows: bundle.Matrix | None
+    """A sample of its training rows; None: it is older than such samples."""
     promise: Promise | None
     """None: it has no score on held-out rows, so nothing can be compared."""
 
@@ -81,19 +81,19 @@ class DropEvaluation:
         self._served: _Served | None = None
         self.problem: str | None = journal.facts.get(UNEXAMINED)
         """Why the last drops could not be examined, over restarts, until an exam succeeds."""
-        self._found: list[dict[str, Any]] = []
+        self._exams_given: list[dict[str, Any]] = []
         self._looked_at: tuple[tuple[int, str] | None, bool] = (None, False)
         """The served version, by number and sha256, and whether it promises anything."""
 
     def examine(self, readings: Sequence[Reading], table: pa.Table) -> None:
-        """Examine the drops whose rows are in `table`, if a version serves; `record` puts on record what was found.
+        """Examine the drops whose rows are in `table`, if a version serves; `record` records the exams.
 
-        An exam that fails is told, and keeps no drop waiting: it is no drop's fault.
+        An exam that fails is reported, and keeps no drop waiting: it is not the drop's fault.
         """
-        self._found = []
+        self._exams_given = []
         try:
             served = self._load()
-            self._found = [] if served is None else self._exams(served, readings, table)
+            self._exams_given = [] if served is None else self._exams(served, readings, table)
         except Exception as error:
             problem = f"Drops can't be examined: {type(error).__name__}: {error}"[:1000]
             if problem != self.problem:
@@ -103,7 +103,7 @@ class DropEvaluation:
             self._note(None)
 
     def _note(self, problem: str | None) -> None:
-        """Remember what hinders exams; None: nothing does any more."""
+        """Remember why exams fail; None: they do not any more."""
         if problem == self.problem:
             return
         with self._journal.together():
@@ -114,7 +114,7 @@ class DropEvaluation:
 
     @property
     def objection(self) -> str | None:
-        """`problem` for the health of the daemon, and what follows from it."""
+        """`problem` for the health of the daemon, with its consequence."""
         if self.problem is None:
             return None
         return (
@@ -124,7 +124,7 @@ class DropEvaluation:
     def state(self, served: tuple[int, str] | None, *, holds: bool) -> str:
         """Whether drops are examined while nothing fails, for people; `served` is the version and the sha256 of its manifest.
 
-        `holds`: whether suspicious drops are to wait for a person, who has to know that none is found.
+        `holds`: whether suspicious drops wait for a person, who has to know that none is noticed.
         """
         if served is not None and self._promises(served):
             return "Drops are examined before they are taken."
@@ -135,7 +135,7 @@ class DropEvaluation:
         return f"Nothing is examined: {why}. Drops are taken all the same{held} until {until}."
 
     def _promises(self, served: tuple[int, str]) -> bool:
-        """Whether drops can be compared with what the version was let in with; true if its manifest can't be read, which exams say."""
+        """Whether drops can be compared with the scores of the version; true if its manifest can't be read, which the exams report."""
         if self._looked_at[0] != served:
             try:
                 manifest = bundle.read_manifest(self._home.bundle(served[0]), served[1])
@@ -147,12 +147,12 @@ class DropEvaluation:
     @property
     def suspicious(self) -> list[dict[str, Any]]:
         """The exams just given that are suspicious: drop (sha256), reason, version and figures."""
-        return [exam for exam in self._found if exam["suspicious"]]
+        return [exam for exam in self._exams_given if exam["suspicious"]]
 
     def record(self, batch: int) -> None:
-        """Put the exams on record with their batch, as a part of the transaction that accepts it."""
-        self._journal.exams.record(self._found, batch)
-        self._found = []
+        """Record the exams with their batch, as part of the transaction that accepts it."""
+        self._journal.exams.record(self._exams_given, batch)
+        self._exams_given = []
 
     def _load(self) -> _Served | None:
         pointer = bundle.read_pointer(self._home.pointer)
@@ -166,8 +166,8 @@ class DropEvaluation:
             folder = self._home.bundle(pointer.version)
             model = bundle.load(folder, judged["bundle"])
             sample = reference_sample.read(folder, model.manifest)
-            taught = None if sample is None else sample.rows[_spread(np.arange(len(sample.rows)), MOST_ROWS)]
-            self._served = _Served(pointer.version, model, taught, _promise(model.manifest))
+            training_rows = None if sample is None else sample.rows[_spread(np.arange(len(sample.rows)), MOST_ROWS)]
+            self._served = _Served(pointer.version, model, training_rows, _promise(model.manifest))
         return self._served
 
     def _exams(self, served: _Served, readings: Sequence[Reading], table: pa.Table) -> list[dict[str, Any]]:
@@ -193,7 +193,9 @@ class DropEvaluation:
         for sha256, which in samples:
             part, begin = slice(begin, begin + len(which)), begin + len(which)
             of = matrix[part], truths[part], answers[part]
-            exam = examine(schema, served.version, served.promise, served.taught, *of, before, served.model.costs)
+            exam = examine(
+                schema, served.version, served.promise, served.training_rows, *of, before, served.model.costs
+            )
             records.append(_record(served.version, sha256, names.get(sha256, ""), exam))
         return records
 
@@ -213,7 +215,7 @@ def _promise(manifest: bundle.Manifest) -> Promise | None:
 
 
 def _samples(table: pa.Table, drops_asked: int) -> list[tuple[str, NDArray[np.int64]]]:
-    """For each drop with enough rows, and for all others together (POOLED), which rows to ask, evenly spread."""
+    """For each drop with enough rows, and for all others together (POOLED), which rows to predict, evenly spread."""
     drops = table["_drop"].combine_chunks()
     drops = drops if isinstance(drops, pa.DictionaryArray) else drops.dictionary_encode()
     codes = drops.indices.to_numpy()

@@ -1,7 +1,7 @@
-"""Exams: what the served version makes of a drop's rows before they teach, and whether that is unusual.
+"""Exams: how well the served version predicts a drop's rows before they are accepted, and whether that is unusual.
 
-Pure functions. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from the training rows
-it. Each is compared with what is usual: with what the version promised on its held-out rows, or with the median of the last
+Pure functions. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from
+the training rows. Each is compared with what is usual: with the scores of the version on its held-out rows, or with the median of the last
 exams, whichever is more. So a world that has changed looks odd three times, and is usual then. Which exams count says
 docs/judging.md: those of small drops together don't.
 """
@@ -23,7 +23,7 @@ Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 
 LEAST_ROWS = 20
-"""A drop with fewer rows says too little by itself; those of a batch are examined together, and are never suspicious."""
+"""A drop with fewer rows says too little alone; those of a batch are examined together, and are never suspicious."""
 
 LEAST_MIX = 50
 """Rows from which on a mix of labels, or where a feature lies, says something."""
@@ -49,7 +49,7 @@ RECENT = 5
 
 @dataclass(frozen=True)
 class Promise:
-    """What a version was let in with: share of wrong answers or mean absolute error on `n` rows, and how its labels were mixed."""
+    """What a version scored on its held-out rows: share of wrong answers or mean absolute error on `n` rows, and how its labels were mixed."""
 
     error: float
     n: int
@@ -173,7 +173,7 @@ def _distance(column: Column, before: Vector, now: Vector) -> float:
 
 
 def _spread(column: Column, before: Vector, now: Vector) -> float:
-    """How much larger or smaller the middle half of a number's values is, 0-1: 0.5 is a factor of two; 0 if it can't be told."""
+    """How much larger or smaller the middle half of a number's values is, 0-1: 0.5 is a factor of two; 0 if it can't be said."""
     if column.kind not in ("number", "integer") or min(len(before), len(now)) < LEAST_SPREAD:
         return 0.0
     widths = [float(np.subtract(*np.percentile(one, [75, 25]))) for one in (before, now)]

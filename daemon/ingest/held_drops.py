@@ -1,8 +1,8 @@
-"""Holding: suspicious drops that wait for a person, who lets them in or turns them away.
+"""Held drops: suspicious ones wait for a person, who accepts or rejects them.
 
 A held drop stays in the inbox as the file that it is, and none of its rows is taken; the journal's table `held` says why. So
-nothing has to be undone, whatever is decided: one that is let in is read like any other, but its exam holds it no more; one that is
-turned away is refused when it is read next. Both are decided on record first, so a kill in between decides nothing else.
+nothing has to be undone: an accepted one is read like any other, but no longer held by its exam; a rejected one is refused
+when it is read next. The decision is recorded first, so a kill in between changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,9 +57,9 @@ class Holding:
         return drop_evaluation.most_drops(schema) if self.holds else None
 
     def suspects(self, suspicious: Sequence[Mapping[str, Any]], readings: Sequence[Reading]) -> list[Suspect]:
-        """Those of the drops just read that are to be held: `suspicious` are exams, and no person has let them in.
+        """Those of the drops just read that are to be held: `suspicious` are exams, and no person has accepted them.
 
-        Late labels are never held: they are the evidence by which a bad version is taken back.
+        Late labels are never held: they are the evidence by which a bad version is rolled back.
         """
         exams = {exam["drop"]: exam for exam in suspicious} if self.holds else {}
         rows = self._journal.held.among(exams)
@@ -70,7 +70,7 @@ class Holding:
         ]
 
     def record(self, suspects: Sequence[Suspect]) -> None:
-        """Put on record that drops are held; `keep` them when that is durable."""
+        """Record that drops are held; `keep` them when that is durable."""
         for suspect in suspects:
             self._journal.held.hold(_record(suspect))
 
@@ -79,7 +79,7 @@ class Holding:
         self._inbox.aside.keep(drop.name, drop.stamp, drop.sha256)
 
     def sort(self, opened: dict[str, Drop], refused: Refused) -> None:
-        """Take out of the drops just read those that wait for a person; those that were turned away go to `refused`."""
+        """Take out of the drops just read those that wait for a person; those that were rejected go to `refused`."""
         for row in self._journal.held.among(opened).values():
             if row["state"] == Hold.WAITING:
                 self.keep(opened.pop(row["sha256"]))
@@ -89,13 +89,13 @@ class Holding:
                 refused.reject(drop.name, drop.stamp, reading, InvalidDrop(_turned_away(row)), row["by"])
 
     def look(self) -> None:
-        """Note what has become of the files: renamed, taken out of the inbox, or dealt with. Call it after a scan."""
+        """Record which held files were renamed or have left the inbox. Call it after a scan."""
         files, unread = self._inbox.aside.files, self._inbox.unread
         for row in self._rows():
-            if row["state"] == Hold.LET_IN:  # that holds until its rows are taken, or it is refused for another reason
+            if row["state"] == Hold.LET_IN:  # until its rows are taken, or it is refused for another reason
                 continue
             waits, names = row["state"] == Hold.WAITING, [shown(name) for name in files.get(row["sha256"], [])]
-            if row["bytes"] in unread:  # it may be the one, under another name or touched
+            if row["bytes"] in unread:  # a file of this size may be it, under another name or touched
                 continue
             if not names:
                 self._journal.held.strike_off(row, told=waits)
@@ -113,7 +113,7 @@ class Holding:
             for request in waiting:
                 self._journal.requests.take(request.id, request.kind, request.drop or "", request.at.isoformat())
                 entry = self._journal.requests.get(request.id)
-                if entry is not None and entry["state"] == RequestState.QUEUED:  # else only its file is left, by a kill
+                if entry is not None and entry["state"] == RequestState.QUEUED:  # else a kill left only its file
                     self._journal.requests.end(request.id, *self._decide(request))
         for request in waiting:
             self._inbox.aside.release(request.drop or "")
@@ -128,8 +128,8 @@ class Holding:
         state = KINDS[request.kind]
         self._journal.held.decide(row["sha256"], state, request.by)
         if state is Hold.LET_IN:
-            return RequestState.DONE, f"{row['name']} is let in: its rows are taken next."
-        return RequestState.DONE, f"{row['name']} is turned away: it goes to inbox/rejected."
+            return RequestState.DONE, f"{row['name']} is accepted: its rows are taken next."
+        return RequestState.DONE, f"{row['name']} is rejected: it goes to inbox/rejected."
 
     def sentence(self) -> str | None:
         """That drops wait for a person, and why the oldest does; None if none does."""

@@ -1,6 +1,6 @@
-"""Accounts: what the journal, the report in rejected/ and the person are told of one drop.
+"""Outcomes: the record of one drop for the journal, its report in rejected/, and the sentences about it for people.
 
-Nothing is read or written here but the log.
+Only the log is written here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> dict[
 
 
 def skipped(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
-    """The record of a drop of which the dataset has every good row; `bad_file` holds those that were refused."""
+    """The record of a drop whose good rows the dataset has already; `bad_file` holds its bad ones."""
     return accepted(reading, bad_file, settled_at) | {"reason": f"{_known(reading)}; they were not taken again."}
 
 
@@ -110,7 +110,7 @@ def forgotten(drop: Mapping[str, Any]) -> str:
     """Why bytes that were forgotten are not taken again; `drop` is the journal's row."""
     return (
         f"These bytes were forgotten in batch {drop['forgotten_in']} ({drop['forgotten_by']}, {drop['forgotten_at']}) and are "
-        "not taken again. Should they be wanted after all, add an empty line: that makes it another file."
+        "not taken again. To take them after all, add an empty line, which makes it another file."
     )
 
 
@@ -121,11 +121,11 @@ def quarantine(reading: Reading, bad_file: str) -> str:
     blank = sum(bad.reason.startswith(UNLABELLED) for bad in reading.bad)
     rows += f" ({blank} without a label)" if blank else ""
     place = _place(reading.line, first.column).removeprefix(", ")
-    return f"{shown(reading.drop.name)}: {rows}; {place}: {first.reason} Mend and drop that file."
+    return f"{shown(reading.drop.name)}: {rows}; {place}: {first.reason} Correct that file and drop it."
 
 
 def growth(before: Schema, after: Schema) -> Iterator[str]:
-    """A sentence on everything that the schema has gained."""
+    """A sentence for each class, column and category that the schema has gained."""
     for at, name in enumerate(after.classes[len(before.classes) :], start=len(before.classes)):
         close = Classes(after.classes[:at]).like(name)  # also among those that come together
         beside = f", which differs from {close!r} in case or spaces only: is it the same?" if close else ""
@@ -156,7 +156,7 @@ def _place(line: int | None, column: str | None) -> str:
 
 
 class Owed(NamedTuple):
-    """A file that is on record as refused and is still to leave the inbox: to rejected/, or for good because it adds nothing."""
+    """A file that is recorded as refused and is still to leave the inbox: to rejected/, or removed because it adds nothing."""
 
     name: str
     stamp: Stamp
@@ -165,23 +165,23 @@ class Owed(NamedTuple):
 
 
 class Refused:
-    """What is not taken of a batch's drops, in the order in which it was found out."""
+    """The drops of a batch that are not accepted, in the order in which that was decided."""
 
     def __init__(self, settled_at: str) -> None:
         self.settled_at = settled_at
         self.records: list[tuple[dict[str, Any], DropState, str, int | None]] = []
         """Drop, state, message and batch, for the journal."""
         self.repeated: list[tuple[str, str]] = []
-        """Name and sha256 of what the dataset has already."""
+        """Name and sha256 of the drops that the dataset has already."""
         self.owed: list[Owed] = []
         """All of them."""
         self.rejected: list[tuple[str, Stamp, dict[str, Any]]] = []
-        """Name, stamp and report of what goes to rejected/."""
+        """Name, stamp and report of the drops that go to rejected/."""
 
     def reject(
         self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
     ) -> None:
-        """It is no drop of this schema, or a person (`by`) does not want it; `stamp` is that of the file that was judged."""
+        """Refuse a drop that does not fit the schema, or that a person (`by`) rejects; `stamp` is that of the file that was judged."""
         record = rejected(name, reading, error, self.settled_at, by)
         message = rejection(record)
         self.records.append((record, DropState.REJECTED, message, None))
@@ -190,13 +190,13 @@ class Refused:
         log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
 
     def skip(self, reading: Reading, bad_file: str | None) -> None:
-        """The dataset has every good row of it, and takes none twice."""
+        """Take nothing of a drop whose good rows the dataset has already."""
         record = skipped(reading, bad_file, self.settled_at)
         self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {record['reason']}", None))
         self._repeat(reading.drop)
 
     def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
-        """It adds nothing."""
+        """Take nothing of a drop that adds nothing."""
         record = repeated(drop, reason, self.settled_at, duplicates)
         self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {reason}", batch))
         self._repeat(drop)

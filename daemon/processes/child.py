@@ -28,7 +28,7 @@ PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 
 
 ELSEWHERE = "/"
-"""The working directory of our processes: nobody but root puts files there that Python or a library could take for its own."""
+"""The working directory of our processes: only root can put files there that Python or a library could import."""
 
 
 def python(module: str) -> list[str]:
@@ -42,8 +42,8 @@ def surroundings() -> dict[str, str]:
     An empty entry there, which a colon too many leaves, would be the current folder; it is left out.
     """
     kept = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    found = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return found | {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(kept)} if kept else {})
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return environment | {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(kept)} if kept else {})
 
 
 class Child:
@@ -189,12 +189,12 @@ class Trainer:
 
     def messages(self) -> list[Message]:
         """What the trainer has said since the last call, oldest first."""
-        found = []
+        received = []
         while not self._inbox.empty():
             message = self._inbox.get()
             self.ready = self.ready or "ready" in message
-            found.append(message)
-        return found
+            received.append(message)
+        return received
 
     def kill(self) -> None:
         """End the trainer and what it trains; the next `tend` starts a fresh one."""

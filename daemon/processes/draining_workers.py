@@ -6,7 +6,7 @@ from daemon.core.settings import Server
 from daemon.processes.child import Child
 
 OVERDUE_SECONDS = 60.0
-"""A replaced worker ends by itself; one that has not so long after all its limits is killed."""
+"""A replaced worker ends on its own; it is killed if it has not so long after all its limits."""
 
 
 class DrainingWorkers:

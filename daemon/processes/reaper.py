@@ -8,11 +8,11 @@ import os
 from daemon.core import proc
 
 GRACE_SECONDS = 30.0
-"""Whoever started a process waits for it much sooner; what is dead for so long is nobody's."""
+"""A process is waited for by its parent much sooner; one that is dead for so long has none."""
 
 
 class Orphans:
-    """Dead children that nobody has waited for; used by the loop thread."""
+    """Dead children without a waiting parent; used by the loop thread."""
 
     def __init__(self) -> None:
         self._dead: dict[int, float] = {}

@@ -34,7 +34,7 @@ def bind(host: str, port: int, *, ours: Collection[int] = ()) -> socket.socket:
         listener.bind((host, port))
         beside = _hold(ours, _listening(listener)) if port and ours else False
         if port and not beside and _answers(host, port):
-            raise OSError("somebody answers there")
+            raise OSError("another program answers there")
         if not beside:
             listener.listen(BACKLOG)  # who connects before the first worker answers waits instead of being refused
     except OSError as error:

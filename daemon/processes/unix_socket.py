@@ -1,6 +1,6 @@
-"""A listening Unix socket at a path: shown once it is ready, in one rename, and never taken from somebody who answers there.
+"""A listening Unix socket at a path: shown once it is ready, in one rename, and never taken from a program that answers there.
 
-What lies at the path is replaced only if it is a socket at which nobody listens.
+A file at the path is replaced only if it is a socket without a listener.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ class UnixListener:
             self._hidden.rename(self._path)
 
     def hide(self) -> None:
-        """Take the path away, so that nobody new comes; a socket of somebody else that is there by now stays."""
+        """Remove the path, so that no new client comes; a socket of another program that is there by now stays."""
         with contextlib.suppress(FileNotFoundError):
             self._hidden.unlink()
         with contextlib.suppress(FileNotFoundError):
@@ -89,10 +89,10 @@ def _held(path: Path, pids: Collection[int]) -> bool:
 
 
 def _check_free(path: Path) -> None:
-    """Raise PortTaken unless nothing lies at `path`, or a socket at which nobody listens."""
+    """Raise PortTaken unless `path` is free, or is a socket without a listener."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise PortTaken(f"Can't listen at {path}: there is a file that is no socket.", hint="Choose another path.")
+            raise PortTaken(f"Can't listen at {path}: the file there is not a socket.", hint="Choose another path.")
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
             client.connect(str(path))
@@ -100,6 +100,6 @@ def _check_free(path: Path) -> None:
         return
     except OSError as error:  # a full queue, a socket for datagrams, one of another user
         raise PortTaken(
-            f"Can't listen at {path}: {error}.", hint="Stop who listens there, or choose another path."
+            f"Can't listen at {path}: {error}.", hint="Stop the program that listens there, or choose another path."
         ) from None
-    raise PortTaken(f"Can't listen at {path}: somebody answers there.", hint="Stop it, or choose another path.")
+    raise PortTaken(f"Can't listen at {path}: another program answers there.", hint="Stop it, or choose another path.")

@@ -31,7 +31,7 @@ class Workers:
         self._children = [self._child(slot) for slot in range(slots)]
         self._draining = DrainingWorkers(settings.server)
         self._asked = False
-        """Whether somebody wants every worker replaced since the last look."""
+        """Whether every worker is to be replaced, since the last look."""
         self._due: list[int] = []
         """Slots whose worker is to be replaced, after that of `_next`."""
         self._next: tuple[int, Child] | None = None
@@ -111,7 +111,7 @@ class Workers:
         return [f"HTTP worker {slot} could not be replaced, because the new one did not get ready; see the log."]
 
     def _begin(self, slot: int, now: float) -> None:
-        # It must not answer that there is no model where the old one has one.
+        # It must not start to answer without a model if the old one has one.
         fresh = self._child(slot, *(["--model-needed"] if self._serves(slot, self._children[slot]) else []))
         self._next, self._next_until = (slot, fresh), now + RENEW_SECONDS
         fresh.tend(now)

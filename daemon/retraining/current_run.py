@@ -16,7 +16,7 @@ PROGRESS = ("stage", "step", "steps", "candidate", "candidates", "fold", "folds"
 """What the status says of a training under way, as in `daemon.core.status.Training`."""
 
 NOTEWORTHY_SECONDS = 2.0
-"""A candidate that takes at least so long has a line in the journal, because somebody may wait for it."""
+"""A candidate that takes at least so long has an event in the journal, because people may wait for it."""
 
 
 class Ended(NamedTuple):
@@ -65,7 +65,7 @@ class CurrentRun:
         return True
 
     def fail(self, detail: str, state: RunState) -> None:
-        """The training, if there is one, has come to nothing."""
+        """End the training, if there is one, without a version."""
         if self.progress is not None:
             self._journal.runs.end(self.progress.run, state, detail)
             log.error(state, run=self.progress.run, detail=detail)

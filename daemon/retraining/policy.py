@@ -12,7 +12,7 @@ from daemon.core.states import Trigger
 from daemon.schema.score_names import counted
 
 LONGEST_PAUSE = 3600.0
-"""Seconds. The cooldown doubles with each training in a row that came to nothing, up to this."""
+"""Seconds. The cooldown doubles with each failed training in a row, up to this."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Facts:
     requested: bool
     forced: bool
     forgotten: bool = False
-    """Whether rows that the last successful training was given have been forgotten since."""
+    """Whether rows of the last successful training have been forgotten since."""
     setbacks: int = 0
     """How many of the last runs in a row failed or were abandoned."""
     lacking: str | None = None
-    """Why the newest rows can't teach a model, as the last training of them found; None if they can, or none was tried."""
+    """Why no model can be trained on the newest rows, as the last training found; None if one can, or none was tried."""
     drifted: str | None = None
-    """Why the inputs of the champion are not what it learnt from; None if they are."""
+    """Why the inputs of the champion differ from its training rows; None if they don't."""
     live_fell: str | None = None
-    """Why the champion's answers are worse than it was let in with; None if they are not."""
+    """Why the champion scores worse on late labels than on its held-out rows; None if it does not."""
     last_alarm: datetime | None = None
-    """When the last training started that one of these two had asked for."""
+    """When the last training started that one of these two caused."""
 
     @property
     def new(self) -> int:
@@ -89,7 +89,7 @@ def _scheduled(facts: Facts, settings: Retrain) -> str | None:
 
 
 def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
-    """Alarms need new rows, too: from the same rows the same model would come."""
+    """Alarms need new rows, too: the same rows would give the same model."""
     if facts.new <= 0 or not _passed(facts.last_alarm, settings.alarm_seconds, now):
         return None
     alarms = {Trigger.DRIFT: settings.drift and facts.drifted, Trigger.LIVE: settings.live and facts.live_fell}

@@ -125,7 +125,7 @@ class Retraining:
     def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:
         why = "there are no rows yet" if facts.rows == 0 else "there are no new rows since the last training"
         if facts.lacking:
-            why = f"the rows can't teach a model yet ({facts.lacking.rstrip('.')})"
+            why = f"no model can be trained on the rows yet ({facts.lacking.rstrip('.')})"
         alarm = facts.drifted or facts.live_fell
         if facts.rows and alarm:
             why += f", and these would give the same model again, in spite of the alarm: {alarm.rstrip('.')}"

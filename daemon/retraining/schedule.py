@@ -44,7 +44,7 @@ class Schedule:
     def next_after(self, last: datetime | None, now: datetime) -> datetime | None:
         """The planned time that follows `last` (from now on if there was none); in the past if it was missed.
 
-        It is now if `last` lies ahead: the clock was set back, and what was missed since then can't be told.
+        It is now if `last` lies ahead: the clock was set back, and what was missed since then can't be known.
         """
         if last is not None and last > now:
             return now if self._every or self._cron else None

@@ -12,7 +12,7 @@ from daemon.schema import score_names
 Scores = Mapping[str, Any]
 
 SHOWN = 3
-"""Classes that are named; of more the number is told."""
+"""Classes that are named; further ones are counted."""
 
 
 def of(scores: Scores) -> list[str]:
@@ -27,7 +27,7 @@ def sentence(scores: Scores) -> str:
 
 
 def no_better(scores: Scores) -> str | None:
-    """That the challenger is no better than the dummy by the figure that decides; None if it is, or that can't be told."""
+    """That the challenger is no better than the dummy by the figure that decides; None if it is, or that can't be known."""
     score, dummy = _rolling(scores, "challenger"), _rolling(scores, "dummy")
     judged, least = score_names.judged(score), guess(score, dummy)
     if judged is None or least is None or score_names.gain(score, judged, least) > 0:
@@ -62,10 +62,10 @@ def _untimed(scores: Scores) -> Iterator[str]:
 def _unseen(scores: Scores) -> Iterator[str]:
     """Classes that it was trained on, and of which no row is held out."""
     held: Mapping[str, int] = _rolling(scores, "challenger").get("support") or {}
-    taught: Mapping[str, int] = (scores.get("taught") or {}).get("support") or {}
+    trained: Mapping[str, int] = (scores.get("taught") or {}).get("support") or {}
     unseen = [
         f"{score_names.counted(n, 'row')} of {name!r}, none held out"
-        for name, n in taught.items()
+        for name, n in trained.items()
         if n and not held.get(name)
     ]
     if held:  # else no row is held out at all, which is said

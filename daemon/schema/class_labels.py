@@ -1,7 +1,7 @@
 """Classes: which of the known classes the text of a label means.
 
 Pure functions. A label is compared with the names first, as they are written; then as a number, if it is one; it is a code only
-where no class is called by a number, because then nobody can mean another class by it.
+where no class is called by a number, because then no other class can be meant by it.
 """
 
 import re
@@ -29,7 +29,7 @@ class Classes:
         values = [(number(name, decimal), name) for name in names]
         counts = Counter(value for value, _ in values)
         self._numbers = {value: name for value, name in values if value is not None and counts[value] == 1}
-        """Classes by their value; of two with the same one, as `1` and `01`, only the spelling can tell."""
+        """Classes by their value; of two with the same one, as `1` and `01`, only the spelling distinguishes them."""
         self.have_codes = all(value is None for value, _ in values)
         """Whether a label may be a code."""
 

@@ -26,7 +26,7 @@ JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
 """What a value of JSON is called where a number belongs."""
 
 BOUND = 1e100
-"""No number to predict on or to learn is larger: it measures nothing, and sums, products and squares must stay finite."""
+"""The largest number in data and requests: a larger one measures nothing, and sums, products and squares must stay finite."""
 
 DAY = 86_400.0
 
@@ -128,5 +128,5 @@ class Column(BaseModel):
 
 
 def _named(value: Any) -> str:
-    """What JSON calls a value that is no number; a text with itself, since it may be a number in quotes."""
+    """JSON's name of a value that is not a number; a text is quoted, since it may be a number in quotes."""
     return f"the text {value!r:.40}" if isinstance(value, str) else JSON_NAMES.get(type(value), "something else")

@@ -35,7 +35,7 @@ class Costs:
 
     @classmethod
     def of(cls, table: Table | None, classes: Sequence[str]) -> Self | None:
-        """The costs of a schema's classes; None without costs or classes. Raises TrainingFailed for a class that there is not."""
+        """The costs of a schema's classes; None without costs or classes. Raises TrainingFailed for a class that does not exist."""
         if not table:
             return None
         if not classes:
@@ -66,7 +66,7 @@ class Costs:
 
 
 def named(answers: Matrix, costs: Costs | None) -> Codes:
-    """The answers (n,), class codes, that probabilities (n, classes) come to."""
+    """The answers (n,), class codes, that follow from probabilities (n, classes)."""
     return np.asarray(answers.argmax(axis=1)) if costs is None else costs.decide(answers)
 
 
@@ -96,5 +96,5 @@ def _unknown(name: str, classes: Sequence[str]) -> TrainingFailed:
     meant = f" Did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(map(repr, classes[:10])) + (", …" if len(classes) > 10 else "")
     return TrainingFailed(
-        f"train.costs names {name!r:.60}, which is no class.", hint=f"The classes are {listed}.{meant}"
+        f"train.costs names {name!r:.60}, which is not a class.", hint=f"The classes are {listed}.{meant}"
     )

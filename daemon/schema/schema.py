@@ -49,7 +49,7 @@ class Schema(BaseModel):
     notation: Notation | None = Field(default=None, exclude_if=is_nothing)
     """How the numbers of the target are written, if not plainly."""
     ignored: list[str] = Field(default_factory=list, exclude_if=is_nothing)
-    """Columns that drops may have and that are not read; a column of the kind `ignore` comes to the same."""
+    """Columns that drops may have and that are not read; a column of the kind `ignore` has the same effect."""
     columns: list[Column] = Field(min_length=1)
 
     @model_validator(mode="before")
@@ -159,7 +159,7 @@ class Schema(BaseModel):
         if name is not None:
             return name
         raise InvalidFeatures(
-            f"{target!r:.80} is no class of {self.target!r}; the classes are: {', '.join(self.classes)}.",
+            f"{target!r:.80} is not a class of {self.target!r}; the classes are: {', '.join(self.classes)}.",
             field=self.target,
         )
 
@@ -176,7 +176,7 @@ def parse(text: bytes, origin: str) -> Schema:
         problems = "; ".join(
             ".".join(map(str, item["loc"])) + ": " * bool(item["loc"]) + item["msg"] for item in error.errors()
         )
-        hint = "Mend the file, or move it away and make a new one with `retraind init FILE --target COL`."
+        hint = "Correct the file, or move it away and make a new one with `retraind init FILE --target COL`."
         raise BadSchema(f"{origin}: {problems}.", hint=hint) from None
 
 

@@ -14,7 +14,7 @@ MOST_TEXT = 10_000
 """Characters of a text at most: about four pages."""
 
 BITS = 17
-"""Of a word's number: 131,071 different ones. Zero is no word."""
+"""Of a word's number: 131,071 different ones. Zero is not a word."""
 
 MASK = (1 << BITS) - 1
 

@@ -214,7 +214,7 @@ def _features(survey: FileSurvey, target: str, kinds: Mapping[str, Choice]) -> t
         left_out = {name: why for name, why in left_out.items() if name not in texts}
     if not columns:
         reasons = "".join(f"; {name!r}: {reason}" for name, reason in left_out.items())
-        raise ValueError(f"no columns are left to learn from{reasons}")
+        raise ValueError(f"no columns are left to train on{reasons}")
     return columns, left_out
 
 

@@ -64,7 +64,7 @@ def by_name(report: driftreport.Report) -> dict[str, Any]:
 def test_what_stays_the_same_is_calm(rows: int) -> None:
     found = check(PRICES, houses(0, rows), houses(1, 400))
     assert (found["state"], found["alarm"], found["drifted"], found["tested"]) == ("ok", 0, 0, 4)
-    assert found["reason"] == "In the last 400 predictions no feature differs from what was taught."
+    assert found["reason"] == "In the last 400 predictions no feature differs from the training data."
     assert not found["prediction"]["drifted"]
 
 
@@ -136,14 +136,14 @@ def test_alarms_are_for_important_features() -> None:
     found = check(LETTERS, letters(0, 200), shifted(2), importance=FALLS)
     assert (found["state"], found["alarm"], found["drifted"]) == ("ok", 0, 1)
     assert (
-        found["reason"] == "In the last 400 predictions c differs from what was taught, but the model hardly needs it."
+        found["reason"] == "In the last 400 predictions c differs from the training data, but the model hardly uses it."
     )
     assert [one["name"] for one in found["features"]] == ["a", "b", "c", "d"]
     assert [one["important"] for one in found["features"]] == [True, True, False, False]
     found = check(LETTERS, letters(0, 200), shifted(1, 2), importance=FALLS)
     assert found["alarm"] == 1
     assert found["reason"].startswith(
-        "In the last 400 predictions b differs from what was taught. b (20% of the importance): middle half 1."
+        "In the last 400 predictions b differs from the training data. b (20% of the importance): middle half 1."
     )
 
 
@@ -151,7 +151,7 @@ def test_half_of_all_features_are_an_alarm_whatever_they_matter() -> None:
     found = check(LETTERS, letters(0, 200), shifted(2, 3), importance=FALLS)
     assert (found["alarm"], found["reason"]) == (
         1,
-        "In the last 400 predictions 2 of 4 features differ from what was taught.",
+        "In the last 400 predictions 2 of 4 features differ from the training data.",
     )
 
 
@@ -172,7 +172,7 @@ def test_the_most_important_feature_counts_however_even_the_shares() -> None:
     [
         (200, 0, "Version 7 has made 0 of the 50 predictions that drift.min_rows asks for."),
         (200, 49, "Version 7 has made 49 of the 50 predictions that drift.min_rows asks for."),
-        (49, 400, "Version 7 was taught by 49 rows; drift.min_rows asks for 50."),
+        (49, 400, "Version 7 was trained on 49 rows; drift.min_rows asks for 50."),
     ],
 )
 def test_too_little_is_waited_for(taught: int, asked: int, says: str) -> None:

@@ -141,7 +141,10 @@ def test_shifted_predictions_raise_an_alarm_and_the_usual_ones_end_it(stage: Sta
     stage.ask(200)
     assert stage.check()["alarm"] == 0
     assert stage.events()[1:] == [
-        ("info", "The alarm for drift has ended: In the last 200 predictions no feature differs from what was taught.")
+        (
+            "info",
+            "The alarm for drift has ended: In the last 200 predictions no feature differs from the training data.",
+        )
     ]
 
 

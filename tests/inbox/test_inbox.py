@@ -449,7 +449,7 @@ def test_drop_that_can_not_be_moved_keeps_its_name(home: Home, inbox: Inbox) -> 
     (home.inbox / "a.csv").write_bytes(b"x")
     home.rejected.rmdir()
     home.rejected.write_text("a file")
-    with pytest.raises(Unavailable, match="rejected is no folder"):
+    with pytest.raises(Unavailable, match="rejected is not a folder"):
         inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": "bad"})])
     assert sorted(names(home.inbox)) == ["a.csv", "rejected"]
 

@@ -101,7 +101,7 @@ def test_purge_takes_the_rows_out_of_everything_that_find_lists(parts: Parts) ->
     request = requests.submit(parts.home, "forget", drop=sha256, purge=True)
     parts.run()
     assert answer(parts, request)[0] == "done"
-    assert "No training was given them" in answer(parts, request)[1]
+    assert "No version was trained on them" in answer(parts, request)[1]
     assert files_with_the_secret(parts.home) == set()
     assert (parts.home.rejected / "others.csv").read_text().splitlines()[1:] == ["9,9,9,9,x"]
     assert "person-wrong.csv" not in names(parts.home.rejected)

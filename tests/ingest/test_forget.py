@@ -248,7 +248,7 @@ def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
     parts.run()
     said = answer(parts, request)[1]
     assert said.startswith("The 1 rows of f7.csv were forgotten in batch 19. 3 objects")
-    assert said.endswith("No training was given them.")
+    assert said.endswith("No version was trained on them.")
     assert in_cache(parts.home) == set(range(segment_tiers.FAN)) - {7}
     newest = parts.dataset.revision()
     assert old is not None

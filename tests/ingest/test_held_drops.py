@@ -104,7 +104,7 @@ def test_one_that_is_let_in_is_taken_once(parts: Parts) -> None:
     parts.drop("odd.csv", ODD)
     parts.run()
     state, detail = ask_for(parts, "accept", sha256(parts, "odd.csv"))
-    assert (state, detail) == ("done", "odd.csv is let in: its rows are taken next.")
+    assert (state, detail) == ("done", "odd.csv is accepted: its rows are taken next.")
     assert parts.drops() == [("odd.csv", "accepted")]
     assert (len(parts.lengths), parts.waiting, held(parts)) == (60, [], [])
     [exam] = parts.journal.exams.newest(10)
@@ -419,7 +419,7 @@ def test_a_whole_service_holds_a_drop_over_a_kill_until_a_person_takes_it(tmp_pa
         assert checks["ok"]
         assert checks["detail"].startswith("1 drop waits for you: odd.csv, because 100% of its labels disagree with v1")
         done = retraind("accept", "odd.csv", home=service.home)
-        assert (done.returncode, "odd.csv is let in" in done.stderr) == (0, True), done.stderr
+        assert (done.returncode, "odd.csv is accepted" in done.stderr) == (0, True), done.stderr
         service.wait_ingested()
         assert service.rows().total() == 150 + 60
         assert service.ask("/drops")[1]["held"] == []

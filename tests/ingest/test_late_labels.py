@@ -126,7 +126,7 @@ def test_every_reason_is_told_and_the_good_rows_go_on(home: Home, journal: Journ
     found = {bad.row: (bad.column, bad.reason) for bad in joined.bad}
     assert list(found) == [0, 1, 2, 4, 6, 7]
     assert [column for column, _ in found.values()] == ["prediction_id"] * 2 + ["grade"] * 2 + ["prediction_id"] * 2
-    assert "'nobody' is no prediction of the history" in found[0][1]
+    assert "'nobody' is not in the prediction history" in found[0][1]
     assert "give the prediction_id" in found[1][1]
     assert "leave the row out" in found[2][1]
     assert "labelled 'low' already" in found[4][1]

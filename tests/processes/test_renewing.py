@@ -109,7 +109,7 @@ def test_old_workers_let_nobody_share_the_port_of_others(served: Home, shared: b
         others.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         others.bind(killed.address if shared else ("127.0.0.1", 0))
         others.listen()
-        with pytest.raises(PortTaken, match="somebody answers there"):
+        with pytest.raises(PortTaken, match="another program answers there"):
             Workers(served, Settings(server=Server(port=others.getsockname()[1])), 1)
         assert locks(served) == 1
 

@@ -111,7 +111,7 @@ def test_old_workers_of_another_path_take_none_away(path: Path) -> None:
     with closing(old.socket), socket.socket(socket.AF_UNIX) as others:
         others.bind(str(path))
         others.listen()
-        with pytest.raises(PortTaken, match="somebody answers there"):
+        with pytest.raises(PortTaken, match="another program answers there"):
             UnixListener(path, ours=[os.getpid()])
 
 

@@ -58,7 +58,7 @@ def test_what_is_not_said_costs_one() -> None:
 def test_class_that_there_is_not_is_told() -> None:
     """With the nearest name; a target that is a number has no classes."""
     with pytest.raises(
-        TrainingFailed, match=r"names 'bda', which is no class\. The classes are 'good', 'bad'\. Did you"
+        TrainingFailed, match=r"names 'bda', which is not a class\. The classes are 'good', 'bad'\. Did you"
     ):
         Costs.of({"bda": {"good": 5}}, LOANS.classes)
     with pytest.raises(TrainingFailed, match=r"are for classes, and the target is a number\. Remove train\.costs"):

@@ -231,7 +231,7 @@ def test_compressed_file_is_a_file(tmp_path: Path) -> None:
         ("x,y\n1,\n2,\n", None, "fewer than two classes"),
         ("x,y\n1,a\n2,b\n", "regression", "not a number in every row, for example 'a'"),
         ("x,y\n1,\n2,\n", "regression", "not a number"),
-        ("x,y\n,a\n,b\n", None, "no columns are left to learn from; 'x': every cell is empty"),
+        ("x,y\n,a\n,b\n", None, "no columns are left to train on; 'x': every cell is empty"),
         ("y\na\nb\n", None, "no columns are left"),
         ("_drop,y\n1,a\n2,b\n", None, "reserved"),
         ("x,y\n" + "".join(f"1,t{i}\n" for i in range(101)), None, "more than 100 different values"),

@@ -360,7 +360,7 @@ def test_costs_choose_judge_and_decide(leafy: Workshop) -> None:
     )
     assert 0 <= score["cost"] < found.scores["dummy"]["rolling"]["cost"]
     assert all("cv_cost" in one for one in found.scores["candidates"])
-    with pytest.raises(TrainingFailed, match="names 'ehn', which is no class"):
+    with pytest.raises(TrainingFailed, match="names 'ehn', which is not a class"):
         leafy.train("logistic", costs={"ehn": {"ash": 2.0}})
 
 

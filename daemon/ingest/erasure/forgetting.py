@@ -1,9 +1,9 @@
-"""Forgetting: a drop's rows leave the dataset by a new revision, for privacy or because they were poison.
+"""Forgetting: a new revision without a drop's rows, for privacy or because they were poisoned.
 
-The order: what lies in rejected/ of it, the segment of the other rows, the journal's batch of kind `forget`; then
+The order: its bad rows in rejected/, the segment of the other rows, the journal's batch of kind `forget`; then
 DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/ingest/erasure/traces.py`), the objects of older revisions
-in DVC's cache last. The request's file goes after all, so whatever step a kill falls on, the next call of `step` goes on from the journal.
-What can't be done now (a disk that fails, a file that nothing can be made of) is told, tried again later, and keeps no drop waiting.
+in DVC's cache last. The request's file goes last, so after a kill at any step the next call of `step` continues from the journal.
+What fails (a disk, a file that can't be read) is reported, tried again later, and keeps no drop waiting.
 """
 
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ log = structlog.get_logger()
 KIND = "forget"
 
 RETRY_SECONDS = 60.0
-"""A request that failed is tried again this much later."""
+"""How much later a request that failed is tried again."""
 
-UNTAUGHT = "No training was given them."
+UNTRAINED = "No version was trained on them."
 
 CACHED = "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those, `--find` lists all that is left."
 
-TAUGHT = "The bundles and MLflow runs of versions that they taught may hold some of them until retention removes these."
+TRAINED = "The bundles and MLflow runs of versions that were trained on them may hold some of them until retention removes these."
 
 
 class Forgetting:
@@ -116,17 +116,17 @@ class Forgetting:
             self._record(drop, name, table.num_rows - segment.rows, record, request)
 
     def _record(self, drop: DropRow, name: str, removed: int, rest: dict[str, Any] | None, request: Request) -> None:
-        """Put the segment `rest` of the other rows, if there are any, in the place of segment `name`."""
+        """Replace segment `name` by the segment `rest` of the other rows, if there are any."""
         known_rows.forget(self._home.known, name)
         seq = self._journal.erasures.forget(drop, name, removed, rest, request.by)
         log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
 
     def _account(self, drop: DropRow, request: Request) -> Iterator[None]:
-        """Answer with what has become of a drop that is forgotten and committed; purges if that was asked."""
+        """Answer the request once the drop is forgotten and committed; purges if that was asked."""
         done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
-        taught = TAUGHT if self._journal.runs.trained_on(drop) else UNTAUGHT
+        trained = TRAINED if self._journal.runs.trained_on(drop) else UNTRAINED
         if not request.purge:
-            self._end(request, RequestState.DONE, f"{done} {CACHED} {taught}")
+            self._end(request, RequestState.DONE, f"{done} {CACHED} {trained}")
             return
         # The rows are known from DVC's objects: what is found by them goes first.
         elsewhere = yield from self._eraser.run(drop)
@@ -137,7 +137,7 @@ class Forgetting:
             EventKind.PURGED, f"{drop['name']}: {gone}.", level=Level.WARNING, drop=drop["sha256"]
         )
         self._journal.fold()
-        self._end(request, RequestState.DONE, f"{done} {gone}. {taught}")
+        self._end(request, RequestState.DONE, f"{done} {gone}. {trained}")
 
     def _end(self, request: Request, state: RequestState, detail: str) -> None:
         self._journal.requests.end(request.id, state, detail)

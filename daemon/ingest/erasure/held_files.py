@@ -1,6 +1,6 @@
-"""Withheld: drops that wait for a person, and the rows in them that are to be forgotten.
+"""Held files: drops that wait for a person, and the rows in them that are to be forgotten.
 
-What waits is no part of the dataset, and yet a place where bytes of a drop's rows are. A held file is known by its bytes, so
+A held drop is not in the dataset, but its file may contain rows of a forgotten drop. A held file is known by its bytes, so
 without such rows it is another drop, which is read and examined like any other.
 """
 
@@ -52,7 +52,7 @@ def _splits(inbox: Folder, name: str, stamp: Stamp, likeness: Likeness, *, befor
 
 
 def take_out(inbox: Folder, withheld: Withheld) -> None:
-    """Leave of a held file only what holds no row of the drop, unless it is another file by now."""
+    """Remove the rows of the drop from a held file, unless it is another file by now."""
     if (
         withheld.split is None
         or not inbox.has(withheld.name)

@@ -1,4 +1,4 @@
-"""Likeness: which lines of a refused file hold rows of a drop.
+"""Row matching: which lines of a refused file hold rows of a drop.
 
 A line is taken for a row of the drop if its cells are those of the row. In a file that was refused before the drop was
 taken, a cell that can't be read may be any: it may have been corrected in the drop. At least two and more than half of the
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 DELIMITERS = ",;\t|"
 
 MOST_BYTES = 64 * 1024 * 1024
-"""What is larger, once inflated, is not looked into: it is listed as unread."""
+"""A larger file, once inflated, is not read but listed as unread."""
 
 PIECE_LINES = 2000
 """Lines that are compared at once: some 50 ms."""
@@ -47,17 +47,17 @@ class Likeness:
         self._tables: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
 
     def split(self, data: bytes, *, before: bool) -> Iterator[Split | None]:
-        """Tell the lines of a CSV file, packed or not, apart: None after each piece, then what it comes to.
+        """Separate the lines of a CSV file, packed or not: None after each piece, then the result.
 
         `before`: the file was refused before the drop was taken.
 
-        Nothing comes of a file that is damaged or too large.
+        There is no result for a file that is damaged or too large.
         """
         packed = data[:2] == b"\x1f\x8b"
         content = inflated(data) if packed else data
         if content is None:
             return
-        # What is no UTF-8 comes back as it was.
+        # Bytes that are not UTF-8 come back as they were.
         lines = content.decode("utf-8", "surrogateescape").splitlines(keepends=True)
         kept, matched, count = lines[:1], 0, 0
         header = [line.removeprefix("\ufeff") for line in lines[:1]]

@@ -1,7 +1,7 @@
-"""Traces: where bytes of a drop's rows still are, and the removal of those that serve nothing any more.
+"""Traces: the places that still hold bytes of a drop's rows, and their removal.
 
-`find` looks and changes nothing, beside whoever works; `Eraser` belongs to the loop's thread. What is removed is removed
-before what it is known from: the rows come from DVC's cache, so its objects go last, and a kill in between repeats the rest.
+`find` changes nothing, so any process may call it; `Eraser` belongs to the loop's thread. Traces are recognised by the rows in
+DVC's cache, so its objects are removed last, and after a kill in between the rest is repeated.
 """
 
 import os
@@ -161,7 +161,7 @@ def rows_of(home: Home, journal: Journal, drop: DropRow) -> list[dict[str, Any]]
 
 
 def likeness_of(home: Home, journal: Journal, drop: DropRow) -> Likeness | None:
-    """What tells lines with rows of the drop from others; None when its rows are gone."""
+    """The comparison of lines with the rows of the drop; None when its rows are gone."""
     schema_now, rows = schema.load(home.schema), rows_of(home, journal, drop)
     return Likeness(schema_now, rows) if schema_now and rows else None
 
@@ -188,7 +188,7 @@ def orphans(home: Home, journal: Journal, drop: DropRow) -> list[Path]:
 def refused(home: Home, journal: Journal, folder: Path, drop: DropRow) -> Iterator[tuple[Path, Split | None] | None]:
     """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows.
 
-    Of a file that is too large or damaged nothing is told but its path. None after each piece of work.
+    Of a file that is too large or damaged only the path is known. None after each piece of work.
     """
     likeness = likeness_of(home, journal, drop)
     later = journal.erasures.refused_after(drop)
@@ -258,7 +258,7 @@ class Eraser:
         """Leave of a refused file only what holds no row of the drop."""
         report = path.with_name(path.name + REPORT)
         self._journal.erasures.blank_refused(durable.sha256_file(path))
-        # The report may quote cells; the file that it tells of is another now.
+        # The report may quote cells, and its file is another now.
         durable.remove(report)
         if split.matched == split.lines:
             durable.remove(path)

@@ -1,6 +1,6 @@
-"""KnownRowFilter: what a batch brings that the dataset has already is counted, and left out if that is asked for.
+"""KnownRowFilter: the rows of a batch that the dataset has already are counted, and left out if the settings say so.
 
-Between reading and the segment. A late label is never left out: it belongs to a prediction, whatever its row is like.
+It works between reading and the segment. A late label is never left out, because it belongs to a prediction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ class KnownRowFilter:
         self._gathering: Gathering | None = None
 
     def begin(self, schema: Schema) -> Iterator[None]:
-        """Know what the dataset holds now; yields where other work may be done in between. Raises OSError."""
+        """Load the hashes of the rows in the dataset; yields where other work may be done in between. Raises OSError."""
         self.give_up()
         live = {one["name"]: one["sha256"] for one in self._journal.segments.current()}
         yield from self._known.follow(live, schema)
         self._gathering = self._known.gathering()
 
     def batch(self, readings: Sequence[Reading], table: Any, schema: Schema) -> Any | None:
-        """The rows of all drops of a batch that are to be taken; None: there are none."""
+        """The rows of a batch without those that are left out; None: there are none."""
         names, codes = row_hashes.drops(table)
         rows = hash_files.prints(table, schema)
         share = self._known.share(rows, codes, skip=self.skips)

@@ -1,4 +1,4 @@
-"""Late labels: predictions whose true values have come, joined by id to rows that a model can learn from.
+"""Late labels: predictions whose true values have come, joined by id to rows that a model can be trained on.
 
 The features are those that were predicted on, taken from the prediction history; the text that stands for them is
 read like the cells of any drop and gives the same values again. A prediction is labelled once: its first label counts.
@@ -35,7 +35,7 @@ INSTEAD = "Drop this row with its features instead."
 
 @dataclass(frozen=True)
 class Joined:
-    """What a drop of late labels comes to; `rows` and `bad` count the ids as they were given."""
+    """The rows of a drop of late labels; `rows` and `bad` are indices of its ids."""
 
     cells: pa.Table
     """Text (n rows): the schema's features, then the target as given; one row per id that is known and new, in order."""
@@ -73,7 +73,7 @@ class Labels:
         asked = time.monotonic()
         while self._history_at() < moment:
             if time.monotonic() - asked > HISTORY_SECONDS:
-                raise Unavailable("The prediction history does not get on.", hint="Late labels wait for it.")
+                raise Unavailable("The prediction history makes no progress.", hint="Late labels wait for it.")
             time.sleep(0.02)
 
     def join(
@@ -123,7 +123,7 @@ class _Work:
         self._records: list[dict[str, str | int]] = []
 
     def add(self, row: int, identity: str, label: str) -> None:
-        """One label; what is wrong with it becomes a bad cell of `row`."""
+        """Join one label; a fault of it becomes a bad cell of `row`."""
         truth = plain(label, self._schema)
         if truth and self._labelled.get(identity) == truth:
             self._duplicates += 1
@@ -142,7 +142,7 @@ class _Work:
         self._records.append({**record, "prediction": predicted, "truth": truth})
 
     def joined(self) -> Joined:
-        """What has come of it."""
+        """The result."""
         names = [*self._schema.features, self._schema.target]
         columns = zip(*self._cells, strict=True) if self._cells else ((),) * len(names)
         table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
@@ -158,12 +158,14 @@ class _Work:
             reason = f"The prediction is labelled {self._labelled[identity]!r:.80} already, and a label stays: remove this row."
             raise InvalidDrop(reason, column=self._schema.target)
         if identity not in self._predictions:
-            reason = f"{identity!r:.80} is no prediction of the history, which keeps the newest predictions.keep_rows. "
+            reason = (
+                f"{identity!r:.80} is not in the prediction history, which keeps the newest predictions.keep_rows. "
+            )
             raise InvalidDrop(reason + INSTEAD)
         return self._predictions[identity]
 
     def _trained(self, prediction: Prediction) -> Schema:
-        """The schema that the features of a prediction were given in."""
+        """The schema of the version that made a prediction."""
         try:
             trained = self._schema_of(prediction.version)
         except BundleRefused as error:
