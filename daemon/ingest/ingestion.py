@@ -19,8 +19,8 @@ from daemon.inbox.inbox import Inbox
 from daemon.ingest.batch_commit import BatchCommit
 from daemon.ingest.batch_intake import BatchIntake
 from daemon.ingest.clearing import Clearing
+from daemon.ingest.erasure.eraser import Eraser
 from daemon.ingest.erasure.forgetting import Forgetting
-from daemon.ingest.erasure.traces import Eraser
 from daemon.ingest.reading.late_labels import Labels
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian

@@ -25,6 +25,7 @@ from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.ingest.erasure import held_files, traces
 from daemon.ingest.erasure import row_matching as likeness_module
+from daemon.ingest.erasure.eraser import Eraser
 from daemon.ingest.erasure.row_matching import Likeness
 from daemon.records.query import ask
 from daemon.schema.column import Column
@@ -144,15 +145,15 @@ def test_end_at_any_step_leaves_the_rest_to_the_next(
     """The rows are known until all else is gone, so whoever is killed in between finds the rest again."""
     sha256 = scattered(parts)
     requests.submit(parts.home, "forget", drop=sha256, purge=True)
-    real = getattr(traces.Eraser, step)
+    real = getattr(Eraser, step)
 
-    def cut(eraser: traces.Eraser, drop: DropRow) -> str:
+    def cut(eraser: Eraser, drop: DropRow) -> str:
         if after:
             real(eraser, drop)
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(traces.Eraser, step, cut)
+        patch.setattr(Eraser, step, cut)
         with pytest.raises(Killed):
             parts.run()
     parts.reopen()
@@ -304,7 +305,7 @@ def test_request_that_fails_keeps_no_drop_waiting(parts: Parts, monkeypatch: pyt
     parts.run()
     request = requests.submit(parts.home, "forget", drop=durable.sha256(PERSON.encode()), purge=True)
     with monkeypatch.context() as patch:
-        patch.setattr(traces.Eraser, "run", _broken)
+        patch.setattr(Eraser, "run", _broken)
         parts.drop("else.csv", text(7))
         parts.run()
         assert "no space" in str(parts.ingestion.forgetting.problem)

@@ -1,7 +1,7 @@
 """Forgetting: a new revision without a drop's rows, for privacy or because they were poisoned.
 
 The order: its bad rows in rejected/, the segment of the other rows, the journal's batch of kind `forget`; then
-DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/ingest/erasure/traces.py`), the objects of older revisions
+DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/ingest/erasure/eraser.py`), the objects of older revisions
 in DVC's cache last. The request's file goes last, so after a kill at any step the next call of `step` continues from the journal.
 What fails (a disk, a file that can't be read) is reported, tried again later, and keeps no drop waiting.
 """
@@ -20,7 +20,7 @@ from daemon.core.states import DropState, EventKind, Level, RequestState
 from daemon.dataset import known_rows, segments
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.rejected_folder import Rejected
-from daemon.ingest.erasure.traces import Eraser
+from daemon.ingest.erasure.eraser import Eraser
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()

@@ -1,0 +1,119 @@
+"""The removal of traces: bytes of a drop's rows outside the dataset. Used by the loop thread.
+
+Traces are recognised by the rows in DVC's cache, so its objects are removed last, elsewhere, and after a kill in between the rest
+is repeated.
+"""
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import orjson
+import structlog
+
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.core.inbox_names import BAD_ROWS, REPORT
+from daemon.core.rows import DropRow
+from daemon.core.shared_folder import inbox
+from daemon.dataset import segment_writer, segments
+from daemon.inbox.rejected_folder import Rejected
+from daemon.ingest.erasure import held_files, trace_search
+from daemon.ingest.erasure.row_matching import Split
+from daemon.storage import log_lines
+from daemon.storage.journal import Journal
+
+log = structlog.get_logger()
+
+
+class Eraser:
+    """Removes traces, except DVC's objects and the files of versions; `erase` removes predictions from the history, by id."""
+
+    def __init__(self, home: Home, journal: Journal, erase: Callable[[Sequence[str]], int]) -> None:
+        self._home, self._journal, self._erase = home, journal, erase
+
+    def run(self, drop: DropRow) -> Generator[None, None, list[str]]:
+        """Remove them, piece by piece; returns sentences on what was removed. Doing it again removes what is left."""
+        lines = yield from self._refused(drop)
+        waiting = yield from self._held(drop)
+        done = [lines, waiting, self._orphans(drop), self._predictions(drop)]
+        self._journal.labels.forget_predictions(drop)
+        return [sentence for sentence in done if sentence]
+
+    def _refused(self, drop: DropRow) -> Generator[None, None, str]:
+        count = 0
+        place = Rejected.of(inbox(self._home))
+        for looked in trace_search.refused(self._home, self._journal, place.path, drop):
+            if looked is None:
+                yield
+                continue
+            path, split = looked
+            if split is None:
+                log.warning("refused_file_not_read", name=path.name, hint="Look into it by hand.")
+                continue
+            self._take_out(path, split)
+            count += split.matched
+        return f"{count} lines are gone from refused files" if count else ""
+
+    def _held(self, drop: DropRow) -> Generator[None, None, str]:
+        count, place = 0, inbox(self._home)
+        for looked in trace_search.held(self._home, self._journal, drop):
+            if looked is None:
+                yield
+            elif looked.split is None:
+                log.warning("held_file_not_read", name=looked.name, hint="Look into it by hand.")
+            else:  # the journal's quotes go first: after a kill in between the file is read and held again
+                self._journal.held.forget(looked.row["sha256"])
+                held_files.take_out(place, looked)
+                count += looked.split.matched
+        return f"{count} lines are gone from files that waited" if count else ""
+
+    def _take_out(self, path: Path, split: Split) -> None:
+        """Remove the rows of the drop from a refused file."""
+        report = path.with_name(path.name + REPORT)
+        self._journal.erasures.blank_refused(durable.sha256_file(path))
+        # The report may quote cells, and its file is another now.
+        durable.remove(report)
+        if split.matched == split.lines:
+            durable.remove(path)
+            return
+        before = path.stat()
+        durable.write(path, split.rest, mode=before.st_mode & 0o777)
+        os.chown(path, -1, before.st_gid)
+        if not path.name.endswith(BAD_ROWS):
+            durable.write(report, orjson.dumps({"name": path.name, "reason": "Some of its rows were forgotten."}))
+
+    def _orphans(self, drop: DropRow) -> str:
+        holding = trace_search.orphans(self._home, self._journal, drop)
+        for path in holding:
+            self._rewrite(path, drop)
+            durable.remove(path)
+        return f"{len(holding)} segments in data/orphans are without them" if holding else ""
+
+    def _rewrite(self, path: Path, drop: DropRow) -> None:
+        """Keep the rows of other drops in a segment that was set aside, unless it can't be read."""
+        try:
+            table = segments.load(path)
+        except DatasetDamaged:
+            return
+        if set(segments.drops(table)) - {drop["sha256"]}:
+            with segment_writer.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
+                pass
+
+    def _predictions(self, drop: DropRow) -> str:
+        ids = self._journal.labels.predictions_of(drop)
+        if not ids:
+            return ""
+        logged = frozenset(ids)
+        for path in log_lines.naming(self._home, logged):
+            log_lines.blank(path, logged)
+        erased = self._erase(ids)
+        # A damaged history can't be read, so it is removed whole.
+        for path in trace_search.lost_histories(self._home):
+            durable.remove(path)
+        return f"{erased} predictions are gone from the history"
+
+
+def _never(_name: str) -> bool:
+    return False

@@ -1,0 +1,101 @@
+"""The search for traces: files of the home in which bytes of a drop's rows are, recognised by its sha256 or by its rows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.core.inbox_names import REPORT
+from daemon.core.rows import DropRow
+from daemon.core.shared_folder import inbox
+from daemon.core.states import DropState
+from daemon.dataset import segments
+from daemon.dataset.dvc_cache import Cache
+from daemon.ingest.erasure import held_files
+from daemon.ingest.erasure.held_files import Withheld
+from daemon.ingest.erasure.row_matching import MOST_BYTES, Likeness, Split
+from daemon.schema import schema
+from daemon.storage.journal import Journal
+
+
+def held(home: Home, journal: Journal, drop: DropRow) -> Iterator[Withheld | None]:
+    """Files that wait for a person and hold rows of the drop; None after each piece of work."""
+    waiting = journal.held.all()
+    if waiting:
+        yield from held_files.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
+
+
+def rows_of(home: Home, journal: Journal, drop: DropRow) -> list[dict[str, Any]]:
+    """The rows, from the dataset or from what earlier revisions left; none when they are gone from both."""
+    if drop["state"] == DropState.ACCEPTED:
+        assert drop["batch"] is not None
+        batch = drop["batch"]
+        live = {
+            row["name"]: row["sha256"] for row in journal.segments.current() if row["first"] <= batch <= row["last"]
+        }
+        holding = segments.find(home.segments, live, drop["sha256"])
+        return _of(holding[1], drop) if holding else []
+    cache = Cache(home.data)
+    for md5 in (one["md5"] for one in journal.segments.holders(drop)):
+        if cache.has(md5):
+            return _of(segments.load(cache.path(md5)), drop)
+    return []
+
+
+def likeness_of(home: Home, journal: Journal, drop: DropRow) -> Likeness | None:
+    """The comparison of lines with the rows of the drop; None when its rows are gone."""
+    schema_now, rows = schema.load(home.schema), rows_of(home, journal, drop)
+    return Likeness(schema_now, rows) if schema_now and rows else None
+
+
+def _of(table: Any, drop: DropRow) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = segments.of_drop(table, drop["sha256"]).to_pylist()
+    return rows
+
+
+def orphans(home: Home, journal: Journal, drop: DropRow) -> list[Path]:
+    """Segments that were set aside and hold rows of the drop; one that can't be read, if its name is that of one that held them."""
+    held = {one["name"] for one in journal.segments.holders(drop)} if drop["state"] == DropState.FORGOTTEN else set()
+    holding = []
+    for path in sorted(home.orphans.glob("*")) if home.orphans.is_dir() else []:
+        try:
+            is_trace = drop["sha256"] in segments.drops(segments.load(path))
+        except DatasetDamaged:
+            is_trace = any(path.name.startswith(name) for name in held)
+        if is_trace:
+            holding.append(path)
+    return holding
+
+
+def refused(home: Home, journal: Journal, folder: Path, drop: DropRow) -> Iterator[tuple[Path, Split | None] | None]:
+    """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows.
+
+    Of a file that is too large or damaged only the path is known. None after each piece of work.
+    """
+    likeness = likeness_of(home, journal, drop)
+    later = journal.erasures.refused_after(drop)
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_file() or path.name.endswith(REPORT) or path.name.startswith("."):
+            continue
+        if path.stat().st_size > MOST_BYTES:
+            yield path, None
+            continue
+        data = path.read_bytes()
+        sha256 = durable.sha256(data)
+        if sha256 == drop["sha256"]:
+            yield path, Split(b"", data.count(b"\n"), data.count(b"\n"))
+        elif likeness:
+            split = None
+            for split in likeness.split(data, before=later.isdisjoint({path.name, sha256})):
+                if split is None:
+                    yield None
+            if split is None or split.matched:
+                yield path, split
+        yield None
+
+
+def lost_histories(home: Home) -> list[Path]:
+    """Histories that were damaged and set aside."""
+    return sorted(home.logs.glob(f"{home.history.name}.damaged-*"))
