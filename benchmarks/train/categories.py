@@ -10,7 +10,7 @@ from pathlib import Path
 from daemon.cli import schema_changes
 from daemon.core.settings import Inbox, Train
 from daemon.schema.schema import Schema
-from daemon.tabular import csv_table, file_survey, infer_schema, rows
+from daemon.tabular import csv_profile, csv_table, infer_schema, rows
 from daemon.tabular.schema_growth import grown
 from daemon.training.selection import candidates
 from daemon.training.selection.candidates import ENCODED
@@ -29,7 +29,7 @@ def main() -> None:
     """Print the score of each candidate: accuracy or R², log loss or RMSE, seconds."""
     path, target, *choices = sys.argv[1:]
     schema = schema_of(Path(path), target, choices)
-    file = file_survey.opened(Path(path), MOST)
+    file = csv_profile.opened(Path(path), MOST)
     parts = [chunk.table for chunk in csv_table.chunks(file, csv_table.examine(file, [target]))]
     checked = rows.check(parts[0], schema, Inbox()).table
     many = [f"{one.name} ({len(one.categories)})" for one in schema.columns if len(one.categories) >= candidates.MANY]

@@ -16,7 +16,7 @@ import pyarrow as pa
 from daemon.core.settings import Inbox, Train
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema, Task
-from daemon.tabular import csv_table, file_survey, row_hashes, rows
+from daemon.tabular import csv_profile, csv_table, row_hashes, rows
 from daemon.tabular.csv_table import BLOCK_BYTES
 from daemon.tabular.infer_schema import Choice
 from daemon.tabular.row_hashes import Prints
@@ -117,7 +117,7 @@ def _losses(table: pa.Table, schema: Schema, units: Prints) -> losses.Vector:
 
 def _sample(path: Path, target: str, most: int) -> pa.Table:
     """Text cells of up to SAMPLE rows, from all parts of the file."""
-    file = file_survey.opened(path, most)
+    file = csv_profile.opened(path, most)
     header = csv_table.examine(file, [target])
     pieces = max(1, -(-file.size // BLOCK_BYTES))
     return pa.concat_tables(_some(chunk.table, -(-SAMPLE // pieces)) for chunk in csv_table.chunks(file, header))

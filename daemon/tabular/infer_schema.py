@@ -15,9 +15,9 @@ from daemon.schema.class_labels import number
 from daemon.schema.column import Column, Kind
 from daemon.schema.notation import CERTAIN, Order
 from daemon.schema.schema import PREDICTION_ID, Schema, Task
-from daemon.tabular import file_layout, file_survey
+from daemon.tabular import csv_profile, file_layout
 from daemon.tabular.column_types import holds_control
-from daemon.tabular.file_survey import FileSurvey
+from daemon.tabular.csv_profile import FileSurvey
 from daemon.tabular.id_columns import Ids, called, dated
 from daemon.tabular.infer_column import FREE_TEXT, MOST_CATEGORIES, Guess, Survey
 from daemon.tabular.schema_draft import Draft, Finding
@@ -51,7 +51,7 @@ def of(
     more than FEW_VALUES and more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
     """
     kinds = kinds or {}
-    survey = file_survey.of(path, target, most, order)
+    survey = csv_profile.of(path, target, most, order)
     _require_columns(survey.columns, kinds, target)
     _require_clear_dates({name: column for name, column in survey.columns.items() if name not in {*kinds, target}})
     try:

@@ -81,7 +81,7 @@ HEAVY = {
         "daemon.dataset.segments",
         "daemon.tabular.csv_table",
         "daemon.tabular.rows",
-        "daemon.tabular.file_survey",
+        "daemon.tabular.csv_profile",
         "daemon.tabular.date_cells",
         "daemon.dataset.segment_folder",
         "daemon.ingest.reading.reader",
