@@ -13,7 +13,7 @@ import pyarrow as pa
 from daemon.core.errors import BadSchema, InvalidDrop
 from daemon.schema.notation import Order
 from daemon.schema.schema import REMARKS
-from daemon.tabular import csv_table, file_content, file_layout
+from daemon.tabular import csv_layout, csv_table, file_content
 from daemon.tabular.csv_table import Header, Torn
 from daemon.tabular.file_content import Content
 from daemon.tabular.id_columns import Ids
@@ -50,7 +50,7 @@ def of(path: Path, target: str, most: int, order: Order | None) -> FileSurvey:
     file = None
     try:
         file = opened(path, most)
-        if reason := file_layout.objection(file, target):
+        if reason := csv_layout.objection(file, target):
             raise BadSchema(f"{path}{reason}", hint=FIX)
         header = csv_table.examine(file, [target])
         survey = _look(file, header, {name: Survey() for name in header.names if name not in REMARKS})
@@ -58,7 +58,7 @@ def of(path: Path, target: str, most: int, order: Order | None) -> FileSurvey:
         survey = _with_notations(survey, order)
     except InvalidDrop as error:
         where = f"{path}, line {error.line}" if error.line else str(path)
-        hint = file_layout.BACKSLASHES if file and file_layout.has_backslashes(file) else FIX
+        hint = csv_layout.BACKSLASHES if file and csv_layout.has_backslashes(file) else FIX
         raise BadSchema(f"{where}: {error.reason}", hint=hint) from None
     except OSError as error:
         raise BadSchema(f"{path}: {error.strerror}.", hint="Name a CSV file with a header.") from None

@@ -15,7 +15,7 @@ from daemon.schema.class_labels import number
 from daemon.schema.column import Column, Kind
 from daemon.schema.notation import CERTAIN, Order
 from daemon.schema.schema import PREDICTION_ID, Schema, Task
-from daemon.tabular import csv_profile, file_layout
+from daemon.tabular import csv_layout, csv_profile
 from daemon.tabular.column_types import holds_control
 from daemon.tabular.csv_profile import FileSurvey
 from daemon.tabular.id_columns import Ids, called, dated
@@ -69,7 +69,7 @@ def of(
         _findings(survey, schema),
         _notes(schema, survey, short),
         _why(schema, survey.columns[target], task),
-        backslashes=bool(survey.torn) and file_layout.has_backslashes(survey.file),
+        backslashes=bool(survey.torn) and csv_layout.has_backslashes(survey.file),
     )
 
 

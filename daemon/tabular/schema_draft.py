@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daemon.schema.schema import Schema
-from daemon.tabular import file_layout
+from daemon.tabular import csv_layout
 from daemon.tabular.id_columns import called
 from daemon.tabular.infer_column import FREE_TEXT
 
@@ -54,7 +54,7 @@ class Draft:
         target = self.findings[self.schema.target]
         return target.empty + sum(target.missing.values())
 
-    BACKSLASHES = file_layout.BACKSLASHES
+    BACKSLASHES = csv_layout.BACKSLASHES
 
     def cell_remarks(self) -> Iterator[str]:
         """Sentences about texts read as missing values, about rows without a label and about wrong cells."""
