@@ -10,7 +10,7 @@ from typing import Any
 
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
-from daemon.schema import caveats, score_names
+from daemon.schema import score_caveats, score_names
 
 HOLDOUTS = ("reference", "rolling")
 
@@ -61,7 +61,9 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     objection = objection or _slipped(scores, past or {}, settings)
     if objection is not None:
         return Verdict(VersionState.REFUSED, " ".join(filter(None, [objection, _without_twin(scores)])))
-    reason = " ".join(filter(None, [_turned(scores), _praise(scores), caveats.sentence(scores), _without_twin(scores)]))
+    reason = " ".join(
+        filter(None, [_turned(scores), _praise(scores), score_caveats.sentence(scores), _without_twin(scores)])
+    )
     # A champion that can't be compared goes on serving meanwhile.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict(VersionState.HELD, f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")

@@ -1,4 +1,4 @@
-"""daemon.schema.caveats: what a version's scores can't say for it, and what a home says that has too little to learn from."""
+"""daemon.schema.score_caveats: what a version's scores can't say for it, and what a home says that has too little to learn from."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from daemon.core import requests
 from daemon.core.settings import Promote
 from daemon.gate import rules
 from daemon.records.records import Records
-from daemon.schema import caveats
+from daemon.schema import score_caveats
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.training import metrics
@@ -48,7 +48,7 @@ def test_what_a_version_lacks_stands_in_its_verdict(
 ) -> None:
     """It serves all the same, since there is nothing better; but its score is not taken for more than it is."""
     found = rolling(truth, named, taught)
-    said = caveats.of(found)
+    said = score_caveats.of(found)
     assert len(said) == len(lacks)
     assert all(part in clause for part, clause in zip(lacks, said, strict=True))
     verdict = rules.judge(found, Promote())
@@ -64,21 +64,21 @@ def test_mean_is_the_dummy_of_a_regression() -> None:
     dummy = metrics.score(metrics.guess(np.array([2.0, 3.0]), 4, COSTS), truth, COSTS) | {"answer": None}
     assert dummy["r2"] == 0
     found = {"challenger": {"rolling": told}, "dummy": {"rolling": dummy}}
-    assert caveats.of(found) == ["it is no better than always answering the mean (R² 0.0000)"]
+    assert score_caveats.of(found) == ["it is no better than always answering the mean (R² 0.0000)"]
 
 
 def test_scores_of_before_lack_nothing_that_was_not_asked() -> None:
     """An older home's versions have no dummy beside them: it is not said that they are no better."""
     told = metrics.score(np.eye(2)[[0, 0]], np.array([0, 1]), LOANS)
-    assert caveats.of({"challenger": {"rolling": told}}) == []
-    assert caveats.of({}) == []
+    assert score_caveats.of({"challenger": {"rolling": told}}) == []
+    assert score_caveats.of({}) == []
 
 
 def test_unseen_classes_are_counted_where_they_are_many() -> None:
     """Three are named, the others counted."""
     support = {f"c{number}": 2 for number in range(9)}
     challenger = {"n": 20, "accuracy": 1.0, "support": {"c0": 20}}
-    said = caveats.of({"challenger": {"rolling": challenger}, "taught": {"n": 18, "support": support}})
+    said = score_caveats.of({"challenger": {"rolling": challenger}, "taught": {"n": 18, "support": support}})
     assert said == [*(f"2 rows of 'c{n}', none held out" for n in (1, 2, 3)), "5 more classes without a held-out row"]
 
 

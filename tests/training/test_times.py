@@ -16,7 +16,7 @@ from daemon.core import durable
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Inbox, Train
 from daemon.dataset import segments
-from daemon.schema import caveats
+from daemon.schema import score_caveats
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import id_columns, row_times, rows
@@ -143,8 +143,8 @@ def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_said(tmp_path: Path)
     assert data.since is None
     assert abs(data.held.mean() - 0.2) < 0.08
     scores = {"challenger": {"rolling": {"n": 9, "accuracy": 1.0}}, "split": {"by": "content", "since": None}}
-    assert "no time parts its rows as train.time asks" in caveats.sentence(scores)
-    assert caveats.sentence(scores | {"split": {"by": "content"}}) == ""
+    assert "no time parts its rows as train.time asks" in score_caveats.sentence(scores)
+    assert score_caveats.sentence(scores | {"split": {"by": "content"}}) == ""
 
 
 @pytest.mark.parametrize("time", ["when", ""], ids=["by-time", "by-hash"])

@@ -6,7 +6,7 @@ from daemon.artifacts.bundle import MANIFEST
 from daemon.core import foundations
 from daemon.core.states import CheckName
 from daemon.core.status import Check, utcnow
-from daemon.schema import caveats
+from daemon.schema import score_caveats
 from web.worker import Worker
 
 PROMOTED = CheckName.PROMOTED_VERSION
@@ -119,7 +119,7 @@ def _model(worker: Worker) -> Check:
     if current is None:
         return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or _unpromoted(worker)}")
     said = f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
-    lacks = caveats.sentence(current.manifest.scores)
+    lacks = score_caveats.sentence(current.manifest.scores)
     return Check(ok=True, detail=f"{said} {lacks}".strip())
 
 

@@ -6,7 +6,7 @@ from daemon.core.settings import Promote
 from daemon.core.states import RunState, VersionState
 from daemon.records import live_score
 from daemon.records.query import Row
-from daemon.schema import caveats, score_names
+from daemon.schema import score_caveats, score_names
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
@@ -143,10 +143,14 @@ def _dummy(facts: Facts) -> list[Fact]:
     """What one would have who always gave one answer, on the rows that let the champion in."""
     scores = (facts.champion or {}).get("scores", {})
     score, dummy = ((scores.get(who) or {}).get("rolling") or {} for who in ("challenger", "dummy"))
-    least = caveats.guess(score, dummy)
+    least = score_caveats.guess(score, dummy)
     if least is None:
         return []
-    return [fact(f"always {caveats.answer(dummy)}", score_names.said(score, least), f"n = {score['n']:,}, when let in")]
+    return [
+        fact(
+            f"always {score_caveats.answer(dummy)}", score_names.said(score, least), f"n = {score['n']:,}, when let in"
+        )
+    ]
 
 
 def _weakest(score: Row) -> list[Fact]:

@@ -6,7 +6,7 @@ from typing import Any
 from daemon.artifacts.bundle import Manifest
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import VersionState
-from daemon.schema import caveats, score_names
+from daemon.schema import score_caveats, score_names
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
@@ -41,7 +41,7 @@ def serving(facts: Facts) -> Tile:
     }
     notes = [*(fact(label, reason) for label, reason in others.items() if reason not in shown_already), *notes]
     notes = [*_trial(facts), *_since(champion["scores"]), *notes]
-    lacks = caveats.sentence(champion["scores"])
+    lacks = score_caveats.sentence(champion["scores"])
     state: State = "watch" if lacks else "ok"
     return _waiting(facts, headline, notes) or tile(state, headline, lacks or champion["reason"], notes)
 

@@ -11,7 +11,7 @@ from daemon.core import foundations, proc, status
 from daemon.core.home import Home
 from daemon.records import challenger, drops
 from daemon.records import versions as judged_versions
-from daemon.schema import caveats, score_names
+from daemon.schema import score_caveats, score_names
 
 
 def read(home: Home) -> dict[str, Any]:
@@ -93,4 +93,4 @@ def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
 def _lacks(home: Home, pointer: Pointer | None) -> str:
     """What the served version is on trial for; empty if for nothing."""
     judged = judged_versions.judged(home.journal, pointer.version) if pointer else None
-    return caveats.sentence(json.loads(judged["scores"])) if judged else ""
+    return score_caveats.sentence(json.loads(judged["scores"])) if judged else ""
