@@ -12,8 +12,8 @@ from daemon.cli.options import HERE, HomeOption, JsonOption, load
 from daemon.core import file_modes
 from daemon.core.errors import BadSettings
 from daemon.core.home import Home
+from daemon.schema.cell_notation import Order
 from daemon.schema.class_labels import alike
-from daemon.schema.notation import Order
 from daemon.schema.schema import Task
 
 if TYPE_CHECKING:

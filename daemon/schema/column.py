@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.core.errors import InvalidFeatures
-from daemon.schema.notation import Notation
+from daemon.schema.cell_notation import Notation
 from daemon.schema.text_words import MOST_TEXT
 
 Kind = Literal["number", "integer", "boolean", "category", "date", "text"]

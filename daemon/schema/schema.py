@@ -12,9 +12,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.core.errors import BadSchema, InvalidFeatures
+from daemon.schema.cell_notation import Notation
 from daemon.schema.class_labels import Classes
 from daemon.schema.column import Column, is_nothing
-from daemon.schema.notation import Notation
 from daemon.schema.text_words import SLOTS
 
 Task = Literal["classification", "regression"]

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from daemon.schema.cell_notation import MARKERS, Notation, Order, pattern, removed
 from daemon.schema.column import EXACT, Column, Kind
-from daemon.schema.notation import MARKERS, Notation, Order, pattern, removed
 from daemon.schema.text_words import MOST_TEXT
 from daemon.tabular import date_cells
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from daemon.core.errors import BadSchema, InvalidDrop
-from daemon.schema.notation import Order
+from daemon.schema.cell_notation import Order
 from daemon.schema.schema import REMARKS
 from daemon.tabular import csv_layout, csv_table, file_content
 from daemon.tabular.csv_table import Header, Torn

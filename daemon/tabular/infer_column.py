@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from daemon.schema.cell_notation import CERTAIN, MARKERS, Notation, Order, is_short
 from daemon.schema.column import EXACT, Column, Kind
-from daemon.schema.notation import CERTAIN, MARKERS, Notation, Order, is_short
 from daemon.tabular import column_formats, column_types, date_cells
 
 MOST_CATEGORIES = 100

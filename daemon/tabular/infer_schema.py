@@ -11,9 +11,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from daemon.core.errors import BadSchema
+from daemon.schema.cell_notation import CERTAIN, Order
 from daemon.schema.class_labels import number
 from daemon.schema.column import Column, Kind
-from daemon.schema.notation import CERTAIN, Order
 from daemon.schema.schema import PREDICTION_ID, Schema, Task
 from daemon.tabular import csv_layout, csv_profile
 from daemon.tabular.column_types import holds_control

@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from daemon.core.errors import TrainingFailed
+from daemon.schema.cell_notation import MARKERS, Notation, Order
 from daemon.schema.column import Column, Kind
-from daemon.schema.notation import MARKERS, Notation, Order
 from daemon.tabular import column_formats, column_types
 
 Moments = NDArray[np.float64]

@@ -14,9 +14,9 @@ from daemon.core.errors import BadSchema, Exit
 from daemon.core.home import Home
 from daemon.core.settings import Inbox
 from daemon.ingest.reading.late_labels import plain
-from daemon.schema import notation
+from daemon.schema import cell_notation
+from daemon.schema.cell_notation import Notation, Order
 from daemon.schema.column import Column
-from daemon.schema.notation import Notation, Order
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema, Task, load
 from daemon.service import bootstrap
@@ -345,7 +345,7 @@ def test_markers_are_told_by_the_company_they_keep(tmp_path: Path) -> None:
     assert "without a label, which no model is trained on: 1." in told[2]
 
 
-@pytest.mark.parametrize("marker", sorted(notation.MARKERS | {" "}))
+@pytest.mark.parametrize("marker", sorted(cell_notation.MARKERS | {" "}))
 def test_file_with_markers_teaches_what_it_teaches_with_blanks(tmp_path: Path, marker: str) -> None:
     """Each of the texts that the world writes, in every kind of column and in the target; the models see the same numbers."""
     text = PENGUINS.replace("NA", marker).replace("?", marker)
@@ -473,10 +473,10 @@ NOTED = [
 def test_a_text_says_the_same_alone_and_in_a_column(notation: Notation, texts: list[str]) -> None:
     """Python and Arrow read numbers of a notation alike."""
     values = column_types.coerce(
-        pa.array(texts, pa.string()), Column(name="x", kind="number", missing=True, notation=notation)
+        pa.array(texts, pa.string()), Column(name="x", kind="number", missing=True, notation=cell_notation)
     )
     for text, value in zip(texts, values.values.to_pylist(), strict=True):
-        wanted = notation.number(text.strip())
+        wanted = cell_notation.number(text.strip())
         assert wanted is None or wanted == value
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from daemon.cli.report.terminal import CONSOLE, printable
+from daemon.schema.cell_notation import Notation
 from daemon.schema.column import Column
-from daemon.schema.notation import Notation
 from daemon.schema.schema import Schema
 from daemon.tabular.infer_column import MOST_CATEGORIES
 from daemon.tabular.schema_draft import Draft, Finding
