@@ -18,13 +18,13 @@ from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import batch_choice
-from daemon.ingest.attempts import TRIES, Attempts
 from daemon.ingest.batch_record import BatchRecord
 from daemon.ingest.clearing import Clearing
 from daemon.ingest.drop_evaluation import DropEvaluation, Sampled
 from daemon.ingest.drop_opening import DropOpening
 from daemon.ingest.held_drops import Holding
 from daemon.ingest.outcomes import Refused
+from daemon.ingest.read_attempts import TRIES, Attempts
 from daemon.ingest.reading import known_row_filter
 from daemon.ingest.reading.known_row_filter import KnownRowFilter
 from daemon.ingest.reading.late_labels import Joined, Labels

@@ -10,9 +10,9 @@ from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
-from daemon.ingest.attempts import Attempts
 from daemon.ingest.held_drops import Holding
 from daemon.ingest.outcomes import Refused
+from daemon.ingest.read_attempts import Attempts
 from daemon.ingest.reading.reading import Reading
 from daemon.storage.journal import Journal
 
