@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from daemon.artifacts import bundle
 from daemon.cli.report import health, home_access
-from daemon.core import durable, foundations, settings, status
+from daemon.core import durable, home_integrity, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.rows import SegmentRow
@@ -112,8 +112,10 @@ def _journal(home: Home) -> str:
 def _folders(home: Home) -> str:
     needed = (home.registry, home.requests, home.workers, home.artifacts, home.bundles, home.data, home.segments)
     folders = [folder for folder in (*needed, home.inbox, home.rejected, home.logs) if home.dataset_pointer.exists()]
-    gone = [f"{home.mlflow} is gone. {foundations.RESTORE}."] if folders and not home.mlflow.exists() else []
-    wrong = [*gone, *filter(None, map(foundations.unwritable, folders))] or list(filter(None, [foundations.disk(home)]))
+    gone = [f"{home.mlflow} is gone. {home_integrity.RESTORE}."] if folders and not home.mlflow.exists() else []
+    wrong = [*gone, *filter(None, map(home_integrity.unwritable, folders))] or list(
+        filter(None, [home_integrity.disk(home)])
+    )
     if wrong:
         more = f" {len(wrong) - 1} more of its kind." if len(wrong) > 1 else ""
         raise RetraindError(f"{wrong[0]}{more}")

@@ -4,7 +4,7 @@ To a journal that is empty or older than the data, every newer segment is a stra
 the dataset that were accepted and committed. So it is not begun: a person has to say which of the two is right.
 """
 
-from daemon.core import foundations
+from daemon.core import home_integrity
 from daemon.core.errors import HistoryLost, RetraindError
 from daemon.core.home import Home
 from daemon.dataset import git
@@ -17,7 +17,7 @@ WAYS = (
 
 def demand_journal(home: Home) -> None:
     """Raise HistoryLost where there has been a journal and is none."""
-    if gone := foundations.journal(home):
+    if gone := home_integrity.journal(home):
         raise HistoryLost(gone, hint=WAYS)
 
 

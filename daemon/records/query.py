@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from daemon.core import foundations
+from daemon.core import home_integrity
 from daemon.core.home import Home
 
 Row = Mapping[str, Any]
@@ -105,6 +105,6 @@ def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _empty(path: Path) -> list[Row]:
     home = Home(path.parent.parent)
-    if path == home.journal and (gone := foundations.journal(home)):
+    if path == home.journal and (gone := home_integrity.journal(home)):
         raise sqlite3.OperationalError(gone.rstrip("."))
     return []

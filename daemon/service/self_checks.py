@@ -1,14 +1,14 @@
 """SelfChecks: whether what the loop works with is still there, looked at once a second while it works.
 
-The sentences are those of `daemon/core/foundations.py`; what only the daemon can know is added: which files it has open, and
+The sentences are those of `daemon/core/home_integrity.py`; what only the daemon can know is added: which files it has open, and
 which segments there have to be.
 """
 
 from daemon.artifacts import bundle
-from daemon.core import foundations
+from daemon.core import home_integrity
 from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.foundations import Held
 from daemon.core.home import Home
+from daemon.core.home_integrity import Held
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.storage.journal import Journal
 
@@ -35,7 +35,7 @@ class SelfChecks:
         """Why models can't be registered."""
         home = self._home
         folders = (home.artifacts, home.bundles, home.requests, home.workers)
-        return self._registry.lost() or next(filter(None, map(foundations.unwritable, folders)), None)
+        return self._registry.lost() or next(filter(None, map(home_integrity.unwritable, folders)), None)
 
     def data(self) -> str | None:
         """Why rows can't be added, or which of them are gone."""
@@ -43,7 +43,7 @@ class SelfChecks:
         gone = next((path for path in folders if not path.is_dir()), None)
         if gone is not None:
             return f"{gone} is gone: put it back, or stop the daemon and restore data/ from a backup."
-        return next(filter(None, map(foundations.unwritable, folders)), None) or self._missing_segments()
+        return next(filter(None, map(home_integrity.unwritable, folders)), None) or self._missing_segments()
 
     def _missing_segments(self) -> str | None:
         if self._segments[0] != self._journal.writes:
@@ -69,4 +69,4 @@ class SelfChecks:
                 self._bundle = None, ()
             else:
                 self._bundle = served, tuple(manifest.files)
-        return foundations.bundle(self._home, served[0], (bundle.MANIFEST, *self._bundle[1]))
+        return home_integrity.bundle(self._home, served[0], (bundle.MANIFEST, *self._bundle[1]))

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.foundations import Held
+from daemon.core.home_integrity import Held
 from daemon.storage import journal_tables
 from daemon.storage.journal_tables import FORMAT
 

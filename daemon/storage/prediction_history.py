@@ -16,8 +16,8 @@ from pathlib import Path
 from daemon.core import clock, durable
 from daemon.core.clock import Reading
 from daemon.core.errors import Unavailable
-from daemon.core.foundations import Held
 from daemon.core.home import Home
+from daemon.core.home_integrity import Held
 from daemon.core.settings import Settings
 from daemon.storage import history_tables
 from daemon.storage.history_lines import Lines

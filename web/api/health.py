@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from daemon.artifacts.bundle import MANIFEST
-from daemon.core import foundations
+from daemon.core import home_integrity
 from daemon.core.states import CheckName
 from daemon.core.status import Check, utcnow
 from daemon.schema import score_caveats
@@ -108,9 +108,9 @@ def _seen(worker: Worker) -> dict[str, str | None]:
     home, current = worker.home, worker.slot.current
     files = (MANIFEST, *current.manifest.files) if current else ()
     return {
-        DISK: foundations.disk(home),
-        CheckName.JOURNAL: foundations.journal(home),
-        CheckName.BUNDLE: foundations.bundle(home, current.version, files) if current else None,
+        DISK: home_integrity.disk(home),
+        CheckName.JOURNAL: home_integrity.journal(home),
+        CheckName.BUNDLE: home_integrity.bundle(home, current.version, files) if current else None,
     }
 
 

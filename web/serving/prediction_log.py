@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daemon.core import durable, foundations
+from daemon.core import durable, home_integrity
 from daemon.core.errors import NotKept
 from daemon.core.settings import Predictions
 
@@ -182,7 +182,7 @@ class PredictionLog:
 
     def _look(self) -> None:
         """Retire a file that has lost its name, and report a folder in which no file can be made."""
-        if wrong := foundations.unwritable(self._folder):
+        if wrong := home_integrity.unwritable(self._folder):
             self._failures["place"] = wrong
         else:
             self._failures.pop("place", None)

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.artifacts.bundle import Pointer
 from daemon.cli.report import home_access, versions
 from daemon.cli.report.terminal import printable
-from daemon.core import foundations, proc, status
+from daemon.core import home_integrity, proc, status
 from daemon.core.home import Home
 from daemon.records import challenger, drops
 from daemon.records import versions as judged_versions
@@ -25,7 +25,11 @@ def read(home: Home) -> dict[str, Any]:
     if pointer is None and "training" in checks:
         serving = f"{serving} {checks['training']['detail']}"
     checks["model"] = {"ok": pointer is not None, "detail": serving}
-    damage = {"disk": foundations.disk(home), "journal": foundations.journal(home)} if foundations.begun(home) else {}
+    damage = (
+        {"disk": home_integrity.disk(home), "journal": home_integrity.journal(home)}
+        if home_integrity.begun(home)
+        else {}
+    )
     challenger, held = None, 0
     try:
         challenger, held = _challenger(home, pointer), drops.held_total(home.journal)

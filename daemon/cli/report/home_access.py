@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Pointer
-from daemon.core import foundations
+from daemon.core import home_integrity
 from daemon.core.errors import HistoryLost, RetraindError
 from daemon.core.home import Home
 
@@ -21,7 +21,7 @@ def served(home: Home) -> Pointer | None:
 
 def has_journal(home: Home) -> bool:
     """False: nothing has been recorded yet; raises HistoryLost where something was, and is gone."""
-    if gone := foundations.journal(home):
+    if gone := home_integrity.journal(home):
         raise HistoryLost(gone)
     return home.journal.exists()
 
