@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.core import durable, proc
+from daemon.core import durable, process_table
 
 STALE_SECONDS = 10.0
 """A heartbeat older than this is that of a daemon that hangs; one comes about once a second, see `daemon/service/heartbeat.py`.
@@ -113,7 +113,7 @@ class Status(BaseModel):
     @property
     def alive(self) -> bool:
         """Whether that daemon still runs, is not stopped, and its loop turns."""
-        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and proc.working(self.pid)
+        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and process_table.working(self.pid)
 
 
 def utcnow() -> str:

@@ -5,7 +5,7 @@ Elsewhere the system's own first process does that.
 
 import os
 
-from daemon.core import proc
+from daemon.core import process_table
 
 GRACE_SECONDS = 30.0
 """A process is waited for by its parent much sooner; one that is dead for so long has none."""
@@ -22,8 +22,8 @@ class Orphans:
         """Look, as PID 1, and take the last word of those that are dead for GRACE_SECONDS; `now` is monotonic seconds."""
         if os.getpid() != 1:
             return
-        dead = [child.pid for child in proc.children(1) if child.state in "ZX"]
+        dead = [child.pid for child in process_table.children(1) if child.state in "ZX"]
         self._dead = {pid: self._dead.get(pid, now) for pid in dead}
         for pid, since in self._dead.items():
             if now - since >= GRACE_SECONDS:
-                proc.reap(pid)
+                process_table.reap(pid)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from daemon.core import proc
+from daemon.core import process_table
 
 
 class Stopped(BaseException):
@@ -38,7 +38,7 @@ class Wake:
         """Signal handler: the first signal ends the loop, the second this process and its children at once."""
         if self.stopping:
             # Whatever was started: also what a call of Popen that this handler interrupts has not returned yet.
-            proc.tell_children(signal.SIGTERM)
+            process_table.tell_children(signal.SIGTERM)
             os._exit(128 + number)
         self.stopping = True
         self.queue.put("stop")

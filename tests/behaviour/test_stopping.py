@@ -124,21 +124,21 @@ def test_the_first_process_of_a_container_hears_the_first_signal(tmp_path: Path,
 
 ORPHAN = """
 import os, subprocess, sys, time
-from daemon.core import proc
+from daemon.core import process_table
 from daemon.processes.reaper import GRACE_SECONDS, Orphans
 
 ours = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
 theirs = subprocess.run(["sh", "-c", "sh -c 'sleep 0.2' & echo $!"], stdout=subprocess.PIPE, text=True)
 stranger = int(theirs.stdout)
-while {one.pid for one in proc.children(1) if one.state == "Z"} != {ours.pid, stranger}:
+while {one.pid for one in process_table.children(1) if one.state == "Z"} != {ours.pid, stranger}:
     time.sleep(0.05)
 orphans = Orphans()
 orphans.reap(0.0)
 orphans.reap(GRACE_SECONDS - 1)
-assert {one.pid for one in proc.children(1)} == {ours.pid, stranger}
+assert {one.pid for one in process_table.children(1)} == {ours.pid, stranger}
 assert ours.wait() == 7
 orphans.reap(GRACE_SECONDS)
-assert proc.children(1) == []
+assert process_table.children(1) == []
 """
 
 

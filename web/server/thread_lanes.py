@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from daemon.core import proc
+from daemon.core import process_table
 from daemon.core.settings import Server
 from web.http.problems import Problem
 
@@ -63,7 +63,7 @@ class Lane:
             await asyncio.sleep(TIDY_SECONDS)
             if self._untidy and not self._inside:
                 self._untidy = False
-                await asyncio.wrap_future(self._threads.submit(proc.give_memory_back))
+                await asyncio.wrap_future(self._threads.submit(process_table.give_memory_back))
 
     def _ended_late(self, answer: "asyncio.Future[Any]") -> None:
         self._inside -= 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.artifacts import bundle
-from daemon.core import proc, status
+from daemon.core import process_table, status
 from daemon.core.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
 from daemon.core.home import Home
 from daemon.records.records import Records
@@ -73,7 +73,7 @@ def fetch(home: Home, records: Records, version: int) -> Predictor:
         raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
     predictor = Predictor(version, bundle.load(home.bundle(version), judged["bundle"]))
     predictor.warm()
-    proc.give_memory_back()
+    process_table.give_memory_back()
     return predictor
 
 
@@ -176,7 +176,7 @@ class Follower(threading.Thread):
         self._slot.current = predictor
         self._slot.swaps += 1
         del current
-        proc.give_memory_back()
+        process_table.give_memory_back()
         _log.info(
             "Version %d is served (%s, %s).",
             predictor.version,

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.artifacts.bundle import Pointer
 from daemon.cli.report import home_access, versions
 from daemon.cli.report.terminal import printable
-from daemon.core import home_integrity, proc, status
+from daemon.core import home_integrity, process_table, status
 from daemon.core.home import Home
 from daemon.records import challenger, drops
 from daemon.records import versions as judged_versions
@@ -77,7 +77,7 @@ def _liveness(daemon: status.Status | None) -> str:
     """Whether the daemon runs, and what it does if that takes long."""
     if daemon is not None and daemon.alive:
         return f"Running, {daemon.step.name} for {daemon.step.seconds:.0f} s." if daemon.step else "Running."
-    process = proc.look(daemon.pid) if daemon is not None and daemon.boot == status.boot_id() else None
+    process = process_table.look(daemon.pid) if daemon is not None and daemon.boot == status.boot_id() else None
     if daemon is None or process is None:
         return "Not running: start it with `retraind run`."
     if process.state in "Tt":

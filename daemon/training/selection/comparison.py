@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from daemon.core import proc
+from daemon.core import process_table
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Train
 from daemon.model import Matrix, Targets
@@ -70,7 +70,7 @@ def compare(
     scored: dict[str, Scored] = {}
     left_out: dict[str, str] = {}
     for candidate in candidates.by_cost(competing):
-        proc.give_memory_back()
+        process_table.give_memory_back()
         try:
             with alarm(trial.budget.left if scored else math.inf):
                 scored[candidate.name] = trial.of(candidate, whole=bool(scored))

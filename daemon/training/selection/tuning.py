@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from daemon.core import proc
+from daemon.core import process_table
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
@@ -146,7 +146,7 @@ class _Search:
     def take(self, family: str, parameters: Parameters, *, encoded: bool, raced: bool = True) -> None:
         """Try these, and keep them if they are the best; on all folds unless `raced`."""
         self.tried += 1
-        proc.give_memory_back()
+        process_table.give_memory_back()
         tried = Tuned(family, parameters, self.tried, 0.0, encoded)
         try:
             candidate = tried.made(self._trial.schema, self._trial.settings)
