@@ -5,11 +5,11 @@ Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, then `ret
 
 from daemon.core.settings.inbox import Inbox
 from daemon.core.settings.loading import load
+from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.server import Server
 from daemon.core.settings.settings import PREFIX, Settings, entries
 from daemon.core.settings.train import CANDIDATES, EXTRA, Retrain, Train
-from daemon.core.settings.watch import Drift, Journal, Log, Predictions
 
 __all__ = [
     "CANDIDATES",

@@ -7,10 +7,10 @@ from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from daemon.core.settings.inbox import Inbox
+from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.server import Server
 from daemon.core.settings.train import Retrain, Train
-from daemon.core.settings.watch import Drift, Journal, Log, Predictions
 
 PREFIX = "RETRAIND_"
 
