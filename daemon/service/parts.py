@@ -13,7 +13,7 @@ from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import EventKind, Level
-from daemon.dataset import continuity
+from daemon.dataset import journal_match
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Repacking
 from daemon.dataset.segment_folder import SegmentFolder
@@ -101,10 +101,10 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
 
 def _open_journal(home: Home, stack: ExitStack) -> Journal:
     """The journal, if it is that of the data; raises HistoryLost."""
-    continuity.demand_journal(home)
+    journal_match.demand_journal(home)
     journal = Journal.open(home.journal)
     stack.callback(journal.close)
-    continuity.demand_batch(home, journal.batches.last())
+    journal_match.demand_batch(home, journal.batches.last())
     return journal
 
 

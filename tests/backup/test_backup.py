@@ -34,7 +34,7 @@ from daemon.core.errors import BackupDamaged, BadSettings, Exit, NotFound
 from daemon.core.home import Home
 from daemon.core.scopes import Scope
 from daemon.core.states import EventKind
-from daemon.dataset import continuity, git_history
+from daemon.dataset import git_history, journal_match
 from daemon.schema.schema import Schema
 from daemon.storage import moved_home
 from daemon.storage.journal import Journal
@@ -136,7 +136,7 @@ def test_first_batch_comes_while_a_home_is_backed_up(mlflow_home: Home, schema: 
     assert parts.lengths == [1]
     parts.close()
     restore(tmp_path / "home.tar", again)
-    continuity.demand_batch(again, 0)
+    journal_match.demand_batch(again, 0)
     restored = Parts(again)
     restored.run()
     assert restored.lengths == [1]
