@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
-from daemon.dataset import hash_files, segments
-from daemon.dataset.hash_files import Gathering, Rows, Runs
+from daemon.dataset import row_hash_files, segments
+from daemon.dataset.row_hash_files import Gathering, Rows, Runs
 from daemon.schema.schema import Schema
 from daemon.tabular.row_hashes import Prints
 
@@ -100,14 +100,14 @@ class Known:
                 path.unlink()
         for name in live.keys() - self._segments.keys():
             place = self._place(name)
-            index = hash_files.mapped(place) if place.exists() else None
+            index = row_hash_files.mapped(place) if place.exists() else None
             if index is None or not index.fits(schema):
                 try:
                     yield from self._make(name, live[name], schema)
                 except (DatasetDamaged, FileNotFoundError) as error:
                     log.warning("rows_not_known", segment=name, reason=str(error))
                     continue
-                index = hash_files.mapped(place)
+                index = row_hash_files.mapped(place)
             if index is not None:
                 self._add(name, index)
 
@@ -120,12 +120,12 @@ class Known:
         gathering = self.gathering()
         try:
             for piece in segments.pieces(self._dataset, {name: sha256}, [*schema.features, schema.target, "_row"]):
-                gathering.add(hash_files.prints(piece, schema))
+                gathering.add(row_hash_files.prints(piece, schema))
                 yield
         except BaseException:
             gathering.discard()
             raise
-        gathering.close(self._place(name), hash_files.kinds_of(schema))
+        gathering.close(self._place(name), row_hash_files.kinds_of(schema))
 
     def _place(self, name: str) -> Path:
         return self._folder / f"{name}{SUFFIX}"
@@ -136,8 +136,8 @@ class Known:
 
     def take(self, gathering: Gathering, name: str, schema: Schema) -> None:
         """The segment has its name: its rows are known from now on. Raises OSError."""
-        gathering.close(self._place(name), hash_files.kinds_of(schema))
-        index = hash_files.mapped(self._place(name))
+        gathering.close(self._place(name), row_hash_files.kinds_of(schema))
+        index = row_hash_files.mapped(self._place(name))
         if index is not None:
             self._add(name, index)
 

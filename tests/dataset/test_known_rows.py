@@ -19,10 +19,10 @@ from test_ingestion import HEADER, Parts, row
 from daemon.core import durable, requests
 from daemon.core.home import Home
 from daemon.core.settings import Inbox, Settings, Train
-from daemon.dataset import hash_files, segments
 from daemon.dataset import known_rows as known
-from daemon.dataset.hash_files import Rows
+from daemon.dataset import row_hash_files, segments
 from daemon.dataset.known_rows import Known
+from daemon.dataset.row_hash_files import Rows
 from daemon.ingest.reading import reader
 from daemon.schema.schema import Schema, load
 from daemon.tabular import file_content
@@ -164,7 +164,7 @@ def test_a_column_that_comes_later_changes_no_print(tmp_path: Path, schema: Sche
     gathering = known_rows.gathering()
     gathering.add(Rows(empty, empty))
     known_rows.take(gathering, "a", schema)
-    found = hash_files.mapped(tmp_path / f"a{known.SUFFIX}")
+    found = row_hash_files.mapped(tmp_path / f"a{known.SUFFIX}")
     assert found is not None
     more = schema.columns[0].model_copy(update={"name": "later", "missing": True})
     assert found.fits(schema.model_copy(update={"columns": [*schema.columns, more]}))
@@ -181,7 +181,7 @@ def test_share_is_that_of_multisets(dataset: list[int], drops: list[list[int]], 
     """Counted drop by drop with plain Python."""
     index = Known(Path("/nonexistent"), Path("/nonexistent"))
     prints = np.sort(np.array(dataset, dtype=np.uint64) << np.uint64(40))
-    index._add("a", hash_files.Runs({}, [prints], [prints]))
+    index._add("a", row_hash_files.Runs({}, [prints], [prints]))
     rows = np.array([value for drop in drops for value in drop], dtype=np.uint64) << np.uint64(40)
     codes = np.repeat(np.arange(len(drops)), [len(drop) for drop in drops]).astype(np.int64)
     found = index.share(Rows(rows, rows), codes, skip=skip).known.tolist()
@@ -217,7 +217,7 @@ def test_the_group_is_kept_and_no_feature(home: Home, schema: Schema) -> None:
 def test_disk_that_is_full_once_keeps_no_drop_waiting(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fingerprints of a batch could not be written; the batch is accepted, and the next one is taken as ever."""
 
-    def full(_known: Known, gathering: hash_files.Gathering, _name: str, _schema: Schema) -> None:
+    def full(_known: Known, gathering: row_hash_files.Gathering, _name: str, _schema: Schema) -> None:
         gathering._file.close()
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.home import Home
-from daemon.dataset import hash_files
-from daemon.dataset.hash_files import Gathering, Rows
+from daemon.dataset import row_hash_files
 from daemon.dataset.known_rows import Known, Share
+from daemon.dataset.row_hash_files import Gathering, Rows
 from daemon.ingest.reading.reading import Reading
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
@@ -37,7 +37,7 @@ class KnownRowFilter:
     def batch(self, readings: Sequence[Reading], table: Any, schema: Schema) -> Any | None:
         """The rows of a batch without those that are left out; None: there are none."""
         names, codes = row_hashes.drops(table)
-        rows = hash_files.prints(table, schema)
+        rows = row_hash_files.prints(table, schema)
         share = self._known.share(rows, codes, skip=self.skips)
         left_out = self._left_out(table, share)
         counts = [np.bincount(codes[mask], minlength=len(names)) for mask in (share.known, share.relabelled, left_out)]
@@ -49,7 +49,7 @@ class KnownRowFilter:
 
     def part(self, reading: Reading, table: Any, schema: Schema) -> Any | None:
         """The same of the next part of a large drop; `conclude` it at the end."""
-        rows = hash_files.prints(table, schema)
+        rows = row_hash_files.prints(table, schema)
         share = self._known.next_share(rows)
         left_out = self._left_out(table, share)
         _count(reading, *(int(mask.sum()) for mask in (share.known, share.relabelled, left_out)))
