@@ -24,8 +24,8 @@ from daemon.schema.arrival_times import Era, Window
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import rows
+from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.revision import Data
-from daemon.training.data.split_sides import Before
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference
 from daemon.training.evaluation.recorded_answers import Remembered
 from daemon.training.progress import Progress

@@ -71,7 +71,7 @@ HEAVY = {
     "pyarrow": {
         "daemon.tabular.column_types",
         "daemon.tabular.row_times",
-        "daemon.training.data.split_sides",
+        "daemon.training.data.holdout_assignment",
         "daemon.tabular.id_columns",
         "daemon.cli.schema_changes",
         "daemon.tabular.row_hashes",

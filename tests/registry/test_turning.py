@@ -17,8 +17,8 @@ from daemon.core.states import VersionState
 from daemon.registry import baseline
 from daemon.schema.arrival_times import Era, Window
 from daemon.storage.journal import Journal
+from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.split import By
-from daemon.training.data.split_sides import Before
 from daemon.training.evaluation import new_reference
 from daemon.training.evaluation.baseline_comparison import Rules
 

@@ -20,9 +20,9 @@ from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import row_hashes, rows
 from daemon.training.data import split
+from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
-from daemon.training.data.split_sides import Before
 from daemon.training.evaluation import holdouts
 from daemon.training.selection import cross_validation
 from daemon.training.selection.candidates import Candidate

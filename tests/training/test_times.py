@@ -20,10 +20,10 @@ from daemon.schema import score_caveats
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import id_columns, row_times, rows
-from daemon.training.data import split, split_sides
+from daemon.training.data import holdout_assignment, split
+from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
-from daemon.training.data.split_sides import Before
 from daemon.training.selection import calibration, cross_validation
 from daemon.training.selection.candidates import Candidate
 
@@ -184,7 +184,7 @@ def test_after_a_switch_no_feature_is_read_again(
     by = By.GROUP if "group" in then else By.CONTENT
     before = Before(NUMBERS, by, 0.2, NOW.timestamp() * 1000, since=old.since, **then)
     wanted = {path.name: durable.sha256_file(path) for path in tmp_path.iterdir()}
-    seen = split_sides.read(tmp_path, wanted, NUMBERS, **now)
+    seen = holdout_assignment.read(tmp_path, wanted, NUMBERS, **now)
     pieces, read_again = segments.pieces, []
 
     def noting(folder: Path, names: Any, columns: Any) -> Any:
@@ -192,7 +192,7 @@ def test_after_a_switch_no_feature_is_read_again(
         return pieces(folder, names, columns)
 
     monkeypatch.setattr(segments, "pieces", noting)
-    trained = split_sides.learnt(tmp_path, wanted, NUMBERS, seen, before)
+    trained = holdout_assignment.learnt(tmp_path, wanted, NUMBERS, seen, before)
     assert read_again == again
     assert trained.tolist() == (~old.held)[old.place].tolist()
 

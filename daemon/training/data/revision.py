@@ -20,10 +20,10 @@ from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
-from daemon.training.data import row_roles, split, split_sides
+from daemon.training.data import holdout_assignment, row_roles, split
+from daemon.training.data.holdout_assignment import Before, Read
 from daemon.training.data.row_roles import Roles
 from daemon.training.data.split import By, Mask
-from daemon.training.data.split_sides import Before, Read
 
 RARE = 4
 """So many classes that lack rows are named."""
@@ -88,9 +88,9 @@ class Data:
         chosen that the served version was trained on; the column `time` says when rows were. Raises DatasetDamaged, TrainingFailed
         for times that can't be told, and TooFewRows when there is too little to learn from.
         """
-        read = split_sides.read(folder, wanted, schema, group, time)
+        read = holdout_assignment.read(folder, wanted, schema, group, time)
         roles = row_roles.of(read, schema, first_rows, share, window or Window(), by, era)
-        learnt = split_sides.learnt(folder, wanted, schema, read, before)
+        learnt = holdout_assignment.learnt(folder, wanted, schema, read, before)
         _require_enough(read.targets[roles.training], schema)
         return cls._arranged(folder, wanted, schema, read, roles, learnt)
 

@@ -12,9 +12,9 @@ from daemon.schema import arrival_times
 from daemon.schema.arrival_times import Era, Times, Window
 from daemon.schema.column import BOUND
 from daemon.schema.schema import Schema
-from daemon.training.data import split, split_sides
+from daemon.training.data import holdout_assignment, split
+from daemon.training.data.holdout_assignment import Read, Sides
 from daemon.training.data.split import By, Mask
-from daemon.training.data.split_sides import Read, Sides
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def of(
     alike = _alike(read, by)
     by = by or (By.GROUP if read.group else alike)
     recent = arrival_times.within(times, listed, window)
-    sides = split_sides.part(read, schema, by, share, listed, recent)
+    sides = holdout_assignment.part(read, schema, by, share, listed, recent)
     first, era = _first(times, listed & sides.judging, first_rows, era)
     reference = listed & sides.judging & first
     # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.

@@ -20,9 +20,9 @@ from daemon.schema.schema import Schema
 from daemon.schema.score_names import BOUND
 from daemon.training import losses
 from daemon.training.data import split
+from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
-from daemon.training.data.split_sides import Before
 from daemon.training.evaluation import baseline_comparison
 from daemon.training.evaluation.baseline_comparison import Kept, Rules
 from daemon.training.evaluation.recorded_answers import Remembered, judge
