@@ -27,7 +27,7 @@ from daemon.tabular import rows
 from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference
-from daemon.training.evaluation.recorded_answers import Remembered
+from daemon.training.evaluation.reference_answers import Remembered
 from daemon.training.progress import Progress
 from daemon.training.selection import candidates, comparison
 

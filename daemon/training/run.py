@@ -36,8 +36,8 @@ from daemon.schema.score_names import DECIDES
 from daemon.schema.scores import NamedMetric
 from daemon.training import importance, refit
 from daemon.training.data.revision import Data
-from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, recorded_answers
-from daemon.training.evaluation.recorded_answers import Remembered
+from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, reference_answers
+from daemon.training.evaluation.reference_answers import Remembered
 from daemon.training.evaluation.refit_check import Check
 from daemon.training.export import export
 from daemon.training.mlflow_log import Logbook, is_small
@@ -238,7 +238,7 @@ def _kept(winner: Winner) -> baseline_comparison.Kept:
 
 def _rules(work: Work, metric: NamedMetric) -> baseline_comparison.Rules:
     """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
-    answers = {version: recorded_answers.read(work.home.bundle(version)) for version in work.job.past}
+    answers = {version: reference_answers.read(work.home.bundle(version)) for version in work.job.past}
     past = {version: answered for version, answered in answers.items() if answered is not None}
     return baseline_comparison.Rules(metric, past, work.job.champion, work.job.train.metric != "auto", work.costs)
 

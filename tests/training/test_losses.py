@@ -1,4 +1,4 @@
-"""daemon.training.losses and daemon.training.evaluation.recorded_answers: how sure it is that one model is worse than another, and whom it is measured by."""
+"""daemon.training.losses and daemon.training.evaluation.reference_answers: how sure it is that one model is worse than another, and whom it is measured by."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, r2_score, roc_auc
 
 from daemon.artifacts.bundle import REMEMBERED
 from daemon.training import losses
-from daemon.training.evaluation import recorded_answers
-from daemon.training.evaluation.recorded_answers import Part, Remembered
+from daemon.training.evaluation import reference_answers
+from daemon.training.evaluation.reference_answers import Part, Remembered
 
 Floats = NDArray[np.float64]
 
@@ -100,24 +100,24 @@ def version(wrong: int, n: int = 400, start: int = 0) -> Remembered:
 def test_mark_is_no_lucky_one() -> None:
     """The best of many equal versions is no mark; a surely better one is."""
     equal = {number: version(40, start=number * 2) for number in range(20)}
-    assert recorded_answers.mark(equal, "accuracy") == 0
-    assert recorded_answers.mark({**equal, 20: version(38)}, "accuracy") == 0
-    assert recorded_answers.mark({**equal, 21: version(10)}, "accuracy") == 21
-    assert recorded_answers.mark({}, "accuracy") is None
+    assert reference_answers.mark(equal, "accuracy") == 0
+    assert reference_answers.mark({**equal, 20: version(38)}, "accuracy") == 0
+    assert reference_answers.mark({**equal, 21: version(10)}, "accuracy") == 21
+    assert reference_answers.mark({}, "accuracy") is None
 
 
 def test_answers_are_remembered_in_a_bundle(tmp_path: Path) -> None:
     """And compared on the same rows only, also when there are more classes by then."""
     before = version(40)
     before.write(tmp_path)
-    found = recorded_answers.read(tmp_path)
+    found = reference_answers.read(tmp_path)
     assert found is not None
     grown = Remembered(Part.of(np.pad(before.held.answers, ((0, 0), (0, 1))), before.held.truth), before.taught)
-    difference = recorded_answers.difference(grown, found, "accuracy")
+    difference = reference_answers.difference(grown, found, "accuracy")
     assert difference is not None
     assert (difference.n, difference.loss) == (400, 0)
-    assert recorded_answers.difference(version(40, 399), found, "accuracy") is None
+    assert reference_answers.difference(version(40, 399), found, "accuracy") is None
     (tmp_path / REMEMBERED).write_bytes(b"no archive")
-    assert recorded_answers.read(tmp_path) is None
+    assert reference_answers.read(tmp_path) is None
     (tmp_path / REMEMBERED).unlink()
-    assert recorded_answers.read(tmp_path) is None
+    assert reference_answers.read(tmp_path) is None

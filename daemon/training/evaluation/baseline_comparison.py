@@ -19,7 +19,7 @@ from daemon.schema.scores import Metric, NamedMetric
 from daemon.training.data import split
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
-from daemon.training.evaluation.recorded_answers import Part, Remembered, alike, difference, mark
+from daemon.training.evaluation.reference_answers import Part, Remembered, alike, difference, mark
 
 
 class Kept(NamedTuple):

@@ -25,7 +25,7 @@ from daemon.training.data.revision import Data
 from daemon.training.data.split import By
 from daemon.training.evaluation import baseline_comparison
 from daemon.training.evaluation.baseline_comparison import Kept, Rules
-from daemon.training.evaluation.recorded_answers import Remembered, judge
+from daemon.training.evaluation.reference_answers import Remembered, judge
 from daemon.training.metrics import guess, score
 
 DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
