@@ -21,7 +21,7 @@ from daemon.training import plots
 from daemon.training.data.revision import Data
 from daemon.training.evaluation.holdouts import answers_of
 from daemon.training.metrics import score
-from daemon.training.selection import textbook
+from daemon.training.selection import report_metrics
 from daemon.training.selection.cross_validation import Scored
 
 TEXTBOOK_ROWS = 10
@@ -62,8 +62,8 @@ class Logbook:
 
     def _textbook(self, winner: Scored) -> None:
         data, decides = self._data, DECIDES[self._data.schema.task]
-        split = textbook.split42(winner.estimator, *data.as_accepted, data.schema.task)
-        again = textbook.cross_validate(winner, data.schema, *data.as_accepted, 10, self._manifest.seed)
+        split = report_metrics.split42(winner.estimator, *data.as_accepted, data.schema.task)
+        again = report_metrics.cross_validate(winner, data.schema, *data.as_accepted, 10, self._manifest.seed)
         self._registry.log(self._run, {}, {f"split42_{decides}": split, f"cv10_{decides}": again.score}, {})
 
     def _candidate(self, scored: Scored, fitted: Any, *, few: bool) -> str:
@@ -72,7 +72,7 @@ class Logbook:
         run = self._registry.start_run(scored.name, {"candidate": scored.name}, self._run)
         figures = scored.figures()
         if few:
-            split = textbook.split42(scored.estimator, *data.as_accepted, data.schema.task)
+            split = report_metrics.split42(scored.estimator, *data.as_accepted, data.schema.task)
             figures[f"split42_{DECIDES[data.schema.task]}"] = split
             fitted = fitted if wins else model.fit(scored.estimator, *data.taught)
         drawn = self._draw(run, fitted, scored.name) if data.held.any() and fitted is not None else None
@@ -109,7 +109,7 @@ def is_small(data: Data, settings: Train) -> bool:
         return count >= TEXTBOOK_ROWS
     classes = np.bincount(data.targets)[np.unique(data.targets)]
     # A stratified fifth has to hold a row of each class.
-    return bool(classes.min() >= 2 and textbook.TEST_SHARE * count >= len(classes))
+    return bool(classes.min() >= 2 and report_metrics.TEST_SHARE * count >= len(classes))
 
 
 def _figures(manifest: Manifest) -> dict[str, float]:

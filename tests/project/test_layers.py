@@ -44,7 +44,7 @@ HEAVY = {
         "daemon.training.selection.candidates",
         "daemon.training.selection.calibration",
         "daemon.training.selection.cross_validation",
-        "daemon.training.selection.textbook",
+        "daemon.training.selection.report_metrics",
         "daemon.training.export.onnx_export",
         "daemon.training.plots",
         "daemon.training.run",

@@ -18,7 +18,7 @@ from daemon.model import Codes, Matrix, Targets
 from daemon.schema.column import UNKNOWN, Column
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison, textbook
+from daemon.training.selection import candidates, comparison, report_metrics
 from daemon.training.selection.calibration import Kept
 from daemon.training.selection.candidates import LATE, LATE_ROWS, NAMES, Candidate
 from daemon.training.selection.comparison import Outcome
@@ -27,7 +27,7 @@ from daemon.training.selection.cross_validation import Scored
 
 def cross_validated(name: str, schema: Schema, matrix: Matrix, targets: Targets, folds: int, seed: int) -> Scored:
     one = Candidate(name, candidates.build(name, schema, seed))
-    return textbook.cross_validate(one, schema, matrix, targets, folds, seed)
+    return report_metrics.cross_validate(one, schema, matrix, targets, folds, seed)
 
 
 OWN_LATE = LATE - set(EXTRA)
@@ -48,7 +48,7 @@ def test_iris_reaches_the_promised_figures(flowers: tuple[Matrix, Codes], schema
     """The best candidate has 29 of 30 right on the textbook split; the chosen one at least 0.955 in 10-fold validation."""
     matrix, codes = flowers
     scored = [cross_validated(name, schema, matrix, codes, 5, 42) for name in CLASSIFIERS]
-    splits = [textbook.split42(one.estimator, matrix, codes, "classification") for one in scored]
+    splits = [report_metrics.split42(one.estimator, matrix, codes, "classification") for one in scored]
     assert max(splits) >= 29 / 30 - 1e-9
     chosen = Outcome(scored, {}).ranking[0]
     assert cross_validated(chosen.name, schema, matrix, codes, 10, 42).score >= 0.955
@@ -177,7 +177,7 @@ def test_textbook_figures_of_diabetes() -> None:
         task="regression", target="y", columns=[Column(name=f"x{i}", kind="number") for i in range(matrix.shape[1])]
     )
     scored = [cross_validated(name, schema, matrix, targets, 5, 42) for name in ("linear", "ridge", "tree")]
-    assert textbook.split42(scored[0].estimator, matrix, targets, "regression") == pytest.approx(0.4526, abs=1e-4)
+    assert report_metrics.split42(scored[0].estimator, matrix, targets, "regression") == pytest.approx(0.4526, abs=1e-4)
     assert Outcome(scored, {}).ranking[0].name in ("linear", "ridge")
     assert scored[0].score == pytest.approx(0.48, abs=0.02)
     assert scored[0].figures().keys() == {"name", "cv_r2", "cv_rmse", "fit_seconds"}
