@@ -74,9 +74,9 @@ def _draft(
     draft = infer(kinds)
     if not draft.texts:
         return draft
-    from daemon.cli import text_worth  # only now: it needs scikit-learn
+    from daemon.cli import text_relevance  # only now: it needs scikit-learn
 
-    return text_worth.with_texts(file, draft, most, infer, kinds)
+    return text_relevance.with_texts(file, draft, most, infer, kinds)
 
 
 def _write(place: Home, draft: "Draft") -> None:

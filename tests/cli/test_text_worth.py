@@ -1,4 +1,4 @@
-"""daemon.cli.text_worth: a free text becomes a feature where its words help, and it is said why or why not."""
+"""daemon.cli.text_relevance: a free text becomes a feature where its words help, and it is said why or why not."""
 
 import csv
 from functools import partial
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.cli import text_worth
+from daemon.cli import text_relevance
 from daemon.tabular import infer_schema
 from daemon.tabular.schema_draft import Draft
 
@@ -30,7 +30,7 @@ def letters(path: Path, count: int = 300) -> Path:
 
 def told(path: Path, **kinds: infer_schema.Choice) -> Draft:
     found = infer_schema.of(path, "y", kinds=kinds)
-    return text_worth.with_texts(path, found, MOST, partial(infer_schema.of, path, "y", None, MOST, None), kinds)
+    return text_relevance.with_texts(path, found, MOST, partial(infer_schema.of, path, "y", None, MOST, None), kinds)
 
 
 def test_text_that_helps_is_a_feature_and_another_is_not(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_text_in_too_few_rows_is_left_out_with_the_reason(tmp_path: Path) -> Non
     # Rows that are bad for another reason leave too few.
     bad = [line if at % 4 == 0 else line.replace(",s0", ",s0,", 1) for at, line in enumerate(lines)]
     path.write_text("\n".join(bad) + "\n")
-    opinion = text_worth.of(path, infer_schema.of(letters(tmp_path / "whole.csv"), "y"), MOST)["subject"]
+    opinion = text_relevance.of(path, infer_schema.of(letters(tmp_path / "whole.csv"), "y"), MOST)["subject"]
     assert not opinion.useful
     assert "good rows" in opinion.why
 

@@ -88,7 +88,7 @@ HEAVY = {
         "daemon.ingest.reading.joined_files",
         "daemon.ingest.reading.late_labels",
         "daemon.ingest.drop_evaluation",
-        "daemon.cli.text_worth",
+        "daemon.cli.text_relevance",
     },
     "apscheduler": {"daemon.retraining.schedule"},
     "typer": {
