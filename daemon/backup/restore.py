@@ -20,7 +20,7 @@ from daemon.core.home import Home
 from daemon.dataset import git, git_history
 from daemon.dataset.dataset import Dataset
 from daemon.records.requests import answered
-from daemon.storage import moved_home
+from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ def restore(file: Path, home: Home) -> archive.Manifest:
 def _complete(home: Home, root: Path) -> None:
     """Complete the unpacked files to a home that will lie in `root`."""
     home.make()
-    moved_home.relocate(home, root)
+    artifact_paths.relocate(home, root)
     _leave_answered(home)
     history = git_history.recorded(home.journal)
     bundle = home.root / BUNDLE

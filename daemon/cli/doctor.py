@@ -23,7 +23,7 @@ from daemon.records import segments as recorded_segments
 from daemon.records.query import ask
 from daemon.schema import schema, score_names
 from daemon.schema.schema import Schema
-from daemon.storage import moved_home
+from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 
 REPAIR = "Run `retraind doctor --repair`."
@@ -215,7 +215,7 @@ def _bundle(home: Home) -> str:
 
 def _paths(home: Home) -> str:
     """Whether anything of the home would be written somewhere else."""
-    strays = moved_home.strays(home)
+    strays = artifact_paths.strays(home)
     if strays:
         first = f"{strays[0].rows} paths in MLflow's database lead to {strays[0].place}, out of this home."
         raise Bad(first, hint="The next start puts them right, and so does `retraind doctor --repair`.")

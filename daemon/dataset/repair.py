@@ -14,7 +14,7 @@ from daemon.core.home import Home
 from daemon.core.requests import Request
 from daemon.core.states import EventKind, Level, RequestState
 from daemon.dataset.dataset import Dataset
-from daemon.storage import moved_home
+from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -114,5 +114,5 @@ def mend(home: Home, say: Callable[[str], object]) -> None:
             dataset.open({one["name"]: one["md5"] for one in segments}, journal.segments.replaced)
             for _ in dataset.mend({one["name"]: (one["sha256"], one["md5"]) for one in segments}):
                 pass
-        if moved := moved_home.relocate(home):
+        if moved := artifact_paths.relocate(home):
             tell(moved)

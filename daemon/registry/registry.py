@@ -20,7 +20,7 @@ from daemon.artifacts import backends, bundle
 from daemon.core import durable
 from daemon.core.errors import NotFound, Unavailable
 from daemon.core.home import Home
-from daemon.storage import moved_home
+from daemon.storage import artifact_paths
 
 # Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
 os.environ.update(
@@ -129,7 +129,7 @@ class Registry:
         if not self._home.mlflow.exists():
             _create(self._home)
         try:
-            moved = moved_home.relocate(self._home)
+            moved = artifact_paths.relocate(self._home)
         except sqlite3.Error as error:
             raise Unavailable(f"MLflow's database {self._home.mlflow} can't be used: {error}.") from None
         if self.client.get_experiment_by_name(NAME) is None:

@@ -36,7 +36,7 @@ from daemon.core.scopes import Scope
 from daemon.core.states import EventKind
 from daemon.dataset import git_history, journal_match
 from daemon.schema.schema import Schema
-from daemon.storage import moved_home
+from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 
 
@@ -293,7 +293,7 @@ def test_running_service_is_backed_up_while_drops_come(tmp_path: Path, served: P
         assert before <= rows, "what was accepted before the backup began"
         with Journal.reading(again.home.journal) as journal:
             assert rows.total() == journal.batches.committed().rows or journal.batches.uncommitted() is not None
-        assert moved_home.strays(again.home) == []
+        assert artifact_paths.strays(again.home) == []
         again.start()
         again.wait_served(1)
         more = flowers(900)

@@ -16,7 +16,7 @@ from daemon.cli import doctor
 from daemon.core import status
 from daemon.core.home import Home
 from daemon.registry.registry import Registry
-from daemon.storage import moved_home
+from daemon.storage import artifact_paths
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_copy_and_original_live_side_by_side(first: Service, tmp_path: Path) -> 
     shutil.copytree(first.home.root, copy.home.root, symlinks=True)
     assert status.read(first.home.status) is not None
     assert status.read(copy.home.status) is None, "the copied heartbeat is that of another home"
-    assert [one.place for one in moved_home.strays(copy.home)] == [str(first.home.artifacts)]
+    assert [one.place for one in artifact_paths.strays(copy.home)] == [str(first.home.artifacts)]
     assert any("out of this home" in one for one in bad(copy.home))
     before = models(first.home)
     try:
@@ -81,7 +81,7 @@ def test_copy_and_original_live_side_by_side(first: Service, tmp_path: Path) -> 
         train(first, 2)
         assert bad(copy.home) == []
         assert bad(first.home) == []
-        assert moved_home.strays(copy.home) == []
+        assert artifact_paths.strays(copy.home) == []
     finally:
         copy.end()
 
@@ -112,19 +112,19 @@ def test_moved_home_leaves_nothing_behind(first: Service, tmp_path: Path) -> Non
 def test_another_path_to_the_same_home_changes_nothing(mlflow_home: Home, tmp_path: Path) -> None:
     """By a symlink, and by a second mount: one folder, so the database stays as it is, byte for byte."""
     Registry(mlflow_home).open()
-    assert moved_home.relocate(mlflow_home) is None
+    assert artifact_paths.relocate(mlflow_home) is None
     before = mlflow_home.mlflow.read_bytes()
     link = tmp_path / "link"
     link.symlink_to(mlflow_home.root)
-    assert moved_home.relocate(Home(link)) is None
-    assert moved_home.strays(Home(link)) == []
+    assert artifact_paths.relocate(Home(link)) is None
+    assert artifact_paths.strays(Home(link)) == []
     mounted = tmp_path / "mounted"
     mounted.mkdir()
     done = subprocess.run(["mount", "--bind", str(mlflow_home.root), str(mounted)], capture_output=True, check=False)
     if done.returncode == 0:
         try:
-            assert moved_home.relocate(Home(mounted)) is None
-            assert moved_home.strays(Home(mounted)) == []
+            assert artifact_paths.relocate(Home(mounted)) is None
+            assert artifact_paths.strays(Home(mounted)) == []
         finally:
             subprocess.run(["umount", str(mounted)], check=True)
     assert mlflow_home.mlflow.read_bytes() == before
@@ -143,7 +143,7 @@ def test_paths_that_merely_begin_alike_are_left_alone(mlflow_home: Home, tmp_pat
         )
     moved = Home(tmp_path / "other_%")
     mlflow_home.root.rename(moved.root)
-    assert moved_home.relocate(moved)
+    assert artifact_paths.relocate(moved)
     with closing(sqlite3.connect(moved.mlflow)) as connection:
         found = dict(connection.execute("SELECT name, artifact_location FROM experiments").fetchall())
     assert found["retraind"] == moved.artifacts.as_uri()
