@@ -1,4 +1,4 @@
-"""Worth: whether the words of a free text say something of the target that the other columns do not, found out at `init`.
+"""Relevance of free text: whether its words improve a prediction by the other columns, measured at `init`.
 
 A linear model is cross-validated on a sample with and without the words; the time for all texts is bounded.
 """

@@ -1,7 +1,7 @@
-"""Grounds: what a home stands on while it runs, as it is at this moment: its folders, its journal, the served model's files.
+"""The integrity of a home while it runs: its folders, its journal and the served model's files are there and are its own.
 
-Shared by the loop, the HTTP workers and the command line, so that all of them say the same. A look costs a few system
-calls and leaves nothing behind; each gives None, or a sentence that says what is wrong and what to do.
+Shared by the loop, the HTTP workers and the command line, so that all of them say the same. A check costs a few system
+calls and leaves nothing behind; each returns None, or a sentence that says what is wrong and what to do.
 """
 
 import errno

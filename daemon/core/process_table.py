@@ -1,6 +1,6 @@
-"""What the kernel knows of processes (proc(5)): which are there, in which state, whose children they are.
+"""The kernel's table of processes (proc(5)): which exist, in which state, and their parents.
 
-Where it says nothing, a process counts as there and running: kill(2) alone is asked then.
+Without /proc a process that kill(2) finds counts as running.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""Continuity: whether journal and data are of one history, before anything is done to either.
+"""Journal and data must have one history, which is checked before a start changes either.
 
-To a journal that is empty or older than the data, every newer segment is a stranger, and a start would take rows out of
-the dataset that were accepted and committed. So it is not begun: a person has to say which of the two is right.
+A journal that is empty or older than the data does not know the newer segments, and a start would remove their rows from
+the dataset. So the service does not start: a person has to decide which of the two is right.
 """
 
 from daemon.core import home_integrity

@@ -1,6 +1,6 @@
-"""Runs: files with the sorted fingerprints of a segment's rows.
+"""Files with the sorted hashes of a segment's rows, for `known_rows`.
 
-For `known`. A file is a description, then for each run the prints of whole rows and those of their features, sorted.
+A file is a description, then for each run the prints of whole rows and those of their features, sorted.
 """
 
 import mmap

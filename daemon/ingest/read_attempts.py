@@ -1,4 +1,4 @@
-"""Attempts: the journal records which drops are about to be read, so that one that ends the process can be identified.
+"""Attempts to read: the journal records which drops are about to be read, so that one that ends the process can be identified.
 
 After a crash while reading, the same drops are tried again, then half of them, and half of those: a
 single drop that has been tried TRIES times alone is given up, and all others get through.

@@ -1,6 +1,6 @@
-"""Notation: how cells write what they say, and how they say nothing. For `schema`, `kinds`, `survey` and `formats`.
+"""Notation: how cells write numbers, dates and missing values.
 
-The patterns are understood by Python and by RE2, which Arrow uses for whole columns; so both ways have one outcome.
+The patterns work in Python and in RE2, which Arrow uses for whole columns, with the same result.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Shortcomings: what a version's scores can't say for it, as clauses for people.
+"""Caveats of scores: what a version's scores do not show, as clauses for people.
 
-Shared with `web`. Pure functions of the scores that a manifest keeps (`daemon.training.evaluation.holdouts`). A home that has little
-data serves its version all the same; what it lacks stands beside it until a version comes that has it.
+Shared with `web`. Pure functions of the scores that a manifest keeps (`daemon.training.evaluation.holdouts`). A version
+of a home with little data serves all the same; its caveats are shown beside it until a version without them comes.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
-"""Relocation: a home that was moved or copied keeps its models in its own folder.
+"""Artifact paths: a home that was moved or copied keeps its models in its own folder.
 
-MLflow's database has absolute paths; whoever opens the copy would write into the original's folder. They are put right
+MLflow's database has absolute paths, by which a copy would write into the original's folder. They are corrected
 in one transaction before MLflow opens the database. A home reached by another path, a symlink or another mount, is the same one.
 """
 

@@ -1,4 +1,4 @@
-"""Layout: files other than a plain table with a header, such as those with titles above it. For `infer_schema`."""
+"""CSV layout: files other than a plain table with a header, such as those with titles above it. For `infer_schema`."""
 
 import re
 from itertools import chain, islice

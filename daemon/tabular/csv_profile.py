@@ -1,4 +1,4 @@
-"""A survey of a whole CSV file: its header, its columns, its torn rows and its decimal mark. For `infer_schema`."""
+"""The profile of a whole CSV file: its header, its columns, its torn rows and its decimal mark. For `infer_schema`."""
 
 import os
 from collections.abc import Iterable, Mapping

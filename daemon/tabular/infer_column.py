@@ -1,6 +1,6 @@
 """A survey of a column: the properties of its cells that decide its kind. Chunks may come one by one.
 
-For `file_survey` (a whole file) and `schema_growth` (a column to be added to the schema).
+For `csv_profile` (a whole file) and `schema_growth` (a column to be added to the schema).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The sides: what decides of every row of a revision whether it trains or judges, now and when the served version was trained.
+"""The assignment of rows: what decides whether a row of a revision trains or is held out, now and when the served version was trained.
 
 `split` has the rules; this reads what they need from the segments.
 """

@@ -1,6 +1,6 @@
 """Roles: which rows of a revision train, which judge, and which of these are the reference holdout.
 
-Pure: everything follows from what `split_sides` has read.
+Pure: everything follows from what `holdout_assignment` has read.
 """
 
 from dataclasses import dataclass

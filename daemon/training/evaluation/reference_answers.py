@@ -1,4 +1,4 @@
-"""Remembered answers: what a version answered for the rows of the reference, so that later ones can be compared with it.
+"""Reference answers: what a version answered for the rows of the reference, so that later ones can be compared with it.
 
 `remembered.npz` of a bundle holds answers for the reference holdout and, for the training rows of the reference, those
 that cross-validation gave for rows it held back: five times as many, and older than every later drop as well.

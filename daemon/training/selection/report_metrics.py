@@ -1,4 +1,4 @@
-"""Textbook: the figures that courses give of a model, for people who compare; nothing is chosen or judged by them."""
+"""Metrics for the report alone: textbook figures (fixed split, 10-fold), by which nothing is chosen or judged."""
 
 from typing import Any
 
