@@ -88,12 +88,12 @@ class Repacking:
 
     def _remove_lists(self) -> None:
         """Remove DVC's lists of revisions that are neither new nor those of a training."""
-        revisions = self._journal.batches.revisions(int(self._journal.facts.get(CURSOR) or 0), KEEP_LISTS, LISTS)
+        revisions = self._journal.batches.revisions(int(self._journal.key_values.get(CURSOR) or 0), KEEP_LISTS, LISTS)
         for revision in revisions:
             if not revision["needed"]:
                 self._cache.path(revision["dvc_md5"]).unlink(missing_ok=True)
         if revisions:
-            self._journal.facts.put(CURSOR, revisions[-1]["seq"])
+            self._journal.key_values.put(CURSOR, revisions[-1]["seq"])
 
 
 def _loose(objects: Path) -> int:

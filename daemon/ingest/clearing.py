@@ -35,12 +35,12 @@ class Clearing:
         self._inbox, self._journal = inbox, journal
         self._stuck: dict[str, Callable[[], Mapping[str, OSError]]] = {}
         self._again_at = 0.0
-        self._owed = {owed.name: owed for owed in map(_owed, journal.facts.get(KEY) or ())}
+        self._owed = {owed.name: owed for owed in map(_owed, journal.key_values.get(KEY) or ())}
 
     def note(self, refused: Refused) -> None:
         """Record which files are to go, as part of the transaction that says why. Then `take_out` does it."""
         if refused.owed:
-            self._journal.facts.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
+            self._journal.key_values.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
 
     def take_out(self, refused: Refused) -> None:
         """Take refused drops out of the inbox; raises OSError if that can't be made durable."""
@@ -70,7 +70,7 @@ class Clearing:
         done = {owed.name for owed in gone} - self._stuck.keys()
         if done:
             self._owed = {name: owed for name, owed in self._owed.items() if name not in done}
-            self._journal.facts.put(KEY, [*map(_plain, self._owed.values())])
+            self._journal.key_values.put(KEY, [*map(_plain, self._owed.values())])
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> None:
         """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
@@ -81,7 +81,7 @@ class Clearing:
         left = [Owed(name, stamp, sha256s[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
         if left:  # otherwise the next start would read them as new drops, which add nothing
             self._owed |= {owed.name: owed for owed in left}
-            self._journal.facts.put(KEY, [*map(_plain, self._owed.values())])
+            self._journal.key_values.put(KEY, [*map(_plain, self._owed.values())])
 
     def reject(self, refused: Iterable[tuple[str, Stamp, dict[str, Any]]]) -> None:
         """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""

@@ -79,7 +79,7 @@ class DropEvaluation:
     def __init__(self, home: Home, journal: Journal) -> None:
         self._home, self._journal = home, journal
         self._served: _Served | None = None
-        self.problem: str | None = journal.facts.get(UNEXAMINED)
+        self.problem: str | None = journal.key_values.get(UNEXAMINED)
         """Why the last drops could not be examined, over restarts, until an exam succeeds."""
         self._exams_given: list[dict[str, Any]] = []
         self._looked_at: tuple[tuple[int, str] | None, bool] = (None, False)
@@ -107,7 +107,7 @@ class DropEvaluation:
         if problem == self.problem:
             return
         with self._journal.together():
-            self._journal.facts.put(UNEXAMINED, problem)
+            self._journal.key_values.put(UNEXAMINED, problem)
             if problem is not None:
                 self._journal.events.tell(EventKind.PROBLEM, problem, level=Level.WARNING)
         self.problem = problem

@@ -42,7 +42,7 @@ class Attempts:
 
     def reload(self) -> None:
         """Forget what a failed transaction did not record."""
-        stored = self._journal.facts.get(KEY) or {}
+        stored = self._journal.key_values.get(KEY) or {}
         self._tries, self._alone = stored.get("tries", 0), stored.get("alone", 0)
         self._drops = stored.get("drops", {})
 
@@ -95,7 +95,7 @@ class Attempts:
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
         value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}
-        self._journal.facts.put(KEY, value)
+        self._journal.key_values.put(KEY, value)
         self._tries, self._alone, self._drops = tries, alone, drops
 
 

@@ -94,7 +94,7 @@ class Judging:
     def choose(self, version: int) -> None:
         """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
         newest = self._journal.versions.newest(1)[0]["version"]
-        self._journal.facts.put(baseline.CHOSEN, [version, newest])
+        self._journal.key_values.put(baseline.CHOSEN, [version, newest])
 
     def _verdict(self, scores: dict[str, Any], served: int | None) -> rules.Verdict:
         compared = scores.get("champion_version")

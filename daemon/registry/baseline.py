@@ -18,7 +18,7 @@ CHOSEN = "chosen_version"
 
 def versions(journal: Journal, settings: Promote) -> Sequence[Any]:
     """The last versions that were promoted since a person chose one, as the journal's rows, newest first."""
-    chosen, newest = journal.facts.get(CHOSEN) or (0, 0)
+    chosen, newest = journal.key_values.get(CHOSEN) or (0, 0)
     return journal.versions.promoted(settings.baseline_versions, chosen, newest)
 
 

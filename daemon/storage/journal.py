@@ -17,8 +17,8 @@ from daemon.storage.entries.drops import Drops
 from daemon.storage.entries.erasures import Erasures
 from daemon.storage.entries.events import Events
 from daemon.storage.entries.exams import Exams
-from daemon.storage.entries.facts import Facts
 from daemon.storage.entries.held_drops import HeldDrops
+from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.entries.labels import Labels
 from daemon.storage.entries.requests import Requests
 from daemon.storage.entries.runs import Runs
@@ -43,9 +43,9 @@ class Journal:
         self.drift_checks = DriftChecks(database)
         self.requests = Requests(database)
         self.events = Events(database)
-        self.facts = Facts(database)
-        self.labels = Labels(database, self.facts)
-        self.swaps = Swaps(database, self.facts)
+        self.key_values = KeyValues(database)
+        self.labels = Labels(database, self.key_values)
+        self.swaps = Swaps(database, self.key_values)
 
     @classmethod
     def open(cls, path: Path) -> Self:

@@ -27,7 +27,7 @@ HEAVY = {
         "daemon.storage.entries.erasures",
         "daemon.storage.entries.events",
         "daemon.storage.entries.exams",
-        "daemon.storage.entries.facts",
+        "daemon.storage.entries.key_values",
         "daemon.storage.entries.held_drops",
         "daemon.storage.entries.labels",
         "daemon.storage.entries.requests",

@@ -81,7 +81,7 @@ def test_exams_that_fail_are_a_check_of_their_own(
     mlflow_home: Home, journal: Journal, request: pytest.FixtureRequest
 ) -> None:
     """Also after a restart, when no drop has come yet."""
-    journal.facts.put(UNEXAMINED, "Drops can't be examined: BundleRefused: torn.")
+    journal.key_values.put(UNEXAMINED, "Drops can't be examined: BundleRefused: torn.")
     loop: Loop = request.getfixturevalue("loop")
     loop.tick(100.0)
     assert checks(mlflow_home)["exams"] == Check(

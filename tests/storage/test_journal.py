@@ -143,10 +143,10 @@ def test_request_is_taken_once(journal: Journal) -> None:
 
 def test_remembered_values_are_json(journal: Journal) -> None:
     """The newest value of a key counts."""
-    assert journal.facts.get("k") is None
-    journal.facts.put("k", {"a": [1, None]})
-    journal.facts.put("k", [2])
-    assert journal.facts.get("k") == [2]
+    assert journal.key_values.get("k") is None
+    journal.key_values.put("k", {"a": [1, None]})
+    journal.key_values.put("k", [2])
+    assert journal.key_values.get("k") == [2]
 
 
 def test_failed_transition_leaves_no_trace(home: Home, journal: Journal) -> None:
@@ -199,7 +199,7 @@ def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     with closing(Journal.open(folder / "journal.db")) as journal:
-        journal.facts.put("k", name)
+        journal.key_values.put("k", name)
         with Journal.reading(folder / "journal.db") as reader:
             assert reader.facts.get("k") == name
     assert [path.name for path in folder.iterdir()] == ["journal.db"]
@@ -222,7 +222,7 @@ def test_hole_in_the_journal_is_found_at_start(home: Home) -> None:
     """Pages that were overwritten are noticed before anything is written after them."""
     with closing(Journal.open(home.journal)) as journal:
         for number in range(200):
-            journal.facts.put(str(number), "x" * 500)
+            journal.key_values.put(str(number), "x" * 500)
     data = bytearray(home.journal.read_bytes())
     data[4096 * 3 : 4096 * 9] = b"\xff" * 4096 * 6
     home.journal.write_bytes(data)

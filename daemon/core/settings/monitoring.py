@@ -8,7 +8,7 @@ from daemon.core.settings.section import Section
 
 
 class Drift(Section):
-    """When recent predictions count as different from the rows that taught the model."""
+    """When recent predictions count as different from the training rows of the model."""
 
     check_seconds: float = Field(
         60.0,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text
 from daemon.core.rows import DropRow
 from daemon.core.states import DropState
 from daemon.storage.database import Database
-from daemon.storage.entries.facts import Facts
+from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.journal_tables import labels, meta
 
 MANY_ROWS = 10_000
@@ -19,9 +19,9 @@ MANY_ROWS = 10_000
 class Labels:
     """Late labels by prediction."""
 
-    def __init__(self, database: Database, facts: Facts) -> None:
+    def __init__(self, database: Database, key_values: KeyValues) -> None:
         self._database = database
-        self._facts = facts
+        self._key_values = key_values
 
     def truths(self, predictions: Iterable[str]) -> dict[str, str]:
         """The truth that is known of predictions, by id."""
@@ -34,11 +34,11 @@ class Labels:
         if drop["state"] == DropState.ACCEPTED:
             rows = self._database.rows(select(labels.c.prediction_id).where(labels.c.drop == drop["sha256"]))
             return [row["prediction_id"] for row in rows]
-        return self._facts.get(_key(drop)) or []
+        return self._key_values.get(_key(drop)) or []
 
     def forget_predictions(self, drop: DropRow) -> None:
         """No longer know which predictions a drop has labelled: they are purged."""
-        self._facts.drop(_key(drop))
+        self._key_values.drop(_key(drop))
 
 
 def insert(connection: Connection, labelled: Sequence[Mapping[str, Any]], batch: int, now: str) -> None:

@@ -7,7 +7,7 @@ from daemon.core.states import BatchKind, EventKind
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import tell
-from daemon.storage.entries.facts import Facts
+from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.journal_tables import batches, events, swaps
 
 AT_SWAP = "batch_at_swap"
@@ -20,9 +20,9 @@ _NEWEST_SWAP = select(func.max(events.c.id)).where(events.c.kind == EventKind.SE
 class Swaps:
     """Every move of the pointer."""
 
-    def __init__(self, database: Database, facts: Facts) -> None:
+    def __init__(self, database: Database, key_values: KeyValues) -> None:
         self._database = database
-        self._facts = facts
+        self._key_values = key_values
 
     def record(self, version: int, previous: int | None, reason: str) -> None:
         """Record that the pointer names `version` from now on."""
@@ -31,7 +31,7 @@ class Swaps:
                 swaps.insert(), {"version": version, "previous": previous, "reason": reason, "at": utcnow()}
             )
             newest = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.kind == BatchKind.DROPS)
-            self._facts.put(AT_SWAP, int(connection.execute(newest).scalar_one()))
+            self._key_values.put(AT_SWAP, int(connection.execute(newest).scalar_one()))
             tell(connection, EventKind.SERVING, f"Version {version} is served: {reason}", version=version)
 
     def was_served(self, version: int) -> bool:
@@ -44,7 +44,7 @@ class Swaps:
 
     def newest_batch(self) -> int:
         """The newest batch of drops when the newest swap was made, 0 if there was none."""
-        noted = self._facts.get(AT_SWAP)
+        noted = self._key_values.get(AT_SWAP)
         return self._batch_by_events() if noted is None else int(noted)
 
     def _batch_by_events(self) -> int:
@@ -55,8 +55,8 @@ class Swaps:
 
     def note_batch(self) -> None:
         """Note the newest batch at the newest swap where only the events tell it, before these are removed."""
-        if self._facts.get(AT_SWAP) is None:
-            self._facts.put(AT_SWAP, self._batch_by_events())
+        if self._key_values.get(AT_SWAP) is None:
+            self._key_values.put(AT_SWAP, self._batch_by_events())
 
     def rolled_back_since(self, version: int) -> bool:
         """Whether a version was rolled back after the newest swap."""

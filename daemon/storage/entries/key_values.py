@@ -1,4 +1,4 @@
-"""Facts: small JSON values by name, for what has no table of its own."""
+"""Key-value pairs: small JSON values that have no table of their own."""
 
 import json
 from typing import Any
@@ -9,23 +9,23 @@ from daemon.storage.database import Database
 from daemon.storage.journal_tables import meta
 
 
-class Facts:
-    """Remembered values by name."""
+class KeyValues:
+    """JSON values by key."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, key: str) -> Any:
-        """A remembered value (JSON), or None."""
+        """The JSON value of a key; None if it has none."""
         row = self._database.one(select(meta.c.value).where(meta.c.key == key))
         return None if row is None else json.loads(row["value"])
 
     def put(self, key: str, value: Any) -> None:
-        """Remember a JSON value."""
+        """Store the JSON value of a key."""
         with self._database.writing() as connection:
             connection.execute(meta.insert().prefix_with("OR REPLACE"), {"key": key, "value": json.dumps(value)})
 
     def drop(self, key: str) -> None:
-        """No longer remember a value."""
+        """Remove a key."""
         with self._database.writing() as connection:
             connection.execute(meta.delete().where(meta.c.key == key))
