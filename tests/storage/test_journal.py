@@ -190,7 +190,7 @@ def test_reader_sees_what_the_writer_has_recorded(home: Home, journal: Journal) 
         journal.versions.judge(a_version(2), VersionState.REFUSED, "bad")
         assert len(reader.versions.newest()) == 2
     with pytest.raises(RetraindError, match="readonly"), Journal.reading(home.journal) as reader:
-        reader.facts.put("k", 1)
+        reader.key_values.put("k", 1)
 
 
 @pytest.mark.parametrize("name", ["a b", "50%20 #1?x=y", "ü", "'; DROP"])
@@ -201,7 +201,7 @@ def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     with closing(Journal.open(folder / "journal.db")) as journal:
         journal.key_values.put("k", name)
         with Journal.reading(folder / "journal.db") as reader:
-            assert reader.facts.get("k") == name
+            assert reader.key_values.get("k") == name
     assert [path.name for path in folder.iterdir()] == ["journal.db"]
     assert stat.S_IMODE((folder / "journal.db").stat().st_mode) == 0o600
 

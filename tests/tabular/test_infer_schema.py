@@ -473,10 +473,10 @@ NOTED = [
 def test_a_text_says_the_same_alone_and_in_a_column(notation: Notation, texts: list[str]) -> None:
     """Python and Arrow read numbers of a notation alike."""
     values = column_types.coerce(
-        pa.array(texts, pa.string()), Column(name="x", kind="number", missing=True, notation=cell_notation)
+        pa.array(texts, pa.string()), Column(name="x", kind="number", missing=True, notation=notation)
     )
     for text, value in zip(texts, values.values.to_pylist(), strict=True):
-        wanted = cell_notation.number(text.strip())
+        wanted = notation.number(text.strip())
         assert wanted is None or wanted == value
 
 
