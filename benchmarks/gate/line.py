@@ -23,6 +23,7 @@ from daemon.gate import rules as verdicts
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
+from daemon.schema.scores import Scores
 from daemon.tabular import rows
 from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.revision import Data
@@ -130,7 +131,7 @@ class Line:
         kept = baseline_comparison.Kept(best.kept.answers, best.kept.targets, best.places)
         gate = new_reference.Gate(self._promote, self._past if self._promote.baseline_versions else {})
         compared = new_reference.compare(fitted, self._served, data, kept, rules, gate)
-        scores = compared.scores | {"champion_version": rules.champion}
+        scores: Scores = {**compared.scores, "champion_version": rules.champion}
         verdict = verdicts.judge(scores, self._promote, gate.past)
         matrix, codes = self._world.test
         accuracy = float((model.answers(fitted, matrix, schema).argmax(axis=1) == codes).mean())
@@ -145,7 +146,7 @@ class Line:
     def _before(self) -> Before | None:
         return None if self._served is None else holdouts.before(self._served.manifest, self._world.schema)
 
-    def _manifest(self, scores: dict[str, Any]) -> Manifest:
+    def _manifest(self, scores: Scores) -> Manifest:
         texts = dict.fromkeys(("run", "candidate", "estimator", "revision", "dvc_md5", "reason"), "poison")
         texts["created"] = self._now.isoformat()
         numbers: dict[str, Any] = {"rows": 0, "trained_rows": 0, "difference": 0.0, "seed": self._train.seed}

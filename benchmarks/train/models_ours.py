@@ -19,8 +19,8 @@ from daemon.artifacts import bundle
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox
-from daemon.core.training_job import Job
 from daemon.dataset import segment_writer
+from daemon.processes.training_job import Job
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Schema
 from daemon.tabular import csv_table, infer_schema, rows

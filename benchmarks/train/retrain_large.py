@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.figures import figure, ratio
 from daemon.core.home import Home
 from daemon.core.settings import Train
-from daemon.core.training_job import Job
 from daemon.dataset import segment_writer
+from daemon.processes.training_job import Job
 from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema

@@ -5,12 +5,12 @@ Shared with `web`; its backends are those of `daemon/artifacts/backends.py`.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
 
 from daemon.artifacts import backends
 from daemon.artifacts.backends import Kind
@@ -18,6 +18,7 @@ from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.schema.costs import Costs, named
 from daemon.schema.schema import Schema
+from daemon.schema.scores import Scores
 
 Matrix = NDArray[np.float64]
 Backend = Literal["onnx", "treelite", "sklearn"]
@@ -41,6 +42,10 @@ TREELITE = "model.treelite"
 BEFORE, AFTER = "rows.onnx", "answers.onnx"
 """Beside treelite's trees, if they are needed: what makes their rows of ours, and what corrects their probabilities."""
 SKOPS = "model.skops"
+
+
+Unvalidated = GetPydanticSchema(lambda _source, handler: handler(dict[str, object]))
+"""Any JSON object is read and written as it is: a manifest of another release may have other keys, and its sha256 vouches for it."""
 
 
 class Twin(BaseModel):
@@ -82,8 +87,8 @@ class Manifest(BaseModel):
     """Whose the scores are if the served model was fitted once more, on the held-out rows as well; None: its own."""
     refit_problem: str = ""
     """Why the served model was not fitted on all rows although `train.refit` asks for it."""
-    scores: dict[str, Any] = Field(default_factory=dict)
-    """`challenger` and `champion` on the same held-out rows, `importance` by feature; see docs/architecture.md."""
+    scores: Annotated[Scores, Unvalidated] = Field(default_factory=Scores)
+    """`challenger` and `champion` on the same held-out rows, `importance` by feature, and more."""
     reason: str
     """Why the training started."""
     seed: int

@@ -16,6 +16,7 @@ import pyarrow as pa
 from daemon.core.settings import Inbox, Train
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema, Task
+from daemon.schema.scores import Metric
 from daemon.tabular import csv_profile, csv_table, row_hashes, rows
 from daemon.tabular.csv_table import BLOCK_BYTES
 from daemon.tabular.infer_schema import Choice
@@ -38,7 +39,7 @@ SURE, LESS = 3.0, 0.01
 
 ESTIMATORS: dict[Task, str] = {"classification": "logistic", "regression": "ridge"}
 
-METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "r2"}
+METRICS: dict[Task, Metric] = {"classification": "log_loss", "regression": "r2"}
 
 TITLES: dict[Task, str] = {"classification": "log loss", "regression": "share of variance not explained"}
 

@@ -125,6 +125,6 @@ def _usual_error(manifest: Manifest, reference: Reference | None) -> float | Non
     """A usual error of a regression: that on held-out rows, else half the spread of its answers."""
     if manifest.data_schema.task == "classification":
         return None
-    held_out = (manifest.scores.get("challenger") or {}).get("rolling") or {}
+    held_out = (manifest.scores.get("challenger") or {}).get("rolling")
     spread = float(np.ptp(reference.answers)) / 2 if reference is not None and len(reference.answers) else 0.0
-    return held_out.get("mae") or spread or None
+    return (held_out.get("mae") if held_out else None) or spread or None

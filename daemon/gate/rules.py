@@ -6,13 +6,15 @@ A verdict is a sentence with the figures it rests on, which is all that people w
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.schema import score_caveats, score_names
+from daemon.schema.scores import HOLDOUTS, Holdout, Mark, Pair, PastScores, Score, Scored, Scores
 
-HOLDOUTS = ("reference", "rolling")
+MARKS: tuple[Literal["champion", "mark"], ...] = ("champion", "mark")
+"""The versions that a challenger may not fall below on the rows of the reference, in the order in which they are asked."""
 
 FEW = 2
 """Rows that the champion has right of a class that the challenger never names: fewer may be chance."""
@@ -22,8 +24,6 @@ SURE = 0.05
 
 SURER = 0.025
 """The same against the mark. A smaller fall than the tolerance counts there, too, unless it is surely within it: falls add up."""
-Scores = Mapping[str, Any]
-"""One model on one holdout, as `daemon.training.metrics` makes it."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Verdict:
 class Rival:
     """The version that a challenger is compared with on one holdout."""
 
-    score: Scores
+    score: Score
     name: str
     """Its name in the sentence; empty for the champion."""
-    paired: Scores
-    """The evidence for the difference (`daemon.training.evaluation.holdouts`); empty if there is none."""
+    paired: Pair | None = None
+    """The evidence for the difference (`daemon.training.evaluation.holdouts`)."""
 
 
-def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mapping[str, Any]] | None = None) -> Verdict:
+def judge(scores: Scores, settings: Promote, past: Mapping[int, PastScores] | None = None) -> Verdict:
     """The verdict on a challenger; `scores` as in the manifest: challenger and champion on the same held-out rows.
 
     `past` has the scores of versions that were promoted before. The best of them is the mark on the reference holdout,
@@ -54,9 +54,9 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     champion = scores["champion"]
     objection = _below_floor(scores, settings)
     if objection is None and champion is not None:
-        rivals = {name: Rival(champion[name], "", _paired(scores, name)) for name in HOLDOUTS}
         beside = _beside(scores)
-        objections = (_worse(beside[name], rival, name, settings) for name, rival in rivals.items())
+        rivals = {name: Rival(champion[name], "", _paired(scores, name)) for name in HOLDOUTS}
+        objections = (_worse(beside[name], rivals[name], name, settings) for name in HOLDOUTS)
         objection = next(filter(None, objections), None)
     objection = objection or _slipped(scores, past or {}, settings)
     if objection is not None:
@@ -70,18 +70,16 @@ def judge(scores: Mapping[str, Any], settings: Promote, past: Mapping[int, Mappi
     return Verdict(VersionState.PROMOTED, reason)
 
 
-def _beside(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+def _beside(scores: Scores) -> Scored:
     """The challenger's scores on the same rows as the champion's: those that neither was trained on."""
-    scored: Mapping[str, Any] = scores.get("fair") or scores["challenger"]
-    return scored
+    return scores.get("fair") or scores["challenger"]
 
 
-def _paired(scores: Mapping[str, Any], name: str) -> Scores:
-    paired: Scores = ((scores.get("paired") or {}).get("holdout") or {}).get(name) or {}
-    return paired
+def _paired(scores: Scores, name: Holdout) -> Pair | None:
+    return ((scores.get("paired") or {}).get("holdout") or {}).get(name)
 
 
-def _below_floor(scores: Mapping[str, Any], settings: Promote) -> str | None:
+def _below_floor(scores: Scores, settings: Promote) -> str | None:
     if settings.floor == 0:
         return None  # R² can be negative on a few rows; without a floor that is allowed
     challenger, named = scores["challenger"], bool(scores.get("metric_named", True))
@@ -97,18 +95,18 @@ def _below_floor(scores: Mapping[str, Any], settings: Promote) -> str | None:
     return None
 
 
-def _slipped(scores: Scores, past: Mapping[int, Scores], settings: Promote) -> str | None:
+def _slipped(scores: Scores, past: Mapping[int, PastScores], settings: Promote) -> str | None:
     """The reason why it is too far below the mark on the reference rows, which are older than every later drop."""
     marks = scores.get("marks") or {}
-    objection = next((sentence for rival in marks if (sentence := _below(marks[rival], rival, scores, settings))), None)
-    if objection is not None:
-        return objection
+    for rival in MARKS:
+        if rival in marks and (objection := _below(marks[rival], rival, scores, settings)):
+            return objection
     alike = {version: then for version, then in past.items() if _split(then) == _split(scores)}
-    mark_version = marks.get("mark", {}).get("version")
+    mark_version = marks["mark"]["version"] if "mark" in marks else None
     return _below_score(scores["challenger"]["reference"], alike, settings, mark_version)
 
 
-def _below(mark: Scores, rival: str, scores: Scores, settings: Promote) -> str | None:
+def _below(mark: Mark, rival: Literal["champion", "mark"], scores: Scores, settings: Promote) -> str | None:
     surely_within = mark["loss"] + score_names.BOUND * mark["error"] <= settings.tolerance
     if mark["p"] >= (SURER if rival == "mark" else SURE) or surely_within or mark["loss"] <= 1 / mark["n"] + 1e-12:
         return None
@@ -123,26 +121,25 @@ def _below(mark: Scores, rival: str, scores: Scores, settings: Promote) -> str |
     )
 
 
-def _below_score(new: Scores, past: Mapping[int, Scores], settings: Promote, best_version: int | None) -> str | None:
+def _below_score(new: Score, past: Mapping[int, PastScores], settings: Promote, best_version: int | None) -> str | None:
     """Compare scores alone: the mark's classes, or the best version's figure if no answers are stored."""
-    marks = {version: one.get("challenger", {}).get("reference", {}) for version, one in past.items()}
-    marks = {version: mark for version, mark in marks.items() if _same_rows(mark, new)}
+    references = {version: then.get("challenger", {}).get("reference") for version, then in past.items()}
+    marks = {version: mark for version, mark in references.items() if mark is not None and _same_rows(mark, new)}
     if not marks or (best_version is not None and best_version not in marks):
         return None
     if best_version is not None:
-        rival = Rival(marks[best_version], f" of version {best_version}, the best so far,", {})
+        rival = Rival(marks[best_version], f" of version {best_version}, the best so far,")
         return _forgotten(new, rival, "reference", settings) or _collapsed(new, rival, "reference")
     best = max(sorted(marks), key=lambda version: score_names.gain(new, score_names.judged(marks[version]) or 0.0, 0.0))
-    return _worse(new, Rival(marks[best], f" of version {best}, the best so far,", {}), "reference", settings)
+    return _worse(new, Rival(marks[best], f" of version {best}, the best so far,"), "reference", settings)
 
 
-def _split(scores: Mapping[str, Any]) -> str | None:
+def _split(scores: PastScores) -> str | None:
     """The digest of the reference holdout's rows; None in older scores."""
-    digest: str | None = (scores.get("split") or {}).get("reference")
-    return digest
+    return (scores.get("split") or {}).get("reference")
 
 
-def _same_rows(new: Scores, other: Scores) -> bool:
+def _same_rows(new: Score, other: Score) -> bool:
     """True if two scores seem to be of the same rows (equally many, of the same classes), metric and costs."""
     measured = [(score_names.metric(score), score.get("costs")) for score in (new, other)]
     if score_names.judged(new) is None or measured[0] != measured[1]:
@@ -151,16 +148,16 @@ def _same_rows(new: Scores, other: Scores) -> bool:
     return bool(new["n"] == other["n"] and classes[0] == classes[1])
 
 
-def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
+def _worse(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | None:
     now, before = score_names.judged(new), score_names.judged(rival.score)
     if now is None and new["n"] and new.get("rmse", 0.0) is None:  # R² alone is unknown where the targets are all equal
         return f"Its answers on the {name} holdout are too far off to be scored (n = {new['n']})."
     if now is None or before is None:
         return None
-    worse = rival.paired.get("worse") or {}
-    loss = worse.get("loss", score_names.gain(new, before, now))
+    worse = rival.paired.get("worse") if rival.paired else None
+    loss, p = (worse["loss"], worse["p"]) if worse else (score_names.gain(new, before, now), 0.0)
     # One row is not evidence, so it is always allowed, even if it weighs more than the tolerance.
-    if loss > max(settings.tolerance, 1 / new["n"]) + 1e-12 and worse.get("p", 0.0) < SURE:
+    if loss > max(settings.tolerance, 1 / new["n"]) + 1e-12 and p < SURE:
         moves = "rises" if score_names.metric(new) in score_names.LOWER else "falls"
         return (
             f"{_title(new)} on the {name} holdout {moves} from {before:.4f}{rival.name} to {now:.4f} "
@@ -169,12 +166,13 @@ def _worse(new: Scores, rival: Rival, name: str, settings: Promote) -> str | Non
     return _forgotten(new, rival, name, settings) or _collapsed(new, rival, name)
 
 
-def _forgotten(new: Scores, rival: Rival, name: str, settings: Promote) -> str | None:
+def _forgotten(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | None:
     """The objection to a class whose recall falls too far; None for regression."""
+    falls = rival.paired.get("classes", {}) if rival.paired else {}
     for label, recall in new.get("recall", {}).items():
         allowed = max(settings.recall_tolerance, 1 / new["support"][label]) + 1e-12
         before = rival.score["recall"].get(label, 0.0)
-        least = rival.paired.get("classes", {}).get(label, _least_fall(before, recall, new["support"][label]))
+        least = falls.get(label, _least_fall(before, recall, new["support"][label]))
         if before - recall > allowed and least > settings.recall_tolerance / 2:
             return (
                 f"Recall of {label!r} on the {name} holdout falls from {before:.4f}{rival.name} to {recall:.4f} "
@@ -188,7 +186,7 @@ def _least_fall(before: float, now: float, n: int) -> float:
     return before - now - score_names.BOUND * math.sqrt((before * (1 - before) + now * (1 - now)) / n)
 
 
-def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
+def _collapsed(new: Score, rival: Rival, name: Holdout) -> str | None:
     """The objection to a class that the rival gets right, however rarely, and the challenger never names."""
     named = [sum(column) for column in zip(*new.get("confusion", []), strict=True)]
     for label, times in zip(new.get("support", {}), named, strict=False):
@@ -200,10 +198,10 @@ def _collapsed(new: Scores, rival: Rival, name: str) -> str | None:
     return None
 
 
-def _turned(scores: Mapping[str, Any]) -> str:
+def _turned(scores: Scores) -> str:
     """The sentence on a changed world, with the objection of the older rows; empty if it has not changed."""
-    world = scores.get("world") or {}
-    if "objection" not in world:
+    world = scores.get("world")
+    if world is None or "objection" not in world:
         return ""
     since, n = score_names.day(world["since"]), score_names.counted(world["n"], "held-out row")
     seen = f"{world['days']} days, {score_names.counted(world['drops'], 'drop')}, {n}"
@@ -211,7 +209,7 @@ def _turned(scores: Mapping[str, Any]) -> str:
     return f"The world has changed: it is better on everything since {since} ({seen}). {before}"
 
 
-def _without_twin(scores: Mapping[str, Any]) -> str:
+def _without_twin(scores: Scores) -> str:
     """That the champion was asked itself, which was trained on the rows that judge; empty if its twin was."""
     if not scores.get("twin_problem") or scores["champion"] is None:
         return ""
@@ -222,7 +220,7 @@ def _without_twin(scores: Mapping[str, Any]) -> str:
     )
 
 
-def _praise(scores: Mapping[str, Any]) -> str:
+def _praise(scores: Scores) -> str:
     champion, version, new = scores["champion"], scores.get("champion_version"), scores["challenger"]["rolling"]
     figure = _said(new)
     if champion is None and version is not None:
@@ -239,13 +237,14 @@ def _praise(scores: Mapping[str, Any]) -> str:
     return f"{figure[0].upper()}{figure[1:]} against {against} of version {version} on {which} ({certainty})."
 
 
-def _certainty(score: Scores, paired: Scores) -> str:
+def _certainty(score: Score, paired: Pair | None) -> str:
     """The number of rows behind a difference, and its p-value or interval."""
     n = f"n = {score['n']}"
-    if "p" in paired:
+    if paired and "p" in paired:
         return f"{_p(paired['p'])}, {n}"
-    if paired.get("low") is not None:
-        change, low, high = (score_names.plain(paired[one], 3, sign=True) for one in ("difference", "low", "high"))
+    if paired and paired.get("low") is not None:
+        bounds = paired["difference"], paired["low"], paired["high"]
+        change, low, high = (score_names.plain(bound, 3, sign=True) for bound in bounds)
         return f"RMSE {change}, 95 % interval {low} to {high}, {n}"
     return n
 
@@ -254,11 +253,11 @@ def _p(chance: float) -> str:
     return "p < 0.001" if chance < 0.001 else f"p = {chance:.2g}"
 
 
-def _said(score: Scores) -> str:
+def _said(score: Score) -> str:
     return score_names.said(score, score_names.judged(score))
 
 
-def _title(score: Scores) -> str:
+def _title(score: Score) -> str:
     return _capital(score_names.TITLES[score_names.metric(score)])
 
 

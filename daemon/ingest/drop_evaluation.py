@@ -207,10 +207,12 @@ def most_drops(schema: Schema) -> int:
 
 def _promise(manifest: bundle.Manifest) -> Promise | None:
     """What the version scored on its held-out rows."""
-    score = (manifest.scores.get("challenger") or {}).get("rolling") or {}
-    if not score.get("n"):
+    score = (manifest.scores.get("challenger") or {}).get("rolling")
+    if not score or not score["n"]:
         return None
     error = score["mae"] if manifest.data_schema.task == "regression" else 1.0 - score["accuracy"]
+    if error is None:  # the errors were too large to be measured
+        return None
     return Promise(error, score["n"], {name: float(n) for name, n in (score.get("support") or {}).items()})
 
 

@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from daemon.core.home import Home
-from daemon.core.training_job import Job, Message
+from daemon.processes.training_job import Job, Message
 
 log = structlog.get_logger()
 
@@ -118,7 +118,7 @@ class Trainer:
 
     It sleeps until it is wanted, and again after `idle_seconds` without work (0: never); its imports cost seconds, its memory 200 MB
     and more. One that ends before it is ready does not sleep, so that its failures stay in sight.
-    The messages it sends (`daemon.core.training_job`) are taken with `messages`; `wake` is called for each.
+    The messages it sends (`daemon.processes.training_job`) are taken with `messages`; `wake` is called for each.
     """
 
     def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0) -> None:

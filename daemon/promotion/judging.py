@@ -22,6 +22,7 @@ from daemon.promotion.champion import Champion
 from daemon.records import lineage
 from daemon.registry import baseline
 from daemon.registry.registry import Registered, Registry
+from daemon.schema.scores import PastScores, Scores
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -96,7 +97,7 @@ class Judging:
         newest = self._journal.versions.newest(1)[0]["version"]
         self._journal.key_values.put(baseline.CHOSEN, [version, newest])
 
-    def _verdict(self, scores: dict[str, Any], served: int | None) -> rules.Verdict:
+    def _verdict(self, scores: Scores, served: int | None) -> rules.Verdict:
         compared = scores.get("champion_version")
         if served is not None and compared != served:
             # The rows have been learnt, so no policy would find a reason to compare them with the other version.
@@ -105,7 +106,7 @@ class Judging:
             return rules.Verdict(VersionState.REFUSED, f"{reason} Another training compares with that one.")
         return rules.judge(scores, self._settings, self._past())
 
-    def _past(self) -> dict[int, Any]:
+    def _past(self) -> dict[int, PastScores]:
         """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""
         rows = baseline.versions(self._journal, self._settings)
         return {row["version"]: orjson.loads(row["scores"]) for row in rows}

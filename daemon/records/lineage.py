@@ -14,7 +14,6 @@ from daemon.core.rows import DropRow, VersionRow, VersionVerdict
 from daemon.core.states import BatchKind, DropState
 from daemon.records import live_score
 from daemon.records.lineage_chain import (
-    Agreement,
     Chain,
     Disagreement,
     DropTotals,
@@ -32,7 +31,7 @@ from daemon.records.lineage_chain import (
     TrainingFacts,
 )
 from daemon.records.query import LAST, first, listed, number, parts, texts, typed
-from daemon.schema.scores import Scores
+from daemon.schema.scores import Agreement, Scores
 
 SHOWN = 20
 """How many drops, batches, periods of service and versions are listed unless somebody asks for more."""

@@ -3,7 +3,7 @@
 from typing import NotRequired, TypedDict
 
 from daemon.core.rows import VersionVerdict
-from daemon.schema.scores import Score, Scores
+from daemon.schema.scores import Agreement, AgreementCounts, Score, Scores
 
 
 class TeachingDrop(TypedDict):
@@ -102,32 +102,10 @@ class PredictionSpan(TypedDict):
     last_at: str | None
 
 
-class AgreementCounts(TypedDict):
-    """How far a version agreed with the champion beside which it was tried.
-
-    Of the `n` rows compared, `agreed` have the same label (None for values); `largest` is the greatest difference (of
-    probabilities the largest of a row, of values the absolute one); `failed` rows it did not answer.
-    """
-
-    version: int
-    champion: int
-    n: int
-    failed: int
-    agreed: int | None
-    largest: float
-    at: str
-
-
 class StoredAgreement(AgreementCounts):
     """The same as the history has it, with the sum of the differences."""
 
     difference: float
-
-
-class Agreement(AgreementCounts):
-    """The same with the mean difference; None where no row was compared."""
-
-    difference: float | None
 
 
 class Disagreement(TypedDict):

@@ -8,9 +8,9 @@ from pathlib import Path
 from daemon.core.home import Home
 from daemon.core.rows import DriftCheck, DriftReport, DriftRow, SwapRow, VersionFacts, VersionRow
 from daemon.records import challenger, late_labels, lineage, live_score
-from daemon.records.lineage_chain import Agreement, Chain
+from daemon.records.lineage_chain import Chain
 from daemon.records.query import first, newest, number
-from daemon.schema.scores import Score, Scores
+from daemon.schema.scores import Agreement, Score, Scores
 
 
 class JudgedVersion(VersionFacts):

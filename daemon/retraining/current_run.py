@@ -6,7 +6,7 @@ import structlog
 
 from daemon.core.states import EventKind, RunState
 from daemon.core.status import Training
-from daemon.core.training_job import Message
+from daemon.processes.training_job import Message
 from daemon.retraining.recorded_facts import RecordedFacts
 from daemon.storage.journal import Journal
 

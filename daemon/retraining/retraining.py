@@ -15,8 +15,8 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import RequestState, RunState
 from daemon.core.status import Training
-from daemon.core.training_job import Job, Message
 from daemon.processes.child import Trainer
+from daemon.processes.training_job import Job, Message
 from daemon.registry import baseline
 from daemon.retraining import policy
 from daemon.retraining.current_run import CurrentRun, Ended

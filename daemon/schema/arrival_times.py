@@ -4,12 +4,13 @@ Pure functions. Times are those at which a drop was accepted, by the daemon's cl
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from daemon.schema.scores import Scores
 
 Times = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -30,7 +31,7 @@ class Era(NamedTuple):
     until: int
 
     @classmethod
-    def of(cls, scores: Mapping[str, Any]) -> Self | None:
+    def of(cls, scores: Scores) -> Self | None:
         """That of a version, from the scores of its manifest; None: the first revision is its reference."""
         span = scores.get("world")
         return cls(span["since"], span["until"]) if span else None

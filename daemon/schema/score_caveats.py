@@ -4,12 +4,10 @@ Shared with `web`. Pure functions of the scores that a manifest keeps (`daemon.t
 of a home with little data serves all the same; its caveats are shown beside it until a version without them comes.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from daemon.schema import score_names
-
-Scores = Mapping[str, Any]
+from daemon.schema.scores import DummyScore, Score, Scores
 
 SHOWN = 3
 """Classes that are named; further ones are counted."""
@@ -28,52 +26,63 @@ def sentence(scores: Scores) -> str:
 
 def no_better(scores: Scores) -> str | None:
     """That the challenger is no better than the dummy by the figure that decides; None if it is, or that can't be known."""
-    score, dummy = _rolling(scores, "challenger"), _rolling(scores, "dummy")
-    judged, least = score_names.judged(score), guess(score, dummy)
-    if judged is None or least is None or score_names.gain(score, judged, least) > 0:
+    score, dummy = rolling(scores), rolling_dummy(scores)
+    least, judged = guess(score, dummy), score_names.judged(score)
+    if score is None or dummy is None or judged is None or least is None:
+        return None
+    if score_names.gain(score, judged, least) > 0:
         return None
     return f"it is no better than always answering {answer(dummy)} ({score_names.said(score, least)})"
 
 
-def guess(score: Scores, dummy: Scores) -> float | None:
+def guess(score: Score | None, dummy: DummyScore | None) -> float | None:
     """The dummy's figure where the score's decides; None where nothing was measured, or by a retraind of before."""
-    return dummy.get(score_names.metric(score)) if score.get("n") and dummy.get("n") == score["n"] else None
+    if not score or not dummy or not score["n"] or dummy["n"] != score["n"]:
+        return None
+    return dummy.get(score_names.metric(score))
 
 
-def answer(dummy: Scores) -> str:
+def answer(dummy: DummyScore) -> str:
     """What the dummy always answers: a class in quotes, or the mean."""
     return f"{dummy['answer']!r}" if dummy.get("answer") is not None else "the mean"
 
 
+def rolling(scores: Scores) -> Score | None:
+    """The challenger's score on the rolling holdout."""
+    return (scores.get("challenger") or {}).get("rolling")
+
+
+def rolling_dummy(scores: Scores) -> DummyScore | None:
+    """The dummy's score there."""
+    return (scores.get("dummy") or {}).get("rolling")
+
+
 def _unjudged(scores: Scores) -> Iterator[str]:
-    score = _rolling(scores, "challenger")
-    if score.get("n") == 0:
+    score = rolling(scores)
+    if score and score["n"] == 0:
         yield "no held-out row judges it"
     elif score and score_names.judged(score) is None:
         yield f"the targets of {score_names.counted(score['n'], 'held-out row')} do not vary, so nothing says what it explains"
 
 
 def _untimed(scores: Scores) -> Iterator[str]:
-    parted = scores.get("split") or {}
-    if "since" in parted and parted["since"] is None:
+    split = scores.get("split") or {}
+    if "since" in split and split["since"] is None:
         yield "no time parts its rows as train.time asks, so a hash chose those that judge"
 
 
 def _unseen(scores: Scores) -> Iterator[str]:
     """Classes that it was trained on, and of which no row is held out."""
-    held: Mapping[str, int] = _rolling(scores, "challenger").get("support") or {}
-    trained: Mapping[str, int] = (scores.get("taught") or {}).get("support") or {}
+    score = rolling(scores)
+    held = score.get("support") if score else None
+    if not held:  # no row is held out at all, which is said
+        return
+    trained = (scores.get("taught") or {}).get("support") or {}
     unseen = [
         f"{score_names.counted(n, 'row')} of {name!r}, none held out"
         for name, n in trained.items()
         if n and not held.get(name)
     ]
-    if held:  # else no row is held out at all, which is said
-        yield from unseen[:SHOWN]
-        if len(unseen) > SHOWN:
-            yield f"{len(unseen) - SHOWN} more classes without a held-out row"
-
-
-def _rolling(scores: Scores, role: str) -> Scores:
-    score: Scores = (scores.get(role) or {}).get("rolling") or {}
-    return score
+    yield from unseen[:SHOWN]
+    if len(unseen) > SHOWN:
+        yield f"{len(unseen) - SHOWN} more classes without a held-out row"

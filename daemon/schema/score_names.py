@@ -1,14 +1,13 @@
 """Figures: which score decides for each task, and under which name people read it.
 
-Shared with `web`. Scores are the dicts that `daemon.training.metrics` makes and manifest and journal keep.
+Shared with `web`. Scores are those of `daemon.schema.scores`.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
 from daemon.schema.schema import Task
-from daemon.schema.scores import Metric
+from daemon.schema.scores import Agreement, Metric, Score
 
 DECIDES: dict[Task, Metric] = {"classification": "accuracy", "regression": "r2"}
 """The score that a version is chosen and judged by; higher is better, 1 is perfect."""
@@ -16,7 +15,7 @@ DECIDES: dict[Task, Metric] = {"classification": "accuracy", "regression": "r2"}
 SETTLES: dict[Task, Metric] = {"classification": "log_loss", "regression": "rmse"}
 """What decides among candidates that are equal in that; lower is better."""
 
-TITLES = {
+TITLES: dict[Metric, str] = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "roc_auc": "ROC AUC",
@@ -42,49 +41,48 @@ def counted(n: int, noun: str) -> str:
 BOUND = 1.645
 """Standard errors of a one-sided 95 % bound."""
 
-LOWER = frozenset({"log_loss", "rmse", "mae", "cost"})
+LOWER: frozenset[Metric] = frozenset({"log_loss", "rmse", "mae", "cost"})
 """Metrics of which less is better."""
 
-UNITS = frozenset({"rmse", "mae", "cost"})
+UNITS: frozenset[Metric] = frozenset({"rmse", "mae", "cost"})
 """Metrics in a unit of their own, the target's or that of `train.costs`."""
 
 
-def deciding(score: Mapping[str, Any]) -> str:
+def deciding(score: Score) -> Literal["accuracy", "r2"]:
     """The usual figure of this score's task: `accuracy` or `r2`."""
     return "r2" if "r2" in score else "accuracy"
 
 
-def metric(score: Mapping[str, Any]) -> str:
+def metric(score: Score) -> Metric:
     """By which figure the gate judges this score: `train.metric`, or the usual one."""
-    return str(score.get("metric") or deciding(score))
+    return score.get("metric") or deciding(score)
 
 
-def judged(score: Mapping[str, Any] | None) -> float | None:
+def judged(score: Score | None) -> float | None:
     """The figure by which the gate judges; None where nothing was measured."""
     if not score or not score.get("n"):
         return None
-    figure: float | None = score.get(metric(score))
-    return figure
+    return score.get(metric(score))
 
 
-def gain(score: Mapping[str, Any], now: float, before: float) -> float:
+def gain(score: Score, now: float, before: float) -> float:
     """By how much `now` is better than `before`, two values of the figure by which the gate judges; less than 0: worse."""
     return before - now if metric(score) in LOWER else now - before
 
 
-def said(score: Mapping[str, Any], amount: float | None) -> str:
+def said(score: Score, amount: float | None) -> str:
     """An amount of the figure by which the gate judges, with its name: `accuracy 0.9436`."""
     return f"{TITLES[metric(score)]} {amount_of(score, amount)}"
 
 
-def amount_of(score: Mapping[str, Any], amount: float | None) -> str:
+def amount_of(score: Score, amount: float | None) -> str:
     """The same without the name."""
     if amount is None:
         return "unknown"
     return plain(amount) if metric(score) in UNITS else f"{amount:.4f}"
 
 
-def floored(score: Mapping[str, Any], *, named: bool) -> tuple[str, float | None]:
+def floored(score: Score, *, named: bool) -> tuple[Metric, float | None]:
     """The figure that `promote.floor` (0-1, more is better) speaks of, and its value.
 
     That is the metric if `train.metric` has `named` it, so that a floor stays what it is whatever `auto` finds, and more of it is better.
@@ -94,17 +92,16 @@ def floored(score: Mapping[str, Any], *, named: bool) -> tuple[str, float | None
     return metric(score), judged(score)
 
 
-def short(score: Mapping[str, Any], amount: float) -> str:
+def short(score: Score, amount: float) -> str:
     """An amount of the figure by which the gate judges, in three digits: `0.944`."""
     return plain(amount, 3) if metric(score) in UNITS else f"{amount:.3f}"
 
 
-def value(score: Mapping[str, Any] | None) -> float | None:
+def value(score: Score | None) -> float | None:
     """The deciding figure; None where nothing was measured (no rows, or too few for R²)."""
     if not score or not score.get("n"):
         return None
-    figure: float | None = score.get(deciding(score))
-    return figure
+    return score.get(deciding(score))
 
 
 def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
@@ -120,16 +117,16 @@ def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
     return f"{rounded:{plus},.0f}" if whole else f"{amount:{plus}.{digits}g}"
 
 
-def agreement(counts: Mapping[str, Any]) -> str:
+def agreement(counts: Agreement) -> str:
     """How far a held version agrees with the champion (see `daemon.records.lineage.agreements`), for people."""
     n = f"{counts['n']:,} answers"
     if not counts["n"]:
         return f"no answer yet, {counts['failed']:,} rows refused"
     if counts["agreed"] is None:
-        said = f"off by {plain(counts['difference'])} on average of {n}, at most {plain(counts['largest'])}"
+        sentence = f"off by {plain(counts['difference'])} on average of {n}, at most {plain(counts['largest'])}"
     else:
         share = counts["agreed"] / counts["n"]
         # Rounding must not hide the last disagreement.
         shown = f"{share:.2%}" if share == 1 or share < 0.99995 else "99.99%"
-        said = f"same label for {shown} of {n}"
-    return f"{said}; {counts['failed']:,} refused" if counts["failed"] else said
+        sentence = f"same label for {shown} of {n}"
+    return f"{sentence}; {counts['failed']:,} refused" if counts["failed"] else sentence

@@ -151,6 +151,23 @@ class Split(TypedDict, total=False):
     rolling: str
 
 
+CrossValidated = Literal[
+    "cv_accuracy", "cv_balanced_accuracy", "cv_log_loss", "cv_roc_auc", "cv_r2", "cv_rmse", "cv_mae", "cv_cost"
+]
+
+CROSS_VALIDATED: dict[Metric, CrossValidated] = {
+    "accuracy": "cv_accuracy",
+    "balanced_accuracy": "cv_balanced_accuracy",
+    "log_loss": "cv_log_loss",
+    "roc_auc": "cv_roc_auc",
+    "r2": "cv_r2",
+    "rmse": "cv_rmse",
+    "mae": "cv_mae",
+    "cost": "cv_cost",
+}
+"""The names of the means over the folds."""
+
+
 class CandidateScore(TypedDict, total=False):
     """How a candidate did in cross-validation."""
 
@@ -216,3 +233,25 @@ class Scores(PastScores, total=False):
     """Candidates that can't be served, and why."""
     tuned: TunedParameters | None
     calibration: CalibrationScore | None
+
+
+class AgreementCounts(TypedDict):
+    """How far a version agreed with the champion beside which it was tried.
+
+    Of the `n` rows compared, `agreed` have the same label (None for values); `largest` is the greatest difference (of
+    probabilities the largest of a row, of values the absolute one); `failed` rows it did not answer.
+    """
+
+    version: int
+    champion: int
+    n: int
+    failed: int
+    agreed: int | None
+    largest: float
+    at: str
+
+
+class Agreement(AgreementCounts):
+    """The same with the mean difference; None where no row was compared."""
+
+    difference: float | None

@@ -19,7 +19,7 @@ from daemon import model
 from daemon.core import file_modes
 from daemon.core.errors import TooFewRows
 from daemon.core.home import Home
-from daemon.core.training_job import Job, Message, Say
+from daemon.processes.training_job import Job, Message, Say
 from daemon.registry import registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema

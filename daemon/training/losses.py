@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc, ndtr
 
 from daemon.schema.costs import Costs, named
+from daemon.schema.scores import Loss, Metric
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -40,7 +41,7 @@ class Difference:
     error: float = 0.0
     """The standard error of `loss`."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Loss:
         """As the scores of a manifest keep it."""
         return {"n": self.n, "loss": self.loss, "p": self.p, "error": self.error, "robust": self.robust}
 
@@ -54,7 +55,7 @@ def within_error(losses: Sequence[float], other: Sequence[float]) -> bool:
     return bool(apart.mean() <= apart.std(ddof=1) / math.sqrt(n) + 1e-9)
 
 
-def of(answers: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Vector:
+def of(answers: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None) -> Vector:
     """The losses (n,) of answers, (n, classes) probabilities or (n, 1) values, to the truth (n,) by a metric.
 
     `costs` decide which class is the answer; by the metric `cost` the loss is a share of what the best constant answer costs.
@@ -79,7 +80,7 @@ def of(answers: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -
     return np.asarray(wrong)
 
 
-def _of_values(values: Vector, truth: Truth, metric: str) -> Vector:
+def _of_values(values: Vector, truth: Truth, metric: Metric) -> Vector:
     with np.errstate(over="ignore", invalid="ignore"):
         wrong = np.abs(values - truth)
         if metric == "mae":
@@ -127,7 +128,7 @@ def compare(new: Vector, old: Vector) -> Difference:
     return Difference(len(worse), float(worse.mean()), _chance(worse), error=_error(worse))
 
 
-def by_row(new: Matrix, old: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Vector:
+def by_row(new: Matrix, old: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None) -> Vector:
     """How much worse the answers `new` are than `old` for each row (n,); where tails are heavy by absolute errors."""
     if metric in ("r2", "rmse") and _heavy(new[:, 0], old[:, 0], truth):
         metric = "mae"
@@ -135,7 +136,7 @@ def by_row(new: Matrix, old: Matrix, truth: Truth, metric: str, costs: Costs | N
         return np.asarray(of(new, truth, metric, costs) - of(old, truth, metric, costs))
 
 
-def compare_values(new: Vector, old: Vector, truth: Truth, metric: str) -> Difference:
+def compare_values(new: Vector, old: Vector, truth: Truth, metric: Metric) -> Difference:
     """The same of two regressions from their values (n,); where tails are heavy by absolute errors, as `mae` would."""
     difference = compare(*(of(values.reshape(-1, 1), truth, metric) for values in (new, old)))
     if metric == "mae" or not _heavy(new, old, truth):

@@ -16,7 +16,7 @@ from daemon.core.settings import Train
 from daemon.registry.registry import Registry, Source
 from daemon.schema.costs import Costs
 from daemon.schema.score_names import DECIDES
-from daemon.schema.scores import Score
+from daemon.schema.scores import HOLDOUTS, Score
 from daemon.training import plots
 from daemon.training.data.revision import Data
 from daemon.training.evaluation.holdouts import answers_of
@@ -70,13 +70,14 @@ class Logbook:
         """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""
         data, wins = self._data, fitted is not None
         run = self._registry.start_run(scored.name, {"candidate": scored.name}, self._run)
-        figures = scored.figures()
+        split: dict[str, float] = {}
         if few:
-            split = report_metrics.split42(scored.estimator, *data.as_accepted, data.schema.task)
-            figures[f"split42_{DECIDES[data.schema.task]}"] = split
+            figure = report_metrics.split42(scored.estimator, *data.as_accepted, data.schema.task)
+            split[f"split42_{DECIDES[data.schema.task]}"] = figure
             fitted = fitted if wins else model.fit(scored.estimator, *data.taught)
         drawn = self._draw(run, fitted, scored.name) if data.held.any() and fitted is not None else None
-        self._registry.log(run, scored.estimator.get_params(), _flat(figures, drawn), {"winner": str(wins).lower()})
+        figures = _flat(scored.figures(), drawn) | split
+        self._registry.log(run, scored.estimator.get_params(), figures, {"winner": str(wins).lower()})
         self._registry.end_run(run)
         return run
 
@@ -116,7 +117,8 @@ def _figures(manifest: Manifest) -> dict[str, float]:
     """The figures of the winner, and how it scored on each holdout."""
     decides = DECIDES[manifest.data_schema.task]
     figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
-    held = {f"{name}_{decides}": found[decides] for name, found in manifest.scores["challenger"].items()}
+    challenger = manifest.scores["challenger"]
+    held = {f"{name}_{decides}": challenger[name].get(decides) for name in HOLDOUTS if name in challenger}
     return figures | {key: value for key, value in held.items() if value is not None}
 
 

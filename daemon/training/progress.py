@@ -1,12 +1,12 @@
 """Progress: what a training says of itself while it runs, for the status, the journal and whoever follows it.
 
-Its messages are those of `daemon.core.training_job`.
+Its messages are those of `daemon.processes.training_job`.
 """
 
 import time
 from typing import TypedDict, Unpack
 
-from daemon.core.training_job import Say, Stage
+from daemon.processes.training_job import Say, Stage
 
 PAUSE = 0.5
 """Seconds between two messages about folds: quick candidates would wake the daemon a hundred times."""

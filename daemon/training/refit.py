@@ -7,7 +7,7 @@ stays in the bundle, because the served model can't be compared with anything on
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -18,6 +18,7 @@ from daemon.schema.costs import Costs
 from daemon.training.data.revision import Data
 from daemon.training.evaluation.refit_check import Check, objection
 from daemon.training.export import export
+from daemon.training.export.export import Exported
 from daemon.training.selection.budget import BudgetUsed, alarm
 
 log = structlog.get_logger()
@@ -39,11 +40,19 @@ class Judged:
     estimator: Any
     fitted: Any
     slope: float | None
-    facts: dict[str, Any]
+    facts: Exported
     folder: Path
     seconds: float
     foreign: bool = False
     """Whether the candidate is of somebody else: MLflow then has to be told which of its types to write."""
+
+
+class ServedFacts(Exported):
+    """The same of the model that is served, and how many rows trained it; `twin` None: it is the judged one itself."""
+
+    trained_rows: int
+    refit_problem: str
+    twin: Twin | None
 
 
 @dataclass(frozen=True)
@@ -51,17 +60,26 @@ class Served:
     """What is served, fitted, and the manifest's entries on it: `files` and what says what they are."""
 
     fitted: Any
-    facts: dict[str, Any]
+    facts: ServedFacts
     rows: model.Matrix
     """What it was trained on, (n, d)."""
     strange: list[str] = field(default_factory=list)
     """Types of a foreign candidate that MLflow shall write; retraind itself loads none of them."""
 
 
+class _Refitted(NamedTuple):
+    """The winner fitted on all rows, (n, d), and exported to a folder of its own."""
+
+    fitted: Any
+    exported: Exported
+    rows: model.Matrix
+    strange: list[str]
+
+
 def itself(judged: Judged, data: Data, problem: str = "") -> Served:
     """The judged model is served, because nothing else is asked for, or because of a `problem`."""
     rows = data.taught[0]
-    facts = judged.facts | {"trained_rows": len(rows), "refit_problem": problem}
+    facts: ServedFacts = {**judged.facts, "trained_rows": len(rows), "refit_problem": problem, "twin": None}
     return Served(judged.fitted, facts, rows, _strange(judged, judged.fitted))
 
 
@@ -106,26 +124,38 @@ def _problem(reason: str) -> str:
     return f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So the model that was judged is served itself."
 
 
-def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> Served:
+def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _Refitted:
     """Fit and export it, in a folder of its own; what is on record of the judged model stays as it is, its slope as well."""
     rows, targets = data.whole
     fitted = model.fit(model.settled(judged.estimator, judged.fitted), rows, targets)
     if judged.slope is not None:
         fitted = Calibrated(fitted, judged.slope)
-    facts = export.write(fitted, data.matrix, data.schema, folder, costs)
-    return Served(fitted, facts, rows, _strange(judged, fitted))
+    exported = export.write(fitted, data.matrix, data.schema, folder, costs)
+    return _Refitted(fitted, exported, rows, _strange(judged, fitted))
 
 
-def _placed(judged: Judged, data: Data, made: Served) -> Served:
+def _placed(judged: Judged, data: Data, made: _Refitted) -> Served:
     """The bundle's files: those of the judged model under the names of the twin, and the new ones in their place."""
     facts, place = judged.facts, judged.folder
     for name in facts["files"]:
         (place / name).rename(place / f"{TWIN}{name}")
-    for name in made.facts["files"]:
+    for name in made.exported["files"]:
         (place / FOLDER / name).rename(place / name)
     (place / FOLDER).rmdir()
-    same = {name: facts[name] for name in ("backend", "input", "difference")}
-    files = made.facts["files"] | {f"{TWIN}{name}": sha256 for name, sha256 in facts["files"].items()}
-    twin = Twin(**same, trained_rows=len(data.taught[0]))
-    facts = made.facts | {"files": files, "twin": twin, "trained_rows": len(made.rows)}
-    return Served(made.fitted, facts, made.rows, made.strange)
+    files = made.exported["files"] | {f"{TWIN}{name}": sha256 for name, sha256 in facts["files"].items()}
+    twin = Twin(
+        backend=facts["backend"],
+        input=facts["input"],
+        difference=facts["difference"],
+        trained_rows=len(data.taught[0]),
+    )
+    served: ServedFacts = {
+        "backend": made.exported["backend"],
+        "input": made.exported["input"],
+        "difference": made.exported["difference"],
+        "files": files,
+        "trained_rows": len(made.rows),
+        "refit_problem": "",
+        "twin": twin,
+    }
+    return Served(made.fitted, served, made.rows, made.strange)

@@ -28,6 +28,7 @@ from daemon.records import segments, versions
 from daemon.records.query import Row
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.costs import Costs
+from daemon.schema.scores import NamedMetric
 from daemon.training import refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts
@@ -139,7 +140,7 @@ def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model,
     made = refit.itself(judged, data)
     if manifest.twin is not None:
         made = refit.serve(judged, data, _rules(manifest).costs, math.inf, None)
-        if problem := made.facts.get("refit_problem"):
+        if problem := made.facts["refit_problem"]:
             raise TrainingFailed(problem)
     folder = judged.folder
     sha256 = bundle.seal(folder, manifest.model_copy(update=made.facts))
@@ -149,7 +150,8 @@ def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model,
 
 def _rules(manifest: Manifest) -> baseline_comparison.Rules:
     """By which metric and costs the version was judged, as its scores say: they are among them."""
-    metric = (manifest.scores["challenger"].get("rolling") or {}).get("metric", "")
+    rolling = manifest.scores["challenger"].get("rolling")
+    metric: NamedMetric = (rolling.get("metric") if rolling else None) or ""
     return baseline_comparison.Rules(
         metric, costs=Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes)
     )

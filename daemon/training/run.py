@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,21 +25,22 @@ from daemon.core.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.core.status import utcnow
-from daemon.core.training_job import Job, Say
 from daemon.dataset import segments
 from daemon.model import Calibrated, Matrix
+from daemon.processes.training_job import Job, Say
 from daemon.registry.registry import Registry
 from daemon.schema.arrival_times import Window
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Schema, parse
 from daemon.schema.score_names import DECIDES
-from daemon.schema.scores import NamedMetric
+from daemon.schema.scores import NamedMetric, Scores
 from daemon.training import importance, refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, reference_answers
 from daemon.training.evaluation.reference_answers import Remembered
 from daemon.training.evaluation.refit_check import Check
 from daemon.training.export import export
+from daemon.training.export.export import Exported
 from daemon.training.mlflow_log import Logbook, is_small
 from daemon.training.progress import Progress
 from daemon.training.refit import Judged, Served
@@ -78,7 +79,7 @@ class Winner:
 
     scored: Scored
     fitted: Any
-    files: dict[str, Any]
+    exported: Exported
     answering: Callable[[Matrix], Matrix]
     """It answers rows: the graph where it reproduces the estimator, because that is many times as fast."""
     correction: calibration.Correction | None
@@ -129,7 +130,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
     figures, answered = _figures(work, served, data, winner, outcome)
-    figures |= {"twin_problem": problem} if problem else {}
+    if problem:
+        figures["twin_problem"] = problem
     made = _made(work, data, winner, progress)
     parts = data.taught[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
@@ -172,25 +174,25 @@ def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: floa
         correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
     if correction is not None:
         calibrated = Calibrated(fitted, correction.slope)
-        files = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
-        if files["backend"] != "sklearn":
-            return Winner(scored, calibrated, files, _answering(work, calibrated, files), correction, seconds)
+        exported = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
+        if exported["backend"] != "sklearn":
+            return Winner(scored, calibrated, exported, _answering(work, calibrated, exported), correction, seconds)
         shutil.rmtree(work.staging)
         work.staging.mkdir()
-    files = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
-    return Winner(scored, fitted, files, _answering(work, fitted, files), None, seconds)
+    exported = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
+    return Winner(scored, fitted, exported, _answering(work, fitted, exported), None, seconds)
 
 
-def _answering(work: Work, fitted: Any, files: dict[str, Any]) -> Callable[[Matrix], Matrix]:
-    if files["backend"] == "onnx":
-        return backends.onnx_model((work.staging / bundle.ONNX).read_bytes(), files["input"])
+def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix], Matrix]:
+    if exported["backend"] == "onnx":
+        return backends.onnx_model((work.staging / bundle.ONNX).read_bytes(), exported["input"])
     return partial(model.answers, fitted, schema=work.schema)
 
 
 def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
     """The model to serve: the winner fitted once more on all rows, unless the settings speak against it or that fails."""
     scored, slope = winner.scored, None if winner.correction is None else winner.correction.slope
-    parts = slope, winner.files, work.staging, winner.fit_seconds, candidates.is_foreign(scored.name)
+    parts = slope, winner.exported, work.staging, winner.fit_seconds, candidates.is_foreign(scored.name)
     judged = Judged(scored.estimator, winner.fitted, *parts)
     if not work.job.train.refit:
         return refit.itself(judged, data)
@@ -201,30 +203,30 @@ def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
     tolerance = (Promote() if gate is None else gate.promote).tolerance
     check = Check(scored.metric or DECIDES[work.schema.task], tolerance, work.costs)
     made = refit.serve(judged, data, work.costs, left, check)
-    if problem := made.facts.get("refit_problem"):
+    if problem := made.facts["refit_problem"]:
         progress.note(problem, time.monotonic() - started)
     return made
 
 
 def _figures(
     work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome
-) -> tuple[dict[str, Any], Remembered]:
+) -> tuple[Scores, Remembered]:
     """Challenger and champion on the same held-out rows, and how the candidates compared; what it is remembered by."""
     best, correction = winner.scored, winner.correction
     parts = winner.fitted, served, data, _kept(winner), _rules(work, best.metric)
     compared = new_reference.compare(*parts, new_reference.gate(work.job.gate))
-    figures = {
+    figures: Scores = {
         **compared.scores,
         "champion_version": work.job.champion,
-        f"cv_{DECIDES[work.schema.task]}": best.score,
         "fit_seconds": winner.fit_seconds,
         "features": work.schema.features,
         "importance": importance.of(winner.answering, *data.judging, work.schema, work.job.train.seed, work.costs),
         "candidates": [one.figures() for one in outcome.scored],
         "left_out": outcome.left_out,
         "tuned": outcome.tuned if best is outcome.scored[-1] else None,
-        "calibration": None if correction is None else asdict(correction),
+        "calibration": None if correction is None else correction.facts(),
     }
+    figures["cv_r2" if work.schema.task == "regression" else "cv_accuracy"] = best.score
     return figures, compared.answered
 
 
@@ -262,7 +264,7 @@ def _champion(work: Work) -> tuple[Model | None, str]:
         return None, ""
 
 
-def _manifest(work: Work, data: Data, winner: Winner, made: Served, figures: dict[str, Any]) -> Manifest:
+def _manifest(work: Work, data: Data, winner: Winner, made: Served, figures: Scores) -> Manifest:
     job = work.job
     libraries = {"python": ".".join(map(str, sys.version_info[:3])), "scikit-learn": sklearn.__version__}
     libraries |= {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}

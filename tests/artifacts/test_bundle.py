@@ -158,3 +158,15 @@ def test_pointer_survives_its_file(home: Home) -> None:
         home.pointer.write_text(text)
         with pytest.raises(BundleRefused, match=r"champion\.json is not a pointer"):
             bundle.read_pointer(home.pointer)
+
+
+def test_scores_of_another_release_are_kept_as_they_are(home: Home) -> None:
+    """Keys that are missing or not known here neither refuse a manifest nor get lost when it is written again."""
+    bundles.make(home, 1)
+    file = home.bundle(1) / bundle.MANIFEST
+    scores = {"challenger": {"rolling": {"n": 9, "accuracy": None}}, "of another release": [1, {"x": 0.5}]}
+    content = orjson.loads(file.read_bytes()) | {"scores": scores}
+    file.write_bytes(orjson.dumps(content))
+    manifest = bundle.read_manifest(home.bundle(1), durable.sha256(file.read_bytes()))
+    assert manifest.scores == scores
+    assert manifest.model_dump()["scores"] == scores

@@ -1,14 +1,16 @@
-"""daemon.core.training_job: what goes over the pipe comes out as it went in. The real trainer is in tests/training/test_failing.py."""
+"""daemon.processes.training_job: what goes over the pipe comes out as it went in. The real trainer is in tests/training/test_failing.py."""
 
 import orjson
 
 from daemon.core.home import Home
-from daemon.core.training_job import Job
+from daemon.gate.terms import Terms
+from daemon.processes.training_job import Job
 
 
 def test_job_is_the_same_at_the_other_end() -> None:
     settings = {"candidates": ["logistic", "forest"], "holdout": 0.25}
-    job = Job(3, "drift", "a" * 40, "b" * 32, {"s.parquet": "c" * 64}, 60, settings, 2, "d" * 64, [1, 2], {"era": None})
+    terms: Terms = {"promote": {"floor": 0.5}, "past": [], "era": None}
+    job = Job(3, "drift", "a" * 40, "b" * 32, {"s.parquet": "c" * 64}, 60, settings, 2, "d" * 64, [1, 2], terms)
     other = Job(**orjson.loads(orjson.dumps(job)))
     assert other == job
     assert other.train.holdout == 0.25

@@ -23,15 +23,18 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.home import Home
+from daemon.core.rows import SwapRow
 from daemon.core.scopes import Scope
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import DropState, EventKind, Level, RunState, VersionState
 from daemon.core.status import Check, Status, Training
 from daemon.records.query import ask
 from daemon.records.records import Records
+from daemon.records.versions import JudgedVersion
 from daemon.schema.column import Column
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
+from daemon.schema.scores import Scores, World
 from daemon.storage.journal import Journal
 from web.auth.access import LOCAL
 from web.dashboard import chart, health, quality
@@ -580,10 +583,10 @@ def test_headline_is_of_the_metric_that_judges(
     """With train.metric the page speaks of that, and of the accuracy beside it."""
     facts = gather(well.home, Records(well.home), alive(), {}, None)
     assert facts.champion is not None
-    score = facts.champion["scores"]["challenger"]["rolling"] | {"n": 100, "accuracy": 0.9, "metric": metric}
-    first = {**facts.champion, "scores": {"challenger": {"rolling": score | {metric: then}}}}
-    later = {"champion": {"rolling": score | {metric: now}}, "champion_version": first["version"]}
-    second = {**first, "version": 2, "state": "refused", "scores": later}
+    score: Any = {**facts.champion["scores"]["challenger"]["rolling"], "n": 100, "accuracy": 0.9, "metric": metric}
+    first: JudgedVersion = {**facts.champion, "scores": {"challenger": {"rolling": score | {metric: then}}}}
+    later: Scores = {"champion": {"rolling": score | {metric: now}}, "champion_version": first["version"]}
+    second: JudgedVersion = {**first, "version": 2, "state": "refused", "scores": later}
     tile = quality.good(replace(facts, versions=[second, first]))
     assert tile["headline"] == headline
     assert "accuracy 0.900, 95 % interval" in tile["sentence"]
@@ -603,7 +606,8 @@ def test_since_when_rows_judge_is_shown(well: Story) -> None:
     """Where the world has changed, the page says what the figures are of."""
     facts = gather(well.home, Records(well.home), alive(), {}, None)
     assert facts.champion is not None
-    scores = facts.champion["scores"] | {"world": {"since": 1_772_496_000_000, "until": 1_772_668_800_000}}
+    world: World = {"since": 1_772_496_000_000, "until": 1_772_668_800_000}
+    scores: Scores = {**facts.champion["scores"], "world": world}
     tile = champion.serving(replace(facts, versions=[{**facts.champion, "scores": scores}]))
     assert [one["value"] for one in tile["facts"] if one["label"] == "judged by"] == ["rows since 3 March 2026"]
     assert "judged by" not in str(champion.serving(facts))
@@ -616,7 +620,7 @@ def test_trial_of_a_new_champion_is_shown(story: Story) -> None:
         facts = gather(story.home, Records(story.home), alive(), {}, None)
         assert facts.pointer is not None
         pointer = facts.pointer.model_copy(update={"version": number})
-        swap = {"version": number, "previous": before, "reason": "so", "at": facts.pointer.since}
+        swap: SwapRow = {"id": 1, "version": number, "previous": before, "reason": "so", "at": facts.pointer.since}
         tile = champion.serving(replace(facts, pointer=pointer, swaps=[swap], live={"n": labels} if labels else None))
         return [one["value"] for one in tile["facts"] if one["label"] == "on trial"]
 

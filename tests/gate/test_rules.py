@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from daemon.core.settings import Promote
 from daemon.gate import rules
 from daemon.schema import score_names
+from daemon.schema.scores import HOLDOUTS, PastScores, Score
 
 
-def holdout(right: int, n: int, recall: dict[str, float] | None = None) -> dict[str, Any]:
+def holdout(right: int, n: int, recall: dict[str, float] | None = None) -> Score:
     recall = recall or {}
     return {"n": n, "accuracy": right / n if n else 0.0, "recall": recall, "support": dict.fromkeys(recall, n // 2)}
 
 
-def scores(new: int, old: int | None, n: int = 100, **changes: Any) -> dict[str, Any]:
-    challenger = {name: holdout(new, n) for name in rules.HOLDOUTS}
-    champion = None if old is None else {name: holdout(old, n) for name in rules.HOLDOUTS}
+def scores(new: int, old: int | None, n: int = 100, **changes: Any) -> Any:
+    challenger = {name: holdout(new, n) for name in HOLDOUTS}
+    champion = None if old is None else {name: holdout(old, n) for name in HOLDOUTS}
     return {"challenger": challenger, "champion": champion, "champion_version": None if old is None else 7, **changes}
 
 
@@ -47,7 +48,7 @@ def test_challenger_may_be_worse_by_tolerance_or_one_row(new: int, old: int | No
             assert part in verdict.reason
 
 
-@pytest.mark.parametrize("name", rules.HOLDOUTS)
+@pytest.mark.parametrize("name", HOLDOUTS)
 def test_each_holdout_must_hold(name: str) -> None:
     """A challenger that is better on one holdout and worse on the other is refused, naming the one."""
     found = scores(99, 90)
@@ -71,7 +72,7 @@ def test_each_holdout_must_hold(name: str) -> None:
 def test_no_class_may_be_forgotten(new: dict[str, float], old: dict[str, float], n: int, state: str) -> None:
     """A class's recall may fall by its tolerance or one row; the refusal names the class."""
     found = scores(99, 99, n=100)
-    for name in rules.HOLDOUTS:
+    for name in HOLDOUTS:
         found["challenger"][name] = holdout(n, n, new)
         found["champion"][name] = holdout(n, n, old)
     verdict = rules.judge(found, Promote())
@@ -130,7 +131,7 @@ def test_not_worse_is_always_promoted(new: int, old: int, n: int, tolerance: flo
 # Against slow drips
 
 
-def classes(*tables: tuple[str, int, int, int]) -> dict[str, Any]:
+def classes(*tables: tuple[str, int, int, int]) -> Score:
     """A score from (class, held-out rows, right ones, how often it is answered)."""
     support = {name: n for name, n, _, _ in tables}
     n, right = sum(support.values()), sum(right for _, _, right, _ in tables)
@@ -140,7 +141,7 @@ def classes(*tables: tuple[str, int, int, int]) -> dict[str, Any]:
     return {"n": n, "accuracy": right / n, "recall": recall, "support": support, "confusion": confusion}
 
 
-def against(reference: dict[str, Any], champion: dict[str, Any]) -> dict[str, Any]:
+def against(reference: Score, champion: Score) -> Any:
     """Scores of a challenger that is perfect on the rolling holdout."""
     both = {"rolling": holdout(100, 100)}
     return {"challenger": both | {"reference": reference}, "champion": both | {"reference": champion}} | {
@@ -150,7 +151,9 @@ def against(reference: dict[str, Any], champion: dict[str, Any]) -> dict[str, An
 
 def judged_after(falls: int, n: int = 100) -> rules.Verdict:
     """Each of the versions before has one row in 100 less right than the one before it; this one, too."""
-    past = {version: {"challenger": {"reference": holdout(98 - version, n)}} for version in range(1, 1 + falls)}
+    past: dict[int, PastScores] = {
+        version: {"challenger": {"reference": holdout(98 - version, n)}} for version in range(1, 1 + falls)
+    }
     return rules.judge(scores(97 - falls, 98 - falls, n), Promote(), past)
 
 
@@ -166,7 +169,9 @@ def test_small_falls_do_not_add_up() -> None:
 def test_recall_may_not_slip_either() -> None:
     """The best version's recall of a class is a mark, too, where the class is too rare to weigh in the accuracy."""
     at = [classes(("a", 760, 760, 760), ("b", 40, right, right)) for right in (40, 36, 32)]
-    past = {version: {"challenger": {"reference": mark}} for version, mark in enumerate(at[:2], start=1)}
+    past: dict[int, PastScores] = {
+        version: {"challenger": {"reference": mark}} for version, mark in enumerate(at[:2], start=1)
+    }
     verdict = rules.judge(against(at[2], at[1]), Promote(), past)
     assert verdict.state == "refused"
     assert "Recall of 'b' on the reference holdout falls from 1.0000 of version 1" in verdict.reason
@@ -178,9 +183,9 @@ def test_recall_may_not_slip_either() -> None:
     [holdout(99, 101), {**holdout(99, 100), "support": {"a": 100}}, {"n": 100, "r2": 0.99}, {}],
     ids=["another number of rows", "other classes", "another task", "no score"],
 )
-def test_only_scores_on_the_same_rows_are_a_mark(other: dict[str, Any]) -> None:
+def test_only_scores_on_the_same_rows_are_a_mark(other: Score) -> None:
     """After rows were forgotten, or the target was changed, older scores say nothing."""
-    past = {1: {"challenger": {"reference": other}}, 2: {}}
+    past: dict[int, PastScores] = {1: {"challenger": {"reference": other}}, 2: {}}
     assert rules.judge(scores(90, 90), Promote(), past).state == "promoted"
     past[3] = {"challenger": {"reference": holdout(99, 100)}}
     assert rules.judge(scores(90, 90), Promote(), past).state == "refused"
@@ -204,9 +209,7 @@ def test_class_that_is_never_answered_any_more_is_refused(right: int, state: str
 )
 def test_verdict_says_how_sure_a_difference_is(p: float, said: str) -> None:
     """Of a better and of a worse challenger; the figure informs, the tolerance decides."""
-    paired = {
-        "holdout": {name: {"n": 100, "only_champion": 1, "only_challenger": 9, "p": p} for name in rules.HOLDOUTS}
-    }
+    paired = {"holdout": {name: {"n": 100, "only_champion": 1, "only_challenger": 9, "p": p} for name in HOLDOUTS}}
     for new, state in ((98, "promoted"), (80, "refused")):
         verdict = rules.judge(scores(new, 90, paired=paired), Promote())
         assert (verdict.state, said in verdict.reason) == (state, True)
@@ -215,20 +218,20 @@ def test_verdict_says_how_sure_a_difference_is(p: float, said: str) -> None:
 def test_verdict_on_a_regression_has_an_interval() -> None:
     """By how much the RMSE differs, in the target's unit."""
     found = {"n": 100, "difference": -1.25, "low": -2.0, "high": 0.5}
-    scored = regression(0.6, 0.5) | {"paired": {"holdout": dict.fromkeys(rules.HOLDOUTS, found)}}
+    scored = regression(0.6, 0.5) | {"paired": {"holdout": dict.fromkeys(HOLDOUTS, found)}}
     assert "(RMSE -1.25, 95 % interval -2 to +0.5, n = 100)" in rules.judge(scored, Promote()).reason
 
 
 # Regression
 
 
-def explained(r2: float | None, n: int) -> dict[str, Any]:
+def explained(r2: float | None, n: int) -> Score:
     return {"n": n, "r2": r2, "rmse": 1.0, "mae": 1.0}
 
 
-def regression(new: float | None, old: float | None, n: int = 100, *, first: bool = False) -> dict[str, Any]:
-    challenger = {name: explained(new, n) for name in rules.HOLDOUTS}
-    champion = None if first else {name: explained(old, n) for name in rules.HOLDOUTS}
+def regression(new: float | None, old: float | None, n: int = 100, *, first: bool = False) -> Any:
+    challenger = {name: explained(new, n) for name in HOLDOUTS}
+    champion = None if first else {name: explained(old, n) for name in HOLDOUTS}
     return {"challenger": challenger, "champion": champion, "champion_version": None if first else 7}
 
 
@@ -314,7 +317,7 @@ def test_amounts_may_have_a_sign() -> None:
 
 def test_marks_are_of_the_same_rows() -> None:
     """A score of as many rows that are others is no mark, such as one from before equal rows were kept together."""
-    past = {1: {"challenger": {"reference": holdout(99, 100)}, "split": {"reference": "100-aa"}}}
+    past: dict[int, PastScores] = {1: {"challenger": {"reference": holdout(99, 100)}, "split": {"reference": "100-aa"}}}
     assert rules.judge(scores(90, 90, split={"reference": "100-aa"}), Promote(), past).state == "refused"
     assert rules.judge(scores(90, 90, split={"reference": "100-bb"}), Promote(), past).state == "promoted"
     del past[1]["split"]
@@ -323,11 +326,11 @@ def test_marks_are_of_the_same_rows() -> None:
 
 def test_challenger_and_champion_are_held_against_each_other_where_neither_has_learnt() -> None:
     """On the rows of `fair`, if there are some that the champion knows; the challenger's own score is of all."""
-    fair = {name: holdout(9, 20) for name in rules.HOLDOUTS}
+    fair = {name: holdout(9, 20) for name in HOLDOUTS}
     found = scores(50, 50, fair=fair)
-    found["champion"] = {name: holdout(19, 20) for name in rules.HOLDOUTS}
+    found["champion"] = {name: holdout(19, 20) for name in HOLDOUTS}
     assert "falls from 0.9500 to 0.4500" in rules.judge(found, Promote()).reason
-    found["champion"] = {name: holdout(9, 20) for name in rules.HOLDOUTS}
+    found["champion"] = {name: holdout(9, 20) for name in HOLDOUTS}
     verdict = rules.judge(found, Promote())
     assert verdict.state == "promoted"
     assert (
@@ -339,7 +342,7 @@ def test_challenger_and_champion_are_held_against_each_other_where_neither_has_l
 # The rule
 
 
-def with_marks(loss: float, p: float, error: float, who: str = "mark") -> dict[str, Any]:
+def with_marks(loss: float, p: float, error: float, who: str = "mark") -> Any:
     """A challenger as good on both holdouts, and so much worse than a version before on the reference's rows."""
     mark = {"n": 1000, "loss": loss, "p": p, "error": error, "robust": False, "version": 3, "held": 200}
     return scores(90, 90, marks={who: mark})
@@ -373,7 +376,7 @@ def test_what_is_surely_worse_on_the_first_rows_is_refused(
 def test_a_fall_within_the_noise_is_no_reason_to_refuse(p: float, state: str) -> None:
     """Five rows of a hundred, whose chance alone says whether it was chance."""
     worse = {"n": 100, "loss": 0.05, "p": p, "error": 0.03, "robust": False}
-    paired = {"holdout": {name: {"n": 100, "p": 2 * p, "worse": worse} for name in rules.HOLDOUTS}}
+    paired = {"holdout": {name: {"n": 100, "p": 2 * p, "worse": worse} for name in HOLDOUTS}}
     assert rules.judge(scores(85, 90, paired=paired), Promote()).state == state
 
 
@@ -381,12 +384,12 @@ def test_versions_are_judged_by_the_metric_that_chooses() -> None:
     """A rise of balanced accuracy from 0.499 to 0.660 was refused because accuracy fell; nothing else decides now."""
     found = scores(80, 90)
     for who, value in (("challenger", 0.66), ("champion", 0.499)):
-        for name in rules.HOLDOUTS:
+        for name in HOLDOUTS:
             found[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": value}
     verdict = rules.judge(found, Promote())
     assert verdict.state == "promoted"
     assert verdict.reason.startswith("Balanced accuracy 0.6600 against 0.4990 of version 7")
-    for name in rules.HOLDOUTS:
+    for name in HOLDOUTS:
         found["challenger"][name] |= {"metric": "log_loss", "log_loss": 0.7}
         found["champion"][name] |= {"metric": "log_loss", "log_loss": 0.5}
     assert rules.judge(found, Promote()).state == "refused", "less is better"
@@ -394,17 +397,18 @@ def test_versions_are_judged_by_the_metric_that_chooses() -> None:
 
 def test_scores_by_another_metric_are_no_mark() -> None:
     """A changed metric sets a new baseline."""
-    past = {1: {"challenger": {"reference": holdout(99, 100)}}}
+    past: dict[int, PastScores] = {1: {"challenger": {"reference": holdout(99, 100)}}}
     found = scores(90, 90)
     for who in ("challenger", "champion"):
-        for name in rules.HOLDOUTS:
+        for name in HOLDOUTS:
             found[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": 0.9}
     assert rules.judge(found, Promote(), past).state == "promoted"
 
 
 def test_scores_by_other_costs_are_no_mark() -> None:
     """Changed costs set a new baseline, too: what a class costs decides how often it is answered."""
-    found, past = scores(90, 90), {1: {"challenger": {"reference": holdout(99, 100)}}}
+    found: Any = scores(90, 90)
+    past: dict[int, Any] = {1: {"challenger": {"reference": holdout(99, 100)}}}
     for score in [past[1]["challenger"]["reference"], *found["challenger"].values(), *found["champion"].values()]:
         score |= {"metric": "cost", "cost": 0.5, "costs": {"a": {"b": 5}}}
     past[1]["challenger"]["reference"]["cost"] = 0.1
@@ -440,14 +444,15 @@ def test_changed_world_is_said() -> None:
 )
 def test_floor_is_of_the_metric_that_judges(metric: str, found: float, state: str, said: str) -> None:
     """Where less of that is better, a floor of it would say nothing; there it is accuracy or R²."""
-    given = scores(90, None)
-    for name in rules.HOLDOUTS:
+    given: Any = scores(90, None)
+    for name in HOLDOUTS:
         given["challenger"][name] |= {metric: found, "metric": metric}
     verdict = rules.judge(given, Promote(floor=0.7))
     assert verdict.state == state
     assert said in verdict.reason
-    assert rules.judge({**given, "metric_named": False}, Promote(floor=0.7)).state == "promoted", "auto: of accuracy"
+    given["metric_named"] = False
+    assert rules.judge(given, Promote(floor=0.7)).state == "promoted", "auto: of accuracy"
     low = scores(60, None)
-    for name in rules.HOLDOUTS:
+    for name in HOLDOUTS:
         low["challenger"][name] |= {"log_loss": 0.1, "metric": "log_loss"}
     assert "Accuracy 0.6000" in rules.judge(low, Promote(floor=0.7)).reason

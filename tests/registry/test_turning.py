@@ -16,6 +16,7 @@ from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.registry import baseline
 from daemon.schema.arrival_times import Era, Window
+from daemon.schema.scores import PastScores
 from daemon.storage.journal import Journal
 from daemon.training.data.holdout_assignment import Before
 from daemon.training.data.split import By
@@ -48,9 +49,9 @@ def test_era_goes_with_the_served_version(journal: Journal) -> None:
     }
     gate = new_reference.gate(gates[2])
     assert gate is not None
-    reference = {"challenger": {"reference": {"n": 9}}, "split": {"reference": "9-a"}}
+    reference: PastScores = {"challenger": {"reference": {"n": 9}}, "split": {"reference": "9-a"}}
     assert gate == new_reference.Gate(Promote(), {1: reference, 2: reference})
-    assert (new_reference.gate({}), new_reference.era({})) == (None, None)
+    assert (new_reference.gate(None), new_reference.era(None)) == (None, None)
 
 
 @pytest.mark.parametrize("rows", [0, 1500, 1700], ids=["no window", "whole drops", "part of a drop"])
@@ -69,7 +70,7 @@ def test_rows_of_a_new_era_are_the_same_for_who_reads_them_again(tmp_path: Path,
     challenger = model.fit(DecisionTreeClassifier(random_state=1, max_depth=4), *data.taught)
     gate = new_reference.Gate(Promote(follow_days=2), {})
     scores = new_reference.compare(challenger, served, data, None, Rules(), gate).scores
-    assert "objection" in scores["world"]
+    assert "objection" in (scores["world"] or {})
     again = read(tmp_path, tables, window=window, era=Era.of(scores))
     found = new_reference.compare(challenger, None, again, None, Rules(), None).scores
     assert found["challenger"] == scores["challenger"]

@@ -16,20 +16,21 @@ from daemon.records.records import Records
 from daemon.schema import score_caveats
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
+from daemon.schema.scores import HOLDOUTS, DummyScore, Score, Scores
 from daemon.training import metrics
 
 LOANS = Schema(target="loan", classes=["good", "bad"], columns=[Column(name="income", kind="number")])
 COSTS = Schema(task="regression", target="cost", columns=[Column(name="income", kind="number")])
 
 
-def rolling(truth: list[int], named: list[int], taught: list[int]) -> dict[str, Any]:
+def rolling(truth: list[int], named: list[int], taught: list[int]) -> Any:
     """Scores of a first version that names these classes, on the rolling holdout."""
     codes, past = np.array(truth, dtype=np.int64), np.array(taught)
     told = np.eye(2)[named] if named else np.zeros((0, 2))
-    dummy = metrics.score(metrics.guess(past, len(codes), LOANS), codes, LOANS) | {"answer": "good"}
+    dummy = {**metrics.score(metrics.guess(past, len(codes), LOANS), codes, LOANS), "answer": "good"}
     support = {name: int((past == code).sum()) for code, name in enumerate(LOANS.classes)}
     parts: dict[str, Any] = {"challenger": metrics.score(told, codes, LOANS), "dummy": dummy}
-    found = {who: dict.fromkeys(rules.HOLDOUTS, score) for who, score in parts.items()}
+    found = {who: dict.fromkeys(HOLDOUTS, score) for who, score in parts.items()}
     return found | {"champion": None, "champion_version": None, "taught": {"n": len(past), "support": support}}
 
 
@@ -61,9 +62,10 @@ def test_mean_is_the_dummy_of_a_regression() -> None:
     """R² -0.21 was promoted without a word."""
     truth = np.array([1.0, 2.0, 3.0, 4.0])
     told = metrics.score(np.array([[4.0], [3.0], [2.0], [1.0]]), truth, COSTS)
-    dummy = metrics.score(metrics.guess(np.array([2.0, 3.0]), 4, COSTS), truth, COSTS) | {"answer": None}
+    guessed = metrics.score(metrics.guess(np.array([2.0, 3.0]), 4, COSTS), truth, COSTS)
+    dummy: DummyScore = {**guessed, "answer": None}
     assert dummy["r2"] == 0
-    found = {"challenger": {"rolling": told}, "dummy": {"rolling": dummy}}
+    found: Scores = {"challenger": {"rolling": told}, "dummy": {"rolling": dummy}}
     assert score_caveats.of(found) == ["it is no better than always answering the mean (R² 0.0000)"]
 
 
@@ -77,7 +79,7 @@ def test_scores_of_before_lack_nothing_that_was_not_asked() -> None:
 def test_unseen_classes_are_counted_where_they_are_many() -> None:
     """Three are named, the others counted."""
     support = {f"c{number}": 2 for number in range(9)}
-    challenger = {"n": 20, "accuracy": 1.0, "support": {"c0": 20}}
+    challenger: Score = {"n": 20, "accuracy": 1.0, "support": {"c0": 20}}
     said = score_caveats.of({"challenger": {"rolling": challenger}, "taught": {"n": 18, "support": support}})
     assert said == [*(f"2 rows of 'c{n}', none held out" for n in (1, 2, 3)), "5 more classes without a held-out row"]
 

@@ -19,6 +19,7 @@ from daemon.core.settings import Promote, Settings
 from daemon.records import lineage
 from daemon.records.records import Records
 from daemon.schema import score_names
+from daemon.schema.scores import Agreement
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 from web.serving import agreement, shadow
@@ -326,7 +327,16 @@ def test_the_command_line_says_it(
 
 
 def test_the_last_disagreement_is_not_rounded_away() -> None:
-    found = {"n": 1_000_000, "agreed": 999_999, "failed": 0}
+    found: Agreement = {
+        "version": 2,
+        "champion": 1,
+        "n": 1_000_000,
+        "agreed": 999_999,
+        "failed": 0,
+        "difference": 0.0,
+        "largest": 0.1,
+        "at": "2026-01-01T00:00:00Z",
+    }
     assert "99.99%" in score_names.agreement(found)
     assert "100.00%" in score_names.agreement({**found, "agreed": 1_000_000})
 

@@ -12,11 +12,11 @@ from points import POINTS
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest
 from daemon.core.home import Home
-from daemon.core.training_job import Job, Message
 from daemon.dataset import segments
-from daemon.gate.rules import HOLDOUTS
 from daemon.processes.child import Trainer
+from daemon.processes.training_job import Job, Message
 from daemon.registry.registry import NAME, Registry
+from daemon.schema.scores import HOLDOUTS
 
 STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")
 

@@ -11,6 +11,7 @@ from test_model import MIXED, PRICES, mixed, priced
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
+from daemon.schema.scores import CROSS_VALIDATED
 from daemon.training.progress import Progress
 from daemon.training.selection import candidates, comparison
 from daemon.training.selection.comparison import Outcome
@@ -51,7 +52,8 @@ def test_metric_chooses() -> None:
         best = compare(schema, (rows, codes), **given, metric=metric).ranking[0]
         assert best.name == "logistic"
         assert best.value > 0.7
-        assert best.figures()[f"cv_{best.metric}"] == best.value
+        assert best.metric
+        assert best.figures()[CROSS_VALIDATED[best.metric]] == best.value
     by_loss = compare(schema, (rows, codes), **given, metric="log_loss")
     assert by_loss.ranking[0].value == min(one.value for one in by_loss.scored)
 

@@ -18,6 +18,7 @@ from daemon.core.settings import Train
 from daemon.schema.column import UNKNOWN, Column
 from daemon.schema.schema import Schema
 from daemon.training.export import export
+from daemon.training.export.export import Exported
 from daemon.training.selection import candidates
 
 EARLY = {task: [one for one in names if one not in candidates.LATE] for task, names in candidates.NAMES.items()}
@@ -25,12 +26,12 @@ CLASSIFIERS, REGRESSORS = EARLY["classification"], EARLY["regression"]
 PLAIN = Schema(target="t", classes=["a", "b"], columns=[Column(name=name, kind="number") for name in ("x", "y")])
 
 
-def exported(folder: Path, estimator: Any, matrix: model.Matrix, schema: Schema) -> dict[str, Any]:
+def exported(folder: Path, estimator: Any, matrix: model.Matrix, schema: Schema) -> Exported:
     folder.mkdir()
     return export.write(estimator, matrix, schema, folder)
 
 
-def loaded(folder: Path, facts: dict[str, Any], schema: Schema) -> bundle.Model:
+def loaded(folder: Path, facts: Exported, schema: Schema) -> bundle.Model:
     return bundle.load(folder, sealed(folder, data_schema=schema, **facts))
 
 
@@ -172,7 +173,8 @@ def test_regressor_can_be_served_by_scikit_learn(tmp_path: Path, name: str, monk
     facts = exported(tmp_path / "b", fitted, matrix, PRICES)
     assert facts["backend"] == "sklearn"
     monkeypatch.setattr(bundle, "PARITY", 1e-6)
-    np.testing.assert_allclose(loaded(tmp_path / "b", facts, PRICES).answers(matrix)[:, 0], fitted.predict(matrix))
+    answers: Any = loaded(tmp_path / "b", facts, PRICES).answers(matrix)
+    np.testing.assert_allclose(answers[:, 0], fitted.predict(matrix))
 
 
 def test_parity_of_values_is_a_share_of_their_range(tmp_path: Path) -> None:

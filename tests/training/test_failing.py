@@ -13,8 +13,8 @@ from test_run import LEAVES, Workshop, leaves
 
 from daemon.core.home import Home
 from daemon.core.states import RunState
-from daemon.core.training_job import Job
 from daemon.processes.child import Trainer
+from daemon.processes.training_job import Job
 from daemon.storage.journal import Journal
 from daemon.training import __main__ as trainer
 

@@ -1,5 +1,7 @@
 """daemon.training.evaluation.holdouts: how sure it is that the better of two models is not just lucky."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,10 +47,10 @@ def test_interval_of_a_difference_tells_better_from_equal(n: int) -> None:
     """Errors of twice the size are told apart from errors of the same size, with few rows and with grouped ones."""
     random = np.random.default_rng(1)
     small, other, large = random.normal(size=n), random.normal(size=n), 3 * random.normal(size=n)
-    worse = rmse_difference(large, small)
+    worse: Any = rmse_difference(large, small)
     assert 0 < worse["low"] < worse["difference"] < worse["high"]
     assert worse["difference"] == pytest.approx(np.sqrt(np.mean(large**2)) - np.sqrt(np.mean(small**2)))
-    equal = rmse_difference(other, small)
+    equal: Any = rmse_difference(other, small)
     assert equal["low"] < 0 < equal["high"]
     assert rmse_difference(other, small) == equal, "the same rows give the same interval"
 
@@ -64,7 +66,7 @@ def test_grouped_rows_give_the_interval_of_single_ones() -> None:
     n = GROUPS * 20
     random = np.random.default_rng(2)
     new, old = random.normal(size=n), random.normal(size=n)
-    found = rmse_difference(new, old)
+    found: Any = rmse_difference(new, old)
     deviation = np.sqrt(np.var(new**2) / (4 * n) + np.var(old**2) / (4 * n))  # of the difference, by the delta method
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * deviation, rel=0.15)
 

@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score, log_loss, r2_score, roc_auc_score
 
 from daemon.artifacts.bundle import REMEMBERED
+from daemon.schema.scores import Metric
 from daemon.training import losses
 from daemon.training.evaluation import reference_answers
 from daemon.training.evaluation.reference_answers import Part, Remembered
@@ -30,7 +31,7 @@ def test_mean_loss_is_the_metric(classes: int) -> None:
     proba, truth = told(500, classes)
     named = proba.argmax(axis=1)
     area = [roc_auc_score(truth == code, proba[:, code]) for code in (range(1, 2) if classes == 2 else range(classes))]
-    expected = {
+    expected: dict[Metric, float] = {
         "accuracy": 1 - (named == truth).mean(),
         "balanced_accuracy": 1 - balanced_accuracy_score(truth, named),
         "log_loss": log_loss(truth, proba),

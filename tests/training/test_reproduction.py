@@ -20,7 +20,7 @@ from daemon.core.errors import DatasetDamaged, Exit, NotFound
 from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.core.states import VersionState
-from daemon.core.training_job import Job
+from daemon.processes.training_job import Job
 from daemon.records.query import Row
 from daemon.registry.registry import Registry
 from daemon.schema.column import Column

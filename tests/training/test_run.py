@@ -18,12 +18,13 @@ from sklearn.model_selection import train_test_split
 from test_encoding import LETTERS, TOWNS
 
 from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.artifacts.bundle import Pointer
 from daemon.core.errors import TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Inbox, Promote, Train
-from daemon.core.training_job import Job
 from daemon.dataset import segment_writer
+from daemon.gate.terms import Terms
+from daemon.processes.training_job import Job
 from daemon.registry.registry import NAME, Registry
 from daemon.schema.arrival_times import Window
 from daemon.schema.column import Column
@@ -65,7 +66,7 @@ class Workshop:
         self.segments: dict[str, str] = {}
         self.first_rows, self.champion = 0, (0, "")
         self.said: list[Any] = []
-        self.gate: dict[str, Any] = {}
+        self.gate: Terms | None = None
         self.use(schema)
 
     def use(self, schema: Schema) -> None:
@@ -83,7 +84,7 @@ class Workshop:
         self.segments[made.name] = made.sha256
         self.first_rows = self.first_rows or count
 
-    def train(self, *candidates: str, **settings: Any) -> Manifest:
+    def train(self, *candidates: str, **settings: Any) -> Any:
         """Train, put the bundle in its place and serve it; returns its manifest."""
         given = {"candidates": list(candidates), "report_rows": 0, **settings}
         number, sha256 = self.champion
@@ -488,7 +489,7 @@ def test_changed_world_has_a_new_reference(mlflow_home: Home) -> None:
     assert reference == rolling
     assert reference["n"] > first.scores["challenger"]["reference"]["n"]
     assert turned.scores["marks"] == {}
-    workshop.gate["era"] = [found["since"], found["until"]]
+    workshop.gate["era"] = (found["since"], found["until"])
     after = workshop.train("tree").scores
     assert after["world"] == {"since": found["since"], "until": found["until"]}
     assert after["split"]["reference"] == turned.scores["split"]["reference"]
@@ -497,7 +498,7 @@ def test_changed_world_has_a_new_reference(mlflow_home: Home) -> None:
     )
     assert after["marks"]["champion"]["n"] > reference["n"], "those of its rows that teach, by cross-validation"
     assert after["challenger"]["rolling"]["n"] > reference["n"]
-    workshop.gate["era"] = [0, 1]
+    workshop.gate["era"] = (0, 1)
     assert workshop.train("tree").scores["split"]["reference"] == first.scores["split"]["reference"], (
         "rows are forgotten"
     )

@@ -270,7 +270,7 @@ def test_first_comparison_is_on_rows_that_neither_has_learnt(tmp_path: Path, by:
     served = Model.__new__(Model)
     manifest: Any = type("Manifest", (), {"data_schema": NUMBERS, "settings": {}})
     served.__init__(manifest, "", lambda given: model.answers(remembers, given, NUMBERS))  # type: ignore[misc]
-    found = holdouts.compare(model.fit(DecisionTreeClassifier(random_state=1), *new.taught), served, new).scores
+    found: Any = holdouts.compare(model.fit(DecisionTreeClassifier(random_state=1), *new.taught), served, new).scores
     assert abs(found["champion"]["rolling"]["accuracy"] - 0.5) < 0.15
     assert ("fair" in found) == (by is By.PLACE)
     beside = found.get("fair") or found["challenger"]

@@ -19,6 +19,7 @@ from daemon.dataset import segments
 from daemon.schema import score_caveats
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
+from daemon.schema.scores import Scores
 from daemon.tabular import id_columns, row_times, rows
 from daemon.training.data import holdout_assignment, split
 from daemon.training.data.holdout_assignment import Before
@@ -142,9 +143,9 @@ def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_said(tmp_path: Path)
     data = read(tmp_path, [dated(0, 500, "1", per_day=1000)], time="when")
     assert data.since is None
     assert abs(data.held.mean() - 0.2) < 0.08
-    scores = {"challenger": {"rolling": {"n": 9, "accuracy": 1.0}}, "split": {"by": "content", "since": None}}
+    scores: Scores = {"challenger": {"rolling": {"n": 9, "accuracy": 1.0}}, "split": {"by": "content", "since": None}}
     assert "no time parts its rows as train.time asks" in score_caveats.sentence(scores)
-    assert score_caveats.sentence(scores | {"split": {"by": "content"}}) == ""
+    assert score_caveats.sentence({**scores, "split": {"by": "content"}}) == ""
 
 
 @pytest.mark.parametrize("time", ["when", ""], ids=["by-time", "by-hash"])

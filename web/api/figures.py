@@ -1,6 +1,6 @@
 """Figures: how much came, went and was refused, as JSON and as an exposition for Prometheus."""
 
-from daemon.records.lineage_chain import Agreement
+from daemon.schema.scores import Agreement
 from web.http.reply import Reply, json_object
 from web.metrics import totals
 from web.worker import Worker

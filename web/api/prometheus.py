@@ -1,21 +1,20 @@
 """The metrics in the formats of Prometheus; the only module that imports prometheus-client."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from daemon.core.rows import DriftCheck
 from daemon.core.states import RunState
 from daemon.core.status import Status
 from daemon.records.drops import Prequential
-from daemon.records.lineage_chain import Agreement
 from daemon.schema import score_names
-from daemon.schema.scores import Score
+from daemon.schema.scores import Agreement, Score
 from web.http import releases
 from web.metrics.counters import BOUNDS
 from web.metrics.totals import Totals
@@ -121,7 +120,7 @@ class Report(Collector):
     swaps: int
     labels: int
     live: Score | None
-    drift: Mapping[str, Any]
+    drift: DriftCheck
     status: Status | None
     predictor: Predictor | None
     agreement: Agreement | None = None

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from daemon.artifacts import bundle
+from daemon.core.rows import DriftCheck
 from daemon.core.status import Status
 from daemon.records import lineage
-from daemon.records.query import Row
 from web.http import payload
 from web.http.problems import Problem
 from web.http.reply import Reply, json_object
@@ -101,7 +101,7 @@ class Views:
         limit = payload.number(query, "limit", 200, 1, 1000)
         return _list("events", self._worker.records.events.after(after or 0, limit or 200))
 
-    def drift(self) -> Row:
+    def drift(self) -> DriftCheck:
         """Whether the served version is asked what it was taught: the newest check, feature by feature."""
         from web.dashboard import drift
 

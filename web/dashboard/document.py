@@ -14,13 +14,15 @@ from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
+from daemon.core.rows import EventRow
 from daemon.core.settings import Settings
 from daemon.core.states import CheckName, DropState
 from daemon.core.status import Check, Status
-from daemon.records.query import Row
+from daemon.records.drops import ExaminedDrop, HeldDrop
 from daemon.records.records import Records
 from daemon.records.versions import JudgedVersion
 from web.dashboard import drift, errors, health, lineage, quality, quick_start, sections, serving
+from web.dashboard.drift import ShownDrift
 from web.dashboard.errors import Confusion, Errors
 from web.dashboard.facts import Facts
 from web.dashboard.lineage import Station
@@ -53,16 +55,22 @@ class Models(TypedDict):
     candidates: Candidates | None
     confusion: Confusion | None
     errors: Errors | None
-    drift: Row
+    drift: ShownDrift
 
 
 class Arrivals(TypedDict):
     """What the page shows of drops."""
 
-    held_drops: Sequence[Row]
+    held_drops: Sequence[HeldDrop]
     held_total: int
-    drops: Sequence[Row]
+    drops: Sequence[ExaminedDrop]
     drops_total: int
+
+
+class ShownEvent(EventRow):
+    """An event, and the group of kinds that it belongs to."""
+
+    group: str
 
 
 class Document(Models, Arrivals):
@@ -72,7 +80,7 @@ class Document(Models, Arrivals):
     verdict: Verdict
     tiles: list[Question]
     now: Pipeline
-    events: list[Row]
+    events: list[ShownEvent]
     lineage: list[Station]
     service: ServiceFigures
     teach: QuickStart

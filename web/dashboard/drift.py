@@ -1,11 +1,8 @@
 """Drift as the workers show it: the newest check of the served version, or why there is none."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from daemon.core.rows import DriftCheck
 from daemon.core.settings import Settings
 from daemon.core.states import DriftState
-from daemon.records.query import Row
 from daemon.records.records import Records
 from web.dashboard import tiles
 
@@ -15,20 +12,17 @@ SHOWN = 10
 STATES: dict[str, tiles.State] = {DriftState.OK: "ok", DriftState.DRIFT: "watch", DriftState.WAITING: "unknown"}
 """State of a check to the state whose colour and shape the page gives it; drift alone never says ACT."""
 
-NOTHING: Row = {
-    "at": None,
-    "alarm": 0,
-    "n": 0,
-    "reference": 0,
-    "tested": 0,
-    "drifted": 0,
-    "features": [],
-    "prediction": None,
-    "error": None,
-}
+
+class ShownDrift(DriftCheck):
+    """A check as the page shows it, without its `hidden` features."""
+
+    hidden: int
+    look: tiles.State
+    shape: str
+    word: str
 
 
-def newest(records: Records, version: int | None, settings: Settings) -> Row:
+def newest(records: Records, version: int | None, settings: Settings) -> DriftCheck:
     """The newest check of the served version, as `daemon.drift.report` made it, and `at`; without one a report that says why."""
     report = records.versions.drift(version) if version is not None else None
     if report is not None:
@@ -40,11 +34,25 @@ def newest(records: Records, version: int | None, settings: Settings) -> Row:
         why = "Drift is not checked: drift.check_seconds = 0."
     else:
         why = f"Version {version} has not been compared with its predictions yet; drift.check_seconds = {seconds:g}."
-    limits = {"window": settings.drift.window_rows, "min_rows": settings.drift.min_rows}
-    return {**NOTHING, **limits, "version": version, "state": DriftState.WAITING, "reason": why}
+    return {
+        "at": None,
+        "version": version,
+        "state": DriftState.WAITING,
+        "alarm": 0,
+        "reason": why,
+        "n": 0,
+        "reference": 0,
+        "window": settings.drift.window_rows,
+        "min_rows": settings.drift.min_rows,
+        "tested": 0,
+        "drifted": 0,
+        "features": [],
+        "prediction": None,
+        "error": None,
+    }
 
 
-def shown(report: Mapping[str, Any]) -> Row:
+def shown(report: DriftCheck) -> ShownDrift:
     """What the page shows of a report: the features that drifted and the most important of the others, by importance."""
     ranked = sorted(report["features"], key=lambda feature: not feature["drifted"])[:SHOWN]
     features = sorted(ranked, key=lambda feature: -feature["importance"])

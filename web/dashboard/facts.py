@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.core.rows import BatchRow, DriftCheck, RunRow, SwapRow
 from daemon.core.settings import Settings
 from daemon.core.states import VersionState
 from daemon.core.status import Check, Status
-from daemon.records.query import Row
+from daemon.records.drops import ExaminedDrop, HeldDrop
+from daemon.records.versions import JudgedVersion
+from daemon.schema.scores import Agreement, Score
 
 
 @dataclass(frozen=True)
@@ -24,25 +27,25 @@ class Facts:
     manifest: Manifest | None
     problem: str
     """Why the pointer or the bundle it names cannot be trusted; empty if nothing is wrong."""
-    versions: Sequence[Row]
-    drops: Sequence[Row]
-    batches: Sequence[Row]
-    runs: Sequence[Row]
-    swaps: Sequence[Row]
+    versions: Sequence[JudgedVersion]
+    drops: Sequence[ExaminedDrop]
+    batches: Sequence[BatchRow]
+    runs: Sequence[RunRow]
+    swaps: Sequence[SwapRow]
     confidences: Sequence[float]
     """Of the champion's last predictions; none for regression."""
-    live: Row | None
+    live: Score | None
     """The champion's score on late labels (see `daemon.records.live_score`); None before the first."""
-    drift: Mapping[str, Any]
+    drift: DriftCheck
     """The newest check for drift (see `web.dashboard.drift`)."""
     counts: Mapping[str, Mapping[str, int]]
     checks: Mapping[str, Check]
     """Every check of GET /health, by name."""
-    held_drops: Sequence[Row]
+    held_drops: Sequence[HeldDrop]
     """Drops that wait for a person, longest first, some of them."""
     held_total: int
     """How many wait."""
-    agreements: Mapping[int, Row]
+    agreements: Mapping[int, Agreement]
     """How far versions that were held agree with the champion (see `daemon.records.lineage`), by number."""
 
     @property
@@ -56,16 +59,16 @@ class Facts:
         return self.pointer.version if self.pointer else None
 
     @property
-    def champion(self) -> Row | None:
+    def champion(self) -> JudgedVersion | None:
         """The journal's row of the version that the pointer names."""
         return next((row for row in self.versions if row["version"] == self.number), None)
 
     @property
-    def held(self) -> Row | None:
+    def held(self) -> JudgedVersion | None:
         """The newest version that waits to be promoted."""
         return next((row for row in self.newer if row["state"] == VersionState.HELD), None)
 
     @property
-    def newer(self) -> list[Row]:
+    def newer(self) -> list[JudgedVersion]:
         """Versions judged since the champion, newest first."""
         return [row for row in self.versions if self.number is not None and row["version"] > self.number]

@@ -2,9 +2,9 @@
 
 from typing import TypedDict
 
+from daemon.core.rows import BatchRow
 from daemon.core.states import BatchKind
 from daemon.records.lineage_chain import TeachingDrop
-from daemon.records.query import Row
 from daemon.records.records import Records
 from web.dashboard.facts import Facts
 
@@ -47,7 +47,7 @@ def _dropped(drops: list[TeachingDrop]) -> Station:
     return _station("drops", names or "all forgotten", at)
 
 
-def _brought(batch: Row) -> str:
+def _brought(batch: BatchRow) -> str:
     return f"{-batch['rows']:,} rows forgotten" if batch["kind"] == BatchKind.FORGET else f"{batch['rows']:,} rows"
 
 

@@ -1,12 +1,13 @@
 """What happens now: validate, commit, train, judge, serve, each with what it did last."""
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, TypeVar
 
 from daemon.core.states import BatchState, DropState, RunState, VersionState
-from daemon.records.query import Row
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import size
+
+T = TypeVar("T")
 
 StepState = Literal["active", "done", "failed", "idle"]
 
@@ -78,7 +79,9 @@ def _commit(facts: Facts) -> Step:
         return _step("commit", "idle", "no batch yet")
     if last["state"] != BatchState.COMMITTED:
         return _step("commit", "active" if facts.alive else "idle", f"batch {last['seq']}", last["accepted_at"])
-    return _step("commit", "done", f"batch {last['seq']} is revision {last['revision'][:10]}", last["committed_at"])
+    return _step(
+        "commit", "done", f"batch {last['seq']} is revision {(last['revision'] or '')[:10]}", last["committed_at"]
+    )
 
 
 def _train(facts: Facts) -> Step:
@@ -124,7 +127,7 @@ def _serve(facts: Facts) -> Step:
     return _step("serve", "done", f"v{facts.pointer.version}", facts.pointer.since)
 
 
-def _first(rows: Sequence[Row]) -> Row | None:
+def _first(rows: Sequence[T]) -> T | None:
     return rows[0] if rows else None
 
 

@@ -1,12 +1,14 @@
 """Whether the champion is still good: the fourth question of the dashboard. Pure functions of facts."""
 
 from itertools import takewhile
+from typing import Literal
 
 from daemon.core.settings import Promote
 from daemon.core.states import RunState, VersionState
 from daemon.records import live_score
-from daemon.records.query import Row
+from daemon.records.versions import JudgedVersion
 from daemon.schema import score_caveats, score_names
+from daemon.schema.scores import Score
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
@@ -73,7 +75,7 @@ def _trouble(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
     return tile(state, headline, f"{times} failed: {failed[0]['detail']}", notes)
 
 
-def _fall(facts: Facts, score: float, now: Row, entry: Row) -> str:
+def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
     """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
     tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
     before, usual = score_names.judged(entry), score_names.value(entry)
@@ -83,13 +85,13 @@ def _fall(facts: Facts, score: float, now: Row, entry: Row) -> str:
         moved = "rose" if score_names.metric(now) in score_names.LOWER else "fell"
         shown = score_names.short(entry, before)
         return f"It {moved} from {shown}, by more than promote.tolerance = {tolerance:g}."
-    interval = (facts.live or {}).get("interval")
+    interval = facts.live.get("interval") if facts.live else None
     if interval and usual is not None and interval[1] < usual - tolerance:
         return f"Late labels say less: at most {interval[1]:.3f}, where it was let in with {usual:.3f}."
     return ""
 
 
-def _doubt(score: Row) -> str:
+def _doubt(score: Score) -> str:
     """How far a score is to be believed, and what it means in the target's unit."""
     if score_names.deciding(score) == "r2":
         return f"RMSE {score_names.plain(score['rmse'])}, MAE {score_names.plain(score['mae'])}"
@@ -109,12 +111,12 @@ def _live(facts: Facts) -> list[Fact]:
     return [fact("on late labels", said, f"{error}n = {facts.live['n']:,}")]
 
 
-def title(score: Row) -> str:
+def title(score: Score) -> str:
     """What the figure is called by which the gate judges a score."""
     return score_names.TITLES[score_names.metric(score)]
 
 
-def latest_score(facts: Facts) -> Row | None:
+def latest_score(facts: Facts) -> Score | None:
     """The champion's score on the rows that judged the newest challenger, which are more than it was let in on.
 
     Rows that spoke for a version which late labels have taken back say little against the one before it.
@@ -125,14 +127,14 @@ def latest_score(facts: Facts) -> Row | None:
     return None
 
 
-def held_out(version: Row | None, role: str = "challenger") -> Row | None:
+def held_out(version: JudgedVersion | None, role: Literal["challenger", "champion"] = "challenger") -> Score | None:
     """The score of `role` in a version's row: on the rolling holdout, which is larger, or else the reference one."""
-    scores = (version or {}).get("scores", {}).get(role) or {}
-    holdouts = [scores[part] for part in ("rolling", "reference") if (scores.get(part) or {}).get("n")]
-    return holdouts[0] if holdouts else None
+    scored = version["scores"].get(role) if version else None
+    scores = (scored.get("rolling"), scored.get("reference")) if scored else ()
+    return next((score for score in scores if score and score["n"]), None)
 
 
-def _against(entry: Row, now: Row) -> list[Fact]:
+def _against(entry: Score, now: Score) -> list[Fact]:
     if entry is now:
         return []
     before = score_names.judged(entry)
@@ -141,10 +143,10 @@ def _against(entry: Row, now: Row) -> list[Fact]:
 
 def _dummy(facts: Facts) -> list[Fact]:
     """What one would have who always gave one answer, on the rows that let the champion in."""
-    scores = (facts.champion or {}).get("scores", {})
-    score, dummy = ((scores.get(who) or {}).get("rolling") or {} for who in ("challenger", "dummy"))
+    scores = facts.champion["scores"] if facts.champion else {}
+    score, dummy = score_caveats.rolling(scores), score_caveats.rolling_dummy(scores)
     least = score_caveats.guess(score, dummy)
-    if least is None:
+    if score is None or dummy is None or least is None:
         return []
     return [
         fact(
@@ -153,13 +155,13 @@ def _dummy(facts: Facts) -> list[Fact]:
     ]
 
 
-def _weakest(score: Row) -> list[Fact]:
-    recall = {name: value for name, value in (score.get("recall") or {}).items() if value is not None}
+def _weakest(score: Score) -> list[Fact]:
+    recall = score.get("recall")
     if not recall:
         return []
-    name = min(recall, key=lambda key: recall[key])
+    name, share = min(recall.items(), key=lambda entry: entry[1])
     support = (score.get("support") or {}).get(name, 0)
-    return [fact("weakest class", f"{name}, recall {recall[name]:.3f}", f"n = {support:,}")]
+    return [fact("weakest class", f"{name}, recall {share:.3f}", f"n = {support:,}")]
 
 
 def _confidence(facts: Facts) -> list[Fact]:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from daemon.core.states import VersionState
-from daemon.records.query import Row
+from daemon.records.versions import JudgedVersion
 from daemon.schema import score_names
 from daemon.schema.schema import Task
 from daemon.schema.score_names import TITLES
+from daemon.schema.scores import CROSS_VALIDATED, Metric, Score
 from web.dashboard import health
 from web.dashboard.chart import Plotted
 from web.dashboard.facts import Facts
@@ -96,13 +97,14 @@ def champion(facts: Facts) -> Champion | None:
     """The served version and the sentence that let it in; None if there is none."""
     if facts.pointer is None:
         return None
-    row = facts.champion or {}
+    row = facts.champion
+    trained = facts.manifest.candidate if facts.manifest else None
     return {
         "version": facts.pointer.version,
         "since": facts.pointer.since,
-        "candidate": row.get("candidate") or (facts.manifest.candidate if facts.manifest else None),
-        "reason": row.get("reason"),
-        "trigger": row.get("trigger"),
+        "candidate": row["candidate"] if row else trained,
+        "reason": row["reason"] if row else None,
+        "trigger": row["trigger"] if row else None,
     }
 
 
@@ -114,9 +116,9 @@ def previous(facts: Facts) -> int | None:
     return None if taken else before
 
 
-def version(row: Row, facts: Facts) -> VersionEntry:
+def version(row: JudgedVersion, facts: Facts) -> VersionEntry:
     """One version of the table and the chart; its score and loss are on the held-out rows (None: not scored)."""
-    score, reference = held_out(row) or {}, (row["scores"].get("challenger") or {}).get("reference") or {}
+    score, reference = held_out(row), (row["scores"].get("challenger") or {}).get("reference")
     decides, settles = _names(score)
     return {
         "number": row["version"],
@@ -124,13 +126,13 @@ def version(row: Row, facts: Facts) -> VersionEntry:
         "champion": row["version"] == facts.number,
         "candidate": row["candidate"],
         "figure": TITLES[decides],
-        "score": score.get(decides),
-        "n": score.get("n", 0),
+        "score": score.get(decides) if score else None,
+        "n": score["n"] if score else 0,
         "loss_figure": TITLES[settles],
-        "loss": score.get(settles),
+        "loss": score.get(settles) if score else None,
         "reference": score_names.value(reference),
-        "reference_n": reference.get("n", 0),
-        "cv": row["scores"].get(f"cv_{decides}"),
+        "reference_n": reference["n"] if reference else 0,
+        "cv": row["scores"].get("cv_r2") if decides == "r2" else row["scores"].get("cv_accuracy"),
         "trained_rows": row["trained_rows"],
         "rows": row["rows"],
         "revision": row["revision"],
@@ -141,9 +143,9 @@ def version(row: Row, facts: Facts) -> VersionEntry:
     }
 
 
-def _names(score: Row) -> tuple[str, str]:
+def _names(score: Score | None) -> tuple[Metric, Metric]:
     """The figure that decides and the one that settles, of the task that a score belongs to."""
-    task: Task = "regression" if score_names.deciding(score) == "r2" else "classification"
+    task: Task = "regression" if score and score_names.deciding(score) == "r2" else "classification"
     return score_names.DECIDES[task], score_names.SETTLES[task]
 
 
@@ -152,12 +154,12 @@ def candidates(facts: Facts) -> Candidates | None:
     row = facts.champion
     if row is None or not row["scores"].get("candidates"):
         return None
-    decides, settles = _names(held_out(row) or {})
+    decides, settles = _names(held_out(row))
     fitted: list[Candidate] = [
         {
             "name": candidate["name"],
-            "cv": candidate.get(f"cv_{decides}"),
-            "loss": candidate.get(f"cv_{settles}"),
+            "cv": candidate.get(CROSS_VALIDATED[decides]),
+            "loss": candidate.get(CROSS_VALIDATED[settles]),
             "fit_seconds": candidate.get("fit_seconds"),
         }
         for candidate in row["scores"]["candidates"]

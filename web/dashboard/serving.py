@@ -60,8 +60,9 @@ def _trial(facts: Facts) -> list[Fact]:
     """How far the trial of a new champion on late labels is; empty without labels, and when it is over."""
     promote, swap = (facts.settings or Settings()).promote, facts.swaps[0] if facts.swaps else None
     before = swap["previous"] if swap and swap["version"] == facts.number else None
+    on_trial = swap is not None and before is not None and before <= swap["version"]
     labels = facts.live["n"] if facts.live else 0
-    if not promote.live_rows or before is None or before > facts.number or not 0 < labels < promote.live_until:
+    if not promote.live_rows or not on_trial or not 0 < labels < promote.live_until:
         return []
     note = (
         f"{labels:,} of {promote.live_rows:,} late labels" if labels < promote.live_rows else f"{labels:,} late labels"

@@ -4,13 +4,12 @@ It is made once for each served version and each schema of the dataset, and kept
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
-from daemon.schema import score_names
+from daemon.schema import score_caveats, score_names
 from daemon.schema.schema import Schema
 from web.auth import path_scopes
 from web.openapi import model_columns, operations, own_paths, protocol_paths, schemas
@@ -133,16 +132,10 @@ def _info(predictor: Predictor | None, program: str) -> Json:
         "target": schema.target,
         "candidate": manifest.candidate,
         "backend": manifest.backend,
-        "score": score_names.value(_score(manifest.scores)),
+        "score": score_names.value(score_caveats.rolling(manifest.scores)),
     }
     version = f"{program}+model.{predictor.version}"
     return {**common, "version": version, "description": f"{ABOUT}\n\n{summary}.", "x-model": model}
-
-
-def _score(scores: Mapping[str, Any]) -> Json | None:
-    """The challenger's score on the rolling holdout, as the manifest keeps it."""
-    score: Json | None = scores.get("challenger", {}).get("rolling")
-    return score
 
 
 def _schemas(model: Schema | None, data: Schema | None) -> Json:

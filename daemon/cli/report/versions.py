@@ -12,8 +12,8 @@ from daemon.cli.report import home_access
 from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.core.home import Home
 from daemon.records import lineage, live_score
-from daemon.records.lineage_chain import Agreement
 from daemon.schema import score_names
+from daemon.schema.scores import Agreement
 from daemon.storage.journal import Journal
 
 

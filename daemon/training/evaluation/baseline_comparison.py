@@ -6,7 +6,7 @@ first drop as well, so five times as many do.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from daemon.model import Matrix, Targets
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Task
 from daemon.schema.score_names import DECIDES
-from daemon.schema.scores import Metric, NamedMetric
+from daemon.schema.scores import Mark, Marks, Metric, NamedMetric
 from daemon.training.data import split
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
@@ -71,15 +71,22 @@ def _first(data: Data) -> NDArray[np.int64]:
     return places[split.once(units, truth, np.ones(len(places), dtype=bool))]
 
 
-def against(answered: Remembered, task: Task, rules: Rules) -> dict[str, Any]:
+def against(answered: Remembered, task: Task, rules: Rules) -> Marks:
     """How much worse the challenger is on the reference's rows than `champion` and `mark`, where these are known."""
     metric = rules.judged_by(task)
     # The reference of earlier versions was another one before the world changed, or rows of it were forgotten.
-    past = {version: known for version, known in rules.past.items() if alike(answered, known)}
-    versions = {"champion": rules.champion if rules.champion in past else None, "mark": mark(past, metric, rules.costs)}
-    marks = {}
-    for role, version in versions.items():
-        gap = None if version is None else difference(answered, rules.past[version], metric, rules.costs)
-        if gap is not None:
-            marks[role] = gap.facts() | {"version": version, "held": len(answered.held.truth)}
+    past = {version: recorded for version, recorded in rules.past.items() if alike(answered, recorded)}
+    marks: Marks = {}
+    if champion := _beside(answered, rules.champion if rules.champion in past else None, metric, rules):
+        marks["champion"] = champion
+    if best := _beside(answered, mark(past, metric, rules.costs), metric, rules):
+        marks["mark"] = best
     return marks
+
+
+def _beside(answered: Remembered, version: int | None, metric: Metric, rules: Rules) -> Mark | None:
+    """How much worse the challenger is than one version of `rules.past`; None where there is none, or no row to compare."""
+    if version is None:
+        return None
+    gap = difference(answered, rules.past[version], metric, rules.costs)
+    return None if gap is None else {**gap.facts(), "version": version, "held": len(answered.held.truth)}

@@ -18,6 +18,19 @@ from daemon.model import Matrix, Targets
 from daemon.schema.costs import named
 from daemon.schema.schema import Schema
 from daemon.schema.score_names import BOUND
+from daemon.schema.scores import (
+    HOLDOUTS,
+    DummyScore,
+    Holdout,
+    Pair,
+    Paired,
+    Score,
+    Scored,
+    ScoredDummy,
+    Scores,
+    Split,
+    Taught,
+)
 from daemon.training import losses
 from daemon.training.data import split
 from daemon.training.data.holdout_assignment import Before
@@ -28,9 +41,6 @@ from daemon.training.evaluation.baseline_comparison import Kept, Rules
 from daemon.training.evaluation.reference_answers import Remembered, judge
 from daemon.training.metrics import guess, score
 
-DUMMY = ("n", "accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost")
-"""Figures that are kept of the dummy."""
-
 RESAMPLES = 1000
 """Bootstrap resamples of one interval."""
 
@@ -38,10 +48,14 @@ GROUPS = 1000
 """More rows than this are drawn in so many groups of equal size: the mean of the groups' means is the rows' mean."""
 
 
+Parts = dict[Holdout, NDArray[np.bool_]]
+"""Which of the held-out rows (n,) belong to a holdout."""
+
+
 class Compared(NamedTuple):
     """Entries of a manifest's scores, and the answers that the version is to be remembered by."""
 
-    scores: dict[str, Any]
+    scores: Scores
     answered: Remembered
 
 
@@ -60,32 +74,43 @@ def compare(
     every, fair = _parts(data), _parts(data, fair=True)
     same = old is None or all((every[name] == fair[name]).all() for name in every)
     answered = baseline_comparison.remember(new, data, every["reference"], kept)
-    scores = {
+    scores: Scores = {
         "challenger": _on_holdouts(new, data, every, rules),
-        **({} if same else {"fair": _on_holdouts(new, data, fair, rules)}),
         "champion": None if old is None else _on_holdouts(old, data, fair, rules),
         "paired": None if old is None else {"holdout": _paired(new, old, data, fair, rules)},
         "marks": baseline_comparison.against(answered, data.schema.task, rules),
         "dummy": _dummy(data, every, rules),
         "taught": _taught(data),
         "split": _split(data, every),
-        **({} if rules.named else {"metric_named": False}),
     }
+    if not same:
+        scores["fair"] = _on_holdouts(new, data, fair, rules)
+    if not rules.named:
+        scores["metric_named"] = False
     return Compared(scores, answered)
 
 
-def _dummy(data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
+def _dummy(data: Data, parts: Parts, rules: Rules) -> ScoredDummy:
     """By holdout, how well one scores who always answers the commonest class of the training rows, the one that costs least there, or their mean."""
     taught, schema = data.taught[1], data.schema
     guesses = guess(taught, int(data.held.sum()), schema)
-    always = {
-        "answer": schema.classes[int(named(guess(taught, 1, schema), rules.costs)[0])] if schema.classes else None
-    }
-    scores = _on_holdouts(guesses, data, parts, rules)
-    return {name: {key: one[key] for key in DUMMY if key in one} | always for name, one in scores.items()}
+    always = schema.classes[int(named(guess(taught, 1, schema), rules.costs)[0])] if schema.classes else None
+    scored = _on_holdouts(guesses, data, parts, rules)
+    return {"reference": _always(scored["reference"], always), "rolling": _always(scored["rolling"], always)}
 
 
-def _taught(data: Data) -> dict[str, Any]:
+def _always(score: Score, answer: str | None) -> DummyScore:
+    """The figures that are kept of a dummy, and its answer."""
+    dummy: DummyScore = {**score, "answer": answer}
+    dummy.pop("metric", None)
+    dummy.pop("recall", None)
+    dummy.pop("support", None)
+    dummy.pop("confusion", None)
+    dummy.pop("costs", None)
+    return dummy
+
+
+def _taught(data: Data) -> Taught:
     """How many training rows there are, of each class."""
     targets, classes = data.taught[1], data.schema.classes
     counts = np.bincount(targets, minlength=len(classes)) if classes else ()
@@ -141,10 +166,10 @@ def _realign(answers: Matrix, theirs: Schema, schema: Schema) -> Matrix:
     return spread
 
 
-def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
+def _parts(data: Data, *, fair: bool = False) -> Parts:
     """Which of the held-out rows belong to which holdout; of copies one. `fair`: only what the served version was not trained on."""
     held = data.held
-    parts = {"reference": data.reference[held], "rolling": data.rolling[held]}
+    parts: Parts = {"reference": data.reference[held], "rolling": data.rolling[held]}
     chosen = data.fair[held] if fair else np.ones(int(held.sum()), dtype=bool)
     # Copies would make a difference look surer than it is.
     copies = data.copies[held]
@@ -152,36 +177,39 @@ def _parts(data: Data, *, fair: bool = False) -> dict[str, NDArray[np.bool_]]:
     return {name: split.once(copies, truth, part & chosen) for name, part in parts.items()}
 
 
-def _split(data: Data, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
+def _split(data: Data, parts: Parts) -> Split:
     """What made rows a unit, for each holdout what tells it from one of other rows, and `since` when rows judge if time says it."""
     units, truth = data.copies[data.held], data.targets[data.held].astype(np.float64)
-    timed = {"since": data.since} if data.time else {}
-    return (
-        {"by": data.by.value} | timed | {name: split.digest(units[part], truth[part]) for name, part in parts.items()}
-    )
+    reference, rolling = (split.digest(units[parts[name]], truth[parts[name]]) for name in HOLDOUTS)
+    chosen: Split = {"by": data.by.value, "reference": reference, "rolling": rolling}
+    if data.time:
+        chosen["since"] = data.since
+    return chosen
 
 
-def _on_holdouts(answers: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
+def _on_holdouts(answers: Matrix, data: Data, parts: Parts, rules: Rules) -> Scored:
     truth = data.targets[data.held]
-    return {
-        name: score(answers[part], truth[part], data.schema, rules.metric, rules.costs) for name, part in parts.items()
-    }
+    reference, rolling = (
+        score(answers[parts[name]], truth[parts[name]], data.schema, rules.metric, rules.costs) for name in HOLDOUTS
+    )
+    return {"reference": reference, "rolling": rolling}
 
 
-def _paired(new: Matrix, old: Matrix, data: Data, parts: dict[str, NDArray[np.bool_]], rules: Rules) -> dict[str, Any]:
-    truth, metric = data.targets[data.held], rules.judged_by(data.schema.task)
-    worse = {
-        name: judge(new[part], old[part], truth[part], metric, rules.costs).facts() for name, part in parts.items()
-    }
+def _paired(new: Matrix, old: Matrix, data: Data, parts: Parts, rules: Rules) -> Paired:
+    reference, rolling = (_pair(new, old, data, parts[name], rules) for name in HOLDOUTS)
+    return {"reference": reference, "rolling": rolling}
+
+
+def _pair(new: Matrix, old: Matrix, data: Data, part: NDArray[np.bool_], rules: Rules) -> Pair:
+    """The evidence for a difference on one part of the held-out rows."""
+    truth, metric = data.targets[data.held][part], rules.judged_by(data.schema.task)
+    new, old = new[part], old[part]
+    worse = judge(new, old, truth, metric, rules.costs).facts()
     if data.schema.task == "regression":
-        scores = {name: rmse_difference(*_errors(new, old, truth, part)) for name, part in parts.items()}
-        return {name: one | {"worse": worse[name]} for name, one in scores.items()}
+        return {**rmse_difference(new[:, 0] - truth, old[:, 0] - truth), "worse": worse}
     now, before = named(new, rules.costs), named(old, rules.costs)
-    return {
-        name: mcnemar(now[part] == truth[part], before[part] == truth[part])
-        | {"worse": worse[name], "classes": _by_class(now[part], before[part], truth[part], data.schema)}
-        for name, part in parts.items()
-    }
+    classes = _by_class(now, before, truth, data.schema)
+    return {**mcnemar(now == truth, before == truth), "worse": worse, "classes": classes}
 
 
 def _by_class(now: Targets, before: Targets, truth: Targets, schema: Schema) -> dict[str, float]:
@@ -195,11 +223,7 @@ def _by_class(now: Targets, before: Targets, truth: Targets, schema: Schema) -> 
     return falls
 
 
-def _errors(new: Matrix, old: Matrix, truth: Targets, part: NDArray[np.bool_]) -> tuple[Any, Any]:
-    return new[part, 0] - truth[part], old[part, 0] - truth[part]
-
-
-def mcnemar(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> dict[str, Any]:
+def mcnemar(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> Pair:
     """Whether one is right more often than the other on the same n rows, (n,) each (McNemar, 1947, exact, two-sided).
 
     `only_champion` and `only_challenger` count the rows that only one has right; `p` is how often chance alone would
@@ -210,7 +234,7 @@ def mcnemar(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> dict[
     return {"n": len(champion), "only_champion": lost, "only_challenger": won, "p": p}
 
 
-def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float64]) -> dict[str, Any]:
+def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float64]) -> Pair:
     """RMSE of the challenger less that of the champion, from their errors (n,) on the same rows, in the target's unit.
 
     `low` and `high` are the ends of its 95 % percentile bootstrap interval (Efron, 1979), seeded; None without rows, or
@@ -227,5 +251,8 @@ def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float6
         means = np.sqrt([each[drawn].mean(axis=1) for each in squares])
         low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
         difference = np.sqrt(np.mean(challenger**2)) - np.sqrt(np.mean(champion**2))
-    bounds = {"difference": float(difference), "low": float(low), "high": float(high)}
-    return {"n": n, **{name: amount if math.isfinite(amount) else None for name, amount in bounds.items()}}
+    return {"n": n, "difference": _finite(difference), "low": _finite(low), "high": _finite(high)}
+
+
+def _finite(amount: np.float64) -> float | None:
+    return float(amount) if math.isfinite(amount) else None

@@ -16,10 +16,12 @@ from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.gate import concept_shift
 from daemon.gate import rules as verdicts
-from daemon.gate.concept_shift import Codes, Evidence, Vector
+from daemon.gate.concept_shift import Change, Codes, Evidence, Vector
+from daemon.gate.terms import Terms
 from daemon.model import Matrix
 from daemon.schema.arrival_times import Era
 from daemon.schema.costs import Costs, named
+from daemon.schema.scores import PastScores, World
 from daemon.training import losses
 from daemon.training.data import split
 from daemon.training.data.revision import Data
@@ -35,17 +37,17 @@ class Gate:
     """What a verdict depends on besides the scores: the settings, and earlier versions' scores (`daemon/registry/baseline.py`)."""
 
     promote: Promote
-    past: Mapping[int, Any]
+    past: Mapping[int, PastScores]
 
 
-def gate(facts: Mapping[str, Any]) -> Gate | None:
+def gate(facts: Terms | None) -> Gate | None:
     """The gate of a job, from `baseline.gate`; None where the job has none."""
-    return Gate(Promote(**facts["promote"]), dict(facts["past"])) if facts else None
+    return Gate(Promote.model_validate(facts["promote"]), dict(facts["past"])) if facts else None
 
 
-def era(facts: Mapping[str, Any]) -> Era | None:
+def era(facts: Terms | None) -> Era | None:
     """Whose rows are the reference of a job since the world changed; None: those of the first revision."""
-    return Era(*facts["era"]) if facts.get("era") else None
+    return Era(*facts["era"]) if facts and facts["era"] else None
 
 
 def compare(
@@ -56,7 +58,7 @@ def compare(
     `judging` None: the reference stays as it is.
     """
     compared = holdouts.compare(fitted, served, data, kept, rules)
-    compared.scores["world"] = None if data.era is None else data.era._asdict()
+    compared.scores["world"] = None if data.era is None else {"since": data.era.since, "until": data.era.until}
     if judging is None or served is None or compared.scores["champion"] is None:
         return compared
     objection = _objection(compared, rules, judging)
@@ -66,10 +68,23 @@ def compare(
     if change is None:
         return compared
     turned = holdouts.compare(fitted, served, data.moved(Era(change.since, change.until)), kept, rules)
-    turned.scores["world"] = {**change._asdict(), "objection": objection}
+    turned.scores["world"] = _world(change, objection)
     still = _objection(turned, rules, judging)
     log.info("world_changed", since=change.since, days=change.days, objection=objection, still=still)
     return compared if still else turned
+
+
+def _world(change: Change, objection: str | None) -> World:
+    """The change, and what the rows of before had against the challenger."""
+    world: World = {
+        "since": change.since,
+        "until": change.until,
+        "days": change.days,
+        "drops": change.drops,
+        "n": change.n,
+        "gain": change.gain,
+    }
+    return world if objection is None else {**world, "objection": objection}
 
 
 def _objection(compared: Compared, rules: Rules, judging: Gate) -> str | None:

@@ -17,6 +17,7 @@ import numpy as np
 from daemon.artifacts.bundle import REMEMBERED as FILE
 from daemon.core import durable
 from daemon.schema.costs import Costs
+from daemon.schema.scores import Metric
 from daemon.training import losses
 from daemon.training.losses import Difference, Matrix, Truth
 
@@ -86,7 +87,7 @@ def alike(these: Remembered, other: Remembered) -> bool:
     return any(len(mine.truth) and mine.key == theirs.key for mine, theirs in pairs)
 
 
-def difference(new: Remembered, old: Remembered, metric: str, costs: Costs | None = None) -> Difference | None:
+def difference(new: Remembered, old: Remembered, metric: Metric, costs: Costs | None = None) -> Difference | None:
     """How much worse `new` is than `old` on the reference's rows that both have answered; None if there are none."""
     pairs = []
     for name in PARTS:
@@ -100,14 +101,14 @@ def difference(new: Remembered, old: Remembered, metric: str, costs: Costs | Non
     return judge(now, before, truth, metric, costs)
 
 
-def judge(now: Matrix, before: Matrix, truth: Truth, metric: str, costs: Costs | None = None) -> Difference:
+def judge(now: Matrix, before: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None) -> Difference:
     """How much worse the answers `now` are than those `before` to the same rows, (n, classes) or (n, 1) each."""
     if metric in ("r2", "rmse", "mae"):
         return losses.compare_values(now[:, 0], before[:, 0], truth, metric)
     return losses.compare(losses.of(now, truth, metric, costs), losses.of(before, truth, metric, costs))
 
 
-def mark(past: Mapping[int, Remembered], metric: str, costs: Costs | None = None) -> int | None:
+def mark(past: Mapping[int, Remembered], metric: Metric, costs: Costs | None = None) -> int | None:
     """The version that challengers are measured by: the first, or a later one that is surely better, of `past` (oldest first).
 
     Not the best of all: of twenty equal versions one has had luck, and every honest one after it would be measured by that.

@@ -11,6 +11,7 @@ import numpy as np
 
 from daemon import model
 from daemon.schema.costs import Costs
+from daemon.schema.scores import Metric
 from daemon.training import losses
 from daemon.training.data.revision import Data
 from daemon.training.losses import Matrix, Truth, Vector
@@ -31,7 +32,7 @@ SURE = 0.05
 class Check:
     """By what they are compared: the metric that judges versions, how much worse is allowed, and costs of classes."""
 
-    metric: str
+    metric: Metric
     tolerance: float
     costs: Costs | None = None
 
@@ -71,11 +72,11 @@ def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) ->
     answers = model.answers(estimator, rows, data.schema)
     if data.schema.task == "regression":
         return bounded(answers[:, 0], truth, data.taught[1], check.metric)
-    found = losses.of(answers, truth, check.metric, check.costs)
-    return np.minimum(found, MOST_LOSS) if check.metric == "log_loss" else found
+    paid = losses.of(answers, truth, check.metric, check.costs)
+    return np.minimum(paid, MOST_LOSS) if check.metric == "log_loss" else paid
 
 
-def bounded(values: Vector, truth: Vector, usual: Vector, metric: str) -> Vector:
+def bounded(values: Vector, truth: Vector, usual: Vector, metric: Metric) -> Vector:
     """Losses (n,) as shares of the spread of the `usual` targets, squared unless the metric is `mae`, at most MOST_LOSS each.
 
     Usual are those of the twin's training, tails and all: what they did to it, the gate has seen.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import orjson
@@ -12,6 +12,8 @@ import structlog
 from numpy.typing import NDArray
 
 from daemon.artifacts import backends, bundle, treelite_model
+from daemon.artifacts.backends import Kind
+from daemon.artifacts.bundle import Backend
 from daemon.core import durable
 from daemon.core.errors import NotServable
 from daemon.model import answers
@@ -29,8 +31,17 @@ DOUBLE = ("_predictors", "booster_")
 """What marks ensembles whose trees look at rows in double precision: scikit-learn's histogram boosting, LightGBM's."""
 
 
-def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Costs | None = None) -> dict[str, Any]:
-    """Write the model and its probe into `folder`; returns the manifest's backend, input, difference and files.
+class Exported(TypedDict):
+    """Entries of a manifest: the backend, what it takes, how far it is from scikit-learn, and the sha256 of each file."""
+
+    backend: Backend
+    input: Kind
+    difference: float
+    files: dict[str, str]
+
+
+def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Costs | None = None) -> Exported:
+    """Write the model and its probe into `folder`; returns what the manifest says of them.
 
     Raises NotServable for an estimator that neither ONNX nor treelite reproduces nor a bundle may load.
 
@@ -41,12 +52,11 @@ def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Cos
     backend, comparison = _exact(estimator, first, rows, schema, costs)
     for name, data in backend.files.items():
         (folder / name).write_bytes(data)
-    facts = {"backend": backend.name, "input": backend.kind, "difference": comparison.difference}
     answered = answers(estimator, first, schema)
     probe = {"rows": _without_nan(first), bundle.answered(schema): answered, "scale": comparison.scale}
     (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
     files = {name: durable.sha256_file(folder / name) for name in (*backend.files, bundle.PROBE)}
-    return {**facts, "files": files}
+    return {"backend": backend.name, "input": backend.kind, "difference": comparison.difference, "files": files}
 
 
 def _exact(
@@ -120,7 +130,7 @@ class _Found:
 @dataclass(frozen=True)
 class _Backend:
     name: Literal["onnx", "treelite", "sklearn"]
-    kind: backends.Kind
+    kind: Kind
     files: dict[str, bytes]
     run: Callable[[Matrix], Matrix] | None = None
 
@@ -143,7 +153,7 @@ def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
         return None
     try:
         ensemble, steps = onnx_export.around(estimator, width)
-        kind: backends.Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
+        kind: Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
         files = {{"before": bundle.BEFORE, "after": bundle.AFTER}[step]: graph for step, graph in steps.items()}
         files[bundle.TREELITE] = treelite_model.plant(ensemble)
         run = backends.treelite_model(

@@ -15,6 +15,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.model_selection import KFold
 
 from daemon.model import Matrix, Targets, calibrate
+from daemon.schema.scores import CalibrationScore
 from daemon.training.data import split
 from daemon.training.metrics import measure
 
@@ -43,6 +44,10 @@ class Correction:
     slope: float
     before: float
     after: float
+
+    def facts(self) -> CalibrationScore:
+        """As the scores of a manifest keep it."""
+        return {"slope": self.slope, "before": self.before, "after": self.after}
 
 
 def find(proba: Matrix, codes: Targets, units: NDArray[Any], seed: int, *, forward: bool = False) -> Correction | None:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -16,6 +15,7 @@ from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Train
 from daemon.model import Matrix, Targets
 from daemon.schema.schema import Schema
+from daemon.schema.scores import TunedParameters
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
 from daemon.training import losses
@@ -34,7 +34,7 @@ class Outcome:
 
     scored: list[Scored]
     left_out: dict[str, str]
-    tuned: dict[str, Any] | None = None
+    tuned: TunedParameters | None = None
     """What the last of them was tuned to, as `daemon.training.selection.tuning` records it; None if nothing was found, or looked for."""
     settles: Callable[[Scored], float] | None = None
     """What chooses among those that can't be told from the best, the smaller the better; None: nothing but their rank."""

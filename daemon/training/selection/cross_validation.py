@@ -16,7 +16,7 @@ from daemon.model import Matrix, Targets, answers
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Schema, Task
 from daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, plain
-from daemon.schema.scores import NamedMetric
+from daemon.schema.scores import CROSS_VALIDATED, CandidateScore, NamedMetric
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
 from daemon.training.data import split
@@ -58,11 +58,14 @@ class Scored:
     by_fold: tuple[float, ...] = ()
     """What chooses, for each fold: the smaller the better."""
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> CandidateScore:
         """The entry of this candidate among the scores of a manifest, under the names of its task."""
-        cv = {f"cv_{DECIDES[self.task]}": self.score, f"cv_{SETTLES[self.task]}": self.loss}
-        chosen = {f"cv_{self.metric}": self.value} if self.metric else {}
-        return {"name": self.name, **cv, **chosen, "fit_seconds": self.fit_seconds}
+        figures: CandidateScore = {"name": self.name, "fit_seconds": self.fit_seconds}
+        figures[CROSS_VALIDATED[DECIDES[self.task]]] = self.score
+        figures[CROSS_VALIDATED[SETTLES[self.task]]] = self.loss
+        if self.metric:
+            figures[CROSS_VALIDATED[self.metric]] = self.value
+        return figures
 
     @property
     def sentence(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Parameters = dict[str, Any]
+Parameters = dict[str, object]
 """Values by the names that the estimator gives its parameters."""
 
 STEP = 0.15

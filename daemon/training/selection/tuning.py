@@ -7,9 +7,8 @@ the first try of the next training, and is all that `daemon.training.reproductio
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -17,6 +16,7 @@ import structlog
 from daemon.core import process_table
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
+from daemon.schema.scores import Scores, TunedParameters
 from daemon.training.progress import Progress
 from daemon.training.selection import candidates, comparison
 from daemon.training.selection.budget import Budget, BudgetUsed, alarm
@@ -46,21 +46,27 @@ class Tuned:
     """Whether it sees categories of many names as what they say of the target; not recorded if it does not."""
 
     @classmethod
-    def of(cls, scores: Mapping[str, Any]) -> "Tuned | None":
+    def of(cls, scores: Scores) -> "Tuned | None":
         """What stands in the scores of a manifest; None for a version that was not tuned."""
         tuned = scores.get("tuned")
         return None if tuned is None else cls(**tuned)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> TunedParameters:
         """The entry for a manifest."""
-        return asdict(self) if self.encoded else {key: value for key, value in asdict(self).items() if key != "encoded"}
+        figures: TunedParameters = {
+            "candidate": self.candidate,
+            "parameters": self.parameters,
+            "tried": self.tried,
+            "seconds": self.seconds,
+        }
+        return {**figures, "encoded": True} if self.encoded else figures
 
     def made(self, schema: Schema, settings: Train) -> Candidate:
         """The candidate with these parameters, not fitted; raises TrainingFailed for a parameter that there is no more."""
         return candidates.with_parameters(self.candidate, self.parameters, schema, settings, encoded=self.encoded)
 
 
-def choose(tunable: Sequence[Candidate], trial: Trial, champion: Mapping[str, Any], progress: Progress) -> Outcome:
+def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progress: Progress) -> Outcome:
     """The candidates that the rows are enough for, compared, and the best ones tuned; `champion` are the served version's scores."""
     settings = trial.settings
     competing = candidates.worthwhile(tunable, len(trial.targets), settings)

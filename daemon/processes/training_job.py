@@ -3,11 +3,12 @@
 The one end is `daemon.processes.child.Trainer` for `daemon.retraining`, the other `daemon.training`. A message is known by its keys.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict, final
+from typing import NotRequired, TypedDict, final
 
 from daemon.core.settings import Train
+from daemon.gate.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,19 @@ class Job:
     segments: dict[str, str]
     first_rows: int
     """So many rows at the beginning are the first revision: the held-out ones among them are the reference holdout."""
-    settings: dict[str, Any]
+    settings: Mapping[str, object]
     """The `[train]` settings."""
     champion: int | None
     champion_bundle: str | None
     past: list[int] = field(default_factory=list)
     """Promoted versions whose answers the challenger is measured by, oldest first."""
-    gate: dict[str, Any] = field(default_factory=dict)
-    """By what it will be judged (`baseline.gate`); empty: the reference stays as it is."""
+    gate: Terms | None = None
+    """By what it will be judged (`baseline.gate`); None: the reference stays as it is."""
 
     @property
     def train(self) -> Train:
         """The `[train]` settings."""
-        return Train(**self.settings)
+        return Train.model_validate(self.settings)
 
 
 @final
