@@ -193,7 +193,7 @@ def test_after_a_switch_no_feature_is_read_again(
         return pieces(folder, names, columns)
 
     monkeypatch.setattr(segments, "pieces", noting)
-    trained = holdout_assignment.learnt(tmp_path, wanted, NUMBERS, seen, before)
+    trained = holdout_assignment.trained(tmp_path, wanted, NUMBERS, seen, before)
     assert read_again == again
     assert trained.tolist() == (~old.held)[old.place].tolist()
 

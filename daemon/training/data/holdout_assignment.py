@@ -72,8 +72,8 @@ class Sides:
     since: float | None
 
 
-def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> Read:
-    """Look at all rows of the segments `wanted` (name: sha256); raises DatasetDamaged, and TrainingFailed for ambiguous times or the target."""
+def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> Read:
+    """Look at all rows of segments (`hashes`: sha256 by name); raises DatasetDamaged, and TrainingFailed for ambiguous times or the target."""
     for setting, name in (("group", group), ("time", time)):
         if name == schema.target:
             raise TrainingFailed(f"train.{setting} = {name!r} is the target.", hint="Name another column, or none.")
@@ -84,7 +84,7 @@ def read(folder: Path, wanted: Mapping[str, str], schema: Schema, group: str = "
     pieces: list[tuple[NDArray[Any], ...]] = []
     some: list[Prints] = []
     written: list[pa.ChunkedArray] = []
-    for piece in segments.pieces(folder, wanted, columns):
+    for piece in segments.pieces(folder, hashes, columns):
         cells = row_hashes.by_cell(piece, schema.columns)
         some.append(cells[:, :: max(1, piece.num_rows // SOME_ROWS)].copy())
         names, codes = row_hashes.drops(piece)
@@ -134,12 +134,12 @@ def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[
     return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
 
 
-def learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, before: Before | None) -> Mask:
+def trained(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, before: Before | None) -> Mask:
     """Which rows the served version may have been trained on: what was there and not held out by the choice of then."""
     if before is None:
         return np.zeros(len(now.targets), dtype=bool)
     try:
-        now = _then(folder, wanted, schema, now, before)
+        now = _then(folder, hashes, schema, now, before)
     except TrainingFailed:  # its column can't be read any more: then all that was there may have been trained on
         return now.accepted <= before.created
     there = now.accepted <= before.created
@@ -151,23 +151,23 @@ def learnt(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, b
     return there & ~split.held_out(split.units(now.keys, before.by), before.share, classes)
 
 
-def _then(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, before: Before) -> Read:
+def _then(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, before: Before) -> Read:
     """The rows as they were seen when the served version was trained: what has another meaning since is read, and nothing else."""
     timed, grouped = before.since is not None, before.by is By.GROUP
     if before.by is By.PLACE and not timed:
         return now
     if not _print_alike(before.schema, schema):
-        return read(folder, wanted, before.schema, before.group, before.time)
+        return read(folder, hashes, before.schema, before.group, before.time)
     group = before.group if grouped and before.group != now.group else ""
     time = before.time if timed and before.time != now.time else ""
-    return _beside(folder, wanted, before.schema, now, group, time) if group or time else now
+    return _beside(folder, hashes, before.schema, now, group, time) if group or time else now
 
 
-def _beside(folder: Path, wanted: Mapping[str, str], schema: Schema, now: Read, group: str, time: str) -> Read:
+def _beside(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, group: str, time: str) -> Read:
     """The same rows by another group or time (empty: as they are), of which only these columns are read."""
     groups: list[Prints] = []
     written: list[pa.ChunkedArray] = []
-    for piece in segments.pieces(folder, wanted, list(dict.fromkeys([group, time, "_row"]))):
+    for piece in segments.pieces(folder, hashes, list(dict.fromkeys([group, time, "_row"]))):
         groups.append(row_hashes.by_cell(piece, [_column(schema, group)])[0])
         written.append(_written(piece, time))
     keys = replace(now.keys, group=np.concatenate(groups)) if group else now.keys

@@ -70,7 +70,7 @@ class Data:
     def read(
         cls,
         folder: Path,
-        wanted: Mapping[str, str],
+        hashes: Mapping[str, str],
         schema: Schema,
         first_rows: int,
         share: float,
@@ -81,33 +81,33 @@ class Data:
         era: Era | None = None,
         time: str = "",
     ) -> Self:
-        """Read and verify the segments `wanted` (name: sha256, oldest first); `share` of the rows is held out.
+        """Read and verify segments (`hashes`: sha256 by name, oldest first); `share` of the rows is held out.
 
         The held-out ones of the first `first_rows`, or of the `era` if any are left, are the reference holdout, which no window
         shortens. `by` says what makes rows a unit (None: the column `group` or the rows themselves do), `before` how those were
         chosen that the served version was trained on; the column `time` says when rows were. Raises DatasetDamaged, TrainingFailed
         for times that can't be told, and TooFewRows when there is too little to learn from.
         """
-        read = holdout_assignment.read(folder, wanted, schema, group, time)
+        read = holdout_assignment.read(folder, hashes, schema, group, time)
         roles = row_roles.of(read, schema, first_rows, share, window or Window(), by, era)
-        learnt = holdout_assignment.learnt(folder, wanted, schema, read, before)
+        trained = holdout_assignment.trained(folder, hashes, schema, read, before)
         _require_enough(read.targets[roles.training], schema)
-        return cls._arranged(folder, wanted, schema, read, roles, learnt)
+        return cls._arranged(folder, hashes, schema, read, roles, trained)
 
     @classmethod
     def _arranged(
-        cls, folder: Path, wanted: Mapping[str, str], schema: Schema, read: Read, roles: Roles, learnt: Mask
+        cls, folder: Path, hashes: Mapping[str, str], schema: Schema, read: Read, roles: Roles, trained: Mask
     ) -> Self:
-        """The rows in the order of their roles; `learnt` are those that the served version may have been trained on."""
+        """The rows in the order of their roles; `trained` are those that the served version may have been trained on."""
         order, units = roles.order, roles.sides.units
         place = np.full(len(read.targets), -1, dtype=np.int64)
         place[order] = np.arange(len(order))
         return cls(
             schema=schema,
             folder=folder,
-            segments=wanted,
+            segments=hashes,
             place=place,
-            matrix=_encode(folder, wanted, schema, place, len(order)),
+            matrix=_encode(folder, hashes, schema, place, len(order)),
             targets=read.targets[order],
             held=roles.sides.held[order],
             reference=roles.reference[order],
@@ -116,7 +116,7 @@ class Data:
             units=units[order],
             copies=split.units(read.keys, roles.alike)[order],
             by=roles.by,
-            fair=split.fair(units, learnt)[order],
+            fair=split.fair(units, trained)[order],
             first=roles.first[order],
             arrived=Arrivals(roles.times[order], read.keys.drop[order], read.sources[order]),
             era=roles.era,

@@ -211,9 +211,9 @@ def _uniform(prints: Prints) -> Floats:
     return (prints >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def fair(prints: Prints, learnt: Mask) -> Mask:
-    """Which rows are of units of which no row was `learnt`, bool (n,)."""
-    return ~np.isin(prints, prints[learnt]) if learnt.any() else np.ones(len(prints), dtype=bool)
+def fair(prints: Prints, trained: Mask) -> Mask:
+    """Which rows are of units of which no row was `trained`, bool (n,)."""
+    return ~np.isin(prints, prints[trained]) if trained.any() else np.ones(len(prints), dtype=bool)
 
 
 def once(prints: Prints, targets: Floats, part: Mask) -> Mask:

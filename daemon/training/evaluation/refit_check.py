@@ -72,8 +72,8 @@ def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) ->
     answers = model.answers(estimator, rows, data.schema)
     if data.schema.task == "regression":
         return bounded(answers[:, 0], truth, data.taught[1], check.metric)
-    paid = losses.of(answers, truth, check.metric, check.costs)
-    return np.minimum(paid, MOST_LOSS) if check.metric == "log_loss" else paid
+    loss = losses.of(answers, truth, check.metric, check.costs)
+    return np.minimum(loss, MOST_LOSS) if check.metric == "log_loss" else loss
 
 
 def bounded(values: Vector, truth: Vector, usual: Vector, metric: Metric) -> Vector:
