@@ -17,7 +17,7 @@ from daemon.tabular import csv_layout, csv_table, file_content
 from daemon.tabular.csv_table import Header, Torn
 from daemon.tabular.file_content import Content
 from daemon.tabular.id_columns import Ids
-from daemon.tabular.infer_column import Survey
+from daemon.tabular.infer_column import ColumnProfile
 
 Decimal = Literal[".", ","]
 
@@ -25,12 +25,12 @@ FIX = "Fix the file and try again."
 
 
 @dataclass(frozen=True)
-class FileSurvey:
+class CsvProfile:
     """The columns of one file, seen in all its rows."""
 
     file: Content
     header: Header
-    columns: dict[str, Survey]
+    columns: dict[str, ColumnProfile]
     ids: dict[str, Ids]
     torn: list[Torn]
     decimal: Decimal = "."
@@ -42,8 +42,8 @@ class FileSurvey:
         return {records[record]: line for record, line, _ in csv_table.locate(self.file, self.header, records)}
 
 
-def of(path: Path, target: str, most: int, order: Order | None) -> FileSurvey:
-    """The survey of a .csv or .csv.gz, at most `most` bytes inflated; `order` is that of ambiguous dates.
+def of(path: Path, target: str, most: int, order: Order | None) -> CsvProfile:
+    """The profile of a .csv or .csv.gz, at most `most` bytes inflated; `order` is that of ambiguous dates.
 
     Raises BadSchema if the file can't be read, has no plain header or no column `target`.
     """
@@ -53,18 +53,18 @@ def of(path: Path, target: str, most: int, order: Order | None) -> FileSurvey:
         if reason := csv_layout.objection(file, target):
             raise BadSchema(f"{path}{reason}", hint=FIX)
         header = csv_table.examine(file, [target])
-        survey = _look(file, header, {name: Survey() for name in header.names if name not in REMARKS})
-        survey = replace(survey, decimal=_decimal(survey.columns, header.delimiter))
-        survey = _with_notations(survey, order)
+        profile = _look(file, header, {name: ColumnProfile() for name in header.names if name not in REMARKS})
+        profile = replace(profile, decimal=_decimal(profile.columns, header.delimiter))
+        profile = _with_notations(profile, order)
     except InvalidDrop as error:
         where = f"{path}, line {error.line}" if error.line else str(path)
         hint = csv_layout.BACKSLASHES if file and csv_layout.has_backslashes(file) else FIX
         raise BadSchema(f"{where}: {error.reason}", hint=hint) from None
     except OSError as error:
         raise BadSchema(f"{path}: {error.strerror}.", hint="Name a CSV file with a header.") from None
-    if target not in survey.columns:
-        raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(survey.columns)}.")
-    return survey
+    if target not in profile.columns:
+        raise BadSchema(f"{path} has no column {target!r}.", hint=f"It has: {', '.join(profile.columns)}.")
+    return profile
 
 
 def opened(path: Path, most: int) -> Content:
@@ -78,35 +78,35 @@ def opened(path: Path, most: int) -> Content:
     return Content("", os.fstat(fd).st_size, None, fd)  # closes it
 
 
-def _with_notations(survey: FileSurvey, order: Order | None) -> FileSurvey:
-    """The survey after a second pass over columns whose texts look like numbers or dates in another notation."""
-    notations = {name: column.notations(survey.decimal, order) for name, column in survey.columns.items()}
-    surveys = {name: Survey.trying(tried) for name, tried in notations.items() if tried}
-    if not surveys:
-        return survey
-    return replace(survey, columns=survey.columns | _look(survey.file, survey.header, surveys).columns)
+def _with_notations(profile: CsvProfile, order: Order | None) -> CsvProfile:
+    """The profile after a second pass over columns whose texts look like numbers or dates in another notation."""
+    notations = {name: column.notations(profile.decimal, order) for name, column in profile.columns.items()}
+    profiles = {name: ColumnProfile.trying(tried) for name, tried in notations.items() if tried}
+    if not profiles:
+        return profile
+    return replace(profile, columns=profile.columns | _look(profile.file, profile.header, profiles).columns)
 
 
-def _look(file: Content, header: Header, surveys: dict[str, Survey]) -> FileSurvey:
-    """Add all rows of the file to the surveys; raises InvalidDrop if every row is torn, OSError."""
+def _look(file: Content, header: Header, profiles: dict[str, ColumnProfile]) -> CsvProfile:
+    """Add all rows of the file to the profiles; raises InvalidDrop if every row is torn, OSError."""
     torn: list[Torn] = []
-    ids = {name: Ids() for name in surveys}
+    ids = {name: Ids() for name in profiles}
     for chunk in csv_table.chunks(file, header):
         torn += chunk.torn
-        for name, survey in surveys.items():
+        for name, profile in profiles.items():
             texts = pa.concat_arrays(chunk.table[name].chunks) if len(chunk.records) else pa.array([], pa.string())
-            survey.add(texts)
+            profile.add(texts)
             ids[name].add(texts)
-    if torn and not any(survey.rows for survey in surveys.values()):
+    if torn and not any(profile.rows for profile in profiles.values()):
         _, line, _ = next(csv_table.locate(file, header, [torn[0].record]))
         raise InvalidDrop(torn[0].reason, line=line)
-    return FileSurvey(file, header, surveys, ids, torn)
+    return CsvProfile(file, header, profiles, ids, torn)
 
 
-def _decimal(surveys: Mapping[str, Survey], delimiter: str) -> Decimal:
+def _decimal(profiles: Mapping[str, ColumnProfile], delimiter: str) -> Decimal:
     """The decimal mark; a comma needs another delimiter and more columns of numbers like 1,5 than like 1.5."""
     points, commas = (
-        sum(survey.numbers[mark].fits and survey.numbers[mark].marked for survey in surveys.values())
+        sum(profile.numbers[mark].fits and profile.numbers[mark].marked for profile in profiles.values())
         for mark in (".", ",")
     )
     return "," if delimiter != "," and commas > points else "."

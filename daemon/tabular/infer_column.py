@@ -1,4 +1,4 @@
-"""A survey of a column: the properties of its cells that decide its kind. Chunks may come one by one.
+"""The profile of a column: the properties of its cells that decide its kind. Chunks may come one by one.
 
 For `csv_profile` (a whole file) and `schema_growth` (a column to be added to the schema).
 """
@@ -109,7 +109,7 @@ def _guess(kind: Kind, decimal: str = ".") -> Guess:
 
 
 @dataclass
-class Survey:
+class ColumnProfile:
     """The texts and guesses of one column so far."""
 
     rows: int = 0
@@ -159,11 +159,11 @@ class Survey:
 
     @classmethod
     def trying(cls, notations: Iterable[tuple[Kind, Notation]]) -> Self:
-        """A survey that also tries these notations of numbers or dates."""
-        survey = cls()
+        """A profile that also tries these notations of numbers or dates."""
+        profile = cls()
         guesses = tuple(Guess(Column(name="?", kind=kind, notation=notation)) for kind, notation in notations)
-        survey.others = (*survey.others, *guesses)
-        return survey
+        profile.others = (*profile.others, *guesses)
+        return profile
 
     def notations(self, decimal: str, order: Order | None = None) -> list[tuple[Kind, Notation]]:
         """Notations that the cells may have, unless they are plain numbers or dates; `order` decides between two.

@@ -17,9 +17,9 @@ from daemon.schema.column import Column, Kind
 from daemon.schema.schema import PREDICTION_ID, Schema, Task
 from daemon.tabular import csv_layout, csv_profile
 from daemon.tabular.column_types import holds_control
-from daemon.tabular.csv_profile import FileSurvey
+from daemon.tabular.csv_profile import CsvProfile
 from daemon.tabular.id_columns import Ids, called, dated
-from daemon.tabular.infer_column import FREE_TEXT, MOST_CATEGORIES, Guess, Survey
+from daemon.tabular.infer_column import FREE_TEXT, MOST_CATEGORIES, ColumnProfile, Guess
 from daemon.tabular.schema_draft import Draft, Finding
 
 FEW_VALUES = 20
@@ -51,40 +51,40 @@ def of(
     more than FEW_VALUES and more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
     """
     kinds = kinds or {}
-    survey = csv_profile.of(path, target, most, order)
-    _require_columns(survey.columns, kinds, target)
-    _require_clear_dates({name: column for name, column in survey.columns.items() if name not in {*kinds, target}})
+    profile = csv_profile.of(path, target, most, order)
+    _require_columns(profile.columns, kinds, target)
+    _require_clear_dates({name: column for name, column in profile.columns.items() if name not in {*kinds, target}})
     try:
-        schema, left_out = _decide(survey, target, task, kinds)
+        schema, left_out = _decide(profile, target, task, kinds)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise BadSchema(f"{path}: {reason}.", hint="Change the file, or write data/schema.json by hand.") from None
     except ValueError as error:
         raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None
-    short = _short_dates(survey, kinds)
+    short = _short_dates(profile, kinds)
     return Draft(
         schema,
         {name: f"{why}; {short[name]}" if name in short else why for name, why in left_out.items()},
-        len(survey.torn),
-        _findings(survey, schema),
-        _notes(schema, survey, short),
-        _why(schema, survey.columns[target], task),
-        backslashes=bool(survey.torn) and csv_layout.has_backslashes(survey.file),
+        len(profile.torn),
+        _findings(profile, schema),
+        _notes(schema, profile, short),
+        _why(schema, profile.columns[target], task),
+        backslashes=bool(profile.torn) and csv_layout.has_backslashes(profile.file),
     )
 
 
-def _require_columns(surveys: Mapping[str, Survey], kinds: Mapping[str, Choice], target: str) -> None:
+def _require_columns(profiles: Mapping[str, ColumnProfile], kinds: Mapping[str, Choice], target: str) -> None:
     for name in kinds:
-        if name == target or name not in surveys:
+        if name == target or name not in profiles:
             reason = "is the target" if name == target else "is not a column of the file"
-            raise BadSchema(f"{name!r} {reason}.", hint=f"Columns: {', '.join(surveys)[:500]}.")
+            raise BadSchema(f"{name!r} {reason}.", hint=f"Columns: {', '.join(profiles)[:500]}.")
 
 
-def _require_clear_dates(surveys: Mapping[str, Survey]) -> None:
+def _require_clear_dates(profiles: Mapping[str, ColumnProfile]) -> None:
     """Raise BadSchema for dates that can be read in two ways: they must not be guessed."""
-    unclear = [name for name, survey in surveys.items() if len(survey.orders) > 1]
+    unclear = [name for name, profile in profiles.items() if len(profile.orders) > 1]
     if unclear:
-        example = surveys[unclear[0]].example
+        example = profiles[unclear[0]].example
         raise BadSchema(
             f"The dates in {', '.join(map(repr, unclear))} can be read in two ways: in {example!r:.40} the day or the "
             "month may come first, and no other date decides it.",
@@ -92,18 +92,18 @@ def _require_clear_dates(surveys: Mapping[str, Survey]) -> None:
         )
 
 
-def _short_dates(survey: FileSurvey, kinds: Mapping[str, Choice]) -> dict[str, str]:
+def _short_dates(profile: CsvProfile, kinds: Mapping[str, Choice]) -> dict[str, str]:
     """A note for each column that may hold dates with years of two digits."""
     return {
         name: f"dates with years of two digits? --dates {' or '.join(orders)} reads 69 to 99 as 1969 to 1999"
-        for name, column in survey.columns.items()
-        if column.guess(survey.decimal) is None and (orders := column.short_dates) and name not in kinds
+        for name, column in profile.columns.items()
+        if column.guess(profile.decimal) is None and (orders := column.short_dates) and name not in kinds
     }
 
 
-def _notes(schema: Schema, survey: FileSurvey, short_dates: Mapping[str, str]) -> dict[str, str]:
+def _notes(schema: Schema, profile: CsvProfile, short_dates: Mapping[str, str]) -> dict[str, str]:
     """Remarks on columns that are kept."""
-    notes = {name: note for name in schema.features if (note := _suspicion(name, survey.ids[name]))}
+    notes = {name: note for name in schema.features if (note := _suspicion(name, profile.ids[name]))}
     notes |= _times(schema)
     notes |= {name: note for name, note in short_dates.items() if name in schema.features}
     return notes | {schema.features[place]: "free text: read by its words" for place in schema.texts}
@@ -124,28 +124,28 @@ def _times(schema: Schema) -> dict[str, str]:
     return {} if name is None else {name: f"the time of the row? train.time = {name!r} holds out the newest rows"}
 
 
-def _why(schema: Schema, survey: Survey, task: Task | None) -> str:
+def _why(schema: Schema, profile: ColumnProfile, task: Task | None) -> str:
     """The task, and the option for the other one where numbers leave a doubt."""
     names = f": {', '.join(schema.classes[:10])}" + (", …" if len(schema.classes) > 10 else "")
     task_and_classes = schema.task + (names if schema.classes else "")
-    guess = survey.number(schema.decimal)
-    if task is not None or guess is None or len(survey.texts) <= 2 or guess.fractions:
+    guess = profile.number(schema.decimal)
+    if task is not None or guess is None or len(profile.texts) <= 2 or guess.fractions:
         return task_and_classes
     other = "classification" if schema.task == "regression" else "regression"
-    many = f"more than {MOST_CATEGORIES}" if len(survey.texts) > MOST_CATEGORIES else str(len(survey.texts))
+    many = f"more than {MOST_CATEGORIES}" if len(profile.texts) > MOST_CATEGORIES else str(len(profile.texts))
     return f"{task_and_classes} ({many} whole numbers; --task {other} for the other)"
 
 
-def _findings(survey: FileSurvey, schema: Schema) -> dict[str, Finding]:
+def _findings(profile: CsvProfile, schema: Schema) -> dict[str, Finding]:
     """A finding for each column, in the order of the file."""
-    guesses = {name: column.guess(schema.decimal) for name, column in survey.columns.items()}
+    guesses = {name: column.guess(schema.decimal) for name, column in profile.columns.items()}
     if schema.classes and not all(number(text, schema.decimal) is not None for text in schema.classes):
         guesses[schema.target] = None
     slips = {
         name: dict(list(guess.slips.items())[:SHOWN_SLIPS]) if guess and guess.wrong else {}
         for name, guess in guesses.items()
     }
-    lines = survey.lines({row for cells in slips.values() for row in cells.values()})
+    lines = profile.lines({row for cells in slips.values() for row in cells.values()})
     return {
         name: Finding(
             empty=column.empty,
@@ -155,24 +155,24 @@ def _findings(survey: FileSurvey, schema: Schema) -> dict[str, Finding]:
             wrong=guess.wrong if (guess := guesses[name]) else 0,
             slips={text: lines[row] for text, row in slips[name].items()},
         )
-        for name, column in survey.columns.items()
+        for name, column in profile.columns.items()
     }
 
 
-def _missing(survey: Survey, schema: Schema, name: str) -> dict[str, int]:
+def _missing(profile: ColumnProfile, schema: Schema, name: str) -> dict[str, int]:
     """The texts that stand for a missing value in a column of the schema, each with its count."""
-    return {text: count for text, count in survey.markers.items() if text in schema.markers.get(name, ())}
+    return {text: count for text, count in profile.markers.items() if text in schema.markers.get(name, ())}
 
 
 def _decide(
-    survey: FileSurvey, target: str, task: Task | None, kinds: Mapping[str, Choice]
+    profile: CsvProfile, target: str, task: Task | None, kinds: Mapping[str, Choice]
 ) -> tuple[Schema, dict[str, str]]:
     """The schema, and the columns left out, each with the reason; raises ValueError."""
-    answers, decimal = survey.columns[target], survey.decimal
+    answers, decimal = profile.columns[target], profile.decimal
     task = task or _task(answers, decimal)
     classes, unlabelled = _classes(answers, decimal) if task == "classification" else ([], answers.missing(decimal))
     numbers = _numbers(answers, target, decimal) if task == "regression" else None
-    columns, left_out = _features(survey, target, kinds)
+    columns, left_out = _features(profile, target, kinds)
     # A text that always means a missing value holds for the whole file; a dash, say, only for the columns that have it.
     everywhere = {text for column in columns for text in column.missing_values if text in CERTAIN} | unlabelled.keys()
     schema = Schema(
@@ -188,7 +188,7 @@ def _decide(
     return schema, left_out
 
 
-def _numbers(answers: Survey, target: str, decimal: str) -> Guess:
+def _numbers(answers: ColumnProfile, target: str, decimal: str) -> Guess:
     """The target of a regression; raises ValueError if it is not a number in every row."""
     guess = answers.number(decimal)
     if guess is None:
@@ -197,20 +197,20 @@ def _numbers(answers: Survey, target: str, decimal: str) -> Guess:
     return guess
 
 
-def _features(survey: FileSurvey, target: str, kinds: Mapping[str, Choice]) -> tuple[list[Column], dict[str, str]]:
+def _features(profile: CsvProfile, target: str, kinds: Mapping[str, Choice]) -> tuple[list[Column], dict[str, str]]:
     """The feature columns, and those left out; free text is a feature only if there is nothing else. Raises ValueError."""
     columns: list[Column] = []
     left_out: dict[str, str] = {}
-    for name, column in survey.columns.items():
+    for name, column in profile.columns.items():
         if name == target:
             continue
         try:
-            columns.append(_column(name, column, survey.decimal, kinds.get(name), survey.ids[name]))
+            columns.append(_column(name, column, profile.decimal, kinds.get(name), profile.ids[name]))
         except ValueError as error:
             left_out[name] = str(error)
     if not columns:
         texts = [name for name, why in left_out.items() if why.startswith(FREE_TEXT) and not called(name)]
-        columns = [survey.columns[name].as_kind(name, "text") for name in texts]
+        columns = [profile.columns[name].as_kind(name, "text") for name in texts]
         left_out = {name: why for name, why in left_out.items() if name not in texts}
     if not columns:
         reasons = "".join(f"; {name!r}: {reason}" for name, reason in left_out.items())
@@ -222,7 +222,7 @@ def _with_markers(column: Column, markers: Iterable[str]) -> Column:
     return column.model_copy(update={"missing_values": sorted(markers)})
 
 
-def _column(name: str, survey: Survey, decimal: str, kind: Choice | None, ids: Ids) -> Column:
+def _column(name: str, profile: ColumnProfile, decimal: str, kind: Choice | None, ids: Ids) -> Column:
     if not 0 < len(name) <= 200:
         raise ValueError("its name is empty or longer than 200 characters")
     if name == PREDICTION_ID:
@@ -230,24 +230,24 @@ def _column(name: str, survey: Survey, decimal: str, kind: Choice | None, ids: I
     if kind == "ignore":
         raise ValueError("as you said")
     if kind is not None:
-        return survey.as_kind(name, kind)
+        return profile.as_kind(name, kind)
     if ids.order and called(name):
         raise ValueError("a row number" if ids.order == "running" else "an id: whole numbers that differ in every row")
-    return survey.column(name, decimal)
+    return profile.column(name, decimal)
 
 
-def _task(survey: Survey, decimal: str) -> Task:
-    guess = survey.number(decimal)
+def _task(profile: ColumnProfile, decimal: str) -> Task:
+    guess = profile.number(decimal)
     if guess is None:
         return "classification"
-    few = min(MOST_CATEGORIES, max(FEW_VALUES, FEW_SHARE * survey.filled))
-    values = len(survey.texts - guess.slips.keys())
+    few = min(MOST_CATEGORIES, max(FEW_VALUES, FEW_SHARE * profile.filled))
+    values = len(profile.texts - guess.slips.keys())
     return "regression" if guess.fractions or values > few else "classification"
 
 
-def _classes(survey: Survey, decimal: str) -> tuple[list[str], dict[str, int]]:
+def _classes(profile: ColumnProfile, decimal: str) -> tuple[list[str], dict[str, int]]:
     """The classes in the order of their codes, and the texts that stand for a missing label, with counts."""
-    labels, missing = survey.labels(decimal)
+    labels, missing = profile.labels(decimal)
     names = _spelt_once((name for name in labels if not holds_control(name)), decimal)
     if len(names) < 2:  # then the markers are classes
         names, missing = _spelt_once([*names, *missing], decimal), {}

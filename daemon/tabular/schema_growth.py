@@ -14,7 +14,7 @@ from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox
 from daemon.schema.column import Column
 from daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Schema
-from daemon.tabular.infer_column import MOST_CATEGORIES, Survey
+from daemon.tabular.infer_column import MOST_CATEGORIES, ColumnProfile
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -60,31 +60,31 @@ def with_columns(
         )
         raise InvalidDrop(reason, line=1, column=extra[0])
     new = [name for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID]
-    surveys = _looked_at(parts or (lambda: [cells]), {name: Survey() for name in new})
-    tried = {name: survey.notations(schema.decimal) for name, survey in surveys.items()}
-    again = {name: Survey.trying(notations) for name, notations in tried.items() if notations}
+    profiles = _looked_at(parts or (lambda: [cells]), {name: ColumnProfile() for name in new})
+    tried = {name: profile.notations(schema.decimal) for name, profile in profiles.items()}
+    again = {name: ColumnProfile.trying(notations) for name, notations in tried.items() if notations}
     again = _looked_at(parts or (lambda: [cells]), again)
     # An ambiguous date is not guessed: it stays a text.
-    surveys |= {name: survey for name, survey in again.items() if len(survey.orders) < 2}
-    added = [column for name, survey in surveys.items() for column in _surveyed(name, survey, schema)]
+    profiles |= {name: profile for name, profile in again.items() if len(profile.orders) < 2}
+    added = [column for name, profile in profiles.items() for column in _surveyed(name, profile, schema)]
     if len(listed) + len(added) > MOST_COLUMNS:
         reason = f"The schema has {len(listed)} columns and would have {len(added)} more; at most {MOST_COLUMNS} are allowed."
         raise InvalidDrop(reason, line=1, column=added[0].name)
     return grown(schema, columns=[*schema.columns, *added]) if added else schema
 
 
-def _looked_at(parts: Callable[[], Iterable[pa.Table]], surveys: dict[str, Survey]) -> dict[str, Survey]:
-    """The surveys after all parts; no part is read if there are no surveys."""
-    for part in parts() if surveys else ():
-        for name, survey in surveys.items():
-            survey.add(texts(part, name))
-    return surveys
+def _looked_at(parts: Callable[[], Iterable[pa.Table]], profiles: dict[str, ColumnProfile]) -> dict[str, ColumnProfile]:
+    """The profiles after all parts; no part is read if there are no profiles."""
+    for part in parts() if profiles else ():
+        for name, profile in profiles.items():
+            profile.add(texts(part, name))
+    return profiles
 
 
-def _surveyed(name: str, survey: Survey, schema: Schema) -> list[Column]:
+def _surveyed(name: str, profile: ColumnProfile, schema: Schema) -> list[Column]:
     """The column that the cells of a new one suggest; empty if they are empty or free text."""
     try:
-        return [grown(survey.column(name, schema.decimal), missing=True)]
+        return [grown(profile.column(name, schema.decimal), missing=True)]
     except ValueError:
         return []
 

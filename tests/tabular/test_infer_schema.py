@@ -22,7 +22,7 @@ from daemon.schema.schema import Schema, Task, load
 from daemon.service import bootstrap
 from daemon.tabular import column_types, csv_table, infer_schema, rows
 from daemon.tabular.file_content import Content
-from daemon.tabular.infer_column import Survey
+from daemon.tabular.infer_column import ColumnProfile
 from daemon.tabular.schema_draft import Draft
 
 
@@ -92,11 +92,11 @@ def test_columns_are_what_their_cells_are(tmp_path: Path) -> None:
 def test_kind_is_the_first_that_all_cells_fit(texts: list[str], kind: str) -> None:
     """Whether they come at once or bit by bit; what fits none is left out."""
     for size in (1, 7, 10_000):
-        survey = Survey()
+        profile = ColumnProfile()
         for i in range(0, len(texts), size):
-            survey.add(pa.array(texts[i : i + size]))
+            profile.add(pa.array(texts[i : i + size]))
         try:
-            assert survey.column("c", ".").kind == kind
+            assert profile.column("c", ".").kind == kind
         except ValueError as error:
             assert kind in str(error)
 
@@ -106,12 +106,12 @@ def test_kind_is_the_first_that_all_cells_fit(texts: list[str], kind: str) -> No
     st.lists(st.sampled_from(["1", "-2.5", "1,5", "007", "true", "0", "2026-01-31", "", " ", "red", "\x07", "1e400"]))
 )
 def test_every_cell_surveyed_fits_its_column(texts: list[str]) -> None:
-    """What the survey says holds for the very cells it has seen, but for control characters."""
-    survey = Survey()
-    survey.add(pa.array(texts, pa.string()))
+    """What the profile says holds for the very cells it has seen, but for control characters."""
+    profile = ColumnProfile()
+    profile.add(pa.array(texts, pa.string()))
     for decimal in (".", ","):
         try:
-            column = survey.column("c", decimal)
+            column = profile.column("c", decimal)
         except ValueError:
             assert not any(text.strip() for text in texts)
             continue
