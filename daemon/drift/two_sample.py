@@ -1,11 +1,11 @@
-"""Drift: whether two samples of a column look alike, by Evidently's default rule with a guard against chance.
+"""Two-sample tests: the difference of two samples of a column, by Evidently's default rule with a guard against chance.
 
 Pure functions. Evidently (docs, "Data drift", default tests): up to 1,000 reference rows a
 two-sample test, above them a distance: numbers by Kolmogorov-Smirnov or Wasserstein's distance in standard deviations, classes
-by chi-square (two of them: Z) or Jensen-Shannon's distance; a number with at most five values is taken for a class. Two samples
-of one distribution lie apart, too, the farther the smaller they are: so a distance counts only where the test finds something.
+by chi-square (two of them: Z) or Jensen-Shannon's distance; a number with at most five values counts as a class. Small
+samples of one distribution also lie apart, so a distance counts only if the test finds a difference.
 
-Made of `scipy.special`: `scipy.stats` would cost the daemon 50 MB and seconds, and its tests sort the same samples again and again.
+It uses `scipy.special`: `scipy.stats` would cost the daemon 50 MB and seconds, and its tests sort the same samples again and again.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ Vector = NDArray[np.float64]
 Table = NDArray[np.int64]
 
 SMALL = 1000
-"""Up to so many reference rows a test decides alone."""
+"""Reference rows up to which a test decides alone."""
 
 FEW = 5
-"""A number with at most so many values in the reference is compared like a category."""
+"""Values of a number in the reference up to which it is compared like a category."""
 
 EXPECTED = 5
-"""Least count that chi-square may expect in a cell (Cochran, "Some methods for strengthening the common chi-square tests", 1954)."""
+"""The least expected count of a cell for chi-square (Cochran, "Some methods for strengthening the common chi-square tests", 1954)."""
 
 FARTHEST = 1e6
 """The value of a distance that overflows, because values are near the largest double."""
@@ -34,18 +34,18 @@ FARTHEST = 1e6
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two samples differ."""
+    """The difference of two samples."""
 
     test: str
     p: float
-    """Of the two-sample test; after `adjust` by Benjamini-Hochberg."""
+    """The p-value of the test; after `adjust` by Benjamini-Hochberg."""
     distance: float | None
-    """None where the test decides alone."""
+    """None if the test decides alone."""
     size: float
     """0-1: the largest difference of the cumulative shares; of classes the share of rows that moved to another one."""
 
     def drifted(self, settings: Drift) -> bool:
-        """Whether the difference is significant and, with enough rows to measure that, large enough to matter."""
+        """True if the difference is significant and, with enough rows to measure that, large enough to matter."""
         return self.p <= settings.p_value and (self.distance is None or self.distance >= settings.distance)
 
 
@@ -57,7 +57,7 @@ def compare(reference: Vector, now: Vector, *, named: bool) -> Comparison:
 
 
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """With p-values adjusted for how many comparisons there are (Benjamini and Hochberg, 1995)."""
+    """The comparisons with p-values adjusted for their number (Benjamini and Hochberg, 1995)."""
     order = np.argsort([one.p for one in comparisons], kind="stable")[::-1]  # the largest first
     least, adjusted = 1.0, list(comparisons)
     for rank, index in zip(range(len(comparisons), 0, -1), order, strict=True):

@@ -30,7 +30,7 @@ LABELS = 100_000
 
 
 class Driftwatch:
-    """Checks every `drift.check_seconds`, if something has come; used by the loop thread."""
+    """Checks every `drift.check_seconds`, if predictions or labels have come; used by the loop thread."""
 
     def __init__(self, home: Home, settings: Drift, journal: Journal) -> None:
         self._home, self._settings, self._journal = home, settings, journal
@@ -42,7 +42,7 @@ class Driftwatch:
     def step(self, now: float, champion: tuple[int, str] | None) -> None:
         """Record a check that is done, start one that is due; `champion` is version and bundle sha256 of the served one.
 
-        `now` is monotonic seconds. A check that fails is logged and tried again: it must stop neither loop nor health.
+        `now` is monotonic seconds. A check that fails is logged and tried again: it stops neither loop nor health.
         Raises Unavailable when the journal can't be written.
         """
         if self._due is None:  # not at once: importing scipy would slow the start
@@ -81,7 +81,7 @@ class Driftwatch:
 
 
 class Watched:
-    """One served version: its manifest and reference, and how far its predictions and labels have been seen."""
+    """A served version: its manifest and reference, and how many of its predictions and labels were read."""
 
     def __init__(self, home: Home, version: int, sha256: str, settings: Drift) -> None:
         """Read manifest and reference; raises BundleRefused."""
@@ -122,7 +122,7 @@ class Watched:
 
 
 def _usual_error(manifest: Manifest, reference: Reference | None) -> float | None:
-    """A usual error of a regression: that on held-out rows, else half the spread of its answers."""
+    """A usual error of a regression: the one on held-out rows, else half the spread of its answers."""
     if manifest.data_schema.task == "classification":
         return None
     held_out = (manifest.scores.get("challenger") or {}).get("rolling")

@@ -1,1 +1,1 @@
-"""The inbox as a folder that others write to: which drops are finished, and where refused ones go."""
+"""The inbox, a folder that others write to: settling, reading and removing drops, and the folder of refused ones."""

@@ -1,4 +1,4 @@
-"""Aside: files of the inbox that wait for a person and are not read again meanwhile.
+"""Files set aside: they wait in the inbox for a person and are not read again meanwhile.
 
 The journal has a held drop by its sha256; this module knows which files have those bytes, once each was read since the start.
 A file that changes, or is exchanged, is another drop and is read.

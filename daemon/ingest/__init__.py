@@ -1,1 +1,1 @@
-"""From finished drops to one batch in the dataset: reading, evaluating, holding, recording, clearing and forgetting."""
+"""From finished drops to one batch in the dataset: reading, exams, holding, recording, committing, clearing and forgetting."""

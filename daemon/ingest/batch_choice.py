@@ -1,4 +1,4 @@
-"""Which settled drops are read together as the next batch. Pure."""
+"""The choice of settled drops that are read together as the next batch. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ def choose(
 ) -> dict[str, Stamp]:
     """The first drops of `names` that together have at most `most_bytes`; a large or packed one comes alone.
 
-    `most_files`: how many of them may have more than one row, because each can be examined; None: any number.
+    `most_files`: how many of them may have more than one row, so that each can have an exam; None: any number.
     """
     chosen: dict[str, Stamp] = {}
     size = files = 0

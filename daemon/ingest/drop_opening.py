@@ -49,7 +49,7 @@ class DropOpening:
             except OSError as error:
                 self._attempts.pass_over(name, error, now)
                 continue
-            # The same bytes twice: the second waits until it is known what becomes of the first.
+            # The same bytes twice: the second waits for the outcome of the first.
             if drop is not None and drop.sha256 not in drops:
                 drops[drop.sha256] = drop
         return drops

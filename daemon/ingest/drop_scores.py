@@ -2,8 +2,8 @@
 
 Pure functions. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from
 the training rows. Each is compared with what is usual: with the scores of the version on its held-out rows, or with the median of the last
-exams, whichever is more. So a world that has changed looks odd three times, and is usual then. Which exams count says
-docs/judging.md: those of small drops together don't.
+exams, whichever is more. So a lasting change looks unusual three times, and is usual then. Exams
+of small drops together don't count (docs/judging.md).
 """
 
 import math
@@ -26,25 +26,25 @@ LEAST_ROWS = 20
 """A drop with fewer rows says too little alone; those of a batch are examined together, and are never suspicious."""
 
 LEAST_MIX = 50
-"""Rows from which on a mix of labels, or where a feature lies, says something."""
+"""The least rows for a comparison of labels, or of where a feature lies."""
 
 LEAST_SPREAD = 100
-"""Rows from which on it says something how far a feature's values lie apart."""
+"""The least rows for a comparison of a feature's spread."""
 
 RISE, SIGMAS = 0.1, 4.0
-"""The error must be larger than usual by so much, and by so many standard errors."""
+"""The least rise of the error above the usual one, and in standard errors."""
 
 WORSE = 2.0
-"""In a regression half of the errors must be so many times as large as usual."""
+"""In a regression, the least ratio of the median error to the usual one."""
 
 MIX, SHIFT = 0.3, 0.5
 """Share of the labels that would have to be others; largest difference of a feature's cumulative shares, or share of its spread."""
 
 MORE = 0.2
-"""By so much a mix or a shift must exceed what is usual, too."""
+"""The least excess of a mix or a shift over the usual one."""
 
 RECENT = 5
-"""Exams whose median says what has been usual."""
+"""Exams whose median is the usual value."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Exam:
-    """What an exam found; `usual` is what `error` is compared with, both shares, or multiples of the promise (regression)."""
+    """The result of an exam; `usual` is what `error` is compared with, both shares, or multiples of the promise (regression)."""
 
     n: int
     error: float

@@ -24,7 +24,7 @@ from daemon.schema.score_names import counted
 from daemon.storage.journal import Journal
 
 KINDS = {"accept": Hold.LET_IN, "reject": Hold.TURNED_AWAY}
-"""Requests that are answered here, and what becomes of the drop."""
+"""Requests that are answered here, and the state of the drop after them."""
 
 
 class Suspect(NamedTuple):
@@ -35,7 +35,7 @@ class Suspect(NamedTuple):
 
 
 class Holding:
-    """Which drops wait for a person; used by the loop thread. `holds`: whether suspicious ones do."""
+    """The drops that wait for a person; used by the loop thread. `holds`: suspicious ones do."""
 
     def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
         self._home, self._inbox, self._journal, self.holds = home, inbox, journal, holds
@@ -50,7 +50,7 @@ class Holding:
     # Holding
 
     def most_drops(self, schema: Schema) -> int | None:
-        """How many files one batch may take, so that each that is large enough has its exam; None: any number.
+        """The most files of one batch, so that each that is large enough has its exam; None: any number.
 
         The served version's schema has no more columns than `schema`, or it can examine nothing.
         """
@@ -132,7 +132,7 @@ class Holding:
         return RequestState.DONE, f"{row['name']} is rejected: it goes to inbox/rejected."
 
     def sentence(self) -> str | None:
-        """That drops wait for a person, and why the oldest does; None if none does."""
+        """A sentence on the drops that wait for a person, with the reason of the oldest; None if none does."""
         waiting = [row for row in self._rows() if row["state"] == Hold.WAITING]
         return _sentence(waiting) if waiting else None
 

@@ -1,1 +1,1 @@
-"""When to train, and what the daemon does about it: policy, schedule, and the run of a trainer."""
+"""Retraining: policy, schedule, and the runs of the trainer."""

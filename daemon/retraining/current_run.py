@@ -1,4 +1,4 @@
-"""The training under way: what the trainer says of it, and how it ends, in the journal."""
+"""The training under way: the trainer's messages and the end of the run, recorded in the journal."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from daemon.storage.journal import Journal
 log = structlog.get_logger()
 
 PROGRESS = ("stage", "step", "steps", "candidate", "candidates", "fold", "folds", "left")
-"""What the status says of a training under way, as in `daemon.core.status.Training`."""
+"""The fields of the status for a training under way, as in `daemon.core.status.Training`."""
 
 NOTEWORTHY_SECONDS = 2.0
 """A candidate that takes at least so long has an event in the journal, because people may wait for it."""

@@ -17,22 +17,22 @@ LONGEST_PAUSE = 3600.0
 
 @dataclass(frozen=True)
 class Facts:
-    """What the decision to train depends on; all derived from the journal."""
+    """The facts behind the decision to train; all derived from the journal."""
 
     rows: int
     """Rows in the newest revision."""
     trained_on: int | None
-    """Rows in the revision that the last successful training saw; None: there was none."""
+    """Rows in the revision of the last successful training; None: there was none."""
     same_rows: bool
-    """Whether the last training saw the newest rows and succeeded: one that failed is tried again after the cooldown."""
+    """True if the last training had the newest rows and succeeded; a failed one is tried again after the cooldown."""
     last_start: datetime | None
     schedule_due: bool
     requested: bool
     forced: bool
     forgotten: bool = False
-    """Whether rows of the last successful training have been forgotten since."""
+    """True if rows of the last successful training have been forgotten since."""
     setbacks: int = 0
-    """How many of the last runs in a row failed or were abandoned."""
+    """The number of last runs in a row that failed or were abandoned."""
     lacking: str | None = None
     """Why no model can be trained on the newest rows, as the last training found; None if one can, or none was tried."""
     drifted: str | None = None
@@ -62,7 +62,7 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
 
 
 def needed(trained_on: int | None, settings: Retrain) -> int:
-    """How many new rows start a training: the threshold, or the share of the rows before if that is more.
+    """The number of new rows that start a training: the threshold, or the share of the rows before if that is more.
 
     With a fixed number the n-th training would come after n times as many rows, and the sum of their costs would grow
     with the square of the rows; growing by a share g, it stays below (1 + g) / g times the cost of the last.

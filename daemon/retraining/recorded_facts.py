@@ -1,4 +1,4 @@
-"""What the decision to train depends on, as the journal has it."""
+"""The facts behind the decision to train, read from the journal."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ class RecordedFacts:
         )
 
     def note_lacking(self, detail: str) -> None:
-        """The rows of the last run are too few or too uniform to train on, as `detail` says.
+        """Note that the rows of the last run can't be trained on, for the reason `detail`.
 
         Only new rows, or a restart, whose settings may differ, try again.
         """

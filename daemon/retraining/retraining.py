@@ -106,7 +106,7 @@ class Retraining:
         return True
 
     def _may_be_due(self, now: datetime) -> bool:
-        """Whether the trainer has to wake: a request for a training waits, or the policy finds a reason without one."""
+        """True if the trainer has to wake: a request for a training waits, or the policy finds a reason without one."""
         return bool(self._requests.waiting()) or policy.due(self.facts(now), self._settings.retrain, now) is not None
 
     def expect(self, waiting_bytes: int, now: float) -> None:
@@ -119,7 +119,7 @@ class Retraining:
             self.trainer.want(now)
 
     def facts(self, now: datetime, queued: Sequence[Any] = ()) -> policy.Facts:
-        """What the decision depends on, with these requests."""
+        """The facts behind the decision, with these requests."""
         return self._facts.now(now, queued)
 
     def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:

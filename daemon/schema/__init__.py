@@ -1,1 +1,1 @@
-"""What a row is and how it becomes numbers: schema, classes, notations, words, costs, and the names of scores."""
+"""Rows and how they become numbers: schema, classes, notations, words, costs, and the names of scores."""

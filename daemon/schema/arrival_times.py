@@ -1,4 +1,4 @@
-"""Arrivals: when rows came and whence, and which of them are of a span of time.
+"""Arrivals: the time and source of rows, and the rows of a span of time.
 
 Pure functions. Times are those at which a drop was accepted, by the daemon's clock, in milliseconds since 1970.
 """
@@ -18,28 +18,28 @@ Mask = NDArray[np.bool_]
 MS_OF_DAY = 86_400_000
 
 SOURCES = ("file", "http", "label")
-"""Where rows come from, as segments have it."""
+"""The sources of rows, as segments name them."""
 
 BEGAN = 1_735_689_600_000
-"""2025-01-01 (ms since 1970): retraind is younger."""
+"""2025-01-01 (ms since 1970): no row was accepted before."""
 
 
 class Era(NamedTuple):
-    """What was accepted between two moments (ms since 1970), both included: its held-out rows are the reference."""
+    """A span of time (ms since 1970, both ends included); the held-out rows accepted in it are the reference."""
 
     since: int
     until: int
 
     @classmethod
     def of(cls, scores: Scores) -> Self | None:
-        """That of a version, from the scores of its manifest; None: the first revision is its reference."""
+        """The era of a version, from the scores of its manifest; None: the first revision is its reference."""
         span = scores.get("world")
         return cls(span["since"], span["until"]) if span else None
 
 
 @dataclass(frozen=True)
 class Window:
-    """Only so many of the newest rows, accepted within so many days before the newest one; 0 is all.
+    """A number of newest rows, accepted within a number of days before the newest one; 0 is all.
 
     `now` (ms since 1970) is when the training began: no row was accepted later, whatever a clock said.
     """
@@ -50,7 +50,7 @@ class Window:
 
 
 class Arrivals(NamedTuple):
-    """When rows (n,) were accepted (ms), in which drop (its print), and whence (an index of SOURCES, -1: unknown)."""
+    """For rows (n,): the time of acceptance (ms), the drop (its hash), and the source (an index of SOURCES, -1: unknown)."""
 
     times: Times
     drops: NDArray[np.uint64]
@@ -58,12 +58,12 @@ class Arrivals(NamedTuple):
 
 
 def during(times: Times, era: Era) -> Mask:
-    """Which rows (n,) are of the era."""
+    """A mask (n,) of the rows of the era."""
     return np.asarray((times >= era.since) & (times <= era.until))
 
 
 def within(times: Times, listed: Mask, window: Window) -> Mask:
-    """Which of the listed rows are in the window."""
+    """A mask of the listed rows that are in the window."""
     recent = listed.copy()
     if window.days and listed.any():
         recent &= times > times[listed].max() - window.days * MS_OF_DAY
@@ -76,16 +76,16 @@ def within(times: Times, listed: Mask, window: Window) -> Mask:
 
 
 def parted(times: Times, listed: Mask, recent: Mask) -> Mask:
-    """Which of the listed rows the window leaves out of a drop of which it takes others: what came at one moment is of one era."""
+    """A mask of the listed rows outside the window whose drop has rows inside it: a drop is of one era."""
     if not recent.any():
         return recent
     return np.asarray(listed & ~recent & (times == times[recent].min()))
 
 
 def plausible(times: Times, now: float) -> Times:
-    """The times with those that can't be right replaced by the one of the row before that can.
+    """The times, with impossible ones replaced by the last possible one before.
 
-    Nothing was accepted after now, nor before there was this program: the clock was wrong when it was written.
+    Times in the future, or before this program existed, come from a wrong clock.
     """
     right = (times <= now) & (times >= BEGAN)
     if not right.any():

@@ -11,22 +11,22 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 CERTAIN = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
-"""Texts that programs write for a missing value and hardly anybody for something else."""
+"""Texts that programs write for a missing value and hardly ever for anything else."""
 
 DOUBTFUL = ("None", "none", "na", "?", "-", "--", ".")
 """Texts that stand for a missing value in one file and for a name in another, as in a column of + and -."""
 
 MARKERS = frozenset((*CERTAIN, *DOUBTFUL))
-"""What `init` takes for a missing value where the other cells leave no doubt."""
+"""Texts that `init` reads as a missing value if the other cells leave no doubt."""
 
 Order = Literal["day/month/year", "month/day/year", "year/month/day", "day/month/yy", "month/day/yy", "yy/month/day"]
-"""Of a date's parts; `yy` is a year of two digits, which is read only on request."""
+"""The order of a date's parts; `yy` is a year of two digits, which is read only on request."""
 
 PIVOT = 69
 """As POSIX has it: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068."""
 
 SPACES = " \u00a0\u202f"
-"""What stands between thousands where that is a blank: programs write one that does not break."""
+"""Blanks that programs write between thousands, also non-breaking ones."""
 
 _PARTS = {
     "day": r"(?P<day>[0-9]{1,2})",
@@ -46,27 +46,27 @@ DATES: dict[Order, str] = {
 
 
 class Notation(BaseModel):
-    """How numbers or dates are written in a column, beside the plain way, which is read as well."""
+    """The notation of numbers or dates in a column, beside the plain one, which is read as well."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     decimal: Literal[".", ","] = "."
     """The decimal mark."""
     thousands: Literal["", ",", ".", " ", "'"] = ""
-    """What stands between thousands."""
+    """The separator of thousands."""
     unit: str = Field(default="", max_length=20)
-    """What may stand before or after a number, such as $ or %; it changes no value: 12.5% is 12.5."""
+    """A unit before or after a number, such as $ or %; it changes no value: 12.5% is 12.5."""
     order: Order | None = None
     """The order of a date's parts."""
 
     def number(self, text: str) -> float | None:
-        """The number that a trimmed text says; None if it says none."""
+        """The number of a trimmed text; None if it is not one."""
         if not re.search(pattern(self), text):
             return None
         return float(stripped(text, self).replace(self.decimal, "."))
 
     def moment(self, text: str) -> datetime | None:
-        """The time that a text says in this order; None if it says none."""
+        """The time of a text with parts in this order; None if it is not one."""
         match = re.search(DATES[self.order], text.strip()) if self.order else None
         if match is None:
             return None
@@ -86,18 +86,18 @@ class Notation(BaseModel):
 
 
 def is_short(order: Order | None) -> bool:
-    """Whether dates of this order have years of two digits."""
+    """True if dates of this order have years of two digits."""
     return order is not None and "yy" in order.split("/")
 
 
 def century(year: int) -> int:
-    """What a year of two digits lacks."""
+    """The century of a year of two digits."""
     return 1900 if year >= PIVOT else 2000
 
 
 @lru_cache(maxsize=64)
 def pattern(notation: Notation) -> str:
-    """What a number looks like in a notation."""
+    """A pattern of numbers in a notation."""
     unit, mark = re.escape(notation.unit), re.escape(notation.decimal)
     between = f"[{SPACES}]" if notation.thousands == " " else re.escape(notation.thousands)
     groups = rf"[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+|" if notation.thousands else ""
@@ -115,6 +115,6 @@ def stripped(text: str, notation: Notation) -> str:
 
 
 def removed(notation: Notation) -> list[str]:
-    """What is taken out of a number of this notation."""
+    """The texts to remove from a number of this notation."""
     between = list(SPACES) if notation.thousands == " " or notation.unit else []
     return [taken for taken in (notation.unit, *between, notation.thousands.strip()) if taken]

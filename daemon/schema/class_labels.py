@@ -1,7 +1,7 @@
-"""Classes: which of the known classes the text of a label means.
+"""Classes: the known class that the text of a label means.
 
 Pure functions. A label is compared with the names first, as they are written; then as a number, if it is one; it is a code only
-where no class is called by a number, because then no other class can be meant by it.
+if no class has a number as its name, because then it can't mean another class.
 """
 
 import re
@@ -16,7 +16,7 @@ CODE = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 def number(text: str, decimal: str = ".") -> Decimal | None:
-    """The exact value of a plain number (`1`, `1.0`, `01` have the same); None if the text is none."""
+    """The exact value of a plain number (`1`, `1.0`, `01` have the same); None if the text is not one."""
     text = text.strip() if decimal == "." else text.strip().replace(decimal, ".")
     return Decimal(text) if NUMBER.fullmatch(text) else None
 
@@ -31,7 +31,7 @@ class Classes:
         self._numbers = {value: name for value, name in values if value is not None and counts[value] == 1}
         """Classes by their value; of two with the same one, as `1` and `01`, only the spelling distinguishes them."""
         self.have_codes = all(value is None for value, _ in values)
-        """Whether a label may be a code."""
+        """True if a label may be a code."""
 
     def named(self, label: str) -> str | None:
         """The class that a label names; None if it is none of these."""
@@ -51,7 +51,7 @@ class Classes:
         return name
 
     def at(self, code: int) -> str | None:
-        """The class with a code; None where there is none, or where classes are called by numbers."""
+        """The class with a code; None if there is none, or if classes have numbers as names."""
         return self._names[code] if self.have_codes and 0 <= code < len(self._names) else None
 
     def like(self, label: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A column: what a cell of it may hold, and which number a value of it becomes.
+"""A column: the values that its cells may hold, and the number that each becomes.
 
 Shared with `web`, so it needs no library but pydantic.
 """
@@ -23,7 +23,7 @@ EXACT = 2**53
 """Integers beyond this are not exact in a double."""
 
 JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
-"""What a value of JSON is called where a number belongs."""
+"""Names of JSON values in messages about a number."""
 
 BOUND = 1e100
 """The largest number in data and requests: a larger one measures nothing, and sums, products and squares must stay finite."""
@@ -32,14 +32,14 @@ DAY = 86_400.0
 
 
 def is_nothing(value: Any) -> bool:
-    """Whether a key that came later says what its absence says: then it is not written, and older programs read the file."""
+    """True if a newer key has its default value: then it is not written, so that older programs can read the file."""
     return not value
 
 
 class Column(BaseModel):
-    """One feature. `minimum`, `maximum` and `categories` are what was seen at `init`: a reference, not a law.
+    """One feature. `minimum`, `maximum` and `categories` are those of the file of `init`; larger values are no error.
 
-    `minimum` and `maximum` of a date are days since 1970-01-01 UTC, which is also what a model sees of it.
+    `minimum` and `maximum` of a date are days since 1970-01-01 UTC, as a model gets it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,17 +47,17 @@ class Column(BaseModel):
     name: str = Field(min_length=1, max_length=200)
     kind: Kind
     missing: bool = False
-    """Whether an empty cell (CSV) or null (JSON) is allowed."""
+    """True if an empty cell (CSV) or null (JSON) is allowed."""
     missing_values: list[str] = Field(default_factory=list, exclude_if=is_nothing)
     """Texts that stand for a missing value in this column, beside those of the file."""
     notation: Notation | None = Field(default=None, exclude_if=is_nothing)
-    """How its numbers or dates are written, if not plainly; a text in JSON may be written so, too."""
+    """The notation of its numbers or dates, if not the plain one; a text in JSON may have it, too."""
     categories: list[str] = Field(default_factory=list)
     minimum: float | None = None
     maximum: float | None = None
 
     def mark(self, decimal: str) -> str:
-        """The decimal mark of its cells, where that of the file is `decimal`."""
+        """The decimal mark of its cells, if that of the file is `decimal`."""
         return self.notation.decimal if self.notation else decimal
 
     @cached_property
@@ -107,7 +107,7 @@ class Column(BaseModel):
     def _integer(self, value: Any) -> float:
         number = self._number(value)
         value = number if isinstance(value, str) else value
-        # Of the value as it was given: as a double, 2**53 + 1 is 2**53.
+        # The value as given: as a double, 2**53 + 1 would be 2**53.
         if number != math.floor(number) or abs(value) > EXACT:
             raise InvalidFeatures(
                 f"{self.name!r} is a whole number, at most 2**53, not {value!r:.40}.", field=self.name

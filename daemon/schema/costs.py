@@ -1,4 +1,4 @@
-"""Costs: what a wrong answer costs, by true and answered class, and which answer is expected to cost least.
+"""Costs of wrong answers, by true and answered class, and the answer with the lowest expected cost.
 
 Shared with `web`; pure functions. Without costs (None) the answer is the likeliest class. Probabilities stay as they are.
 """
@@ -17,7 +17,7 @@ from daemon.core.errors import TrainingFailed
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Table = Mapping[str, Mapping[str, float]]
-"""As `train.costs` has it: true class, answered class, cost. Pairs that are not in it cost 1, right answers nothing."""
+"""The table of `train.costs`: true class, answered class, cost. Pairs that it lacks cost 1, right answers nothing."""
 
 TIE = 1e-5
 """Expected costs that differ by less than this share of them are equal: the first class is the answer.
@@ -28,7 +28,7 @@ Backends agree to 1e-6 only, and the shares of a tree's leaf often lie on the th
 
 @dataclass(frozen=True)
 class Costs:
-    """`matrix` (classes, classes): what it costs to answer the column's class where the row's is true; `table` as given."""
+    """`matrix` (classes, classes): the cost of answering the column's class if the row's is true; `table` as given."""
 
     matrix: Matrix
     table: dict[str, dict[str, float]]
@@ -50,17 +50,17 @@ class Costs:
         return cls(matrix, {true: dict(answered) for true, answered in table.items()})
 
     def decide(self, answers: Matrix) -> Codes:
-        """The answers (n,) that are expected to cost least, of probabilities (n, classes); the first of equal ones."""
-        width = answers.shape[1]  # answers of before a class came have no column for it
+        """The answers (n,) with the lowest expected cost for probabilities (n, classes); the first of equal ones."""
+        width = answers.shape[1]  # answers from before a class was added have no column for it
         expected = answers @ self.matrix[:width, :width]
         return np.asarray((expected <= expected.min(axis=1, keepdims=True) * (1 + TIE)).argmax(axis=1))
 
     def paid(self, truth: NDArray[Any], answered: Codes) -> Matrix:
-        """What each answer (n,) costs, in the unit of the table."""
+        """The cost of each answer (n,), in the unit of the table."""
         return np.asarray(self.matrix[truth.astype(np.int64), answered])
 
     def always(self, support: NDArray[Any]) -> float:
-        """The mean cost of the best answer that is always the same, for so many rows of each class; 1 if it costs nothing."""
+        """The mean cost of the best constant answer, for the numbers of rows of each class; 1 if it costs nothing."""
         least = float((support @ self.matrix[: len(support)]).min()) / max(float(support.sum()), 1.0)
         return least if least > 0 else 1.0
 
@@ -71,10 +71,10 @@ def named(answers: Matrix, costs: Costs | None) -> Codes:
 
 
 def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, tuple[float, float] | None]:
-    """Of answers, counted by true and answered class, the mean cost, and the share that they save with its standard error.
+    """The mean cost of answers, counted by true and answered class, and the share that they save, with its standard error.
 
-    It is the share of what the best answer costs that is always the same: 1 is all of it, less than 0 costs more than that. None
-    where that answer costs nothing, because no row is of a class that it gets wrong: then there is nothing to save.
+    The share is of the cost of the best constant answer: 1 is all of it, less than 0 costs more than that. None
+    if the constant answer costs nothing, because it is right for every row.
     """
     priced = [(n, price(true, answered, table)) for (true, answered), n in counts.items()]
     total = sum(n for n, _ in priced)
@@ -87,7 +87,7 @@ def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, t
 
 
 def price(true: str, answered: str, table: Table) -> float:
-    """What an answer costs."""
+    """The cost of an answer."""
     return table.get(true, {}).get(answered, float(true != answered))
 
 

@@ -1,4 +1,4 @@
-"""The schema: which columns a row has, and what the target is.
+"""The schema: the columns of a row, and the target.
 
 Shared with `web`, so it needs no library but pydantic. `data/schema.json` is committed with the data.
 """
@@ -23,13 +23,13 @@ PROVENANCE = ("_drop", "_row", "_accepted_at", "_source")
 """Columns that the dataset adds to every row: sha256 of the drop, row number in it, UTC time, `file`, `http` or `label`."""
 
 REMARKS = ("_line", "_column", "_reason")
-"""Columns that stand before a refused row in `inbox/rejected/NAME.*.bad.csv`; a drop may carry them, they are not read."""
+"""Columns before a refused row in `inbox/rejected/NAME.*.bad.csv`; a drop may have them, they are not read."""
 
 PREDICTION_ID = "prediction_id"
 """A drop with this column and the target is one of late labels."""
 
 MOST_COLUMNS = 10_000
-"""Of a schema with its target, and of a drop: more are a mistake, and reading one line of millions of cells takes long."""
+"""The most columns of a schema with its target, and of a drop: more are a mistake, and a line of millions of cells takes long to read."""
 
 
 class Schema(BaseModel):
@@ -45,9 +45,9 @@ class Schema(BaseModel):
     decimal: Literal[".", ","] = "."
     """The decimal mark in drops. JSON always has a point."""
     missing_values: list[str] = Field(default_factory=list, exclude_if=is_nothing)
-    """Texts that stand for a missing value in every column and in the target, unless a category or class is called so."""
+    """Texts that stand for a missing value in every column and in the target, unless it is the name of a category or class."""
     notation: Notation | None = Field(default=None, exclude_if=is_nothing)
-    """How the numbers of the target are written, if not plainly."""
+    """The notation of the target's numbers, if not the plain one."""
     ignored: list[str] = Field(default_factory=list, exclude_if=is_nothing)
     """Columns that drops may have and that are not read; a column of the kind `ignore` has the same effect."""
     columns: list[Column] = Field(min_length=1)
@@ -102,7 +102,7 @@ class Schema(BaseModel):
 
     @cached_property
     def markers(self) -> dict[str, tuple[str, ...]]:
-        """For each column and the target the texts that stand for a missing value there."""
+        """The texts for a missing value, by column (and target)."""
         by_column = {
             column.name: ([*self.missing_values, *column.missing_values], column.categories) for column in self.columns
         }
@@ -111,7 +111,7 @@ class Schema(BaseModel):
 
     @cached_property
     def numeric(self) -> bool:
-        """Whether every column takes any number."""
+        """True if every column takes any number."""
         return all(column.kind == "number" for column in self.columns)
 
     @cached_property
@@ -121,12 +121,12 @@ class Schema(BaseModel):
 
     @cached_property
     def texts(self) -> list[int]:
-        """Places of the texts among the columns."""
+        """The indices of the text columns."""
         return [place for place, column in enumerate(self.columns) if column.kind == "text"]
 
     @cached_property
     def width(self) -> int:
-        """Numbers of a row as a model sees it: one a column, and behind them those of the words of each text."""
+        """The length of a row as a model gets it: a number for each column, then those of the words of each text."""
         return len(self.columns) + SLOTS * len(self.texts)
 
     @cached_property
@@ -136,12 +136,12 @@ class Schema(BaseModel):
 
     @cached_property
     def labels(self) -> Classes:
-        """Which class the text of a label means."""
+        """The class that the text of a label means."""
         return Classes(self.classes, self.decimal)
 
     @cached_property
     def shape(self) -> tuple[Any, ...]:
-        """What a model depends on; the reference ranges are not part of it."""
+        """The part that a model depends on; the reference ranges are not in it."""
         columns = ((column.name, column.kind, *column.categories) for column in self.columns)
         return self.task, self.target, *self.classes, *columns
 

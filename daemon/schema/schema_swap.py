@@ -1,6 +1,6 @@
-"""Exchange: a schema takes the place of the one that it was made of, and of no other.
+"""Replacing schema.json: a changed schema replaces only the one that it was made from.
 
-A drop that lets the schema grow and `retraind schema` may come at the same moment, from two processes.
+A drop that extends the schema and `retraind schema` may write at the same moment, from two processes.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from daemon.schema.schema import Schema
 
 
 def replace(path: Path, before: Schema, after: Schema) -> bool:
-    """Write `after` in the place of `before`, durably; False: there is another by now. Raises Unavailable, OSError."""
+    """Replace `before` by `after`, durably; False: the file has another schema by now. Raises Unavailable, OSError."""
     with durable.locked(path):
         if schema.load(path) != before:
             return False

@@ -14,7 +14,7 @@ SHOWN = 3
 
 
 def of(scores: Scores) -> list[str]:
-    """What the challenger of these scores lacks, the gravest first; nothing for scores of before the dummy was asked."""
+    """The caveats of a challenger's scores, the gravest first; none for scores from before the dummy was scored."""
     return [*_unjudged(scores), *_untimed(scores), *_unseen(scores), *filter(None, [no_better(scores)])]
 
 
@@ -25,7 +25,7 @@ def sentence(scores: Scores) -> str:
 
 
 def no_better(scores: Scores) -> str | None:
-    """That the challenger is no better than the dummy by the figure that decides; None if it is, or that can't be known."""
+    """A clause if the challenger is no better than the dummy by the deciding metric; None if it is better, or that can't be known."""
     score, dummy = rolling(scores), rolling_dummy(scores)
     least, judged = guess(score, dummy), score_names.judged(score)
     if score is None or dummy is None or judged is None or least is None:
@@ -36,14 +36,14 @@ def no_better(scores: Scores) -> str | None:
 
 
 def guess(score: Score | None, dummy: DummyScore | None) -> float | None:
-    """The dummy's figure where the score's decides; None where nothing was measured, or by a retraind of before."""
+    """The dummy's value of the deciding metric; None if nothing was measured, or by an older retraind."""
     if not score or not dummy or not score["n"] or dummy["n"] != score["n"]:
         return None
     return dummy.get(score_names.metric(score))
 
 
 def answer(dummy: DummyScore) -> str:
-    """What the dummy always answers: a class in quotes, or the mean."""
+    """The dummy's constant answer: a class in quotes, or the mean."""
     return f"{dummy['answer']!r}" if dummy.get("answer") is not None else "the mean"
 
 
@@ -72,7 +72,7 @@ def _untimed(scores: Scores) -> Iterator[str]:
 
 
 def _unseen(scores: Scores) -> Iterator[str]:
-    """Classes that it was trained on, and of which no row is held out."""
+    """Classes that it was trained on, but without a held-out row."""
     score = rolling(scores)
     held = score.get("support") if score else None
     if not held:  # no row is held out at all, which is said

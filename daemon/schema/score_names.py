@@ -1,4 +1,4 @@
-"""Figures: which score decides for each task, and under which name people read it.
+"""Metrics: the deciding one of each task, and the names and numbers that people read.
 
 Shared with `web`. Scores are those of `daemon.schema.scores`.
 """
@@ -13,7 +13,7 @@ DECIDES: dict[Task, Metric] = {"classification": "accuracy", "regression": "r2"}
 """The score that a version is chosen and judged by; higher is better, 1 is perfect."""
 
 SETTLES: dict[Task, Metric] = {"classification": "log_loss", "regression": "rmse"}
-"""What decides among candidates that are equal in that; lower is better."""
+"""The metric that decides among candidates that are equal in that; lower is better."""
 
 TITLES: dict[Metric, str] = {
     "accuracy": "accuracy",
@@ -34,7 +34,7 @@ def day(ms: float) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """So many of something: `1 row`, `2,000 rows`."""
+    """A count with its noun: `1 row`, `2,000 rows`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
@@ -42,7 +42,7 @@ BOUND = 1.645
 """Standard errors of a one-sided 95 % bound."""
 
 LOWER: frozenset[Metric] = frozenset({"log_loss", "rmse", "mae", "cost"})
-"""Metrics of which less is better."""
+"""Metrics for which less is better."""
 
 UNITS: frozenset[Metric] = frozenset({"rmse", "mae", "cost"})
 """Metrics in a unit of their own, the target's or that of `train.costs`."""
@@ -54,24 +54,24 @@ def deciding(score: Score) -> Literal["accuracy", "r2"]:
 
 
 def metric(score: Score) -> Metric:
-    """By which figure the gate judges this score: `train.metric`, or the usual one."""
+    """The metric by which the gate judges this score: `train.metric`, or the usual one."""
     return score.get("metric") or deciding(score)
 
 
 def judged(score: Score | None) -> float | None:
-    """The figure by which the gate judges; None where nothing was measured."""
+    """The value by which the gate judges; None if nothing was measured."""
     if not score or not score.get("n"):
         return None
     return score.get(metric(score))
 
 
 def gain(score: Score, now: float, before: float) -> float:
-    """By how much `now` is better than `before`, two values of the figure by which the gate judges; less than 0: worse."""
+    """The improvement from `before` to `now`, two values of the metric by which the gate judges; less than 0: worse."""
     return before - now if metric(score) in LOWER else now - before
 
 
 def said(score: Score, amount: float | None) -> str:
-    """An amount of the figure by which the gate judges, with its name: `accuracy 0.9436`."""
+    """A value of the metric by which the gate judges, with its name: `accuracy 0.9436`."""
     return f"{TITLES[metric(score)]} {amount_of(score, amount)}"
 
 
@@ -83,9 +83,9 @@ def amount_of(score: Score, amount: float | None) -> str:
 
 
 def floored(score: Score, *, named: bool) -> tuple[Metric, float | None]:
-    """The figure that `promote.floor` (0-1, more is better) speaks of, and its value.
+    """The metric of `promote.floor` (0-1, more is better), and its value.
 
-    That is the metric if `train.metric` has `named` it, so that a floor stays what it is whatever `auto` finds, and more of it is better.
+    That is the metric if `train.metric` has `named` it, so that `auto` does not change the meaning of a floor, and more of it is better.
     """
     if not named or metric(score) in LOWER:
         return deciding(score), value(score)
@@ -93,12 +93,12 @@ def floored(score: Score, *, named: bool) -> tuple[Metric, float | None]:
 
 
 def short(score: Score, amount: float) -> str:
-    """An amount of the figure by which the gate judges, in three digits: `0.944`."""
+    """A value of the metric by which the gate judges, in three digits: `0.944`."""
     return plain(amount, 3) if metric(score) in UNITS else f"{amount:.3f}"
 
 
 def value(score: Score | None) -> float | None:
-    """The deciding figure; None where nothing was measured (no rows, or too few for R²)."""
+    """The deciding value; None if nothing was measured (no rows, or too few for R²)."""
     if not score or not score.get("n"):
         return None
     return score.get(deciding(score))

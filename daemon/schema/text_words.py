@@ -1,6 +1,6 @@
-"""Words: a text as the numbers by which a model knows its words; the same for a file, a request and a late label.
+"""Words: a text as numbers for its words; the same for a file, a request and a late label.
 
-Shared with `web`; pure functions. A word is a number of BITS bits of its checksum, so there is no vocabulary to keep or to outgrow;
+Shared with `web`; pure functions. A word is a number of BITS bits of its checksum, so no vocabulary has to be kept;
 THREE of them share one double, so that a text takes `SLOTS` numbers of a row, however long it is.
 """
 
@@ -14,12 +14,12 @@ MOST_TEXT = 10_000
 """Characters of a text at most: about four pages."""
 
 BITS = 17
-"""Of a word's number: 131,071 different ones. Zero is not a word."""
+"""The bits of a word's number: 131,071 different ones. Zero is not a word."""
 
 MASK = (1 << BITS) - 1
 
 THREE = 3
-"""So many words share a double, which is exact up to 53 bits."""
+"""Words that share a double, which is exact up to 53 bits."""
 
 SLOTS = 32
 """Doubles of a text beside the count of its words, 256 bytes."""
@@ -30,7 +30,7 @@ MOST_WORDS = THREE * SLOTS
 WORD = re.compile(r"\w+")
 
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+")
-"""Scripts that put no blanks between words: each two neighbours are one."""
+"""Scripts without blanks between words: each two neighbouring characters count as one."""
 
 
 def encoded(text: str) -> list[float]:
@@ -63,7 +63,7 @@ def _first(text: str) -> list[bytes]:
 
 
 def _parted(word: str) -> Iterator[str]:
-    """The word, or where its script has no blanks each two neighbours."""
+    """The word, or each two neighbouring characters if its script has no blanks."""
     place = 0
     for match in UNSPACED.finditer(word):
         if match.start() > place:

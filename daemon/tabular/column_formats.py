@@ -1,4 +1,4 @@
-"""Formats: notations that the texts of a column suggest, such as 1,234 or $5.00 or 31/01/2024. Pure, for `infer_schema`.
+"""Column formats: notations that the texts of a column suggest, such as 1,234 or $5.00 or 31/01/2024. Pure, for `infer_schema`.
 
 A suggestion rests on some texts; a second pass over all of them decides whether it fits.
 """

@@ -1,4 +1,4 @@
-"""Kinds: text cells to numbers, booleans, dates and categories, with a reason for each bad cell.
+"""Column types: text cells to numbers, booleans, dates and categories, with a reason for each bad cell.
 
 For `rows` and `infer_column`. The rules for numbers and dates (`date_cells`) are written here rather than left to a library.
 Arrow's casts come first only because they are fast; both ways give the same result for every cell.

@@ -1,4 +1,4 @@
-"""Text: the characters of a drop and its records, as Python's csv module splits them.
+"""CSV records: the text of a drop and its records, as Python's csv module splits them.
 
 `csv_table` uses it for the header and to find the few bad records again; Arrow splits whole files there. Both follow
 the same rules, which a property test compares.

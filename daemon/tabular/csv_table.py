@@ -1,4 +1,4 @@
-"""Cells: the bytes of a drop to text cells, and back to the verbatim text of one record.
+"""CSV table: the bytes of a drop to text cells, and back to the verbatim text of one record.
 
 Arrow splits whole files into text only, so that no library's idea of a type or of a missing value
 can change a cell. Python's csv module reads the header, and finds the few bad records again.

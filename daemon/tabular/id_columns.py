@@ -1,4 +1,4 @@
-"""Ids: whole numbers that identify rows and predict nothing. For `infer_schema`.
+"""Id columns: whole numbers that identify rows and predict nothing. For `infer_schema`.
 
 A number that differs in every row may also be a measurement, so a column is left out only if its name is that of an id.
 """

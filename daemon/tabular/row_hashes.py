@@ -1,4 +1,4 @@
-"""Fingerprints: 64 bits a row, the same for equal rows.
+"""Row hashes: fingerprints of 64 bits, the same for equal rows.
 
 A fingerprint depends on the values alone, not on the order of columns, on how a segment stores them or on empty
 columns. So a row keeps it when segments are merged and when the schema gains a column.

@@ -1,4 +1,4 @@
-"""Moments: the times of rows, read from the column `train.time`, whatever its kind in the schema.
+"""The times of rows, read from the column `train.time`, whatever its kind in the schema.
 
 Numbers are taken as they are (a year, seconds since 1970), dates and times as milliseconds since 1970, in UTC unless they name
 a zone. Texts are read alike in all segments, so a row's time depends on the dataset alone.

@@ -1,4 +1,4 @@
-"""Growth: changes of the schema by drops, as the policies of `inbox` allow. For `rows`.
+"""Schema growth: changes of the schema by drops, as the policies of `inbox` allow. For `rows`.
 
 A schema grows only at its ends, so that the codes of classes and categories stay the same.
 """

@@ -1,8 +1,7 @@
 """Row matching: which lines of a refused file hold rows of a drop.
 
-A line is taken for a row of the drop if its cells are those of the row. In a file that was refused before the drop was
-taken, a cell that can't be read may be any: it may have been corrected in the drop. At least two and more than half of the
-columns must be readable then.
+A line matches a row if it has the same cells. In a file that was refused before the drop was accepted, a cell that can't be
+read matches any: it may have been corrected in the drop. At least two and more than half of the columns must be readable then.
 """
 
 import csv
@@ -25,11 +24,11 @@ PIECE_LINES = 2000
 """Lines that are compared at once: some 50 ms."""
 
 MOST_VALUES = 2_000_000
-"""Values of rows that are kept in tables for lines of which only some columns can be read."""
+"""The most values kept in look-up tables, one for each set of readable columns."""
 
 
 class Split(NamedTuple):
-    """A refused file: what stays of it (its header included), and how many lines hold rows of the drop, of how many."""
+    """A refused file: the rest of it (with the header), the number of lines that hold rows of the drop, and of all lines."""
 
     rest: bytes
     matched: int

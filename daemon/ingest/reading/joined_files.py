@@ -53,7 +53,7 @@ def groups(readings: Sequence[Reading]) -> Iterator[list[PlainFile]]:
 
 
 def _plain_file(reading: Reading) -> PlainFile:
-    """A drop of which each line is one record; anything that makes that uncertain gives a count of 0."""
+    """A drop of which each line is one record; 0 rows if that is uncertain."""
     data = reading.drop.content.data or b""
     head, _, body = data.partition(b"\n")
     odd = b'"' in data or b"\r" in data or b"\n\n" in data or not data[:1].strip() or PREDICTION_ID.encode() in head
@@ -105,7 +105,7 @@ def _check(group: Sequence[PlainFile], schema: Schema, policy: Policy, beside: S
 def _divide(
     group: Sequence[PlainFile], ends: NDArray[np.int64], joined: _Joined, policy: Policy, accepted_at: datetime
 ) -> pa.Table:
-    """Give each file its rows back, and record in each reading what became of it."""
+    """Give each file its rows back, and record the outcome in its reading."""
     starts = ends - np.array([file.rows for file in group])
     for bad_row in joined.bad:
         owner = int(np.searchsorted(ends, bad_row.record, side="right"))

@@ -48,7 +48,7 @@ class KnownRowFilter:
         return self._gathered(table, rows, left_out)
 
     def part(self, reading: Reading, table: Any, schema: Schema) -> Any | None:
-        """The same of the next part of a large drop; `conclude` it at the end."""
+        """The same for the next part of a large drop; `conclude` it at the end."""
         rows = row_hash_files.prints(table, schema)
         share = self._known.next_share(rows)
         left_out = self._left_out(table, share)
@@ -56,13 +56,13 @@ class KnownRowFilter:
         return self._gathered(table, rows, left_out)
 
     def take(self, segment: str, schema: Schema) -> None:
-        """The rows that were gathered are in a segment of this name now; `schema` is that of their prints. Raises OSError."""
+        """Store the hashes of the gathered rows, which are in a segment of this name now; `schema` is the one they were hashed by. Raises OSError."""
         gathering, self._gathering = self._gathering, None
         if gathering is not None:
             self._known.take(gathering, segment, schema)
 
     def give_up(self) -> None:
-        """The rows that were gathered are not taken."""
+        """Discard the gathered rows, which were not accepted."""
         gathering, self._gathering = self._gathering, None
         if gathering is not None:
             gathering.discard()
@@ -89,5 +89,5 @@ def _count(reading: Reading, known_rows: int, relabelled: int, left_out: int) ->
 
 
 def conclude(reading: Reading) -> None:
-    """The drop was read to its end: what was left out was not accepted."""
+    """Subtract the rows that were left out from the accepted ones, once the drop was read to its end."""
     reading.rows_accepted -= reading.rows_left_out

@@ -1,4 +1,4 @@
-"""Reading: the drops of one batch to checked rows with their provenance, and what became of each drop.
+"""The reader: the drops of one batch to checked rows with their provenance, and the outcome of each drop.
 
 A file comes whole or, if it is large, in parts, so that memory stays bounded. Why a single row or cell is bad is decided in
 `daemon/tabular/rows.py`; when bad rows refuse the whole drop, in `daemon/ingest/reading/reading.py`.
@@ -30,7 +30,7 @@ MOST_LABELS = 250_000
 """Late labels of one drop."""
 
 PIECE_ROWS = 65_536
-"""Rows that are checked at a time, so that a file of bad ones is given up soon."""
+"""Rows that are checked at a time, so that a file of bad ones is refused soon."""
 
 LABEL_BYTES = 1 << 20
 """Late labels that are looked up at a time: a few seconds' worth, for the loop has other things to do in between."""
@@ -40,7 +40,7 @@ Join = Callable[[Sequence[str], Sequence[str], Schema, Mapping[str, str]], Joine
 
 
 class Reader:
-    """Reads the drops of one batch; `schema` grows where the policy lets it."""
+    """Reads the drops of one batch; `schema` grows as the policy allows."""
 
     def __init__(
         self, schema: Schema, policy: Policy, join: Join, accepted_at: datetime, beside: Sequence[str] = ()
@@ -110,7 +110,7 @@ class Reader:
                 stop_early(reading, self._policy)
 
     def _match(self, reading: Reading, header: Header, *, labels: bool) -> None:
-        """Raise InvalidDrop at once if the header does not fit; add what the policy adds, by a look at the whole drop."""
+        """Raise InvalidDrop at once if the header does not fit; add the columns that the policy allows, after a look at the whole drop."""
         if labels:
             if self.schema.target not in header.names:
                 reason = f"Late labels need the target: the column {self.schema.target!r} is missing."
