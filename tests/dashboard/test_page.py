@@ -163,8 +163,8 @@ class Story:
         self.home.pointer.write_bytes(pointer.model_dump_json().encode())
         self.champion = version
 
-    def document(self, status: Status | None, metrics: dict[str, Any] | None = None, **more: Any) -> Document:
-        return document(self.home, Records(self.home), status, metrics or {}, **more)
+    def document(self, status: Status | None, metrics: Any = None, **more: Any) -> Document:
+        return document(self.home, Records(self.home), status, metrics if metrics is not None else {}, **more)
 
 
 def verdict_now() -> str:

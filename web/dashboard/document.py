@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from pydantic import ValidationError
 
@@ -31,6 +31,7 @@ from web.dashboard.quick_start import QuickStart
 from web.dashboard.sections import Candidates, Champion, ServiceFigures, VersionEntry
 from web.dashboard.tiles import Tile, Verdict
 from web.dashboard.timeline import group_of
+from web.metrics.totals import Summary
 
 VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
@@ -90,7 +91,7 @@ def document(
     home: Home,
     records: Records,
     status: Status | None,
-    metrics: Mapping[str, Any],
+    metrics: Summary,
     settings: Settings | None = None,
     checks: Mapping[str, Check] | None = None,
 ) -> Document:
@@ -162,7 +163,7 @@ def gather(
     home: Home,
     records: Records,
     status: Status | None,
-    metrics: Mapping[str, Any],
+    metrics: Summary,
     settings: Settings | None,
     checks: Mapping[str, Check] | None = None,
 ) -> Facts:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core.rows import BatchRow, DriftCheck, RunRow, SwapRow
@@ -13,6 +12,7 @@ from daemon.core.status import Check, Status
 from daemon.records.drops import ExaminedDrop, HeldDrop
 from daemon.records.versions import JudgedVersion
 from daemon.schema.scores import Agreement, Score
+from web.metrics.totals import Summary
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Facts:
 
     now: datetime
     status: Status | None
-    metrics: Mapping[str, Any]
+    metrics: Summary
     settings: Settings | None
     pointer: Pointer | None
     manifest: Manifest | None

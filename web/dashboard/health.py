@@ -3,15 +3,16 @@
 The other two are answered in `web.dashboard.serving` and `web.dashboard.quality`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from daemon.core.states import CheckName, DropState
 from daemon.core.status import Status
+from daemon.records.drops import HeldDrop
 from daemon.schema.score_names import counted
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import STATES, Fact, State, Tile, Verdict, fact, size, tile
+from web.metrics.totals import Summary
 
 ELSEWHERE = {CheckName.MODEL, CheckName.DAEMON, CheckName.PROMOTED_VERSION, CheckName.CHALLENGER, CheckName.TRAINING}
 """Checks that other tiles and panels report in more detail."""
@@ -67,8 +68,8 @@ def _meanwhile(facts: Facts) -> str:
     return "Predictions are answered meanwhile."
 
 
-def _latency(metrics: Mapping[str, Any]) -> Fact:
-    values = [metrics.get(name) for name in ("p50_ms", "p95_ms", "p99_ms")]
+def _latency(metrics: Summary) -> Fact:
+    values = metrics.get("p50_ms"), metrics.get("p95_ms"), metrics.get("p99_ms")
     text = " / ".join("–" if value is None else f"{value:.3g}" for value in values)
     predictions = metrics.get("prediction_count") or 0
     return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions since the beginning")
@@ -114,7 +115,7 @@ def _wait(count: int) -> str:
     return f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} for you"
 
 
-def _why(oldest: Mapping[str, Any]) -> str:
+def _why(oldest: HeldDrop) -> str:
     return f"{oldest['name']} is held because {oldest['reason']}. Accept or reject it."
 
 
@@ -157,17 +158,17 @@ def _mark(state: State, word: str, sentence: str) -> Verdict:
     return {"state": state, "shape": STATES[state][0], "word": word, "sentence": sentence}
 
 
-def failures(metrics: Mapping[str, Any]) -> int:
+def failures(metrics: Summary) -> int:
     """Answers of a /metrics document with a 5xx status, except those before the first version: only time was missing then."""
     return max(0, _answers(metrics, 500, 599) - (metrics.get("before_first_model") or 0))
 
 
-def refusals(metrics: Mapping[str, Any]) -> int:
+def refusals(metrics: Summary) -> int:
     """Answers of a /metrics document with a 4xx status: faults of clients."""
     return _answers(metrics, 400, 499)
 
 
-def _answers(metrics: Mapping[str, Any], least: int, most: int) -> int:
+def _answers(metrics: Summary, least: int, most: int) -> int:
     return sum(n for code, n in (metrics.get("errors") or {}).items() if least <= int(code) <= most)
 
 

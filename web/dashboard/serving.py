@@ -1,12 +1,10 @@
 """Which model serves, and why: the second question of the dashboard. Pure functions of facts."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from daemon.artifacts.bundle import Manifest
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import VersionState
 from daemon.schema import score_caveats, score_names
+from daemon.schema.scores import Scores
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
@@ -46,7 +44,7 @@ def serving(facts: Facts) -> Tile:
     return _waiting(facts, headline, notes) or tile(state, headline, lacks or champion["reason"], notes)
 
 
-def _since(scores: Mapping[str, Any]) -> list[Fact]:
+def _since(scores: Scores) -> list[Fact]:
     """Since when rows judge, if the world has changed."""
     world = scores.get("world")
     if not world:

@@ -10,8 +10,11 @@ from web.metrics import counters
 from web.metrics.counters import BOUNDS, Snapshot
 
 
-class Summary(TypedDict):
-    """The figures of `GET /metrics`: of all workers since the home was created; times in milliseconds unless the name says seconds."""
+class Summary(TypedDict, total=False):
+    """The figures of `GET /metrics`: of all workers since the home was created; times in milliseconds unless the name says seconds.
+
+    The page is also made without them, when the records can't be read.
+    """
 
     request_count: int
     prediction_count: int
