@@ -72,11 +72,11 @@ def _complete(home: Home, root: Path) -> None:
         segments = journal.segments.current()
         dataset.open({one["name"]: one["md5"] for one in segments}, journal.segments.replaced)
     dataset.close()
-    if gone := dataset.verify({one["name"]: one["sha256"] for one in segments}):
+    if gone := dataset.folder.verify({one["name"]: one["sha256"] for one in segments}):
         raise DatasetDamaged(
             f"{len(gone)} segments are missing or damaged, first {gone[0]}.", hint="Use another backup."
         )
-    shutil.rmtree(home.registry / "dvc-site", ignore_errors=True)
+    shutil.rmtree(home.dvc_site, ignore_errors=True)
 
 
 def _leave_answered(home: Home) -> None:

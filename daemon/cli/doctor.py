@@ -16,8 +16,8 @@ from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.rows import SegmentRow
 from daemon.dataset import git_history, segments
-from daemon.dataset.dataset import Dataset
 from daemon.dataset.dvc_cache import Cache
+from daemon.dataset.segment_folder import SegmentFolder
 from daemon.records import drops as recorded_drops
 from daemon.records import segments as recorded_segments
 from daemon.records.query import ask
@@ -124,7 +124,7 @@ def _folders(home: Home) -> str:
 
 def _segments(home: Home) -> str:
     recorded = _live(home)
-    damaged = Dataset(home).verify({name: one["sha256"] for name, one in recorded.items()})
+    damaged = SegmentFolder(home).verify({name: one["sha256"] for name, one in recorded.items()})
     # A merge may have replaced it while it was looked for.
     damaged = [name for name in damaged if name in _live(home)] if damaged else []
     if damaged:

@@ -58,6 +58,8 @@ class Home:
     """Durable requests to the loop: one small JSON file each."""
     workers = Below("registry/workers")
     """One lock and one counter snapshot per HTTP worker."""
+    dvc_site = Below("registry/dvc-site")
+    """DVC's notes, which hold pickles: its default is a folder that every user of the machine can write to."""
     known = Below("registry/known")
     """Fingerprints of the rows of each segment; can be made again from the segments."""
 

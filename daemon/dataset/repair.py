@@ -50,10 +50,10 @@ class RepairRound:
     def _attend(self) -> str | None:
         """What is still damaged after everything was tried."""
         live = self._live()
-        if self._dataset.ailment(live):
+        if self._dataset.damage(live):
             self._dataset.repair(live)
         self._verify_one()
-        return self._dataset.ailment(live)
+        return self._dataset.damage(live)
 
     def step(self) -> bool:
         """Go on with the oldest request to repair by a piece; True: there was one."""
@@ -80,7 +80,7 @@ class RepairRound:
         live = {one["name"]: one["sha256"] for one in self._journal.segments.current()}
         if live and self._work is None:
             self._verified = min((name for name in live if name > self._verified), default=min(live))
-            if self._dataset.verify({self._verified: live[self._verified]}):
+            if self._dataset.folder.verify({self._verified: live[self._verified]}):
                 self._work = self._mend()
 
     def _mend(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """The folder of the segments, `data/dataset/`: the only code that writes, lists, moves or removes files there."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import pyarrow as pa
 import structlog
@@ -8,7 +9,8 @@ import structlog
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.dataset import segment_writer, segments
-from daemon.dataset.segment_writer import Sealed, Writer
+from daemon.dataset.dvc_cache import Cache, md5_of
+from daemon.dataset.segment_writer import Sealed, Writer, name_of
 
 log = structlog.get_logger()
 
@@ -38,9 +40,9 @@ class SegmentFolder:
                 yield None
             yield writer.seal()
 
-    def find(self, known: Mapping[str, str], drop: str) -> tuple[str, pa.Table] | None:
+    def find(self, candidates: Mapping[str, str], drop: str) -> tuple[str, pa.Table] | None:
         """The first of these segments (name: sha256) with rows of a drop (sha256), and its rows."""
-        return segments.find(self._path, known, drop)
+        return segments.find(self._path, candidates, drop)
 
     def names(self) -> set[str]:
         """Names of all files there; raises FileNotFoundError where the folder is gone."""
@@ -61,3 +63,45 @@ class SegmentFolder:
     def sweep(self) -> int:
         """Remove unfinished files that a killed process left; returns how many."""
         return durable.sweep(self._path) if self._path.is_dir() else 0
+
+    def make(self) -> None:
+        """Create the folder where it is gone."""
+        self._path.mkdir(exist_ok=True)
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Which of these files are not there."""
+        return set(names) - (self.names() if self._path.is_dir() else set())
+
+    def verify(self, segments: Mapping[str, str]) -> list[str]:
+        """Names of segments (name: sha256) that are gone or have other bytes."""
+        return [name for name, sha256 in segments.items() if not _is_intact(self._path / name, sha256)]
+
+    def keep_damaged(self, name: str, sha256: str) -> bool:
+        """Move a segment with other bytes to the orphans; True: it was one."""
+        if not (self._path / name).exists() or _is_intact(self._path / name, sha256):
+            return False
+        self._orphans.mkdir(exist_ok=True)
+        (self._path / name).replace(self._orphans / f"{name}.damaged")
+        return True
+
+    def restore(self, segments: Mapping[str, str], cache: Cache) -> None:
+        """Bring segments (name: md5) that are gone back, from the orphans or from DVC's `cache`, as far as these have them."""
+        gone = self.missing(segments)
+        # Whatever the files that were set aside are called by now.
+        orphans = {name_of(durable.sha256_file(path)): path for path in _files(self._orphans)} if gone else {}
+        for name in gone:
+            if name in orphans and md5_of(orphans[name]) == segments[name]:
+                log.warning("segment_restored", segment=name, source="data/orphans")
+                orphans[name].replace(self._path / name)
+                durable.fsync_dir(self._path)
+            elif cache.has(segments[name]):
+                log.warning("segment_restored", segment=name, source="DVC's cache")
+                durable.write(self._path / name, cache.path(segments[name]).read_bytes(), mode=0o444)
+
+
+def _is_intact(path: Path, sha256: str) -> bool:
+    return path.exists() and durable.sha256_file(path) == sha256
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if path.is_file() and not path.is_symlink()]

@@ -59,7 +59,7 @@ def relocate(home: Home, root: Path | None = None) -> str | None:
             connection.execute("BEGIN IMMEDIATE")
             _rewrite(connection, old, new)
     # DVC's notes on files by their paths; they are made again. DVC itself would make a folder that everybody can write to.
-    notes = home.registry / "dvc-site"
+    notes = home.dvc_site
     shutil.rmtree(notes, ignore_errors=True)
     notes.mkdir(mode=0o700, exist_ok=True)
     return (

@@ -23,7 +23,8 @@ from daemon.artifacts.bundle import PROBE, TWIN, Manifest, Matrix, Model
 from daemon.core.errors import BundleRefused, NotFound, TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Train
-from daemon.dataset.dataset import Dataset, Revision
+from daemon.dataset.checkout import check_out
+from daemon.dataset.repository import Revision
 from daemon.records import segments, versions
 from daemon.records.query import Row
 from daemon.schema.arrival_times import Era, Window
@@ -90,7 +91,7 @@ def _original(home: Home, version: int) -> Original:
 
 def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tuple[Data, Train]:
     """The rows that the version was trained on, verified against the journal, and the settings of its training."""
-    names = Dataset(scratch).check_out(home, Revision(manifest.revision, manifest.dvc_md5))
+    names = check_out(home, scratch, Revision(manifest.revision, manifest.dvc_md5))
     hashes = segments.hashes(home.journal)
     chosen = {name: sha256 for name, sha256 in hashes.items() if name in set(names)}
     if len(chosen) < len(names):

@@ -16,7 +16,7 @@ from pathlib import Path
 import wiring
 from checks import check
 from daemon.core.home import Home
-from daemon.dataset.dataset import Dataset
+from daemon.dataset.checkout import check_out
 home = Home(Path(sys.argv[1]))
 wiring.bare(home)
 wiring.drop_one(home)
@@ -26,7 +26,7 @@ with wiring.opened(home) as parts:
     copy = Home(Path(sys.argv[1] + "-copy"))
     copy.root.mkdir()
     copy.make()
-    assert Dataset(copy).check_out(home, revision) == sorted(parts.segments("md5"))
+    assert check_out(home, copy, revision) == sorted(parts.segments("md5"))
     check(parts, first=True, dvc=True)
 """
 """A first start, a drop, a second drop, and a clone of the first revision, with everything that tests/faults checks."""

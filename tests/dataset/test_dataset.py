@@ -11,9 +11,9 @@ import pytest
 from conftest import names
 
 from daemon.core import durable
-from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
+from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
-from daemon.dataset import dataset, segment_writer, segments
+from daemon.dataset import dvc, segment_writer, segments
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.segment_writer import Segment
 from daemon.schema.schema import Schema
@@ -148,7 +148,7 @@ def test_commit_is_not_begun_without_room(home: Home, opened: Dataset, monkeypat
     """On a full disk DVC would try again for ever without a pause; with room again the same commit succeeds."""
     first = segment(home, 1)
     with monkeypatch.context() as full:
-        full.setattr(dataset, "LEAST_BYTES", 1 << 62)
+        full.setattr(dvc, "LEAST_BYTES", 1 << 62)
         with pytest.raises(OSError, match="No space left"):
             opened.commit(1, {first.name: first.md5}, MESSAGE)
     assert opened.commit(1, {first.name: first.md5}, MESSAGE).commit
@@ -183,7 +183,7 @@ def test_lost_segment_comes_back_from_dvc(home: Home, opened: Dataset, schema: S
     opened.close()
     (home.segments / first.name).unlink()
     again = reopened(home, {first.name: first.md5})
-    assert again.verify({first.name: first.sha256}) == []
+    assert again.folder.verify({first.name: first.sha256}) == []
     again.close()
 
 
@@ -194,7 +194,9 @@ def test_verify_names_what_has_changed(home: Home, opened: Dataset, schema: Sche
     changed.chmod(0o644)
     changed.write_bytes(b"x")
     (home.segments / found[1].name).unlink()
-    assert sorted(opened.verify({one.name: one.sha256 for one in found})) == sorted([found[0].name, found[1].name])
+    assert sorted(opened.folder.verify({one.name: one.sha256 for one in found})) == sorted(
+        [found[0].name, found[1].name]
+    )
 
 
 def test_foreign_file_in_the_dataset_is_no_revision(home: Home, opened: Dataset, schema: Schema) -> None:
@@ -215,32 +217,6 @@ def test_reading_verifies_before_it_parses(home: Home, opened: Dataset, schema: 
     ]
     with pytest.raises(DatasetDamaged, match=first.name):
         list(segments.read(home.segments, {first.name: second.sha256}))
-
-
-def test_revision_is_fetched_into_another_home(
-    home: Home, opened: Dataset, schema: Schema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Verified against its md5; if an object is gone or there is no room, that is said before DVC begins."""
-    first, second = segment(home, 1), segment(home, 2)
-    revision = opened.commit(1, {one.name: one.md5 for one in (first, second)}, MESSAGE)
-
-    def fetch(name: str) -> list[str]:
-        scratch = Home(tmp_path / name)
-        scratch.make()
-        found = Dataset(scratch).check_out(home, revision)
-        assert [durable.sha256_file(scratch.segments / one) for one in sorted(found)] == sorted(
-            [first.sha256, second.sha256]
-        )
-        return found
-
-    assert sorted(fetch("a")) == sorted([first.name, second.name])
-    with monkeypatch.context() as full:
-        full.setattr(dataset, "LEAST_BYTES", 1 << 62)
-        with pytest.raises(Unavailable, match="TMPDIR"):
-            fetch("b")
-    assert opened.purge([second.md5, "0" * 32]) == 1
-    with pytest.raises(NotFound, match="1 segments of revision"):
-        fetch("c")
 
 
 def test_settings_of_the_user_and_repositories_around_do_not_matter(

@@ -13,7 +13,9 @@ from test_ingestion import HEADER, Parts, row
 
 from daemon.core.home import Home
 from daemon.dataset import git_history
-from daemon.dataset.dataset import Dataset, Revision
+from daemon.dataset.checkout import check_out
+from daemon.dataset.dataset import Dataset
+from daemon.dataset.repository import Revision
 from daemon.schema.schema import Schema
 
 BATCHES = 4
@@ -137,7 +139,7 @@ def lose_cache(home: Home) -> None:
 
 
 def lose_state(home: Home) -> None:
-    for path in (home.registry / "dvc-site").rglob("*.db"):
+    for path in (home.dvc_site).rglob("*.db"):
         path.write_bytes(b"no database" * 1000)
 
 
@@ -199,7 +201,7 @@ def test_old_revision_is_found_again(parts: Parts, tmp_path: Path) -> None:
     parts.reopen()
     scratch = Home(tmp_path / "scratch")
     scratch.make()
-    found = Dataset(scratch).check_out(parts.home, Revision(*history[1].name))
+    found = check_out(parts.home, scratch, Revision(*history[1].name))
     assert len(found) == 2
 
 

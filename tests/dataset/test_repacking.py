@@ -15,9 +15,11 @@ from daemon.core import requests
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.dataset import repacking
-from daemon.dataset.dataset import Dataset, Revision
+from daemon.dataset.checkout import check_out
+from daemon.dataset.dataset import Dataset
 from daemon.dataset.dvc_cache import SECURED, STAMPS, Cache
 from daemon.dataset.repacking import Repacking
+from daemon.dataset.repository import Revision
 from daemon.schema.schema import Schema
 
 BATCHES = 6
@@ -135,7 +137,7 @@ def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) 
     for one in batches:
         scratch = Home(tmp_path / str(one["seq"]))
         scratch.make()
-        found = Dataset(scratch).check_out(home, Revision(str(one["revision"]), str(one["dvc_md5"])))
+        found = check_out(home, scratch, Revision(str(one["revision"]), str(one["dvc_md5"])))
         assert len(found) == one["seq"]
     take(parts, BATCHES + 1)
     assert parts.lengths == [*range(1, BATCHES + 2)]

@@ -18,7 +18,8 @@ from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.requests import Request
 from daemon.dataset import segment_tiers, segments
-from daemon.dataset.dataset import Dataset, Revision
+from daemon.dataset.checkout import check_out
+from daemon.dataset.repository import Revision
 from daemon.inbox.rejected_folder import Rejected
 from daemon.schema.schema import Schema
 
@@ -102,7 +103,7 @@ def checked_out(home: Home, revision: Revision) -> list[float]:
     """The first column of a revision that is fetched into a folder of its own."""
     scratch = Home(home.root / "scratch" / revision.commit)
     scratch.make()
-    names = Dataset(scratch).check_out(home, revision)
+    names = check_out(home, scratch, revision)
     return sorted(
         value for name in names for value in pq.read_table(scratch.segments / name)["sepal_length"].to_pylist()
     )
@@ -260,7 +261,7 @@ def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
             checked_out(parts.home, revision)
     parts.reopen()
     parts.run()
-    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
+    assert parts.dataset.folder.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
 
 
 def test_purge_may_come_later(parts: Parts) -> None:

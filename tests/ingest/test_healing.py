@@ -61,7 +61,7 @@ def test_running_daemon_mends_its_repository(parts: Parts, harm: Callable[[Home]
     take(parts, 2)
     assert parts.lengths == [1, 2]
     assert parts.waiting == []
-    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
+    assert parts.dataset.folder.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
     shown = subprocess.run(["git", "status", "--porcelain"], cwd=parts.home.data, capture_output=True, check=True)
     assert shown.stdout == b""
 

@@ -503,7 +503,7 @@ def test_end_in_a_merge_loses_and_doubles_nothing(parts: Parts, step: str, monke
     parts.run()
     assert parts.lengths == [*range(segment_tiers.FAN - 1), 99]
     assert len(parts.journal.segments.current()) == 1
-    assert parts.dataset.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
+    assert parts.dataset.folder.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
 
 
 def test_drop_that_ends_the_process_is_found_and_given_up(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 HEAVY = {
     "watchdog": {"daemon.inbox.watcher"},
-    "dvc": {"daemon.dataset.dataset"},
+    "dvc": {"daemon.dataset.dvc"},
     "mlflow": {"daemon.registry.registry"},
     "pandas": {"daemon.registry.registry"},
     "sqlalchemy": {

@@ -1,0 +1,65 @@
+"""Checkout: an earlier revision of a home brought into another, empty one, for reproducing a training; the first is only read.
+
+DVC fetches the segments from the cache of the first home as from any remote.
+"""
+
+import shutil
+
+from daemon.core import durable
+from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
+from daemon.core.home import Home
+from daemon.dataset import dvc, git, git_history
+from daemon.dataset.dvc import Dvc
+from daemon.dataset.dvc_cache import Cache, md5_of
+from daemon.dataset.repository import Revision, pointed
+from daemon.records import segments as recorded_segments
+
+
+def check_out(source: Home, target: Home, revision: Revision) -> list[str]:
+    """Bring a revision of `source` into the empty home `target`, while others work in the first; the names of its segments.
+
+    Raises NotFound when they are gone from the cache of `source`, Unavailable when there is no room for them, DatasetDamaged
+    when they are not what the revision names.
+    """
+    checkout = Dvc(target)
+    checkout.isolate()
+    git.clone(source.data, target.data)
+    commit = git_history.locate(target.data, *revision)
+    if commit is None:
+        raise NotFound(f"git has no revision {revision.commit[:10]}, nor one that was made anew for it.")
+    git.run(target.data, "checkout", "--quiet", "--detach", commit)
+    if (md5 := pointed(target.data)) != revision.dvc_md5:
+        raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {md5}, not {revision.dvc_md5}.")
+    cache = Cache(target.data)
+    _bring_list(source, cache, revision)
+    listed = cache.listed(revision.dvc_md5)
+    _demand_objects(source, target, listed, revision)
+    checkout.pull(source.data / ".dvc/cache")
+    for name, md5 in listed.items():
+        if md5_of(target.segments / name) != md5:
+            raise DatasetDamaged(f"DVC gave other bytes than {md5} for {name}.", hint="Run `retraind doctor`.")
+    return list(listed)
+
+
+def _bring_list(source: Home, cache: Cache, revision: Revision) -> None:
+    """Put DVC's list of a revision's segments into `cache`: composed from the journal, or as `source` has it."""
+    if cache.compose(revision.dvc_md5, recorded_segments.listed(source.journal, revision.dvc_md5)):
+        return
+    original, copy = Cache(source.data).path(revision.dvc_md5), cache.path(revision.dvc_md5)
+    if not original.exists():
+        raise NotFound(f"DVC's list of revision {revision.commit[:10]} is gone.", hint="A backup of data/ has it.")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(copy, original.read_bytes(), mode=0o444)
+
+
+def _demand_objects(source: Home, target: Home, listed: dict[str, str], revision: Revision) -> None:
+    """Raise NotFound or Unavailable where the segments of `listed` (name: md5) are gone, or too large for the disk."""
+    objects = [Cache(source.data).path(md5) for md5 in listed.values()]
+    if gone := sum(not path.exists() for path in objects):
+        hint = "They may have been purged (`retraind forget --purge`); a backup of data/ has them."
+        raise NotFound(f"{gone} segments of revision {revision.commit[:10]} are gone from DVC's cache.", hint=hint)
+    needed = 2 * sum(path.stat().st_size for path in objects)  # in the cache here, and checked out
+    free = shutil.disk_usage(target.data).free
+    if needed + dvc.LEAST_BYTES > free:
+        hint = "Set TMPDIR to a folder with more room."
+        raise Unavailable(f"{needed} bytes have to be fetched into {target.data}; {free} are free.", hint=hint)
