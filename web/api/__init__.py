@@ -1,1 +1,1 @@
-"""The routes of the application and the service's own endpoints."""
+"""The routes of the application, and our own endpoints."""

@@ -38,11 +38,11 @@ INLINE = {
     f"/v2/models/{MODEL}/ready",
     f"/v1/models/{MODEL}",
 }
-"""Paths whose routes touch no disk: they are answered at once, as predictions are. All others run in a lane."""
+"""Paths whose routes do not use the disk: answered at once, like predictions. All others run in a lane."""
 
 
 class App(Bottle):  # type: ignore[misc]
-    """Bottle with problems for its own errors, told as the path's clients expect, and security headers on every answer."""
+    """Bottle with problems for its own errors, in the format of the path, and security headers on every answer."""
 
     def default_error_handler(self, res: HTTPError) -> bytes:
         """404 and 405, as Bottle raises them."""
@@ -53,7 +53,7 @@ class App(Bottle):  # type: ignore[misc]
         return bytes(problem.body)
 
     def unwanted(self, environ: WSGIEnvironment) -> Problem | None:
-        """Why a POST is turned away whatever its body says: no route takes it (404, 405), or its form is too long (413)."""
+        """The problem of a POST that is refused without its body: no route (404, 405), or a form that is too long (413)."""
         try:
             self.match(environ)
         except HTTPError as error:
@@ -62,7 +62,7 @@ class App(Bottle):  # type: ignore[misc]
         return sign_in.too_long(promised(environ)) if has_body and environ["PATH_INFO"] in sign_in.PATHS else None
 
     def template(self, environ: WSGIEnvironment) -> str:
-        """The template under which a request is counted, also one that was refused before it met its route."""
+        """The path template under which a request is counted, even if it is refused before routing."""
         route = environ.get("bottle.route")
         try:
             route = route or self.match(environ)[0]
@@ -71,7 +71,7 @@ class App(Bottle):  # type: ignore[misc]
         return str(route.name or route.rule)
 
     def go_on(self, environ: WSGIEnvironment, call: Call) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Status, headers and body of what is left of a call; raises Elsewhere if it has to wait once more."""
+        """Status, headers and body from the rest of a call; raises Elsewhere if it must wait again."""
         assert call.rest is not None
         environ["wsgi.input"].seek(0)
         try:
@@ -98,9 +98,9 @@ class App(Bottle):  # type: ignore[misc]
 
 
 def make_app(worker: Worker) -> App:
-    """The application of one worker; raises KeyError for a route of which `web.auth.path_scopes` says nothing."""
+    """The application of one worker; raises KeyError for a route without an entry in `web.auth.path_scopes`."""
     app, access = App(), worker.access
-    # An error that has no explanation goes up to the server, which logs it and answers 500.
+    # An unexpected error goes up to the server, which logs it and answers 500.
     app.config["catchall"] = False
     figures = Figures(worker)
     for path, route in {**_pages(worker, figures), **_status(worker, figures), **_records(worker)}.items():
@@ -115,7 +115,7 @@ def make_app(worker: Worker) -> App:
 
 
 def _pages(worker: Worker, figures: Figures) -> dict[str, Route]:
-    """GET: what people look at in a browser."""
+    """GET: pages for browsers, and their files."""
     dashboard, pages = Dashboard(worker, figures), docs.Pages(worker)
     return {
         "/": lambda: _reply(dashboard.root(request.get_header("Accept", "text/html"), up(request.environ))),
@@ -132,7 +132,7 @@ def _pages(worker: Worker, figures: Figures) -> dict[str, Route]:
 
 
 def _status(worker: Worker, figures: Figures) -> dict[str, Route]:
-    """GET: how the service is, for supervisors and scrapers."""
+    """GET: health and metrics, for supervisors and scrapers."""
     return {
         "/health": lambda: _json(*health.health(worker, full=_may_read())),
         "/livez": lambda: _json(200, {"status": "alive"}),
@@ -143,7 +143,7 @@ def _status(worker: Worker, figures: Figures) -> dict[str, Route]:
 
 
 def _records(worker: Worker) -> dict[str, Route]:
-    """GET: what happened, and what became of it."""
+    """GET: the records."""
     views = Views(worker)
     return {
         "/predictions/history": lambda: _reply(views.history(request.query)),
@@ -171,7 +171,7 @@ def _commands(worker: Worker) -> dict[str, Route]:
 
 
 def _add_protocols(app: App, worker: Worker, inflate: Check) -> None:
-    """Add the paths through which the clients of other servers come."""
+    """Add the endpoints of the protocols."""
     access = worker.access
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
     for path, endpoint in routes.GET_ENDPOINTS.items():
@@ -191,7 +191,7 @@ def _missing(error: HTTPError, environ: WSGIEnvironment) -> Problem:
 
 
 def _permit(access: Access, template: str) -> Check:
-    """A check of a route: once more what the bridge has asked, however differently the two may read a path."""
+    """A check of the scope, repeated after the bridge's, in case the two parse a path differently."""
     path_scopes.needed(template)
 
     def check(environ: WSGIEnvironment) -> None:
@@ -217,11 +217,11 @@ def _checked(route: Route, *checks: Check) -> Route:
 
 
 def _raise_dressed(error: Exception, path: str) -> None:
-    """Raise the problem that an error is, as the clients of the path expect it; not where nobody expected the error."""
+    """Raise the problem for an expected error, in the format of the path; return for an unexpected one."""
     if isinstance(error, HTTPResponse) and not isinstance(error, Problem):
         return
     problem = error if isinstance(error, Problem) else explain(error)
-    # Everything that is expected has an explanation; the rest goes on to Bottle, the log and a 500.
+    # Other errors go on to Bottle, the log and a 500.
     if problem is not None:
         raise errors.dress(problem, path) from error.__cause__ if problem is error else error
 
@@ -231,13 +231,13 @@ def _may_read() -> bool:
 
 
 def _rule(path: str) -> str:
-    """A door's path as a rule of Bottle: what a place takes ends at a colon, which begins the verb behind it."""
-    # A bare colon in a rule is an old way to write a name, of which Bottle warns even if it is escaped.
+    """The path of a protocol as a rule of Bottle: a parameter ends at the colon in front of the verb."""
+    # A bare colon in a rule is an old notation for a parameter; Bottle warns of it even if it is escaped.
     return re.sub(r"(:\w+)$", r"<:re:\1>", path.replace(">", ":part>"))
 
 
 def _endpoint(worker: Worker, endpoint: routes.Endpoint) -> Route:
-    """A route that may have to go on elsewhere: then its call keeps what is left to do, and the server does it."""
+    """A route for an endpoint. If the endpoint raises Elsewhere, the call keeps the rest, and the server runs it in a lane."""
 
     def route(**place: str) -> bytes:
         rest = partial(endpoint, worker, request.environ, **place)
@@ -255,7 +255,7 @@ def _signing(access: Access, sign: Callable[[Access, WSGIEnvironment], Reply]) -
 
 
 def _reply(reply: Reply) -> bytes:
-    if reply.status != 200:  # which Bottle starts with
+    if reply.status != 200:  # Bottle's default
         response.status = reply.status
     for name, value in reply.headers.items():
         response.set_header(name, value)

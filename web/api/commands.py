@@ -1,4 +1,4 @@
-"""The writing routes: each turns into a durable file for the daemon before the client hears 202."""
+"""Endpoints that write: each makes a durable file for the daemon before it answers 202."""
 
 import threading
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from web.http.problems import Problem
 from web.worker import Worker
 
 _asking = threading.Lock()
-"""Held while a request to retrain is made, so that a hundred at once become one file."""
+"""Held while a request to retrain is made, so that many at once share one file."""
 
 
 def add_training_data(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapping[str, str | None]]:
@@ -40,7 +40,7 @@ def add_training_data(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Ma
 
 def _earlier(worker: Worker, row: Sample) -> str | None:
     """The sha256 of the drop that has this name already, in the inbox or in the journal."""
-    # Others may write there too: what has the name may be a link, or a pipe that would be waited for.
+    # Other programs write there too: the name may be a link, or a pipe that would block.
     if (waiting := shared_folder.inbox(worker.home).sha256(row.name)) is not None:
         return waiting
     drop = worker.records.drops.find(row.name)
@@ -48,7 +48,7 @@ def _earlier(worker: Worker, row: Sample) -> str | None:
 
 
 def trigger_retrain(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapping[str, str | None]]:
-    """Ask for a training; without force only when there are rows that no training has seen."""
+    """Request a training; without force only if there are rows since the last one."""
     force = payload.parse(payload.Trigger, environ).force_retrain
     if not force and not _has_news(worker):
         reason = "There are no new rows since the last training; send force_retrain: true to train anyway."
@@ -60,7 +60,7 @@ def trigger_retrain(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapp
 
 
 def _has_news(worker: Worker) -> bool:
-    # Without a living daemon nobody knows; a sample posted a moment ago is a file that it has not counted yet.
+    # Unknown without a running daemon; a row posted just now is a file that the daemon has not counted yet.
     status = worker.slot.status
     if status is None or not status.alive or status.rows_pending or status.backlog_files:
         return True
@@ -95,7 +95,7 @@ def decide(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, M
 
 
 def find_request(worker: Worker, request: str) -> tuple[int, RequestRow]:
-    """What has become of a request: `pending` until the daemon has taken it over."""
+    """A request and its outcome; `pending` until the daemon has read it."""
     entry = worker.records.requests.get(request)
     if entry is None:
         waiting = (item for item in requests.pending(worker.home) if item.id == request)

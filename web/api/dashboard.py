@@ -21,7 +21,7 @@ class Dashboard:
         self._worker, self._figures = worker, figures
 
     def root(self, accept: str, up: str) -> Reply:
-        """The dashboard is the front page for people; KServe's clients ask here whether the server is alive."""
+        """The front page: redirects browsers to the dashboard, and answers liveness to clients of KServe."""
         if "text/html" in accept:
             return Reply(b"", 303, {"Location": f"{up}dashboard"})
         return json_object({"status": "alive"})
@@ -47,7 +47,7 @@ class Dashboard:
         return Reply(html.encode(), 200, {"Content-Type": "text/html; charset=utf-8"})
 
     def asset(self, name: str) -> Reply:
-        """A style sheet, script or picture of the dashboard; its name carries a hash, so it may be cached without end."""
+        """A style sheet, script or picture of the dashboard; its name carries a hash, so it may be cached forever."""
         from web.dashboard import page
 
         asset = page.asset(name)

@@ -1,6 +1,6 @@
 """The description of the service: `/openapi.json` for programs, and `/docs`, a page of Swagger UI over it.
 
-The package flask-swagger-ui carries Swagger UI as released. It is found without being imported: its Python part wants Flask.
+The package flask-swagger-ui carries Swagger UI as released. It is located without importing it, because its Python part needs Flask.
 """
 
 from functools import cache
@@ -20,7 +20,7 @@ TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "t
 
 
 class Pages:
-    """What one worker answers about itself."""
+    """The OpenAPI document of one worker, and the page over it."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -34,7 +34,7 @@ class Pages:
         )
 
     def description(self, etag: str, *, secured: bool) -> Reply:
-        """The document; 304 for who has one of the ETags `etag` (the header If-None-Match) already.
+        """The document; 304 if `etag` (the header If-None-Match) has its ETag.
 
         `secured`: for a caller who needs a token.
         """
@@ -46,14 +46,14 @@ class Pages:
         return Reply(made.body, 200, {**headers, "Content-Type": JSON})
 
     def page(self, up: str) -> Reply:
-        """The same for people; links go by way of `up`."""
+        """Swagger UI over the document; links start with `up`."""
         from web.dashboard import page as dashboard
 
         page = dashboard.render_docs(swagger_release(), up)
         return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
 
     def asset(self, release: str, name: str) -> Reply:
-        """A file of Swagger UI; its release is part of the address, so it may be kept for ever."""
+        """A file of Swagger UI; its release is part of the address, so it may be cached forever."""
         if name not in TYPES or release != swagger_release():
             raise Problem(404, f"There is no file {name!r:.60} of Swagger UI {release!r:.60}.")
         headers = {"Content-Type": TYPES[name], "Cache-Control": FOR_EVER}
@@ -70,6 +70,6 @@ def swagger_release() -> str:
 def _folder() -> Path:
     spec = find_spec("flask_swagger_ui")
     if spec is None or not spec.submodule_search_locations:
-        hint = "Install the packages of requirements.lock; GET /openapi.json needs none of it."
+        hint = "Install the packages of requirements.lock. GET /openapi.json works without it."
         raise RetraindError("Swagger UI is not installed.", hint=hint)
     return Path(spec.submodule_search_locations[0]) / "dist"

@@ -10,7 +10,7 @@ from web.api.listeners import Streams
 from web.worker import Worker
 
 LOOK_SECONDS = 0.5
-"""How often the journal is asked for news, once for all streams, and not at all without one."""
+"""How often the journal is checked for new events: once for all streams, and not at all without one."""
 
 STATUS_SECONDS = 1.0
 """The status is sent at most this often."""
@@ -22,12 +22,12 @@ PAGE = 200
 
 
 class Feed:
-    """Watches journal and status for all streams of this worker and wakes them."""
+    """Watches journal and status for all streams of this worker, and wakes them."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.streams = Streams(worker.access)
-        """Who listens; without a stream, nobody looks."""
+        """The open streams; without one, nothing is checked."""
         self.latest = 0
         """Id of the newest event."""
         self.status = b""
@@ -36,7 +36,7 @@ class Feed:
         self._status_due = 0.0
 
     async def run(self) -> None:
-        """Look for news while somebody listens, for ever."""
+        """Check for news while streams are open; runs until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if self.streams:
@@ -44,7 +44,7 @@ class Feed:
                 await self.look()
 
     async def look(self) -> None:
-        """Ask once, and wake the streams if there is news."""
+        """Check once, and wake the streams if there is news."""
         latest, status = await self._newest(), self.status
         now = asyncio.get_running_loop().time()
         if now >= self._status_due:
@@ -54,12 +54,12 @@ class Feed:
             self.wake()
 
     def wake(self) -> None:
-        """Let every stream look; also called when the worker stops."""
+        """Wake every stream; also called when the worker stops."""
         self._news.set()
         self._news = asyncio.Event()
 
     async def follow(self, after: int | None) -> AsyncIterator[str]:
-        """The text of a stream, from the event behind `after` (None: from now), until the worker stops."""
+        """The text of a stream, from the event after `after` (None: from now), until the worker stops."""
         await self.look()
         sent, status = self.latest if after is None else after, b""
         while not self.worker.draining:

@@ -1,4 +1,4 @@
-"""Figures: how much came, went and was refused, as JSON and as an exposition for Prometheus."""
+"""The metrics of the service, as JSON and for Prometheus."""
 
 from daemon.schema.scores import Agreement
 from web.http.reply import Reply, json_object
@@ -13,20 +13,20 @@ class ServedSummary(totals.Summary):
 
 
 class Figures:
-    """The figures of all workers, as one of them answers them; each method raises what the records raise."""
+    """The metrics of all workers; each method raises what the records raise."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def metrics(self, accept: str) -> Reply:
-        """Figures as JSON; where the Accept header `accept` is that of a scraper, as exposition."""
-        # Clients that want JSON may name text as well: axios does in all its requests.
+        """Metrics as JSON, or in the format of Prometheus if `accept` (the header Accept) is that of a scraper."""
+        # Clients that expect JSON may accept text as well, as axios does in all its requests.
         plain = "text/plain" in accept and "application/json" not in accept
         scraped = plain or "application/openmetrics-text" in accept
         return self.exposition(accept) if scraped else json_object(self.summary())
 
     def exposition(self, accept: str) -> Reply:
-        """Figures for Prometheus."""
+        """Metrics in the format of Prometheus."""
         from web.api import prometheus
         from web.dashboard import drift
 
@@ -49,7 +49,7 @@ class Figures:
         return Reply(body, 200, {"Content-Type": content_type})
 
     def summary(self) -> ServedSummary:
-        """What GET /metrics answers, as data."""
+        """The content of GET /metrics."""
         worker = self._worker
         figures = totals.summary(worker.totals(), worker.records.totals.counts(), worker.slot.status, worker.uptime)
         return {**figures, "model_version": worker.slot.version}

@@ -1,4 +1,4 @@
-"""Is the service well: what this worker sees itself, and what the daemon last said."""
+"""Health and readiness: the checks of this worker, and the last ones of the daemon."""
 
 from typing import TypedDict
 
@@ -10,16 +10,16 @@ from daemon.schema import score_caveats
 from web.worker import Worker
 
 PROMOTED = CheckName.PROMOTED_VERSION
-"""The check that exists only while the version that the pointer names is not the one served."""
+"""This check exists only while the pointer names another version than the served one."""
 
 CHALLENGER = CheckName.CHALLENGER
-"""The check that exists only while the held version can't be tried."""
+"""This check exists only while the held version can't be tried."""
 
 DISK = CheckName.DISK
-"""The daemon's check that `/readyz` waits for: without a writable disk nothing that is sent can be kept."""
+"""`/readyz` needs this check of the daemon: without a writable disk nothing can be stored."""
 
 TOLD = (PROMOTED, CHALLENGER)
-"""`/readyz` tells these, but while the champion answers the service can do its work."""
+"""`/readyz` reports these, but stays ready while the champion answers."""
 
 READINESS = (CheckName.MODEL, CheckName.DAEMON, DISK, *TOLD)
 
@@ -48,7 +48,7 @@ class Health(Readiness):
 
 
 def checks(worker: Worker) -> dict[str, Check]:
-    """Every check by name, this worker's first; those of a dead daemon are not repeated."""
+    """Every check by name, those of this worker first; the checks of a dead daemon are left out."""
     slot, status = worker.slot, worker.slot.status
     results: dict[str, Check] = {CheckName.MODEL: _model(worker)}
     if slot.problem:
@@ -73,7 +73,7 @@ def checks(worker: Worker) -> dict[str, Check]:
 
 
 def health(worker: Worker, *, full: bool) -> tuple[int, Health]:
-    """The answer of `/health`: 503 with reasons unless all checks are fine; who may not read (not `full`) hears no details."""
+    """The answer of `/health`: 503 with reasons unless all checks pass. Details only with `full`, which needs the scope `read`."""
     results = _told(checks(worker), full)
     reasons = _reasons(results)
     return 503 if reasons else 200, {
@@ -87,9 +87,9 @@ def health(worker: Worker, *, full: bool) -> tuple[int, Health]:
 
 
 def readiness(worker: Worker, *, full: bool) -> tuple[int, Readiness]:
-    """The answer of `/readyz`: 200 if a model is loaded, the daemon lives and the disk takes what is sent.
+    """The answer of `/readyz`: 200 if a model is loaded, the daemon runs and the disk is writable.
 
-    Details are as in `health`. A promoted version that is refused is told, but while the old one answers the service can do its work.
+    Details are as in `health`. A promoted version that fails to load is reported, but the service stays ready while the old one answers.
     """
     results = _told({name: check for name, check in checks(worker).items() if name in READINESS}, full)
     if worker.draining:
@@ -104,7 +104,7 @@ def readiness(worker: Worker, *, full: bool) -> tuple[int, Readiness]:
 
 
 def _seen(worker: Worker) -> dict[str, str | None]:
-    """What a worker looks at itself, by check: where these are wrong the daemon may not be able to write that they are."""
+    """Failures that the worker checks for itself, because the daemon may not be able to report them."""
     home, current = worker.home, worker.slot.current
     files = (MANIFEST, *current.manifest.files) if current else ()
     return {
@@ -118,20 +118,20 @@ def _model(worker: Worker) -> Check:
     current = worker.slot.current
     if current is None:
         return Check(ok=False, detail=f"No model is loaded: {worker.slot.problem or _unpromoted(worker)}")
-    said = f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
+    summary = f"Version {current.version} ({current.manifest.candidate}, {current.manifest.backend})."
     lacks = score_caveats.sentence(current.manifest.scores)
-    return Check(ok=True, detail=f"{said} {lacks}".strip())
+    return Check(ok=True, detail=f"{summary} {lacks}".strip())
 
 
 def _unpromoted(worker: Worker) -> str:
-    """Why there is no version, if the daemon knows: rows that can teach nothing yet."""
+    """Why no version is promoted: the daemon may report that the rows are not enough to train on."""
     status = worker.slot.status
     lacking = status.checks.get(CheckName.TRAINING) if status and status.alive else None
     return f"no version is promoted. {lacking.detail if lacking else ''}".strip()
 
 
 def _told(results: dict[str, Check], full: bool) -> dict[str, Check]:
-    """The checks as a caller may see them: details name files, processes and rows."""
+    """The checks as a caller may see them; details name files, processes and rows."""
     return results if full else {name: Check(ok=check.ok, detail="") for name, check in results.items()}
 
 

@@ -1,4 +1,4 @@
-"""Streams: who listens to events, so that whoever listens a lot gives way to who does not."""
+"""Open event streams, with limits in total and for each client."""
 
 import asyncio
 from collections import Counter
@@ -8,21 +8,21 @@ from web.auth.access import Access, Caller
 from web.http.problems import Problem
 
 MOST = 32
-"""Streams of one worker; each holds a connection."""
+"""Maximum streams of one worker; each holds a connection."""
 
 EACH = 8
-"""Streams of one token, or of one address without a token: a page that is seen has one."""
+"""Maximum streams of one token, or of one address without a token; an open page has one."""
 
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """One listener."""
+    """One open stream."""
 
     caller: Caller
     client: str
-    """Whom the limits hold for."""
+    """What the limits apply to: the token or the address."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it has to end before its client does."""
+    """Set when the server ends the stream."""
 
 
 class Streams:
@@ -36,7 +36,7 @@ class Streams:
         return len(self._open)
 
     def begin(self, caller: Caller, address: str) -> Stream:
-        """Another stream, for which the oldest of its client, or of whoever has more, may have to end; raises Problem 503."""
+        """Begin a stream. At the limit, the oldest one of the same client, or of the client with the most, ends; raises Problem 503."""
         stream = Stream(caller, caller.client or address)
         counts = Counter(other.client for other in self._open)
         client, most = counts.most_common(1)[0] if counts else ("", 0)
@@ -51,12 +51,12 @@ class Streams:
         return stream
 
     def leave(self, stream: Stream) -> None:
-        """The stream has ended."""
+        """Forget an ended stream."""
         if stream in self._open:
             self._open.remove(stream)
 
     def end_withdrawn(self) -> None:
-        """End the streams of those who would not be let in now."""
+        """End the streams of callers that would no longer be admitted."""
         for stream in [stream for stream in self._open if not self._access.still(stream.caller)]:
             stream.ended.set()
             self.leave(stream)

@@ -1,4 +1,4 @@
-"""Signing in and out with a browser: a plain form takes a token, a cookie stands for it from then on."""
+"""Signing in and out with a browser: a form takes a token, and a cookie then stands for it."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qs
@@ -17,13 +17,13 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
 def page(environ: WSGIEnvironment) -> Reply:
-    """The form; who needs no token is led on."""
+    """The form; a caller that needs no token is redirected."""
     goal = _goal(environ["QUERY_STRING"])
     return _lead(environ, goal) if environ[CALLER] is LOCAL else _form(environ, goal)
 
 
 def begin(access: Access, environ: WSGIEnvironment) -> Reply:
-    """Begin a session with the token in the form; a wrong one gives the form again, and what is wrong."""
+    """Begin a session with the token in the form; for a wrong one, the form again with the error."""
     text = _body(environ)
     goal, secret = _goal(text), parse_qs(text).get("token", [""])[0].strip()
     try:
@@ -44,7 +44,7 @@ def end(access: Access, environ: WSGIEnvironment) -> Reply:
 
 
 def too_long(promised: int | None) -> Problem | None:
-    """The problem (413) of a form of so many bytes; None: it is chunked, and may have any length."""
+    """The problem (413) of a form with this Content-Length; `promised` is None for a chunked one."""
     if promised is None or promised > MOST_BYTES:
         return Problem(413, f"A form must have a Content-Length of at most {MOST_BYTES} bytes.")
     return None
@@ -67,13 +67,13 @@ def _body(environ: WSGIEnvironment) -> str:
 
 
 def _goal(text: str) -> str:
-    """The page to go on to: one of ours, never an address that somebody else has chosen."""
+    """The page to redirect to: one of ours, never an address from outside."""
     asked = parse_qs(text).get("next", [""])[0]
     return asked if asked in PAGES else PAGES[0]
 
 
-def _lead(environ: WSGIEnvironment, path: str, said: str = "") -> Reply:
-    return Reply(b"", 303, {"Location": up(environ) + path.lstrip("/"), **({"Set-Cookie": said} if said else {})})
+def _lead(environ: WSGIEnvironment, path: str, cookie: str = "") -> Reply:
+    return Reply(b"", 303, {"Location": up(environ) + path.lstrip("/"), **({"Set-Cookie": cookie} if cookie else {})})
 
 
 def _form(

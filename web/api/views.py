@@ -1,4 +1,4 @@
-"""Views of the records: what happened, and what became of it."""
+"""Endpoints that show the records."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -24,7 +24,7 @@ class Waiting(TypedDict):
 
 
 class Views:
-    """The records as one worker shows them; each raises Problem or what the records raise. `query` is the query string's, read."""
+    """The records as one worker shows them; each raises Problem or what the records raise. `query` is the parsed query string."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -38,7 +38,7 @@ class Views:
     def versions(self, query: Query) -> Reply:
         """Judged versions with their live scores (null before the first late label), newest first; `before` is the last one seen.
 
-        `shadow` is how far one that was held agreed with the champion. `lineage` is where the whole chain of a version stands.
+        `shadow` is the agreement of a held version with the champion. `lineage` is the path of its whole chain.
         """
         limit = payload.number(query, "limit", 100, 1, 1000)
         records = self._worker.records
@@ -72,10 +72,10 @@ class Views:
         return json_object({**chain, "bundle": described})
 
     def drops(self, query: Query) -> Reply:
-        """Drops and what became of them, newest first; `before` is the id of the last one seen.
+        """Drops with their outcomes, newest first; `before` is the id of the last one seen.
 
-        `held` are those that wait for a person, longest first, of `held_total`. `waiting` is what else lies in the inbox, as the daemon last saw it (null: no
-        daemon has said); `not_taken` is no file.
+        `held` are drops that wait for a decision, longest first, of `held_total`. `waiting` are the other files in the inbox, as
+        the daemon last saw it (null: not known); `not_taken` are entries that are not regular files.
         """
         limit = payload.number(query, "limit", 100, 1, 1000) or 100
         records = self._worker.records
@@ -86,7 +86,7 @@ class Views:
         return _list("drops", rows, **held, waiting=waiting, exams=records.drops.prequential())
 
     def drop(self, key: str) -> Reply:
-        """What became of one drop, by sha256, id or name, and the versions trained on it; one that waits for a person comes first."""
+        """One drop by sha256, id or name, with its outcome and the versions trained on it. A held one takes precedence."""
         if held := self._worker.records.held.like(key):
             return json_object(held[0])
         drop = self._worker.records.drops.find(key)
@@ -102,7 +102,7 @@ class Views:
         return _list("events", self._worker.records.events.after(after or 0, limit or 200))
 
     def drift(self) -> DriftCheck:
-        """Whether the served version is asked what it was taught: the newest check, feature by feature."""
+        """The newest check for drift of the served version, feature by feature."""
         from web.dashboard import drift
 
         return drift.newest(self._worker.records, self._worker.slot.version, self._worker.settings)

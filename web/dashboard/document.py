@@ -153,7 +153,7 @@ def _arrivals(facts: Facts) -> Arrivals:
 def without_records(
     home: Home, status: Status | None, settings: Settings | None, checks: Mapping[str, Check], error: sqlite3.Error
 ) -> Document:
-    """The page while the records can't be read: it says so, instead of showing a home in which nothing has happened."""
+    """The page while the records can't be read: it reports that, instead of showing an empty home."""
     why = Check(ok=False, detail=f"The records can't be read: {error}.")
     results = checks if any(not check.ok for check in checks.values()) else {**checks, CheckName.RECORDS.value: why}
     return document(home, Records(Home(Path(os.devnull))), status, {}, settings, results)
@@ -167,7 +167,7 @@ def gather(
     settings: Settings | None,
     checks: Mapping[str, Check] | None = None,
 ) -> Facts:
-    """Read what the answers depend on."""
+    """Read the data behind the answers."""
     pointer, manifest, problem = _served(home)
     shown = _shown_versions(records, pointer)
     return Facts(
@@ -195,7 +195,7 @@ def gather(
 
 
 def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
-    # The manifest only: hashing the model's bytes at every refresh is the workers' business, at every swap.
+    # The manifest only: workers verify the bytes of the model at every swap.
     try:
         pointer = bundle.read_pointer(home.pointer)
     except BundleRefused as error:
@@ -216,7 +216,7 @@ def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
 
 def _confidences(records: Records, pointer: Pointer | None) -> list[float]:
     confidences = records.predictions.confidences(pointer.version, PREDICTIONS) if pointer else []
-    return [value for value in confidences if value is not None]  # a regression says none
+    return [value for value in confidences if value is not None]  # None for regression
 
 
 def _shown_versions(records: Records, pointer: Pointer | None) -> list[JudgedVersion]:

@@ -1,4 +1,4 @@
-"""Drift as the workers show it: the newest check of the served version, or why there is none."""
+"""Drift: the newest check of the served version, or why there is none."""
 
 from daemon.core.rows import DriftCheck
 from daemon.core.settings import Settings
@@ -10,7 +10,7 @@ SHOWN = 10
 """Features that the page shows; `GET /drift` has all of them."""
 
 STATES: dict[str, tiles.State] = {DriftState.OK: "ok", DriftState.DRIFT: "watch", DriftState.WAITING: "unknown"}
-"""State of a check to the state whose colour and shape the page gives it; drift alone never says ACT."""
+"""State of a check to the state whose colour and shape the page gives it; drift alone is never ACT."""
 
 
 class ShownDrift(DriftCheck):

@@ -1,4 +1,4 @@
-"""Facts: what the dashboard's answers are derived from, as read at one moment."""
+"""Facts: the data behind the answers of the dashboard, read at one moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from web.metrics.totals import Summary
 
 @dataclass(frozen=True)
 class Facts:
-    """What the answers are derived from; lists are newest first."""
+    """The data behind the answers; lists are newest first."""
 
     now: datetime
     status: Status | None
@@ -26,7 +26,7 @@ class Facts:
     pointer: Pointer | None
     manifest: Manifest | None
     problem: str
-    """Why the pointer or the bundle it names cannot be trusted; empty if nothing is wrong."""
+    """Why the pointer or its bundle can't be trusted; empty if they can."""
     versions: Sequence[JudgedVersion]
     drops: Sequence[ExaminedDrop]
     batches: Sequence[BatchRow]
@@ -42,11 +42,11 @@ class Facts:
     checks: Mapping[str, Check]
     """Every check of GET /health, by name."""
     held_drops: Sequence[HeldDrop]
-    """Drops that wait for a person, longest first, some of them."""
+    """The drops that have waited longest for a decision."""
     held_total: int
-    """How many wait."""
+    """The number of all waiting drops."""
     agreements: Mapping[int, Agreement]
-    """How far versions that were held agree with the champion (see `daemon.records.lineage`), by number."""
+    """Agreement of held versions with the champion (see `daemon.records.lineage`), by number."""
 
     @property
     def alive(self) -> bool:

@@ -1,4 +1,4 @@
-"""The verdict: whether the service is healthy and data flows, and one word for all four questions. Pure functions of facts.
+"""Whether the service is healthy and data flows, and the state of the whole page. Pure functions of facts.
 
 The other two are answered in `web.dashboard.serving` and `web.dashboard.quality`.
 """
@@ -80,7 +80,7 @@ def flowing(facts: Facts) -> Tile:
     status, counts = facts.status, facts.counts
     accepted = next((row for row in facts.drops if row["state"] == DropState.ACCEPTED), None)
     since = facts.now - WINDOW
-    # What a person has rejected is a decision of theirs, and no sign that drops are bad.
+    # A rejection by a person is a decision, not a sign that drops are bad.
     judged = [row for row in facts.drops[:20] if row["state"] != DropState.DUPLICATE and not row.get("decided_by")]
     recent = [row for row in judged if moment(row["decided_at"]) >= since]
     rejected = [row for row in recent if row["state"] == DropState.REJECTED]
@@ -132,7 +132,7 @@ def _pending(status: Status) -> list[Fact]:
 
 
 def verdict(tiles: Sequence[Tile]) -> Verdict:
-    """One word for the whole: the worst of health and serving; data and quality raise it to WATCH at most."""
+    """The state of the whole: the worst of health and serving; data and quality raise it to WATCH at most."""
     health, model, data, quality = tiles
     states = [health["state"], model["state"]]
     soft = [tile for tile in (data, quality) if tile["state"] in ("watch", "act")]
@@ -159,7 +159,7 @@ def _mark(state: State, word: str, sentence: str) -> Verdict:
 
 
 def failures(metrics: Summary) -> int:
-    """Answers of a /metrics document with a 5xx status, except those before the first version: only time was missing then."""
+    """Answers of a /metrics document with a 5xx status, except those before the first version, which only came too early."""
     return max(0, _answers(metrics, 500, 599) - (metrics.get("before_first_model") or 0))
 
 

@@ -30,7 +30,7 @@ TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8
 
 
 def render(document: Document, caller: Caller = LOCAL, up: str = "") -> str:
-    """The page as HTML, with the buttons that `caller` may use and links that go by way of `up`; every value is escaped."""
+    """The page as HTML, with the buttons that `caller` may use and links that start with `up`; every value is escaped."""
     versions = list(reversed(document["versions"]))
     charts = [points(versions, width, most) for width, most in CHARTS]
     now = moment(document["at"])
@@ -40,7 +40,7 @@ def render(document: Document, caller: Caller = LOCAL, up: str = "") -> str:
 
 
 def render_sign_in(goal: str, problem: str, up: str) -> str:
-    """The page for signing in, which leads to `goal`; `problem` says what was wrong the last time."""
+    """The page for signing in, which leads to `goal`; `problem` is the error of the last attempt."""
     return _pages.get_template("sign-in.html").render(goal=goal, problem=problem, up=up)
 
 
@@ -50,7 +50,7 @@ def render_docs(release: str, up: str) -> str:
 
 
 def asset(name: str) -> tuple[bytes, str] | None:
-    """Bytes and content type of a file of `web/static` by its hashed name, which may be cached for ever; or None."""
+    """Bytes and content type of a file of `web/static` by its hashed name, so it may be cached forever; or None."""
     return _assets.get(name)
 
 
@@ -60,7 +60,7 @@ def asset_name(name: str) -> str:
 
 
 def ago(at: datetime, now: datetime) -> str:
-    """A time relative to `now`, for people: `12 s ago`, `in 3 h`; the script says it in the same words."""
+    """A time relative to `now`, for people: `12 s ago`, `in 3 h`; the script uses the same words."""
     seconds = (now - at).total_seconds()
     if abs(seconds) < 2:
         return "now"
@@ -76,7 +76,7 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _visible(value: Any) -> Any:
-    """Show what would change the look of the text around it: control characters, direction overrides."""
+    """Escape characters that would change the text around them: control characters, direction overrides."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", value)

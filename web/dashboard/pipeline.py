@@ -1,4 +1,4 @@
-"""What happens now: validate, commit, train, judge, serve, each with what it did last."""
+"""The pipeline: validate, commit, train, judge, serve, each with its last result."""
 
 from collections.abc import Sequence
 from typing import Literal, TypedDict, TypeVar
@@ -40,7 +40,7 @@ class Pipeline(TypedDict):
 
 
 def steps(facts: Facts) -> Pipeline:
-    """The five steps of the chain and a sentence that says which of them is at work."""
+    """The five steps, and a sentence that names the running one."""
     all_steps = [_validate(facts), _commit(facts), _train(facts), _judge(facts), _serve(facts)]
     return {"sentence": _sentence(facts, all_steps), "steps": all_steps}
 

@@ -13,7 +13,7 @@ from web.dashboard.facts import Facts
 from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
 FEW_ROWS = 20
-"""A score on fewer held-out rows than this says nothing: its 95 % interval spans 0.3 and more."""
+"""A score on fewer held-out rows is not reliable: its 95 % interval is 0.3 wide or more."""
 STREAK = 3
 """This many failures in a row are not an accident."""
 
@@ -65,7 +65,7 @@ def _scored(facts: Facts) -> Tile:
 
 
 def _trouble(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
-    """Trainings that fail: whatever the score is, it will not get better."""
+    """Failing trainings: whatever the score is, it will not improve."""
     ended = [run for run in facts.runs if run["state"] in (RunState.TRAINED, RunState.FAILED)]
     failed = list(takewhile(lambda run: run["state"] == RunState.FAILED, ended))
     if not failed:
@@ -79,7 +79,7 @@ def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
     """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
     tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
     before, usual = score_names.judged(entry), score_names.value(entry)
-    # A tolerance of 0.02 says nothing of errors in the target's unit.
+    # A tolerance of 0.02 has no meaning for errors in the unit of the target.
     alike = score_names.metric(now) == score_names.metric(entry) and score_names.metric(now) not in ("rmse", "mae")
     if before is not None and alike and score_names.gain(now, score, before) < -max(tolerance, 1 / now["n"]):
         moved = "rose" if score_names.metric(now) in score_names.LOWER else "fell"
@@ -92,7 +92,7 @@ def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
 
 
 def _doubt(score: Score) -> str:
-    """How far a score is to be believed, and what it means in the target's unit."""
+    """The uncertainty of a score, or its meaning in the unit of the target."""
     if score_names.deciding(score) == "r2":
         return f"RMSE {score_names.plain(score['rmse'])}, MAE {score_names.plain(score['mae'])}"
     low, high = wilson(score["accuracy"], score["n"])
@@ -112,14 +112,14 @@ def _live(facts: Facts) -> list[Fact]:
 
 
 def title(score: Score) -> str:
-    """What the figure is called by which the gate judges a score."""
+    """The name of the metric by which the gate judges a score."""
     return score_names.TITLES[score_names.metric(score)]
 
 
 def latest_score(facts: Facts) -> Score | None:
     """The champion's score on the rows that judged the newest challenger, which are more than it was let in on.
 
-    Rows that spoke for a version which late labels have taken back say little against the one before it.
+    Rows that favoured a version which late labels rolled back are weak evidence against the one before it.
     """
     for row in facts.newer:
         if row["scores"].get("champion_version") == facts.number and row["state"] != VersionState.ROLLED_BACK:
@@ -142,7 +142,7 @@ def _against(entry: Score, now: Score) -> list[Fact]:
 
 
 def _dummy(facts: Facts) -> list[Fact]:
-    """What one would have who always gave one answer, on the rows that let the champion in."""
+    """The score of always giving one answer, on the rows that the champion was promoted on."""
     scores = facts.champion["scores"] if facts.champion else {}
     score, dummy = score_caveats.rolling(scores), score_caveats.rolling_dummy(scores)
     least = score_caveats.guess(score, dummy)

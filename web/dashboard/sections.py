@@ -94,7 +94,7 @@ class ServiceFigures(TypedDict):
 
 
 def champion(facts: Facts) -> Champion | None:
-    """The served version and the sentence that let it in; None if there is none."""
+    """The served version and the reason of its promotion; None if there is none."""
     if facts.pointer is None:
         return None
     row = facts.champion
@@ -109,7 +109,7 @@ def champion(facts: Facts) -> Champion | None:
 
 
 def previous(facts: Facts) -> int | None:
-    """The version that a rollback brings back: the one that served before the champion, unless it was taken back itself."""
+    """The version that a rollback restores: the one before the champion, unless it was rolled back itself."""
     swap = next((row for row in facts.swaps if row["version"] == facts.number), None)
     before = swap["previous"] if swap else None
     taken = any(row["version"] == before and row["state"] == VersionState.ROLLED_BACK for row in facts.versions)
@@ -150,7 +150,7 @@ def _names(score: Score | None) -> tuple[Metric, Metric]:
 
 
 def candidates(facts: Facts) -> Candidates | None:
-    """The candidates that the champion was chosen from, best first; None if nothing is known of them."""
+    """The candidates that the champion was chosen from, best first; None if unknown."""
     row = facts.champion
     if row is None or not row["scores"].get("candidates"):
         return None

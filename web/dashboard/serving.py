@@ -10,7 +10,7 @@ from web.dashboard.tiles import Fact, State, Tile, fact, tile
 
 
 def serving(facts: Facts) -> Tile:
-    """Which version serves, and the sentence with which it was let in."""
+    """Which version serves, and the reason of its promotion."""
     pointer, champion = facts.pointer, facts.champion
     if pointer is None:
         if facts.problem:
@@ -31,7 +31,7 @@ def serving(facts: Facts) -> Tile:
             "watch", headline, "The journal does not know this version, so the reason why it serves is unknown.", notes
         )
     swaps = [row for row in facts.swaps if row["version"] == pointer.version]
-    # A version that a person brought back keeps both: why it serves now, and what let it in at first.
+    # A version that a person restored shows both reasons: of this change and of its first promotion.
     others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
     shown_already = {
         champion["reason"],
@@ -45,7 +45,7 @@ def serving(facts: Facts) -> Tile:
 
 
 def _since(scores: Scores) -> list[Fact]:
-    """Since when rows judge, if the world has changed."""
+    """Since when rows count for judging, if the world has changed."""
     world = scores.get("world")
     if not world:
         return []
@@ -55,7 +55,7 @@ def _since(scores: Scores) -> list[Fact]:
 
 
 def _trial(facts: Facts) -> list[Fact]:
-    """How far the trial of a new champion on late labels is; empty without labels, and when it is over."""
+    """Progress of the trial of a new champion on late labels; empty without labels, and after the trial."""
     promote, swap = (facts.settings or Settings()).promote, facts.swaps[0] if facts.swaps else None
     before = swap["previous"] if swap and swap["version"] == facts.number else None
     on_trial = swap is not None and before is not None and before <= swap["version"]
@@ -96,7 +96,7 @@ def _waiting(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
 
 
 def _agreement(facts: Facts, version: int) -> list[Fact]:
-    """How far the held version agrees with the champion, on the same requests."""
+    """Agreement of the held version with the champion on the same requests."""
     agreement = facts.agreements.get(version)
     if agreement is None:
         return []
@@ -109,7 +109,7 @@ def _agreement(facts: Facts, version: int) -> list[Fact]:
 
 
 def _canary(facts: Facts, version: int) -> list[Fact]:
-    """How many requests the held version has answered itself."""
+    """The number of requests that the held version has answered as a canary."""
     promote = facts.settings.promote if facts.settings else Promote()
     if promote.mode != "manual" or not promote.canary_share:
         return []

@@ -48,7 +48,7 @@ GROUPS = {
         EventKind.HEALED,
     ),
 }
-"""Filter of the timeline to the kinds of events it lets through; the stream names its events by these kinds too."""
+"""Filter of the timeline to the kinds of events that it shows. The stream names its events by these kinds too."""
 
 _GROUP_OF: dict[str, str] = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
 
