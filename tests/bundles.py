@@ -115,11 +115,11 @@ def point(home: Home, pointer: Pointer) -> None:
 
 def record(home: Home, pointer: Pointer, state: str = "promoted") -> None:
     """Write the journal's row of a version; this takes one event, too."""
-    facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "test")
-    row = {**facts, "candidate": "logistic", "backend": "onnx", "rows": 150, "trained_rows": 120, "scores": "{}"}
+    facts: Any = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "test")
+    row: Any = {**facts, "candidate": "logistic", "backend": "onnx", "rows": 150, "trained_rows": 120, "scores": "{}"}
     with closing(Journal.open(home.journal)) as journal:
         journal.versions.judge(
-            {**row, "version": pointer.version, "bundle": pointer.manifest}, VersionState(state), "For a test."
+            row | {"version": pointer.version, "bundle": pointer.manifest}, VersionState(state), "For a test."
         )
 
 

@@ -61,7 +61,7 @@ def _add(home: Home, journal: Journal, history: "History", sample: pa.Table, num
     name = f"grown-{number:06}.csv"
     table = _variant(sample, number, sha256 := hashlib.sha256(name.encode()).hexdigest())
     segment = segment_writer.write(home.segments, [table]).place()
-    drop = {"sha256": sha256, "name": name, "source": "file", "bytes": 300, "settled_at": utcnow()}
+    drop: Any = {"sha256": sha256, "name": name, "source": "file", "bytes": 300, "settled_at": utcnow()}
     rows = {"rows_read": table.num_rows, "rows_accepted": table.num_rows}
     live = _commit(home, journal, history, journal.batches.accept(segment.record, [drop | rows]))
     while sources := segment_tiers.due(live):

@@ -108,8 +108,15 @@ def point(home: Home, pointer: Pointer) -> None:
 
 def _record(home: Home, pointer: Pointer, backend: str) -> None:
     words = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger"), "benchmark")
-    row = {**words, "candidate": "benchmark", "backend": backend, "rows": ROWS, "trained_rows": ROWS, "scores": "{}"}
+    row: Any = {
+        **words,
+        "candidate": "benchmark",
+        "backend": backend,
+        "rows": ROWS,
+        "trained_rows": ROWS,
+        "scores": "{}",
+    }
     with closing(Journal.open(home.journal)) as journal:
         journal.versions.judge(
-            {**row, "version": pointer.version, "bundle": pointer.manifest}, VersionState.PROMOTED, "To be measured."
+            row | {"version": pointer.version, "bundle": pointer.manifest}, VersionState.PROMOTED, "To be measured."
         )

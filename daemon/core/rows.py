@@ -1,6 +1,28 @@
 """Rows of the journal, one type for each table of `daemon.storage.journal_tables`, which says what the columns mean."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
+
+
+class DropRecord(TypedDict):
+    """What is known of a drop when it is decided; without counts, none of its rows was read."""
+
+    sha256: str
+    name: str
+    source: str
+    bytes: int
+    settled_at: str
+    seen_at: NotRequired[str | None]
+    rows_read: NotRequired[int]
+    rows_accepted: NotRequired[int]
+    rows_refused: NotRequired[int]
+    rows_duplicate: NotRequired[int]
+    rows_known: NotRequired[int]
+    rows_relabelled: NotRequired[int]
+    reason: NotRequired[str | None]
+    line: NotRequired[int | None]
+    column: NotRequired[str | None]
+    bad_file: NotRequired[str | None]
+    decided_by: NotRequired[str | None]
 
 
 class DropRow(TypedDict):
@@ -49,6 +71,25 @@ class BatchRow(TypedDict):
     committed_at: str | None
 
 
+class SegmentRecord(TypedDict):
+    """The segment that a batch has written, under the names that the journal's batches have for it."""
+
+    segment: str
+    sha256: str
+    md5: str
+    rows: int
+    bytes: int
+    tier: NotRequired[int]
+    """0 unless it is larger."""
+
+
+class RemainderRecord(SegmentRecord):
+    """The segment of what forgetting has left, and the batches whose rows it holds."""
+
+    first: int
+    last: int
+
+
 class SegmentRow(TypedDict):
     """A file of the dataset, past or present."""
 
@@ -64,38 +105,54 @@ class SegmentRow(TypedDict):
     died: int | None
 
 
-class LabelRow(TypedDict):
-    """A late label."""
+class JoinedLabel(TypedDict):
+    """A label and the prediction that it is of."""
 
     prediction_id: str
     version: int
     prediction: str
     truth: str
+
+
+class LabelRecord(JoinedLabel):
+    """A late label, and the sha256 of the drop that brought it."""
+
     drop: str
+
+
+class LabelRow(LabelRecord):
+    """A late label of a batch."""
+
     batch: int
     at: str
 
 
-class ExamRow(TypedDict):
+class ExamRecord(TypedDict):
     """How a version answered a sample of a drop."""
 
-    id: int
     drop: str
     name: str
-    batch: int | None
     version: int
     n: int
     error: float
     usual: float
     mix: float
     shifts: str
+    """JSON: features that lie elsewhere, and how far."""
     suspicious: int
     reason: str
+
+
+class ExamRow(ExamRecord):
+    """The exam of a drop of a batch."""
+
+    id: int
+    batch: int | None
     at: str
 
 
-class HeldRow(TypedDict):
-    """A suspicious drop that waits for a person."""
+class HeldRecord(TypedDict):
+    """A suspicious drop, the version that examined it, and what is suspicious."""
 
     sha256: str
     name: str
@@ -104,9 +161,14 @@ class HeldRow(TypedDict):
     rows_known: int
     version: int
     reason: str
+    seen_at: str | None
+
+
+class HeldRow(HeldRecord):
+    """A suspicious drop that waits for a person."""
+
     state: str
     by: str | None
-    seen_at: str | None
     held_at: str
 
 
@@ -127,8 +189,8 @@ class RunRow(TypedDict):
     seconds: float | None
 
 
-class VersionVerdict(TypedDict):
-    """A version and what came of it."""
+class VersionTraining(TypedDict):
+    """A version and how it was trained."""
 
     version: int
     mlflow_run: str
@@ -138,6 +200,19 @@ class VersionVerdict(TypedDict):
     rows: int
     trained_rows: int
     trigger: str
+
+
+class VersionRecord(VersionTraining):
+    """A version before it is judged; `scores` are JSON, see `daemon.schema.scores.Scores`."""
+
+    bundle: str
+    revision: str
+    scores: str
+
+
+class VersionVerdict(VersionTraining):
+    """A version and what came of it."""
+
     state: str
     reason: str
     judged_at: str
@@ -178,11 +253,9 @@ class RequestRow(TypedDict):
     ended_at: str | None
 
 
-class DriftRow(TypedDict):
-    """A check for drift."""
+class DriftRecord(TypedDict):
+    """A check for drift; `detail` is JSON, see `daemon.core.drift_report.DriftReport`."""
 
-    id: int
-    at: str
     version: int
     n: int
     drifted: int
@@ -192,94 +265,11 @@ class DriftRow(TypedDict):
     detail: str | None
 
 
-class DriftedShares(TypedDict):
-    """The shares of missing cells of a feature, and whether their difference is drift."""
+class DriftRow(DriftRecord):
+    """A check for drift at a time."""
 
-    reference: float
-    now: float
-    p: float
-    drifted: bool
-
-
-class DriftTest(TypedDict):
-    """A test of two samples: `value` drifts at or beyond `threshold`; all None where there was nothing to compare."""
-
-    test: str | None
-    value: float | None
-    threshold: float | None
-    p: float | None
-    size: float | None
-
-
-class DriftedFeature(DriftTest):
-    """A feature in a check for drift."""
-
-    name: str
-    kind: str
-    missing: DriftedShares | None
-    drifted: bool
-    sentence: str
-    importance: float
-    important: bool
-
-
-class ClassShares(TypedDict):
-    """How common an answer is, in the training rows and now."""
-
-    name: str
-    reference: float
-    now: float
-
-
-class Quartiles(TypedDict):
-    """Quartiles of the answers of a regression."""
-
-    reference: list[float]
-    now: list[float]
-
-
-class DriftedAnswers(DriftTest):
-    """The answers in a check for drift: the mix of classes, or quartiles of numbers."""
-
-    drifted: bool
-    classes: list[ClassShares]
-    quartiles: Quartiles | None
-    sentence: str
-
-
-class LabelledError(TypedDict):
-    """The error on `n` late labels `now`, and `before` it changed at label `at` (None: it has not)."""
-
-    n: int
-    now: float
-    before: float | None
-    at: int | None
-    rose: bool
-
-
-class DriftReport(TypedDict):
-    """The JSON in `detail` of a check for drift: see `daemon.drift.report`."""
-
-    version: int | None
-    n: int
-    reference: int
-    window: int
-    min_rows: int
-    error: LabelledError | None
-    features: list[DriftedFeature]
-    """The most important first."""
-    tested: int
-    drifted: int
-    prediction: DriftedAnswers | None
-    state: str
-    alarm: int
-    reason: str
-
-
-class DriftCheck(DriftReport):
-    """A check for drift with its time; None: there was none yet, and `reason` says why."""
-
-    at: str | None
+    id: int
+    at: str
 
 
 class EventRow(TypedDict):

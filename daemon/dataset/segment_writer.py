@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daemon.core import durable
+from daemon.core.rows import SegmentRecord
 from daemon.dataset.segment_tiers import tier_of
 
 
@@ -32,7 +33,7 @@ class Segment:
     bytes: int
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> SegmentRecord:
         """What the journal notes of a batch's segment."""
         return {
             "segment": self.name,
@@ -40,7 +41,8 @@ class Segment:
             "md5": self.md5,
             "rows": self.rows,
             "bytes": self.bytes,
-        } | {"tier": tier_of(self.bytes)}
+            "tier": tier_of(self.bytes),
+        }
 
 
 class Writer:

@@ -1,20 +1,26 @@
 """The report of a check for drift: every feature with its test, the answers, the error, and the conclusion.
 
-Pure functions. The report is a dict that the journal keeps and `GET /drift` answers:
-`state` (ok, drift, waiting), `reason`, `alarm`, `version`, `n` predictions, `reference` rows, `drifted` of `tested` features,
-`features` (most important first), `prediction` and `error` (None if unknown).
+Pure functions. The report, `daemon.core.drift_report.DriftReport`, is what the journal keeps and `GET /drift` answers.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.artifacts.bundle import Manifest
 from daemon.artifacts.reference_sample import Reference
+from daemon.core.drift_report import (
+    ClassShares,
+    DriftedAnswers,
+    DriftedFeature,
+    DriftReport,
+    DriftTest,
+    LabelledError,
+    Quartiles,
+)
 from daemon.core.settings import Drift
 from daemon.core.states import DriftState
 from daemon.drift import two_sample
@@ -25,7 +31,6 @@ from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
-Report = dict[str, Any]
 
 NAMED = 3
 """Features that a sentence names; the others are counted."""
@@ -45,22 +50,36 @@ class Seen:
 
 def report(
     version: int, manifest: Manifest, reference: Reference | None, seen: Seen, detector: Detector, settings: Drift
-) -> Report:
+) -> DriftReport:
     """The report on one version; its state is `waiting`, without an alarm, if there is too little to compare."""
-    common: Report = {"version": version, "n": len(seen.rows), "reference": len(reference.rows) if reference else 0}
-    common |= {"window": settings.window_rows, "min_rows": settings.min_rows, "error": _error(detector)}
-    result: Report = {**common, "features": [], "tested": 0, "drifted": 0, "prediction": None}
-    lack = _lack(common, reference, settings)
+    result: DriftReport = {
+        "version": version,
+        "n": len(seen.rows),
+        "reference": len(reference.rows) if reference else 0,
+        "window": settings.window_rows,
+        "min_rows": settings.min_rows,
+        "error": _error(detector),
+        "features": [],
+        "tested": 0,
+        "drifted": 0,
+        "prediction": None,
+        "state": DriftState.OK,
+        "alarm": 0,
+        "reason": "",
+    }
+    lack = _lack(result, reference, settings)
     if reference is not None and lack is None:
         schema = manifest.data_schema
         features = _features(schema, reference.rows, seen.rows, _importance(manifest), settings)
-        tested = [one for one in features if one["test"] or one["missing"]]
-        counts = {"tested": len(tested), "drifted": sum(one["drifted"] for one in tested)}
-        result |= {**counts, "features": features, "prediction": _prediction(schema, reference, seen, settings)}
-    return {**result, **_conclude(result, lack, settings)}
+        tested = [feature for feature in features if feature["test"] or feature["missing"]]
+        result["features"] = features
+        result["tested"], result["drifted"] = len(tested), sum(feature["drifted"] for feature in tested)
+        result["prediction"] = _prediction(schema, reference, seen, settings)
+    result["state"], result["alarm"], result["reason"] = _conclude(result, lack, settings)
+    return result
 
 
-def _lack(common: Report, reference: Reference | None, settings: Drift) -> str | None:
+def _lack(common: DriftReport, reference: Reference | None, settings: Drift) -> str | None:
     """The reason why nothing can be compared yet, as a sentence; None if it can."""
     version = common["version"]
     if reference is None:
@@ -87,19 +106,19 @@ def _importance(manifest: Manifest) -> dict[str, float]:
 
 def _features(
     schema: Schema, reference: Matrix, now: Matrix, importance: Mapping[str, float], settings: Drift
-) -> list[Report]:
+) -> list[DriftedFeature]:
     """All features, the most important first."""
     pairs = [(reference[:, index], now[:, index]) for index in range(len(schema.columns))]
     looks = [_compare(column, *pair, settings) for column, pair in zip(schema.columns, pairs, strict=True)]
     adjusted = iter(two_sample.adjust([one for look in looks for one in look if one]))
     limit = min(settings.important, max(importance.values()))  # the most important one always counts
-    entries = []
+    entries: list[DriftedFeature] = []
     for column, pair, look in zip(schema.columns, pairs, looks, strict=True):
         values, missing = (next(adjusted) if one else None for one in look)
         share = importance[column.name]
-        entry = _entry(column, pair, values, missing, settings)
-        entries.append({**entry, "importance": share, "important": share >= limit - 1e-12})
-    return sorted(entries, key=lambda one: -one["importance"])
+        important = share >= limit - 1e-12
+        entries.append(_entry(column, pair, values, missing, settings, (share, important)))
+    return sorted(entries, key=lambda entry: -entry["importance"])
 
 
 def _compare(
@@ -124,7 +143,9 @@ def _entry(
     values: Comparison | None,
     missing: Comparison | None,
     settings: Drift,
-) -> Report:
+    importance: tuple[float, bool],
+) -> DriftedFeature:
+    """One feature; `importance` is its share, and whether drift of it counts."""
     shares = [float(np.isnan(one).mean()) for one in pair]
     moved, lost = (one is not None and one.drifted(settings) for one in (values, missing))
     sentence = _told(column, pair) if values else DATE if column.kind == "date" else _few(pair, settings)
@@ -134,22 +155,23 @@ def _entry(
         "name": column.name,
         "kind": column.kind,
         **_figures(values, settings),
-        "missing": missing and {"reference": shares[0], "now": shares[1], "p": missing.p, "drifted": lost},
+        "missing": {"reference": shares[0], "now": shares[1], "p": missing.p, "drifted": lost} if missing else None,
         "drifted": moved or lost,
         "sentence": sentence,
+        "importance": importance[0],
+        "important": importance[1],
     }
 
 
-def _figures(comparison: Comparison | None, settings: Drift) -> Report:
+def _figures(comparison: Comparison | None, settings: Drift) -> DriftTest:
     """`value` decides the test: a p-value that drifts at or below `threshold`, or a distance at or above it."""
     if comparison is None:
-        return dict.fromkeys(("test", "value", "threshold", "p", "size"))
+        return {"test": None, "value": None, "threshold": None, "p": None, "size": None}
     by_p = comparison.distance is None
-    figures = {"value": comparison.p, "threshold": settings.p_value} if by_p else {"value": comparison.distance}
     return {
         "test": comparison.test,
-        "threshold": settings.distance,
-        **figures,
+        "value": comparison.p if by_p else comparison.distance,
+        "threshold": settings.p_value if by_p else settings.distance,
         "p": comparison.p,
         "size": comparison.size,
     }
@@ -158,17 +180,17 @@ def _figures(comparison: Comparison | None, settings: Drift) -> Report:
 # Answers and errors
 
 
-def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drift) -> Report | None:
+def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drift) -> DriftedAnswers | None:
     """The mix of answers: the share of each class, or the quartiles of numbers."""
     if len(reference.answers) < settings.min_rows:
         return None
     comparison = two_sample.compare(reference.answers, seen.answers, named=bool(schema.classes))
     column = Column(name=schema.target, kind="category" if schema.classes else "number", categories=schema.classes)
-    shares = [
+    shares: list[ClassShares] = [
         {"name": name, "reference": _share(reference.answers, code), "now": _share(seen.answers, code)}
         for code, name in enumerate(schema.classes)
     ]
-    quartiles = None
+    quartiles: Quartiles | None = None
     if not schema.classes:
         quartiles = {"reference": _quartiles(reference.answers), "now": _quartiles(seen.answers)}
     return {
@@ -180,7 +202,7 @@ def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drif
     }
 
 
-def _error(detector: Detector) -> Report | None:
+def _error(detector: Detector) -> LabelledError | None:
     """The error on late labels: share of wrong classes, or mean absolute error; None before the first label."""
     if detector.error is None:
         return None
@@ -192,10 +214,10 @@ def _error(detector: Detector) -> Report | None:
 # Words
 
 
-def _conclude(result: Report, lack: str | None, settings: Drift) -> Report:
+def _conclude(result: DriftReport, lack: str | None, settings: Drift) -> tuple[DriftState, int, str]:
     """State, alarm and the sentence that explains them."""
-    drifted = [one for one in result["features"] if one["drifted"]]
-    important = [one for one in drifted if one["important"]]
+    drifted = [feature for feature in result["features"] if feature["drifted"]]
+    important = [feature for feature in drifted if feature["important"]]
     error = result["error"]
     reasons = []
     if important:
@@ -206,16 +228,16 @@ def _conclude(result: Report, lack: str | None, settings: Drift) -> Report:
         difference = f"{len(drifted)} of {result['tested']} features differ from the training data."
         reasons.append(f"In the last {result['n']:,} predictions {difference}")
     if error and error["rose"]:
-        change = f"from {_figure(error['before'])} to {_figure(error['now'])} after {error['at']:,} labels"
+        change = f"from {_figure(error['before'] or 0.0)} to {_figure(error['now'])} after {error['at']:,} labels"
         reasons.append(f"The error on late labels changed {change}.")
     if reasons:
-        return {"state": DriftState.DRIFT, "alarm": 1, "reason": " ".join(reasons)}
+        return DriftState.DRIFT, 1, " ".join(reasons)
     if lack:
-        return {"state": DriftState.WAITING, "alarm": 0, "reason": lack}
-    return {"state": DriftState.OK, "alarm": 0, "reason": _calm(result, drifted)}
+        return DriftState.WAITING, 0, lack
+    return DriftState.OK, 0, _calm(result, drifted)
 
 
-def _calm(result: Report, drifted: Sequence[Report]) -> str:
+def _calm(result: DriftReport, drifted: Sequence[DriftedFeature]) -> str:
     among = f"In the last {result['n']:,} predictions"
     if not drifted:
         return f"{among} no feature differs from the training data."
@@ -223,7 +245,7 @@ def _calm(result: Report, drifted: Sequence[Report]) -> str:
     return f"{among} {_list(drifted)} from the training data, but the model hardly uses {them}."
 
 
-def _list(features: Sequence[Report]) -> str:
+def _list(features: Sequence[DriftedFeature]) -> str:
     names = [one["name"][:60] for one in features[:NAMED]]
     if len(features) > NAMED:
         names.append(f"{len(features) - NAMED} more")

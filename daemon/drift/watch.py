@@ -13,12 +13,14 @@ import structlog
 from daemon.artifacts import bundle, reference_sample
 from daemon.artifacts.bundle import Manifest
 from daemon.artifacts.reference_sample import Reference
+from daemon.core.drift_report import DriftReport
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
+from daemon.core.rows import DriftRecord
 from daemon.core.settings import Drift
 from daemon.drift import report
 from daemon.drift.adwin import Detector
-from daemon.drift.report import Report, Seen
+from daemon.drift.report import Seen
 from daemon.records import late_labels, predictions
 from daemon.schema.row_encoding import encode
 from daemon.storage.journal import Journal
@@ -35,7 +37,7 @@ class Driftwatch:
     def __init__(self, home: Home, settings: Drift, journal: Journal) -> None:
         self._home, self._settings, self._journal = home, settings, journal
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drift")
-        self._running: Future[Report | None] | None = None
+        self._running: Future[DriftReport | None] | None = None
         self._due: float | None = None
         self._watched: Watched | None = None
 
@@ -60,7 +62,7 @@ class Driftwatch:
         """Wait for the check that runs, whose result is no longer needed."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _record(self, done: Future[Report | None]) -> None:
+    def _record(self, done: Future[DriftReport | None]) -> None:
         try:
             result = done.result()
         # A failed check must not stop the loop; the next check follows.
@@ -69,11 +71,18 @@ class Driftwatch:
             self._watched = None
             return
         if result is not None:
-            row = {key: result[key] for key in ("version", "n", "drifted", "state", "alarm", "reason")}
-            self._journal.drift_checks.record({**row, "detail": orjson.dumps(result).decode()})
-            log.info("drift_checked", **row)
+            self._journal.drift_checks.record(_record(result))
+            log.info(
+                "drift_checked",
+                version=result["version"],
+                n=result["n"],
+                drifted=result["drifted"],
+                state=result["state"],
+                alarm=result["alarm"],
+                reason=result["reason"],
+            )
 
-    def _check(self, version: int, sha256: str) -> Report | None:
+    def _check(self, version: int, sha256: str) -> DriftReport | None:
         """In the thread: the report on a version, or None if nothing has come since the last one."""
         if self._watched is None or self._watched.identity != (version, sha256):
             self._watched = Watched(self._home, version, sha256, self._settings)
@@ -94,7 +103,7 @@ class Watched:
         self._label = (0, 0)
         self._seq: int | None = -1
 
-    def check(self) -> Report | None:
+    def check(self) -> DriftReport | None:
         """The report, or None if there are no new predictions and labels since the last one. Raises sqlite3.Error."""
         seq, labelled = predictions.newest_seq(self._home.history, self._version), self._follow_labels()
         if seq == self._seq and not labelled:
@@ -119,6 +128,20 @@ class Watched:
             self._detector.add(float(row["error"]) for row in labels)
             self._label = (labels[-1]["batch"], labels[-1]["place"])
         return bool(labels)
+
+
+def _record(result: DriftReport) -> DriftRecord:
+    """What the journal keeps of a report."""
+    assert result["version"] is not None
+    return {
+        "version": result["version"],
+        "n": result["n"],
+        "drifted": result["drifted"],
+        "state": result["state"],
+        "alarm": result["alarm"],
+        "reason": result["reason"],
+        "detail": orjson.dumps(result).decode(),
+    }
 
 
 def _usual_error(manifest: Manifest, reference: Reference | None) -> float | None:

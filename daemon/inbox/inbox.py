@@ -6,10 +6,9 @@ folder, so everything in it goes by its descriptor (`daemon/core/shared_folder.p
 
 import os
 import stat
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 import structlog
 
@@ -171,7 +170,7 @@ class Inbox:
         except FileNotFoundError:
             self._settling.forget(name)
 
-    def reject(self, refused: Collection[tuple[str, Stamp, dict[str, Any]]]) -> dict[str, OSError]:
+    def reject(self, refused: Collection[tuple[str, Stamp, Mapping[str, object]]]) -> dict[str, OSError]:
         """Move refused drops to `rejected/` under names that are free there; returns those that can't be moved.
 
         Of each: its name, its stamp when it was judged, its report. A file that is another by now is a new drop and stays.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import orjson
 
@@ -62,7 +62,7 @@ class Rejected:
 
     # Refused files
 
-    def keep(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, Any]) -> None:
+    def keep(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, object]) -> None:
         """Take the file `hidden` of the inbox, open as `fd` (O_PATH), with its report; `name` is its name when it was dropped."""
         status = os.fstat(fd)
         if status.st_uid == os.geteuid() and status.st_nlink == 1:
@@ -77,7 +77,7 @@ class Rejected:
         ):
             inbox.remove(hidden)
 
-    def report(self, name: str, report: Mapping[str, Any]) -> None:
+    def report(self, name: str, report: Mapping[str, object]) -> None:
         """Write the report beside `name`. The disk is not waited for: the journal holds the same facts, durably."""
         with self._new([orjson.dumps(report, option=orjson.OPT_INDENT_2)], sync=False) as temporary:
             self._folder.rename(temporary, name + REPORT)
@@ -92,7 +92,7 @@ class Rejected:
         cut_short = sha256 is not None and before != target and self._folder.sha256(before) == sha256
         return before if cut_short else target
 
-    def _move(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, Any]) -> None:
+    def _move(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, object]) -> None:
         """Rename a file that is ours and has no other link to a free name."""
         moved = False
         while not moved:
@@ -104,7 +104,7 @@ class Rejected:
         else:  # another file was put there in the meantime
             self._folder.rename_new(target, hidden, inbox)
 
-    def _copy(self, fd: int, name: str, report: Mapping[str, Any]) -> None:
+    def _copy(self, fd: int, name: str, report: Mapping[str, object]) -> None:
         """Copy the bytes of a file of another user, or with further links, durably, before it is removed."""
         try:
             source = _readable(fd)

@@ -15,7 +15,7 @@ from daemon.core.states import EventKind, Level
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
-from daemon.ingest.outcomes import Owed, Refused
+from daemon.ingest.outcomes import Owed, Refused, Report
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ class Clearing:
         self._conclude([*ready, *(owed for owed in self._owed.values() if owed not in here)])
         return bool(ready)
 
-    def _report(self, owed: Owed) -> dict[str, Any]:
+    def _report(self, owed: Owed) -> Report:
         record = self._journal.drops.rejection(shown(owed.name), owed.sha256)
         assert record is not None
         return outcomes.report(record)
@@ -83,7 +83,7 @@ class Clearing:
             self._owed |= {owed.name: owed for owed in left}
             self._journal.key_values.put(KEY, [*map(_plain, self._owed.values())])
 
-    def reject(self, refused: Iterable[tuple[str, Stamp, dict[str, Any]]]) -> None:
+    def reject(self, refused: Iterable[tuple[str, Stamp, Report]]) -> None:
         """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
         asked = list(refused)
         stuck = self._inbox.reject(asked)

@@ -18,6 +18,7 @@ from daemon.artifacts import bundle, reference_sample
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
+from daemon.core.rows import ExamRecord, ExamRow
 from daemon.core.states import EventKind, Level
 from daemon.ingest.drop_scores import LEAST_ROWS, RECENT, Exam, Promise, examine
 from daemon.ingest.reading.reading import Reading
@@ -81,7 +82,7 @@ class DropEvaluation:
         self._served: _Served | None = None
         self.problem: str | None = journal.key_values.get(UNEXAMINED)
         """Why the last drops could not be examined, over restarts, until an exam succeeds."""
-        self._exams_given: list[dict[str, Any]] = []
+        self._exams_given: list[ExamRecord] = []
         self._looked_at: tuple[tuple[int, str] | None, bool] = (None, False)
         """The served version, by number and sha256, and whether it promises anything."""
 
@@ -145,7 +146,7 @@ class DropEvaluation:
         return self._looked_at[1]
 
     @property
-    def suspicious(self) -> list[dict[str, Any]]:
+    def suspicious(self) -> list[ExamRecord]:
         """The exams just given that are suspicious: drop (sha256), reason, version and figures."""
         return [exam for exam in self._exams_given if exam["suspicious"]]
 
@@ -170,7 +171,7 @@ class DropEvaluation:
             self._served = _Served(pointer.version, model, training_rows, _promise(model.manifest))
         return self._served
 
-    def _exams(self, served: _Served, readings: Sequence[Reading], table: pa.Table) -> list[dict[str, Any]]:
+    def _exams(self, served: _Served, readings: Sequence[Reading], table: pa.Table) -> list[ExamRecord]:
         schema = served.model.manifest.data_schema
         if served.promise is None or schema.target not in table.column_names:
             return []
@@ -242,7 +243,7 @@ def _spread(which: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return which[np.linspace(0, len(which) - 1, most).astype(np.int64)]
 
 
-def _record(version: int, sha256: str, name: str, exam: Exam) -> dict[str, Any]:
+def _record(version: int, sha256: str, name: str, exam: Exam) -> ExamRecord:
     reason = "" if sha256 == POOLED else "; ".join(exam.reasons)
     return {
         "drop": sha256,
@@ -258,5 +259,5 @@ def _record(version: int, sha256: str, name: str, exam: Exam) -> dict[str, Any]:
     }
 
 
-def _parsed(row: Any) -> Exam:
+def _parsed(row: ExamRow) -> Exam:
     return Exam(row["n"], row["error"], row["usual"], row["mix"], orjson.loads(row["shifts"]))

@@ -5,14 +5,15 @@ nothing has to be undone: an accepted one is read like any other, but no longer 
 when it is read next. The decision is recorded first, so a kill in between changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from daemon.core import requests
 from daemon.core.errors import InvalidDrop
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
 from daemon.core.requests import Request
+from daemon.core.rows import ExamRecord, HeldRecord, HeldRow
 from daemon.core.states import Hold, RequestState
 from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
@@ -31,7 +32,7 @@ class Suspect(NamedTuple):
     """A drop that is to be held, and its exam."""
 
     reading: Reading
-    exam: Mapping[str, Any]
+    exam: ExamRecord
 
 
 class Holding:
@@ -39,9 +40,9 @@ class Holding:
 
     def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
         self._home, self._inbox, self._journal, self.holds = home, inbox, journal, holds
-        self._known: tuple[int, Sequence[Mapping[Any, Any]]] = (-1, ())
+        self._known: tuple[int, Sequence[HeldRow]] = (-1, ())
 
-    def _rows(self) -> Sequence[Mapping[Any, Any]]:
+    def _rows(self) -> Sequence[HeldRow]:
         """The journal's rows, asked again only after something was written there."""
         if self._known[0] != self._journal.writes:
             self._known = self._journal.writes, self._journal.held.all()
@@ -56,7 +57,7 @@ class Holding:
         """
         return drop_evaluation.most_drops(schema) if self.holds else None
 
-    def suspects(self, suspicious: Sequence[Mapping[str, Any]], readings: Sequence[Reading]) -> list[Suspect]:
+    def suspects(self, suspicious: Sequence[ExamRecord], readings: Sequence[Reading]) -> list[Suspect]:
         """Those of the drops just read that are to be held: `suspicious` are exams, and no person has accepted them.
 
         Late labels are never held: they are the evidence by which a bad version is rolled back.
@@ -137,18 +138,25 @@ class Holding:
         return _sentence(waiting) if waiting else None
 
 
-def _record(suspect: Suspect) -> dict[str, Any]:
+def _record(suspect: Suspect) -> HeldRecord:
     drop, exam = suspect.reading.drop, suspect.exam
-    facts = {"sha256": drop.sha256, "name": shown(drop.name), "bytes": drop.bytes, "seen_at": drop.seen_at}
-    counts = {"rows_read": suspect.reading.rows_read, "rows_known": suspect.reading.rows_known}
-    return facts | counts | {"version": exam["version"], "reason": exam["reason"]}
+    return {
+        "sha256": drop.sha256,
+        "name": shown(drop.name),
+        "bytes": drop.bytes,
+        "seen_at": drop.seen_at,
+        "rows_read": suspect.reading.rows_read,
+        "rows_known": suspect.reading.rows_known,
+        "version": exam["version"],
+        "reason": exam["reason"],
+    }
 
 
-def _turned_away(row: Mapping[Any, Any]) -> str:
+def _turned_away(row: HeldRow) -> str:
     return f"It was held because {row['reason']}, and rejected by request ({row['by']})."
 
 
-def _sentence(waiting: Sequence[Mapping[Any, Any]]) -> str:
+def _sentence(waiting: Sequence[HeldRow]) -> str:
     oldest, count = waiting[0], len(waiting)
     first = "" if count == 1 else "the oldest is "
     waits = f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} for you"

@@ -3,13 +3,14 @@
 Only the log is written here.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, TypedDict
 
 import structlog
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.inbox_names import shown
+from daemon.core.rows import DropRecord, DropRow
 from daemon.core.states import DropState, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.inbox.drop import Drop
@@ -25,14 +26,25 @@ log = structlog.get_logger()
 MOST_CHANGES = 10
 """Changes of a schema that are named."""
 
-REPORTED = ("name", "sha256", "rows_read", "rows_known", "reason", "line", "column")
+
+class Report(TypedDict):
+    """`NAME.report.json`: why a file was refused, and where in it."""
+
+    name: str
+    sha256: str
+    rows_read: int
+    rows_known: int
+    reason: str | None
+    line: int | None
+    column: str | None
+    rejected_at: str
 
 
-def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
+def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> DropRecord:
     """The journal's record of a drop that brought rows; `bad_file` holds those that were refused."""
     first = reading.bad[0] if reading.bad else None
-    return _drop(reading.drop, settled_at) | {
-        "source": reading.source,
+    return {
+        **_drop(reading.drop, reading.source, settled_at),
         "rows_read": reading.rows_read,
         "rows_accepted": reading.rows_accepted,
         "rows_refused": len(reading.bad),
@@ -46,15 +58,15 @@ def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> dict[st
     }
 
 
-def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> dict[str, Any]:
+def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> DropRecord:
     """The record of a drop that adds nothing; `duplicates` rows were read to find that out."""
-    rows = {"rows_read": duplicates, "rows_duplicate": duplicates}
-    return _drop(drop, settled_at) | {"source": "file", "reason": reason, **rows}
+    facts = _drop(drop, "file", settled_at)
+    return {**facts, "reason": reason, "rows_read": duplicates, "rows_duplicate": duplicates}
 
 
-def skipped(reading: Reading, bad_file: str | None, settled_at: str) -> dict[str, Any]:
+def skipped(reading: Reading, bad_file: str | None, settled_at: str) -> DropRecord:
     """The record of a drop whose good rows the dataset has already; `bad_file` holds its bad ones."""
-    return accepted(reading, bad_file, settled_at) | {"reason": f"{_known(reading)}; they were not taken again."}
+    return {**accepted(reading, bad_file, settled_at), "reason": f"{_known(reading)}; they were not taken again."}
 
 
 def _known(reading: Reading) -> str:
@@ -78,35 +90,68 @@ def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | 
 
 def rejected(
     name: str, reading: Reading | None, error: InvalidDrop, settled_at: str, by: str | None = None
-) -> dict[str, Any]:
+) -> DropRecord:
     """The record of a drop that is refused whole, `by` a person or by our rules; without a reading it could not even be read."""
-    why = {"reason": error.reason, "line": error.line, "column": error.column}
     if reading is None:
-        unread = {"name": shown(name), "sha256": "", "bytes": 0, "source": "file"}
-        return unread | {"settled_at": settled_at, "rows_read": 0, "rows_known": 0, **why}
-    rows = {"rows_read": reading.rows_read, "rows_refused": reading.rows_read}
-    rows |= {"rows_known": reading.rows_known, "rows_relabelled": reading.rows_relabelled}
-    return _drop(reading.drop, settled_at) | {"source": reading.source, "decided_by": by, **rows, **why}
+        return {
+            "name": shown(name),
+            "sha256": "",
+            "bytes": 0,
+            "source": "file",
+            "settled_at": settled_at,
+            "rows_read": 0,
+            "rows_known": 0,
+            "reason": error.reason,
+            "line": error.line,
+            "column": error.column,
+        }
+    return {
+        **_drop(reading.drop, reading.source, settled_at),
+        "decided_by": by,
+        "rows_read": reading.rows_read,
+        "rows_refused": reading.rows_read,
+        "rows_known": reading.rows_known,
+        "rows_relabelled": reading.rows_relabelled,
+        "reason": error.reason,
+        "line": error.line,
+        "column": error.column,
+    }
 
 
-def _drop(drop: Drop, settled_at: str) -> dict[str, Any]:
-    facts = {"name": shown(drop.name), "sha256": drop.sha256, "bytes": drop.bytes}
-    return facts | {"seen_at": drop.seen_at, "settled_at": settled_at}
+def _drop(drop: Drop, source: str, settled_at: str) -> DropRecord:
+    """What is known of every drop."""
+    return {
+        "name": shown(drop.name),
+        "sha256": drop.sha256,
+        "source": source,
+        "bytes": drop.bytes,
+        "seen_at": drop.seen_at,
+        "settled_at": settled_at,
+    }
 
 
-def report(record: Mapping[str, Any]) -> dict[str, Any]:
+def report(record: DropRecord | DropRow) -> Report:
     """`NAME.report.json` of a rejected drop."""
-    return {key: record[key] for key in REPORTED} | {"rejected_at": utcnow()}
+    return {
+        "name": record["name"],
+        "sha256": record["sha256"],
+        "rows_read": record["rows_read"],
+        "rows_known": record["rows_known"],
+        "reason": record["reason"],
+        "line": record["line"],
+        "column": record["column"],
+        "rejected_at": utcnow(),
+    }
 
 
-def rejection(record: dict[str, Any]) -> str:
+def rejection(record: DropRecord) -> str:
     """A sentence on a drop that was refused whole."""
     return (
         f"{record['name']}{_place(record['line'], record['column'])}: {record['reason']} It is kept in inbox/rejected."
     )
 
 
-def forgotten(drop: Mapping[str, Any]) -> str:
+def forgotten(drop: DropRow) -> str:
     """Why bytes that were forgotten are not taken again; `drop` is the journal's row."""
     return (
         f"These bytes were forgotten in batch {drop['forgotten_in']} ({drop['forgotten_by']}, {drop['forgotten_at']}) and are "
@@ -169,13 +214,13 @@ class Refused:
 
     def __init__(self, settled_at: str) -> None:
         self.settled_at = settled_at
-        self.records: list[tuple[dict[str, Any], DropState, str, int | None]] = []
+        self.records: list[tuple[DropRecord, DropState, str, int | None]] = []
         """Drop, state, message and batch, for the journal."""
         self.repeated: list[tuple[str, str]] = []
         """Name and sha256 of the drops that the dataset has already."""
         self.owed: list[Owed] = []
         """All of them."""
-        self.rejected: list[tuple[str, Stamp, dict[str, Any]]] = []
+        self.rejected: list[tuple[str, Stamp, Report]] = []
         """Name, stamp and report of the drops that go to rejected/."""
 
     def reject(

@@ -6,7 +6,6 @@ single drop that has been tried TRIES times alone is given up, and all others ge
 
 import errno
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
 
@@ -94,8 +93,7 @@ class Attempts:
             log.warning("drop_not_read", name=shown(name), reason=str(error))
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:
-        value: dict[str, Any] = {"tries": tries, "alone": alone, "drops": drops}
-        self._journal.key_values.put(KEY, value)
+        self._journal.key_values.put(KEY, {"tries": tries, "alone": alone, "drops": drops})
         self._tries, self._alone, self._drops = tries, alone, drops
 
 

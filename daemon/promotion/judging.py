@@ -3,9 +3,7 @@
 The bundle gets its final name, is loaded and probed in this process, which did not make it, and then compared.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import orjson
 import structlog
@@ -15,6 +13,7 @@ from daemon.artifacts.bundle import Manifest
 from daemon.core import durable, requests
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
+from daemon.core.rows import VersionRecord, VersionRow
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.gate import rules
@@ -73,18 +72,17 @@ class Judging:
             reason += _unlike(served, version.version, lineage.left_out(self._home, served, manifest.revision))
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
 
-    def approve(self, version: Mapping[Any, Any], wish: str) -> None:
+    def approve(self, version: VersionRow, wish: str) -> None:
         """Record that a person serves a version."""
         if version["state"] != VersionState.PROMOTED:
             self.decide(version, VersionState.PROMOTED, wish)
 
-    def decide(self, version: Mapping[Any, Any], state: VersionState, wish: str) -> None:
+    def decide(self, version: VersionRow, state: VersionState, wish: str) -> None:
         """Record what is decided on a version, whatever its verdict was."""
         reason = f"{wish} Before, it was {version['state']}: {version['reason']}"
-        facts = {key: value for key, value in version.items() if key not in ("state", "reason", "judged_at")}
         self._champion.release(version["version"])
         self._registry.describe(version["version"], state, reason)
-        self._journal.versions.judge(facts, state, reason)
+        self._journal.versions.judge(_undecided(version), state, reason)
 
     def supersede(self, served: int) -> None:
         """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
@@ -119,7 +117,7 @@ class Judging:
             durable.fsync_dir(self._home.bundles)
         return final
 
-    def _record(self, version: int, facts: dict[str, Any], state: VersionState, reason: str) -> None:
+    def _record(self, version: int, facts: VersionRecord, state: VersionState, reason: str) -> None:
         self._registry.describe(version, state, reason)
         self._journal.versions.judge(facts, state, reason)
         log.info(state, version=version, reason=reason)
@@ -133,21 +131,51 @@ def _unlike(served: int, version: int, names: list[str]) -> str:
     return f" Version {served} was trained on rows that are forgotten ({shown}); `retraind promote {version}` serves this one."
 
 
-def _facts(version: Registered, sha256: str, manifest: Manifest) -> dict[str, Any]:
-    facts = {
-        key: getattr(manifest, key) for key in ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
-    }
-    scores = orjson.dumps(manifest.scores).decode()
-    return facts | {
+def _facts(version: Registered, sha256: str, manifest: Manifest) -> VersionRecord:
+    return {
         "version": version.version,
         "mlflow_run": version.run,
         "bundle": sha256,
+        "candidate": manifest.candidate,
+        "backend": manifest.backend,
+        "revision": manifest.revision,
+        "dvc_md5": manifest.dvc_md5,
+        "rows": manifest.rows,
+        "trained_rows": manifest.trained_rows,
         "trigger": manifest.reason,
-        "scores": scores,
+        "scores": orjson.dumps(manifest.scores).decode(),
     }
 
 
-def _unreadable(version: Registered, sha256: str) -> dict[str, Any]:
-    facts: dict[str, Any] = dict.fromkeys(("candidate", "backend", "revision", "dvc_md5", "trigger"), "unknown")
-    counts = {"rows": 0, "trained_rows": 0}
-    return facts | counts | {"version": version.version, "mlflow_run": version.run, "bundle": sha256, "scores": "{}"}
+def _unreadable(version: Registered, sha256: str) -> VersionRecord:
+    """What is known of a version whose bundle can't be read."""
+    return {
+        "version": version.version,
+        "mlflow_run": version.run,
+        "bundle": sha256,
+        "candidate": "unknown",
+        "backend": "unknown",
+        "revision": "unknown",
+        "dvc_md5": "unknown",
+        "rows": 0,
+        "trained_rows": 0,
+        "trigger": "unknown",
+        "scores": "{}",
+    }
+
+
+def _undecided(row: VersionRow) -> VersionRecord:
+    """A version without its verdict."""
+    return {
+        "version": row["version"],
+        "mlflow_run": row["mlflow_run"],
+        "bundle": row["bundle"],
+        "candidate": row["candidate"],
+        "backend": row["backend"],
+        "revision": row["revision"],
+        "dvc_md5": row["dvc_md5"],
+        "rows": row["rows"],
+        "trained_rows": row["trained_rows"],
+        "trigger": row["trigger"],
+        "scores": row["scores"],
+    }

@@ -4,13 +4,13 @@ The MLflow alias is what should be served, `champion.json` what is. Moving the a
 too, as soon as the bundle has been verified; if it can't be served, the old one stays.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from daemon.artifacts.bundle import Pointer
 from daemon.core import requests
 from daemon.core.errors import BundleRefused, NotFound
 from daemon.core.home import Home
+from daemon.core.rows import VersionRow
 from daemon.core.settings import Promote
 from daemon.core.states import RequestState, VersionState
 from daemon.promotion.champion import Champion
@@ -110,7 +110,7 @@ class Promotion:
         self._judging.approve(row, wish)
         return RequestState.DONE, f"Version {version} is to be served ({request.kind})."
 
-    def _refuse(self, row: Mapping[Any, Any], by: str) -> tuple[RequestState, str]:
+    def _refuse(self, row: VersionRow, by: str) -> tuple[RequestState, str]:
         """A person does not want the version that waits: it is tried no more."""
         if row["state"] != VersionState.HELD:
             return (
@@ -159,7 +159,7 @@ class Promotion:
         last = self._journal.swaps.last()
         return None if last is None else int(last["version"])
 
-    def _why(self, row: Mapping[Any, Any], before: int | None) -> str:
+    def _why(self, row: VersionRow, before: int | None) -> str:
         """The reason of a swap that nobody has asked for by request."""
         left = None if before is None else self._journal.versions.get(before)
         if left is not None and left["state"] == VersionState.ROLLED_BACK:

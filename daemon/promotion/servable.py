@@ -3,12 +3,10 @@
 People delete versions in MLflow's pages. The served one goes on being served; no other deleted version can be chosen.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
+from daemon.core.rows import VersionRow
 from daemon.registry.registry import Registry
 
 
@@ -35,7 +33,7 @@ def damage(home: Home, version: int, sha256: str) -> str | None:
     return None
 
 
-def objection(home: Home, registry: Registry, judged: Mapping[Any, Any]) -> str | None:
+def objection(home: Home, registry: Registry, judged: VersionRow) -> str | None:
     """Why a judged version (a row of the journal) can't be chosen to serve; None if it can."""
     if not registry.has(judged["version"]):
         return deleted(judged["version"])

@@ -5,8 +5,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from daemon.core.drift_report import DriftCheck, DriftReport
 from daemon.core.home import Home
-from daemon.core.rows import DriftCheck, DriftReport, DriftRow, SwapRow, VersionFacts, VersionRow
+from daemon.core.rows import DriftRow, SwapRow, VersionFacts, VersionRow
 from daemon.records import challenger, late_labels, lineage, live_score
 from daemon.records.lineage_chain import Chain
 from daemon.records.query import first, newest, number

@@ -12,22 +12,22 @@ from daemon.core.states import DropState
 from daemon.core.status import Status, publish
 from daemon.storage.journal import Journal
 
-SEEN = {"seen_at": "2026-01-01T00:00:00.000Z", "settled_at": "2026-01-01T00:00:01.000Z"}
-SEGMENT = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 8, "bytes": 99}
-GOOD = {**SEEN, "sha256": "a" * 64, "name": "good.csv", "source": "file", "bytes": 80, "rows_read": 10}
-REFUSED = {"rows_accepted": 8, "rows_refused": 1, "rows_duplicate": 1, "bad_file": "good.csv.bad.csv"}
-FIRST_BAD = {"line": 4, "column": "petal_width", "reason": "'x' is not a number."}
-BAD = {**SEEN, "sha256": "b" * 64, "name": "bad.csv", "source": "file", "bytes": 9, "reason": "The file is empty."}
+SEEN: Any = {"seen_at": "2026-01-01T00:00:00.000Z", "settled_at": "2026-01-01T00:00:01.000Z"}
+SEGMENT: Any = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 8, "bytes": 99}
+GOOD: Any = {**SEEN, "sha256": "a" * 64, "name": "good.csv", "source": "file", "bytes": 80, "rows_read": 10}
+REFUSED: Any = {"rows_accepted": 8, "rows_refused": 1, "rows_duplicate": 1, "bad_file": "good.csv.bad.csv"}
+FIRST_BAD: Any = {"line": 4, "column": "petal_width", "reason": "'x' is not a number."}
+BAD: Any = {**SEEN, "sha256": "b" * 64, "name": "bad.csv", "source": "file", "bytes": 9, "reason": "The file is empty."}
 
 
 @pytest.fixture
 def told(home: Home, journal: Journal) -> Client:
     """A home in which one drop was accepted, one rejected, and one dropped again."""
-    seq = journal.batches.accept(SEGMENT, [{**GOOD, **REFUSED, **FIRST_BAD}])
+    seq = journal.batches.accept(SEGMENT, [GOOD | REFUSED | FIRST_BAD])
     journal.batches.commit(seq, "c" * 40, "d" * 32)
     journal.drops.refuse(BAD, DropState.REJECTED, "bad.csv: The file is empty.")
     journal.drops.refuse(
-        {**GOOD, "name": "7"}, DropState.DUPLICATE, "7: The same bytes are in batch 1 already.", batch=seq
+        GOOD | {"name": "7"}, DropState.DUPLICATE, "7: The same bytes are in batch 1 already.", batch=seq
     )
     return Client(home)
 
@@ -82,13 +82,13 @@ def test_the_live_score_of_the_served_version_can_be_scraped(home: Home, journal
     text = client.ask("GET", "/prometheus_metrics")[2].decode()
     assert "retraind_labels_total 0.0" in text
     assert "retraind_live_score{" not in text
-    labels = [
+    labels: list[Any] = [
         {"prediction_id": f"p{version}{n}", "version": version, "prediction": told, "truth": "setosa", "drop": "a" * 64}
         for version, told in ((1, "setosa"), (2, "virginica"))
         for n in range(3)
     ]
     labels[0]["prediction"] = "virginica"
-    journal.batches.accept({**SEGMENT, "rows": 6}, [{**GOOD, "source": "label"}], labels)
+    journal.batches.accept(SEGMENT | {"rows": 6}, [GOOD | {"source": "label"}], labels)
     text = client.ask("GET", "/prometheus_metrics")[2].decode()
     assert "retraind_labels_total 6.0" in text
     assert 'retraind_live_score{version="1"} 0.6666666666666666' in text
@@ -98,9 +98,9 @@ def test_the_live_score_of_the_served_version_can_be_scraped(home: Home, journal
 def test_versions_show_their_live_score(home: Home, journal: Journal) -> None:
     for version in (1, 2):
         bundles.point(home, bundles.make(home, version))
-    label = {"version": 1, "prediction": "setosa", "truth": "setosa", "drop": "a" * 64}
+    label: Any = {"version": 1, "prediction": "setosa", "truth": "setosa", "drop": "a" * 64}
     journal.batches.accept(
-        SEGMENT, [{**GOOD, "source": "label"}], [{**label, "prediction_id": f"p{n}"} for n in range(4)]
+        SEGMENT, [GOOD | {"source": "label"}], [label | {"prediction_id": f"p{n}"} for n in range(4)]
     )
     found = get(Client(home), "/versions")[1]["versions"]
     assert [(row["version"], row["live"] and row["live"]["accuracy"]) for row in found] == [(2, None), (1, 1.0)]

@@ -100,10 +100,10 @@ def test_a_key_is_known_after_its_drop_was_ingested(tmp_path: Path) -> None:
     answer = json.loads(client.ask("POST", "/add_training_data", body, HTTP_IDEMPOTENCY_KEY="k")[2])
     (home.inbox / answer["name"]).unlink()
     journal = Journal.open(home.journal)
-    drop = {"sha256": answer["drop"], "name": answer["name"], "source": "http", "bytes": 1, "settled_at": "now"}
+    drop: Any = {"sha256": answer["drop"], "name": answer["name"], "source": "http", "bytes": 1, "settled_at": "now"}
     journal.batches.accept(
         {"segment": "s", "sha256": "x", "md5": "m", "rows": 1, "bytes": 1},
-        [{**drop, "rows_read": 1, "rows_accepted": 1}],
+        [drop | {"rows_read": 1, "rows_accepted": 1}],
     )
     journal.close()
     assert json.loads(client.ask("POST", "/add_training_data", body, HTTP_IDEMPOTENCY_KEY="k")[2]) == answer

@@ -27,9 +27,15 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Client:
     home.make()
     with closing(Journal.open(home.journal)) as journal, journal.together():
         for number in range(1, MANY + 1):
-            batch = {**BATCH, "segment": f"{number}.parquet"}
+            batch: Any = {**BATCH, "segment": f"{number}.parquet"}
             sha256 = f"{number:064x}"
-            label = {"version": number, "prediction": "a", "truth": "a", "drop": sha256, "prediction_id": f"p{number}"}
+            label: Any = {
+                "version": number,
+                "prediction": "a",
+                "truth": "a",
+                "drop": sha256,
+                "prediction_id": f"p{number}",
+            }
             journal.batches.accept(batch, [a_drop(f"{number}.csv", sha256)], [label])
             journal.batches.commit(number, f"{number:040x}", "d" * 32)
             run = journal.runs.start("new rows", f"{number:040x}", "d" * 32, 5)

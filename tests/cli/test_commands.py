@@ -177,7 +177,7 @@ def test_status_says_what_the_served_version_is_on_trial_for(home: Home, journal
     bundles.point(home, bundles.make(home, 3))
     status.publish(home.status, a_status())
     journal.versions.judge(
-        {**a_version(3), "scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, VersionState.PROMOTED, "first"
+        a_version(3) | {"scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, VersionState.PROMOTED, "first"
     )
     detail = health.read(home)["checks"]["model"]["detail"]
     assert detail.endswith("On trial: no held-out row judges it.")
@@ -296,7 +296,7 @@ def test_versions_show_their_live_score(home: Home) -> None:
         sha256 = durable.sha256(b"labels")
         label = {"version": 1, "prediction": "setosa", "drop": sha256}
         truths = ("setosa", "setosa", "setosa", "virginica")
-        labels = [{**label, "prediction_id": f"p{n}", "truth": truth} for n, truth in enumerate(truths)]
+        labels: list[Any] = [{**label, "prediction_id": f"p{n}", "truth": truth} for n, truth in enumerate(truths)]
         journal.batches.accept(a_batch(), [a_drop(sha256=sha256)], labels)
     found = json.loads(forked("versions", "--json", home=home).stdout)
     assert "0.750 (n=4)" in forked("versions", home=home).stdout
@@ -470,7 +470,7 @@ def test_doctor_looks_at_every_part(home: Home) -> None:
     bundles.point(home, bundles.make(home, 1))
     (home.segments / "1.parquet").write_bytes(b"x")
     with closing(Journal.open(home.journal)) as journal:
-        journal.batches.accept({**a_batch(1), "sha256": durable.sha256(b"x")}, [a_drop()])
+        journal.batches.accept(a_batch(1) | {"sha256": durable.sha256(b"x")}, [a_drop()])
     done = forked("doctor", "--json", home=home)
     found = json.loads(done.stdout)
     assert all(one["ok"] for one in found), found

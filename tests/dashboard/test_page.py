@@ -23,7 +23,7 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.home import Home
-from daemon.core.rows import SwapRow
+from daemon.core.rows import SegmentRecord, SwapRow
 from daemon.core.scopes import Scope
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import DropState, EventKind, Level, RunState, VersionState
@@ -78,7 +78,7 @@ class Story:
         self.journal = Journal.open(self.home.journal)
         self.champion: int | None = None
 
-    def drop(self, name: str, rows: int = 50, **fields: Any) -> dict[str, Any]:
+    def drop(self, name: str, rows: int = 50, **fields: Any) -> Any:
         common = {"source": "file", "bytes": 10, "settled_at": "2026-01-01T00:00:00.000Z"}
         return {
             "sha256": durable.sha256(name.encode()),
@@ -92,7 +92,13 @@ class Story:
 
     def accept(self, *names: str) -> int:
         segment = f"{len(self.journal.batches.all())}.parquet"
-        batch = {"segment": segment, "sha256": "e" * 64, "md5": "0" * 32, "rows": 50 * len(names), "bytes": 1000}
+        batch: SegmentRecord = {
+            "segment": segment,
+            "sha256": "e" * 64,
+            "md5": "0" * 32,
+            "rows": 50 * len(names),
+            "bytes": 1000,
+        }
         seq = self.journal.batches.accept(batch, [self.drop(name) for name in names])
         self.journal.batches.commit(seq, f"{seq:040x}", "d" * 32)
         return seq
@@ -119,7 +125,7 @@ class Story:
         }
 
     def record(self, version: int, state: str, scores: dict[str, Any], schema: Schema) -> None:
-        row: dict[str, Any] = {
+        row: Any = {
             "mlflow_run": "f" * 32,
             "candidate": "forest",
             "backend": "onnx",
@@ -440,8 +446,9 @@ def test_no_data_for_long_is_worth_a_look(well: Story) -> None:
 
 
 def a_held_drop(story: Story, name: str) -> None:
-    about = {"bytes": 10, "rows_read": 60, "version": 1, "seen_at": None}
-    story.journal.held.hold({"sha256": durable.sha256(name.encode()), "name": name, **about, "reason": "half is wrong"})
+    about: Any = {"bytes": 10, "rows_read": 60, "version": 1, "seen_at": None}
+    held: Any = {"sha256": durable.sha256(name.encode()), "name": name, **about, "reason": "half is wrong"}
+    story.journal.held.hold(held)
 
 
 def test_a_drop_that_waits_for_a_person_is_worth_a_look(well: Story) -> None:

@@ -16,6 +16,7 @@ from test_records import labelled
 
 from daemon.artifacts import bundle, reference_sample
 from daemon.core.home import Home
+from daemon.core.rows import DriftRecord
 from daemon.core.settings import Drift, Settings
 from daemon.core.states import VersionState
 from daemon.drift.watch import Driftwatch
@@ -49,7 +50,7 @@ class Stage:
             pointer = pointer.model_copy(update={"manifest": sha256})
         self.home.pointer.write_bytes(pointer.model_dump_json().encode())
         row = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger", "candidate", "backend"), "test")
-        facts = {
+        facts: Any = {
             **row,
             "rows": 150,
             "trained_rows": 120,
@@ -219,6 +220,7 @@ def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> No
     with closing(Driftwatch(home, DRIFT, journal)) as watch:
         found = watch._check(1, sha256)
     assert found is not None
+    assert found["error"] is not None
     assert (found["state"], found["error"]["n"], found["error"]["rose"]) == ("drift", 260, True)
     assert found["error"]["before"] == pytest.approx(1.0, abs=0.5)
     assert found["error"]["now"] == pytest.approx(40.0, abs=10)
@@ -226,7 +228,15 @@ def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> No
 
 def test_the_journal_keeps_the_newest_checks(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.storage.entries.drift_checks.DRIFTS_KEPT", 20)
-    row = {"version": 1, "n": 0, "drifted": 0, "state": "ok", "alarm": 0, "reason": "Fine.", "detail": "{}"}
+    row: DriftRecord = {
+        "version": 1,
+        "n": 0,
+        "drifted": 0,
+        "state": "ok",
+        "alarm": 0,
+        "reason": "Fine.",
+        "detail": "{}",
+    }
     for _ in range(30):
         journal.drift_checks.record(row)
     with closing(sqlite3.connect(home.journal)) as connection:

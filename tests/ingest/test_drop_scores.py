@@ -1,6 +1,7 @@
 """daemon.ingest.drop_scores and daemon.ingest.drop_evaluation: a drop is an exam before it is a lesson."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import bundles
 import numpy as np
@@ -169,7 +170,7 @@ def test_small_drops_together_and_forgotten_ones_say_nothing_of_what_is_usual(ho
     """Half wrong rows, sent a few at a time, are never held: they must not make half wrong files usual."""
     serve(home)
     figures = {"version": 1, "n": 500, "error": 0.5, "usual": 0.05, "mix": 0.5, "shifts": '{"petal_width": 0.9}'}
-    nameless = {**figures, "drop": "", "name": "", "suspicious": 0, "reason": ""}
+    nameless: Any = {**figures, "drop": "", "name": "", "suspicious": 0, "reason": ""}
     with parts.journal.together():
         for batch in range(30):
             parts.journal.exams.record([nameless], batch)

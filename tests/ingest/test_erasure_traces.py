@@ -6,6 +6,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from types import SimpleNamespace
+from typing import Any
 
 import bundles
 import orjson
@@ -41,7 +42,7 @@ PERSON = HEADER + f"{SECRET},3.25,1.5,0.25,setosa\n" + "5.5,3.5,1.25,0.2,setosa\
 
 ROW = {"sepal_length": SECRET, "sepal_width": 3.25, "petal_length": 1.5, "petal_width": 0.25, "species": "setosa"}
 
-NO_DROP = {"name": "held.csv", "source": "file", "bytes": 1, "settled_at": "2026-01-01"}
+NO_DROP: Any = {"name": "held.csv", "source": "file", "bytes": 1, "settled_at": "2026-01-01"}
 
 
 def files_with_the_secret(home: Home) -> set[str]:
@@ -69,8 +70,8 @@ def hold(parts: Parts | SimpleNamespace, name: str, content: str) -> str:
     """A file that waits for a person, and its event, which quotes a label; its sha256."""
     data = content.encode()
     (parts.home.inbox / name).write_bytes(data)
-    facts = {"sha256": durable.sha256(data), "name": name, "bytes": len(data), "rows_read": 2, "rows_known": 0}
-    parts.journal.held.hold({**facts, "version": 1, "reason": "100% of its labels are 'setosa'", "seen_at": None})
+    facts: Any = {"sha256": durable.sha256(data), "name": name, "bytes": len(data), "rows_read": 2, "rows_known": 0}
+    parts.journal.held.hold(facts | {"version": 1, "reason": "100% of its labels are 'setosa'", "seen_at": None})
     return durable.sha256(data)
 
 
@@ -121,9 +122,10 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
         (home.inbox / "copy.csv").write_text(PERSON + "9,9,9,9,setosa\n")
         (home.inbox / "other.csv").write_text(PERSON)
         journal.drops.refuse(
-            {**NO_DROP, "sha256": sha256}, DropState.REJECTED, "copy.csv: It was held because of 'setosa'."
+            NO_DROP | {"sha256": sha256}, DropState.REJECTED, "copy.csv: It was held because of 'setosa'."
         )
-        place, drop = shared_folder.inbox(home), {"decided_at": "2026-01-01"}
+        place = shared_folder.inbox(home)
+        drop: Any = {"decided_at": "2026-01-01"}
         likeness = Likeness(bundles.SCHEMA, [ROW])
         found = [one for one in held_files.search(place, journal.held.all(), likeness, drop) if one]
         assert [(one.name, one.split and one.split.matched) for one in found] == [("copy.csv", 1), ("held.csv", 1)]

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import bundles
 import orjson
@@ -205,7 +206,7 @@ def test_a_backup_has_what_is_held(parts: Parts, tmp_path: Path, monkeypatch: py
 
 def test_late_labels_are_never_held(parts: Parts) -> None:
     """They are what a bad version is taken back by."""
-    suspicious = [{"drop": "a" * 64, "reason": "odd", "version": 1}]
+    suspicious: list[Any] = [{"drop": "a" * 64, "reason": "odd", "version": 1}]
     drop = Drop("labels.csv", Stamp(1, 1, 1), Content("a" * 64, 1, b"x"), "")
     holding = parts.ingestion.intake.holding
     assert holding.suspects(suspicious, [Reading(drop, source="label")]) == []
@@ -353,8 +354,14 @@ def test_held_drops_are_shown_first_and_decided_over_http(parts: Parts) -> None:
 def test_thousands_that_wait_are_counted_and_listed_in_part(parts: Parts, capsys: pytest.CaptureFixture[str]) -> None:
     with parts.journal.together():
         for number in range(3000):
-            facts = {"sha256": f"{number:064}", "name": f"{number}.csv", "bytes": 1, "rows_read": 60, "rows_known": 0}
-            parts.journal.held.hold({**facts, "version": 1, "reason": REASON, "seen_at": None})
+            facts: Any = {
+                "sha256": f"{number:064}",
+                "name": f"{number}.csv",
+                "bytes": 1,
+                "rows_read": 60,
+                "rows_known": 0,
+            }
+            parts.journal.held.hold(facts | {"version": 1, "reason": REASON, "seen_at": None})
     client = Client(parts.home)
     for query, most in (("limit=2", 2), ("", 100)):
         answer = orjson.loads(client.ask("GET", "/drops", QUERY_STRING=query)[2])

@@ -17,6 +17,7 @@ from daemon.artifacts import bundle
 from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
+from daemon.core.rows import DropRecord
 from daemon.core.settings import Inbox, Settings
 from daemon.core.states import VersionState
 from daemon.ingest.reading.late_labels import Joined, Labels, cell, cells, plain
@@ -53,9 +54,9 @@ def trained(home: Home, journal: Journal, version: int, schema: Schema) -> None:
     pointer = bundles.make(home, version)
     manifest = bundle.read_manifest(home.bundle(version), pointer.manifest).model_copy(update={"data_schema": schema})
     facts = dict.fromkeys(("mlflow_run", "revision", "dvc_md5", "trigger", "candidate", "backend"), "test")
-    row = {**facts, "rows": 150, "trained_rows": 120, "scores": "{}", "version": version}
+    row: Any = {**facts, "rows": 150, "trained_rows": 120, "scores": "{}", "version": version}
     journal.versions.judge(
-        {**row, "bundle": bundle.seal(home.bundle(version), manifest)}, VersionState.PROMOTED, "For a test."
+        row | {"bundle": bundle.seal(home.bundle(version), manifest)}, VersionState.PROMOTED, "For a test."
     )
 
 
@@ -73,8 +74,14 @@ def predicted(home: Home, *entries: dict[str, Any]) -> None:
 def accepted(journal: Journal, joined: Joined) -> None:
     """What ingestion does with the records of a join."""
     sha256 = durable.sha256(b"labels")
-    drop = {"sha256": sha256, "name": "labels.csv", "source": "label", "bytes": 6, "settled_at": "now"}
-    batch = {"segment": f"{sha256}.parquet", "sha256": sha256, "md5": "0" * 32, "rows": len(joined.rows), "bytes": 1}
+    drop: DropRecord = {"sha256": sha256, "name": "labels.csv", "source": "label", "bytes": 6, "settled_at": "now"}
+    batch: Any = {
+        "segment": f"{sha256}.parquet",
+        "sha256": sha256,
+        "md5": "0" * 32,
+        "rows": len(joined.rows),
+        "bytes": 1,
+    }
     journal.batches.accept(batch, [drop], [{**record, "drop": sha256} for record in joined.records])
 
 

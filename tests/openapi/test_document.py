@@ -45,8 +45,9 @@ def served(root: Path, schema: Schema = bundles.SCHEMA, settings: Settings | Non
 
 def hold(home: Home, name: str) -> None:
     with closing(Journal.open(home.journal)) as journal:
-        drop = {"sha256": "d" * 64, "name": name, "bytes": 1, "rows_read": 1, "version": 1, "reason": "odd"}
-        journal.held.hold({**drop, "seen_at": None})
+        facts = {"sha256": "d" * 64, "name": name, "bytes": 1, "rows_read": 1, "version": 1, "reason": "odd"}
+        drop: Any = {**facts, "seen_at": None}
+        journal.held.hold(drop)
 
 
 def operations(client: Client) -> set[str]:

@@ -87,12 +87,18 @@ class Live:
         truths = [truth for truth, _ in answers]
         self._accept([{**one, "version": served, "truth": truth} for one, truth in zip(told, truths, strict=True)])
 
-    def _accept(self, records: list[dict[str, Any]]) -> None:
+    def _accept(self, records: list[Any]) -> None:
         self._drops += 1
         sha256 = durable.sha256(b"%d" % self._drops)
-        drop = {"sha256": sha256, "name": "labels.csv", "source": "label", "bytes": 6, "settled_at": "now"}
-        batch = {"segment": f"{sha256}.parquet", "sha256": sha256, "md5": "0" * 32, "rows": len(records), "bytes": 1}
-        seq = self._parts.journal.batches.accept(batch, [drop], [{**record, "drop": sha256} for record in records])
+        drop: Any = {"sha256": sha256, "name": "labels.csv", "source": "label", "bytes": 6, "settled_at": "now"}
+        batch: Any = {
+            "segment": f"{sha256}.parquet",
+            "sha256": sha256,
+            "md5": "0" * 32,
+            "rows": len(records),
+            "bytes": 1,
+        }
+        seq = self._parts.journal.batches.accept(batch, [drop], [record | {"drop": sha256} for record in records])
         self._parts.journal.batches.commit(seq, "a" * 40, "b" * 32)
 
 
@@ -219,7 +225,7 @@ def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: st
         assert judged is not None
         score = {"n": 120, "accuracy": 0.95, "balanced_accuracy": sum(recall.values()) / 2, "recall": recall}
         score |= {"support": {"setosa": 114, "versicolor": 6}, "metric": metric}
-        facts = {name: value for name, value in judged.items() if name not in ("state", "reason", "judged_at")}
+        facts: Any = {name: value for name, value in judged.items() if name not in ("state", "reason", "judged_at")}
         scores = orjson.dumps({"challenger": {"rolling": score}}).decode()
         parts.journal.versions.judge(facts | {"scores": scores}, VersionState.PROMOTED, judged["reason"])
     answers = [("setosa", "setosa")] * 84 + [("setosa", "versicolor")] * 30 + [("versicolor", "versicolor")] * 6

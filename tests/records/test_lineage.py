@@ -60,7 +60,7 @@ def train(home: Home, journal: Journal, version: int, state: str = "promoted") -
     journal.runs.end(run, RunState.TRAINED, "forest", version=version, seconds=1.5)
     sealed = bundles.make(home, version)
     score = {"n": 30, "accuracy": 0.9}
-    facts = {
+    facts: Any = {
         "version": version,
         "mlflow_run": "f" * 32,
         "bundle": sealed.manifest,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from daemon.core.home import Home
+from daemon.core.rows import JoinedLabel
 from daemon.core.states import DropState, EventKind, RunState, VersionState
 from daemon.records import challenger, live_score
 from daemon.records.records import Records
@@ -31,7 +32,7 @@ def found(row: T | None) -> T:
     return row
 
 
-def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **fields: Any) -> dict[str, Any]:
+def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **fields: Any) -> Any:
     return {
         "sha256": sha256,
         "name": name,
@@ -45,7 +46,7 @@ def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **fields: Any) -> dict[s
     }
 
 
-def a_version(version: int, **fields: Any) -> dict[str, Any]:
+def a_version(version: int, **fields: Any) -> Any:
     return {
         "version": version,
         "mlflow_run": "f" * 32,
@@ -62,7 +63,7 @@ def a_version(version: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-BATCH = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5, "bytes": 1}
+BATCH: Any = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5, "bytes": 1}
 
 
 def test_home_without_files_is_empty(tmp_path: Path) -> None:
@@ -180,11 +181,11 @@ def test_a_drop_tells_of_its_batch(home: Home) -> None:
 
 def labelled(journal: Journal, version: int, *pairs: tuple[str, str], start: int = 0) -> None:
     """One batch of late labels, each a truth and what had been predicted."""
-    labels = [
+    labels: list[JoinedLabel] = [
         {"prediction_id": f"{version}-{start + number}", "version": version, "prediction": told, "truth": truth}
         for number, (truth, told) in enumerate(pairs)
     ]
-    batch = {**BATCH, "segment": f"{version}-{start}.parquet"}
+    batch: Any = {**BATCH, "segment": f"{version}-{start}.parquet"}
     journal.batches.accept(batch, [a_drop(source="label")], [{**label, "drop": "a" * 64} for label in labels])
 
 

@@ -28,8 +28,10 @@ def judged(journal: Journal, version: int, state: str, **scores: Any) -> None:
     """A version with its verdict."""
     texts = dict.fromkeys(("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger"), "x")
     found = {"challenger": {"reference": {"n": 9}, "rolling": {"n": 99}}, "split": {"reference": "9-a"}, **scores}
+    numbers = {"version": version, "rows": 0, "trained_rows": 0}
+    record: Any = {**texts, **numbers, "scores": json.dumps(found)}
     journal.versions.judge(
-        {**texts, "version": version, "rows": 0, "trained_rows": 0, "scores": json.dumps(found)},
+        record,
         VersionState(state),
         "so",
     )

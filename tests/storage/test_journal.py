@@ -21,17 +21,17 @@ from daemon.storage.journal import Journal
 from daemon.storage.journal_tables import FORMAT
 
 
-def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> dict[str, Any]:
+def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> Any:
     now = "2026-01-01T00:00:00.000Z"
     return {"sha256": sha256, "name": name, "source": "file", "bytes": 1, "settled_at": now, **more}
 
 
-def a_batch(number: int = 1, rows: int = 5) -> dict[str, Any]:
+def a_batch(number: int = 1, rows: int = 5) -> Any:
     facts = {"segment": f"{number}.parquet", "sha256": f"{number:064}", "md5": f"{number:032}"}
     return {**facts, "rows": rows, "bytes": 100 * rows}
 
 
-def a_version(version: int) -> dict[str, Any]:
+def a_version(version: int) -> Any:
     texts = ("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger")
     return {**dict.fromkeys(texts, "x"), "scores": "{}", "version": version, "rows": 5, "trained_rows": 4}
 
@@ -245,7 +245,7 @@ def test_merge_replaces_segments_and_adds_no_rows(journal: Journal) -> None:
         journal.batches.commit(
             journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32
         )
-    seq = journal.batches.merge({**a_batch(9, rows=10)}, ["1.parquet", "2.parquet"])
+    seq = journal.batches.merge(a_batch(9, rows=10), ["1.parquet", "2.parquet"])
     assert [one["name"] for one in journal.segments.current()] == ["9.parquet", "3.parquet"]
     merged = journal.segments.current()[0]
     assert (merged["tier"], merged["first"], merged["last"], merged["born"]) == (1, 1, 2, seq)
@@ -276,7 +276,7 @@ def test_many_records_wait_for_the_disk_once(home: Home, journal: Journal) -> No
 
 def test_labels_are_known_with_their_batch(journal: Journal) -> None:
     """A label is on record with the batch that its row went to; a prediction has one truth."""
-    label = {"prediction_id": "p1", "version": 2, "prediction": "a", "truth": "b", "drop": "a" * 64}
+    label: Any = {"prediction_id": "p1", "version": 2, "prediction": "a", "truth": "b", "drop": "a" * 64}
     journal.batches.accept(a_batch(), [a_drop(source="label")], [label])
     assert journal.labels.truths(["p1", "p2"]) == {"p1": "b"}
 
@@ -309,8 +309,8 @@ def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal
     assert drops.held(home.journal, 9) == []
     with closing(Journal.open(home.journal)) as migrated:
         assert migrated.batches.committed() == (5, "d" * 32, "r" * 40, 1)
-        odd = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
-        migrated.held.hold({**odd, "sha256": "b" * 64, "bytes": 1, "rows_read": 9})
+        odd: Any = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
+        migrated.held.hold(odd | {"sha256": "b" * 64, "bytes": 1, "rows_read": 9})
     assert [row["name"] for row in drops.held(home.journal, 9)] == ["odd.csv"]
     with closing(sqlite3.connect(home.journal)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
@@ -324,7 +324,7 @@ def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal:
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
     with closing(Journal.open(home.journal)) as opened:
-        opened.drops.refuse({**a_drop(), "decided_by": "cli"}, DropState.REJECTED, "b")
+        opened.drops.refuse(a_drop(decided_by="cli"), DropState.REJECTED, "b")
     assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]
 
 

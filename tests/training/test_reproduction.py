@@ -67,10 +67,10 @@ class Works(Parts):
         """Put a version on record as it is in its folder."""
         manifest = bundle.load(self.home.bundle(version), sha256).manifest
         names = ("candidate", "backend", "revision", "dvc_md5", "rows", "trained_rows")
-        facts = {name: getattr(manifest, name) for name in names} | {"trigger": "test", "bundle": sha256}
+        facts: Any = {name: getattr(manifest, name) for name in names} | {"trigger": "test", "bundle": sha256}
         scores = json.dumps(manifest.scores)
         self.journal.versions.judge(
-            {**facts, "version": version, "mlflow_run": run, "scores": scores}, VersionState.PROMOTED, "Good."
+            facts | {"version": version, "mlflow_run": run, "scores": scores}, VersionState.PROMOTED, "Good."
         )
 
     def reseal(self, version: int, **changes: Any) -> None:

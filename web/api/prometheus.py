@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from daemon.core.rows import DriftCheck
+from daemon.core.drift_report import DriftCheck
 from daemon.core.states import RunState
 from daemon.core.status import Status
 from daemon.records.drops import Prequential

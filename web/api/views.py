@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from daemon.artifacts import bundle
-from daemon.core.rows import DriftCheck
+from daemon.core.drift_report import DriftCheck
 from daemon.core.status import Status
 from daemon.records import lineage
 from web.http import payload

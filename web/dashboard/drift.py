@@ -1,6 +1,6 @@
 """Drift: the newest check of the served version, or why there is none."""
 
-from daemon.core.rows import DriftCheck
+from daemon.core.drift_report import DriftCheck
 from daemon.core.settings import Settings
 from daemon.core.states import DriftState
 from daemon.records.records import Records

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.artifacts.bundle import Manifest, Pointer
-from daemon.core.rows import BatchRow, DriftCheck, RunRow, SwapRow
+from daemon.core.drift_report import DriftCheck
+from daemon.core.rows import BatchRow, RunRow, SwapRow
 from daemon.core.settings import Settings
 from daemon.core.states import VersionState
 from daemon.core.status import Check, Status

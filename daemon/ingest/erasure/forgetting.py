@@ -7,7 +7,6 @@ What fails (a disk, a file that can't be read) is reported, tried again later, a
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import structlog
 
@@ -15,7 +14,7 @@ from daemon.core import requests, shared_folder
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.requests import Request
-from daemon.core.rows import DropRow
+from daemon.core.rows import DropRow, RemainderRecord
 from daemon.core.states import DropState, EventKind, Level, RequestState
 from daemon.dataset import known_rows, segments
 from daemon.dataset.dataset import Dataset
@@ -112,10 +111,10 @@ class Forgetting:
         rest = segments.without(table, drop["sha256"], others)
         sealed = self._dataset.folder.write([rest], replaces=name)
         with sealed.entry(self._journal.segments.has) as segment:
-            record = {**segment.record, "first": min(others.values()), "last": max(others.values())}
+            record: RemainderRecord = {**segment.record, "first": min(others.values()), "last": max(others.values())}
             self._record(drop, name, table.num_rows - segment.rows, record, request)
 
-    def _record(self, drop: DropRow, name: str, removed: int, rest: dict[str, Any] | None, request: Request) -> None:
+    def _record(self, drop: DropRow, name: str, removed: int, rest: RemainderRecord | None, request: Request) -> None:
         """Replace segment `name` by the segment `rest` of the other rows, if there are any."""
         known_rows.forget(self._home.known, name)
         seq = self._journal.erasures.forget(drop, name, removed, rest, request.by)

@@ -5,28 +5,29 @@ without such rows it is another drop, which is read and examined like any other.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from daemon.core import durable
+from daemon.core.rows import DropRow, HeldRow
 from daemon.core.shared_folder import Folder
 from daemon.inbox.settling import Stamp
 from daemon.ingest.erasure.row_matching import MOST_BYTES, Likeness, Split
-
-Row = Mapping[Any, Any]
 
 
 class Withheld(NamedTuple):
     """A held file (`row` of the journal's table) with rows of a drop; `split` None: it is too large or damaged to be read."""
 
-    row: Row
+    row: HeldRow
     name: str
     stamp: Stamp
     split: Split | None
 
 
-def search(inbox: Folder, held: Sequence[Row], likeness: Likeness | None, drop: Row) -> Iterator[Withheld | None]:
+def search(
+    inbox: Folder, held: Sequence[HeldRow], likeness: Likeness | None, drop: DropRow
+) -> Iterator[Withheld | None]:
     """The files of held drops, copies of them included, in which rows of a drop are; None after each piece of work."""
     sizes, by_sha256 = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
     for name in sorted(entry.name for entry in inbox.entries() if entry.is_file(follow_symlinks=False)):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
 from daemon.core.home import Home
+from daemon.core.rows import JoinedLabel
 from daemon.records import predictions as recorded_predictions
 from daemon.schema.column import Kind
 from daemon.schema.schema import PREDICTION_ID, Schema
@@ -45,8 +46,8 @@ class Joined:
     """Ids that are unknown, or labelled otherwise already; ascending."""
     duplicates: int
     """Ids that had the same label already, from an earlier drop or an earlier row of this one."""
-    records: list[dict[str, str | int]]
-    """`prediction_id`, `version`, `prediction` and `truth` (text) for the journal, aligned with `rows`."""
+    records: list[JoinedLabel]
+    """For the journal, aligned with `rows`."""
 
 
 class Prediction(NamedTuple):
@@ -120,7 +121,7 @@ class _Work:
         self._rows: list[int] = []
         self._bad: list[BadCell] = []
         self._duplicates = 0
-        self._records: list[dict[str, str | int]] = []
+        self._records: list[JoinedLabel] = []
 
     def add(self, row: int, identity: str, label: str) -> None:
         """Join one label; a fault of it becomes a bad cell of `row`."""
@@ -138,8 +139,9 @@ class _Work:
         self._cells.append([*cells(prediction.features, trained, self._schema), label])
         self._rows.append(row)
         predicted = repr(float(prediction.value)) if prediction.name is None else prediction.name
-        record: dict[str, str | int] = {"prediction_id": identity, "version": prediction.version}
-        self._records.append({**record, "prediction": predicted, "truth": truth})
+        self._records.append(
+            {"prediction_id": identity, "version": prediction.version, "prediction": predicted, "truth": truth}
+        )
 
     def joined(self) -> Joined:
         """The result."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from daemon.core.errors import InvalidDrop
+from daemon.core.rows import JoinedLabel
 from daemon.core.settings import Inbox as Policy
 from daemon.inbox.drop import Drop
 from daemon.ingest.reading import joined_files
@@ -144,9 +145,9 @@ class Reader:
         labelled = records[joined.rows]
         reading.bad += [Bad(int(labelled[bad.row]), bad.column, bad.reason) for bad in checked.bad]
         for row in checked.good.tolist():
-            record = joined.records[row]
+            record: JoinedLabel = joined.records[row]
             reading.labelled.append({**record, "drop": reading.drop.sha256})
-            reading.truths[str(record["prediction_id"])] = str(record["truth"])
+            reading.truths[record["prediction_id"]] = record["truth"]
         if len(reading.labelled) > MOST_LABELS:
             raise InvalidDrop(f"It has more than {MOST_LABELS} labels, which memory has to hold: split the file.")
         return self._proven(reading, checked.table, labelled[checked.good])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from daemon.core.errors import InvalidDrop
+from daemon.core.rows import LabelRecord
 from daemon.core.settings import Inbox as Policy
 from daemon.inbox.drop import Drop
 from daemon.tabular import csv_records, csv_table
@@ -39,7 +40,7 @@ class Reading:
     rows_left_out: int = 0
     """Known rows that are not taken again."""
     bad: list[Bad] = field(default_factory=list)
-    labelled: list[dict[str, str | int]] = field(default_factory=list)
+    labelled: list[LabelRecord] = field(default_factory=list)
     truths: dict[str, str] = field(default_factory=dict)
     """The true value in `labelled` of each prediction id."""
     line: int | None = None

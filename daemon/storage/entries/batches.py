@@ -1,11 +1,11 @@
 """Batches: every change of the dataset, from its drops to the revision that holds it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 from sqlalchemy import Connection, func, or_, select
 
-from daemon.core.rows import BatchRow
+from daemon.core.rows import BatchRow, DropRecord, LabelRecord, SegmentRecord
 from daemon.core.states import BatchKind, BatchState, DropState, EventKind
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
@@ -14,7 +14,7 @@ from daemon.storage.entries import labels
 from daemon.storage.entries.events import tell
 from daemon.storage.journal_tables import batches, drops, held, runs, segments, versions
 
-_NO_DROP: Mapping[str, Any] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
+_NO_DROP: Mapping[str, None] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
 """What `accept` may leave out; many rows inserted at once must all have the same keys."""
 
 
@@ -44,12 +44,10 @@ class Batches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(
-        self, batch: dict[str, Any], accepted: list[dict[str, Any]], labelled: Sequence[dict[str, Any]] = ()
-    ) -> int:
-        """Record that `batch` (segment, sha256, md5, rows, bytes, tier) holds the rows of `accepted` drops; returns its number.
+    def accept(self, batch: SegmentRecord, accepted: Sequence[DropRecord], labelled: Sequence[LabelRecord] = ()) -> int:
+        """Record that the segment `batch` holds the rows of `accepted` drops; returns its number.
 
-        `labelled` are the late labels among the rows: prediction_id, version, prediction, truth, drop.
+        `labelled` are the late labels among the rows.
         """
         with self._database.writing() as connection:
             seq, now = append(connection, BatchKind.DROPS, batch, batch["rows"]), utcnow()
@@ -64,7 +62,7 @@ class Batches:
             tell(connection, EventKind.ACCEPTED, f"Batch {seq}: {counted(batch['rows'], 'row')} of {names}.", batch=seq)
         return seq
 
-    def merge(self, batch: dict[str, Any], sources: Sequence[str]) -> int:
+    def merge(self, batch: SegmentRecord, sources: Sequence[str]) -> int:
         """Record that the segment of `batch` replaces the segments `sources`; returns the number of this merge."""
         with self._database.writing() as connection:
             old = connection.execute(select(segments).where(segments.c.name.in_(sources))).mappings().all()
@@ -145,7 +143,7 @@ class Batches:
         return Committed(last["total_rows"], last["dvc_md5"], last["revision"], newest["seq"])
 
 
-def append(connection: Connection, kind: BatchKind, batch: Mapping[str, Any], added: int, **about: int) -> int:
+def append(connection: Connection, kind: BatchKind, batch: SegmentRecord, added: int, **about: int) -> int:
     """Record the next batch and its segment within the caller's transaction; returns its number."""
     last = connection.execute(select(batches).order_by(batches.c.seq.desc()).limit(1)).mappings().first()
     seq, total = (last["seq"] + 1, last["total_rows"]) if last else (1, 0)

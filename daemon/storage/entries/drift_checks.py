@@ -1,10 +1,8 @@
 """Drift checks: what each comparison of live inputs with the training data came to."""
 
-from typing import Any
-
 from sqlalchemy import func, select
 
-from daemon.core.rows import DriftRow
+from daemon.core.rows import DriftRecord, DriftRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -21,8 +19,8 @@ class DriftChecks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, check: dict[str, Any]) -> None:
-        """Record a check for drift: version, n, drifted, state, alarm, reason, detail; an alarm that starts or ends is an event."""
+    def record(self, check: DriftRecord) -> None:
+        """Record a check for drift; an alarm that starts or ends is an event."""
         with self._database.writing() as connection:
             last = self.last()
             connection.execute(drifts.insert(), {**check, "at": utcnow()})

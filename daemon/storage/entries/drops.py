@@ -1,11 +1,10 @@
 """Drops: what became of every file or HTTP body that brought rows."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy import select
 
-from daemon.core.rows import DropRow
+from daemon.core.rows import DropRecord, DropRow
 from daemon.core.states import DropState, EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -19,7 +18,7 @@ class Drops:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def refuse(self, drop: dict[str, Any], state: DropState, message: str, *, batch: int | None = None) -> None:
+    def refuse(self, drop: DropRecord, state: DropState, message: str, *, batch: int | None = None) -> None:
         """Record a drop that adds nothing: `rejected` (with reason) or `duplicate` (of a drop in `batch`)."""
         with self._database.writing() as connection:
             connection.execute(drops.insert(), {**drop, "state": state, "batch": batch, "decided_at": utcnow()})

@@ -1,11 +1,10 @@
 """Erasures: drops whose rows were forgotten, and what the journal then no longer says of them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from daemon.core.rows import DropRow
+from daemon.core.rows import DropRow, RemainderRecord, SegmentRecord
 from daemon.core.states import BatchKind, DropState, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
@@ -15,7 +14,7 @@ from daemon.storage.entries.batches import append
 from daemon.storage.entries.events import tell
 from daemon.storage.journal_tables import drops, events, exams, segments
 
-NO_SEGMENT: Mapping[str, Any] = {"segment": "", "sha256": "", "md5": ""}
+NO_SEGMENT: SegmentRecord = {"segment": "", "sha256": "", "md5": "", "rows": 0, "bytes": 0, "tier": 0}
 """What a batch records that has left no rows."""
 
 
@@ -25,7 +24,7 @@ class Erasures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def forget(self, drop: DropRow, old: str, removed: int, rest: dict[str, Any] | None, by: str) -> int:
+    def forget(self, drop: DropRow, old: str, removed: int, rest: RemainderRecord | None, by: str) -> int:
         """Record that an accepted drop's `removed` rows have gone with segment `old`; returns the number of this batch.
 
         `rest` is the segment of the other rows, with their `first` and `last` batch; None: there were none. The drop's late
@@ -33,7 +32,7 @@ class Erasures:
         """
         with self._database.writing() as connection:
             tier = connection.execute(select(segments.c.tier).where(segments.c.name == old)).scalar_one()
-            span = {key: rest[key] for key in ("first", "last")} if rest else {}
+            span = {"first": rest["first"], "last": rest["last"]} if rest else {}
             seq = append(connection, BatchKind.FORGET, rest or NO_SEGMENT, -removed, tier=tier, **span)
             connection.execute(segments.update().where(segments.c.name == old).values(died=seq))
             gone = {"state": DropState.FORGOTTEN, "forgotten_in": seq, "forgotten_at": utcnow(), "forgotten_by": by}

@@ -1,11 +1,10 @@
 """Exams: how the served version answered a sample of each drop."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from daemon.core.rows import ExamRow
+from daemon.core.rows import ExamRecord, ExamRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -22,7 +21,7 @@ class Exams:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, examined: Sequence[Mapping[str, Any]], batch: int) -> None:
+    def record(self, examined: Sequence[ExamRecord], batch: int) -> None:
         """Record the exams of a batch's drops; a suspicious one is an event. Part of the transaction that accepts the batch."""
         with self._database.writing() as connection:
             at = utcnow()

@@ -1,11 +1,10 @@
 """Held drops: suspicious ones of which nothing was taken, until a person decides."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from daemon.core.rows import HeldRow
+from daemon.core.rows import HeldRecord, HeldRow
 from daemon.core.states import EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -19,8 +18,8 @@ class HeldDrops:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def hold(self, drop: Mapping[str, Any]) -> None:
-        """Record that a suspicious drop (sha256, name, bytes, rows_read, version, reason, seen_at) waits for a person."""
+    def hold(self, drop: HeldRecord) -> None:
+        """Record that a suspicious drop waits for a person."""
         with self._database.writing() as connection:
             connection.execute(held.insert(), {**drop, "state": Hold.WAITING, "held_at": utcnow()})
             message = (
@@ -54,7 +53,7 @@ class HeldDrops:
             quoting = (events.c.drop == sha256) & (events.c.kind == EventKind.SUSPICIOUS)
             connection.execute(events.delete().where(quoting))
 
-    def strike_off(self, drop: Mapping[Any, Any], *, told: bool) -> None:
+    def strike_off(self, drop: HeldRow, *, told: bool) -> None:
         """Record that a held drop is no longer in the inbox; `told`: it had not been decided, so say it."""
         with self._database.writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == drop["sha256"]))

@@ -1,12 +1,11 @@
 """Late labels: the truth of predictions that were served, by the drop that brought it."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, text
 
-from daemon.core.rows import DropRow
+from daemon.core.rows import DropRow, LabelRecord
 from daemon.core.states import DropState
 from daemon.storage.database import Database
 from daemon.storage.entries.key_values import KeyValues
@@ -41,7 +40,7 @@ class Labels:
         self._key_values.drop(_key(drop))
 
 
-def insert(connection: Connection, labelled: Sequence[Mapping[str, Any]], batch: int, now: str) -> None:
+def insert(connection: Connection, labelled: Sequence[LabelRecord], batch: int, now: str) -> None:
     """Record a batch's late labels within the caller's transaction."""
     for start in range(0, len(labelled), MANY_ROWS):
         some = labelled[start : start + MANY_ROWS]
@@ -57,9 +56,9 @@ def empty(connection: Connection, drop: DropRow) -> None:
         remembered = {"key": _key(drop), "value": json.dumps(ids)}
         connection.execute(meta.insert().prefix_with("OR REPLACE"), remembered)
     # Their rows stay, empty, because the number of labels that have come must not fall.
-    blank: dict[str, Any] = {"version": 0, "prediction": "", "truth": "", "drop": ""}
-    blank["prediction_id"] = text("'forgotten-' || rowid")
-    connection.execute(labels.update().where(of_drop).values(**blank))
+    nameless = text("'forgotten-' || rowid")
+    blank = labels.update().where(of_drop).values(version=0, prediction="", truth="", drop="", prediction_id=nameless)
+    connection.execute(blank)
 
 
 def _key(drop: DropRow) -> str:

@@ -1,11 +1,10 @@
 """Runs: every training, recorded before it starts, and how it ended."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import func, or_, select
 
-from daemon.core.rows import RunRow
+from daemon.core.rows import DropRow, RunRow
 from daemon.core.states import EventKind, Level, RunState
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
@@ -66,7 +65,7 @@ class Runs:
         begins = [runs.c.reason.startswith(reason, autoescape=True) for reason in because]
         return self._database.first(RunRow, query.where(or_(*begins)) if begins else query)
 
-    def trained_on(self, drop: Mapping[str, Any]) -> bool:
+    def trained_on(self, drop: DropRow) -> bool:
         """Whether any training was given the rows of a drop, whatever came of it."""
         until = drop["forgotten_in"] if drop["forgotten_in"] is not None else 2**62
         saw_it = runs.c.batch.is_(None) | ((runs.c.batch >= drop["batch"]) & (runs.c.batch < until))

@@ -1,10 +1,10 @@
 """Versions: every trained model with its verdict."""
 
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy import func, select, text
 
-from daemon.core.rows import VersionRow
+from daemon.core.rows import VersionRecord, VersionRow
 from daemon.core.states import EventKind, Level, VersionState
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -18,7 +18,7 @@ class Versions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def judge(self, version: dict[str, Any], state: VersionState, reason: str) -> None:
+    def judge(self, version: VersionRecord, state: VersionState, reason: str) -> None:
         """Record a version with its verdict: `promoted`, `refused` or `held`; a later verdict replaces an earlier one."""
         number = version["version"]
         with self._database.writing() as connection:
