@@ -5,7 +5,7 @@ Shared with `web`; its backends are those of `daemon/artifacts/backends.py`.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 import numpy as np
 import orjson
@@ -107,6 +107,16 @@ class Manifest(BaseModel):
         return f"scores are of its twin, fitted on {self.twin.trained_rows:,} rows without the held-out ones"
 
 
+class Probe(TypedDict, total=False):
+    """Rows (n, d) and what scikit-learn answers for them: (n, classes) probabilities or (n, 1) values; null is NaN."""
+
+    rows: Required[list[list[float | None]]]
+    probabilities: list[list[float]]
+    values: list[list[float]]
+    scale: float
+    """The range of the values, by which differences are measured."""
+
+
 class Summary(TypedDict):
     """What a bundle is, how it was trained, and whose the scores are; `files` None: they are not as recorded, `problem` says why."""
 
@@ -147,7 +157,7 @@ class Model:
         return self._run(rows)
 
 
-def answered(schema: Schema) -> str:
+def answered(schema: Schema) -> Literal["values", "probabilities"]:
     """What a model of this schema answers, and so the probe's key for it."""
     return "values" if schema.task == "regression" else "probabilities"
 
@@ -268,7 +278,7 @@ def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:
     return files
 
 
-def probe(model: Model, expected: dict[str, Any]) -> None:
+def probe(model: Model, expected: Probe) -> None:
     """Predict the probe rows and compare with scikit-learn's stored answers; raises BundleRefused."""
     rows = np.array(expected["rows"], dtype=np.float64)  # null is NaN
     answered_with = answered(model.manifest.data_schema)

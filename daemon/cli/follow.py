@@ -4,7 +4,7 @@ Reads the journal and the status file only; ending it changes nothing.
 """
 
 import time
-from typing import Any
+from typing import TypedDict
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -24,6 +24,15 @@ PATIENCE = 5.0
 
 GOOD = (VersionState.PROMOTED, VersionState.HELD)
 """States of a version that the gate has not refused."""
+
+
+class FollowedTraining(TypedDict):
+    """How a training ended, as state and sentence; `run` None: it never began, `version` None: it made none."""
+
+    run: int | None
+    version: int | None
+    state: str
+    sentence: str
 
 
 def last_run(home: Home) -> int:
@@ -48,7 +57,7 @@ def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, st
     return None
 
 
-def follow(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]:
+def follow(home: Home, request: str, before: int) -> tuple[Exit, FollowedTraining]:
     """Show the progress of the training that `request` starts until it ends; `before` is the newest run before it.
 
     Returns the exit code and the facts: run, version, state, and the sentence that says how it ended. Raises Unavailable
@@ -66,7 +75,7 @@ def follow(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
     return outcome
 
 
-def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]] | None:
+def _ended(home: Home, request: str, before: int) -> tuple[Exit, FollowedTraining] | None:
     """How the request ended, None as long as it has not."""
     if not home.journal.exists():
         return None
@@ -89,7 +98,7 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, dict[str, Any]]
     return code, _facts(run["id"], version["version"], version["state"], sentence)
 
 
-def _facts(run: int | None, version: int | None, state: str, sentence: str) -> dict[str, Any]:
+def _facts(run: int | None, version: int | None, state: str, sentence: str) -> FollowedTraining:
     return {"run": run, "version": version, "state": state, "sentence": sentence}
 
 

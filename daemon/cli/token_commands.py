@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -84,7 +84,7 @@ def revoke(name: Name, home: HomeOption = HERE) -> None:
     tokens.revoke(place, name)
 
 
-def _row(token: Token, used: datetime | None) -> dict[str, Any]:
+def _row(token: Token, used: datetime | None) -> dict[str, str | list[str] | None]:
     return {
         "name": token.name,
         "scopes": sorted(token.scopes),
@@ -98,5 +98,5 @@ def _moment(at: datetime | None) -> str | None:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z") if at else None
 
 
-def _cell(value: Any) -> str:
+def _cell(value: str | list[str] | None) -> str:
     return " ".join(value) if isinstance(value, list) else value or "-"

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import orjson
 
@@ -44,12 +44,22 @@ def serves(home: Home, slot: int, child: Child) -> bool | None:
     return None if published is None else bool(published.get("ready"))
 
 
+class Published(TypedDict, total=False):
+    """What the daemon reads of the counters that a worker publishes."""
+
+    pid: int
+    ready: bool
+    """Whether it answers with a model."""
+    model_problem: str | None
+    """Why it could not load the model that it should serve."""
+
+
 def had_model(lock: Path) -> bool:
     """Whether the worker with this lock answered with a model when it last published its counters."""
     return bool((_read(lock.with_suffix(".json")) or {}).get("ready"))
 
 
-def counters(home: Home, slot: int, child: Child) -> dict[str, Any] | None:
+def counters(home: Home, slot: int, child: Child) -> Published | None:
     """What a worker publishes about once a second (`web/metrics/counters.py`); None while it does not answer."""
     if child.process is None or not child.alive:
         return None
@@ -58,8 +68,8 @@ def counters(home: Home, slot: int, child: Child) -> dict[str, Any] | None:
     return published if published and published.get("pid") == child.process.pid else None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Published | None:
     with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError):
-        published: dict[str, Any] = orjson.loads(path.read_bytes())
+        published: Published = orjson.loads(path.read_bytes())
         return published
     return None

@@ -123,7 +123,7 @@ class Workers:
         )
         before = self.complaints
         self.complaints = {
-            slot: said["model_problem"] for slot, said in published if said and said.get("model_problem")
+            slot: problem for slot, counters in published if counters and (problem := counters.get("model_problem"))
         }
         return [f"HTTP worker {slot}: {why}" for slot, why in self.complaints.items() if before.get(slot) != why]
 

@@ -12,24 +12,24 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import orjson
 
 from daemon import model
 from daemon.artifacts import bundle
-from daemon.artifacts.bundle import PROBE, TWIN, Manifest, Matrix, Model
+from daemon.artifacts.bundle import PROBE, TWIN, Manifest, Matrix, Model, Probe
 from daemon.core.errors import BundleRefused, NotFound, TrainingFailed
 from daemon.core.home import Home
+from daemon.core.rows import VersionRow
 from daemon.core.settings import Train
 from daemon.dataset.checkout import check_out
 from daemon.dataset.repository import Revision
 from daemon.records import segments, versions
-from daemon.records.query import Row
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.costs import Costs
-from daemon.schema.scores import NamedMetric
+from daemon.schema.scores import NamedMetric, Scored
 from daemon.training import refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts
@@ -46,9 +46,9 @@ the same sums, by another number of threads, gives that much."""
 class Original(NamedTuple):
     """What is on record of a version."""
 
-    row: Row
+    row: VersionRow
     served: Model
-    probe: dict[str, Any]
+    probe: Probe
     twin: Model | None
 
     @property
@@ -57,7 +57,33 @@ class Original(NamedTuple):
         return self.served.manifest
 
 
-def reproduce(home: Home, version: int, settings: Train) -> Row:
+class Comparison(TypedDict):
+    """What is on record of a version beside what a training makes of its revision today."""
+
+    version: int
+    candidate: str
+    revision: str
+    seed: int
+    settings_recorded: bool
+    rows: int
+    """Of the probe."""
+    equal: str | None
+    """`bit for bit`, `within 1e-12`, or None."""
+    differences: dict[str, float | None]
+    """The largest of the scores, of the estimator's answers and of the bundle's; None: not even alike."""
+    files: dict[str, bool]
+    """Which of the bundle's files are the same bytes."""
+    libraries: dict[str, list[str | None]]
+    """Those that have another version now: the one of then, the one of now (None: not installed)."""
+
+
+class Reproduction(Comparison):
+    """The same with the time that it took."""
+
+    seconds: float
+
+
+def reproduce(home: Home, version: int, settings: Train) -> Reproduction:
     """Train a judged version again and compare; see `_verdict` for the answer.
 
     `settings` stand in for those of a bundle that does not say with which it was trained. Raises NotFound if the version, its
@@ -162,8 +188,8 @@ def _rows(original: Original) -> Matrix:
     return np.array(original.probe["rows"], dtype=np.float64)  # null is NaN
 
 
-def _verdict(original: Original, remade: Model, twin: Model | None, scores: Row, answers: Matrix) -> Row:
-    """`equal` ("bit for bit", "within 1e-12" or None) and the largest difference of all that was compared (None: not even alike).
+def _verdict(original: Original, remade: Model, twin: Model | None, scores: Scored, answers: Matrix) -> Comparison:
+    """The comparison of all that both have.
 
     `scores` are those on the holdouts, `estimator` what scikit-learn answers for the rows of the probe, `answers` what the
     bundle does, `twin` what its twin does, where the served model is not the one that was judged; `files` says which of the bundle's are the same bytes, `libraries` which have another version now.
@@ -233,7 +259,7 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def sentence(result: Row) -> str:
+def sentence(result: Reproduction) -> str:
     """A verdict for people."""
     subject = f"version {result['version']} ({result['candidate']}) from revision {result['revision'][:10]}, seed {result['seed']}"
     differences = result["differences"].items()

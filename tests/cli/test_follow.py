@@ -3,7 +3,6 @@
 import json
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commands import forked
@@ -20,7 +19,7 @@ from daemon.core.status import Training
 from daemon.storage.journal import Journal
 
 
-def followed(home: Home) -> tuple[Exit, dict[str, Any]]:
+def followed(home: Home) -> tuple[Exit, follow.FollowedTraining]:
     """What `follow` returns of a request that the journal has as number 1, while a daemon seems to run."""
     status.publish(home.status, a_status(training=TRAINING))
     return follow.follow(home, "1" * 16, 0)

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from typing import Any
+from typing import TypedDict
 
 from daemon.artifacts.bundle import Pointer
 from daemon.cli.report import home_access, versions
@@ -12,14 +12,46 @@ from daemon.core.home import Home
 from daemon.records import challenger, drops
 from daemon.records import versions as judged_versions
 from daemon.schema import score_caveats, score_names
+from daemon.schema.scores import Agreement
 
 
-def read(home: Home) -> dict[str, Any]:
+class CheckResult(TypedDict):
+    """One check; `detail` is for people."""
+
+    ok: bool
+    detail: str
+
+
+class Challenger(TypedDict):
+    """The version that waits for a person, and how far it agrees with the served one (None: nothing was compared)."""
+
+    version: int
+    shadow: Agreement | None
+
+
+class Health(TypedDict):
+    """Whether all is well, what is served, what is under way, and every check."""
+
+    healthy: bool
+    model_version: int | None
+    rows: int
+    rows_pending: int
+    challenger: Challenger | None
+    drops_held: int
+    training: dict[str, str | float | None] | None
+    longest_step: dict[str, str | float] | None
+    checks: dict[str, CheckResult]
+
+
+def read(home: Home) -> Health:
     """Whether all is well, what is served, and every check of the daemon."""
     daemon = status.read(home.status)
     alive = daemon is not None and daemon.alive
     pointer = home_access.served(home)
-    checks = {name: check.model_dump() for name, check in (daemon.checks if daemon and alive else {}).items()}
+    checks: dict[str, CheckResult] = {
+        name: {"ok": check.ok, "detail": check.detail}
+        for name, check in (daemon.checks if daemon and alive else {}).items()
+    }
     checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
     serving = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
     if pointer is None and "training" in checks:
@@ -50,7 +82,7 @@ def read(home: Home) -> dict[str, Any]:
     }
 
 
-def as_text(facts: dict[str, Any]) -> str:
+def as_text(facts: Health) -> str:
     """`read` for people."""
     lines = [
         "healthy" if facts["healthy"] else "UNHEALTHY",
@@ -86,8 +118,8 @@ def _liveness(daemon: status.Status | None) -> str:
     return f"Gone or hanging since {daemon.at}: start it with `retraind run`, which says so if it still runs (pid {daemon.pid})."
 
 
-def _challenger(home: Home, pointer: Pointer | None) -> dict[str, Any] | None:
-    """The newest version that is held, and how far it agrees with the served one (None: nothing was compared)."""
+def _challenger(home: Home, pointer: Pointer | None) -> Challenger | None:
+    """The newest version that is held."""
     held = challenger.waiting(home.journal)
     if held is None:
         return None

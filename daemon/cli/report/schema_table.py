@@ -6,7 +6,7 @@ Tables on standard output; the same as JSON.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from rich.table import Table
 
@@ -108,6 +108,14 @@ def _counts(kinds: Mapping[str, int]) -> Iterator[str]:
     return (f"{count} {kind}" for kind, count in kinds.items())
 
 
-def as_json(schema: Schema, lines: list[Line], remarks: list[str]) -> dict[str, Any]:
+class SchemaReport(TypedDict):
+    """A schema, its columns as lines of the table, and remarks on it."""
+
+    schema: dict[str, object]
+    columns: list[dict[str, str]]
+    remarks: list[str]
+
+
+def as_json(schema: Schema, lines: list[Line], remarks: list[str]) -> SchemaReport:
     """The same for programs."""
     return {"schema": schema.model_dump(), "columns": [line._asdict() for line in lines], "remarks": remarks}

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from rich.table import Column, Table
 
@@ -11,25 +10,38 @@ from daemon.artifacts.bundle import Pointer
 from daemon.cli.report import home_access
 from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.core.home import Home
+from daemon.core.rows import VersionRow
 from daemon.records import lineage, live_score
 from daemon.schema import score_names
-from daemon.schema.scores import Agreement
+from daemon.schema.scores import Agreement, Score
 from daemon.storage.journal import Journal
 
 
-def listed(home: Home, limit: int) -> list[dict[str, Any]]:
-    """The newest judged versions, newest first, which one is served, and `live`: the score by late labels (None: there are none)."""
+class ListedVersion(VersionRow):
+    """A version, whether it is served, its score by late labels, and how far it agrees with the served one (None: not known)."""
+
+    served: bool
+    live: Score | None
+    shadow: Agreement | None
+
+
+def listed(home: Home, limit: int) -> list[ListedVersion]:
+    """The newest judged versions, newest first."""
     if not home_access.has_journal(home):
         return []
     pointer = home_access.served(home)
     with Journal.reading(home.journal) as journal:
-        rows: list[dict[str, Any]] = [{**row} for row in journal.versions.newest(limit)]
+        rows = journal.versions.newest(limit)
     shadows = agreements(home, pointer, [row["version"] for row in rows])
-    for row in rows:
-        row["served"] = pointer is not None and row["version"] == pointer.version
-        row["live"] = live_score.of(home.journal, row["version"], json.loads(row["scores"]))
-        row["shadow"] = shadows.get(row["version"])
-    return rows
+    return [
+        {
+            **row,
+            "served": pointer is not None and row["version"] == pointer.version,
+            "live": live_score.of(home.journal, row["version"], json.loads(row["scores"])),
+            "shadow": shadows.get(row["version"]),
+        }
+        for row in rows
+    ]
 
 
 def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, Agreement]:
@@ -41,7 +53,7 @@ def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> 
     return {row["version"]: row for row in compared}
 
 
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
+def print_table(rows: Sequence[ListedVersion]) -> None:
     """`listed` as a table on standard output."""
     table = Table("version", "", Column("model", overflow="fold"), "rows", "state", "live", "judged", box=None)
     for row in rows:
@@ -54,7 +66,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         CONSOLE.print(f"  {row['version']}: {printable(row['reason'])}{beside}", soft_wrap=True)
 
 
-def _live(score: dict[str, Any] | None) -> str:
+def _live(score: Score | None) -> str:
     if score is None:
         return ""
     figure = f"{score['accuracy']:.3f}" if "accuracy" in score else f"RMSE {score_names.plain(score['rmse'])}"
