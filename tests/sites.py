@@ -20,7 +20,7 @@ from daemon.core.status import Status, publish, utcnow
 from web.api.app import make_app
 from web.http.client_address import FORWARDED, PROXIED
 from web.serving.predictor import Follower
-from web.worker import Worker
+from web.worker_state import Worker
 
 ROOT = Path(__file__).parent.parent
 JSON = {"Content-Type": "application/json"}

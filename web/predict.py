@@ -23,7 +23,7 @@ from web.serving import call
 from web.serving.agreement import ChampionAnswers
 from web.serving.inputs import Inputs, Matrix, from_rows
 from web.serving.predictor import Predictor
-from web.worker import Worker
+from web.worker_state import Worker
 
 ALIASES = ("champion", "challenger", "previous")
 """Names that stand for a version, as in MLflow."""

@@ -12,7 +12,7 @@ from daemon.core.settings import Settings
 from web.api import event_stream
 from web.server import granian
 from web.server.bridge import Bridge
-from web.worker import Worker
+from web.worker_state import Worker
 
 
 class Empty(Bottle):  # type: ignore[misc]

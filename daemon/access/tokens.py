@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from daemon.access.record_folder import LOOK_SECONDS, TICK_NANOSECONDS, Cards
+from daemon.access.record_cache import LOOK_SECONDS, TICK_NANOSECONDS, RecordCache
 from daemon.core import durable, file_modes
 from daemon.core.errors import BadSettings, NotFound
 from daemon.core.home import Home
@@ -92,7 +92,7 @@ def revoke(home: Home, name: str) -> None:
     path = _path(home, name)
     if not NAME.fullmatch(name) or not path.exists():
         raise NotFound(f"There is no token {name!r:.80}.", hint="`retraind token list` shows them.")
-    token = Cards(home.tokens, Token).now().get(name)
+    token = RecordCache(home.tokens, Token).now().get(name)
     durable.remove(path)
     if token is not None:
         _mark(home, token).unlink(missing_ok=True)
@@ -100,7 +100,7 @@ def revoke(home: Home, name: str) -> None:
 
 def known(home: Home) -> list[tuple[Token, datetime | None]]:
     """Every token with its last use (None: not used yet), by name, that of `registry/token` first."""
-    tokens = [*filter(None, [_in_file(home.token)]), *Cards(home.tokens, Token).now().values()]
+    tokens = [*filter(None, [_in_file(home.token)]), *RecordCache(home.tokens, Token).now().values()]
     return [(token, _used(home, token)) for token in tokens]
 
 
@@ -109,7 +109,7 @@ class Keyring:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._cards = Cards(home.tokens, Token)
+        self._records = RecordCache(home.tokens, Token)
         self._due = 0.0
         self._file: tuple[Mark | None, Token | None] = None, None
         self._indexed: tuple[dict[str, Token], Token | None, dict[str, Token]] | None = None
@@ -142,11 +142,11 @@ class Keyring:
 
     def _index(self, *, fresh: bool = False) -> dict[str, Token]:
         """All tokens by id."""
-        cards, own = self._cards.now(fresh=fresh), self._own(fresh=fresh)
+        records, own = self._records.now(fresh=fresh), self._own(fresh=fresh)
         index = self._indexed
-        if index is None or index[0] is not cards or index[1] is not own:
-            tokens = [*cards.values(), *filter(None, [own])]
-            index = self._indexed = cards, own, {token.id: token for token in tokens}
+        if index is None or index[0] is not records or index[1] is not own:
+            tokens = [*records.values(), *filter(None, [own])]
+            index = self._indexed = records, own, {token.id: token for token in tokens}
         return index[2]
 
     def _own(self, *, fresh: bool) -> Token | None:

@@ -11,8 +11,8 @@ import pytest
 from service import wait_until
 from typer.testing import CliRunner
 
-from daemon.access import record_folder, tokens
-from daemon.access.record_folder import Cards
+from daemon.access import record_cache, tokens
+from daemon.access.record_cache import RecordCache
 from daemon.access.tokens import FILE, PREFIX, Keyring, Token
 from daemon.cli import commands
 from daemon.core import durable
@@ -109,8 +109,8 @@ def test_a_damaged_card_counts_for_nothing_and_the_others_go_on(home: Home) -> N
 
 def test_two_changes_in_one_tick_are_both_seen(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's clock for files moves in ticks: the second change may leave the folder's time as it was."""
-    monkeypatch.setattr(record_folder, "LOOK_SECONDS", 0.0)
-    found = Cards(home.tokens, Token)
+    monkeypatch.setattr(record_cache, "LOOK_SECONDS", 0.0)
+    found = RecordCache(home.tokens, Token)
     tokens.create(home, "first", [Scope.READ])
     at = home.tokens.stat().st_mtime_ns
     assert list(found.now()) == ["first"]
@@ -131,7 +131,7 @@ def test_of_two_threads_that_look_at_once_none_leaves_its_mark_on_the_other_s_ca
             go_on.wait(20)
             return token
 
-    class Watched(Cards[Slow]):
+    class Watched(RecordCache[Slow]):
         def __setattr__(self, name: str, value: object) -> None:
             super().__setattr__(name, value)
             if reading.is_set() and threading.current_thread() is threading.main_thread() and not go_on.is_set():

@@ -21,7 +21,7 @@ from daemon.core.states import EventKind
 from daemon.core.status import Check
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
-from web.worker import Worker
+from web.worker_state import Worker
 
 # Predictions
 

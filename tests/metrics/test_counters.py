@@ -13,7 +13,7 @@ from sites import Client
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from web.metrics.counters import published
-from web.worker import Worker
+from web.worker_state import Worker
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sites import Client, Site
 from daemon.core.settings import Server, Settings
 from web.api.app import make_app
 from web.protocols import routes
-from web.worker import Worker
+from web.worker_state import Worker
 
 INFER, PREDICT = "/v2/models/retraind/infer", "/v1/models/retraind:predict"
 POSTS = [

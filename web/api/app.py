@@ -22,7 +22,7 @@ from web.http.reply import Reply, json_object
 from web.http.wsgi_environ import promised, up
 from web.protocols import errors, routes
 from web.serving.call import CURRENT, Call, Elsewhere
-from web.worker import Worker
+from web.worker_state import Worker
 
 Route = Callable[..., Any]
 Check = Callable[[WSGIEnvironment], None]

@@ -12,7 +12,7 @@ from daemon.schema import labelled_row, schema
 from daemon.schema.labelled_row import Sample
 from web.http import payload
 from web.http.problems import Problem
-from web.worker import Worker
+from web.worker_state import Worker
 
 _asking = threading.Lock()
 """Held while a request to retrain is made, so that many at once share one file."""

@@ -8,7 +8,7 @@ from web.api.figures import Figures
 from web.auth.access import Caller
 from web.http.problems import Problem
 from web.http.reply import FOR_EVER, Reply, json_object
-from web.worker import Worker
+from web.worker_state import Worker
 
 if TYPE_CHECKING:
     from web.dashboard.document import Document

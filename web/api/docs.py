@@ -9,11 +9,11 @@ from pathlib import Path
 
 from daemon.core.errors import RetraindError
 from daemon.schema import schema
-from web.http import releases
+from web.http import package_versions
 from web.http.problems import Problem
 from web.http.reply import FOR_EVER, JSON, Reply
 from web.openapi import document
-from web.worker import Worker
+from web.worker_state import Worker
 
 TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
 """The files of Swagger UI that the page uses, and their content types."""
@@ -27,7 +27,7 @@ class Pages:
         promote = worker.settings.promote
         sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
         self._description = document.Description(
-            program=releases.of("retraind"),
+            program=package_versions.of("retraind"),
             sticky=sticky,
             public=worker.settings.server.public_url,
             root=worker.settings.server.root_path,

@@ -3,7 +3,7 @@
 from daemon.schema.scores import Agreement
 from web.http.reply import Reply, json_object
 from web.metrics import totals
-from web.worker import Worker
+from web.worker_state import Worker
 
 
 class ServedSummary(totals.Summary):

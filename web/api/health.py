@@ -7,7 +7,7 @@ from daemon.core import home_integrity
 from daemon.core.states import CheckName
 from daemon.core.status import Check, utcnow
 from daemon.schema import score_caveats
-from web.worker import Worker
+from web.worker_state import Worker
 
 PROMOTED = CheckName.PROMOTED_VERSION
 """This check exists only while the pointer names another version than the served one."""

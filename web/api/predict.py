@@ -7,7 +7,7 @@ from web.http import payload, reply
 from web.http.payload import Features
 from web.http.reply import Reply
 from web.serving import inputs
-from web.worker import Worker
+from web.worker_state import Worker
 
 
 def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:

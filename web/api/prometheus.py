@@ -15,7 +15,7 @@ from daemon.core.status import Status
 from daemon.records.drops import Prequential
 from daemon.schema import score_names
 from daemon.schema.scores import Agreement, Score
-from web.http import releases
+from web.http import package_versions
 from web.metrics.counters import BOUNDS
 from web.metrics.totals import Totals
 from web.protocols import routes
@@ -161,7 +161,7 @@ class Report(Collector):
             "retraind_http_requests": [([route, code], number) for (route, code), number in requests],
             "retraind_auth_failures": [([], self.totals.auth_failures)],
             "retraind_http_workers": [([], len(self.totals.live))],
-            "retraind_build_info": [([releases.of("retraind"), platform.python_version()], 1.0)],
+            "retraind_build_info": [([package_versions.of("retraind"), platform.python_version()], 1.0)],
             "retraind_model_info": info,
             "retraind_live_score": [([str(model.version)], live)] if model and live is not None else [],
             "retraind_model_load_failures": [([], self.totals.load_failures)],

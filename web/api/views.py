@@ -10,7 +10,7 @@ from daemon.records import lineage
 from web.http import payload
 from web.http.problems import Problem
 from web.http.reply import Reply, json_object
-from web.worker import Worker
+from web.worker_state import Worker
 
 Query = Mapping[str, str]
 

@@ -12,7 +12,7 @@ from wsgiref.types import WSGIEnvironment
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from daemon.access.record_folder import Cards
+from daemon.access.record_cache import RecordCache
 from daemon.access.tokens import Keyring, Token
 from daemon.core import durable
 from daemon.core.home import Home
@@ -47,7 +47,7 @@ class Sessions:
         # So that two services on one host do not overwrite each other's cookies.
         self._suffix = root.replace("/", "+")
         self._folder = home.sessions
-        self._cards = Cards(home.sessions, Session)
+        self._records = RecordCache(home.sessions, Session)
         self._keyring = keyring
 
     def begin(self, token: Token) -> str:
@@ -62,7 +62,7 @@ class Sessions:
     def end(self, key: str) -> None:
         """End the session with this name; no error if it has ended already. Raises OSError."""
         durable.remove(self._folder / f"{key}.json")
-        self._cards.now(fresh=True)
+        self._records.now(fresh=True)
 
     def find(self, environ: WSGIEnvironment, *, secure: bool) -> tuple[str, Token] | None:
         """Name and token of the request's session; None without a valid one."""
@@ -76,7 +76,7 @@ class Sessions:
 
     def token(self, key: str) -> Token | None:
         """The token of a session; None when either has ended."""
-        session = self._cards.now().get(key) or self._cards.now(fresh=True).get(key)
+        session = self._records.now().get(key) or self._records.now(fresh=True).get(key)
         if session is None or datetime.now(UTC) >= session.expires_at:
             return None
         return self._keyring.get(session.token)
@@ -92,13 +92,13 @@ class Sessions:
 
     def _sweep(self, now: datetime, token: Token) -> None:
         """Remove ended sessions, and those that must end before `token` may begin another."""
-        cards = Cards(self._folder, Session).now()
+        records = RecordCache(self._folder, Session).now()
         good = {
             key: session
-            for key, session in cards.items()
+            for key, session in records.items()
             if now < session.expires_at and self._keyring.get(session.token) is not None
         }
-        for key in [*(cards.keys() - good.keys()), *_surplus(good, token.id)]:
+        for key in [*(records.keys() - good.keys()), *_surplus(good, token.id)]:
             self.end(key)
 
 

@@ -10,14 +10,14 @@ from wsgiref.types import WSGIEnvironment
 
 from daemon.schema.schema import Schema
 from web import predict
-from web.http import payload, releases, reply
+from web.http import package_versions, payload, reply
 from web.http.problems import Problem
 from web.http.reply import JSON, Reply
 from web.predict import Answered
 from web.protocols import dataframes
 from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
-from web.worker import Worker
+from web.worker_state import Worker
 
 CSV = "text/csv"
 PLAIN = "text/plain; charset=utf-8"
@@ -40,7 +40,7 @@ def ping(worker: Worker, _environ: WSGIEnvironment) -> Reply:
 
 def version(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """The version of MLflow, as bare text."""
-    return Reply(releases.of("mlflow").encode(), headers={"Content-Type": PLAIN})
+    return Reply(package_versions.of("mlflow").encode(), headers={"Content-Type": PLAIN})
 
 
 def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from daemon.artifacts.bundle import MODEL
 from daemon.schema.column import Kind
 from web import predict
-from web.http import payload, releases
+from web.http import package_versions, payload
 from web.http.problems import Problem
 from web.http.reply import JSON, Reply
 from web.protocols import dataframes, tensors
 from web.protocols.open_inference_outputs import Requested, outputs_of, tensor, wishes_of
 from web.serving.predictor import Predictor
-from web.worker import Worker
+from web.worker_state import Worker
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
 
@@ -50,7 +50,7 @@ class Request(BaseModel):
 
 def server(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """Name, version and extensions of the server."""
-    return _json({"name": "retraind", "version": releases.of("retraind"), "extensions": EXTENSIONS})
+    return _json({"name": "retraind", "version": package_versions.of("retraind"), "extensions": EXTENSIONS})
 
 
 def live(_worker: Worker, _environ: WSGIEnvironment) -> Reply:

@@ -20,7 +20,7 @@ from web.predict import ALIASES, Answered
 from web.protocols import dataframes, mlflow, open_inference
 from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
-from web.worker import Worker
+from web.worker_state import Worker
 
 SIGNATURES = {None: mlflow.PREDICT, "": mlflow.PREDICT, "serving_default": mlflow.PREDICT}
 """Names of the default signature; `predict` and `predict_proba` are signatures too."""

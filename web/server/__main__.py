@@ -26,7 +26,7 @@ from web.server import granian
 from web.server.bridge import Bridge
 from web.server.shutdown import CLOSING_SECONDS, NOTICE_SECONDS, Shutdown, sockets
 from web.serving.predictor import Follower
-from web.worker import Worker
+from web.worker_state import Worker
 
 LOOK_SECONDS = 0.05
 PUBLISH_SECONDS = 1.0

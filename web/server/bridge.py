@@ -20,13 +20,13 @@ from web.http.problems import Problem
 from web.http.wsgi_environ import environ_of, promised
 from web.protocols import routes
 from web.server import streams
-from web.server.asking import ask
+from web.server.app_runner import ask
 from web.server.bodies import Bodies, BodyOrProblem
 from web.server.refusals import CLOSE, Answer, refusal
 from web.server.slow_requests import SlowRequests
 from web.server.thread_lanes import Lane
 from web.serving.call import Call
-from web.worker import Worker
+from web.worker_state import Worker
 
 
 class Bridge:

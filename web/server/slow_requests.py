@@ -15,12 +15,12 @@ from web.api.app import INLINE, App
 from web.http.incoming_request import Request
 from web.http.wsgi_environ import promised
 from web.protocols import routes
-from web.server.asking import ask, go_on
+from web.server.app_runner import ask, go_on
 from web.server.bodies import Bodies
 from web.server.refusals import Answer
 from web.server.thread_lanes import Lane
 from web.serving.call import Call, Elsewhere
-from web.worker import Worker
+from web.worker_state import Worker
 
 LARGE_BYTES = 16_384
 """A larger body may hold many rows, so it goes to a lane; for smaller bodies `web.serving.inputs` counts the rows."""

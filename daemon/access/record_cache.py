@@ -1,6 +1,6 @@
-"""Cards: a folder of small JSON files, a record each, kept in memory until the folder changes.
+"""A cache of records: a folder of small JSON files, a record each, kept in memory until the folder changes.
 
-A card is written once and then only removed, so the folder's own time shows each change.
+A record is written once and then only removed, so the folder's own time shows each change.
 """
 
 import logging
@@ -16,21 +16,21 @@ LOOK_SECONDS = 0.2
 TICK_NANOSECONDS = 50_000_000
 """Within this time after a change another one may not show: the kernel's clock for files moves in ticks."""
 
-Card = TypeVar("Card", bound=BaseModel)
+Record = TypeVar("Record", bound=BaseModel)
 
 _log = logging.getLogger("retraind.web")
 
 
-class Cards(Generic[Card]):
+class RecordCache(Generic[Record]):
     """The records of `folder`, which need not exist, as `kind`; any thread may ask."""
 
-    def __init__(self, folder: Path, kind: type[Card]) -> None:
+    def __init__(self, folder: Path, kind: type[Record]) -> None:
         self._folder, self._kind = folder, kind
         self._due = 0.0
         # One value: if two threads look at once, the mark and the records must come from the same look.
-        self._seen: tuple[tuple[int, int] | None, dict[str, Card]] = None, {}
+        self._seen: tuple[tuple[int, int] | None, dict[str, Record]] = None, {}
 
-    def now(self, *, fresh: bool = False) -> dict[str, Card]:
+    def now(self, *, fresh: bool = False) -> dict[str, Record]:
         """The records by the names of their files without `.json`; the same object until something changes; raises OSError.
 
         `fresh` looks at once, for callers that miss a record which may be new.
@@ -53,7 +53,7 @@ class Cards(Generic[Card]):
             settled = at - stat.st_mtime_ns > TICK_NANOSECONDS
             self._seen = mark if settled else None, self._read()
 
-    def _read(self) -> dict[str, Card]:
+    def _read(self) -> dict[str, Record]:
         records = {}
         for path in sorted(self._folder.glob("*.json")):
             try:

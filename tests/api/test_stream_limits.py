@@ -12,7 +12,7 @@ from daemon.access import tokens
 from daemon.core.home import Home
 from daemon.core.scopes import Scope
 from daemon.core.settings import Server
-from web.api.listeners import EACH, MOST, Streams
+from web.api.stream_limits import EACH, MOST, Streams
 from web.auth.access import LOCAL, Access, Caller
 from web.http.problems import Problem
 
