@@ -3,9 +3,8 @@
 Shared with `web`. Versions live for years, so every key may be missing that was not always written.
 """
 
+from collections.abc import Mapping
 from typing import Literal, Required, TypedDict, get_args
-
-from daemon.schema.costs import Table
 
 Metric = Literal["accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost"]
 """What may judge a version."""
@@ -38,7 +37,8 @@ class Score(TypedDict, total=False):
     rmse: float | None
     mae: float | None
     cost: float | None
-    costs: Table
+    costs: Mapping[str, Mapping[str, float]]
+    """A table of `daemon.schema.costs`, whose numpy this module does not load."""
     interval: tuple[float, float]
     """Of late labels (`daemon.records.live_score`): the 95 % interval of accuracy."""
     cost_saved: float
