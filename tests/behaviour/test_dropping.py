@@ -171,7 +171,7 @@ def test_sweeps_follow_no_link(shared: Home) -> None:
         path.touch()
     keeper = Retention(shared, 1)
     keeper.sweep(Reading(time.time(), 0.0))
-    with pytest.raises(Unavailable, match="no folder"):
+    with pytest.raises(Unavailable, match="not a folder"):
         keeper.sweep(Reading(time.time() + 1000 * DAY, 1000 * DAY))
     assert service_parts.sweep_rejected(shared) == 0
     assert all(path.exists() for path in old)

@@ -17,7 +17,7 @@ from daemon.core import durable, requests
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.requests import Request
-from daemon.dataset import segment_tiers, segments
+from daemon.dataset import segment_tiers, segment_writer, segments
 from daemon.dataset.checkout import check_out
 from daemon.dataset.repository import Revision
 from daemon.inbox.rejected_folder import Rejected
@@ -223,7 +223,7 @@ def test_end_at_any_step_forgets_once(parts: Parts, step: str, monkeypatch: pyte
 def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process end right after (`+`) or right before (`-`) one call, once."""
     where, name = step[0], step[1:]
-    owners: dict[str, Any] = {"write": segments, "dataset_commit": parts.dataset, "purge": parts.dataset}
+    owners: dict[str, Any] = {"write": segment_writer, "dataset_commit": parts.dataset, "purge": parts.dataset}
     owners |= {"remove": Rejected, "consume": requests, "end_request": parts.journal.requests}
     owners |= {"forget": parts.journal.erasures, "commit": parts.journal.batches}
     owner, name = owners[name], name.removeprefix("dataset_").removesuffix("_request")

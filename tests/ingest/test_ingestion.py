@@ -256,7 +256,7 @@ class Killed(BaseException):
 def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process end right after (`+`) or right before (`-`) one call, once."""
     where, name = step[0], step[1:]
-    owners = {"write": segments, "dataset_commit": parts.dataset, "quarantine": parts.inbox, "clear": parts.inbox}
+    owners = {"write": segment_writer, "dataset_commit": parts.dataset, "quarantine": parts.inbox, "clear": parts.inbox}
     owners |= {"reject": parts.inbox, "refuse": parts.journal.drops}
     owner = owners.get(name, parts.journal.batches)
     name = name.removeprefix("dataset_")
@@ -535,7 +535,7 @@ def test_full_disk_is_not_the_drops_fault(parts: Parts, monkeypatch: pytest.Monk
     """However often there is no space, the drop waits and is taken when there is."""
     parts.drop("a.csv", HEADER + row(1))
     with monkeypatch.context() as patch:
-        patch.setattr(segments, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(segment_writer, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         for _ in range(6):
             with pytest.raises(OSError, match="space"):
                 parts.run()
