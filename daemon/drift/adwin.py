@@ -33,7 +33,7 @@ class Detector:
     """Follows the errors of one version: 0 or 1 for classes, absolute errors for numbers; `usual` is a typical one."""
 
     def __init__(self, usual: float | None = None) -> None:
-        self._adwin: Any = None
+        self._adwin, self._cut = _window(), False
         self._unit = LONGEST * usual if usual else 1.0
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._before: float | None = None
@@ -46,7 +46,7 @@ class Detector:
         """The mean of the newest errors since the last change; None before the first."""
         if not self.n:
             return None
-        count = min(len(self._recent), max(1, int(self._adwin.width)))
+        count = min(len(self._recent), max(1, int(self._adwin.get_width())))
         return sum(islice(reversed(self._recent), count)) / count
 
     @property
@@ -54,30 +54,40 @@ class Detector:
         """The change that still lasts; None once the error is back at its old level."""
         if self._before is None or self.error is None:
             return None
-        rose = float(self._adwin.estimation) > self._before
+        rose = self._mean() > self._before
         return Change(self._before * self._unit, self.error, self._at, rose)
 
     def add(self, errors: Iterable[float]) -> None:
         """Add the next errors, in the order of their labels."""
-        if self._adwin is None:
-            from river import (
-                drift,
-            )  # imported with the first label: it takes seconds and 50 MB, and many homes have no labels
-
-            adwin: Any = drift.ADWIN  # river has types, but not for this
-            self._adwin = adwin()
         for error in errors:
-            before = float(self._adwin.estimation)
-            self._adwin.update(min(error / self._unit, 1.0))
+            before = self._mean()
+            if self._cut:
+                self._adwin = _window()
+            self._cut = self._adwin.update(min(error / self._unit, 1.0))
             self._recent.append(error)
             self.n += 1
-            if self._adwin.drift_detected:
+            if self._cut:
                 self._note(before)
 
     def _note(self, before: float) -> None:
         """Record a detected change; ADWIN may need several cuts for one, and the mean before the first counts."""
-        now = float(self._adwin.estimation)
+        now = self._mean()
         if self._before is None and now > before:
             self._before, self._at = before, self.n
         elif self._before is not None and now <= self._before:
             self._before = None
+
+    def _mean(self) -> float:
+        """The mean of the errors in the window."""
+        width = self._adwin.get_width()
+        return float(self._adwin.get_total() / width) if width else 0.0
+
+
+def _window() -> Any:
+    """ADWIN with the settings of `river.drift.ADWIN`, which begins again after each change, too.
+
+    Of river only the compiled part is imported: the package `river.drift` brings scikit-learn and pandas, 3 s and 100 MB.
+    """
+    from river._river_rust import drift
+
+    return drift.AdaptiveWindowing(delta=0.002, clock=32, max_buckets=5, min_window_length=5, grace_period=10)

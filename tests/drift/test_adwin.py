@@ -2,8 +2,19 @@
 
 import numpy as np
 import pytest
+from river import drift
 
 from daemon.drift.adwin import Detector
+
+
+def test_window_is_that_of_river() -> None:
+    """Cut by cut, through changes; its package is not imported, because that imports scikit-learn and pandas."""
+    random, detector, public = np.random.default_rng(0), Detector(), drift.ADWIN()  # type: ignore[no-untyped-call]
+    for share in (0.1, 0.4, 0.05, 0.6):
+        for error in (random.random(400) < share).astype(float):
+            detector.add([error])
+            public.update(error)  # type: ignore[no-untyped-call]
+            assert (detector._cut, detector._mean()) == (public.drift_detected, public.estimation)
 
 
 def test_nothing_is_known_before_the_first_label() -> None:
