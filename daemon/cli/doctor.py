@@ -20,11 +20,11 @@ from daemon.dataset.dvc_cache import Cache
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.records import drops as recorded_drops
 from daemon.records import segments as recorded_segments
+from daemon.records import versions
 from daemon.records.query import ask
 from daemon.schema import schema, score_names
 from daemon.schema.schema import Schema
 from daemon.storage import artifact_paths
-from daemon.storage.journal import Journal
 
 REPAIR = "Run `retraind doctor --repair`."
 
@@ -86,8 +86,7 @@ def _look(part: str, look: Callable[[], str]) -> Finding:
 def _count(home: Home) -> int:
     if not home_access.has_journal(home):
         return 0
-    with Journal.reading(home.journal) as journal:
-        return journal.versions.count()
+    return versions.count(home.journal)
 
 
 def _describe(home_schema: Schema | None) -> str:
@@ -112,7 +111,9 @@ def _journal(home: Home) -> str:
 def _folders(home: Home) -> str:
     needed = (home.registry, home.requests, home.workers, home.artifacts, home.bundles, home.data, home.segments)
     folders = [folder for folder in (*needed, home.inbox, home.rejected, home.logs) if home.dataset_pointer.exists()]
-    gone = [f"{home.mlflow} is gone. {home_integrity.RESTORE}."] if folders and not home.mlflow.exists() else []
+    # In a new home the trainer makes it, after the first rows have come.
+    lost = folders and home.pointer.exists() and not home.mlflow.exists()
+    gone = [f"{home.mlflow} is gone. {home_integrity.RESTORE}."] if lost else []
     wrong = [*gone, *filter(None, map(home_integrity.unwritable, folders))] or list(
         filter(None, [home_integrity.disk(home)])
     )

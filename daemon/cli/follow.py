@@ -9,12 +9,15 @@ from typing import TypedDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from daemon.cli.report.home_access import reading
 from daemon.core import status
 from daemon.core.errors import Exit, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import RequestState, RunState, VersionState
 from daemon.core.status import Training
-from daemon.storage.journal import Journal
+from daemon.records import versions
+from daemon.records.requests import Requests
+from daemon.records.runs import Runs
 
 PAUSE = 0.2
 """Seconds between two looks."""
@@ -37,22 +40,18 @@ class FollowedTraining(TypedDict):
 
 def last_run(home: Home) -> int:
     """Number of the newest run, 0 if there is none."""
-    if not home.journal.exists():
-        return 0
-    with Journal.reading(home.journal) as journal:
-        last = journal.runs.last()
-    return int(last["id"]) if last else 0
+    with reading(home):
+        return next((int(run["id"]) for run in Runs(home.journal).newest(1)), 0)
 
 
 def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, str] | None:
     """State (done, refused) and sentence of the answer to a request; None if there is none after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if home.journal.exists():
-            with Journal.reading(home.journal) as journal:
-                row = journal.requests.get(request)
-            if row is not None and row["state"] != RequestState.QUEUED:
-                return str(row["state"]), str(row["detail"])
+        with reading(home):
+            row = Requests(home.journal).get(request)
+        if row is not None and row["state"] != RequestState.QUEUED:
+            return str(row["state"]), str(row["detail"])
         time.sleep(PAUSE)
     return None
 
@@ -77,10 +76,8 @@ def follow(home: Home, request: str, before: int) -> tuple[Exit, FollowedTrainin
 
 def _ended(home: Home, request: str, before: int) -> tuple[Exit, FollowedTraining] | None:
     """How the request ended, None as long as it has not."""
-    if not home.journal.exists():
-        return None
-    with Journal.reading(home.journal) as journal:
-        asked, run = journal.requests.get(request), journal.runs.last()
+    with reading(home):
+        asked, run = Requests(home.journal).get(request), next(iter(Runs(home.journal).newest(1)), None)
         if asked is None or asked["state"] == RequestState.QUEUED:
             return None
         if asked["state"] == RequestState.REFUSED:
@@ -90,7 +87,7 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, FollowedTrainin
             return None
         if run["state"] != RunState.TRAINED:
             return Exit.FAILED, _facts(run["id"], None, run["state"], f"Training {run['id']}: {run['detail']}")
-        version = None if run["version"] is None else journal.versions.get(run["version"])
+        version = None if run["version"] is None else versions.judged(home.journal, run["version"])
     if version is None:
         return None
     sentence = f"Version {version['version']} {version['state']}: {version['reason']}"

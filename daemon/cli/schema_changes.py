@@ -9,13 +9,14 @@ from typing import Literal, get_args
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from daemon.cli.report.home_access import reading
 from daemon.core.errors import BadSchema, NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.dataset import segments
+from daemon.records import segments as recorded_segments
 from daemon.schema import schema, schema_swap
 from daemon.schema.column import Column, Kind
 from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
 from daemon.tabular import schema_growth
 from daemon.tabular.column_types import as_kind
 from daemon.tabular.infer_column import MOST_CATEGORIES
@@ -96,10 +97,8 @@ def _of_kind(column: Column, kind: Choice, home: Home | None) -> Column:
 
 def _texts(home: Home, column: Column) -> list[str]:
     """The texts that the data has in a column, in order, up to MOST_CATEGORIES."""
-    if not home.journal.exists():
-        return []
-    with Journal.reading(home.journal) as journal:
-        sha256s = {row["name"]: row["sha256"] for row in journal.segments.current()}
+    with reading(home):
+        sha256s = {name: row["sha256"] for name, row in recorded_segments.current(home.journal).items()}
     chosen: dict[str, None] = {}
     for piece in segments.pieces(home.segments, sha256s, [column.name]):
         if column.name in piece.column_names:

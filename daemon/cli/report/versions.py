@@ -11,10 +11,9 @@ from daemon.cli.report import home_access
 from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.core.home import Home
 from daemon.core.rows import VersionRow
-from daemon.records import lineage, live_score
+from daemon.records import lineage, live_score, query
 from daemon.schema import score_names
 from daemon.schema.scores import Agreement, Score
-from daemon.storage.journal import Journal
 
 
 class ListedVersion(VersionRow):
@@ -30,18 +29,18 @@ def listed(home: Home, limit: int) -> list[ListedVersion]:
     if not home_access.has_journal(home):
         return []
     pointer = home_access.served(home)
-    with Journal.reading(home.journal) as journal:
-        rows = journal.versions.newest(limit)
-    shadows = agreements(home, pointer, [row["version"] for row in rows])
-    return [
-        {
-            **row,
-            "served": pointer is not None and row["version"] == pointer.version,
-            "live": live_score.of(home.journal, row["version"], json.loads(row["scores"])),
-            "shadow": shadows.get(row["version"]),
-        }
-        for row in rows
-    ]
+    with home_access.reading(home):
+        rows = query.newest(VersionRow, home.journal, "versions", limit, key="version")
+        shadows = agreements(home, pointer, [row["version"] for row in rows])
+        return [
+            {
+                **row,
+                "served": pointer is not None and row["version"] == pointer.version,
+                "live": live_score.of(home.journal, row["version"], json.loads(row["scores"])),
+                "shadow": shadows.get(row["version"]),
+            }
+            for row in rows
+        ]
 
 
 def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, Agreement]:
