@@ -23,6 +23,7 @@ from daemon.dataset import segment_writer
 from daemon.processes.training_job import Job
 from daemon.registry.registry import Registry
 from daemon.schema.schema import Schema
+from daemon.storage.model_versions import ModelVersions
 from daemon.tabular import csv_table, infer_schema, rows
 from daemon.tabular.file_content import Content
 from daemon.training.run import train
@@ -48,7 +49,7 @@ def trained(folder: Path, settings: dict[str, Any], root: Path) -> tuple[bundle.
     job = Job(1, "benchmark", "0" * 40, "0" * 32, {made.name: made.sha256}, len(table), settings, None, None)
     said: list[Any] = []
     train(home, job, said.append)
-    version = registry.versions()[-1]
+    version = ModelVersions(home).versions()[-1]
     assert version.bundle is not None
     seconds = next(float(one["seconds"]) for one in said if "done" in one)
     return bundle.load(home.staging(version.run), version.bundle), seconds

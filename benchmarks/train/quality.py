@@ -13,8 +13,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test
 from benchmarks.figures import show
 from benchmarks.harness import Service, running
 from daemon.core.settings import Train
-from daemon.registry.registry import CHAMPION, NAME, Registry
+from daemon.registry.registry import Registry
 from daemon.schema import schema
+from daemon.storage.model_versions import CHAMPION, NAME
 from daemon.training.selection import candidates
 
 BEST_SPLIT42, SELECTED_CV10 = "0.9667", "0.955"

@@ -18,14 +18,19 @@ RESTORE = "Put it back, or stop the service and restore the home from a backup"
 
 
 class Held:
-    """The file that a path named when a database was opened: SQLite goes on writing into one that is gone, and says nothing."""
+    """The file that a path named when a database was opened: SQLite goes on writing into one that is gone, and says nothing.
+
+    A file that did not exist yet is the one that is seen first.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, _identity(path)
 
     def lost(self) -> str | None:
         """Why what is written there now would be lost."""
-        if self._file is None or (there := _identity(self._path)) == self._file:
+        there = _identity(self._path)
+        self._file = self._file or there
+        if there == self._file:
             return None
         if there is None:
             return f"{self._path} is gone. {RESTORE}: until then nothing is recorded."

@@ -140,6 +140,8 @@ class Trainer:
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
         self.ready = False
+        self.problem: str | None = None
+        """Why it does not get ready, by its own words."""
 
     @property
     def pid(self) -> int | None:
@@ -192,7 +194,10 @@ class Trainer:
         received = []
         while not self._inbox.empty():
             message = self._inbox.get()
-            self.ready = self.ready or "ready" in message
+            if "ready" in message:
+                self.ready, self.problem = True, None
+            elif "unready" in message:
+                self.problem = message["unready"]
             received.append(message)
         return received
 
@@ -207,7 +212,7 @@ class Trainer:
         self.close()
         self._child.forget()
         self.messages()  # of a process that is gone
-        self.ready, self.asleep = False, True
+        self.ready, self.asleep, self.problem = False, True, None
 
     def close(self) -> None:
         """End the trainer for good."""

@@ -47,6 +47,13 @@ class Ready(TypedDict):
 
 
 @final
+class Unready(TypedDict):
+    """The trainer can't work yet, and why; it tries again."""
+
+    unready: str
+
+
+@final
 class Stage(TypedDict):
     """How far the training `run` is, as in `daemon.core.status.Training`."""
 
@@ -95,6 +102,6 @@ class Done(TypedDict):
     seconds: float
 
 
-Message = Ready | Stage | Note | Postponed | Failed | Done
+Message = Ready | Unready | Stage | Note | Postponed | Failed | Done
 
 Say = Callable[[Message], None]

@@ -15,8 +15,8 @@ from daemon.core.home import Home
 from daemon.core.states import EventKind
 from daemon.core.status import utcnow
 from daemon.records import challenger
-from daemon.registry.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS, ModelVersions
 
 log = structlog.get_logger()
 
@@ -24,28 +24,28 @@ log = structlog.get_logger()
 class Champion:
     """Aliases and pointer of one home; used by the loop thread. Raises Unavailable while MLflow's database can't be used."""
 
-    def __init__(self, home: Home, journal: Journal, registry: Registry) -> None:
-        self._home, self._journal, self._registry = home, journal, registry
+    def __init__(self, home: Home, journal: Journal, models: ModelVersions) -> None:
+        self._home, self._journal, self._models = home, journal, models
 
     # What should be served
 
     def chosen(self) -> int | None:
         """The version that should be served."""
-        return self._registry.alias(CHAMPION)
+        return self._models.alias(CHAMPION)
 
     def choose(self, version: int | None) -> None:
         """Have a version served as soon as the pointer follows; raises NotFound for one that was deleted in MLflow."""
-        self._registry.set_alias(CHAMPION, version)
+        self._models.set_alias(CHAMPION, version)
 
     def previous(self) -> int | None:
         """The version that served before, unless it was deleted in MLflow."""
-        return self._registry.alias(PREVIOUS)
+        return self._models.alias(PREVIOUS)
 
     def in_use(self) -> set[int]:
         """Versions that an alias or the newest swap names."""
         swap = self._journal.swaps.last()
         served = {swap["version"], swap["previous"]} if swap else set()
-        aliased = {self._registry.alias(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+        aliased = {self._models.alias(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
         return {version for version in served | aliased if version is not None}
 
     # What waits
@@ -56,12 +56,12 @@ class Champion:
 
     def hold(self, version: int) -> None:
         """Name a version that is about to be held `challenger`."""
-        self._registry.set_alias(CHALLENGER, version)
+        self._models.set_alias(CHALLENGER, version)
 
     def release(self, version: int) -> None:
         """Take the alias `challenger` from a version that is about to wait no more; `name_challenger` names the next one."""
-        if self._registry.alias(CHALLENGER) == version:
-            self._registry.set_alias(CHALLENGER, None)
+        if self._models.alias(CHALLENGER) == version:
+            self._models.set_alias(CHALLENGER, None)
 
     def name_challenger(self) -> None:
         """Set the alias `challenger` as the journal has it, whatever a kill, an older program or a person has left there."""
@@ -112,7 +112,7 @@ class Champion:
 
     def _name(self, alias: str, version: int | None) -> None:
         """Move an alias to a version; what was deleted in MLflow has none."""
-        if self._registry.alias(alias) == version:
+        if self._models.alias(alias) == version:
             return
-        registered = version is not None and self._registry.has(version)
-        self._registry.set_alias(alias, version if registered else None)
+        registered = version is not None and self._models.has(version)
+        self._models.set_alias(alias, version if registered else None)

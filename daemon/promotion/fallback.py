@@ -8,8 +8,8 @@ from daemon.core.home import Home
 from daemon.core.states import VersionState
 from daemon.promotion.champion import Champion
 from daemon.promotion.servable import damage, objection
-from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import ModelVersions
 
 log = structlog.get_logger()
 
@@ -17,8 +17,8 @@ log = structlog.get_logger()
 class Fallback:
     """Finds versions that can take a place; used by the loop thread."""
 
-    def __init__(self, home: Home, journal: Journal, registry: Registry, champion: Champion) -> None:
-        self._home, self._journal, self._registry, self._champion = home, journal, registry, champion
+    def __init__(self, home: Home, journal: Journal, models: ModelVersions, champion: Champion) -> None:
+        self._home, self._journal, self._models, self._champion = home, journal, models, champion
 
     def replace_damaged(self, served: Pointer | None) -> bool:
         """If the served bundle does not load any more, have another promoted version served, or a new one made; True: so it is.
@@ -48,7 +48,7 @@ class Fallback:
         row = self._journal.versions.get(version)
         if row is None or row["state"] in (VersionState.ROLLED_BACK, VersionState.UNSERVABLE):
             return False
-        reason = objection(self._home, self._registry, row)
+        reason = objection(self._home, self._models, row)
         if reason is not None:
             self.mark_unservable(version, reason)
         return reason is None
@@ -56,5 +56,5 @@ class Fallback:
     def _spare(self) -> int | None:
         """The newest promoted version that can be served."""
         promoted = (row for row in self._journal.versions.newest() if row["state"] == VersionState.PROMOTED)
-        servable = (row for row in promoted if objection(self._home, self._registry, row) is None)
+        servable = (row for row in promoted if objection(self._home, self._models, row) is None)
         return next((row["version"] for row in servable), None)

@@ -20,9 +20,9 @@ from daemon.gate import rules
 from daemon.promotion.champion import Champion
 from daemon.records import lineage
 from daemon.registry import baseline
-from daemon.registry.registry import Registered, Registry
 from daemon.schema.scores import PastScores, Scores
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import ModelVersions, Registered
 
 log = structlog.get_logger()
 
@@ -33,14 +33,16 @@ NAMED = 3
 class Judging:
     """Verdicts; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry, champion: Champion) -> None:
-        self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+    def __init__(
+        self, home: Home, settings: Promote, journal: Journal, models: ModelVersions, champion: Champion
+    ) -> None:
+        self._home, self._settings, self._journal, self._models = home, settings, journal, models
         self._champion = champion
         self._seen = 0
 
     def judge(self, served: int | None) -> bool:
         """Give the oldest version without a verdict one, while `served` serves; True: there was one."""
-        for version in self._registry.versions(after=self._seen):
+        for version in self._models.versions(after=self._seen):
             if self._journal.versions.get(version.version) is None and version.bundle is not None:
                 self._judge(version, version.bundle, served)
                 return True
@@ -50,7 +52,7 @@ class Judging:
     def awaits(self, version: int) -> bool:
         """Whether a version that the journal does not know will get its verdict here."""
         return any(
-            one.version == version and one.bundle is not None for one in self._registry.versions(after=version - 1)
+            one.version == version and one.bundle is not None for one in self._models.versions(after=version - 1)
         )
 
     def _judge(self, version: Registered, sha256: str, served: int | None) -> None:
@@ -81,7 +83,7 @@ class Judging:
         """Record what is decided on a version, whatever its verdict was."""
         reason = f"{wish} Before, it was {version['state']}: {version['reason']}"
         self._champion.release(version["version"])
-        self._registry.describe(version["version"], state, reason)
+        self._models.describe(version["version"], state, reason)
         self._journal.versions.judge(_undecided(version), state, reason)
 
     def supersede(self, served: int) -> None:
@@ -118,7 +120,7 @@ class Judging:
         return final
 
     def _record(self, version: int, facts: VersionRecord, state: VersionState, reason: str) -> None:
-        self._registry.describe(version, state, reason)
+        self._models.describe(version, state, reason)
         self._journal.versions.judge(facts, state, reason)
         log.info(state, version=version, reason=reason)
 

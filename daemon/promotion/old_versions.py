@@ -2,8 +2,8 @@
 
 A version that is in use, or may be asked for next, keeps its files, and so do the newest ones. Of all others the
 manifest stays (late labels and lineage read it), the journal's rows, and MLflow's run, figures and version, which gets a
-tag: numbers that were given are not given again, and a version that vanished would be a question without an answer. The runs
-of its candidates, nested in its own, go: they are most of what a training adds to MLflow's database.
+tag: numbers that were given are not given again, and a version that vanished would be a question without an answer. By that tag
+the trainer removes the runs of its candidates, nested in its own: they are most of what a training adds to MLflow's database.
 """
 
 import shutil
@@ -16,8 +16,8 @@ from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.core.states import EventKind
 from daemon.promotion.champion import Champion
-from daemon.registry.registry import Registered, Registry
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import ModelVersions, Registered
 
 log = structlog.get_logger()
 
@@ -28,13 +28,17 @@ MOST = 200
 class OldVersions:
     """Removes what nobody needs from `registry/`, never from `data/`; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry, champion: Champion) -> None:
-        self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+    def __init__(
+        self, home: Home, settings: Promote, journal: Journal, models: ModelVersions, champion: Champion
+    ) -> None:
+        self._home, self._settings, self._journal, self._models = home, settings, journal, models
         self._champion = champion
 
     def sweep_staging(self) -> None:
         """Remove bundles of trainings that were killed before they registered a version; call while none runs."""
-        registered = {self._home.staging(version.run) for version in self._registry.versions()}
+        if not self._home.mlflow.exists():
+            return  # what is registered is unknown
+        registered = {self._home.staging(version.run) for version in self._models.versions()}
         for staging in self._home.bundles.glob(self._home.staging("*").name):
             if staging not in registered:
                 shutil.rmtree(staging)
@@ -55,7 +59,7 @@ class OldVersions:
 
     def _old(self) -> Iterable[Registered]:
         """Judged versions of ours that are not cleared yet and that nobody needs, oldest first."""
-        versions = [version for version in self._registry.versions() if version.bundle is not None]
+        versions = [version for version in self._models.versions() if version.bundle is not None]
         used = self._champion.in_use()
         for version in versions[: -self._settings.keep_versions]:
             if not version.cleared and version.version not in used and self._journal.versions.get(version.version):
@@ -66,9 +70,8 @@ class OldVersions:
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in bundle.KEPT:
                 path.unlink()
-        for artifacts in self._registry.artifacts(version):
+        for artifacts in self._models.artifacts(version):
             if artifacts.exists():
                 shutil.rmtree(artifacts)
-        self._registry.thin(version)
         # Last: the tag says that there is nothing more to do.
-        self._registry.mark_cleared(version.version)
+        self._models.mark_cleared(version.version)

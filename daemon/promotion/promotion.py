@@ -19,8 +19,8 @@ from daemon.promotion.judging import Judging
 from daemon.promotion.old_versions import OldVersions
 from daemon.promotion.probation import Probation
 from daemon.promotion.servable import deleted, verify
-from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import ModelVersions
 
 KINDS = ("promote", "refuse", "rollback")
 """Requests that are answered here."""
@@ -29,16 +29,16 @@ KINDS = ("promote", "refuse", "rollback")
 class Promotion:
     """Requests to promote, refuse or roll back, the live watch, and the pointer; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Promote, journal: Journal, registry: Registry) -> None:
-        self._home, self._settings, self._journal, self._registry = home, settings, journal, registry
+    def __init__(self, home: Home, settings: Promote, journal: Journal, models: ModelVersions) -> None:
+        self._home, self._settings, self._journal, self._models = home, settings, journal, models
         self._refused_alias: int | None = None
         self._wishes: dict[int, str] = {}
         self._complaints: frozenset[str] = frozenset()
-        self._champion = Champion(home, journal, registry)
-        self._judging = Judging(home, settings, journal, registry, self._champion)
+        self._champion = Champion(home, journal, models)
+        self._judging = Judging(home, settings, journal, models, self._champion)
         self.live = Probation(home, settings, journal)
-        self._clearance = OldVersions(home, settings, journal, registry, self._champion)
-        self._fallback = Fallback(home, journal, registry, self._champion)
+        self._clearance = OldVersions(home, settings, journal, models, self._champion)
+        self._fallback = Fallback(home, journal, models, self._champion)
 
     def pointer(self) -> Pointer | None:
         """What is served now; None also for a pointer that can't be read."""
@@ -185,7 +185,7 @@ class Promotion:
             return False
         if not begun:
             self._journal.versions.roll_back(served.version, reason)
-        self._registry.describe(served.version, VersionState.ROLLED_BACK, reason)
+        self._models.describe(served.version, VersionState.ROLLED_BACK, reason)
         self._champion.choose(swap["previous"])
         return True
 

@@ -7,7 +7,7 @@ from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.rows import VersionRow
-from daemon.registry.registry import Registry
+from daemon.storage.model_versions import ModelVersions
 
 
 def deleted(version: int) -> str:
@@ -33,8 +33,8 @@ def damage(home: Home, version: int, sha256: str) -> str | None:
     return None
 
 
-def objection(home: Home, registry: Registry, judged: VersionRow) -> str | None:
+def objection(home: Home, models: ModelVersions, judged: VersionRow) -> str | None:
     """Why a judged version (a row of the journal) can't be chosen to serve; None if it can."""
-    if not registry.has(judged["version"]):
+    if not models.has(judged["version"]):
         return deleted(judged["version"])
     return damage(home, judged["version"], judged["bundle"])

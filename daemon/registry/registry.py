@@ -1,14 +1,13 @@
-"""The registry: runs, versions and aliases in MLflow, on SQLite, offline.
+"""The registry: what needs MLflow itself, on SQLite, offline: its database, runs, models and new versions.
 
-The only module that knows MLflow. The daemon reads and moves aliases; the trainer writes runs and versions.
-The alias `champion` is the desired state; what is served is said by `champion.json`.
+The only module that knows MLflow, and only the trainer's process imports it. Versions and aliases are read and moved, by
+the daemon too, in `daemon/storage/model_versions.py`.
 """
 
 import functools
 import importlib
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from daemon.artifacts import backends, bundle
+from daemon.artifacts import backends
 from daemon.core import durable
-from daemon.core.errors import NotFound, Unavailable
+from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.storage import artifact_paths
+from daemon.storage.model_versions import NAME, TAG, ModelVersions
 
 # Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
 os.environ.update(
@@ -41,38 +40,8 @@ from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
-
-NAME = bundle.MODEL
-"""Name of the experiment and of the registered model in every home."""
-
-TAG = "retraind."
-
-MODELS = "models:/"
-"""How the source of a version begins that is a logged model; its id follows."""
-
-GONE = "RESOURCE_DOES_NOT_EXIST"
-"""Error code with which MLflow says that there is no such version, or no such model."""
-
-UNKNOWN = (GONE, "INVALID_PARAMETER_VALUE")
-"""Error codes with which MLflow says that an alias or a model does not exist."""
-
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A version as MLflow has it; `bundle` is the sha256 of its manifest, None if somebody else registered it."""
-
-    version: int
-    run: str
-    bundle: str | None
-    model: str
-    """Id of the MLflow model that was logged for it; empty if there is none."""
-    cleared: bool
-    """Whether its model files have been removed."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +58,13 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def translated(method: Method) -> Method:
-    """The method with MLflow's exceptions turned into ours.
-
-    Unavailable: a locked database is waited out, not died of. NotFound: what somebody has deleted will not come back.
-    """
+    """The method with MLflow's exceptions turned into Unavailable: a locked database is waited out, not died of."""
 
     @functools.wraps(method)
     def call(*arguments: Any, **named: Any) -> Any:
         try:
             return method(*arguments, **named)
         except MlflowException as error:
-            if error.error_code == GONE:
-                raise NotFound(f"MLflow does not have it: {str(error)[:300]}") from error
             raise Unavailable(f"MLflow's database can't be used: {str(error)[:300]}") from error
 
     return cast(Method, call)
@@ -111,6 +75,7 @@ class Registry:
 
     def __init__(self, home: Home) -> None:
         self._home = home
+        self._models = ModelVersions(home)
         self._uri = f"sqlite:///{home.mlflow.absolute()}"
         self._client: MlflowClient | None = None
 
@@ -124,92 +89,35 @@ class Registry:
         return self._client
 
     @translated
-    def open(self) -> str | None:
-        """Make the experiment and the registered model if they are new; a sentence if the home was moved since the last time."""
-        if not self._home.mlflow.exists():
+    def open(self) -> None:
+        """Make the database, migrated, and in it the experiment and the registered model, where they are missing."""
+        if self._models.layout() is None:  # a damaged one is found here at once: MLflow would try it for minutes
             _create(self._home)
-        try:
-            moved = artifact_paths.relocate(self._home)
-        except sqlite3.Error as error:
-            raise Unavailable(f"MLflow's database {self._home.mlflow} can't be used: {error}.") from None
         if self.client.get_experiment_by_name(NAME) is None:
             self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
         if not self.client.search_registered_models(f"name='{NAME}'"):
             self.client.create_registered_model(NAME, description="Trained by retraind from labelled files.")
         self._home.mlflow.chmod(0o600)
-        return moved
 
     def _experiment(self) -> str:
         experiment = self.client.get_experiment_by_name(NAME)
         return str(experiment.experiment_id) if experiment else ""
 
-    # Versions and aliases
+    def prepare(self) -> None:
+        """Open the database and put right what a killed trainer may have left; call while no training runs."""
+        self.open()
+        self.stop_stale_runs()
+        self.thin()
 
     @translated
-    def alias(self, alias: str) -> int | None:
-        """The version that an alias names, or None."""
-        try:
-            return int(self.client.get_model_version_by_alias(NAME, alias).version)
-        except MlflowException as error:
-            if error.error_code in UNKNOWN:
-                return None
-            raise
+    def thin(self) -> None:
+        """Remove the runs of the candidates of cleared versions for good, as `mlflow gc` does: most of the rows that a training leaves.
 
-    @translated
-    def set_alias(self, alias: str, version: int | None) -> None:
-        """Point an alias at a version, or take it away; raises NotFound for a version that was deleted."""
-        if version is not None:
-            self.client.set_registered_model_alias(NAME, alias, str(version))
-        elif self.alias(alias) is not None:
-            self.client.delete_registered_model_alias(NAME, alias)
-
-    @translated
-    def versions(self, after: int = 0) -> list[Registered]:
-        """Versions with a larger number than `after`, oldest first."""
-        newer = self.client.search_model_versions(f"name='{NAME}' and version_number > {after}")
-        return sorted(map(_registered, newer), key=lambda one: one.version)
-
-    @translated
-    def has(self, version: int) -> bool:
-        """Whether there is this version, and nobody has deleted it."""
-        return bool(self.client.search_model_versions(f"name='{NAME}' and version_number = {version}"))
-
-    @translated
-    def describe(self, version: int, state: str, reason: str) -> None:
-        """Write a verdict where people look for it in the MLflow UI; if they have deleted the version, nowhere."""
-        if not self.has(version):
-            return
-        self.client.set_model_version_tag(NAME, str(version), f"{TAG}verdict", state)
-        self.client.update_model_version(NAME, str(version), reason)
-
-    @translated
-    def artifacts(self, version: Registered) -> list[Path]:
-        """Folders with what was logged for a version: by its run, the runs nested in it, and its model."""
-        names = [version.run, *self._nested(version), f"models/{version.model}"]
-        # Ids as MLflow makes them: whatever else somebody has written there must lead nowhere.
-        return [
-            self._home.artifacts / name for name in names if re.fullmatch(r"[0-9a-f]{32}|models/m-[0-9a-f]{32}", name)
-        ]
-
-    def _nested(self, version: Registered) -> list[str]:
-        """The runs of the candidates that were compared in a version's training."""
-        runs = self.client.search_runs([self._experiment()], f"tags.`mlflow.parentRunId` = '{version.run}'")
-        return [run.info.run_id for run in runs]
-
-    @translated
-    def thin(self, version: Registered) -> None:
-        """Remove the runs of a version's candidates for good, as `mlflow gc` does: most of the rows that a training leaves.
-
-        The version and its own run stay, with all figures.
+        The versions and their own runs stay, with all figures.
         """
         store = self.client._tracking_client.store
-        for run in self._nested(version):
+        for run in self._models.left_over():
             store._hard_delete_run(run)
-
-    @translated
-    def mark_cleared(self, version: int) -> None:
-        """Note on a version that its model and pictures have been removed."""
-        self.client.set_model_version_tag(NAME, str(version), f"{TAG}artifacts", "removed")
 
     @translated
     def stop_stale_runs(self) -> int:
@@ -315,9 +223,3 @@ def warm_up(folder: Path, estimator: Any) -> None:
     mlflow.sklearn.save_model(
         estimator, str(folder / "model"), pip_requirements=["numpy"], skops_trusted_types=backends.TRUSTED
     )
-
-
-def _registered(version: ModelVersion) -> Registered:
-    model = str(version.source).removeprefix(MODELS) if str(version.source).startswith(MODELS) else ""
-    tags, run = version.tags, str(version.run_id or "")
-    return Registered(int(version.version), run, tags.get(f"{TAG}bundle"), model, f"{TAG}artifacts" in tags)

@@ -47,6 +47,9 @@ class CurrentRun:
         if isinstance(message, Ended):
             self.fail(f"The trainer {message.how}.", RunState.ABANDONED)
             return True
+        if "unready" in message:
+            log.warning("trainer_unready", reason=message["unready"])
+            return False
         if self.progress is None or "ready" in message or message.get("run") != self.progress.run:
             return False
         if "stage" in message:

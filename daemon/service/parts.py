@@ -1,15 +1,18 @@
 """The parts of a running daemon, opened in order; with `daemon.service.service.compose` this is the composition root.
 
-It imports MLflow, DVC and SQLAlchemy, so the service imports it when its HTTP workers answer already.
+It imports SQLAlchemy and pyarrow, so the service imports it when its HTTP workers answer already.
 """
 
+import sqlite3
+import subprocess
+import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import structlog
 
 from daemon.core import durable, shared_folder
-from daemon.core.errors import RetraindError
+from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import EventKind, Level
@@ -23,16 +26,18 @@ from daemon.inbox.rejected_folder import Rejected
 from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
-from daemon.processes.child import Trainer
+from daemon.processes.child import ELSEWHERE, Trainer, python, surroundings
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.promotion.promotion import Promotion
-from daemon.registry.registry import Registry
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
 from daemon.service.heartbeat import START_SECONDS, Pulse
+from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import LAYOUT, ModelVersions
 from daemon.storage.prediction_history import Historian
+from daemon.tabular import arrow_alone
 
 log = structlog.get_logger()
 
@@ -75,6 +80,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     Raises HistoryLost, BadSettings and whatever a damaged home gives; Stopped when the service is to end before that is done.
     """
     home, settings, stack = frame.home, frame.settings, frame.stack
+    arrow_alone.without_pandas()
     schedule = Schedule(settings.retrain.schedule, frame.wake)
     swept = sweep(home)
     journal = _open_journal(home, stack)
@@ -82,12 +88,13 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     historian = Historian(home, settings)
     historian.start()
     stack.callback(historian.stop)
-    registry = _open_registry(frame, journal)
-    promotion = Promotion(home, settings.promote, journal, registry)
+    models = _open_models(frame, journal)
+    promotion = Promotion(home, settings.promote, journal, models)
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
-    registry.stop_stale_runs()
+    if models.unfinished():
+        trainer.want(time.monotonic())  # it closes the runs that it has left open
     schedule.open()
     stack.callback(schedule.close)
     inbox, watcher = _open_inbox(frame)
@@ -120,12 +127,31 @@ def _open_dataset(frame: Frame, journal: Journal) -> Dataset:
     return dataset
 
 
-def _open_registry(frame: Frame, journal: Journal) -> Registry:
-    registry = Registry(frame.home)
+def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
+    """What MLflow's database says of versions; raises Unavailable where it can't be used.
+
+    A new one is made by the trainer, in its own time. One with other tables than ours is first given to MLflow, which migrates it.
+    """
+    home, models = frame.home, ModelVersions(frame.home)
     with frame.pulse.step("opening MLflow's database", START_SECONDS), frame.wake.interruptible():
-        if moved := registry.open():
+        try:
+            moved = artifact_paths.relocate(home)
+        except sqlite3.Error as error:
+            raise Unavailable(f"MLflow's database {home.mlflow} can't be used: {error}.") from None
+        if moved:
             journal.events.tell(EventKind.MOVED, moved, level=Level.WARNING)
-    return registry
+        if models.layout() not in (None, LAYOUT):
+            _migrate(home)
+    return models
+
+
+def _migrate(home: Home) -> None:
+    """Have MLflow open the database in a process of its own."""
+    command = [*python("daemon.registry"), str(home.root)]
+    done = subprocess.run(command, cwd=ELSEWHERE, env=surroundings(), stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise Unavailable(f"MLflow's database {home.mlflow} has tables of another MLflow. {reason}")
 
 
 def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:

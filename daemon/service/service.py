@@ -1,7 +1,7 @@
 """The running service: every part opened in order and closed in reverse.
 
-The composition root. The HTTP workers come first and go last: they predict while the rest is still importing
-MLflow and DVC, and until everything else has ended.
+The composition root. The HTTP workers come first and go last: they predict while the rest is still importing, and
+until everything else has ended.
 """
 
 import os
@@ -98,10 +98,10 @@ def compose(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pu
     """
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
     stack.callback(trainer.close)
-    if not home.pointer.exists():
-        trainer.want(time.monotonic())  # nothing is served before the first model
+    if not (home.pointer.exists() and home.mlflow.exists()):
+        trainer.want(time.monotonic())  # nothing is served before the first model; and it makes MLflow's database
     trainer.tend(time.monotonic())
-    # Imported only now, seconds after the workers have begun to answer.
+    # Imported only now, when the workers have been started.
     with pulse.step("importing", START_SECONDS), wake.interruptible():
         from daemon.service.loop import Loop
         from daemon.service.parts import Frame, open_parts

@@ -2,6 +2,10 @@
 
 `python -m daemon.training HOME NICE` says `ready`, then reads jobs from standard input, one JSON line each; it and
 its children say how far they are on standard output in the same way. `daemon.processes.child.Trainer` is the other end.
+
+What else needs MLflow (making and migrating its database, closing the runs that a killed training left open, removing those of
+old versions' candidates) is asked for by no message: it follows from the database, and is done before the first `ready` and
+after each training. So a kill of either process loses nothing of it.
 """
 
 import ctypes
@@ -9,6 +13,9 @@ import os
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +28,7 @@ from daemon.core.errors import TooFewRows
 from daemon.core.home import Home
 from daemon.processes.training_job import Job, Message, Say
 from daemon.registry import registry
+from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.training import plots, resource_limits
@@ -30,6 +38,9 @@ from daemon.training.run import train
 from daemon.training.selection import calibration, candidates
 
 PR_SET_PDEATHSIG = 1
+
+AGAIN_SECONDS = 5.0
+"""After so long MLflow's database is tried again."""
 
 REPORT_SECONDS = 300.0
 """What comes after registering is for people; it is given up when it takes longer, so that the next training can start."""
@@ -47,30 +58,67 @@ def main(arguments: list[str]) -> None:
         os.write(out, orjson.dumps(message) + b"\n")
 
     os.nice(nice)
+    prepare = partial(_prepare, home, say)
+    preparing = _fork(prepare)  # beside the warming up: a new database takes seconds
     warm_up(home)
+    _await(preparing, prepare)
     say({"ready": os.getpid()})
     for line in sys.stdin.buffer:
         job = Job(**orjson.loads(line))
-        child = os.fork()
-        if child == 0:
-            _child(home, job, say)
-        _, status = os.waitpid(child, 0)
+        code = _end_of(_fork(partial(_train, home, job, say)))
         # Of a training that has said how it ended, this is not heard any more.
-        say({"run": job.run, "failed": _how(os.waitstatus_to_exitcode(status))})
+        say({"run": job.run, "failed": f"The training {_how(code)}"})
+        if code != 0:  # it did not close its run
+            _await(_fork(prepare), prepare)
         say({"ready": os.getpid()})
+
+
+def _fork(action: Callable[[], int]) -> int:
+    """Do something in a child, which ends with the code that `action` gives; returns the child's process id."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            code = action()
+        finally:
+            os._exit(code)
+    return child
+
+
+def _end_of(child: int) -> int:
+    """Wait for a child; returns its exit code, or the negative number of the signal that killed it."""
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _prepare(home: Home, say: Say) -> int:
+    """Make and mend MLflow's database, in a child: an open one must not be forked. 0: it is as trainings need it."""
+    try:
+        Registry(home).prepare()
+    except Exception as error:  # noqa: BLE001 - whatever MLflow raises is told, and it is tried again
+        say({"unready": f"{type(error).__name__}: {error}"[:1000]})
+        return 1
+    return 0
+
+
+def _await(child: int, prepare: Callable[[], int]) -> None:
+    """Wait until a child has prepared the database, trying again as often as it fails."""
+    while _end_of(child) != 0:
+        time.sleep(AGAIN_SECONDS)
+        child = _fork(prepare)
 
 
 def _how(code: int) -> str:
     if code >= 0:
-        return f"The training ended with code {code} before it was done."
+        return f"ended with code {code} before it was done."
     name = signal.Signals(-code).name
     likely = " Most likely the machine had no memory left." if -code == signal.SIGKILL else ""
-    return f"The training was killed by {name}.{likely}"
+    return f"was killed by {name}.{likely}"
 
 
-def _child(home: Home, job: Job, say: Say) -> None:
-    """Train in the forked child; never returns."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def _train(home: Home, job: Job, say: Say) -> int:
+    """Train in the forked child; how it ended is said, so the exit code is 0."""
     allowed = resource_limits.memory(job.train.memory_bytes)
     try:
         resource_limits.confine(allowed)
@@ -82,8 +130,7 @@ def _child(home: Home, job: Job, say: Say) -> None:
         say({"run": job.run, "failed": f"MemoryError: {error}. {limit}"[:1000]})
     except BaseException as error:  # noqa: BLE001 - whatever a fit raises, also SystemExit, is told, and ends this child only
         say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
-    finally:
-        os._exit(0)
+    return 0
 
 
 def _hurry(seconds: float = REPORT_SECONDS) -> None:

@@ -106,6 +106,7 @@ def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: N
     finish()
     try:
         afterwards()
+        registry.thin()
     except Exception:  # the version is served by now; a picture that can't be drawn changes nothing of that
         log.exception("report_incomplete", run=job.run)
     registry.end_run(work.run)

@@ -10,17 +10,32 @@ import pytest
 from service import FAST, REPOSITORY, Service, flowers, parsed, wait_until
 
 from daemon.core.states import RunState
-from daemon.registry.registry import CHAMPION, NAME, Registry
+from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHAMPION, NAME, ModelVersions
 
 THRESHOLD = int(FAST["RETRAIND_RETRAIN__THRESHOLD_ROWS"])
 """So many new rows start a training."""
 
+HEAVY = {
+    *("apscheduler", "dvc", "granian", "matplotlib", "mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow"),
+    *("river", "scipy", "sklearn", "skl2onnx", "skops", "sqlalchemy", "treelite", "watchdog"),
+}
+"""What costs a process time and memory."""
+
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def imports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each process of the service notes what it imports."""
+    return tmp_path_factory.mktemp("imports")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, imports: Path) -> Iterator[Service]:
     """One running service for the whole module, bootstrapped with Iris."""
-    running = Service(tmp_path_factory.mktemp("home")).start()
+    recorder = str(REPOSITORY / "tests/recorder")
+    running = Service(tmp_path_factory.mktemp("home"), PYTHONPATH=recorder, IMPORTS=str(imports))
+    running.start()
     yield running
     running.end()
 
@@ -186,7 +201,7 @@ def _settled(service: Service) -> int:
 def test_moving_the_alias_moves_the_service_and_rollback_moves_it_back(service: Service) -> None:
     """What the MLflow UI does by hand, the service follows; `retraind rollback` undoes it."""
     newest = _settled(service)
-    Registry(service.home).set_alias(CHAMPION, 1)
+    ModelVersions(service.home).set_alias(CHAMPION, 1)
     wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
     command = [sys.executable, "-m", "daemon", "rollback", "--home", str(service.home.root)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
@@ -200,11 +215,22 @@ def test_a_tampered_bundle_is_not_served(service: Service) -> None:
     model = service.home.bundle(victim) / "model.onnx"
     original = model.read_bytes()
     model.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
-    Registry(service.home).set_alias(CHAMPION, victim)
+    ModelVersions(service.home).set_alias(CHAMPION, victim)
     wait_until(lambda: any(one["state"] == "unservable" for one in service.ask("/versions")[1]["versions"]))
     assert service.wait_served(1)["model_version"] == current
     model.write_bytes(original)
-    Registry(service.home).set_alias(CHAMPION, current)
+    ModelVersions(service.home).set_alias(CHAMPION, current)
+
+
+def test_each_process_imports_what_it_needs(service: Service, imports: Path) -> None:
+    """After drops, trainings, verdicts and swaps by hand: only the trainer has paid for MLflow, pandas and scikit-learn."""
+    trainer, [worker] = service.trainer(), service.workers()
+    names = {process: set((imports / str(process)).read_text().split()) for process in (service.pid, worker, trainer)}
+    heavy = {process: found & HEAVY for process, found in names.items()}
+    needed = {"apscheduler", "dvc", "numpy", "onnxruntime", "pyarrow", "river", "scipy", "sqlalchemy", "watchdog"}
+    assert heavy[service.pid] <= needed, "scipy and river with drift"
+    assert heavy[worker] == {"granian", "numpy", "onnxruntime"}
+    assert heavy[trainer] >= {"matplotlib", "mlflow", "onnx", "pandas", "sklearn", "skl2onnx"}
 
 
 def test_a_second_daemon_on_the_same_home_is_refused(service: Service) -> None:

@@ -16,8 +16,8 @@ from sklearn.datasets import load_iris
 
 from daemon.core import requests
 from daemon.records.records import Records
-from daemon.registry.registry import CHAMPION, NAME
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHAMPION, NAME
 
 Start = Callable[..., Service]
 

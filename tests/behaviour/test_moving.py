@@ -17,6 +17,7 @@ from daemon.core import status
 from daemon.core.home import Home
 from daemon.registry.registry import Registry
 from daemon.storage import artifact_paths
+from daemon.storage.model_versions import ModelVersions
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_moved_home_leaves_nothing_behind(first: Service, tmp_path: Path) -> Non
         assert not first.home.root.exists()
         assert bad(moved.home) == []
         registry = Registry(moved.home)
-        [version, _] = registry.versions()
+        [version, _] = ModelVersions(moved.home).versions()
         source = Path(registry.client.get_logged_model(version.model).artifact_location.removeprefix("file://"))
         assert source.is_relative_to(moved.home.artifacts)
         assert (source / "MLmodel").exists()

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from daemon.core.home import Home
+from daemon.storage.journal import Journal
+
 ROOT = Path(__file__).parents[2]
 
 HEAVY = {
     "watchdog": {"daemon.inbox.watcher"},
     "dvc": {"daemon.dataset.dvc"},
-    "mlflow": {"daemon.registry.registry"},
+    "mlflow": {"daemon.registry.registry"},  # in the trainer's process
     "pandas": {"daemon.registry.registry"},
     "sqlalchemy": {
         "daemon.storage.journal_tables",
@@ -69,6 +72,7 @@ HEAVY = {
     },
     "river": {"daemon.drift.adwin"},
     "pyarrow": {
+        "daemon.tabular.arrow_alone",
         "daemon.tabular.column_types",
         "daemon.tabular.row_times",
         "daemon.training.data.holdout_assignment",
@@ -197,3 +201,48 @@ def test_command_line_and_service_start_without_heavy_libraries() -> None:
     """`retraind --help`, and the daemon until its workers run, wait for none of them."""
     heavy = {"sklearn", "pandas", "pyarrow", "mlflow", "dvc", "sqlalchemy", "skl2onnx", "numpy", "granian"}
     assert not loaded("import daemon.cli.commands, daemon.service.service") & heavy
+
+
+def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
+    """What only a training needs is not even in reach: `parts` has every module of the loop, `loop` all of its duties."""
+    heavy = {"sklearn", "pandas", "mlflow", "dvc", "skl2onnx", "onnx", "onnxruntime", "matplotlib", "scipy", "treelite"}
+    arrays = "import pyarrow; arrow_alone.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
+    assert not loaded(f"import daemon.service.loop; from daemon.tabular import arrow_alone; {arrays}") & heavy
+
+
+def test_commands_load_what_they_print_with(home: Home, journal: Journal) -> None:
+    """One after the other in one process: reports and requests need neither DVC, MLflow, pyarrow nor SQLAlchemy."""
+    assert journal
+    words = (
+        "versions",
+        "status",
+        "drops",
+        "drops x",
+        "lineage 1",
+        "accept x",
+        "retrain",
+        "promote",
+        "rollback",
+        "token list",
+    )
+    run = """
+import contextlib, sys
+from daemon.cli.commands import main
+for words in %r:
+    sys.argv = ["retraind", *words.split(), "--home", %r]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):
+        main()
+"""
+    heavy = {
+        "sklearn",
+        "pandas",
+        "scipy",
+        "pyarrow",
+        "mlflow",
+        "dvc",
+        "sqlalchemy",
+        "skl2onnx",
+        "onnxruntime",
+        "granian",
+    }
+    assert not loaded(run % (words, str(home.root))) & heavy

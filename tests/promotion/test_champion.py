@@ -9,8 +9,8 @@ from test_promotion import Parts
 from daemon.cli.report import health
 from daemon.core.home import Home
 from daemon.records.records import Records
-from daemon.registry.registry import CHALLENGER, NAME
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHALLENGER, NAME
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,11 +35,11 @@ def callers(name: str) -> set[str]:
 
 
 def test_aliases_are_moved_by_one_module() -> None:
-    """And MLflow's own functions are called by the registry alone, which no other module does without."""
+    """MLflow's own functions are called by no module: `ModelVersions` writes what they write."""
     assert {name: callers(name) for name in MOVERS} == {
         "set_alias": {"daemon/promotion/champion.py"},
-        "set_registered_model_alias": {"daemon/registry/registry.py"},
-        "delete_registered_model_alias": {"daemon/registry/registry.py"},
+        "set_registered_model_alias": set(),
+        "delete_registered_model_alias": set(),
     }
 
 
@@ -60,7 +60,7 @@ def test_challenger_is_the_same_version_for_alias_workers_and_command_line(parts
     older, newer = [parts.train(96, 95, champion=first) for _ in range(2)]
     parts.settle()
     assert challengers(parts) == [newer] * 3
-    parts.registry.set_alias(CHALLENGER, first)
+    parts.models.set_alias(CHALLENGER, first)
     parts.settle()
     assert challengers(parts) == [newer] * 3
     assert parts.ask("refuse") == ("done", f"Version {newer} is refused.")

@@ -12,8 +12,8 @@ from daemon.core import requests
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.records.records import Records
-from daemon.registry.registry import CHAMPION, NAME, PREVIOUS
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_repaired_version_is_served_again_by_hand(parts: Parts) -> None:
     damage(parts, only)
     start(parts)
     model.write_bytes(whole)
-    parts.registry.set_alias(CHAMPION, only)
+    parts.models.set_alias(CHAMPION, only)
     parts.settle()
     assert (parts.served, parts.state(only)) == (only, "promoted")
     assert "The alias champion was moved by hand. Before, it was unservable" in parts.described(only)

@@ -19,8 +19,8 @@ from daemon.core.settings import Promote
 from daemon.promotion.champion import Champion
 from daemon.promotion.old_versions import OldVersions
 from daemon.promotion.servable import verify
-from daemon.registry.registry import CHALLENGER, CHAMPION, Registered
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHALLENGER, CHAMPION, Registered
 
 
 class Logged(Parts):
@@ -49,8 +49,8 @@ def logged(mlflow_home: Home, journal: Journal) -> Logged:
 
 def clear(parts: Parts, keep: int) -> int:
     """Clear all but the newest `keep` versions and those in use."""
-    champion = Champion(parts.home, parts.journal, parts.registry)
-    return OldVersions(parts.home, Promote(keep_versions=keep), parts.journal, parts.registry, champion).clear()
+    champion = Champion(parts.home, parts.journal, parts.models)
+    return OldVersions(parts.home, Promote(keep_versions=keep), parts.journal, parts.models, champion).clear()
 
 
 def whole(parts: Parts) -> list[int]:
@@ -104,7 +104,7 @@ def test_cleared_version_is_not_served_and_it_is_said_why(parts: Parts) -> None:
     state, detail = parts.ask("rollback", first)
     assert (state, parts.served) == ("refused", third)
     assert f"The model files of version {first} were removed (promote.keep_versions)" in detail
-    parts.registry.set_alias(CHAMPION, first)
+    parts.models.set_alias(CHAMPION, first)
     parts.settle()
     assert (parts.served, parts.state(first)) == (third, "unservable")
 
@@ -131,8 +131,8 @@ def test_everything_that_was_logged_goes(logged: Logged) -> None:
     first = logged.champion()
     other = logged.home.artifacts / "somebody"
     other.mkdir()
-    ours = [version for version in logged.registry.versions() if version.version == first]
-    folders = logged.registry.artifacts(ours[0])
+    ours = [version for version in logged.models.versions() if version.version == first]
+    folders = logged.models.artifacts(ours[0])
     assert [folder.is_dir() for folder in folders] == [True, True, True]
     data = sorted(logged.home.data.rglob("*"))
     for _ in range(2):
@@ -148,11 +148,12 @@ def test_everything_that_was_logged_goes(logged: Logged) -> None:
 def test_runs_of_candidates_go_and_the_version_keeps_its_own(logged: Logged) -> None:
     """MLflow's database would grow by all of them for good."""
     first = logged.champion()
-    [version] = [one for one in logged.registry.versions() if one.version == first]
+    [version] = [one for one in logged.models.versions() if one.version == first]
     logged.registry.log(version.run, {"seed": 1}, {"accuracy": 0.9}, {})
     for _ in range(2):
         logged.champion()
     clear(logged, keep=2)
+    logged.registry.thin()
     client, experiment = logged.registry.client, [logged.registry._experiment()]
     runs = [run.info.run_id for run in client.search_runs(experiment, run_view_type=ViewType.ALL)]
     assert len(runs) == 5, "three of versions, and two of candidates"
@@ -171,24 +172,21 @@ def test_kill_at_any_moment_leaves_the_rest_to_the_next_call(logged: Logged, don
     first = logged.champion()
     for _ in range(2):
         logged.champion()
-    [version] = [one for one in logged.registry.versions() if one.version == first]
+    [version] = [one for one in logged.models.versions() if one.version == first]
     for path in _in_order(logged, version)[:done]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert clear(logged, keep=1) == 1
     assert names(logged.home.bundle(first)) == [MANIFEST]
-    assert not any(folder.exists() for folder in logged.registry.artifacts(version))
+    assert not any(folder.exists() for folder in logged.models.artifacts(version))
     assert clear(logged, keep=1) == 0
 
 
 def _in_order(parts: Parts, version: Registered) -> list[Path]:
     """What clearing removes."""
     files = [path for path in sorted(parts.home.bundle(version.version).iterdir()) if path.name != MANIFEST]
-    return [*files, *parts.registry.artifacts(version)]
+    return [*files, *parts.models.artifacts(version)]
 
 
-def test_ids_that_lead_elsewhere_are_not_followed(parts: Parts) -> None:
-    """Whoever can write to MLflow can't make us remove the data."""
-    odd = Registered(1, "../../data", "b" * 64, "../../../data", cleared=False)
-    assert parts.registry.artifacts(odd) == []
+def test_version_without_files_is_refused(parts: Parts) -> None:
     with pytest.raises(BundleRefused, match="not a readable bundle"):
         verify(parts.home, 1, "b" * 64)

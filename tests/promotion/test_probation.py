@@ -22,9 +22,9 @@ from daemon.core.states import VersionState
 from daemon.promotion import live_comparison, probation
 from daemon.promotion.probation import Probation
 from daemon.records.late_labels import Outcome
-from daemon.registry.registry import CHAMPION, PREVIOUS
 from daemon.schema.column import Column
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHAMPION, PREVIOUS
 from daemon.tabular.schema_growth import grown
 
 SETOSA, VERSICOLOR = 0, 1
@@ -177,7 +177,7 @@ def test_alias_moved_to_a_rolled_back_version_is_followed(parts: Parts, told: Li
     _, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
     told.label(0, 60)
     parts.settle()
-    parts.registry.set_alias(CHAMPION, bad)
+    parts.models.set_alias(CHAMPION, bad)
     parts.settle()
     assert parts.served == bad
 

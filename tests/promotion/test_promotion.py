@@ -23,8 +23,9 @@ from daemon.core.settings import Promote
 from daemon.core.states import Trigger
 from daemon.promotion.promotion import Promotion
 from daemon.records.records import Records
-from daemon.registry.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS, Registry
+from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHALLENGER, CHAMPION, NAME, PREVIOUS, ModelVersions
 
 
 class Parts:
@@ -34,10 +35,11 @@ class Parts:
         self.home, self.journal = home, journal
         self.registry = Registry(home)
         self.registry.open()
+        self.models = ModelVersions(home)
         self.restart()
 
     def restart(self, **settings: Any) -> None:
-        self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.registry)
+        self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.models)
 
     def train(
         self, new: int = 95, old: int | None = None, champion: int | None = None, favourite: int = 0, **changes: str
@@ -97,7 +99,7 @@ class Parts:
         return None if pointer is None else pointer.version
 
     def alias(self, name: str) -> int | None:
-        return self.registry.alias(name)
+        return self.models.alias(name)
 
     def described(self, version: int) -> str:
         return self.registry.client.get_model_version(NAME, str(version)).description or ""
@@ -238,7 +240,7 @@ def test_version_that_somebody_registered_is_not_judged(parts: Parts) -> None:
     foreign = int(parts.registry.client.create_model_version(NAME, "file:///nowhere", run).version)
     parts.settle()
     assert parts.state(foreign) is None
-    parts.registry.set_alias(CHAMPION, foreign)
+    parts.models.set_alias(CHAMPION, foreign)
     parts.settle()
     assert parts.served == first
     assert not parts.promotion.adopt(), "it is told once"
@@ -356,7 +358,7 @@ def test_only_what_is_older_than_the_champion_is_superseded(parts: Parts) -> Non
 def test_stale_challenger_of_an_older_program_is_superseded_at_the_next_look(parts: Parts) -> None:
     """Also where nothing is swapped: the alias, and what the journal says of it."""
     first, second = parts.champion(), parts.champion()
-    parts.registry.set_alias(CHALLENGER, first)
+    parts.models.set_alias(CHALLENGER, first)
     parts.settle()
     assert (parts.served, parts.alias(CHALLENGER), parts.state(first)) == (second, None, "promoted")
 

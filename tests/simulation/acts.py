@@ -10,7 +10,7 @@ from points import Fault
 from world import Asked
 
 from daemon.core import requests
-from daemon.registry.registry import CHAMPION
+from daemon.storage.model_versions import CHAMPION
 
 if TYPE_CHECKING:
     from lives import Life

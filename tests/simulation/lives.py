@@ -28,6 +28,7 @@ from daemon.registry.registry import Registry
 from daemon.service import service
 from daemon.service.heartbeat import Pulse
 from daemon.service.loop import Loop
+from daemon.storage.model_versions import ModelVersions
 
 COPY_SECONDS = 0.5
 """How often the history is copied, as its thread does."""
@@ -49,7 +50,8 @@ class Life:
     def __init__(self, world: World, home: Home, saved: Path) -> None:
         self.world, self.home, self._saved = world, home, saved
         self.settings = Settings.model_validate_json(world.settings)
-        self.registry, self.staff, self.truths = Registry(home), Staff(), Truths(world, home)
+        self.registry, self.models = Registry(home), ModelVersions(home)
+        self.staff, self.truths = Staff(), Truths(world, home)
         self.staff.complaints, self.staff.alive = world.complaints, world.workers
         self.queue = self
         self._acting, self._stopping = False, False
@@ -244,7 +246,7 @@ class Life:
 
     def versions(self) -> int:
         """The newest version's number."""
-        return max((one.version for one in self.registry.versions()), default=0)
+        return max((one.version for one in self.models.versions()), default=0)
 
 
 class _Once:

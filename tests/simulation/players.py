@@ -15,8 +15,9 @@ from daemon.core.home import Home
 from daemon.dataset import segments
 from daemon.processes.child import Trainer
 from daemon.processes.training_job import Job, Message
-from daemon.registry.registry import NAME, Registry
+from daemon.registry.registry import Registry
 from daemon.schema.scores import HOLDOUTS
+from daemon.storage.model_versions import NAME
 
 STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")
 
@@ -29,6 +30,7 @@ class Trainee(Trainer):
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._registry = Registry(home)
         self._ended: str | None = None
+        self.problem = None
         self.job: dict[str, Any] | None = None
         self.ready, self._stage, self._version = False, 0, 0
         self.asleep = False  # for good: nothing can happen to one that sleeps

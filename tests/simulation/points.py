@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged, Unavailable
 from daemon.dataset import git
-from daemon.registry.registry import Registry
+from daemon.storage.model_versions import ModelVersions
 
 FULL = os.strerror(errno.ENOSPC)
 
@@ -82,7 +82,9 @@ def install() -> None:
     Repo.add = _as_one(Repo.add)
     for name in ("set_alias", "describe", "mark_cleared"):
         setattr(
-            Registry, name, _before(getattr(Registry, name), f"mlflow {name}", lambda: Unavailable(f"MLflow: {FULL}."))
+            ModelVersions,
+            name,
+            _before(getattr(ModelVersions, name), f"mlflow {name}", lambda: Unavailable(f"MLflow: {FULL}.")),
         )
     event.listen(Engine, "commit", _committing)
 

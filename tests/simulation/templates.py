@@ -15,6 +15,7 @@ from daemon.core.settings import Promote
 from daemon.core.states import RunState
 from daemon.promotion.promotion import Promotion
 from daemon.registry.registry import Registry
+from daemon.storage.model_versions import ModelVersions
 
 STARTS = (13, 15)
 """Segments that a home may begin with: as soon as it has FAN of them, they are merged."""
@@ -52,6 +53,6 @@ def _serve(parts: wiring.Parts, registry: Registry) -> None:
     version = register(registry, mlflow, craft(parts.home, mlflow, job, 90))
     registry.end_run(mlflow)
     parts.journal.runs.end(run, RunState.TRAINED, "for the simulation", version=version, seconds=1.0)
-    promotion = Promotion(parts.home, Promote(), parts.journal, registry)
+    promotion = Promotion(parts.home, Promote(), parts.journal, ModelVersions(parts.home))
     while promotion.adopt() or promotion.judge():
         pass

@@ -238,12 +238,12 @@ class Truths:
 
     def _check_served(self, life: "Life") -> None:
         """What the alias names is served, every version has a verdict, and no training is on record as running."""
-        served, alias = life.served(), life.registry.alias("champion")
+        served, alias = life.served(), life.models.alias("champion")
         found = None if alias is None else life.journal.versions.get(alias)
         if served != alias and (found is None or found["state"] != "unservable"):
             raise Violated(f"version {served} is served, the alias names {alias}")
         judged = {row["version"] for row in life.journal.versions.newest()}
-        if unjudged := {one.version for one in life.registry.versions()} - judged:
+        if unjudged := {one.version for one in life.models.versions()} - judged:
             raise Violated(f"versions without a verdict: {unjudged}")
         if runs := life.journal.runs.open():
             raise Violated(f"runs are open: {[run['id'] for run in runs]}")

@@ -14,8 +14,9 @@ from test_run import LEAVES, Workshop, leaves
 from daemon.core.home import Home
 from daemon.core.states import RunState
 from daemon.processes.child import Trainer
-from daemon.processes.training_job import Job
+from daemon.processes.training_job import Job, Message
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import ModelVersions
 from daemon.training import __main__ as trainer
 
 
@@ -91,7 +92,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[S
 )
 def test_training_that_goes_wrong_says_how(shop: Shop, estimator: str, reason: str) -> None:
     """The forked child dies or gives up; the trainer lives, leaves no bundle behind and trains the next one."""
-    before, versions = shop.trainer.pid, len(shop.workshop.registry.versions())
+    before, versions = shop.trainer.pid, len(ModelVersions(shop.workshop.home).versions())
     ended = shop.train(f"crashing:{estimator}", memory_bytes=300_000_000)
     assert str(ended["failed"]).startswith(reason)
     assert not list(shop.workshop.home.bundles.iterdir()) or estimator in ("Crashes", "Leaves")
@@ -175,6 +176,23 @@ def test_trainer_that_is_not_wanted_ends_and_starts_again_when_it_is(tmp_path: P
         assert trainer.failures == 0
     finally:
         trainer.close()
+
+
+def test_trainer_that_can_not_open_the_database_says_why(tmp_path: Path) -> None:
+    """It is not ready, and the health says more than that it imports."""
+    home = Home(tmp_path)
+    home.make()
+    home.mlflow.write_bytes(b"no database" * 100)
+    said: list[Message] = []
+    assert trainer._prepare(home, said.append) == 1
+    waiting = Trainer(home, 0, lambda: None)
+    waiting._inbox.put(said[0])
+    assert waiting.messages() == said
+    assert not waiting.ready
+    assert waiting.problem == "Unavailable: MLflow's database can't be used: file is not a database."
+    waiting._inbox.put({"ready": 1})
+    waiting.messages()
+    assert [waiting.ready, waiting.problem] == [True, None]
 
 
 def test_trainer_that_can_not_start_does_not_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

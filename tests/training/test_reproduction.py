@@ -24,6 +24,7 @@ from daemon.processes.training_job import Job
 from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
+from daemon.storage.model_versions import ModelVersions
 from daemon.training import reproduction
 from daemon.training.reproduction import Reproduction
 from daemon.training.run import train
@@ -57,7 +58,7 @@ class Works(Parts):
         first = self.journal.batches.first_rows()
         job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, given, None, None)
         train(self.home, job, lambda _: None)
-        version = self.registry.versions()[-1]
+        version = ModelVersions(self.home).versions()[-1]
         assert version.bundle is not None
         self.home.staging(version.run).rename(self.home.bundle(version.version))
         self.judge(version.version, version.run, version.bundle)

@@ -25,11 +25,12 @@ from daemon.core.settings import Inbox, Promote, Train
 from daemon.dataset import segment_writer
 from daemon.gate.terms import Terms
 from daemon.processes.training_job import Job
-from daemon.registry.registry import NAME, Registry
+from daemon.registry.registry import Registry
 from daemon.schema.arrival_times import Window
 from daemon.schema.column import Column
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
+from daemon.storage.model_versions import NAME, ModelVersions
 from daemon.tabular import rows
 from daemon.training.data.revision import Data
 from daemon.training.run import train
@@ -91,7 +92,7 @@ class Workshop:
         champion = number or None, sha256 or None, list(range(1, number + 1))
         job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, given, *champion, self.gate)
         train(self.home, job, self.said.append)
-        version = self.registry.versions()[-1]
+        version = ModelVersions(self.home).versions()[-1]
         assert version.bundle is not None
         self.home.staging(version.run).rename(self.home.bundle(version.version))
         self.champion = version.version, version.bundle

@@ -1,0 +1,16 @@
+"""`python -m daemon.registry HOME`: MLflow opens the database of a home and migrates it; for one that an earlier MLflow has made."""
+
+import sys
+from pathlib import Path
+
+from daemon.core import file_modes
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.registry.registry import Registry
+
+if __name__ == "__main__":
+    file_modes.private()
+    try:
+        Registry(Home(Path(sys.argv[1]))).prepare()
+    except RetraindError as error:
+        sys.exit(str(error))

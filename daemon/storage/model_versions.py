@@ -1,0 +1,197 @@
+"""Model versions and their aliases as MLflow's database has them, read and written without MLflow, whose import costs seconds.
+
+The daemon follows and moves aliases by a few statements to four tables. They give and leave what MLflow's own client gives and
+leaves: tests compare each of them with it, in both directions, and know the layout of the tables. Whatever else there is to do
+in that database, MLflow does in the trainer's process (`daemon/registry/registry.py`).
+"""
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.core.errors import NotFound, Unavailable
+from daemon.core.home import Home
+from daemon.core.states import VersionState
+from daemon.storage.artifact_paths import EXPERIMENT
+
+NAME = EXPERIMENT
+"""The registered model has the name of the experiment."""
+
+TAG = "retraind."
+
+MODELS = "models:/"
+"""How the source of a version begins that is a logged model; its id follows."""
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+LAYOUT = "dc11669786a5"
+"""MLflow's name of the layout of its tables that these statements are for."""
+
+BUSY_SECONDS = 10.0
+"""How long another program may hold the database locked."""
+
+PRESENT = f"workspace = 'default' AND name = '{NAME}' AND current_stage != 'Deleted_Internal'"
+"""Of `model_versions` those that nobody has deleted."""
+
+OF_VERSION = "tags.workspace = versions.workspace AND tags.name = versions.name AND tags.version = versions.version"
+
+VERSIONS = f"""
+SELECT version, run_id, source,
+    (SELECT value FROM model_version_tags AS tags WHERE {OF_VERSION} AND key = '{TAG}bundle') AS bundle,
+    EXISTS (SELECT 1 FROM model_version_tags AS tags WHERE {OF_VERSION} AND key = '{TAG}artifacts') AS cleared
+FROM model_versions AS versions WHERE {PRESENT} AND version > ? ORDER BY version"""
+
+ALIASED = f"""
+SELECT version FROM registered_model_aliases JOIN model_versions USING (workspace, name, version)
+WHERE {PRESENT} AND alias = ?"""
+
+POINT = f"""
+INSERT INTO registered_model_aliases (workspace, name, alias, version)
+SELECT workspace, name, ?, version FROM model_versions WHERE {PRESENT} AND version = ?
+ON CONFLICT DO UPDATE SET version = excluded.version"""
+
+UNPOINT = f"DELETE FROM registered_model_aliases WHERE workspace = 'default' AND name = '{NAME}' AND alias = ?"
+
+LABEL = f"""
+INSERT INTO model_version_tags (workspace, name, version, key, value)
+SELECT workspace, name, version, '{TAG}' || ?, ? FROM model_versions WHERE {PRESENT} AND version = ?
+ON CONFLICT DO UPDATE SET value = excluded.value"""
+
+EXPLAIN = f"UPDATE model_versions SET description = ?, last_updated_time = ? WHERE {PRESENT} AND version = ?"
+
+NESTED = """
+SELECT run_uuid FROM tags JOIN runs USING (run_uuid)
+WHERE key = 'mlflow.parentRunId' AND value = ? AND lifecycle_stage = 'active' ORDER BY run_uuid"""
+
+LEFT_OVER = f"""
+SELECT run_uuid FROM tags JOIN runs USING (run_uuid)
+WHERE tags.key = 'mlflow.parentRunId' AND tags.value IN (
+    SELECT run_id FROM model_versions JOIN model_version_tags AS labels USING (workspace, name, version)
+    WHERE {PRESENT} AND labels.key = '{TAG}artifacts')"""
+
+UNFINISHED = f"""
+SELECT 1 FROM runs JOIN experiments USING (experiment_id)
+WHERE experiments.name = '{NAME}' AND status = 'RUNNING' AND runs.lifecycle_stage = 'active' LIMIT 1"""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version as MLflow has it; `bundle` is the sha256 of its manifest, None if another program registered it."""
+
+    version: int
+    run: str
+    bundle: str | None
+    model: str
+    """Id of the MLflow model that was logged for it; empty if there is none."""
+    cleared: bool
+    """Whether its model files have been removed."""
+
+
+class ModelVersions:
+    """Versions and aliases of one home; a database that does not exist yet reads as empty.
+
+    Every method raises Unavailable while the database can't be used: it is locked, damaged, or the disk is full.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._path = home, home.mlflow
+
+    def alias(self, alias: str) -> int | None:
+        """The version that an alias names, or None."""
+        return next((int(row["version"]) for row in self._ask(ALIASED, alias)), None)
+
+    def set_alias(self, alias: str, version: int | None) -> None:
+        """Point an alias at a version, or take it away; raises NotFound for a version that was deleted."""
+        if version is None and not self._path.exists():
+            return
+        with self._writing() as connection:
+            if version is None:
+                connection.execute(UNPOINT, (alias,))
+            elif connection.execute(POINT, (alias, version)).rowcount == 0:
+                raise NotFound(f"MLflow does not have it: version {version} of {NAME} was not found.")
+
+    def versions(self, after: int = 0) -> list[Registered]:
+        """Versions with a larger number than `after`, oldest first."""
+        return [_registered(row) for row in self._ask(VERSIONS, after)]
+
+    def has(self, version: int) -> bool:
+        """Whether there is this version, and it was not deleted."""
+        return bool(self._ask(f"SELECT 1 FROM model_versions WHERE {PRESENT} AND version = ?", version))
+
+    def describe(self, version: int, state: VersionState, reason: str) -> None:
+        """Write a verdict where people look for it in the MLflow UI; if they have deleted the version, nowhere."""
+        with self._writing() as connection:
+            connection.execute(LABEL, ("verdict", state.value, version))
+            connection.execute(EXPLAIN, (reason, time.time_ns() // 1_000_000, version))
+
+    def mark_cleared(self, version: int) -> None:
+        """Note on a version that its model and pictures have been removed; the trainer then removes its candidates' runs."""
+        with self._writing() as connection:
+            connection.execute(LABEL, ("artifacts", "removed", version))
+
+    def candidates(self, version: Registered) -> list[str]:
+        """The runs of the candidates that were compared in a version's training."""
+        return [row["run_uuid"] for row in self._ask(NESTED, version.run)]
+
+    def artifacts(self, version: Registered) -> list[Path]:
+        """Folders with what was logged for a version: by its run, the runs nested in it, and its model."""
+        names = [version.run, *self.candidates(version), f"models/{version.model}"]
+        # Ids as MLflow makes them: whatever else others have written there must lead nowhere.
+        return [
+            self._home.artifacts / name for name in names if re.fullmatch(r"[0-9a-f]{32}|models/m-[0-9a-f]{32}", name)
+        ]
+
+    def left_over(self) -> list[str]:
+        """The runs of the candidates of cleared versions, which are to be removed."""
+        return [row["run_uuid"] for row in self._ask(LEFT_OVER)]
+
+    def unfinished(self) -> bool:
+        """Whether a training seems to be under way."""
+        return bool(self._ask(UNFINISHED))
+
+    def layout(self) -> str | None:
+        """MLflow's name of the layout of its tables, LAYOUT where the statements here fit; None without a database."""
+        if not self._path.exists():
+            return None
+        if not self._ask("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"):
+            return ""
+        return next((row["version_num"] for row in self._ask("SELECT version_num FROM alembic_version")), "")
+
+    def _ask(self, question: str, *values: str | int) -> list[sqlite3.Row]:
+        if not self._path.exists():
+            return []
+        uri = f"{self._path.resolve().as_uri()}?mode=ro"
+        try:
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+                connection.row_factory = sqlite3.Row
+                return list(connection.execute(question, values))
+        except sqlite3.Error as error:
+            raise _unusable(error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. A database that is gone is not made: `mode=rw`."""
+        uri = f"{self._path.resolve().as_uri()}?mode=rw"
+        try:
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+                connection.execute("PRAGMA foreign_keys = ON")
+                with connection:
+                    # A transaction that begins with reading and then writes would fail at once, however long it may wait.
+                    connection.execute("BEGIN IMMEDIATE")
+                    yield connection
+        except sqlite3.Error as error:
+            raise _unusable(error) from error
+
+
+def _unusable(error: sqlite3.Error) -> Unavailable:
+    return Unavailable(f"MLflow's database can't be used: {error}.")
+
+
+def _registered(row: sqlite3.Row) -> Registered:
+    source = str(row["source"])
+    model = source.removeprefix(MODELS) if source.startswith(MODELS) else ""
+    return Registered(row["version"], row["run_id"] or "", row["bundle"], model, bool(row["cleared"]))

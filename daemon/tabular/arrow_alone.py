@@ -1,0 +1,31 @@
+"""pyarrow without pandas: its first array would import pandas, 0.7 s and 40 MB, to find out whether it is given one of pandas' own.
+
+The daemon has none of those. pyarrow looks once in a process, so it is told once that there is no pandas.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pyarrow as pa
+
+
+class _NoPandas(MetaPathFinder):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pyarrow does without it", name=fullname)
+        return None
+
+
+def without_pandas() -> None:
+    """Have pyarrow look for pandas now, and find none; afterwards others can import it."""
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([])
+    finally:
+        sys.meta_path.remove(finder)
