@@ -1,31 +1,32 @@
 """The HTTP routes, as a Bottle application."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from bottle import Bottle, HTTPError, HTTPResponse, request, response
+from bottle import Bottle, HTTPError, request, response
 
 from daemon.artifacts.bundle import MODEL
 from daemon.core.scopes import Scope
-from web.api import commands, docs, health, predict, sign_in
+from web.api import commands, direct_route, docs, health, predict, sign_in
 from web.api.dashboard import Dashboard
+from web.api.direct_route import Answer, Check, DirectRoute
 from web.api.figures import Figures
 from web.api.views import Views
 from web.auth import path_scopes
 from web.auth.access import CALLER, LOCAL, Access
 from web.http import decompression, payload, security_headers
-from web.http.problems import Problem, explain
+from web.http.problems import Problem
 from web.http.reply import Reply, json_object
 from web.http.wsgi_environ import promised, up
 from web.protocols import errors, routes
-from web.serving.call import CURRENT, Call, Elsewhere
+from web.serving.call import Call
 from web.worker_state import Worker
 
 Route = Callable[..., Any]
-Check = Callable[[WSGIEnvironment], None]
 
 INLINE = {
     "/health",
@@ -70,20 +71,25 @@ class App(Bottle):  # type: ignore[misc]
             return path_scopes.UNMATCHED
         return str(route.name or route.rule)
 
-    def go_on(self, environ: WSGIEnvironment, call: Call) -> tuple[int, list[tuple[str, str]], bytes]:
+    def answer(self, environ: WSGIEnvironment) -> Answer:
+        """Status, headers and body, in this thread; raises Elsewhere, and what nobody expected."""
+        # Bottle decodes other paths, and takes the body from the answer to HEAD.
+        if environ["REQUEST_METHOD"] != "HEAD" and environ["PATH_INFO"].isascii():
+            with contextlib.suppress(HTTPError):
+                route, parts = self.match(environ)
+                if isinstance(route.callback, DirectRoute):
+                    environ["bottle.route"] = route
+                    return _secured(route.callback.answer(environ, parts))
+        return self._answer_by_wsgi(environ)
+
+    def go_on(self, environ: WSGIEnvironment, call: Call) -> Answer:
         """Status, headers and body from the rest of a call; raises Elsewhere if it must wait again."""
-        assert call.rest is not None
-        environ["wsgi.input"].seek(0)
-        try:
-            try:
-                reply = call.rest()
-                status, headers, body = reply.status, list(reply.headers.items()), reply.body
-            except Exception as error:
-                _raise_dressed(error, environ["PATH_INFO"])
-                raise
-        except HTTPResponse as problem:
-            status, headers, body = problem.status_code, problem.headerlist, problem.body
-        return status, [*headers, *security_headers.HEADERS, security_headers.NO_STORE], body
+        return _secured(direct_route.go_on(call, environ))
+
+    def _answer_by_wsgi(self, environ: WSGIEnvironment) -> Answer:
+        answer: list[Any] = []
+        body = self(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
+        return answer[0], answer[1], b"".join(body)
 
     def wsgi(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Any:
         """The WSGI interface."""
@@ -106,8 +112,10 @@ def make_app(worker: Worker) -> App:
     for path, route in {**_pages(worker, figures), **_status(worker, figures), **_records(worker)}.items():
         app.route(path, "GET", _checked(route, _permit(access, path)))
     inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
-    for path, route in {**_commands(worker), "/predict": _endpoint(worker, predict.predict)}.items():
+    for path, route in _commands(worker).items():
         app.route(path, "POST", _checked(route, _permit(access, path), payload.typed, access.hosts.site, inflate))
+    checks = _permit(access, "/predict"), payload.typed, access.hosts.site, inflate
+    app.route("/predict", "POST", DirectRoute(worker, predict.predict, *checks))
     for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
         app.route(path, "POST", _checked(_signing(access, sign), _permit(access, path), access.hosts.site))
     _add_protocols(app, worker, inflate)
@@ -175,10 +183,10 @@ def _add_protocols(app: App, worker: Worker, inflate: Check) -> None:
     access = worker.access
     app.router.add_filter("part", lambda _: (r"[^/:]+", None, None))
     for path, endpoint in routes.GET_ENDPOINTS.items():
-        app.route(_rule(path), "GET", _checked(_endpoint(worker, endpoint), _permit(access, path)), name=path)
+        app.route(_rule(path), "GET", DirectRoute(worker, endpoint, _permit(access, path)), name=path)
     for path, endpoint in routes.POST_ENDPOINTS.items():
         checks = _permit(access, path), access.hosts.site, inflate
-        app.route(_rule(path), "POST", _checked(_endpoint(worker, endpoint), *checks), name=path)
+        app.route(_rule(path), "POST", DirectRoute(worker, endpoint, *checks), name=path)
 
 
 def _missing(error: HTTPError, environ: WSGIEnvironment) -> Problem:
@@ -209,21 +217,18 @@ def _checked(route: Route, *checks: Check) -> Route:
             for check in checks:
                 check(environ)
             return route(**arguments)
-        except Exception as error:
-            _raise_dressed(error, request.path)
+        except HTTPError:  # of Bottle itself
             raise
+        except Exception as error:  # noqa: BLE001 - those without an explanation are raised again
+            problem = direct_route.problem_of(error, request.path)
+            raise problem from problem.__cause__
 
     return call
 
 
-def _raise_dressed(error: Exception, path: str) -> None:
-    """Raise the problem for an expected error, in the format of the path; return for an unexpected one."""
-    if isinstance(error, HTTPResponse) and not isinstance(error, Problem):
-        return
-    problem = error if isinstance(error, Problem) else explain(error)
-    # Other errors go on to Bottle, the log and a 500.
-    if problem is not None:
-        raise errors.dress(problem, path) from error.__cause__ if problem is error else error
+def _secured(answer: Answer) -> Answer:
+    status, headers, body = answer
+    return status, [*headers, *security_headers.HEADERS, security_headers.NO_STORE], body
 
 
 def _may_read() -> bool:
@@ -234,20 +239,6 @@ def _rule(path: str) -> str:
     """The path of a protocol as a rule of Bottle: a parameter ends at the colon in front of the verb."""
     # A bare colon in a rule is an old notation for a parameter; Bottle warns of it even if it is escaped.
     return re.sub(r"(:\w+)$", r"<:re:\1>", path.replace(">", ":part>"))
-
-
-def _endpoint(worker: Worker, endpoint: routes.Endpoint) -> Route:
-    """A route for an endpoint. If the endpoint raises Elsewhere, the call keeps the rest, and the server runs it in a lane."""
-
-    def route(**place: str) -> bytes:
-        rest = partial(endpoint, worker, request.environ, **place)
-        try:
-            return _reply(rest())
-        except Elsewhere:
-            CURRENT.get().rest = rest
-            return b""
-
-    return route
 
 
 def _signing(access: Access, sign: Callable[[Access, WSGIEnvironment], Reply]) -> Route:
