@@ -175,12 +175,13 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
     lines: list[bytes] = []
     answers: list[Matrix] = []
     caller = environ[CALLER].name
+    at = 0
     for piece in pieces:
         part = _part(worker, chosen, piece, started)
-        at = sum(map(len, answers))
         lines.extend(_lines(part, inputs.values[at : at + len(piece)], caller))
         parts.append(part)
         answers.append(piece)
+        at += len(piece)
     answered = parts[0] if len(parts) == 1 else _joined(parts)
     worker.log.append(lines)
     call.current().logged = True
@@ -192,11 +193,14 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
 
 def _part(worker: Worker, chosen: Predictor, answers: Matrix, started: float) -> Answered:
     """The answers to some rows that the model has just predicted; `started` is when the first row began."""
-    probabilities: list[list[float]] | None = answers.tolist() if chosen.classes else None
+    rows: list[list[float]] = answers.tolist()
+    probabilities = rows if chosen.classes else None
     if chosen.costs is not None:
         predictions: list[Any] = chosen.costs.decide(answers).tolist()
+    elif chosen.classes:
+        predictions = [rows[0].index(max(rows[0]))] if len(rows) == 1 else answers.argmax(axis=1).tolist()
     else:
-        predictions = (answers.argmax(axis=1) if chosen.classes else answers[:, 0]).tolist()
+        predictions = [value for (value,) in rows]
     latency = round((time.perf_counter() - started) * 1000, 3)
     return Answered(chosen, predictions, probabilities, worker.next_ids(len(predictions)), latency)
 

@@ -51,6 +51,8 @@ class Worker:
 
     def next_ids(self, count: int) -> list[str]:
         """Prediction ids: a random prefix per process and a counter, so neither clocks nor forks can repeat one."""
+        if count == 1:
+            return [f"{self._identity}-{next(self._serial):x}"]
         return [f"{self._identity}-{number:x}" for number in itertools.islice(self._serial, count)]
 
     async def durable(self) -> None:

@@ -47,10 +47,10 @@ def onnx_model(graph: bytes, kind: Kind) -> Callable[[Matrix], Matrix]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     name, output = session.get_inputs()[0].name, session.get_outputs()[-1].name
-    dtype = np.dtype(kind)
+    cast = _single if kind == "float32" else np.asarray
 
     def run(rows: Matrix) -> Matrix:
-        answers: Matrix = session.run([output], {name: rows.astype(dtype, copy=False)})[0]
+        answers: Matrix = session.run([output], {name: cast(rows)})[0]
         return answers.astype(np.float64, copy=False).reshape(len(rows), -1)
 
     def run_pieces(rows: Matrix) -> Matrix:
@@ -59,6 +59,12 @@ def onnx_model(graph: bytes, kind: Kind) -> Callable[[Matrix], Matrix]:
         return np.vstack([run(rows[start : start + PIECE_ROWS]) for start in range(0, len(rows), PIECE_ROWS)])
 
     return run_pieces if name == PIECEWISE else run
+
+
+@np.errstate(over="ignore")
+def _single(rows: Matrix) -> NDArray[np.float32]:
+    # Values near the largest double become infinite; whoever asks looks at the answers.
+    return rows.astype(np.float32)
 
 
 def treelite_model(
@@ -85,9 +91,12 @@ def skops_model(data: bytes, schema: Schema) -> Callable[[Matrix], Matrix]:
 
     estimator = skops.io.loads(data, trusted=TRUSTED)
 
+    # Values near the largest double overflow inside the model; whoever asks looks at the answers.
+    @np.errstate(all="ignore")
     def values(rows: Matrix) -> Matrix:
         return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1, 1)
 
+    @np.errstate(all="ignore")
     def probabilities(rows: Matrix) -> Matrix:
         # A class that had no rows yet has no column in scikit-learn's answer.
         shares = np.zeros((len(rows), len(schema.classes)))

@@ -35,6 +35,8 @@ def grove(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], Matr
 
     model = treelite.Model.deserialize_bytes(data)
 
+    # Values near the largest double overflow; whoever asks looks at the answers.
+    @np.errstate(all="ignore")
     def run(rows: Matrix) -> Matrix:
         seen = rows.astype(np.float32).astype(np.float64) if single else np.ascontiguousarray(rows)
         # One thread, as for ONNX: workers must not fight the trainer for cores.

@@ -72,7 +72,7 @@ class App(Bottle):  # type: ignore[misc]
         return str(route.name or route.rule)
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
-        """Status, headers and body, in this thread; raises Elsewhere, and what nobody expected."""
+        """Status, headers and body, in this thread; raises Elsewhere, and unexpected errors."""
         # Bottle decodes other paths, and takes the body from the answer to HEAD.
         if environ["REQUEST_METHOD"] != "HEAD" and environ["PATH_INFO"].isascii():
             with contextlib.suppress(HTTPError):
@@ -219,7 +219,7 @@ def _checked(route: Route, *checks: Check) -> Route:
             return route(**arguments)
         except HTTPError:  # of Bottle itself
             raise
-        except Exception as error:  # noqa: BLE001 - those without an explanation are raised again
+        except Exception as error:  # noqa: BLE001 - unexpected ones are raised again
             problem = direct_route.problem_of(error, request.path)
             raise problem from problem.__cause__
 

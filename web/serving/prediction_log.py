@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,13 +92,13 @@ class PredictionLog:
         """Why the last lines could not be written or made durable; None if they were."""
         return next(iter(self._failures.values()), None)
 
-    def append(self, lines: Iterable[bytes], *, predictions: bool = True) -> None:
+    def append(self, lines: Sequence[bytes], *, predictions: bool = True) -> None:
         """Write lines of JSON, each with its newline, GROUP_BYTES at once.
 
         On a full disk the answer is still sent and the lines are lost (see `problem`); if strict, it raises NotKept instead.
         Only lines with `predictions` count as lost predictions.
         """
-        for group in _groups(lines):
+        for group in lines if len(lines) == 1 else _groups(lines):
             with self._lock:
                 kept = 0
                 try:
