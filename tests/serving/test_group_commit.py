@@ -98,7 +98,7 @@ def test_a_client_that_goes_does_not_keep_others_waiting(home: Home) -> None:
 
 def test_a_large_request_is_written_in_bounded_pieces(home: Home) -> None:
     log = PredictionLog(home.logs, 0, Predictions(rotate_bytes=GROUP_BYTES * 2))
-    log.append(line(number) for number in range(10_000))
+    log.append([line(number) for number in range(10_000)])
     log.close()
     sizes = [path.stat().st_size for path in home.logs.glob("*.jsonl")]
     assert len(sizes) > 10
@@ -133,7 +133,7 @@ def test_strict_what_can_not_be_written_is_refused(home: Home) -> None:
     log = PredictionLog(home.logs, 0, STRICT)
     log.append([line(0)])
     with largest_file(700), pytest.raises(NotKept, match="can't be logged"):
-        log.append(line(number) for number in range(1, 1000))
+        log.append([line(number) for number in range(1, 1000)])
     assert log.lost == 0, "nothing was answered"
     log.append([line(1000)])
     log.close()
