@@ -13,7 +13,7 @@ from web.http.problems import Problem, explain
 from web.http.reply import Reply
 from web.protocols import errors
 from web.serving.call import CURRENT, Call, Elsewhere
-from web.worker import Worker
+from web.worker_state import Worker
 
 Check = Callable[[WSGIEnvironment], None]
 Function = Callable[..., Reply]
