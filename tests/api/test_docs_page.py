@@ -61,5 +61,5 @@ def test_who_has_signed_in_can_try_out_what_needs_a_token(tmp_path: Path, browse
     browser.wait("!!document.querySelector('#token')")
     browser.wait(f"document.querySelector('#token').value = '{secret}'")
     browser.click("button")
-    assert "202" in tried(browser, "#operations-teach-post_trigger_retrain")
+    assert "202" in tried(browser, "#operations-train-post_trigger_retrain")
     site.close()
