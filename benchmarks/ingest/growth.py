@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from daemon.core.home import Home
+from daemon.core.rows import SegmentRow
 from daemon.core.status import utcnow
 from daemon.dataset import segment_tiers, segment_writer, segments
 from daemon.dataset.dvc_cache import SECURED
@@ -80,8 +81,8 @@ def _variant(sample: pa.Table, number: int, drop: str) -> pa.Table:
     return table.set_column(table.column_names.index("_drop"), "_drop", marks)
 
 
-def _commit(home: Home, journal: Journal, history: "History", seq: int) -> list[dict[str, Any]]:
-    live = [{str(key): value for key, value in row.items()} for row in journal.segments.current()]
+def _commit(home: Home, journal: Journal, history: "History", seq: int) -> list[SegmentRow]:
+    live = journal.segments.current()
     commit, folder = history.commit(seq, live)
     journal.batches.commit(seq, commit, folder)
     for name, md5 in history.leave(live):

@@ -4,7 +4,8 @@ FAN segments of a tier become one of the next, so their number grows with the lo
 """
 
 from collections.abc import Iterable
-from typing import Any
+
+from daemon.core.rows import SegmentRow
 
 FAN = 16
 """Segments of one tier that become one: fewer would write each row more often, more would make commits slower."""
@@ -13,13 +14,10 @@ MOST_BYTES = 64 * 1024 * 1024
 """No merge makes a segment larger than this: from here on, writing rows once more gains nothing."""
 
 
-def due(live: Iterable[Any]) -> list[str]:
-    """Names of the segments to be merged next, oldest first; none if there is nothing to gain.
-
-    `live` are rows of the journal's table: name, tier, first (batch) and bytes of each segment.
-    """
-    tiers: dict[int, list[Any]] = {}
-    for segment in sorted(live, key=lambda segment: int(segment["first"])):
+def due(live: Iterable[SegmentRow]) -> list[str]:
+    """Names of the `live` segments to be merged next, oldest first; none if there is nothing to gain."""
+    tiers: dict[int, list[SegmentRow]] = {}
+    for segment in sorted(live, key=lambda segment: segment["first"]):
         tiers.setdefault(segment["tier"], []).append(segment)
     for tier in sorted(tiers):
         oldest = tiers[tier][:FAN]

@@ -9,7 +9,6 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import structlog
 
@@ -35,7 +34,7 @@ def remove(inbox: Folder, name: str, sha256: str) -> None:
             inbox.remove(hidden_name)
 
 
-def reject(inbox: Folder, rejected: Rejected, name: str, stamp: Stamp, report: Mapping[str, Any]) -> None:
+def reject(inbox: Folder, rejected: Rejected, name: str, stamp: Stamp, report: Mapping[str, object]) -> None:
     """Move a file to `rejected/`, with its report, if it is still the one that was judged; raises OSError."""
     with (
         hidden(inbox, name) as hidden_name,
@@ -88,7 +87,7 @@ def _put_back(inbox: Folder, hidden_name: str, name: str) -> None:
 
 
 @contextmanager
-def _judged(inbox: Folder, hidden_name: str | None, stamp: Stamp, sha256: str | None) -> Iterator[int | None]:
+def _judged(inbox: Folder, hidden_name: str | None, stamp: Stamp, sha256: object) -> Iterator[int | None]:
     """A descriptor (O_PATH) of the file if it has the stamp or at least the bytes that were judged; else None."""
     if hidden_name is None:
         yield None

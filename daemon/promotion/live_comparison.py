@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from daemon.records import live_score
 from daemon.records.late_labels import Outcome
 from daemon.schema import costs, score_names
-from daemon.schema.costs import Table
-from daemon.schema.scores import Score
+from daemon.schema.scores import Score, Table
 
 RESAMPLES = 1000
 """Bootstrap resamples of the interval of R²."""

@@ -23,10 +23,9 @@ from daemon.records import late_labels, live_score, predictions
 from daemon.records.late_labels import Labelled, Outcome
 from daemon.records.predictions import Cell
 from daemon.schema import costs
-from daemon.schema.costs import Table
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema, Task
-from daemon.schema.scores import Score, Scores
+from daemon.schema.scores import Score, Scores, Table
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()

@@ -15,9 +15,8 @@ from daemon.records.dialect import ARRIVAL
 from daemon.records.late_labels import Outcome
 from daemon.records.query import first, typed
 from daemon.schema import costs
-from daemon.schema.costs import Table
 from daemon.schema.schema import Task
-from daemon.schema.scores import HOLDOUTS, Score, Scores
+from daemon.schema.scores import HOLDOUTS, Score, Scores, Table
 
 LABELS = 10_000
 """The newest labels of a version make its score."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
+from daemon.core.rows import RequestRow, RunRow
 from daemon.core.states import ALARMS, RunState
 from daemon.retraining.policy import Facts
 from daemon.retraining.schedule import Schedule
@@ -23,7 +23,7 @@ class RecordedFacts:
         self._facts_at = -1
         self._lacking: tuple[int | None, str] | None = None
 
-    def now(self, now: datetime, queued: Sequence[Any] = ()) -> Facts:
+    def now(self, now: datetime, queued: Sequence[RequestRow] = ()) -> Facts:
         """The facts with these requests; read again only after something was written to the journal."""
         if self._facts is None or self._facts_at != self._journal.writes:
             self._facts_at, self._facts = self._journal.writes, self._recorded()
@@ -77,5 +77,5 @@ class RecordedFacts:
         return str(check["reason"])
 
 
-def _started(run: Any) -> datetime | None:
+def _started(run: RunRow | None) -> datetime | None:
     return None if run is None else datetime.fromisoformat(run["started_at"])

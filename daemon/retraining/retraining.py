@@ -7,11 +7,11 @@ and not at once again.
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
 from daemon.core.home import Home
+from daemon.core.rows import RequestRow
 from daemon.core.settings import Settings
 from daemon.core.states import RequestState, RunState
 from daemon.core.status import Training
@@ -118,11 +118,11 @@ class Retraining:
         if facts.trained_on is None or missing * ROW_BYTES <= waiting_bytes:
             self.trainer.want(now)
 
-    def facts(self, now: datetime, queued: Sequence[Any] = ()) -> policy.Facts:
+    def facts(self, now: datetime, queued: Sequence[RequestRow] = ()) -> policy.Facts:
         """The facts behind the decision, with these requests."""
         return self._facts.now(now, queued)
 
-    def _decline(self, queued: list[Any], facts: policy.Facts) -> bool:
+    def _decline(self, queued: Sequence[RequestRow], facts: policy.Facts) -> bool:
         why = "there are no rows yet" if facts.rows == 0 else "there are no new rows since the last training"
         if facts.lacking:
             why = f"no model can be trained on the rows yet ({facts.lacking.rstrip('.')})"

@@ -1,11 +1,11 @@
 """Requests to train: files until the journal has them, so that those who ask during a training share the next one."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.requests import Request
+from daemon.core.rows import RequestRow
 from daemon.core.states import RequestState
 from daemon.storage.journal import Journal
 
@@ -22,7 +22,7 @@ class TrainingRequests:
         """Requests that are still files."""
         return [request for request in requests.pending(self._home) if request.kind == KIND]
 
-    def take(self) -> list[Any]:
+    def take(self) -> list[RequestRow]:
         """Record the requests that wait; returns all that are recorded and not answered yet."""
         waiting = self.waiting()
         if waiting:
@@ -33,7 +33,7 @@ class TrainingRequests:
             requests.consume(self._home, *waiting)
         return [request for request in self._journal.requests.queued() if request["kind"] == KIND]
 
-    def end(self, queued: Sequence[Any], state: RequestState, detail: str) -> None:
+    def end(self, queued: Sequence[RequestRow], state: RequestState, detail: str) -> None:
         """Answer all of them."""
         with self._journal.together():
             for request in queued:

@@ -1,1 +1,1 @@
-"""Rows and how they become numbers: schema, classes, notations, words, costs, and the names of scores."""
+"""Rows and how they become numbers: schema, classes, notations, words, costs, scores and their names."""

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.errors import TrainingFailed
+from daemon.schema.scores import Table
 
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Table = Mapping[str, Mapping[str, float]]
-"""The table of `train.costs`: true class, answered class, cost. Pairs that it lacks cost 1, right answers nothing."""
 
 TIE = 1e-5
 """Expected costs that differ by less than this share of them are equal: the first class is the answer.

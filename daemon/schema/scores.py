@@ -1,6 +1,6 @@
 """Scores: what is measured of a version, as `daemon.training` makes it and manifest and journal keep it.
 
-Shared with `web`. Versions live for years, so every key may be missing that was not always written.
+Shared with `web`; loads no numpy, since the command line reads it. Versions live for years, so every key may be missing that was not always written.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ Metric = Literal["accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "
 
 NamedMetric = Metric | Literal[""]
 """The same; empty is the usual figure of the task, accuracy or R²."""
+
+Table = Mapping[str, Mapping[str, float]]
+"""The table of `train.costs`: true class, answered class, cost. Pairs that it lacks cost 1, right answers nothing."""
 
 Holdout = Literal["reference", "rolling"]
 
@@ -37,8 +40,7 @@ class Score(TypedDict, total=False):
     rmse: float | None
     mae: float | None
     cost: float | None
-    costs: Mapping[str, Mapping[str, float]]
-    """A table of `daemon.schema.costs`, whose numpy this module does not load."""
+    costs: Table
     interval: tuple[float, float]
     """Of late labels (`daemon.records.live_score`): the 95 % interval of accuracy."""
     cost_saved: float

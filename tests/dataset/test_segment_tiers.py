@@ -10,9 +10,9 @@ from daemon.dataset import segment_tiers
 from daemon.dataset.segment_tiers import FAN, MOST_BYTES
 
 
-def grown(sizes: list[int]) -> tuple[list[dict[str, Any]], int]:
+def grown(sizes: list[int]) -> tuple[list[Any], int]:
     """The live segments after batches of these sizes (bytes), merged whenever it is due, and all bytes ever written."""
-    live: list[dict[str, Any]] = []
+    live: list[Any] = []
     written = 0
     for batch, size in enumerate(sizes):
         live.append({"name": str(batch), "tier": segment_tiers.tier_of(size), "first": batch, "bytes": size})

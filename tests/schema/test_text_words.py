@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from daemon.core.errors import InvalidFeatures
 from daemon.core.settings import Inbox
 from daemon.ingest.reading import late_labels
+from daemon.records.predictions import Cell
 from daemon.schema.column import Column
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
@@ -70,7 +71,7 @@ def test_cell_json_and_late_label_are_one_row(note: str) -> None:
     assert not checked.bad
     matrix = rows.matrix(checked.table, schema)
     assert matrix.shape == (1, schema.width) == (1, 3 + 2 * SLOTS)
-    features = [note, 1.5, "t"]
+    features: list[Cell] = [note, 1.5, "t"]
     json = np.array([encode(schema, features)])
     if not note.strip() or note == "NA":  # as numbers that are missing
         json[0, 0] = encode(schema, {"n": 1.5, "title": "t"})[0]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -22,6 +22,7 @@ from daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.core.rows import JoinedLabel
 from daemon.records import predictions as recorded_predictions
+from daemon.records.predictions import Cell
 from daemon.schema.column import Kind
 from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.storage.journal import Journal
@@ -54,7 +55,7 @@ class Prediction(NamedTuple):
     """One row of the prediction history; `features` are JSON values in the order of the version's columns."""
 
     version: int
-    features: list[Any]
+    features: list[Cell]
     value: int | float
     name: str | None
 
@@ -179,14 +180,14 @@ class _Work:
         return trained
 
 
-def cells(features: Sequence[Any], trained: Schema, schema: Schema) -> Iterator[str]:
+def cells(features: Sequence[Cell], trained: Schema, schema: Schema) -> Iterator[str]:
     """The features of one prediction, given in the columns of `trained`, as text cells in the columns of `schema`."""
     values = dict(zip(trained.features, features, strict=True))
     for column in schema.columns:
         yield cell(values.get(column.name), column.kind, column.mark(schema.decimal))
 
 
-def cell(value: Any, kind: Kind, decimal: str) -> str:
+def cell(value: Cell, kind: Kind, decimal: str) -> str:
     """A JSON value as the text that a drop would have for it in a column of this kind."""
     if value is None:
         return ""
