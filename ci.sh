@@ -92,7 +92,7 @@ mypy
 say "tests"
 # By modules side by side: most tests wait for processes. More than four services at once would wait for each other.
 coverage erase
-coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile ${selection[@]+"${selection[@]}"} | tee .venv-ci/tests.log
+coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} | tee .venv-ci/tests.log
 say "coverage"
 coverage combine --quiet
 coverage report

@@ -31,6 +31,38 @@ LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy
 """Threads that fsspec, DVC and MLflow start once per process and keep, and what Python thinks of a foreign one that has logged."""
 
 
+LONGEST = (
+    *("behaviour/test_gate.py", "openapi/test_conformance.py", "behaviour/test_end_to_end.py", "training/test_run.py"),
+    *(
+        "ingest/test_ingestion.py",
+        "protocols/test_clients.py",
+        "training/test_reproduction.py",
+        "faults/test_faults.py",
+    ),
+    *(
+        "dataset/test_git_history.py",
+        "behaviour/test_crash.py",
+        "training/test_failing.py",
+        "processes/test_replacing.py",
+    ),
+    *(
+        "processes/test_renewing.py",
+        "promotion/test_old_versions.py",
+        "cli/test_doctor.py",
+        "behaviour/test_datasets.py",
+    ),
+    *("behaviour/test_poison.py", "cli/test_follow.py", "promotion/test_promotion.py", "simulation/test_simulation.py"),
+)
+"""Modules that take longest come first, so that no worker is left with one of them when the others have finished."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of LONGEST first; all others keep their order."""
+    places = {str(Path(__file__).parent / name): place for place, name in enumerate(LONGEST)}
+    assert all(map(os.path.exists, places)), "LONGEST names a module that has moved"
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
+
+
 @pytest.fixture(autouse=True)
 def leave_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hide RETRAIND_ variables of whoever runs the tests; fail a test that leaves threads."""
