@@ -11,7 +11,7 @@ from players import Lookout, Trainee
 from sqlalchemy import Engine, create_engine
 from tqdm import tqdm
 
-from daemon.dataset import segments
+from daemon.dataset import segment_writer, segments
 from daemon.inbox import watcher
 from daemon.retraining import schedule
 from daemon.service import service
@@ -47,7 +47,8 @@ def install() -> None:
     _replace(schedule.Schedule, open=lambda self: None)
     _replace(file_content, SMALL_BYTES=SMALL_BYTES, BLOCK_BYTES=SMALL_BYTES)
     _replace(csv_table, BLOCK_BYTES=SMALL_BYTES)
-    _replace(segments, PIECE_ROWS=PIECE_ROWS, ThreadPoolExecutor=Encoder)
+    _replace(segments, PIECE_ROWS=PIECE_ROWS)
+    _replace(segment_writer, ThreadPoolExecutor=Encoder)
     # An engine keeps the statements that it has compiled, which takes longer than anything that they do.
     _replace(database, create_engine=functools.cache(create_engine))
     _replace(tqdm, monitor_interval=0)  # DVC's progress bars would start a thread
