@@ -23,13 +23,13 @@ from daemon.ingest.clearing import Clearing
 from daemon.ingest.drop_evaluation import DropEvaluation, Sampled
 from daemon.ingest.drop_opening import DropOpening
 from daemon.ingest.held_drops import Holding
-from daemon.ingest.outcomes import Refused
 from daemon.ingest.read_attempts import TRIES, Attempts
 from daemon.ingest.reading import known_row_filter
 from daemon.ingest.reading.known_row_filter import KnownRowFilter
 from daemon.ingest.reading.late_labels import Joined, Labels
 from daemon.ingest.reading.reader import Reader
 from daemon.ingest.reading.reading import Reading
+from daemon.ingest.refused_drops import Refused
 from daemon.ingest.schema_updates import SchemaUpdates
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal

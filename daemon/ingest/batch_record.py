@@ -12,11 +12,11 @@ from daemon.inbox.inbox import Inbox
 from daemon.ingest import outcomes
 from daemon.ingest.clearing import Clearing
 from daemon.ingest.drop_evaluation import DropEvaluation
-from daemon.ingest.outcomes import Refused
 from daemon.ingest.read_attempts import Attempts
 from daemon.ingest.reading import quarantine_file
 from daemon.ingest.reading.known_row_filter import KnownRowFilter
 from daemon.ingest.reading.reading import Reading
+from daemon.ingest.refused_drops import Refused
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 

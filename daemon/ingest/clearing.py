@@ -15,7 +15,8 @@ from daemon.core.states import EventKind, Level
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
-from daemon.ingest.outcomes import Owed, Refused, Report
+from daemon.ingest.outcomes import Report
+from daemon.ingest.refused_drops import Owed, Refused
 from daemon.storage.journal import Journal
 
 log = structlog.get_logger()

@@ -11,9 +11,9 @@ from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
 from daemon.ingest.held_drops import Holding
-from daemon.ingest.outcomes import Refused
 from daemon.ingest.read_attempts import Attempts
 from daemon.ingest.reading.reading import Reading
+from daemon.ingest.refused_drops import Refused
 from daemon.storage.journal import Journal
 
 

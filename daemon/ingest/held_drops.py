@@ -18,8 +18,8 @@ from daemon.core.states import Hold, RequestState
 from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
 from daemon.ingest import drop_evaluation
-from daemon.ingest.outcomes import Refused
 from daemon.ingest.reading.reading import Reading
+from daemon.ingest.refused_drops import Refused
 from daemon.schema.schema import Schema
 from daemon.schema.score_names import counted
 from daemon.storage.journal import Journal

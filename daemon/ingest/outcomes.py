@@ -1,27 +1,19 @@
-"""Outcomes: the record of one drop for the journal, its report in rejected/, and the sentences about it for people.
-
-Only the log is written here.
-"""
+"""Outcomes: the record of one drop for the journal, its report in rejected/, and the sentences about it for people. Pure."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, TypedDict
-
-import structlog
+from typing import TypedDict
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.inbox_names import shown
 from daemon.core.rows import DropRecord, DropRow
-from daemon.core.states import DropState, EventKind, Level
+from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.inbox.drop import Drop
-from daemon.inbox.settling import Stamp
 from daemon.ingest.reading.reading import Reading
 from daemon.schema.class_labels import Classes
 from daemon.schema.schema import Schema
 from daemon.schema.score_names import counted
 from daemon.tabular.column_types import UNLABELLED
-
-log = structlog.get_logger()
 
 MOST_CHANGES = 10
 """Changes of a schema that are named."""
@@ -198,54 +190,3 @@ def changes(before: Schema, after: Schema) -> str:
 
 def _place(line: int | None, column: str | None) -> str:
     return "".join([f", line {line}" if line else "", f", column {column!r}" if column else ""])
-
-
-class Owed(NamedTuple):
-    """A file that is recorded as refused and is still to leave the inbox: to rejected/, or removed because it adds nothing."""
-
-    name: str
-    stamp: Stamp
-    sha256: str
-    rejected: bool
-
-
-class Refused:
-    """The drops of a batch that are not accepted, in the order in which that was decided."""
-
-    def __init__(self, settled_at: str) -> None:
-        self.settled_at = settled_at
-        self.records: list[tuple[DropRecord, DropState, str, int | None]] = []
-        """Drop, state, message and batch, for the journal."""
-        self.repeated: list[tuple[str, str]] = []
-        """Name and sha256 of the drops that the dataset has already."""
-        self.owed: list[Owed] = []
-        """All of them."""
-        self.rejected: list[tuple[str, Stamp, Report]] = []
-        """Name, stamp and report of the drops that go to rejected/."""
-
-    def reject(
-        self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
-    ) -> None:
-        """Refuse a drop that does not fit the schema, or that a person (`by`) rejects; `stamp` is that of the file that was judged."""
-        record = rejected(name, reading, error, self.settled_at, by)
-        message = rejection(record)
-        self.records.append((record, DropState.REJECTED, message, None))
-        self.rejected.append((name, stamp, report(record)))
-        self.owed.append(Owed(name, stamp, record["sha256"], rejected=True))
-        log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
-
-    def skip(self, reading: Reading, bad_file: str | None) -> None:
-        """Take nothing of a drop whose good rows the dataset has already."""
-        record = skipped(reading, bad_file, self.settled_at)
-        self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {record['reason']}", None))
-        self._repeat(reading.drop)
-
-    def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
-        """Take nothing of a drop that adds nothing."""
-        record = repeated(drop, reason, self.settled_at, duplicates)
-        self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {reason}", batch))
-        self._repeat(drop)
-
-    def _repeat(self, drop: Drop) -> None:
-        self.repeated.append((drop.name, drop.sha256))
-        self.owed.append(Owed(drop.name, drop.stamp, drop.sha256, rejected=False))

@@ -1,0 +1,67 @@
+"""The drops of a batch that are not accepted: their records, and the files that are to leave the inbox for it."""
+
+from typing import NamedTuple
+
+import structlog
+
+from daemon.core.errors import InvalidDrop
+from daemon.core.rows import DropRecord
+from daemon.core.states import DropState
+from daemon.inbox.drop import Drop
+from daemon.inbox.settling import Stamp
+from daemon.ingest import outcomes
+from daemon.ingest.outcomes import Report
+from daemon.ingest.reading.reading import Reading
+
+log = structlog.get_logger()
+
+
+class Owed(NamedTuple):
+    """A file that is recorded as refused and is still to leave the inbox: to rejected/, or removed because it adds nothing."""
+
+    name: str
+    stamp: Stamp
+    sha256: str
+    rejected: bool
+
+
+class Refused:
+    """The drops of a batch that are not accepted, in the order in which that was decided."""
+
+    def __init__(self, settled_at: str) -> None:
+        self.settled_at = settled_at
+        self.records: list[tuple[DropRecord, DropState, str, int | None]] = []
+        """Drop, state, message and batch, for the journal."""
+        self.repeated: list[tuple[str, str]] = []
+        """Name and sha256 of the drops that the dataset has already."""
+        self.owed: list[Owed] = []
+        """All of them."""
+        self.rejected: list[tuple[str, Stamp, Report]] = []
+        """Name, stamp and report of the drops that go to rejected/."""
+
+    def reject(
+        self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
+    ) -> None:
+        """Refuse a drop that does not fit the schema, or that a person (`by`) rejects; `stamp` is that of the file that was judged."""
+        record = outcomes.rejected(name, reading, error, self.settled_at, by)
+        message = outcomes.rejection(record)
+        self.records.append((record, DropState.REJECTED, message, None))
+        self.rejected.append((name, stamp, outcomes.report(record)))
+        self.owed.append(Owed(name, stamp, record["sha256"], rejected=True))
+        log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
+
+    def skip(self, reading: Reading, bad_file: str | None) -> None:
+        """Take nothing of a drop whose good rows the dataset has already."""
+        record = outcomes.skipped(reading, bad_file, self.settled_at)
+        self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {record['reason']}", None))
+        self._repeat(reading.drop)
+
+    def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
+        """Take nothing of a drop that adds nothing."""
+        record = outcomes.repeated(drop, reason, self.settled_at, duplicates)
+        self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {reason}", batch))
+        self._repeat(drop)
+
+    def _repeat(self, drop: Drop) -> None:
+        self.repeated.append((drop.name, drop.sha256))
+        self.owed.append(Owed(drop.name, drop.stamp, drop.sha256, rejected=False))
