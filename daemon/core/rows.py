@@ -120,13 +120,6 @@ class LabelRecord(JoinedLabel):
     drop: str
 
 
-class LabelRow(LabelRecord):
-    """A late label of a batch."""
-
-    batch: int
-    at: str
-
-
 class ExamRecord(TypedDict):
     """How a version answered a sample of a drop."""
 

@@ -13,7 +13,6 @@ Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
 NUMBER: Json = {"type": "number"}
-BOOLEAN: Json = {"type": "boolean"}
 OBJECT: Json = {"type": "object"}
 COUNT: Json = {"type": "integer", "minimum": 0}
 MOMENT: Json = {"type": "string", "format": "date-time", "description": "UTC."}
