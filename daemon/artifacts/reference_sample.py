@@ -1,7 +1,7 @@
-"""The reference: what a version was taught on and what it answers, kept small in its bundle to compare predictions with.
+"""The reference sample: training rows and answers of a version, kept in its bundle to compare predictions with.
 
-`reference.npz` holds two arrays: `rows`, float64 (n, d), a sample of the rows that taught, as a model sees them, and
-`answers`, float64 (m,), the class codes or values that the version answers, mostly for rows it has not learnt.
+`reference.npz` holds two arrays: `rows`, float64 (n, d), a sample of the training rows, as a model sees them, and
+`answers`, float64 (m,), the class codes or values that the version answers, mostly for rows it was not trained on.
 """
 
 import io

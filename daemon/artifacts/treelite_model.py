@@ -1,6 +1,6 @@
-"""Groves: ensembles of trees as treelite has them, for those that no ONNX graph of ours reproduces.
+"""Treelite models: ensembles of trees that no ONNX graph of ours reproduces, as treelite's bytes and as a function.
 
-The only module that knows treelite; what imports it is a bundle with such a model, or the export that tries one.
+The only module that knows treelite. A bundle with such a model loads it, and the export that tries one.
 """
 
 from collections.abc import Callable

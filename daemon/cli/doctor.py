@@ -1,6 +1,6 @@
-"""The checkup: examines every part of a home, and says what can be repaired.
+"""The findings of `retraind doctor`: it examines every part of a home, and says what can be repaired.
 
-It works with and without a running daemon. The daemon's own checks are among the findings, so the checkup
+It works with and without a running daemon. The daemon's own checks are among the findings, so it
 never calls healthy what `retraind status` does not.
 """
 

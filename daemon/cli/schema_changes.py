@@ -1,6 +1,6 @@
-"""Alteration: changes to a schema that a person asks for, without writing JSON by hand.
+"""Changes to a schema that a person asks for, without writing JSON by hand.
 
-The codes of classes and of categories that stay are kept; what a new category column holds is read from the data.
+Classes and categories that stay keep their codes. The categories of a new category column are read from the data.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,6 +1,6 @@
-"""Which names in the inbox are not drops, and what is added to those of refused ones.
+"""Names in the inbox: which are not drops, and the endings of the files in `inbox/rejected/`.
 
-The inbox goes by it when it lists the folder, and the HTTP workers when they look for news.
+The inbox uses it to list the folder, and the HTTP workers to look for changes.
 """
 
 import os

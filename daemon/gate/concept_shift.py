@@ -1,4 +1,4 @@
-"""The world: the test for a change after which the older held-out rows no longer judge a challenger.
+"""Concept shift: the test for a change of the world, after which the older held-out rows no longer judge a challenger.
 
 Pure functions. No rule can tell a changed world from drops that are all false, but one drop, one day or one source must not decide
 alone. So the challenger must be surely better than the champion on the rows held out since some day: on several days, whichever

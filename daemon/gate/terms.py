@@ -1,4 +1,4 @@
-"""Terms: what a training has to know of the verdict on its version, as the daemon tells it."""
+"""The terms of a verdict: what the daemon passes to a training, so that it can compare its version as the gate will."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -7,7 +7,7 @@ from daemon.schema.scores import PastScores
 
 
 class Terms(TypedDict):
-    """By what a version will be judged."""
+    """What a version will be judged by."""
 
     promote: Mapping[str, object]
     """The `[promote]` settings."""

@@ -1,6 +1,6 @@
-"""NonFiles: entries of the inbox that are not files are reported, so that people learn why nothing comes of them.
+"""Entries of the inbox that are not files: they are reported, so that people know why nothing happens to them.
 
-A link could point at what only the daemon may read, and a pipe would be waited for: none is followed or opened.
+A link could point at a file that only the daemon may read, and a pipe could block: none is followed or opened.
 """
 
 import stat

@@ -1,4 +1,7 @@
-"""The drops of a batch that are not accepted: their records, and the files that are to leave the inbox for it."""
+"""The drops of a batch that are not accepted: their records, and the files that leave the inbox because of it.
+
+The reasons come from `daemon/ingest/drop_opening.py` (before rows are read) and `daemon/ingest/reading/reader.py`.
+"""
 
 from typing import NamedTuple
 

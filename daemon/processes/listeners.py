@@ -1,4 +1,4 @@
-"""Listeners: the sockets that all HTTP workers share, so that none of them takes a connection to its grave."""
+"""Listeners: the sockets that all HTTP workers share, so that waiting connections survive the death of a worker."""
 
 import socket
 from collections.abc import Collection

@@ -1,6 +1,6 @@
-"""Orphans: what the first process of a container inherits, such as a training whose trainer was killed, is reaped when it is dead.
+"""The reaper: the first process of a container inherits orphans, such as a training whose trainer was killed, and reaps dead ones.
 
-Elsewhere the system's own first process does that.
+Outside containers the system's own first process does that.
 """
 
 import os

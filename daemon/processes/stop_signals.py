@@ -1,6 +1,10 @@
 """Stop signals and wake-ups: what ends the loop's waiting, and what SIGTERM and Ctrl-C do, the first time and the second.
 
 Imports little: it is there before anything else is imported, so that no signal is lost.
+
+A stop passes through several places. Until a command runs, `daemon/__main__.py` ends the process. `daemon/cli/service_commands.py`
+listens here as soon as a command will run the service. `daemon/service/service.py` waits for the end of the loop and closes
+the parts in reverse. A worker handles its own signals in `web/server/shutdown.py`.
 """
 
 import os

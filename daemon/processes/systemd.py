@@ -1,4 +1,4 @@
-"""Words to systemd: ready, alive, status, stopping (sd_notify(3)).
+"""Notifications to systemd: ready, alive, status, stopping (sd_notify(3)).
 
 Without `$NOTIFY_SOCKET` in the environment nothing is sent.
 """

@@ -1,7 +1,8 @@
 """Promotion: makes the served bundle follow the alias `champion`, which verdicts, people and late labels move.
 
 The MLflow alias is what should be served, `champion.json` what is. Moving the alias by hand moves the service
-too, as soon as the bundle has been verified; if it can't be served, the old one stays.
+too, as soon as the bundle has been verified; if it can't be served, the old one stays. New versions get their verdicts
+in `daemon/promotion/judging.py`, by the rules of `daemon/gate/rules.py`.
 """
 
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Classes: the known class that the text of a label means.
+"""Class labels: the known class that the text of a label means.
 
 Pure functions. A label is compared with the names first, as they are written; then as a number, if it is one; it is a code only
 if no class has a number as its name, because then it can't mean another class.

@@ -1,4 +1,4 @@
-"""Metrics: the deciding one of each task, and the names and numbers that people read.
+"""The names of scores: the deciding metric of each task, and names and numbers as people read them.
 
 Shared with `web`. Scores are those of `daemon.schema.scores`.
 """

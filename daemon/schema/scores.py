@@ -131,7 +131,7 @@ class World(TypedDict, total=False):
     n: int
     gain: float
     objection: str
-    """What the rows of before had against the challenger."""
+    """The objection of the older rows to the challenger."""
 
 
 class Taught(TypedDict, total=False):

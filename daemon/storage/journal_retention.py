@@ -1,8 +1,8 @@
-"""Trim: what the journal may forget, so that it does not grow with every event.
+"""The retention of the journal: which events and requests are removed, so that it does not grow with every event.
 
-SQL for SQLAlchemy's connection. What became of drops, batches, trainings and versions has tables of its own, which
-stay; the events only tell it. The kinds that come with every drop have a share of their own, so that they can't push out
-what happens once a month. Numbers of events are given once (AUTOINCREMENT), so streams go on where they were.
+SQL for SQLAlchemy's connection. The outcomes of drops, batches, trainings and versions are in tables of their own, which
+stay. The kinds of event that come with every drop have a limit of their own, so they can't push out what happens
+once a month. The number of an event is never used again (AUTOINCREMENT), so streams continue where they were.
 """
 
 from sqlalchemy import Connection, text

@@ -1,4 +1,4 @@
-"""Loglines: lines of the prediction log that are about certain predictions.
+"""Lines of the prediction log about certain predictions: finds and blanks them.
 
 A worker may append to a log file at any time, so its lines keep their places.
 """

@@ -1,6 +1,6 @@
-"""Importance: how much a model loses when a feature tells it nothing, by permutation (Breiman, "Random forests", 2001).
+"""Importance: how much worse a model gets when the values of a feature are permuted (Breiman, "Random forests", 2001).
 
-Measured on held-out rows, so it says what the model needs for rows that it has not learnt.
+Measured on held-out rows, so it says what the model needs for rows that it was not trained on.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Scores: the figures of answers against the truth.
+"""Metrics: the scores of answers against the truth.
 
 Answers are float64: (n, classes) probabilities for classification, (n, 1) values for regression. The truth is (n,):
 class codes, int64, or numbers, float64. `daemon.schema.scores` lists the keys.

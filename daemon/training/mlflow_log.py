@@ -1,6 +1,6 @@
-"""The logbook: what a training leaves in MLflow for people, one run with a nested run for each candidate.
+"""What a training logs in MLflow for people: one run, with a nested run for each candidate.
 
-Nothing here decides anything; the manifest holds the same figures.
+Nothing here decides anything; the manifest has the same figures.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Pictures for people who look into MLflow.
+"""Plots of a version for people who look into MLflow.
 
 The only module that knows matplotlib. Answers and truth (n,) are as in `daemon.training.metrics`.
 """

@@ -1,4 +1,4 @@
-"""The HTTP routes, as a Bottle application."""
+"""The HTTP routes, as a Bottle application. `web/openapi/own_paths.py` describes the same paths for OpenAPI."""
 
 import contextlib
 import re

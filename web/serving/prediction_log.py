@@ -1,6 +1,7 @@
 """The prediction log: one line per prediction, written before the answer, so a killed worker loses none.
 
 Written lines survive the process; synced lines also survive a power cut (see `web/serving/group_commit.py`).
+`web/predict.py` composes the lines and appends them before it answers.
 The daemon copies the lines into SQLite (`daemon/storage/prediction_history.py`).
 """
 

@@ -1,4 +1,4 @@
-"""The shadow: a held challenger predicts what the champion has answered, so that a person sees how far they agree.
+"""The shadow: a held challenger predicts the requests that the champion has answered, so that a person sees how often they agree.
 
 The comparison starts after the answer, in a thread of its own that works at most half of the time, so it neither delays nor
 breaks a request. Answers that come faster are dropped and counted. Each compared group is a line of the prediction log, which

@@ -1,6 +1,6 @@
-"""Overview: what `init` and `retraind schema` tell of a schema and of the file it was made of.
+"""The table of a schema, and of the file that it was made from, as `init` and `retraind schema` show it.
 
-Tables on standard output; the same as JSON.
+On standard output as text, or as JSON.
 """
 
 from collections import Counter

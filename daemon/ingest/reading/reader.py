@@ -1,7 +1,8 @@
 """The reader: the drops of one batch to checked rows with their provenance, and the outcome of each drop.
 
 A file comes whole or, if it is large, in parts, so that memory stays bounded. Why a single row or cell is bad is decided in
-`daemon/tabular/rows.py`; when bad rows refuse the whole drop, in `daemon/ingest/reading/reading.py`.
+`daemon/tabular/rows.py`; when bad rows refuse the whole drop, in `daemon/ingest/reading/reading.py`;
+which drops are refused before their rows are read, in `daemon/ingest/drop_opening.py`. `refused_drops.py` there records them all.
 """
 
 from collections import ChainMap

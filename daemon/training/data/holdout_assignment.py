@@ -47,9 +47,9 @@ class Before:
 
 @dataclass(frozen=True)
 class Read:
-    """Of every row (n,) its target, when it was accepted (ms) and whence, the keys of its unit, and its time (NaN: not known).
+    """Of every row (n,): its target, when it was accepted (ms), its source, the keys of its unit, and its time (NaN: not known).
 
-    `cells` (columns, m) are prints of some rows', `group` and `time` the columns that were read.
+    `cells` (columns, m) are prints of the cells of some rows, `group` and `time` the columns that were read.
     """
 
     targets: Targets

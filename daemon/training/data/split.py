@@ -1,4 +1,4 @@
-"""The split: which rows teach and which are only judged on, so that no row stands on both sides of a score.
+"""The split: which rows train and which are held out, so that no row is on both sides of a score.
 
 Pure functions. Rows that belong together are a *unit*, which lies on one side as a whole; a hash of it says on which, so it
 never moves. Equal features are one unit, whatever drop they come from, because they are most likely copies of one observation.
@@ -172,7 +172,7 @@ def since(moments: Floats, counted: Mask, share: float) -> float | None:
 
 
 def newest(prints: Prints, share: float, moments: Floats, begin: float) -> Mask:
-    """Which rows are only ever judged on where time parts them, bool (n,): those of `begin` on; of rows without a time a hash of the unit says it."""
+    """The held-out rows with `train.time`, bool (n,): those from `begin` on; for rows without a time a hash of the unit decides."""
     return np.where(np.isnan(moments), _uniform(prints) < share, moments >= begin)
 
 

@@ -1,7 +1,6 @@
-"""Marking: the challenger beside the champion and the mark on the rows of the reference, which are older than later drops.
+"""The comparison with the baseline: challenger, champion and mark on all rows of the reference, which are older than later drops.
 
-On the reference holdout alone two hundred rows would judge; cross-validation has answers for the other rows of the
-first drop as well, so five times as many do.
+The reference holdout has a fifth of these rows. Cross-validation has answers for the others, so five times as many rows judge.
 """
 
 from collections.abc import Mapping
@@ -42,7 +41,7 @@ class Rules:
     named: bool = True
     """Whether `train.metric` names the metric; if not, `auto` has found it."""
     costs: Costs | None = None
-    """By what classes are chosen and priced, of all versions: those of before answered by others, or by none."""
+    """The costs by which classes are chosen and priced, for all versions; earlier ones were served with other costs, or none."""
 
     def judged_by(self, task: Task) -> Metric:
         """The metric by its name."""

@@ -178,7 +178,7 @@ def _parts(data: Data, *, fair: bool = False) -> Parts:
 
 
 def _split(data: Data, parts: Parts) -> Split:
-    """What made rows a unit, for each holdout what tells it from one of other rows, and `since` when rows judge if time says it."""
+    """What made rows a unit, a digest of the rows of each holdout, and with `train.time` the moment `since`, from which on rows judge."""
     units, truth = data.copies[data.held], data.targets[data.held].astype(np.float64)
     reference, rolling = (split.digest(units[parts[name]], truth[parts[name]]) for name in HOLDOUTS)
     chosen: Split = {"by": data.by.value, "reference": reference, "rolling": rolling}

@@ -1,6 +1,6 @@
-"""Turning: where rows of before refuse a challenger that is better on all that came since, these judge instead.
+"""A new reference: the newer rows judge if the older ones refuse a challenger that is surely better on all newer ones.
 
-The rule is that of `daemon/gate/concept_shift.py`. From then on the reference is what came since, for the versions that follow too.
+`daemon/gate/concept_shift.py` has the rule. The newer rows then stay the reference for later versions.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def gate(facts: Terms | None) -> Gate | None:
 
 
 def era(facts: Terms | None) -> Era | None:
-    """Whose rows are the reference of a job since the world changed; None: those of the first revision."""
+    """The moments between which a job's reference rows were accepted, if the world has changed; None: those of the first revision."""
     return Era(*facts["era"]) if facts and facts["era"] else None
 
 

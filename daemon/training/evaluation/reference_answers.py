@@ -73,7 +73,7 @@ class Remembered:
 
 
 def read(folder: Path) -> Remembered | None:
-    """What the bundle in a folder remembers; None where it is gone, unreadable, or of a retraind of before."""
+    """What the bundle in a folder remembers; None if it is missing, unreadable, or from an earlier retraind."""
     try:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
             return Remembered(*(Part(arrays[f"{name}_answers"], arrays[f"{name}_truth"]) for name in PARTS))

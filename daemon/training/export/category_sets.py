@@ -1,4 +1,4 @@
-"""Memberships: splits by sets of categories as columns that trees compare with a number, because ONNX's trees know no sets.
+"""Category sets: splits by sets of categories become columns that trees compare with a number, because ONNX's trees know no sets.
 
 A column says for a row 0 if its category goes left, 1 if it goes right, NaN if `fit` has not seen it: then the split
 treats it as missing. Splits with the same set share one column.

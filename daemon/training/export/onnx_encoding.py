@@ -1,4 +1,4 @@
-"""Prelude: what comes before the graph of an estimator: its rows encoded as `daemon.encoding` does, in double precision."""
+"""The encoding as ONNX nodes before the graph of an estimator: rows as `daemon.encoding` encodes them, in double precision."""
 
 from typing import Any
 

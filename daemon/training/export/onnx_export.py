@@ -1,4 +1,4 @@
-"""Graphs: a fitted estimator as ONNX, by skl2onnx, or by hand where that is not exact or knows nothing of it.
+"""The export to ONNX: a fitted estimator as a graph, by skl2onnx, or by hand if skl2onnx is not exact or does not support it.
 
 The only module that knows skl2onnx. A graph takes one matrix in schema order; its last output is what is served:
 (n, classes) probabilities, or (n, 1) values.

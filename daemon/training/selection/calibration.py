@@ -1,8 +1,8 @@
-"""Calibration: probabilities that mean what they say, where that can be had for nothing.
+"""Calibration: a correction that makes probabilities agree with frequencies, and needs no further fit of a model.
 
 Temperature scaling (Guo et al., "On calibration of modern neural networks", 2017): Platt's method with one number,
-which changes no label. It is found on answers for rows that a candidate has not learnt, which cross-validation leaves
-behind; so no model is fitted for it.
+which changes no label. It is found on the answers of cross-validation, which are for rows
+that a candidate was not trained on.
 """
 
 from collections.abc import Iterator

@@ -41,6 +41,7 @@ from daemon.schema.schema import Schema, Task
 
 log = structlog.get_logger()
 
+# A new name here needs its entry in CANDIDATES of daemon/core/settings/train.py, too: that is the default of `train.candidates`.
 NAMES: dict[Task, tuple[str, ...]] = {
     "classification": ("logistic", "forest", "tree", "least_squares", "boosting", "shallow_boosting", "extra_trees"),
     "regression": ("linear", "ridge", "forest", "tree", "boosting", "shallow_boosting", "extra_trees"),

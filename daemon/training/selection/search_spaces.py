@@ -1,6 +1,6 @@
-"""Spaces: which parameters of a candidate are tuned, and between what.
+"""Search spaces: which parameters of a candidate are tuned, and within which limits.
 
-Numbers are rounded to three digits: they stand in names, and more digits change nothing.
+Numbers are rounded to three digits: they are part of names, and more digits change nothing.
 """
 
 import math
