@@ -1,4 +1,4 @@
-"""Event streams: whoever listens a lot gives way, and who may no longer look hears nothing more."""
+"""web.api.stream_limits: a client with many streams loses its oldest, and a revoked token ends its streams."""
 
 import socket
 from collections.abc import Iterator

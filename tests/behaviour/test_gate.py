@@ -1,4 +1,7 @@
-"""The gate with real processes: what starts a training, what a person and a label can do, and what an alias."""
+"""The gate with real processes: what starts a training, and how people, late labels and an alias change what serves.
+
+Covers daemon.retraining (retraining, current_run, recorded_facts, training_requests) together with promotion.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""daemon.ingest.drop_scores and daemon.ingest.drop_evaluation: a drop is an exam before it is a lesson."""
+"""daemon.ingest.drop_scores and daemon.ingest.drop_evaluation: the served version predicts a drop before the drop is accepted."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,7 @@
-"""daemon.ingest.ingestion: settled drops become rows exactly once. Real git, DVC, SQLite and folders."""
+"""daemon.ingest.ingestion, with batch_intake, batch_record, batch_commit, drop_opening, read_attempts and refused_drops: drops become rows exactly once.
+
+Also daemon.ingest.reading (reader, reading, quarantine_file, joined_files). Real git, DVC, SQLite and folders.
+"""
 
 import contextlib
 import errno

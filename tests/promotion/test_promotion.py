@@ -1,4 +1,4 @@
-"""daemon.promotion.promotion: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
+"""daemon.promotion.promotion and judging: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
 
 import os
 import shutil

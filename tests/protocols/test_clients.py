@@ -1,4 +1,4 @@
-"""The doors, through clients that nobody here wrote, from processes of their own to a worker on a socket."""
+"""web.protocols, used by the published clients of MLflow, Triton, MLServer and KServe: processes of their own, a worker on a socket."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What all doors have in common, whatever the protocol: nobody's body breaks them, and every error has their shape."""
+"""web.protocols.routes and errors: in every protocol no body breaks a path, and every error has the protocol's format."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""daemon.retraining.policy: when to train, as a table."""
+"""daemon.retraining.policy: when to train, as a table. The rest of the package: tests/behaviour/test_gate.py and tests/simulation."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
