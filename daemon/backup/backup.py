@@ -30,6 +30,7 @@ from daemon.dataset import git
 from daemon.dataset.dvc_cache import Cache
 from daemon.records import batches, requests, segments, versions
 from daemon.schema.score_names import counted
+from daemon.storage import mlflow_file
 
 log = structlog.get_logger()
 
@@ -89,7 +90,8 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         packer.add("registry/journal.db", journal)
         _pack_rows(home, packer, journal)
         if home.mlflow.exists():  # later than the journal: it knows every version that the journal does
-            packer.add("registry/mlflow.db", _snapshot(home.mlflow, scratch / "mlflow.db"))
+            with mlflow_file.reading(home.mlflow) as source:
+                packer.add("registry/mlflow.db", _copied(source, scratch / "mlflow.db"))
         _pack_history(home, packer, scratch)
         _pack_git(home, packer, scratch)
         _pack_models(home, packer)
@@ -101,12 +103,15 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
 
 
 def _snapshot(path: Path, copy: Path) -> Path:
-    """A copy of a database as it is at one moment, whoever writes it."""
+    """A copy of one of our databases as it is at one moment; their WAL is the daemon's, so no more than reading is asked for."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as source:
+        return _copied(source, copy)
+
+
+def _copied(source: sqlite3.Connection, copy: Path) -> Path:
+    """A copy of an open database as it is at one moment, whoever writes it."""
     copy.unlink(missing_ok=True)
-    with (
-        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as source,
-        closing(sqlite3.connect(copy)) as target,
-    ):
+    with closing(sqlite3.connect(copy)) as target:
         source.backup(target)
         target.execute("PRAGMA journal_mode=DELETE")
     return copy

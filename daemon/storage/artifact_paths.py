@@ -14,6 +14,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from daemon.core.home import Home
+from daemon.storage import mlflow_file
+from daemon.storage.mlflow_file import BUSY_SECONDS
 
 EXPERIMENT = "retraind"
 
@@ -32,8 +34,6 @@ UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1)
 WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"""
 
 NAMED = "SELECT {column} FROM {table} WHERE {column} LIKE 'file://%'"
-
-BUSY_SECONDS = 10.0
 
 
 class Stray(NamedTuple):
@@ -90,9 +90,7 @@ def strays(home: Home) -> list[Stray]:
     """Places beyond the home where MLflow's database has files of ours; raises sqlite3.Error when it can't be read."""
     if not home.mlflow.exists():
         return []
-    with closing(
-        sqlite3.connect(f"{home.mlflow.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-    ) as connection:
+    with mlflow_file.reading(home.mlflow) as connection:
         return [one for one in _named(connection, _recorded(connection)) if not _same(Path(one.place), home.artifacts)]
 
 

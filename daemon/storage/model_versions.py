@@ -16,7 +16,9 @@ from pathlib import Path
 from daemon.core.errors import NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import VersionState
+from daemon.storage import mlflow_file
 from daemon.storage.artifact_paths import EXPERIMENT
+from daemon.storage.mlflow_file import BUSY_SECONDS
 
 NAME = EXPERIMENT
 """The registered model has the name of the experiment."""
@@ -30,9 +32,6 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 LAYOUT = "dc11669786a5"
 """MLflow's name of the layout of its tables that these statements are for."""
-
-BUSY_SECONDS = 10.0
-"""How long another program may hold the database locked."""
 
 PRESENT = f"workspace = 'default' AND name = '{NAME}' AND current_stage != 'Deleted_Internal'"
 """Of `model_versions` those that nobody has deleted."""
@@ -164,9 +163,8 @@ class ModelVersions:
     def _ask(self, question: str, *values: str | int) -> list[sqlite3.Row]:
         if not self._path.exists():
             return []
-        uri = f"{self._path.resolve().as_uri()}?mode=ro"
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+            with mlflow_file.reading(self._path) as connection:
                 connection.row_factory = sqlite3.Row
                 return list(connection.execute(question, values))
         except sqlite3.Error as error:

@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,11 +14,12 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _get_latest_schema_revision
 
+from daemon.backup import backup
 from daemon.core.errors import NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import VersionState
 from daemon.registry.registry import Registry
-from daemon.storage import model_versions
+from daemon.storage import artifact_paths, mlflow_file, model_versions
 from daemon.storage.model_versions import CHALLENGER, CHAMPION, LAYOUT, NAME, PREVIOUS, ModelVersions, Registered
 
 BUNDLE = "b" * 64
@@ -210,6 +213,38 @@ def test_locked_database_is_waited_out(both: Both, monkeypatch: pytest.MonkeyPat
             both.ours.set_alias(CHAMPION, 1)
     both.ours.set_alias(CHAMPION, 1)
     assert both.ours.alias(CHAMPION) == 1
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 5")
+connection.execute("PRAGMA cache_spill = 5")
+connection.execute("BEGIN")
+connection.execute("UPDATE model_versions SET run_id = 'torn', description = hex(zeroblob(500000))")
+connection.execute("UPDATE registered_model_aliases SET version = 4")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A writer that has written half a transaction into the file when it is killed."""
+
+
+def test_transaction_of_a_killed_writer_is_rolled_back_by_any_reader(both: Both, tmp_path: Path) -> None:
+    """Whoever comes first: the daemon, `doctor`, a backup. A connection that may only read would fail until one writes."""
+    path, journal = both.home.mlflow, both.home.mlflow.with_name("mlflow.db-journal")
+    before = [row.run for row in both.ours.versions()]
+
+    def backed_up() -> None:
+        with mlflow_file.reading(path) as source:
+            backup._copied(source, tmp_path / "copy.db")
+
+    for look in (both.ours.layout, both.ours.versions, lambda: artifact_paths.strays(both.home), backed_up):
+        subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        assert journal.stat().st_size
+        look()
+        assert not journal.exists()
+        assert ([row.run for row in both.ours.versions()], both.ours.alias(CHAMPION)) == (before, 2)
+    with mlflow_file.reading(path) as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.execute("DELETE FROM model_versions")
 
 
 def test_damaged_database_is_not_an_empty_one(home: Home) -> None:
