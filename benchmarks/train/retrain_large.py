@@ -29,7 +29,7 @@ from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import rows
-from daemon.training import __main__ as trainer
+from daemon.training import trainer
 from daemon.training.run import train
 from daemon.training.selection import candidates
 

@@ -122,7 +122,7 @@ class Trainer:
     """
 
     def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0) -> None:
-        command = [*python("daemon.training"), str(home.root), str(nice)]
+        command = [*python("daemon.training"), str(home.root), str(nice), str(os.getpid())]
         # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._child = Child(

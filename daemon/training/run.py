@@ -1,6 +1,6 @@
 """Training: a revision to fitted candidates to a registered version with its bundle, in a process of its own.
 
-Runs in the child that `daemon.training.__main__` forks, and can be killed at any moment: what is written before the version
+Runs in the child that `daemon.training.trainer` forks, and can be killed at any moment: what is written before the version
 is registered is swept later, and what comes after that is for people only.
 """
 

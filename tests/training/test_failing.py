@@ -3,6 +3,8 @@
 import os
 import queue
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,11 @@ from test_run import LEAVES, Workshop, leaves
 
 from daemon.core.home import Home
 from daemon.core.states import RunState
-from daemon.processes.child import Trainer
+from daemon.processes.child import Trainer, python, surroundings
 from daemon.processes.training_job import Job, Message
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions
-from daemon.training import __main__ as trainer
+from daemon.training import trainer
 
 
 class Shop:
@@ -193,6 +195,32 @@ def test_trainer_that_can_not_open_the_database_says_why(tmp_path: Path) -> None
     waiting._inbox.put({"ready": 1})
     waiting.messages()
     assert [waiting.ready, waiting.problem] == [True, None]
+
+
+STARTER = """
+import os, signal, subprocess, sys
+subprocess.Popen([*sys.argv[1:], str(os.getpid())])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A daemon that is killed as soon as its trainer runs."""
+
+
+def test_trainer_ends_with_its_daemon_while_it_imports(tmp_path: Path) -> None:
+    """It would go on for as long as standard input is open, and make the database without the home's lock."""
+    home = Home(tmp_path)
+    home.make()
+    read, write = os.pipe()
+    command = [*python("daemon.training"), str(home.root), "0"]
+    try:
+        # Standard output and error end with the last process that has them.
+        done = subprocess.run(
+            [sys.executable, "-c", STARTER, *command], stdin=read, capture_output=True, env=surroundings(), timeout=60
+        )
+    finally:
+        os.close(read)
+        os.close(write)
+    assert done.returncode == -signal.SIGKILL
+    assert not home.mlflow.exists()
 
 
 def test_trainer_that_can_not_start_does_not_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
