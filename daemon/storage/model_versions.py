@@ -64,7 +64,7 @@ EXPLAIN = f"UPDATE model_versions SET description = ?, last_updated_time = ? WHE
 
 NESTED = """
 SELECT run_uuid FROM tags JOIN runs USING (run_uuid)
-WHERE key = 'mlflow.parentRunId' AND value = ? AND lifecycle_stage = 'active' ORDER BY run_uuid"""
+WHERE key = 'mlflow.parentRunId' AND value = ? ORDER BY run_uuid"""
 
 LEFT_OVER = f"""
 SELECT run_uuid FROM tags JOIN runs USING (run_uuid)
@@ -133,7 +133,7 @@ class ModelVersions:
             connection.execute(LABEL, ("artifacts", "removed", version))
 
     def candidates(self, version: Registered) -> list[str]:
-        """The runs of the candidates that were compared in a version's training."""
+        """The runs of the candidates that were compared in a version's training, also of those that a person has deleted."""
         return [row["run_uuid"] for row in self._ask(NESTED, version.run)]
 
     def artifacts(self, version: Registered) -> list[Path]:
