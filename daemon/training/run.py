@@ -98,8 +98,8 @@ def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: N
     try:
         version, afterwards = _train(work, say)
     except BaseException:
-        registry.end_run(work.run, "FAILED")
         shutil.rmtree(work.staging, ignore_errors=True)
+        _end_failed(work)
         raise
     say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
     # Figures and pictures for people decide nothing, so the swap does not wait for them.
@@ -110,6 +110,14 @@ def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: N
     except Exception:  # the version is served by now; a picture that can't be drawn changes nothing of that
         log.exception("report_incomplete", run=job.run)
     registry.end_run(work.run)
+
+
+def _end_failed(work: Work) -> None:
+    """Close the run of a training that failed; where that fails, too, the trainer closes it, and the first reason is the one told."""
+    try:
+        work.registry.end_run(work.run, "FAILED")
+    except Exception:  # whatever MLflow raises
+        log.exception("run_left_open", run=work.run)
 
 
 def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:

@@ -23,7 +23,7 @@ import orjson
 
 from daemon import model
 from daemon.core import file_modes
-from daemon.core.errors import TooFewRows
+from daemon.core.errors import TooFewRows, Unavailable
 from daemon.core.home import Home
 from daemon.processes import parent
 from daemon.processes.training_job import Job, Message, Say
@@ -31,6 +31,7 @@ from daemon.registry import registry
 from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
+from daemon.storage.model_versions import ModelVersions
 from daemon.training import plots, resource_limits
 from daemon.training.export import export
 from daemon.training.metrics import score
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
         code = _end_of(_fork(partial(_train, home, job, say)))
         # Of a training that has said how it ended, this is not heard any more.
         say({"run": job.run, "failed": f"The training {_how(code)}"})
-        if code != 0:  # it did not close its run
+        if code != 0 or _unfinished(home):
             _await(_fork(prepare), prepare)
         say({"ready": os.getpid()})
 
@@ -104,6 +105,14 @@ def _await(child: int, prepare: Callable[[], int]) -> None:
     while _end_of(child) != 0:
         time.sleep(AGAIN_SECONDS)
         child = _fork(prepare)
+
+
+def _unfinished(home: Home) -> bool:
+    """Whether the training left a run open, its own or a candidate's; what can't be asked is found out by preparing."""
+    try:
+        return ModelVersions(home).unfinished()
+    except Unavailable:
+        return True
 
 
 def _how(code: int) -> str:

@@ -7,19 +7,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from service import Service, flowers, wait_until
 from test_run import LEAVES, Workshop, leaves
 
+from daemon.core.errors import TrainingFailed, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import RunState
 from daemon.processes.child import Trainer, python, surroundings
-from daemon.processes.training_job import Job, Message
+from daemon.processes.training_job import Job, Message, Say
+from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions
-from daemon.training import trainer
+from daemon.training import run, trainer
+from daemon.training.run import Work
 
 
 class Shop:
@@ -106,8 +109,34 @@ def test_training_that_goes_wrong_says_how(shop: Shop, estimator: str, reason: s
 
 @pytest.mark.parametrize("estimator", ["Eats", "Raises", "Own"])
 def test_bad_candidate_loses_to_a_good_one(shop: Shop, estimator: str) -> None:
-    """One that runs out of memory, raises, or could not be served is left out, whatever it scores."""
+    """One that runs out of memory, raises, or could not be served is left out, whatever it scores.
+
+    A run that is still open after a training, which has not crashed, is closed before the next.
+    """
+    home = shop.workshop.home
+    Registry(home).start_run("candidate that could not be logged", {})
     assert "done" in shop.train(f"crashing:{estimator}", "tree", memory_bytes=300_000_000)
+    assert not ModelVersions(home).unfinished()
+
+
+def test_failure_is_told_although_its_run_can_not_be_closed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its half of a bundle is removed."""
+    home, halves = shop.workshop.home, list[Path]()
+
+    def fail(work: Work, _say: Say) -> NoReturn:
+        work.staging.mkdir()
+        halves.append(work.staging)
+        raise TrainingFailed("The first reason.")
+
+    def refuse(*_arguments: str) -> NoReturn:
+        raise Unavailable("MLflow's database can't be used: it is locked.")
+
+    monkeypatch.setattr(run, "_train", fail)
+    monkeypatch.setattr(Registry, "end_run", refuse)
+    job = Job(99, "test", "a" * 40, "b" * 32, shop.workshop.segments, 100, {}, None, None)
+    with pytest.raises(TrainingFailed, match=r"^The first reason\.$"):
+        run.train(home, job, lambda _message: None)
+    assert [half.exists() for half in halves] == [False]
 
 
 def test_report_that_takes_too_long_is_given_up() -> None:
