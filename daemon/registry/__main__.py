@@ -11,6 +11,6 @@ from daemon.registry.registry import Registry
 if __name__ == "__main__":
     file_modes.private()
     try:
-        Registry(Home(Path(sys.argv[1]))).prepare()
+        Registry(Home(Path(sys.argv[1]))).open()
     except RetraindError as error:
         sys.exit(str(error))

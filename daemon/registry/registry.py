@@ -19,6 +19,7 @@ from daemon.artifacts import backends
 from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
+from daemon.storage import mlflow_file
 from daemon.storage.model_versions import NAME, TAG, ModelVersions
 
 # Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
@@ -91,8 +92,13 @@ class Registry:
     @translated
     def open(self) -> None:
         """Make the database, migrated, and in it the experiment and the registered model, where they are missing."""
-        if self._models.layout() is None:  # a damaged one is found here at once: MLflow would try it for minutes
-            _create(self._home)
+        with mlflow_file.migrating(self._home.mlflow):
+            if self._models.layout() is None:  # a damaged one is found here at once: MLflow would try it for minutes
+                _create(self._home)
+            self._fill()
+
+    def _fill(self) -> None:
+        """Put into a database what is missing of ours; the first question migrates it."""
         if self.client.get_experiment_by_name(NAME) is None:
             self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
         if not self.client.search_registered_models(f"name='{NAME}'"):

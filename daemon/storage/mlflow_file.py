@@ -1,16 +1,26 @@
-"""The file of MLflow's database, opened for readers that live for a moment.
+"""The file of MLflow's database: opened for readers that live for a moment, and locked by whoever may change its tables.
 
 It has a rollback journal, no WAL, and programs beside ours write it (the trainer, MLflow's own pages). One that is killed in the
 middle of a transaction leaves a journal that the next reader must roll back, and only a connection that may write can.
 """
 
+import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from daemon.core import durable
+from daemon.core.errors import Unavailable
+
 BUSY_SECONDS = 10.0
 """How long another program may hold the database locked."""
+
+MIGRATION_SECONDS = 600.0
+"""How long another process of ours may make or migrate it."""
+
+LOOK_SECONDS = 0.1
 
 
 @contextmanager
@@ -23,3 +33,20 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA query_only = ON")
         yield connection
+
+
+@contextmanager
+def migrating(path: Path) -> Iterator[None]:
+    """Hold the lock under which the database at `path` is made or migrated; raises Unavailable, OSError.
+
+    MLflow asks for none: of two that migrate at the same time one fails, in a daemon that then ends and kills the other halfway.
+    """
+    lock, until = path.with_name(f"{path.name}.lock"), time.monotonic() + MIGRATION_SECONDS
+    while (fd := durable.try_lock(lock)) is None:
+        if time.monotonic() > until:
+            raise Unavailable(f"Another process migrates {path}.", hint=f"`lslocks` names it; it holds {lock}.")
+        time.sleep(LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        os.close(fd)

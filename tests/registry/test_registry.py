@@ -1,6 +1,7 @@
 """daemon.registry.registry with a real MLflow database."""
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from mlflow.exceptions import MlflowException
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon.core.errors import BadSettings
+from daemon.core.errors import BadSettings, Unavailable
 from daemon.core.home import Home
 from daemon.registry.registry import Registry, Source
+from daemon.storage import mlflow_file
 from daemon.storage.model_versions import NAME, ModelVersions
 
 
@@ -29,6 +31,19 @@ def test_opening_again_changes_nothing(registry: Registry, mlflow_home: Home) ->
     assert [one.name for one in registry.client.search_experiments(filter_string=f"name='{NAME}'")] == [NAME]
     assert [one.name for one in registry.client.search_registered_models()] == [NAME]
     assert stat.S_IMODE(mlflow_home.mlflow.stat().st_mode) == 0o600
+
+
+def test_database_is_made_and_migrated_by_one_process_at_a_time(
+    home: Home, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer's preparation, the daemon's migration at the start, or that of a daemon that was killed."""
+    monkeypatch.setattr(mlflow_file, "MIGRATION_SECONDS", 0.05)
+    with mlflow_file.migrating(home.mlflow), pytest.raises(Unavailable, match="Another process migrates"):
+        Registry(home).open()
+    assert [path.name for path in home.registry.glob("mlflow*")] == ["mlflow.db.lock"]
+    shutil.copy(migrated, home.mlflow)
+    Registry(home).open()
+    assert Registry(home).client.get_experiment_by_name(NAME) is not None
 
 
 def test_run_holds_what_was_logged(registry: Registry, mlflow_home: Home, tmp_path: Path) -> None:
