@@ -11,6 +11,7 @@ from daemon.core.home import Home
 from daemon.core.home_integrity import Held
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.storage.journal import Journal
+from daemon.storage.model_versions import LAYOUT, ModelVersions
 
 
 class SelfChecks:
@@ -18,7 +19,8 @@ class SelfChecks:
 
     def __init__(self, home: Home, journal: Journal) -> None:
         self._home, self._journal = home, journal
-        self._registry = Held(home.mlflow)
+        self._registry, self._models = Held(home.mlflow), ModelVersions(home)
+        self._layout: tuple[object, str | None] = (None, None)
         self._segments: tuple[int, frozenset[str]] = (-1, frozenset())
         self._bundle: tuple[object, tuple[str, ...]] = (None, ())
 
@@ -35,7 +37,24 @@ class SelfChecks:
         """Why models can't be registered."""
         home = self._home
         folders = (home.artifacts, home.bundles, home.requests, home.workers)
-        return self._registry.lost() or next(filter(None, map(home_integrity.unwritable, folders)), None)
+        lost = self._registry.lost() or next(filter(None, map(home_integrity.unwritable, folders)), None)
+        return lost or self._strange_tables()
+
+    def _strange_tables(self) -> str | None:
+        """Why what is read of models may be wrong; looked at when something has written the database. Raises Unavailable."""
+        try:
+            status = self._home.mlflow.stat()
+        except FileNotFoundError:
+            return None
+        state = status.st_ino, status.st_mtime_ns
+        if self._layout[0] != state:
+            self._layout = state, self._models.layout()
+        if self._layout[1] in (None, LAYOUT):
+            return None
+        return (
+            f"{self._home.mlflow} has tables of another MLflow than retraind knows ({self._layout[1] or 'none'}). "
+            "Install the retraind that belongs to it, or restore the home from a backup."
+        )
 
     def data(self) -> str | None:
         """Why rows can't be added, or which of them are gone."""
