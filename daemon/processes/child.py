@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,8 @@ class Trainer:
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
         self.ready = False
+        self.heard_at = -math.inf
+        """When it was started or has last said something (monotonic seconds)."""
         self.problem: str | None = None
         """Why it does not get ready, by its own words."""
 
@@ -165,7 +168,7 @@ class Trainer:
         if ended is not None:
             _hang_up(before)
         if self._child.process is not None and self._child.process is not before:
-            self.ready = False
+            self.ready, self.heard_at = False, now
             self._reader = threading.Thread(target=self._read, args=(self._child.process,), daemon=True)
             self._reader.start()
         return ended
@@ -193,7 +196,7 @@ class Trainer:
         """What the trainer has said since the last call, oldest first."""
         received = []
         while not self._inbox.empty():
-            message = self._inbox.get()
+            message, self.heard_at = self._inbox.get(), time.monotonic()
             if "ready" in message:
                 self.ready, self.problem = True, None
             elif "unready" in message:

@@ -11,6 +11,7 @@ from daemon.processes.child import Trainer
 from daemon.retraining import policy
 from daemon.schema.schema import load
 from daemon.service.health import Health
+from daemon.service.heartbeat import START_SECONDS
 from daemon.service.parts import Parts
 from daemon.service.self_checks import SelfChecks
 
@@ -39,7 +40,7 @@ class Checks:
             heartbeat=now,
             at=utcnow(),
             started_at=self._started_at,
-            checks=self._checks(free),
+            checks=self._checks(free, now),
             backlog_files=inbox.backlog[0],
             backlog_bytes=inbox.backlog[1],
             not_taken=inbox.strays.found,
@@ -51,8 +52,8 @@ class Checks:
             free_bytes=free,
         )
 
-    def _checks(self, free: int) -> dict[str, Check]:
-        checks = self._folders(free) | self._work()
+    def _checks(self, free: int, now: float) -> dict[str, Check]:
+        checks = self._folders(free) | self._work(now)
         if waits := self._parts.ingestion.intake.holding.sentence():
             checks[CheckName.HELD] = Check(ok=True, detail=waits)
         if lacking := self._parts.retraining.lacking():
@@ -75,15 +76,16 @@ class Checks:
         examined = {name: health.examine(name, action, fine) for name, (action, fine) in looks.items()}
         return inbox | examined | {CheckName.DISK: health.check(CheckName.DISK, room, f"{free // 1_048_576} MiB free.")}
 
-    def _work(self) -> dict[CheckName, Check]:
+    def _work(self, now: float) -> dict[CheckName, Check]:
         """How the work goes, and those who do it."""
         parts, ingestion, trainer = self._parts, self._parts.ingestion, self._parts.retraining.trainer
         workers, examiner = parts.workers.alive, ingestion.intake.evaluation
+        training = parts.retraining.progress is not None
         examining = examiner.state(parts.promotion.served(), holds=ingestion.intake.holding.holds)
         checks = {
             CheckName.WORK: (None, "The last step succeeded."),
             CheckName.SCHEMA: (self._schema_objection(), "Known."),
-            CheckName.TRAINER: (_objection(trainer), _readiness(trainer)),
+            CheckName.TRAINER: (_objection(trainer) or silence(trainer, training, now), _readiness(trainer)),
             CheckName.WORKERS: (None if workers else NO_WORKER, f"{workers} run."),
             CheckName.HISTORY: (parts.historian.problem, "Predictions are copied into it."),
             CheckName.FORGETTING: (ingestion.forgetting.problem, "Nothing waits to be forgotten."),
@@ -109,6 +111,14 @@ def _objection(trainer: Trainer) -> str | None:
     # One that ends before it is ready is alive most of the time: while it imports, and will end again.
     failed = 0 if trainer.ready else trainer.failures
     return f"It has ended {failed} times in a row; the log says why." if failed > 1 else None
+
+
+def silence(trainer: Trainer, training: bool, now: float) -> str | None:
+    """Why a trainer that runs may hang; a training has a limit of its own. `now` is monotonic seconds."""
+    silent = now - trainer.heard_at
+    if trainer.asleep or trainer.ready or training or silent <= START_SECONDS:
+        return None
+    return f"It has not been ready for {silent:.0f} s. A restart of the service starts it again."
 
 
 def _readiness(trainer: Trainer) -> str:
