@@ -38,6 +38,14 @@ def test_many_rows_are_what_each_is_alone(rows: list[list[Any]]) -> None:
         assert list(found.values) == rows
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_nan_is_no_number_wherever_it_stands(place: int) -> None:
+    """JSON has none, but whoever reads rows from elsewhere may."""
+    row = [*bundles.SETOSA[:place], float("nan"), *bundles.SETOSA[place + 1 :]]
+    with pytest.raises(InvalidFeatures):
+        inputs.from_rows(bundles.SCHEMA, [row])
+
+
 def test_rows_columns_and_matrix_agree() -> None:
     rows = [bundles.SETOSA, [6.0, 3.0, 4.0, 1.0]]
     named = inputs.from_rows(bundles.SCHEMA, [by_name(bundles.SCHEMA, row) for row in rows])

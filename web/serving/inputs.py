@@ -138,6 +138,7 @@ def _is_plain_row(schema: Schema, rows: Sequence[Any]) -> bool:
         and NUMBERS.issuperset(map(type, row))
         and min(row) >= -BOUND
         and max(row) <= BOUND
+        and (total := sum(row)) == total  # not so with NaN, which min and max pass over where it is not first
     )
 
 
