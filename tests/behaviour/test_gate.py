@@ -73,6 +73,7 @@ def mlflow(service: Service) -> MlflowClient:
     return MlflowClient(uri, uri)
 
 
+@pytest.mark.slow
 def test_a_thousand_triggers_during_a_training_are_one_follow_up(start: Start) -> None:
     """They wait together, and together they are answered by the one training that starts next."""
     service = start(train__idle_seconds="0")
@@ -132,6 +133,7 @@ def _messages(service: Service) -> list[str]:
     return [event["message"] for event in service.ask("/events?limit=1000")[1]["events"]]
 
 
+@pytest.mark.slow
 def test_served_bundle_that_is_damaged_is_replaced_without_a_restart(start: Start) -> None:
     """The worker that meets it says what is wrong and where to look; the daemon has the version before served."""
     service = start(server__workers="1")
@@ -158,6 +160,7 @@ def test_served_bundle_that_is_damaged_is_replaced_without_a_restart(start: Star
     assert any("Version 1 is served: Version 2 can't be served any more: " in one for one in _messages(service))
 
 
+@pytest.mark.slow
 def test_poisoned_drops_are_refused_and_stay_inspectable(start: Start) -> None:
     """One class flipped, everything of one class: the champion stays; verdict, bundle and run of the others can be read."""
     service = start(retrain__threshold_rows="150")
@@ -176,6 +179,7 @@ def test_poisoned_drops_are_refused_and_stay_inspectable(start: Start) -> None:
         assert run.data.metrics["reference_accuracy"] < 0.9
 
 
+@pytest.mark.slow
 def test_flood_of_duplicates_counts_once_and_in_other_bytes_costs_nothing(start: Start) -> None:
     """The same bytes are one drop however often they come; the same rows in another order are rows, and Iris is learnt still."""
     service = start(retrain__threshold_rows="100")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from service import Service, flowers, wait_until
 
 from daemon.records.records import Records
@@ -10,6 +11,7 @@ FLOWER = {"features": [5.1, 3.5, 1.4, 0.2]}
 SETTINGS = {"RETRAIND_PROMOTE__MODE": "manual", "RETRAIND_PROMOTE__CANARY_SHARE": "1"}
 
 
+@pytest.mark.slow
 def test_a_challenger_is_tried_until_a_person_decides(tmp_path: Path, served: Path) -> None:
     service = Service(tmp_path / "home", **SETTINGS).copied(served).start()
     try:

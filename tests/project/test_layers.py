@@ -116,7 +116,7 @@ HEAVY = {
     },
     "tomlkit": {"daemon.core.settings.settings_file"},
     "pydantic_settings": {"daemon.core.settings.settings", "daemon.core.settings.loading"},
-    "bottle": {"web.api.app", "web.http.problems"},
+    "bottle": {"web.api.app", "web.api.direct_route", "web.http.problems"},
     "granian": {"web.server.granian"},
     "uvloop": {"web.server.granian"},
     "jinja2": {"web.dashboard.page"},
