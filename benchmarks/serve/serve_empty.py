@@ -10,6 +10,8 @@ from bottle import Bottle
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from web.api import event_stream
+from web.api.app import answer_by_wsgi
+from web.api.direct_route import Answer
 from web.server import granian
 from web.server.bridge import Bridge
 from web.worker_state import Worker
@@ -17,6 +19,10 @@ from web.worker_state import Worker
 
 class Empty(Bottle):  # type: ignore[misc]
     """A bare application, and the name under which the bridge counts its requests."""
+
+    def answer(self, environ: Any) -> Answer:
+        """The whole of a request, as Bottle does it."""
+        return answer_by_wsgi(self, environ)
 
     def template(self, _environ: Any) -> str:
         """The only route."""

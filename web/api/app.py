@@ -80,16 +80,11 @@ class App(Bottle):  # type: ignore[misc]
                 if isinstance(route.callback, DirectRoute):
                     environ["bottle.route"] = route
                     return _secured(route.callback.answer(environ, parts))
-        return self._answer_by_wsgi(environ)
+        return answer_by_wsgi(self, environ)
 
     def go_on(self, environ: WSGIEnvironment, call: Call) -> Answer:
         """Status, headers and body from the rest of a call; raises Elsewhere if it must wait again."""
         return _secured(direct_route.go_on(call, environ))
-
-    def _answer_by_wsgi(self, environ: WSGIEnvironment) -> Answer:
-        answer: list[Any] = []
-        body = self(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
-        return answer[0], answer[1], b"".join(body)
 
     def wsgi(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Any:
         """The WSGI interface."""
@@ -101,6 +96,13 @@ class App(Bottle):  # type: ignore[misc]
             )
 
         return super().wsgi(environ, start)
+
+
+def answer_by_wsgi(app: Bottle, environ: WSGIEnvironment) -> Answer:
+    """Status, headers and body of any Bottle application."""
+    answer: list[Any] = []
+    body = app(environ, lambda status, headers, exc_info=None: answer.extend((int(status[:3]), headers)))
+    return answer[0], answer[1], b"".join(body)
 
 
 def make_app(worker: Worker) -> App:
