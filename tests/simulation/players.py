@@ -2,6 +2,7 @@
 
 import queue
 import shutil
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ class Trainee(Trainer):
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._registry = Registry(home)
         self._ended: str | None = None
-        self.problem = None
+        self.problem, self.heard_at = None, time.monotonic()
         self.job: dict[str, Any] | None = None
         self.ready, self._stage, self._version = False, 0, 0
         self.asleep = False  # for good: nothing can happen to one that sleeps
@@ -60,7 +61,7 @@ class Trainee(Trainer):
         """Start again, if it has ended."""
         ended, self._ended = self._ended, None
         if ended is not None:
-            self.ready = False
+            self.ready, self.heard_at = False, now
             self._say({"ready": 1})
         return ended
 
