@@ -27,15 +27,17 @@ def held(home: Home, journal: Journal, drop: DropRow) -> Iterator[Withheld | Non
         yield from held_files.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
 
 
+def segments_of(journal: Journal, drop: DropRow) -> dict[str, str]:
+    """The segments of the dataset that may hold an accepted drop, by its batch: name to sha256."""
+    assert drop["batch"] is not None
+    batch = drop["batch"]
+    return {row["name"]: row["sha256"] for row in journal.segments.current() if row["first"] <= batch <= row["last"]}
+
+
 def rows_of(home: Home, journal: Journal, drop: DropRow) -> list[dict[str, Any]]:
     """The rows, from the dataset or from what earlier revisions left; none when they are gone from both."""
     if drop["state"] == DropState.ACCEPTED:
-        assert drop["batch"] is not None
-        batch = drop["batch"]
-        live = {
-            row["name"]: row["sha256"] for row in journal.segments.current() if row["first"] <= batch <= row["last"]
-        }
-        holding = segments.find(home.segments, live, drop["sha256"])
+        holding = segments.find(home.segments, segments_of(journal, drop), drop["sha256"])
         return _of(holding[1], drop) if holding else []
     cache = Cache(home.data)
     for md5 in (one["md5"] for one in journal.segments.holders(drop)):

@@ -62,12 +62,7 @@ def _old(home: Home) -> list[Path]:
 
 def _dataset(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
     if drop["state"] == DropState.ACCEPTED:
-        assert drop["batch"] is not None
-        batch = drop["batch"]
-        live = {
-            row["name"]: row["sha256"] for row in journal.segments.current() if row["first"] <= batch <= row["last"]
-        }
-        holding = segments.find(home.segments, live, drop["sha256"])
+        holding = segments.find(home.segments, trace_search.segments_of(journal, drop), drop["sha256"])
         if holding is not None:
             yield Trace(_at(home, home.segments / holding[0]), "the rows, as part of the dataset", "retraind forget")
     if drop["bad_file"]:
