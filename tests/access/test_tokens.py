@@ -110,13 +110,13 @@ def test_a_damaged_card_counts_for_nothing_and_the_others_go_on(home: Home) -> N
 def test_two_changes_in_one_tick_are_both_seen(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's clock for files moves in ticks: the second change may leave the folder's time as it was."""
     monkeypatch.setattr(record_cache, "LOOK_SECONDS", 0.0)
-    found = RecordCache(home.tokens, Token)
+    tokens_read = RecordCache(home.tokens, Token)
     tokens.create(home, "first", [Scope.READ])
     at = home.tokens.stat().st_mtime_ns
-    assert list(found.now()) == ["first"]
+    assert list(tokens_read.now()) == ["first"]
     tokens.create(home, "second", [Scope.READ])
     os.utime(home.tokens, ns=(at, at))
-    assert list(found.now()) == ["first", "second"]
+    assert list(tokens_read.now()) == ["first", "second"]
 
 
 def test_of_two_threads_that_look_at_once_none_leaves_its_mark_on_the_other_s_cards(home: Home) -> None:

@@ -27,11 +27,11 @@ def test_revision_is_fetched_into_another_home(
     def fetch(name: str) -> list[str]:
         scratch = Home(tmp_path / name)
         scratch.make()
-        found = check_out(home, scratch, revision)
-        assert [durable.sha256_file(scratch.segments / one) for one in sorted(found)] == sorted(
+        checkout = check_out(home, scratch, revision)
+        assert [durable.sha256_file(scratch.segments / one) for one in sorted(checkout)] == sorted(
             [first.sha256, second.sha256]
         )
-        return found
+        return checkout
 
     assert sorted(fetch("a")) == sorted([first.name, second.name])
     with monkeypatch.context() as full:

@@ -201,8 +201,8 @@ def test_old_revision_is_found_again(parts: Parts, tmp_path: Path) -> None:
     parts.reopen()
     scratch = Home(tmp_path / "scratch")
     scratch.make()
-    found = check_out(parts.home, scratch, Revision(*history[1].name))
-    assert len(found) == 2
+    checkout = check_out(parts.home, scratch, Revision(*history[1].name))
+    assert len(checkout) == 2
 
 
 def test_cache_survives_torn_settings(parts: Parts) -> None:

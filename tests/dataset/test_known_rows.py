@@ -164,12 +164,12 @@ def test_a_column_that_comes_later_changes_no_print(tmp_path: Path, schema: Sche
     gathering = known_rows.gathering()
     gathering.add(Rows(empty, empty))
     known_rows.take(gathering, "a", schema)
-    found = row_hash_files.mapped(tmp_path / f"a{known.SUFFIX}")
-    assert found is not None
+    hashes = row_hash_files.mapped(tmp_path / f"a{known.SUFFIX}")
+    assert hashes is not None
     more = schema.columns[0].model_copy(update={"name": "later", "missing": True})
-    assert found.fits(schema.model_copy(update={"columns": [*schema.columns, more]}))
+    assert hashes.fits(schema.model_copy(update={"columns": [*schema.columns, more]}))
     other = [one.model_copy(update={"kind": "integer"}) for one in schema.columns]
-    assert not found.fits(schema.model_copy(update={"columns": other}))
+    assert not hashes.fits(schema.model_copy(update={"columns": other}))
 
 
 @given(

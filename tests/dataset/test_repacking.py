@@ -137,8 +137,8 @@ def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) 
     for one in batches:
         scratch = Home(tmp_path / str(one["seq"]))
         scratch.make()
-        found = check_out(home, scratch, Revision(str(one["revision"]), str(one["dvc_md5"])))
-        assert len(found) == one["seq"]
+        checkout = check_out(home, scratch, Revision(str(one["revision"]), str(one["dvc_md5"])))
+        assert len(checkout) == one["seq"]
     take(parts, BATCHES + 1)
     assert parts.lengths == [*range(1, BATCHES + 2)]
 

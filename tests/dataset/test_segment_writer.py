@@ -21,11 +21,11 @@ def test_segment_written_in_parts_is_one_file(tmp_path: Path) -> None:
     with Writer(tmp_path) as writer:
         writer.add(rows(1, 2))
         writer.add(rows(3))
-        found = writer.seal().place()
-    path = tmp_path / found.name
-    assert names(tmp_path) == [found.name]
-    assert (found.sha256, found.rows, found.bytes) == (durable.sha256_file(path), 3, path.stat().st_size)
-    [(_, table)] = segments.read(tmp_path, {found.name: found.sha256})
+        placed = writer.seal().place()
+    path = tmp_path / placed.name
+    assert names(tmp_path) == [placed.name]
+    assert (placed.sha256, placed.rows, placed.bytes) == (durable.sha256_file(path), 3, path.stat().st_size)
+    [(_, table)] = segments.read(tmp_path, {placed.name: placed.sha256})
     assert table["x"].to_pylist() == [1, 2, 3]
     assert table["_row"].to_pylist() == [0, 1, 0]
 

@@ -51,9 +51,9 @@ def test_challenger_may_be_worse_by_tolerance_or_one_row(new: int, old: int | No
 @pytest.mark.parametrize("name", HOLDOUTS)
 def test_each_holdout_must_hold(name: str) -> None:
     """A challenger that is better on one holdout and worse on the other is refused, naming the one."""
-    found = scores(99, 90)
-    found["challenger"][name] = holdout(80, 100)
-    verdict = rules.judge(found, Promote())
+    complete = scores(99, 90)
+    complete["challenger"][name] = holdout(80, 100)
+    verdict = rules.judge(complete, Promote())
     assert verdict.state == "refused"
     assert f"the {name} holdout" in verdict.reason
 
@@ -71,11 +71,11 @@ def test_each_holdout_must_hold(name: str) -> None:
 )
 def test_no_class_may_be_forgotten(new: dict[str, float], old: dict[str, float], n: int, state: str) -> None:
     """A class's recall may fall by its tolerance or one row; the refusal names the class."""
-    found = scores(99, 99, n=100)
+    complete = scores(99, 99, n=100)
     for name in HOLDOUTS:
-        found["challenger"][name] = holdout(n, n, new)
-        found["champion"][name] = holdout(n, n, old)
-    verdict = rules.judge(found, Promote())
+        complete["challenger"][name] = holdout(n, n, new)
+        complete["champion"][name] = holdout(n, n, old)
+    verdict = rules.judge(complete, Promote())
     assert verdict.state == state
     assert state == "promoted" or "Recall of 'b'" in verdict.reason
 
@@ -327,11 +327,11 @@ def test_marks_are_of_the_same_rows() -> None:
 def test_challenger_and_champion_are_held_against_each_other_where_neither_has_learnt() -> None:
     """On the rows of `fair`, if there are some that the champion knows; the challenger's own score is of all."""
     fair = {name: holdout(9, 20) for name in HOLDOUTS}
-    found = scores(50, 50, fair=fair)
-    found["champion"] = {name: holdout(19, 20) for name in HOLDOUTS}
-    assert "falls from 0.9500 to 0.4500" in rules.judge(found, Promote()).reason
-    found["champion"] = {name: holdout(9, 20) for name in HOLDOUTS}
-    verdict = rules.judge(found, Promote())
+    complete = scores(50, 50, fair=fair)
+    complete["champion"] = {name: holdout(19, 20) for name in HOLDOUTS}
+    assert "falls from 0.9500 to 0.4500" in rules.judge(complete, Promote()).reason
+    complete["champion"] = {name: holdout(9, 20) for name in HOLDOUTS}
+    verdict = rules.judge(complete, Promote())
     assert verdict.state == "promoted"
     assert (
         "Accuracy 0.4500 against 0.4500 of version 7 on the held-out rows that neither was trained on (n = 20)"
@@ -382,42 +382,42 @@ def test_a_fall_within_the_noise_is_no_reason_to_refuse(p: float, state: str) ->
 
 def test_versions_are_judged_by_the_metric_that_chooses() -> None:
     """A rise of balanced accuracy from 0.499 to 0.660 was refused because accuracy fell; nothing else decides now."""
-    found = scores(80, 90)
+    complete = scores(80, 90)
     for who, value in (("challenger", 0.66), ("champion", 0.499)):
         for name in HOLDOUTS:
-            found[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": value}
-    verdict = rules.judge(found, Promote())
+            complete[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": value}
+    verdict = rules.judge(complete, Promote())
     assert verdict.state == "promoted"
     assert verdict.reason.startswith("Balanced accuracy 0.6600 against 0.4990 of version 7")
     for name in HOLDOUTS:
-        found["challenger"][name] |= {"metric": "log_loss", "log_loss": 0.7}
-        found["champion"][name] |= {"metric": "log_loss", "log_loss": 0.5}
-    assert rules.judge(found, Promote()).state == "refused", "less is better"
+        complete["challenger"][name] |= {"metric": "log_loss", "log_loss": 0.7}
+        complete["champion"][name] |= {"metric": "log_loss", "log_loss": 0.5}
+    assert rules.judge(complete, Promote()).state == "refused", "less is better"
 
 
 def test_scores_by_another_metric_are_no_mark() -> None:
     """A changed metric sets a new baseline."""
     past: dict[int, PastScores] = {1: {"challenger": {"reference": holdout(99, 100)}}}
-    found = scores(90, 90)
+    complete = scores(90, 90)
     for who in ("challenger", "champion"):
         for name in HOLDOUTS:
-            found[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": 0.9}
-    assert rules.judge(found, Promote(), past).state == "promoted"
+            complete[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": 0.9}
+    assert rules.judge(complete, Promote(), past).state == "promoted"
 
 
 def test_scores_by_other_costs_are_no_mark() -> None:
     """Changed costs set a new baseline, too: what a class costs decides how often it is answered."""
-    found: Any = scores(90, 90)
+    complete: Any = scores(90, 90)
     past: dict[int, Any] = {1: {"challenger": {"reference": holdout(99, 100)}}}
-    for score in [past[1]["challenger"]["reference"], *found["challenger"].values(), *found["champion"].values()]:
+    for score in [past[1]["challenger"]["reference"], *complete["challenger"].values(), *complete["champion"].values()]:
         score |= {"metric": "cost", "cost": 0.5, "costs": {"a": {"b": 5}}}
     past[1]["challenger"]["reference"]["cost"] = 0.1
-    reason = rules.judge(found, Promote(), past).reason
+    reason = rules.judge(complete, Promote(), past).reason
     assert reason.startswith(
         "Mean cost on the reference holdout rises from 0.1000 of version 1, the best so far, to 0.5000"
     )
     past[1]["challenger"]["reference"]["costs"] = {"a": {"b": 4}}
-    assert rules.judge(found, Promote(), past).state == "promoted"
+    assert rules.judge(complete, Promote(), past).state == "promoted"
 
 
 def test_changed_world_is_said() -> None:
@@ -444,14 +444,14 @@ def test_changed_world_is_said() -> None:
 )
 def test_floor_is_of_the_metric_that_judges(metric: str, found: float, state: str, said: str) -> None:
     """Where less of that is better, a floor of it would say nothing; there it is accuracy or R²."""
-    given: Any = scores(90, None)
+    incomplete: Any = scores(90, None)
     for name in HOLDOUTS:
-        given["challenger"][name] |= {metric: found, "metric": metric}
-    verdict = rules.judge(given, Promote(floor=0.7))
+        incomplete["challenger"][name] |= {metric: found, "metric": metric}
+    verdict = rules.judge(incomplete, Promote(floor=0.7))
     assert verdict.state == state
     assert said in verdict.reason
-    given["metric_named"] = False
-    assert rules.judge(given, Promote(floor=0.7)).state == "promoted", "auto: of accuracy"
+    incomplete["metric_named"] = False
+    assert rules.judge(incomplete, Promote(floor=0.7)).state == "promoted", "auto: of accuracy"
     low = scores(60, None)
     for name in HOLDOUTS:
         low["challenger"][name] |= {"log_loss": 0.1, "metric": "log_loss"}

@@ -105,9 +105,9 @@ def test_any_json_is_encoded_or_refused(value: Any) -> None:
 
 def test_markers_in_json_are_null() -> None:
     """As in drops; where the schema allows no missing value, the complaint is that of null."""
-    wanted = pytest.approx([math.nan, -1, 1], nan_ok=True)
-    assert encode(MARKED, ["NA", " NA", 1]) == wanted
-    assert encode(MARKED, {"age": "-", "plan": "NA", "note": 1}) == wanted
+    expected_row = pytest.approx([math.nan, -1, 1], nan_ok=True)
+    assert encode(MARKED, ["NA", " NA", 1]) == expected_row
+    assert encode(MARKED, {"age": "-", "plan": "NA", "note": 1}) == expected_row
     assert encode(MARKED, [2, "plus", 1]) == [2, 0, 1]
     for features, part in ([2, "plus", "NA"], "must not be null"), ([2, "plus", "-"], "not the text '-'"):
         with pytest.raises(InvalidFeatures, match=part) as caught:

@@ -123,16 +123,16 @@ def test_nothing_is_left_of_a_request(echo: tuple[Echo, int]) -> None:
 
 def test_of_two_who_tell_the_first_is_heard() -> None:
     """The body may arrive in the moment in which it is given up, in another thread."""
-    told: list[BodyOrProblem] = []
+    outcomes: list[BodyOrProblem] = []
     expected: dict[Arrival, Any] = {}
     arrival = Arrival(expected, 4, None, 0.0)
-    expected[arrival] = told.append
+    expected[arrival] = outcomes.append
     both = [threading.Thread(target=arrival.deliver, args=(found,)) for found in (b"body", Problem(408, "late"))]
     for thread in both:
         thread.start()
     for thread in both:
         thread.join()
-    assert len(told) == 1
+    assert len(outcomes) == 1
 
 
 def test_only_one_module_knows_granian() -> None:

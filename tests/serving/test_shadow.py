@@ -75,12 +75,12 @@ def copied(home: Home) -> None:
 def test_labels_and_probabilities_are_compared(home: Home) -> None:
     champion, other = loaded(home, 5), loaded(home, 6, favourite=1)
     inputs = from_rows(champion.schema, ROWS)
-    found = agreement.compare(
+    compared = agreement.compare(
         other, [ChampionAnswers(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)]
     )
-    assert (found.n, found.failed, found.agreed) == (3, 0, 0)
-    assert found.differing == [(name, "setosa", "versicolor") for name in "abc"]
-    assert 2.9 < found.difference <= 3.0
+    assert (compared.n, compared.failed, compared.agreed) == (3, 0, 0)
+    assert compared.differing == [(name, "setosa", "versicolor") for name in "abc"]
+    assert 2.9 < compared.difference <= 3.0
     same = agreement.compare(
         champion, [ChampionAnswers(champion, champion.answers(inputs.matrix), ["a", "b", "c"], inputs)]
     )
@@ -91,10 +91,12 @@ def test_values_have_a_difference_and_no_labels(home: Home) -> None:
     pointer = bundles.make_prices(home, 7)
     champion = Predictor(7, bundle.load(home.bundle(7), pointer.manifest))
     inputs = from_rows(champion.schema, [bundles.HOUSE, bundles.HOUSE])
-    told = ChampionAnswers(champion, champion.answers(inputs.matrix) + np.array([[1.0], [3.0]]), ["a", "b"], inputs)
-    found = agreement.compare(champion, [told])
-    assert (found.n, found.agreed, found.differing) == (2, None, [])
-    assert (found.difference, found.largest) == pytest.approx((4.0, 3.0))
+    champion_answers = ChampionAnswers(
+        champion, champion.answers(inputs.matrix) + np.array([[1.0], [3.0]]), ["a", "b"], inputs
+    )
+    compared = agreement.compare(champion, [champion_answers])
+    assert (compared.n, compared.agreed, compared.differing) == (2, None, [])
+    assert (compared.difference, compared.largest) == pytest.approx((4.0, 3.0))
 
 
 def test_rows_without_an_answer_are_counted_apart(home: Home) -> None:
@@ -102,11 +104,11 @@ def test_rows_without_an_answer_are_counted_apart(home: Home) -> None:
     huge = [1e308, 1e308, -1e308, 1e308]
     inputs = from_rows(champion.schema, [*ROWS, bundles.SETOSA])
     inputs.matrix[1] = huge
-    told = ChampionAnswers(
+    champion_answers = ChampionAnswers(
         champion, champion.answers(from_rows(champion.schema, [*ROWS, bundles.SETOSA]).matrix), list("abcd"), inputs
     )
-    found = agreement.compare(other, [told])
-    assert (found.n, found.failed, found.agreed) == (3, 1, 3)
+    compared = agreement.compare(other, [champion_answers])
+    assert (compared.n, compared.failed, compared.agreed) == (3, 1, 3)
 
 
 def test_a_version_that_predicts_something_else_answers_nothing(home: Home) -> None:
@@ -114,8 +116,10 @@ def test_a_version_that_predicts_something_else_answers_nothing(home: Home) -> N
     pointer = bundles.make_prices(home, 7)
     other = Predictor(7, bundle.load(home.bundle(7), pointer.manifest))
     inputs = from_rows(champion.schema, ROWS)
-    found = agreement.compare(other, [ChampionAnswers(champion, champion.answers(inputs.matrix), list("abc"), inputs)])
-    assert (found.n, found.failed) == (0, 3)
+    compared = agreement.compare(
+        other, [ChampionAnswers(champion, champion.answers(inputs.matrix), list("abc"), inputs)]
+    )
+    assert (compared.n, compared.failed) == (0, 3)
 
 
 # From the answer to the history

@@ -92,14 +92,14 @@ def test_layout_is_that_of_the_installed_mlflow(both: Both) -> None:
 
 def test_versions_are_read_as_mlflow_reads_them(both: Both) -> None:
     """Without the deleted one; tags, run and model of each."""
-    found = both.ours.versions()
+    versions = both.ours.versions()
     known = sorted(both.client.search_model_versions(f"name = '{NAME}'"), key=lambda version: int(version.version))
-    assert [(one.version, one.run, one.bundle) for one in found] == [
+    assert [(one.version, one.run, one.bundle) for one in versions] == [
         (int(one.version), one.run_id, one.tags.get("retraind.bundle")) for one in known
     ]
-    assert [one.cleared for one in found] == [True, False, False]
-    assert [one.model for one in found[:2]] == [str(known[0].source).removeprefix("models:/")] * 2
-    assert (found[0].model[:2], found[2].model) == ("m-", "")
+    assert [one.cleared for one in versions] == [True, False, False]
+    assert [one.model for one in versions[:2]] == [str(known[0].source).removeprefix("models:/")] * 2
+    assert (versions[0].model[:2], versions[2].model) == ("m-", "")
     assert [one.version for one in both.ours.versions(after=1)] == [2, 4]
     assert [both.ours.has(version) for version in range(6)] == [False, True, True, False, True, False]
 

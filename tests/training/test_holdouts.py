@@ -66,9 +66,9 @@ def test_grouped_rows_give_the_interval_of_single_ones() -> None:
     n = GROUPS * 20
     random = np.random.default_rng(2)
     new, old = random.normal(size=n), random.normal(size=n)
-    found: Any = rmse_difference(new, old)
+    difference: Any = rmse_difference(new, old)
     deviation = np.sqrt(np.var(new**2) / (4 * n) + np.var(old**2) / (4 * n))  # of the difference, by the delta method
-    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+    assert difference["high"] - difference["low"] == pytest.approx(2 * 1.96 * deviation, rel=0.15)
 
 
 def test_no_rows_give_no_interval() -> None:

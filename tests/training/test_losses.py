@@ -111,13 +111,13 @@ def test_answers_are_remembered_in_a_bundle(tmp_path: Path) -> None:
     """And compared on the same rows only, also when there are more classes by then."""
     before = version(40)
     before.write(tmp_path)
-    found = reference_answers.read(tmp_path)
-    assert found is not None
+    answers_read = reference_answers.read(tmp_path)
+    assert answers_read is not None
     grown = Remembered(Part.of(np.pad(before.held.answers, ((0, 0), (0, 1))), before.held.truth), before.taught)
-    difference = reference_answers.difference(grown, found, "accuracy")
+    difference = reference_answers.difference(grown, answers_read, "accuracy")
     assert difference is not None
     assert (difference.n, difference.loss) == (400, 0)
-    assert reference_answers.difference(version(40, 399), found, "accuracy") is None
+    assert reference_answers.difference(version(40, 399), answers_read, "accuracy") is None
     (tmp_path / REMEMBERED).write_bytes(b"no archive")
     assert reference_answers.read(tmp_path) is None
     (tmp_path / REMEMBERED).unlink()

@@ -85,9 +85,9 @@ def test_exports_that_grow_have_no_row_on_both_sides(tmp_path: Path) -> None:
     assert (data.by, len(data.held)) == (By.CONTENT, 1080)
     assert straddling(data) == 0
     fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.taught)
-    found = holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]
-    assert 60 < found["n"] < 110
-    assert abs(found["accuracy"] - 0.5) < 0.17
+    compared_scores = holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]
+    assert 60 < compared_scores["n"] < 110
+    assert abs(compared_scores["accuracy"] - 0.5) < 0.17
 
 
 def test_improbable_rows_three_times_in_one_file_are_copies(tmp_path: Path) -> None:
@@ -270,9 +270,15 @@ def test_first_comparison_is_on_rows_that_neither_has_learnt(tmp_path: Path, by:
     served = Model.__new__(Model)
     manifest: Any = type("Manifest", (), {"data_schema": NUMBERS, "settings": {}})
     served.__init__(manifest, "", lambda given: model.answers(remembers, given, NUMBERS))  # type: ignore[misc]
-    found: Any = holdouts.compare(model.fit(DecisionTreeClassifier(random_state=1), *new.taught), served, new).scores
-    assert abs(found["champion"]["rolling"]["accuracy"] - 0.5) < 0.15
-    assert ("fair" in found) == (by is By.PLACE)
-    beside = found.get("fair") or found["challenger"]
-    assert beside["rolling"]["n"] == found["champion"]["rolling"]["n"] == found["paired"]["holdout"]["rolling"]["n"]
-    assert found["champion"]["rolling"]["n"] >= 55
+    compared_scores: Any = holdouts.compare(
+        model.fit(DecisionTreeClassifier(random_state=1), *new.taught), served, new
+    ).scores
+    assert abs(compared_scores["champion"]["rolling"]["accuracy"] - 0.5) < 0.15
+    assert ("fair" in compared_scores) == (by is By.PLACE)
+    beside = compared_scores.get("fair") or compared_scores["challenger"]
+    assert (
+        beside["rolling"]["n"]
+        == compared_scores["champion"]["rolling"]["n"]
+        == compared_scores["paired"]["holdout"]["rolling"]["n"]
+    )
+    assert compared_scores["champion"]["rolling"]["n"] >= 55
