@@ -5,17 +5,15 @@ whose backend they are, because ONNX does not reproduce the estimator.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.artifacts import treelite_model as groves
+from daemon.artifacts.manifest import Kind
 from daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
-Kind = Literal["float32", "float64"]
-"""The type of the rows that a backend is given."""
 
 PIECEWISE = "rows_to_encode"
 """The input of a graph that makes many numbers of a row: it is given PIECE_ROWS at a time, so that memory is bounded."""

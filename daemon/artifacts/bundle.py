@@ -1,110 +1,83 @@
 """The bundle: the files that serve one version, a manifest with their sha256, and the model they load to.
 
-Shared with `web`; its backends are those of `daemon/artifacts/backends.py`.
+Shared with `web`; its manifest is that of `daemon/artifacts/manifest.py`, its backends are those of `daemon/artifacts/backends.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
+from typing import Literal, Required, TypedDict
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
 
 from daemon.artifacts import backends
-from daemon.artifacts.backends import Kind
+from daemon.artifacts.manifest import (
+    AFTER,
+    BEFORE,
+    KEPT,
+    MANIFEST,
+    MODEL,
+    ONNX,
+    PROBE,
+    REMEMBERED,
+    SKOPS,
+    TREELITE,
+    TWIN,
+    Backend,
+    Kind,
+    Manifest,
+    Pointer,
+    Summary,
+    Twin,
+    cleared,
+    read_manifest,
+    read_pointer,
+    seal,
+    summary,
+)
 from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.schema.costs import Costs, named
 from daemon.schema.schema import Schema
-from daemon.schema.scores import Scores
+
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "KEPT",
+    "MANIFEST",
+    "MODEL",
+    "ONNX",
+    "PARITY",
+    "PROBE",
+    "REMEMBERED",
+    "SKOPS",
+    "TREELITE",
+    "TWIN",
+    "Backend",
+    "Manifest",
+    "Matrix",
+    "Model",
+    "Pointer",
+    "Probe",
+    "Summary",
+    "Twin",
+    "answered",
+    "cleared",
+    "load",
+    "load_judged",
+    "probe",
+    "read_manifest",
+    "read_pointer",
+    "seal",
+    "summary",
+]
 
 Matrix = NDArray[np.float64]
-Backend = Literal["onnx", "treelite", "sklearn"]
 
 PARITY = 1e-6
 """Largest difference between scikit-learn and the backend: of a probability, or of a value as a share of the probe's
 `scale`, the range of the values that the model gives for the rows of its revision (docs/architecture.md, Serving)."""
-
-MODEL = "retraind"
-"""Name of the model, in the registry and in the paths of the protocols that name one."""
-
-MANIFEST = "manifest.json"
-REMEMBERED = "remembered.npz"
-KEPT = frozenset({MANIFEST, REMEMBERED})
-"""What stays of a bundle whose version is cleared: later versions are measured by what it answered."""
-PROBE = "probe.json"
-TWIN = "twin-"
-"""How the names of the twin's files begin, which are otherwise those of the served model."""
-ONNX = "model.onnx"
-TREELITE = "model.treelite"
-BEFORE, AFTER = "rows.onnx", "answers.onnx"
-"""Beside treelite's trees, if they are needed: what makes their rows of ours, and what corrects their probabilities."""
-SKOPS = "model.skops"
-
-
-Unvalidated = GetPydanticSchema(lambda _source, handler: handler(dict[str, object]))
-"""Any JSON object is read and written as it is: a manifest of another release may have other keys, and its sha256 vouches for it."""
-
-
-class Twin(BaseModel):
-    """The estimator of a version fitted without the held-out rows: what its scores are of, and what later versions are compared with."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    backend: Backend
-    input: Kind
-    difference: float
-    trained_rows: int
-
-
-class Manifest(BaseModel):
-    """What a bundle is made of and where it came from; its own sha256 stands in the journal and the pointer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    format: Literal["retraind-bundle/1"] = "retraind-bundle/1"
-    run: str
-    """MLflow run id."""
-    candidate: str
-    """Name of the candidate that won, for example `forest`."""
-    estimator: str
-    revision: str
-    """Git commit of the data."""
-    dvc_md5: str
-    rows: int
-    """Rows in the revision; `trained_rows` of them taught the served model."""
-    trained_rows: int
-    data_schema: Schema
-    backend: Backend
-    input: Kind
-    difference: float
-    """Largest difference from scikit-learn on the rows of the revision, in the sense of PARITY."""
-    files: dict[str, str]
-    """File name to sha256."""
-    twin: Twin | None = None
-    """Whose the scores are if the served model was fitted once more, on the held-out rows as well; None: its own."""
-    refit_problem: str = ""
-    """Why the served model was not fitted on all rows although `train.refit` asks for it."""
-    scores: Annotated[Scores, Unvalidated] = Field(default_factory=Scores)
-    """`challenger` and `champion` on the same held-out rows, `importance` by feature, and more."""
-    reason: str
-    """Why the training started."""
-    seed: int
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """The `[train]` settings, with which the training can be repeated; empty in bundles of earlier times."""
-    first_rows: int = 0
-    """So many rows began the dataset: the held-out ones among them are the reference holdout."""
-    libraries: dict[str, str]
-    created: str
-
-    @property
-    def scored(self) -> str:
-        """Whose the scores are, for people, where it is not simply the served model; empty where it is."""
-        if self.twin is None:
-            return self.refit_problem
-        return f"scores are of its twin, fitted on {self.twin.trained_rows:,} rows without the held-out ones"
 
 
 class Probe(TypedDict, total=False):
@@ -115,31 +88,6 @@ class Probe(TypedDict, total=False):
     values: list[list[float]]
     scale: float
     """The range of the values, by which differences are measured."""
-
-
-class Summary(TypedDict):
-    """What a bundle is, how it was trained, and whose the scores are; `files` None: they are not as recorded, `problem` says why."""
-
-    sha256: str
-    files: dict[str, str] | None
-    problem: str | None
-    seed: NotRequired[int]
-    settings: NotRequired[Mapping[str, object]]
-    libraries: NotRequired[dict[str, str]]
-    backend: NotRequired[Backend]
-    estimator: NotRequired[str]
-    scored: NotRequired[str]
-
-
-class Pointer(BaseModel):
-    """`champion.json`: which bundle is to be served, by version and sha256 of its manifest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: int
-    manifest: str
-    since: str
-    """UTC, ISO 8601: when the version became the served one."""
 
 
 class Model:
@@ -160,62 +108,6 @@ class Model:
 def answered(schema: Schema) -> Literal["values", "probabilities"]:
     """What a model of this schema answers, and so the probe's key for it."""
     return "values" if schema.task == "regression" else "probabilities"
-
-
-def read_pointer(path: Path) -> Pointer | None:
-    """The pointer at `path`; None if nothing has been promoted yet; raises BundleRefused if it is not readable."""
-    try:
-        return Pointer.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise BundleRefused(f"{path} is not a pointer: {error.error_count()} problems.") from None
-
-
-def seal(folder: Path, manifest: Manifest) -> str:
-    """Write the manifest of a finished bundle and make the folder durable; returns the manifest's sha256."""
-    data = orjson.dumps(manifest.model_dump(), option=orjson.OPT_INDENT_2)
-    for name in manifest.files:
-        durable.fsync_file(folder / name)
-    durable.write(folder / MANIFEST, data)
-    durable.fsync_dir(folder.parent)
-    return durable.sha256(data)
-
-
-def read_manifest(folder: Path, sha256: str) -> Manifest:
-    """The manifest of a bundle, verified against its recorded sha256, without loading the model; raises BundleRefused."""
-    try:
-        data = (folder / MANIFEST).read_bytes()
-        if durable.sha256(data) != sha256:
-            raise BundleRefused(f"{folder / MANIFEST} is not the manifest that was recorded ({sha256[:12]}…).")
-        return Manifest.model_validate_json(data)
-    except (OSError, ValidationError) as error:
-        raise BundleRefused(f"{folder} is not a readable bundle: {error}") from error
-
-
-def summary(folder: Path, sha256: str) -> Summary:
-    """A version's bundle for its lineage."""
-    try:
-        manifest = read_manifest(folder, sha256)
-    except BundleRefused as error:
-        return {"sha256": sha256, "files": None, "problem": str(error)}
-    return {
-        "sha256": sha256,
-        "files": manifest.files,
-        "seed": manifest.seed,
-        "settings": manifest.settings,
-        "libraries": manifest.libraries,
-        "backend": manifest.backend,
-        "estimator": manifest.estimator,
-        "scored": manifest.scored,
-        "problem": None,
-    }
-
-
-def cleared(folder: Path) -> bool:
-    """Whether the files of a bundle have been removed, all but those of KEPT (`promote.keep_versions`)."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return MANIFEST in names and names <= KEPT
 
 
 def load(folder: Path, sha256: str) -> Model:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.artifacts.bundle import Manifest
+from daemon.artifacts.manifest import Manifest
 from daemon.artifacts.reference_sample import Reference
 from daemon.core.drift_report import (
     ClassShares,

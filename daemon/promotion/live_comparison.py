@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from daemon.records import live_score
 from daemon.records.late_labels import Outcome
-from daemon.schema import costs, score_names
+from daemon.schema import counted_costs, score_names
 from daemon.schema.scores import Score, Table
 
 RESAMPLES = 1000
@@ -67,7 +67,7 @@ def _saved(score: Score, table: Table | None) -> tuple[float, float] | None:
         return None
     names = list(score["support"])
     pairs = {(names[i], names[j]): n for i, row in enumerate(score["confusion"]) for j, n in enumerate(row)}
-    return costs.saved(pairs, table or {})[1]
+    return counted_costs.saved(pairs, table or {})[1]
 
 
 def _mean(shares: list[tuple[float, int]]) -> tuple[float, float]:
@@ -86,7 +86,7 @@ def measure(
     if not rows:
         return None
     if figure == "cost":
-        _, share = costs.saved(Counter((row["truth"], row["prediction"]) for row in rows), table or {})
+        _, share = counted_costs.saved(Counter((row["truth"], row["prediction"]) for row in rows), table or {})
         return None if share is None else Measured(share[0], share[0] + live_score.Z * share[1], len(rows), share[1])
     if figure == "accuracy":
         return _shares(rows, [sum(row["truth"] == row["prediction"] for row in rows)], [len(rows)])
@@ -133,7 +133,7 @@ def sigmas(now: Sequence[Outcome], before: Sequence[Outcome], figure: Figure, ta
 def _losses(rows: Sequence[Outcome], figure: Figure, table: Table | None) -> NDArray[np.float64]:
     """Of each row 0 or 1 (right or wrong), weighted so that each class counts alike where that is asked, its cost, or the squared error."""
     if figure == "cost":
-        return np.array([costs.price(row["truth"], row["prediction"], table or {}) for row in rows])
+        return np.array([counted_costs.price(row["truth"], row["prediction"], table or {}) for row in rows])
     if figure != "r2":
         wrong = np.array([float(row["truth"] != row["prediction"]) for row in rows])
         if figure == "accuracy":

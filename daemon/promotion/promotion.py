@@ -7,7 +7,7 @@ in `daemon/promotion/judging.py`, by the rules of `daemon/gate/rules.py`.
 
 from collections.abc import Collection
 
-from daemon.artifacts.bundle import Pointer
+from daemon.artifacts.manifest import Pointer
 from daemon.core import requests
 from daemon.core.errors import BundleRefused, NotFound
 from daemon.core.home import Home

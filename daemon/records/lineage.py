@@ -93,7 +93,7 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
     """The whole chain of a judged version; None if there is no such version. Raises sqlite3.Error on a damaged journal.
 
     `drops`, `batches`, `served` and `shadow` list the newest `limit`; `before` is the id of the last drop already seen.
-    `bundle` is the sha256 by which `daemon.artifacts.bundle.summary` describes the files.
+    `bundle` is the sha256 by which `daemon.artifacts.manifest.summary` describes the files.
     """
     row = first(VersionRow, home.journal, "SELECT * FROM versions WHERE version = ?", version)
     if row is None:

@@ -137,6 +137,6 @@ class Links(VersionVerdict):
 
 
 class Chain(Links):
-    """The same with the sha256 of its bundle, by which `daemon.artifacts.bundle.summary` describes the files."""
+    """The same with the sha256 of its bundle, by which `daemon.artifacts.manifest.summary` describes the files."""
 
     bundle: str

@@ -14,7 +14,7 @@ from typing import TypedDict
 from daemon.records.dialect import ARRIVAL
 from daemon.records.late_labels import Outcome
 from daemon.records.query import first, typed
-from daemon.schema import costs
+from daemon.schema import counted_costs
 from daemon.schema.schema import Task
 from daemon.schema.scores import HOLDOUTS, Score, Scores, Table
 
@@ -87,7 +87,7 @@ def _classification(pairs: list[_Counted], table: Table | None) -> Score:
     score: Score = {"n": n, "accuracy": hits / n, "interval": wilson(hits, n), "recall": recall, "support": support}
     if table:
         counts = {(pair["truth"], pair["prediction"]): pair["n"] for pair in pairs}
-        score["cost"], share = costs.saved(counts, table)
+        score["cost"], share = counted_costs.saved(counts, table)
         if share is not None:
             score["cost_saved"], score["cost_error"] = share
     return score

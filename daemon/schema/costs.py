@@ -4,8 +4,7 @@ Shared with `web`; pure functions. Without costs (None) the answer is the likeli
 """
 
 import difflib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -67,27 +66,6 @@ class Costs:
 def named(answers: Matrix, costs: Costs | None) -> Codes:
     """The answers (n,), class codes, that follow from probabilities (n, classes)."""
     return np.asarray(answers.argmax(axis=1)) if costs is None else costs.decide(answers)
-
-
-def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, tuple[float, float] | None]:
-    """The mean cost of answers, counted by true and answered class, and the share that they save, with its standard error.
-
-    The share is of the cost of the best constant answer: 1 is all of it, less than 0 costs more than that. None
-    if the constant answer costs nothing, because it is right for every row.
-    """
-    priced = [(n, price(true, answered, table)) for (true, answered), n in counts.items()]
-    total = sum(n for n, _ in priced)
-    mean = sum(n * cost for n, cost in priced) / total
-    variance = sum(n * cost**2 for n, cost in priced) / total - mean**2
-    classes = {name for pair in counts for name in pair}
-    constant = [sum(n * price(true, name, table) for (true, _), n in counts.items()) / total for name in classes]
-    scale = min(constant)
-    return mean, (1 - mean / scale, math.sqrt(max(variance, 0.0) / total) / scale) if scale else None
-
-
-def price(true: str, answered: str, table: Table) -> float:
-    """The cost of an answer."""
-    return table.get(true, {}).get(answered, float(true != answered))
 
 
 def _unknown(name: str, classes: Sequence[str]) -> TrainingFailed:

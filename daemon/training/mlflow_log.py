@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from daemon import model
-from daemon.artifacts.bundle import Manifest
+from daemon.artifacts.manifest import Manifest
 from daemon.core.settings import Train
 from daemon.registry.registry import Registry, Source
 from daemon.schema.costs import Costs

@@ -17,7 +17,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Train
 from daemon.promotion import live_comparison
 from daemon.records.late_labels import Outcome
-from daemon.schema import costs
+from daemon.schema import costs, counted_costs
 from daemon.schema.column import Column
 from daemon.schema.costs import Costs
 from daemon.schema.schema import Schema
@@ -100,7 +100,7 @@ def test_costs_choose_and_are_scored_beside_the_dummy() -> None:
 
 def test_nothing_is_saved_where_no_dear_class_came() -> None:
     """Whatever unit costs are in: labels of the cheap class alone say nothing about the share."""
-    assert costs.saved({("good", "good"): 59, ("good", "bad"): 1}, TABLE)[1] is None
+    assert counted_costs.saved({("good", "good"): 59, ("good", "bad"): 1}, TABLE)[1] is None
 
 
 def test_late_labels_are_priced() -> None:
@@ -109,7 +109,7 @@ def test_late_labels_are_priced() -> None:
     rows = [good] * 60 + [bad] * 40
     worse = [Outcome(truth=row["truth"], prediction="good") for row in rows]
     counts = {("good", "good"): 60, ("bad", "good"): 40}
-    mean, share = costs.saved(counts, TABLE)
+    mean, share = counted_costs.saved(counts, TABLE)
     assert (mean, share and share[0]) == (2.0, 1 - 2.0 / 0.6)
     now, before = (live_comparison.measure(one, "cost", table=TABLE) for one in (worse, rows))
     assert now is not None

@@ -9,7 +9,7 @@ from wsgiref.types import WSGIEnvironment
 
 from bottle import Bottle, HTTPError, request, response
 
-from daemon.artifacts.bundle import MODEL
+from daemon.artifacts.manifest import MODEL
 from daemon.core.scopes import Scope
 from web.api import commands, direct_route, docs, health, predict, sign_in
 from web.api.dashboard import Dashboard

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from daemon.artifacts.bundle import MANIFEST
+from daemon.artifacts.manifest import MANIFEST
 from daemon.core import home_integrity
 from daemon.core.states import CheckName
 from daemon.core.status import Check, utcnow

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from daemon.artifacts import bundle
+from daemon.artifacts import manifest
 from daemon.core.drift_report import DriftCheck
 from daemon.core.status import Status
 from daemon.records import lineage
@@ -68,7 +68,7 @@ class Views:
         chain = self._worker.records.versions.lineage(number, limit or lineage.SHOWN, before)
         if chain is None:
             raise Problem(404, f"There is no version {key!r:.60}.", hint="GET /versions lists them.")
-        described = bundle.summary(self._worker.home.bundle(number), chain["bundle"])
+        described = manifest.summary(self._worker.home.bundle(number), chain["bundle"])
         return json_object({**chain, "bundle": described})
 
     def drops(self, query: Query) -> Reply:

@@ -9,8 +9,7 @@ from typing import TypedDict
 
 from pydantic import ValidationError
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.artifacts.manifest import MANIFEST, Manifest, Pointer, read_pointer
 from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
@@ -197,12 +196,12 @@ def gather(
 def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:
     # The manifest only: workers verify the bytes of the model at every swap.
     try:
-        pointer = bundle.read_pointer(home.pointer)
+        pointer = read_pointer(home.pointer)
     except BundleRefused as error:
         return None, None, str(error)
     if pointer is None:
         return None, None, ""
-    path = home.bundle(pointer.version) / bundle.MANIFEST
+    path = home.bundle(pointer.version) / MANIFEST
     try:
         data = path.read_bytes()
         if durable.sha256(data) != pointer.manifest:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.artifacts.manifest import Manifest, Pointer
 from daemon.core.drift_report import DriftCheck
 from daemon.core.rows import BatchRow, RunRow, SwapRow
 from daemon.core.settings import Settings

@@ -1,6 +1,6 @@
 """Which model serves, and why: the second question of the dashboard. Pure functions of facts."""
 
-from daemon.artifacts.bundle import Manifest
+from daemon.artifacts.manifest import Manifest
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import VersionState
 from daemon.schema import score_caveats, score_names

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from daemon.artifacts.bundle import MODEL
+from daemon.artifacts.manifest import MODEL
 from daemon.schema.schema import Schema
 from web.http.reply import JSON
 from web.openapi import model_columns, operations

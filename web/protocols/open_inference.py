@@ -11,7 +11,7 @@ from wsgiref.types import WSGIEnvironment
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.artifacts.bundle import MODEL
+from daemon.artifacts.manifest import MODEL
 from daemon.schema.column import Kind
 from web import predict
 from web.http import package_versions, payload

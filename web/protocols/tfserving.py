@@ -10,7 +10,7 @@ from wsgiref.types import WSGIEnvironment
 
 import orjson
 
-from daemon.artifacts.bundle import MODEL
+from daemon.artifacts.manifest import MODEL
 from daemon.schema.column import Kind
 from web import predict as answering
 from web.http import payload, reply

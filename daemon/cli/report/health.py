@@ -4,7 +4,7 @@ import json
 import sqlite3
 from typing import TypedDict
 
-from daemon.artifacts.bundle import Pointer
+from daemon.artifacts.manifest import Pointer
 from daemon.cli.report import home_access, versions
 from daemon.cli.report.terminal import printable
 from daemon.core import home_integrity, process_table, status

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Pointer
+from daemon.artifacts import manifest
+from daemon.artifacts.manifest import Pointer
 from daemon.core import home_integrity
 from daemon.core.errors import HistoryLost, RetraindError
 from daemon.core.home import Home
@@ -14,7 +14,7 @@ from daemon.core.home import Home
 def served(home: Home) -> Pointer | None:
     """What is served; None if nothing is, or the pointer can't be read."""
     try:
-        return bundle.read_pointer(home.pointer)
+        return manifest.read_pointer(home.pointer)
     except RetraindError:
         return None
 

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Summary
+from daemon.artifacts import manifest
+from daemon.artifacts.manifest import Summary
 from daemon.cli.report.home_access import reading
 from daemon.cli.report.terminal import printable
 from daemon.core.errors import NotFound
@@ -35,7 +35,7 @@ def read(home: Home, number: int, limit: int) -> DescribedChain:
         chain = lineage.of(home, number, limit)
     if chain is None:
         raise NotFound(f"There is no version {number}.", hint="`retraind versions` lists them.")
-    return {**chain, "bundle": bundle.summary(home.bundle(number), chain["bundle"])}
+    return {**chain, "bundle": manifest.summary(home.bundle(number), chain["bundle"])}
 
 
 def show(chain: DescribedChain) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Column, Table
 
-from daemon.artifacts.bundle import Pointer
+from daemon.artifacts.manifest import Pointer
 from daemon.cli.report import home_access
 from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.core.home import Home

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from daemon.artifacts.bundle import REMEMBERED as FILE
+from daemon.artifacts.manifest import REMEMBERED as FILE
 from daemon.core import durable
 from daemon.schema.costs import Costs
 from daemon.schema.scores import Metric

@@ -16,7 +16,7 @@ from skl2onnx.operator_converters.linear_regressor import convert_sklearn_linear
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
-from daemon.artifacts.backends import Kind
+from daemon.artifacts.manifest import Kind
 from daemon.encoding import Encoding
 from daemon.model import FLOOR, Calibrated, Design, LeastSquares, LeastSquaresClassifier
 from daemon.training.export import onnx_encoding, onnx_trees
