@@ -115,7 +115,6 @@ HEAVY = {
         "daemon.cli.report.versions",
     },
     "tomlkit": {"daemon.core.settings.settings_file"},
-    "pydantic_settings": {"daemon.core.settings.settings", "daemon.core.settings.loading"},
     "bottle": {"web.api.app", "web.api.direct_route", "web.http.problems"},
     "granian": {"web.server.granian"},
     "uvloop": {"web.server.granian"},

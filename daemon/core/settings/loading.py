@@ -2,31 +2,26 @@
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsConfigDict
 
 from daemon.core.errors import BadSettings
-from daemon.core.settings.settings import PREFIX, Settings, entries
+from daemon.core.settings import sources
+from daemon.core.settings.settings import PREFIX, Settings, entries, variable
 
 
 def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     """Read `file` (may be absent), the environment and `flags`; raises BadSettings naming the key and the nearest one."""
     _check_environment()
 
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=file)
-
+    values = sources.merged(file, flags or {})
     try:
-        return FromFile(**(flags or {}))
+        return Settings.model_validate(values)
     except ValidationError as error:
         raise BadSettings("\n".join(_explain(error, file, flags or {}))) from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Mend the line it names.") from None
 
 
 def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> Iterator[str]:
@@ -47,7 +42,7 @@ def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) ->
     if level is not None:
         return f"--{loc[-1]}"
     # A problem may lie within a value: train.candidates.0.
-    names = [PREFIX + "__".join(map(str, loc[:end])).upper() for end in range(1, len(loc) + 1)]
+    names = [variable(".".join(map(str, loc[:end]))) for end in range(1, len(loc) + 1)]
     return next((name for name in names if os.environ.get(name)), file.name)
 
 
@@ -57,8 +52,8 @@ def _nearest(key: str, names: list[str]) -> str:
 
 
 def _check_environment() -> None:
-    """Refuse RETRAIND_… variables that name no setting: pydantic-settings would ignore a misspelt section."""
-    variables = {PREFIX + key.upper().replace(".", "__"): key for key, _, _ in entries()}
+    """Refuse RETRAIND_… variables that name no setting."""
+    variables = {variable(key): key for key, _, _ in entries()}
     for name in os.environ:
         if name.startswith(PREFIX) and name not in variables and name != "RETRAIND_HOME":
             raise BadSettings(f"environment: there is no setting {name!r}.{_nearest(name, list(variables))}")

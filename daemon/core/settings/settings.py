@@ -1,26 +1,22 @@
-"""All sections together, and where their values come from."""
+"""All sections together."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from daemon.core.settings.inbox import Inbox
 from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.promote import Promote
+from daemon.core.settings.section import Section
 from daemon.core.settings.server import Server
 from daemon.core.settings.train import Retrain, Train
 
 PREFIX = "RETRAIND_"
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """All settings of one home, validated and frozen."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True
-    )
 
     # First: in TOML, a key that stands below a table would belong to that table.
     bootstrap: Literal["iris", "none"] = Field(
@@ -37,17 +33,10 @@ class Settings(BaseSettings):
     journal: Journal = Journal()
     log: Log = Log()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags (init arguments) over the environment over the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+def variable(key: str) -> str:
+    """The variable of the environment for a setting: `server.port` is RETRAIND_SERVER__PORT."""
+    return PREFIX + key.upper().replace(".", "__")
 
 
 def entries(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -1,0 +1,62 @@
+"""Where the values of settings come from: flags over the environment over the file, table by table.
+
+pydantic-settings would do the same, and take longer to import than all else that a command needs.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from daemon.core.errors import BadSettings
+from daemon.core.settings.settings import entries, variable
+
+
+def merged(file: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set, not yet checked; raises BadSettings where a source can't be read."""
+    return _over(flags, _over(_environment(), _file(file)))
+
+
+def _over(stronger: Mapping[str, Any], weaker: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; of what both name, a table is merged, and of anything else the stronger one counts."""
+    both = {**weaker, **stronger}
+    for key, value in stronger.items():
+        below = weaker.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            both[key] = _over(value, below)
+    return both
+
+
+def _environment() -> dict[str, Any]:
+    known = {variable(key): (key, default) for key, _, default in entries()}
+    tables: dict[str, Any] = {}
+    for name, text in os.environ.items():
+        if not text or name.upper() not in known:  # a unit file may leave a variable empty
+            continue
+        key, default = known[name.upper()]
+        section, _, last = key.rpartition(".")
+        table = tables.setdefault(section, {}) if section else tables
+        table[last] = _decoded(name, text) if isinstance(default, list | dict) else text
+    return tables
+
+
+def _decoded(name: str, text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        hint = """Write it as JSON, such as '["tree", "forest"]'."""
+        raise BadSettings(f"environment: {name} = {text!r} is no JSON: {error}.", hint=hint) from None
+
+
+def _file(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Mend the line it names.") from None
+    except OSError as error:
+        raise BadSettings(f"{file}: it can't be read: {error.strerror}.", hint="Let this user read it.") from None
