@@ -1,14 +1,13 @@
 """The schedule: when the next planned training is.
 
-The only module that knows APScheduler. The scheduler's thread only wakes the loop; whether a run is due follows
-from the last one, so that runs missed while the machine was off are made up once.
+The only module that knows APScheduler, and only its triggers: the loop looks about once a second whether a run is due, and its schedulers
+read the metadata of every installed package when they are imported. Whether a run is due follows from the last one, so that runs missed
+while the machine was off are made up once.
 """
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 
@@ -21,25 +20,8 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 class Schedule:
     """Cron text or an interval, in UTC; empty text is never."""
 
-    def __init__(self, text: str, wake: Callable[[], None]) -> None:
+    def __init__(self, text: str) -> None:
         self._every, self._cron = parse(text)
-        self._wake = wake
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        )
-
-    def open(self) -> None:
-        """Start waking the loop at the planned times."""
-        if self._cron is not None:
-            self._scheduler.add_job(self._wake, self._cron, id="retrain")
-        elif self._every is not None:
-            self._scheduler.add_job(self._wake, "interval", seconds=self._every.total_seconds(), id="retrain")
-        self._scheduler.start()
-
-    def close(self) -> None:
-        """Stop waking the loop."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
 
     def next_after(self, last: datetime | None, now: datetime) -> datetime | None:
         """The planned time that follows `last` (from now on if there was none); in the past if it was missed.

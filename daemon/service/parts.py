@@ -81,7 +81,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     """
     home, settings, stack = frame.home, frame.settings, frame.stack
     arrow_alone.without_pandas()
-    schedule = Schedule(settings.retrain.schedule, frame.wake)
+    schedule = Schedule(settings.retrain.schedule)
     swept = sweep(home)
     journal = _open_journal(home, stack)
     dataset = _open_dataset(frame, journal)
@@ -95,8 +95,6 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     abandoned = retraining.recover()
     if models.unfinished():
         trainer.want(time.monotonic())  # it closes the runs that it has left open
-    schedule.open()
-    stack.callback(schedule.close)
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, historian)
     driftwatch = stack.enter_context(closing(Driftwatch(home, settings.drift, journal)))

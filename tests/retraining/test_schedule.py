@@ -1,6 +1,5 @@
-"""daemon.retraining.schedule: when the next planned training is. APScheduler's own thread, real waiting."""
+"""daemon.retraining.schedule: when the next planned training is."""
 
-import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,10 +8,6 @@ from daemon.core.errors import BadSettings
 from daemon.retraining.schedule import Schedule, parse
 
 WEDNESDAY = datetime(2026, 1, 7, 12, tzinfo=UTC)
-
-
-def nothing() -> None:
-    """Wake nobody."""
 
 
 @pytest.mark.parametrize(
@@ -40,13 +35,13 @@ def nothing() -> None:
 )
 def test_plan_means_what_cron_means(text: str, after: timedelta) -> None:
     """Intervals count from the last training, cron text names moments in UTC; 0 and 7 are Sunday."""
-    assert Schedule(text, nothing).next_after(WEDNESDAY, WEDNESDAY) == WEDNESDAY + after
+    assert Schedule(text).next_after(WEDNESDAY, WEDNESDAY) == WEDNESDAY + after
 
 
 @pytest.mark.parametrize("text", ["", "  "])
 def test_empty_plan_is_never(text: str) -> None:
     """Without a schedule nothing is ever due."""
-    schedule = Schedule(text, nothing)
+    schedule = Schedule(text)
     assert schedule.next_after(WEDNESDAY, WEDNESDAY) is None
     assert not schedule.due(WEDNESDAY - timedelta(days=999), WEDNESDAY)
 
@@ -66,7 +61,7 @@ def test_nonsense_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["1h", "0 * * * *"])
 def test_missed_moments_are_due_once(text: str) -> None:
     """After hours without power one training is due; once it has started, none is until the next moment."""
-    schedule = Schedule(text, nothing)
+    schedule = Schedule(text)
     assert schedule.due(WEDNESDAY - timedelta(hours=9), WEDNESDAY)
     assert not schedule.due(WEDNESDAY, WEDNESDAY)
     assert not schedule.due(WEDNESDAY, WEDNESDAY + timedelta(minutes=59))
@@ -76,29 +71,13 @@ def test_missed_moments_are_due_once(text: str) -> None:
 @pytest.mark.parametrize("text", ["6h", "0 3 * * *"])
 def test_clock_that_was_set_back_makes_a_training_due_once(text: str) -> None:
     """The last one seems to be a year ahead: what was missed since can't be told, and waiting for that day would be too long."""
-    schedule, ahead = Schedule(text, nothing), WEDNESDAY + timedelta(days=400)
+    schedule, ahead = Schedule(text), WEDNESDAY + timedelta(days=400)
     assert schedule.due(ahead, WEDNESDAY)
     assert schedule.next_after(ahead, WEDNESDAY) == WEDNESDAY
     assert not schedule.due(WEDNESDAY, WEDNESDAY + timedelta(hours=1))
-    assert not Schedule("", nothing).due(ahead, WEDNESDAY)
+    assert not Schedule("").due(ahead, WEDNESDAY)
 
 
 def test_nothing_is_missed_before_the_first_training() -> None:
     """A new home has no last training, so the schedule has nothing to make up."""
-    assert not Schedule("1s", nothing).due(None, WEDNESDAY)
-
-
-def test_moments_wake_the_loop() -> None:
-    """While it is open the schedule calls, again and again; closed it is silent."""
-    woken = threading.Semaphore(0)
-    schedule = Schedule("1s", woken.release)
-    schedule.open()
-    try:
-        assert woken.acquire(timeout=5)
-        assert woken.acquire(timeout=5)
-    finally:
-        schedule.close()
-    schedule.close()
-    while woken.acquire(blocking=False):
-        pass
-    assert not woken.acquire(timeout=1.2)
+    assert not Schedule("1s").due(None, WEDNESDAY)
