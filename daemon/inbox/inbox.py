@@ -33,9 +33,10 @@ log = structlog.get_logger()
 class Inbox:
     """Lists, settles, reads and clears the folder; used by the loop thread, fed hints by the watcher's."""
 
-    def __init__(self, home: Home, limits: Limits, wake: Callable[[], None]) -> None:
+    def __init__(self, home: Home, limits: Limits, wake: Callable[[], None], settling: Settling | None = None) -> None:
+        """`settling`: what has been seen of the files already."""
         self._home, self._limits, self._wake = home, limits, wake
-        self._settling = Settling(limits.settle_seconds)
+        self._settling = settling or Settling(limits.settle_seconds)
         self._left: dict[str, int] = {}
         """Files that can't be removed, and when each was changed last, in content or rights."""
         self.backlog = (0, 0)

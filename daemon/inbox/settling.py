@@ -5,9 +5,14 @@ It follows from open writers, as far as the kernel knows them, from renames and 
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from daemon.core import shared_folder
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.core.inbox_names import ignored
 from daemon.core.shared_folder import Folder
 from daemon.core.status import utcnow
 from daemon.inbox.open_writers import is_written
@@ -54,6 +59,15 @@ class Settling:
     def closed(self, name: str, stamp: Stamp) -> None:
         """A writer has closed a file, which had the stamp then."""
         self._closed[name] = stamp
+
+    def look(self, home: Home, now: float) -> None:
+        """Note what lies in the folder, so that it settles while the start goes on; `now` is monotonic seconds.
+
+        Where the folder can't be listed nothing is noted: the loop lists it again, and says so.
+        """
+        with suppress(OSError, RetraindError):
+            entries = [entry for entry in shared_folder.inbox(home).entries() if not ignored(entry.name)]
+            self.observe({entry.name: Stamp.of(entry.stat(follow_symlinks=False)) for entry in entries}, now)
 
     def observe(self, stamps: Mapping[str, Stamp], now: float) -> None:
         """Note the files that are there; `now` is monotonic seconds."""

@@ -21,6 +21,7 @@ from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Repacking
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.drift.watch import Driftwatch
+from daemon.inbox.settling import Settling
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.rejected_folder import Rejected
 from daemon.inbox.watcher import Watcher
@@ -49,6 +50,8 @@ class Frame:
     home: Home
     settings: Settings
     wake: Wake
+    settling: Settling | None = None
+    """What was seen in the inbox before the parts were imported."""
     pulse: Pulse
     stack: ExitStack
 
@@ -153,7 +156,7 @@ def _migrate(home: Home) -> None:
 
 
 def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:
-    inbox = Inbox(frame.home, frame.settings.inbox, frame.wake)
+    inbox = Inbox(frame.home, frame.settings.inbox, frame.wake, frame.settling)
     watcher = Watcher(frame.home, inbox.hint, frame.wake)
     frame.stack.callback(watcher.close)
     inbox.recover()

@@ -22,6 +22,7 @@ from daemon.core import durable, status
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.settings import Settings
+from daemon.inbox.settling import Settling
 from daemon.core.states import EventKind
 from daemon.core.status import Status, utcnow
 from daemon.processes.child import Trainer
@@ -94,6 +95,8 @@ def _run_loop(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, 
 def compose(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> "Loop":
     """Open the parts in order and give the loop that runs them; `stack` closes them in reverse.
 
+    settling = Settling(settings.inbox.settle_seconds)
+    settling.look(home, time.monotonic())
     Raises Stopped when the service is to end before that is done. Tests and the simulation compose a service by this, too.
     """
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
@@ -106,7 +109,7 @@ def compose(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pu
         from daemon.service.loop import Loop
         from daemon.service.parts import Frame, open_parts
 
-    return Loop(open_parts(Frame(home, settings, wake, pulse, stack), keeper, trainer))
+    return Loop(open_parts(Frame(home, settings, wake, pulse, stack, settling), keeper, trainer))
 
 
 def follow_hangups(wake: Wake, renew: Callable[[], None]) -> None:
