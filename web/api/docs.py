@@ -3,35 +3,39 @@
 The package flask-swagger-ui carries Swagger UI as released. It is located without importing it, because its Python part needs Flask.
 """
 
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon.core.errors import RetraindError
 from daemon.schema import schema
-from web.http import package_versions
 from web.http.problems import Problem
 from web.http.reply import FOR_EVER, JSON, Reply
-from web.openapi import document
 from web.worker_state import Worker
+
+if TYPE_CHECKING:
+    from web.openapi.document import Description
 
 TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
 """The files of Swagger UI that the page uses, and their content types."""
 
 
 class Pages:
-    """The OpenAPI document of one worker, and the page over it."""
+    """The OpenAPI document of one worker, and the page over it. What makes them is imported when they are first asked for."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        promote = worker.settings.promote
+
+    @cached_property
+    def _description(self) -> "Description":
+        from web.http import package_versions
+        from web.openapi import document
+
+        server, promote = self._worker.settings.server, self._worker.settings.promote
         sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
-        self._description = document.Description(
-            program=package_versions.of("retraind"),
-            sticky=sticky,
-            public=worker.settings.server.public_url,
-            root=worker.settings.server.root_path,
-        )
+        program = package_versions.of("retraind")
+        return document.Description(program=program, sticky=sticky, public=server.public_url, root=server.root_path)
 
     def description(self, etag: str, *, secured: bool) -> Reply:
         """The document; 304 if `etag` (the header If-None-Match) has its ETag.
