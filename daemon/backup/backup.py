@@ -16,12 +16,11 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-import structlog
 from pydantic import ValidationError
 
-from daemon.artifacts.bundle import MANIFEST, Pointer
+from daemon.artifacts.manifest import MANIFEST, Pointer
 from daemon.backup.archive import Packer
-from daemon.core import durable
+from daemon.core import durable, logs
 from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
@@ -32,7 +31,7 @@ from daemon.records import batches, requests, segments, versions
 from daemon.schema.score_names import counted
 from daemon.storage import mlflow_file
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 TRIES = 5
 """Attempts at a copy: it starts over if something was purged, or a log file ended, meanwhile."""

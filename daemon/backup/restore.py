@@ -9,11 +9,9 @@ import secrets
 import shutil
 from pathlib import Path
 
-import structlog
-
 from daemon.backup import archive
 from daemon.backup.backup import BUNDLE
-from daemon.core import requests
+from daemon.core import logs, requests
 from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound
 from daemon.core.home import Home
@@ -23,7 +21,7 @@ from daemon.records.requests import answered
 from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 PARTS = ("inbox", "data", "registry", "logs", "retraind.toml", BUNDLE)
 """Names that a backup may hold."""

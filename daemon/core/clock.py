@@ -8,11 +8,10 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.home import Home
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 MOST_JUMP = 300.0
 """Seconds by which the time of day may have been set between two readings: after more, how old anything is isn't known."""

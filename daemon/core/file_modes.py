@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
+from daemon.core import logs
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 UMASK = 0o077
 

@@ -7,8 +7,7 @@ can't be merged (other types, since somebody has edited the schema; a damaged fi
 
 from collections.abc import Iterator, Mapping
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.errors import RetraindError
 from daemon.dataset import segment_tiers
 from daemon.dataset.segment_folder import SegmentFolder
@@ -16,7 +15,7 @@ from daemon.dataset.segment_writer import Sealed
 from daemon.dataset.segments import UnlikeError
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 RETRY_SECONDS = 60.0
 """After a failure (a full disk, say) merging is tried again this much later."""

@@ -6,9 +6,7 @@ journal says committed.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-import structlog
-
-from daemon.core import durable
+from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.dataset.dvc import Dvc
@@ -17,7 +15,7 @@ from daemon.dataset.git_history import POINTER, SCHEMA
 from daemon.dataset.repository import Repository, Revision, pointed
 from daemon.dataset.segment_folder import SegmentFolder
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Dataset:

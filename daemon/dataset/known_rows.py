@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
-from daemon.core import durable
+from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.dataset import row_hash_files, segments
 from daemon.dataset.row_hash_files import Gathering, Rows, Runs
 from daemon.schema.schema import Schema
 from daemon.tabular.row_hashes import Prints
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 SUFFIX = ".rows"
 

@@ -8,15 +8,14 @@ that is not new and that no training used is removed, because the journal can co
 import subprocess
 from pathlib import Path
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.dataset import git
 from daemon.dataset.dvc_cache import Cache
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 LOOSE = 2000
 """Loose objects, as far as a look at some folders tells, that are worth a pack."""

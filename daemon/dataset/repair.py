@@ -6,9 +6,7 @@ Once a minute it looks at what a commit would stumble over; `retraind doctor --r
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-import structlog
-
-from daemon.core import requests
+from daemon.core import logs, requests
 from daemon.core.errors import DatasetDamaged, RetraindError
 from daemon.core.home import Home
 from daemon.core.requests import Request
@@ -17,7 +15,7 @@ from daemon.dataset.dataset import Dataset
 from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 KIND = "repair"
 

@@ -11,16 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
-from daemon.core import durable
+from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.dataset import git, git_history
 from daemon.dataset.dvc_cache import Cache
 from daemon.dataset.git_history import POINTER, TRACKED
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 AUTHOR = "-c", f"user.name={git_history.AUTHOR[0]}", "-c", f"user.email={git_history.AUTHOR[1]}"
 

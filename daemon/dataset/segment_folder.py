@@ -4,15 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
-import structlog
 
-from daemon.core import durable
+from daemon.core import durable, logs
 from daemon.core.home import Home
 from daemon.dataset import segment_writer, segments
 from daemon.dataset.dvc_cache import Cache, md5_of
 from daemon.dataset.segment_writer import Sealed, Writer, name_of
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class SegmentFolder:

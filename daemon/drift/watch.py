@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import orjson
-import structlog
 
 from daemon.artifacts import bundle, reference_sample
-from daemon.artifacts.bundle import Manifest
+from daemon.artifacts.manifest import Manifest
 from daemon.artifacts.reference_sample import Reference
+from daemon.core import logs
 from daemon.core.drift_report import DriftReport
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
@@ -25,7 +25,7 @@ from daemon.records import late_labels, predictions
 from daemon.schema.row_encoding import encode
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 LABELS = 100_000
 """Late labels that one check takes at most; after a restart with more of them the next checks continue."""

@@ -10,15 +10,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import structlog
-
-from daemon.core import durable
+from daemon.core import durable, logs
 from daemon.core.inbox_names import LONGEST, last_part
 from daemon.core.shared_folder import Folder
 from daemon.inbox.rejected_folder import Rejected
 from daemon.inbox.settling import Stamp
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 HIDDEN_PREFIX = ".retraind-clearing-"
 """Prefix of a drop's name while it is removed or moved; eight random digits, a hyphen and the name follow."""

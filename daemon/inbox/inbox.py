@@ -10,9 +10,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 
-import structlog
-
-from daemon.core import shared_folder
+from daemon.core import logs, shared_folder
 from daemon.core.errors import InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.core.inbox_names import as_they_are, ignored, shown
@@ -27,7 +25,7 @@ from daemon.inbox.set_aside import Aside
 from daemon.inbox.settling import Settling, Stamp
 from daemon.tabular.file_content import Content, finish
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Inbox:

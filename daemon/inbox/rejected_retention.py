@@ -7,9 +7,7 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 
-import structlog
-
-from daemon.core import clock, shared_folder
+from daemon.core import clock, logs, shared_folder
 from daemon.core.clock import Clock, Reading
 from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
@@ -18,7 +16,7 @@ from daemon.inbox.rejected_folder import Rejected
 MOST = 1_000
 """Drops that one call removes at most: the loop has other things to do."""
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Retention:

@@ -11,19 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import structlog
 from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
-from daemon.core import durable, file_modes, shared_folder
+from daemon.core import durable, file_modes, logs, shared_folder
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.status import utcnow
 from daemon.inbox.rejected_folder import Rejected
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 CANARY_SECONDS = 2.0
 """How long the event of the canary, a hidden file, may take before the folder counts as one without events."""

@@ -5,15 +5,14 @@ Also the first thing after a crash, because both steps follow from the journal.
 
 from collections.abc import Callable
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.states import BatchKind
 from daemon.dataset import git_history
 from daemon.dataset.dataset import Dataset
 from daemon.ingest.clearing import Clearing
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class BatchCommit:

@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.errors import InvalidDrop, RetraindError
 from daemon.core.home import Home
 from daemon.core.settings import Settings
@@ -34,7 +33,7 @@ from daemon.ingest.schema_updates import SchemaUpdates
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 FAULTLESS = (OSError, RetraindError, MemoryError, RuntimeError)
 """Failures that are not the fault of the drops: a full disk, a locked journal, no memory, no thread."""

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.inbox_names import shown
 from daemon.core.states import EventKind, Level
 from daemon.dataset.segment_writer import Sealed, Segment
@@ -20,7 +19,7 @@ from daemon.ingest.refused_drops import Refused
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 Accepted = tuple[Reading, str | None]
 """A drop that brings rows, and the name of its quarantine file if it has bad ones."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.inbox_names import shown
 from daemon.core.states import EventKind, Level
 from daemon.inbox.inbox import Inbox
@@ -19,7 +18,7 @@ from daemon.ingest.outcomes import Report
 from daemon.ingest.refused_drops import Owed, Refused
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 AGAIN_SECONDS = 60.0
 """How often a file that could not be removed is tried again."""

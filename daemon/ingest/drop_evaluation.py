@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import structlog
 from numpy.typing import NDArray
 
 from daemon.artifacts import bundle, reference_sample
+from daemon.core import logs
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
@@ -26,7 +26,7 @@ from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import rows
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 MOST_SAMPLED = 20_000
 """Rows of one batch that are predicted at most."""

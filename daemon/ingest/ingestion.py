@@ -7,8 +7,7 @@ fsynced, journal *committed*, drops removed. After a kill at any instant, the ne
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import EventKind, Level
@@ -25,7 +24,7 @@ from daemon.ingest.reading.late_labels import Labels
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 MOST_SEGMENTS = 64
 """With more, merging goes before new drops: each revision lists all segments, so a long queue of batches would cost their square."""

@@ -7,8 +7,7 @@ single drop that has been tried TRIES times alone is given up, and all others ge
 import errno
 from collections.abc import Mapping
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.inbox_names import shown
 from daemon.core.states import EventKind, Level
 from daemon.inbox.settling import Stamp
@@ -24,7 +23,7 @@ LATER_SECONDS = 20.0
 UNREADABLE = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ETIMEDOUT}
 """Errors of reading that concern the file or the place where it lies, not the machine."""
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Attempts:

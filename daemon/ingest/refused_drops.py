@@ -5,8 +5,7 @@ The reasons come from `daemon/ingest/drop_opening.py` (before rows are read) and
 
 from typing import NamedTuple
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.errors import InvalidDrop
 from daemon.core.rows import DropRecord
 from daemon.core.states import DropState
@@ -16,7 +15,7 @@ from daemon.ingest import outcomes
 from daemon.ingest.outcomes import Report
 from daemon.ingest.reading.reading import Reading
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Owed(NamedTuple):

@@ -1,7 +1,6 @@
 """The schema as ingestion sees it: changes by hand are reported, and what drops add to it is saved before their rows."""
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.states import EventKind
@@ -10,7 +9,7 @@ from daemon.schema import schema, schema_swap
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class SchemaUpdates:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import structlog
 
+from daemon.core import logs
 from daemon.core.home import Home
 from daemon.processes.training_job import Job, Message
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the n-th restart in a row; a child that lived for a minute starts again at the first."""

@@ -5,11 +5,10 @@ other two say what the journal says: `challenger` is the newest version that is 
 """
 
 import orjson
-import structlog
 
 from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Pointer
-from daemon.core import durable
+from daemon.artifacts.manifest import Pointer
+from daemon.core import durable, logs
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.states import EventKind
@@ -18,7 +17,7 @@ from daemon.records import challenger
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS, ModelVersions
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Champion:

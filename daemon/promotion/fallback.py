@@ -1,9 +1,7 @@
 """Fallback: which other version takes the place of one that can't be served any more."""
 
-import structlog
-
-from daemon.artifacts.bundle import Pointer
-from daemon.core import requests
+from daemon.artifacts.manifest import Pointer
+from daemon.core import logs, requests
 from daemon.core.home import Home
 from daemon.core.states import VersionState
 from daemon.promotion.champion import Champion
@@ -11,7 +9,7 @@ from daemon.promotion.servable import damage, objection
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Fallback:

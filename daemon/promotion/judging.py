@@ -6,11 +6,10 @@ The bundle gets its final name, is loaded and probed in this process, which did 
 from pathlib import Path
 
 import orjson
-import structlog
 
 from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest
-from daemon.core import durable, requests
+from daemon.artifacts.manifest import Manifest
+from daemon.core import durable, logs, requests
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.rows import VersionRecord, VersionRow
@@ -24,7 +23,7 @@ from daemon.schema.scores import PastScores, Scores
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions, Registered
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 NAMED = 3
 """Drops that a reason names."""

@@ -9,9 +9,8 @@ the trainer removes the runs of its candidates, nested in its own: they are most
 import shutil
 from collections.abc import Iterable
 
-import structlog
-
 from daemon.artifacts import bundle
+from daemon.core import logs
 from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.core.states import EventKind
@@ -19,7 +18,7 @@ from daemon.promotion.champion import Champion
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions, Registered
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 MOST = 200
 """Versions that one call clears at most: the loop has other things to do."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import orjson
-import structlog
 
 from daemon.artifacts import bundle
+from daemon.core import logs
 from daemon.core.errors import BundleRefused, InvalidFeatures
 from daemon.core.home import Home
 from daemon.core.rows import SwapRow, VersionRow
@@ -28,7 +28,7 @@ from daemon.schema.schema import Schema, Task
 from daemon.schema.scores import Score, Scores, Table
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 SURE = 3.0
 """So many standard errors a fall must have. Labels are looked at again with every drop of them, and each look is another

@@ -2,15 +2,14 @@
 
 from typing import NamedTuple
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.states import EventKind, RunState
 from daemon.core.status import Training
 from daemon.processes.training_job import Message
 from daemon.retraining.recorded_facts import RecordedFacts
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 PROGRESS = ("stage", "step", "steps", "candidate", "candidates", "fold", "folds", "left")
 """The fields of the status for a training under way, as in `daemon.core.status.Training`."""

@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.home import Home
 from daemon.core.rows import RequestRow
 from daemon.core.settings import Settings
@@ -25,7 +24,7 @@ from daemon.retraining.schedule import Schedule
 from daemon.retraining.training_requests import TrainingRequests
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 ROW_BYTES = 16
 """The least size of a row of a drop: the files that wait have no more rows than their bytes divided by it."""

@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import structlog
-
-from daemon.core import clock, requests
+from daemon.core import clock, logs, requests
 from daemon.core.states import CheckName, EventKind, Level
 from daemon.inbox.rejected_retention import Retention
 from daemon.processes.reaper import Orphans
@@ -14,7 +12,7 @@ from daemon.service.health import Health
 from daemon.service.parts import Parts
 from daemon.service.registry_follower import RegistryFollower
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 TIDY_SECONDS = 3600.0
 """How often what is old is looked for, to be removed; a duty that failed is tried again in TIDY_AGAIN_SECONDS."""

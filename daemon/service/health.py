@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable
 
-import structlog
-
+from daemon.core import logs
 from daemon.core.errors import RetraindError
 from daemon.core.states import CheckName, EventKind, Level
 from daemon.core.status import Check
 from daemon.service.heartbeat import Pulse
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 MOST_TRACEBACKS = 10
 """In the log for one name until it heals: the text of an error may carry a count or a time and differ at each try."""

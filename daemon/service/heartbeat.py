@@ -12,13 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
-from daemon.core import status
+from daemon.core import logs, status
 from daemon.core.status import Status, Step, utcnow
 from daemon.processes.systemd import notify
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 BEAT_SECONDS = 1.2
 """The thread speaks when the loop has been silent for so long."""

@@ -9,9 +9,7 @@ import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
-import structlog
-
-from daemon.core import durable, shared_folder
+from daemon.core import durable, logs, shared_folder
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
@@ -21,9 +19,9 @@ from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Repacking
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.drift.watch import Driftwatch
-from daemon.inbox.settling import Settling
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.rejected_folder import Rejected
+from daemon.inbox.settling import Settling
 from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
@@ -40,7 +38,7 @@ from daemon.storage.model_versions import LAYOUT, ModelVersions
 from daemon.storage.prediction_history import Historian
 from daemon.tabular import arrow_alone
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,10 @@ class Frame:
     home: Home
     settings: Settings
     wake: Wake
-    settling: Settling | None = None
-    """What was seen in the inbox before the parts were imported."""
     pulse: Pulse
     stack: ExitStack
+    settling: Settling | None = None
+    """What was seen in the inbox before the parts were imported."""
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import structlog
-
-from daemon.core import durable, status
+from daemon.core import durable, logs, status
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from daemon.inbox.settling import Settling
 from daemon.core.states import EventKind
 from daemon.core.status import Status, utcnow
+from daemon.inbox.settling import Settling
 from daemon.processes.child import Trainer
 from daemon.processes.sockets import reachable
 from daemon.processes.stop_signals import Stopped, Wake
@@ -37,7 +35,7 @@ from daemon.service.heartbeat import START_SECONDS, Pulse
 if TYPE_CHECKING:
     from daemon.service.loop import Loop
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 FIGURES = {"backlog_files", "backlog_bytes", "rows", "rows_pending", "threshold_rows"}
 """What the status says of the data, which a restart does not change."""
@@ -95,10 +93,10 @@ def _run_loop(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, 
 def compose(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> "Loop":
     """Open the parts in order and give the loop that runs them; `stack` closes them in reverse.
 
-    settling = Settling(settings.inbox.settle_seconds)
-    settling.look(home, time.monotonic())
     Raises Stopped when the service is to end before that is done. Tests and the simulation compose a service by this, too.
     """
+    settling = Settling(settings.inbox.settle_seconds)
+    settling.look(home, time.monotonic())
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
     stack.callback(trainer.close)
     if not (home.pointer.exists() and home.mlflow.exists()):

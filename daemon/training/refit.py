@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import structlog
-
 from daemon import model
-from daemon.artifacts.bundle import TWIN, Twin
+from daemon.artifacts.manifest import TWIN, Twin
+from daemon.core import logs
 from daemon.model import Calibrated
 from daemon.schema.costs import Costs
 from daemon.training.data.revision import Data
@@ -21,7 +20,7 @@ from daemon.training.export import export
 from daemon.training.export.export import Exported
 from daemon.training.selection.budget import BudgetUsed, alarm
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 FOLDER = "refit"
 """Where the files are made, below the bundle's folder, until all of them are there."""

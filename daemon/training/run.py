@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import sklearn
-import structlog
 
 from daemon import model
 from daemon.artifacts import backends, bundle, reference_sample
 from daemon.artifacts.bundle import Manifest, Model
+from daemon.core import logs
 from daemon.core.errors import BundleRefused, NotServable, TrainingFailed
 from daemon.core.home import Home
 from daemon.core.settings import Promote
@@ -48,7 +48,7 @@ from daemon.training.selection import calibration, candidates, cross_validation,
 from daemon.training.selection.comparison import Outcome
 from daemon.training.selection.cross_validation import Scored
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ import numpy as np
 import orjson
 
 from daemon import model
-from daemon.core import file_modes
+from daemon.core import file_modes, logs
 from daemon.core.errors import TooFewRows, Unavailable
 from daemon.core.home import Home
+from daemon.core.settings import Log
 from daemon.processes import parent
 from daemon.processes.training_job import Job, Message, Say
 from daemon.registry import registry
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> None:
     home, nice = Home(Path(arguments[0])), int(arguments[1])
     out = os.dup(1)
     os.dup2(2, 1)  # MLflow and its like print; standard output is for messages only
+    logs.configure(Log())
 
     def say(message: Message) -> None:
         os.write(out, orjson.dumps(message) + b"\n")

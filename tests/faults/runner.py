@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import structlog
 import wiring
 from checks import check
 from tracer import Fault, Outcome, Tracer
@@ -27,7 +26,7 @@ from daemon.storage.entries.batches import Batches
 from daemon.storage.entries.drops import Drops
 from daemon.storage.entries.erasures import Erasures
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 UNNEEDED = ("bundles", "onnx", "onnxruntime", "google")
 """Libraries that only `wiring.prepare` needs."""

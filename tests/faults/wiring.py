@@ -7,9 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Literal
 
 import orjson
-import structlog
 
-from daemon.core import durable, requests
+from daemon.core import durable, logs, requests
 from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
 from daemon.core.settings import Settings
@@ -23,7 +22,7 @@ from daemon.service import bootstrap
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import Historian
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 SETTINGS = Settings(inbox=Limits(settle_seconds=0.0))
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"

@@ -22,7 +22,7 @@ def test_nothing_is_imported_from_the_current_folder(
 ) -> None:
     """Whoever may write to it runs nothing as the daemon's user, and a folder `web/` there keeps no worker from starting."""
     folder = tmp_path_factory.mktemp("folder")
-    for name in ("orjson", "select", "random", "sklearn", "structlog"):
+    for name in ("orjson", "select", "random", "sklearn", "pydantic"):
         (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write(__name__)\nraise SystemExit(9)\n")
     (folder / "web").mkdir()
     (folder / "web/__init__.py").touch()

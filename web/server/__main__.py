@@ -11,13 +11,10 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from daemon.core import durable, file_modes, settings
+from daemon.core import durable, file_modes, logs, settings
 from daemon.core.errors import Exit, RetraindError
 from daemon.core.home import Home
 from daemon.core.settings import Settings
@@ -99,25 +96,6 @@ async def _restarting(run: Any) -> None:
             await asyncio.sleep(PUBLISH_SECONDS)
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object per log record, as `daemon.core.logs` writes them; structlog would double the start-up time."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record's line."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        line = {"timestamp": at, "level": record.levelname.lower(), "event": record.getMessage()}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps({**line, "logger": record.name, "pid": record.process}).decode()
-
-
-def _configure_log(log_settings: settings.Log) -> None:
-    handler = logging.StreamHandler()
-    text = log_settings.format == "text" or (log_settings.format == "auto" and sys.stderr.isatty())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s") if text else JsonLines())
-    logging.basicConfig(level=log_settings.level.upper(), handlers=[handler])
-
-
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m web.server", description=__doc__, epilog="Started by the daemon.")
     parser.add_argument("--home", type=Path, required=True, help="home folder")
@@ -134,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     home = Home(options.home.resolve())
     chosen = Settings.model_validate_json(options.settings) if options.settings else settings.load(home.settings)
-    _configure_log(chosen.log)
+    logs.configure(chosen.log)
     lock = durable.try_lock(home.worker_lock(options.slot, os.getpid()))
     if lock is None:
         _log.error("Another process holds the lock of this worker.")

@@ -9,9 +9,8 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import orjson
-import structlog
 
-from daemon.core import durable
+from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
@@ -24,7 +23,7 @@ from daemon.ingest.erasure.row_matching import Split
 from daemon.storage import log_lines
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 class Eraser:

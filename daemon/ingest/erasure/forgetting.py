@@ -8,9 +8,7 @@ What fails (a disk, a file that can't be read) is reported, tried again later, a
 
 from collections.abc import Iterator
 
-import structlog
-
-from daemon.core import requests, shared_folder
+from daemon.core import logs, requests, shared_folder
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.requests import Request
@@ -22,7 +20,7 @@ from daemon.inbox.rejected_folder import Rejected
 from daemon.ingest.erasure.eraser import Eraser
 from daemon.storage.journal import Journal
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 KIND = "forget"
 

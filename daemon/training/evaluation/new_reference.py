@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from daemon.artifacts.bundle import Model
+from daemon.core import logs
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.gate import concept_shift
@@ -29,7 +29,7 @@ from daemon.training.evaluation import holdouts
 from daemon.training.evaluation.baseline_comparison import Kept, Rules
 from daemon.training.evaluation.holdouts import Compared
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import orjson
 import skops.io
-import structlog
 from numpy.typing import NDArray
 
 from daemon.artifacts import backends, bundle, treelite_model
-from daemon.artifacts.backends import Kind
-from daemon.artifacts.bundle import Backend
-from daemon.core import durable
+from daemon.artifacts.manifest import Backend, Kind
+from daemon.core import durable, logs
 from daemon.core.errors import NotServable
 from daemon.model import answers
 from daemon.schema.column import UNKNOWN
@@ -22,7 +20,7 @@ from daemon.schema.costs import Costs, named
 from daemon.schema.schema import Schema
 from daemon.training.export import onnx_export
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 Matrix = NDArray[np.float64]
 PROBE_ROWS = 64

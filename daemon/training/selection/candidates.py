@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import structlog
 from sklearn.base import is_classifier, is_regressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -27,6 +26,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 
+from daemon.core import logs
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import CANDIDATES, EXTRA, Train
 from daemon.encoding import Encoding
@@ -39,7 +39,7 @@ from daemon.model import (
 )
 from daemon.schema.schema import Schema, Task
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 # A new name here needs its entry in CANDIDATES of daemon/core/settings/train.py, too: that is the default of `train.candidates`.
 NAMES: dict[Task, tuple[str, ...]] = {

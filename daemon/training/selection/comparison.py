@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
-
-from daemon.core import process_table
+from daemon.core import logs, process_table
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Train
 from daemon.model import Matrix, Targets
@@ -25,7 +23,7 @@ from daemon.training.selection.budget import Budget, BudgetUsed, alarm
 from daemon.training.selection.candidates import Candidate
 from daemon.training.selection.cross_validation import Scored, Trial
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 
 @dataclass(frozen=True)

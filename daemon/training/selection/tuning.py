@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import structlog
 
-from daemon.core import process_table
+from daemon.core import logs, process_table
 from daemon.core.settings import Train
 from daemon.schema.schema import Schema
 from daemon.schema.scores import Scores, TunedParameters
@@ -25,7 +24,7 @@ from daemon.training.selection.comparison import Outcome
 from daemon.training.selection.cross_validation import Overtaken, Scored, Trial
 from daemon.training.selection.search_spaces import SPACES, Parameters
 
-log = structlog.get_logger()
+log = logs.Logger()
 
 FAMILIES = 2
 """So many of the best candidates that can be tuned are."""
