@@ -14,6 +14,8 @@ from daemon.cli import commands
 from daemon.core.home import Home
 
 ROOT = Path(__file__).parent.parent
+commands.application()  # imports the modules of all commands
+
 SEEN = {"COLUMNS": "200", "NO_COLOR": "1"}
 """What the output depends on besides its arguments: no line is broken, nothing is coloured."""
 

@@ -13,13 +13,13 @@ import resource
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.figures import show, spread
 from benchmarks.harness import Client, NeverHappened, Service, running
 from benchmarks.rows import header, lines
+from daemon.core import process_table
 from daemon.core.states import DropState
 
 IDLE_SECONDS = 5.0
@@ -130,15 +130,7 @@ def share(pid: int) -> float:
 
 def descendants(pid: int) -> set[int]:
     """A process, its children, and theirs."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            parents[int(path.name)] = int(_stat(int(path.name))[1])
-    family, size = {pid}, 0
-    while size != len(family):
-        size = len(family)
-        family |= {child for child, parent in parents.items() if parent in family}
-    return family
+    return {pid}.union(*(descendants(child.pid) for child in process_table.children(pid)))
 
 
 def _stat(pid: int) -> list[str]:

@@ -23,7 +23,7 @@ from daemon.core.scopes import Scope
 
 def told(home: Home, *arguments: str) -> str:
     """What a command prints; it must succeed."""
-    done = CliRunner().invoke(commands.app, ["token", *arguments, "--home", str(home.root)])
+    done = CliRunner().invoke(commands.application(), ["token", *arguments, "--home", str(home.root)])
     assert done.exit_code == 0, (done.output, done.exception)
     return done.stdout
 
@@ -44,7 +44,7 @@ def test_commands_make_list_and_withdraw(home: Home) -> None:
 
 
 def test_a_home_before_the_command_is_refused_not_passed_over(home: Home) -> None:
-    done = CliRunner().invoke(commands.app, ["token", "--home", str(home.root), "list"])
+    done = CliRunner().invoke(commands.application(), ["token", "--home", str(home.root), "list"])
     assert isinstance(done.exception, BadSettings)
 
 

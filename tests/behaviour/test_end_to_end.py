@@ -19,7 +19,8 @@ THRESHOLD = int(FAST["RETRAIND_RETRAIN__THRESHOLD_ROWS"])
 
 HEAVY = {
     *("apscheduler", "dvc", "granian", "matplotlib", "mlflow", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow"),
-    *("river", "scipy", "sklearn", "skl2onnx", "skops", "sqlalchemy", "treelite", "watchdog"),
+    *("pydantic_settings", "rich", "river", "scipy", "sklearn", "skl2onnx", "skops", "sqlalchemy", "structlog"),
+    *("treelite", "typer", "watchdog"),
 }
 """What costs a process time and memory."""
 
@@ -228,6 +229,7 @@ def test_each_process_imports_what_it_needs(service: Service, imports: Path) -> 
     names = {process: set((imports / str(process)).read_text().split()) for process in (service.pid, worker, trainer)}
     heavy = {process: found & HEAVY for process, found in names.items()}
     needed = {"apscheduler", "dvc", "numpy", "onnxruntime", "pyarrow", "river", "scipy", "sqlalchemy", "watchdog"}
+    needed |= {"rich", "typer"}  # by way of DVC, and of the command line
     assert heavy[service.pid] <= needed, "scipy and river with drift"
     assert heavy[worker] == {"granian", "numpy", "onnxruntime"}
     assert heavy[trainer] >= {"matplotlib", "mlflow", "onnx", "pandas", "sklearn", "skl2onnx"}

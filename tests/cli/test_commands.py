@@ -33,16 +33,7 @@ from daemon.schema import schema
 from daemon.storage.journal import Journal
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = sorted(
-    [
-        *(
-            command.name or command.callback.__name__
-            for command in commands.app.registered_commands
-            if command.callback
-        ),
-        *(group.typer_instance.info.name or "" for group in commands.app.registered_groups if group.typer_instance),
-    ]
-)
+COMMANDS = sorted(commands.COMMANDS)
 HERE: dict[str, Any] = {"env": os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}, "cwd": ROOT, "text": True}
 
 
