@@ -10,16 +10,15 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from daemon.cli.report.home_access import reading
-from daemon.core.errors import BadSchema, NotFound, Unavailable
+from daemon.core.errors import BadSchema, Unavailable
 from daemon.core.home import Home
 from daemon.dataset import segments
 from daemon.records import segments as recorded_segments
 from daemon.schema import schema, schema_swap
-from daemon.schema.column import Column, Kind
+from daemon.schema.column import MOST_CATEGORIES, Column, Kind
 from daemon.schema.schema import Schema
 from daemon.tabular import schema_growth
 from daemon.tabular.column_types import as_kind
-from daemon.tabular.infer_column import MOST_CATEGORIES
 
 Choice = Kind | Literal["ignore"]
 
@@ -47,9 +46,7 @@ def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) ->
     Raises BadSchema, NotFound, Unavailable.
     """
     for _ in range(TRIES):
-        before = schema.load(home.schema)
-        if before is None:
-            raise NotFound(f"{home.schema} does not exist.", hint="Make it with `retraind init FILE --target COL`.")
+        before = schema.demand(home.schema)
         changed = altered(before, kinds, missing, home)
         if changed == before:
             return before, before

@@ -12,9 +12,10 @@ from daemon.cli.options import HERE, HomeOption, JsonOption, load
 from daemon.core import file_modes
 from daemon.core.errors import BadSettings
 from daemon.core.home import Home
+from daemon.schema import schema
 from daemon.schema.cell_notation import Order
 from daemon.schema.class_labels import alike
-from daemon.schema.schema import Task
+from daemon.schema.schema import Schema, Task
 
 if TYPE_CHECKING:
     from daemon.cli.schema_changes import Choice
@@ -130,14 +131,22 @@ def schema_(
     Example: retraind schema --ignore customer --kind zip=category --missing NA
     """
     place, _ = load(home)
-    from daemon.cli import schema_changes
     from daemon.cli.report import schema_table
 
-    kinds = schema_changes.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
-    before, changed = schema_changes.change(place, kinds, missing or [])
+    asked = ignore or kind or missing
+    present = _changed(place, ignore or [], kind or [], missing or []) if asked else schema.demand(place.schema)
+    lines = schema_table.of_schema(present)
+    typer.echo(json.dumps(schema_table.as_json(present, lines, []))) if json_ else schema_table.show(lines)
+
+
+def _changed(home: Home, ignore: list[str], kind: list[str], missing: list[str]) -> Schema:
+    """Change the schema, and say so; returns the one of now."""
+    from daemon.cli import schema_changes  # only now: it needs pyarrow
+
+    kinds = schema_changes.choices(kind) | dict.fromkeys(ignore, "ignore")
+    before, changed = schema_changes.change(home, kinds, missing)
     if changed != before:
         typer.echo(
             "Changed; it applies from the next drop on. `retraind retrain --force` trains with it now.", err=True
         )
-    lines = schema_table.of_schema(changed)
-    typer.echo(json.dumps(schema_table.as_json(changed, lines, []))) if json_ else schema_table.show(lines)
+    return changed

@@ -28,6 +28,9 @@ JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
 BOUND = 1e100
 """The largest number in data and requests: a larger one measures nothing, and sums, products and squares must stay finite."""
 
+MOST_CATEGORIES = 100
+"""A text column with more distinct values is taken for free text or an id: of the kind `text`, if anything."""
+
 DAY = 86_400.0
 
 

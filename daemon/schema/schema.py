@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from daemon.core.errors import BadSchema, InvalidFeatures
+from daemon.core.errors import BadSchema, InvalidFeatures, NotFound
 from daemon.schema.cell_notation import Notation
 from daemon.schema.class_labels import Classes
 from daemon.schema.column import Column, is_nothing
@@ -187,6 +187,14 @@ def load(path: Path) -> Schema | None:
         return _load(path, status.st_mtime_ns, status.st_size, status.st_ino)
     except FileNotFoundError:
         return None
+
+
+def demand(path: Path) -> Schema:
+    """The same; raises NotFound if there is none yet."""
+    schema = load(path)
+    if schema is None:
+        raise NotFound(f"{path} does not exist.", hint="Make it with `retraind init FILE --target COL`.")
+    return schema
 
 
 @lru_cache(maxsize=4)

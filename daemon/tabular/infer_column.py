@@ -15,11 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daemon.schema.cell_notation import CERTAIN, MARKERS, Notation, Order, is_short
-from daemon.schema.column import EXACT, Column, Kind
+from daemon.schema.column import EXACT, MOST_CATEGORIES, Column, Kind
 from daemon.tabular import column_formats, column_types, date_cells
-
-MOST_CATEGORIES = 100
-"""A text column with more distinct values is taken for free text or an id: of the kind `text`, if anything."""
 
 FREE_TEXT = "free text or an id"
 """The beginning of the reason why such a column is not a category."""

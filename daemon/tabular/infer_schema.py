@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from daemon.core.errors import BadSchema
 from daemon.schema.cell_notation import CERTAIN, Order
 from daemon.schema.class_labels import number
-from daemon.schema.column import Column, Kind
+from daemon.schema.column import MOST_CATEGORIES, Column, Kind
 from daemon.schema.schema import PREDICTION_ID, Schema, Task
 from daemon.tabular import csv_layout, csv_profile
 from daemon.tabular.column_types import holds_control
 from daemon.tabular.csv_profile import CsvProfile
 from daemon.tabular.id_columns import Ids, called, dated
-from daemon.tabular.infer_column import FREE_TEXT, MOST_CATEGORIES, ColumnProfile, Guess
+from daemon.tabular.infer_column import FREE_TEXT, ColumnProfile, Guess
 from daemon.tabular.schema_draft import Draft, Finding
 
 FEW_VALUES = 20

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from daemon.core.errors import InvalidDrop, InvalidFeatures
 from daemon.core.settings import Inbox
 from daemon.schema.class_labels import number
-from daemon.schema.column import BOUND, UNKNOWN, Column
+from daemon.schema.column import BOUND, MOST_CATEGORIES, UNKNOWN, Column
 from daemon.schema.labelled_row import Sample
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.schema.text_words import SLOTS, encoded
 from daemon.tabular import column_types, date_cells, schema_growth
-from daemon.tabular.infer_column import MOST_CATEGORIES
 
 
 @dataclass(frozen=True)

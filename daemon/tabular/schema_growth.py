@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox
-from daemon.schema.column import Column
+from daemon.schema.column import MOST_CATEGORIES, Column
 from daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Schema
-from daemon.tabular.infer_column import MOST_CATEGORIES, ColumnProfile
+from daemon.tabular.infer_column import ColumnProfile
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -222,6 +222,7 @@ def test_commands_load_what_they_print_with(home: Home, journal: Journal) -> Non
         "promote",
         "rollback",
         "token list",
+        "schema",
     )
     run = """
 import contextlib, sys

@@ -6,16 +6,17 @@ On standard output as text, or as JSON.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from rich.table import Table
 
 from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.schema.cell_notation import Notation
-from daemon.schema.column import Column
+from daemon.schema.column import MOST_CATEGORIES, Column
 from daemon.schema.schema import Schema
-from daemon.tabular.infer_column import MOST_CATEGORIES
-from daemon.tabular.schema_draft import Draft, Finding
+
+if TYPE_CHECKING:  # a schema alone is shown without pyarrow
+    from daemon.tabular.schema_draft import Draft, Finding
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,7 +35,7 @@ class Line(NamedTuple):
     why: str
 
 
-def of_draft(draft: Draft) -> list[Line]:
+def of_draft(draft: "Draft") -> list[Line]:
     """The columns of a file that a schema was made of: features, target, those left out."""
     lines = [
         _feature(column, draft.findings[column.name], draft.notes.get(column.name)) for column in draft.schema.columns
@@ -54,12 +55,12 @@ def of_schema(schema: Schema) -> list[Line]:
     return lines + [Line(name, "ignore", "", "", "", "") for name in schema.ignored]
 
 
-def _feature(column: Column, finding: Finding, note: str | None) -> Line:
+def _feature(column: Column, finding: "Finding", note: str | None) -> Line:
     slips = f"{finding.wrong} wrong" if finding.wrong else ""
     return _line(column.name, column.kind, finding, "; ".join(filter(None, [_notation(column), slips, note])))
 
 
-def _line(name: str, kind: str, finding: Finding, why: str) -> Line:
+def _line(name: str, kind: str, finding: "Finding", why: str) -> Line:
     parts = [f"{text} {count}" for text, count in finding.missing.items()]
     missing = finding.empty + sum(finding.missing.values())
     said = f"{missing} ({', '.join(parts)})" if parts else str(missing or "")
