@@ -15,9 +15,8 @@ from daemon.core import durable, home_integrity, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.rows import SegmentRow
-from daemon.dataset import git_history, segments
+from daemon.dataset import git_history
 from daemon.dataset.dvc_cache import Cache
-from daemon.dataset.segment_folder import SegmentFolder
 from daemon.records import drops as recorded_drops
 from daemon.records import segments as recorded_segments
 from daemon.records import versions
@@ -125,7 +124,7 @@ def _folders(home: Home) -> str:
 
 def _segments(home: Home) -> str:
     recorded = _live(home)
-    damaged = SegmentFolder(home).verify({name: one["sha256"] for name, one in recorded.items()})
+    damaged = [name for name, one in recorded.items() if not durable.is_intact(home.segments / name, one["sha256"])]
     # A merge may have replaced it while it was looked for.
     damaged = [name for name in damaged if name in _live(home)] if damaged else []
     if damaged:
@@ -198,6 +197,8 @@ def _verdict(home: Home, path: Path, live: set[str]) -> bool:
     """Whether an orphan is safe to remove: not a segment of the dataset, and its drops were all accepted."""
     if durable.sha256_file(path) in live:
         return False
+    from daemon.dataset import segments  # only now: it needs pyarrow, and there is seldom an orphan
+
     try:
         drops = segments.drops_of(path)
     except (RetraindError, OSError):

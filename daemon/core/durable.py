@@ -175,6 +175,11 @@ def sha256_file(path: Path | str) -> str:
         os.close(fd)
 
 
+def is_intact(path: Path, sha256: str) -> bool:
+    """Whether there is such a file, with these bytes; raises OSError when it can't be read."""
+    return path.exists() and sha256_file(path) == sha256
+
+
 def sha256_of(fd: int) -> str:
     """Hexadecimal sha256 of an open file, from its beginning; where it is read next stays as it is. Raises OSError."""
     digest, at = hashlib.sha256(), 0

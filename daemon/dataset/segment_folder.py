@@ -73,11 +73,11 @@ class SegmentFolder:
 
     def verify(self, segments: Mapping[str, str]) -> list[str]:
         """Names of segments (name: sha256) that are gone or have other bytes."""
-        return [name for name, sha256 in segments.items() if not _is_intact(self._path / name, sha256)]
+        return [name for name, sha256 in segments.items() if not durable.is_intact(self._path / name, sha256)]
 
     def keep_damaged(self, name: str, sha256: str) -> bool:
         """Move a segment with other bytes to the orphans; True: it was one."""
-        if not (self._path / name).exists() or _is_intact(self._path / name, sha256):
+        if not (self._path / name).exists() or durable.is_intact(self._path / name, sha256):
             return False
         self._orphans.mkdir(exist_ok=True)
         (self._path / name).replace(self._orphans / f"{name}.damaged")
@@ -96,10 +96,6 @@ class SegmentFolder:
             elif cache.has(segments[name]):
                 log.warning("segment_restored", segment=name, source="DVC's cache")
                 durable.write(self._path / name, cache.path(segments[name]).read_bytes(), mode=0o444)
-
-
-def _is_intact(path: Path, sha256: str) -> bool:
-    return path.exists() and durable.sha256_file(path) == sha256
 
 
 def _files(folder: Path) -> list[Path]:

@@ -208,6 +208,12 @@ def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
     assert not loaded(f"import daemon.service.loop; from daemon.tabular import arrow_alone; {arrays}") & heavy
 
 
+def test_doctor_loads_the_model_and_no_rows() -> None:
+    """It reads every byte of a home without pyarrow; the modules of the loop are none of its own."""
+    heavy = TRAINING | UNUSED | {"dvc", "granian", "pyarrow", "sqlalchemy", "watchdog"}
+    assert not loaded("import daemon.cli.doctor, daemon.cli.home_commands") & heavy
+
+
 def test_commands_load_what_they_print_with(home: Home, journal: Journal) -> None:
     """One after the other in one process: reports and requests need neither DVC, MLflow, numpy, pyarrow nor SQLAlchemy."""
     assert journal
