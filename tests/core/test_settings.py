@@ -64,6 +64,32 @@ def test_empty_variable_is_no_variable(tmp_path: Path, monkeypatch: pytest.Monke
     assert settings.load(tmp_path / "none").server.port == 5000
 
 
+def test_list_in_the_environment_that_is_no_json_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes a list as a word is told how it is written."""
+    monkeypatch.setenv("RETRAIND_TRAIN__CANDIDATES", "tree")
+    with pytest.raises(BadSettings, match="RETRAIND_TRAIN__CANDIDATES = 'tree' is no JSON"):
+        settings.load(tmp_path / "none")
+
+
+def test_tables_are_merged_to_their_last_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid of the environment stands beside one of the file; a variable may be written in small letters."""
+    path = file(tmp_path, "[train.grids.tree]\nmax_depth = [2]\n")
+    monkeypatch.setenv("RETRAIND_TRAIN__GRIDS", '{"forest": {"max_depth": [3]}}')
+    monkeypatch.setenv("retraind_server__port", "7")
+    found = settings.load(path)
+    assert (found.train.grids, found.server.port) == ({"tree": {"max_depth": [2]}, "forest": {"max_depth": [3]}}, 7)
+
+
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 end in a sentence."""
+    path = tmp_path / "retraind.toml"
+    path.write_bytes(b"[server]\nhost = '\xff'\n")
+    with pytest.raises(BadSettings, match="not valid TOML"):
+        settings.load(path)
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [

@@ -22,7 +22,7 @@ from daemon.core.settings import Inbox as Limits
 from daemon.inbox.drop import Drop
 from daemon.inbox.drop_removal import HIDDEN_PREFIX
 from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Stamp
+from daemon.inbox.settling import Settling, Stamp
 from daemon.tabular import file_content
 from daemon.tabular.file_content import Content
 
@@ -55,6 +55,25 @@ def test_file_settles_when_it_is_quiet(home: Home, inbox: Inbox) -> None:
     assert list(inbox.settled(100.4)) == []
     assert list(inbox.settled(100.5)) == ["a.csv"]
     assert inbox.backlog == (1, 1)
+
+
+def test_quiet_time_begins_while_the_daemon_imports(home: Home) -> None:
+    """What lay there at the start, and has not changed since, is ready at the first look of the loop."""
+    settling = Settling(LIMITS.settle_seconds)
+    for name in ("a.csv", "b.csv", "c.part"):
+        (home.inbox / name).write_text("x")
+    settling.look(home, 100.0)
+    (home.inbox / "b.csv").write_text("xy")
+    assert list(Inbox(home, LIMITS, lambda: None, settling).settled(100.5)) == ["a.csv"]
+
+
+def test_folder_that_can_not_be_listed_at_the_start_is_left_to_the_loop(home: Home) -> None:
+    """Nothing is noted, and nothing raised: the watcher makes the folder again and says so."""
+    home.rejected.rmdir()
+    home.inbox.rmdir()
+    settling = Settling(LIMITS.settle_seconds)
+    settling.look(home, 100.0)
+    assert settling.wait_seconds(100.0) is None
 
 
 def test_change_starts_the_quiet_time_anew(home: Home, inbox: Inbox) -> None:
