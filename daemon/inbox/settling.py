@@ -66,8 +66,13 @@ class Settling:
         Where the folder can't be listed nothing is noted: the loop lists it again, and says so.
         """
         with suppress(OSError, RetraindError):
-            entries = [entry for entry in shared_folder.inbox(home).entries() if not ignored(entry.name)]
-            self.observe({entry.name: Stamp.of(entry.stat(follow_symlinks=False)) for entry in entries}, now)
+            inbox = shared_folder.inbox(home)
+            stamps = {
+                entry.name: Stamp.of(entry.stat(follow_symlinks=False))
+                for entry in inbox.entries()
+                if not ignored(entry.name)
+            }
+            self.observe(stamps, now)
 
     def observe(self, stamps: Mapping[str, Stamp], now: float) -> None:
         """Note the files that are there; `now` is monotonic seconds."""
