@@ -23,15 +23,15 @@ class Settings(Section):
         "iris",
         description="What an empty home without a schema starts with. `iris`: the Iris data, so that /predict works at once.",
     )
-    server: Server = Server()
-    inbox: Inbox = Inbox()
-    retrain: Retrain = Retrain()
-    train: Train = Train()
-    promote: Promote = Promote()
-    drift: Drift = Drift()
-    predictions: Predictions = Predictions()
-    journal: Journal = Journal()
-    log: Log = Log()
+    server: Server = Field(default_factory=Server)
+    inbox: Inbox = Field(default_factory=Inbox)
+    retrain: Retrain = Field(default_factory=Retrain)
+    train: Train = Field(default_factory=Train)
+    promote: Promote = Field(default_factory=Promote)
+    drift: Drift = Field(default_factory=Drift)
+    predictions: Predictions = Field(default_factory=Predictions)
+    journal: Journal = Field(default_factory=Journal)
+    log: Log = Field(default_factory=Log)
 
 
 def variable(key: str) -> str:
