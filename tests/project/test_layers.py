@@ -43,6 +43,7 @@ HEAVY = {
     "sklearn": {
         "daemon.model",
         "daemon.encoding",
+        "daemon.kernel",
         "daemon.training.metrics",
         "daemon.training.selection.candidates",
         "daemon.training.selection.calibration",
@@ -69,6 +70,7 @@ HEAVY = {
         "daemon.training.evaluation.holdouts",
         "daemon.training.selection.calibration",
         "daemon.encoding",
+        "daemon.kernel",
     },
     "river": {"daemon.drift.adwin"},
     "pyarrow": {

@@ -259,7 +259,7 @@ def test_weights_of_classes_go_to_those_who_know_them() -> None:
     """A rare class is found more often by whoever can weigh classes; the others stay as they are."""
     found = candidates.plan(MIXED, Train(class_weight="balanced"))
     weighed = {one.name for one in found if "'balanced'" in str(one.estimator)}
-    assert weighed - set(EXTRA) == {"logistic", "forest", "tree", "boosting", *OWN_LATE}
+    assert weighed - set(EXTRA) == {"logistic", "forest", "tree", "boosting", "kernel", *OWN_LATE}
 
 
 def test_dear_candidates_wait_for_rows_unless_they_are_named() -> None:

@@ -47,6 +47,7 @@ CANDIDATES = (
     "boosting",
     "shallow_boosting",
     "extra_trees",
+    "kernel",
     "linear",
     "ridge",
 )

@@ -18,10 +18,12 @@ from sklearn.pipeline import Pipeline
 
 from daemon.artifacts.manifest import Kind
 from daemon.encoding import Encoding
+from daemon.kernel import KernelClassifier, KernelRegressor
 from daemon.model import FLOOR, Calibrated, Design, LeastSquares, LeastSquaresClassifier
 from daemon.training.export import onnx_encoding, onnx_trees
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
+CLASSIFIER_OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
 CALIBRATION = ("told", "raised", "floor", "slope", "classes", "total")
 
 
@@ -101,6 +103,30 @@ def _corrected(data: bytes, estimator: Calibrated) -> bytes:
     return bytes(model.SerializeToString())
 
 
+class _Nodes:
+    """What a converter adds to the graph that skl2onnx builds: constants and operators, each under a name of its own."""
+
+    def __init__(self, scope: Any, container: Any) -> None:
+        self._scope, self._container = scope, container
+
+    def constant(self, name: str, values: Any, kind: int = TensorProto.DOUBLE) -> str:
+        """An array of numbers."""
+        unique, array = self._scope.get_unique_variable_name(name), np.asarray(values)
+        self._container.add_initializer(unique, kind, list(array.shape), array.ravel().tolist())
+        return str(unique)
+
+    def add(self, operator: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        """An operator; returns the name of its output."""
+        unique = output or self._scope.get_unique_variable_name(operator.lower())
+        name = self._scope.get_unique_operator_name(operator)
+        self._container.add_node(operator, inputs, unique, name=name, **attributes)
+        return str(unique)
+
+    def columns(self, name: str, places: Any) -> str:
+        """Places of columns."""
+        return self.constant(name, places, TensorProto.INT64)
+
+
 def _design_shape(operator: Any) -> None:
     fitted = operator.raw_operator
     width = len(fitted._numbers()) + sum(fitted._sizes(fitted.n_features_in_))
@@ -108,62 +134,62 @@ def _design_shape(operator: Any) -> None:
 
 
 def _design_graph(scope: Any, operator: Any, container: Any) -> None:
-    fitted = operator.raw_operator
-    rows, output = operator.inputs[0].full_name, operator.outputs[0].full_name
-
-    def constant(name: str, kind: int, values: Any) -> str:
-        unique = scope.get_unique_variable_name(name)
-        array = np.asarray(values)
-        container.add_initializer(unique, kind, list(array.shape), array.ravel().tolist())
-        return str(unique)
-
-    def node(op: str, inputs: list[str], **attributes: Any) -> str:
-        unique = scope.get_unique_variable_name(op.lower())
-        container.add_node(op, inputs, unique, name=scope.get_unique_operator_name(op), **attributes)
-        return str(unique)
-
+    fitted, nodes = operator.raw_operator, _Nodes(scope, container)
+    rows = operator.inputs[0].full_name
     blocks = []
     if fitted._numbers():
-        picked = node("Gather", [rows, constant("numbers", TensorProto.INT64, fitted._numbers())], axis=1)
-        filled = node("Where", [node("IsNaN", [picked]), constant("mean", TensorProto.DOUBLE, fitted.mean_), picked])
-        centred = node("Sub", [filled, constant("centre", TensorProto.DOUBLE, fitted.mean_)])
-        blocks.append(node("Div", [centred, constant("scale", TensorProto.DOUBLE, fitted.scale_)]))
+        picked = nodes.add("Gather", [rows, nodes.columns("numbers", fitted._numbers())], axis=1)
+        mean = nodes.constant("mean", fitted.mean_)
+        filled = nodes.add("Where", [nodes.add("IsNaN", [picked]), mean, picked])
+        centred = nodes.add("Sub", [filled, nodes.constant("centre", fitted.mean_)])
+        blocks.append(nodes.add("Div", [centred, nodes.constant("scale", fitted.scale_)]))
     for index, size in enumerate(fitted._sizes(fitted.n_features_in_)):
         if size:
-            picked = node("Gather", [rows, constant("column", TensorProto.INT64, [index])], axis=1)
-            hot = node("Equal", [picked, constant("codes", TensorProto.DOUBLE, np.arange(size, dtype=float))])
-            blocks.append(node("Cast", [hot], to=TensorProto.DOUBLE))
-    container.add_node("Concat", blocks, output, name=scope.get_unique_operator_name("Concat"), axis=1)
+            picked = nodes.add("Gather", [rows, nodes.columns("column", [index])], axis=1)
+            hot = nodes.add("Equal", [picked, nodes.constant("codes", np.arange(size, dtype=float))])
+            blocks.append(nodes.add("Cast", [hot], to=TensorProto.DOUBLE))
+    nodes.add("Concat", blocks, operator.outputs[0].full_name, axis=1)
 
 
-def _least_squares_shape(operator: Any) -> None:
+def _values_shape(operator: Any) -> None:
+    operator.outputs[0].type = DoubleTensorType([None, 1])
+
+
+def _classes_shape(operator: Any) -> None:
     operator.outputs[0].type = Int64TensorType([None])
     operator.outputs[1].type = DoubleTensorType([None, len(operator.raw_operator.classes_)])
 
 
 def _least_squares_graph(scope: Any, operator: Any, container: Any) -> None:
-    fitted = operator.raw_operator
+    fitted, nodes = operator.raw_operator, _Nodes(scope, container)
     label, proba = (output.full_name for output in operator.outputs)
+    product = nodes.add("MatMul", [operator.inputs[0].full_name, nodes.constant("coef", fitted.coef_.T)])
+    summed = nodes.add("Add", [product, nodes.constant("intercept", fitted.intercept_)])
+    clipped = nodes.add("Clip", [summed, nodes.constant("low", 1e-6), nodes.constant("high", 1.0)])
+    total = nodes.add("ReduceSum", [clipped, nodes.columns("axes", [1])], keepdims=1)
+    nodes.add("Div", [clipped, total], proba)
+    nodes.add("ArgMax", [proba], label, axis=1, keepdims=0)
 
-    def constant(name: str, values: Any) -> str:
-        unique = scope.get_unique_variable_name(name)
-        array = np.asarray(values, dtype=np.float64)
-        container.add_initializer(unique, TensorProto.DOUBLE, list(array.shape), array.ravel().tolist())
-        return str(unique)
 
-    def node(op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
-        unique = output or scope.get_unique_variable_name(op.lower())
-        container.add_node(op, inputs, unique, name=scope.get_unique_operator_name(op), **attributes)
-        return str(unique)
-
-    product = node("MatMul", [operator.inputs[0].full_name, constant("coef", fitted.coef_.T)])
-    summed = node("Add", [product, constant("intercept", fitted.intercept_)])
-    clipped = node("Clip", [summed, constant("low", 1e-6), constant("high", 1.0)])
-    axes = scope.get_unique_variable_name("axes")
-    container.add_initializer(axes, TensorProto.INT64, [1], [1])
-    total = node("ReduceSum", [clipped, axes], keepdims=1)
-    node("Div", [clipped, total], proba)
-    node("ArgMax", [proba], label, axis=1, keepdims=0)
+def _kernel_graph(scope: Any, operator: Any, container: Any) -> None:
+    fitted, nodes = operator.raw_operator, _Nodes(scope, container)
+    rows, last = operator.inputs[0].full_name, operator.outputs[-1].full_name
+    there = (fitted.landmarks_**2).sum(axis=1)
+    here = nodes.add("ReduceSum", [nodes.add("Mul", [rows, rows]), nodes.columns("axes", [1])], keepdims=1)
+    both = nodes.add("Add", [here, nodes.constant("landmarks_squared", there.reshape(1, -1))])
+    product = nodes.add("MatMul", [rows, nodes.constant("landmarks", 2.0 * fitted.landmarks_.T)])
+    distance = nodes.add("Max", [nodes.add("Sub", [both, product]), nodes.constant("nought", 0.0)])
+    near = nodes.add("Exp", [nodes.add("Mul", [distance, nodes.constant("gamma", -fitted.gamma_)])])
+    weighed = nodes.add("MatMul", [near, nodes.constant("weights", fitted.weights_)])
+    intercept = nodes.constant("intercept", fitted.intercept_.reshape(1, -1))
+    if isinstance(fitted, KernelRegressor):
+        nodes.add("Add", [weighed, intercept], last)
+        return
+    sums = nodes.add("Add", [weighed, intercept])
+    if len(fitted.classes_) == 2:
+        sums = nodes.add("Concat", [nodes.add("Sub", [sums, sums]), sums], axis=1)
+    nodes.add("Softmax", [sums], last, axis=1)
+    nodes.add("ArgMax", [last], operator.outputs[0].full_name, axis=1, keepdims=0)
 
 
 update_registered_converter(Design, "RetraindDesign", _design_shape, _design_graph)
@@ -173,7 +199,11 @@ update_registered_converter(
 update_registered_converter(
     LeastSquaresClassifier,
     "RetraindLeastSquares",
-    _least_squares_shape,
+    _classes_shape,
     _least_squares_graph,
-    options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+    options=CLASSIFIER_OPTIONS,
+)
+update_registered_converter(KernelRegressor, "RetraindKernelRegressor", _values_shape, _kernel_graph)
+update_registered_converter(
+    KernelClassifier, "RetraindKernelClassifier", _classes_shape, _kernel_graph, options=CLASSIFIER_OPTIONS
 )

@@ -30,6 +30,7 @@ from daemon.core import logs
 from daemon.core.errors import TrainingFailed
 from daemon.core.settings import CANDIDATES, EXTRA, Train
 from daemon.encoding import Encoding
+from daemon.kernel import KernelClassifier, KernelRegressor
 from daemon.model import (
     Design,
     LeastSquares,
@@ -43,8 +44,17 @@ log = logs.Logger()
 
 # A new name here needs its entry in CANDIDATES of daemon/core/settings/train.py, too: that is the default of `train.candidates`.
 NAMES: dict[Task, tuple[str, ...]] = {
-    "classification": ("logistic", "forest", "tree", "least_squares", "boosting", "shallow_boosting", "extra_trees"),
-    "regression": ("linear", "ridge", "forest", "tree", "boosting", "shallow_boosting", "extra_trees"),
+    "classification": (
+        "logistic",
+        "forest",
+        "tree",
+        "least_squares",
+        "boosting",
+        "shallow_boosting",
+        "extra_trees",
+        "kernel",
+    ),
+    "regression": ("linear", "ridge", "forest", "tree", "boosting", "shallow_boosting", "extra_trees", "kernel"),
 }
 
 CHEAP_FIRST = (
@@ -53,6 +63,7 @@ CHEAP_FIRST = (
     "ridge",
     "tree",
     "logistic",
+    "kernel",
     "extra_trees",
     "boosting",
     "shallow_boosting",
@@ -73,6 +84,9 @@ LATE = frozenset({"shallow_boosting", "extra_trees", *EXTRA})
 LATE_ROWS = 600
 """Unless the settings name the candidates themselves, those of LATE wait for so many rows to learn from: with fewer they take
 longer than all others together, and cross-validation can't tell them from these."""
+
+KERNEL_ROWS = range(200, 20_001)
+"""With fewer rows `kernel` gains nothing, with more its fit takes seconds and 4 KB a row."""
 
 SHALLOW = {"learning_rate": 0.05, "max_iter": 300, "max_leaf_nodes": 8, "min_samples_leaf": 10, "early_stopping": False}
 """Many small trees in small steps: by cross-validation better than the defaults on noisy, smooth and wide data alike."""
@@ -140,10 +154,11 @@ def by_cost(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def worthwhile(candidates: Sequence[Candidate], rows: int, settings: Train) -> list[Candidate]:
-    """The candidates that so many rows are enough for."""
-    if rows >= LATE_ROWS or settings.candidates != list(CANDIDATES):
+    """The candidates that so many rows suit; all of them if the settings name the candidates themselves."""
+    if settings.candidates != list(CANDIDATES):
         return list(candidates)
-    return [one for one in candidates if one.name.partition("(")[0] not in LATE] or list(candidates)
+    unsuited = {*(LATE if rows < LATE_ROWS else ()), *(() if rows in KERNEL_ROWS else ("kernel",))}
+    return [one for one in candidates if one.name.partition("(")[0] not in unsuited] or list(candidates)
 
 
 def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> Any:
@@ -166,6 +181,7 @@ def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> 
         "boosting": lambda: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
         "shallow_boosting": lambda: NativeBoostingClassifier(**SHALLOW, **native, random_state=seed),
         "extra_trees": lambda: ExtraTreesClassifier(n_estimators=100, random_state=seed),
+        "kernel": lambda: linear(KernelClassifier(random_state=seed)),
     }
     regressors: dict[str, Callable[[], Any]] = {
         "linear": lambda: linear(LeastSquares()),
@@ -175,6 +191,7 @@ def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> 
         "boosting": lambda: HistGradientBoostingRegressor(early_stopping=False, random_state=seed),
         "shallow_boosting": lambda: NativeBoostingRegressor(**SHALLOW, **native, random_state=seed),
         "extra_trees": lambda: ExtraTreesRegressor(n_estimators=100, random_state=seed),
+        "kernel": lambda: linear(KernelRegressor(random_state=seed)),
     }
     return _behind_encoding((regressors if schema.task == "regression" else classifiers)[name](), schema, encoded)
 
