@@ -10,6 +10,7 @@ from test_encoding import LETTERS, TOWNS
 from test_model import MIXED, PRICES, mixed, priced
 
 from daemon.core.settings import Train
+from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
 from daemon.training.selection import candidates, comparison, tuning
@@ -60,6 +61,30 @@ def test_better_parameters_win_and_are_recorded() -> None:
     assert tuned.tried > 1
     again = trial.of(tuned.made(PRICES, trial.settings), whole=True)
     assert (again.name, again.by_fold) == (found.scored[-1].name, found.scored[-1].by_fold)
+
+
+def test_quick_candidate_is_tuned_however_it_ranks() -> None:
+    """Its defaults may be far from its best: forty columns of noise need a strong penalty, and without it trees come first."""
+    random = np.random.default_rng(2)
+    rows = random.normal(size=(150, 40))
+    codes = (rows[:, :4].sum(axis=1) + random.normal(0, 1, 150) > 0).astype(np.int64)
+    schema = Schema(target="t", classes=["a", "b"], columns=[Column(name=f"c{i}", kind="number") for i in range(40)])
+    few = {"n_estimators": [20]}
+    train = Train(
+        candidates=["logistic", "forest", "extra_trees"],
+        grids={"forest": few, "extra_trees": few},
+        folds=3,
+        metric="log_loss",
+    )
+    taught, progress = (rows, codes), Progress(1, 2, lambda message: None)
+    outcome = comparison.compare(candidates.plan(schema, train), schema, taught, train, progress)
+    assert max(outcome.scored, key=lambda one: one.rank).name == "logistic"
+    search = tuning._Search(Trial(schema, *taught, train.model_copy(update={"tune_seconds": 1000})), outcome.ranking)
+    for _ in range(3 * tuning.FIRST):
+        search.step()
+    tuned = search.result(outcome, progress).tuned
+    assert tuned is not None
+    assert tuned["candidate"] == "logistic"
 
 
 def test_parameters_of_the_champion_are_tried_however_short_the_time() -> None:

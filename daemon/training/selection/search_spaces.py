@@ -28,6 +28,10 @@ class Range:
         """One of them."""
         return self._at(random.random())
 
+    def spread(self, count: int, random: np.random.Generator) -> list[float | int]:
+        """So many of them in random order, one from each of as many equal parts of the range (McKay, Beckman and Conover, 1979)."""
+        return [self._at((part + random.random()) / count) for part in random.permutation(count).tolist()]
+
     def near(self, middle: Any, random: np.random.Generator) -> float | int:
         """One near another."""
         place = math.log(float(middle) / self.low) / math.log(self.high / self.low)
@@ -47,6 +51,10 @@ class Choice:
     def draw(self, random: np.random.Generator) -> Any:
         """One of them."""
         return self.values[int(random.integers(len(self.values)))]
+
+    def spread(self, count: int, random: np.random.Generator) -> list[Any]:
+        """So many of them in random order, each about equally often."""
+        return [self.values[place % len(self.values)] for place in random.permutation(count).tolist()]
 
     def near(self, middle: Any, random: np.random.Generator) -> Any:
         """Mostly the same, sometimes one beside it."""
@@ -74,6 +82,7 @@ SPACES: dict[str, dict[str, Range | Choice]] = {
     "boosting": BOOSTING,
     "forest": BAGGING,
     "extra_trees": BAGGING,
+    "kernel": {"reach": Range(0.03, 2.0), "penalty": Range(0.0003, 30.0)},
     "logistic": {"C": Range(0.001, 1000.0)},
     "ridge": {"alpha": Range(0.001, 1000.0)},
 }

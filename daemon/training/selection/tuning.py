@@ -1,7 +1,7 @@
 """Tuning: other parameters of the candidates that did best, tried within a time, so that the version is better than its defaults.
 
-A random search in which the best so far is the middle of every second try. A try is given up at the first fold
-after which it is behind the best on the same folds, so most cost one fit. What was found is recorded with the version, is
+A random search. Candidates that are quickly fitted are tried first, since a few tries of each cost little and their defaults may
+be far from their best; then the two best are, and the best so far is the middle of every second try. A try is given up at the first fold after which it is behind the best on the same folds, so most cost one fit. What was found is recorded with the version, is
 the first try of the next training, and is all that `daemon.training.reproduction` needs: how many tries a time allows is the clock's affair.
 """
 
@@ -27,7 +27,12 @@ from daemon.training.selection.search_spaces import SPACES, Parameters
 log = logs.Logger()
 
 FAMILIES = 2
-"""So many of the best candidates that can be tuned are."""
+"""So many of the best candidates that can be tuned are, for most of the time."""
+
+QUICK = 0.02
+"""A candidate whose cross-validation takes no larger share of the time than this gets FIRST tries, however it ranks."""
+
+FIRST = 8
 
 MARGIN_TRIES = 4
 """Until so many tries nothing is known of where the best parameters lie: they are drawn from everywhere."""
@@ -103,9 +108,21 @@ class _Search:
         self.budget, self.tried = Budget(trial.settings.tune_seconds), 0
         # Of each candidate the better way to see categories of many names is tuned: cross-validation has tried both.
         self._encoded: dict[str, bool] = {}
+        quick: list[str] = []
         for scored in ranking:
-            self._encoded.setdefault(scored.name.partition("(")[0], candidates.is_encoded(scored.name))
-        self.families = [name for name in self._encoded if name in SPACES][:FAMILIES]
+            family = _family(scored)
+            if family in SPACES and family not in self._encoded:
+                quick += [family] * (scored.fit_seconds <= QUICK * trial.settings.tune_seconds)
+            self._encoded.setdefault(family, candidates.is_encoded(scored.name))
+        self._first = [
+            each for tries in zip(*(self._spread(family) for family in quick), strict=True) for each in tries
+        ]
+
+    @property
+    def families(self) -> list[str]:
+        """The candidates that can be tuned, at most FAMILIES, that of the best so far first."""
+        names = dict.fromkeys([_family(self._best), *self._encoded])
+        return [name for name in names if name in SPACES][:FAMILIES]
 
     def keep(self, before: Tuned, outcome: Outcome, progress: Progress) -> Outcome:
         """Try the champion's parameters on all folds; the outcome says so if they are left out.
@@ -129,7 +146,11 @@ class _Search:
         return outcome
 
     def step(self) -> None:
-        """One try: near the best, or anywhere, of the best candidate twice as often as of the next."""
+        """One try: first each quick candidate in turn, then near the best, or anywhere, of the best candidate twice as often as of the next."""
+        if self._first:
+            family, parameters = self._first.pop()
+            self.take(family, parameters, encoded=self._encoded[family])
+            return
         family = self.families[int(self._random.random() < 1 / 3) if len(self.families) > 1 else 0]
         near = self.tried >= MARGIN_TRIES and self.tried % 2 == 0 and self._chosen is not None
         if near and self._chosen is not None:
@@ -138,15 +159,24 @@ class _Search:
         else:
             self.take(family, self._drawn(family, None), encoded=self._encoded[family])
 
+    def _spread(self, family: str) -> list[tuple[str, Parameters]]:
+        """The first tries of a candidate, from all over the place of each parameter."""
+        spread = {name: space.spread(FIRST, self._random) for name, space in SPACES[family].items()}
+        tries = [{name: values[number] for name, values in spread.items()} for number in range(FIRST)]
+        return [(family, parameters | self._gridded(family)) for parameters in tries]
+
     def _drawn(self, family: str, middle: Parameters | None) -> Parameters:
-        """Parameters near `middle`, or from anywhere if it lacks them; where train.grids has values for one, it is one of these."""
-        grid, random = self._trial.settings.grids.get(family, {}), self._random
+        """Parameters near `middle`, or from anywhere if it lacks them."""
         drawn = {
-            name: space.near(middle[name], random) if middle and name in middle else space.draw(random)
+            name: space.near(middle[name], self._random) if middle and name in middle else space.draw(self._random)
             for name, space in SPACES[family].items()
-            if name not in grid
         }
-        return drawn | {name: values[int(random.integers(len(values)))] for name, values in grid.items()}
+        return drawn | self._gridded(family)
+
+    def _gridded(self, family: str) -> Parameters:
+        """One value of each parameter that train.grids has values for."""
+        grid = self._trial.settings.grids.get(family, {})
+        return {name: values[int(self._random.integers(len(values)))] for name, values in grid.items()}
 
     def take(self, family: str, parameters: Parameters, *, encoded: bool, raced: bool = True) -> None:
         """Try these, and keep them if they are the best; on all folds unless `raced`."""
@@ -173,3 +203,8 @@ class _Search:
         progress.note(f"Tuning: the best of {self.tried} tries is {self._best.sentence}", seconds)
         tuned = replace(self._chosen, tried=self.tried, seconds=round(seconds, 3))
         return replace(outcome, scored=[*outcome.scored, self._best], tuned=tuned.figures())
+
+
+def _family(scored: Scored) -> str:
+    """The candidate's name without its parameters."""
+    return scored.name.partition("(")[0]
