@@ -39,7 +39,7 @@ class _Kernel(BaseEstimator):  # type: ignore[misc]
         values, vectors = eigh(self._nearness(self.landmarks_))
         kept = values > LEAST_SHARE * values[-1]
         self._fold = vectors[:, kept] / np.sqrt(values[kept])
-        return self._nearness(rows) @ self._fold
+        return np.asarray(self._nearness(rows) @ self._fold)
 
     def _keep(self, linear: Any) -> Self:
         """Take over what the linear model has learnt: `weights_` (landmarks, k) and `intercept_` (k,)."""
