@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from daemon.core import durable
 from daemon.core.home import Home
-from daemon.core.rows import EventRow
+from daemon.core.journal_rows import EventRow
 from daemon.records.records import Records
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Client:
         return None
 
     def version(self) -> int | None:
-        """The version that a prediction names; None if nobody predicts."""
+        """The version that a prediction names; None if none predicts."""
         answer = self.predict()
         return None if answer is None else int(answer["model_version"])
 

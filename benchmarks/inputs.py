@@ -79,7 +79,7 @@ def _wide(source: np.random.Generator, rows: int) -> pa.Table:
 
 
 def committed(home: Home) -> pa.Table:
-    """All rows of the newest revision, read from DVC's own objects: what somebody would get who clones the data."""
+    """All rows of the newest revision, read from DVC's own objects: what a clone of the data gives."""
     return pa.concat_tables(pyarrow.parquet.read_table(path) for path in objects(home))
 
 

@@ -1,6 +1,6 @@
 """The naive peer: what one would type by hand to get from a changed CSV to a newly served model.
 
-`dvc add`, `git commit`, `python train.py` with MLflow's defaults, restart of a small server. Each command starts Python anew.
+`dvc add`, `git commit`, `python train.py` with MLflow's defaults, restart of a small server. Each command starts Python again.
 """
 
 import os
@@ -84,7 +84,7 @@ class Peer:
         self.cycle(random.Random(1))
 
     def cycle(self, source: random.Random) -> dict[str, float]:
-        """Add 60 rows and do all it takes until they teach the answers; seconds of each step."""
+        """Add 60 rows and do all it takes until the answers follow from them; seconds of each step."""
         with (self._folder / "data.csv").open("a") as file:
             file.write(lines(source, 60))
         steps = {

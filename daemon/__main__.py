@@ -5,7 +5,7 @@ What `daemon.cli.commands` imports takes a moment, in which the first process of
 
 import sys
 
-# Python looks in the current folder first, where anybody may have left a signal.py. Only the folder of this package may stay.
+# Python looks in the current folder first, where any user may have left a signal.py. Only the folder of this package may stay.
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(f"{sys.path[0]}/daemon/"):
     del sys.path[0]
 

@@ -62,12 +62,12 @@ class Encoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn the tables from all rows."""
         rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        return self._keep(_learnt(self, rows, np.asarray(y))[0])
+        return self._keep(_cross_fitted(self, rows, np.asarray(y))[0])
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Matrix:
         """As `fit`, but each row is encoded by what rows of other folds say."""
         rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        tables, crossed = _learnt(self, rows, np.asarray(y))
+        tables, crossed = _cross_fitted(self, rows, np.asarray(y))
         self._keep(tables)
         return np.hstack([rows[:, self.kept], crossed])
 
@@ -137,26 +137,26 @@ _KNOWN: OrderedDict[bytes, tuple[_Tables, Matrix]] = OrderedDict()
 MOST_KNOWN = 7
 
 
-def _learnt(encoding: Encoding, rows: Matrix, y: NDArray[Any]) -> tuple[_Tables, Matrix]:
+def _cross_fitted(encoding: Encoding, rows: Matrix, y: NDArray[Any]) -> tuple[_Tables, Matrix]:
     """The tables of all rows, and the scores (n, outputs of all) that each row gets from the other folds."""
     digest = blake2b(repr(encoding.get_params()).encode())
     for part in (rows, y):
         digest.update(np.ascontiguousarray(part).view(np.uint8).data)
     key = digest.digest()
     if key not in _KNOWN:
-        _KNOWN[key] = _learn_all(encoding, rows, y)
+        _KNOWN[key] = _fit_all(encoding, rows, y)
         while len(_KNOWN) > MOST_KNOWN:
             _KNOWN.popitem(last=False)
     return _KNOWN[key]
 
 
-def _learn_all(encoding: Encoding, rows: Matrix, y: NDArray[Any]) -> tuple[_Tables, Matrix]:
+def _fit_all(encoding: Encoding, rows: Matrix, y: NDArray[Any]) -> tuple[_Tables, Matrix]:
     targets = _targets(encoding, y)
-    whole = _learn(encoding, rows, targets)
+    whole = _fit_tables(encoding, rows, targets)
     crossed = np.empty((len(rows), encoding.outputs * (len(encoding.categories) + len(encoding.texts))))
     partial = Encoding(**encoding.get_params())
     for train, test in _folds(rows):
-        tables = _learn(encoding, rows[train], targets[train])
+        tables = _fit_tables(encoding, rows[train], targets[train])
         crossed[test] = partial._keep(tables).scores(rows[test])
     return whole, crossed
 
@@ -170,7 +170,7 @@ def _targets(encoding: Encoding, y: NDArray[Any]) -> Matrix:
 
 
 def _folds(rows: Matrix) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows that teach and rows that they encode; by content, so that copies are never on both sides.
+    """Rows that are fitted and rows that these encode; by content, so that copies are never on both sides.
 
     Where a row has MANY_EQUAL like it on average, they are no copies but what few patterns come to: each is on its own.
     """
@@ -189,7 +189,7 @@ def _folds(rows: Matrix) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]
             yield (train if len(train) else test), test
 
 
-def _learn(encoding: Encoding, rows: Matrix, targets: Matrix) -> _Tables:
+def _fit_tables(encoding: Encoding, rows: Matrix, targets: Matrix) -> _Tables:
     means = [
         _means(rows[:, place], size, targets) for place, size in zip(encoding.categories, encoding.sizes, strict=True)
     ]

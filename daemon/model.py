@@ -64,9 +64,9 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn mean and standard deviation of the numbers; columns that are empty or constant become zero."""
-        return self.learn(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan"))
+        return self.fit_rows(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan"))
 
-    def learn(self, rows: Matrix, chosen: Chosen = ALL) -> Self:
+    def fit_rows(self, rows: Matrix, chosen: Chosen = ALL) -> Self:
         """As `fit` on rows[chosen], which are not copied."""
         self.n_features_in_ = rows.shape[1]
         scales = [_standard(rows[chosen, index]) for index in self._numbers()]
@@ -77,9 +77,9 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: ArrayLike) -> Matrix:
         """(n, d) to (n, numbers + sum of categories): the numbers first, then one column per category code."""
         check_is_fitted(self, "scale_")
-        return self.make(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False))
+        return self.transform_rows(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False))
 
-    def make(self, rows: Matrix, chosen: Chosen = ALL) -> Matrix:
+    def transform_rows(self, rows: Matrix, chosen: Chosen = ALL) -> Matrix:
         """As `transform` of rows[chosen], which are not copied: expressions over all of them would need that memory again."""
         numbers, sizes = self._numbers(), self._sizes(rows.shape[1])
         made = np.empty((len(rows[chosen, 0]), len(numbers) + sum(sizes)))
@@ -199,7 +199,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.estimator, self.slope = estimator, slope
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit the classifier anew; the slope stays."""
+        """Fit the classifier again; the slope stays."""
         self.estimator = clone(self.estimator).fit(X, y)
         return self
 
@@ -231,7 +231,7 @@ def fit(estimator: Any, rows: Matrix, targets: Targets, chosen: Chosen = ALL) ->
     """A fitted clone, as estimator.fit(rows[chosen], targets[chosen]), without a copy of these rows where it can be had."""
     fresh = clone(estimator)
     if isinstance(fresh, Pipeline) and isinstance(fresh[0], Design):
-        fresh[1:].fit(fresh[0].learn(rows, chosen).make(rows, chosen), targets[chosen])
+        fresh[1:].fit(fresh[0].fit_rows(rows, chosen).transform_rows(rows, chosen), targets[chosen])
         return fresh
     if isinstance(fresh, SINGLE):
         return fresh.fit(_single(rows, chosen), targets[chosen])
@@ -246,7 +246,7 @@ def _single(rows: Matrix, chosen: Chosen) -> NDArray[np.float32]:
     return made
 
 
-def settled(estimator: Any, fitted: Any) -> Any:
+def with_early_stopped_size(estimator: Any, fitted: Any) -> Any:
     """A clone of `estimator` with as many trees as early stopping has found for `fitted`: nothing would judge a new number."""
     fresh = clone(estimator)
     inner = fitted.estimator if isinstance(fitted, Calibrated) else fitted

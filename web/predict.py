@@ -103,7 +103,7 @@ def predictor(
     `version` or `alias` (`champion`, `challenger`, `previous`) come from the path. Otherwise `?version=` or the header
     `X-Model-Version` may name a number or an alias. The default is the served version, or a challenger on trial.
 
-    Raises Elsewhere while the version is being loaded and the server waits for it, Problem 503 while no model (or not this one)
+    Raises Deferred while the version is being loaded and the server waits for it, Problem 503 while no model (or not this one)
     is loaded, 404 for an unknown version, 400 for an invalid name.
     """
     current = worker.slot.current
@@ -114,7 +114,7 @@ def predictor(
         raise Problem(503, "No model is loaded.", hint=hint, Retry_After="1")
     choice = version or alias or _asked(environ)
     if choice is None:
-        return worker.challenger.instead(current, environ)
+        return worker.challenger.predictor_for(current, environ)
     if choice in (current.version, "champion"):
         return current
     number = choice if isinstance(choice, int) else _named(worker, choice)
@@ -129,7 +129,7 @@ def predictor(
         return other
     if this_call.patient:
         this_call.loading = other
-        raise call.Elsewhere
+        raise call.Deferred
     raise Problem(503, f"Version {number} is being loaded.", hint="Try again in a moment.", Retry_After="1")
 
 
@@ -224,7 +224,7 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
         if champion is None:
             raise
         if not isinstance(error, InvalidFeatures):
-            worker.challenger.give_up(trial.version, error)
+            worker.challenger.withdraw(trial.version, error)
     # Encoded again by its own schema: the champion may not know a category of the challenger.
     rows = from_rows(champion.schema, inputs.values)
     return champion, rows, champion.answers(rows.matrix)

@@ -136,7 +136,7 @@ def honest_days(days: int, rows: int, *, slow: bool = False) -> Attack:
     return attack
 
 
-def beside(days: int, lies: int, honest_rows: int) -> Attack:
+def mixed(days: int, lies: int, honest_rows: int) -> Attack:
     """Each day a drop in which every a is called b, and a clean one, if it has rows."""
 
     def attack(world: World, _random: np.random.Generator, _first: Rows) -> Iterator[Rows]:
@@ -191,9 +191,9 @@ DAYS: dict[str, Case] = {
     "one drop of 5,000, every a called b, then 10 clean days": Case(one_large(10), 24),
     "the same 1,000 rows, every a called b, on 10 days": Case(replayed(10), 24),
     "30 drips within an hour, every a called b": Case(drip(1.0, 30), 1 / 30),
-    "10 days of 500 rows, every a called b, beside 500 clean ones": Case(beside(10, FIRST // 2, FIRST // 2), 12),
-    "20 days of 100 rows, every a called b, beside 100 clean ones": Case(beside(20, FIRST // 10, FIRST // 10), 12),
-    "20 days of 400 rows, every a called b, beside 100 clean ones": Case(beside(20, 400, FIRST // 10), 12),
-    "10 days of 500 rows, every a called b, and nobody else": Case(beside(10, FIRST // 2, 0), 24),
+    "10 days of 500 rows, every a called b, beside 500 clean ones": Case(mixed(10, FIRST // 2, FIRST // 2), 12),
+    "20 days of 100 rows, every a called b, beside 100 clean ones": Case(mixed(20, FIRST // 10, FIRST // 10), 12),
+    "20 days of 400 rows, every a called b, beside 100 clean ones": Case(mixed(20, 400, FIRST // 10), 12),
+    "10 days of 500 rows, every a called b, and no other source": Case(mixed(10, FIRST // 2, 0), 24),
 }
 """What takes its time: the world changes honestly, or a liar wants it to look so."""

@@ -1,4 +1,4 @@
-"""What an exam finds before a drop teaches, and how often a clean drop is called suspicious.
+"""What an exam finds before a drop is trained on, and how often a clean drop is called suspicious.
 
 Run it with `python -m benchmarks.gate.exams`. In each world a forest learns 800 clean rows and promises its score on 200 others; then
 it examines drops of several sizes: clean ones, those of `benchmarks/gate/attacks.py`, and some in which a column has another unit.
@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.figures import show
 from benchmarks.gate.attacks import ATTACKS, Attack
 from benchmarks.gate.line import FIRST, Rows, World
-from daemon.ingest.drop_scores import Exam, Promise, examine
+from daemon.ingest.exam_scores import Exam, ExpectedError, examine
 from daemon.training.selection import candidates
 
 SIZES = (20, 50, 200, 1000)
@@ -42,7 +42,7 @@ UNITS: dict[str, Attack] = {
 _models: dict[int, Any] = {}
 
 
-def _taught(seed: int, world: World, first: Rows) -> Any:
+def _fitted(seed: int, world: World, first: Rows) -> Any:
     """The version of a world, fitted once."""
     if seed not in _models:
         _models[seed] = candidates.build("forest", world.schema, 0).fit(first[0][:800], first[1][:800])
@@ -56,11 +56,11 @@ class Pupil:
         self.world, self.random = World(seed), np.random.default_rng(seed)
         self.first = self.world.draw(FIRST)
         matrix, codes = self.first
-        self._taught = matrix[:800]
-        self._model = _taught(seed, self.world, self.first)
+        self._training = matrix[:800]
+        self._model = _fitted(seed, self.world, self.first)
         names, counts = np.unique(codes[800:], return_counts=True)
         error = float(np.mean(self._model.predict(matrix[800:]) != codes[800:]))
-        self._promise = Promise(
+        self._expected = ExpectedError(
             error, 200, {self.world.schema.classes[code]: n for code, n in zip(names, counts, strict=True)}
         )
 
@@ -71,10 +71,10 @@ class Pupil:
         truths = [schema.classes[code] for code in codes]
         answers = np.zeros((len(matrix), len(schema.classes)))
         answers[:, self._model.classes_] = self._model.predict_proba(matrix)
-        return examine(schema, 1, self._promise, self._taught, matrix, truths, answers, before)
+        return examine(schema, 1, self._expected, self._training, matrix, truths, answers, before)
 
 
-def found(attack: Attack, seeds: int, size: int) -> str:
+def count_suspicious(attack: Attack, seeds: int, size: int) -> str:
     """How many of the drops of an attack are suspicious."""
     odd, of = 0, 0
     for seed in range(seeds):
@@ -104,7 +104,7 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     rows: list[list[str]] = [["clean drops", *(clean(seeds, size) for size in SIZES)]]
     for name, attack in {**ATTACKS, **UNITS}.items():
-        rows.append([name, *(found(attack, seeds, size) for size in SIZES)])
+        rows.append([name, *(count_suspicious(attack, seeds, size) for size in SIZES)])
     show("Suspicious, by rows of a drop", ["drop", *map(str, SIZES)], rows)
 
 

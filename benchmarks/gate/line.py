@@ -25,7 +25,7 @@ from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.schema.scores import Scores
 from daemon.tabular import rows
-from daemon.training.data.holdout_assignment import Before
+from daemon.training.data.holdout_assignment import PastAssignment
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference
 from daemon.training.evaluation.reference_answers import Remembered
@@ -42,7 +42,7 @@ Rows = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 class World:
-    """A source of clean rows: three classes, six columns, of which four tell something; about 0.9 can be learnt."""
+    """A source of clean rows: three classes, six columns, of which four are informative; about 0.9 can be reached."""
 
     schema = Schema(
         target="kind", classes=["a", "b", "c"], columns=[Column(name=f"x{i}", kind="number") for i in range(6)]
@@ -123,8 +123,10 @@ class Line:
         data = Data.read(self._folder, self._segments, schema, *rest, before=self._before(), era=self._era)
         competing = candidates.plan(schema, self._train)
         progress = Progress(self._version, len(competing), lambda _message: None)
-        best = comparison.compare(competing, schema, data.taught, self._train, progress, data.taught_units).ranking[0]
-        fitted = clone(best.estimator).fit(*data.taught)
+        best = comparison.compare(competing, schema, data.training, self._train, progress, data.training_units).ranking[
+            0
+        ]
+        fitted = clone(best.estimator).fit(*data.training)
         known = list(self._answered.items())
         past = dict(known[-max(1, self._promote.baseline_versions) :])
         rules = baseline_comparison.Rules(past=past, champion=known[-1][0] if known else None)
@@ -143,8 +145,8 @@ class Line:
             self._served = Model(self._manifest(scores), "", lambda given: model.answers(fitted, given, schema))
         return Judged(verdict.state == "promoted", verdict.reason, self._clean - accuracy)
 
-    def _before(self) -> Before | None:
-        return None if self._served is None else holdouts.before(self._served.manifest, self._world.schema)
+    def _before(self) -> PastAssignment | None:
+        return None if self._served is None else holdouts.assignment_of(self._served.manifest, self._world.schema)
 
     def _manifest(self, scores: Scores) -> Manifest:
         texts = dict.fromkeys(("run", "candidate", "estimator", "revision", "dvc_md5", "reason"), "poison")

@@ -1,7 +1,7 @@
 """What the gate stops: the poisoned drops of `attacks.py`, trained on and judged as the daemon does it, without processes.
 
 Run it with `python -m benchmarks.gate.poison`. Every case starts from a champion that was trained on 1,000 clean rows; the poisoned drops
-come after it. What a challenger is really worth is measured on 20,000 clean rows that nobody else sees.
+come after it. What a challenger is really worth is measured on 20,000 clean rows that nothing else sees.
 """
 
 import argparse

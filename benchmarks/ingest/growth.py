@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from daemon.core.home import Home
-from daemon.core.rows import SegmentRow
+from daemon.core.journal_rows import SegmentRow
 from daemon.core.status import utcnow
 from daemon.dataset import segment_tiers, segment_writer, segments
 from daemon.dataset.dvc_cache import SECURED

@@ -241,7 +241,7 @@ class Month:
         wait_for("a prediction after the start", lambda: self.ask("/livez")[0] == 200 or None, PATIENCE, 0.2)
 
     def mind(self, stall_seconds: float) -> None:
-        """Note what became of files, start what has ended by itself, and say which file nobody decides about."""
+        """Note what became of files, start what has ended by itself, and say which file gets no decision."""
         if (code := self.service.ended) is not None:
             self.restarts += 1
             self.problems.append(

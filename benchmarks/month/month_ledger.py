@@ -60,7 +60,7 @@ class Ledger:
         return sum(here, self.base + self.sent)
 
     def waiting(self) -> list[Dropped]:
-        """Files of which nobody knows yet what became."""
+        """Files whose outcome is not known yet."""
         return [one for one in self.drops.values() if not one.state]
 
     def wrong(self, found: Rows) -> int:

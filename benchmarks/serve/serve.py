@@ -38,7 +38,7 @@ def measure(parts: list[str], cache: Path | None, seconds: float, folder: Path) 
         show(f"Slow clients: {modest} single rows a second beside them", serve_slow.COLUMNS, rows)
     if "batch" in parts:
         show("Many rows in one request", serve_batch.COLUMNS, serve_batch.measure(homes))
-        rows = serve_batch.beside(homes["forest"], row, modest, seconds)
+        rows = serve_batch.during_batches(homes["forest"], row, modest, seconds)
         show("Single rows beside requests of 10,000", serve_batch.BESIDE_COLUMNS, rows)
     if "swaps" in parts:
         rows = serve_swaps.measure(homes["forest"], row, min(1000, half["forest"]), 100)

@@ -108,7 +108,7 @@ def _row(way: str, model: str, times: list[float], backend: list[float], target:
     return [way, model, f"{middle:.1f}", f"{min(times):.1f}", f"{ROWS / middle * 1000:.0f}", share, target]
 
 
-def beside(home: Home, row: list[float], rate: int, seconds: float) -> list[list[str]]:
+def during_batches(home: Home, row: list[float], rate: int, seconds: float) -> list[list[str]]:
     """Rows of the second table: single rows at a fixed rate, without and with batches one after the other."""
     many = serve_models.rows(ROWS, seed=1)[0].round(6)
     with serve_site.running(home, row) as site:
@@ -127,7 +127,7 @@ def beside(home: Home, row: list[float], rate: int, seconds: float) -> list[list
         ended.set()
         asking.join()
         batches.close()
-    return [_beside_row("alone", rate, before, 0), _beside_row("beside batches", rate, meanwhile, count)]
+    return [_latency_row("alone", rate, before, 0), _latency_row("beside batches", rate, meanwhile, count)]
 
 
 def _load(port: int, rate: int, row: list[float], seconds: float) -> Outcome:
@@ -137,7 +137,7 @@ def _load(port: int, rate: int, row: list[float], seconds: float) -> Outcome:
     return load.stop()
 
 
-def _beside_row(told: str, rate: int, outcome: Outcome, batches: int) -> list[str]:
+def _latency_row(told: str, rate: int, outcome: Outcome, batches: int) -> list[str]:
     times = [one.seconds * 1000 for one in outcome.answers]
     figures = [f"{percentile(times, share):.2f}" for share in (0.5, 0.99, 1.0)]
     return [told, str(rate), str(len(times)), str(outcome.failed.total()), *figures, str(batches)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from benchmarks.figures import percentile, ratio, show
 from benchmarks.harness import ROOT, Client, Service, running
 from benchmarks.load import Answer, Load, Outcome
-from daemon.core.rows import EventRow
+from daemon.core.journal_rows import EventRow
 
 # Nothing but the requests of this benchmark may start a training, and the cooldown would only make it longer.
 SETTINGS = {"retrain__cooldown_seconds": 0, "retrain__schedule": "", "retrain__threshold_rows": 1_000_000}
@@ -101,7 +101,7 @@ def _answers(client: Client, version: int) -> bool | None:
 
 
 def _two_versions(service: Service) -> tuple[int, int]:
-    """The first version and one that has learnt more and answers otherwise, which is served."""
+    """The first version and one that was trained on more and answers otherwise, which is served."""
     client = Client(service.port)
     first = client.version()
     shutil.copy(ROOT / "examples" / "iris-more.csv", service.home.inbox)

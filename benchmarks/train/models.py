@@ -165,9 +165,7 @@ def main() -> None:
         tuned = ours(folder, [*options.settings, f"tune_seconds={seconds:g}"])
         lines.append(Line(folder.name, answered, ours(folder, options.settings), tuned))
         print(" ".join(lines[-1].row()), file=sys.stderr, flush=True)
-    show(
-        f"Accuracy or R² on 25 % of each set, learnt from 75 %; {seconds:g} s", COLUMNS, [line.row() for line in lines]
-    )
+    show(f"Accuracy or R² on 25 % of each set, trained on 75 %; {seconds:g} s", COLUMNS, [line.row() for line in lines])
     show("Log loss or RMSE", COLUMNS[:6], losses(lines))
     print(summary(lines))
 

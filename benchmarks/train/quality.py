@@ -86,7 +86,7 @@ def main() -> None:
     with running(retrain__schedule="") as service:
         service.terminate()
         rows = collect(service)
-    show("Accuracy on Iris", ["figure", "logged in MLflow", "computed anew", "target", "how"], rows)
+    show("Accuracy on Iris", ["figure", "logged in MLflow", "recomputed", "target", "how"], rows)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def large(rows: int, folds: int, candidates: list[str]) -> None:
     show(title, ["", "ours", "scikit-learn", "target"], retrain_large.table(measured))
 
 
-def beside(rate: int, seconds: float) -> None:
+def during_training(rate: int, seconds: float) -> None:
     """Predictions of one row at a fixed rate, while nothing else happens and while a training computes."""
     idle, busy = retrain_beside.measure(rate, seconds)
     title = f"Predictions of one row, {rate} a second for {seconds:g} s; milliseconds"
@@ -92,7 +92,7 @@ def main() -> None:
     if options.only in (None, "large"):
         large(options.rows, options.folds, options.candidates.split(","))
     if options.only in (None, "beside"):
-        beside(options.rate, options.seconds)
+        during_training(options.rate, options.seconds)
 
 
 if __name__ == "__main__":

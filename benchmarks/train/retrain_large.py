@@ -141,11 +141,11 @@ def _theirs(side: Side, count: int, settings: Train) -> None:
 
 
 def _frame(count: int, share: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """As many rows as teach of `count`: the rest is held out."""
-    source, taught = np.random.default_rng(1), int(count * (1 - share))
-    values, codes = np.empty((taught, len(SCHEMA.columns))), np.empty(taught, dtype=np.int64)
-    for start in range(0, taught, CHUNK):
-        part = slice(start, min(taught, start + CHUNK))
+    """As many rows as train of `count`: the rest is held out."""
+    source, training = np.random.default_rng(1), int(count * (1 - share))
+    values, codes = np.empty((training, len(SCHEMA.columns))), np.empty(training, dtype=np.int64)
+    for start in range(0, training, CHUNK):
+        part = slice(start, min(training, start + CHUNK))
         values[part], codes[part] = chunk(source, part.stop - part.start)
     return values, codes
 
@@ -155,7 +155,7 @@ def _aside(work: Callable[[Side], None]) -> Side:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
         side, before = Side(), _resident("VmRSS")
         try:
             work(side)

@@ -71,7 +71,7 @@ def treelite_model(
     trees: bytes, kind: Kind, schema: Schema, before: bytes | None = None, after: bytes | None = None
 ) -> Callable[[Matrix], Matrix]:
     """Answers by treelite, between the graphs `before` and `after` where there are any. `kind` is what the trees look at."""
-    steps = [groves.grove(trees, single=kind == "float32", classes=len(schema.classes))]
+    steps = [groves.predictor(trees, single=kind == "float32", classes=len(schema.classes))]
     if before is not None:
         steps.insert(0, onnx_model(before, "float64"))
     if after is not None:

@@ -24,7 +24,7 @@ Vector = NDArray[np.float64]
 FILE = "reference.npz"
 
 ENOUGH = 100
-"""With fewer rows that it has not learnt a version answers those that taught it, too: a mix of ten answers says nothing."""
+"""With fewer unseen rows, a version answers its training rows, too: a mix of ten answers says nothing."""
 
 MOST_ROWS = 10_000
 MOST_CELLS = 1_000_000
@@ -41,7 +41,7 @@ class Reference:
 
 def write(
     folder: Path,
-    taught: Matrix,
+    training: Matrix,
     unseen: Matrix,
     answering: Callable[[Matrix], Matrix],
     seed: int,
@@ -50,14 +50,14 @@ def write(
 ) -> dict[str, str]:
     """Write seeded samples into a bundle's folder; returns the file's name and sha256 for the manifest.
 
-    `taught` (n, d) are the rows that taught the version. `answering` gives its answers, (m, classes) or (m, 1), which are
-    asked for rows of `unseen` (m, d), because a forest is surer of rows that it has learnt. `trained` (k, d) are the rows that the
+    `training` (n, d) are the rows that trained the version. `answering` gives its answers, (m, classes) or (m, 1), which are
+    asked for rows of `unseen` (m, d), because a forest is surer of its training rows. `trained` (k, d) are the rows that the
     served model was trained on, if that is another one.
     """
     random = np.random.default_rng(seed)
-    sampled = taught if trained is None else trained
+    sampled = training if trained is None else trained
     rows = _sample(sampled, max(1, min(MOST_ROWS, MOST_CELLS // sampled.shape[1])), random)
-    asked = unseen if len(unseen) >= ENOUGH else np.vstack([unseen, taught])
+    asked = unseen if len(unseen) >= ENOUGH else np.vstack([unseen, training])
     sampled_answers = answering(_sample(asked, MOST_ROWS, random))
     answers = (
         named(sampled_answers, costs).astype(np.float64) if sampled_answers.shape[1] > 1 else sampled_answers[:, 0]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 
-def plant(estimator: Any) -> bytes:
+def dumps(estimator: Any) -> bytes:
     """A fitted ensemble of scikit-learn, LightGBM or XGBoost as treelite's bytes; raises what treelite raises.
 
     Those of scikit-learn and LightGBM are in double precision.
@@ -26,7 +26,7 @@ def plant(estimator: Any) -> bytes:
     return bytes(treelite.sklearn.import_model(estimator).serialize_bytes())
 
 
-def grove(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], Matrix]:
+def predictor(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], Matrix]:
     """Answers of such bytes: (n, d) to (n, classes) probabilities, or (n, 1) values for no classes.
 
     `single`: the trees look at rows in single precision, as those of scikit-learn do but for histogram gradient boosting.

@@ -94,8 +94,8 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         _pack_history(home, packer, scratch)
         _pack_git(home, packer, scratch)
         _pack_models(home, packer)
-        _demand_served(home, packer, pointer)
-        _demand_unpurged(home, journal)
+        _require_served(home, packer, pointer)
+        _require_unpurged(home, journal)
         rows, trained = batches.total_rows(journal), versions.count(journal)
         facts = {"rows": rows, "versions": trained, "left_out": left_out}
         return facts | packer.finish(facts)
@@ -204,7 +204,7 @@ def _pointer(path: Path) -> Pointer | None:
         return None
 
 
-def _demand_served(home: Home, packer: Packer, pointer: Pointer | None) -> None:
+def _require_served(home: Home, packer: Packer, pointer: Pointer | None) -> None:
     """The model that the copy's pointer names must be in the copy, if it is anywhere: retention may have removed it meanwhile."""
     if pointer is None:
         return
@@ -218,7 +218,7 @@ def _demand_served(home: Home, packer: Packer, pointer: Pointer | None) -> None:
         raise Moved
 
 
-def _demand_unpurged(home: Home, journal: Path) -> None:
+def _require_unpurged(home: Home, journal: Path) -> None:
     """Rows that were purged while they were copied must not live on in the copy."""
     if requests.last_purge(home.journal) != requests.last_purge(journal):
         log.info("begun_anew", reason="Rows were purged while they were copied.")
@@ -240,11 +240,11 @@ def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
 
 
 def _pack_git(home: Home, packer: Packer, scratch: Path) -> None:
-    """The history of `data/`; if it is damaged, the copy's is made anew from its journal."""
+    """The history of `data/`; if it is damaged, the copy's is rebuilt from its journal."""
     try:
         git.run(home.data, "bundle", "create", "--quiet", str(scratch / BUNDLE), "HEAD", "--all")
     except DatasetDamaged as error:
-        log.warning("history_left_out", reason=str(error), hint="It is made anew from the journal when restored.")
+        log.warning("history_left_out", reason=str(error), hint="It is rebuilt from the journal when restored.")
         return
     packer.add(BUNDLE, scratch / BUNDLE)
 
@@ -254,7 +254,7 @@ def _pack_models(home: Home, packer: Packer) -> None:
     for folder in (home.bundles, home.artifacts, home.tokens):
         _pack_folder(home, folder, packer)
     for path in sorted(home.registry.iterdir()):
-        # A hidden one is what somebody is writing at this moment.
+        # A hidden one is being written at this moment.
         if not path.is_file() or path.is_symlink() or path.name.startswith((".", "journal.db", "mlflow.db")):
             continue
         if path.name not in LEFT_OUT and f"registry/{path.name}" not in packer:

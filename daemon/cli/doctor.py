@@ -14,7 +14,7 @@ from daemon.cli.report import health, home_access
 from daemon.core import durable, home_integrity, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
-from daemon.core.rows import SegmentRow
+from daemon.core.journal_rows import SegmentRow
 from daemon.dataset import git_history
 from daemon.dataset.dvc_cache import Cache
 from daemon.records import drops as recorded_drops
@@ -36,7 +36,7 @@ class Finding(TypedDict):
     detail: str
 
 
-class Bad(RetraindError):
+class PartFailed(RetraindError):
     """Raised for a part that is not in order."""
 
 
@@ -44,7 +44,7 @@ def examine(home: Home) -> list[Finding]:
     """Every part of the home, and every check of the daemon if it runs; that one is in the first finding of its name."""
     findings = list(_examine(home))
     by_part = {one["what"]: one for one in findings}
-    for said in _said(home):
+    for said in _daemon_checks(home):
         if said["what"] not in by_part:
             findings.append(said)
         elif not said["ok"] and by_part[said["what"]]["ok"]:
@@ -52,7 +52,7 @@ def examine(home: Home) -> list[Finding]:
     return findings
 
 
-def _said(home: Home) -> Iterator[Finding]:
+def _daemon_checks(home: Home) -> Iterator[Finding]:
     """The checks of a daemon that runs; a home without a running daemon is not at fault."""
     daemon = status.read(home.status)
     if daemon is not None and daemon.alive:
@@ -128,7 +128,7 @@ def _segments(home: Home) -> str:
     # A merge may have replaced it while it was looked for.
     damaged = [name for name in damaged if name in _live(home)] if damaged else []
     if damaged:
-        raise Bad(
+        raise PartFailed(
             f"{home.segments / damaged[0]} is not what the journal recorded ({len(damaged)} in all).", hint=REPAIR
         )
     return f"{score_names.counted(len(recorded), 'segment')}, every sha256 as recorded."
@@ -143,9 +143,9 @@ def _git(home: Home) -> str:
     if not history:
         return "No revision yet."
     # Twice: a commit may be made at this moment.
-    problem = _ailment(home, history) and _ailment(home, git_history.recorded(home.journal))
+    problem = _git_problem(home, history) and _git_problem(home, git_history.recorded(home.journal))
     if problem:
-        raise Bad(problem, hint=REPAIR)
+        raise PartFailed(problem, hint=REPAIR)
     aside = git_history.set_aside(home.data)
     kept = (
         f" {len(aside)} damaged ones from before lie in data/{git_history.TMP}; remove them when you like."
@@ -155,7 +155,7 @@ def _git(home: Home) -> str:
     return f"{score_names.counted(len(history), 'revision')}, every object of the history can be read.{kept}"
 
 
-def _ailment(home: Home, history: Sequence[git_history.Recorded]) -> str | None:
+def _git_problem(home: Home, history: Sequence[git_history.Recorded]) -> str | None:
     return git_history.damage(home.data, history[-1].name) or git_history.fsck(home.data)
 
 
@@ -165,9 +165,9 @@ def _dvc(home: Home) -> str:
     committed = {row["md5"]: row for row in recorded_segments.committed(home.journal)}
     for md5, row in committed.items() if history else ():
         if row["died"] is None and not cache.has(md5) and row["name"] in _live(home):
-            raise Bad(f"DVC's object {md5} of the present revision is gone or damaged.", hint=REPAIR)
+            raise PartFailed(f"DVC's object {md5} of the present revision is gone or damaged.", hint=REPAIR)
     if history and not cache.has(history[-1].dvc_md5) and git_history.recorded(home.journal)[-1] == history[-1]:
-        raise Bad(f"DVC's list of the present revision, {history[-1].dvc_md5}, is gone or damaged.", hint=REPAIR)
+        raise PartFailed(f"DVC's list of the present revision, {history[-1].dvc_md5}, is gone or damaged.", hint=REPAIR)
     gone = cache.missing(committed)
     lost = (
         f" {len(gone)} of older revisions are gone (`forget --purge`, `dvc gc`): these can't be checked out."
@@ -217,10 +217,10 @@ def _bundle(home: Home) -> str:
 
 def _paths(home: Home) -> str:
     """Whether anything of the home would be written somewhere else."""
-    strays = artifact_paths.strays(home)
+    strays = artifact_paths.foreign_paths(home)
     if strays:
         first = f"{strays[0].rows} paths in MLflow's database lead to {strays[0].place}, out of this home."
-        raise Bad(first, hint="The next start puts them right, and so does `retraind doctor --repair`.")
+        raise PartFailed(first, hint="The next start puts them right, and so does `retraind doctor --repair`.")
     return "MLflow's database names this home only."
 
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from daemon.cli.ask_daemon import submit, warn_if_down
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, visit
+from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, read_only_home
 from daemon.core import requests
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
-from daemon.core.rows import DropRow
+from daemon.core.journal_rows import DropRow
 
 
 def ingest(
@@ -47,7 +47,7 @@ def drops(
 
     Example: retraind drops iris-more.csv
     """
-    place = visit(home)
+    place = read_only_home(home)
     from daemon.cli.report import drops as report
 
     if key is None:

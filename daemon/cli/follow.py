@@ -22,7 +22,7 @@ from daemon.records.runs import Runs
 PAUSE = 0.2
 """Seconds between two looks."""
 
-PATIENCE = 5.0
+ANSWER_SECONDS = 5.0
 """Seconds in which an answer to a request is waited for: the daemon may have more urgent things to do."""
 
 GOOD = (VersionState.PROMOTED, VersionState.HELD)
@@ -44,7 +44,7 @@ def last_run(home: Home) -> int:
         return next((int(run["id"]) for run in Runs(home.journal).newest(1)), 0)
 
 
-def answer(home: Home, request: str, seconds: float = PATIENCE) -> tuple[str, str] | None:
+def answer(home: Home, request: str, seconds: float = ANSWER_SECONDS) -> tuple[str, str] | None:
     """State (done, refused) and sentence of the answer to a request; None if there is none after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

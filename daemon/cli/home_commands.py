@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli import ask_daemon
-from daemon.cli.options import HERE, HomeOption, JsonOption, load, visit
+from daemon.cli.options import HERE, HomeOption, JsonOption, load, read_only_home
 from daemon.core import requests
 from daemon.core.errors import AlreadyRunning, Exit
 from daemon.core.home import Home
@@ -22,7 +22,7 @@ def doctor(
 
     Example: retraind doctor --repair
     """
-    place = visit(home)
+    place = read_only_home(home)
     if repair:
         _repair(place)
     _judge(place, json_)
@@ -44,7 +44,7 @@ def _repair(place: Home) -> None:
 
     try:
         with service.locked(place):
-            upkeep.mend(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True))
+            upkeep.repair_home(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True))
     except AlreadyRunning:
         typer.echo("retraind: the running daemon repairs it.", err=True)
         ask_daemon.wait(place, requests.submit(place, "repair").id)
@@ -59,7 +59,7 @@ def backup(
 
     Example: retraind backup /backups/churn.tar
     """
-    place = visit(home)
+    place = read_only_home(home)
     from daemon.backup import backup as backups
 
     facts = backups.backup(place, file.absolute())

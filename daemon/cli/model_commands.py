@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.ask_daemon import submit
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, version_argument, visit
+from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, read_only_home, version_argument
 from daemon.core import requests
 from daemon.core.errors import Exit
 
@@ -86,7 +86,7 @@ def versions(
 
     Example: retraind versions
     """
-    place = visit(home)
+    place = read_only_home(home)
     from daemon.cli.report import versions as report
 
     listed = report.listed(place, limit)

@@ -34,7 +34,7 @@ def load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
     return place, loaded
 
 
-def visit(home: Path) -> Home:
+def read_only_home(home: Path) -> Home:
     """The home that a command only reads; a warning says that it is new, because a misspelt one looks empty."""
     place, _ = load(home)
     if not place.registry.exists():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.options import HERE, HomeOption, JsonOption, load, visit
+from daemon.cli.options import HERE, HomeOption, JsonOption, load, read_only_home
 from daemon.core.errors import Exit
 from daemon.processes.stop_signals import Wake
 
@@ -47,7 +47,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
     Example: retraind status --json
     """
-    place = visit(home)
+    place = read_only_home(home)
     from daemon.cli.report import health
 
     facts = health.read(place)

@@ -69,7 +69,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
 
 
 def publish(path: Path, data: bytes) -> None:
-    """Replace `path` atomically without waiting for the disk: for state that a restart writes anew."""
+    """Replace `path` atomically without waiting for the disk: for state that a restart writes again."""
     os.replace(_write_temporary(path, data, 0o600, sync=False), path)
 
 

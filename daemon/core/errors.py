@@ -72,7 +72,7 @@ class HistoryLost(RetraindError):
 
 
 class PortTaken(RetraindError):
-    """Raised when the listening address is in use by somebody else."""
+    """Raised when the listening address is in use by another program."""
 
     exit = Exit.PORT_TAKEN
 
@@ -147,7 +147,7 @@ class TrainingFailed(RetraindError):
 
 
 class TooFewRows(TrainingFailed):
-    """Raised inside the trainer when the rows can teach nothing yet; more of the same attempts would not help."""
+    """Raised inside the trainer when no model can be trained on the rows yet; more of the same attempts would not help."""
 
 
 class NotServable(RetraindError):

@@ -26,7 +26,7 @@ OTHERS_WRITE = 0o022
 
 
 class Readers(NamedTuple):
-    """Modes of a folder and of the files in it, and the group that may read them (None: nobody else)."""
+    """Modes of a folder and of the files in it, and the group that may read them (None: no group)."""
 
     folder: int
     file: int
@@ -42,7 +42,7 @@ def private() -> None:
 
 
 def readers(inbox: os.stat_result) -> Readers:
-    """Of what was refused: who may drop files may see why, and mend a copy."""
+    """Modes of what was refused: users that may drop files may see why, and correct a copy."""
     return Readers(0o750, 0o640, inbox.st_gid) if inbox.st_mode & OTHERS_WRITE else ALONE
 
 
@@ -86,7 +86,7 @@ def keep_file(path: Path) -> None:
 def keep_inbox(folder: Path) -> None:
     """Make the inbox sticky where others may write to it, so that none takes away what is not his; else private.
 
-    A link is left alone: what it leads to is a folder of somebody's own.
+    A link is left alone: what it leads to may be another user's folder.
     """
     if folder.is_symlink():
         return
@@ -95,7 +95,7 @@ def keep_inbox(folder: Path) -> None:
 
 
 def is_safe(inbox: os.stat_result) -> bool:
-    """Whether nobody can remove or rename in a folder what is not his."""
+    """Whether no user can remove or rename another user's files in a folder."""
     return not inbox.st_mode & OTHERS_WRITE or bool(inbox.st_mode & stat.S_ISVTX)
 
 

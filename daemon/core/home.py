@@ -11,7 +11,7 @@ from daemon.core import file_modes
 from daemon.core.errors import BadSettings
 
 
-class Below:
+class SubPath:
     """A path below the home folder: `home.inbox` is the root joined with what stands here."""
 
     def __init__(self, path: str) -> None:
@@ -27,44 +27,44 @@ class Home:
 
     root: Path
 
-    settings = Below("retraind.toml")
-    inbox = Below("inbox")
-    rejected = Below("inbox/rejected")
+    settings = SubPath("retraind.toml")
+    inbox = SubPath("inbox")
+    rejected = SubPath("inbox/rejected")
 
-    data = Below("data")
-    segments = Below("data/dataset")
-    orphans = Below("data/orphans")
+    data = SubPath("data")
+    segments = SubPath("data/dataset")
+    orphans = SubPath("data/orphans")
     """Segments that the journal did not know when they were found in the dataset."""
-    dataset_pointer = Below("data/dataset.dvc")
+    dataset_pointer = SubPath("data/dataset.dvc")
     """DVC's pointer to the dataset: there from the first commit on."""
-    schema = Below("data/schema.json")
+    schema = SubPath("data/schema.json")
 
-    registry = Below("registry")
-    journal = Below("registry/journal.db")
-    mlflow = Below("registry/mlflow.db")
-    artifacts = Below("registry/artifacts")
-    bundles = Below("registry/bundles")
-    pointer = Below("registry/champion.json")
-    token = Below("registry/token")
+    registry = SubPath("registry")
+    journal = SubPath("registry/journal.db")
+    mlflow = SubPath("registry/mlflow.db")
+    artifacts = SubPath("registry/artifacts")
+    bundles = SubPath("registry/bundles")
+    pointer = SubPath("registry/champion.json")
+    token = SubPath("registry/token")
     """The admin's token in clear, made at the first start."""
-    tokens = Below("registry/tokens")
+    tokens = SubPath("registry/tokens")
     """Hash, scopes and last use of every other token; see `daemon.access.tokens`."""
-    sessions = Below("registry/sessions")
+    sessions = SubPath("registry/sessions")
     """The browsers that are signed in, one small JSON file each."""
-    lock = Below("registry/daemon.lock")
-    status = Below("registry/status.json")
+    lock = SubPath("registry/daemon.lock")
+    status = SubPath("registry/status.json")
     """The daemon's status, rewritten about once a second (never fsynced)."""
-    requests = Below("registry/requests")
+    requests = SubPath("registry/requests")
     """Durable requests to the loop: one small JSON file each."""
-    workers = Below("registry/workers")
+    workers = SubPath("registry/workers")
     """One lock and one counter snapshot per HTTP worker."""
-    dvc_site = Below("registry/dvc-site")
+    dvc_site = SubPath("registry/dvc-site")
     """DVC's notes, which hold pickles: its default is a folder that every user of the machine can write to."""
-    known = Below("registry/known")
+    known = SubPath("registry/known")
     """Fingerprints of the rows of each segment; can be made again from the segments."""
 
-    logs = Below("logs")
-    history = Below("logs/predictions.db")
+    logs = SubPath("logs")
+    history = SubPath("logs/predictions.db")
     """Predictions in SQLite; can be rebuilt from the logs."""
 
     def bundle(self, version: int) -> Path:

@@ -17,7 +17,7 @@ LEAST_BYTES = 64 * 1024
 RESTORE = "Put it back, or stop the service and restore the home from a backup"
 
 
-class Held:
+class OpenedFile:
     """The file that a path named when a database was opened: SQLite goes on writing into one that is gone, and says nothing.
 
     A file that did not exist yet is the one that is seen first.
@@ -75,12 +75,12 @@ def disk(home: Home) -> str | None:
 
 def journal(home: Home) -> str | None:
     """Why the journal is missing where there has been one: a home that has data or a model has a journal."""
-    if home.journal.exists() or not begun(home):
+    if home.journal.exists() or not has_data_or_model(home):
         return None
     return f"{home.journal} is gone. {RESTORE}."
 
 
-def begun(home: Home) -> bool:
+def has_data_or_model(home: Home) -> bool:
     """Whether a home has been given data or a model, of which the journal alone knows what they are."""
     return home.pointer.exists() or home.dataset_pointer.exists()
 

@@ -36,7 +36,7 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def as_they_are(entries: Iterable[str], drops: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def real_names(entries: Iterable[str], drops: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Drops (name, sha256), whose names may be texts, by the names of the folder's entries: what is shown may be lossy."""
     files: dict[str, list[str]] = {}
     for entry in entries if any(REPLACED in name for name, _ in drops) else ():

@@ -24,7 +24,7 @@ class Process(NamedTuple):
 
 
 def look(pid: int) -> Process | None:
-    """That process; None if there is none, or the kernel shows it to nobody."""
+    """That process; None if there is none, or the kernel hides it."""
     try:
         # The name in brackets may hold anything, also brackets.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -51,7 +51,7 @@ def children(parent: int) -> list[Process]:
     return [one for one in processes if one is not None and one.parent == parent]
 
 
-def tell_children(number: int) -> None:
+def signal_children(number: int) -> None:
     """Send a signal to all children of this process, and to what those that lead a group have started in it."""
     for child in children(os.getpid()):
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -62,12 +62,12 @@ def tell_children(number: int) -> None:
 
 
 def reap(pid: int) -> None:
-    """Take the last word of a dead child that nobody waits for."""
+    """Take the exit status of a dead child that no code waits for."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
-def give_memory_back() -> None:
+def trim_memory() -> None:
     """Return memory that is free to the system, where the C library can (musl has no malloc_trim).
 
     glibc keeps what a model that is gone has taken, and the bytes from which one was loaded: 20 MB for a forest of 1.4 MB.

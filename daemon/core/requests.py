@@ -1,7 +1,7 @@
 """Requests to the loop as durable files: a request that was answered with 202 survives any crash.
 
 The HTTP workers and the command line write them, only the loop consumes them. A file counts only if it is one of
-this user or of root: what somebody else has brought into the folder, on whatever way, is no request.
+this user or of root: a file of another user is no request, however it came into the folder.
 """
 
 import os
@@ -59,7 +59,7 @@ class Request(BaseModel):
     _name: str | None = PrivateAttr(None)
 
     @property
-    def wish(self) -> tuple[object, ...]:
+    def content(self) -> tuple[object, ...]:
         """What is asked for, and by whom: requests with the same wish can have the same answer."""
         return self.kind, self.force, self.version, self.drop, self.purge, self.by
 
@@ -70,7 +70,7 @@ class Request(BaseModel):
 
 
 class _Untrusted(Exception):
-    """Raised for a file that nobody who may ask has written as one."""
+    """Raised for a file that no permitted user has written as a request."""
 
 
 def ask(home: Home, kind: Kind, **fields: Any) -> Request:
@@ -100,9 +100,9 @@ def pending(home: Home) -> list[Request]:
     return sorted(requests, key=lambda request: request.name)
 
 
-def alike(waiting: Sequence[Request]) -> list[Request]:
+def equal_requests(waiting: Sequence[Request]) -> list[Request]:
     """The first of them, and those right behind it with the same wish, AT_ONCE at most."""
-    same = takewhile(lambda request: request.wish == waiting[0].wish, waiting)
+    same = takewhile(lambda request: request.content == waiting[0].content, waiting)
     return list(islice(same, AT_ONCE))
 
 
@@ -140,7 +140,7 @@ def _trusted(path: Path) -> bytes:
 
 
 def set_aside(home: Home) -> list[str]:
-    """Give files that are no requests another name, which nobody looks for; a sentence of each says why."""
+    """Give files that are no requests another name, which is not looked for; a sentence of each says why."""
     said = []
     for path in _files(home):
         try:

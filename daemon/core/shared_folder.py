@@ -1,6 +1,6 @@
 """A folder that others may write to, held open: what is done in it goes by its descriptor.
 
-A path is looked up anew at each call, so whoever can rename something on the way, or put a link there, decides where
+A path is looked up again at each call, so whoever can rename something on the way, or put a link there, decides where
 a file ends. A descriptor stays the folder that it was when it was opened, and no link in it is followed.
 """
 
@@ -112,7 +112,7 @@ class Folder:
 def inbox(home: Home) -> Folder:
     """The inbox, which may be a link, say to a share, if this user, root or the home's owner has made it.
 
-    Raises OSError, or Unavailable for a link of somebody else.
+    Raises OSError, or Unavailable for a link of another user.
     """
     path = home.inbox
     ours = frozenset({os.geteuid(), home.root.stat().st_uid})

@@ -29,9 +29,9 @@ def boot_id() -> str:
         return ""
 
 
-def fresh(boot: str, heartbeat: float, seconds: float) -> bool:
+def is_fresh(boot: str, heartbeat: float, seconds: float) -> bool:
     """Whether `heartbeat` (CLOCK_MONOTONIC of the boot `boot`) is less than `seconds` old."""
-    # The clock starts anew with each boot, so an old file's heartbeat may look recent, or lie in the future.
+    # The clock starts again with each boot, so an old file's heartbeat may look recent, or lie in the future.
     return boot == boot_id() and 0 <= time.monotonic() - heartbeat < seconds
 
 
@@ -64,7 +64,7 @@ class Training(BaseModel):
     fold: int | None = None
     folds: int | None = None
     left: float | None = None
-    """Seconds that comparing the candidates will still take, judged by those before; None: nobody knows."""
+    """Seconds that comparing the candidates will still take, judged by those before; None: unknown."""
 
 
 class Step(BaseModel):
@@ -113,7 +113,7 @@ class Status(BaseModel):
     @property
     def alive(self) -> bool:
         """Whether that daemon still runs, is not stopped, and its loop turns."""
-        return fresh(self.boot, self.heartbeat, STALE_SECONDS) and process_table.working(self.pid)
+        return is_fresh(self.boot, self.heartbeat, STALE_SECONDS) and process_table.working(self.pid)
 
 
 def utcnow() -> str:

@@ -26,14 +26,14 @@ def check_out(source: Home, target: Home, revision: Revision) -> list[str]:
     git.clone(source.data, target.data)
     commit = git_history.locate(target.data, *revision)
     if commit is None:
-        raise NotFound(f"git has no revision {revision.commit[:10]}, nor one that was made anew for it.")
+        raise NotFound(f"git has no revision {revision.commit[:10]}, nor one that was rebuilt for it.")
     git.run(target.data, "checkout", "--quiet", "--detach", commit)
     if (md5 := pointed(target.data)) != revision.dvc_md5:
         raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {md5}, not {revision.dvc_md5}.")
     cache = Cache(target.data)
     _bring_list(source, cache, revision)
     listed = cache.listed(revision.dvc_md5)
-    _demand_objects(source, target, listed, revision)
+    _require_objects(source, target, listed, revision)
     checkout.pull(source.data / ".dvc/cache")
     for name, md5 in listed.items():
         if md5_of(target.segments / name) != md5:
@@ -52,7 +52,7 @@ def _bring_list(source: Home, cache: Cache, revision: Revision) -> None:
     durable.write(copy, original.read_bytes(), mode=0o444)
 
 
-def _demand_objects(source: Home, target: Home, listed: dict[str, str], revision: Revision) -> None:
+def _require_objects(source: Home, target: Home, listed: dict[str, str], revision: Revision) -> None:
     """Raise NotFound or Unavailable where the segments of `listed` (name: md5) are gone, or too large for the disk."""
     objects = [Cache(source.data).path(md5) for md5 in listed.values()]
     if gone := sum(not path.exists() for path in objects):

@@ -2,7 +2,7 @@
 
 The journal knows nothing of a merge until its segment is finished; a kill before that leaves a temporary file. The
 segment gets its name and its entry in one step, because drops are taken and rows forgotten between the steps of a merge. What
-can't be merged (other types, since somebody has edited the schema; a damaged file) stays as it is and holds nothing up.
+can't be merged (other types, since a person has edited the schema; a damaged file) stays as it is and holds nothing up.
 """
 
 from collections.abc import Iterator, Mapping

@@ -64,7 +64,7 @@ class Dataset:
 
     def _commit(self, seq: int, segments: Mapping[str, str], message: str) -> Revision:
         self._repository.scaffold()
-        self._repository.demand_newest()
+        self._repository.require_newest()
         self._dvc.add(self._home.segments)
         dvc_md5 = pointed(self._home.data)
         self._secure(dvc_md5, segments)
@@ -75,7 +75,7 @@ class Dataset:
         if self._cache.listed(dvc_md5) != dict(segments):
             raise DatasetDamaged("DVC's list of the dataset is not the journal's.", hint="Run `retraind doctor`.")
         for md5 in (*segments.values(), dvc_md5):
-            self._cache.secure(md5)
+            self._cache.make_durable(md5)
         for name in (POINTER, ".gitignore", SCHEMA):
             durable.fsync_file(self._home.data / name)
         durable.fsync_dir(self._home.data)
@@ -109,10 +109,10 @@ class Dataset:
         for name, md5 in segments.items():
             if md5 in gone and (self._home.segments / name).exists():
                 log.warning("object_restored", segment=name)
-                self._cache.supply(md5, self._home.segments / name)
+                self._cache.replace_from(md5, self._home.segments / name)
         self._repository.restore(SCHEMA)
 
-    def mend(self, segments: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+    def repair_all(self, segments: Mapping[str, tuple[str, str]]) -> Iterator[None]:
         """Look at every byte of `segments` (name: sha256 and md5), DVC's objects and git, and make good what can be; in pieces.
 
         Raises DatasetDamaged when there are rows that nothing has any more.
@@ -127,18 +127,18 @@ class Dataset:
             yield
         self.repair(live)
         yield
-        yield from self._mend_cache(live)
+        yield from self._repair_cache(live)
         self._repository.repair_history()
         if gone := self.folder.verify(hashes):
             hint = "Put them back from a backup."
             raise DatasetDamaged(f"{len(gone)} segments are gone for good, first {gone[0]}.", hint=hint)
 
-    def _mend_cache(self, live: Mapping[str, str]) -> Iterator[None]:
+    def _repair_cache(self, live: Mapping[str, str]) -> Iterator[None]:
         """Look at every byte of DVC's objects of the present segments (name: md5), and make them again from the files."""
         for name, md5 in live.items():
-            if (self._home.segments / name).exists() and self._cache.supply(md5, self._home.segments / name):
-                self._tell(f"DVC's object of the segment {name} was gone or damaged and has been made anew.")
+            if (self._home.segments / name).exists() and self._cache.replace_from(md5, self._home.segments / name):
+                self._tell(f"DVC's object of the segment {name} was gone or damaged and has been rebuilt.")
             yield
         newest = self._repository.newest
         if newest and self._cache.compose(newest.dvc_md5, live):
-            self._tell("DVC's list of the present revision was gone or damaged and has been made anew.")
+            self._tell("DVC's list of the present revision was gone or damaged and has been rebuilt.")

@@ -49,7 +49,7 @@ class Dvc:
 
     def add(self, folder: Path) -> None:
         """Take the present files of a folder into the cache and its pointer; raises DatasetDamaged, OSError."""
-        _demand_room(self._data)
+        _require_room(self._data)
         try:
             if self._repo is None:
                 self._repo = _repo_class()(str(self._data))
@@ -74,7 +74,7 @@ class Dvc:
             repo.close()
 
 
-def _demand_room(data: Path) -> None:
+def _require_room(data: Path) -> None:
     """Fail before DVC does: while the disk is full its cache tries again without a pause, and never comes back."""
     room = os.statvfs(data)
     if room.f_bavail * room.f_frsize < LEAST_BYTES or (room.f_files and room.f_favail < LEAST_FILES):
@@ -82,7 +82,7 @@ def _demand_room(data: Path) -> None:
 
 
 def _repo_class() -> Any:
-    """DVC's Repo class; the import sets up handlers that print advice, which nobody asked a daemon for."""
+    """DVC's Repo class; the import sets up handlers that print advice, which is of no use in a daemon."""
     from dvc.repo import Repo
 
     for name in ("dvc", "dvc_objects", "dvc_data"):

@@ -1,7 +1,7 @@
 """DVC's cache as the files it consists of: which objects there are, that they are what their names say, and durable.
 
 DVC never fsyncs and trusts any object of mode 0444, so every new one is hashed and fsynced here, once. Its time of
-change then says so: it is a mark that takes no file of its own, goes when somebody writes to the object, and is of no use to DVC.
+change then says so: it is a mark that takes no file of its own, goes when a program writes to the object, and is of no use to DVC.
 An object can be made again from the segment with its bytes, the list of a revision's segments from the journal.
 """
 
@@ -46,7 +46,7 @@ class Cache:
         """Name and md5 of each file of a folder, by the object for it."""
         return {entry["relpath"]: entry["md5"] for entry in orjson.loads(self.path(md5).read_bytes())}
 
-    def secure(self, md5: str) -> None:
+    def make_durable(self, md5: str) -> None:
         """Make an object durable; raises DatasetDamaged when it is not what its name says, OSError when it is gone."""
         path = self.path(md5)
         if path.stat().st_mtime_ns == SECURED:
@@ -55,7 +55,7 @@ class Cache:
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
             if digest != md5.removesuffix(LIST):
                 raise DatasetDamaged(
-                    f"The DVC object {md5} is damaged.", hint="Restart: it is made anew from the segment."
+                    f"The DVC object {md5} is damaged.", hint="Restart: it is rebuilt from the segment."
                 )
             os.fsync(file.fileno())
         durable.fsync_dir(path.parent)
@@ -70,7 +70,7 @@ class Cache:
         if self._stamps.is_dir():
             self._stamps.rmdir()
 
-    def supply(self, md5: str, source: Path) -> bool:
+    def replace_from(self, md5: str, source: Path) -> bool:
         """Put the bytes of a file with this md5 in the place of an object that is gone or damaged; True: that was needed."""
         if self.has(md5) or md5_of(source) != md5:
             return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from daemon.core.errors import DatasetDamaged, Unavailable
 
 SECONDS = 60
-"""No command takes longer unless something is wrong. Two that hang, one after the other, stay below `pulse.STEP_SECONDS`."""
+"""No command takes longer unless something is wrong. Two that hang, one after the other, stay below `heartbeat.STEP_SECONDS`."""
 
 NICE = 10
 """How far what runs in the background stands behind others; children inherit it."""
@@ -78,7 +78,7 @@ def _environment() -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        # `git status` would write the index anew, and its lock would be in the way of the daemon.
+        # `git status` would write the index again, and its lock would be in the way of the daemon.
         "GIT_OPTIONAL_LOCKS": "0",
         "LC_ALL": "C",
     }

@@ -1,4 +1,4 @@
-"""The projection: git's history of the dataset, made anew from the journal where the repository is damaged.
+"""The projection: git's history of the dataset, rebuilt from the journal where the repository is damaged.
 
 git is never the only copy: each batch is a commit of a small file that names DVC's md5, and the journal has both. What
 can still be read of the damaged repository is kept as it is; only what can't gets new commits, which name the old ones.
@@ -132,7 +132,7 @@ def fsck(data: Path) -> str | None:
 
 
 def locate(folder: Path, revision: str, dvc_md5: str) -> str | None:
-    """The commit of a revision below HEAD: its own, or the one that was made anew for it; raises DatasetDamaged."""
+    """The commit of a revision below HEAD: its own, or the one that was rebuilt for it; raises DatasetDamaged."""
     try:
         git.run(folder, "merge-base", "--is-ancestor", revision, "HEAD")
     except DatasetDamaged:
@@ -259,9 +259,7 @@ def pointer(entry: Recorded) -> bytes:
 
 def account(damage: str, done: Remade) -> str:
     """What was wrong and what was done about it, for people."""
-    kept = f"{counted(done.kept, 'revision')} kept as they were, {done.remade} made anew from the journal"
-    anew = f" with other commits, which name the old ones (`git log --grep {WAS}`)" if done.remade else ""
+    kept = f"{counted(done.kept, 'revision')} kept as they were, {done.remade} rebuilt from the journal"
+    commits = f" with other commits, which name the old ones (`git log --grep {WAS}`)" if done.remade else ""
     aside = f" The damaged one is kept as data/{TMP}/{done.aside.name}; remove it when you like." if done.aside else ""
-    return (
-        f"The git repository in data/ was damaged and has been replaced: {kept}{anew}.{aside} What was wrong: {damage}"
-    )
+    return f"The git repository in data/ was damaged and has been replaced: {kept}{commits}.{aside} What was wrong: {damage}"

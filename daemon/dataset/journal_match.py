@@ -15,13 +15,13 @@ WAYS = (
 )
 
 
-def demand_journal(home: Home) -> None:
+def require_journal(home: Home) -> None:
     """Raise HistoryLost where there has been a journal and is none."""
     if gone := home_integrity.journal(home):
         raise HistoryLost(gone, hint=WAYS)
 
 
-def demand_batch(home: Home, newest: int) -> None:
+def require_batch(home: Home, newest: int) -> None:
     """Raise HistoryLost where the data has batches beyond the journal's `newest` (0: it has none)."""
     committed = _committed(home)
     if committed > newest:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.dataset import row_hash_files, segments
-from daemon.dataset.row_hash_files import Gathering, Rows, Runs
+from daemon.dataset.row_hash_files import HashFile, HashFileWriter, RowHashes
 from daemon.schema.schema import Schema
 from daemon.tabular.row_hashes import Prints
 
@@ -30,7 +30,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Share:
+class Matches:
     """Of each row of a table (n,): whether it is known, and whether only its features are, with another target."""
 
     known: Mask
@@ -50,7 +50,7 @@ class _Consumed:
         self.runs.append(new)
 
 
-class _Sieve:
+class _BitFilter:
     """A set of bits by which most rows that are not there are known to be new."""
 
     def __init__(self) -> None:
@@ -77,14 +77,14 @@ def forget(folder: Path, name: str) -> None:
     (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
 
 
-class Known:
+class KnownRows:
     """The rows of the dataset; used by the loop thread."""
 
     def __init__(self, folder: Path, dataset: Path) -> None:
         self._folder, self._dataset = folder, dataset
-        self._segments: dict[str, Runs] = {}
+        self._segments: dict[str, HashFile] = {}
         self._consumed = _Consumed()
-        self._sieve = _Sieve()
+        self._sieve = _BitFilter()
 
     def follow(self, live: Mapping[str, str], schema: Schema) -> Iterator[None]:
         """Know the rows of the `live` segments (name: sha256), and of no others; yields between the pieces of one that is new.
@@ -93,7 +93,7 @@ class Known:
         """
         self._consumed = _Consumed()
         if any(name not in live or not one.fits(schema) for name, one in self._segments.items()):
-            self._segments, self._sieve = {}, _Sieve()
+            self._segments, self._sieve = {}, _BitFilter()
         for path in self._folder.glob(f"*{SUFFIX}*"):
             if path.name.removesuffix(SUFFIX) not in live:
                 path.unlink()
@@ -110,68 +110,68 @@ class Known:
             if index is not None:
                 self._add(name, index)
 
-    def _add(self, name: str, runs: Runs) -> None:
+    def _add(self, name: str, runs: HashFile) -> None:
         self._segments[name] = runs
         for run in runs.content:
             self._sieve.add(run)
 
     def _make(self, name: str, sha256: str, schema: Schema) -> Iterator[None]:
-        gathering = self.gathering()
+        hash_writer = self.writer()
         try:
             for piece in segments.pieces(self._dataset, {name: sha256}, [*schema.features, schema.target, "_row"]):
-                gathering.add(row_hash_files.prints(piece, schema))
+                hash_writer.add(row_hash_files.hash_rows(piece, schema))
                 yield
         except BaseException:
-            gathering.discard()
+            hash_writer.discard()
             raise
-        gathering.close(self._place(name), row_hash_files.kinds_of(schema))
+        hash_writer.close(self._place(name), row_hash_files.kinds_of(schema))
 
     def _place(self, name: str) -> Path:
         return self._folder / f"{name}{SUFFIX}"
 
-    def gathering(self) -> Gathering:
+    def writer(self) -> HashFileWriter:
         """What takes the prints of a segment to be."""
-        return Gathering(self._folder / f"making{SUFFIX}{durable.TMP}")
+        return HashFileWriter(self._folder / f"making{SUFFIX}{durable.TMP}")
 
-    def take(self, gathering: Gathering, name: str, schema: Schema) -> None:
+    def take(self, hash_writer: HashFileWriter, name: str, schema: Schema) -> None:
         """The segment has its name: its rows are known from now on. Raises OSError."""
-        gathering.close(self._place(name), row_hash_files.kinds_of(schema))
+        hash_writer.close(self._place(name), row_hash_files.kinds_of(schema))
         index = row_hash_files.mapped(self._place(name))
         if index is not None:
             self._add(name, index)
 
-    def share(self, rows: Rows, drops: NDArray[np.int64], *, skip: bool) -> Share:
+    def match(self, rows: RowHashes, drops: NDArray[np.int64], *, skip: bool) -> Matches:
         """Which rows of a batch (n,) the dataset has, as a multiset: a row that is there twice makes two of a drop's known.
 
         `drops` (n,): the number of each row's drop; later ones find the rows of those before. `skip`: what is known is not taken.
         """
         there, relabelled = self._look_up(rows)
-        return Share(_occurrence(rows.whole, drops, there, skip=skip), relabelled)
+        return Matches(_occurrence(rows.whole, drops, there, skip=skip), relabelled)
 
-    def next_share(self, rows: Rows) -> Share:
+    def match_next(self, rows: RowHashes) -> Matches:
         """The same for the next part of one drop."""
         there, relabelled = self._look_up(rows)
         asked = np.flatnonzero(there)
         known = np.zeros(len(there), dtype=bool)
         if len(asked):
             whole = rows.whole[asked]
-            left = np.maximum(there[asked] - _found(self._consumed.runs, whole), 0)
+            left = np.maximum(there[asked] - _counts(self._consumed.runs, whole), 0)
             known[asked] = _occurrence(whole, np.zeros(len(asked), dtype=np.int64), left, skip=True)
             self._consumed.add(whole)
-        return Share(known, relabelled)
+        return Matches(known, relabelled)
 
-    def _look_up(self, rows: Rows) -> tuple[NDArray[np.int64], Mask]:
+    def _look_up(self, rows: RowHashes) -> tuple[NDArray[np.int64], Mask]:
         """How often the dataset has each row (n,), and of which rows it has only the features."""
         there, relabelled = np.zeros(len(rows.whole), dtype=np.int64), np.zeros(len(rows.whole), dtype=bool)
         asked = np.flatnonzero(self._sieve.passes(rows.content))
-        there[asked] = _found([run for one in self._segments.values() for run in one.whole], rows.whole[asked])
+        there[asked] = _counts([run for one in self._segments.values() for run in one.whole], rows.whole[asked])
         asked = asked[there[asked] == 0]
         every = [run for one in self._segments.values() for run in one.content]
-        relabelled[asked] = _found(every, rows.content[asked]) > 0
+        relabelled[asked] = _counts(every, rows.content[asked]) > 0
         return there, relabelled
 
 
-def _found(every: Sequence[Prints], asked: Prints) -> NDArray[np.int64]:
+def _counts(every: Sequence[Prints], asked: Prints) -> NDArray[np.int64]:
     """How often each of `asked` (n,) is in the sorted runs."""
     counts = np.zeros(len(asked), dtype=np.int64)
     if not len(asked):

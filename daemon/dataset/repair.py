@@ -60,7 +60,7 @@ class RepairRound:
             if self._request is None:
                 return False
             self._journal.requests.take(self._request.id, KIND, "", self._request.at.isoformat())
-            self._work = self._mend()
+            self._work = self._work_on_all()
         try:
             next(self._work)
         except StopIteration:
@@ -79,10 +79,10 @@ class RepairRound:
         if live and self._work is None:
             self._verified = min((name for name in live if name > self._verified), default=min(live))
             if self._dataset.folder.verify({self._verified: live[self._verified]}):
-                self._work = self._mend()
+                self._work = self._work_on_all()
 
-    def _mend(self) -> Iterator[None]:
-        return self._dataset.mend(
+    def _work_on_all(self) -> Iterator[None]:
+        return self._dataset.repair_all(
             {one["name"]: (one["sha256"], one["md5"]) for one in self._journal.segments.current()}
         )
 
@@ -91,7 +91,7 @@ class RepairRound:
 
     def _end(self, state: RequestState, detail: str) -> None:
         self._work = None
-        if self._request is None:  # nobody has asked
+        if self._request is None:  # no person has asked
             return
         self._journal.requests.end(self._request.id, state, detail)
         requests.consume(self._home, self._request)
@@ -99,18 +99,18 @@ class RepairRound:
         self._request = None
 
 
-def mend(home: Home, say: Callable[[str], object]) -> None:
-    """Make good what can be made good in a home that nobody runs; call while holding its lock. Raises DatasetDamaged."""
+def repair_home(home: Home, report: Callable[[str], object]) -> None:
+    """Repair what can be repaired in a home in which no daemon runs; call while holding its lock. Raises DatasetDamaged."""
     with closing(Journal.open(home.journal)) as journal:
 
-        def tell(sentence: str) -> None:
-            journal.events.tell(EventKind.REPAIRED, sentence, level=Level.WARNING)
-            say(sentence)
+        def report_and_record(sentence: str) -> None:
+            journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING)
+            report(sentence)
 
         segments = journal.segments.current()
-        with closing(Dataset(home, tell)) as dataset:
+        with closing(Dataset(home, report_and_record)) as dataset:
             dataset.open({one["name"]: one["md5"] for one in segments}, journal.segments.replaced)
-            for _ in dataset.mend({one["name"]: (one["sha256"], one["md5"]) for one in segments}):
+            for _ in dataset.repair_all({one["name"]: (one["sha256"], one["md5"]) for one in segments}):
                 pass
         if moved := artifact_paths.relocate(home):
-            tell(moved)
+            report_and_record(moved)

@@ -108,7 +108,7 @@ class Repository:
             history = git_history.recorded(self._home.journal)
             self._tell(git_history.account(damage, git_history.remake(self._data, history)))
 
-    def demand_newest(self) -> None:
+    def require_newest(self) -> None:
         """Raise DatasetDamaged where the history does not hold the newest revision."""
         if self.newest and not git_history.locate(self._data, *self.newest):
             raise DatasetDamaged(f"The history in {self._data} does not hold the last revision any more.")

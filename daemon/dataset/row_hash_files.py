@@ -29,18 +29,18 @@ HEAD = 4096
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowHashes:
     """Prints of rows (n,): `whole` of features and target, `content` of the features alone."""
 
     whole: Prints
     content: Prints
 
 
-def prints(table: Any, schema: Schema) -> Rows:
+def hash_rows(table: Any, schema: Schema) -> RowHashes:
     """Those of typed rows."""
     content = row_hashes.of_rows(table, schema.columns)
     target = row_hashes.by_cell(table, [_target(schema)])[0]
-    return Rows(row_hashes.together(content, target), content)
+    return RowHashes(row_hashes.together(content, target), content)
 
 
 def _target(schema: Schema) -> Column:
@@ -53,18 +53,18 @@ def kinds_of(schema: Schema) -> dict[str, str]:
     return {column.name: column.kind for column in [*schema.columns, _target(schema)]}
 
 
-class Gathering:
+class HashFileWriter:
     """The fingerprints of one segment in the making: `add` those of its rows, then `close`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("wb")
         self._file.seek(HEAD)
-        self._waiting: list[Rows] = []
+        self._waiting: list[RowHashes] = []
         self._runs: list[int] = []
         self._sum = 0
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: RowHashes) -> None:
         """Take the prints of some rows; raises OSError."""
         self._waiting.append(rows)
         if sum(len(one.whole) for one in self._waiting) >= RUN_ROWS:
@@ -105,7 +105,7 @@ def _digest(kinds: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Runs:
+class HashFile:
     """The sorted prints of one segment, mapped; `kinds` are those of the columns by which they were made."""
 
     kinds: dict[str, str]
@@ -118,7 +118,7 @@ class Runs:
         return self.kinds.items() <= kinds.items() or self.kinds == _digest(kinds)
 
 
-def mapped(path: Path) -> Runs | None:
+def mapped(path: Path) -> HashFile | None:
     """A file of prints; None if it is torn."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -133,6 +133,6 @@ def mapped(path: Path) -> Runs | None:
         numbers = np.frombuffer(body, dtype=np.uint64)
         ends = np.cumsum(np.repeat(head["runs"], 2)).tolist()
         parts = [numbers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-        return Runs(head["kinds"], parts[::2], parts[1::2])
+        return HashFile(head["kinds"], parts[::2], parts[1::2])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None

@@ -5,7 +5,7 @@ FAN segments of a tier become one of the next, so their number grows with the lo
 
 from collections.abc import Iterable
 
-from daemon.core.rows import SegmentRow
+from daemon.core.journal_rows import SegmentRow
 
 FAN = 16
 """Segments of one tier that become one: fewer would write each row more often, more would make commits slower."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daemon.core import durable
-from daemon.core.rows import SegmentRecord
+from daemon.core.journal_rows import SegmentRecord
 from daemon.dataset.segment_tiers import tier_of
 
 

@@ -27,7 +27,7 @@ def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Ta
 
 
 def load(path: Path) -> pa.Table:
-    """The rows of a file of which nobody knows what it should be; raises DatasetDamaged."""
+    """The rows of a file whose sha256 is not on record; raises DatasetDamaged."""
     try:
         return pq.read_table(path, read_dictionary=REPEATED)
     except (OSError, pa.ArrowException) as error:
@@ -136,7 +136,7 @@ def without(table: pa.Table, drop: str, batches: Mapping[str, int]) -> pa.Table:
     order = np.flatnonzero(codes != names.index(drop))
     numbers = np.array([batches.get(name, 0) for name in names])[codes[order]]
     order = order[np.argsort(numbers, kind="stable")]
-    # A dictionary made anew, because the old one names the drop that goes.
+    # A dictionary rebuilt, because the old one names the drop that goes.
     values, which = np.unique(codes[order], return_inverse=True)
     column = pa.DictionaryArray.from_arrays(
         pa.array(which.astype(np.int32)), pa.array([names[code] for code in values])

@@ -41,7 +41,7 @@ DATE = "dates always move on: only missing ones are compared."
 
 
 @dataclass(frozen=True)
-class Seen:
+class RecentPredictions:
     """The newest predictions of a version: their inputs, (n, d) in schema order, and their answers (n,)."""
 
     rows: Matrix
@@ -49,7 +49,12 @@ class Seen:
 
 
 def report(
-    version: int, manifest: Manifest, reference: Reference | None, seen: Seen, detector: Detector, settings: Drift
+    version: int,
+    manifest: Manifest,
+    reference: Reference | None,
+    seen: RecentPredictions,
+    detector: Detector,
+    settings: Drift,
 ) -> DriftReport:
     """The report on one version; its state is `waiting`, without an alarm, if there is too little to compare."""
     result: DriftReport = {
@@ -67,7 +72,7 @@ def report(
         "alarm": 0,
         "reason": "",
     }
-    lack = _lack(result, reference, settings)
+    lack = _too_little(result, reference, settings)
     if reference is not None and lack is None:
         schema = manifest.data_schema
         features = _features(schema, reference.rows, seen.rows, _importance(manifest), settings)
@@ -79,7 +84,7 @@ def report(
     return result
 
 
-def _lack(common: DriftReport, reference: Reference | None, settings: Drift) -> str | None:
+def _too_little(common: DriftReport, reference: Reference | None, settings: Drift) -> str | None:
     """The reason why nothing can be compared yet, as a sentence; None if it can."""
     version = common["version"]
     if reference is None:
@@ -148,7 +153,7 @@ def _entry(
     """One feature; `importance` is its share, and whether drift of it counts."""
     shares = [float(np.isnan(one).mean()) for one in pair]
     moved, lost = (one is not None and one.drifted(settings) for one in (values, missing))
-    sentence = _told(column, pair) if values else DATE if column.kind == "date" else _few(pair, settings)
+    sentence = _samples_in_words(column, pair) if values else DATE if column.kind == "date" else _few(pair, settings)
     if lost:
         sentence = f"missing {shares[1]:.1%}, before {shares[0]:.1%}; {sentence}"
     return {
@@ -180,7 +185,9 @@ def _figures(comparison: Comparison | None, settings: Drift) -> DriftTest:
 # Answers and errors
 
 
-def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drift) -> DriftedAnswers | None:
+def _prediction(
+    schema: Schema, reference: Reference, seen: RecentPredictions, settings: Drift
+) -> DriftedAnswers | None:
     """The mix of answers: the share of each class, or the quartiles of numbers."""
     if len(reference.answers) < settings.min_rows:
         return None
@@ -198,7 +205,7 @@ def _prediction(schema: Schema, reference: Reference, seen: Seen, settings: Drif
         "drifted": comparison.drifted(settings),
         "classes": shares,
         "quartiles": quartiles,
-        "sentence": _told(column, (reference.answers, seen.answers)),
+        "sentence": _samples_in_words(column, (reference.answers, seen.answers)),
     }
 
 
@@ -254,7 +261,7 @@ def _list(features: Sequence[DriftedFeature]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]} differ"
 
 
-def _told(column: Column, pair: tuple[Vector, Vector]) -> str:
+def _samples_in_words(column: Column, pair: tuple[Vector, Vector]) -> str:
     """The two samples in words: the share that changed most, or the middle half of the numbers."""
     reference, now = (one[~np.isnan(one)] for one in pair)
     if column.kind in ("category", "boolean"):

@@ -16,11 +16,11 @@ from daemon.core import logs
 from daemon.core.drift_report import DriftReport
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
-from daemon.core.rows import DriftRecord
+from daemon.core.journal_rows import DriftRecord
 from daemon.core.settings import Drift
 from daemon.drift import report
 from daemon.drift.adwin import Detector
-from daemon.drift.report import Seen
+from daemon.drift.report import RecentPredictions
 from daemon.records import late_labels, predictions
 from daemon.schema.row_encoding import encode
 from daemon.storage.journal import Journal
@@ -31,7 +31,7 @@ LABELS = 100_000
 """Late labels that one check takes at most; after a restart with more of them the next checks continue."""
 
 
-class Driftwatch:
+class DriftWatch:
     """Checks every `drift.check_seconds`, if predictions or labels have come; used by the loop thread."""
 
     def __init__(self, home: Home, settings: Drift, journal: Journal) -> None:
@@ -71,7 +71,7 @@ class Driftwatch:
             self._watched = None
             return
         if result is not None:
-            self._journal.drift_checks.record(_record(result))
+            self._journal.drift_checks.record(_journal_row(result))
             log.info(
                 "drift_checked",
                 version=result["version"],
@@ -110,15 +110,15 @@ class Watched:
             return None
         self._seq = seq
         return report.report(
-            self._version, self._manifest, self._reference, self._seen(), self._detector, self._settings
+            self._version, self._manifest, self._reference, self._recent(), self._detector, self._settings
         )
 
-    def _seen(self) -> Seen:
+    def _recent(self) -> RecentPredictions:
         newest = predictions.newest(self._home.history, self._version, self._settings.window_rows)
         schema = self._manifest.data_schema
         rows = [encode(schema, orjson.loads(row["features"])) for row in newest]
         matrix = np.array(rows, dtype=np.float64).reshape(len(rows), schema.width)
-        return Seen(matrix, np.array([row["prediction"] for row in newest], dtype=np.float64))
+        return RecentPredictions(matrix, np.array([row["prediction"] for row in newest], dtype=np.float64))
 
     def _follow_labels(self) -> bool:
         """Pass new labels to the detector in their order; False if there are none."""
@@ -130,7 +130,7 @@ class Watched:
         return bool(labels)
 
 
-def _record(result: DriftReport) -> DriftRecord:
+def _journal_row(result: DriftReport) -> DriftRecord:
     """What the journal keeps of a report."""
     assert result["version"] is not None
     return {

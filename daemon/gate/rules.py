@@ -54,15 +54,17 @@ def judge(scores: Scores, settings: Promote, past: Mapping[int, PastScores] | No
     champion = scores["champion"]
     objection = _below_floor(scores, settings)
     if objection is None and champion is not None:
-        beside = _beside(scores)
+        beside = _on_same_rows(scores)
         rivals = {name: Rival(champion[name], "", _paired(scores, name)) for name in HOLDOUTS}
         objections = (_worse(beside[name], rivals[name], name, settings) for name in HOLDOUTS)
         objection = next(filter(None, objections), None)
-    objection = objection or _slipped(scores, past or {}, settings)
+    objection = objection or _below_mark(scores, past or {}, settings)
     if objection is not None:
         return Verdict(VersionState.REFUSED, " ".join(filter(None, [objection, _without_twin(scores)])))
     reason = " ".join(
-        filter(None, [_turned(scores), _praise(scores), score_caveats.sentence(scores), _without_twin(scores)])
+        filter(
+            None, [_world_change(scores), _advantages(scores), score_caveats.sentence(scores), _without_twin(scores)]
+        )
     )
     # A champion that can't be compared goes on serving meanwhile.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
@@ -70,7 +72,7 @@ def judge(scores: Scores, settings: Promote, past: Mapping[int, PastScores] | No
     return Verdict(VersionState.PROMOTED, reason)
 
 
-def _beside(scores: Scores) -> Scored:
+def _on_same_rows(scores: Scores) -> Scored:
     """The challenger's scores on the same rows as the champion's: those that neither was trained on."""
     return scores.get("fair") or scores["challenger"]
 
@@ -95,7 +97,7 @@ def _below_floor(scores: Scores, settings: Promote) -> str | None:
     return None
 
 
-def _slipped(scores: Scores, past: Mapping[int, PastScores], settings: Promote) -> str | None:
+def _below_mark(scores: Scores, past: Mapping[int, PastScores], settings: Promote) -> str | None:
     """The reason why it is too far below the mark on the reference rows, which are older than every later drop."""
     marks = scores.get("marks") or {}
     for rival in MARKS:
@@ -129,7 +131,7 @@ def _below_score(new: Score, past: Mapping[int, PastScores], settings: Promote, 
         return None
     if best_version is not None:
         rival = Rival(marks[best_version], f" of version {best_version}, the best so far,")
-        return _forgotten(new, rival, "reference", settings) or _collapsed(new, rival, "reference")
+        return _lost_recall(new, rival, "reference", settings) or _collapsed(new, rival, "reference")
     best = max(sorted(marks), key=lambda version: score_names.gain(new, score_names.judged(marks[version]) or 0.0, 0.0))
     return _worse(new, Rival(marks[best], f" of version {best}, the best so far,"), "reference", settings)
 
@@ -163,10 +165,10 @@ def _worse(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | 
             f"{_title(new)} on the {name} holdout {moves} from {before:.4f}{rival.name} to {now:.4f} "
             f"({_certainty(new, rival.paired)}); promote.tolerance = {settings.tolerance}."
         )
-    return _forgotten(new, rival, name, settings) or _collapsed(new, rival, name)
+    return _lost_recall(new, rival, name, settings) or _collapsed(new, rival, name)
 
 
-def _forgotten(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | None:
+def _lost_recall(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | None:
     """The objection to a class whose recall falls too far; None for regression."""
     falls = rival.paired.get("classes", {}) if rival.paired else {}
     for label, recall in new.get("recall", {}).items():
@@ -198,7 +200,7 @@ def _collapsed(new: Score, rival: Rival, name: Holdout) -> str | None:
     return None
 
 
-def _turned(scores: Scores) -> str:
+def _world_change(scores: Scores) -> str:
     """The sentence on a changed world, with the objection of the older rows; empty if it has not changed."""
     world = scores.get("world")
     if world is None or "objection" not in world:
@@ -220,9 +222,9 @@ def _without_twin(scores: Scores) -> str:
     )
 
 
-def _praise(scores: Scores) -> str:
+def _advantages(scores: Scores) -> str:
     champion, version, new = scores["champion"], scores.get("champion_version"), scores["challenger"]["rolling"]
-    figure = _said(new)
+    figure = _as_text(new)
     if champion is None and version is not None:
         return (
             f"Version {version} can't be compared (another target or task, a column that is gone, or damaged): "
@@ -230,8 +232,8 @@ def _praise(scores: Scores) -> str:
         )
     if champion is None:
         return f"First version: {figure} on {new['n']} held-out rows."
-    new = _beside(scores)["rolling"]
-    against, figure = _said(champion["rolling"]).rpartition(" ")[2], _said(new)
+    new = _on_same_rows(scores)["rolling"]
+    against, figure = _as_text(champion["rolling"]).rpartition(" ")[2], _as_text(new)
     certainty = _certainty(new, _paired(scores, "rolling"))
     which = "the held-out rows that neither was trained on" if "fair" in scores else "the same held-out rows"
     return f"{figure[0].upper()}{figure[1:]} against {against} of version {version} on {which} ({certainty})."
@@ -253,8 +255,8 @@ def _p(chance: float) -> str:
     return "p < 0.001" if chance < 0.001 else f"p = {chance:.2g}"
 
 
-def _said(score: Score) -> str:
-    return score_names.said(score, score_names.judged(score))
+def _as_text(score: Score) -> str:
+    return score_names.with_name(score, score_names.judged(score))
 
 
 def _title(score: Score) -> str:

@@ -13,7 +13,7 @@ from itertools import islice
 from daemon.core import logs, shared_folder
 from daemon.core.errors import InvalidDrop, Unavailable
 from daemon.core.home import Home
-from daemon.core.inbox_names import as_they_are, ignored, shown
+from daemon.core.inbox_names import ignored, real_names, shown
 from daemon.core.settings import Inbox as Limits
 from daemon.core.shared_folder import Folder
 from daemon.inbox import drop_removal, rejected_folder
@@ -21,8 +21,8 @@ from daemon.inbox.drop import Drop, open_file, read_content
 from daemon.inbox.non_files import NonFiles
 from daemon.inbox.open_writers import is_written
 from daemon.inbox.rejected_folder import Rejected
-from daemon.inbox.set_aside import Aside
 from daemon.inbox.settling import Settling, Stamp
+from daemon.inbox.skipped_files import SkippedFiles
 from daemon.tabular.file_content import Content, finish
 
 log = logs.Logger()
@@ -41,7 +41,7 @@ class Inbox:
         """Files and bytes that wait to be read, at the last scan."""
         self.unread: frozenset[int] = frozenset()
         """Their sizes, by which a held drop is known not to be among them."""
-        self.aside, self.strays = Aside(), NonFiles()
+        self.skipped, self.strays = SkippedFiles(), NonFiles()
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
         """Wake the loop for a file that has changed; for any thread.
@@ -69,7 +69,7 @@ class Inbox:
         inbox = self._open_folder()
         stamps = self._scan(inbox)
         self._settling.observe(stamps, now)
-        stamps = self.aside.rest(stamps)
+        stamps = self.skipped.remaining(stamps)
         self.backlog = (len(stamps), sum(stamp.size for stamp in stamps.values()))
         self.unread = frozenset(stamp.size for stamp in stamps.values())
         if not stamps or not _has_rejected_folder(inbox):
@@ -149,7 +149,7 @@ class Inbox:
         if not drops:
             return {}
         inbox, stuck = self._open_folder(), {}
-        for name, sha256 in as_they_are((entry.name for entry in inbox.entries()), drops):
+        for name, sha256 in real_names((entry.name for entry in inbox.entries()), drops):
             try:
                 drop_removal.remove(inbox, name, sha256)
             except OSError as error:

@@ -35,7 +35,7 @@ class Stamp:
         return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-class _Seen(NamedTuple):
+class _PendingFile(NamedTuple):
     """A file that waits: its stamp, since when it has it (monotonic seconds), and when the file was first seen (UTC)."""
 
     stamp: Stamp
@@ -48,7 +48,7 @@ class Settling:
 
     def __init__(self, settle_seconds: float) -> None:
         self._seconds = settle_seconds
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _PendingFile] = {}
         self._moved_in: set[str] = set()
         self._closed: dict[str, Stamp] = {}
 
@@ -82,9 +82,9 @@ class Settling:
         for name in self._closed.copy().keys() - stamps.keys():
             self._closed.pop(name, None)
 
-    def _first_seen(self, name: str, stamp: Stamp, now: float, at: str) -> _Seen:
+    def _first_seen(self, name: str, stamp: Stamp, now: float, at: str) -> _PendingFile:
         seen = self._seen.get(name)
-        return seen if seen is not None and seen.stamp == stamp else _Seen(stamp, now, seen.at if seen else at)
+        return seen if seen is not None and seen.stamp == stamp else _PendingFile(stamp, now, seen.at if seen else at)
 
     def is_settled(self, inbox: Folder, name: str, now: float) -> bool:
         """Whether a file that was observed is finished."""

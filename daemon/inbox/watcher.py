@@ -82,18 +82,18 @@ class Watcher:
         if usable:
             self._inspect()
         self._count_overflows()
-        self._tend((status.st_dev, status.st_ino, usable), now)
+        self._check_watch((status.st_dev, status.st_ino, usable), now)
         return sentences
 
     def watching(self) -> str | None:
         """What is wrong with the folder and what to do, for people; None while drops are noticed, by events or by scanning alone."""
         return self._problem or self._rejected_problem
 
-    def manner(self) -> str:
+    def description(self) -> str:
         """How drops are noticed, for people: watched, or only scanned and why; and a warning about the folder's mode."""
-        return f"{self._found_by()}{self._remark}"
+        return f"{self._noticed_by()}{self._remark}"
 
-    def _found_by(self) -> str:
+    def _noticed_by(self) -> str:
         if self._watch is None or not self._watch.alive:
             return self._refused or STARTING
         if not self._watch.proven:
@@ -140,10 +140,10 @@ class Watcher:
             self._overflows, self._overflowed_at = self._overflows + dropped, utcnow()
             log.warning("events_dropped", times=self._overflows)
 
-    def _tend(self, identity: tuple[int, int, bool], now: float) -> None:
+    def _check_watch(self, identity: tuple[int, int, bool], now: float) -> None:
         """Restart a dead watch, or one of another folder or other rights; else check that events arrive."""
         if identity == self._identity and self._watch is not None and self._watch.alive:
-            self._watch.prove(now)
+            self._watch.check_events(now)
         elif identity != self._identity or self._watch is not None or now >= self._retry_at:
             self._identity = identity
             self._begin(now)
@@ -163,7 +163,7 @@ class Watcher:
             log.warning("not_watched", reason=str(error))
             return
         self._refused = None
-        self._watch.prove(now)
+        self._watch.check_events(now)
 
 
 class _Watch(FileSystemEventHandler):
@@ -199,7 +199,7 @@ class _Watch(FileSystemEventHandler):
         """How often the kernel's queue has overflowed since the last call."""
         return self._reader.take_overflows()
 
-    def prove(self, now: float) -> None:
+    def check_events(self, now: float) -> None:
         """Make and remove a hidden file, unless its event has arrived once or the last one may still arrive."""
         waited = now - self._canary_at
         self.silent = not self.proven and bool(self._canary) and (self.silent or waited >= CANARY_SECONDS)

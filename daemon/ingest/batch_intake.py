@@ -19,9 +19,9 @@ from daemon.inbox.settling import Stamp
 from daemon.ingest import batch_choice
 from daemon.ingest.batch_record import BatchRecord
 from daemon.ingest.clearing import Clearing
-from daemon.ingest.drop_evaluation import DropEvaluation, Sampled
 from daemon.ingest.drop_opening import DropOpening
-from daemon.ingest.held_drops import Holding
+from daemon.ingest.exam_runner import ExamRunner, Sampled
+from daemon.ingest.held_drops import ReviewQueue
 from daemon.ingest.read_attempts import TRIES, Attempts
 from daemon.ingest.reading import known_row_filter
 from daemon.ingest.reading.known_row_filter import KnownRowFilter
@@ -55,8 +55,8 @@ class BatchIntake:
         self._settings, self._limits = settings, settings.inbox
         self._dataset, self._journal, self._labels = dataset, journal, labels
         self._attempts = Attempts(journal)
-        self.evaluation = DropEvaluation(home, journal)
-        self.holding = Holding(home, inbox, journal, holds=self._limits.suspicious == "hold")
+        self.evaluation = ExamRunner(home, journal)
+        self.holding = ReviewQueue(home, inbox, journal, holds=self._limits.suspicious == "hold")
         self.known_rows = KnownRowFilter(home, journal, skips=self._limits.known_rows == "skip")
         self._schema = SchemaUpdates(home, journal)
         self._opening = DropOpening(inbox, journal, self._attempts, self.holding)
@@ -81,7 +81,7 @@ class BatchIntake:
         self._steps = self._take(files, current)
         return True
 
-    def go_on(self, now: float) -> bool:
+    def advance(self, now: float) -> bool:
         """Do the next step of the batch; False: there is none under way."""
         if self._steps is None:
             return False
@@ -93,7 +93,7 @@ class BatchIntake:
             self._steps = None
             self._attempts.reload()
             if isinstance(error, FAULTLESS):
-                self._attempts.excuse(now)
+                self._attempts.forgive(now)
             raise
         return True
 
@@ -102,7 +102,7 @@ class BatchIntake:
         if self._steps is not None:
             self._steps = None
             self._attempts.reload()
-            self._attempts.excuse(time.monotonic())
+            self._attempts.forgive(time.monotonic())
 
     def _take(self, files: Mapping[str, Stamp], current: Schema) -> Iterator[None]:
         """Read, check and accept or refuse some drops; yields where other work may be done in between."""
@@ -115,7 +115,7 @@ class BatchIntake:
             return
         drops = yield from self._opening.open(files, refused, self._begun_at)
         yield
-        reader = Reader(current, self._limits, self._join, datetime.now(UTC), self._settings.train.beside)
+        reader = Reader(current, self._limits, self._join, datetime.now(UTC), self._settings.train.side_columns)
         if len(drops) == 1 and drops[0].content.data is None:
             yield from self._take_large(drops[0], reader, current, refused)
         else:

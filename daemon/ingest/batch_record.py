@@ -10,7 +10,7 @@ from daemon.dataset.segment_writer import Sealed, Segment
 from daemon.inbox.inbox import Inbox
 from daemon.ingest import outcomes
 from daemon.ingest.clearing import Clearing
-from daemon.ingest.drop_evaluation import DropEvaluation
+from daemon.ingest.exam_runner import ExamRunner
 from daemon.ingest.read_attempts import Attempts
 from daemon.ingest.reading import quarantine_file
 from daemon.ingest.reading.known_row_filter import KnownRowFilter
@@ -33,7 +33,7 @@ class BatchRecord:
         inbox: Inbox,
         journal: Journal,
         attempts: Attempts,
-        evaluation: DropEvaluation,
+        evaluation: ExamRunner,
         known_rows: KnownRowFilter,
         clearing: Clearing,
     ) -> None:
@@ -92,9 +92,9 @@ class BatchRecord:
         repeats = outcomes.repeats(reading, skips=self._known_rows.skips)
         if repeats is not None:
             kind, level, sentence = repeats
-            self._journal.events.tell(kind, sentence, level=level, drop=reading.drop.sha256, batch=batch)
+            self._journal.events.record(kind, sentence, level=level, drop=reading.drop.sha256, batch=batch)
         if bad_file is not None:
-            self._journal.events.tell(
+            self._journal.events.record(
                 EventKind.QUARANTINED,
                 outcomes.quarantine(reading, bad_file),
                 level=Level.WARNING,

@@ -15,7 +15,7 @@ from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
 from daemon.ingest.outcomes import Report
-from daemon.ingest.refused_drops import Owed, Refused
+from daemon.ingest.refused_drops import PendingRemoval, Refused
 from daemon.storage.journal import Journal
 
 log = logs.Logger()
@@ -35,42 +35,42 @@ class Clearing:
         self._inbox, self._journal = inbox, journal
         self._stuck: dict[str, Callable[[], Mapping[str, OSError]]] = {}
         self._again_at = 0.0
-        self._owed = {owed.name: owed for owed in map(_owed, journal.key_values.get(KEY) or ())}
+        self._pending = {pending.name: pending for pending in map(_parsed, journal.key_values.get(KEY) or ())}
 
     def note(self, refused: Refused) -> None:
         """Record which files are to go, as part of the transaction that says why. Then `take_out` does it."""
-        if refused.owed:
-            self._journal.key_values.put(KEY, [*map(_plain, self._owed.values()), *map(_plain, refused.owed)])
+        if refused.pending:
+            self._journal.key_values.put(KEY, [*map(_as_json, self._pending.values()), *map(_as_json, refused.pending)])
 
     def take_out(self, refused: Refused) -> None:
         """Take refused drops out of the inbox; raises OSError if that can't be made durable."""
-        self._owed |= {owed.name: owed for owed in refused.owed}
+        self._pending |= {pending.name: pending for pending in refused.pending}
         self.clear(refused.repeated)
         self.reject(refused.rejected)
-        self._conclude(refused.owed)
+        self._conclude(refused.pending)
 
-    def go_on(self, settled: Mapping[str, Stamp]) -> bool:
+    def resume(self, settled: Mapping[str, Stamp]) -> bool:
         """Take out those of the settled files that were refused before a kill, or a failure, kept them here; True: there were some."""
-        if not self._owed:
+        if not self._pending:
             return False
-        here = [owed for owed in self._owed.values() if self._inbox.stamp(owed.name) == owed.stamp]
-        ready = [owed for owed in here if settled.get(owed.name) == owed.stamp]
-        self.clear((owed.name, owed.sha256) for owed in ready if not owed.rejected)
-        self.reject((owed.name, owed.stamp, self._report(owed)) for owed in ready if owed.rejected)
-        self._conclude([*ready, *(owed for owed in self._owed.values() if owed not in here)])
+        here = [pending for pending in self._pending.values() if self._inbox.stamp(pending.name) == pending.stamp]
+        ready = [pending for pending in here if settled.get(pending.name) == pending.stamp]
+        self.clear((pending.name, pending.sha256) for pending in ready if not pending.rejected)
+        self.reject((pending.name, pending.stamp, self._report(pending)) for pending in ready if pending.rejected)
+        self._conclude([*ready, *(pending for pending in self._pending.values() if pending not in here)])
         return bool(ready)
 
-    def _report(self, owed: Owed) -> Report:
-        record = self._journal.drops.rejection(shown(owed.name), owed.sha256)
+    def _report(self, pending: PendingRemoval) -> Report:
+        record = self._journal.drops.rejection(shown(pending.name), pending.sha256)
         assert record is not None
         return outcomes.report(record)
 
-    def _conclude(self, gone: Iterable[Owed]) -> None:
+    def _conclude(self, gone: Iterable[PendingRemoval]) -> None:
         """Record that they are gone, except those that can't be removed."""
-        done = {owed.name for owed in gone} - self._stuck.keys()
+        done = {pending.name for pending in gone} - self._stuck.keys()
         if done:
-            self._owed = {name: owed for name, owed in self._owed.items() if name not in done}
-            self._journal.key_values.put(KEY, [*map(_plain, self._owed.values())])
+            self._pending = {name: pending for name, pending in self._pending.items() if name not in done}
+            self._journal.key_values.put(KEY, [*map(_as_json, self._pending.values())])
 
     def clear(self, drops: Iterable[tuple[str, str]]) -> None:
         """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
@@ -78,10 +78,12 @@ class Clearing:
         stuck, sha256s = self._inbox.clear(asked), {shown(name): sha256 for name, sha256 in asked}
         self._keep(stuck, {name: partial(self._inbox.clear, [(name, sha256s[shown(name)])]) for name in stuck})
         stamps = {name: self._inbox.stamp(name) for name in stuck}
-        left = [Owed(name, stamp, sha256s[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp]
+        left = [
+            PendingRemoval(name, stamp, sha256s[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp
+        ]
         if left:  # otherwise the next start would read them as new drops, which add nothing
-            self._owed |= {owed.name: owed for owed in left}
-            self._journal.key_values.put(KEY, [*map(_plain, self._owed.values())])
+            self._pending |= {pending.name: pending for pending in left}
+            self._journal.key_values.put(KEY, [*map(_as_json, self._pending.values())])
 
     def reject(self, refused: Iterable[tuple[str, Stamp, Report]]) -> None:
         """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
@@ -100,7 +102,7 @@ class Clearing:
                     self._inbox.leave(name)
                 else:
                     del self._stuck[name]
-                    self._conclude([self._owed[name]] if name in self._owed else [])
+                    self._conclude([self._pending[name]] if name in self._pending else [])
                     log.info("taken_out_later", name=shown(name))
 
     def _keep(self, stuck: Mapping[str, OSError], again: Mapping[str, Callable[[], Mapping[str, OSError]]]) -> None:
@@ -109,7 +111,7 @@ class Clearing:
             self._stuck[name] = again[name]
             reason = error.strerror or error
             hint = f"It is tried again every {AGAIN_SECONDS:g} s; or remove it by hand."
-            self._journal.events.tell(
+            self._journal.events.record(
                 EventKind.PROBLEM,
                 f"{shown(name)} can't be removed from the inbox: {reason}. {hint}",
                 level=Level.WARNING,
@@ -117,11 +119,11 @@ class Clearing:
             log.warning("left_in_inbox", name=shown(name), reason=str(error))
 
 
-def _plain(owed: Owed) -> list[Any]:
-    stamp = owed.stamp
-    return [owed.name, stamp.inode, stamp.size, stamp.modified, owed.sha256, owed.rejected]
+def _as_json(pending: PendingRemoval) -> list[Any]:
+    stamp = pending.stamp
+    return [pending.name, stamp.inode, stamp.size, stamp.modified, pending.sha256, pending.rejected]
 
 
-def _owed(plain: list[Any]) -> Owed:
+def _parsed(plain: list[Any]) -> PendingRemoval:
     name, inode, size, modified, sha256, rejected = plain
-    return Owed(name, Stamp(inode, size, modified), sha256, rejected)
+    return PendingRemoval(name, Stamp(inode, size, modified), sha256, rejected)

@@ -10,7 +10,7 @@ from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
 from daemon.ingest import outcomes
-from daemon.ingest.held_drops import Holding
+from daemon.ingest.held_drops import ReviewQueue
 from daemon.ingest.read_attempts import Attempts
 from daemon.ingest.reading.reading import Reading
 from daemon.ingest.refused_drops import Refused
@@ -20,7 +20,7 @@ from daemon.storage.journal import Journal
 class DropOpening:
     """Opens the drops of a batch; used by the loop thread."""
 
-    def __init__(self, inbox: Inbox, journal: Journal, attempts: Attempts, holding: Holding) -> None:
+    def __init__(self, inbox: Inbox, journal: Journal, attempts: Attempts, holding: ReviewQueue) -> None:
         self._inbox, self._journal, self._attempts, self._holding = inbox, journal, attempts, holding
 
     def open(self, files: Mapping[str, Stamp], refused: Refused, now: float) -> Generator[None, None, list[Drop]]:
@@ -47,7 +47,7 @@ class DropOpening:
                 refused.reject(name, stamp, None, error)
                 continue
             except OSError as error:
-                self._attempts.pass_over(name, error, now)
+                self._attempts.skip_unreadable(name, error, now)
                 continue
             # The same bytes twice: the second waits for the outcome of the first.
             if drop is not None and drop.sha256 not in drops:

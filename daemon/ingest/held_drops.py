@@ -12,12 +12,12 @@ from daemon.core import requests
 from daemon.core.errors import InvalidDrop
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
+from daemon.core.journal_rows import ExamRecord, HeldRecord, HeldRow
 from daemon.core.requests import Request
-from daemon.core.rows import ExamRecord, HeldRecord, HeldRow
 from daemon.core.states import Hold, RequestState
 from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
-from daemon.ingest import drop_evaluation
+from daemon.ingest import exam_runner
 from daemon.ingest.reading.reading import Reading
 from daemon.ingest.refused_drops import Refused
 from daemon.schema.schema import Schema
@@ -35,7 +35,7 @@ class Suspect(NamedTuple):
     exam: ExamRecord
 
 
-class Holding:
+class ReviewQueue:
     """The drops that wait for a person; used by the loop thread. `holds`: suspicious ones do."""
 
     def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
@@ -55,7 +55,7 @@ class Holding:
 
         The served version's schema has no more columns than `schema`, or it can examine nothing.
         """
-        return drop_evaluation.most_drops(schema) if self.holds else None
+        return exam_runner.most_drops(schema) if self.holds else None
 
     def suspects(self, suspicious: Sequence[ExamRecord], readings: Sequence[Reading]) -> list[Suspect]:
         """Those of the drops just read that are to be held: `suspicious` are exams, and no person has accepted them.
@@ -77,7 +77,7 @@ class Holding:
 
     def keep(self, drop: Drop) -> None:
         """Leave a held drop where it is."""
-        self._inbox.aside.keep(drop.name, drop.stamp, drop.sha256)
+        self._inbox.skipped.keep(drop.name, drop.stamp, drop.sha256)
 
     def sort(self, opened: dict[str, Drop], refused: Refused) -> None:
         """Take out of the drops just read those that wait for a person; those that were rejected go to `refused`."""
@@ -87,11 +87,11 @@ class Holding:
             elif row["state"] == Hold.TURNED_AWAY:
                 drop = opened.pop(row["sha256"])
                 reading = Reading(drop, rows_read=row["rows_read"], rows_known=row["rows_known"])
-                refused.reject(drop.name, drop.stamp, reading, InvalidDrop(_turned_away(row)), row["by"])
+                refused.reject(drop.name, drop.stamp, reading, InvalidDrop(_rejection(row)), row["by"])
 
     def look(self) -> None:
         """Record which held files were renamed or have left the inbox. Call it after a scan."""
-        files, unread = self._inbox.aside.files, self._inbox.unread
+        files, unread = self._inbox.skipped.files, self._inbox.unread
         for row in self._rows():
             if row["state"] == Hold.LET_IN:  # until its rows are taken, or it is refused for another reason
                 continue
@@ -99,7 +99,7 @@ class Holding:
             if row["bytes"] in unread:  # a file of this size may be it, under another name or touched
                 continue
             if not names:
-                self._journal.held.strike_off(row, told=waits)
+                self._journal.held.remove(row, report=waits)
             elif row["name"] not in names:
                 self._journal.held.rename(row["sha256"], min(names))
 
@@ -117,7 +117,7 @@ class Holding:
                 if entry is not None and entry["state"] == RequestState.QUEUED:  # else a kill left only its file
                     self._journal.requests.end(request.id, *self._decide(request))
         for request in waiting:
-            self._inbox.aside.release(request.drop or "")
+            self._inbox.skipped.release(request.drop or "")
         requests.consume(self._home, *waiting)
 
     def _decide(self, request: Request) -> tuple[RequestState, str]:
@@ -152,7 +152,7 @@ def _record(suspect: Suspect) -> HeldRecord:
     }
 
 
-def _turned_away(row: HeldRow) -> str:
+def _rejection(row: HeldRow) -> str:
     return f"It was held because {row['reason']}, and rejected by request ({row['by']})."
 
 

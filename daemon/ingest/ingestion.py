@@ -22,7 +22,7 @@ from daemon.ingest.erasure.eraser import Eraser
 from daemon.ingest.erasure.forgetting import Forgetting
 from daemon.ingest.reading.late_labels import Labels
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 
 log = logs.Logger()
 
@@ -56,8 +56,8 @@ class Ingestion:
 
     def _erase(self, ids: Sequence[str]) -> int:
         """Remove predictions from the history if no thread copies into it."""
-        with closing(Historian(self._home, self._settings)) as historian:
-            return historian.erase(ids)
+        with closing(HistoryCopier(self._home, self._settings)) as history_copier:
+            return history_copier.erase(ids)
 
     def step(self, now: float, *, merging: bool = True) -> bool:
         """Do the most urgent thing; `now` is monotonic seconds. True: look again at once.
@@ -69,7 +69,7 @@ class Ingestion:
         # Every other step only, so that drops don't wait for a long purge.
         may_forget, self._has_forgotten = not self._has_forgotten, False
         return (
-            self.intake.go_on(now)
+            self.intake.advance(now)
             or self._commit.commit()
             or self._commit.clear_drops()
             or self.upkeep.step()
@@ -92,9 +92,9 @@ class Ingestion:
         """Look at the inbox and begin a batch; False: nothing is to be done there."""
         settled = self._inbox.settled(now, self._settings.inbox.batch_drops)
         self.intake.holding.look()
-        if self._clearing.go_on(settled):
+        if self._clearing.resume(settled):
             return True
         for remark in self._inbox.strays.remarks():
-            self._journal.events.tell(EventKind.PROBLEM, remark, level=Level.WARNING)
+            self._journal.events.record(EventKind.PROBLEM, remark, level=Level.WARNING)
             log.warning("not_a_drop", reason=remark)
         return self.intake.begin(settled, now)

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.inbox_names import shown
-from daemon.core.rows import DropRecord, DropRow
+from daemon.core.journal_rows import DropRecord, DropRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.inbox.drop import Drop

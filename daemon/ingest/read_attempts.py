@@ -72,7 +72,7 @@ class Attempts:
         """Record that they are done, as part of the transaction that has their outcome."""
         self._note(0, 0, {})
 
-    def excuse(self, now: float) -> None:
+    def forgive(self, now: float) -> None:
         """The failure was not the drops' fault (a full disk, say): it still halves the group, but refuses no drop."""
         if len(self._drops) == 1:
             self._later |= dict.fromkeys(self._drops, now + LATER_SECONDS)
@@ -80,7 +80,7 @@ class Attempts:
         else:
             self._note(self._tries, 0, self._drops)
 
-    def pass_over(self, name: str, error: OSError, now: float) -> None:
+    def skip_unreadable(self, name: str, error: OSError, now: float) -> None:
         """Skip a drop that can't be read for a while, and report it once; raises the error again if it does not concern this drop."""
         if error.errno not in UNREADABLE:
             raise error
@@ -88,7 +88,9 @@ class Attempts:
         if name not in self._unreadable:
             self._unreadable.add(name)
             reason = f"{shown(name)} can't be read: {error.strerror}. It is tried again every {LATER_SECONDS:g} s."
-            self._journal.events.tell(EventKind.PROBLEM, f"{reason} Copy it again, or remove it.", level=Level.WARNING)
+            self._journal.events.record(
+                EventKind.PROBLEM, f"{reason} Copy it again, or remove it.", level=Level.WARNING
+            )
             log.warning("drop_not_read", name=shown(name), reason=str(error))
 
     def _note(self, tries: int, alone: int, drops: dict[str, list[int]]) -> None:

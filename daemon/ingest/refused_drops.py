@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from daemon.core import logs
 from daemon.core.errors import InvalidDrop
-from daemon.core.rows import DropRecord
+from daemon.core.journal_rows import DropRecord
 from daemon.core.states import DropState
 from daemon.inbox.drop import Drop
 from daemon.inbox.settling import Stamp
@@ -18,7 +18,7 @@ from daemon.ingest.reading.reading import Reading
 log = logs.Logger()
 
 
-class Owed(NamedTuple):
+class PendingRemoval(NamedTuple):
     """A file that is recorded as refused and is still to leave the inbox: to rejected/, or removed because it adds nothing."""
 
     name: str
@@ -36,7 +36,7 @@ class Refused:
         """Drop, state, message and batch, for the journal."""
         self.repeated: list[tuple[str, str]] = []
         """Name and sha256 of the drops that the dataset has already."""
-        self.owed: list[Owed] = []
+        self.pending: list[PendingRemoval] = []
         """All of them."""
         self.rejected: list[tuple[str, Stamp, Report]] = []
         """Name, stamp and report of the drops that go to rejected/."""
@@ -49,7 +49,7 @@ class Refused:
         message = outcomes.rejection(record)
         self.records.append((record, DropState.REJECTED, message, None))
         self.rejected.append((name, stamp, outcomes.report(record)))
-        self.owed.append(Owed(name, stamp, record["sha256"], rejected=True))
+        self.pending.append(PendingRemoval(name, stamp, record["sha256"], rejected=True))
         log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
 
     def skip(self, reading: Reading, bad_file: str | None) -> None:
@@ -66,4 +66,4 @@ class Refused:
 
     def _repeat(self, drop: Drop) -> None:
         self.repeated.append((drop.name, drop.sha256))
-        self.owed.append(Owed(drop.name, drop.stamp, drop.sha256, rejected=False))
+        self.pending.append(PendingRemoval(drop.name, drop.stamp, drop.sha256, rejected=False))

@@ -28,7 +28,7 @@ class SchemaUpdates:
         last, self._last = self._last, current
         if last is not None and last != current:
             sentence = outcomes.changes(last, current)
-            self._journal.events.tell(EventKind.SCHEMA, sentence)
+            self._journal.events.record(EventKind.SCHEMA, sentence)
             log.info("schema_changed", detail=sentence)
         return current
 
@@ -43,5 +43,5 @@ class SchemaUpdates:
             raise Unavailable(f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it.")
         self._last = grown
         for sentence in outcomes.growth(current, grown):
-            self._journal.events.tell(EventKind.SCHEMA, sentence)
+            self._journal.events.record(EventKind.SCHEMA, sentence)
             log.info("schema_grown", detail=sentence)

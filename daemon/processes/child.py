@@ -37,18 +37,18 @@ def python(module: str) -> list[str]:
     return [sys.executable, "-P", "-m", module]
 
 
-def surroundings() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Our environment for a process elsewhere: its own children are as careful, and relative PYTHONPATHs still mean the same.
 
     An empty entry there, which a colon too many leaves, would be the current folder; it is left out.
     """
     kept = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return environment | {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(kept)} if kept else {})
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return variables | {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(kept)} if kept else {})
 
 
 class Child:
-    """One supervised process: `tend` starts it again when it has ended and its pause is over.
+    """One supervised process: `supervise` starts it again when it has ended and its pause is over.
 
     The first start gets the arguments `once`, too. `wake` is called, in a thread, when a process has ended.
     """
@@ -57,7 +57,7 @@ class Child:
         self, command: Sequence[str], once: Sequence[str] = (), wake: Callable[[], None] | None = None, **options: Any
     ) -> None:
         self._command, self._once, self._wake = list(command), list(once), wake
-        self._options = {"cwd": ELSEWHERE, "env": surroundings(), **options}
+        self._options = {"cwd": ELSEWHERE, "env": environment(), **options}
         self._started, self._failures = 0.0, 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -71,7 +71,7 @@ class Child:
         """How many times in a row it has ended before a minute was over."""
         return self._failures
 
-    def tend(self, now: float) -> str | None:
+    def supervise(self, now: float) -> str | None:
         """Start the process if it should run and does not; returns how the last one ended, if it did."""
         if self.alive:
             return None
@@ -84,11 +84,11 @@ class Child:
             self.process = subprocess.Popen([*self._command, *self._once], **self._options)
             self._once = []
             if self._wake is not None:
-                threading.Thread(target=self._tell_end, args=(self.process, self._wake), daemon=True).start()
+                threading.Thread(target=self._wake_at_end, args=(self.process, self._wake), daemon=True).start()
         return ended
 
     @staticmethod
-    def _tell_end(process: subprocess.Popen[bytes], wake: Callable[[], None]) -> None:
+    def _wake_at_end(process: subprocess.Popen[bytes], wake: Callable[[], None]) -> None:
         process.wait()
         wake()
 
@@ -99,7 +99,7 @@ class Child:
                 self.process.send_signal(number)
 
     def forget(self) -> None:
-        """Count no end of it so far: the next `tend` starts it at once."""
+        """Count no end of it so far: the next `supervise` starts it at once."""
         self.process, self._failures, self._started = None, 0, -math.inf
 
     def stop(self, seconds: float) -> None:
@@ -130,7 +130,7 @@ class Trainer:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=surroundings() | threads,
+            env=environment() | threads,
             start_new_session=True,
         )
         self._wake = wake
@@ -151,11 +151,11 @@ class Trainer:
         """Process id of the waiting trainer."""
         return None if self._child.process is None else self._child.process.pid
 
-    def want(self, now: float) -> None:
-        """Have it run from the next `tend` on: a training goes on, or may soon be due. `now` is monotonic seconds."""
+    def keep_awake(self, now: float) -> None:
+        """Have it run from the next `supervise` on: a training goes on, or may soon be due. `now` is monotonic seconds."""
         self._wanted_at = max(self._wanted_at, now)
 
-    def tend(self, now: float) -> str | None:
+    def supervise(self, now: float) -> str | None:
         """Start the trainer if it is wanted, restart it when it has ended, end it when it is not; returns how it ended."""
         if now - self._wanted_at <= self._idle_seconds:
             self.asleep = False
@@ -164,7 +164,7 @@ class Trainer:
         if self.asleep:
             return None
         before = self._child.process
-        ended = self._child.tend(now)
+        ended = self._child.supervise(now)
         if ended is not None:
             _hang_up(before)
         if self._child.process is not None and self._child.process is not before:
@@ -205,7 +205,7 @@ class Trainer:
         return received
 
     def kill(self) -> None:
-        """End the trainer and what it trains; the next `tend` starts a fresh one."""
+        """End the trainer and what it trains; the next `supervise` starts a fresh one."""
         if self._child.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.process.pid, signal.SIGKILL)

@@ -27,9 +27,9 @@ class OldWorkers:
 
     def drain(self) -> None:
         """Let them take no new requests and end after those that they have."""
-        worker_files.tell(self._locks, signal.SIGUSR1)
+        worker_files.send_signal(self._locks, signal.SIGUSR1)
         self.answering = False
 
     def end(self) -> None:
         """End them with the service, also while they drain."""
-        worker_files.tell(self._locks, signal.SIGTERM)
+        worker_files.send_signal(self._locks, signal.SIGTERM)

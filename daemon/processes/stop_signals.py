@@ -42,7 +42,7 @@ class Wake:
         """Signal handler: the first signal ends the loop, the second this process and its children at once."""
         if self.stopping:
             # Whatever was started: also what a call of Popen that this handler interrupts has not returned yet.
-            process_table.tell_children(signal.SIGTERM)
+            process_table.signal_children(signal.SIGTERM)
             os._exit(128 + number)
         self.stopping = True
         self.queue.put("stop")

@@ -31,7 +31,7 @@ def pid(lock: Path) -> int:
     return int(lock.stem.split("-")[1])
 
 
-def tell(locks: Iterable[Path], number: int) -> None:
+def send_signal(locks: Iterable[Path], number: int) -> None:
     """Send a signal to the workers that hold these locks."""
     for lock in held(locks):
         with contextlib.suppress(ProcessLookupError):

@@ -24,18 +24,18 @@ class WorkerKeeper:
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._lock = threading.Lock()
-        self._told: list[str] = []
+        self._notices: list[str] = []
         self._error: Exception | None = None
 
     def start(self) -> None:
         """Start the workers, then look after them in a thread; raises OSError if there can be none."""
-        self._told += self.workers.tend(time.monotonic())
+        self._notices += self.workers.supervise(time.monotonic())
         self._thread.start()
 
-    def told(self) -> list[str]:
+    def take_notices(self) -> list[str]:
         """A sentence for each worker that ended or came since the last call; raises what the last look has failed with."""
         with self._lock:
-            sentences, self._told = self._told, []
+            sentences, self._notices = self._notices, []
             error = self._error
         if error is not None:
             raise error
@@ -71,11 +71,11 @@ class WorkerKeeper:
 
     def _look(self) -> None:
         try:
-            sentences, error = self.workers.tend(time.monotonic()), None
+            sentences, error = self.workers.supervise(time.monotonic()), None
         except Exception as failed:  # noqa: BLE001 - whatever it is, the loop tells it, and the next look tries again
             sentences, error = [], failed
         with self._lock:
-            self._told += sentences
+            self._notices += sentences
             self._error = error
         if sentences:
             self._wake()

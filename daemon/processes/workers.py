@@ -21,7 +21,7 @@ RENEW_SECONDS = 60.0
 class Workers:
     """The HTTP workers, one for each slot.
 
-    `wake` is called when one has ended, so that `tend` starts it again without waiting for the next tick.
+    `wake` is called when one has ended, so that `supervise` starts it again without waiting for the next tick.
     """
 
     def __init__(self, home: Home, settings: Settings, slots: int, wake: Callable[[], None] | None = None) -> None:
@@ -50,9 +50,9 @@ class Workers:
         """How many workers run."""
         return sum(child.alive for child in self._children)
 
-    def tend(self, now: float) -> list[str]:
+    def supervise(self, now: float) -> list[str]:
         """Restart what died, and continue what was asked for; returns a sentence for each worker that ended or came."""
-        ended = [(slot, child.tend(now)) for slot, child in enumerate(self._children)]
+        ended = [(slot, child.supervise(now)) for slot, child in enumerate(self._children)]
         sentences = [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
         self._draining.look(now)
         if self._old.answering and self._may_take_over():
@@ -114,7 +114,7 @@ class Workers:
         # It must not start to answer without a model if the old one has one.
         fresh = self._child(slot, *(["--model-needed"] if self._serves(slot, self._children[slot]) else []))
         self._next, self._next_until = (slot, fresh), now + RENEW_SECONDS
-        fresh.tend(now)
+        fresh.supervise(now)
 
     def _new_complaints(self) -> list[str]:
         """Sentences on workers that have begun to complain: about a model that the daemon could load, and they can't."""

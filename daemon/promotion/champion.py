@@ -82,8 +82,8 @@ class Champion:
         durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
         log.info("serving", version=version, previous=before)
         if version == before:  # no swap: a trial by late labels goes on, and the version before stays
-            self._journal.events.tell(
-                EventKind.SERVING, f"The pointer to version {version} is written anew: {reason}", version=version
+            self._journal.events.record(
+                EventKind.SERVING, f"The pointer to version {version} is written again: {reason}", version=version
             )
             return
         self._journal.swaps.record(version, before, reason)

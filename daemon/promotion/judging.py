@@ -12,7 +12,7 @@ from daemon.artifacts.manifest import Manifest
 from daemon.core import durable, logs, requests
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
-from daemon.core.rows import VersionRecord, VersionRow
+from daemon.core.journal_rows import VersionRecord, VersionRow
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.gate import rules
@@ -99,7 +99,7 @@ class Judging:
     def _verdict(self, scores: Scores, served: int | None) -> rules.Verdict:
         compared = scores.get("champion_version")
         if served is not None and compared != served:
-            # The rows have been learnt, so no policy would find a reason to compare them with the other version.
+            # The rows have been trained on, so no policy would find a reason to compare them with the other version.
             requests.submit(self._home, "retrain", force=True, by="daemon")
             reason = f"It was compared with version {compared}, but version {served} is served by now."
             return rules.Verdict(VersionState.REFUSED, f"{reason} Another training compares with that one.")

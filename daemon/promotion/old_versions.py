@@ -25,7 +25,7 @@ MOST = 200
 
 
 class OldVersions:
-    """Removes what nobody needs from `registry/`, never from `data/`; used by the loop thread."""
+    """Removes what is no longer needed from `registry/`, never from `data/`; used by the loop thread."""
 
     def __init__(
         self, home: Home, settings: Promote, journal: Journal, models: ModelVersions, champion: Champion
@@ -50,14 +50,14 @@ class OldVersions:
         if old:
             numbers = f"{old[0].version}" if len(old) == 1 else f"{old[0].version} to {old[-1].version}"
             kept = f"promote.keep_versions = {self._settings.keep_versions}"
-            self._journal.events.tell(
+            self._journal.events.record(
                 EventKind.CLEARED, f"The model files of {len(old)} versions ({numbers}) were removed: {kept}."
             )
             log.info("cleared", versions=len(old))
         return len(old)
 
     def _old(self) -> Iterable[Registered]:
-        """Judged versions of ours that are not cleared yet and that nobody needs, oldest first."""
+        """Judged versions of ours that are not cleared yet and no longer needed, oldest first."""
         versions = [version for version in self._models.versions() if version.bundle is not None]
         used = self._champion.in_use()
         for version in versions[: -self._settings.keep_versions]:

@@ -15,7 +15,7 @@ from daemon.artifacts import bundle
 from daemon.core import logs
 from daemon.core.errors import BundleRefused, InvalidFeatures
 from daemon.core.home import Home
-from daemon.core.rows import SwapRow, VersionRow
+from daemon.core.journal_rows import SwapRow, VersionRow
 from daemon.core.settings import Promote
 from daemon.promotion import live_comparison
 from daemon.promotion.live_comparison import SUREST, Figure, Measured, measure, scored, sigmas
@@ -36,7 +36,7 @@ chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials a
 
 
 @dataclass(frozen=True)
-class Found:
+class LiveChange:
     """What a new champion's labels say: its figure, that of the version `before`, and whether the fall can't be chance."""
 
     now: Measured
@@ -60,7 +60,7 @@ class Probation:
         return next(iter(self._problems.values()), None)
 
     def trial(self) -> str | None:
-        """Why the served version should give way to the one before it; None if it should not, or nobody can say.
+        """Why the served version should give way to the one before it; None if it should not, or that is not known.
 
         Only a newer version that replaced an older one is on trial: who was brought back has been chosen for a reason.
         """
@@ -120,7 +120,9 @@ class Probation:
         except BundleRefused:
             return None
 
-    def _on_the_same(self, new: VersionRow, old: VersionRow, rows: Sequence[Labelled], trained: Schema) -> Found | None:
+    def _on_the_same(
+        self, new: VersionRow, old: VersionRow, rows: Sequence[Labelled], trained: Schema
+    ) -> LiveChange | None:
         """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
         ids = [row["prediction_id"] for row in rows]
         features = predictions.features_of(self._home.history, ids, new["version"])
@@ -139,11 +141,11 @@ class Probation:
         now, before = (measure(labels, figure, table=table) for labels in (with_features, replayed))
         if now is None or before is None:
             return None
-        return Found(now, before.value, sigmas(with_features, replayed, figure, table) > SURE, "on the same ones")
+        return LiveChange(now, before.value, sigmas(with_features, replayed, figure, table) > SURE, "on the same ones")
 
     def _on_their_own(
         self, old: VersionRow, rows: Sequence[Outcome], figure: Figure, table: Table | None = None
-    ) -> Found | None:
+    ) -> LiveChange | None:
         """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
         task: Task = "regression" if figure == "r2" else "classification"
         own = live_score.score(self._home.journal, old["version"], task, table)
@@ -158,7 +160,7 @@ class Probation:
             sure = surest is not None and surest.upper < before
         else:
             sure = before - now.value > SURE * math.hypot(now.error, error)
-        return Found(now, before, sure, f"on {score['n']} {where}")
+        return LiveChange(now, before, sure, f"on {score['n']} {where}")
 
     def _fell(self, swap: SwapRow) -> str | None:
         judged = self._journal.versions.get(swap["version"])

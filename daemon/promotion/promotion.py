@@ -11,7 +11,7 @@ from daemon.artifacts.manifest import Pointer
 from daemon.core import requests
 from daemon.core.errors import BundleRefused, NotFound
 from daemon.core.home import Home
-from daemon.core.rows import VersionRow
+from daemon.core.journal_rows import VersionRow
 from daemon.core.settings import Promote
 from daemon.core.states import RequestState, VersionState
 from daemon.promotion.champion import Champion
@@ -62,7 +62,7 @@ class Promotion:
 
         Those right behind it that ask for the same are not carried out again: they get its answer.
         """
-        alike = requests.alike([one for one in requests.pending(self._home) if one.kind in KINDS])
+        alike = requests.equal_requests([one for one in requests.pending(self._home) if one.kind in KINDS])
         if not alike:
             return False
         with self._journal.together():
@@ -116,7 +116,7 @@ class Promotion:
         if row["state"] != VersionState.HELD:
             return (
                 RequestState.REFUSED,
-                f"Version {row['version']} does not wait for anybody: it is {row['state']}.",
+                f"Version {row['version']} is not waiting for a decision: it is {row['state']}.",
             )
         self._judging.decide(row, VersionState.REFUSED, f"By request (refuse, {by}).")
         return RequestState.DONE, f"Version {row['version']} is refused."
@@ -161,7 +161,7 @@ class Promotion:
         return None if last is None else int(last["version"])
 
     def _why(self, row: VersionRow, before: int | None) -> str:
-        """The reason of a swap that nobody has asked for by request."""
+        """The reason of a swap without a request."""
         left = None if before is None else self._journal.versions.get(before)
         if left is not None and left["state"] == VersionState.ROLLED_BACK:
             return f"Version {left['version']} was rolled back: {left['reason']}"
@@ -195,7 +195,7 @@ class Promotion:
         self._champion.serve(version, sha256, before, reason)
 
     def recover(self) -> None:
-        """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what is nobody's."""
+        """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what no version needs."""
         self._fallback.replace_damaged(self.pointer())
         served = self.pointer()
         if served is None or not self._champion.make_up(served):

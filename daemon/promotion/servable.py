@@ -6,7 +6,7 @@ People delete versions in MLflow's pages. The served one goes on being served; n
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
-from daemon.core.rows import VersionRow
+from daemon.core.journal_rows import VersionRow
 from daemon.storage.model_versions import ModelVersions
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypedDict
 
 from daemon.core.home import Home
-from daemon.core.rows import DropRow
+from daemon.core.journal_rows import DropRow
 from daemon.core.states import DropState, Hold
 from daemon.records import lineage
 from daemon.records.dialect import UNSORTED
-from daemon.records.lineage_chain import TaughtVersions, TeachingDrop
+from daemon.records.lineage_chain import TrainedVersions, TrainingDrop
 from daemon.records.query import LAST, ask, first, listed, number, parts, texts, typed
 
 DROPS = (
@@ -58,7 +58,7 @@ class Prequential(DropScore):
 
 
 class Exam(DropScore):
-    """What the version that served made of a drop before it was trained on: see `daemon.ingest.drop_scores`."""
+    """What the version that served made of a drop before it was trained on: see `daemon.ingest.exam_scores`."""
 
     version: int
     usual: float
@@ -243,13 +243,13 @@ class Drops:
         drop = find(self._journal, key)
         return self._examined([drop])[0] if drop else None
 
-    def taught(self, drop: DropRow) -> TaughtVersions:
-        """How many versions a drop has taught, and the newest of them."""
-        return lineage.taught(self._home, drop)
+    def versions_trained_on(self, drop: DropRow) -> TrainedVersions:
+        """How many versions were trained on a drop, and the newest of them."""
+        return lineage.versions_trained_on(self._home, drop)
 
-    def until(self, batch: int, limit: int = 100) -> list[TeachingDrop]:
+    def until(self, batch: int, limit: int = 100) -> list[TrainingDrop]:
         """The drops whose rows a revision up to this batch holds, newest first."""
-        return typed(TeachingDrop, self._journal, lineage.DROPS, batch, 2**62, limit)
+        return typed(TrainingDrop, self._journal, lineage.DROPS, batch, 2**62, limit)
 
     def prequential(self) -> Prequential | None:
         """How wrong versions were on drops before they were trained on; see `daemon.records.drops`."""

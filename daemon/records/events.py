@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daemon.core.rows import EventRow, SwapRow
+from daemon.core.journal_rows import EventRow, SwapRow
 from daemon.records.query import newest, typed
 
 

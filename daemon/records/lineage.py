@@ -1,4 +1,4 @@
-"""Lineage: where a version came from and where it went, from the drops that taught it to the predictions that it made.
+"""Lineage: where a version came from and where it went, from the drops that it was trained on to the predictions that it made.
 
 Shared with `web`: `GET /versions/V` and `retraind lineage` tell the same facts. Lists are bounded and come with their
 totals; nothing is written, whoever else is at work.
@@ -10,7 +10,7 @@ from typing import TypedDict
 import orjson
 
 from daemon.core.home import Home
-from daemon.core.rows import DropRow, VersionRow, VersionVerdict
+from daemon.core.journal_rows import DropRow, VersionRow, VersionVerdict
 from daemon.core.states import BatchKind, DropState
 from daemon.records import live_score
 from daemon.records.lineage_chain import (
@@ -22,30 +22,30 @@ from daemon.records.lineage_chain import (
     ServicePeriod,
     ShadowTrial,
     StoredAgreement,
-    TaughtVersion,
-    TaughtVersions,
-    TeachingBatch,
-    TeachingBatches,
-    TeachingDrop,
-    TeachingDrops,
+    TrainedVersion,
+    TrainedVersions,
+    TrainingBatch,
+    TrainingBatches,
+    TrainingDrop,
+    TrainingDrops,
     TrainingFacts,
 )
 from daemon.records.query import LAST, first, listed, number, parts, texts, typed
 from daemon.schema.scores import Agreement, Scores
 
 SHOWN = 20
-"""How many drops, batches, periods of service and versions are listed unless somebody asks for more."""
+"""How many drops, batches, periods of service and versions are listed unless more are asked for."""
 
-# A revision holds every batch up to the last one that was committed with it. A drop that was forgotten later taught all the same.
-TAUGHT = """
+# A revision holds every batch up to the last one that was committed with it. A drop that was forgotten later counts all the same.
+TRAINED_ON = """
 FROM drops WHERE batch <= ?1 AND (state = 'accepted' OR state = 'forgotten' AND forgotten_in > ?1)"""
 
 DROPS = f"""
 SELECT id, sha256, name, source, state, rows_accepted AS rows, batch, decided_at, forgotten_in, forgotten_at
-{TAUGHT} AND id < ?2 ORDER BY batch DESC, id DESC LIMIT ?3"""
+{TRAINED_ON} AND id < ?2 ORDER BY batch DESC, id DESC LIMIT ?3"""
 
 TOTALS = f"""
-SELECT COUNT(*) AS count, COALESCE(SUM(rows_accepted), 0) AS rows, COALESCE(SUM(CASE WHEN state = 'forgotten' THEN 1 ELSE 0 END), 0) AS forgotten {TAUGHT}"""
+SELECT COUNT(*) AS count, COALESCE(SUM(rows_accepted), 0) AS rows, COALESCE(SUM(CASE WHEN state = 'forgotten' THEN 1 ELSE 0 END), 0) AS forgotten {TRAINED_ON}"""
 
 BATCHES = """
 SELECT seq, kind, rows, sha256, revision, accepted_at FROM batches
@@ -145,8 +145,8 @@ def _trial(home: Home, agreement: Agreement) -> ShadowTrial:
     return {**agreement, "newest": typed(Disagreement, home.history, DISAGREEMENTS, *pair, SHOWN)}
 
 
-def taught(home: Home, drop: DropRow, limit: int = SHOWN) -> TaughtVersions:
-    """The versions that a drop has taught: `count`, and the newest `limit` of them with their verdicts.
+def versions_trained_on(home: Home, drop: DropRow, limit: int = SHOWN) -> TrainedVersions:
+    """The versions that were trained on a drop: `count`, and the newest `limit` of them with their verdicts.
 
     Its held-out rows have judged them and trained what they serve (`train.refit`). Versions that a window kept from seeing it are
     among them. Raises sqlite3.Error on a damaged journal.
@@ -157,11 +157,11 @@ def taught(home: Home, drop: DropRow, limit: int = SHOWN) -> TaughtVersions:
     scope = "FROM reach WHERE batch >= ? AND batch < ?"
     count = number(home.journal, f"{REACH} SELECT COUNT(*) {scope}", drop["batch"], until) or 0
     query = f"{REACH} SELECT version, candidate, state {scope} ORDER BY version DESC LIMIT ?"
-    return {"count": count, "newest": typed(TaughtVersion, home.journal, query, drop["batch"], until, limit)}
+    return {"count": count, "newest": typed(TrainedVersion, home.journal, query, drop["batch"], until, limit)}
 
 
 def left_out(home: Home, version: int, revision: str) -> list[str]:
-    """Names of the drops, newest first, that taught `version` and were forgotten before the data `revision` was made.
+    """Names of the drops, newest first, that `version` was trained on and that were forgotten before the data `revision` was made.
 
     None of an unknown version or revision. Raises sqlite3.Error on a damaged journal.
     """
@@ -190,16 +190,16 @@ def _reach(home: Home, revision: str) -> _Reach:
     return first(_Reach, home.journal, query, revision) or {"batch": None, "committed_at": None}
 
 
-def _drops(home: Home, batch: int, limit: int, before: int | None) -> TeachingDrops:
+def _drops(home: Home, batch: int, limit: int, before: int | None) -> TrainingDrops:
     [totals] = typed(DropTotals, home.journal, TOTALS, batch)
-    newest = typed(TeachingDrop, home.journal, DROPS, batch, 2**62 if before is None else before, limit)
+    newest = typed(TrainingDrop, home.journal, DROPS, batch, 2**62 if before is None else before, limit)
     return {**totals, "newest": newest}
 
 
-def _batches(home: Home, batch: int, limit: int) -> TeachingBatches:
+def _batches(home: Home, batch: int, limit: int) -> TrainingBatches:
     query = "SELECT COUNT(*) FROM batches WHERE seq <= ? AND kind != ?"
     count = number(home.journal, query, batch, BatchKind.MERGE) or 0
-    return {"count": count, "newest": typed(TeachingBatch, home.journal, BATCHES, batch, limit)}
+    return {"count": count, "newest": typed(TrainingBatch, home.journal, BATCHES, batch, limit)}
 
 
 def _run(home: Home, row: VersionRow) -> TrainingFacts:

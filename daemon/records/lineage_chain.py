@@ -6,7 +6,7 @@ from daemon.core.rows import VersionVerdict
 from daemon.schema.scores import Agreement, AgreementCounts, Score, Scores
 
 
-class TeachingDrop(TypedDict):
+class TrainingDrop(TypedDict):
     """A drop whose rows a revision holds or held; `rows` are those that were accepted."""
 
     id: int
@@ -29,13 +29,13 @@ class DropTotals(TypedDict):
     forgotten: int
 
 
-class TeachingDrops(DropTotals):
+class TrainingDrops(DropTotals):
     """The same with the newest drops."""
 
-    newest: list[TeachingDrop]
+    newest: list[TrainingDrop]
 
 
-class TeachingBatch(TypedDict):
+class TrainingBatch(TypedDict):
     """A batch that brought rows of a revision, or took some away."""
 
     seq: int
@@ -46,26 +46,26 @@ class TeachingBatch(TypedDict):
     accepted_at: str
 
 
-class TeachingBatches(TypedDict):
+class TrainingBatches(TypedDict):
     """The batches of a revision, and the newest."""
 
     count: int
-    newest: list[TeachingBatch]
+    newest: list[TrainingBatch]
 
 
-class TaughtVersion(TypedDict):
-    """A version that a drop has taught."""
+class TrainedVersion(TypedDict):
+    """A version that was trained on a drop."""
 
     version: int
     candidate: str
     state: str
 
 
-class TaughtVersions(TypedDict):
-    """The versions that a drop has taught, and the newest."""
+class TrainedVersions(TypedDict):
+    """The versions that were trained on a drop: how many, and the newest."""
 
     count: int
-    newest: list[TaughtVersion]
+    newest: list[TrainedVersion]
 
 
 class RevisionFacts(TypedDict):
@@ -127,8 +127,8 @@ class Links(VersionVerdict):
 
     scores: Scores
     live: Score | None
-    drops: TeachingDrops
-    batches: TeachingBatches
+    drops: TrainingDrops
+    batches: TrainingBatches
     revision: RevisionFacts
     run: TrainingFacts
     served: list[ServicePeriod]

@@ -1,7 +1,7 @@
 """Read-only questions to the databases of a home, beside the daemon that writes them.
 
 Plain `sqlite3` in `mode=ro`, one short connection per question: a reader that lives for a moment can't hold back
-the daemon's checkpoint, and one that may not write can't take part in it. Rows come back as plain dicts, of the TypedDict that
+the daemon's checkpoint, and one that may not write can't take part in it. Rows come back as dicts, of the TypedDict that
 the caller names: it is the caller who knows which columns its query has.
 """
 

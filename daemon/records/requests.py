@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daemon.core.rows import RequestRow
+from daemon.core.journal_rows import RequestRow
 from daemon.core.states import EventKind, RequestState
 from daemon.records.query import ask, first, number
 

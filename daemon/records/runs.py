@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daemon.core.rows import RunRow
+from daemon.core.journal_rows import RunRow
 from daemon.records.query import first, newest
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.core.rows import SegmentRow
+from daemon.core.journal_rows import SegmentRow
 from daemon.core.states import BatchState
 from daemon.records.query import ask, typed
 

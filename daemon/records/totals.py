@@ -74,7 +74,7 @@ class Totals:
             rows["refused"] += int(row["refused"]) if state == DropState.ACCEPTED else 0
             rows["rejected"] += int(row["read"]) if row["state"] == DropState.REJECTED else 0
             last = max(last, row["last"])
-        # One assignment of a value that nobody changes: two threads may count the same rows, but none is counted twice.
+        # One assignment of a value that never changes: two threads may count the same rows, but none is counted twice.
         self._counted = _Counted(inode, last, drops, rows)
         return self._counted
 

@@ -5,7 +5,7 @@ Without it a champion that has lost a little at every step would be an ever easi
 
 import orjson
 
-from daemon.core.rows import VersionRow
+from daemon.core.journal_rows import VersionRow
 from daemon.core.settings import Promote
 from daemon.gate.terms import Terms
 from daemon.schema.arrival_times import Era

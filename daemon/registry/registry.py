@@ -113,10 +113,10 @@ class Registry:
         """Open the database and put right what a killed trainer may have left; call while no training runs."""
         self.open()
         self.stop_stale_runs()
-        self.thin()
+        self.prune()
 
     @translated
-    def thin(self) -> None:
+    def prune(self) -> None:
         """Remove the runs of the candidates of cleared versions for good, as `mlflow gc` does: most of the rows that a training leaves.
 
         The versions and their own runs stay, with all figures.

@@ -56,7 +56,7 @@ class CurrentRun:
             return False
         if "note" in message:
             if message["seconds"] >= NOTEWORTHY_SECONDS:
-                self._journal.events.tell(EventKind.CANDIDATE, message["note"], run=self.progress.run)
+                self._journal.events.record(EventKind.CANDIDATE, message["note"], run=self.progress.run)
             return False
         if "postponed" in message:
             self._postpone(self.progress.run, message["postponed"])

@@ -31,7 +31,7 @@ class Facts:
     forced: bool
     forgotten: bool = False
     """True if rows of the last successful training have been forgotten since."""
-    setbacks: int = 0
+    failures_in_a_row: int = 0
     """The number of last runs in a row that failed or were abandoned."""
     lacking: str | None = None
     """Why no model can be trained on the newest rows, as the last training found; None if one can, or none was tried."""
@@ -58,7 +58,7 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
         return None
     if facts.forgotten:
         return Trigger.FORGOTTEN
-    return _wanted(facts, settings) or _scheduled(facts, settings) or _alarmed(facts, settings, now)
+    return _requested_or_due(facts, settings) or _scheduled(facts, settings) or _alarmed(facts, settings, now)
 
 
 def needed(trained_on: int | None, settings: Retrain) -> int:
@@ -70,7 +70,7 @@ def needed(trained_on: int | None, settings: Retrain) -> int:
     return max(settings.threshold_rows, math.ceil(round(settings.growth * (trained_on or 0), 6)))
 
 
-def _wanted(facts: Facts, settings: Retrain) -> str | None:
+def _requested_or_due(facts: Facts, settings: Retrain) -> str | None:
     new, least = facts.new, needed(facts.trained_on, settings)
     if facts.requested:
         return f"{Trigger.REQUESTED}, {counted(new, 'new row')}"
@@ -99,7 +99,9 @@ def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
 def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:
     if facts.requested:
         return True
-    pause = min(settings.cooldown_seconds * 2 ** min(facts.setbacks, 16), max(LONGEST_PAUSE, settings.cooldown_seconds))
+    pause = min(
+        settings.cooldown_seconds * 2 ** min(facts.failures_in_a_row, 16), max(LONGEST_PAUSE, settings.cooldown_seconds)
+    )
     return _passed(facts.last_start, pause, now)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from daemon.core.rows import RequestRow, RunRow
+from daemon.core.journal_rows import RequestRow, RunRow
 from daemon.core.states import ALARMS, RunState
 from daemon.retraining.policy import Facts
 from daemon.retraining.schedule import Schedule
@@ -63,7 +63,7 @@ class RecordedFacts:
             requested=False,
             forced=False,
             forgotten=trained is not None and self._journal.erasures.any_after(trained["batch"] or 0),
-            setbacks=self._journal.runs.setbacks(),
+            failures_in_a_row=self._journal.runs.failures_in_a_row(),
             drifted=drifted,
             live_fell=live_fell,
             last_alarm=_started(alarmed),

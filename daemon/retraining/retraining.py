@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from daemon.core import logs
 from daemon.core.home import Home
-from daemon.core.rows import RequestRow
+from daemon.core.journal_rows import RequestRow
 from daemon.core.settings import Settings
 from daemon.core.states import RequestState, RunState
 from daemon.core.status import Training
@@ -66,8 +66,8 @@ class Retraining:
     def collect(self, now: float) -> bool:
         """Take the trainer's messages; True: a training has ended. `now` is monotonic seconds."""
         if self.progress is not None:
-            self.trainer.want(now)
-        how = self.trainer.tend(now)
+            self.trainer.keep_awake(now)
+        how = self.trainer.supervise(now)
         self._unrecorded.extend(self.trainer.messages())
         if how is not None:
             log.warning("trainer_ended", how=how)
@@ -92,7 +92,7 @@ class Retraining:
     def start_if_due(self, now: datetime, monotonic: float, champion: tuple[int, str] | None) -> bool:
         """Start a training if the policy finds a reason; `champion` is version and bundle sha256 of the served one."""
         if self.progress is None and self.trainer.asleep and self._may_be_due(now):
-            self.trainer.want(monotonic)
+            self.trainer.keep_awake(monotonic)
         if self.progress is not None or not self.trainer.ready:
             return False  # requests stay files meanwhile, so that those who ask for the same share one
         queued = self._requests.take()
@@ -115,7 +115,7 @@ class Retraining:
         facts = self.facts(datetime.now(UTC))
         missing = policy.needed(facts.trained_on, self._settings.retrain) - facts.new
         if facts.trained_on is None or missing * ROW_BYTES <= waiting_bytes:
-            self.trainer.want(now)
+            self.trainer.keep_awake(now)
 
     def facts(self, now: datetime, queued: Sequence[RequestRow] = ()) -> policy.Facts:
         """The facts behind the decision, with these requests."""

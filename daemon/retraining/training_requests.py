@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from daemon.core import requests
 from daemon.core.home import Home
+from daemon.core.journal_rows import RequestRow
 from daemon.core.requests import Request
-from daemon.core.rows import RequestRow
 from daemon.core.states import RequestState
 from daemon.storage.journal import Journal
 

@@ -27,22 +27,22 @@ def sentence(scores: Scores) -> str:
 def no_better(scores: Scores) -> str | None:
     """A clause if the challenger is no better than the dummy by the deciding metric; None if it is better, or that can't be known."""
     score, dummy = rolling(scores), rolling_dummy(scores)
-    least, judged = guess(score, dummy), score_names.judged(score)
+    least, judged = dummy_value(score, dummy), score_names.judged(score)
     if score is None or dummy is None or judged is None or least is None:
         return None
     if score_names.gain(score, judged, least) > 0:
         return None
-    return f"it is no better than always answering {answer(dummy)} ({score_names.said(score, least)})"
+    return f"it is no better than always answering {dummy_answer(dummy)} ({score_names.with_name(score, least)})"
 
 
-def guess(score: Score | None, dummy: DummyScore | None) -> float | None:
+def dummy_value(score: Score | None, dummy: DummyScore | None) -> float | None:
     """The dummy's value of the deciding metric; None if nothing was measured, or by an older retraind."""
     if not score or not dummy or not score["n"] or dummy["n"] != score["n"]:
         return None
     return dummy.get(score_names.metric(score))
 
 
-def answer(dummy: DummyScore) -> str:
+def dummy_answer(dummy: DummyScore) -> str:
     """The dummy's constant answer: a class in quotes, or the mean."""
     return f"{dummy['answer']!r}" if dummy.get("answer") is not None else "the mean"
 

@@ -70,7 +70,7 @@ def gain(score: Score, now: float, before: float) -> float:
     return before - now if metric(score) in LOWER else now - before
 
 
-def said(score: Score, amount: float | None) -> str:
+def with_name(score: Score, amount: float | None) -> str:
     """A value of the metric by which the gate judges, with its name: `accuracy 0.9436`."""
     return f"{TITLES[metric(score)]} {amount_of(score, amount)}"
 

@@ -121,7 +121,7 @@ class PairedHoldouts(TypedDict, total=False):
     holdout: Paired
 
 
-class World(TypedDict, total=False):
+class WorldChange(TypedDict, total=False):
     """What the rows of the reference are since the world changed (ms since 1970), and what showed the change."""
 
     since: Required[int]
@@ -134,7 +134,7 @@ class World(TypedDict, total=False):
     """The objection of the older rows to the challenger."""
 
 
-class Taught(TypedDict, total=False):
+class TrainingRows(TypedDict, total=False):
     """How many rows trained the version that the scores are of, by class."""
 
     n: int
@@ -220,10 +220,11 @@ class Scores(PastScores, total=False):
     paired: PairedHoldouts | None
     marks: Marks
     dummy: ScoredDummy
-    taught: Taught
+    taught: TrainingRows
+    """How many rows trained the challenger. Stored scores and answers of the API have the name `taught`, so it stays."""
     metric_named: bool
     """False: `train.metric = auto` has found the metric."""
-    world: World | None
+    world: WorldChange | None
     twin_problem: str
     cv_accuracy: float
     cv_r2: float

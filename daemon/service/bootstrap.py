@@ -1,4 +1,4 @@
-"""The first drop of an empty home: Iris, so that `/predict` works before anybody has brought data.
+"""The first drop of an empty home: Iris, so that `/predict` works before a person has brought data.
 
 scikit-learn ships the file; it is found without importing scikit-learn.
 """

@@ -72,7 +72,7 @@ class Checks:
             CheckName.REGISTRY: (look.registry, "In place."),
             CheckName.BUNDLE: (lambda: look.bundle(parts.promotion.served()), "In place."),
         }
-        inbox = {CheckName.INBOX: health.check(CheckName.INBOX, watcher.watching(), watcher.manner())}
+        inbox = {CheckName.INBOX: health.check(CheckName.INBOX, watcher.watching(), watcher.description())}
         examined = {name: health.examine(name, action, fine) for name, (action, fine) in looks.items()}
         return inbox | examined | {CheckName.DISK: health.check(CheckName.DISK, room, f"{free // 1_048_576} MiB free.")}
 
@@ -87,7 +87,7 @@ class Checks:
             CheckName.SCHEMA: (self._schema_objection(), "Known."),
             CheckName.TRAINER: (_objection(trainer) or silence(trainer, training, now), _readiness(trainer)),
             CheckName.WORKERS: (None if workers else NO_WORKER, f"{workers} run."),
-            CheckName.HISTORY: (parts.historian.problem, "Predictions are copied into it."),
+            CheckName.HISTORY: (parts.history_copier.problem, "Predictions are copied into it."),
             CheckName.FORGETTING: (ingestion.forgetting.problem, "Nothing waits to be forgotten."),
             CheckName.EXAMS: (examiner.objection, examining),
             CheckName.LIVE: (parts.promotion.live.problem, "Late labels are watched."),

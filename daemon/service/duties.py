@@ -59,19 +59,19 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         if promotion.reconsider(parts.workers.complaints):
             follower.look_soon()  # there is another version to adopt
 
-    def tell(kind: EventKind, sentences: Iterable[str]) -> None:
+    def report(kind: EventKind, sentences: Iterable[str]) -> None:
         for sentence in sentences:
             log.warning(kind.value, detail=sentence)
-            health.tell(kind, sentence, level=Level.WARNING)
+            health.record_event(kind, sentence, level=Level.WARNING)
 
     return [
-        Duty(CheckName.WORKERS, 0.0, lambda _: tell(EventKind.WORKER, parts.workers.told())),
+        Duty(CheckName.WORKERS, 0.0, lambda _: report(EventKind.WORKER, parts.workers.take_notices())),
         Duty(CheckName.ORPHANS, 0.0, orphans.reap),
         Duty(CheckName.PROMOTION, 0.0, reconsider),
-        Duty(CheckName.INBOX, 0.0, lambda now: tell(EventKind.INBOX, parts.watcher.watch(now))),
+        Duty(CheckName.INBOX, 0.0, lambda now: report(EventKind.INBOX, parts.watcher.watch(now))),
         Duty(CheckName.DATA, 0.0, parts.ingestion.upkeep.look),
-        Duty(CheckName.REQUESTS, 0.0, lambda _: tell(EventKind.REQUEST, requests.set_aside(parts.home))),
-        Duty(CheckName.HISTORY, 0.0, lambda _: tell(EventKind.HISTORY, parts.historian.news())),
+        Duty(CheckName.REQUESTS, 0.0, lambda _: report(EventKind.REQUEST, requests.set_aside(parts.home))),
+        Duty(CheckName.HISTORY, 0.0, lambda _: report(EventKind.HISTORY, parts.history_copier.take_notices())),
         Duty(CheckName.REJECTED, TIDY_SECONDS, lambda _: retention.sweep(clock.read())),
         Duty(
             CheckName.REGISTRY, TIDY_SECONDS, lambda _: promotion.clear(training=parts.retraining.progress is not None)

@@ -7,7 +7,7 @@ from daemon.core import logs
 from daemon.core.errors import RetraindError
 from daemon.core.states import CheckName, EventKind, Level
 from daemon.core.status import Check
-from daemon.service.heartbeat import Pulse
+from daemon.service.heartbeat import Heartbeat
 from daemon.storage.journal import Journal
 
 log = logs.Logger()
@@ -19,8 +19,8 @@ MOST_TRACEBACKS = 10
 class Health:
     """Problems by the name of what has them; used by the loop thread."""
 
-    def __init__(self, pulse: Pulse, journal: Journal) -> None:
-        self._pulse, self._journal = pulse, journal
+    def __init__(self, heartbeat: Heartbeat, journal: Journal) -> None:
+        self._heartbeat, self._journal = heartbeat, journal
         self.problems: dict[CheckName, str] = {}
         self._traced: defaultdict[CheckName, set[tuple[type[Exception], str]]] = defaultdict(set)
         """By name, the errors whose traceback is in the log: each is logged once, also where another one failed before it."""
@@ -31,17 +31,19 @@ class Health:
         `step` is what the heartbeat calls it (default: `name`), `again` a sentence on when it is tried again.
         """
         try:
-            with self._pulse.step(step or name.value):
+            with self._heartbeat.step(step or name.value):
                 action()
         except (OSError, RetraindError) as error:
-            self._fault(name, f"{error} {again}".rstrip())
+            self._record_failure(name, f"{error} {again}".rstrip())
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is in log and health, and everything else goes on
             self._trace(name, error)
             reason = f"{type(error).__name__}: {error}."
-            self._fault(name, f"{reason} {again.rstrip('.')}; see the log." if again else f"{reason} See the log.")
+            self._record_failure(
+                name, f"{reason} {again.rstrip('.')}; see the log." if again else f"{reason} See the log."
+            )
             return False
-        self._heal(name)
+        self._resolve(name)
         return True
 
     def check(self, name: CheckName, objection: str | None, fine: str) -> Check:
@@ -56,10 +58,10 @@ class Health:
         except (OSError, RetraindError) as error:
             return Check(ok=False, detail=str(error))
 
-    def tell(self, kind: EventKind, message: str, *, level: Level = Level.INFO) -> None:
+    def record_event(self, kind: EventKind, message: str, *, level: Level = Level.INFO) -> None:
         """Record an event; one that the journal can't take is in the log."""
         try:
-            self._journal.events.tell(kind, message, level=level)
+            self._journal.events.record(kind, message, level=level)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the journal, the event is in the log
             log.error("event_lost", kind=kind, message=message, reason=str(error))
 
@@ -69,13 +71,13 @@ class Health:
             log.error("failed", what=name.value, exc_info=error)
             traced.add(mark)
 
-    def _fault(self, name: CheckName, detail: str) -> None:
+    def _record_failure(self, name: CheckName, detail: str) -> None:
         if self.problems.get(name) != detail:
             log.error("problem", what=name.value, detail=detail)
             self.problems[name] = detail
 
-    def _heal(self, name: CheckName) -> None:
+    def _resolve(self, name: CheckName) -> None:
         self._traced.pop(name, None)
         if self.problems.pop(name, None) is not None:
             log.info("healed", what=name.value)
-            self.tell(EventKind.HEALED, f"{name.capitalize()} is in order again.")
+            self.record_event(EventKind.HEALED, f"{name.capitalize()} is in order again.")

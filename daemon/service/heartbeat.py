@@ -1,4 +1,4 @@
-"""The pulse: a heartbeat about once a second, whatever the loop does, as long as the step that it is in is not too old.
+"""The heartbeat: the status is published about once a second, whatever the loop does, unless its step has taken too long.
 
 A loop that hangs for good is still seen as hanging: then the heartbeat stops, `/health` says so, and systemd's
 watchdog ends the process.
@@ -35,7 +35,7 @@ EXTENSION = 60_000_000
 HOUR = 3600.0
 
 
-class _Doing(NamedTuple):
+class _CurrentStep(NamedTuple):
     """What the loop does since when, and after how many seconds it hangs."""
 
     name: str
@@ -43,7 +43,7 @@ class _Doing(NamedTuple):
     limit: float
 
 
-class Pulse:
+class Heartbeat:
     """Publishes the status: when the loop does, and in a thread whenever the loop is silent. Times are monotonic seconds."""
 
     def __init__(self, path: Path, first: Status) -> None:
@@ -51,12 +51,12 @@ class Pulse:
         self._lock = threading.Lock()
         """Held while the status is written, so that an older one is never the last."""
         self._spoke = 0.0
-        self._doing = _Doing(first.state, time.monotonic(), STEP_SECONDS)
+        self._doing = _CurrentStep(first.state, time.monotonic(), STEP_SECONDS)
         self._steps: deque[tuple[float, Step]] = deque()
         """Steps with the time of their end: each one shorter than those before it, so the first is the longest."""
         self._problem = ""
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Speak at once, then go on in a thread."""
@@ -72,7 +72,7 @@ class Pulse:
     @contextmanager
     def step(self, name: str, limit: float = STEP_SECONDS) -> Iterator[None]:
         """What happens inside is one step, which hangs if it takes longer than `limit` seconds."""
-        outer, self._doing = self._doing, _Doing(name, time.monotonic(), limit)
+        outer, self._doing = self._doing, _CurrentStep(name, time.monotonic(), limit)
         try:
             yield
         finally:

@@ -34,8 +34,8 @@ class Loop:
     """One thread that is the only writer of data/, the journal and the pointer."""
 
     def __init__(self, parts: Parts) -> None:
-        self.parts, self._wake, self._pulse = parts, parts.wake, parts.pulse
-        self.health = Health(parts.pulse, parts.journal)
+        self.parts, self._wake, self._heartbeat = parts, parts.wake, parts.heartbeat
+        self.health = Health(parts.heartbeat, parts.journal)
         self._inspection = SelfChecks(parts.home, parts.journal)
         self._checks = Checks(parts, self.health, self._inspection)
         scan_seconds = parts.settings.inbox.scan_seconds
@@ -59,7 +59,7 @@ class Loop:
     def step(self, now: float) -> bool:
         """Do the most urgent single thing; True: look again at once. `now` is monotonic seconds."""
         parts, training = self.parts, self.parts.retraining
-        self._inspection.demand()
+        self._inspection.require_databases()
         self._follower.begin_step()
         training.expect(parts.inbox.backlog[1], now)
         work: dict[str, Callable[[], bool]] = {
@@ -69,7 +69,7 @@ class Loop:
             "starting a training": lambda: training.start_if_due(datetime.now(UTC), now, parts.promotion.served()),
         }
         for name, action in work.items():
-            self._pulse.rename(name)
+            self._heartbeat.rename(name)
             if action():
                 return True
         return self._follower.waits
@@ -109,7 +109,7 @@ class Loop:
 
     def _publish(self, now: float) -> None:
         self.health.guard(CheckName.POINTER, self._notify)
-        self.health.guard(CheckName.DISK, lambda: self._pulse.publish(self._checks.status(now)))
+        self.health.guard(CheckName.DISK, lambda: self._heartbeat.publish(self._checks.status(now)))
 
     def _notify(self) -> None:
         served, training = self.parts.promotion.served(), self.parts.retraining.progress

@@ -18,25 +18,25 @@ from daemon.dataset import journal_match
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Repacking
 from daemon.dataset.segment_folder import SegmentFolder
-from daemon.drift.watch import Driftwatch
+from daemon.drift.watch import DriftWatch
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.rejected_folder import Rejected
 from daemon.inbox.settling import Settling
 from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
-from daemon.processes.child import ELSEWHERE, Trainer, python, surroundings
+from daemon.processes.child import ELSEWHERE, Trainer, environment, python
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
-from daemon.service.heartbeat import START_SECONDS, Pulse
+from daemon.service.heartbeat import START_SECONDS, Heartbeat
 from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import LAYOUT, ModelVersions
-from daemon.storage.prediction_history import Historian
-from daemon.tabular import arrow_alone
+from daemon.storage.prediction_history import HistoryCopier
+from daemon.tabular import arrow_without_pandas
 
 log = logs.Logger()
 
@@ -48,7 +48,7 @@ class Frame:
     home: Home
     settings: Settings
     wake: Wake
-    pulse: Pulse
+    heartbeat: Heartbeat
     stack: ExitStack
     settling: Settling | None = None
     """What was seen in the inbox before the parts were imported."""
@@ -56,22 +56,22 @@ class Frame:
 
 @dataclass(frozen=True)
 class Parts:
-    """The opened parts; all but `workers` and `historian`, which have threads of their own, belong to the loop's thread."""
+    """The opened parts; all but `workers` and `history_copier`, which have threads of their own, belong to the loop's thread."""
 
     home: Home
     settings: Settings
     wake: Wake
-    pulse: Pulse
+    heartbeat: Heartbeat
     workers: WorkerKeeper
     journal: Journal
-    historian: Historian
+    history_copier: HistoryCopier
     schedule: Schedule
     promotion: Promotion
     retraining: Retraining
     inbox: Inbox
     watcher: Watcher
     ingestion: Ingestion
-    driftwatch: Driftwatch
+    driftwatch: DriftWatch
     packing: Repacking
 
 
@@ -81,45 +81,45 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     Raises HistoryLost, BadSettings and whatever a damaged home gives; Stopped when the service is to end before that is done.
     """
     home, settings, stack = frame.home, frame.settings, frame.stack
-    arrow_alone.without_pandas()
+    arrow_without_pandas.without_pandas()
     schedule = Schedule(settings.retrain.schedule)
     swept = sweep(home)
     journal = _open_journal(home, stack)
     dataset = _open_dataset(frame, journal)
-    historian = Historian(home, settings)
-    historian.start()
-    stack.callback(historian.stop)
+    history_copier = HistoryCopier(home, settings)
+    history_copier.start()
+    stack.callback(history_copier.stop)
     models = _open_models(frame, journal)
     promotion = Promotion(home, settings.promote, journal, models)
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
     if models.unfinished():
-        trainer.want(time.monotonic())  # it closes the runs that it has left open
+        trainer.keep_awake(time.monotonic())  # it closes the runs that it has left open
     inbox, watcher = _open_inbox(frame)
-    ingestion = _open_ingestion(frame, inbox, dataset, journal, historian)
-    driftwatch = stack.enter_context(closing(Driftwatch(home, settings.drift, journal)))
+    ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
+    driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
     packing = stack.enter_context(closing(Repacking(home, journal)))
     log.info("recovered", swept=swept, abandoned=abandoned)
-    before = home, settings, frame.wake, frame.pulse, workers, journal, historian, schedule
+    before = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
     return Parts(*before, promotion, retraining, inbox, watcher, ingestion, driftwatch, packing)
 
 
 def _open_journal(home: Home, stack: ExitStack) -> Journal:
     """The journal, if it is that of the data; raises HistoryLost."""
-    journal_match.demand_journal(home)
+    journal_match.require_journal(home)
     journal = Journal.open(home.journal)
     stack.callback(journal.close)
-    journal_match.demand_batch(home, journal.batches.last())
+    journal_match.require_batch(home, journal.batches.last())
     return journal
 
 
 def _open_dataset(frame: Frame, journal: Journal) -> Dataset:
     dataset = Dataset(
-        frame.home, lambda sentence: journal.events.tell(EventKind.REPAIRED, sentence, level=Level.WARNING)
+        frame.home, lambda sentence: journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING)
     )
     frame.stack.callback(dataset.close)
-    with frame.pulse.step("checking the data", START_SECONDS), frame.wake.interruptible():
+    with frame.heartbeat.step("checking the data", START_SECONDS), frame.wake.interruptible():
         dataset.open(
             {segment["name"]: segment["md5"] for segment in journal.segments.current()}, journal.segments.replaced
         )
@@ -132,13 +132,13 @@ def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
     A new one is made by the trainer, in its own time. One with other tables than ours is first given to MLflow, which migrates it.
     """
     home, models = frame.home, ModelVersions(frame.home)
-    with frame.pulse.step("opening MLflow's database", START_SECONDS), frame.wake.interruptible():
+    with frame.heartbeat.step("opening MLflow's database", START_SECONDS), frame.wake.interruptible():
         try:
             moved = artifact_paths.relocate(home)
         except sqlite3.Error as error:
             raise Unavailable(f"MLflow's database {home.mlflow} can't be used: {error}.") from None
         if moved:
-            journal.events.tell(EventKind.MOVED, moved, level=Level.WARNING)
+            journal.events.record(EventKind.MOVED, moved, level=Level.WARNING)
         if models.layout() not in (None, LAYOUT):
             _migrate(home)
     return models
@@ -147,7 +147,7 @@ def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
 def _migrate(home: Home) -> None:
     """Have MLflow open the database in a process of its own."""
     command = [*python("daemon.registry"), str(home.root)]
-    done = subprocess.run(command, cwd=ELSEWHERE, env=surroundings(), stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=ELSEWHERE, env=environment(), stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().rpartition("\n")[2]
         raise Unavailable(f"MLflow's database {home.mlflow} has tables of another MLflow. {reason}")
@@ -161,10 +161,12 @@ def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:
     return inbox, watcher
 
 
-def _open_ingestion(frame: Frame, inbox: Inbox, dataset: Dataset, journal: Journal, historian: Historian) -> Ingestion:
+def _open_ingestion(
+    frame: Frame, inbox: Inbox, dataset: Dataset, journal: Journal, history_copier: HistoryCopier
+) -> Ingestion:
     home, settings = frame.home, frame.settings
-    labels = Labels(home, journal, lambda: historian.copied_at)
-    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, frame.pulse.rename, historian.erase)
+    labels = Labels(home, journal, lambda: history_copier.copied_at)
+    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, frame.heartbeat.rename, history_copier.erase)
     frame.stack.callback(ingestion.close)
     return ingestion
 

@@ -8,7 +8,7 @@ from daemon.artifacts import bundle
 from daemon.core import home_integrity
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
-from daemon.core.home_integrity import Held
+from daemon.core.home_integrity import OpenedFile
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import LAYOUT, ModelVersions
@@ -19,12 +19,12 @@ class SelfChecks:
 
     def __init__(self, home: Home, journal: Journal) -> None:
         self._home, self._journal = home, journal
-        self._registry, self._models = Held(home.mlflow), ModelVersions(home)
+        self._registry, self._models = OpenedFile(home.mlflow), ModelVersions(home)
         self._layout: tuple[object, str | None] = (None, None)
         self._segments: tuple[int, frozenset[str]] = (-1, frozenset())
         self._bundle: tuple[object, tuple[str, ...]] = (None, ())
 
-    def demand(self) -> None:
+    def require_databases(self) -> None:
         """Raise Unavailable while what is done would be on no record: the databases that were opened are not there any more."""
         if lost := self._journal.lost() or self._registry.lost():
             raise Unavailable(lost)

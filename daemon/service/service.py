@@ -30,7 +30,7 @@ from daemon.processes.systemd import notify
 from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.processes.workers import Workers
 from daemon.service import bootstrap
-from daemon.service.heartbeat import START_SECONDS, Pulse
+from daemon.service.heartbeat import START_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
     from daemon.service.loop import Loop
@@ -48,49 +48,53 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
     with ExitStack() as stack:
         stack.enter_context(locked(home))
         prepare(home, settings)
-        pulse = Pulse(home.status, starting(home))
-        stack.callback(pulse.stop)
-        pulse.start()
+        heartbeat = Heartbeat(home.status, starting(home))
+        stack.callback(heartbeat.stop)
+        heartbeat.start()
         keeper = WorkerKeeper(home, settings, slots(settings), wake)
         stack.callback(keeper.close)
-        follow_hangups(wake, keeper.renew)
+        handle_sighup(wake, keeper.renew)
         keeper.start()
         announce(keeper.workers, settings)
         with suppress(Stopped):
-            _run_loop(home, settings, keeper, wake, pulse, stack)
-        pulse.drain()
+            _run_loop(home, settings, keeper, wake, heartbeat, stack)
+        heartbeat.drain()
 
 
 def serve(home: Home, settings: Settings, wake: Wake) -> None:
     """Run the HTTP workers alone until SIGTERM or SIGINT, which `wake` listens for; raises PortTaken."""
     home.make()
     workers = Workers(home, settings, slots(settings), wake)
-    follow_hangups(wake, workers.renew)
+    handle_sighup(wake, workers.renew)
     announce(workers, settings)
     with ExitStack() as stack:
         stack.callback(workers.close)
         notify(READY=1)
         while not wake.stopping:
-            for sentence in workers.tend(time.monotonic()):
+            for sentence in workers.supervise(time.monotonic()):
                 log.warning("worker", detail=sentence)
             notify(WATCHDOG=1)
             with suppress(queue.Empty):
                 wake.queue.get(timeout=1)
 
 
-def _run_loop(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> None:
-    loop = compose(home, settings, keeper, wake, pulse, stack)
+def _run_loop(
+    home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, heartbeat: Heartbeat, stack: ExitStack
+) -> None:
+    loop = compose(home, settings, keeper, wake, heartbeat, stack)
     journal = loop.parts.journal
-    journal.events.tell(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
+    journal.events.record(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid())
     notify(READY=1)
     loop.run()
     notify(STOPPING=1)
-    journal.events.tell(EventKind.STOPPED, "The daemon was asked to stop.")
+    journal.events.record(EventKind.STOPPED, "The daemon was asked to stop.")
     log.info("stopping")
 
 
-def compose(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pulse: Pulse, stack: ExitStack) -> "Loop":
+def compose(
+    home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, heartbeat: Heartbeat, stack: ExitStack
+) -> "Loop":
     """Open the parts in order and give the loop that runs them; `stack` closes them in reverse.
 
     Raises Stopped when the service is to end before that is done. Tests and the simulation compose a service by this, too.
@@ -100,17 +104,17 @@ def compose(home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, pu
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
     stack.callback(trainer.close)
     if not (home.pointer.exists() and home.mlflow.exists()):
-        trainer.want(time.monotonic())  # nothing is served before the first model; and it makes MLflow's database
-    trainer.tend(time.monotonic())
+        trainer.keep_awake(time.monotonic())  # nothing is served before the first model; and it makes MLflow's database
+    trainer.supervise(time.monotonic())
     # Imported only now, when the workers have been started.
-    with pulse.step("importing", START_SECONDS), wake.interruptible():
+    with heartbeat.step("importing", START_SECONDS), wake.interruptible():
         from daemon.service.loop import Loop
         from daemon.service.parts import Frame, open_parts
 
-    return Loop(open_parts(Frame(home, settings, wake, pulse, stack, settling), keeper, trainer))
+    return Loop(open_parts(Frame(home, settings, wake, heartbeat, stack, settling), keeper, trainer))
 
 
-def follow_hangups(wake: Wake, renew: Callable[[], None]) -> None:
+def handle_sighup(wake: Wake, renew: Callable[[], None]) -> None:
     """SIGHUP replaces the workers one after the other; from a terminal that is closed it means the end, as everywhere."""
     terminal = sys.stderr.isatty()
 
@@ -175,4 +179,4 @@ def announce(workers: Workers, settings: Settings) -> None:
     shown = f"[{reachable(host)}]" if ":" in host else reachable(host)
     print(f"retraind: the dashboard is at http://{shown}:{port}/dashboard", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost") and settings.server.auth == "none":
-        print("retraind: anybody who reaches this address may write (server.auth = 'none')", file=sys.stderr)
+        print("retraind: any client that reaches this address may write (server.auth = 'none')", file=sys.stderr)

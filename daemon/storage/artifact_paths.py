@@ -36,7 +36,7 @@ WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"""
 NAMED = "SELECT {column} FROM {table} WHERE {column} LIKE 'file://%'"
 
 
-class Stray(NamedTuple):
+class ForeignPath(NamedTuple):
     """A place outside the home that MLflow's database names, and how many of its rows."""
 
     place: str
@@ -86,7 +86,7 @@ def _rewrite(connection: sqlite3.Connection, old: Path, new: Home) -> None:
     )
 
 
-def strays(home: Home) -> list[Stray]:
+def foreign_paths(home: Home) -> list[ForeignPath]:
     """Places beyond the home where MLflow's database has files of ours; raises sqlite3.Error when it can't be read."""
     if not home.mlflow.exists():
         return []
@@ -94,7 +94,7 @@ def strays(home: Home) -> list[Stray]:
         return [one for one in _named(connection, _recorded(connection)) if not _same(Path(one.place), home.artifacts)]
 
 
-def _named(connection: sqlite3.Connection, recorded: Path | None) -> Iterator[Stray]:
+def _named(connection: sqlite3.Connection, recorded: Path | None) -> Iterator[ForeignPath]:
     """Each folder `…/registry/artifacts` that some row names; `recorded` is that of the experiment."""
     counts: dict[str, int] = {}
     for table, column in PLACES if recorded is not None else ():
@@ -102,7 +102,7 @@ def _named(connection: sqlite3.Connection, recorded: Path | None) -> Iterator[St
             head, mark, _ = str(_path(value)).partition("/registry/artifacts")
             if mark:
                 counts[head + mark] = counts.get(head + mark, 0) + 1
-    return (Stray(place, count) for place, count in counts.items())
+    return (ForeignPath(place, count) for place, count in counts.items())
 
 
 def _path(uri: str) -> Path:

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, RowMapping, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.home_integrity import Held
+from daemon.core.home_integrity import OpenedFile
 from daemon.storage import journal_tables
 from daemon.storage.journal_tables import FORMAT
 
@@ -34,7 +34,7 @@ class Database:
         self._engine = engine
         self.connection = engine.connect()
         self._path: Path | None = None
-        self._held: tuple[Held, ...] = ()
+        self._held: tuple[OpenedFile, ...] = ()
         self.writes = 0
         """Transactions so far: while it stays the same, so does all that the journal says (there is no other writer)."""
 
@@ -50,7 +50,7 @@ class Database:
             raise _unusable(path, error.orig) from None
         path.chmod(0o600)
         # SQLite keeps one WAL while a connection is open, and writes on into that, too, when it has lost its name.
-        database._path, database._held = path, (Held(path), Held(path.with_name(f"{path.name}-wal")))
+        database._path, database._held = path, (OpenedFile(path), OpenedFile(path.with_name(f"{path.name}-wal")))
         return database
 
     @classmethod

@@ -24,7 +24,7 @@ class LogFiles:
         return sorted(named, key=lambda path: path.stem.split("-")[2])
 
     def finished(self) -> set[Path]:
-        """Log files that nobody will append to: a newer file of the same process exists, or the process is gone."""
+        """Log files that are complete: a newer file of the same process exists, or the process is gone."""
         newest: dict[tuple[str, str], Path] = {}
         files = self.all()
         for path in files:
@@ -33,7 +33,7 @@ class LogFiles:
 
     def _writing(self, slot: str, pid: str) -> bool:
         lock = self._home.worker_lock(slot, pid)
-        if not lock.exists():  # it removes its lock when it ends; somebody else may have, too
+        if not lock.exists():  # it removes its lock when it ends; a person may have, too
             return _serves(pid)
         fd = durable.try_lock(lock)
         if fd is None:

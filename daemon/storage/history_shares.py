@@ -19,7 +19,7 @@ CREATE TRIGGER IF NOT EXISTS predictions_went AFTER DELETE ON predictions BEGIN
 END;
 COMMIT;
 """
-"""Kept up by the database itself, whoever removes rows; counted anew when it is opened."""
+"""Kept up by the database itself, whoever removes rows; counted again when it is opened."""
 
 CALLER = "ALTER TABLE predictions ADD COLUMN caller TEXT NOT NULL DEFAULT ''"
 LARGEST = "SELECT caller, n, (SELECT SUM(n) FROM shares) FROM shares ORDER BY n DESC LIMIT 2"

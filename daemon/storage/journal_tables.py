@@ -189,7 +189,7 @@ drifts = Table(
     Column("n", Integer, nullable=False),  # predictions that were compared
     Column("drifted", Integer, nullable=False),  # features that drifted
     Column("state", String, nullable=False),  # ok | drift | waiting
-    Column("alarm", Integer, nullable=False),  # 1 while somebody should look
+    Column("alarm", Integer, nullable=False),  # 1 while a person should look
     Column("reason", String, nullable=False),  # a sentence
     Column("detail", String),  # JSON: see daemon/drift/two_sample.py; NULL in all but the newest
 )

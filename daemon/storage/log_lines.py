@@ -12,7 +12,7 @@ from daemon.core import durable
 from daemon.core.home import Home
 
 
-def naming(home: Home, ids: Set[str]) -> list[Path]:
+def files_with(home: Home, ids: Set[str]) -> list[Path]:
     """Log files with a line of one of these predictions."""
     return [
         path

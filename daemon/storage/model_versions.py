@@ -34,7 +34,7 @@ LAYOUT = "dc11669786a5"
 """MLflow's name of the layout of its tables that these statements are for."""
 
 PRESENT = f"workspace = 'default' AND name = '{NAME}' AND current_stage != 'Deleted_Internal'"
-"""Of `model_versions` those that nobody has deleted."""
+"""Of `model_versions` those that no person has deleted."""
 
 OF_VERSION = "tags.workspace = versions.workspace AND tags.name = versions.name AND tags.version = versions.version"
 

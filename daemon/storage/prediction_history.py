@@ -17,7 +17,7 @@ from daemon.core import clock, durable
 from daemon.core.clock import Reading
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.core.home_integrity import Held
+from daemon.core.home_integrity import OpenedFile
 from daemon.core.settings import Settings
 from daemon.storage import history_tables
 from daemon.storage.history_lines import Lines
@@ -40,7 +40,7 @@ ERASE_SECONDS = 3.0
 _log = logging.getLogger("retraind.history")
 
 
-class Historian:
+class HistoryCopier:
     """Copies `logs/predictions-*.jsonl` into `logs/predictions.db`; `copy` may be called as often as one likes."""
 
     def __init__(self, home: Home, settings: Settings, read_clock: Callable[[], Reading] = clock.read) -> None:
@@ -48,7 +48,7 @@ class Historian:
         self._logs, self._lines = LogFiles(home), Lines()
         self._retention = Retention(home, settings.predictions, read_clock)
         self._connection: sqlite3.Connection | None = None
-        self._held = Held(home.history)
+        self._held = OpenedFile(home.history)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         """Held while the database is used: by the thread that copies, or by who erases."""
@@ -127,7 +127,7 @@ class Historian:
         finally:
             self._lock.release()
 
-    def news(self) -> list[str]:
+    def take_notices(self) -> list[str]:
         """What people should hear of, since the last call; for the loop's thread."""
         return [self._news.get_nowait() for _ in range(self._news.qsize())]
 
@@ -140,7 +140,7 @@ class Historian:
             self._news.put(sentence)
         if self._connection is None:
             self._connection = history_tables.connect(self._home.history)
-            self._held = Held(self._home.history)
+            self._held = OpenedFile(self._home.history)
         return self._connection
 
     def _run(self) -> None:

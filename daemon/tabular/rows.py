@@ -50,7 +50,7 @@ class Checked:
 
 
 @dataclass
-class _Verdicts:
+class _BadCells:
     """The first bad cell of each of `count` rows, as columns are checked one after the other."""
 
     count: int
@@ -67,13 +67,13 @@ class _Verdicts:
         return np.flatnonzero(mask)
 
 
-def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] = ()) -> Checked:
+def check(cells: pa.Table, schema: Schema, policy: Inbox, side_columns: Sequence[str] = ()) -> Checked:
     """Convert text cells to typed rows; raises InvalidDrop for a missing or an unknown column.
 
-    The columns of `beside` are kept as text if the table has them and the schema does not list them.
+    The `side_columns` are kept as text if the table has them and the schema does not list them.
     """
-    original, schema = schema, schema_growth.with_columns(cells, schema, policy, beside=beside)
-    verdicts = _Verdicts(cells.num_rows)
+    original, schema = schema, schema_growth.with_columns(cells, schema, policy, side_columns=side_columns)
+    verdicts = _BadCells(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
         values[column.name] = _coerced(schema_growth.texts(cells, column.name), column, schema, verdicts).values
@@ -82,7 +82,7 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] 
     values[schema.target] = _targets(schema_growth.texts(cells, schema.target), schema, policy, verdicts)
     if schema.task == "classification":
         schema = _with_new_classes(values[schema.target], schema, verdicts)
-    for name in beside:
+    for name in side_columns:
         if name in cells.column_names and name not in values:
             texts = pc.utf8_trim_whitespace(schema_growth.texts(cells, name))
             values[name] = pc.if_else(pc.equal(texts, ""), None, texts)
@@ -95,7 +95,7 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox, beside: Sequence[str] 
     return Checked(table, good, bad, schema if len(good) else original)
 
 
-def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _Verdicts) -> column_types.Coerced:
+def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _BadCells) -> column_types.Coerced:
     """Values of the column's kind; numbers above the limit for requests are bad, because one of them spoils every sum."""
     coerced = column_types.coerce(cells, column, schema.decimal, schema.markers[column.name])
     verdicts.add(column.name, coerced.bad, coerced.reasons)
@@ -133,7 +133,7 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
     return str(value)
 
 
-def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _Verdicts) -> pa.Array:
+def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _BadCells) -> pa.Array:
     """Numbers, or names of classes; with the policy `accept` also of new ones."""
     if schema.task == "regression":
         coerced = _coerced(cells, schema.measure, schema, verdicts)
@@ -175,7 +175,7 @@ def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
     return "The cell holds a control character." if column_types.holds_control(cell) else ""
 
 
-def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> Schema:
+def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _BadCells) -> Schema:
     """The schema with the classes of good rows; rows with a class above the limit become bad."""
     seen = pc.unique(names.take(verdicts.good())).to_pylist()
     new = [name for name in seen if name not in schema.class_codes]
@@ -188,7 +188,7 @@ def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _Verdicts) -> S
     return schema_growth.grown(schema, classes=[*schema.classes, *new[:room]])
 
 
-def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _Verdicts) -> None:
+def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _BadCells) -> None:
     index = pc.index_in(values, value_set=pa.array(column.categories, pa.string()))
     new = np.flatnonzero(pc.and_(pc.is_null(index), pc.is_valid(values)))
     listed = ", ".join(column.categories)[:200]

@@ -38,12 +38,12 @@ def with_columns(
     schema: Schema,
     policy: Inbox,
     parts: Callable[[], Iterable[pa.Table]] | None = None,
-    beside: Collection[str] = (),
+    side_columns: Collection[str] = (),
 ) -> Schema:
     """The schema with new columns added; raises InvalidDrop for a missing or an unknown column.
 
     Their kinds follow from all `parts` of the drop (default: `cells`), which are read only if there is a column to add (twice, if
-    its numbers or dates may have a notation). Columns of `beside` are kept, but are not features.
+    its numbers or dates may have a notation). The `side_columns` are kept, but are not features.
     """
     listed, there = {*schema.features, schema.target}, set(cells.column_names)
     adds = policy.extra_columns == "add"
@@ -52,7 +52,7 @@ def with_columns(
         if name not in there and name not in optional:
             header = ", ".join(cells.column_names)[:200]
             raise InvalidDrop(f"The column {name!r} is missing; the header has: {header}.", line=1, column=name)
-    read = listed.union(schema.ignored, REMARKS, beside)
+    read = listed.union(schema.ignored, REMARKS, side_columns)
     extra = [name for name in cells.column_names if name not in read]
     if extra and policy.extra_columns == "reject":
         reason = (
@@ -60,20 +60,20 @@ def with_columns(
         )
         raise InvalidDrop(reason, line=1, column=extra[0])
     new = [name for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID]
-    profiles = _looked_at(parts or (lambda: [cells]), {name: ColumnProfile() for name in new})
+    profiles = _profiled(parts or (lambda: [cells]), {name: ColumnProfile() for name in new})
     tried = {name: profile.notations(schema.decimal) for name, profile in profiles.items()}
     again = {name: ColumnProfile.trying(notations) for name, notations in tried.items() if notations}
-    again = _looked_at(parts or (lambda: [cells]), again)
+    again = _profiled(parts or (lambda: [cells]), again)
     # An ambiguous date is not guessed: it stays a text.
     profiles |= {name: profile for name, profile in again.items() if len(profile.orders) < 2}
-    added = [column for name, profile in profiles.items() for column in _surveyed(name, profile, schema)]
+    added = [column for name, profile in profiles.items() for column in _inferred(name, profile, schema)]
     if len(listed) + len(added) > MOST_COLUMNS:
         reason = f"The schema has {len(listed)} columns and would have {len(added)} more; at most {MOST_COLUMNS} are allowed."
         raise InvalidDrop(reason, line=1, column=added[0].name)
     return grown(schema, columns=[*schema.columns, *added]) if added else schema
 
 
-def _looked_at(parts: Callable[[], Iterable[pa.Table]], profiles: dict[str, ColumnProfile]) -> dict[str, ColumnProfile]:
+def _profiled(parts: Callable[[], Iterable[pa.Table]], profiles: dict[str, ColumnProfile]) -> dict[str, ColumnProfile]:
     """The profiles after all parts; no part is read if there are no profiles."""
     for part in parts() if profiles else ():
         for name, profile in profiles.items():
@@ -81,7 +81,7 @@ def _looked_at(parts: Callable[[], Iterable[pa.Table]], profiles: dict[str, Colu
     return profiles
 
 
-def _surveyed(name: str, profile: ColumnProfile, schema: Schema) -> list[Column]:
+def _inferred(name: str, profile: ColumnProfile, schema: Schema) -> list[Column]:
     """The column that the cells of a new one suggest; empty if they are empty or free text."""
     try:
         return [grown(profile.column(name, schema.decimal), missing=True)]

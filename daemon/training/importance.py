@@ -16,7 +16,7 @@ from daemon.training.metrics import pair
 Answering = Callable[[Matrix], Matrix]
 
 MOST_ROWS = 1000
-"""More rows make the figures steadier than anybody needs, and every feature costs a prediction of all of them."""
+"""More rows make the figures steadier than needed, and every feature costs a prediction of all of them."""
 
 REPEATS = 3
 """Permutations of each feature; the fall is their mean."""

@@ -74,11 +74,11 @@ def measure(metric: Metric, answers: Matrix, truth: Truth, task: Task, costs: Co
     )
 
 
-def guess(taught: Truth, n: int, schema: Schema) -> Matrix:
+def dummy_answers(training: Truth, n: int, schema: Schema) -> Matrix:
     """What a dummy answers n rows: how common the classes are among the training rows, or the mean of their targets."""
     if schema.task == "regression":
-        return np.full((n, 1), float(np.mean(taught)))
-    shares = np.bincount(taught, minlength=len(schema.classes)) / len(taught)
+        return np.full((n, 1), float(np.mean(training)))
+    shares = np.bincount(training, minlength=len(schema.classes)) / len(training)
     return np.tile(shares, (n, 1))
 
 

@@ -31,7 +31,7 @@ SCHEMA_ROWS = 100
 """So many rows tell MLflow the columns and types of a dataset."""
 
 
-class Logbook:
+class RunLogger:
     """Writes below one run; `source` is the folder of the data."""
 
     def __init__(self, registry: Registry, run: str, data: Data, manifest: Manifest, source: Path) -> None:
@@ -74,7 +74,7 @@ class Logbook:
         if few:
             figure = report_metrics.split42(scored.estimator, *data.as_accepted, data.schema.task)
             split[f"split42_{DECIDES[data.schema.task]}"] = figure
-            fitted = fitted if wins else model.fit(scored.estimator, *data.taught)
+            fitted = fitted if wins else model.fit(scored.estimator, *data.training)
         drawn = self._draw(run, fitted, scored.name) if data.held.any() and fitted is not None else None
         figures = _flat(scored.figures(), drawn) | split
         self._registry.log(run, scored.estimator.get_params(), figures, {"winner": str(wins).lower()})
@@ -97,8 +97,8 @@ class Logbook:
     def _log_dataset(self, runs: Sequence[str]) -> None:
         data = self._data
         first = data.matrix[:SCHEMA_ROWS, : len(data.schema.features)].T
-        learnt = dict(zip(data.schema.features, first, strict=True)) | {data.schema.target: data.named(SCHEMA_ROWS)}
-        self._registry.log_dataset(runs, learnt, data.schema.target, self._source)
+        columns = dict(zip(data.schema.features, first, strict=True)) | {data.schema.target: data.named(SCHEMA_ROWS)}
+        self._registry.log_dataset(runs, columns, data.schema.target, self._source)
 
 
 def is_small(data: Data, settings: Train) -> bool:

@@ -37,7 +37,7 @@ class Progress:
     def stage(self, name: str, step: int | None = None) -> None:
         """Say what is done now; the steps are reading (1), one for each candidate, fitting and logging."""
         self._stage, self._step = name, self._step + 1 if step is None else step
-        self._tell()
+        self._send()
 
     def fold(self, candidate: str, fold: int, folds: int) -> None:
         """Say that a fold (from 1) of a candidate begins; the first one is told always, the others now and then."""
@@ -49,13 +49,13 @@ class Progress:
             return
         done = (self._number - 1 + (fold - 1) / folds) / self.candidates
         left = (now - self._compared_since) * (1 - done) / done if done > 0 else None
-        self._tell(candidate=self._number, candidates=self.candidates, fold=fold, folds=folds, left=left)
+        self._send(candidate=self._number, candidates=self.candidates, fold=fold, folds=folds, left=left)
 
     def note(self, sentence: str, seconds: float) -> None:
         """Say what is worth a line in the journal; `seconds` is how long it took."""
         self._say({"run": self._run, "note": sentence, "seconds": seconds})
 
-    def _tell(self, **fold: Unpack[_Fold]) -> None:
+    def _send(self, **fold: Unpack[_Fold]) -> None:
         self._told = time.monotonic()
         place: Stage = {
             "run": self._run,

@@ -31,7 +31,7 @@ SHARE = 0.5
 
 @dataclass(frozen=True)
 class Judged:
-    """The winner as it was evaluated: not fitted, fitted on the rows that teach, with which slope it is calibrated (None: not).
+    """The winner as it was evaluated: not fitted, fitted on the training rows, with which slope it is calibrated (None: not).
 
     `facts` are the manifest's entries that `export.write` gave, for the files in `folder`; `seconds` is how long the fit took.
     """
@@ -43,7 +43,7 @@ class Judged:
     folder: Path
     seconds: float
     foreign: bool = False
-    """Whether the candidate is of somebody else: MLflow then has to be told which of its types to write."""
+    """Whether the candidate comes from another package: MLflow then needs the list of its types to write."""
 
 
 class ServedFacts(Exported):
@@ -75,11 +75,11 @@ class _Refitted(NamedTuple):
     strange: list[str]
 
 
-def itself(judged: Judged, data: Data, problem: str = "") -> Served:
+def serve_judged(judged: Judged, data: Data, problem: str = "") -> Served:
     """The judged model is served, because nothing else is asked for, or because of a `problem`."""
-    rows = data.taught[0]
+    rows = data.training[0]
     facts: ServedFacts = {**judged.facts, "trained_rows": len(rows), "refit_problem": problem, "twin": None}
-    return Served(judged.fitted, facts, rows, _strange(judged, judged.fitted))
+    return Served(judged.fitted, facts, rows, _untrusted_types(judged, judged.fitted))
 
 
 def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check: Check | None) -> Served:
@@ -88,10 +88,10 @@ def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check
     `check`: how its answers are compared with those of the judged one; None: they have been, when the version was made.
     """
     if data.time or not (data.held & data.recent).any():
-        return itself(judged, data)
+        return serve_judged(judged, data)
     allowed, folder = seconds * SHARE, judged.folder / FOLDER
     if _expected(judged, data) > allowed:
-        return itself(judged, data, _problem(f"of train.timeout_seconds only {max(0.0, seconds):.0f} s are left"))
+        return serve_judged(judged, data, _problem(f"of train.timeout_seconds only {max(0.0, seconds):.0f} s are left"))
     folder.mkdir()
     try:
         with alarm(allowed):
@@ -107,16 +107,16 @@ def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check
         problem = f"The winner fitted on all rows is not served: {worse}. A held-out row may be wrong. The model that was judged is served itself."
     shutil.rmtree(folder, ignore_errors=True)
     log.warning("not_refitted", reason=problem)
-    return itself(judged, data, problem)
+    return serve_judged(judged, data, problem)
 
 
 def _expected(judged: Judged, data: Data) -> float:
     """How long the fit may take, in seconds: no alarm interrupts one that is a single call of C, and some grow with the square."""
-    return judged.seconds * float(data.recent.sum() / len(data.taught[1])) ** 2
+    return judged.seconds * float(data.recent.sum() / len(data.training[1])) ** 2
 
 
-def _strange(judged: Judged, fitted: Any) -> list[str]:
-    return export.strange(fitted) if judged.foreign else []
+def _untrusted_types(judged: Judged, fitted: Any) -> list[str]:
+    return export.untrusted_types(fitted) if judged.foreign else []
 
 
 def _problem(reason: str) -> str:
@@ -126,11 +126,11 @@ def _problem(reason: str) -> str:
 def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _Refitted:
     """Fit and export it, in a folder of its own; what is on record of the judged model stays as it is, its slope as well."""
     rows, targets = data.whole
-    fitted = model.fit(model.settled(judged.estimator, judged.fitted), rows, targets)
+    fitted = model.fit(model.with_early_stopped_size(judged.estimator, judged.fitted), rows, targets)
     if judged.slope is not None:
         fitted = Calibrated(fitted, judged.slope)
     exported = export.write(fitted, data.matrix, data.schema, folder, costs)
-    return _Refitted(fitted, exported, rows, _strange(judged, fitted))
+    return _Refitted(fitted, exported, rows, _untrusted_types(judged, fitted))
 
 
 def _placed(judged: Judged, data: Data, made: _Refitted) -> Served:
@@ -146,7 +146,7 @@ def _placed(judged: Judged, data: Data, made: _Refitted) -> Served:
         backend=facts["backend"],
         input=facts["input"],
         difference=facts["difference"],
-        trained_rows=len(data.taught[0]),
+        trained_rows=len(data.training[0]),
     )
     served: ServedFacts = {
         "backend": made.exported["backend"],

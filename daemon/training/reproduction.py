@@ -22,7 +22,7 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import PROBE, TWIN, Manifest, Matrix, Model, Probe
 from daemon.core.errors import BundleRefused, NotFound, TrainingFailed
 from daemon.core.home import Home
-from daemon.core.rows import VersionRow
+from daemon.core.journal_rows import VersionRow
 from daemon.core.settings import Train
 from daemon.dataset.checkout import check_out
 from daemon.dataset.repository import Revision
@@ -126,7 +126,7 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
     first_rows = manifest.first_rows if manifest.settings else manifest.rows
     began = datetime.fromisoformat(manifest.created).timestamp() * 1000
     window = Window(train.window_rows, train.window_days, began)
-    by, schema = holdouts.by(manifest), manifest.data_schema
+    by, schema = holdouts.units_of(manifest), manifest.data_schema
     rest = first_rows, train.holdout, window, by
     era = Era.of(manifest.scores)
     return Data.read(scratch.segments, chosen, schema, *rest, group=train.group, era=era, time=train.time), train
@@ -141,7 +141,7 @@ def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged
         raise TrainingFailed(
             f"{manifest.candidate} is no candidate of this retraind.", hint="Install the one that made it."
         )
-    fitted, slope = model.fit(winner.estimator, *data.taught), _slope(manifest, winner, data, train)
+    fitted, slope = model.fit(winner.estimator, *data.training), _slope(manifest, winner, data, train)
     if slope is not None:
         fitted = model.Calibrated(fitted, slope)
     folder.mkdir()
@@ -153,7 +153,9 @@ def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: 
     """With what its probabilities are corrected, found again by cross-validation; None if they are not."""
     if not manifest.scores.get("calibration"):
         return None
-    trial = cross_validation.Trial(data.schema, *data.taught, train, units=data.taught_units, times=data.taught_times)
+    trial = cross_validation.Trial(
+        data.schema, *data.training, train, units=data.training_units, times=data.training_times
+    )
     correction = calibration.find(
         *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept,
         train.seed,
@@ -164,7 +166,7 @@ def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: 
 
 def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model, Model | None]:
     """What was served, fitted, and the bundle, loaded as workers load it, with its twin if the version has one."""
-    made = refit.itself(judged, data)
+    made = refit.serve_judged(judged, data)
     if manifest.twin is not None:
         made = refit.serve(judged, data, _rules(manifest).costs, math.inf, None)
         if problem := made.facts["refit_problem"]:

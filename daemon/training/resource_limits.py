@@ -28,7 +28,7 @@ def _container() -> list[int]:
         return []
 
 
-def confine(bytes_: int) -> None:
+def limit_memory(bytes_: int) -> None:
     """Let this process take so much memory beyond what it has; then allocating fails, as MemoryError in Python.
 
     If the machine itself has no memory left, the kernel shall take this process and no other. No core is dumped.

@@ -41,7 +41,7 @@ from daemon.training.evaluation.reference_answers import Remembered
 from daemon.training.evaluation.refit_check import Check
 from daemon.training.export import export
 from daemon.training.export.export import Exported
-from daemon.training.mlflow_log import Logbook, is_small
+from daemon.training.mlflow_log import RunLogger, is_small
 from daemon.training.progress import Progress
 from daemon.training.refit import Judged, Served
 from daemon.training.selection import calibration, candidates, cross_validation, tuning
@@ -75,7 +75,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Winner:
-    """The candidate that won: as it was compared, fitted on all rows that teach, and the files of its bundle."""
+    """The candidate that won: as it was compared, fitted on all training rows, and the files of its bundle."""
 
     scored: Scored
     fitted: Any
@@ -106,7 +106,7 @@ def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: N
     finish()
     try:
         afterwards()
-        registry.thin()
+        registry.prune()
     except Exception:  # the version is served by now; a picture that can't be drawn changes nothing of that
         log.exception("report_incomplete", run=job.run)
     registry.end_run(work.run)
@@ -130,11 +130,13 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     progress.stage("reading the data")
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
     served, problem = _champion(work)
-    before = None if served is None else holdouts.before(served.manifest, schema)
+    before = None if served is None else holdouts.assignment_of(served.manifest, schema)
     rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
     data = Data.read(*rows, before=before, group=settings.group, era=new_reference.era(job.gate), time=settings.time)
     segments.release()
-    trial = cross_validation.Trial(schema, *data.taught, settings, units=data.taught_units, times=data.taught_times)
+    trial = cross_validation.Trial(
+        schema, *data.training, settings, units=data.training_units, times=data.training_times
+    )
     outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
     work.staging.mkdir(parents=True)
     winner = _winner(work, data, outcome, progress)
@@ -142,18 +144,18 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     if problem:
         figures["twin_problem"] = problem
     made = _made(work, data, winner, progress)
-    parts = data.taught[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
+    parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
     manifest = _manifest(work, data, winner, made, figures)
     sealed = bundle.seal(work.staging, manifest)
     progress.stage("logging to MLflow", progress.candidates + 3)
-    logbook = Logbook(work.registry, work.run, data, manifest, work.home.data)
-    logbook.begin()
+    logger = RunLogger(work.registry, work.run, data, manifest, work.home.data)
+    logger.begin()
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
     needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
     version = work.registry.register(work.run, made.fitted, data.matrix[:5], needs, tags, made.strange)
-    return version, lambda: logbook.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
+    return version, lambda: logger.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
 
 
 def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
@@ -162,7 +164,7 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
         progress.stage(f"fitting {scored.name}", progress.candidates + 2)
         started = time.perf_counter()
         try:
-            fitted = model.fit(scored.estimator, *data.taught)
+            fitted = model.fit(scored.estimator, *data.training)
             return _exported(work, data, scored, fitted, time.perf_counter() - started)
         except NotServable as error:
             reason = str(error)
@@ -177,7 +179,7 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
 def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: float) -> Winner:
     """The fitted candidate in its bundle, calibrated if that pays and ONNX or treelite can say it."""
     if candidates.is_foreign(scored.name):
-        export.strange(fitted)  # raises for what can't be written at all, which MLflow would have to
+        export.untrusted_types(fitted)  # raises for what can't be written at all, which MLflow would have to
     correction = None
     if work.schema.task == "classification" and work.job.train.calibrate:
         correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
@@ -204,7 +206,7 @@ def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
     parts = slope, winner.exported, work.staging, winner.fit_seconds, candidates.is_foreign(scored.name)
     judged = Judged(scored.estimator, winner.fitted, *parts)
     if not work.job.train.refit:
-        return refit.itself(judged, data)
+        return refit.serve_judged(judged, data)
     progress.stage(f"fitting {scored.name} on all rows", progress.candidates + 2)
     started = time.monotonic()
     left = work.started + work.job.train.timeout_seconds - started

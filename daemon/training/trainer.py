@@ -61,15 +61,15 @@ def main(arguments: list[str]) -> None:
     prepare = partial(_prepare, home, say)
     preparing = _fork(prepare)  # beside the warming up: a new database takes seconds
     warm_up(home)
-    _await(preparing, prepare)
+    _wait_for(preparing, prepare)
     say({"ready": os.getpid()})
     for line in sys.stdin.buffer:
         job = Job(**orjson.loads(line))
         code = _end_of(_fork(partial(_train, home, job, say)))
         # Of a training that has said how it ended, this is not heard any more.
-        say({"run": job.run, "failed": f"The training {_how(code)}"})
+        say({"run": job.run, "failed": f"The training {_exit_text(code)}"})
         if code != 0 or _unfinished(home):
-            _await(_fork(prepare), prepare)
+            _wait_for(_fork(prepare), prepare)
         say({"ready": os.getpid()})
 
 
@@ -93,7 +93,7 @@ def _end_of(child: int) -> int:
 
 
 def _prepare(home: Home, say: Say) -> int:
-    """Make and mend MLflow's database, in a child: an open one must not be forked. 0: it is as trainings need it."""
+    """Make and repair MLflow's database, in a child: an open one must not be forked. 0: it is as trainings need it."""
     try:
         Registry(home).prepare()
     except Exception as error:  # noqa: BLE001 - whatever MLflow raises is told, and it is tried again
@@ -102,7 +102,7 @@ def _prepare(home: Home, say: Say) -> int:
     return 0
 
 
-def _await(child: int, prepare: Callable[[], int]) -> None:
+def _wait_for(child: int, prepare: Callable[[], int]) -> None:
     """Wait until a child has prepared the database, trying again as often as it fails."""
     while _end_of(child) != 0:
         time.sleep(AGAIN_SECONDS)
@@ -117,7 +117,7 @@ def _unfinished(home: Home) -> bool:
         return True
 
 
-def _how(code: int) -> str:
+def _exit_text(code: int) -> str:
     if code >= 0:
         return f"ended with code {code} before it was done."
     name = signal.Signals(-code).name
@@ -129,8 +129,8 @@ def _train(home: Home, job: Job, say: Say) -> int:
     """Train in the forked child; how it ended is said, so the exit code is 0."""
     allowed = resource_limits.memory(job.train.memory_bytes)
     try:
-        resource_limits.confine(allowed)
-        train(home, job, say, _hurry)
+        resource_limits.limit_memory(allowed)
+        train(home, job, say, _set_deadline)
     except TooFewRows as error:
         say({"run": job.run, "postponed": str(error)})
     except MemoryError as error:
@@ -141,7 +141,7 @@ def _train(home: Home, job: Job, say: Say) -> int:
     return 0
 
 
-def _hurry(seconds: float = REPORT_SECONDS) -> None:
+def _set_deadline(seconds: float = REPORT_SECONDS) -> None:
     """Raise TimeoutError after so long, so that the MLflow run is closed; what does not listen is killed after as long again."""
 
     def late(_number: int, _frame: FrameType | None) -> None:

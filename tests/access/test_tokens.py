@@ -21,7 +21,7 @@ from daemon.core.home import Home
 from daemon.core.scopes import Scope
 
 
-def told(home: Home, *arguments: str) -> str:
+def printed(home: Home, *arguments: str) -> str:
     """What a command prints; it must succeed."""
     done = CliRunner().invoke(commands.application(), ["token", *arguments, "--home", str(home.root)])
     assert done.exit_code == 0, (done.output, done.exception)
@@ -30,17 +30,17 @@ def told(home: Home, *arguments: str) -> str:
 
 def test_commands_make_list_and_withdraw(home: Home) -> None:
     home.token.write_text("the-admins\n")
-    secret = told(home, "create", "shop", "--scope", "predict", "--scope", "read", "--days", "90").strip()
+    secret = printed(home, "create", "shop", "--scope", "predict", "--scope", "read", "--days", "90").strip()
     assert secret.startswith(PREFIX)
     assert len(secret) > 50
-    found = json.loads(told(home, "list", "--json"))
+    found = json.loads(printed(home, "list", "--json"))
     assert [(one["name"], one["scopes"]) for one in found] == [(FILE, ["admin"]), ("shop", ["predict", "read"])]
     assert found[1]["used_at"] is None
     lasts = datetime.fromisoformat(found[1]["expires_at"]) - datetime.fromisoformat(found[1]["created_at"])
     assert lasts == timedelta(days=90)
-    assert "shop" in told(home, "list")
-    told(home, "revoke", "shop")
-    assert "shop" not in told(home, "list")
+    assert "shop" in printed(home, "list")
+    printed(home, "revoke", "shop")
+    assert "shop" not in printed(home, "list")
 
 
 def test_a_home_before_the_command_is_refused_not_passed_over(home: Home) -> None:
@@ -48,7 +48,7 @@ def test_a_home_before_the_command_is_refused_not_passed_over(home: Home) -> Non
     assert isinstance(done.exception, BadSettings)
 
 
-def test_nothing_kept_tells_the_token_and_nobody_else_reads_it(home: Home) -> None:
+def test_stored_records_do_not_reveal_the_token_and_are_private(home: Home) -> None:
     secret = tokens.create(home, "shop", [Scope.PREDICT])
     (path,) = home.tokens.iterdir()
     assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(home.tokens.stat().st_mode)) == (0o600, 0o700)

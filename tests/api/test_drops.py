@@ -21,7 +21,7 @@ BAD: Any = {**SEEN, "sha256": "b" * 64, "name": "bad.csv", "source": "file", "by
 
 
 @pytest.fixture
-def told(home: Home, journal: Journal) -> Client:
+def client(home: Home, journal: Journal) -> Client:
     """A home in which one drop was accepted, one rejected, and one dropped again."""
     seq = journal.batches.accept(SEGMENT, [GOOD | REFUSED | FIRST_BAD])
     journal.batches.commit(seq, "c" * 40, "d" * 32)
@@ -37,40 +37,40 @@ def get(client: Client, path: str, query: str = "") -> tuple[int, Any]:
     return status, json.loads(body)
 
 
-def test_a_drop_by_id_sha256_and_name(told: Client) -> None:
-    status, found = get(told, "/drops/1")
+def test_a_drop_by_id_sha256_and_name(client: Client) -> None:
+    status, found = get(client, "/drops/1")
     assert status == 200
-    assert found == get(told, "/drops/" + "a" * 64)[1] == get(told, "/drops/good.csv")[1]
+    assert found == get(client, "/drops/" + "a" * 64)[1] == get(client, "/drops/good.csv")[1]
     assert found.items() >= {**GOOD, **REFUSED, **FIRST_BAD, "state": "accepted", "batch": 1}.items()
     assert found["revision"] == "c" * 40
     assert found["settled_at"] < found["decided_at"] <= found["committed_at"]
-    assert get(told, "/drops/7")[1]["state"] == "duplicate", "7 is no id here, but a name"
+    assert get(client, "/drops/7")[1]["state"] == "duplicate", "7 is no id here, but a name"
 
 
-def test_a_rejected_drop_says_why(told: Client) -> None:
-    found = get(told, "/drops/bad.csv")[1]
+def test_a_rejected_drop_says_why(client: Client) -> None:
+    found = get(client, "/drops/bad.csv")[1]
     assert (found["state"], found["reason"], found["line"]) == ("rejected", "The file is empty.", None)
     assert (found["batch"], found["revision"], found["committed_at"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("key", ["99", "c" * 64, "none.csv", "x' OR 1=1 --"])
-def test_an_unknown_drop_is_a_problem(told: Client, key: str) -> None:
-    status, headers, body = told.ask("GET", f"/drops/{key}")
+def test_an_unknown_drop_is_a_problem(client: Client, key: str) -> None:
+    status, headers, body = client.ask("GET", f"/drops/{key}")
     assert (status, headers["content-type"]) == (404, "application/problem+json")
     assert "There is no drop" in json.loads(body)["detail"]
 
 
-def test_drops_are_listed_newest_first_and_in_pages(told: Client) -> None:
-    status, found = get(told, "/drops")
+def test_drops_are_listed_newest_first_and_in_pages(client: Client) -> None:
+    status, found = get(client, "/drops")
     assert status == 200
     assert [drop["name"] for drop in found["drops"]] == ["7", "bad.csv", "good.csv"]
-    assert {**found["drops"][2], "taught": {"count": 0, "newest": []}} == get(told, "/drops/1")[1]
+    assert {**found["drops"][2], "taught": {"count": 0, "newest": []}} == get(client, "/drops/1")[1]
     assert found["count"] == 3
-    assert [drop["id"] for drop in get(told, "/drops", "limit=1&before=3")[1]["drops"]] == [2]
+    assert [drop["id"] for drop in get(client, "/drops", "limit=1&before=3")[1]["drops"]] == [2]
 
 
-def test_what_waits_in_the_inbox_is_told(home: Home, told: Client) -> None:
-    assert get(told, "/drops")[1]["waiting"] is None, "no daemon has looked yet"
+def test_what_waits_in_the_inbox_is_shown(home: Home, client: Client) -> None:
+    assert get(client, "/drops")[1]["waiting"] is None, "no daemon has looked yet"
     said = {"pid": 1, "state": "ready", "heartbeat": 0.0, "at": "now", "started_at": "before"}
     publish(home.status, Status.model_validate({**said, "backlog_files": 3, "backlog_bytes": 700}))
     assert get(Client(home), "/drops")[1]["waiting"] == {"files": 3, "bytes": 700, "not_taken": {}}
@@ -83,8 +83,14 @@ def test_the_live_score_of_the_served_version_can_be_scraped(home: Home, journal
     assert "retraind_labels_total 0.0" in text
     assert "retraind_live_score{" not in text
     labels: list[Any] = [
-        {"prediction_id": f"p{version}{n}", "version": version, "prediction": told, "truth": "setosa", "drop": "a" * 64}
-        for version, told in ((1, "setosa"), (2, "virginica"))
+        {
+            "prediction_id": f"p{version}{n}",
+            "version": version,
+            "prediction": client,
+            "truth": "setosa",
+            "drop": "a" * 64,
+        }
+        for version, client in ((1, "setosa"), (2, "virginica"))
         for n in range(3)
     ]
     labels[0]["prediction"] = "virginica"

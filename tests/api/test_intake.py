@@ -78,7 +78,7 @@ def test_a_sample_posted_twice_counts_twice_and_a_key_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("what", ["pipe", "link"])
-def test_a_name_that_somebody_else_has_taken_holds_nobody_up(own: Site, what: str) -> None:
+def test_a_taken_name_delays_no_other_row(own: Site, what: str) -> None:
     """Who may drop files may put anything under the name of a sample: it is not waited for, not followed, and said."""
     key = {"Idempotency-Key": f"order-{what}"}
     name = f"http-{durable.sha256(key['Idempotency-Key'].encode())[:32]}{labelled_row.SUFFIX}"

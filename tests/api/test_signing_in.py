@@ -66,7 +66,7 @@ def test_a_browser_is_led_to_the_form_and_back(closed: Site) -> None:
 @pytest.mark.parametrize(
     "goal", ["https://evil.example", "//evil.example", "/dashboard/../x", "javascript:x", "/static/x"]
 )
-def test_nobody_is_led_elsewhere(closed: Site, goal: str) -> None:
+def test_sign_in_redirects_to_our_own_pages_only(closed: Site, goal: str) -> None:
     secret = tokens.create(closed.home, "ada", [Scope.READ])
     assert sign_in(closed, secret, goal=goal)[1]["location"] == "dashboard"
 
@@ -227,7 +227,7 @@ def good(access: Access, secrets: list[str]) -> int:
     return sum(access.sessions.find({"HTTP_COOKIE": f"{PLAIN}={one}"}, secure=False) is not None for one in secrets)
 
 
-def test_a_token_signs_nobody_else_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_ends_only_its_own_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it signs in: its own oldest sessions end, and where all are too many, those of who has most."""
     monkeypatch.setattr(sessions, "EACH", 3)
     monkeypatch.setattr(sessions, "MOST", 6)

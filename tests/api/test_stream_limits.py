@@ -61,7 +61,7 @@ def ended(connection: socket.socket) -> bool:
     return True
 
 
-def test_silent_listeners_shut_nobody_out(own: Site, listeners: Listeners) -> None:
+def test_silent_listeners_block_no_other_client(own: Site, listeners: Listeners) -> None:
     """Thirty-two of one stranger, and as many of others: a page of this machine still gets its events."""
     names = ["greedy", "b", "c", "d"]
     secrets = [tokens.create(own.home, name, [Scope.READ]) for name in names]

@@ -20,7 +20,7 @@ from daemon.core.settings import Settings
 from daemon.core.states import EventKind
 from daemon.core.status import Check
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from web.worker_state import Worker
 
 # Predictions
@@ -197,9 +197,9 @@ def test_a_regression_answers_with_a_number_and_without_classes(prices: Client) 
 
 def test_numbers_are_in_the_history_without_a_confidence(prices: Client) -> None:
     _, answer = posted(prices, "/predict", {"features": bundles.HOUSE})
-    historian = Historian(prices.worker.home, Settings())
-    assert (historian.copy(), historian.skipped) == (1, 0)
-    historian.close()
+    history_copier = HistoryCopier(prices.worker.home, Settings())
+    assert (history_copier.copy(), history_copier.skipped) == (1, 0)
+    history_copier.close()
     found = json.loads(prices.ask("GET", "/predictions/history")[2])["history"][0]
     assert (found["prediction"], found["confidence"], found["prediction_name"]) == (answer["prediction"], None, None)
     assert found["features"] == bundles.HOUSE
@@ -210,7 +210,7 @@ def test_numbers_are_in_the_history_without_a_confidence(prices: Client) -> None
 @pytest.mark.parametrize(
     ("target", "status"), [(250000, 202), (1.5, 202), (-3, 202), ("dear", 422), (None, 422), (True, 422)]
 )
-def test_a_numeric_target_teaches_a_regression(prices: Client, target: object, status: int) -> None:
+def test_a_numeric_target_is_a_row_of_a_regression(prices: Client, target: object, status: int) -> None:
     answered, _ = posted(prices, "/add_training_data", {"features": bundles.HOUSE, "target": target})
     assert answered == status
     assert len(list(prices.worker.home.inbox.glob("*.sample.json"))) == (status == 202)
@@ -365,8 +365,8 @@ def read_stream(connection: socket.socket, until: str) -> str:
 
 def test_events_are_streamed_and_replayed(own: Site) -> None:
     journal = Journal.open(own.home.journal)
-    journal.events.tell(EventKind.STARTED, "first")
-    journal.events.tell(EventKind.WORKER, "second\nline")
+    journal.events.record(EventKind.STARTED, "first")
+    journal.events.record(EventKind.WORKER, "second\nline")
     head = "GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
     with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
         connection.sendall(f"{head}Last-Event-ID: 2\r\n\r\n".encode())
@@ -374,7 +374,7 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
         assert "event: status" in text
         assert "id: 3\nevent: worker\ndata: {" in text
         assert "first" not in text
-        journal.events.tell(EventKind.PROMOTED, "third", version=3)
+        journal.events.record(EventKind.PROMOTED, "third", version=3)
         assert "id: 4\nevent: promoted" in read_stream(connection, "third")
         own.tell_status(rows=99)
         assert "event: status" in read_stream(connection, '"rows":99')
@@ -394,8 +394,8 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
 )
 def test_a_stream_begins_where_it_is_asked_to(own: Site, query: str, header: str, first: int) -> None:
     journal = Journal.open(own.home.journal)
-    journal.events.tell(EventKind.WORKER, "second")
-    journal.events.tell(EventKind.WORKER, "third")
+    journal.events.record(EventKind.WORKER, "second")
+    journal.events.record(EventKind.WORKER, "third")
     journal.close()
     head = f"GET /events{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{header}\r\n"
     with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:

@@ -63,7 +63,7 @@ def test_judged_model_is_the_served_one_where_there_is_no_twin(home: Home) -> No
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "empty"])
-def test_damaged_twin_stops_no_worker_and_is_told_to_who_asks_for_it(
+def test_damaged_twin_stops_no_worker_and_is_reported_when_it_is_loaded(
     home: Home, harm: Callable[[Path], object]
 ) -> None:
     bundles.make(home, 1)

@@ -43,7 +43,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert np.array_equal(found.answers, (unseen[:, 0] > 0).astype(float))
 
 
-def test_few_unseen_rows_are_joined_by_those_that_taught(tmp_path: Path) -> None:
+def test_few_unseen_rows_are_joined_by_training_rows(tmp_path: Path) -> None:
     reference_sample.write(tmp_path, rows(300), rows(20), sign, 42)
     found = reference_sample.read(
         tmp_path, manifest(files=reference_sample.write(tmp_path, rows(300), rows(20), sign, 42))

@@ -136,7 +136,7 @@ def test_first_batch_comes_while_a_home_is_backed_up(mlflow_home: Home, schema: 
     assert parts.lengths == [1]
     parts.close()
     restore(tmp_path / "home.tar", again)
-    journal_match.demand_batch(again, 0)
+    journal_match.require_batch(again, 0)
     restored = Parts(again)
     restored.run()
     assert restored.lengths == [1]
@@ -293,7 +293,7 @@ def test_running_service_is_backed_up_while_drops_come(tmp_path: Path, served: P
         assert before <= rows, "what was accepted before the backup began"
         with Journal.reading(again.home.journal) as journal:
             assert rows.total() == journal.batches.committed().rows or journal.batches.uncommitted() is not None
-        assert artifact_paths.strays(again.home) == []
+        assert artifact_paths.foreign_paths(again.home) == []
         again.start()
         again.wait_served(1)
         more = flowers(900)
@@ -308,14 +308,14 @@ def test_running_service_is_backed_up_while_drops_come(tmp_path: Path, served: P
         again.end()
 
 
-def test_purge_meanwhile_begins_anew(parts: Parts, tmp_path: Path) -> None:
+def test_purge_during_a_backup_starts_it_again(parts: Parts, tmp_path: Path) -> None:
     """Rows that were purged while the copy was made are in no copy."""
     snapshot, calls = backup._snapshot, list[str]()
 
     def then_purge(path: Path, copy: Path) -> Path:
         found = snapshot(path, copy)
         if path == parts.home.journal and not calls:
-            parts.journal.events.tell(EventKind.PURGED, "A drop's rows.")
+            parts.journal.events.record(EventKind.PURGED, "A drop's rows.")
         calls.append(path.name)
         return found
 

@@ -15,7 +15,7 @@ from daemon.access import tokens
 from daemon.core.home import Home
 from daemon.core.scopes import ALL, Scope
 from daemon.core.settings import Server, Settings
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from web.auth import path_scopes
 from web.auth.access import CALLER, Access
 from web.auth.failed_tokens import KEPT, MOST, Failures
@@ -273,7 +273,7 @@ def test_an_expired_token_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [2, 60_000, 8_000_000])
-def test_who_may_not_send_a_body_is_told_so_after_it(site: Site, size: int) -> None:
+def test_a_refused_body_is_answered_after_it_was_sent(site: Site, size: int) -> None:
     """A proxy that is still sending would not hear it; what is sent is thrown away."""
     status, headers, _ = site.ask("POST", "/add_training_data", b"x" * size, STRANGER)
     assert (status, headers["connection"]) == (401, "close")
@@ -291,16 +291,16 @@ def test_predictions_know_who_asked(tmp_path: Path) -> None:
     assert client.ask("POST", "/predict", body)[0] == 200
     assert client.ask("POST", "/predict", body, **remote)[0] == 200
     assert client.ask("POST", "/predict", body, HTTP_AUTHORIZATION=f"Bearer {secret}", **remote)[0] == 200
-    historian = Historian(home, Settings())
-    historian.copy()
-    historian.close()
+    history_copier = HistoryCopier(home, Settings())
+    history_copier.copy()
+    history_copier.close()
     assert [row["caller"] for row in client.worker.records.predictions.newest(10)] == ["shop", "anonymous", ""]
 
 
 # Failures
 
 
-def test_guessing_is_counted_and_slowed_and_shuts_nobody_else_out(tmp_path: Path) -> None:
+def test_guessing_is_counted_and_slowed_and_blocks_no_other_client(tmp_path: Path) -> None:
     site = Site(tmp_path, Settings(server=Server(trusted_proxies=["127.0.0.1"])))
     other = {"X-Forwarded-For": "198.51.100.7", "Authorization": "Bearer s3cret"}
     site.home.token.write_text("s3cret\n")

@@ -23,7 +23,7 @@ class Small:
         command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
         if os.getuid() != 0 or subprocess.run(command, capture_output=True).returncode:
             pytest.skip("mounting a small file system needs root and the right to mount")
-        # The rows of a test would train anew each time, and a training takes room of its own.
+        # The rows of a test would train again each time, and a training takes room of its own.
         self.service = Service(folder / "home", RETRAIND_RETRAIN__THRESHOLD_ROWS="100000")
 
     def fill(self) -> None:

@@ -24,7 +24,7 @@ def service(tmp_path: Path, served: Path) -> Iterator[Service]:
     service.end()
 
 
-def taught(service: Service) -> list[list[float]]:
+def training_rows(service: Service) -> list[list[float]]:
     """The rows that the home began with."""
     return [list(row[:4]) for row in service.rows().elements()]
 
@@ -50,9 +50,9 @@ def alarm(service: Service) -> str:
     return next(line for line in lines if line.startswith("retraind_drift_alarm"))
 
 
-def test_questions_that_were_not_taught_are_noticed_and_learnt(service: Service) -> None:
+def test_inputs_unlike_the_training_data_raise_an_alarm_and_are_trained_on(service: Service) -> None:
     service.wait_served()
-    rows = taught(service)
+    rows = training_rows(service)
     ask(service, rows, 0.0)
     assert drift(service, "ok")["drifted"] == 0
     assert alarm(service) == "retraind_drift_alarm 0.0"

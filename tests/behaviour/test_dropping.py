@@ -152,7 +152,7 @@ def test_refused_file_never_lands_outside(shared: Home, place: str) -> None:
     assert {path.read_bytes() for path in files(shared.inbox)} >= set(refused)
 
 
-def test_sticky_inbox_lets_nobody_exchange_anything(shared: Home) -> None:
+def test_sticky_inbox_lets_no_other_user_replace_a_file(shared: Home) -> None:
     """The rights that an old home's inbox has are completed at the next start."""
     shared.make()
     assert stat.S_IMODE(shared.inbox.stat().st_mode) == 0o3770
@@ -276,7 +276,7 @@ def test_file_of_another_user_is_ready_when_it_was_closed(shared: Home) -> None:
             os.chown(shared.root, 65533, NOBODY)
             os.seteuid(65533)
             watcher.watch(100.0)
-            wait_until(lambda: watcher.manner().startswith("Watched."))
+            wait_until(lambda: watcher.description().startswith("Watched."))
             inbox.settled(100.0)
             assert not inbox.settled(109.0), "nobody knows whether it is still written"
             os.seteuid(0)
@@ -385,7 +385,7 @@ def test_drops_wait_until_rejected_is_ours(shared: Home, what: str) -> None:
         watcher.close()
 
 
-def test_link_that_somebody_else_has_made_is_no_inbox(shared: Home) -> None:
+def test_link_of_another_user_is_no_inbox(shared: Home) -> None:
     """A link of ours may lead to a share; one of another user is said and not followed."""
     shared.inbox.rename(shared.root / "share")
     shared.inbox.symlink_to("share")
@@ -406,6 +406,6 @@ def test_inbox_is_kept_sticky_while_the_service_runs(shared: Home) -> None:
         shared.inbox.chmod(0o2770)
         watcher.watch(101.0)
         assert stat.S_IMODE(shared.inbox.stat().st_mode) == 0o2770
-        assert "chmod +t" in watcher.manner()
+        assert "chmod +t" in watcher.description()
     finally:
         watcher.close()

@@ -15,7 +15,7 @@ import pytest
 from sites import PREDICTION, Site
 
 from daemon.core.settings import Predictions, Settings
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 
 ROWS = 10_000
 MANY = {"instances": [PREDICTION["features"]] * ROWS}
@@ -24,10 +24,10 @@ BATCH = json.dumps(MANY).encode()
 
 def copied(site: Site) -> Counter[str]:
     """How often each prediction is in the history, once all files are copied."""
-    historian = Historian(site.home, site.settings)
-    historian.copy()
-    historian.close()
-    assert historian.skipped == 0, "a line that is none"
+    history_copier = HistoryCopier(site.home, site.settings)
+    history_copier.copy()
+    history_copier.close()
+    assert history_copier.skipped == 0, "a line that is none"
     with closing(sqlite3.connect(site.home.history)) as history:
         return Counter(key for (key,) in history.execute("SELECT prediction_id FROM predictions ORDER BY seq"))
 
@@ -38,7 +38,7 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
     kept = Predictions(durability=durability, rotate_bytes=1_000_000)
     site = Site(tmp_path, Settings(predictions=kept))
     answered: list[str] = []
-    historian = Historian(site.home, site.settings)
+    history_copier = HistoryCopier(site.home, site.settings)
 
     def ask(body: bytes, times: int) -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -54,14 +54,14 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
         for thread in threads:
             thread.start()
         time.sleep(moment / 2)
-        historian.copy()
+        history_copier.copy()
         time.sleep(moment / 2)
         site.process.kill()
         site.process.wait()
         site.start()
         for thread in threads:
             thread.join()
-    historian.close()
+    history_copier.close()
     site.close()
     history = copied(site)
     assert answered

@@ -17,7 +17,7 @@ from sites import Site
 from daemon.core import requests
 from daemon.core.errors import Crowded, Exit
 from daemon.core.home import Home
-from daemon.core.requests import AT_ONCE, MOST, Request, alike
+from daemon.core.requests import AT_ONCE, MOST, Request, equal_requests
 from daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.timeout(400)  # on a busy machine the first version alone takes two minutes
@@ -116,13 +116,13 @@ def _answers(journal: Journal, ids: list[str]) -> list[str] | None:
 def test_only_neighbours_are_alike() -> None:
     """And not more at once than one transaction should take."""
     made = [Request(kind="promote", version=version) for version in (1, 1, 2, 1)]
-    assert alike(made) == made[:2]
-    assert alike([]) == []
-    assert alike([Request(kind="promote", version=1), Request(kind="promote", version=1, by="http")])[1:] == []
-    assert len(alike([Request(kind="promote", version=1)] * (AT_ONCE + 1))) == AT_ONCE
+    assert equal_requests(made) == made[:2]
+    assert equal_requests([]) == []
+    assert equal_requests([Request(kind="promote", version=1), Request(kind="promote", version=1, by="http")])[1:] == []
+    assert len(equal_requests([Request(kind="promote", version=1)] * (AT_ONCE + 1))) == AT_ONCE
 
 
-def test_whoever_asks_while_too_many_wait_hears_a_sentence(home: Home) -> None:
+def test_a_request_beyond_the_limit_gets_a_sentence(home: Home) -> None:
     """The command line, too; nothing is written."""
     for number in range(MOST):
         requests.ask(home, "promote", version=number + 1)
@@ -134,7 +134,7 @@ def test_whoever_asks_while_too_many_wait_hears_a_sentence(home: Home) -> None:
 
 
 @pytest.mark.parametrize("path", ["/promote", "/refuse", "/rollback", "/trigger_retrain"])
-def test_a_crowd_is_told_by_status_and_header(tmp_path: Path, path: str) -> None:
+def test_too_many_requests_get_a_status_and_a_header(tmp_path: Path, path: str) -> None:
     site = Site(tmp_path)
     try:
         for number in range(MOST):

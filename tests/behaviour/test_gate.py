@@ -209,7 +209,7 @@ def test_a_live_score_that_falls_starts_a_training(start: Start) -> None:
     assert newest.endswith("60 new rows")
 
 
-def test_a_champion_that_is_wrong_live_gives_way_without_anybody(start: Start) -> None:
+def test_a_champion_that_is_wrong_live_is_rolled_back_automatically(start: Start) -> None:
     """Mislabelled flowers of a kind that was never seen teach a model that is better on the holdouts; labels tell the truth."""
     service = start(retrain__threshold_rows="100", retrain__live="false", retrain__drift="false")
     odd = [f"5.{index % 10},{8 + index / 1000},1.4,0.2" for index in range(150)]

@@ -81,7 +81,7 @@ class Watch:
             self._thread.join()
 
 
-def test_a_long_step_keeps_the_service_ready_and_is_told(service: Service) -> None:
+def test_a_long_step_keeps_the_service_ready_and_is_reported(service: Service) -> None:
     """git takes six seconds for each of its commands."""
     mark(service, ".git").touch()
     try:
@@ -99,7 +99,7 @@ def test_a_long_step_keeps_the_service_ready_and_is_told(service: Service) -> No
 
 
 @pytest.mark.parametrize("path", ["/health", "/readyz"])
-def test_a_stopped_daemon_is_told_within_five_seconds(service: Service, path: str) -> None:
+def test_a_stopped_daemon_is_reported_within_five_seconds(service: Service, path: str) -> None:
     """By /health, /readyz and the page; it goes on where it was."""
     wait_until(lambda: service.ask(path)[0] == 200)
     os.kill(service.pid, signal.SIGSTOP)

@@ -70,7 +70,7 @@ def test_copy_and_original_live_side_by_side(first: Service, tmp_path: Path) -> 
     shutil.copytree(first.home.root, copy.home.root, symlinks=True)
     assert status.read(first.home.status) is not None
     assert status.read(copy.home.status) is None, "the copied heartbeat is that of another home"
-    assert [one.place for one in artifact_paths.strays(copy.home)] == [str(first.home.artifacts)]
+    assert [one.place for one in artifact_paths.foreign_paths(copy.home)] == [str(first.home.artifacts)]
     assert any("out of this home" in one for one in bad(copy.home))
     before = models(first.home)
     try:
@@ -82,7 +82,7 @@ def test_copy_and_original_live_side_by_side(first: Service, tmp_path: Path) -> 
         train(first, 2)
         assert bad(copy.home) == []
         assert bad(first.home) == []
-        assert artifact_paths.strays(copy.home) == []
+        assert artifact_paths.foreign_paths(copy.home) == []
     finally:
         copy.end()
 
@@ -118,14 +118,14 @@ def test_another_path_to_the_same_home_changes_nothing(mlflow_home: Home, tmp_pa
     link = tmp_path / "link"
     link.symlink_to(mlflow_home.root)
     assert artifact_paths.relocate(Home(link)) is None
-    assert artifact_paths.strays(Home(link)) == []
+    assert artifact_paths.foreign_paths(Home(link)) == []
     mounted = tmp_path / "mounted"
     mounted.mkdir()
     done = subprocess.run(["mount", "--bind", str(mlflow_home.root), str(mounted)], capture_output=True, check=False)
     if done.returncode == 0:
         try:
             assert artifact_paths.relocate(Home(mounted)) is None
-            assert artifact_paths.strays(Home(mounted)) == []
+            assert artifact_paths.foreign_paths(Home(mounted)) == []
         finally:
             subprocess.run(["umount", str(mounted)], check=True)
     assert mlflow_home.mlflow.read_bytes() == before

@@ -134,7 +134,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         path, port = Path(folder) / "retraind.sock", free_port()
         server = Server(host="", unix_socket=str(path), public_url=f"https://{NAME}", trusted_proxies=["unix"])
         workers = Workers(home, Settings(server=server), 1)
-        workers.tend(0.0)
+        workers.supervise(0.0)
         wait_until(lambda: list(home.workers.glob("0-*.json")))
         cert, key = certificate(Path(folder))
         command = configured(Path(folder), path, port, cert, key)

@@ -83,7 +83,7 @@ def test_a_signal_during_the_start_ends_everything(tmp_path: Path, what: str, nu
 
 
 @pytest.mark.parametrize("ready", [False, True], ids=["importing", "serving"])
-def test_a_second_signal_leaves_nobody(tmp_path: Path, served: Path, ready: bool) -> None:
+def test_a_second_signal_leaves_no_process(tmp_path: Path, served: Path, ready: bool) -> None:
     """While libraries are imported, or a request is answered slowly: the daemon ends at once and tells all whom it has started."""
     service = Service(tmp_path / "home", RETRAIND_SERVER__DRAIN_SECONDS="3", RETRAIND_TRAIN__IDLE_SECONDS="0")
     try:

@@ -129,7 +129,7 @@ def test_second_daemon_says_who_owns_the_home(home: Home) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_taken_port_is_told(home: Home, command: str) -> None:
+def test_taken_port_is_reported(home: Home, command: str) -> None:
     """Somebody else's port is not shared, whatever the kernel would allow."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = retraind(command, "--port", taken.getsockname()[1], home=home)
@@ -294,7 +294,7 @@ def test_versions_show_their_live_score(home: Home) -> None:
     assert found[0]["live"]["recall"] == {"setosa": 1.0, "virginica": 0.0}
 
 
-def test_drops_are_listed_and_told_one_by_one(home: Home) -> None:
+def test_drops_are_listed_and_shown_one_by_one(home: Home) -> None:
     """By id, sha256 or name; what a file says of itself does not reach the terminal as it is."""
     assert forked("drops", "--json", home=home).stdout == "[]\n"
     with closing(Journal.open(home.journal)) as journal:

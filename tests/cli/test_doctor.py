@@ -87,7 +87,7 @@ def test_damage_is_found_and_made_good_by_hand(parts: Parts, harm: Callable[[Hom
     harm(parts.home)
     assert bad(parts.home)
     parts.close()
-    repair.mend(parts.home, lambda _: None)
+    repair.repair_home(parts.home, lambda _: None)
     parts.open()
     assert bad(parts.home) == []
     assert parts.lengths == [1, 2, 3]
@@ -108,7 +108,7 @@ def test_loop_makes_good_what_it_finds(parts: Parts, harm: Callable[[Home], None
     assert parts.lengths == [1, 2, 3]
 
 
-def test_what_can_not_be_made_good_is_said_by_both(parts: Parts) -> None:
+def test_what_can_not_be_made_good_is_reported_by_both(parts: Parts) -> None:
     """A segment that nothing has any more: the loop says so each time, and so does the checkup."""
     [first, *_] = parts.journal.segments.current()
     (parts.home.segments / first["name"]).unlink()

@@ -93,7 +93,7 @@ def test_failure_ends_it(home: Home, journal: Journal) -> None:
     assert (ended, facts["sentence"]) == (Exit.FAILED, "Training 1: MemoryError.")
 
 
-def test_without_a_daemon_nobody_waits(home: Home) -> None:
+def test_without_a_daemon_nothing_is_waited_for(home: Home) -> None:
     """The request stays for the next start."""
     with pytest.raises(Unavailable, match="when it starts"):
         follow.follow(home, "1" * 16, 0)

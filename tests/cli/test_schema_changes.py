@@ -160,7 +160,7 @@ def test_change_waits_while_another_process_writes(home: Home) -> None:
     assert found.missing_values == ["NA", "M"]
 
 
-def test_change_is_said_and_takes_effect_with_the_next_drop(home: Home) -> None:
+def test_change_is_reported_and_takes_effect_with_the_next_drop(home: Home) -> None:
     """Beside an ingestion that goes on: no restart, nothing is lost, and the journal says what was changed."""
     home.schema.parent.mkdir(parents=True, exist_ok=True)
     home.schema.write_bytes(SCHEMA.dump())

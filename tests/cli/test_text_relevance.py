@@ -28,13 +28,13 @@ def letters(path: Path, count: int = 300) -> Path:
     return path
 
 
-def told(path: Path, **kinds: infer_schema.Choice) -> Draft:
+def draft_of(path: Path, **kinds: infer_schema.Choice) -> Draft:
     found = infer_schema.of(path, "y", kinds=kinds)
     return text_relevance.with_texts(path, found, MOST, partial(infer_schema.of, path, "y", None, MOST, None), kinds)
 
 
 def test_text_that_helps_is_a_feature_and_another_is_not(tmp_path: Path) -> None:
-    found = told(letters(tmp_path / "mail.csv"))
+    found = draft_of(letters(tmp_path / "mail.csv"))
     assert [(one.name, one.kind) for one in found.schema.columns] == [("size", "number"), ("subject", "text")]
     assert "its words help (log loss" in found.notes["subject"]
     assert "its words do not help (log loss" in found.left_out["noise"]

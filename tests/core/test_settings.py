@@ -118,7 +118,7 @@ def test_bad_file_is_refused_by_key(tmp_path: Path, text: str, parts: list[str])
         assert part in str(caught.value)
 
 
-def test_bad_value_is_told_where_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_value_is_reported_where_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who misspelt a flag or a variable does not look for it in the file."""
     path = file(tmp_path, "[server]\nworkers = -1\n[train]\nfolds = 1\n")
     monkeypatch.setenv("RETRAIND_SERVER__WORKERS", "many")

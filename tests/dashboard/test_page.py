@@ -23,7 +23,7 @@ from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.core import durable
 from daemon.core.home import Home
-from daemon.core.rows import SegmentRecord, SwapRow
+from daemon.core.journal_rows import SegmentRecord, SwapRow
 from daemon.core.scopes import Scope
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import DropState, EventKind, Level, RunState, VersionState
@@ -34,7 +34,7 @@ from daemon.records.versions import JudgedVersion
 from daemon.schema.column import Column
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
-from daemon.schema.scores import Scores, World
+from daemon.schema.scores import Scores, WorldChange
 from daemon.storage.journal import Journal
 from web.auth.access import LOCAL
 from web.dashboard import chart, health, quality
@@ -207,7 +207,7 @@ def well(story: Story) -> Story:
 # The answers
 
 
-def test_empty_home_is_unknown_and_teaches(tmp_path: Path) -> None:
+def test_empty_home_is_unknown_and_shows_the_quick_start(tmp_path: Path) -> None:
     home = Home(tmp_path / "new")
     found = document(home, Records(home), None, {})
     assert states(found) == ["unknown"] * 5
@@ -246,7 +246,7 @@ def test_version_after_forgetting_comes_from_the_other_drops(story: Story) -> No
     assert (drops["name"], batch["name"], batch["detail"]) == ("iris.csv", "no. 3 after 2 earlier", "50 rows forgotten")
 
 
-def test_a_rollback_is_told_once(story: Story) -> None:
+def test_a_rollback_is_shown_once(story: Story) -> None:
     """Why the version is back stands in one place; rows that spoke for the other one say nothing against it."""
     story.accept("iris.csv")
     story.judge(1, "promoted")
@@ -350,7 +350,7 @@ def test_the_backend_and_its_largest_difference_are_shown(well: Story, backend: 
     assert (found["value"], found["note"]) == said
 
 
-def test_it_is_said_what_it_was_trained_on_and_whose_score_it_is(well: Story) -> None:
+def test_it_is_reported_what_it_was_trained_on_and_whose_score_it_is(well: Story) -> None:
     folder = well.home.bundle(1)
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     twin = bundle.Twin(backend="onnx", input="float64", difference=0.0, trained_rows=80)
@@ -379,7 +379,7 @@ def test_it_is_said_what_it_was_trained_on_and_whose_score_it_is(well: Story) ->
         (three_refusals, 3, "watch", "watch", "3 challengers were refused"),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_what_is_wrong_is_shown(
     well: Story, scene: Callable[[Story], Status], tile: int, state: str, overall: str, said: str
 ) -> None:
     found = well.document(scene(well))
@@ -613,7 +613,7 @@ def test_since_when_rows_judge_is_shown(well: Story) -> None:
     """Where the world has changed, the page says what the figures are of."""
     facts = gather(well.home, Records(well.home), alive(), {}, None)
     assert facts.champion is not None
-    world: World = {"since": 1_772_496_000_000, "until": 1_772_668_800_000}
+    world: WorldChange = {"since": 1_772_496_000_000, "until": 1_772_668_800_000}
     scores: Scores = {**facts.champion["scores"], "world": world}
     tile = champion.serving(replace(facts, versions=[{**facts.champion, "scores": scores}]))
     assert [one["value"] for one in tile["facts"] if one["label"] == "judged by"] == ["rows since 3 March 2026"]
@@ -698,7 +698,7 @@ def test_a_training_shows_its_stage(well: Story) -> None:
 
 
 @pytest.mark.parametrize(("pending", "said"), [(20, "30 more rows start a training"), (60, "60 new rows are enough")])
-def test_what_a_training_waits_for_is_said(well: Story, pending: int, said: str) -> None:
+def test_what_a_training_waits_for_is_reported(well: Story, pending: int, said: str) -> None:
     """Rows, or the pause between two trainings: nobody should wonder why nothing happens."""
     assert said in well.document(alive(rows_pending=pending))["now"]["sentence"]
 
@@ -710,7 +710,7 @@ def test_user_text_is_escaped_and_shown(well: Story) -> None:
     well.accept(*HOSTILE)
     for name in HOSTILE:
         well.reject(name)
-        well.journal.events.tell(EventKind.PROBLEM, name, level=Level.ERROR)
+        well.journal.events.record(EventKind.PROBLEM, name, level=Level.ERROR)
     page = render(well.document(alive()))
     assert "<script>alert" not in page
     assert "<img" not in page

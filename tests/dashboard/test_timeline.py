@@ -59,7 +59,7 @@ def test_the_page_hears_every_kind_live(own: Site, browser: Browser) -> None:
     browser.wait("(Date.now = () => 0) && true")
     for kind in (EventKind.QUARANTINED, EventKind.ROLLED_BACK):
         journal = Journal.open(own.home.journal)
-        journal.events.tell(kind, f"The sentence about {kind}.")
+        journal.events.record(kind, f"The sentence about {kind}.")
         journal.close()
         browser.wait(f"document.getElementById('timeline').textContent.includes('The sentence about {kind}.')")
     assert browser.complaints == []

@@ -130,7 +130,7 @@ def test_torn_pointer_is_restored(home: Home, opened: Dataset, schema: Schema, d
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing"], ids=["empty", "half"])
-def test_torn_object_of_dvc_is_made_anew(home: Home, opened: Dataset, schema: Schema, damage: bytes) -> None:
+def test_torn_object_of_dvc_is_made_again(home: Home, opened: Dataset, schema: Schema, damage: bytes) -> None:
     """An object that a kill left unfinished, and that DVC would trust, is replaced before the batch counts."""
     first = segment(home, 1)
     opened.close()
@@ -155,7 +155,7 @@ def test_commit_is_not_begun_without_room(home: Home, opened: Dataset, monkeypat
 
 
 @pytest.mark.parametrize("missing", [".git/HEAD", ".git/refs", ".git/objects"])
-def test_half_made_repository_is_made_anew(home: Home, opened: Dataset, schema: Schema, missing: str) -> None:
+def test_half_made_repository_is_made_again(home: Home, opened: Dataset, schema: Schema, missing: str) -> None:
     """A kill during the very first start leaves a .git without some of its parts, and DVC's settings empty."""
     opened.close()
     path = home.data / missing
@@ -167,7 +167,7 @@ def test_half_made_repository_is_made_anew(home: Home, opened: Dataset, schema: 
     again.close()
 
 
-def test_segment_nobody_knows_is_set_aside(home: Home, opened: Dataset, schema: Schema) -> None:
+def test_unknown_segment_is_set_aside(home: Home, opened: Dataset, schema: Schema) -> None:
     """A segment whose batch never got into the journal is no data; it is kept beside it. The others stay."""
     known, orphan = segment(home, 1), segment(home, 2)
     opened.close()

@@ -1,4 +1,4 @@
-"""daemon.dataset.git_history: git and DVC are made anew from journal and segments, whatever is damaged. Real git, DVC, SQLite."""
+"""daemon.dataset.git_history: git and DVC are rebuilt from journal and segments, whatever is damaged. Real git, DVC, SQLite."""
 
 import os
 import shutil
@@ -167,7 +167,7 @@ def check(parts: Parts, batches: int = BATCHES + 1) -> None:
 
 @pytest.mark.parametrize("harm", [*GIT, *DVC], ids=lambda harm: harm.__name__)
 @pytest.mark.parametrize("when", ["running", "restart"])
-def test_damaged_repository_is_made_anew(parts: Parts, harm: Callable[[Home], None], when: str) -> None:
+def test_damaged_repository_is_made_again(parts: Parts, harm: Callable[[Home], None], when: str) -> None:
     """The next batch is committed, by the daemon that runs as by the next one; every batch has its commit again."""
     harm(parts.home)
     if when == "restart":
@@ -195,7 +195,7 @@ def test_what_can_be_read_keeps_its_commits(parts: Parts) -> None:
 
 
 def test_old_revision_is_found_again(parts: Parts, tmp_path: Path) -> None:
-    """A version names the commit of its revision; after all commits were made anew its rows are checked out all the same."""
+    """A version names the commit of its revision; after all commits were rebuilt its rows are checked out all the same."""
     history = git_history.recorded(parts.home.journal)
     remove_everything(parts.home)
     parts.reopen()

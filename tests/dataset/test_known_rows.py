@@ -21,8 +21,8 @@ from daemon.core.home import Home
 from daemon.core.settings import Inbox, Settings, Train
 from daemon.dataset import known_rows as known
 from daemon.dataset import row_hash_files, segments
-from daemon.dataset.known_rows import Known
-from daemon.dataset.row_hash_files import Rows
+from daemon.dataset.known_rows import KnownRows
+from daemon.dataset.row_hash_files import RowHashes
 from daemon.ingest.reading import reader
 from daemon.schema.schema import Schema, load
 from daemon.tabular import file_content
@@ -42,7 +42,7 @@ def counts(parts: Parts, column: Literal["rows_known", "rows_relabelled"] = "row
     return {one["name"]: one[column] for seq in range(1, 20) for one in parts.journal.drops.of_batch(seq)}
 
 
-def told(parts: Parts, kind: str) -> list[str]:
+def messages(parts: Parts, kind: str) -> list[str]:
     with closing(sqlite3.connect(parts.home.journal)) as connection:
         return [message for (message,) in connection.execute("SELECT message FROM events WHERE kind = ?", [kind])]
 
@@ -77,8 +77,8 @@ def test_known_rows_are_skipped_as_a_multiset(skipping: Parts) -> None:
     assert skipping.lengths == [1, 2, 2, 2, 3, 4]
     assert skipping.drops() == [("a.csv", "accepted"), ("b.csv", "accepted"), ("c.csv", "duplicate")]
     assert skipping.waiting == []
-    assert told(skipping, "known") == ["b.csv: 4 of 6 rows are in the dataset already and were not taken again."]
-    [last] = told(skipping, "duplicate")
+    assert messages(skipping, "known") == ["b.csv: 4 of 6 rows are in the dataset already and were not taken again."]
+    [last] = messages(skipping, "duplicate")
     assert last == "c.csv: 3 of 3 rows are in the dataset already; they were not taken again."
 
 
@@ -115,14 +115,14 @@ def test_bad_rows_of_a_known_drop_are_kept(skipping: Parts) -> None:
     assert len(list(skipping.home.rejected.glob("b.csv.*.bad.csv"))) == 1
 
 
-def test_another_label_is_said(parts: Parts) -> None:
+def test_another_label_is_reported(parts: Parts) -> None:
     """The same features with another class are no known row; the drop says how many there are."""
     parts.drop("a.csv", lines(1, 2))
     parts.run()
     parts.drop("b.csv", lines(1, 2).replace("setosa", "virginica", 1))
     parts.run()
     assert (counts(parts)["b.csv"], counts(parts, "rows_relabelled")["b.csv"]) == (1, 1)
-    [said] = told(parts, "relabelled")
+    [said] = messages(parts, "relabelled")
     assert "1 row has features that it has with another target only" in said
 
 
@@ -160,10 +160,10 @@ def test_forgotten_rows_are_known_no_more(parts: Parts) -> None:
 
 def test_a_column_that_comes_later_changes_no_print(tmp_path: Path, schema: Schema) -> None:
     """Rows of before lack it, so what was gathered by the old schema is good; another kind has it made again."""
-    known_rows, empty = Known(tmp_path, tmp_path), np.zeros(0, dtype=np.uint64)
-    gathering = known_rows.gathering()
-    gathering.add(Rows(empty, empty))
-    known_rows.take(gathering, "a", schema)
+    known_rows, empty = KnownRows(tmp_path, tmp_path), np.zeros(0, dtype=np.uint64)
+    hash_writer = known_rows.writer()
+    hash_writer.add(RowHashes(empty, empty))
+    known_rows.take(hash_writer, "a", schema)
     hashes = row_hash_files.mapped(tmp_path / f"a{known.SUFFIX}")
     assert hashes is not None
     more = schema.columns[0].model_copy(update={"name": "later", "missing": True})
@@ -179,12 +179,12 @@ def test_a_column_that_comes_later_changes_no_print(tmp_path: Path, schema: Sche
 )
 def test_share_is_that_of_multisets(dataset: list[int], drops: list[list[int]], skip: bool) -> None:
     """Counted drop by drop with plain Python."""
-    index = Known(Path("/nonexistent"), Path("/nonexistent"))
+    index = KnownRows(Path("/nonexistent"), Path("/nonexistent"))
     prints = np.sort(np.array(dataset, dtype=np.uint64) << np.uint64(40))
-    index._add("a", row_hash_files.Runs({}, [prints], [prints]))
+    index._add("a", row_hash_files.HashFile({}, [prints], [prints]))
     rows = np.array([value for drop in drops for value in drop], dtype=np.uint64) << np.uint64(40)
     codes = np.repeat(np.arange(len(drops)), [len(drop) for drop in drops]).astype(np.int64)
-    found = index.share(Rows(rows, rows), codes, skip=skip).known.tolist()
+    found = index.match(RowHashes(rows, rows), codes, skip=skip).known.tolist()
     there, expected = Counter(dataset), []
     for drop in drops:
         left, taken = Counter(there), Counter[int]()
@@ -217,13 +217,13 @@ def test_the_group_is_kept_and_no_feature(home: Home, schema: Schema) -> None:
 def test_disk_that_is_full_once_keeps_no_drop_waiting(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fingerprints of a batch could not be written; the batch is accepted, and the next one is taken as ever."""
 
-    def full(_known: Known, gathering: row_hash_files.Gathering, _name: str, _schema: Schema) -> None:
-        gathering._file.close()
+    def full(_known: KnownRows, hash_writer: row_hash_files.HashFileWriter, _name: str, _schema: Schema) -> None:
+        hash_writer._file.close()
         raise OSError(errno.ENOSPC, "No space left on device")
 
     parts.drop("a.csv", lines(1))
     with monkeypatch.context() as patch:
-        patch.setattr(Known, "take", full)
+        patch.setattr(KnownRows, "take", full)
         with pytest.raises(OSError, match="No space"):
             parts.run()
     parts.drop("b.csv", lines(1, 2))

@@ -98,7 +98,7 @@ def test_packing_ends_with_the_daemon(parts: Parts) -> None:
     git(parts.home, "fsck", "--strict", "--no-dangling")
 
 
-def test_history_that_can_not_be_packed_is_told(parts: Parts) -> None:
+def test_history_that_can_not_be_packed_is_reported(parts: Parts) -> None:
     """At each look, until it could be packed again: it is tried an hour later, when a person may have repaired it."""
     folder = parts.home.data / ".git/objects/pack"
     folder.rmdir()
@@ -165,7 +165,7 @@ def test_durable_objects_are_marked_without_a_file_of_their_own(parts: Parts) ->
     cache.path(md5).write_bytes(b"torn")
     assert list(cache.implausible()) == [cache.path(md5)]
     with pytest.raises(DatasetDamaged):
-        cache.secure(md5)
+        cache.make_durable(md5)
 
 
 def test_stamps_of_before_become_marks(parts: Parts) -> None:

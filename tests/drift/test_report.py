@@ -13,7 +13,7 @@ from daemon.artifacts.reference_sample import Reference
 from daemon.core.settings import Drift
 from daemon.drift import report as driftreport
 from daemon.drift.adwin import Detector
-from daemon.drift.report import Seen
+from daemon.drift.report import RecentPredictions
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 
@@ -49,7 +49,7 @@ def check(schema: Schema, before: Matrix, now: Matrix, settings: Drift | None = 
     known = manifest(schema, scores={"importance": more["importance"]} if "importance" in more else {})
     reference = more.get("reference", Reference(before, answers[0]))
     detector = more.get("detector") or Detector()
-    found = driftreport.report(7, known, reference, Seen(now, answers[1]), detector, settings or Drift())
+    found = driftreport.report(7, known, reference, RecentPredictions(now, answers[1]), detector, settings or Drift())
     assert orjson.loads(orjson.dumps(found))["features"] == found["features"]
     return found
 
@@ -178,7 +178,7 @@ def test_too_little_is_waited_for(taught: int, asked: int, says: str) -> None:
     assert (found["state"], found["alarm"], found["reason"]) == ("waiting", 0, says)
 
 
-def test_without_a_reference_it_is_said_and_nothing_more() -> None:
+def test_without_a_reference_it_is_reported_and_nothing_more() -> None:
     found = check(LETTERS, letters(0, 200), letters(1, 400), reference=None)
     assert (found["state"], found["alarm"]) == ("waiting", 0)
     assert "trained before drift was known" in found["reason"]
@@ -195,7 +195,7 @@ def test_a_risen_error_is_an_alarm_of_its_own() -> None:
     assert check(LETTERS, letters(0, 200), letters(1, 10), detector=detector)["state"] == "waiting"
 
 
-def test_the_mix_of_answers_is_told_by_class_or_by_quartiles() -> None:
+def test_the_mix_of_answers_is_reported_by_class_or_by_quartiles() -> None:
     found = check(LETTERS, letters(0, 200), shifted(0))["prediction"]
     assert found["drifted"]
     assert [one["name"] for one in found["classes"]] == ["no", "yes"]

@@ -16,10 +16,10 @@ from test_records import labelled
 
 from daemon.artifacts import bundle, reference_sample
 from daemon.core.home import Home
-from daemon.core.rows import DriftRecord
+from daemon.core.journal_rows import DriftRecord
 from daemon.core.settings import Drift, Settings
-from daemon.core.states import VersionState
-from daemon.drift.watch import Driftwatch
+from daemon.core.states import DriftState, VersionState
+from daemon.drift.watch import DriftWatch
 from daemon.storage import history_tables
 from daemon.storage.journal import Journal
 
@@ -31,7 +31,7 @@ class Stage:
 
     def __init__(self, home: Home, journal: Journal, settings: Drift = DRIFT) -> None:
         self.home, self.journal = home, journal
-        self.watch = Driftwatch(home, settings, journal)
+        self.watch = DriftWatch(home, settings, journal)
         self.now = 100.0
         self.history = history_tables.connect(home.history)
         self.random = random.Random(1)
@@ -65,7 +65,7 @@ class Stage:
         return [self.random.gauss(mean, 0.5) + shift for mean in bundles.SETOSA]
 
     def ask(self, count: int, shift: float = 0.0, version: int | None = None) -> None:
-        """Predictions as the historian copies them."""
+        """Predictions as the copier copies them."""
         for _ in range(count):
             row = (
                 "id",
@@ -195,7 +195,7 @@ def test_a_damaged_reference_stops_nothing_and_is_tried_again(stage: Stage) -> N
 
 
 def test_a_risen_error_is_found_again_after_a_restart(stage: Stage) -> None:
-    """The detector has no file of its own: the labels in the journal make it anew."""
+    """The detector has no file of its own: the labels in the journal make it again."""
     labelled(stage.journal, 1, *[("setosa", "setosa")] * 200)
     assert stage.check()["state"] == "waiting"
     labelled(stage.journal, 1, *[("virginica", "setosa")] * 100, start=200)
@@ -203,7 +203,7 @@ def test_a_risen_error_is_found_again_after_a_restart(stage: Stage) -> None:
     assert (found["state"], found["alarm"]) == ("drift", 1)
     assert "The error on late labels changed from" in found["reason"]
     stage.watch.close()
-    stage.watch, stage.now = Driftwatch(stage.home, DRIFT, stage.journal), 0.0
+    stage.watch, stage.now = DriftWatch(stage.home, DRIFT, stage.journal), 0.0
     stage.step()
     again = stage.check()
     assert (again["reason"], orjson.loads(again["detail"])["error"]["n"]) == (found["reason"], 300)
@@ -217,7 +217,7 @@ def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> No
     sha256 = bundle.seal(home.bundle(1), known.model_copy(update={"scores": scores}))
     labelled(journal, 1, *[("100.0", repr(100.0 + number % 3)) for number in range(200)])
     labelled(journal, 1, *[("100.0", "60.0")] * 60, start=200)
-    with closing(Driftwatch(home, DRIFT, journal)) as watch:
+    with closing(DriftWatch(home, DRIFT, journal)) as watch:
         found = watch._check(1, sha256)
     assert found is not None
     assert found["error"] is not None
@@ -232,7 +232,7 @@ def test_the_journal_keeps_the_newest_checks(home: Home, journal: Journal, monke
         "version": 1,
         "n": 0,
         "drifted": 0,
-        "state": "ok",
+        "state": DriftState.OK,
         "alarm": 0,
         "reason": "Fine.",
         "detail": "{}",
@@ -246,7 +246,7 @@ def test_the_journal_keeps_the_newest_checks(home: Home, journal: Journal, monke
 
 
 def test_checks_can_be_switched_off(home: Home, journal: Journal) -> None:
-    with closing(Driftwatch(home, Drift(check_seconds=0), journal)) as watch:
+    with closing(DriftWatch(home, Drift(check_seconds=0), journal)) as watch:
         watch.step(0.0, (1, "none"))
         watch.step(1e9, (1, "none"))
         assert watch._running is None
@@ -293,6 +293,6 @@ def test_an_alarm_is_worth_a_look_and_no_more(stage: Stage) -> None:
     assert shown["drift"]["word"] == "WATCH"
 
 
-def test_switched_off_is_said(stage: Stage) -> None:
+def test_switched_off_is_reported(stage: Stage) -> None:
     client = Client(stage.home, Settings(drift=Drift(check_seconds=0)))
     assert orjson.loads(asked(client, "/drift"))["reason"] == "Drift is not checked: drift.check_seconds = 0."

@@ -19,7 +19,7 @@ from tracer import SUPPORTED
 
 from daemon.core.settings import Predictions, Settings
 from daemon.records.records import Records
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 
 pytestmark = [
     pytest.mark.faults,
@@ -66,9 +66,9 @@ class Traced(Site):
 
     def kept(self) -> list[str]:
         """The predictions in the history, once all files are copied."""
-        historian = Historian(self.home, self.settings)
-        historian.copy()
-        historian.close()
+        history_copier = HistoryCopier(self.home, self.settings)
+        history_copier.copy()
+        history_copier.close()
         return [row["prediction_id"] for row in Records(self.home).predictions.newest(1000)]
 
 
@@ -109,13 +109,13 @@ def test_what_the_disk_did_not_keep_is_not_answered(traced: Traced, body: dict[s
 
 
 @pytest.mark.parametrize("traced", [(STRICT, {"at": 1, "kind": "forever"})], indirect=True)
-def test_while_the_disk_keeps_nothing_nobody_is_told_otherwise(traced: Traced) -> None:
+def test_while_the_disk_keeps_nothing_no_answer_is_sent(traced: Traced) -> None:
     assert {traced.post("/predict", PREDICTION)[0] for _ in range(5)} == {503}
     assert traced.get("/livez")[0] == 200
 
 
 @pytest.mark.parametrize("traced", [(Settings(), {"at": 1, "kind": "forever"})], indirect=True)
-def test_relaxed_a_failing_fsync_costs_no_answer_and_is_told(traced: Traced) -> None:
+def test_relaxed_a_failing_fsync_costs_no_answer_and_is_reported(traced: Traced) -> None:
     assert traced.post("/predict", PREDICTION)[0] == 200
     time.sleep(1.2)
     assert "if the power fails" in "".join(traced.get("/health")[1]["reasons"])

@@ -20,7 +20,7 @@ from daemon.ingest.reading.late_labels import Labels
 from daemon.schema import labelled_row, schema
 from daemon.service import bootstrap
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 
 log = logs.Logger()
 
@@ -138,8 +138,8 @@ def _predict(home: Home) -> None:
         "features": [LABELLED, 3.5, 1.4, 0.2], "prediction": 0, "prediction_name": "setosa", "confidence": 0.9,
     }  # fmt: skip
     (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(orjson.dumps(entry) + b"\n")
-    with closing(Historian(home, Settings())) as historian:
-        assert historian.copy() == 1
+    with closing(HistoryCopier(home, Settings())) as history_copier:
+        assert history_copier.copy() == 1
 
 
 def drop_one(home: Home) -> None:

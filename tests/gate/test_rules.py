@@ -324,7 +324,7 @@ def test_marks_are_of_the_same_rows() -> None:
     assert rules.judge(scores(90, 90, split={"reference": "100-bb"}), Promote(), past).state == "promoted"
 
 
-def test_challenger_and_champion_are_held_against_each_other_where_neither_has_learnt() -> None:
+def test_challenger_and_champion_are_compared_on_rows_that_trained_neither() -> None:
     """On the rows of `fair`, if there are some that the champion knows; the challenger's own score is of all."""
     fair = {name: holdout(9, 20) for name in HOLDOUTS}
     complete = scores(50, 50, fair=fair)
@@ -420,7 +420,7 @@ def test_scores_by_other_costs_are_no_mark() -> None:
     assert rules.judge(complete, Promote(), past).state == "promoted"
 
 
-def test_changed_world_is_said() -> None:
+def test_changed_world_is_reported() -> None:
     """Since when, on what evidence, and what the rows of before would have said; of the versions after it no more."""
     era = {"since": 1_772_496_000_000, "until": 1_772_668_800_000}
     world = {**era, "days": 3, "drops": 1, "n": 1240, "gain": 0.1, "objection": "Accuracy falls."}

@@ -282,7 +282,7 @@ def test_no_json_is_too_odd_for_a_reason(site: Site, path: str, body: bytes) -> 
 # Which methods there are: H10
 
 
-def test_methods_are_told_and_no_site_is_let_in(site: Site) -> None:
+def test_allowed_methods_are_listed_and_no_site_is_let_in(site: Site) -> None:
     status, headers, _ = site.ask("OPTIONS", "/predict", None, {"Origin": "http://evil.example"})
     assert (status, headers["allow"]) == (405, "POST")
     assert not any(name.startswith("access-control") for name in headers)
@@ -324,7 +324,7 @@ def memory(site: Site) -> int:
     return int(found) * 4096
 
 
-def test_clients_that_read_slowly_hold_nobody_up_and_cost_bounded_memory(own: Site) -> None:
+def test_clients_that_read_slowly_delay_no_other_and_cost_bounded_memory(own: Site) -> None:
     """50 clients that ask for 400 kB each again and again, and read a few bytes of it."""
     own.ask("POST", "/predict", ROWS)
     before, slow = memory(own), []

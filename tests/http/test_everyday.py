@@ -31,7 +31,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Client:
     return Client(home, Settings(server=Server(max_body_bytes=100_000)))
 
 
-def said(site: Site, request: bytes) -> bytes:
+def answer_to(site: Site, request: bytes) -> bytes:
     """All that a connection answers until it is closed."""
     with socket.create_connection(("127.0.0.1", site.port), timeout=5) as connection:
         connection.sendall(request)
@@ -43,18 +43,18 @@ def said(site: Site, request: bytes) -> bytes:
 
 @pytest.mark.parametrize("path", ["/livez", "/ping", "/v2/health/live"])
 def test_a_probe_that_names_no_host_is_answered(site: Site, path: str) -> None:
-    assert said(site, b"GET %s HTTP/1.0\r\n\r\n" % path.encode()).startswith(b"HTTP/1.0 200")
+    assert answer_to(site, b"GET %s HTTP/1.0\r\n\r\n" % path.encode()).startswith(b"HTTP/1.0 200")
 
 
 def test_who_names_no_host_is_no_program_of_this_machine(site: Site) -> None:
     """It may have come through a proxy that leaves the name out."""
-    assert said(site, b"GET /drops HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 401")
+    assert answer_to(site, b"GET /drops HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 401")
 
 
 def test_http_1_1_must_name_a_host(site: Site) -> None:
     for host in (b"", b"Host:\r\n"):
-        assert said(site, b"GET /livez HTTP/1.1\r\nConnection: close\r\n%s\r\n" % host).startswith(b"HTTP/1.1 400")
-    assert said(site, b"GET /livez HTTP/1.0\r\nHost: evil.example\r\n\r\n").startswith(b"HTTP/1.0 421")
+        assert answer_to(site, b"GET /livez HTTP/1.1\r\nConnection: close\r\n%s\r\n" % host).startswith(b"HTTP/1.1 400")
+    assert answer_to(site, b"GET /livez HTTP/1.0\r\nHost: evil.example\r\n\r\n").startswith(b"HTTP/1.0 421")
 
 
 # Slashes
@@ -62,11 +62,11 @@ def test_http_1_1_must_name_a_host(site: Site) -> None:
 
 @pytest.mark.parametrize("path", ["/v2/", "/livez/", "/drops/", "/v2/models/retraind/", "/v1/models/retraind/ready/"])
 def test_a_slash_at_the_end_changes_nothing(site: Site, path: str) -> None:
-    def told(at: str) -> tuple[int, bytes]:
+    def answer_at(at: str) -> tuple[int, bytes]:
         status, _, body = site.ask("GET", at)
         return status, body
 
-    assert told(path) == told(path.removesuffix("/"))
+    assert answer_at(path) == answer_at(path.removesuffix("/"))
     assert site.ask("POST", "/predict/", PREDICTION)[0] == 200
 
 
@@ -97,7 +97,7 @@ def test_many_rows_in_few_bytes_are_answered(site: Site) -> None:
     assert (status, len(json.loads(answer)["predictions"])) == (200, 2000)
 
 
-def test_rows_that_teach_may_be_compressed(flowers: Client) -> None:
+def test_training_rows_may_be_compressed(flowers: Client) -> None:
     body = gzip.compress(json.dumps({"features": bundles.SETOSA, "target": "setosa"}).encode())
     assert flowers.ask("POST", "/add_training_data", body, HTTP_CONTENT_ENCODING="x-gzip")[0] == 202
 
@@ -137,7 +137,7 @@ def test_a_bomb_costs_no_memory(site: Site) -> None:
 
 @pytest.mark.parametrize("word", ["NaN", "-Infinity", "nan"])
 @pytest.mark.parametrize("path", ["/predict", "/add_training_data"])
-def test_what_json_lacks_is_said_to_be_null(flowers: Client, path: str, word: str) -> None:
+def test_what_json_lacks_is_reported_to_be_null(flowers: Client, path: str, word: str) -> None:
     status, _, body = flowers.ask("POST", path, b'{"features": ["NaN", 1, %s, 2], "target": 0}' % word.encode())
     assert (status, "null" in json.loads(body)["hint"]) == (400, True)
 
@@ -189,7 +189,7 @@ def test_curl_hears_it_whether_it_asks_first_or_not(narrow: Site, tmp_path: Path
 def test_who_stops_in_a_body_that_is_not_wanted_is_let_go(narrow: Site) -> None:
     started = time.monotonic()
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n{"
-    assert said(narrow, head).startswith(b"HTTP/1.1 413")
+    assert answer_to(narrow, head).startswith(b"HTTP/1.1 413")
     assert time.monotonic() - started < narrow.settings.server.body_seconds
 
 

@@ -51,7 +51,7 @@ def test_a_value_is_refused_if_and_only_if_a_key_is_given_twice(value: Any) -> N
         ({}, "body: give either 'features' (one row) or 'instances' (a list of rows)"),
     ],
 )
-def test_a_body_of_another_form_is_told_the_right_one(given: Any, said: str) -> None:
+def test_a_body_of_another_form_gets_the_right_one_in_the_error(given: Any, said: str) -> None:
     """In words of JSON, not of the library that checks it."""
     with pytest.raises(Problem) as caught:
         payload.check(payload.Features, given)

@@ -76,7 +76,7 @@ def test_folder_that_can_not_be_listed_at_the_start_is_left_to_the_loop(home: Ho
     assert settling.wait_seconds(100.0) is None
 
 
-def test_change_starts_the_quiet_time_anew(home: Home, inbox: Inbox) -> None:
+def test_change_starts_the_quiet_time_again(home: Home, inbox: Inbox) -> None:
     """A file that grows, or is replaced by another of equal size, has to be quiet again."""
     drop = home.inbox / "a.csv"
     drop.write_text("x")
@@ -104,7 +104,7 @@ def test_file_that_is_open_for_writing_is_not_ready(home: Home, inbox: Inbox) ->
     assert list(inbox.settled(200.1)) == ["a.csv"]
 
 
-def test_writer_that_comes_while_it_is_asked_ends_nobody(home: Home) -> None:
+def test_writer_that_comes_during_the_check_ends_no_process(home: Home) -> None:
     """The kernel sends a signal to who holds the lease; the daemon survives it, whatever its signal handlers are."""
     (home.inbox / "a.csv").write_text("x")
     code = """
@@ -190,7 +190,7 @@ def test_only_regular_files_are_drops(home: Home, inbox: Inbox, monkeypatch: pyt
 
 
 def test_writer_that_opens_and_closes_again_is_waited_for(home: Home, inbox: Inbox) -> None:
-    """Each time it goes on, the quiet time begins anew; it is read once, whole."""
+    """Each time it goes on, the quiet time begins again; it is read once, whole."""
     drop = home.inbox / "a.csv"
     for now, text in ((100.0, "a"), (100.4, "b"), (100.8, "c")):
         with drop.open("a") as file:
@@ -231,7 +231,7 @@ def test_read_gives_bytes_and_their_sha256(home: Home, inbox: Inbox) -> None:
 def test_drop_that_changes_while_it_is_read_is_not_taken(
     home: Home, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither as a drop nor, half written, as a damaged one: it settles anew and is read whole."""
+    """Neither as a drop nor, half written, as a damaged one: it settles again and is read whole."""
     packed = gzip.compress(b"abc" * 100)
     drop = home.inbox / "a.csv.gz"
     durable.write(home.inbox / ".a", packed[:-4])
@@ -281,7 +281,7 @@ def test_drop_over_the_limit_is_refused_unread(home: Home) -> None:
         read(home, inbox, "a.csv")
 
 
-def test_file_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_file_of_another_user_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A drop that this user may not read is refused, so that it does not hold the others back."""
     root = tmp_path_factory.mktemp("other")
     drop = root / "a.csv"
@@ -511,7 +511,7 @@ def test_quarantine_reads_no_file_of_another_drop(home: Home, inbox: Inbox, monk
 # What is no file
 
 
-def test_what_is_no_file_is_said_once(home: Home, inbox: Inbox, tmp_path: Path) -> None:
+def test_what_is_no_file_is_reported_once(home: Home, inbox: Inbox, tmp_path: Path) -> None:
     """Links, folders, pipes and sockets are neither followed nor opened, and do not stay unsaid."""
     (tmp_path / "elsewhere.csv").write_text("x")
     (home.inbox / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
@@ -542,7 +542,7 @@ def test_what_is_no_file_is_said_once(home: Home, inbox: Inbox, tmp_path: Path) 
     assert len(inbox.strays.remarks()) == 1
 
 
-def test_very_much_that_is_no_file_is_said_in_part(home: Home, inbox: Inbox) -> None:
+def test_very_much_that_is_no_file_is_reported_in_part(home: Home, inbox: Inbox) -> None:
     for number in range(100):
         (home.inbox / str(number)).mkdir()
     inbox.settled(100.0)

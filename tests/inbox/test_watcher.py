@@ -40,7 +40,7 @@ class Watched:
         return self.watcher.watch(self.now)
 
     def until(self, manner: str) -> None:
-        wait(lambda: self.watcher.manner().startswith(manner))
+        wait(lambda: self.watcher.description().startswith(manner))
 
     def forget(self) -> None:
         while self.woken.acquire(blocking=False):
@@ -89,7 +89,7 @@ def test_file_renamed_into_the_folder_is_ready_at_once(watched: Watched, name: s
     wait(lambda: list(watched.inbox.settled(100.0)) == [name])
 
 
-def test_canary_leaves_nothing_and_wakes_nobody(watched: Watched) -> None:
+def test_canary_leaves_nothing_and_does_not_wake_the_loop(watched: Watched) -> None:
     """That events arrive is proven by a hidden file, which is gone at once; the loop has nothing to do."""
     assert names(watched.home.inbox) == ["rejected"]
     assert watched.watcher.watching() is None
@@ -109,7 +109,7 @@ def test_overflow_is_noticed_and_the_loop_woken(watched: Watched) -> None:
         for _ in range(queued):
             path.touch()
             path.unlink()
-    wait(lambda: watched.watch() == [] and "The kernel dropped events" in watched.watcher.manner())
+    wait(lambda: watched.watch() == [] and "The kernel dropped events" in watched.watcher.description())
     assert watched.watcher.watching() is None
     assert watched.hears("a.csv")
 
@@ -129,7 +129,7 @@ def test_folder_that_is_removed_and_made_at_once_is_watched_again(watched: Watch
     """The new folder often has the old one's inode number; its watch is gone all the same."""
     shutil.rmtree(watched.home.inbox)
     watched.home.inbox.mkdir()
-    wait(lambda: watched.watcher.manner() != "Watched.")
+    wait(lambda: watched.watcher.description() != "Watched.")
     assert watched.watch() == []
     assert watched.hears("a.csv")
 
@@ -183,13 +183,13 @@ def test_link_to_a_folder_is_watched_as_that_folder(home: Home) -> None:
 
 @pytest.mark.parametrize("part", ["InotifyFD", "InotifyEmitter", "BaseObserver"])
 def test_dead_thread_is_replaced(watched: Watched, part: str) -> None:
-    """Whichever of watchdog's threads ends, the next look starts them anew."""
+    """Whichever of watchdog's threads ends, the next look starts them again."""
     victim = next(
         thread for thread in threading.enumerate() if part in {base.__name__ for base in type(thread).__mro__}
     )
     victim.stop()  # type: ignore[attr-defined]
     victim.join(5)
-    assert watched.watcher.manner() == STARTING
+    assert watched.watcher.description() == STARTING
     watched.watch()
     watched.until("Watched.")
     assert watched.hears("a.csv")
@@ -202,9 +202,9 @@ def test_folder_that_sends_no_events_is_scanned(home: Home, monkeypatch: pytest.
         with monkeypatch.context() as silence:
             silence.setattr(InotifyFD, "_parse_event_buffer", staticmethod(lambda _buffer: []))
             watched.watch()
-            assert watched.watcher.manner() == STARTING
+            assert watched.watcher.description() == STARTING
             watched.watch(CANARY_SECONDS)
-            assert watched.watcher.manner() == SILENT
+            assert watched.watcher.description() == SILENT
             assert watched.watcher.watching() is None
             (home.inbox / "a.csv").write_text("x")
             assert not watched.inbox.settled(200.0)
@@ -250,10 +250,10 @@ def test_kernel_limit_leaves_scanning_until_there_is_room(home: Home, limit: str
 limit = Path('/proc/sys/user/{limit}')
 limit.write_text('0')
 watched.watch()
-print('>', watched.watcher.watching(), watched.watcher.manner())
+print('>', watched.watcher.watching(), watched.watcher.description())
 limit.write_text('50')
 watched.watch()
-print('>', watched.watcher.manner().startswith('Only'))
+print('>', watched.watcher.description().startswith('Only'))
 watched.watch(RETRY_SECONDS)
 watched.until('Watched.')
 watched.watcher.close()
@@ -266,7 +266,7 @@ watched.watcher.close()
 
 @needs_root
 @pytest.mark.parametrize("mode", [0o000, 0o733, 0o555])
-def test_folder_that_this_user_may_not_use_is_said_and_healed(home: Home, mode: int) -> None:
+def test_folder_that_this_user_may_not_use_is_reported_until_it_may(home: Home, mode: int) -> None:
     """Without the rights the health names the folder; once they are given, it is watched without a restart."""
     open_up(home.root)
     for folder in (home.inbox, home.rejected):
@@ -293,7 +293,7 @@ watched.watcher.close()
     assert "can't be" in again
 
 
-def test_file_in_the_place_of_the_folder_is_said(watched: Watched) -> None:
+def test_file_in_the_place_of_the_folder_is_reported(watched: Watched) -> None:
     """Nobody's file is removed: the health asks for it."""
     shutil.rmtree(watched.home.inbox)
     watched.home.inbox.write_text("mine")

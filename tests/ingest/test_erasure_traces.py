@@ -20,19 +20,19 @@ from test_ingestion import HEADER, Killed, Parts
 
 from daemon.core import durable, requests, shared_folder
 from daemon.core.home import Home
-from daemon.core.rows import DropRow
+from daemon.core.journal_rows import DropRow
 from daemon.core.settings import Settings
 from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.ingest.erasure import held_files, traces
 from daemon.ingest.erasure import row_matching as likeness_module
 from daemon.ingest.erasure.eraser import Eraser
-from daemon.ingest.erasure.row_matching import Likeness
+from daemon.ingest.erasure.row_matching import RowMatcher
 from daemon.records.query import ask
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 
 SECRET = 4.987654
 """A cell that no other row of the tests has; its bytes as a double and as text are looked for everywhere."""
@@ -126,8 +126,8 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
         )
         place = shared_folder.inbox(home)
         drop: Any = {"decided_at": "2026-01-01"}
-        likeness = Likeness(bundles.SCHEMA, [ROW])
-        found = [one for one in held_files.search(place, journal.held.all(), likeness, drop) if one]
+        matcher = RowMatcher(bundles.SCHEMA, [ROW])
+        found = [one for one in held_files.search(place, journal.held.all(), matcher, drop) if one]
         assert [(one.name, one.split and one.split.matched) for one in found] == [("copy.csv", 1), ("held.csv", 1)]
         (home.inbox / "copy.csv").write_text("another by now")
         for one in found:
@@ -181,8 +181,8 @@ def test_predictions_that_the_drop_labelled_go_by_their_ids(parts: Parts) -> Non
     with closing(sqlite3.connect(parts.home.journal)) as connection, connection:
         label = ("p1", 1, "setosa", "virginica", sha256, 1, "2026-01-01T00:00:00Z")
         connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", label)
-    with closing(Historian(parts.home, Settings())) as historian:
-        assert historian.copy() == 2
+    with closing(HistoryCopier(parts.home, Settings())) as history_copier:
+        assert history_copier.copy() == 2
     assert {"logs/predictions.db", f"logs/{path.name}"} <= listed(parts, sha256)
     requests.submit(parts.home, "forget", drop=sha256)
     parts.run()
@@ -192,9 +192,9 @@ def test_predictions_that_the_drop_labelled_go_by_their_ids(parts: Parts) -> Non
     assert files_with_the_secret(parts.home) == set()
     with path.open("ab") as file:
         file.write(lines[1].replace(b"p2", b"p3") + b"\n")
-    with closing(Historian(parts.home, Settings())) as historian:
-        assert historian.copy() == 1
-        assert historian.skipped == 0
+    with closing(HistoryCopier(parts.home, Settings())) as history_copier:
+        assert history_copier.copy() == 1
+        assert history_copier.skipped == 0
 
 
 def test_command_lists_as_text_and_as_json(parts: Parts) -> None:
@@ -235,8 +235,8 @@ WIDE = Schema(
 )
 def test_lines_are_like_a_row_in_every_cell_that_can_be_read(line: str, matched: int) -> None:
     """Other people's rows in the same file stay, verbatim."""
-    likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
-    *_, split = likeness.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode(), before=True)
+    matcher = RowMatcher(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
+    *_, split = matcher.split(f"a,b,c,kind\n{line}\n8,9,u,y\n".encode(), before=True)
     assert split is not None
     assert split.matched == matched
     assert split.rest.endswith(b"8,9,u,y\n")
@@ -249,7 +249,7 @@ def test_what_was_refused_later_is_a_row_in_every_cell(line: str, matched: int) 
         {"a": 1.0, "b": 2.0, "c": "u", "kind": "x"},
         {"a": 5.0, "b": 2.0, "c": None, "kind": "x"},
     ]
-    *_, split = Likeness(WIDE, rows).split(f"a,b,c,kind\n{line}\n".encode(), before=False)
+    *_, split = RowMatcher(WIDE, rows).split(f"a,b,c,kind\n{line}\n".encode(), before=False)
     assert split is not None
     assert split.matched == matched
 
@@ -269,8 +269,8 @@ def test_purge_leaves_the_refused_rows_of_later_drops(parts: Parts) -> None:
 
 def test_lines_in_another_encoding_stay_byte_for_byte() -> None:
     """What is no UTF-8, and the mark of a byte order, is part of other people's rows."""
-    likeness = Likeness(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
-    *_, split = likeness.split("\ufeffa,b,c,kind\n".encode() + b"1,2,u,x\n3,4,K\xf6ln,y\n", before=True)
+    matcher = RowMatcher(WIDE, [{"a": 1.0, "b": 2.0, "c": "u", "kind": "x"}])
+    *_, split = matcher.split("\ufeffa,b,c,kind\n".encode() + b"1,2,u,x\n3,4,K\xf6ln,y\n", before=True)
     assert split is not None
     assert split.rest == "\ufeffa,b,c,kind\n".encode() + b"3,4,K\xf6ln,y\n"
     assert (split.matched, split.lines) == (1, 2)

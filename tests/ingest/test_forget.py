@@ -131,7 +131,7 @@ def test_drop_that_is_a_segment_of_its_own(parts: Parts) -> None:
 
 
 def test_the_last_drop_of_all(parts: Parts) -> None:
-    """An empty dataset is a revision too, of no rows; a drop begins it anew."""
+    """An empty dataset is a revision too, of no rows; a drop begins it again."""
     take(parts, a=[1])
     forget(parts, 1)
     parts.run()
@@ -176,7 +176,7 @@ def test_segment_that_was_merged_is_put_in_order(parts: Parts) -> None:
 
 
 def test_batches_out_of_order_are_sorted() -> None:
-    """Rows of an older batch that a merge put behind younger ones come first when the segment is written anew."""
+    """Rows of an older batch that a merge put behind younger ones come first when the segment is written again."""
     table = pa.table({"x": [1, 2, 3, 4, 5], "_drop": ["a", "c", "c", "b", "a"]})
     left = segments.without(table, "a", {"b": 2, "c": 3})
     assert left.to_pydict() == {"x": [4, 2, 3], "_drop": ["b", "c", "c"]}
@@ -336,7 +336,7 @@ def test_labels_and_notes_of_the_drop_go_too(parts: Parts) -> None:
         assert connection.execute("SELECT COUNT(*) FROM events WHERE message = 'secret'").fetchone() == (0,)
 
 
-def test_folder_that_anybody_may_write_is_no_trap(parts: Parts) -> None:
+def test_folder_that_others_may_write_to_is_no_trap(parts: Parts) -> None:
     """Only the quarantine file that the journal names is removed."""
     take(parts, a=[1], b=[2])
     (parts.home.rejected / "mine.bad.csv").write_text("mine")

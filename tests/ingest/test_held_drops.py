@@ -13,7 +13,7 @@ from service import Service, wait_until
 from service import flowers as service_flowers
 from sites import Client
 from test_commands import a_status, retraind
-from test_drop_scores import flowers, serve
+from test_exam_runner import flowers, serve
 from test_ingestion import Parts
 
 from daemon.backup import backup, restore
@@ -26,7 +26,7 @@ from daemon.core.settings import Inbox, Settings
 from daemon.core.status import publish
 from daemon.inbox.drop import Drop
 from daemon.inbox.settling import Stamp
-from daemon.ingest import drop_evaluation
+from daemon.ingest import exam_runner
 from daemon.ingest.reading.reading import Reading
 from daemon.records import drops
 from daemon.records.query import ask
@@ -67,7 +67,7 @@ def ask_for(parts: Parts, kind: requests.Kind, drop: str) -> tuple[str, str]:
     return row["state"], row["detail"]
 
 
-def told(parts: Parts, kind: str) -> list[str]:
+def messages(parts: Parts, kind: str) -> list[str]:
     return [row["message"] for row in ask(parts.home.journal, "SELECT message FROM events WHERE kind = ?", kind)]
 
 
@@ -84,13 +84,13 @@ def test_a_suspicious_drop_waits_and_the_others_go_on(parts: Parts) -> None:
     )
     assert parts.inbox.backlog == (0, 0)
     assert [row["name"] for row in parts.journal.exams.newest(10)] == ["good.csv"], "what has not come in is not usual"
-    (event,) = told(parts, "suspicious")
+    (event,) = messages(parts, "suspicious")
     assert event == f"odd.csv is suspicious: {REASON}. It waits for `retraind accept` or `retraind reject`."
 
 
 def test_a_flood_of_larger_drops_lets_no_bad_one_past_its_exam(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch takes no more files than it can examine; samples, which have one row, don't count."""
-    monkeypatch.setattr(drop_evaluation, "MOST_DROPS", 2)
+    monkeypatch.setattr(exam_runner, "MOST_DROPS", 2)
     for number in range(3):
         parts.drop(f"good-{number}.csv", flowers(40, "setosa", begin=100 * number))
         labelled_row.drop(parts.home, labelled_row.make(bundles.SCHEMA, [9, 1, 1, number], "setosa"))
@@ -138,7 +138,7 @@ def test_a_restart_forgets_nothing_and_says_nothing_twice(parts: Parts) -> None:
         parts.reopen()
         parts.run()
     assert (held(parts), parts.waiting, parts.lengths) == ([("odd.csv", REASON)], ["odd.csv"], [])
-    assert len(told(parts, "suspicious")) == 1
+    assert len(messages(parts, "suspicious")) == 1
     parts.reopen()
     # Decided before the new process has read the file.
     assert ask_for(parts, "accept", sha256(parts, "odd.csv"))[0] == "done"
@@ -239,7 +239,7 @@ def test_another_name_or_time_is_no_decision(parts: Parts, served: int) -> None:
     os.utime(parts.home.inbox / "b.csv", (1, 1))
     parts.run()
     assert held(parts) == [("b.csv", REASON)]
-    assert len(told(parts, "suspicious")) == 1
+    assert len(messages(parts, "suspicious")) == 1
     assert parts.lengths == []
 
 
@@ -259,7 +259,7 @@ def test_one_that_is_removed_waits_no_more(parts: Parts) -> None:
     (parts.home.inbox / "odd.csv").unlink()
     parts.run()
     assert held(parts) == []
-    assert told(parts, "suspicious")[-1] == (
+    assert messages(parts, "suspicious")[-1] == (
         "odd.csv waited to be accepted and is no longer in the inbox. Nothing of it was taken."
     )
     state, detail = ask_for(parts, "accept", drop)
@@ -296,7 +296,7 @@ def test_the_schema_grows_by_what_is_let_in_only(parts: Parts) -> None:
     parts.run()
     assert held(parts) == [("wide.csv", REASON)]
     assert schema.load(parts.home.schema) == bundles.SCHEMA
-    assert told(parts, "schema") == []
+    assert messages(parts, "schema") == []
     ask_for(parts, "accept", sha256(parts, "wide.csv"))
     grown = schema.load(parts.home.schema)
     assert grown is not None

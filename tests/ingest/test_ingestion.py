@@ -60,9 +60,9 @@ class Parts:
         self.ingestion = Ingestion(self.home, self.settings, self.inbox, self.dataset, self.journal, labels)
 
     def close(self) -> None:
-        gathering = self.ingestion.intake.known_rows._gathering
-        if gathering is not None:
-            gathering._file.close()  # as the kernel does at a kill; what is in the folder stays
+        hash_writer = self.ingestion.intake.known_rows._hash_writer
+        if hash_writer is not None:
+            hash_writer._file.close()  # as the kernel does at a kill; what is in the folder stays
         self.dataset.close()
         self.journal.close()
 
@@ -323,7 +323,7 @@ def test_end_between_the_record_and_the_removal_records_nothing_twice(
     assert sorted(parts.drops()) == [*once, ("bad.csv", "rejected")]
 
 
-def test_bad_rows_go_into_quarantine_and_come_back_mended(parts: Parts) -> None:
+def test_bad_rows_go_into_quarantine_and_come_back_corrected(parts: Parts) -> None:
     """The good rows go on; the bad ones lie in rejected/ verbatim with line, column and reason; mended, they are taken."""
     parts.drop("a.csv", HEADER + row(1) + "x,3.5,1.4,0.2,setosa\n" + row(2) + '3,3.5,1.4,0.2,"ro\nse"\n4,1\n')
     parts.run()
@@ -566,7 +566,7 @@ def test_schema_grows_with_the_data_that_needs_it(home: Home, parts: Parts) -> N
     assert parts.lengths == [1, 2]
 
 
-def test_segment_that_could_not_be_recorded_is_in_nobodys_way(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segment_that_could_not_be_recorded_blocks_no_other(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal's disk is full after the segment was written: nothing stays behind, and later the drop is taken once."""
     parts.drop("a.csv", HEADER + row(1))
     with monkeypatch.context() as patch:

@@ -17,7 +17,7 @@ from daemon.artifacts import bundle
 from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.core.rows import DropRecord
+from daemon.core.journal_rows import DropRecord
 from daemon.core.settings import Inbox, Settings
 from daemon.core.states import VersionState
 from daemon.ingest.reading.late_labels import Joined, Labels, cell, cells, plain
@@ -26,7 +26,7 @@ from daemon.schema.column import BOUND, Column, Kind
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from daemon.tabular import rows
 
 WIDE = Schema(
@@ -67,8 +67,8 @@ def predicted(home: Home, *entries: dict[str, Any]) -> None:
     lines = [orjson.dumps({**common, **entry}) + b"\n" for entry in entries]
     log = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
     log.write_bytes(b"".join(lines))
-    with closing(Historian(home, Settings())) as historian:
-        assert historian.copy() == len(entries)
+    with closing(HistoryCopier(home, Settings())) as history_copier:
+        assert history_copier.copy() == len(entries)
 
 
 def accepted(journal: Journal, joined: Joined) -> None:
@@ -117,7 +117,7 @@ def test_a_label_makes_a_row_of_what_was_predicted_on(home: Home, journal: Journ
     ]
 
 
-def test_every_reason_is_told_and_the_good_rows_go_on(home: Home, journal: Journal, labels: Labels) -> None:
+def test_every_reason_is_reported_and_the_good_rows_go_on(home: Home, journal: Journal, labels: Labels) -> None:
     trained(home, journal, 1, WIDE)
     predicted(
         home,

@@ -75,7 +75,7 @@ def test_no_thread_writes_older_counters_over_newer_ones(worker: Worker) -> None
     assert found[-1] > found[0]
 
 
-def test_what_cannot_be_written_is_told_nevertheless(worker: Worker) -> None:
+def test_counters_that_cannot_be_written_are_reported_nevertheless(worker: Worker) -> None:
     worker.counters.count("/predict", 200, 0.001)
     worker.totals()
     shutil.rmtree(worker.home.workers)

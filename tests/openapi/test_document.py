@@ -120,7 +120,7 @@ def test_a_class_that_is_a_number_is_meant_by_it() -> None:
     assert model_columns.target(schema)["enum"] == ["-1", "1", "01", "one", -1, 1]
 
 
-def test_what_teaches_is_described_by_the_dataset(tmp_path: Path) -> None:
+def test_training_rows_are_described_by_the_dataset(tmp_path: Path) -> None:
     client = served(tmp_path)
     assert described(client)["components"]["schemas"]["TrainingRow"] == {"$ref": "#/components/schemas/Row"}
     grown = [*bundles.SCHEMA.columns, Column(name="colour", kind="category", missing=True, categories=["blue"])]

@@ -37,7 +37,7 @@ def running(home: Home, slots: int = 1, **settings: Any) -> Iterator[Workers]:
     before = len(published(home))
     workers = Workers(home, Settings(server=Server(**{"port": 0, **settings})), slots)
     try:
-        workers.tend(time.monotonic())
+        workers.supervise(time.monotonic())
         wait_until(lambda: len(published(home)) == before + slots)
         yield workers
     finally:
@@ -49,9 +49,9 @@ def published(home: Home) -> list[Path]:
     return sorted(home.workers.glob("*.json"))
 
 
-def told(workers: Workers) -> str:
+def next_message(workers: Workers) -> str:
     """The next that the daemon says of its workers."""
-    (sentence,) = wait_until(lambda: workers.tend(time.monotonic()))
+    (sentence,) = wait_until(lambda: workers.supervise(time.monotonic()))
     return sentence
 
 
@@ -75,7 +75,7 @@ def test_what_a_worker_left_behind_speaks_for_no_other(served: Home) -> None:
         for damaged in (False, True, True, False, True):
             model.write_bytes(b"broken" if damaged else whole)
             workers.renew()
-            assert ("could not be replaced" in told(workers)) == damaged
+            assert ("could not be replaced" in next_message(workers)) == damaged
             assert status(workers) == 200
 
 
@@ -91,7 +91,7 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
             complaints: list[str] = []
 
             def heard() -> bool:
-                complaints.extend(later.tend(time.monotonic()))
+                complaints.extend(later.supervise(time.monotonic()))
                 return len(complaints) == 2
 
             wait_until(heard)
@@ -102,7 +102,7 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["elsewhere", "beside them"])
-def test_old_workers_let_nobody_share_the_port_of_others(served: Home, shared: bool) -> None:
+def test_old_workers_do_not_let_us_share_the_port_of_another_program(served: Home, shared: bool) -> None:
     """Where they listen themselves, nobody else may; where they don't, the port is asked for as if there were none."""
     with running(served) as killed, socket.socket() as others:
         assert killed.address is not None
@@ -114,7 +114,7 @@ def test_old_workers_let_nobody_share_the_port_of_others(served: Home, shared: b
         assert locks(served) == 1
 
 
-def test_old_workers_elsewhere_keep_nobody_waiting(served: Home) -> None:
+def test_old_workers_elsewhere_delay_no_start(served: Home) -> None:
     """At another address the new socket listens at once, so that who connects before the first worker answers waits."""
     with running(served):
         later = Workers(served, Settings(server=Server(port=0)), 0)
@@ -129,18 +129,18 @@ def test_new_workers_without_a_model_relieve_old_ones_without(home: Home) -> Non
     with running(home) as killed:
         assert killed.address is not None
         with running(home, port=killed.address[1]) as later:
-            wait_until(lambda: later.tend(time.monotonic()) or not killed.alive)
+            wait_until(lambda: later.supervise(time.monotonic()) or not killed.alive)
 
 
 def test_who_asks_during_a_replacement_gets_every_worker_replaced_once_more(served: Home) -> None:
     """The one that is about to take over does so first."""
     with running(served, 2) as workers:
         workers.renew()
-        assert told(workers) == REPLACED
-        wait_until(lambda: workers.tend(time.monotonic()) or len(list(served.workers.glob("1-*.lock"))) == 2)
+        assert next_message(workers) == REPLACED
+        wait_until(lambda: workers.supervise(time.monotonic()) or len(list(served.workers.glob("1-*.lock"))) == 2)
         workers.renew()
         slots = [1, 0, 1]
-        assert [told(workers) for _ in slots] == [f"HTTP worker {slot} was replaced." for slot in slots]
+        assert [next_message(workers) for _ in slots] == [f"HTTP worker {slot} was replaced." for slot in slots]
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def finish(client: socket.socket) -> int:
 def test_a_replaced_worker_finishes_what_takes_longer_than_a_stop_may(served: Home) -> None:
     with running(served, drain_seconds=0.5, body_seconds=60) as workers, trickling(workers) as client:
         workers.renew()
-        assert told(workers) == REPLACED
+        assert next_message(workers) == REPLACED
         time.sleep(4)
         assert finish(client) == 200
         wait_until(lambda: locks(served) == 1, 10)
@@ -176,7 +176,7 @@ def test_so_does_the_worker_of_a_killed_daemon(served: Home) -> None:
     with running(served, drain_seconds=0.5, body_seconds=60) as killed, trickling(killed) as client:
         assert killed.address is not None
         with running(served, port=killed.address[1]) as later:
-            wait_until(lambda: later.tend(time.monotonic()) or status(later) == 200)
+            wait_until(lambda: later.supervise(time.monotonic()) or status(later) == 200)
             time.sleep(4)
             assert finish(client) == 200
             wait_until(lambda: not killed.alive, 10)
@@ -187,10 +187,10 @@ def test_a_stop_does_not_wait_for_those_that_were_replaced(served: Home) -> None
     with running(served, drain_seconds=0.5, body_seconds=60) as killed, trickling(killed):
         assert killed.address is not None
         with running(served, port=killed.address[1], drain_seconds=0.5, body_seconds=60) as later:
-            later.tend(time.monotonic())
+            later.supervise(time.monotonic())
             with trickling(later):
                 later.renew()
-                assert told(later) == REPLACED
+                assert next_message(later) == REPLACED
                 assert locks(served) == 3
                 began = time.monotonic()
                 later.close()
@@ -201,14 +201,14 @@ def test_a_stop_does_not_wait_for_those_that_were_replaced(served: Home) -> None
 def test_no_more_workers_drain_than_there_are_slots(served: Home) -> None:
     with running(served, body_seconds=60) as workers, trickling(workers) as first:
         workers.renew()
-        assert told(workers) == REPLACED
+        assert next_message(workers) == REPLACED
         time.sleep(3)  # by then the old one accepts nobody
         with trickling(workers) as second:
             workers.renew()
             for _ in range(30):
-                assert workers.tend(time.monotonic()) == []
+                assert workers.supervise(time.monotonic()) == []
                 time.sleep(0.1)
             assert locks(served) == 2
             assert finish(first) == 200
-            assert told(workers) == REPLACED
+            assert next_message(workers) == REPLACED
             assert finish(second) == 200

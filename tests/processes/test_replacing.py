@@ -84,7 +84,7 @@ def messages(service: Service) -> list[str]:
     return [event["message"] for event in service.ask("/events?limit=1000")[1]["events"]]
 
 
-def test_a_replacement_is_told(service: Service) -> None:
+def test_a_replacement_is_reported(service: Service) -> None:
     before = service.workers()
     reload(service)
     wait_until(partial(others, service, before))
@@ -180,19 +180,19 @@ def test_new_connections_go_to_the_newest_socket_alone(host: str) -> None:
         old.close()
 
 
-def test_a_worker_that_does_not_get_ready_replaces_nobody(home: Home) -> None:
+def test_a_worker_that_does_not_get_ready_replaces_no_other(home: Home) -> None:
     """A version that can no more be loaded: the worker that has it in memory goes on."""
     home.schema.write_bytes(bundles.SCHEMA.dump())
     bundles.point(home, bundles.make(home, 1))
     workers = Workers(home, Settings(server=Server(port=0)), 1)
     now = time.monotonic()
     try:
-        workers.tend(now)
+        workers.supervise(now)
         wait_until(lambda: list(home.workers.glob("0-*.json")))
         (home.bundle(1) / "model.onnx").write_bytes(b"broken")
         workers.renew()
-        workers.tend(now)
-        (told,) = wait_until(lambda: workers.tend(now))
+        workers.supervise(now)
+        (told,) = wait_until(lambda: workers.supervise(now))
         assert "could not be replaced" in told
         assert workers.address is not None
         with socket.create_connection(workers.address, timeout=5) as connection:
@@ -202,21 +202,21 @@ def test_a_worker_that_does_not_get_ready_replaces_nobody(home: Home) -> None:
         workers.close()
 
 
-def test_what_a_worker_cannot_load_is_told_once(home: Home) -> None:
+def test_what_a_worker_cannot_load_is_reported_once(home: Home) -> None:
     """The daemon has verified the bundle; if a worker can't load it all the same, the journal says so, and the old one stays."""
     home.schema.write_bytes(bundles.SCHEMA.dump())
     bundles.point(home, bundles.make(home, 1))
     workers = Workers(home, Settings(server=Server(port=0)), 1)
     try:
-        workers.tend(time.monotonic())
+        workers.supervise(time.monotonic())
         wait_until(lambda: list(home.workers.glob("0-*.json")))
         pointer = bundles.make(home, 2)
         (home.bundle(2) / "model.onnx").write_bytes(b"broken")
         bundles.point(home, pointer)
-        (told,) = wait_until(lambda: workers.tend(time.monotonic()))
+        (told,) = wait_until(lambda: workers.supervise(time.monotonic()))
         assert told.startswith("HTTP worker 0: ")
         assert "model.onnx is not the file that was recorded" in told
         time.sleep(1.5)
-        assert workers.tend(time.monotonic()) == []
+        assert workers.supervise(time.monotonic()) == []
     finally:
         workers.close()

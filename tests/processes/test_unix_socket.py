@@ -128,7 +128,7 @@ def workers(home: Home, path: Path, request: pytest.FixtureRequest) -> Iterator[
     home.token.write_text(TOKEN)
     bundles.point(home, bundles.make(home, 1))
     running = Workers(home, Settings(server=Server(host=request.param, port=0, unix_socket=str(path))), 1)
-    running.tend(0.0)
+    running.supervise(0.0)
     wait_until(lambda: list(home.workers.glob("0-*.json")))
     yield running
     running.close()
@@ -184,7 +184,7 @@ def test_no_request_is_lost_when_the_worker_is_replaced(workers: Workers, home: 
     for thread in threads:
         thread.start()
     workers.renew()
-    told = wait_until(lambda: workers.tend(0.0))
+    told = wait_until(lambda: workers.supervise(0.0))
     wait_until(lambda: len(list(home.workers.glob("0-*.lock"))) == 1)
     ended.set()
     for thread in threads:

@@ -229,7 +229,7 @@ def test_a_worker_is_measured(tmp_path: Path) -> None:
     tables = (
         (serve_slow.COLUMNS, serve_slow.measure(homes["forest"], ASKED, 50, 0.5)),
         (serve_batch.COLUMNS, serve_batch.measure(homes)),
-        (serve_batch.BESIDE_COLUMNS, serve_batch.beside(homes["forest"], ASKED, 50, 0.5)),
+        (serve_batch.BESIDE_COLUMNS, serve_batch.during_batches(homes["forest"], ASKED, 50, 0.5)),
         (serve_swaps.COLUMNS, serve_swaps.measure(homes["forest"], ASKED, 50, 3)),
         (serve_swaps.START_COLUMNS, serve_swaps.starts(homes["forest"], ASKED)),
     )

@@ -48,7 +48,7 @@ def test_unknown_command_is_a_usage_error() -> None:
     assert "no command 'kubernetes'" in done.stderr
 
 
-def test_old_python_is_told_what_to_install(tmp_path: Path) -> None:
+def test_old_python_is_refused_with_what_to_install(tmp_path: Path) -> None:
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
@@ -57,7 +57,7 @@ def test_old_python_is_told_what_to_install(tmp_path: Path) -> None:
     assert "Python 3.11 or newer is needed" in done.stderr
 
 
-def test_missing_engine_is_told(tmp_path: Path) -> None:
+def test_missing_engine_is_reported(tmp_path: Path) -> None:
     for tool in ("dirname", "bash", "git", "id"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
     done = deploy("docker", PATH=str(tmp_path))

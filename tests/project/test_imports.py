@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from service import Service, wait_until
 
-from daemon.processes.child import surroundings
+from daemon.processes.child import environment
 
 CONSOLE = (str(Path(sys.executable).with_name("retraind")),)
 MODULE = (sys.executable, "-m", "daemon")
@@ -43,6 +43,6 @@ def test_nothing_is_imported_from_the_current_folder(
 def test_relative_paths_of_python_mean_the_same_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our processes run in another folder; an empty entry, which would be that folder, is none."""
     monkeypatch.setenv("PYTHONPATH", f"mine{os.pathsep}{os.pathsep}/theirs")
-    assert surroundings()["PYTHONPATH"] == os.pathsep.join([str(Path("mine").absolute()), "/theirs"])
+    assert environment()["PYTHONPATH"] == os.pathsep.join([str(Path("mine").absolute()), "/theirs"])
     monkeypatch.setenv("PYTHONPATH", os.pathsep)
-    assert "PYTHONPATH" not in surroundings()
+    assert "PYTHONPATH" not in environment()

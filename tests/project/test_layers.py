@@ -74,7 +74,7 @@ HEAVY = {
     },
     "river": {"daemon.drift.adwin"},
     "pyarrow": {
-        "daemon.tabular.arrow_alone",
+        "daemon.tabular.arrow_without_pandas",
         "daemon.tabular.column_types",
         "daemon.tabular.row_times",
         "daemon.training.data.holdout_assignment",
@@ -93,7 +93,7 @@ HEAVY = {
         "daemon.ingest.reading.reader",
         "daemon.ingest.reading.joined_files",
         "daemon.ingest.reading.late_labels",
-        "daemon.ingest.drop_evaluation",
+        "daemon.ingest.exam_runner",
         "daemon.cli.text_relevance",
     },
     "apscheduler": {"daemon.retraining.schedule"},
@@ -206,8 +206,8 @@ def test_command_line_and_service_start_without_heavy_libraries() -> None:
 def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
     """What only a training needs is not even in reach: `parts` has every module of the loop, `loop` all of its duties."""
     heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "rich"}
-    arrays = "import pyarrow; arrow_alone.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
-    assert not loaded(f"import daemon.service.loop; from daemon.tabular import arrow_alone; {arrays}") & heavy
+    arrays = "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
+    assert not loaded(f"import daemon.service.loop; from daemon.tabular import arrow_without_pandas; {arrays}") & heavy
 
 
 def test_doctor_loads_the_model_and_no_rows() -> None:

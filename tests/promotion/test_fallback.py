@@ -37,7 +37,7 @@ def start(parts: Parts) -> None:
     parts.settle()
 
 
-def told(parts: Parts, kind: str) -> list[str]:
+def messages(parts: Parts, kind: str) -> list[str]:
     return [event["message"] for event in Records(parts.home).events.newest(1000) if event["kind"] == kind]
 
 
@@ -76,7 +76,7 @@ def test_champion_stays_if_the_one_before_was_deleted_in_mlflow(parts: Parts) ->
     labels.label(0, 60)
     parts.settle()
     assert (parts.served, parts.state(bad), parts.state(good)) == (bad, "promoted", "unservable")
-    assert told(parts, "unservable") == [
+    assert messages(parts, "unservable") == [
         f"Version {good} is not served: Version {good} was deleted in MLflow, so it can't be served."
     ]
 
@@ -144,7 +144,7 @@ def test_served_bundle_that_is_damaged_later_is_replaced_when_a_worker_complains
     assert (parts.served, parts.alias(CHAMPION), parts.state(second)) == (first, first, "unservable")
     assert not parts.promotion.reconsider([])
     assert not parts.promotion.reconsider(["model.onnx is not what was recorded."])
-    assert [requests.pending(parts.home), len(told(parts, "unservable"))] == [[], 1]
+    assert [requests.pending(parts.home), len(messages(parts, "unservable"))] == [[], 1]
 
 
 def test_replacing_is_tried_again_while_mlflow_is_locked(parts: Parts) -> None:
@@ -162,10 +162,10 @@ def test_replacing_is_tried_again_while_mlflow_is_locked(parts: Parts) -> None:
         connection.execute("DROP TRIGGER locked")
     assert parts.promotion.reconsider(["model.onnx is not what was recorded."])
     parts.settle()
-    assert (parts.served, len(told(parts, "unservable"))) == (first, 1)
+    assert (parts.served, len(messages(parts, "unservable"))) == (first, 1)
 
 
-def test_replacement_is_nobodys_choice(parts: Parts) -> None:
+def test_replacement_is_no_persons_choice(parts: Parts) -> None:
     """It is said why, the older versions stay a mark for the next ones, also if a kill comes before the pointer."""
     parts.champion(97)
     second, third = parts.champion(96), parts.champion(95)
@@ -199,7 +199,7 @@ def test_repaired_version_is_served_again_by_hand(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", None], ids=["unreadable", "gone"])
-def test_lost_pointer_is_written_anew(parts: Parts, content: bytes | None) -> None:
+def test_lost_pointer_is_written_again(parts: Parts, content: bytes | None) -> None:
     """The same version serves on: no swap, nobody's choice, and the version before is known still."""
     first, second = parts.champion(97), parts.champion(96)
     before = parts.journal.swaps.last()
@@ -208,8 +208,8 @@ def test_lost_pointer_is_written_anew(parts: Parts, content: bytes | None) -> No
         parts.home.pointer.write_bytes(content)
     start(parts)
     assert (parts.served, parts.journal.swaps.last(), parts.alias(PREVIOUS)) == (second, before, first)
-    assert told(parts, "serving")[0] == (
-        f"The pointer to version {second} is written anew: The pointer was missing or unreadable."
+    assert messages(parts, "serving")[0] == (
+        f"The pointer to version {second} is written again: The pointer was missing or unreadable."
     )
     third = parts.train(94, 96, champion=second)
     parts.settle()

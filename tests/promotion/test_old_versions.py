@@ -97,7 +97,7 @@ def test_version_that_waits_stays(parts: Parts) -> None:
     assert parts.served == held
 
 
-def test_cleared_version_is_not_served_and_it_is_said_why(parts: Parts) -> None:
+def test_cleared_version_is_not_served_and_it_is_reported_why(parts: Parts) -> None:
     """On nobody's request, and for no alias."""
     first, _, third = (parts.champion() for _ in range(3))
     clear(parts, keep=1)
@@ -116,7 +116,7 @@ def test_all_versions_stay_if_one_likes(parts: Parts) -> None:
     assert whole(parts) == versions
 
 
-def test_version_of_somebody_else_and_one_without_a_verdict_are_left_alone(parts: Parts) -> None:
+def test_version_of_another_program_and_one_without_a_verdict_are_left_alone(parts: Parts) -> None:
     """What is not ours we do not touch; what was just trained has its verdict to come."""
     foreign = parts.registry.start_run("elsewhere", {})
     parts.registry.client.create_model_version("retraind", "file:///nowhere", foreign)
@@ -153,7 +153,7 @@ def test_runs_of_candidates_go_and_the_version_keeps_its_own(logged: Logged) -> 
     for _ in range(2):
         logged.champion()
     clear(logged, keep=2)
-    logged.registry.thin()
+    logged.registry.prune()
     client, experiment = logged.registry.client, [logged.registry._experiment()]
     runs = [run.info.run_id for run in client.search_runs(experiment, run_view_type=ViewType.ALL)]
     assert len(runs) == 5, "three of versions, and two of candidates"

@@ -16,7 +16,7 @@ from daemon.artifacts.bundle import ONNX
 from daemon.core import durable
 from daemon.core.errors import InvalidFeatures
 from daemon.core.home import Home
-from daemon.core.rows import VersionRow
+from daemon.core.journal_rows import VersionRow
 from daemon.core.settings import Promote
 from daemon.core.states import VersionState
 from daemon.promotion import live_comparison, probation
@@ -83,9 +83,9 @@ class Live:
                     for one, name in zip(ids, names, strict=True)
                 ),
             )
-        told = [{"prediction_id": one, "prediction": name} for one, name in zip(ids, names, strict=True)]
+        live = [{"prediction_id": one, "prediction": name} for one, name in zip(ids, names, strict=True)]
         truths = [truth for truth, _ in answers]
-        self._accept([{**one, "version": served, "truth": truth} for one, truth in zip(told, truths, strict=True)])
+        self._accept([{**one, "version": served, "truth": truth} for one, truth in zip(live, truths, strict=True)])
 
     def _accept(self, records: list[Any]) -> None:
         self._drops += 1
@@ -103,17 +103,17 @@ class Live:
 
 
 @pytest.fixture
-def told(parts: Parts) -> Live:
+def live(parts: Parts) -> Live:
     return Live(parts)
 
 
-def test_champion_that_fails_live_gives_way_to_the_one_before(parts: Parts, told: Live) -> None:
+def test_champion_that_fails_live_gives_way_to_the_one_before(parts: Parts, live: Live) -> None:
     """The version before answers the same predictions better: it serves again, and everybody can read why."""
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
-    told.label(0, 49)
+    live.label(0, 49)
     parts.settle()
     assert parts.served == bad, "promote.live_rows = 50"
-    told.label(0, 1)
+    live.label(0, 1)
     parts.settle()
     assert (parts.served, parts.alias(CHAMPION), parts.alias(PREVIOUS)) == (good, good, bad)
     assert parts.state(bad) == "rolled back"
@@ -131,36 +131,36 @@ def test_champion_that_fails_live_gives_way_to_the_one_before(parts: Parts, told
     assert parts.served == bad
 
 
-def test_version_that_was_rolled_back_does_not_come_back_by_itself(parts: Parts, told: Live) -> None:
+def test_version_that_was_rolled_back_does_not_come_back_by_itself(parts: Parts, live: Live) -> None:
     """More labels, restarts: it stays away. A person may bring it back, and it is on trial again, with new labels."""
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
-    told.label(0, 60)
+    live.label(0, 60)
     parts.settle()
-    told.label(0, 60, bad)
-    told.label(60, 0, good)
+    live.label(0, 60, bad)
+    live.label(60, 0, good)
     parts.restart()
     parts.promotion.recover()
     parts.settle()
     assert (parts.served, parts.state(bad)) == (good, "rolled back")
     assert parts.ask("promote", bad)[0] == "done"
     assert parts.served == bad
-    told.label(0, 60)
+    live.label(0, 60)
     parts.settle()
     assert parts.served == good
 
 
-def test_clock_that_was_set_back_ends_no_trial(parts: Parts, told: Live) -> None:
+def test_clock_that_was_set_back_ends_no_trial(parts: Parts, live: Live) -> None:
     """What came after the swap is told by numbers: its time may lie in the future, as that of labels from before it."""
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
-    told.label(0, 49)
+    live.label(0, 49)
     assert parts.ask("rollback")[0] == "done"
-    told.label(0, 60, bad)
+    live.label(0, 60, bad)
     assert parts.ask("promote", bad)[0] == "done"
     _date(parts, "2099-01-01T00:00:00.000Z")
-    told.label(0, 49)
+    live.label(0, 49)
     parts.settle()
     assert parts.served == bad, "labels from before the swap are none of this trial"
-    told.label(0, 1)
+    live.label(0, 1)
     parts.settle()
     assert (parts.served, parts.state(bad)) == (good, "rolled back")
 
@@ -172,10 +172,10 @@ def _date(parts: Parts, at: str) -> None:
             connection.execute(f"UPDATE {table} SET at = ?", (at,))
 
 
-def test_alias_moved_to_a_rolled_back_version_is_followed(parts: Parts, told: Live) -> None:
+def test_alias_moved_to_a_rolled_back_version_is_followed(parts: Parts, live: Live) -> None:
     """Who moves the alias by hand knows what the page says about that version."""
     _, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
-    told.label(0, 60)
+    live.label(0, 60)
     parts.settle()
     parts.models.set_alias(CHAMPION, bad)
     parts.settle()
@@ -196,27 +196,27 @@ def test_kill_between_journal_and_alias_is_made_up_for(parts: Parts) -> None:
     assert swap["reason"] == f"Version {bad} was rolled back: late labels tell against it"
 
 
-def test_world_that_is_harder_for_both_is_held_against_neither(parts: Parts, told: Live) -> None:
+def test_world_that_is_harder_for_both_is_held_against_neither(parts: Parts, live: Live) -> None:
     """The version before would have been wrong as often: going back would not help."""
     parts.champion(favourite=VERSICOLOR)
     newer = parts.champion(favourite=VERSICOLOR)
-    told.label(0, 100)
+    live.label(0, 100)
     parts.settle()
     assert parts.served == newer
 
 
 @pytest.mark.parametrize(("right", "wrong", "stays"), [(94, 6, True), (85, 15, False)])
-def test_doubt_is_in_favour_of_the_new_champion(parts: Parts, told: Live, right: int, wrong: int, stays: bool) -> None:
+def test_doubt_is_in_favour_of_the_new_champion(parts: Parts, live: Live, right: int, wrong: int, stays: bool) -> None:
     """The whole interval must lie below what the gate allows: 94 of 100 may still be as good as 100 of 100 less 2 %."""
     _, newer = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
-    told.label(right, wrong)
+    live.label(right, wrong)
     parts.settle()
     assert (parts.served == newer) == stays
 
 
 @pytest.mark.parametrize(("metric", "stays"), [("balanced_accuracy", True), ("accuracy", False)])
 @pytest.mark.parametrize("logged", [True, False])
-def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: str, stays: bool, logged: bool) -> None:
+def test_trial_is_of_the_metric_that_judged(parts: Parts, live: Live, metric: str, stays: bool, logged: bool) -> None:
     """A version that finds the rare class, and is wrong more often on the common one, is no worse where each counts alike."""
     first = parts.champion(favourite=SETOSA)
     second = parts.champion(favourite=VERSICOLOR)
@@ -229,39 +229,39 @@ def test_trial_is_of_the_metric_that_judged(parts: Parts, told: Live, metric: st
         scores = orjson.dumps({"challenger": {"rolling": score}}).decode()
         parts.journal.versions.judge(facts | {"scores": scores}, VersionState.PROMOTED, judged["reason"])
     answers = [("setosa", "setosa")] * 84 + [("setosa", "versicolor")] * 30 + [("versicolor", "versicolor")] * 6
-    told.answered(answers, second, logged=logged)
+    live.answered(answers, second, logged=logged)
     parts.settle()
     assert parts.served == (second if stays else first)
     assert Probation(parts.home, Promote(), parts.journal).fell() is None
 
 
-def test_without_the_history_scores_of_their_own_are_compared(parts: Parts, told: Live) -> None:
+def test_without_the_history_scores_of_their_own_are_compared(parts: Parts, live: Live) -> None:
     """Predictions that the history has lost: the version before is taken at its own live score, or its holdout's."""
     first = parts.champion(favourite=SETOSA)
-    told.label(45, 15, logged=False)
+    live.label(45, 15, logged=False)
     second = parts.champion(favourite=VERSICOLOR)
-    told.label(42, 18, logged=False)
+    live.label(42, 18, logged=False)
     parts.settle()
     assert parts.served == second
-    told.label(0, 60, logged=False)
+    live.label(0, 60, logged=False)
     parts.settle()
     assert parts.served == first
     assert f"version {first} has 0.7500 on 60 late labels of its own" in parts.described(second)
     third = parts.champion(favourite=VERSICOLOR)
     parts.champion(favourite=VERSICOLOR)
-    told.label(0, 60, logged=False)
+    live.label(0, 60, logged=False)
     parts.settle()
     assert parts.served == third
     assert f"version {third} has 0.9500 on 100 held-out rows" in parts.described(third + 1)
 
 
-def test_trial_ends(parts: Parts, told: Live) -> None:
+def test_trial_ends(parts: Parts, live: Live) -> None:
     """What falls after so many labels is drift: it asks for a training, not for the old version."""
     parts.champion(favourite=SETOSA)
     newer = parts.champion(favourite=VERSICOLOR)
     parts.restart(live_until=60)
-    told.label(60, 0)
-    told.label(0, 100)
+    live.label(60, 0)
+    live.label(0, 100)
     parts.settle()
     assert parts.served == newer
     found = Probation(parts.home, Promote(live_until=60), parts.journal).fell()
@@ -271,31 +271,31 @@ def test_trial_ends(parts: Parts, told: Live) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"live_rows": 0}, {"live_rows": 61}])
-def test_trial_needs_labels_and_can_be_turned_off(parts: Parts, told: Live, settings: dict[str, int]) -> None:
+def test_trial_needs_labels_and_can_be_turned_off(parts: Parts, live: Live, settings: dict[str, int]) -> None:
     """0 is never; and too few say nothing."""
     parts.champion(favourite=SETOSA)
     newer = parts.champion(favourite=VERSICOLOR)
     parts.restart(**settings)
-    told.label(0, 60)
+    live.label(0, 60)
     parts.settle()
     assert parts.served == newer
     assert Probation(parts.home, Promote(**settings), parts.journal).fell() is None
 
 
-def test_nothing_is_served_in_place_of_what_can_not_return(parts: Parts, told: Live) -> None:
+def test_nothing_is_served_in_place_of_what_can_not_return(parts: Parts, live: Live) -> None:
     """The version before is damaged: the new one stays, and the journal says what is wrong with the other."""
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
     (parts.home.bundle(good) / ONNX).write_bytes(b"x")
-    told.label(0, 60)
+    live.label(0, 60)
     parts.settle()
     assert (parts.served, parts.state(bad), parts.state(good)) == (bad, "promoted", "unservable")
 
 
-def test_version_that_was_brought_back_is_not_on_trial(parts: Parts, told: Live) -> None:
+def test_version_that_was_brought_back_is_not_on_trial(parts: Parts, live: Live) -> None:
     """After a rollback by a person the older version stays, whatever the labels say of it."""
     older, newer = parts.champion(favourite=VERSICOLOR), parts.champion(favourite=SETOSA)
     assert parts.ask("rollback")[0] == "done"
-    told.label(0, 100)
+    live.label(0, 100)
     parts.settle()
     assert (parts.served, parts.state(newer)) == (older, "promoted")
 
@@ -320,10 +320,10 @@ def test_regression_is_measured_by_r2() -> None:
     random = np.random.default_rng(0)
     truth = random.normal(size=200)
 
-    def rows(told: Any) -> list[Outcome]:
-        return [Outcome(truth=repr(float(a)), prediction=repr(float(b))) for a, b in zip(truth, told, strict=True)]
+    def rows(live: Any) -> list[Outcome]:
+        return [Outcome(truth=repr(float(a)), prediction=repr(float(b))) for a, b in zip(truth, live, strict=True)]
 
-    good, bad = (live_comparison.measure(rows(told), "r2") for told in (truth + 0.1, random.normal(size=200)))
+    good, bad = (live_comparison.measure(rows(live), "r2") for live in (truth + 0.1, random.normal(size=200)))
     assert good is not None
     assert bad is not None
     assert 0.98 < good.value < good.upper <= 1
@@ -345,10 +345,10 @@ def test_values_too_large_to_be_squared_tell_nothing(name: Literal["truth", "pre
     assert live_comparison.sigmas(wild, rows, "r2") == live_comparison.sigmas(wild, wild, "r2") == 0
 
 
-def test_look_that_fails_is_told_and_passed_over(parts: Parts, told: Live) -> None:
+def test_comparison_that_fails_is_reported_and_skipped(parts: Parts, live: Live) -> None:
     """The history is no database any more: nothing else stops, and the late labels are looked at when it is one again."""
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
-    told.label(0, 60)
+    live.label(0, 60)
     history = parts.home.history.read_bytes()
     parts.home.history.write_bytes(b"no database at all " * 100)
     parts.settle()
@@ -363,8 +363,8 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     """Nothing is there to be paired with, so an interval of 95 % alone would take a version out at one look of forty."""
     random = np.random.default_rng(3)
     truth = random.normal(size=60)
-    told = truth + random.normal(0, 0.4, 60)
-    rows = [Outcome(truth=repr(float(a)), prediction=repr(float(b))) for a, b in zip(truth, told, strict=True)]
+    live = truth + random.normal(0, 0.4, 60)
+    rows = [Outcome(truth=repr(float(a)), prediction=repr(float(b))) for a, b in zip(truth, live, strict=True)]
     usual, surest = (
         live_comparison.measure(rows, "r2", one) for one in (live_comparison.INTERVAL, live_comparison.SUREST)
     )

@@ -180,7 +180,7 @@ def test_drop_that_was_forgotten_before_any_training_is_held_against_no_version(
         assert "forgotten" not in parts.described(version)
 
 
-def test_comparison_with_somebody_else_does_not_count(parts: Parts) -> None:
+def test_comparison_with_another_version_does_not_count(parts: Parts) -> None:
     """A version that was compared with one that is no longer served is refused: nobody knows who is better."""
     first = parts.champion()
     second = parts.train(99, 50, champion=first)
@@ -233,7 +233,7 @@ def test_version_without_its_bundle_is_refused(parts: Parts) -> None:
     assert parts.champion() == version + 1
 
 
-def test_version_that_somebody_registered_is_not_judged(parts: Parts) -> None:
+def test_version_that_another_program_registered_is_not_judged(parts: Parts) -> None:
     """A model from elsewhere has no bundle: it gets no verdict, and pointing the alias at it serves nothing."""
     first = parts.champion()
     run = parts.registry.start_run("elsewhere", {})
@@ -322,7 +322,7 @@ def test_a_version_that_waits_can_be_refused(parts: Parts) -> None:
     assert (parts.state(held), parts.alias(CHALLENGER), parts.served) == ("refused", None, first)
     assert "By request (refuse, cli)." in parts.described(held)
     assert parts.ask("refuse")[0] == "refused"
-    assert parts.ask("refuse", first) == ("refused", f"Version {first} does not wait for anybody: it is promoted.")
+    assert parts.ask("refuse", first) == ("refused", f"Version {first} is not waiting for a decision: it is promoted.")
 
 
 def test_newer_champion_supersedes_what_waits(parts: Parts) -> None:
@@ -524,7 +524,7 @@ def test_request_counts_once_whatever_its_file_is_called(parts: Parts) -> None:
     assert [(row["kind"], row["state"]) for row in parts.requests()] == [("promote", "done")]
 
 
-def test_request_of_somebody_else_is_none(home: Home) -> None:
+def test_request_of_another_user_is_ignored(home: Home) -> None:
     """Only a regular file of this user or of root asks for anything; the others are set aside, and nothing waits for them."""
     text = '{"kind": "rollback"}'
     (home.root / "elsewhere.json").write_text(text)

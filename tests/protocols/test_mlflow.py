@@ -165,9 +165,7 @@ def test_a_text_without_end_is_left_to_the_parser(flowers: Client) -> None:
         (CSV.splitlines()[0], "text/csv", 400, "no rows"),
     ],
 )
-def test_what_is_wrong_is_told_as_mlflow_does(
-    flowers: Client, body: Any, kind: str, status: int, complaint: str
-) -> None:
+def test_errors_have_the_form_of_mlflow(flowers: Client, body: Any, kind: str, status: int, complaint: str) -> None:
     answered, answer = invoke(flowers, body, kind)
     assert (answered, answer["error_code"]) == (status, "BAD_REQUEST")
     assert complaint in answer["message"]

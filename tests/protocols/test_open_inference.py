@@ -345,7 +345,7 @@ def wrong(**changes: Any) -> dict[str, Any]:
         ({"inputs": [MATRIX], "outputs": [{"name": "predict_proba", "parameters": {"classification": -1}}]}, "number"),
     ],
 )
-def test_wrong_requests_are_told_in_the_protocols_shape(flowers: Client, request_: Any, complaint: str) -> None:
+def test_errors_have_the_form_of_the_protocol(flowers: Client, request_: Any, complaint: str) -> None:
     before = flowers.worker.log.written
     status, answer, _ = infer(flowers, request_)
     assert (status, set(answer)) == (400, {"error"})

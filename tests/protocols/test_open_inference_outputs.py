@@ -6,7 +6,7 @@ import pytest
 from web.http.problems import Problem
 from web.predict import Answered
 from web.protocols import open_inference_outputs
-from web.protocols.open_inference_outputs import Requested, Wish
+from web.protocols.open_inference_outputs import OutputSpec, Requested
 from web.serving.predictor import Predictor
 
 
@@ -17,11 +17,11 @@ class Flowers(Predictor):
         self.classes = bundles.CLASSES
 
 
-def test_no_more_classes_are_told_than_the_version_that_answered_has() -> None:
+def test_no_more_classes_are_returned_than_the_version_that_answered_has() -> None:
     """The champion may have answered for a challenger that knows more of them."""
     shares = [[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]]
     answered = Answered(Flowers(), [0, 1], shares, ["a", "b"], 0.1)
-    told, _ = open_inference_outputs.tensor(answered, Wish("predict_proba", binary=False, best=5))
+    told, _ = open_inference_outputs.tensor(answered, OutputSpec("predict_proba", binary=False, best=5))
     assert told["shape"] == [2, 3]
     assert told["data"][:2] == ["0.500000:0:setosa", "0.300000:2:virginica"]
     assert len(told["data"]) == 6

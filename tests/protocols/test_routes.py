@@ -82,7 +82,7 @@ BODIES = st.one_of(
     kind=st.sampled_from(["", "application/json", "text/csv", "application/octet-stream"]) | st.text(max_size=20),
     length=st.none() | st.integers(-1, 120).map(str) | st.text(max_size=5),
 )
-def test_no_body_breaks_a_door(flowers: Client, path: str, body: bytes, kind: str, length: str | None) -> None:
+def test_no_body_breaks_a_route(flowers: Client, path: str, body: bytes, kind: str, length: str | None) -> None:
     more = {} if length is None else {"HTTP_INFERENCE_HEADER_CONTENT_LENGTH": length}
     status, headers, answer = flowers.ask("POST", path, body, CONTENT_TYPE=kind, **more)
     assert status == 200 or 400 <= status < 500, answer
@@ -147,7 +147,7 @@ def test_what_is_refused_before_a_route_is_met_has_the_shape_too(strict: Site, p
     assert b'{"error' in answer
 
 
-def test_every_door_counts_and_logs_under_its_template(own: Site) -> None:
+def test_every_route_counts_and_logs_under_its_template(own: Site) -> None:
     matrix = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": bundles.SETOSA}]}
     bodies = {"/invocations": {"inputs": [bundles.SETOSA]}, INFER: matrix, PREDICT: {"instances": [bundles.SETOSA]}}
     for path, body in bodies.items():

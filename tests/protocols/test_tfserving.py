@@ -126,7 +126,9 @@ def test_kserve_asks_at_the_root_whether_the_server_lives(flowers: Client) -> No
         ("/metadata", {"instances": [ROW]}, 405, "not allowed"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_word(flowers: Client, path: str, body: Any, status: int, complaint: str) -> None:
+def test_errors_have_the_form_of_tensorflow_serving(
+    flowers: Client, path: str, body: Any, status: int, complaint: str
+) -> None:
     answered, answer = post(flowers, MODEL + path, body)
     assert (answered, set(answer)) == (status, {"error"})
     assert complaint in answer["error"]

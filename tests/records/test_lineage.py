@@ -17,7 +17,7 @@ from daemon.artifacts import bundle
 from daemon.core import requests
 from daemon.core.errors import Exit
 from daemon.core.home import Home
-from daemon.core.rows import DropRow
+from daemon.core.journal_rows import DropRow
 from daemon.core.states import DropState, RunState, VersionState
 from daemon.records import lineage
 from daemon.records.lineage_chain import Chain
@@ -90,7 +90,7 @@ def predict(home: Home, *versions: int) -> None:
 
 
 @pytest.fixture
-def told(home: Home) -> Home:
+def recorded(home: Home) -> Home:
     """Drops 1 and 2 taught version 1; drop 2 was forgotten and drop 3 came before version 2; version 1 served twice."""
     with closing(Journal.open(home.journal)) as journal:
         take(journal, 1)
@@ -112,9 +112,9 @@ def of(home: Home, version: int, **more: Any) -> Chain:
     return found
 
 
-def test_chain_from_the_drops_to_the_predictions(told: Home) -> None:
+def test_chain_from_the_drops_to_the_predictions(recorded: Home) -> None:
     """Every station names the next one by its identity."""
-    found = of(told, 2)
+    found = of(recorded, 2)
     assert [(drop["name"], drop["sha256"], drop["batch"]) for drop in found["drops"]["newest"]] == [
         ("3.csv", sha(3), 4),
         ("1.csv", sha(1), 1),
@@ -129,7 +129,7 @@ def test_chain_from_the_drops_to_the_predictions(told: Home) -> None:
     wanted = {"commit": revision(4), "dvc_md5": f"{4:032x}", "rows": 10, "batch": 4}
     assert found["revision"].items() >= wanted.items()
     assert (found["run"]["id"], found["run"]["reason"], found["run"]["mlflow_run"]) == (2, "50 new rows", "f" * 32)
-    assert set(bundle.summary(told.bundle(2), found["bundle"])["files"] or ()) == {"model.onnx", "probe.json"}
+    assert set(bundle.summary(recorded.bundle(2), found["bundle"])["files"] or ()) == {"model.onnx", "probe.json"}
     assert [(one["from"] <= (one["to"] or ""), one["reason"]) for one in found["served"]] == [(True, "Better.")]
     assert found["predictions"] == {
         "count": 1,
@@ -138,9 +138,9 @@ def test_chain_from_the_drops_to_the_predictions(told: Home) -> None:
     }
 
 
-def test_forgotten_drop_taught_the_versions_before(told: Home) -> None:
+def test_forgotten_drop_is_listed_for_the_versions_before(recorded: Home) -> None:
     """What was forgotten later is still said of the versions that learnt from it, and that it is gone by now."""
-    found = of(told, 1)
+    found = of(recorded, 1)
     assert [(drop["name"], drop["state"]) for drop in found["drops"]["newest"]] == [
         ("2.csv", "forgotten"),
         ("1.csv", "accepted"),
@@ -153,13 +153,13 @@ def test_forgotten_drop_taught_the_versions_before(told: Home) -> None:
     assert found["predictions"]["count"] == 3
 
 
-def test_versions_that_a_drop_taught(told: Home) -> None:
+def test_versions_that_were_trained_on_a_drop(recorded: Home) -> None:
     """The other way round: newest first, none for what was never in the dataset."""
-    drops = typed(DropRow, told.journal, "SELECT * FROM drops ORDER BY id")
-    taught = [[one["version"] for one in lineage.taught(told, drop)["newest"]] for drop in drops]
+    drops = typed(DropRow, recorded.journal, "SELECT * FROM drops ORDER BY id")
+    taught = [[one["version"] for one in lineage.versions_trained_on(recorded, drop)["newest"]] for drop in drops]
     assert taught == [[2, 1], [1], [2]]
-    assert lineage.taught(told, drops[0], limit=1)["count"] == 2
-    assert lineage.taught(told, {**drops[0], "state": "duplicate"}) == {"count": 0, "newest": []}
+    assert lineage.versions_trained_on(recorded, drops[0], limit=1)["count"] == 2
+    assert lineage.versions_trained_on(recorded, {**drops[0], "state": "duplicate"}) == {"count": 0, "newest": []}
 
 
 def test_lists_are_bounded_and_come_in_pages(home: Home, journal: Journal) -> None:
@@ -198,11 +198,11 @@ def test_merged_batches_bring_nothing(home: Home, journal: Journal) -> None:
     assert found["revision"]["batch"] == 3
 
 
-def test_bundle_that_is_gone_says_so(told: Home) -> None:
+def test_bundle_that_is_gone_says_so(recorded: Home) -> None:
     """Its sha256 stays on record; so does everything else."""
-    (told.bundle(1) / "manifest.json").unlink()
-    found = of(told, 1)
-    described = bundle.summary(told.bundle(1), found["bundle"])
+    (recorded.bundle(1) / "manifest.json").unlink()
+    found = of(recorded, 1)
+    described = bundle.summary(recorded.bundle(1), found["bundle"])
     assert described["files"] is None
     assert "not a readable bundle" in str(described["problem"])
     assert found["drops"]["count"] == 2
@@ -212,9 +212,9 @@ def test_home_without_anything_has_no_version(tmp_path: Path) -> None:
     assert lineage.of(Home(tmp_path), 1) is None
 
 
-def test_tree_is_for_people(told: Home) -> None:
+def test_tree_is_for_people(recorded: Home) -> None:
     """Everything that identifies a station is on it, whole, however narrow the terminal is."""
-    text = forked("lineage", 1, home=told, env=os.environ | SEEN | {"COLUMNS": "40"}).stdout
+    text = forked("lineage", 1, home=recorded, env=os.environ | SEEN | {"COLUMNS": "40"}).stdout
     for part in (sha(1), sha(2), "FORGOTTEN", revision(2), f"{2:032x}", "run 1: 50 new rows", "f" * 32, "model.onnx"):
         assert part in text
     assert "version 1 · forest · promoted: First version." in text
@@ -222,55 +222,55 @@ def test_tree_is_for_people(told: Home) -> None:
     assert "3 predictions in the history" in text
     assert "trained on 12 rows" in text
     assert "accuracy 0.9000 on the reference holdout (n=30)" in text
-    short = forked("lineage", 1, "--limit", 1, home=told).stdout
+    short = forked("lineage", 1, "--limit", 1, home=recorded).stdout
     assert "… and 1 older ones (--limit)" in short
 
 
-def test_command_and_endpoint_tell_the_same(told: Home) -> None:
+def test_command_and_endpoint_tell_the_same(recorded: Home) -> None:
     """`--json` is the answer of `GET /versions/1`; `GET /versions` links to it; a drop names the versions it taught."""
-    client = Client(told)
+    client = Client(recorded)
 
     def get(path: str, query: str = "") -> Any:
         status, _, body = client.ask("GET", path, QUERY_STRING=query)
         assert status == 200
         return json.loads(body)
 
-    assert json.loads(forked("lineage", 1, "--json", home=told).stdout) == get("/versions/1")
+    assert json.loads(forked("lineage", 1, "--json", home=recorded).stdout) == get("/versions/1")
     assert [row["lineage"] for row in get("/versions")["versions"]] == ["/versions/2", "/versions/1"]
     assert [one["version"] for one in get("/drops/1.csv")["taught"]["newest"]] == [2, 1]
     assert len(get("/versions/1", "limit=1")["drops"]["newest"]) == 1
-    assert "v2 promoted, v1 promoted" in forked("drops", "1.csv", home=told).stdout
+    assert "v2 promoted, v1 promoted" in forked("drops", "1.csv", home=recorded).stdout
 
 
 @pytest.mark.parametrize("version", ["99", "x", "-1", "1e3", "9" * 40])
-def test_version_that_does_not_exist(told: Home, version: str) -> None:
+def test_version_that_does_not_exist(recorded: Home, version: str) -> None:
     """A sentence and 404, or exit code 6; nothing that a person types is an error of ours."""
-    status, headers, body = Client(told).ask("GET", f"/versions/{version}")
+    status, headers, body = Client(recorded).ask("GET", f"/versions/{version}")
     assert (status, headers["content-type"]) == (404, "application/problem+json")
     assert "There is no version" in json.loads(body)["detail"]
 
 
-def test_version_that_does_not_exist_on_the_command_line(told: Home) -> None:
-    done = forked("lineage", 99, home=told)
+def test_version_that_does_not_exist_on_the_command_line(recorded: Home) -> None:
+    done = forked("lineage", 99, home=recorded)
     assert (done.returncode, done.stdout) == (Exit.NOT_FOUND, "")
     assert "There is no version 99. `retraind versions` lists them." in done.stderr
 
 
-def test_asking_to_forget(told: Home) -> None:
+def test_asking_to_forget(recorded: Home) -> None:
     """By name, id or sha256; what was never in the dataset can't be forgotten; it is said what stays, and how to purge."""
-    with closing(Journal.open(told.journal)) as journal:
+    with closing(Journal.open(recorded.journal)) as journal:
         journal.drops.refuse(a_drop("bad.csv", sha256=sha(9)), DropState.REJECTED, "no")
         journal.drops.refuse(a_drop("copy.csv", sha256=sha(3)), DropState.DUPLICATE, "twice", batch=4)
     for key in ("3.csv", sha(3), 3, "copy.csv"):
-        done = forked("forget", key, home=told)
+        done = forked("forget", key, home=recorded)
         assert done.returncode == Exit.OK
         assert "--purge" in done.stderr
-    later = forked("forget", "2.csv", "--purge", "--json", home=told)
+    later = forked("forget", "2.csv", "--purge", "--json", home=recorded)
     assert "--purge" not in later.stderr
-    asked = requests.pending(told)
+    asked = requests.pending(recorded)
     assert [(one.drop, one.purge) for one in asked] == [(sha(3), False)] * 4 + [(sha(2), True)]
     assert json.loads(later.stdout) == {"request": asked[-1].id}
     for key, part in (("bad.csv", "it was rejected"), ("none.csv", "no drop 'none.csv'")):
-        done = forked("forget", key, home=told)
+        done = forked("forget", key, home=recorded)
         assert done.returncode == Exit.NOT_FOUND
         assert part in done.stderr

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from daemon.core.home import Home
-from daemon.core.rows import JoinedLabel
+from daemon.core.journal_rows import JoinedLabel
 from daemon.core.states import DropState, EventKind, RunState, VersionState
 from daemon.records import challenger, live_score
 from daemon.records.records import Records
@@ -89,7 +89,7 @@ def test_damaged_file_is_an_error_not_an_empty_answer(home: Home) -> None:
 
 def test_journal_that_can_not_be_opened_is_an_error_not_an_empty_answer(home: Home, journal: Journal) -> None:
     """Without a free descriptor it is unknown whether a version waits, and not: none does."""
-    journal.events.tell(EventKind.STARTED, "The daemon has started.")
+    journal.events.record(EventKind.STARTED, "The daemon has started.")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
@@ -266,7 +266,7 @@ def test_live_scores_read_no_more_than_they_need(home: Home, query: str) -> None
 def test_events_go_on_after_the_last_one_seen(home: Home) -> None:
     journal = Journal.open(home.journal)
     for number in range(5):
-        journal.events.tell(EventKind.STARTED, f"event {number}")
+        journal.events.record(EventKind.STARTED, f"event {number}")
     journal.close()
     records = Records(home)
     assert [event["id"] for event in records.events.after(after=2, limit=2)] == [3, 4]

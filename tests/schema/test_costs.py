@@ -55,7 +55,7 @@ def test_what_is_not_said_costs_one() -> None:
     assert set(usual.decide(given[:, :2])) == {0, 1}, "answers of before a class came"
 
 
-def test_class_that_there_is_not_is_told() -> None:
+def test_unknown_class_is_reported() -> None:
     """With the nearest name; a target that is a number has no classes."""
     with pytest.raises(
         TrainingFailed, match=r"names 'bda', which is not a class\. The classes are 'good', 'bad'\. Did you"
@@ -88,12 +88,12 @@ def test_costs_choose_and_are_scored_beside_the_dummy() -> None:
     score = metrics.score(given, codes, LOANS, "cost", FIVE)
     assert (score["cost"], score["metric"], score["costs"]) == (0.6, "cost", TABLE)
     assert score["confusion"] == [[6, 1], [1, 2]]
-    dummy = metrics.score(metrics.guess(codes, 10, LOANS), codes, LOANS, "cost", FIVE)
+    dummy = metrics.score(metrics.dummy_answers(codes, 10, LOANS), codes, LOANS, "cost", FIVE)
     assert dummy["cost"] == 0.7, "always bad"
     assert metrics.score(given[:0], codes[:0], LOANS, "cost", FIVE)["cost"] is None
     assert losses.of(given, codes, "cost", FIVE).mean() == pytest.approx(0.6 / 0.7)
     better = losses.compare(
-        losses.of(given, codes, "cost", FIVE), losses.of(metrics.guess(codes, 10, LOANS), codes, "cost", FIVE)
+        losses.of(given, codes, "cost", FIVE), losses.of(metrics.dummy_answers(codes, 10, LOANS), codes, "cost", FIVE)
     )
     assert better.loss == pytest.approx(-0.1 / 0.7)
 
@@ -130,13 +130,13 @@ def test_served_answer_costs_least_and_probabilities_stay(tmp_path: Path) -> Non
     table = {"virginica": dict.fromkeys(["setosa", "versicolor"], 1e15)}
     pointer = bundles.make(home, 1)
     bundles.point(home, pointer)
-    usual = told(home)
+    usual = answered(home)
     manifest = bundle.read_manifest(home.bundle(1), pointer.manifest)
     priced = manifest.model_copy(update={"settings": {"costs": table}})
     pointer = pointer.model_copy(update={"version": 2, "manifest": bundle.seal(home.bundle(1), priced)})
     home.bundle(1).rename(home.bundle(2))
     bundles.point(home, pointer)
-    found = told(home)
+    found = answered(home)
     assert usual[0]["prediction_name"] == usual[1] == "setosa"
     assert found[0]["prediction_name"] == found[1] == "virginica"
     assert found[0]["prediction"] == 2
@@ -144,7 +144,7 @@ def test_served_answer_costs_least_and_probabilities_stay(tmp_path: Path) -> Non
     assert found[0]["confidence"] == usual[0]["probabilities"]["virginica"] < 1e-9
 
 
-def told(home: Home) -> tuple[dict[str, Any], Any]:
+def answered(home: Home) -> tuple[dict[str, Any], Any]:
     client = Client(home)
     single = client.ask("POST", "/predict", json.dumps({"features": bundles.SETOSA}).encode())
     mlflow = json.dumps({"dataframe_split": {"columns": bundles.NAMES, "data": [bundles.SETOSA]}}).encode()

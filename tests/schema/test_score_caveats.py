@@ -27,7 +27,7 @@ def rolling(truth: list[int], named: list[int], taught: list[int]) -> Any:
     """Scores of a first version that names these classes, on the rolling holdout."""
     codes, past = np.array(truth, dtype=np.int64), np.array(taught)
     told = np.eye(2)[named] if named else np.zeros((0, 2))
-    dummy = {**metrics.score(metrics.guess(past, len(codes), LOANS), codes, LOANS), "answer": "good"}
+    dummy = {**metrics.score(metrics.dummy_answers(past, len(codes), LOANS), codes, LOANS), "answer": "good"}
     support = {name: int((past == code).sum()) for code, name in enumerate(LOANS.classes)}
     parts: dict[str, Any] = {"challenger": metrics.score(told, codes, LOANS), "dummy": dummy}
     found = {who: dict.fromkeys(HOLDOUTS, score) for who, score in parts.items()}
@@ -62,7 +62,7 @@ def test_mean_is_the_dummy_of_a_regression() -> None:
     """R² -0.21 was promoted without a word."""
     truth = np.array([1.0, 2.0, 3.0, 4.0])
     told = metrics.score(np.array([[4.0], [3.0], [2.0], [1.0]]), truth, COSTS)
-    guessed = metrics.score(metrics.guess(np.array([2.0, 3.0]), 4, COSTS), truth, COSTS)
+    guessed = metrics.score(metrics.dummy_answers(np.array([2.0, 3.0]), 4, COSTS), truth, COSTS)
     dummy: DummyScore = {**guessed, "answer": None}
     assert dummy["r2"] == 0
     found: Scores = {"challenger": {"rolling": told}, "dummy": {"rolling": dummy}}

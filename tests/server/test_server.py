@@ -16,7 +16,7 @@ from sites import PREDICTION, ROOT, Site
 from daemon.core import durable
 from daemon.core.settings import Predictions, Server, Settings
 from daemon.core.status import Check
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 
 # Swaps and crashes
 
@@ -62,7 +62,7 @@ def test_a_broken_promotion_is_reported_and_the_old_model_answers(own: Site) -> 
     assert own.get("/metrics")[1]["load_failures"] == 1
 
 
-def test_a_planted_pointer_is_refused_and_told(own: Site) -> None:
+def test_a_planted_pointer_is_refused_and_reported(own: Site) -> None:
     planted = bundles.make(own.home, 2)
     durable.write(own.home.pointer, planted.model_dump_json().encode())
     own.tell_status(checks={"disk": Check(ok=True, detail="plenty")})
@@ -82,9 +82,9 @@ def test_kill_9_loses_no_prediction_that_was_answered(own: Site) -> None:
     answered = [own.post("/predict", PREDICTION)[1]["prediction_id"] for _ in range(50)]
     own.process.kill()
     own.process.wait()
-    historian = Historian(own.home, own.settings)
-    assert historian.copy() == 50
-    historian.close()
+    history_copier = HistoryCopier(own.home, own.settings)
+    assert history_copier.copy() == 50
+    history_copier.close()
     own.start()
     own.wait(1)
     history = own.get("/predictions/history?limit=20")[1]

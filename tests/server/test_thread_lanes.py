@@ -103,7 +103,7 @@ def test_what_takes_too_long_or_waits_too_long_is_given_up(tmp_path: Path) -> No
     ],
     ids=["idle", "half a head", "half a body", "half a large body", "an answer that is not read"],
 )
-def test_slow_clients_keep_nobody_from_an_answer(site: Site, start: bytes) -> None:
+def test_slow_clients_delay_no_other_answer(site: Site, start: bytes) -> None:
     with ExitStack() as stack:
         for _ in range(60):
             connection = stack.enter_context(socket.socket())
@@ -130,7 +130,7 @@ def test_the_memory_of_many_rows_is_given_back(own: Site) -> None:
             time.sleep(0.1)
 
 
-def test_rows_in_pieces_are_told_and_logged_in_their_order(own: Site) -> None:
+def test_rows_in_pieces_are_answered_and_logged_in_their_order(own: Site) -> None:
     rows = [[number / 100, 3.0, 7 - number / 500, number / 900] for number in range(2 * PIECE_ROWS + 7)]
     whole = own.post("/predict", {"instances": rows})[1]["predictions"]
     parts = [own.post("/predict", {"instances": rows[at : at + 100]})[1] for at in range(0, len(rows), 100)]
@@ -165,7 +165,7 @@ def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(tmp_path: Path) -> Non
     site.close()
 
 
-def test_bodies_that_come_slowly_keep_nobody_from_the_pages(tmp_path: Path) -> None:
+def test_bodies_that_come_slowly_do_not_block_the_pages(tmp_path: Path) -> None:
     """Only of large ones a bounded number is read at once: few bytes take no place."""
     site = Site(tmp_path, Settings(server=Server(max_inflight=2)))
     row = {"features": bundles.SETOSA, "target": "setosa"}
@@ -208,7 +208,7 @@ def test_bodies_of_strangers_take_no_place(tmp_path: Path, path: str, length: in
         ("/v1/models/a/b:predict", 20_000, 404),
     ],
 )
-def test_who_is_turned_away_unread_is_told_why(site: Site, path: str, length: int, status: int) -> None:
+def test_a_request_refused_unread_gets_the_reason(site: Site, path: str, length: int, status: int) -> None:
     answer = site.ask("POST", path, b"x" * length, {"Content-Type": "application/x-www-form-urlencoded"})
     assert answer[0] == status
     assert answer[1].get("allow") == ("GET,HEAD" if status == 405 else None)

@@ -9,14 +9,14 @@ from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.states import CheckName
 from daemon.service.health import MOST_TRACEBACKS, Health
-from daemon.service.heartbeat import Pulse
+from daemon.service.heartbeat import Heartbeat
 from daemon.service.service import starting
 from daemon.storage.journal import Journal
 
 
 @pytest.fixture
 def health(home: Home, journal: Journal) -> Health:
-    return Health(Pulse(home.status, starting(home)), journal)
+    return Health(Heartbeat(home.status, starting(home)), journal)
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

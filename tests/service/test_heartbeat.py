@@ -13,22 +13,22 @@ from daemon.core import status
 from daemon.core.home import Home
 from daemon.core.status import Status
 from daemon.processes import systemd
-from daemon.service.heartbeat import Pulse
+from daemon.service.heartbeat import Heartbeat
 from daemon.service.service import starting
 
 
 @contextmanager
-def beating(home: Home) -> Iterator[Pulse]:
-    """A pulse of this process, which is ready."""
-    pulse = Pulse(home.status, starting(home).model_copy(update={"state": "ready"}))
-    pulse.start()
+def beating(home: Home) -> Iterator[Heartbeat]:
+    """A heartbeat of this process, which is ready."""
+    heartbeat = Heartbeat(home.status, starting(home).model_copy(update={"state": "ready"}))
+    heartbeat.start()
     try:
-        yield pulse
+        yield heartbeat
     finally:
-        pulse.stop()
+        heartbeat.stop()
 
 
-def said(home: Home) -> Status:
+def published(home: Home) -> Status:
     """The last word."""
     found = status.read(home.status)
     assert found is not None
@@ -37,20 +37,20 @@ def said(home: Home) -> Status:
 
 def test_a_long_step_has_a_heartbeat_and_a_name(home: Home) -> None:
     """Afterwards it is the longest of the hour, until one takes longer."""
-    with beating(home) as pulse:
-        with pulse.step("looking"):
-            pulse.rename("counting sheep")
-            began = said(home).heartbeat
-            wait_until(lambda: said(home).heartbeat > began + 3, 20)
-            found = said(home)
+    with beating(home) as heartbeat:
+        with heartbeat.step("looking"):
+            heartbeat.rename("counting sheep")
+            began = published(home).heartbeat
+            wait_until(lambda: published(home).heartbeat > began + 3, 20)
+            found = published(home)
             assert found.alive
             assert found.step is not None
             assert found.step.name == "counting sheep"
-        with pulse.step("a short one"):
+        with heartbeat.step("a short one"):
             pass
-        pulse.publish(said(home))
-    assert said(home).step is None
-    longest = said(home).longest_step
+        heartbeat.publish(published(home))
+    assert published(home).step is None
+    longest = published(home).longest_step
     assert longest is not None
     assert (longest.name, longest.seconds > 3) == ("counting sheep", True)
 
@@ -58,26 +58,26 @@ def test_a_long_step_has_a_heartbeat_and_a_name(home: Home) -> None:
 def test_a_step_that_hangs_has_no_heartbeat(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is over its limit, neither who reads the status nor systemd is told that the loop turns."""
     monkeypatch.setattr(status, "STALE_SECONDS", 3.0)
-    with beating(home) as pulse:
-        with pulse.step("hanging", limit=0.5):
-            assert said(home).alive
-            wait_until(lambda: not said(home).alive, 10)
-        wait_until(lambda: said(home).alive, 10)
+    with beating(home) as heartbeat:
+        with heartbeat.step("hanging", limit=0.5):
+            assert published(home).alive
+            wait_until(lambda: not published(home).alive, 10)
+        wait_until(lambda: published(home).alive, 10)
 
 
 def test_the_longest_is_followed_by_the_longest_since(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ended an hour ago counts no more."""
     now = 1000.0
     monkeypatch.setattr("daemon.service.heartbeat.time.monotonic", lambda: now)
-    pulse = Pulse(home.status, starting(home).model_copy(update={"state": "ready"}))
+    heartbeat = Heartbeat(home.status, starting(home).model_copy(update={"state": "ready"}))
     for name, seconds in (("first", 5.0), ("second", 9.0), ("third", 2.0), ("fourth", 3.0)):
-        with pulse.step(name):
+        with heartbeat.step(name):
             now += seconds
-    assert str(pulse.longest()) == "name='second' seconds=9.0"
+    assert str(heartbeat.longest()) == "name='second' seconds=9.0"
     now += 3600 - 4
-    assert str(pulse.longest()) == "name='fourth' seconds=3.0"
+    assert str(heartbeat.longest()) == "name='fourth' seconds=3.0"
     now += 10
-    assert pulse.longest() is None
+    assert heartbeat.longest() is None
 
 
 def test_systemd_hears_of_long_steps_and_of_a_start_that_goes_on(
@@ -91,16 +91,16 @@ def test_systemd_hears_of_long_steps_and_of_a_start_that_goes_on(
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         systemd.notify(STATUS="x")
         assert manager.recv(100) == b"STATUS=x"
-        pulse = Pulse(home.status, starting(home))
-        pulse.start()
+        heartbeat = Heartbeat(home.status, starting(home))
+        heartbeat.start()
         try:
             heard = {manager.recv(100) for _ in range(4)}
         finally:
-            pulse.stop()
+            heartbeat.stop()
     assert heard == {b"WATCHDOG=1", b"EXTEND_TIMEOUT_USEC=60000000"}
 
 
-def test_the_figures_of_the_daemon_before_are_told_until_they_are_counted(home: Home) -> None:
+def test_the_figures_of_the_daemon_before_are_shown_until_they_are_counted(home: Home) -> None:
     assert starting(home).rows == 0
     known = {"pid": 1, "state": "ready", "heartbeat": 0.0, "at": "then", "started_at": "then"}
     status.publish(home.status, Status.model_validate({**known, "rows": 150, "rows_pending": 3}))

@@ -15,14 +15,14 @@ from daemon.core.home import Home
 from daemon.core.settings import Server, Settings
 from daemon.core.states import CheckName, EventKind
 from daemon.core.status import Check
-from daemon.ingest.drop_evaluation import UNEXAMINED
+from daemon.ingest.exam_runner import UNEXAMINED
 from daemon.processes.child import Trainer
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.processes.workers import Workers
 from daemon.promotion.probation import Probation
 from daemon.service.duties import TIDY_AGAIN_SECONDS, TIDY_SECONDS
-from daemon.service.heartbeat import Pulse
+from daemon.service.heartbeat import Heartbeat
 from daemon.service.loop import Loop
 from daemon.service.parts import Frame, open_parts
 from daemon.service.service import starting
@@ -38,7 +38,7 @@ def loop(mlflow_home: Home) -> Iterator[Loop]:
     with ExitStack() as stack:
         workers = WorkerKeeper(mlflow_home, SETTINGS, 0, wake)
         stack.callback(workers.close)
-        frame = Frame(mlflow_home, SETTINGS, wake, Pulse(mlflow_home.status, starting(mlflow_home)), stack)
+        frame = Frame(mlflow_home, SETTINGS, wake, Heartbeat(mlflow_home.status, starting(mlflow_home)), stack)
         yield Loop(open_parts(frame, workers, Trainer(mlflow_home, 0, wake)))
 
 
@@ -108,7 +108,7 @@ def test_loop_without_file_descriptors_goes_on(mlflow_home: Home, loop: Loop) ->
     assert "pointer" not in checks(mlflow_home)
 
 
-def test_file_that_is_no_request_is_told_once(mlflow_home: Home, loop: Loop) -> None:
+def test_file_that_is_no_request_is_reported_once(mlflow_home: Home, loop: Loop) -> None:
     """It would be read again each second, and nobody would know why nothing comes of it."""
     (mlflow_home.requests / "big.json").write_text('{"kind": "promote", "version": 18446744073709551616}')
     loop.tick(100.0)
@@ -158,7 +158,7 @@ def test_late_labels_that_can_not_be_looked_at_are_shown(
     found = checks(mlflow_home)
     assert found["live"].detail == "The late labels can't be looked at: OverflowError: 7. See the log."
     assert [name for name, one in found.items() if not one.ok and name in ("disk", "work", "inbox")] == []
-    loop.parts.journal.events.tell(EventKind.PROBLEM, "Something was written.")
+    loop.parts.journal.events.record(EventKind.PROBLEM, "Something was written.")
     loop.tick(101.0)
     assert checks(mlflow_home)["live"].ok
 
@@ -172,7 +172,7 @@ def test_tick_that_fails_in_one_part_does_the_others(
         raise ZeroDivisionError(now)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Workers, "tend", fails)
+        patch.setattr(Workers, "supervise", fails)
         loop.parts.workers._look()
         loop.tick(100.0)
     assert checks(mlflow_home)["workers"].detail.startswith("ZeroDivisionError: ")

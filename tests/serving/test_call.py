@@ -27,7 +27,7 @@ def gone_on(flowers: Client, carried: Call) -> tuple[int, list[tuple[str, str]],
     carried.inline = False
     token = CURRENT.set(carried)
     try:
-        return flowers.app.go_on(carried.rest.args[1], carried)
+        return flowers.app.resume(carried.rest.args[1], carried)
     finally:
         CURRENT.reset(token)
 
@@ -44,7 +44,7 @@ def test_many_rows_are_put_off_and_answered_without_another_look_at_the_route(
     assert ("Cache-Control", "no-store") in headers
 
 
-def test_what_is_wrong_is_told_as_ever(flowers: Client) -> None:
+def test_errors_are_the_same_after_a_wait(flowers: Client) -> None:
     body = json.dumps({"instances": [["nonsense"]] * 101}).encode()
     carried = Call(inline=True)
     assert asked(flowers, carried, body) == b""
@@ -66,7 +66,7 @@ def test_a_version_that_is_being_loaded_is_waited_for_by_who_can(
     assert answer == b"" if patient else json.loads(answer)["detail"] == "Version 77 is being loaded."
 
 
-def test_where_no_server_carries_the_request_nobody_waits() -> None:
+def test_without_a_server_a_request_does_not_wait() -> None:
     assert (call.current().inline, call.current().patient) == (False, False)
 
 

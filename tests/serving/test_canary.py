@@ -55,26 +55,26 @@ def asked(client: Client, **environ: str) -> int:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 1.0])
 def test_the_share_of_the_keys_is_kept(share: float) -> None:
-    found = sum(canary.chosen(2, key, share) for key in KEYS)
+    found = sum(canary.in_share(2, key, share) for key in KEYS)
     # Five standard deviations of a binomial: the hash is fixed, so this holds always or never.
     assert abs(found - share * len(KEYS)) <= 5 * (len(KEYS) * share * (1 - share)) ** 0.5
 
 
 def test_a_key_stays_with_its_version_and_a_larger_share_keeps_it() -> None:
-    few, more = ({key for key in KEYS if canary.chosen(2, key, share)} for share in (0.1, 0.3))
+    few, more = ({key for key in KEYS if canary.in_share(2, key, share)} for share in (0.1, 0.3))
     assert few < more
-    assert few == {key for key in KEYS if canary.chosen(2, key, 0.1)}
+    assert few == {key for key in KEYS if canary.in_share(2, key, 0.1)}
 
 
 def test_the_next_challenger_meets_other_keys() -> None:
-    two, three = ({key for key in KEYS if canary.chosen(version, key, 0.1)} for version in (2, 3))
+    two, three = ({key for key in KEYS if canary.in_share(version, key, 0.1)} for version in (2, 3))
     assert len(two & three) < 200
 
 
 def test_requests_follow_their_key(home: Home) -> None:
     client = tried(home, 0.5)
     for key in KEYS[:40]:
-        wanted = 2 if canary.chosen(2, key, 0.5) else 1
+        wanted = 2 if canary.in_share(2, key, 0.5) else 1
         assert [asked(client, HTTP_X_ROUTING_KEY=key) for _ in range(2)] == [wanted, wanted]
     assert asked(client) == 1
     figures = client.worker.counters.predictions
@@ -140,13 +140,13 @@ def test_the_champion_steps_in_where_the_challenger_fails(home: Home, monkeypatc
 
 def test_a_challenger_that_takes_other_columns_gets_no_request(home: Home) -> None:
     first, *others = bundles.SCHEMA.columns
-    assert canary.takes(bundles.SCHEMA, bundles.SCHEMA)
+    assert canary.accepts_rows_of(bundles.SCHEMA, bundles.SCHEMA)
     more = bundles.SCHEMA.model_copy(update={"columns": [first.model_copy(update={"missing": True}), *others]})
-    assert canary.takes(more, bundles.SCHEMA)
-    assert not canary.takes(bundles.SCHEMA, more)
+    assert canary.accepts_rows_of(more, bundles.SCHEMA)
+    assert not canary.accepts_rows_of(bundles.SCHEMA, more)
     fewer = Schema(target="species", classes=bundles.CLASSES, columns=others)
-    assert not canary.takes(fewer, bundles.SCHEMA)
-    assert not canary.takes(bundles.PRICES, bundles.SCHEMA)
+    assert not canary.accepts_rows_of(fewer, bundles.SCHEMA)
+    assert not canary.accepts_rows_of(bundles.PRICES, bundles.SCHEMA)
 
 
 def recorded(home: Home, version: int) -> str:

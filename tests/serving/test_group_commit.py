@@ -15,7 +15,7 @@ from daemon.core.errors import NotKept
 from daemon.core.home import Home
 from daemon.core.settings import Predictions, Settings
 from daemon.records.records import Records
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from web.serving.group_commit import Durability
 from web.serving.prediction_log import GROUP_BYTES, PredictionLog
 
@@ -57,9 +57,9 @@ def ids(home: Home) -> list[int]:
 
 def copied(home: Home) -> list[int]:
     """Copy everything, as the daemon does, and return what the history holds."""
-    historian = Historian(home, Settings())
-    historian.copy()
-    historian.close()
+    history_copier = HistoryCopier(home, Settings())
+    history_copier.copy()
+    history_copier.close()
     return ids(home)
 
 
@@ -108,23 +108,23 @@ def test_a_large_request_is_written_in_bounded_pieces(home: Home) -> None:
 
 @pytest.mark.parametrize("spare", [0, 1, 299, 300, 301, 750])
 def test_a_disk_that_fills_in_a_group_keeps_its_whole_lines_once(home: Home, spare: int) -> None:
-    """The historian may look at any moment; what it has copied must not be taken back, nor what follows be skipped."""
+    """The copier may look at any moment; what it has copied must not be taken back, nor what follows be skipped."""
     lock = held(home)
     log = PredictionLog(home.logs, 0, Predictions())
-    historian = Historian(home, Settings())
+    history_copier = HistoryCopier(home, Settings())
     log.append([line(0)])
     with largest_file(300 + spare):
         log.append([line(number) for number in range(1, 5)])
     fit = spare // 300
     assert log.lost == 4 - fit
     assert f"{log.lost} predictions were answered and not logged" in (log.problem or "")
-    historian.copy()
+    history_copier.copy()
     assert ids(home) == list(range(1 + fit))
     log.append([line(5)])
     assert log.problem is None
     log.close()
-    historian.copy()
-    historian.close()
+    history_copier.copy()
+    history_copier.close()
     os.close(lock)
     assert ids(home) == [*range(1 + fit), 5]
 

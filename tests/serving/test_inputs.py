@@ -140,7 +140,7 @@ def test_where_requests_are_handed_over_answers_are_small(classes: int, most: in
     token = call.CURRENT.set(call.Call(inline=True))
     try:
         assert len(inputs.from_rows(schema, [[1.0]] * most)) == most
-        with pytest.raises(call.Elsewhere):
+        with pytest.raises(call.Deferred):
             inputs.from_rows(schema, [[1.0]] * (most + 1))
     finally:
         call.CURRENT.reset(token)

@@ -21,7 +21,7 @@ from daemon.records.records import Records
 from daemon.schema import score_names
 from daemon.schema.scores import Agreement
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from web.serving import agreement, shadow
 from web.serving.agreement import ChampionAnswers
 from web.serving.inputs import from_rows
@@ -64,9 +64,9 @@ def predict(client: Client, rows: int = 1) -> None:
 
 
 def copied(home: Home) -> None:
-    with closing(Historian(home, MANUAL)) as historian:
-        historian.copy()
-        historian.copy()
+    with closing(HistoryCopier(home, MANUAL)) as history_copier:
+        history_copier.copy()
+        history_copier.copy()
 
 
 # How far two versions agree
@@ -165,7 +165,7 @@ def test_disagreements_are_kept_up_to_a_number(home: Home, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "settings", [Settings(), Settings(promote=Promote(mode="manual", shadow=False))], ids=["auto", "off"]
 )
-def test_nobody_is_shadowed_unless_it_is_wanted(home: Home, settings: Settings) -> None:
+def test_no_version_is_shadowed_unless_the_settings_say_so(home: Home, settings: Settings) -> None:
     hold(home)
     client = Client(home, settings)
     assert not client.worker.challenger.wanted
@@ -194,7 +194,7 @@ def test_a_shadow_that_is_behind_drops_and_counts(home: Home, monkeypatch: pytes
     assert client.worker.snapshot().shadow_dropped == 5
 
 
-def test_a_challenger_that_breaks_disturbs_nobody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_challenger_that_breaks_disturbs_no_answer(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     hold(home)
     client = tried(home)
     predict(client)
@@ -213,7 +213,7 @@ def test_a_challenger_that_breaks_disturbs_nobody(home: Home, monkeypatch: pytes
     assert "out of order" in (client.worker.challenger.problem or "")
 
 
-def test_a_challenger_that_does_not_load_is_told(home: Home) -> None:
+def test_a_challenger_that_does_not_load_is_reported(home: Home) -> None:
     hold(home)
     (home.bundle(2) / bundle.ONNX).write_bytes(b"not a model")
     client = tried(home)

@@ -88,7 +88,7 @@ def test_many_at_once_load_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("damage", ["model", "manifest", "probe", "journal"])
-def test_what_does_not_load_is_told_and_remembered_for_a_while(
+def test_what_does_not_load_is_reported_and_remembered_for_a_while(
     home: Home, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(version_cache, "FORGET_SECONDS", 0.3)
@@ -109,7 +109,7 @@ def test_what_does_not_load_is_told_and_remembered_for_a_while(
     assert taken(own, 2).version == 2
 
 
-def test_what_there_is_not_is_told(home: Home) -> None:
+def test_missing_version_is_reported(home: Home) -> None:
     clear(home, 2)
     own = VersionCache(home, Records(home), 2)
     assert (refused(own, 9).status_code, refused(own, 9).detail) == (404, "There is no version 9.")
@@ -127,7 +127,7 @@ def test_a_version_that_was_asked_for_too_early_is_found_as_soon_as_it_exists(ho
     assert taken(own, 4).version == 4
 
 
-def test_who_waited_is_told_what_came_of_it_however_late(home: Home) -> None:
+def test_a_request_that_waited_gets_the_outcome_however_late(home: Home) -> None:
     """A lane that is busy for longer than a failure is remembered must not send it to wait again and again."""
     own = VersionCache(home, Records(home), 2)
     asked = time.monotonic()
@@ -213,7 +213,7 @@ def test_waiting_for_a_version_to_come_takes_no_longer_than_it_does(own: Site) -
         ),
     ],
 )
-def test_every_door_waits_for_the_version_that_is_named(own: Site, path: str, body: dict[str, object]) -> None:
+def test_every_route_waits_for_the_version_that_is_named(own: Site, path: str, body: dict[str, object]) -> None:
     bundles.record(own.home, bundles.make(own.home, 2, favourite=1))
     status, headers, text = own.ask("POST", path, body)
     assert (status, headers["x-model-version"]) == (200, "2"), text

@@ -103,14 +103,14 @@ def complains(life: "Life") -> str:
 
 
 def edit_schema(life: "Life") -> str:
-    """Somebody has an editor open: what is there is no schema for a while, or the same schema written anew."""
+    """Somebody has an editor open: what is there is no schema for a while, or the same schema written again."""
     path, world = life.home.schema, life.world
     if world.schema_broken:
         mend_schema(life)
         return "whole again"
     if world.random.random() < 0.5:
         path.write_bytes(path.read_bytes())
-        return "written anew"
+        return "written again"
     kept = path.with_name("schema.json.kept")
     kept.write_bytes(path.read_bytes())
     path.write_bytes(b"{")

@@ -26,7 +26,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.registry.registry import Registry
 from daemon.service import service
-from daemon.service.heartbeat import Pulse
+from daemon.service.heartbeat import Heartbeat
 from daemon.service.loop import Loop
 from daemon.storage.model_versions import ModelVersions
 
@@ -92,7 +92,7 @@ class Life:
             self._pass_turns(START_TURNS)
             raise Violated("failed to start") from error
         parts: Any = self.loop.parts
-        self.journal, self.inbox, self.historian = parts.journal, parts.inbox, parts.historian
+        self.journal, self.inbox, self.history_copier = parts.journal, parts.inbox, parts.history_copier
         self.trainee, self.retraining = parts.retraining.trainer, parts.retraining
         self._acting = True
 
@@ -100,8 +100,8 @@ class Life:
         parts: Any = self.staff
         wake: Any = self
         # Without its thread: the loop alone says how it is.
-        pulse = Pulse(self.home.status, service.starting(self.home))
-        return service.compose(self.home, self.settings, parts, wake, pulse, stack)
+        heartbeat = Heartbeat(self.home.status, service.starting(self.home))
+        return service.compose(self.home, self.settings, parts, wake, heartbeat, stack)
 
     def interruptible(self) -> AbstractContextManager[None]:
         """Nobody asks for the end during a start."""
@@ -233,8 +233,8 @@ class Life:
     def _copy(self) -> None:
         """One pass of the history's thread."""
         self._copied = self.world.clock.now
-        self.historian._ended = _Once()
-        self.historian._run()
+        self.history_copier._ended = _Once()
+        self.history_copier._run()
 
     def served(self) -> int | None:
         """The version that the pointer names."""

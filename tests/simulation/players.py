@@ -46,7 +46,7 @@ class Trainee(Trainer):
     def alive(self) -> bool:
         return self._ended is None
 
-    def want(self, now: float) -> None:
+    def keep_awake(self, now: float) -> None:
         """It is awake."""
 
     @property
@@ -57,7 +57,7 @@ class Trainee(Trainer):
     def pid(self) -> int | None:
         return None
 
-    def tend(self, now: float) -> str | None:
+    def supervise(self, now: float) -> str | None:
         """Start again, if it has ended."""
         ended, self._ended = self._ended, None
         if ended is not None:
@@ -162,7 +162,7 @@ class Staff:
         self.alive = 1
         self.said: list[str] = []
 
-    def told(self) -> list[str]:
+    def take_notices(self) -> list[str]:
         said, self.said = self.said, []
         self.alive = max(self.alive, 1)
         return said

@@ -43,7 +43,7 @@ def install() -> None:
     """Put everything in place; all modules must be imported by now."""
     _replace(service, Trainer=Trainee)
     _replace(watcher, Watcher=Lookout)
-    _replace(prediction_history.Historian, start=lambda self: None, stop=lambda self: self.close())
+    _replace(prediction_history.HistoryCopier, start=lambda self: None, stop=lambda self: self.close())
     _replace(schedule.Schedule, open=lambda self: None)
     _replace(file_content, SMALL_BYTES=SMALL_BYTES, BLOCK_BYTES=SMALL_BYTES)
     _replace(csv_table, BLOCK_BYTES=SMALL_BYTES)

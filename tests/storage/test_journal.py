@@ -356,7 +356,7 @@ def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forg
 def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journal) -> None:
     """Those of drops do not push out the others; facts stay, and numbers go on, whatever is removed."""
     with journal.together():
-        journal.events.tell(EventKind.SCHEMA, "It has grown.")
+        journal.events.record(EventKind.SCHEMA, "It has grown.")
         for number in range(1, 8):
             journal.batches.commit(
                 journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32
@@ -386,7 +386,7 @@ def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journa
     ]
     assert (journal.swaps.newest_batch(), journal.swaps.rolled_back_since(1)) == facts
     journal.trim(0)
-    journal.events.tell(EventKind.STARTED, "again")
+    journal.events.record(EventKind.STARTED, "again")
     assert newest_event(home) == newest + 1
 
 

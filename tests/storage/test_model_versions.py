@@ -240,7 +240,7 @@ def test_transaction_of_a_killed_writer_is_rolled_back_by_any_reader(both: Both,
         with mlflow_file.reading(path) as source:
             backup._copied(source, tmp_path / "copy.db")
 
-    for look in (both.ours.layout, both.ours.versions, lambda: artifact_paths.strays(both.home), backed_up):
+    for look in (both.ours.layout, both.ours.versions, lambda: artifact_paths.foreign_paths(both.home), backed_up):
         subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
         assert journal.stat().st_size
         look()

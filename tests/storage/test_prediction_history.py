@@ -21,7 +21,7 @@ from daemon.core.clock import DAY, Reading
 from daemon.core.home import Home
 from daemon.core.settings import Predictions, Settings
 from daemon.records.records import Records
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from web.serving import prediction_log
 from web.serving.prediction_log import PredictionLog
 
@@ -36,10 +36,10 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def historian(home: Home) -> Iterator[Historian]:
-    historian = Historian(home, Settings())
-    yield historian
-    historian.close()
+def history_copier(home: Home) -> Iterator[HistoryCopier]:
+    history_copier = HistoryCopier(home, Settings())
+    yield history_copier
+    history_copier.close()
 
 
 def line(number: int, **fields: Any) -> bytes:
@@ -72,15 +72,15 @@ def logs(home: Home) -> list[Path]:
     return sorted(home.logs.glob("*.jsonl"))
 
 
-def test_lines_are_copied_once_and_in_order(home: Home, historian: Historian) -> None:
+def test_lines_are_copied_once_and_in_order(home: Home, history_copier: HistoryCopier) -> None:
     lock = held(home)
     log = PredictionLog(home.logs, 0, Predictions())
     for number in range(3):
         log.append([line(number) + b"\n"])
-    assert historian.copy() == 3
-    assert historian.copy() == 0
+    assert history_copier.copy() == 3
+    assert history_copier.copy() == 0
     log.append([line(3) + b"\n"])
-    assert historian.copy() == 1
+    assert history_copier.copy() == 1
     assert ids(home) == ["id-0", "id-1", "id-2", "id-3"]
     row = Records(home).predictions.newest(1)[0]
     assert row["features"] == [5.1, 3.5, None, "red"]
@@ -89,52 +89,52 @@ def test_lines_are_copied_once_and_in_order(home: Home, historian: Historian) ->
     os.close(lock)
 
 
-def test_it_says_from_when_on_all_earlier_predictions_are_there(home: Home, historian: Historian) -> None:
-    assert historian.copied_at == 0.0
+def test_it_says_from_when_on_all_earlier_predictions_are_there(home: Home, history_copier: HistoryCopier) -> None:
+    assert history_copier.copied_at == 0.0
     before = time.monotonic()
-    historian.copy()
-    began = historian.copied_at
+    history_copier.copy()
+    began = history_copier.copied_at
     assert before <= began <= time.monotonic()
-    historian.close()
+    history_copier.close()
     home.history.unlink()
     home.history.mkdir()
     with pytest.raises(sqlite3.Error):
-        historian.copy()
-    assert historian.copied_at == began, "a pass that failed has not copied what was written before it"
+        history_copier.copy()
+    assert history_copier.copied_at == began, "a pass that failed has not copied what was written before it"
     home.history.rmdir()
-    historian.copy()
-    assert historian.copied_at > began
+    history_copier.copy()
+    assert history_copier.copied_at > began
 
 
-def test_a_torn_line_waits_for_its_end(home: Home, historian: Historian) -> None:
+def test_a_torn_line_waits_for_its_end(home: Home, history_copier: HistoryCopier) -> None:
     lock = held(home)
     path = home.logs / f"predictions-0-20260101T000000000000-{os.getpid()}.jsonl"
     text = line(0) + b"\n"
     path.write_bytes(text[:20])
-    assert historian.copy() == 0
+    assert history_copier.copy() == 0
     path.write_bytes(text)
-    assert historian.copy() == 1
+    assert history_copier.copy() == 1
     os.close(lock)
 
 
-def test_a_dead_workers_file_is_copied_to_its_end_and_removed(home: Home, historian: Historian) -> None:
+def test_a_dead_workers_file_is_copied_to_its_end_and_removed(home: Home, history_copier: HistoryCopier) -> None:
     path = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
     path.write_bytes(line(0) + b"\nnot json\n" + line(1) + b"\n" + line(2)[:30])
     (home.workers / "0-1.lock").touch()
-    assert historian.copy() == 2
-    assert historian.skipped == 1
+    assert history_copier.copy() == 2
+    assert history_copier.skipped == 1
     assert logs(home) == []
     assert ids(home) == ["id-0", "id-1"]
-    assert historian.copy() == 0
+    assert history_copier.copy() == 0
 
 
-def test_a_rotated_file_goes_while_the_worker_lives(home: Home, historian: Historian) -> None:
+def test_a_rotated_file_goes_while_the_worker_lives(home: Home, history_copier: HistoryCopier) -> None:
     lock = held(home)
     log = PredictionLog(home.logs, 0, Predictions(rotate_bytes=len(line(0)) * 2 + 10))
     for number in range(5):
         log.append([line(number) + b"\n"])
     assert len(logs(home)) == 3
-    assert historian.copy() == 5
+    assert history_copier.copy() == 5
     assert len(logs(home)) == 1
     assert ids(home) == [f"id-{number}" for number in range(5)]
     os.close(lock)
@@ -152,7 +152,7 @@ class Backwards(datetime):
 
 
 def test_a_clock_that_goes_back_hides_no_line(
-    home: Home, historian: Historian, monkeypatch: pytest.MonkeyPatch
+    home: Home, history_copier: HistoryCopier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest file is the one that grows: taken for an older one, it would be removed while lines come into it."""
     monkeypatch.setattr(prediction_log, "datetime", Backwards)
@@ -160,17 +160,17 @@ def test_a_clock_that_goes_back_hides_no_line(
     log = PredictionLog(home.logs, 0, Predictions(rotate_bytes=len(line(0)) * 2 + 10))
     for number in range(9):
         log.append([line(number) + b"\n"])
-        historian.copy()
+        history_copier.copy()
     assert ids(home) == [f"id-{number}" for number in range(9)]
     os.close(lock)
 
 
 def test_only_the_newest_rows_are_kept(home: Home) -> None:
-    historian = Historian(home, Settings(predictions=Predictions(keep_rows=3)))
+    history_copier = HistoryCopier(home, Settings(predictions=Predictions(keep_rows=3)))
     path = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
     path.write_bytes(b"".join(line(number) + b"\n" for number in range(10)))
-    assert historian.copy() == 10
-    historian.close()
+    assert history_copier.copy() == 10
+    history_copier.close()
     assert ids(home) == ["id-7", "id-8", "id-9"]
 
 
@@ -186,34 +186,34 @@ class Hands:
         return Reading(self._begun + steady + self.ahead, steady)
 
 
-def aged(home: Home, *ages: float) -> tuple[Historian, Hands]:
-    """A historian that keeps two days, has run for an hour, and has copied predictions of these ages (days)."""
+def aged(home: Home, *ages: float) -> tuple[HistoryCopier, Hands]:
+    """A history_copier that keeps two days, has run for an hour, and has copied predictions of these ages (days)."""
     path, now = home.logs / "predictions-0-20260101T000000000000-1.jsonl", datetime.now(UTC)
     times = [utcnow_of(now - timedelta(days=age)) for age in ages]
     path.write_bytes(b"".join(line(number, timestamp=at) + b"\n" for number, at in enumerate(times)))
     hands = Hands()
-    historian = Historian(home, Settings(predictions=Predictions(keep_days=2)), hands)
-    assert historian.copy() == len(ages)
+    history_copier = HistoryCopier(home, Settings(predictions=Predictions(keep_days=2)), hands)
+    assert history_copier.copy() == len(ages)
     hands.hours = 1
-    historian.copy()
-    return historian, hands
+    history_copier.copy()
+    return history_copier, hands
 
 
 def test_old_rows_go_whatever_their_order(home: Home) -> None:
     """Those of several workers are copied one file after the other."""
-    historian, _ = aged(home, 3, 1.5, 2.5, 0.5, 0)
-    historian.close()
+    history_copier, _ = aged(home, 3, 1.5, 2.5, 0.5, 0)
+    history_copier.close()
     assert ids(home) == ["id-1", "id-3", "id-4"]
 
 
 @pytest.mark.parametrize("ahead", [10 * 365 * DAY, -10 * 365 * DAY])
 def test_clock_that_is_wrong_for_a_moment_removes_no_history(home: Home, ahead: float) -> None:
     """Neither at the start nor later; when it has been right for an hour, what is old goes."""
-    historian, hands = aged(home, *([1.9] * 5))
+    history_copier, hands = aged(home, *([1.9] * 5))
     for hours, off in ((1.1, ahead), (1.2, 0.0), (2.1, ahead), (2.2, 0.0), (3.1, 0.0), (3.3, 0.0), (4.5, 0.0)):
         hands.hours, hands.ahead = hours, off
-        historian.copy()
-        historian.close()
+        history_copier.copy()
+        history_copier.close()
         assert len(ids(home)) == (5 if hours < 3.2 else 0), hours
 
 
@@ -222,11 +222,11 @@ def test_rows_of_a_wrong_clock_go_with_those_after_them(home: Home) -> None:
     durable.write(home.token, b"secret")
     made = time.time() - 5 * DAY
     os.utime(home.token, (made, made))
-    historian, hands = aged(home, 20_000, 1.5, -400, 1.2, 0.5, -400)
+    history_copier, hands = aged(home, 20_000, 1.5, -400, 1.2, 0.5, -400)
     for hours, left in ((2, "012345"), (15, "2345"), (21, "45"), (38, "5")):
         hands.hours = hours
-        historian.copy()
-        historian.close()
+        history_copier.copy()
+        history_copier.close()
         assert ids(home) == [f"id-{number}" for number in left], hours
 
 
@@ -235,33 +235,33 @@ def utcnow_of(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def test_foreign_files_are_left_alone(home: Home, historian: Historian) -> None:
+def test_foreign_files_are_left_alone(home: Home, history_copier: HistoryCopier) -> None:
     (home.logs / "predictions-a-b-c-d.jsonl").write_bytes(line(0) + b"\n")
     (home.logs / "notes.jsonl").write_bytes(b"mine\n")
-    assert historian.copy() == 0
+    assert history_copier.copy() == 0
     assert len(logs(home)) == 2
 
 
-def test_the_database_is_private_and_in_wal_mode(home: Home, historian: Historian) -> None:
-    historian.copy()
-    assert historian._connection is not None
-    ask = historian._connection.execute
+def test_the_database_is_private_and_in_wal_mode(home: Home, history_copier: HistoryCopier) -> None:
+    history_copier.copy()
+    assert history_copier._connection is not None
+    ask = history_copier._connection.execute
     assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
     assert ask("PRAGMA synchronous").fetchone() == (1,)
     assert home.history.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_damaged_database_is_set_aside_and_begun_anew(home: Home) -> None:
+def test_a_damaged_database_is_set_aside_and_begun_again(home: Home) -> None:
     home.history.write_bytes(b"this is no database, " * 1000)
     lock = held(home)
     log = PredictionLog(home.logs, 0, Predictions())
     log.append([line(0) + b"\n"])
-    historian = Historian(home, Settings())
-    historian.start()
+    history_copier = HistoryCopier(home, Settings())
+    history_copier.start()
     deadline = time.monotonic() + 10
     while ids_or_none(home) != ["id-0"] and time.monotonic() < deadline:
         time.sleep(0.05)
-    historian.stop()
+    history_copier.stop()
     os.close(lock)
     assert ids(home) == ["id-0"]
     assert len(list(home.logs.glob("predictions.db.damaged-*"))) == 1
@@ -274,16 +274,16 @@ def ids_or_none(home: Home) -> list[str] | None:
         return None
 
 
-def test_a_reader_does_not_stop_the_copying(home: Home, historian: Historian) -> None:
+def test_a_reader_does_not_stop_the_copying(home: Home, history_copier: HistoryCopier) -> None:
     (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(line(0) + b"\n")
-    historian.copy()
+    history_copier.copy()
     with closing(sqlite3.connect(home.history)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM predictions").fetchall()
         (home.logs / "predictions-0-20260102T000000000000-1.jsonl").write_bytes(line(1) + b"\n")
-        historian._connection.execute("PRAGMA busy_timeout=50")  # type: ignore[union-attr]
-        assert historian.copy() == 1
-    historian.copy()
+        history_copier._connection.execute("PRAGMA busy_timeout=50")  # type: ignore[union-attr]
+        assert history_copier.copy() == 1
+    history_copier.copy()
     assert logs(home) == []
     assert ids(home) == ["id-0", "id-1"]
 
@@ -291,13 +291,13 @@ def test_a_reader_does_not_stop_the_copying(home: Home, historian: Historian) ->
 COPIER = """
 import sys
 from pathlib import Path
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from daemon.core.home import Home
 from daemon.core.settings import Predictions, Settings
-historian = Historian(Home(Path(sys.argv[1])), Settings())
+history_copier = HistoryCopier(Home(Path(sys.argv[1])), Settings())
 print("ready", flush=True)
 while True:
-    historian.copy()
+    history_copier.copy()
 """
 
 
@@ -319,9 +319,9 @@ def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> No
         copier.stdout.close()
     log.close()
     os.close(lock)
-    historian = Historian(home, Settings())
-    historian.copy()
-    historian.close()
+    history_copier = HistoryCopier(home, Settings())
+    history_copier.copy()
+    history_copier.close()
     assert ids(home) == [f"id-{number}" for number in range(written)][-10_000:]
     assert logs(home) == []
 
@@ -335,28 +335,28 @@ def callers(home: Home) -> dict[str, list[str]]:
 
 def test_who_predicts_a_lot_pushes_out_only_what_they_have_predicted(home: Home) -> None:
     """Late labels of the others find their predictions, however many come after them, and from whatever caller."""
-    historian = Historian(home, Settings(predictions=Predictions(keep_rows=100)))
+    history_copier = HistoryCopier(home, Settings(predictions=Predictions(keep_rows=100)))
     seldom = [line(number) for number in range(10)] + [line(number, caller="shop") for number in range(10, 30)]
     flood = [line(number, caller="anonymous") for number in range(1000, 4000)]
     (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(b"\n".join([*seldom, *flood]) + b"\n")
     for _ in range(3):
-        historian.copy()
+        history_copier.copy()
     found = callers(home)
     assert {name: len(rows) for name, rows in found.items()} == {"": 10, "shop": 20, "anonymous": 70}
     assert found["anonymous"][-1] == "id-3999"
-    historian.close()
+    history_copier.close()
 
 
 def test_callers_with_as_many_give_way_alike(home: Home) -> None:
-    historian = Historian(home, Settings(predictions=Predictions(keep_rows=100)))
+    history_copier = HistoryCopier(home, Settings(predictions=Predictions(keep_rows=100)))
     lines = [line(number, caller=f"token {number % 4}") for number in range(40_000)]
     (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     for _ in range(4):
-        historian.copy()
+        history_copier.copy()
     counts = [len(rows) for rows in callers(home).values()]
     assert sum(counts) == 100
     assert max(counts) - min(counts) < 30
-    historian.close()
+    history_copier.close()
 
 
 def test_a_history_from_before_there_were_callers_goes_on(home: Home) -> None:
@@ -367,8 +367,8 @@ def test_a_history_from_before_there_were_callers_goes_on(home: Home) -> None:
                 prediction_name TEXT, confidence REAL, model_version INTEGER, latency_ms REAL);
             INSERT INTO predictions (prediction_id, timestamp, features) VALUES ('old', '2026-01-01T00:00:00.000Z', '[]');
             PRAGMA user_version = 1;""")
-    historian = Historian(home, Settings(predictions=Predictions(keep_rows=2)))
+    history_copier = HistoryCopier(home, Settings(predictions=Predictions(keep_rows=2)))
     (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(line(1, caller="shop") + b"\n")
-    historian.copy()
+    history_copier.copy()
     assert callers(home) == {"": ["old"], "shop": ["id-1"]}
-    historian.close()
+    history_copier.close()

@@ -174,7 +174,7 @@ def test_task_follows_from_the_target(tmp_path: Path, values: list[str], times: 
         ("x;z;y\n1,5;red;1,5\n2;blue;2,5\n", ","),
     ],
 )
-def test_decimal_comma_is_told_by_the_numbers(tmp_path: Path, text: str, decimal: Literal[".", ","]) -> None:
+def test_decimal_comma_is_recognised_by_the_numbers(tmp_path: Path, text: str, decimal: Literal[".", ","]) -> None:
     """Only where the comma is not the delimiter, and more columns speak for it than against it."""
     found = schema_of(tmp_path, text)
     assert found.decimal == decimal
@@ -325,7 +325,7 @@ def numbers_of(text: str, target: str, folder: Path) -> Any:
     return rows.matrix(checked.table, found).tolist()
 
 
-def test_markers_are_told_by_the_company_they_keep(tmp_path: Path) -> None:
+def test_markers_are_recognised_by_the_other_values(tmp_path: Path) -> None:
     """Beside numbers, dates and booleans, and where rare among names; kinds stay, counts and places are said."""
     found = draft_of(tmp_path, PENGUINS, "species")
     assert [(column.name, column.kind, column.missing, column.missing_values) for column in found.schema.columns] == [
@@ -346,7 +346,7 @@ def test_markers_are_told_by_the_company_they_keep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("marker", sorted(cell_notation.MARKERS | {" "}))
-def test_file_with_markers_teaches_what_it_teaches_with_blanks(tmp_path: Path, marker: str) -> None:
+def test_file_with_markers_gives_the_same_schema_as_with_blanks(tmp_path: Path, marker: str) -> None:
     """Each of the texts that the world writes, in every kind of column and in the target; the models see the same numbers."""
     text = PENGUINS.replace("NA", marker).replace("?", marker)
     blank = PENGUINS.replace("NA", "").replace("?", "")

@@ -370,7 +370,7 @@ def test_new_class_is_bad_or_a_class() -> None:
     assert rows.codes(found.table, found.schema).tolist() == [2, 0, 2]
 
 
-def test_classes_are_no_more_than_can_be_told_apart() -> None:
+def test_number_of_classes_is_limited() -> None:
     """Rows beyond are bad: a target that is unlisted can't be learnt."""
     found = check(HEADER + "".join(f"1,,,c{i}\n" for i in range(110)), new_classes="accept")
     assert len(found.schema.classes) == 100

@@ -45,7 +45,7 @@ def test_copies_are_no_more_evidence() -> None:
     assert calibration.find(*alone, seed=1) is not None
 
 
-def test_calibrated_estimator_can_be_cloned_and_fitted_anew() -> None:
+def test_calibrated_estimator_can_be_cloned_and_fitted_again() -> None:
     """The slope is one of its parameters; its answers are those of the classifier, corrected, with the same labels."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(200, 2))

@@ -245,7 +245,7 @@ def test_class_that_can_not_be_used_is_named(path: str, reason: str) -> None:
         names(MIXED, candidates=[path, "tree"])
 
 
-def test_class_of_somebody_else_is_seeded_and_sees_what_it_can() -> None:
+def test_foreign_class_is_seeded_and_sees_what_it_can() -> None:
     """Trees take rows as they are; who refuses missing values gets them imputed, one-hot and standardised."""
     paths = ["sklearn.ensemble:ExtraTreesClassifier", "sklearn.neighbors:KNeighborsClassifier"]
     trees, neighbours = candidates.plan(MIXED, Train(candidates=paths, seed=7))

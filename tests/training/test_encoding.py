@@ -69,7 +69,7 @@ def test_what_onnx_can_not_say_is_served_by_scikit_learn_itself(tmp_path: Path) 
     """The bundle may load an encoding, so a pipeline without a graph is served all the same."""
     matrix, targets = letters(LETTERS, 120)
     fitted = model.fit(candidates.build("logistic", LETTERS, 1), matrix, targets)
-    assert export.strange(fitted) == []
+    assert export.untrusted_types(fitted) == []
 
 
 def test_encoding_is_crossed_in_training() -> None:

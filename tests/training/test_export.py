@@ -216,7 +216,7 @@ def test_corrected_probabilities_serve_as_onnx(tmp_path: Path, name: str) -> Non
     "path",
     ["ensemble:ExtraTreesClassifier", "naive_bayes:GaussianNB", "neighbors:KNeighborsClassifier", "svm:LinearSVC"],
 )
-def test_estimator_of_somebody_else_is_served_or_refused_with_the_reason(tmp_path: Path, path: str) -> None:
+def test_foreign_estimator_is_served_or_refused_with_the_reason(tmp_path: Path, path: str) -> None:
     """By ONNX or by skops, and then it answers as it did; one that gives no probabilities can't be asked at all."""
     (one,) = candidates.plan(MIXED, Train(candidates=[f"sklearn.{path}"]))
     matrix, codes = mixed(300)
@@ -230,7 +230,7 @@ def test_estimator_of_somebody_else_is_served_or_refused_with_the_reason(tmp_pat
     assert np.abs(got - model.answers(fitted, matrix, MIXED)).max() <= bundle.PARITY
 
 
-def test_type_that_nobody_trusts_is_not_written(tmp_path: Path) -> None:
+def test_untrusted_type_is_not_written(tmp_path: Path) -> None:
     """A bundle that holds it could not be loaded; if ONNX can say what it does, the bundle holds that."""
     matrix, codes = mixed(100)
     with pytest.raises(NotServable, match=r"no bundle may load crashing\.Own"):

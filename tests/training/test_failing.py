@@ -16,7 +16,7 @@ from test_run import LEAVES, Workshop, leaves
 from daemon.core.errors import TrainingFailed, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import RunState
-from daemon.processes.child import Trainer, python, surroundings
+from daemon.processes.child import Trainer, environment, python
 from daemon.processes.training_job import Job, Message, Say
 from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
@@ -72,7 +72,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[S
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     shop = Shop(workshop)
     try:
-        shop.trainer.tend(1e9)
+        shop.trainer.supervise(1e9)
         shop.wait("ready")
         yield shop
     finally:
@@ -119,7 +119,7 @@ def test_bad_candidate_loses_to_a_good_one(shop: Shop, estimator: str) -> None:
     assert not ModelVersions(home).unfinished()
 
 
-def test_failure_is_told_although_its_run_can_not_be_closed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_is_reported_although_its_run_can_not_be_closed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """And its half of a bundle is removed."""
     home, halves = shop.workshop.home, list[Path]()
 
@@ -143,7 +143,7 @@ def test_report_that_takes_too_long_is_given_up() -> None:
     """By an error first, which closes its run in MLflow; whoever does not listen to that is killed."""
     before = signal.getsignal(signal.SIGALRM)
     try:
-        trainer._hurry(1)
+        trainer._set_deadline(1)
         with pytest.raises(TimeoutError, match="longer than 1 s"):
             signal.pause()
         assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
@@ -187,22 +187,22 @@ def test_trainer_that_is_not_wanted_ends_and_starts_again_when_it_is(tmp_path: P
     home.make()
     trainer = Trainer(home, 0, lambda: None, idle_seconds=10)
     try:
-        assert trainer.tend(100) is None
+        assert trainer.supervise(100) is None
         assert trainer.asleep
         assert trainer.pid is None
-        trainer.want(100)
-        trainer.tend(100)
+        trainer.keep_awake(100)
+        trainer.supervise(100)
         first = trainer.pid
         assert first is not None
-        trainer.tend(111)
+        trainer.supervise(111)
         assert trainer.pid == first, "one that still imports goes on"
         wait_until(lambda: trainer.messages() and trainer.ready)
-        assert trainer.tend(111) is None, "its end is no failure"
+        assert trainer.supervise(111) is None, "its end is no failure"
         assert trainer.asleep
         assert not trainer.ready
         assert not Path(f"/proc/{first}").exists()
-        trainer.want(111.1)
-        trainer.tend(111.1)
+        trainer.keep_awake(111.1)
+        trainer.supervise(111.1)
         assert trainer.pid not in (None, first)
         assert trainer.failures == 0
     finally:
@@ -243,7 +243,7 @@ def test_trainer_ends_with_its_daemon_while_it_imports(tmp_path: Path) -> None:
     try:
         # Standard output and error end with the last process that has them.
         done = subprocess.run(
-            [sys.executable, "-c", STARTER, *command], stdin=read, capture_output=True, env=surroundings(), timeout=60
+            [sys.executable, "-c", STARTER, *command], stdin=read, capture_output=True, env=environment(), timeout=60
         )
     finally:
         os.close(read)
@@ -262,12 +262,12 @@ def test_trainer_that_can_not_start_does_not_sleep(tmp_path: Path, monkeypatch: 
     home.make()
     trainer = Trainer(home, 0, lambda: None, idle_seconds=10)
     try:
-        trainer.want(100)
+        trainer.keep_awake(100)
         ends = []
         for now in (100, 130, 140):
-            trainer.tend(now)
+            trainer.supervise(now)
             wait_until(lambda: not trainer.alive)
-            ends.append(trainer.tend(now))
+            ends.append(trainer.supervise(now))
             assert not trainer.asleep
         assert ends[0] == "ended with 9"
         assert trainer.failures > 1

@@ -38,7 +38,7 @@ def test_fall_of_a_regression_is_in_r2() -> None:
     assert found["noise"] == pytest.approx(0, abs=1e-9)
 
 
-def test_nothing_is_said_without_rows() -> None:
+def test_nothing_is_reported_without_rows() -> None:
     """One held-out row can't be shuffled."""
     schema = Schema(task="regression", target="y", columns=COLUMNS)
     assert importance.of(lambda rows: rows, np.zeros((1, 2)), np.zeros(1), schema, 1) == {}

@@ -17,7 +17,7 @@ from daemon.training.evaluation.reference_answers import Part, Remembered
 Floats = NDArray[np.float64]
 
 
-def told(n: int, classes: int, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:
+def sample(n: int, classes: int, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:
     """Probabilities and truths that have something to do with each other."""
     random = np.random.default_rng(seed)
     truth = np.minimum(random.geometric(0.6, n) - 1, classes - 1).astype(np.int64)
@@ -28,7 +28,7 @@ def told(n: int, classes: int, seed: int = 0) -> tuple[Floats, NDArray[np.int64]
 @pytest.mark.parametrize("classes", [2, 3])
 def test_mean_loss_is_the_metric(classes: int) -> None:
     """So what is compared row by row is what people read."""
-    proba, truth = told(500, classes)
+    proba, truth = sample(500, classes)
     named = proba.argmax(axis=1)
     area = [roc_auc_score(truth == code, proba[:, code]) for code in (range(1, 2) if classes == 2 else range(classes))]
     expected: dict[Metric, float] = {
@@ -113,7 +113,7 @@ def test_answers_are_remembered_in_a_bundle(tmp_path: Path) -> None:
     before.write(tmp_path)
     answers_read = reference_answers.read(tmp_path)
     assert answers_read is not None
-    grown = Remembered(Part.of(np.pad(before.held.answers, ((0, 0), (0, 1))), before.held.truth), before.taught)
+    grown = Remembered(Part.of(np.pad(before.held.answers, ((0, 0), (0, 1))), before.held.truth), before.training)
     difference = reference_answers.difference(grown, answers_read, "accuracy")
     assert difference is not None
     assert (difference.n, difference.loss) == (400, 0)

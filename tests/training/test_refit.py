@@ -49,7 +49,7 @@ def parted(matrix: Any, targets: Any, trains: int, schema: Schema = NUMBER, **ch
         "held": held,
         "reference": held,
         "recent": np.ones(len(matrix), dtype=bool),
-        "taught": (matrix[:trains], targets[:trains]),
+        "training": (matrix[:trains], targets[:trains]),
         "judging": (matrix[trains:], targets[trains:]),
         "whole": (matrix, targets),
     }
@@ -69,8 +69,8 @@ def five(rows: int, seed: int, *, slip: bool) -> Data:
 def objected(name: str, data: Data) -> str:
     """What is held against the candidate fitted on all rows."""
     estimator = candidates.build(name, data.schema, 0)
-    twin = model.fit(estimator, *data.taught)
-    served = model.fit(model.settled(estimator, twin), *data.whole)
+    twin = model.fit(estimator, *data.training)
+    served = model.fit(model.with_early_stopped_size(estimator, twin), *data.whole)
     return refit_check.objection(served, twin, data, Check("r2" if not data.schema.classes else "accuracy", 0.02))
 
 
@@ -185,7 +185,7 @@ def replaced(data: Data, **changes: Any) -> Data:
 def exported(folder: Path, data: Data, estimator: Any = None, **facts: Any) -> refit.Judged:
     """The twin of an estimator, exported."""
     estimator = estimator or Ridge()
-    fitted = model.fit(estimator, *data.taught)
+    fitted = model.fit(estimator, *data.training)
     return refit.Judged(
         estimator, fitted, None, export.write(fitted, data.matrix, data.schema, folder), folder, **facts
     )
@@ -213,7 +213,7 @@ def test_nothing_is_fitted_twice_without_rows_that_judge_in_the_window_nor_by_ti
 def test_fit_that_no_alarm_could_stop_is_not_begun(tmp_path: Path) -> None:
     """A support vector machine is one call of C: 1,800 rows in a second may be 9,000 in half a minute."""
     data = five(200, 0, slip=False)
-    whole = replaced(data, taught=(data.matrix[:40], data.targets[:40]))
+    whole = replaced(data, training=(data.matrix[:40], data.targets[:40]))
     made = refit.serve(exported(tmp_path, whole, seconds=1.0), whole, None, 40, None)
     assert "train.timeout_seconds" in made.facts["refit_problem"]
 
@@ -229,7 +229,7 @@ def test_foreign_candidate_that_cannot_be_written_serves_its_twin(
             raise NotServable("skops can't write it")
         return ["their.Type"]
 
-    monkeypatch.setattr(export, "strange", strange)
+    monkeypatch.setattr(export, "untrusted_types", strange)
     made = refit.serve(judged, data, None, 60, None)
     assert (made.fitted is judged.fitted, made.strange) == (True, ["their.Type"])
     assert "skops" in made.facts["refit_problem"]
@@ -240,7 +240,7 @@ def test_early_stopping_by_itself_stays_off_where_the_twin_had_too_few_rows_for_
     random = np.random.default_rng(0)
     rows = random.normal(size=(10_001, 1))
     boosting = HistGradientBoostingRegressor(max_iter=3, max_leaf_nodes=3)
-    again = model.settled(boosting, boosting.fit(rows[:1000], rows[:1000, 0]))
+    again = model.with_early_stopped_size(boosting, boosting.fit(rows[:1000], rows[:1000, 0]))
     assert not model.fit(again, rows, rows[:, 0]).do_early_stopping_
     assert again.max_iter == 3
 
@@ -251,12 +251,12 @@ def test_number_of_trees_is_the_one_that_early_stopping_found() -> None:
     values, codes = rows[:, 0] + random.normal(size=200), (rows[:, 0] > 0).astype(np.int64)
     boosting = HistGradientBoostingRegressor(early_stopping=True, max_iter=200, random_state=0)
     found = boosting.fit(rows, values)
-    again = model.settled(boosting, found)
+    again = model.with_early_stopped_size(boosting, found)
     assert (again.early_stopping, again.max_iter) == (False, found.n_iter_)
     assert again.max_iter < 200
     gradient = GradientBoostingClassifier(n_iter_no_change=2, random_state=0)
     fitted = Calibrated(gradient, 1.5).fit(rows, codes)
-    again = model.settled(gradient, fitted)
+    again = model.with_early_stopped_size(gradient, fitted)
     assert (again.n_iter_no_change, again.n_estimators) == (None, fitted.estimator.n_estimators_)
     linear = make_pipeline(Design([0, 0]), Ridge(alpha=3.0))
-    assert model.settled(linear, linear.fit(rows, values))[1].alpha == 3.0
+    assert model.with_early_stopped_size(linear, linear.fit(rows, values))[1].alpha == 3.0

@@ -183,7 +183,7 @@ def test_version_from_before_a_drop_was_forgotten(works: Works, iris: bytes) -> 
     assert again(works, after)["equal"] == "bit for bit"
 
 
-def test_other_model_is_told_from_the_recorded_one(works: Works, iris: bytes) -> None:
+def test_other_model_is_distinguished_from_the_recorded_one(works: Works, iris: bytes) -> None:
     """Another seed, or a library that was another version: not equal, how far apart, and which library it may be."""
     works.drop("iris.csv", iris)
     works.run()

@@ -23,7 +23,7 @@ import resource
 import numpy
 from daemon.training import resource_limits
 before = numpy.ones(20 * {MIB})
-resource_limits.confine(100 * {MIB})
+resource_limits.limit_memory(100 * {MIB})
 within = numpy.ones(10 * {MIB})
 try:
     numpy.ones(20 * {MIB})

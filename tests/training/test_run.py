@@ -227,7 +227,7 @@ def test_candidate_that_can_not_learn_is_left_out(leafy: Workshop) -> None:
         (LEAVES, leaves("ash", 30), r"fewer than two classes with two rows \(\d\d of ash\) to learn from"),
     ],
 )
-def test_too_little_to_learn_from_is_said(
+def test_too_little_to_learn_from_is_reported(
     mlflow_home: Home, schema: Schema, cells: dict[str, list[str]], said: str
 ) -> None:
     """One row of a regression, one class of a classification: the training fails with the reason and what to do."""
@@ -237,7 +237,7 @@ def test_too_little_to_learn_from_is_said(
         workshop.train("tree")
 
 
-def test_few_rows_of_many_classes_are_learnt(mlflow_home: Home) -> None:
+def test_few_rows_of_many_classes_are_trained_on(mlflow_home: Home) -> None:
     """Too few for the textbook split, which needs a row of each class on either side, and enough for a model."""
     workshop = Workshop(mlflow_home, grown(LEAVES, classes=["ash", "elm", "oak"]))
     workshop.add(leaves("ash elm oak", 3))
@@ -250,7 +250,7 @@ def test_few_rows_of_many_classes_are_learnt(mlflow_home: Home) -> None:
     assert "split42_accuracy" not in run.data.metrics
 
 
-def test_class_that_was_taken_out_is_not_learnt(leafy: Workshop) -> None:
+def test_class_that_was_taken_out_is_not_trained_on(leafy: Workshop) -> None:
     """Rows of a class that the schema does not list any more neither teach nor judge."""
     leafy.use(grown(LEAVES, classes=["ash", "elm", "oak"]))
     leafy.add(leaves("oak", 30, seed=2))
@@ -281,7 +281,7 @@ def test_pictures_and_figures_of_classes_are_for_people(leafy: Workshop) -> None
     assert signature.inputs.input_types()[0] == np.float64
 
 
-def test_done_is_said_before_the_pictures_are_drawn(leafy: Workshop) -> None:
+def test_done_is_reported_before_the_pictures_are_drawn(leafy: Workshop) -> None:
     """The swap does not wait for what decides nothing: the nested runs come after it."""
     runs: list[int] = []
     client = leafy.registry.client
@@ -314,7 +314,7 @@ def test_probabilities_are_corrected_when_that_pays(mlflow_home: Home) -> None:
     assert after["confusion"] == before["confusion"]
 
 
-def test_class_of_somebody_else_is_served_and_kept_in_mlflow(leafy: Workshop) -> None:
+def test_foreign_class_is_served_and_kept_in_mlflow(leafy: Workshop) -> None:
     """What retraind itself serves is the ONNX graph; MLflow says which types its copy needs."""
     manifest = leafy.train("crashing:Grown", calibrate=False)
     assert (manifest.candidate, manifest.backend) == ("crashing:Grown", "onnx")
@@ -408,7 +408,7 @@ def test_textbook_figures_are_those_of_the_rows_in_their_order(mlflow_home: Home
 
 
 @pytest.mark.parametrize("make", [make_friedman1, make_regression])
-def test_made_regression_is_learnt_and_served(mlflow_home: Home, make: Any) -> None:
+def test_made_regression_is_trained_and_served(mlflow_home: Home, make: Any) -> None:
     """The data sets of scikit-learn's own examples: most of the variance is explained, and ONNX serves it."""
     matrix, targets = make(n_samples=600, n_features=8, noise=0.5, random_state=0)
     columns = [Column(name=f"x{index}", kind="number") for index in range(8)]

@@ -20,7 +20,7 @@ from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import row_hashes, rows
 from daemon.training.data import split
-from daemon.training.data.holdout_assignment import Before
+from daemon.training.data.holdout_assignment import PastAssignment
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
 from daemon.training.evaluation import holdouts
@@ -84,7 +84,7 @@ def test_exports_that_grow_have_no_row_on_both_sides(tmp_path: Path) -> None:
     data = read(tmp_path, [noise(0, last, drop) for last, drop in ((300, "1"), (360, "2"), (420, "3"))])
     assert (data.by, len(data.held)) == (By.CONTENT, 1080)
     assert straddling(data) == 0
-    fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.taught)
+    fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.training)
     compared_scores = holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]
     assert 60 < compared_scores["n"] < 110
     assert abs(compared_scores["accuracy"] - 0.5) < 0.17
@@ -100,7 +100,7 @@ def test_improbable_rows_three_times_in_one_file_are_copies(tmp_path: Path) -> N
     assert straddling(data) == 0
 
 
-def test_one_column_of_numbers_is_told_from_one_of_kinds(tmp_path: Path) -> None:
+def test_one_column_of_numbers_is_distinguished_from_one_of_kinds(tmp_path: Path) -> None:
     """A hundred values that are hardly ever equal by chance, three times each; and whole years, which are."""
     schema = Schema(target="y", classes=["a", "b"], columns=[Column(name="x", kind="number")])
     random = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def test_whole_numbers_keep_their_print_as_numbers() -> None:
 
 
 @given(st.integers(9, 40), st.integers(0, 40), st.integers(0, 2**32))
-def test_no_row_moves_from_teaching_to_judging(count: int, more: int, seed: int) -> None:
+def test_no_row_moves_from_training_to_judging(count: int, more: int, seed: int) -> None:
     """Also of a class that had no row below the share, of which one is held out all the same."""
     units = np.random.default_rng(seed).integers(0, 2**64, count + more, dtype=np.uint64)
     classes = np.arange(count + more) % 3
@@ -215,9 +215,9 @@ def test_folds_part_no_unit(tmp_path: Path) -> None:
     """Cross-validation on coins thrice gives a coin, and not what a tree remembers."""
     data = read(tmp_path, [noise(0, 1000, "1", copies=3)])
     tree = Candidate("tree", DecisionTreeClassifier(random_state=0))
-    trial = cross_validation.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units)
+    trial = cross_validation.Trial(NUMBERS, *data.training, Train(), units=data.training_units)
     assert abs(trial.of(tree, whole=True).score - 0.5) < 0.07
-    assert cross_validation.Trial(NUMBERS, *data.taught, Train()).of(tree, whole=True).score > 0.9
+    assert cross_validation.Trial(NUMBERS, *data.training, Train()).of(tree, whole=True).score > 0.9
 
 
 # Groups
@@ -242,13 +242,13 @@ def test_rows_of_one_group_stay_together(tmp_path: Path) -> None:
     held = data.held[data.place]
     assert not set(customers[held]) & set(customers[~held]) - {""}
     assert 0 < held.mean() < 0.4
-    fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.taught)
+    fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.training)
     assert holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]["accuracy"] < 0.8
-    trial = cross_validation.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units)
+    trial = cross_validation.Trial(NUMBERS, *data.training, Train(), units=data.training_units)
     assert trial.of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True).score < 0.7
     alone = read(tmp_path, [rows_of])
     assert (
-        cross_validation.Trial(NUMBERS, *alone.taught, Train(), units=alone.taught_units)
+        cross_validation.Trial(NUMBERS, *alone.training, Train(), units=alone.training_units)
         .of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True)
         .score
         > 0.95
@@ -259,19 +259,19 @@ def test_rows_of_one_group_stay_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", [By.PLACE, By.CONTENT])
-def test_first_comparison_is_on_rows_that_neither_has_learnt(tmp_path: Path, by: By) -> None:
+def test_first_comparison_is_on_rows_that_trained_neither(tmp_path: Path, by: By) -> None:
     """A version of before remembers rows that are held out now: on these it would win whatever came."""
     exports = [noise(0, last, drop) for last, drop in ((1000, "1"), (1200, "2"))]
     old = read(tmp_path, exports, by=by)
-    remembers = model.fit(DecisionTreeClassifier(random_state=0), *old.taught)
+    remembers = model.fit(DecisionTreeClassifier(random_state=0), *old.training)
     later = noise(1200, 1500, "3", NOW + timedelta(days=2))
-    before = Before(NUMBERS, by, 0.2, (NOW + timedelta(days=1)).timestamp() * 1000)
+    before = PastAssignment(NUMBERS, by, 0.2, (NOW + timedelta(days=1)).timestamp() * 1000)
     new = read(tmp_path, [*exports, later], before=before)
     served = Model.__new__(Model)
     manifest: Any = type("Manifest", (), {"data_schema": NUMBERS, "settings": {}})
     served.__init__(manifest, "", lambda given: model.answers(remembers, given, NUMBERS))  # type: ignore[misc]
     compared_scores: Any = holdouts.compare(
-        model.fit(DecisionTreeClassifier(random_state=1), *new.taught), served, new
+        model.fit(DecisionTreeClassifier(random_state=1), *new.training), served, new
     ).scores
     assert abs(compared_scores["champion"]["rolling"]["accuracy"] - 0.5) < 0.15
     assert ("fair" in compared_scores) == (by is By.PLACE)

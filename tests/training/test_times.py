@@ -22,7 +22,7 @@ from daemon.schema.schema import Schema
 from daemon.schema.scores import Scores
 from daemon.tabular import id_columns, row_times, rows
 from daemon.training.data import holdout_assignment, split
-from daemon.training.data.holdout_assignment import Before
+from daemon.training.data.holdout_assignment import PastAssignment
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
 from daemon.training.selection import calibration, cross_validation
@@ -139,7 +139,7 @@ def test_a_copy_of_a_row_that_trains_does_not_judge(tmp_path: Path) -> None:
     assert not set(units[data.held].tolist()) & set(units[~data.held].tolist())
 
 
-def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_said(tmp_path: Path) -> None:
+def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_reported(tmp_path: Path) -> None:
     data = read(tmp_path, [dated(0, 500, "1", per_day=1000)], time="when")
     assert data.since is None
     assert abs(data.held.mean() - 0.2) < 0.08
@@ -153,7 +153,7 @@ def test_what_the_served_version_was_trained_on_does_not_judge(tmp_path: Path, t
     """Also when rows came late, or were forgotten, and the newest are others now."""
     at = (NOW + timedelta(days=1)).timestamp() * 1000
     old = read(tmp_path, [dated(1000, 1500, "1")], time=time)
-    before = Before(NUMBERS, By.CONTENT, 0.2, at, time=time, since=old.since)
+    before = PastAssignment(NUMBERS, By.CONTENT, 0.2, at, time=time, since=old.since)
     trained = set(old.units[~old.held].tolist())
     late = dated(0, 1000, "2", NOW + timedelta(days=2))
     for tables in ([dated(1000, 1500, "1"), late], [dated(1000, 1450, "1"), late]):
@@ -183,7 +183,7 @@ def test_after_a_switch_no_feature_is_read_again(
     rows_of = rows_of.append_column("who", pa.array([f"c{one // 7}" for one in range(1000)]))
     old = read(tmp_path, [rows_of], NUMBERS, **then)
     by = By.GROUP if "group" in then else By.CONTENT
-    before = Before(NUMBERS, by, 0.2, NOW.timestamp() * 1000, since=old.since, **then)
+    before = PastAssignment(NUMBERS, by, 0.2, NOW.timestamp() * 1000, since=old.since, **then)
     wanted = {path.name: durable.sha256_file(path) for path in tmp_path.iterdir()}
     seen = holdout_assignment.read(tmp_path, wanted, NUMBERS, **now)
     pieces, read_again = segments.pieces, []
@@ -204,7 +204,7 @@ def test_a_column_that_is_listed_later_moves_no_row_of_then(tmp_path: Path) -> N
     rows_of = [dated(0, 600, "1"), dated(600, 1200, "2", NOW + timedelta(days=2))]
     old = read(tmp_path, rows_of[:1])
     listed = Schema(target="y", classes=["a", "b"], columns=[*NUMBERS.columns, Column(name="when", kind="date")])
-    before = Before(NUMBERS, By.CONTENT, 0.2, at)
+    before = PastAssignment(NUMBERS, By.CONTENT, 0.2, at)
     new = read(tmp_path, rows_of, listed, before=before)
     shown = {row.tobytes() for row in old.matrix[~old.held]}
     assert not {row.tobytes() for row in new.matrix[new.held & new.fair][:, :4]} & shown
@@ -246,7 +246,9 @@ def test_a_score_of_a_rule_that_changes_is_that_of_the_days_to_come(tmp_path: Pa
     by_hash, by_time = read(tmp_path, [rows_of]), read(tmp_path, [rows_of], time="when")
     found = {}
     for name, data in (("hash", by_hash), ("time", by_time)):
-        trial = cross_validation.Trial(NUMBERS, *data.taught, Train(), units=data.taught_units, times=data.taught_times)
+        trial = cross_validation.Trial(
+            NUMBERS, *data.training, Train(), units=data.training_units, times=data.training_times
+        )
         found[name] = trial.of(tree, whole=True).score
     assert found["hash"] > 0.9
     assert abs(found["time"] - 0.5) < 0.2
@@ -276,9 +278,9 @@ def test_the_time_is_kept_and_no_feature() -> None:
     checked = rows.check(cells, NUMBERS, Inbox(extra_columns="reject"), ["when", "who"])
     assert checked.table["when"].to_pylist() == ["2025-01-01"]
     assert checked.schema.features == NUMBERS.features
-    assert Train(group="who", time="when").beside == ["who", "when"]
+    assert Train(group="who", time="when").side_columns == ["who", "when"]
 
 
-def test_names_of_times_are_told_from_those_of_other_dates() -> None:
+def test_names_of_times_are_distinguished_from_those_of_other_dates() -> None:
     assert all(map(id_columns.dated, ("date", "order_date", "createdAt", "timestamp", "Time", "event time")))
     assert not any(map(id_columns.dated, ("birth_date", "due_date", "since", "candidate", "update_count", "endDate")))

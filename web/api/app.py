@@ -21,7 +21,7 @@ from web.auth.access import CALLER, LOCAL, Access
 from web.http import decompression, payload, security_headers
 from web.http.problems import Problem
 from web.http.reply import Reply, json_object
-from web.http.wsgi_environ import promised, up
+from web.http.wsgi_environ import content_length, up
 from web.protocols import errors, routes
 from web.serving.call import Call
 from web.worker_state import Worker
@@ -47,7 +47,7 @@ class App(Bottle):  # type: ignore[misc]
 
     def default_error_handler(self, res: HTTPError) -> bytes:
         """404 and 405, as Bottle raises them."""
-        problem = errors.dress(_missing(res, request.environ), request.path)
+        problem = errors.in_format_of(_missing(res, request.environ), request.path)
         if allowed := problem.get_header("Allow"):
             response.set_header("Allow", allowed)
         res.content_type = response.content_type = problem.content_type
@@ -60,7 +60,7 @@ class App(Bottle):  # type: ignore[misc]
         except HTTPError as error:
             return _missing(error, environ)
         has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
-        return sign_in.too_long(promised(environ)) if has_body and environ["PATH_INFO"] in sign_in.PATHS else None
+        return sign_in.too_long(content_length(environ)) if has_body and environ["PATH_INFO"] in sign_in.PATHS else None
 
     def template(self, environ: WSGIEnvironment) -> str:
         """The path template under which a request is counted, even if it is refused before routing."""
@@ -72,7 +72,7 @@ class App(Bottle):  # type: ignore[misc]
         return str(route.name or route.rule)
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
-        """Status, headers and body, in this thread; raises Elsewhere, and unexpected errors."""
+        """Status, headers and body, in this thread; raises Deferred, and unexpected errors."""
         # Bottle decodes other paths, and takes the body from the answer to HEAD.
         if environ["REQUEST_METHOD"] != "HEAD" and environ["PATH_INFO"].isascii():
             with contextlib.suppress(HTTPError):
@@ -82,9 +82,9 @@ class App(Bottle):  # type: ignore[misc]
                     return _secured(route.callback.answer(environ, parts))
         return answer_by_wsgi(self, environ)
 
-    def go_on(self, environ: WSGIEnvironment, call: Call) -> Answer:
-        """Status, headers and body from the rest of a call; raises Elsewhere if it must wait again."""
-        return _secured(direct_route.go_on(call, environ))
+    def resume(self, environ: WSGIEnvironment, call: Call) -> Answer:
+        """Status, headers and body from the rest of a call; raises Deferred if it must wait again."""
+        return _secured(direct_route.resume(call, environ))
 
     def wsgi(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Any:
         """The WSGI interface."""

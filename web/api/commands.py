@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from wsgiref.types import WSGIEnvironment
 
 from daemon.core import durable, inbox_names, requests, shared_folder
+from daemon.core.journal_rows import RequestRow
 from daemon.core.requests import Kind
-from daemon.core.rows import RequestRow
 from daemon.core.states import RequestState
 from daemon.schema import labelled_row, schema
 from daemon.schema.labelled_row import Sample

@@ -12,7 +12,7 @@ from bottle import HTTPResponse, request
 from web.http.problems import Problem, explain
 from web.http.reply import Reply
 from web.protocols import errors
-from web.serving.call import CURRENT, Call, Elsewhere
+from web.serving.call import CURRENT, Call, Deferred
 from web.worker_state import Worker
 
 Check = Callable[[WSGIEnvironment], None]
@@ -30,16 +30,16 @@ class DirectRoute:
         self._worker, self._function, self._checks = worker, function, checks
 
     def answer(self, environ: WSGIEnvironment, parts: Mapping[str, str]) -> Answer:
-        """The answer to a request, also if it is a problem; raises Elsewhere, and unexpected errors.
+        """The answer to a request, also if it is a problem; raises Deferred, and unexpected errors.
 
-        After Elsewhere the call holds the rest of the work, without the checks, for `go_on`.
+        After Deferred the call holds the rest of the work, without the checks, for `resume`.
         """
         rest = partial(self._function, self._worker, environ, **parts)
         try:
             for check in self._checks:
                 check(environ)
             reply = rest()
-        except Elsewhere:
+        except Deferred:
             CURRENT.get().rest = rest
             raise
         except Exception as error:  # noqa: BLE001 - unexpected ones are raised again
@@ -50,18 +50,18 @@ class DirectRoute:
         """The same for Bottle; the answer has no body if the server does the rest."""
         try:
             status, headers, body = self.answer(request.environ, parts)
-        except Elsewhere:
+        except Deferred:
             return HTTPResponse()
         return HTTPResponse(body, status, headers)
 
 
-def go_on(call: Call, environ: WSGIEnvironment) -> Answer:
-    """The answer to the rest of a call; raises Elsewhere if it must wait again."""
+def resume(call: Call, environ: WSGIEnvironment) -> Answer:
+    """The answer to the rest of a call; raises Deferred if it must wait again."""
     assert call.rest is not None
     environ["wsgi.input"].seek(0)
     try:
         reply = call.rest()
-    except Elsewhere:
+    except Deferred:
         raise
     except Exception as error:  # noqa: BLE001 - unexpected ones are raised again
         return _refused(error, environ)
@@ -74,7 +74,7 @@ def problem_of(error: Exception, path: str) -> Problem:
     # Expected errors have an explanation; the server logs all others and answers 500.
     if problem is None:
         raise error
-    dressed = errors.dress(problem, path)
+    dressed = errors.in_format_of(problem, path)
     dressed.__cause__ = error.__cause__ if problem is error else error
     return dressed
 

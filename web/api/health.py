@@ -67,14 +67,14 @@ def checks(worker: Worker) -> dict[str, Check]:
         step = f" It is {status.step.name}, for {status.step.seconds:.0f} s so far." if status.step else ""
         results[CheckName.DAEMON] = Check(ok=True, detail=f"{status.state}, pid {status.pid}.{step}")
         results.update(status.checks)
-    seen = {name: detail for name, detail in _seen(worker).items() if detail}
+    seen = {name: detail for name, detail in _own_failures(worker).items() if detail}
     results |= {name: Check(ok=False, detail=detail) for name, detail in seen.items()}
     return {str(name): check for name, check in results.items()}  # orjson takes no other keys
 
 
 def health(worker: Worker, *, full: bool) -> tuple[int, Health]:
     """The answer of `/health`: 503 with reasons unless all checks pass. Details only with `full`, which needs the scope `read`."""
-    results = _told(checks(worker), full)
+    results = _visible(checks(worker), full)
     reasons = _reasons(results)
     return 503 if reasons else 200, {
         "status": "unhealthy" if reasons else "healthy",
@@ -91,7 +91,7 @@ def readiness(worker: Worker, *, full: bool) -> tuple[int, Readiness]:
 
     Details are as in `health`. A promoted version that fails to load is reported, but the service stays ready while the old one answers.
     """
-    results = _told({name: check for name, check in checks(worker).items() if name in READINESS}, full)
+    results = _visible({name: check for name, check in checks(worker).items() if name in READINESS}, full)
     if worker.draining:
         results[CheckName.WORKER.value] = Check(ok=False, detail="Stopping.")
     reasons = _reasons({name: check for name, check in results.items() if name not in TOLD})
@@ -103,7 +103,7 @@ def readiness(worker: Worker, *, full: bool) -> tuple[int, Readiness]:
     }
 
 
-def _seen(worker: Worker) -> dict[str, str | None]:
+def _own_failures(worker: Worker) -> dict[str, str | None]:
     """Failures that the worker checks for itself, because the daemon may not be able to report them."""
     home, current = worker.home, worker.slot.current
     files = (MANIFEST, *current.manifest.files) if current else ()
@@ -130,7 +130,7 @@ def _unpromoted(worker: Worker) -> str:
     return f"no version is promoted. {lacking.detail if lacking else ''}".strip()
 
 
-def _told(results: dict[str, Check], full: bool) -> dict[str, Check]:
+def _visible(results: dict[str, Check], full: bool) -> dict[str, Check]:
     """The checks as a caller may see them; details name files, processes and rows."""
     return results if full else {name: Check(ok=check.ok, detail="") for name, check in results.items()}
 

@@ -57,7 +57,7 @@ class Streams:
 
     def end_withdrawn(self) -> None:
         """End the streams of callers that would no longer be admitted."""
-        for stream in [stream for stream in self._open if not self._access.still(stream.caller)]:
+        for stream in [stream for stream in self._open if not self._access.still_admitted(stream.caller)]:
             stream.ended.set()
             self.leave(stream)
 

@@ -93,7 +93,7 @@ class Views:
         if drop is None:
             hint = "A file that has just been dropped appears once it is decided."
             raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
-        return json_object({**drop, "taught": self._worker.records.drops.taught(drop)})
+        return json_object({**drop, "taught": self._worker.records.drops.versions_trained_on(drop)})
 
     def events(self, query: Query) -> Reply:
         """Events after an id, oldest first; with Accept: text/event-stream the server streams them instead."""

@@ -90,7 +90,7 @@ class Access:
             raise Problem(303, "Sign in first.", Location=f"{up(environ)}sign-in?next={quote(path)}")
         raise Problem(401, f"This needs a token with the scope {scope.value!r}.", hint=HINT, WWW_Authenticate=CHALLENGE)
 
-    def still(self, caller: Caller) -> bool:
+    def still_admitted(self, caller: Caller) -> bool:
         """Whether an admitted caller would still be admitted: its token is not withdrawn, its session not ended."""
         if not caller.token:
             return True

@@ -13,7 +13,7 @@ from daemon.artifacts.manifest import MANIFEST, Manifest, Pointer, read_pointer
 from daemon.core import durable
 from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
-from daemon.core.rows import EventRow
+from daemon.core.journal_rows import EventRow
 from daemon.core.settings import Settings
 from daemon.core.states import CheckName, DropState
 from daemon.core.status import Check, Status

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from daemon.artifacts.manifest import Manifest, Pointer
 from daemon.core.drift_report import DriftCheck
-from daemon.core.rows import BatchRow, RunRow, SwapRow
+from daemon.core.journal_rows import BatchRow, RunRow, SwapRow
 from daemon.core.settings import Settings
 from daemon.core.states import VersionState
 from daemon.core.status import Check, Status

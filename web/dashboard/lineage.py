@@ -2,9 +2,9 @@
 
 from typing import TypedDict
 
-from daemon.core.rows import BatchRow
+from daemon.core.journal_rows import BatchRow
 from daemon.core.states import BatchKind
-from daemon.records.lineage_chain import TeachingDrop
+from daemon.records.lineage_chain import TrainingDrop
 from daemon.records.records import Records
 from web.dashboard.facts import Facts
 
@@ -40,7 +40,7 @@ def stations(facts: Facts, records: Records) -> list[Station]:
     return stations
 
 
-def _dropped(drops: list[TeachingDrop]) -> Station:
+def _dropped(drops: list[TrainingDrop]) -> Station:
     """The station of the newest drops, of which the first three are named."""
     names = ", ".join(drop["name"] for drop in drops[:3]) + (", …" if len(drops) > 3 else "")
     at = f"accepted {drops[0]['decided_at'][:16].replace('T', ' ')} UTC" if drops else ""

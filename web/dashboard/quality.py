@@ -145,12 +145,14 @@ def _dummy(facts: Facts) -> list[Fact]:
     """The score of always giving one answer, on the rows that the champion was promoted on."""
     scores = facts.champion["scores"] if facts.champion else {}
     score, dummy = score_caveats.rolling(scores), score_caveats.rolling_dummy(scores)
-    least = score_caveats.guess(score, dummy)
+    least = score_caveats.dummy_value(score, dummy)
     if score is None or dummy is None or least is None:
         return []
     return [
         fact(
-            f"always {score_caveats.answer(dummy)}", score_names.said(score, least), f"n = {score['n']:,}, when let in"
+            f"always {score_caveats.dummy_answer(dummy)}",
+            score_names.with_name(score, least),
+            f"n = {score['n']:,}, when let in",
         )
     ]
 

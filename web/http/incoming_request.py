@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from web.http.wsgi_environ import announced
+from web.http.wsgi_environ import least_length
 
 MOST_SKIPPED = 256 << 20
 """Bytes of an unwanted body that are discarded so that the client can read the answer; a longer body is cut off."""
@@ -35,7 +35,7 @@ class Request:
         if self.begun and status != TOO_LARGE:
             return False
         # A client that waits for 100-continue has sent nothing.
-        return "HTTP_EXPECT" not in self.environ and 0 < announced(self.environ) <= MOST_SKIPPED
+        return "HTTP_EXPECT" not in self.environ and 0 < least_length(self.environ) <= MOST_SKIPPED
 
 
 async def _each(protocol: Any) -> AsyncIterator[bytes]:

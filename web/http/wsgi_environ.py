@@ -55,7 +55,7 @@ def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:
     return environ
 
 
-def promised(environ: WSGIEnvironment) -> int | None:
+def content_length(environ: WSGIEnvironment) -> int | None:
     """The length of the body; None for a chunked body or no body. Granian has checked that it is a number.
 
     Raises Problem 400 for any other transfer coding.
@@ -74,7 +74,7 @@ def up(environ: WSGIEnvironment) -> str:
     return "../" * (path.count("/") - 1 + (SLASHED in environ))
 
 
-def announced(environ: WSGIEnvironment) -> int:
+def least_length(environ: WSGIEnvironment) -> int:
     """The minimum length of the body: 0 without one, 1 for a chunked one."""
     if "CONTENT_LENGTH" in environ:
         return int(environ["CONTENT_LENGTH"])

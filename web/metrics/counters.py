@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.core import durable
 from daemon.core.home import Home
-from daemon.core.status import boot_id, fresh, utcnow
+from daemon.core.status import boot_id, is_fresh, utcnow
 from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Slot
 
@@ -176,7 +176,7 @@ def _adopt(home: Home, number: int, path: Path) -> Snapshot | None:
 
 
 def _lives(path: Path, snapshot: Snapshot) -> bool:
-    return fresh(snapshot.boot, snapshot.heartbeat, STALE_SECONDS) and _held(path.with_suffix(".lock"))
+    return is_fresh(snapshot.boot, snapshot.heartbeat, STALE_SECONDS) and _held(path.with_suffix(".lock"))
 
 
 def _held(lock: Path) -> bool:

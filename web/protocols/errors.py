@@ -24,7 +24,7 @@ MLFLOW_CODES = {
 """Status to MLflow's error code; other statuses are BAD_REQUEST below 500 and INTERNAL_ERROR from 500."""
 
 
-def dress(problem: Problem, path: str) -> Problem:
+def in_format_of(problem: Problem, path: str) -> Problem:
     """The problem in the format of `path`; unchanged for our own paths.
 
     Invalid content returns 400 in the protocols and 422 on our own endpoints.

@@ -35,7 +35,7 @@ class Output(NamedTuple):
     width: int | None = None
 
 
-class Wish(NamedTuple):
+class OutputSpec(NamedTuple):
     """A selected output. With `best` > 0 it has that many classes as VALUE:INDEX:NAME instead of values."""
 
     name: str
@@ -56,11 +56,11 @@ def outputs_of(schema: Schema) -> dict[str, Output]:
     }
 
 
-def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: Parameters | None) -> list[Wish]:
+def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: Parameters | None) -> list[OutputSpec]:
     """The outputs that a request selects, in its order; raises Problem 400."""
     always = _flag(parameters, "binary_data_output", default=False)
     if not asked:
-        return [Wish(name, always, 0) for name in DEFAULT]
+        return [OutputSpec(name, always, 0) for name in DEFAULT]
     outputs = outputs_of(schema)
     if len({output.name for output in asked}) < len(asked):
         raise Problem(400, "An output is asked for twice.")
@@ -70,7 +70,7 @@ def wishes_of(schema: Schema, asked: Sequence[Requested] | None, parameters: Par
             names = ", ".join(outputs)
             raise Problem(400, f"There is no output {output.name!r:.100}.", hint=f"The model has {names}.")
         binary = _flag(output.parameters, "binary_data", default=always)
-        wishes.append(Wish(output.name, binary, _best(output, outputs[output.name].width)))
+        wishes.append(OutputSpec(output.name, binary, _best(output, outputs[output.name].width)))
     return wishes
 
 
@@ -90,7 +90,7 @@ def _best(output: Requested, width: int | None) -> int:
     return min(count, width or 0)
 
 
-def tensor(answered: Answered, wish: Wish) -> tuple[OutputTensor, bytes]:
+def tensor(answered: Answered, wish: OutputSpec) -> tuple[OutputTensor, bytes]:
     """A selected output: its JSON, and its bytes if it is binary."""
     rows = len(answered.ids)
     if wish.name == "prediction_id":

@@ -44,7 +44,7 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         asyncio.create_task(_restarting(feed.run)),
         asyncio.create_task(worker.durability.run()),
         asyncio.create_task(bridge.bodies.watch()),
-        asyncio.create_task(bridge.slow.batches.tidy()),
+        asyncio.create_task(bridge.slow.batches.trim_memory()),
     ]
     waiting = asyncio.create_task(shutdown.asked.wait())
     await asyncio.wait({*serving, waiting}, return_when=asyncio.FIRST_COMPLETED)

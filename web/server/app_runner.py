@@ -4,7 +4,7 @@ from wsgiref.types import WSGIEnvironment
 
 from web.api.app import App
 from web.server.refusals import Answer
-from web.serving.call import CURRENT, Call, Elsewhere
+from web.serving.call import CURRENT, Call, Deferred
 
 
 def ask(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
@@ -12,16 +12,16 @@ def ask(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
     token = CURRENT.set(call)
     try:
         return app.answer(environ)
-    except Elsewhere:
+    except Deferred:
         return 200, [], b""
     finally:
         CURRENT.reset(token)
 
 
-def go_on(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
-    """The answer to the rest of a call; raises Elsewhere if it must wait again."""
+def resume(app: App, environ: WSGIEnvironment, call: Call) -> Answer:
+    """The answer to the rest of a call; raises Deferred if it must wait again."""
     token = CURRENT.set(call)
     try:
-        return app.go_on(environ, call)
+        return app.resume(environ, call)
     finally:
         CURRENT.reset(token)

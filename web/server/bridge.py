@@ -17,7 +17,7 @@ from web.api import app, event_stream
 from web.auth.access import LOCAL
 from web.http.incoming_request import Request
 from web.http.problems import Problem
-from web.http.wsgi_environ import environ_of, promised
+from web.http.wsgi_environ import content_length, environ_of
 from web.protocols import routes
 from web.server import streams
 from web.server.app_runner import ask
@@ -56,7 +56,7 @@ class Bridge:
                 self._leave(self._stream(request))
             elif lane := self.slow.lane(environ):
                 self._begin_in(lane, request)
-            elif (length := promised(environ)) and environ["REQUEST_METHOD"] == "POST":
+            elif (length := content_length(environ)) and environ["REQUEST_METHOD"] == "POST":
                 self.bodies.expect(length, request.protocol, partial(self._take, request))
                 request.begun = True
             else:

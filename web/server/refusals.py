@@ -22,7 +22,7 @@ _log = logging.getLogger("retraind.web")
 def refusal(environ: WSGIEnvironment, error: Exception) -> Answer:
     """The answer for an error; details of an unexpected one go to the log."""
     problem = error if isinstance(error, Problem) else _problem(environ, error)
-    dressed = errors.dress(problem, environ["PATH_INFO"])
+    dressed = errors.in_format_of(problem, environ["PATH_INFO"])
     return dressed.status_code, [*dressed.headerlist, *REFUSED], dressed.body
 
 

@@ -25,7 +25,7 @@ HANDSHAKE_SECONDS = 0.2
 LOOK_SECONDS = 0.05
 
 
-def patience(limits: Server) -> float:
+def replacement_seconds(limits: Server) -> float:
     """How long (seconds) a replaced worker may go on: the two phases above, then a body, the loading of a version, and the answer."""
     longest = limits.body_seconds + LOAD_SECONDS + limits.request_seconds
     return NOTICE_SECONDS + CLOSING_SECONDS + max(limits.drain_seconds, longest)
@@ -38,7 +38,7 @@ class Shutdown:
         self._loop = asyncio.get_running_loop()
         self.asked = asyncio.Event()
         """Set by the first signal."""
-        self.seconds = patience(limits)
+        self.seconds = replacement_seconds(limits)
         """The shortest time that a signal has allowed."""
         self._end = float("inf")
         for number in (signal.SIGTERM, signal.SIGINT):

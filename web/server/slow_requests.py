@@ -13,13 +13,13 @@ from wsgiref.types import WSGIEnvironment
 from web.api import sign_in
 from web.api.app import INLINE, App
 from web.http.incoming_request import Request
-from web.http.wsgi_environ import promised
+from web.http.wsgi_environ import content_length
 from web.protocols import routes
-from web.server.app_runner import ask, go_on
+from web.server.app_runner import ask, resume
 from web.server.bodies import Bodies
 from web.server.refusals import Answer
 from web.server.thread_lanes import Lane
-from web.serving.call import Call, Elsewhere
+from web.serving.call import Call, Deferred
 from web.worker_state import Worker
 
 LARGE_BYTES = 16_384
@@ -82,7 +82,7 @@ class SlowRequests:
 
     async def _read(self, request: Request) -> None:
         request.begun = True
-        request.environ["wsgi.input"] = io.BytesIO(await self._bodies.read(promised(request.environ), request))
+        request.environ["wsgi.input"] = io.BytesIO(await self._bodies.read(content_length(request.environ), request))
 
     async def _answer_rest(self, environ: WSGIEnvironment, call: Call) -> Answer:
         """Wait for the version that the call has named, if any, then run the rest in the lane for batches."""
@@ -93,12 +93,12 @@ class SlowRequests:
                 await asyncio.wait({asyncio.wrap_future(call.loading)}, timeout=max(0.0, due - time.monotonic()))
             call.loading, call.patient = None, time.monotonic() < due
             try:
-                return await self.batches.run(partial(go_on, self._app, environ, call))
-            except Elsewhere:  # the version was evicted before this request ran, because more are asked for than fit
+                return await self.batches.run(partial(resume, self._app, environ, call))
+            except Deferred:  # the version was evicted before this request ran, because more are asked for than fit
                 continue
 
 
 def _is_large(environ: WSGIEnvironment) -> bool:
-    length = promised(environ)
+    length = content_length(environ)
     # The length of a compressed body says little about its rows.
     return length is None or length > LARGE_BYTES or "HTTP_CONTENT_ENCODING" in environ

@@ -57,13 +57,13 @@ class Lane:
         answer.add_done_callback(self._ended_late)
         raise Problem(504, f"The answer took longer than {self._limits.request_seconds:g} s.", hint="Send fewer rows.")
 
-    async def tidy(self) -> None:
+    async def trim_memory(self) -> None:
         """Give memory back to the system when the lane has worked and is empty; runs until cancelled."""
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             if self._untidy and not self._inside:
                 self._untidy = False
-                await asyncio.wrap_future(self._threads.submit(process_table.give_memory_back))
+                await asyncio.wrap_future(self._threads.submit(process_table.trim_memory))
 
     def _ended_late(self, answer: "asyncio.Future[Any]") -> None:
         self._inside -= 1

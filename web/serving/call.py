@@ -1,7 +1,7 @@
 """The call: what the application and the server tell each other about one request.
 
 The thread that brings a request runs the application at once. A request that must not be answered there (many rows, a version
-that is still being loaded) raises Elsewhere. The application then keeps the rest of the work, and the server runs it in a lane,
+that is still being loaded) raises Deferred. The application then keeps the rest of the work, and the server runs it in a lane,
 without repeating routing and checks.
 """
 
@@ -16,7 +16,7 @@ Loading = Future[None]
 """Done when a version is loaded or has failed to load."""
 
 
-class Elsewhere(Exception):
+class Deferred(Exception):
     """The request must wait or run in a lane; its `Call` says which."""
 
 
@@ -35,7 +35,7 @@ class Call:
     logged: bool = False
     """Whether it has predictions in the log, which must be durable before the answer where the log is strict."""
     rest: Callable[[], Reply] | None = None
-    """The rest of the work, after Elsewhere."""
+    """The rest of the work, after Deferred."""
 
 
 CURRENT: ContextVar[Call] = ContextVar("call")

@@ -56,18 +56,20 @@ class Challenger:
             self.problem = None
             _log.info("Version %d is tried next to the served one.", version)
 
-    def instead(self, champion: Predictor, environ: WSGIEnvironment) -> Predictor:
+    def predictor_for(self, champion: Predictor, environ: WSGIEnvironment) -> Predictor:
         """The predictor for a request that names no version: the champion, or for a share of the keys the challenger."""
         if not self._share or (key := environ.get(self._header)) is None:
             return champion
         challenger = self.predictor
         if challenger is None or challenger.version != self._slot.challenger or challenger.version == self._broken:
             return champion
-        if not takes(challenger.schema, champion.schema) or not chosen(challenger.version, key, self._share):
+        if not accepts_rows_of(challenger.schema, champion.schema) or not in_share(
+            challenger.version, key, self._share
+        ):
             return champion
         return challenger.on_trial()
 
-    def give_up(self, version: int, error: Exception) -> None:
+    def withdraw(self, version: int, error: Exception) -> None:
         """Send the challenger no more requests from this worker, because it failed at one."""
         self._broken = version
         self._fail(version, error)
@@ -79,13 +81,13 @@ class Challenger:
         self.problem = problem
 
 
-def chosen(version: int, key: str, share: float) -> bool:
+def in_share(version: int, key: str, share: float) -> bool:
     """Whether a key belongs to the share (0-1) of `version`: the same keys for one version, other keys for the next."""
     digest = blake2b(f"{version}:{key}".encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64
 
 
-def takes(other: Schema, schema: Schema) -> bool:
+def accepts_rows_of(other: Schema, schema: Schema) -> bool:
     """Whether every valid row of `schema` is valid for `other` and means the same."""
     if (other.task, other.target, other.features) != (schema.task, schema.target, schema.features):
         return False

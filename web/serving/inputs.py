@@ -113,14 +113,14 @@ def _most(schema: Schema, rows: int, answers: int) -> int:
 def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
     """Check the number of rows before anything else; raises InvalidFeatures.
 
-    Raises Elsewhere if a small body has too many rows to answer at once: a row may be one byte.
+    Raises Deferred if a small body has too many rows to answer at once: a row may be one byte.
     """
     if len(rows) == 0:
         raise InvalidFeatures("There are no rows.")
     if len(rows) > (most := most_rows(schema)):
         raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
     if len(rows) > _most(schema, ROWS_AT_ONCE, ANSWERS_AT_ONCE) and call.current().inline:
-        raise call.Elsewhere
+        raise call.Deferred
 
 
 def _bounded(matrix: NDArray[Any]) -> bool:

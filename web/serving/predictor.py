@@ -77,7 +77,7 @@ def fetch(home: Home, records: Records, version: int) -> Predictor:
         raise NotFound(f"The model files of version {version} were removed (promote.keep_versions).")
     predictor = Predictor(version, bundle.load(home.bundle(version), judged["bundle"]))
     predictor.warm()
-    process_table.give_memory_back()
+    process_table.trim_memory()
     return predictor
 
 
@@ -180,7 +180,7 @@ class Follower(threading.Thread):
         self._slot.current = predictor
         self._slot.swaps += 1
         del current
-        process_table.give_memory_back()
+        process_table.trim_memory()
         _log.info(
             "Version %d is served (%s, %s).",
             predictor.version,

@@ -92,7 +92,7 @@ class Shadow(threading.Thread):
         try:
             return agreement.compare(challenger, group)
         except Exception as error:  # noqa: BLE001 - a model may fail in any way
-            self._challenger.give_up(challenger.version, error)
+            self._challenger.withdraw(challenger.version, error)
             return Agreement(failed=sum(len(part.ids) for part in group))
 
     def _write(self, champion: int, challenger: int, agreement: Agreement) -> None:

@@ -11,22 +11,22 @@ from daemon.core.home import Home
 from daemon.records import drops as records
 from daemon.records import lineage
 from daemon.records.drops import DropFacts, HeldAsDrop, HeldDrop
-from daemon.records.lineage_chain import TaughtVersions
+from daemon.records.lineage_chain import TrainedVersions
 from daemon.schema import score_names
 
 ListedDrop = DropFacts | HeldAsDrop
 
 
 class DecidedReport(DropFacts):
-    """A drop, and the versions that it has taught."""
+    """A drop, and the versions that were trained on it."""
 
-    taught: TaughtVersions
+    taught: TrainedVersions
 
 
 class HeldReport(HeldAsDrop):
-    """A drop that waits for a person, which has taught none."""
+    """A drop that waits for a person; no version was trained on it."""
 
-    taught: TaughtVersions
+    taught: TrainedVersions
 
 
 ReportedDrop = DecidedReport | HeldReport
@@ -57,12 +57,12 @@ def held(home: Home, key: str) -> HeldDrop:
 
 
 def get(home: Home, key: str) -> ReportedDrop:
-    """What became of one drop, by id, sha256 or name, and which versions it `taught`; raises NotFound."""
+    """What became of one drop, by id, sha256 or name, and which versions were trained on it (key `taught`); raises NotFound."""
     with reading(home):
         if waiting := records.held_like(home.journal, key):
             return {**records.as_drop(waiting[0]), "taught": {"count": 0, "newest": []}}
         if (facts := records.find(home.journal, key)) is not None:
-            return {**facts, "taught": lineage.taught(home, facts)}
+            return {**facts, "taught": lineage.versions_trained_on(home, facts)}
     hint = "`retraind drops` lists the newest; a file still in the inbox has no outcome yet."
     raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
 
@@ -112,7 +112,7 @@ def print_table(rows: Sequence[ListedDrop]) -> None:
 def print_facts(drop: ReportedDrop) -> None:
     """All facts of one drop, one a line, on standard output."""
     table = Table(Column(), Column(overflow="fold"), box=None, show_header=False)
-    for name, value in {**drop, "taught": _taught(drop["taught"])}.items():
+    for name, value in {**drop, "taught": _trained(drop["taught"])}.items():
         if value is not None:
             table.add_row(name, printable(value))
     CONSOLE.print(table)
@@ -123,7 +123,7 @@ def _moment(row: ListedDrop) -> str:
     return str(row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
 
 
-def _taught(versions: TaughtVersions) -> str | None:
+def _trained(versions: TrainedVersions) -> str | None:
     named = [f"v{row['version']} {row['state']}" for row in versions["newest"]]
     older = versions["count"] - len(named)
     return ", ".join(named + ([f"{older} older ones"] if older else [])) or None

@@ -59,7 +59,7 @@ def read(home: Home) -> Health:
     checks["model"] = {"ok": pointer is not None, "detail": serving}
     damage = (
         {"disk": home_integrity.disk(home), "journal": home_integrity.journal(home)}
-        if home_integrity.begun(home)
+        if home_integrity.has_data_or_model(home)
         else {}
     )
     challenger, held = None, 0

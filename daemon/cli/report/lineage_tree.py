@@ -14,7 +14,7 @@ from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.states import DropState
 from daemon.records import lineage
-from daemon.records.lineage_chain import Links, TeachingBatches, TeachingDrop
+from daemon.records.lineage_chain import Links, TrainingBatches, TrainingDrop
 from daemon.schema import score_names
 from daemon.schema.scores import HOLDOUTS, Scores
 
@@ -83,7 +83,7 @@ def _drops(chain: DescribedChain) -> tuple[str, list[str]]:
     )
 
 
-def _drop(drop: TeachingDrop) -> str:
+def _drop(drop: TrainingDrop) -> str:
     gone = (
         f"  FORGOTTEN {drop['forgotten_at']}, in batch {drop['forgotten_in']}"
         if drop["state"] == DropState.FORGOTTEN
@@ -101,7 +101,7 @@ def _window(settings: Mapping[str, object]) -> str:
     return f", of which it saw the newest {said}" if said else ""
 
 
-def _batches(batches: TeachingBatches) -> tuple[str, list[str]]:
+def _batches(batches: TrainingBatches) -> tuple[str, list[str]]:
     lines = [
         f"batch {one['seq']}  {one['rows']:+,} rows  {one['kind']}  {one['accepted_at']}" for one in batches["newest"]
     ]

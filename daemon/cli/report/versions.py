@@ -10,7 +10,7 @@ from daemon.artifacts.manifest import Pointer
 from daemon.cli.report import home_access
 from daemon.cli.report.terminal import CONSOLE, printable
 from daemon.core.home import Home
-from daemon.core.rows import VersionRow
+from daemon.core.journal_rows import VersionRow
 from daemon.records import lineage, live_score, query
 from daemon.schema import score_names
 from daemon.schema.scores import Agreement, Score

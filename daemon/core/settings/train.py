@@ -59,7 +59,7 @@ EXTRA = ("lightgbm", "xgboost")
 
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-"""How a candidate of somebody else is named: `sklearn.neighbors:KNeighborsClassifier`."""
+"""How a candidate of another package is named: `sklearn.neighbors:KNeighborsClassifier`."""
 
 
 class Train(Section):
@@ -177,6 +177,6 @@ class Train(Section):
         return grids
 
     @property
-    def beside(self) -> list[str]:
-        """Columns that are kept beside the features."""
+    def side_columns(self) -> list[str]:
+        """Columns that are kept next to the features."""
         return [name for name in (self.group, self.time) if name]

@@ -14,7 +14,7 @@ from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
-from daemon.core.rows import DropRow
+from daemon.core.journal_rows import DropRow
 from daemon.core.shared_folder import inbox
 from daemon.dataset import segment_writer, segments
 from daemon.inbox.rejected_folder import Rejected
@@ -105,7 +105,7 @@ class Eraser:
         if not ids:
             return ""
         logged = frozenset(ids)
-        for path in log_lines.naming(self._home, logged):
+        for path in log_lines.files_with(self._home, logged):
             log_lines.blank(path, logged)
         erased = self._erase(ids)
         # A damaged history can't be read, so it is removed whole.

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from daemon.core import logs, requests, shared_folder
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
+from daemon.core.journal_rows import DropRow, RemainderRecord
 from daemon.core.requests import Request
-from daemon.core.rows import DropRow, RemainderRecord
 from daemon.core.states import DropState, EventKind, Level, RequestState
 from daemon.dataset import known_rows, segments
 from daemon.dataset.dataset import Dataset
@@ -130,7 +130,7 @@ class Forgetting:
         count = self._dataset.purge(one["md5"] for one in self._journal.segments.holders(drop))
         gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
         gone = "; ".join([gone, *elsewhere])
-        self._journal.events.tell(
+        self._journal.events.record(
             EventKind.PURGED, f"{drop['name']}: {gone}.", level=Level.WARNING, drop=drop["sha256"]
         )
         self._journal.fold()

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.core import durable
-from daemon.core.rows import DropRow, HeldRow
+from daemon.core.journal_rows import DropRow, HeldRow
 from daemon.core.shared_folder import Folder
 from daemon.inbox.settling import Stamp
-from daemon.ingest.erasure.row_matching import MOST_BYTES, Likeness, Split
+from daemon.ingest.erasure.row_matching import MOST_BYTES, RowMatcher, Split
 
 
-class Withheld(NamedTuple):
+class HeldFile(NamedTuple):
     """A held file (`row` of the journal's table) with rows of a drop; `split` None: it is too large or damaged to be read."""
 
     row: HeldRow
@@ -26,44 +26,44 @@ class Withheld(NamedTuple):
 
 
 def search(
-    inbox: Folder, held: Sequence[HeldRow], likeness: Likeness | None, drop: DropRow
-) -> Iterator[Withheld | None]:
+    inbox: Folder, held: Sequence[HeldRow], matcher: RowMatcher | None, drop: DropRow
+) -> Iterator[HeldFile | None]:
     """The files of held drops, copies of them included, in which rows of a drop are; None after each piece of work."""
     sizes, by_sha256 = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
     for name in sorted(entry.name for entry in inbox.entries() if entry.is_file(follow_symlinks=False)):
         stamp = Stamp.of(inbox.stat(name))
         sha256 = inbox.sha256(name) if stamp.size in sizes else None
         row = by_sha256.get(sha256 or "")
-        if row is None or likeness is None:
+        if row is None or matcher is None:
             continue
         split = None
-        for split in _splits(inbox, name, stamp, likeness, before=row["held_at"] <= drop["decided_at"]):
+        for split in _splits(inbox, name, stamp, matcher, before=row["held_at"] <= drop["decided_at"]):
             if split is None:
                 yield None
         if split is None or split.matched:
-            yield Withheld(row, name, stamp, split)
+            yield HeldFile(row, name, stamp, split)
         yield None
 
 
-def _splits(inbox: Folder, name: str, stamp: Stamp, likeness: Likeness, *, before: bool) -> Iterator[Split | None]:
+def _splits(inbox: Folder, name: str, stamp: Stamp, matcher: RowMatcher, *, before: bool) -> Iterator[Split | None]:
     if stamp.size <= MOST_BYTES:
         with os.fdopen(inbox.open(name), "rb") as file:
             data = file.read()
-        yield from likeness.split(data, before=before)
+        yield from matcher.split(data, before=before)
 
 
-def take_out(inbox: Folder, withheld: Withheld) -> None:
+def take_out(inbox: Folder, held_file: HeldFile) -> None:
     """Remove the rows of the drop from a held file, unless it is another file by now."""
     if (
-        withheld.split is None
-        or not inbox.has(withheld.name)
-        or Stamp.of(before := inbox.stat(withheld.name)) != withheld.stamp
+        held_file.split is None
+        or not inbox.has(held_file.name)
+        or Stamp.of(before := inbox.stat(held_file.name)) != held_file.stamp
     ):
         return
-    if withheld.split.matched == withheld.split.lines:
-        inbox.remove(withheld.name)
+    if held_file.split.matched == held_file.split.lines:
+        inbox.remove(held_file.name)
         inbox.sync()
         return
-    path = Path(f"/proc/self/fd/{inbox.fd}") / withheld.name
-    durable.write(path, withheld.split.rest, mode=before.st_mode & 0o777)
+    path = Path(f"/proc/self/fd/{inbox.fd}") / held_file.name
+    durable.write(path, held_file.split.rest, mode=before.st_mode & 0o777)
     os.chown(path, -1, before.st_gid, follow_symlinks=False)

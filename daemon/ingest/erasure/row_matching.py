@@ -35,7 +35,7 @@ class Split(NamedTuple):
     lines: int
 
 
-class Likeness:
+class RowMatcher:
     """Compares lines with the rows of one drop (column name to value, as segments hold them)."""
 
     def __init__(self, schema: Schema, rows: Sequence[Row]) -> None:

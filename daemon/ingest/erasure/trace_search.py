@@ -8,23 +8,23 @@ from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.inbox_names import REPORT
-from daemon.core.rows import DropRow
+from daemon.core.journal_rows import DropRow
 from daemon.core.shared_folder import inbox
 from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.dataset.dvc_cache import Cache
 from daemon.ingest.erasure import held_files
-from daemon.ingest.erasure.held_files import Withheld
-from daemon.ingest.erasure.row_matching import MOST_BYTES, Likeness, Split
+from daemon.ingest.erasure.held_files import HeldFile
+from daemon.ingest.erasure.row_matching import MOST_BYTES, RowMatcher, Split
 from daemon.schema import schema
 from daemon.storage.journal import Journal
 
 
-def held(home: Home, journal: Journal, drop: DropRow) -> Iterator[Withheld | None]:
+def held(home: Home, journal: Journal, drop: DropRow) -> Iterator[HeldFile | None]:
     """Files that wait for a person and hold rows of the drop; None after each piece of work."""
     waiting = journal.held.all()
     if waiting:
-        yield from held_files.search(inbox(home), waiting, likeness_of(home, journal, drop), drop)
+        yield from held_files.search(inbox(home), waiting, matcher_of(home, journal, drop), drop)
 
 
 def segments_of(journal: Journal, drop: DropRow) -> dict[str, str]:
@@ -46,10 +46,10 @@ def rows_of(home: Home, journal: Journal, drop: DropRow) -> list[dict[str, Any]]
     return []
 
 
-def likeness_of(home: Home, journal: Journal, drop: DropRow) -> Likeness | None:
+def matcher_of(home: Home, journal: Journal, drop: DropRow) -> RowMatcher | None:
     """The comparison of lines with the rows of the drop; None when its rows are gone."""
     schema_now, rows = schema.load(home.schema), rows_of(home, journal, drop)
-    return Likeness(schema_now, rows) if schema_now and rows else None
+    return RowMatcher(schema_now, rows) if schema_now and rows else None
 
 
 def _of(table: Any, drop: DropRow) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def refused(home: Home, journal: Journal, folder: Path, drop: DropRow) -> Iterat
 
     Of a file that is too large or damaged only the path is known. None after each piece of work.
     """
-    likeness = likeness_of(home, journal, drop)
+    matcher = matcher_of(home, journal, drop)
     later = journal.erasures.refused_after(drop)
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file() or path.name.endswith(REPORT) or path.name.startswith("."):
@@ -88,9 +88,9 @@ def refused(home: Home, journal: Journal, folder: Path, drop: DropRow) -> Iterat
         sha256 = durable.sha256(data)
         if sha256 == drop["sha256"]:
             yield path, Split(b"", data.count(b"\n"), data.count(b"\n"))
-        elif likeness:
+        elif matcher:
             split = None
-            for split in likeness.split(data, before=later.isdisjoint({path.name, sha256})):
+            for split in matcher.split(data, before=later.isdisjoint({path.name, sha256})):
                 if split is None:
                     yield None
             if split is None or split.matched:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.core.home import Home
-from daemon.core.rows import DropRow
+from daemon.core.journal_rows import DropRow
 from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.dataset.dvc_cache import Cache
@@ -99,12 +99,12 @@ def _predictions(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]
         return
     if predictions.any_of(home.history, ids):
         yield Trace(_at(home, home.history), f"{len(ids)} predictions that it labelled, with their features", PURGE)
-    for path in log_lines.naming(home, set(ids)):
+    for path in log_lines.files_with(home, set(ids)):
         yield Trace(_at(home, path), "lines of such predictions", PURGE)
 
 
 def _models(home: Home, drop: DropRow) -> Iterator[Trace]:
-    versions = lineage.taught(home, drop, limit=10_000)["newest"]
+    versions = lineage.versions_trained_on(home, drop, limit=10_000)["newest"]
     for version in (one["version"] for one in versions):
         if (folder := home.bundle(version)).exists():
             note = f"version {version}: probe, reference rows, and what the model itself keeps"

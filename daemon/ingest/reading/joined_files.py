@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox as Policy
-from daemon.ingest.reading.reading import Bad, Reading, certainly_refuses, refusal
+from daemon.ingest.reading.reading import BadRecord, Reading, certainly_refuses, refusal
 from daemon.schema import labelled_row
 from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.tabular import csv_table, rows
@@ -35,7 +35,7 @@ class _Joined(NamedTuple):
 
     header: Header
     pieces: list[tuple[pa.Table, NDArray[np.int64]]]
-    bad: list[Bad]
+    bad: list[BadRecord]
     records: int
     schema: Schema
 
@@ -69,7 +69,7 @@ def _plain_file(reading: Reading) -> PlainFile:
 
 
 def read(
-    group: Sequence[PlainFile], schema: Schema, policy: Policy, accepted_at: datetime, beside: Sequence[str]
+    group: Sequence[PlainFile], schema: Schema, policy: Policy, accepted_at: datetime, side_columns: Sequence[str]
 ) -> tuple[pa.Table, Schema] | None:
     """The good rows of files with one header, and the schema as it has grown by them.
 
@@ -77,7 +77,7 @@ def read(
     """
     ends = np.cumsum([file.rows for file in group])
     try:
-        joined = _check(group, schema, policy, beside)
+        joined = _check(group, schema, policy, side_columns)
     except InvalidDrop:
         return None
     # One of the files may be refused whole; then none of its rows may come into the table.
@@ -86,19 +86,19 @@ def read(
     return _divide(group, ends, joined, policy, accepted_at), joined.schema
 
 
-def _check(group: Sequence[PlainFile], schema: Schema, policy: Policy, beside: Sequence[str]) -> _Joined:
+def _check(group: Sequence[PlainFile], schema: Schema, policy: Policy, side_columns: Sequence[str]) -> _Joined:
     text = b"".join([group[0].head, b"\n", *(file.body for file in group)])
     content, records = Content("", len(text), text), 0
     pieces: list[tuple[pa.Table, NDArray[np.int64]]] = []
-    bad: list[Bad] = []
+    bad: list[BadRecord] = []
     header = csv_table.examine(content, {*schema.features, schema.target, PREDICTION_ID})
     for chunk in csv_table.chunks(content, header):
         records += len(chunk.records) + len(chunk.torn)
-        checked = rows.check(chunk.table, schema, policy, beside)
+        checked = rows.check(chunk.table, schema, policy, side_columns)
         schema = checked.schema
         pieces.append((checked.table, chunk.records[checked.good]))
-        bad += [Bad(torn.record, None, torn.reason) for torn in chunk.torn]
-        bad += [Bad(int(chunk.records[cell.row]), cell.column, cell.reason) for cell in checked.bad]
+        bad += [BadRecord(torn.record, None, torn.reason) for torn in chunk.torn]
+        bad += [BadRecord(int(chunk.records[cell.row]), cell.column, cell.reason) for cell in checked.bad]
     return _Joined(header, pieces, bad, records, schema)
 
 

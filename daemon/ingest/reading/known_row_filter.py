@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from daemon.core.home import Home
 from daemon.dataset import row_hash_files
-from daemon.dataset.known_rows import Known, Share
-from daemon.dataset.row_hash_files import Gathering, Rows
+from daemon.dataset.known_rows import KnownRows, Matches
+from daemon.dataset.row_hash_files import HashFileWriter, RowHashes
 from daemon.ingest.reading.reading import Reading
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
@@ -24,21 +24,21 @@ class KnownRowFilter:
 
     def __init__(self, home: Home, journal: Journal, *, skips: bool) -> None:
         self._journal, self.skips = journal, skips
-        self._known = Known(home.known, home.segments)
-        self._gathering: Gathering | None = None
+        self._known = KnownRows(home.known, home.segments)
+        self._hash_writer: HashFileWriter | None = None
 
     def begin(self, schema: Schema) -> Iterator[None]:
         """Load the hashes of the rows in the dataset; yields where other work may be done in between. Raises OSError."""
         self.give_up()
         live = {one["name"]: one["sha256"] for one in self._journal.segments.current()}
         yield from self._known.follow(live, schema)
-        self._gathering = self._known.gathering()
+        self._hash_writer = self._known.writer()
 
     def batch(self, readings: Sequence[Reading], table: Any, schema: Schema) -> Any | None:
         """The rows of a batch without those that are left out; None: there are none."""
         names, codes = row_hashes.drops(table)
-        rows = row_hash_files.prints(table, schema)
-        share = self._known.share(rows, codes, skip=self.skips)
+        rows = row_hash_files.hash_rows(table, schema)
+        share = self._known.match(rows, codes, skip=self.skips)
         left_out = self._left_out(table, share)
         counts = [np.bincount(codes[mask], minlength=len(names)) for mask in (share.known, share.relabelled, left_out)]
         for reading in readings:
@@ -49,36 +49,36 @@ class KnownRowFilter:
 
     def part(self, reading: Reading, table: Any, schema: Schema) -> Any | None:
         """The same for the next part of a large drop; `conclude` it at the end."""
-        rows = row_hash_files.prints(table, schema)
-        share = self._known.next_share(rows)
+        rows = row_hash_files.hash_rows(table, schema)
+        share = self._known.match_next(rows)
         left_out = self._left_out(table, share)
         _count(reading, *(int(mask.sum()) for mask in (share.known, share.relabelled, left_out)))
         return self._gathered(table, rows, left_out)
 
     def take(self, segment: str, schema: Schema) -> None:
         """Store the hashes of the gathered rows, which are in a segment of this name now; `schema` is the one they were hashed by. Raises OSError."""
-        gathering, self._gathering = self._gathering, None
-        if gathering is not None:
-            self._known.take(gathering, segment, schema)
+        hash_writer, self._hash_writer = self._hash_writer, None
+        if hash_writer is not None:
+            self._known.take(hash_writer, segment, schema)
 
     def give_up(self) -> None:
         """Discard the gathered rows, which were not accepted."""
-        gathering, self._gathering = self._gathering, None
-        if gathering is not None:
-            gathering.discard()
+        hash_writer, self._hash_writer = self._hash_writer, None
+        if hash_writer is not None:
+            hash_writer.discard()
 
-    def _left_out(self, table: Any, share: Share) -> NDArray[np.bool_]:
+    def _left_out(self, table: Any, share: Matches) -> NDArray[np.bool_]:
         if not self.skips:
             return np.zeros(len(share.known), dtype=bool)
         late = np.array([source == "label" for source in table["_source"].to_pylist()])
         return np.asarray(share.known & ~late)
 
-    def _gathered(self, table: Any, rows: Rows, left_out: NDArray[np.bool_]) -> Any | None:
-        assert self._gathering is not None
+    def _gathered(self, table: Any, rows: RowHashes, left_out: NDArray[np.bool_]) -> Any | None:
+        assert self._hash_writer is not None
         if left_out.any():
             kept = np.flatnonzero(~left_out)
-            table, rows = table.take(kept), Rows(rows.whole[kept], rows.content[kept])
-        self._gathering.add(rows)
+            table, rows = table.take(kept), RowHashes(rows.whole[kept], rows.content[kept])
+        self._hash_writer.add(rows)
         return table if len(table) else None
 
 

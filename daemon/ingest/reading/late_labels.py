@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from daemon.artifacts import bundle
 from daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
 from daemon.core.home import Home
-from daemon.core.rows import JoinedLabel
+from daemon.core.journal_rows import JoinedLabel
 from daemon.records import predictions as recorded_predictions
 from daemon.records.predictions import Cell
 from daemon.schema.column import Kind

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from daemon.core.errors import InvalidDrop
-from daemon.core.rows import JoinedLabel
+from daemon.core.journal_rows import JoinedLabel
 from daemon.core.settings import Inbox as Policy
 from daemon.inbox.drop import Drop
 from daemon.ingest.reading import joined_files
 from daemon.ingest.reading.late_labels import Joined
-from daemon.ingest.reading.reading import Bad, Reading, count_rows, demand_good, stop_early
+from daemon.ingest.reading.reading import BadRecord, Reading, count_rows, require_good, stop_early
 from daemon.schema import labelled_row
 from daemon.schema.labelled_row import Sample
 from daemon.schema.schema import PREDICTION_ID, Schema
@@ -45,10 +45,10 @@ class Reader:
     """Reads the drops of one batch; `schema` grows as the policy allows."""
 
     def __init__(
-        self, schema: Schema, policy: Policy, join: Join, accepted_at: datetime, beside: Sequence[str] = ()
+        self, schema: Schema, policy: Policy, join: Join, accepted_at: datetime, side_columns: Sequence[str] = ()
     ) -> None:
         self.schema = schema
-        self._beside = beside
+        self._side_columns = side_columns
         self._policy, self._join, self._at = policy, join, accepted_at
         self._pending: dict[str, str] = {}
 
@@ -58,7 +58,9 @@ class Reader:
         tables: list[pa.Table] = []
         for group in joined_files.groups(readings):
             joined = (
-                joined_files.read(group, self.schema, self._policy, self._at, self._beside) if len(group) > 1 else None
+                joined_files.read(group, self.schema, self._policy, self._at, self._side_columns)
+                if len(group) > 1
+                else None
             )
             if joined is not None:
                 table, self.schema = joined
@@ -80,7 +82,7 @@ class Reader:
                 yield self._sample(reading)
             else:
                 yield from self._csv(reading)
-            demand_good(reading, self._policy)
+            require_good(reading, self._policy)
         except InvalidDrop as error:
             reading.error, reading.line = error, error.line or reading.line
             reading.rows_read = max(reading.rows_read, count_rows(reading))
@@ -105,7 +107,7 @@ class Reader:
         check = self._check_labels if labels else self._check
         for chunk in csv_table.chunks(content, header, LABEL_BYTES if labels else csv_table.BLOCK_BYTES):
             reading.rows_read += len(chunk.records) + len(chunk.torn)
-            reading.bad += [Bad(torn.record, None, torn.reason) for torn in chunk.torn]
+            reading.bad += [BadRecord(torn.record, None, torn.reason) for torn in chunk.torn]
             for begin in range(0, max(1, len(chunk.records)), PIECE_ROWS):
                 piece = slice(begin, begin + PIECE_ROWS)
                 yield check(reading, chunk.table.slice(begin, PIECE_ROWS), chunk.records[piece])
@@ -125,26 +127,26 @@ class Reader:
             return (chunk.table for chunk in csv_table.chunks(content, header))
 
         looked_at = parts if content.data is None else None
-        grown = schema_growth.with_columns(empty, self.schema, self._policy, looked_at, self._beside)
+        grown = schema_growth.with_columns(empty, self.schema, self._policy, looked_at, self._side_columns)
         if content.data is None:
             self.schema = grown
 
     def _check(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
-        checked = rows.check(table, self.schema, self._policy, self._beside)
+        checked = rows.check(table, self.schema, self._policy, self._side_columns)
         self.schema = checked.schema
-        reading.bad += [Bad(int(records[bad.row]), bad.column, bad.reason) for bad in checked.bad]
+        reading.bad += [BadRecord(int(records[bad.row]), bad.column, bad.reason) for bad in checked.bad]
         return self._proven(reading, checked.table, records[checked.good])
 
     def _check_labels(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
         reading.source = "label"
         ids, truths = (table[name].to_pylist() for name in (PREDICTION_ID, self.schema.target))
         joined = self._join(ids, truths, self.schema, ChainMap(reading.truths, self._pending))
-        reading.bad += [Bad(int(records[bad.row]), bad.column, bad.reason) for bad in joined.bad]
+        reading.bad += [BadRecord(int(records[bad.row]), bad.column, bad.reason) for bad in joined.bad]
         reading.rows_duplicate += joined.duplicates
         checked = rows.check(joined.cells, self.schema, self._policy)
         self.schema = checked.schema
         labelled = records[joined.rows]
-        reading.bad += [Bad(int(labelled[bad.row]), bad.column, bad.reason) for bad in checked.bad]
+        reading.bad += [BadRecord(int(labelled[bad.row]), bad.column, bad.reason) for bad in checked.bad]
         for row in checked.good.tolist():
             record: JoinedLabel = joined.records[row]
             reading.labelled.append({**record, "drop": reading.drop.sha256})

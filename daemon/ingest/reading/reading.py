@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from daemon.core.errors import InvalidDrop
-from daemon.core.rows import LabelRecord
+from daemon.core.journal_rows import LabelRecord
 from daemon.core.settings import Inbox as Policy
 from daemon.inbox.drop import Drop
 from daemon.tabular import csv_records, csv_table
@@ -15,7 +15,7 @@ MOST_BAD = 100_000
 """Bad rows of one drop that are put into quarantine; with more, it is another kind of file."""
 
 
-class Bad(NamedTuple):
+class BadRecord(NamedTuple):
     """A record that was refused; `column` None: the record as a whole."""
 
     record: int
@@ -39,7 +39,7 @@ class Reading:
     """Rows whose features the dataset has, but only with another target."""
     rows_left_out: int = 0
     """Known rows that are not taken again."""
-    bad: list[Bad] = field(default_factory=list)
+    bad: list[BadRecord] = field(default_factory=list)
     labelled: list[LabelRecord] = field(default_factory=list)
     truths: dict[str, str] = field(default_factory=dict)
     """The true value in `labelled` of each prediction id."""
@@ -56,15 +56,15 @@ class Reading:
 def stop_early(reading: Reading, policy: Policy) -> None:
     """Raise InvalidDrop as soon as it is certain that the drop is refused."""
     if certainly_refuses(reading.bad, policy):
-        demand_good(reading, policy)
+        require_good(reading, policy)
 
 
-def certainly_refuses(bad: Sequence[Bad], policy: Policy) -> bool:
+def certainly_refuses(bad: Sequence[BadRecord], policy: Policy) -> bool:
     """Whether these bad rows refuse the whole drop, whatever good rows it has."""
     return len(bad) > MOST_BAD or (bool(bad) and policy.bad_rows == "reject_file")
 
 
-def demand_good(reading: Reading, policy: Policy) -> None:
+def require_good(reading: Reading, policy: Policy) -> None:
     """Raise InvalidDrop if the bad rows refuse the whole drop."""
     error = refusal(reading, policy)
     if error is not None:

@@ -5,13 +5,13 @@ from typing import NamedTuple, TypedDict
 
 from sqlalchemy import Connection, func, or_, select
 
-from daemon.core.rows import BatchRow, DropRecord, LabelRecord, SegmentRecord
+from daemon.core.journal_rows import BatchRow, DropRecord, LabelRecord, SegmentRecord
 from daemon.core.states import BatchKind, BatchState, DropState, EventKind
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
 from daemon.storage.database import Database
 from daemon.storage.entries import labels
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import batches, drops, held, runs, segments, versions
 
 _NO_DROP: Mapping[str, None] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
@@ -59,7 +59,9 @@ class Batches:
             taken = select(drops.c.sha256).where(drops.c.batch == seq)
             connection.execute(held.delete().where(held.c.sha256.in_(taken)))
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
-            tell(connection, EventKind.ACCEPTED, f"Batch {seq}: {counted(batch['rows'], 'row')} of {names}.", batch=seq)
+            record_event(
+                connection, EventKind.ACCEPTED, f"Batch {seq}: {counted(batch['rows'], 'row')} of {names}.", batch=seq
+            )
         return seq
 
     def merge(self, batch: SegmentRecord, sources: Sequence[str]) -> int:
@@ -70,7 +72,7 @@ class Batches:
             seq = append(connection, BatchKind.MERGE, batch, 0, tier=1 + max(each["tier"] for each in old), **span)
             connection.execute(segments.update().where(segments.c.name.in_(sources)).values(died=seq))
             message = f"{len(old)} segments became one of {counted(batch['rows'], 'row')}."
-            tell(connection, EventKind.MERGED, message, batch=seq)
+            record_event(connection, EventKind.MERGED, message, batch=seq)
         return seq
 
     def commit(self, seq: int, revision: str, dvc_md5: str) -> None:
@@ -78,7 +80,7 @@ class Batches:
         with self._database.writing() as connection:
             values = {"state": BatchState.COMMITTED, "revision": revision, "dvc_md5": dvc_md5, "committed_at": utcnow()}
             connection.execute(batches.update().where(batches.c.seq == seq).values(**values))
-            tell(
+            record_event(
                 connection,
                 EventKind.COMMITTED,
                 f"Batch {seq} is revision {revision[:10]} (DVC {dvc_md5[:10]}).",

@@ -2,11 +2,11 @@
 
 from sqlalchemy import func, select
 
-from daemon.core.rows import DriftRecord, DriftRow
+from daemon.core.journal_rows import DriftRecord, DriftRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import drifts
 
 DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
@@ -32,7 +32,9 @@ class DriftChecks:
                 level, prefix = (
                     (Level.WARNING, "") if check["alarm"] else (Level.INFO, "The alarm for drift has ended: ")
                 )
-                tell(connection, EventKind.DRIFT, prefix + check["reason"], level=level, version=check["version"])
+                record_event(
+                    connection, EventKind.DRIFT, prefix + check["reason"], level=level, version=check["version"]
+                )
 
     def last(self) -> DriftRow | None:
         """The newest check for drift; if its `alarm` is set, `reason` says why the model may not fit its inputs any more."""

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from daemon.core.rows import DropRecord, DropRow
+from daemon.core.journal_rows import DropRecord, DropRow
 from daemon.core.states import DropState, EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import drops, held
 
 
@@ -26,7 +26,7 @@ class Drops:
             connection.execute(held.delete().where(let_in))
             by_rule = state == DropState.REJECTED and not drop.get("decided_by")
             level = Level.WARNING if by_rule else Level.INFO
-            tell(connection, EventKind(state), message, level=level, drop=drop["sha256"], batch=batch)
+            record_event(connection, EventKind(state), message, level=level, drop=drop["sha256"], batch=batch)
 
     def batches_of(self, sha256s: Iterable[str]) -> dict[str, int]:
         """The batch that holds the drop with these bytes, for those that one holds."""

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from daemon.core.rows import DropRow, RemainderRecord, SegmentRecord
+from daemon.core.journal_rows import DropRow, RemainderRecord, SegmentRecord
 from daemon.core.states import BatchKind, DropState, EventKind, Level
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
 from daemon.storage.database import Database
 from daemon.storage.entries import labels
 from daemon.storage.entries.batches import append
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import drops, events, exams, segments
 
 NO_SEGMENT: SegmentRecord = {"segment": "", "sha256": "", "md5": "", "rows": 0, "bytes": 0, "tier": 0}
@@ -41,7 +41,7 @@ class Erasures:
             labels.empty(connection, drop)
             _blank_findings(connection, drop["sha256"])
             message = f"Batch {seq}: {counted(removed, 'row')} of {drop['name']} forgotten ({by})."
-            tell(connection, EventKind.FORGOTTEN, message, level=Level.WARNING, drop=drop["sha256"], batch=seq)
+            record_event(connection, EventKind.FORGOTTEN, message, level=Level.WARNING, drop=drop["sha256"], batch=seq)
         return seq
 
     def among(self, sha256s: Iterable[str]) -> dict[str, DropRow]:

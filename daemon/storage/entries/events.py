@@ -25,13 +25,13 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def tell(self, kind: EventKind, message: str, *, level: Level = Level.INFO, **about: Unpack[Subject]) -> None:
+    def record(self, kind: EventKind, message: str, *, level: Level = Level.INFO, **about: Unpack[Subject]) -> None:
         """Record an event that changes nothing else."""
         with self._database.writing() as connection:
-            tell(connection, kind, message, level=level, **about)
+            record_event(connection, kind, message, level=level, **about)
 
 
-def tell(
+def record_event(
     connection: Connection, kind: EventKind, message: str, *, level: Level = Level.INFO, **about: Unpack[Subject]
 ) -> None:
     """Record an event within the caller's transaction, `about` what it is of."""

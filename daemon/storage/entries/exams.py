@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from daemon.core.rows import ExamRecord, ExamRow
+from daemon.core.journal_rows import ExamRecord, ExamRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import exams
 
 LOOKED_BACK = 10_000
@@ -30,13 +30,15 @@ class Exams:
             for exam in examined:
                 if exam["suspicious"]:
                     message = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted all the same."
-                    tell(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=exam["drop"], batch=batch)
+                    record_event(
+                        connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=exam["drop"], batch=batch
+                    )
 
     def newest(self, most: int) -> list[ExamRow]:
         """The newest exams, newest first."""
         return self._database.typed(ExamRow, select(exams).order_by(exams.c.id.desc()).limit(most))
 
-    def telling(self, most: int) -> list[ExamRow]:
+    def representative(self, most: int) -> list[ExamRow]:
         """The newest that say what is usual, newest first: not those of small drops together, nor those of forgotten ones.
 
         Only the newest LOOKED_BACK are looked at: a home that gets single rows has an exam of no drop with each batch.

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from daemon.core.rows import HeldRecord, HeldRow
+from daemon.core.journal_rows import HeldRecord, HeldRow
 from daemon.core.states import EventKind, Hold, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import events, held
 
 
@@ -25,7 +25,7 @@ class HeldDrops:
             message = (
                 f"{drop['name']} is suspicious: {drop['reason']}. It waits for `retraind accept` or `retraind reject`."
             )
-            tell(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=drop["sha256"])
+            record_event(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=drop["sha256"])
 
     def all(self) -> list[HeldRow]:
         """Drops that wait, or were decided a moment ago and have not gone yet; oldest first."""
@@ -53,10 +53,10 @@ class HeldDrops:
             quoting = (events.c.drop == sha256) & (events.c.kind == EventKind.SUSPICIOUS)
             connection.execute(events.delete().where(quoting))
 
-    def strike_off(self, drop: HeldRow, *, told: bool) -> None:
-        """Record that a held drop is no longer in the inbox; `told`: it had not been decided, so say it."""
+    def remove(self, drop: HeldRow, *, report: bool) -> None:
+        """Record that a held drop is no longer in the inbox; `report` adds an event, if it had not been decided."""
         with self._database.writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == drop["sha256"]))
-            if told:
+            if report:
                 gone = f"{drop['name']} waited to be accepted and is no longer in the inbox. Nothing of it was taken."
-                tell(connection, EventKind.SUSPICIOUS, gone, level=Level.WARNING, drop=drop["sha256"])
+                record_event(connection, EventKind.SUSPICIOUS, gone, level=Level.WARNING, drop=drop["sha256"])

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, text
 
-from daemon.core.rows import DropRow, LabelRecord
+from daemon.core.journal_rows import DropRow, LabelRecord
 from daemon.core.states import DropState
 from daemon.storage.database import Database
 from daemon.storage.entries.key_values import KeyValues

@@ -2,11 +2,11 @@
 
 from sqlalchemy import select
 
-from daemon.core.rows import RequestRow
+from daemon.core.journal_rows import RequestRow
 from daemon.core.states import EventKind, Level, RequestState
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import requests
 
 
@@ -38,4 +38,4 @@ class Requests:
             values = {"state": state, "detail": detail, "ended_at": utcnow()}
             connection.execute(requests.update().where(requests.c.id == request).values(**values))
             level = Level.INFO if state == RequestState.DONE else Level.WARNING
-            tell(connection, EventKind.REQUEST, f"Request {request[:8]} {state}: {detail}", level=level)
+            record_event(connection, EventKind.REQUEST, f"Request {request[:8]} {state}: {detail}", level=level)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, or_, select
 
-from daemon.core.rows import DropRow, RunRow
+from daemon.core.journal_rows import DropRow, RunRow
 from daemon.core.states import EventKind, Level, RunState
 from daemon.core.status import utcnow
 from daemon.schema.score_names import counted
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import runs
 
 LEVELS = {RunState.TRAINED: Level.INFO, RunState.POSTPONED: Level.WARNING}
@@ -29,18 +29,20 @@ class Runs:
             values |= {"state": RunState.STARTED, "started_at": utcnow()}
             connection.execute(runs.insert(), values)
             run = int(connection.execute(select(func.max(runs.c.id))).scalar_one())
-            tell(connection, EventKind.TRAINING, f"Training {run} on {counted(rows, 'row')}: {reason}.", run=run)
+            record_event(
+                connection, EventKind.TRAINING, f"Training {run} on {counted(rows, 'row')}: {reason}.", run=run
+            )
         return run
 
     def end(
         self, run: int, state: RunState, detail: str, *, version: int | None = None, seconds: float | None = None
     ) -> None:
-        """Record how a training ended: `trained`, `postponed` (its rows can teach nothing yet), `failed` or `abandoned`."""
+        """Record how a training ended: `trained`, `postponed` (no model can be trained on its rows yet), `failed` or `abandoned`."""
         with self._database.writing() as connection:
             values = {"state": state, "detail": detail, "version": version, "ended_at": utcnow(), "seconds": seconds}
             connection.execute(runs.update().where(runs.c.id == run).values(**values))
             level = LEVELS.get(state, Level.ERROR)
-            tell(
+            record_event(
                 connection, EventKind(state), f"Training {run} {state}: {detail}", level=level, run=run, version=version
             )
 
@@ -48,7 +50,7 @@ class Runs:
         """Runs that have started and not ended."""
         return self._database.typed(RunRow, select(runs).where(runs.c.state == RunState.STARTED).order_by(runs.c.id))
 
-    def setbacks(self) -> int:
+    def failures_in_a_row(self) -> int:
         """How many of the newest ended runs in a row came to nothing."""
         trained = (
             select(func.coalesce(func.max(runs.c.id), 0)).where(runs.c.state == RunState.TRAINED).scalar_subquery()

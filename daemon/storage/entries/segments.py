@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from daemon.core.rows import DropRow, SegmentRow
+from daemon.core.journal_rows import DropRow, SegmentRow
 from daemon.storage.database import Database
 from daemon.storage.journal_tables import segments
 

@@ -2,16 +2,16 @@
 
 from sqlalchemy import func, select
 
-from daemon.core.rows import SwapRow
+from daemon.core.journal_rows import SwapRow
 from daemon.core.states import BatchKind, EventKind
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.journal_tables import batches, events, swaps
 
 AT_SWAP = "batch_at_swap"
-"""Key of the newest batch of drops when the newest swap was made: events tell it too, but not for ever."""
+"""Key of the newest batch of drops when the newest swap was made: events have it too, but are removed in time."""
 
 _NEWEST_SWAP = select(func.max(events.c.id)).where(events.c.kind == EventKind.SERVING).scalar_subquery()
 """The newest swap among the events, whose numbers say what came first: the clock may have been set back in between."""
@@ -32,7 +32,7 @@ class Swaps:
             )
             newest = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.kind == BatchKind.DROPS)
             self._key_values.put(AT_SWAP, int(connection.execute(newest).scalar_one()))
-            tell(connection, EventKind.SERVING, f"Version {version} is served: {reason}", version=version)
+            record_event(connection, EventKind.SERVING, f"Version {version} is served: {reason}", version=version)
 
     def was_served(self, version: int) -> bool:
         """Whether a version has ever been served."""

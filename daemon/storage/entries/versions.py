@@ -4,11 +4,11 @@ from typing import cast
 
 from sqlalchemy import func, select, text
 
-from daemon.core.rows import VersionRecord, VersionRow
+from daemon.core.journal_rows import VersionRecord, VersionRow
 from daemon.core.states import EventKind, Level, VersionState
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries.events import tell
+from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import versions
 
 
@@ -25,7 +25,9 @@ class Versions:
             connection.execute(versions.delete().where(versions.c.version == number))
             connection.execute(versions.insert(), {**version, "state": state, "reason": reason, "judged_at": utcnow()})
             level = Level.INFO if state in (VersionState.PROMOTED, VersionState.HELD) else Level.WARNING
-            tell(connection, EventKind(state), f"Version {number} {state}: {reason}", level=level, version=number)
+            record_event(
+                connection, EventKind(state), f"Version {number} {state}: {reason}", level=level, version=number
+            )
 
     def mark_unservable(self, version: int, reason: str) -> None:
         """Record that a version which should be served can't be."""
@@ -33,7 +35,7 @@ class Versions:
             update = versions.update().where(versions.c.version == version)
             connection.execute(update.values(state=VersionState.UNSERVABLE, reason=reason))
             message = f"Version {version} is not served: {reason}"
-            tell(connection, EventKind.UNSERVABLE, message, level=Level.ERROR, version=version)
+            record_event(connection, EventKind.UNSERVABLE, message, level=Level.ERROR, version=version)
 
     def get(self, version: int) -> VersionRow | None:
         """One version, or None if it has no verdict yet."""
@@ -49,7 +51,7 @@ class Versions:
         with self._database.writing() as connection:
             update = versions.update().where(versions.c.version == version)
             connection.execute(update.values(state=VersionState.ROLLED_BACK, reason=reason, judged_at=utcnow()))
-            tell(
+            record_event(
                 connection,
                 EventKind.ROLLED_BACK,
                 f"Version {version} rolled back: {reason}",

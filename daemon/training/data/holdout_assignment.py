@@ -29,7 +29,7 @@ SOME_ROWS = 500
 
 
 @dataclass(frozen=True)
-class Before:
+class PastAssignment:
     """What decided which rows a version was trained on: its schema, what made rows a unit, the share held out, and when it was trained.
 
     `created`: ms since 1970. Rows that were accepted later can't be among its training rows. `since`: rows of this value of the
@@ -46,7 +46,7 @@ class Before:
 
 
 @dataclass(frozen=True)
-class Read:
+class RowFacts:
     """Of every row (n,): its target, when it was accepted (ms), its source, the keys of its unit, and its time (NaN: not known).
 
     `cells` (columns, m) are prints of the cells of some rows, `group` and `time` the columns that were read.
@@ -63,7 +63,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Sides:
+class Assignment:
     """`held` rows (n,) don't train, those of them that are `judging` judge; rows of one of `units` are never parted."""
 
     units: Prints
@@ -72,7 +72,7 @@ class Sides:
     since: float | None
 
 
-def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> Read:
+def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> RowFacts:
     """Look at all rows of segments (`hashes`: sha256 by name); raises DatasetDamaged, and TrainingFailed for ambiguous times or the target."""
     for setting, name in (("group", group), ("time", time)):
         if name == schema.target:
@@ -95,7 +95,7 @@ def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "
         written.append(_written(piece, time))
     targets, accepted, sources, *prints_of = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     when = row_times.of(written, of_time) if time else np.full(len(targets), np.nan)
-    return Read(targets, accepted, sources, Keys(*prints_of), np.concatenate(some, axis=1), when, group, time)
+    return RowFacts(targets, accepted, sources, Keys(*prints_of), np.concatenate(some, axis=1), when, group, time)
 
 
 def _written(piece: pa.Table, time: str) -> pa.ChunkedArray:
@@ -111,7 +111,7 @@ def _targets(table: Any, schema: Schema) -> Targets:
     return rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
 
 
-def part(read: Read, schema: Schema, by: By, share: float, listed: Mask, recent: Mask) -> Sides:
+def assign(read: RowFacts, schema: Schema, by: By, share: float, listed: Mask, recent: Mask) -> Assignment:
     """Which rows train and which judge: by their time, where a column says it, else by a hash of their unit.
 
     A copy of a row that trains says nothing by being newer, so it doesn't judge. Where equal rows are observations of their own,
@@ -121,10 +121,10 @@ def part(read: Read, schema: Schema, by: By, share: float, listed: Mask, recent:
     if begin is None:
         units = split.units(read.keys, by)
         held = split.held_out(units, share, _classes(read.targets, listed, schema, by))
-        return Sides(units, held, held, None)
+        return Assignment(units, held, held, None)
     units = split.units(read.keys, By.PLACE if by is By.OCCURRENCE else by)
     held = split.newest(units, share, read.moments, begin)
-    return Sides(units, held, held & split.fair(units, recent & ~held), begin)
+    return Assignment(units, held, held & split.fair(units, recent & ~held), begin)
 
 
 def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[np.int64]:
@@ -134,7 +134,9 @@ def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[
     return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
 
 
-def trained(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, before: Before | None) -> Mask:
+def trained(
+    folder: Path, hashes: Mapping[str, str], schema: Schema, now: RowFacts, before: PastAssignment | None
+) -> Mask:
     """Which rows the served version may have been trained on: what was there and not held out by the choice of then."""
     if before is None:
         return np.zeros(len(now.targets), dtype=bool)
@@ -151,19 +153,21 @@ def trained(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, 
     return there & ~split.held_out(split.units(now.keys, before.by), before.share, classes)
 
 
-def _then(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, before: Before) -> Read:
+def _then(folder: Path, hashes: Mapping[str, str], schema: Schema, now: RowFacts, before: PastAssignment) -> RowFacts:
     """The rows as they were seen when the served version was trained: what has another meaning since is read, and nothing else."""
     timed, grouped = before.since is not None, before.by is By.GROUP
     if before.by is By.PLACE and not timed:
         return now
-    if not _print_alike(before.schema, schema):
+    if not _hash_alike(before.schema, schema):
         return read(folder, hashes, before.schema, before.group, before.time)
     group = before.group if grouped and before.group != now.group else ""
     time = before.time if timed and before.time != now.time else ""
-    return _beside(folder, hashes, before.schema, now, group, time) if group or time else now
+    return _with_columns_of(folder, hashes, before.schema, now, group, time) if group or time else now
 
 
-def _beside(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, group: str, time: str) -> Read:
+def _with_columns_of(
+    folder: Path, hashes: Mapping[str, str], schema: Schema, now: RowFacts, group: str, time: str
+) -> RowFacts:
     """The same rows by another group or time (empty: as they are), of which only these columns are read."""
     groups: list[Prints] = []
     written: list[pa.ChunkedArray] = []
@@ -175,7 +179,7 @@ def _beside(folder: Path, hashes: Mapping[str, str], schema: Schema, now: Read, 
     return replace(now, keys=keys, moments=when, group=group or now.group, time=time or now.time)
 
 
-def _print_alike(one: Schema, other: Schema) -> bool:
+def _hash_alike(one: Schema, other: Schema) -> bool:
     """Whether rows have the same fingerprints by both schemas, and the same classes.
 
     A column that one of them lacks may be there all the same: those of `train.group` and `train.time` are kept without being listed.

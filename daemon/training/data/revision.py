@@ -1,6 +1,6 @@
-"""A revision in memory, as training sees it: which rows teach, and which are only judged on.
+"""A revision in memory, as training sees it: which rows train, and which only judge.
 
-Pure but for reading the segments. The rows that teach come first, so that neither part has to be copied.
+Pure but for reading the segments. The training rows come first, so that neither part has to be copied.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from daemon.tabular import rows
 from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
 from daemon.training.data import holdout_assignment, row_roles, split
-from daemon.training.data.holdout_assignment import Before, Read
+from daemon.training.data.holdout_assignment import PastAssignment, RowFacts
 from daemon.training.data.row_roles import Roles
 from daemon.training.data.split import By, Mask
 
@@ -58,7 +58,7 @@ class Data:
     """Whose held-out rows are the reference (n,): those of the first revision, or of `era`."""
     arrived: Arrivals
     era: Era | None = None
-    """Since the world changed: what was accepted before it does not judge, and may teach."""
+    """Since the world changed: what was accepted before it does not judge, but may train."""
     time: str = ""
     """The column of the rows' times, if they are to be parted by it."""
     since: float | None = None
@@ -76,7 +76,7 @@ class Data:
         share: float,
         window: Window | None = None,
         by: By | None = None,
-        before: Before | None = None,
+        before: PastAssignment | None = None,
         group: str = "",
         era: Era | None = None,
         time: str = "",
@@ -96,7 +96,7 @@ class Data:
 
     @classmethod
     def _arranged(
-        cls, folder: Path, hashes: Mapping[str, str], schema: Schema, read: Read, roles: Roles, trained: Mask
+        cls, folder: Path, hashes: Mapping[str, str], schema: Schema, read: RowFacts, roles: Roles, trained: Mask
     ) -> Self:
         """The rows in the order of their roles; `trained` are those that the served version may have been trained on."""
         order, units = roles.order, roles.sides.units
@@ -140,18 +140,18 @@ class Data:
         """The held-out rows as a model of another schema sees them: what that schema does not list is unknown to it."""
         if schema.shape == self.schema.shape:
             return self.judging[0]
-        count = self._taught_rows
+        count = self._training_rows
         place = np.where(self.place >= count, self.place - count, -1)
         return _encode(self.folder, self.segments, schema, place, len(self.targets) - count)
 
     @property
-    def _taught_rows(self) -> int:
+    def _training_rows(self) -> int:
         return len(self.held) - int(self.held.sum())
 
     @property
-    def taught(self) -> tuple[Matrix, Targets]:
-        """Rows and targets that may teach."""
-        return self.matrix[: self._taught_rows], self.targets[: self._taught_rows]
+    def training(self) -> tuple[Matrix, Targets]:
+        """Rows and targets to train on."""
+        return self.matrix[: self._training_rows], self.targets[: self._training_rows]
 
     @property
     def whole(self) -> tuple[Matrix, Targets]:
@@ -160,24 +160,24 @@ class Data:
         return self.matrix[everything], self.targets[everything]
 
     @property
-    def taught_units(self) -> Prints:
-        """The units of the rows that may teach: cross-validation must not part them."""
-        return self.units[: self._taught_rows]
+    def training_units(self) -> Prints:
+        """The units of the training rows: cross-validation must not part them."""
+        return self.units[: self._training_rows]
 
     @property
-    def taught_times(self) -> Moments | None:
-        """The times of the rows that may teach, where rows are parted by time: cross-validation goes forward in it."""
-        return None if self.since is None else self.moments[: self._taught_rows]
+    def training_times(self) -> Moments | None:
+        """The times of the training rows, where rows are parted by time: cross-validation goes forward in it."""
+        return None if self.since is None else self.moments[: self._training_rows]
 
     @property
     def judging(self) -> tuple[Matrix, Targets]:
         """Rows and targets that are held out."""
-        return self.matrix[self._taught_rows :], self.targets[self._taught_rows :]
+        return self.matrix[self._training_rows :], self.targets[self._training_rows :]
 
     @property
-    def first_taught(self) -> NDArray[np.int64]:
-        """Places, among the rows that teach, of those of the first revision, or of the era."""
-        return np.flatnonzero(self.first[: self._taught_rows])
+    def first_training(self) -> NDArray[np.int64]:
+        """Places, among the training rows, of those of the first revision, or of the era."""
+        return np.flatnonzero(self.first[: self._training_rows])
 
     @property
     def as_accepted(self) -> tuple[Matrix, Targets]:
@@ -202,12 +202,12 @@ def _encode(folder: Path, hashes: Mapping[str, str], schema: Schema, place: NDAr
     return matrix
 
 
-def _require_enough(taught: Targets, schema: Schema) -> None:
+def _require_enough(targets: Targets, schema: Schema) -> None:
     missing = "rows with other values"
     if schema.task == "regression":
-        lack = "fewer than two rows" if len(taught) < 2 else ""
+        lack = "fewer than two rows" if len(targets) < 2 else ""
     else:
-        counts = np.bincount(taught, minlength=len(schema.classes))
+        counts = np.bincount(targets, minlength=len(schema.classes))
         listing = ", ".join(f"{n} of {name}" for name, n in zip(schema.classes, counts, strict=True) if n)[:200]
         lack = f"fewer than two classes with two rows ({listing or 'none'})" if (counts > 1).sum() < 2 else ""
         rare = [name for name, n in zip(schema.classes, counts, strict=True) if n < 2]

@@ -13,7 +13,7 @@ from daemon.schema.arrival_times import Era, Times, Window
 from daemon.schema.column import BOUND
 from daemon.schema.schema import Schema
 from daemon.training.data import holdout_assignment, split
-from daemon.training.data.holdout_assignment import Read, Sides
+from daemon.training.data.holdout_assignment import Assignment, RowFacts
 from daemon.training.data.split import By, Mask
 
 
@@ -31,7 +31,7 @@ class Roles:
     recent: Mask
     by: By
     alike: By
-    sides: Sides
+    sides: Assignment
     first: Mask
     era: Era | None
     reference: Mask
@@ -49,7 +49,7 @@ class Roles:
 
 
 def of(
-    read: Read, schema: Schema, first_rows: int, share: float, window: Window, by: By | None, era: Era | None
+    read: RowFacts, schema: Schema, first_rows: int, share: float, window: Window, by: By | None, era: Era | None
 ) -> Roles:
     """Decide on the rows that were read; the arguments are those of `revision.Data.read`."""
     times = arrival_times.plausible(read.accepted, window.now)
@@ -58,7 +58,7 @@ def of(
     alike = _alike(read, by)
     by = by or (By.GROUP if read.group else alike)
     recent = arrival_times.within(times, listed, window)
-    sides = holdout_assignment.part(read, schema, by, share, listed, recent)
+    sides = holdout_assignment.assign(read, schema, by, share, listed, recent)
     first, era = _first(times, listed & sides.judging, first_rows, era)
     reference = listed & sides.judging & first
     # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.
@@ -66,7 +66,7 @@ def of(
     return Roles(times, listed, recent, by, alike, sides, first, era, reference, judging)
 
 
-def _alike(read: Read, by: By | None) -> By:
+def _alike(read: RowFacts, by: By | None) -> By:
     """What makes rows copies of each other: a group never does."""
     if by is None or by is By.GROUP:
         return split.choose(read.keys, read.cells, read.targets.astype(np.float64))

@@ -34,7 +34,7 @@ LEAST_HELD = 0.25
 """Less of the share that was asked for than this judges nothing: a snapshot of all, say, and the few rows of the day after."""
 
 LEAST = 3
-"""Units of a class of which one is held out in any case: two are left to teach."""
+"""Units of a class of which one is held out in any case: two are left to train."""
 
 
 class By(StrEnum):
@@ -146,7 +146,7 @@ def held_out(prints: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
     """Which rows are only ever judged on, bool (n,): those of units whose hash falls below `share`.
 
     Of a class (`classes`, (n,); -1 does not count) without such a row, the unit with the smallest hash is held out, if it has
-    LEAST units. After that no row moves from teaching to judging: only a new one can have a smaller hash, or fall below.
+    LEAST units. After that no row moves from training to judging: only a new one can have a smaller hash, or fall below.
     """
     held = _uniform(prints) < share
     for code in range(int(classes.max(initial=-1)) + 1):
@@ -216,7 +216,7 @@ def fair(prints: Prints, trained: Mask) -> Mask:
     return ~np.isin(prints, prints[trained]) if trained.any() else np.ones(len(prints), dtype=bool)
 
 
-def once(prints: Prints, targets: Floats, part: Mask) -> Mask:
+def without_copies(prints: Prints, targets: Floats, part: Mask) -> Mask:
     """`part` without the rows that say again what another of it says: of the same unit, with the same target."""
     rows = np.flatnonzero(part)
     kept = np.zeros(len(part), dtype=bool)

@@ -18,7 +18,7 @@ from daemon.schema.scores import Mark, Marks, Metric, NamedMetric
 from daemon.training.data import split
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
-from daemon.training.evaluation.reference_answers import Part, Remembered, alike, difference, mark
+from daemon.training.evaluation.reference_answers import Part, Remembered, difference, mark, of_same_reference
 
 
 class Kept(NamedTuple):
@@ -53,37 +53,37 @@ def remember(held: Matrix, data: Data, reference: NDArray[np.bool_], kept: Kept 
 
     `reference` (n,) says which of the held-out rows they are.
     """
-    taught = Part.of(np.zeros((0, held.shape[1])), data.targets[:0])
+    training = Part.of(np.zeros((0, held.shape[1])), data.targets[:0])
     if kept is not None:
         chosen = np.flatnonzero(np.isin(kept.places, _first(data)))
         chosen = chosen[np.argsort(kept.places[chosen], kind="stable")]
-        taught = Part.of(kept.answers[chosen], kept.truth[chosen])
-    return Remembered(Part.of(held[reference], data.judging[1][reference]), taught)
+        training = Part.of(kept.answers[chosen], kept.truth[chosen])
+    return Remembered(Part.of(held[reference], data.judging[1][reference]), training)
 
 
 def _first(data: Data) -> NDArray[np.int64]:
-    """Places, among the rows that teach, of those of the first drop; of copies one."""
-    places, (_, targets) = data.first_taught, data.taught
+    """Places, among the training rows, of those of the first drop; of copies one."""
+    places, (_, targets) = data.first_training, data.training
     if data.by not in (By.CONTENT, By.OCCURRENCE):
         return places
-    units, truth = data.taught_units[places], targets[places].astype(np.float64)
-    return places[split.once(units, truth, np.ones(len(places), dtype=bool))]
+    units, truth = data.training_units[places], targets[places].astype(np.float64)
+    return places[split.without_copies(units, truth, np.ones(len(places), dtype=bool))]
 
 
 def against(answered: Remembered, task: Task, rules: Rules) -> Marks:
     """How much worse the challenger is on the reference's rows than `champion` and `mark`, where these are known."""
     metric = rules.judged_by(task)
     # The reference of earlier versions was another one before the world changed, or rows of it were forgotten.
-    past = {version: recorded for version, recorded in rules.past.items() if alike(answered, recorded)}
+    past = {version: recorded for version, recorded in rules.past.items() if of_same_reference(answered, recorded)}
     marks: Marks = {}
-    if champion := _beside(answered, rules.champion if rules.champion in past else None, metric, rules):
+    if champion := _against(answered, rules.champion if rules.champion in past else None, metric, rules):
         marks["champion"] = champion
-    if best := _beside(answered, mark(past, metric, rules.costs), metric, rules):
+    if best := _against(answered, mark(past, metric, rules.costs), metric, rules):
         marks["mark"] = best
     return marks
 
 
-def _beside(answered: Remembered, version: int | None, metric: Metric, rules: Rules) -> Mark | None:
+def _against(answered: Remembered, version: int | None, metric: Metric, rules: Rules) -> Mark | None:
     """How much worse the challenger is than one version of `rules.past`; None where there is none, or no row to compare."""
     if version is None:
         return None

@@ -29,17 +29,17 @@ from daemon.schema.scores import (
     ScoredDummy,
     Scores,
     Split,
-    Taught,
+    TrainingRows,
 )
 from daemon.training import losses
 from daemon.training.data import split
-from daemon.training.data.holdout_assignment import Before
+from daemon.training.data.holdout_assignment import PastAssignment
 from daemon.training.data.revision import Data
 from daemon.training.data.split import By
 from daemon.training.evaluation import baseline_comparison
 from daemon.training.evaluation.baseline_comparison import Kept, Rules
-from daemon.training.evaluation.reference_answers import Remembered, judge
-from daemon.training.metrics import guess, score
+from daemon.training.evaluation.reference_answers import Remembered, compare_answers
+from daemon.training.metrics import dummy_answers, score
 
 RESAMPLES = 1000
 """Bootstrap resamples of one interval."""
@@ -80,7 +80,7 @@ def compare(
         "paired": None if old is None else {"holdout": _paired(new, old, data, fair, rules)},
         "marks": baseline_comparison.against(answered, data.schema.task, rules),
         "dummy": _dummy(data, every, rules),
-        "taught": _taught(data),
+        "taught": _training_rows(data),
         "split": _split(data, every),
     }
     if not same:
@@ -91,15 +91,15 @@ def compare(
 
 
 def _dummy(data: Data, parts: Parts, rules: Rules) -> ScoredDummy:
-    """By holdout, how well one scores who always answers the commonest class of the training rows, the one that costs least there, or their mean."""
-    taught, schema = data.taught[1], data.schema
-    guesses = guess(taught, int(data.held.sum()), schema)
-    always = schema.classes[int(named(guess(taught, 1, schema), rules.costs)[0])] if schema.classes else None
+    """By holdout, the score of always answering the commonest class of the training rows, the class that costs least there, or their mean."""
+    targets, schema = data.training[1], data.schema
+    guesses = dummy_answers(targets, int(data.held.sum()), schema)
+    always = schema.classes[int(named(dummy_answers(targets, 1, schema), rules.costs)[0])] if schema.classes else None
     scored = _on_holdouts(guesses, data, parts, rules)
-    return {"reference": _always(scored["reference"], always), "rolling": _always(scored["rolling"], always)}
+    return {"reference": _dummy_score(scored["reference"], always), "rolling": _dummy_score(scored["rolling"], always)}
 
 
-def _always(score: Score, answer: str | None) -> DummyScore:
+def _dummy_score(score: Score, answer: str | None) -> DummyScore:
     """The figures that are kept of a dummy, and its answer."""
     dummy: DummyScore = {**score, "answer": answer}
     dummy.pop("metric", None)
@@ -110,9 +110,9 @@ def _always(score: Score, answer: str | None) -> DummyScore:
     return dummy
 
 
-def _taught(data: Data) -> Taught:
+def _training_rows(data: Data) -> TrainingRows:
     """How many training rows there are, of each class."""
-    targets, classes = data.taught[1], data.schema.classes
+    targets, classes = data.training[1], data.schema.classes
     counts = np.bincount(targets, minlength=len(classes)) if classes else ()
     return {"n": len(targets), "support": {name: int(n) for name, n in zip(classes, counts, strict=True)}}
 
@@ -134,7 +134,7 @@ def answers_of_served(served: Model, data: Data) -> Matrix | None:
     return _realign(served.answers(data.judged_by(theirs)), theirs, schema)
 
 
-def before(manifest: Manifest, schema: Schema) -> Before | None:
+def assignment_of(manifest: Manifest, schema: Schema) -> PastAssignment | None:
     """How a version's training rows were chosen; None if that matters not, for it can't be compared."""
     if not comparable(manifest.data_schema, schema):
         return None
@@ -142,10 +142,10 @@ def before(manifest: Manifest, schema: Schema) -> Before | None:
     settings = Train(**manifest.settings)
     since = (manifest.scores.get("split") or {}).get("since")
     chosen = settings.holdout, created, settings.group, settings.time, since
-    return Before(manifest.data_schema, by(manifest), *chosen)
+    return PastAssignment(manifest.data_schema, units_of(manifest), *chosen)
 
 
-def by(manifest: Manifest) -> By:
+def units_of(manifest: Manifest) -> By:
     """What made rows a unit when a version was trained."""
     return By((manifest.scores.get("split") or {}).get("by", By.PLACE))
 
@@ -174,7 +174,7 @@ def _parts(data: Data, *, fair: bool = False) -> Parts:
     # Copies would make a difference look surer than it is.
     copies = data.copies[held]
     truth = data.targets[held].astype(np.float64)
-    return {name: split.once(copies, truth, part & chosen) for name, part in parts.items()}
+    return {name: split.without_copies(copies, truth, part & chosen) for name, part in parts.items()}
 
 
 def _split(data: Data, parts: Parts) -> Split:
@@ -204,7 +204,7 @@ def _pair(new: Matrix, old: Matrix, data: Data, part: NDArray[np.bool_], rules: 
     """The evidence for a difference on one part of the held-out rows."""
     truth, metric = data.targets[data.held][part], rules.judged_by(data.schema.task)
     new, old = new[part], old[part]
-    worse = judge(new, old, truth, metric, rules.costs).facts()
+    worse = compare_answers(new, old, truth, metric, rules.costs).facts()
     if data.schema.task == "regression":
         return {**rmse_difference(new[:, 0] - truth, old[:, 0] - truth), "worse": worse}
     now, before = named(new, rules.costs), named(old, rules.costs)

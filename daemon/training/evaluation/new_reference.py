@@ -21,7 +21,7 @@ from daemon.gate.terms import Terms
 from daemon.model import Matrix
 from daemon.schema.arrival_times import Era
 from daemon.schema.costs import Costs, named
-from daemon.schema.scores import PastScores, World
+from daemon.schema.scores import PastScores, WorldChange
 from daemon.training import losses
 from daemon.training.data import split
 from daemon.training.data.revision import Data
@@ -74,9 +74,9 @@ def compare(
     return compared if still else turned
 
 
-def _world(change: Change, objection: str | None) -> World:
+def _world(change: Change, objection: str | None) -> WorldChange:
     """The change, and what the rows of before had against the challenger."""
-    world: World = {
+    world: WorldChange = {
         "since": change.since,
         "until": change.until,
         "days": change.days,
@@ -109,7 +109,7 @@ def _newer(data: Data) -> NDArray[np.bool_]:
     held = data.held
     times, reference = data.arrived.times[held], data.reference[held]
     everything = np.ones(len(times), dtype=bool)
-    oldest = split.once(data.copies[held], data.targets[held].astype(np.float64), everything)
+    oldest = split.without_copies(data.copies[held], data.targets[held].astype(np.float64), everything)
     after = times[reference].max() if reference.any() else -np.inf
     return np.asarray(oldest & data.fair[held] & data.recent[held] & ~reference & (times > after))
 

@@ -27,7 +27,8 @@ MOST_ROWS, MOST_CELLS = 4096, 100_000
 SURE = 0.05
 """A version that is better than the mark by less chance than this becomes the mark."""
 
-PARTS = ("held", "taught")
+PARTS = {"held": "held", "training": "taught"}
+"""The parts, each with its name in the file: bundles from before have these names."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ class Remembered:
     """Answers to the rows of the reference: to those held out, and to the training rows, by cross-validation."""
 
     held: Part
-    taught: Part
+    training: Part
 
     def write(self, folder: Path) -> dict[str, str]:
         """Write it into a bundle's folder; returns the file's name and sha256 for the manifest."""
         packed = io.BytesIO()
         parts = {
-            f"{name}_{kind}": getattr(getattr(self, name), kind) for name in PARTS for kind in ("answers", "truth")
+            f"{name}_{kind}": getattr(getattr(self, part), kind)
+            for part, name in PARTS.items()
+            for kind in ("answers", "truth")
         }
         np.savez(packed, **parts)
         (folder / FILE).write_bytes(packed.getvalue())
@@ -76,32 +79,34 @@ def read(folder: Path) -> Remembered | None:
     """What the bundle in a folder remembers; None if it is missing, unreadable, or from an earlier retraind."""
     try:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
-            return Remembered(*(Part(arrays[f"{name}_answers"], arrays[f"{name}_truth"]) for name in PARTS))
+            return Remembered(*(Part(arrays[f"{name}_answers"], arrays[f"{name}_truth"]) for name in PARTS.values()))
     except (OSError, ValueError, KeyError, BadZipFile):
         return None
 
 
-def alike(these: Remembered, other: Remembered) -> bool:
+def of_same_reference(these: Remembered, other: Remembered) -> bool:
     """Whether both have answered rows of the same reference."""
-    pairs = [(getattr(these, name), getattr(other, name)) for name in PARTS]
+    pairs = [(getattr(these, part), getattr(other, part)) for part in PARTS]
     return any(len(mine.truth) and mine.key == theirs.key for mine, theirs in pairs)
 
 
 def difference(new: Remembered, old: Remembered, metric: Metric, costs: Costs | None = None) -> Difference | None:
     """How much worse `new` is than `old` on the reference's rows that both have answered; None if there are none."""
     pairs = []
-    for name in PARTS:
-        mine, theirs = getattr(new, name), getattr(old, name)
+    for part in PARTS:
+        mine, theirs = getattr(new, part), getattr(old, part)
         answers = theirs.widened(mine.answers.shape[1]) if mine.key == theirs.key and len(mine.truth) else None
         if answers is not None:
             pairs.append((mine.answers, answers, mine.truth))
     if not pairs:
         return None
     now, before, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    return judge(now, before, truth, metric, costs)
+    return compare_answers(now, before, truth, metric, costs)
 
 
-def judge(now: Matrix, before: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None) -> Difference:
+def compare_answers(
+    now: Matrix, before: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None
+) -> Difference:
     """How much worse the answers `now` are than those `before` to the same rows, (n, classes) or (n, 1) each."""
     if metric in ("r2", "rmse", "mae"):
         return losses.compare_values(now[:, 0], before[:, 0], truth, metric)

@@ -39,7 +39,7 @@ class Check:
 
 def objection(refit: Any, twin: Any, data: Data, check: Check) -> str:
     """How much worse the fitted `refit` is than the `twin` on held-out rows or on the twin's training rows; empty if it is not."""
-    (held, held_truth), (rows, truth) = _held_out(data), _thinned(*data.taught)
+    (held, held_truth), (rows, truth) = _held_out(data), _thinned(*data.training)
     new, old = (_of(estimator, held, held_truth, data, check) for estimator in (refit, twin))
     objected = _worse(new, old, check.tolerance, "held-out")
     if objected:
@@ -71,7 +71,7 @@ def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) ->
         return np.zeros(0)
     answers = model.answers(estimator, rows, data.schema)
     if data.schema.task == "regression":
-        return bounded(answers[:, 0], truth, data.taught[1], check.metric)
+        return bounded(answers[:, 0], truth, data.training[1], check.metric)
     loss = losses.of(answers, truth, check.metric, check.costs)
     return np.minimum(loss, MOST_LOSS) if check.metric == "log_loss" else loss
 

@@ -59,7 +59,7 @@ def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Cos
 
 def _exact(
     estimator: Any, first: Matrix, rows: Matrix, schema: Schema, costs: Costs | None
-) -> tuple["_Backend", "_Found"]:
+) -> tuple["_Backend", "_Parity"]:
     """The fastest backend that answers as the estimator does; scikit-learn itself if there is none."""
     for convert in (_onnx, _treelite):
         backend = convert(estimator, rows.shape[1], schema)
@@ -82,7 +82,7 @@ def _parts(first: Matrix, rows: Matrix) -> Iterator[Matrix]:
 
 def _trusted(estimator: Any) -> bytes:
     """The estimator as skops writes it; raises NotServable if it holds what no bundle may load."""
-    unknown = strange(estimator)
+    unknown = untrusted_types(estimator)
     if unknown:
         raise NotServable(
             f"Neither ONNX nor treelite reproduces it, and no bundle may load {', '.join(unknown)[:200]}."
@@ -90,7 +90,7 @@ def _trusted(estimator: Any) -> bytes:
     return bytes(skops.io.dumps(estimator))
 
 
-def strange(estimator: Any) -> list[str]:
+def untrusted_types(estimator: Any) -> list[str]:
     """The types in an estimator that neither skops nor `backends.TRUSTED` trusts; raises NotServable if it can't be written."""
     try:
         data = skops.io.dumps(estimator)
@@ -117,7 +117,7 @@ def _without_nan(rows: Matrix) -> list[list[float | None]]:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Parity:
     """Whether a backend gives the same labels as its estimator, and the largest difference as a share of `scale`."""
 
     same: bool
@@ -153,7 +153,7 @@ def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
         ensemble, steps = onnx_export.around(estimator, width)
         kind: Kind = "float64" if any(hasattr(ensemble, name) for name in DOUBLE) else "float32"
         files = {{"before": bundle.BEFORE, "after": bundle.AFTER}[step]: graph for step, graph in steps.items()}
-        files[bundle.TREELITE] = treelite_model.plant(ensemble)
+        files[bundle.TREELITE] = treelite_model.dumps(ensemble)
         run = backends.treelite_model(
             files[bundle.TREELITE], kind, schema, files.get(bundle.BEFORE), files.get(bundle.AFTER)
         )
@@ -170,7 +170,7 @@ def _lacks_a_class(estimator: Any, schema: Schema) -> bool:
 
 def _compare(
     estimator: Any, backend: _Backend | None, parts: Iterable[Matrix], schema: Schema, costs: Costs | None
-) -> _Found:
+) -> _Parity:
     """Estimator and backend on all rows, a few at a time; values are measured by their range, if they have one."""
     low, high, worst, same = np.inf, -np.inf, 0.0, backend is not None
     for part in parts:
@@ -182,7 +182,7 @@ def _compare(
             same = same and bool((named(got, costs) == named(expected, costs)).all())
             worst = max(worst, float(np.abs(got - expected).max())) if same else worst
     scale = (high - low or max(abs(low), abs(high)) or 1.0) if schema.task == "regression" else 1.0
-    return _Found(same, worst / scale, scale)
+    return _Parity(same, worst / scale, scale)
 
 
 def _run(backend: _Backend, rows: Matrix) -> Matrix:

@@ -42,7 +42,7 @@ def alarm(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, ring)
     try:
         try:
-            # Again and again: an exception that is raised in a callback from C or in a destructor reaches nobody.
+            # Again and again: an exception that is raised in a callback from C or in a destructor is lost.
             signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), RING_SECONDS)
             yield
         finally:

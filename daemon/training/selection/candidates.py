@@ -270,7 +270,7 @@ def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
 
 
 def _imported(path: str, schema: Schema, seed: int) -> Any:
-    """An estimator of somebody else, seeded; behind Design if it takes no missing values. Raises TrainingFailed."""
+    """An estimator of another package, seeded; behind Design if it takes no missing values. Raises TrainingFailed."""
     named, path = path, PACKAGED[path][schema.task] if path in PACKAGED else path
     module, _, name = path.partition(":")
     try:

@@ -68,7 +68,7 @@ def compare(
     scored: dict[str, Scored] = {}
     left_out: dict[str, str] = {}
     for candidate in candidates.by_cost(competing):
-        process_table.give_memory_back()
+        process_table.trim_memory()
         try:
             with alarm(trial.budget.left if scored else math.inf):
                 scored[candidate.name] = trial.of(candidate, whole=bool(scored))

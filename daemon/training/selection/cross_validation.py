@@ -54,7 +54,7 @@ class Scored:
     value: float = 0.0
     """The mean of that metric."""
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
-    """Which of the rows that teach the kept answers belong to."""
+    """Which of the training rows the kept answers belong to."""
     by_fold: tuple[float, ...] = ()
     """What chooses, for each fold: the smaller the better."""
 

@@ -74,8 +74,8 @@ def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progres
     """The candidates that the rows are enough for, compared, and the best ones tuned; `champion` are the served version's scores."""
     settings = trial.settings
     competing = candidates.worthwhile(tunable, len(trial.targets), settings)
-    progress.candidates, taught = len(competing), (trial.rows, trial.targets)
-    outcome = comparison.compare(competing, trial.schema, taught, settings, progress, trial.units, trial.times)
+    progress.candidates, examples = len(competing), (trial.rows, trial.targets)
+    outcome = comparison.compare(competing, trial.schema, examples, settings, progress, trial.units, trial.times)
     return tune(outcome, trial, Tuned.of(champion), progress)
 
 
@@ -181,7 +181,7 @@ class _Search:
     def take(self, family: str, parameters: Parameters, *, encoded: bool, raced: bool = True) -> None:
         """Try these, and keep them if they are the best; on all folds unless `raced`."""
         self.tried += 1
-        process_table.give_memory_back()
+        process_table.trim_memory()
         tried = Tuned(family, parameters, self.tried, 0.0, encoded)
         try:
             candidate = tried.made(self._trial.schema, self._trial.settings)

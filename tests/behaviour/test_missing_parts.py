@@ -1,4 +1,4 @@
-"""What a home stands on is taken away while it runs: that is said at once, nothing is lost, and all is well when it is back."""
+"""Files of a home are removed while it runs: that is reported at once, nothing is lost, and all is in order when they are back."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from daemon.core.settings import Predictions, Settings
 from daemon.core.states import EventKind
 from daemon.records.query import ask
 from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import Historian
+from daemon.storage.prediction_history import HistoryCopier
 from web.serving.prediction_log import PredictionLog
 
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
@@ -135,7 +135,7 @@ def command(service: Service, name: str) -> tuple[int, str]:
         (lambda home: read_only(home.inbox), "inbox", True),
     ],
 )  # fmt: skip
-def test_what_is_taken_away_is_said_within_seconds_and_heals(
+def test_what_is_removed_is_reported_within_seconds_and_recovers(
     service: Service, take: Callable[[Home], contextlib.AbstractContextManager[None]], named: str, doctor: bool
 ) -> None:
     """/health, page, `status` and `doctor` name it, predictions go on, and nobody has to say when it is back."""
@@ -184,11 +184,11 @@ def test_journal_that_is_gone_takes_nothing_more(parts: Parts) -> None:
 
 def test_wal_that_is_gone_is_noticed(parts: Parts) -> None:
     """What is recorded would be in a file that nobody can open any more; what was, the closing folds into the journal."""
-    parts.journal.events.tell(EventKind.STARTED, "kept")
+    parts.journal.events.record(EventKind.STARTED, "kept")
     whole(parts.home)[1].unlink()
     assert "journal.db-wal is gone" in (parts.journal.problem() or "")
     with pytest.raises(Unavailable, match="is gone"):
-        parts.journal.events.tell(EventKind.STARTED, "lost")
+        parts.journal.events.record(EventKind.STARTED, "lost")
     parts.close()
     assert ask(parts.home.journal, "SELECT message FROM events")[-1]["message"] == "kept"
     parts.open()
@@ -249,20 +249,20 @@ def test_history_that_is_removed_begins_again(home: Home) -> None:
     log = PredictionLog(home.logs, 0, Predictions())
     lock = durable.try_lock(home.workers / f"0-{os.getpid()}.lock")
     assert lock is not None
-    with closing(Historian(home, Settings())) as historian:
+    with closing(HistoryCopier(home, Settings())) as history_copier:
         log.append([entry(1)])
-        assert historian.copy() == 1
+        assert history_copier.copy() == 1
         for suffix in ("", "-wal", "-shm"):
             home.history.with_name(f"{home.history.name}{suffix}").unlink()
         log.append([entry(2)])
-        assert historian.copy() == 2
+        assert history_copier.copy() == 2
         assert len(ask(home.history, "SELECT * FROM predictions")) == 2
-        assert "a new one takes what the log files still hold" in historian.news()[0]
+        assert "a new one takes what the log files still hold" in history_copier.take_notices()[0]
     log.close()
     os.close(lock)
 
 
-def test_log_file_that_nobody_will_find_gets_no_more_lines(home: Home) -> None:
+def test_log_file_that_lost_its_name_gets_no_more_lines(home: Home) -> None:
     """A file that was removed or moved is followed by another; while the folder is gone, the log has a problem."""
     log = PredictionLog(home.logs, 0, Predictions())
     log.append([entry(1)])

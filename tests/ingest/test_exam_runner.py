@@ -1,4 +1,4 @@
-"""daemon.ingest.drop_scores and daemon.ingest.drop_evaluation: the served version predicts a drop before the drop is accepted."""
+"""daemon.ingest.exam_scores and daemon.ingest.exam_runner: the served version predicts a drop before the drop is accepted."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +17,8 @@ from daemon.core import requests
 from daemon.core.home import Home
 from daemon.inbox.drop import Drop
 from daemon.inbox.settling import Stamp
-from daemon.ingest import drop_evaluation
-from daemon.ingest.drop_scores import Exam, Promise, examine
+from daemon.ingest import exam_runner
+from daemon.ingest.exam_scores import Exam, ExpectedError, examine
 from daemon.ingest.reading.reading import Reading
 from daemon.records.query import ask
 from daemon.schema.column import Column
@@ -34,7 +34,7 @@ SCHEMA = Schema(
     columns=[Column(name="x", kind="number"), Column(name="c", kind="category", categories=["u", "v"])],
 )
 VALUES = Schema(task="regression", target="y", columns=[Column(name="x", kind="number")])
-PROMISE = Promise(0.05, 200, {"a": 100.0, "b": 100.0})
+PROMISE = ExpectedError(0.05, 200, {"a": 100.0, "b": 100.0})
 
 
 def drawn(count: int, seed: int = 0) -> Matrix:
@@ -109,10 +109,10 @@ def test_two_odd_exams_of_five_change_nothing_that_is_usual() -> None:
 
 def test_values_far_from_the_answers_are_suspicious() -> None:
     rows = drawn(100)[:, :1]
-    promise = Promise(0.5, 200, {})
+    expected = ExpectedError(0.5, 200, {})
     near, far = rows[:, 0] + 0.4, rows[:, 0] * 1000
-    assert examine(VALUES, 3, promise, None, rows, near, rows, []).reasons == ()
-    (reason,) = examine(VALUES, 3, promise, None, rows, far, rows, []).reasons
+    assert examine(VALUES, 3, expected, None, rows, near, rows, []).reasons == ()
+    (reason,) = examine(VALUES, 3, expected, None, rows, far, rows, []).reasons
     assert "usual error of v3" in reason
 
 
@@ -191,7 +191,7 @@ def test_a_large_file_is_examined_by_a_sample_of_its_parts(
     parts.run()
     (row,) = parts.journal.exams.newest(10)
     assert (row["name"], row["suspicious"]) == ("large.csv", 1)
-    assert 500 <= row["n"] <= drop_evaluation.MOST_ROWS
+    assert 500 <= row["n"] <= exam_runner.MOST_ROWS
     assert abs(row["error"] - 0.5) < 0.1
 
 
@@ -202,7 +202,7 @@ def test_many_drops_are_asked_a_bounded_number_of_rows(home: Home, parts: Parts)
     parts.run()
     asked_for = [row["n"] for row in parts.journal.exams.newest(100)]
     assert len(asked_for) == 30
-    assert sum(asked_for) <= drop_evaluation.MOST_SAMPLED
+    assert sum(asked_for) <= exam_runner.MOST_SAMPLED
 
 
 def test_a_damaged_bundle_keeps_no_drop_waiting(home: Home, parts: Parts) -> None:
@@ -239,7 +239,7 @@ def test_that_drops_are_not_examined_stays_in_the_health_until_an_exam_succeeds(
     assert parts.ingestion.intake.evaluation.objection is None
 
 
-def test_that_nothing_is_examined_yet_is_said_with_the_reason(home: Home, parts: Parts) -> None:
+def test_that_nothing_is_examined_yet_is_reported_with_the_reason(home: Home, parts: Parts) -> None:
     """Who lets suspicious drops wait has to know that none is found: before the first version, and by one without a score."""
     examiner = parts.ingestion.intake.evaluation
     for holds, rest in ((False, "all the same"), (True, "all the same, and none is held,")):
@@ -254,7 +254,7 @@ def test_that_nothing_is_examined_yet_is_said_with_the_reason(home: Home, parts:
     assert examiner.state((2, scored.manifest), holds=True) == "Drops are examined before they are taken."
 
 
-def test_column_that_has_left_the_schema_is_said(home: Home, parts: Parts) -> None:
+def test_column_that_has_left_the_schema_is_reported(home: Home, parts: Parts) -> None:
     """The served version can't be asked without it, so nothing is examined: that is not well."""
     serve(home)
     first, *others = bundles.SCHEMA.columns

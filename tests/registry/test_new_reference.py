@@ -18,7 +18,7 @@ from daemon.registry import baseline
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.scores import PastScores
 from daemon.storage.journal import Journal
-from daemon.training.data.holdout_assignment import Before
+from daemon.training.data.holdout_assignment import PastAssignment
 from daemon.training.data.split import By
 from daemon.training.evaluation import new_reference
 from daemon.training.evaluation.baseline_comparison import Rules
@@ -62,14 +62,14 @@ def test_rows_of_a_new_era_are_the_same_for_who_reads_them_again(tmp_path: Path,
     late = (NOW + timedelta(days=9)).timestamp() * 1000
     nights = [dated(500 * night, 500 * night + 500, str(night), NOW + timedelta(days=night)) for night in range(3, 7)]
     tables = [dated(0, 500, "9"), *nights]
-    champion = model.fit(DecisionTreeClassifier(random_state=0, max_depth=4), *read(tmp_path, tables[:1]).taught)
-    before = Before(NUMBERS, By.CONTENT, 0.2, NOW.timestamp() * 1000)
+    champion = model.fit(DecisionTreeClassifier(random_state=0, max_depth=4), *read(tmp_path, tables[:1]).training)
+    before = PastAssignment(NUMBERS, By.CONTENT, 0.2, NOW.timestamp() * 1000)
     window = Window(rows, now=late)
     data = read(tmp_path, tables, window=window, before=before)
     served = Model.__new__(Model)
     manifest: Any = type("Manifest", (), {"data_schema": NUMBERS, "settings": {}})
     served.__init__(manifest, "", lambda given: model.answers(champion, given, NUMBERS))  # type: ignore[misc]
-    challenger = model.fit(DecisionTreeClassifier(random_state=1, max_depth=4), *data.taught)
+    challenger = model.fit(DecisionTreeClassifier(random_state=1, max_depth=4), *data.training)
     gate = new_reference.Gate(Promote(follow_days=2), {})
     scores = new_reference.compare(challenger, served, data, None, Rules(), gate).scores
     assert "objection" in (scores["world"] or {})

@@ -48,7 +48,7 @@ RECENT = 5
 
 
 @dataclass(frozen=True)
-class Promise:
+class ExpectedError:
     """What a version scored on its held-out rows: share of wrong answers or mean absolute error on `n` rows, and how its labels were mixed."""
 
     error: float
@@ -58,13 +58,13 @@ class Promise:
 
 @dataclass(frozen=True)
 class Exam:
-    """The result of an exam; `usual` is what `error` is compared with, both shares, or multiples of the promise (regression)."""
+    """The result of an exam; `usual` is what `error` is compared with, both shares, or multiples of the expected error (regression)."""
 
     n: int
     error: float
     usual: float
     mix: float
-    """Share of the labels that differ from the promise's mix, 0-1; 0 in a regression."""
+    """Share of the labels that differ from the usual mix, 0-1; 0 in a regression."""
     shifts: dict[str, float] = field(default_factory=dict)
     """Of the features that lie elsewhere: the largest difference of the cumulative shares, 0-1."""
     reasons: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class Exam:
 def examine(
     schema: Schema,
     version: int,
-    promise: Promise,
+    expected: ExpectedError,
     reference: Matrix | None,
     rows: Matrix,
     truths: Sequence[str] | Vector,
@@ -91,14 +91,14 @@ def examine(
     if schema.task == "classification":
         names = np.array([*schema.classes, ""], dtype=object)
         error = float(np.mean(names[named(answers, costs)] != np.asarray(truths, dtype=object)))
-        mix = _mix(promise.labels, truths)
-        promised = promise.error
+        mix = _mix(expected.labels, truths)
+        expected_error = expected.error
     else:
         wrong = np.abs(answers[:, 0] - np.asarray(truths, dtype=np.float64))
-        error, mix, promised = float(np.nanmedian(wrong)) / max(promise.error, 1e-12), 0.0, 1.0
-    usual = max([promised, *([median(one.error for one in recent)] if recent else [])])
+        error, mix, expected_error = float(np.nanmedian(wrong)) / max(expected.error, 1e-12), 0.0, 1.0
+    usual = max([expected_error, *([median(one.error for one in recent)] if recent else [])])
     reasons = [
-        *_worse(schema, version, error, usual, len(rows), promise.n),
+        *_worse(schema, version, error, usual, len(rows), expected.n),
         *_mixed(truths, mix, recent, len(rows)),
         *_shifted(schema, shifts, recent, len(rows)),
     ]

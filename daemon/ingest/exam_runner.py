@@ -18,9 +18,9 @@ from daemon.core import logs
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.core.inbox_names import shown
-from daemon.core.rows import ExamRecord, ExamRow
+from daemon.core.journal_rows import ExamRecord, ExamRow
 from daemon.core.states import EventKind, Level
-from daemon.ingest.drop_scores import LEAST_ROWS, RECENT, Exam, Promise, examine
+from daemon.ingest.exam_scores import LEAST_ROWS, RECENT, Exam, ExpectedError, examine
 from daemon.ingest.reading.reading import Reading
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
@@ -53,7 +53,7 @@ class _Served:
     model: bundle.Model
     training_rows: bundle.Matrix | None
     """A sample of its training rows; None: it is older than such samples."""
-    promise: Promise | None
+    expected: ExpectedError | None
     """None: it has no score on held-out rows, so nothing can be compared."""
 
 
@@ -74,7 +74,7 @@ class Sampled:
         return pa.concat_tables(self._parts, promote_options="permissive").unify_dictionaries()
 
 
-class DropEvaluation:
+class ExamRunner:
     """Gives exams; used by the loop thread."""
 
     def __init__(self, home: Home, journal: Journal) -> None:
@@ -110,7 +110,7 @@ class DropEvaluation:
         with self._journal.together():
             self._journal.key_values.put(UNEXAMINED, problem)
             if problem is not None:
-                self._journal.events.tell(EventKind.PROBLEM, problem, level=Level.WARNING)
+                self._journal.events.record(EventKind.PROBLEM, problem, level=Level.WARNING)
         self.problem = problem
 
     @property
@@ -142,7 +142,7 @@ class DropEvaluation:
                 manifest = bundle.read_manifest(self._home.bundle(served[0]), served[1])
             except BundleRefused:
                 return True
-            self._looked_at = served, _promise(manifest) is not None
+            self._looked_at = served, _expected_error(manifest) is not None
         return self._looked_at[1]
 
     @property
@@ -168,19 +168,19 @@ class DropEvaluation:
             model = bundle.load(folder, judged["bundle"])
             sample = reference_sample.read(folder, model.manifest)
             training_rows = None if sample is None else sample.rows[_spread(np.arange(len(sample.rows)), MOST_ROWS)]
-            self._served = _Served(pointer.version, model, training_rows, _promise(model.manifest))
+            self._served = _Served(pointer.version, model, training_rows, _expected_error(model.manifest))
         return self._served
 
     def _exams(self, served: _Served, readings: Sequence[Reading], table: pa.Table) -> list[ExamRecord]:
         schema = served.model.manifest.data_schema
-        if served.promise is None or schema.target not in table.column_names:
+        if served.expected is None or schema.target not in table.column_names:
             return []
         if gone := [name for name in schema.features if name not in table.column_names]:
             raise RetraindError(
                 f"version {served.version} asks for the column {gone[0]!r:.100}, which the schema does not have any more.",
                 hint="`retraind retrain --force` trains one without it.",
             )
-        before = [_parsed(row) for row in self._journal.exams.telling(RECENT)]
+        before = [_parsed(row) for row in self._journal.exams.representative(RECENT)]
         names = {reading.drop.sha256: shown(reading.drop.name) for reading in readings if not reading.error}
         samples = _samples(table, most_drops(schema))
         sampled = table.take(pa.array(np.concatenate([which for _, which in samples])))
@@ -195,7 +195,7 @@ class DropEvaluation:
             part, begin = slice(begin, begin + len(which)), begin + len(which)
             of = matrix[part], truths[part], answers[part]
             exam = examine(
-                schema, served.version, served.promise, served.training_rows, *of, before, served.model.costs
+                schema, served.version, served.expected, served.training_rows, *of, before, served.model.costs
             )
             records.append(_record(served.version, sha256, names.get(sha256, ""), exam))
         return records
@@ -206,7 +206,7 @@ def most_drops(schema: Schema) -> int:
     return min(MOST_DROPS, max(1, MOST_COLUMNS // len(schema.columns)))
 
 
-def _promise(manifest: bundle.Manifest) -> Promise | None:
+def _expected_error(manifest: bundle.Manifest) -> ExpectedError | None:
     """What the version scored on its held-out rows."""
     score = (manifest.scores.get("challenger") or {}).get("rolling")
     if not score or not score["n"]:
@@ -214,7 +214,7 @@ def _promise(manifest: bundle.Manifest) -> Promise | None:
     error = score["mae"] if manifest.data_schema.task == "regression" else 1.0 - score["accuracy"]
     if error is None:  # the errors were too large to be measured
         return None
-    return Promise(error, score["n"], {name: float(n) for name, n in (score.get("support") or {}).items()})
+    return ExpectedError(error, score["n"], {name: float(n) for name, n in (score.get("support") or {}).items()})
 
 
 def _samples(table: pa.Table, drops_asked: int) -> list[tuple[str, NDArray[np.int64]]]:

@@ -16,7 +16,7 @@ class _Kept(NamedTuple):
     sha256: str
 
 
-class Aside:
+class SkippedFiles:
     """The files to skip; used by the loop thread."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Aside:
         """Files with these bytes may be read again."""
         self._kept = {name: kept for name, kept in self._kept.items() if kept.sha256 != sha256}
 
-    def rest(self, files: Mapping[str, S]) -> dict[str, S]:
+    def remaining(self, files: Mapping[str, S]) -> dict[str, S]:
         """The files of the folder that are to be read; those that are gone or have changed are forgotten."""
         self._kept = {name: kept for name, kept in self._kept.items() if files.get(name) == kept.stamp}
         return {name: stamp for name, stamp in files.items() if name not in self._kept}

@@ -1,4 +1,4 @@
-"""daemon.ingest.ingestion and daemon.dataset.dataset: what a restart would mend, a running daemon mends itself. Real git, DVC, SQLite."""
+"""daemon.ingest.ingestion and daemon.dataset.dataset: what a restart would repair, a running daemon repairs itself. Real git, DVC, SQLite."""
 
 import os
 import subprocess
@@ -76,7 +76,7 @@ def test_schema_that_is_gone_before_the_commit_comes_back(parts: Parts, schema: 
     assert parts.lengths == [1, 2]
 
 
-def test_what_can_not_be_mended_is_said_each_time(parts: Parts) -> None:
+def test_what_can_not_be_repaired_is_reported_each_time(parts: Parts) -> None:
     """A segment that neither the folder nor the cache has: nothing is committed, and nothing is made up."""
     [segment] = parts.journal.segments.current()
     remove_segment(parts.home)
