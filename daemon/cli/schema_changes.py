@@ -14,7 +14,7 @@ from daemon.core.errors import BadSchema, Unavailable
 from daemon.core.home import Home
 from daemon.dataset import segments
 from daemon.records import segments as recorded_segments
-from daemon.schema import schema, schema_swap
+from daemon.schema import schema, schema_file
 from daemon.schema.column import MOST_CATEGORIES, Column, Kind
 from daemon.schema.schema import Schema
 from daemon.tabular import schema_growth
@@ -50,7 +50,7 @@ def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) ->
         changed = altered(before, kinds, missing, home)
         if changed == before:
             return before, before
-        if schema_swap.replace(home.schema, before, changed):  # or a drop has let it grow meanwhile
+        if schema_file.write(home.schema, before, changed):  # or a drop has let it grow meanwhile
             return before, changed
     raise Unavailable(f"{home.schema} keeps changing.", hint="Nothing was changed; try again.")
 

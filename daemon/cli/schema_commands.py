@@ -61,8 +61,12 @@ def _require_new(place: Home) -> None:
     """Raise BadSettings for a home that can't be made or has its schema already."""
     place.require_plain_path()
     if place.schema.exists():
-        hint = "Use another --home for other data, or change the schema with `retraind schema`."
-        raise BadSettings(f"{place.schema} exists: this home already has data.", hint=hint)
+        raise _has_schema(place)
+
+
+def _has_schema(place: Home) -> BadSettings:
+    hint = "Use another --home for other data, or change the schema with `retraind schema`."
+    return BadSettings(f"{place.schema} exists: this home already has data.", hint=hint)
 
 
 def _draft(
@@ -81,14 +85,16 @@ def _draft(
 
 
 def _write(place: Home, draft: "Draft") -> None:
-    """Make the home with its settings, unless it has some, and its schema."""
+    """Make the home with its settings, unless it has some, and its schema; raises BadSettings if it has one by now."""
     from daemon.core import durable
     from daemon.core.settings import settings_file
+    from daemon.schema import schema_file
 
     place.make()
     if not place.settings.exists():
         durable.write(place.settings, settings_file.text().encode(), mode=file_modes.SETTINGS)
-    durable.write(place.schema, draft.schema.dump())
+    if not schema_file.write(place.schema, None, draft.schema):
+        raise _has_schema(place)
 
 
 def _print_draft(draft: "Draft", json_: bool) -> None:

@@ -5,7 +5,7 @@ from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.states import EventKind
 from daemon.ingest import outcomes
-from daemon.schema import schema, schema_swap
+from daemon.schema import schema, schema_file
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
@@ -39,7 +39,7 @@ class SchemaUpdates:
         """
         if grown is current:
             return
-        if not schema_swap.replace(self._home.schema, current, grown):
+        if not schema_file.write(self._home.schema, current, grown):
             raise Unavailable(f"{self._home.schema} was changed meanwhile.", hint="The drops are read again with it.")
         self._last = grown
         for sentence in outcomes.growth(current, grown):

@@ -15,18 +15,19 @@ import pytest
 from test_ingestion import Parts
 from test_journal import a_drop
 
-from daemon.cli import schema_changes
+from daemon.cli import schema_changes, schema_commands
 from daemon.cli.report import schema_table
 from daemon.core import durable
-from daemon.core.errors import BadSchema, Exit, InvalidDrop, Unavailable
+from daemon.core.errors import BadSchema, BadSettings, Exit, InvalidDrop, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Inbox
 from daemon.dataset import segment_writer, segments
-from daemon.schema import schema, schema_swap
+from daemon.schema import schema, schema_file
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import rows, schema_growth
+from daemon.tabular.schema_draft import Draft
 
 A = Column(name="a", kind="number", minimum=0, maximum=9)
 ZIP = Column(name="zip", kind="integer", missing=True, missing_values=["?"])
@@ -129,7 +130,7 @@ def test_changes_at_the_same_moment_are_all_made(home: Home) -> None:
         for _ in range(100):
             found = schema.load(home.schema)
             assert found is not None
-            if schema_swap.replace(home.schema, found, schema_growth.grown(found, classes=[*found.classes, name])):
+            if schema_file.write(home.schema, found, schema_growth.grown(found, classes=[*found.classes, name])):
                 return
         raise AssertionError("never")
 
@@ -142,6 +143,17 @@ def test_changes_at_the_same_moment_are_all_made(home: Home) -> None:
     found = schema.load(home.schema)
     assert found is not None
     assert ({*found.classes}, {*found.missing_values}) == ({"0", "1", "c", "d"}, {"NA", "M", "N"})
+
+
+def test_first_schema_of_another_process_stays(home: Home) -> None:
+    """Two `init`, or one and a start with the Iris data, look at the same moment: the slower one is refused."""
+    home.schema.parent.mkdir(parents=True, exist_ok=True)
+    assert schema_file.write(home.schema, None, SCHEMA)
+    with pytest.raises(BadSettings, match="already has data"):
+        schema_commands._write(
+            home, Draft(schema_growth.grown(SCHEMA, target="z"), {}, 0, {}, {}, "", backslashes=False)
+        )
+    assert schema.load(home.schema) == SCHEMA
 
 
 def test_change_waits_while_another_process_writes(home: Home) -> None:

@@ -1,0 +1,24 @@
+"""Writing schema.json, for all processes: a schema replaces only the one that it was made from, a first one replaces none.
+
+A drop that extends the schema, `retraind schema` and `retraind init` may write at the same moment.
+"""
+
+from pathlib import Path
+
+from daemon.core import durable
+from daemon.schema import schema
+from daemon.schema.schema import Schema
+
+
+def write(path: Path, before: Schema | None, after: Schema) -> bool:
+    """Replace `before` (None: there is no file) by `after`, durably; False: another process has written the file meanwhile.
+
+    Raises Unavailable, OSError.
+    """
+    if before is None:  # no file to lock: the file system lets one process alone make it
+        return durable.write_new(path, after.dump())
+    with durable.locked(path):
+        if schema.load(path) != before:
+            return False
+        durable.write(path, after.dump())
+    return True
