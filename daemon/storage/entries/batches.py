@@ -69,8 +69,8 @@ class Batches:
         with self._database.writing() as connection:
             old = connection.execute(select(segments).where(segments.c.name.in_(sources))).mappings().all()
             span = {"first": min(each["first"] for each in old), "last": max(each["last"] for each in old)}
-            seq = append(connection, BatchKind.MERGE, batch, 0, tier=1 + max(each["tier"] for each in old), **span)
-            connection.execute(segments.update().where(segments.c.name.in_(sources)).values(died=seq))
+            tier = 1 + max(each["tier"] for each in old)
+            seq = append(connection, BatchKind.MERGE, batch, 0, replaces=sources, tier=tier, **span)
             message = f"{len(old)} segments became one of {counted(batch['rows'], 'row')}."
             record_event(connection, EventKind.MERGED, message, batch=seq)
         return seq
@@ -145,8 +145,18 @@ class Batches:
         return Committed(last["total_rows"], last["dvc_md5"], last["revision"], newest["seq"])
 
 
-def append(connection: Connection, kind: BatchKind, batch: SegmentRecord, added: int, **about: int) -> int:
-    """Record the next batch and its segment within the caller's transaction; returns its number."""
+def append(
+    connection: Connection,
+    kind: BatchKind,
+    batch: SegmentRecord,
+    added: int,
+    replaces: Sequence[str] = (),
+    **about: int,
+) -> int:
+    """Record the next batch and its segment, in the place of those that it `replaces`, within the caller's transaction.
+
+    Returns its number.
+    """
     last = connection.execute(select(batches).order_by(batches.c.seq.desc()).limit(1)).mappings().first()
     seq, total = (last["seq"] + 1, last["total_rows"]) if last else (1, 0)
     sums = {"sha256": batch["sha256"], "md5": batch["md5"]}
@@ -156,4 +166,6 @@ def append(connection: Connection, kind: BatchKind, batch: SegmentRecord, added:
         place = {"tier": batch.get("tier", 0), "first": seq, "last": seq, "born": seq, **about}
         values = {**sums, "name": batch["segment"], "rows": batch["rows"], "bytes": batch["bytes"]}
         connection.execute(segments.insert(), {**values, **place})
+    if replaces:
+        connection.execute(segments.update().where(segments.c.name.in_(replaces)).values(died=seq))
     return int(seq)

@@ -33,8 +33,7 @@ class Erasures:
         with self._database.writing() as connection:
             tier = connection.execute(select(segments.c.tier).where(segments.c.name == old)).scalar_one()
             span = {"first": rest["first"], "last": rest["last"]} if rest else {}
-            seq = append(connection, BatchKind.FORGET, rest or NO_SEGMENT, -removed, tier=tier, **span)
-            connection.execute(segments.update().where(segments.c.name == old).values(died=seq))
+            seq = append(connection, BatchKind.FORGET, rest or NO_SEGMENT, -removed, replaces=[old], tier=tier, **span)
             gone = {"state": DropState.FORGOTTEN, "forgotten_in": seq, "forgotten_at": utcnow(), "forgotten_by": by}
             gone |= dict.fromkeys(("reason", "line", "column", "bad_file"))
             connection.execute(drops.update().where(drops.c.id == drop["id"]).values(**gone))
