@@ -1,0 +1,211 @@
+"""web.dashboard.health: what the page shows as wrong or waiting. A real journal and pointer on disk."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import stories
+from stories import HOSTILE, Story, a_dead_daemon, alive, states
+
+from daemon.artifacts import bundle
+from daemon.core import durable
+from daemon.core.scopes import Scope
+from daemon.core.settings import Promote, Settings
+from daemon.core.states import RunState
+from daemon.core.status import Check, Status
+from daemon.records.query import ask
+from daemon.records.records import Records
+from web.auth.access import LOCAL
+from web.dashboard import health
+from web.dashboard.document import gather
+from web.dashboard.page import render
+
+story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
+
+
+def a_failing_check(_: Story) -> Status:
+    return alive(checks={"disk": Check(ok=False, detail="Only 10 MB are left.")})
+
+
+def a_starting_daemon(_: Story) -> Status:
+    return alive(state="starting")
+
+
+def a_lost_manifest(story: Story) -> Status:
+    (story.home.bundle(1) / bundle.MANIFEST).unlink()
+    return alive()
+
+
+def a_changed_manifest(story: Story) -> Status:
+    path = story.home.bundle(1) / bundle.MANIFEST
+    path.write_bytes(path.read_bytes() + b"\n")
+    return alive()
+
+
+def a_broken_pointer(story: Story) -> Status:
+    story.home.pointer.write_bytes(b"{}")
+    return alive()
+
+
+def an_unservable_version(story: Story) -> Status:
+    story.judge(2, "held", old=1)
+    story.journal.versions.mark_unservable(2, "its probe differs")
+    return alive()
+
+
+def a_version_that_was_rolled_back(story: Story) -> Status:
+    story.judge(2, "refused", old=1)
+    story.journal.versions.roll_back(2, "late labels tell against it")
+    return alive()
+
+
+def a_held_version(story: Story) -> Status:
+    story.judge(2, "held", old=1)
+    return alive()
+
+
+def one_rejected_drop(story: Story) -> Status:
+    story.reject("broken.csv")
+    return alive()
+
+
+def a_failed_training(story: Story) -> Status:
+    run = story.journal.runs.start("50 new rows", f"{1:040x}", "d" * 32, 50)
+    story.journal.runs.end(run, RunState.FAILED, "one class is empty")
+    return alive()
+
+
+def a_champion_that_got_worse(story: Story) -> Status:
+    story.judge(2, "refused", wrong=20, old=15)
+    return alive()
+
+
+def three_refusals(story: Story) -> Status:
+    for version in (2, 3, 4):
+        story.judge(version, "refused", wrong=20, old=1)
+    return alive()
+
+
+@pytest.mark.parametrize(
+    ("scene", "tile", "state", "overall", "said"),
+    [
+        (a_dead_daemon, 0, "act", "act", "not running"),
+        (a_failing_check, 0, "act", "act", "Only 10 MB are left."),
+        (a_starting_daemon, 0, "watch", "watch", "starting"),
+        (a_lost_manifest, 1, "act", "act", "cannot be read"),
+        (a_changed_manifest, 1, "act", "act", "not the manifest"),
+        (a_broken_pointer, 1, "act", "act", "not a pointer"),
+        (an_unservable_version, 1, "act", "act", "its probe differs"),
+        (a_version_that_was_rolled_back, 1, "watch", "watch", "v2 was rolled back: late labels tell against it"),
+        (a_held_version, 1, "watch", "watch", "retraind promote"),
+        (one_rejected_drop, 2, "watch", "watch", "broken.csv was rejected"),
+        (a_dead_daemon, 2, "act", "act", "The inbox is not watched"),
+        (a_failed_training, 3, "watch", "watch", "one class is empty"),
+        (a_champion_that_got_worse, 3, "watch", "watch", "promote.tolerance = 0.02"),
+        (three_refusals, 3, "watch", "watch", "3 challengers were refused"),
+    ],
+)
+def test_what_is_wrong_is_shown(
+    well: Story, scene: Callable[[Story], Status], tile: int, state: str, overall: str, said: str
+) -> None:
+    found = well.document(scene(well))
+    assert found["tiles"][tile]["state"] == state
+    assert found["verdict"]["state"] == overall
+    assert said in found["tiles"][tile]["headline"] + found["tiles"][tile]["sentence"]
+    assert render(found)
+
+
+def test_a_start_without_a_model_promises_no_predictions(story: Story) -> None:
+    tile = story.document(alive(state="starting"))["tiles"][0]
+    assert (tile["headline"], tile["sentence"]) == (
+        "The daemon is starting",
+        "No model is loaded yet, so /predict answers 503.",
+    )
+
+
+def test_a_daemon_that_never_reported_needs_you_once_there_is_data(well: Story) -> None:
+    assert states(well.document(None))[:2] == ["act", "act"]
+
+
+def test_drops_that_are_all_rejected(story: Story) -> None:
+    for number in range(3):
+        story.reject(f"{number}.csv")
+    assert story.document(alive())["tiles"][2]["state"] == "act"
+
+
+def test_drops_that_a_person_has_rejected_are_no_failures(well: Story) -> None:
+    """They are decisions, and stand between others without a trace in the page's word."""
+    for number in range(3):
+        well.reject(f"{number}.csv", by="http")
+    found = well.document(alive())
+    assert (found["tiles"][2]["state"], found["verdict"]["state"]) == ("ok", "ok")
+    assert {step["name"]: step["state"] for step in found["now"]["steps"]}["validate"] == "done"
+    told = ask(well.home.journal, "SELECT level FROM events WHERE kind = 'rejected'")
+    assert [row["level"] for row in told] == ["info"] * 3
+    for number in range(3, 6):
+        well.reject(f"{number}.csv")
+    assert well.document(alive())["tiles"][2]["state"] == "watch"
+
+
+def test_data_and_quality_alone_never_say_act(well: Story) -> None:
+    for _ in range(3):
+        a_failed_training(well)
+    found = well.document(alive())
+    assert found["tiles"][3]["state"] == "act"
+    assert found["verdict"]["state"] == "watch"
+
+
+def test_no_data_for_long_is_worth_a_look(well: Story) -> None:
+    facts = gather(well.home, Records(well.home), alive(), {}, None)
+    late = replace(facts, now=facts.now + timedelta(days=9))
+    assert health.flowing(late)["state"] == "watch"
+    assert "9 days" in health.flowing(late)["sentence"]
+
+
+def a_held_drop(story: Story, name: str) -> None:
+    about: Any = {"bytes": 10, "rows_read": 60, "version": 1, "seen_at": None}
+    held: Any = {"sha256": durable.sha256(name.encode()), "name": name, **about, "reason": "half is wrong"}
+    story.journal.held.hold(held)
+
+
+def test_a_drop_that_waits_for_a_person_is_worth_a_look(well: Story) -> None:
+    a_held_drop(well, HOSTILE[0])
+    tile = well.document(alive())["tiles"][2]
+    assert (tile["state"], tile["headline"]) == ("watch", "1 drop waits for you")
+    assert tile["sentence"] == f"{HOSTILE[0]} is held because half is wrong. Accept or reject it."
+    a_held_drop(well, "b.csv")
+    found = well.document(alive())
+    assert found["tiles"][2]["headline"] == "2 drops wait for you"
+    assert found["verdict"]["state"] == "watch"
+    page = render(found)
+    assert HOSTILE[0] not in page
+    assert page.count('data-action="accept"') == page.count('data-action="reject"') == 2
+    reader = replace(LOCAL, scopes=frozenset({Scope.READ, Scope.WRITE}))
+    assert 'data-action="accept"' not in render(found, reader)
+
+
+def test_tolerance_comes_from_the_settings(well: Story) -> None:
+    a_champion_that_got_worse(well)
+    settings = Settings(promote=Promote(tolerance=0.5))
+    assert well.document(alive(), settings=settings)["tiles"][3]["state"] == "ok"
+
+
+def test_failing_requests_are_watched_and_refused_ones_are_not(well: Story) -> None:
+    refused = well.document(alive(), {"request_count": 100, "errors": {"422": 50}})
+    assert refused["tiles"][0]["state"] == "ok"
+    failing = well.document(alive(), {"request_count": 100, "errors": {"500": 5, "422": 1}})
+    assert failing["tiles"][0]["state"] == "watch"
+    assert failing["service"]["failures"] == 5
+
+
+def test_requests_before_the_first_model_are_no_failures(well: Story) -> None:
+    """A client that polls a new home: its page is not marked for ever."""
+    polled = {"request_count": 100, "errors": {"503": 90}, "before_first_model": 90}
+    page = well.document(alive(), polled)
+    assert page["tiles"][0]["state"] == "ok"
+    assert (page["service"]["failures"], page["service"]["before_first_model"]) == (0, 90)
+    assert "before the first model" in render(page)
+    failing = well.document(alive(), {**polled, "errors": {"503": 95}})
+    assert failing["tiles"][0]["state"] == "watch"
