@@ -34,7 +34,7 @@ class FollowedTraining(TypedDict):
 
     run: int | None
     version: int | None
-    state: str
+    state: RunState | VersionState | RequestState
     sentence: str
 
 
@@ -95,7 +95,9 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, FollowedTrainin
     return code, _facts(run["id"], version["version"], version["state"], sentence)
 
 
-def _facts(run: int | None, version: int | None, state: str, sentence: str) -> FollowedTraining:
+def _facts(
+    run: int | None, version: int | None, state: RunState | VersionState | RequestState, sentence: str
+) -> FollowedTraining:
     return {"run": run, "version": version, "state": state, "sentence": sentence}
 
 

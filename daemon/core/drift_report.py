@@ -2,6 +2,8 @@
 
 from typing import TypedDict
 
+from daemon.core.states import DriftState
+
 
 class DriftedShares(TypedDict):
     """The shares of missing cells of a feature, and whether their difference is drift."""
@@ -82,7 +84,7 @@ class DriftReport(TypedDict):
     tested: int
     drifted: int
     prediction: DriftedAnswers | None
-    state: str
+    state: DriftState
     alarm: int
     reason: str
 

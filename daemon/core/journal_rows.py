@@ -1,6 +1,43 @@
 """Rows of the journal, one type for each table of `daemon.storage.journal_tables`, which says what the columns mean."""
 
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import StrEnum
+from functools import cache
+from typing import Any, NotRequired, TypedDict, TypeVar, cast, get_type_hints
+
+from daemon.core.states import (
+    BatchKind,
+    BatchState,
+    DriftState,
+    DropState,
+    Hold,
+    Level,
+    RequestState,
+    RunState,
+    VersionState,
+)
+
+T = TypeVar("T")
+
+
+def of_type(kind: type[T], columns: Mapping[Any, Any]) -> T:
+    """The columns of a row as the TypedDict `kind`: a text of a closed set becomes its member.
+
+    A text that is no member, as a later release may have written, stays a text.
+    """
+    row = dict(columns)
+    for name, members in _closed_sets(cast(type, kind)):
+        with suppress(KeyError, ValueError):  # KeyError: the query left the column out
+            row[name] = members(row[name])
+    return cast(T, row)
+
+
+@cache
+def _closed_sets(kind: type) -> list[tuple[str, type[StrEnum]]]:
+    """The columns of `kind` that hold a member of a closed set."""
+    hints = get_type_hints(kind).items()
+    return [(name, hint) for name, hint in hints if isinstance(hint, type) and issubclass(hint, StrEnum)]
 
 
 class DropRecord(TypedDict):
@@ -33,7 +70,7 @@ class DropRow(TypedDict):
     name: str
     source: str
     bytes: int
-    state: str
+    state: DropState
     rows_read: int
     rows_accepted: int
     rows_refused: int
@@ -58,13 +95,13 @@ class BatchRow(TypedDict):
     """A change of the dataset."""
 
     seq: int
-    kind: str
+    kind: BatchKind
     segment: str
     sha256: str
     md5: str
     rows: int
     total_rows: int
-    state: str
+    state: BatchState
     revision: str | None
     dvc_md5: str | None
     accepted_at: str
@@ -160,7 +197,7 @@ class HeldRecord(TypedDict):
 class HeldRow(HeldRecord):
     """A suspicious drop that waits for a person."""
 
-    state: str
+    state: Hold
     by: str | None
     held_at: str
 
@@ -174,7 +211,7 @@ class RunRow(TypedDict):
     dvc_md5: str
     rows: int
     batch: int | None
-    state: str
+    state: RunState
     version: int | None
     detail: str | None
     started_at: str
@@ -206,7 +243,7 @@ class VersionRecord(VersionTraining):
 class VersionVerdict(VersionTraining):
     """A version and what came of it."""
 
-    state: str
+    state: VersionState
     reason: str
     judged_at: str
 
@@ -240,7 +277,7 @@ class RequestRow(TypedDict):
 
     id: str
     kind: str
-    state: str
+    state: RequestState
     detail: str
     at: str
     ended_at: str | None
@@ -252,7 +289,7 @@ class DriftRecord(TypedDict):
     version: int
     n: int
     drifted: int
-    state: str
+    state: DriftState
     alarm: int
     reason: str
     detail: str | None
@@ -271,7 +308,8 @@ class EventRow(TypedDict):
     id: int
     at: str
     kind: str
-    level: str
+    """One of `daemon.core.states.EventKind`, or one of a later release."""
+    level: Level
     message: str
     drop: str | None
     batch: int | None

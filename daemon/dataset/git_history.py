@@ -43,7 +43,7 @@ class Recorded(NamedTuple):
     """A revision as the journal has it: the batch that made it, and what its pointer names."""
 
     seq: int
-    kind: str
+    kind: BatchKind
     rows: int
     revision: str
     dvc_md5: str
@@ -90,9 +90,9 @@ def _recorded(row: RevisionRow, size: int, nfiles: int) -> Recorded:
     return Recorded(row["seq"], row["kind"], row["rows"], row["revision"], row["dvc_md5"], row["at"], size, nfiles)
 
 
-def subject(seq: int, kind: str, rows: int) -> str:
+def subject(seq: int, kind: BatchKind, rows: int) -> str:
     """The first line of a revision's commit."""
-    names: dict[str, str] = {BatchKind.MERGE: "merged", BatchKind.FORGET: f"{counted(-rows, 'row')} forgotten"}
+    names = {BatchKind.MERGE: "merged", BatchKind.FORGET: f"{counted(-rows, 'row')} forgotten"}
     title = names.get(kind, counted(rows, "row"))
     return f"Batch {seq}: {title}"
 

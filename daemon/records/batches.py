@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.core.rows import BatchRow
-from daemon.core.states import BatchKind
+from daemon.core.journal_rows import BatchRow
+from daemon.core.states import BatchKind, BatchState
 from daemon.records.query import first, newest, number, texts, typed
 
 REVISIONS = "SELECT seq, kind, rows, state, revision, dvc_md5, committed_at AS at FROM batches ORDER BY seq"
@@ -14,9 +14,9 @@ class RevisionRow(TypedDict):
     """A batch, and the revision that holds it; `at` is when that was committed. None of a batch that is not committed."""
 
     seq: int
-    kind: str
+    kind: BatchKind
     rows: int
-    state: str
+    state: BatchState
     revision: str | None
     dvc_md5: str | None
     at: str | None

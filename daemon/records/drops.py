@@ -81,7 +81,7 @@ class HeldDrop(TypedDict):
 
     sha256: str
     name: str
-    state: str
+    state: Hold
     bytes: int
     rows_read: int
     rows_known: int

@@ -2,7 +2,8 @@
 
 from typing import NotRequired, TypedDict
 
-from daemon.core.rows import VersionVerdict
+from daemon.core.journal_rows import VersionVerdict
+from daemon.core.states import BatchKind, DropState, RunState, VersionState
 from daemon.schema.scores import Agreement, AgreementCounts, Score, Scores
 
 
@@ -13,7 +14,7 @@ class TrainingDrop(TypedDict):
     sha256: str
     name: str
     source: str
-    state: str
+    state: DropState
     rows: int
     batch: int
     decided_at: str
@@ -39,7 +40,7 @@ class TrainingBatch(TypedDict):
     """A batch that brought rows of a revision, or took some away."""
 
     seq: int
-    kind: str
+    kind: BatchKind
     rows: int
     sha256: str
     revision: str | None
@@ -58,7 +59,7 @@ class TrainedVersion(TypedDict):
 
     version: int
     candidate: str
-    state: str
+    state: VersionState
 
 
 class TrainedVersions(TypedDict):
@@ -84,7 +85,7 @@ class TrainingFacts(TypedDict):
     id: int | None
     reason: str
     mlflow_run: str
-    state: NotRequired[str]
+    state: NotRequired[RunState]
     started_at: NotRequired[str]
     ended_at: NotRequired[str | None]
     seconds: NotRequired[float | None]

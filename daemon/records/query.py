@@ -9,10 +9,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from daemon.core import home_integrity
 from daemon.core.home import Home
+from daemon.core.journal_rows import of_type
 
 Row = Mapping[str, Any]
 """The columns of any query."""
@@ -34,7 +35,7 @@ LAST = 2**63 - 1
 
 def typed(kind: type[T], path: Path, query: str, *values: str | int | None) -> list[T]:
     """As `ask`, for a query whose columns are those of the TypedDict `kind`."""
-    return cast("list[T]", ask(path, query, *values))
+    return [of_type(kind, row) for row in ask(path, query, *values)]
 
 
 def first(kind: type[T], path: Path, query: str, *values: str | int | None) -> T | None:
@@ -76,7 +77,7 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
 
 def must(kind: type[T], path: Path, query: str, *values: str | int | None) -> list[T]:
     """As `typed`, and raises sqlite3.Error also where the file or the table does not exist."""
-    return cast("list[T]", _rows(path, query, *values, busy_seconds=PATIENT_SECONDS))
+    return [of_type(kind, row) for row in _rows(path, query, *values, busy_seconds=PATIENT_SECONDS)]
 
 
 def _rows(path: Path, query: str, *values: str | int | None, busy_seconds: float) -> list[Row]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemon.core.drift_report import DriftCheck, DriftReport
 from daemon.core.home import Home
-from daemon.core.rows import DriftRow, SwapRow, VersionFacts, VersionRow
+from daemon.core.journal_rows import DriftRow, SwapRow, VersionFacts, VersionRow, of_type
 from daemon.records import challenger, late_labels, lineage, live_score
 from daemon.records.lineage_chain import Chain
 from daemon.records.query import first, newest, number
@@ -78,7 +78,7 @@ class Versions:
         row = first(DriftRow, self._journal, "SELECT * FROM drifts ORDER BY id DESC LIMIT 1")
         if row is None or row["version"] != version or row["detail"] is None:
             return None
-        report: DriftReport = json.loads(row["detail"])
+        report = of_type(DriftReport, json.loads(row["detail"]))
         return {"at": row["at"], **report}
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home_integrity import OpenedFile
+from daemon.core.journal_rows import of_type
 from daemon.storage import journal_tables
 from daemon.storage.journal_tables import FORMAT
 
@@ -128,7 +129,7 @@ class Database:
 
     def typed(self, kind: type[T], query: Any) -> list[T]:
         """The rows of a query for all columns of the table that `kind` describes."""
-        return [cast(T, dict(row)) for row in self.rows(query)]
+        return [of_type(kind, row) for row in self.rows(query)]
 
     def first(self, kind: type[T], query: Any) -> T | None:
         """The first of them, or None."""
@@ -159,7 +160,7 @@ class Database:
 
     def typed_among(self, kind: type[T], query: Any, column: Any, values: Iterable[str]) -> Iterator[T]:
         """The same, as rows of the table that `kind` describes."""
-        return (cast(T, dict(row)) for row in self.among(query, column, values))
+        return (of_type(kind, row) for row in self.among(query, column, values))
 
     def fold(self) -> None:
         """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""

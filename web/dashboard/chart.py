@@ -19,7 +19,7 @@ class Plotted(TypedDict):
     """What a version needs to be drawn."""
 
     number: int
-    state: str
+    state: VersionState
     champion: bool
     score: float | None
     """At most 1; a version without one is left out."""
