@@ -35,7 +35,7 @@ class Drift(Section):
         0.05,
         ge=0,
         le=1,
-        description="A single drifted feature raises an alarm if it has this share (0-1) of the importance, or the largest.",
+        description="A single drifted feature raises an alarm if it has this share (0-1) of the importance, or is the most important one.",
     )
 
 

@@ -44,7 +44,7 @@ class Promote(Section):
         0.0,
         ge=0,
         le=1,
-        description="Minimum holdout score. A version below it is not served. Measured by the metric that `train.metric` names, or by accuracy or R² for `auto` and where a lower value of the metric is better. 0: none.",
+        description="Minimum holdout score. A version below it is not served. It applies to the metric that `train.metric` names. For `auto`, and for a metric whose lower values are better, it applies to accuracy or R². 0: none.",
     )
     baseline_versions: int = Field(
         20,
