@@ -105,10 +105,10 @@ class Encoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             table[np.clip(rows[:, place], -1, size - 1).astype(np.int64) + 1]
             for place, size, table in zip(self.categories, self.sizes, self.means_, strict=True)
         ]
-        columns += [self._said(rows, number) for number in range(len(self.texts))]
+        columns += [self._encoded(rows, number) for number in range(len(self.texts))]
         return np.hstack([np.empty((len(rows), 0)), *columns])
 
-    def _said(self, rows: Matrix, number: int) -> Matrix:
+    def _encoded(self, rows: Matrix, number: int) -> Matrix:
         table, middle = self.tables_[number], self.middles_[number]
         made = np.empty((len(rows), self.outputs))
         for start in range(0, len(rows), PIECE_ROWS):

@@ -121,7 +121,7 @@ def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
-            _give(fd, path.parent)
+            _match_owner(fd, path.parent)
             if mode != 0o600:
                 os.fchmod(fd, mode)  # whatever the umask is
             file.write(data)
@@ -134,7 +134,7 @@ def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
     return temporary
 
 
-def _give(fd: int, folder: Path) -> None:
+def _match_owner(fd: int, folder: Path) -> None:
     """What root writes into a folder of another user, who runs the daemon, belongs to that user."""
     if os.geteuid() == 0 and (owner := folder.stat()).st_uid != 0:
         os.fchown(fd, owner.st_uid, owner.st_gid)

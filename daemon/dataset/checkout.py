@@ -31,7 +31,7 @@ def check_out(source: Home, target: Home, revision: Revision) -> list[str]:
     if (md5 := pointed(target.data)) != revision.dvc_md5:
         raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {md5}, not {revision.dvc_md5}.")
     cache = Cache(target.data)
-    _bring_list(source, cache, revision)
+    _copy_list(source, cache, revision)
     listed = cache.listed(revision.dvc_md5)
     _require_objects(source, target, listed, revision)
     checkout.pull(source.data / ".dvc/cache")
@@ -41,7 +41,7 @@ def check_out(source: Home, target: Home, revision: Revision) -> list[str]:
     return list(listed)
 
 
-def _bring_list(source: Home, cache: Cache, revision: Revision) -> None:
+def _copy_list(source: Home, cache: Cache, revision: Revision) -> None:
     """Put DVC's list of a revision's segments into `cache`: composed from the journal, or as `source` has it."""
     if cache.compose(revision.dvc_md5, recorded_segments.listed(source.journal, revision.dvc_md5)):
         return

@@ -257,7 +257,7 @@ def pointer(entry: Recorded) -> bytes:
     return "\n".join(["outs:", *lines, ""]).encode()
 
 
-def account(damage: str, done: Remade) -> str:
+def in_words(damage: str, done: Remade) -> str:
     """What was wrong and what was done about it, for people."""
     kept = f"{counted(done.kept, 'revision')} kept as they were, {done.remade} rebuilt from the journal"
     commits = f" with other commits, which name the old ones (`git log --grep {WAS}`)" if done.remade else ""

@@ -40,12 +40,12 @@ class RepairRound:
         gone = not ((self._home.data / ".git").is_dir() and self._home.segments.is_dir())
         if now >= self._look_at or (gone and self._problem is None):
             self._look_at = now + AGAIN_SECONDS
-            self._problem = self._attend()
+            self._problem = self._remaining_damage()
             self._look_at = now + (AGAIN_SECONDS if self._problem else LOOK_SECONDS)
         if self._problem:
             raise DatasetDamaged(self._problem, hint="Run `retraind doctor`.")
 
-    def _attend(self) -> str | None:
+    def _remaining_damage(self) -> str | None:
         """What is still damaged after everything was tried."""
         live = self._live()
         if self._dataset.damage(live):

@@ -71,7 +71,7 @@ class Repository:
         shutil.rmtree(data / git_history.TMP / git_history.FRESH, ignore_errors=True)
         self.newest = Revision(*history[-1].name) if history else None
         if history and (damage := git_history.damage(data, self.newest)):
-            self._tell(git_history.account(damage, git_history.remake(data, history)))
+            self._tell(git_history.in_words(damage, git_history.remake(data, history)))
         elif not history:
             if (data / ".git").exists() and not (data / ".git/HEAD").exists():
                 shutil.rmtree(data / ".git")
@@ -106,7 +106,7 @@ class Repository:
         """Look at every object of git's history, and make it again from the journal if one is damaged."""
         if damage := git_history.fsck(self._data):
             history = git_history.recorded(self._home.journal)
-            self._tell(git_history.account(damage, git_history.remake(self._data, history)))
+            self._tell(git_history.in_words(damage, git_history.remake(self._data, history)))
 
     def require_newest(self) -> None:
         """Raise DatasetDamaged where the history does not hold the newest revision."""

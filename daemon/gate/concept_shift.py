@@ -85,9 +85,9 @@ def changed(evidence: Evidence, settings: Promote) -> Change | None:
     if not settings.follow_days or not len(evidence.gain) or not np.isfinite(evidence.gain).all():
         return None
     rows = _Rows(evidence)
-    for first in rows.beginnings():
+    for first in rows.start_days():
         days = int(rows.day[-1]) - first + 1
-        if rows.hold(first, settings):
+        if rows.show_change(first, settings):
             since = rows.of.take(np.flatnonzero(rows.day >= first))
             span, drops = (int(since.times[0]), int(since.times[-1])), len(np.unique(since.drops))
             return Change(*span, days, drops, len(since.gain), float(since.gain.mean()))
@@ -103,15 +103,15 @@ class _Rows:
         newest = day > day[-1] - MOST_DAYS
         self.day, self.of = day[newest], evidence.take(order[newest])
 
-    def beginnings(self) -> Iterator[int]:
+    def start_days(self) -> Iterator[int]:
         """Days on which the change may begin: the one with the largest gain from it on, and later ones, all after the last denial."""
         days = np.unique(self.day)
         gained = np.bincount(self.day - days[0], self.of.gain)[days - days[0]][::-1].cumsum()[::-1]
-        denied = self._denied()
+        denied = self._last_denial()
         least = max(int(days[gained.argmax()]), -1 if denied is None else denied + 1)
         yield from (int(day) for day in days if day >= least)
 
-    def _denied(self) -> int | None:
+    def _last_denial(self) -> int | None:
         """The last day with a drop, or a source's small drops pooled, on which the challenger is surely worse."""
         _, drop, sizes = np.unique(self.of.drops, return_inverse=True, return_counts=True)
         small = sizes[drop] < LEAST_OF_DROP
@@ -123,7 +123,7 @@ class _Rows:
         worse = (n >= LEAST_OF_DROP) & (mean < 0) & (mean <= -Z * error)
         return int(self.day[first[worse]].max()) if worse.any() else None
 
-    def hold(self, first: int, settings: Promote) -> bool:
+    def show_change(self, first: int, settings: Promote) -> bool:
         """True if the rows since that day show a change, whichever of their days is left out."""
         part = self.day >= first
         of_day = np.bincount(self.day[part] - first).astype(np.float64)
@@ -134,9 +134,9 @@ class _Rows:
         if (mean - Z * error < settings.tolerance).any():
             return False
         codes = np.unique(self.of.classes)
-        return not any(self._forgets(part & (self.of.classes == code), first, settings) for code in codes)
+        return not any(self._lose_recall(part & (self.of.classes == code), first, settings) for code in codes)
 
-    def _forgets(self, part: NDArray[np.bool_], first: int, settings: Promote) -> bool:
+    def _lose_recall(self, part: NDArray[np.bool_], first: int, settings: Promote) -> bool:
         """True if the recall of these rows' class falls too far, as in a verdict, with all days or one left out."""
         if not part.any():
             return False

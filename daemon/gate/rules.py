@@ -131,7 +131,7 @@ def _below_score(new: Score, past: Mapping[int, PastScores], settings: Promote, 
         return None
     if best_version is not None:
         rival = Rival(marks[best_version], f" of version {best_version}, the best so far,")
-        return _lost_recall(new, rival, "reference", settings) or _collapsed(new, rival, "reference")
+        return _lost_recall(new, rival, "reference", settings) or _lost_class(new, rival, "reference")
     best = max(sorted(marks), key=lambda version: score_names.gain(new, score_names.judged(marks[version]) or 0.0, 0.0))
     return _worse(new, Rival(marks[best], f" of version {best}, the best so far,"), "reference", settings)
 
@@ -165,7 +165,7 @@ def _worse(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | 
             f"{_title(new)} on the {name} holdout {moves} from {before:.4f}{rival.name} to {now:.4f} "
             f"({_certainty(new, rival.paired)}); promote.tolerance = {settings.tolerance}."
         )
-    return _lost_recall(new, rival, name, settings) or _collapsed(new, rival, name)
+    return _lost_recall(new, rival, name, settings) or _lost_class(new, rival, name)
 
 
 def _lost_recall(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | None:
@@ -188,7 +188,7 @@ def _least_fall(before: float, now: float, n: int) -> float:
     return before - now - score_names.BOUND * math.sqrt((before * (1 - before) + now * (1 - now)) / n)
 
 
-def _collapsed(new: Score, rival: Rival, name: Holdout) -> str | None:
+def _lost_class(new: Score, rival: Rival, name: Holdout) -> str | None:
     """The objection to a class that the rival gets right, however rarely, and the challenger never names."""
     named = [sum(column) for column in zip(*new.get("confusion", []), strict=True)]
     for label, times in zip(new.get("support", {}), named, strict=False):

@@ -76,7 +76,7 @@ class Clearing:
         """Remove drops (name, sha256) whose rows are committed; raises OSError if that can't be made durable."""
         asked = list(drops)
         stuck, sha256s = self._inbox.clear(asked), {shown(name): sha256 for name, sha256 in asked}
-        self._keep(stuck, {name: partial(self._inbox.clear, [(name, sha256s[shown(name)])]) for name in stuck})
+        self._retry_later(stuck, {name: partial(self._inbox.clear, [(name, sha256s[shown(name)])]) for name in stuck})
         stamps = {name: self._inbox.stamp(name) for name in stuck}
         left = [
             PendingRemoval(name, stamp, sha256s[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp
@@ -89,7 +89,7 @@ class Clearing:
         """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
         asked = list(refused)
         stuck = self._inbox.reject(asked)
-        self._keep(stuck, {one[0]: partial(self._inbox.reject, [one]) for one in asked})
+        self._retry_later(stuck, {one[0]: partial(self._inbox.reject, [one]) for one in asked})
 
     def try_again(self, now: float) -> None:
         """Once a minute, try again what failed; `now` is monotonic seconds."""
@@ -105,7 +105,9 @@ class Clearing:
                     self._conclude([self._pending[name]] if name in self._pending else [])
                     log.info("taken_out_later", name=shown(name))
 
-    def _keep(self, stuck: Mapping[str, OSError], again: Mapping[str, Callable[[], Mapping[str, OSError]]]) -> None:
+    def _retry_later(
+        self, stuck: Mapping[str, OSError], again: Mapping[str, Callable[[], Mapping[str, OSError]]]
+    ) -> None:
         for name, error in stuck.items():
             self._inbox.leave(name)
             self._stuck[name] = again[name]

@@ -65,7 +65,7 @@ class Sampled:
 
     def add(self, part: pa.Table) -> None:
         """Keep some rows of a part."""
-        self._parts.append(part.take(pa.array(_spread(np.arange(part.num_rows), MOST_ROWS))))
+        self._parts.append(part.take(pa.array(_evenly(np.arange(part.num_rows), MOST_ROWS))))
         if sum(kept.num_rows for kept in self._parts) > MOST_SAMPLED:
             self._parts = [kept.take(pa.array(np.arange(0, kept.num_rows, 2))) for kept in self._parts]
 
@@ -167,7 +167,7 @@ class ExamRunner:
             folder = self._home.bundle(pointer.version)
             model = bundle.load(folder, judged["bundle"])
             sample = reference_sample.read(folder, model.manifest)
-            training_rows = None if sample is None else sample.rows[_spread(np.arange(len(sample.rows)), MOST_ROWS)]
+            training_rows = None if sample is None else sample.rows[_evenly(np.arange(len(sample.rows)), MOST_ROWS)]
             self._served = _Served(pointer.version, model, training_rows, _expected_error(model.manifest))
         return self._served
 
@@ -230,14 +230,14 @@ def _samples(table: pa.Table, drops_asked: int) -> list[tuple[str, NDArray[np.in
     ]
     most = min(MOST_ROWS, max(LEAST_ROWS, MOST_SAMPLED // max(1, len(large))))
     shas = drops.dictionary.to_pylist()
-    samples = [(shas[index], _spread(order[starts[index] : starts[index + 1]], most)) for index in large]
+    samples = [(shas[index], _evenly(order[starts[index] : starts[index + 1]], most)) for index in large]
     rest = np.setdiff1d(np.arange(len(codes)), order[np.isin(codes[order], large)], assume_unique=True)
     if len(rest):
-        samples.append((POOLED, _spread(rest, MOST_ROWS)))
+        samples.append((POOLED, _evenly(rest, MOST_ROWS)))
     return samples
 
 
-def _spread(which: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def _evenly(which: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     if len(which) <= most:
         return which
     return which[np.linspace(0, len(which) - 1, most).astype(np.int64)]

@@ -92,7 +92,7 @@ class Child:
         process.wait()
         wake()
 
-    def ask_to_end(self, number: int = signal.SIGTERM) -> None:
+    def terminate(self, number: int = signal.SIGTERM) -> None:
         """Send a signal that ends it, without waiting."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -106,7 +106,7 @@ class Child:
         """Ask the process to end, wait, then kill it."""
         if self.process is None:
             return
-        self.ask_to_end()
+        self.terminate()
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -21,7 +21,7 @@ class DrainingWorkers:
 
     def add(self, worker: Child, number: int, now: float) -> None:
         """Ask a worker to end by a signal: at SIGUSR1 it takes as long as a request may, see `web/server/shutdown.py`."""
-        worker.ask_to_end(number)
+        worker.terminate(number)
         self._draining.append((worker, now + self._seconds))
 
     def look(self, now: float) -> None:
@@ -29,7 +29,7 @@ class DrainingWorkers:
         self._draining = [(worker, until) for worker, until in self._draining if worker.alive]
         for worker, until in self._draining:
             if now >= until:
-                worker.ask_to_end(signal.SIGKILL)
+                worker.terminate(signal.SIGKILL)
 
     def workers(self) -> list[Child]:
         """All of them."""

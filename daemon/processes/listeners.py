@@ -32,7 +32,7 @@ class Listeners:
     def take_over(self) -> None:
         """Let new connections come here, and no longer to the sockets of a killed daemon."""
         if self._tcp:
-            sockets.steer_here(self._tcp)
+            sockets.take_new_connections(self._tcp)
         if self._unix:
             self._unix.show()
 

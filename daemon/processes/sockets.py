@@ -53,7 +53,7 @@ def refuse_new(listener: socket.socket) -> None:
     _attach(listener, ATTACH_FILTER, DROP_NEW)
 
 
-def steer_here(listener: socket.socket) -> None:
+def take_new_connections(listener: socket.socket) -> None:
     """Let new connections go to this socket, the last to listen, and none to those beside it, which are about to be closed."""
     with contextlib.suppress(OSError):  # no /proc: the kernel goes on choosing
         last = len(_listening(listener)) - 1

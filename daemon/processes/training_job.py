@@ -30,7 +30,7 @@ class Job:
     past: list[int] = field(default_factory=list)
     """Promoted versions whose answers the challenger is measured by, oldest first."""
     gate: Terms | None = None
-    """By what it will be judged (`baseline.gate`); None: the reference stays as it is."""
+    """By what it will be judged (`baseline.gate_terms`); None: the reference stays as it is."""
 
     @property
     def train(self) -> Train:

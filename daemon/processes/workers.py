@@ -72,7 +72,7 @@ class Workers:
         self._old.end()
         everyone = [*self._children, *self._draining.workers(), *([self._next[1]] if self._next else [])]
         for child in everyone:
-            child.ask_to_end()
+            child.terminate()
         # The workers empty the queue; from the moment the last of them leaves it, clients are refused.
         self._listeners.close()
         for child in everyone:

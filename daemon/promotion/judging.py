@@ -48,14 +48,14 @@ class Judging:
             self._seen = version.version
         return False
 
-    def awaits(self, version: int) -> bool:
+    def is_pending(self, version: int) -> bool:
         """Whether a version that the journal does not know will get its verdict here."""
         return any(
             one.version == version and one.bundle is not None for one in self._models.versions(after=version - 1)
         )
 
     def _judge(self, version: Registered, sha256: str, served: int | None) -> None:
-        folder = self._settle(version)
+        folder = self._name_bundle(version)
         try:
             manifest = bundle.load(folder, sha256).manifest
             bundle.load_judged(folder, sha256)  # the next challengers are compared with it
@@ -70,7 +70,9 @@ class Judging:
             self._champion.hold(version.version)
         reason = verdict.reason
         if verdict.state != VersionState.PROMOTED and served is not None:
-            reason += _unlike(served, version.version, lineage.left_out(self._home, served, manifest.revision))
+            reason += _note_on_forgotten(
+                served, version.version, lineage.left_out(self._home, served, manifest.revision)
+            )
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
 
     def approve(self, version: VersionRow, wish: str) -> None:
@@ -110,7 +112,7 @@ class Judging:
         rows = baseline.versions(self._journal, self._settings)
         return {row["version"]: orjson.loads(row["scores"]) for row in rows}
 
-    def _settle(self, version: Registered) -> Path:
+    def _name_bundle(self, version: Registered) -> Path:
         """Give the trainer's bundle its final name; done again after a crash it does nothing."""
         staging, final = self._home.staging(version.run), self._home.bundle(version.version)
         if staging.exists() and not final.exists():
@@ -124,7 +126,7 @@ class Judging:
         log.info(state, version=version, reason=reason)
 
 
-def _unlike(served: int, version: int, names: list[str]) -> str:
+def _note_on_forgotten(served: int, version: int, names: list[str]) -> str:
     """What speaks for a version that is not promoted: the served one was trained on drops that were forgotten since."""
     if not names:
         return ""

@@ -120,7 +120,9 @@ def _r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[n
         return np.where(spread > 0, 1 - wrong / np.where(spread > 0, spread, 1.0), -np.inf)
 
 
-def sigmas(now: Sequence[Outcome], before: Sequence[Outcome], figure: Figure, table: Table | None = None) -> float:
+def standard_errors(
+    now: Sequence[Outcome], before: Sequence[Outcome], figure: Figure, table: Table | None = None
+) -> float:
     """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if that can't be told."""
     with np.errstate(over="ignore", invalid="ignore"):
         worse = _losses(now, figure, table) - _losses(before, figure, table)

@@ -18,7 +18,7 @@ from daemon.core.home import Home
 from daemon.core.journal_rows import SwapRow, VersionRow
 from daemon.core.settings import Promote
 from daemon.promotion import live_comparison
-from daemon.promotion.live_comparison import SUREST, Figure, Measured, measure, scored, sigmas
+from daemon.promotion.live_comparison import SUREST, Figure, Measured, measure, scored, standard_errors
 from daemon.records import late_labels, live_score, predictions
 from daemon.records.late_labels import Labelled, Outcome
 from daemon.records.predictions import Cell
@@ -141,7 +141,9 @@ class Probation:
         now, before = (measure(labels, figure, table=table) for labels in (with_features, replayed))
         if now is None or before is None:
             return None
-        return LiveChange(now, before.value, sigmas(with_features, replayed, figure, table) > SURE, "on the same ones")
+        return LiveChange(
+            now, before.value, standard_errors(with_features, replayed, figure, table) > SURE, "on the same ones"
+        )
 
     def _on_their_own(
         self, old: VersionRow, rows: Sequence[Outcome], figure: Figure, table: Table | None = None

@@ -134,7 +134,7 @@ class Promotion:
         if chosen is None or (served is not None and chosen == served.version) or chosen == self._refused_alias:
             return False
         row = self._journal.versions.get(chosen)
-        if row is None and self._judging.awaits(chosen):
+        if row is None and self._judging.is_pending(chosen):
             return False  # a verdict that could not be recorded: it is given again
         try:
             if row is None:

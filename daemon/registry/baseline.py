@@ -28,7 +28,7 @@ def numbers(journal: Journal, settings: Promote, served: int | None) -> list[int
     return sorted(kept | ({served} if served is not None else set()))
 
 
-def gate(journal: Journal, settings: Promote, served: int | None) -> Terms:
+def gate_terms(journal: Journal, settings: Promote, served: int | None) -> Terms:
     """What a training has to know of the verdict on it.
 
     The era belongs to the served version: who goes back to one of before the world changed is judged as before.

@@ -122,7 +122,7 @@ class Registry:
         The versions and their own runs stay, with all figures.
         """
         store = self.client._tracking_client.store
-        for run in self._models.left_over():
+        for run in self._models.leftover_runs():
             store._hard_delete_run(run)
 
     @translated

@@ -43,7 +43,7 @@ class Classes:
         value = number(label, self._decimal)
         return None if value is None else self._numbers.get(value)
 
-    def meant(self, label: str) -> str | None:
+    def matching(self, label: str) -> str | None:
         """The class that a label in a CSV file means, by name or by code; None if it is none of these."""
         name = self.named(label)
         if name is None and self.have_codes and CODE.fullmatch(label := label.strip()):

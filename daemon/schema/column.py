@@ -59,7 +59,7 @@ class Column(BaseModel):
     minimum: float | None = None
     maximum: float | None = None
 
-    def mark(self, decimal: str) -> str:
+    def decimal_mark(self, decimal: str) -> str:
         """The decimal mark of its cells, if that of the file is `decimal`."""
         return self.notation.decimal if self.notation else decimal
 

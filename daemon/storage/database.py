@@ -162,7 +162,7 @@ class Database:
         """The same, as rows of the table that `kind` describes."""
         return (of_type(kind, row) for row in self.among(query, column, values))
 
-    def fold(self) -> None:
+    def checkpoint(self) -> None:
         """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""
         self.connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
         self.connection.rollback()

@@ -82,9 +82,9 @@ class Journal:
         with self.database.writing():
             yield
 
-    def fold(self) -> None:
+    def checkpoint(self) -> None:
         """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""
-        self.database.fold()
+        self.database.checkpoint()
 
     def trim(self, keep: int) -> int:
         """Remove some of the events and ended requests beyond the newest `keep` of each sort; returns how many rows."""

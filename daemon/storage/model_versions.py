@@ -144,7 +144,7 @@ class ModelVersions:
             self._home.artifacts / name for name in names if re.fullmatch(r"[0-9a-f]{32}|models/m-[0-9a-f]{32}", name)
         ]
 
-    def left_over(self) -> list[str]:
+    def leftover_runs(self) -> list[str]:
         """The runs of the candidates of cleared versions, which are to be removed."""
         return [row["run_uuid"] for row in self._ask(LEFT_OVER)]
 

@@ -116,7 +116,9 @@ def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
         raise InvalidDrop(str(error), column=error.field) from None
     texts = {column.name: _as_text(sample.features.get(column.name), column, schema) for column in schema.columns}
     numeric = schema.task == "regression"
-    texts[schema.target] = sample.target.replace(".", schema.measure.mark(schema.decimal)) if numeric else sample.target
+    texts[schema.target] = (
+        sample.target.replace(".", schema.measure.decimal_mark(schema.decimal)) if numeric else sample.target
+    )
     return pa.table({name: pa.array([text], pa.string()) for name, text in texts.items()})
 
 
@@ -124,7 +126,7 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
     if value is None or (isinstance(value, str) and value.strip() in schema.markers[column.name]):
         return ""
     if column.kind in {"number", "integer"}:
-        return value if isinstance(value, str) else repr(float(value)).replace(".", column.mark(schema.decimal))
+        return value if isinstance(value, str) else repr(float(value)).replace(".", column.decimal_mark(schema.decimal))
     if column.kind == "date":
         if column.notation and column.notation.moment(value):
             return str(value)
@@ -146,21 +148,21 @@ def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _BadCells
     classes = pa.array(schema.classes, pa.string())
     names = pc.take(classes, pc.index_in(cells, value_set=classes))
     if names.null_count:
-        names = pc.coalesce(names, _meant(cells, schema))
+        names = pc.coalesce(names, _matching(cells, schema))
     unknown = np.flatnonzero(pc.is_null(pc.index_in(names, value_set=classes)))
     reasons = [_why_no_class(names[row].as_py(), schema, policy) for row in unknown.tolist()]
     verdicts.add(schema.target, unknown[[reason != "" for reason in reasons]], filter(None, reasons))
     return names
 
 
-def _meant(cells: pa.Array, schema: Schema) -> pa.Array:
+def _matching(cells: pa.Array, schema: Schema) -> pa.Array:
     """The classes that labels mean; other labels are trimmed, and numbers spelt as at their first occurrence."""
     encoded = pc.utf8_trim_whitespace(cells).dictionary_encode()
     spellings: dict[Decimal | str, str] = {}
     names = []
     for label in encoded.dictionary.to_pylist():
         value = number(label, schema.decimal)
-        names.append(schema.labels.meant(label) or spellings.setdefault(label if value is None else value, label))
+        names.append(schema.labels.matching(label) or spellings.setdefault(label if value is None else value, label))
     return pc.take(pa.array(names, pa.string()), encoded.indices)
 
 

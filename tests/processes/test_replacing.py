@@ -17,7 +17,7 @@ from sites import Site
 
 from daemon.core.home import Home
 from daemon.core.settings import Server, Settings
-from daemon.processes.sockets import bind, refuse_new, steer_here
+from daemon.processes.sockets import bind, refuse_new, take_new_connections
 from daemon.processes.workers import Workers
 
 PREDICT = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
@@ -167,7 +167,7 @@ def test_new_connections_go_to_the_newest_socket_alone(host: str) -> None:
         for _ in range(2):
             new = bind(host, address[1], ours=[os.getpid()])
             new.listen()
-            steer_here(new)
+            take_new_connections(new)
             for _ in range(30):
                 socket.create_connection(address[:2], timeout=5).close()
                 new.accept()[0].close()

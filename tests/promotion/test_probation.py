@@ -342,7 +342,7 @@ def test_values_too_large_to_be_squared_tell_nothing(name: Literal["truth", "pre
     for index, row in enumerate(wild[:absurd]):
         row[name] = repr(1e200 + index)
     assert live_comparison.measure(wild, "r2") is None
-    assert live_comparison.sigmas(wild, rows, "r2") == live_comparison.sigmas(wild, wild, "r2") == 0
+    assert live_comparison.standard_errors(wild, rows, "r2") == live_comparison.standard_errors(wild, wild, "r2") == 0
 
 
 def test_comparison_that_fails_is_reported_and_skipped(parts: Parts, live: Live) -> None:
@@ -413,4 +413,4 @@ def _falls(now: list[Any], before: list[Any]) -> bool:
     assert new is not None
     assert old is not None
     below = new.upper < old.value - Promote().tolerance
-    return below and live_comparison.sigmas(now, before, "accuracy") > probation.SURE
+    return below and live_comparison.standard_errors(now, before, "accuracy") > probation.SURE

@@ -42,7 +42,9 @@ def test_era_goes_with_the_served_version(journal: Journal) -> None:
     judged(journal, 1, "promoted")
     judged(journal, 2, "promoted", world={"since": 5, "until": 7, "objection": "no"}, importance=[1] * 1000)
     judged(journal, 3, "refused", world=None)
-    gates = {served: json.loads(json.dumps(baseline.gate(journal, Promote(), served))) for served in (None, 1, 2, 9)}
+    gates = {
+        served: json.loads(json.dumps(baseline.gate_terms(journal, Promote(), served))) for served in (None, 1, 2, 9)
+    }
     assert {served: new_reference.era(gate) for served, gate in gates.items()} == {
         None: None,
         1: None,

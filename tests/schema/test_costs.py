@@ -116,7 +116,7 @@ def test_late_labels_are_priced() -> None:
     assert before is not None
     assert (before.value, now.value) == (1.0, 1 - 2.0 / 0.6)
     assert now.upper < before.value
-    assert live_comparison.sigmas(worse, rows, "cost", TABLE) > 3
+    assert live_comparison.standard_errors(worse, rows, "cost", TABLE) > 3
     codes = np.array([0] * 60 + [1] * 40)
     held = metrics.score(shares(*[0.0] * 100), codes, LOANS, "cost", FIVE)
     assert live_comparison.scored(held, "cost", rows, TABLE) == pytest.approx((now.value, now.error))

@@ -112,7 +112,7 @@ def test_candidates_are_those_that_mlflow_finds(both: Both) -> None:
         nested = both.client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{version.run}'", ViewType.ALL)
         assert len(nested) == 2
         assert both.ours.candidates(version) == sorted(run.info.run_id for run in nested) != []
-    assert sorted(both.ours.left_over()) == both.ours.candidates(first)
+    assert sorted(both.ours.leftover_runs()) == both.ours.candidates(first)
     folders = [first.run, *both.ours.candidates(first), f"models/{first.model}"]
     assert both.ours.artifacts(first) == [both.home.artifacts / folder for folder in folders]
 

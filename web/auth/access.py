@@ -117,7 +117,7 @@ class Access:
             if self.failures.add(address):
                 _log.warning("Too many wrong tokens from %s; further ones are refused unchecked for a minute.", address)
             raise Problem(401, "The token is wrong, withdrawn or expired.", hint=HINT, WWW_Authenticate=CHALLENGE)
-        self.failures.prove(address, digest)
+        self.failures.mark_proven(address, digest)
         self.keyring.note(token)
         return token
 

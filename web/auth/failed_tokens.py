@@ -46,7 +46,7 @@ class Failures:
                 self._failed.popitem(last=False)
             return not full and len(times) + 1 == MOST
 
-    def prove(self, address: str, digest: str) -> None:
+    def mark_proven(self, address: str, digest: str) -> None:
         """Record that the token with this sha256 was valid from this address, so others there can't lock it out."""
         with self._lock:
             self._proven[address, digest] = None

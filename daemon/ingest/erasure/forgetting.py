@@ -133,7 +133,7 @@ class Forgetting:
         self._journal.events.record(
             EventKind.PURGED, f"{drop['name']}: {gone}.", level=Level.WARNING, drop=drop["sha256"]
         )
-        self._journal.fold()
+        self._journal.checkpoint()
         self._end(request, RequestState.DONE, f"{done} {gone}. {trained}")
 
     def _end(self, request: Request, state: RequestState, detail: str) -> None:

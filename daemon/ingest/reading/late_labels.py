@@ -184,7 +184,7 @@ def cells(features: Sequence[Cell], trained: Schema, schema: Schema) -> Iterator
     """The features of one prediction, given in the columns of `trained`, as text cells in the columns of `schema`."""
     values = dict(zip(trained.features, features, strict=True))
     for column in schema.columns:
-        yield cell(values.get(column.name), column.kind, column.mark(schema.decimal))
+        yield cell(values.get(column.name), column.kind, column.decimal_mark(schema.decimal))
 
 
 def cell(value: Cell, kind: Kind, decimal: str) -> str:
@@ -215,7 +215,7 @@ def plain(truth: str, schema: Schema) -> str:
     """
     truth = truth.strip()
     if schema.task == "classification":
-        return schema.labels.meant(truth) or truth
+        return schema.labels.matching(truth) or truth
     written = schema.notation.number(truth) if schema.notation else None
     try:
         return repr(float(truth.replace(schema.decimal, ".")) if written is None else written)

@@ -135,7 +135,7 @@ class Reader:
         checked = rows.check(table, self.schema, self._policy, self._side_columns)
         self.schema = checked.schema
         reading.bad += [BadRecord(int(records[bad.row]), bad.column, bad.reason) for bad in checked.bad]
-        return self._proven(reading, checked.table, records[checked.good])
+        return self._with_provenance(reading, checked.table, records[checked.good])
 
     def _check_labels(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
         reading.source = "label"
@@ -153,8 +153,8 @@ class Reader:
             reading.truths[record["prediction_id"]] = record["truth"]
         if len(reading.labelled) > MOST_LABELS:
             raise InvalidDrop(f"It has more than {MOST_LABELS} labels, which memory has to hold: split the file.")
-        return self._proven(reading, checked.table, labelled[checked.good])
+        return self._with_provenance(reading, checked.table, labelled[checked.good])
 
-    def _proven(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
+    def _with_provenance(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:
         reading.rows_accepted += len(records)
         return rows.with_provenance(table, [reading.drop.sha256], [len(records)], records, self._at, reading.source)

@@ -114,13 +114,13 @@ def choose(keys: Keys, cells: Prints, targets: Floats) -> By:
         return By.CONTENT
     sizes = _per_row(keys.drop)
     pool = keys.drop == keys.drop[sizes.argmax()] if sizes.max() >= WHOLE else np.ones(len(sizes), dtype=bool)
-    if pool.sum() * by_chance(cells) >= EXPECTED:
+    if pool.sum() * expected_repeats(cells) >= EXPECTED:
         return By.OCCURRENCE
     equal, disagreeing = _repeats(keys.content[pool], targets[pool])
     return By.OCCURRENCE if equal >= EXPECTED and disagreeing >= DISAGREE else By.CONTENT
 
 
-def by_chance(cells: Prints) -> float:
+def expected_repeats(cells: Prints) -> float:
     """How probable it is that two rows are equal if the columns of `cells` (columns, m) don't depend on each other."""
     count = cells.shape[1]
     if count < 2:

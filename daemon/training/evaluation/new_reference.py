@@ -41,7 +41,7 @@ class Gate:
 
 
 def gate(facts: Terms | None) -> Gate | None:
-    """The gate of a job, from `baseline.gate`; None where the job has none."""
+    """The gate of a job, from `baseline.gate_terms`; None where the job has none."""
     return Gate(Promote.model_validate(facts["promote"]), dict(facts["past"])) if facts else None
 
 

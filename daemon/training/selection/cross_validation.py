@@ -150,7 +150,7 @@ class Trial:
         score, loss, value = (float(np.mean(column)) for column in zip(*(fold.figures for fold in folds), strict=True))
         if not np.isfinite([score, loss, value]).all():
             raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
-        kept = _together([fold.kept for fold in folds], whole=len(folds) == count)
+        kept = _kept_answers([fold.kept for fold in folds], whole=len(folds) == count)
         places = np.concatenate([fold.places for fold in folds])[: len(kept.targets)]
         figures = score, loss, time.perf_counter() - started, kept, metric, value, places
         return Scored(
@@ -197,7 +197,7 @@ def _is_behind(folds: Sequence[Fold], leader: Scored) -> bool:
     return count <= len(leader.by_fold) and sum(fold.order for fold in folds) > sum(leader.by_fold[:count])
 
 
-def _together(kept: list[Kept], *, whole: bool) -> Kept:
+def _kept_answers(kept: list[Kept], *, whole: bool) -> Kept:
     """What all folds have answered; nothing unless `whole`: how many a budget leaves is the clock's affair, and a model is not."""
     every = Kept(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))
     return every if whole else Kept(*(part[:0] for part in every))
