@@ -132,7 +132,7 @@ def unpack(archive: Path, folder: Path, expected: Iterable[str]) -> Manifest:
                 else:
                     files[name] = _write(content, member, folder / name)
     except (tarfile.TarError, EOFError) as error:
-        raise BackupDamaged(f"{archive} is not a whole archive: {error}.") from None
+        raise BackupDamaged(f"{archive} is not a complete archive: {error}.") from None
     return _compare(archive, manifest, files)
 
 
@@ -142,7 +142,7 @@ def _checked(member: tarfile.TarInfo, allowed: tuple[str, ...], files: Mapping[s
     plain = member.isreg() and not path.is_absolute() and ".." not in path.parts and str(path) == member.name
     inside = member.name == MANIFEST or any(path.is_relative_to(one) for one in allowed)
     if not plain or not inside or member.name in files:
-        raise BackupDamaged(f"The archive has a member that is no part of a backup: {member.name!r:.200}.")
+        raise BackupDamaged(f"The archive has a member that is not part of a backup: {member.name!r:.200}.")
     return member.name
 
 
@@ -166,9 +166,7 @@ def _compare(archive: Path, manifest: bytes, files: Mapping[str, Entry]) -> Mani
     try:
         named = Manifest.model_validate_json(manifest)
     except ValidationError:
-        raise BackupDamaged(
-            f"{archive} is no backup of retraind, or not a whole one: its manifest is missing."
-        ) from None
+        raise BackupDamaged(f"{archive} is not a complete backup of retraind: its manifest is missing.") from None
     for name in named.files.keys() | files.keys():
         if named.files.get(name) != files.get(name):
             raise BackupDamaged(f"{name} in {archive} is not what its manifest names.", hint="Use another backup.")

@@ -59,7 +59,7 @@ def backup(home: Home, file: Path) -> dict[str, int]:
     a segment is gone, Unavailable when rows were purged again and again meanwhile.
     """
     if not home.journal.exists():
-        raise NotFound(f"{home.root} is no home with data yet.", hint="Is --home right?")
+        raise NotFound(f"{home.root} is not a home with data yet.", hint="Is --home right?")
     if file.exists():
         raise BadSettings(f"{file} exists.", hint="Name a file that is not there yet.")
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}.tmp")
@@ -73,7 +73,7 @@ def backup(home: Home, file: Path) -> dict[str, int]:
                 os.link(temporary, file)
                 fsync_dir(file.parent)
                 return facts
-        raise Unavailable("What was to be copied was removed again and again meanwhile.", hint="Try again later.")
+        raise Unavailable("Files were removed again and again while they were copied.", hint="Try again later.")
     except FileExistsError:
         raise BadSettings(f"{file} exists.", hint="Name a file that is not there yet.") from None
     finally:

@@ -67,9 +67,9 @@ def disk(home: Home) -> str | None:
     except OSError as error:
         return f"{home.root} can't be reached ({errno.errorcode.get(error.errno or 0, 'unknown')}). {RESTORE}."
     if room.f_bavail * room.f_frsize < LEAST_BYTES:
-        return "The disk is full, so nothing is taken: make room."
+        return "The disk is full, so nothing is accepted: free some space."
     if room.f_files and room.f_favail == 0:
-        return "The disk has no inodes left, so nothing is taken: remove some files."
+        return "The disk has no inodes left, so nothing is accepted: remove some files."
     return next(filter(None, map(unwritable, (home.registry, home.logs))), None)
 
 

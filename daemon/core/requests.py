@@ -77,7 +77,7 @@ def ask(home: Home, kind: Kind, **fields: Any) -> Request:
     """`submit` for people and programs, who may ask faster than the loop answers; raises Crowded."""
     if len(_files(home)) >= MOST:
         hint = "Ask again in a moment; GET /health says what the daemon does."
-        raise Crowded(f"{MOST} requests wait for the daemon already, so no more are taken.", hint=hint)
+        raise Crowded(f"{MOST} requests already wait for the daemon, so no more are accepted.", hint=hint)
     return submit(home, kind, **fields)
 
 
@@ -126,14 +126,14 @@ def _parsed(path: Path, _stamp: tuple[int, ...]) -> Request:
 def _trusted(path: Path) -> bytes:
     """The bytes of a file that this user or root has written; no link is followed, no pipe waited for."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise _Untrusted("it is no regular file")
+        raise _Untrusted("it is not a regular file")
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         if status.st_uid not in (0, os.geteuid()):
             raise _Untrusted(f"it belongs to another user ({status.st_uid})")
         if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-            raise _Untrusted(f"it is no file of up to {MOST_BYTES} bytes")
+            raise _Untrusted(f"it is not a file of up to {MOST_BYTES} bytes")
         return os.read(fd, MOST_BYTES)
     finally:
         os.close(fd)
@@ -147,7 +147,7 @@ def set_aside(home: Home) -> list[str]:
             _read(path)
         except (_Untrusted, ValidationError, orjson.JSONDecodeError) as error:
             kept = path.rename(path.with_name(f"{path.name}{UNREADABLE}"))
-            said.append(f"registry/requests/{path.name} is no request: {_reason(error)}. It is kept as {kept.name}.")
+            said.append(f"registry/requests/{path.name} is not a request: {_reason(error)}. It is kept as {kept.name}.")
         except OSError:  # it was answered just now, or is not given to this user yet
             continue
     return said

@@ -122,7 +122,7 @@ class Dataset:
         for name, sha256 in hashes.items():
             if self.folder.keep_damaged(name, sha256):
                 self._tell(
-                    f"The segment {name} was damaged; it is kept in data/orphans, and made good if DVC has its bytes."
+                    f"The segment {name} was damaged; it is kept in data/orphans, and restored if DVC has its bytes."
                 )
             yield
         self.repair(live)

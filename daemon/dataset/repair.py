@@ -66,7 +66,7 @@ class RepairRound:
         except StopIteration:
             self._end(
                 RequestState.DONE,
-                "Every segment, every object of DVC and git's history were looked at, and made good where needed.",
+                "Every segment, every object of DVC and git's history were checked, and repaired where needed.",
             )
         except (OSError, RetraindError) as error:
             self._end(RequestState.REFUSED, str(error))

@@ -31,7 +31,7 @@ def load(path: Path) -> pa.Table:
     try:
         return pq.read_table(path, read_dictionary=REPEATED)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetDamaged(f"{path} is no segment: {error}.") from None
+        raise DatasetDamaged(f"{path} is not a segment: {error}.") from None
 
 
 def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -113,7 +113,7 @@ def drops_of(path: Path) -> list[str]:
     try:
         return drops(pq.read_table(path, read_dictionary=REPEATED))
     except (pa.ArrowInvalid, KeyError) as error:
-        raise DatasetDamaged(f"{path} is no segment: {error}.") from None
+        raise DatasetDamaged(f"{path} is not a segment: {error}.") from None
 
 
 def drops(table: pa.Table) -> list[str]:

@@ -207,7 +207,7 @@ def _world_change(scores: Scores) -> str:
         return ""
     since, n = score_names.day(world["since"]), score_names.counted(world["n"], "held-out row")
     seen = f"{world['days']} days, {score_names.counted(world['drops'], 'drop')}, {n}"
-    before = f"Rows of before judge no more; they would say: {world['objection']}"
+    before = f"Earlier rows no longer judge; they would say: {world['objection']}"
     return f"The world has changed: it is better on everything since {since} ({seen}). {before}"
 
 

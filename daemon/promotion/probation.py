@@ -81,7 +81,7 @@ class Probation:
             self._known[subject] = state, look(swap)
             self._problems.pop(subject, None)
         except Exception as error:
-            problem = f"The late labels can't be looked at: {type(error).__name__}: {error}. See the log."
+            problem = f"The late labels can't be read: {type(error).__name__}: {error}. See the log."
             if problem != self._problems.get(subject):
                 log.exception("live_not_watched")
             self._problems[subject] = problem

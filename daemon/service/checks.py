@@ -16,7 +16,7 @@ from daemon.service.parts import Parts
 from daemon.service.self_checks import SelfChecks
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
-LOW_DISK = "Less than 100 MiB are free: make room."
+LOW_DISK = "Less than 100 MiB are free: free some space."
 NO_SCHEMA = "There is none yet: run `retraind init FILE --target COL`."
 NO_WORKER = "No HTTP worker runs; one is started again."
 
@@ -67,7 +67,7 @@ class Checks:
         parts, health, look = self._parts, self._health, self._inspection
         watcher, room = parts.watcher, None if free > LOW_DISK_BYTES else LOW_DISK
         looks = {
-            CheckName.JOURNAL: (look.journal, "It gives back what was recorded."),
+            CheckName.JOURNAL: (look.journal, "What was recorded can be read."),
             CheckName.DATA: (look.data, "In place."),
             CheckName.REGISTRY: (look.registry, "In place."),
             CheckName.BUNDLE: (lambda: look.bundle(parts.promotion.served()), "In place."),

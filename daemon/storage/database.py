@@ -103,7 +103,7 @@ class Database:
         except sqlite3.Error as error:
             return f"{self._path} can't be read: {error}. Stop the service and restore the home from a backup."
         if own is not None and newest != own["id"]:
-            return f"{self._path} does not give back what was recorded. Restart the service."
+            return f"{self._path} does not return what was recorded. Restart the service."
         return None
 
     @contextmanager

@@ -62,4 +62,4 @@ class Lines:
 
     def _skip(self, file: str) -> None:
         self.skipped += 1
-        _log.warning("%s holds a line that is no prediction; it is skipped.", file)
+        _log.warning("%s holds a line that is not a prediction; it is skipped.", file)

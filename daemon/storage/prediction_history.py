@@ -135,7 +135,7 @@ class HistoryCopier:
         """The database that lies at its place now: what is written into one that is gone would be lost."""
         if self._connection is not None and self._held.lost():
             self.close()
-            sentence = f"{self._home.history} was gone or exchanged; a new one takes what the log files still hold."
+            sentence = f"{self._home.history} was gone or replaced; a new one takes what the log files still hold."
             _log.error(sentence)
             self._news.put(sentence)
         if self._connection is None:

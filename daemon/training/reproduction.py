@@ -139,7 +139,7 @@ def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged
     winner = tuned.made(manifest.data_schema, train) if tuned else planned.get(manifest.candidate)
     if winner is None:
         raise TrainingFailed(
-            f"{manifest.candidate} is no candidate of this retraind.", hint="Install the one that made it."
+            f"{manifest.candidate} is not a candidate of this retraind.", hint="Install the one that made it."
         )
     fitted, slope = model.fit(winner.estimator, *data.training), _slope(manifest, winner, data, train)
     if slope is not None:

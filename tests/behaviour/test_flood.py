@@ -130,7 +130,7 @@ def test_a_request_beyond_the_limit_gets_a_sentence(home: Home) -> None:
         requests.ask(home, "promote", version=1)
     done = forked("promote", "1", home=home)
     assert (done.returncode, len(requests.pending(home))) == (Exit.REFUSED, MOST)
-    assert "256 requests wait for the daemon already" in done.stderr
+    assert "256 requests already wait for the daemon" in done.stderr
 
 
 @pytest.mark.parametrize("path", ["/promote", "/refuse", "/rollback", "/trigger_retrain"])

@@ -428,7 +428,7 @@ def test_changed_world_is_reported() -> None:
     assert verdict.state == "promoted"
     assert verdict.reason.startswith(
         "The world has changed: it is better on everything since 3 March 2026 (3 days, 1 drop, 1,240 held-out rows). "
-        "Rows of before judge no more; they would say: Accuracy falls. Accuracy 0.97"
+        "Earlier rows no longer judge; they would say: Accuracy falls. Accuracy 0.97"
     )
     assert "world" not in rules.judge(scores(97, 80, world=era), Promote()).reason
 

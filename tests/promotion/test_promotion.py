@@ -503,7 +503,7 @@ def test_what_is_no_request_is_set_aside_with_the_reason(home: Home) -> None:
     for name, text in given.items():
         (home.requests / name).write_text(text)
     said = requests.set_aside(home)
-    assert [sentence.partition(" is no request")[0] for sentence in said] == [
+    assert [sentence.partition(" is not a request")[0] for sentence in said] == [
         f"registry/requests/{name}" for name in given
     ]
     assert "version: Input should be less than or equal to 9007199254740992" in said[0]

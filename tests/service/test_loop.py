@@ -115,7 +115,7 @@ def test_file_that_is_no_request_is_reported_once(mlflow_home: Home, loop: Loop)
     loop.tick(101.0)
     with closing(sqlite3.connect(mlflow_home.journal)) as connection:
         [(told,)] = connection.execute("SELECT message FROM events WHERE kind = 'request'").fetchall()
-    assert told.startswith("registry/requests/big.json is no request: version: ")
+    assert told.startswith("registry/requests/big.json is not a request: version: ")
 
 
 class _Descriptors:
@@ -156,7 +156,7 @@ def test_late_labels_that_can_not_be_looked_at_are_shown(
         patch.setattr(Probation, "_fell", fails)
         loop.tick(100.0)
     found = checks(mlflow_home)
-    assert found["live"].detail == "The late labels can't be looked at: OverflowError: 7. See the log."
+    assert found["live"].detail == "The late labels can't be read: OverflowError: 7. See the log."
     assert [name for name, one in found.items() if not one.ok and name in ("disk", "work", "inbox")] == []
     loop.parts.journal.events.record(EventKind.PROBLEM, "Something was written.")
     loop.tick(101.0)

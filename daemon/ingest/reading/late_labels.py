@@ -153,7 +153,7 @@ class _Work:
 
     def _find(self, identity: str, truth: str) -> Prediction:
         if not identity:
-            raise InvalidDrop("The cell is empty: give the prediction_id that /predict answered.")
+            raise InvalidDrop("The cell is empty: give the prediction_id that /predict returned.")
         if not truth or truth in self._schema.markers[self._schema.target]:
             reason = f"{column_types.unlabelled(truth)} Give the true value, or leave the row out until it is known."
             raise InvalidDrop(reason, column=self._schema.target)

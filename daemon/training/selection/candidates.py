@@ -232,7 +232,7 @@ def with_parameters(
     grid = {name: {key: [value] for key, value in parameters.items()}}
     combinations = list(_combinations(name, schema, settings.model_copy(update={"grids": grid})))
     if not combinations:
-        raise TrainingFailed(f"{name} is no candidate for {schema.task}.")
+        raise TrainingFailed(f"{name} is not a candidate for {schema.task}.")
     return next((one for one in combinations if is_encoded(one.name) == encoded), combinations[0])
 
 

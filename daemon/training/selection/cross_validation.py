@@ -149,7 +149,7 @@ class Trial:
                 raise Overtaken(f"It is behind {against.name} after {number} folds.")
         score, loss, value = (float(np.mean(column)) for column in zip(*(fold.figures for fold in folds), strict=True))
         if not np.isfinite([score, loss, value]).all():
-            raise ValueError("Its answers are no numbers that can be scored, or too large to be squared.")
+            raise ValueError("Its answers are not numbers that can be scored, or too large to be squared.")
         kept = _kept_answers([fold.kept for fold in folds], whole=len(folds) == count)
         places = np.concatenate([fold.places for fold in folds])[: len(kept.targets)]
         figures = score, loss, time.perf_counter() - started, kept, metric, value, places
