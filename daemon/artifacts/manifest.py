@@ -66,7 +66,7 @@ class Manifest(BaseModel):
     """Git commit of the data."""
     dvc_md5: str
     rows: int
-    """Rows in the revision; `trained_rows` of them taught the served model."""
+    """Rows in the revision; `trained_rows` of them trained the served model."""
     trained_rows: int
     data_schema: Schema
     backend: Backend

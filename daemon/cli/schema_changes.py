@@ -46,7 +46,7 @@ def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) ->
     Raises BadSchema, NotFound, Unavailable.
     """
     for _ in range(TRIES):
-        before = schema.demand(home.schema)
+        before = schema.require(home.schema)
         changed = altered(before, kinds, missing, home)
         if changed == before:
             return before, before

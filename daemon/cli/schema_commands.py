@@ -140,7 +140,7 @@ def schema_(
     from daemon.cli.report import schema_table
 
     asked = ignore or kind or missing
-    present = _changed(place, ignore or [], kind or [], missing or []) if asked else schema.demand(place.schema)
+    present = _changed(place, ignore or [], kind or [], missing or []) if asked else schema.require(place.schema)
     lines = schema_table.of_schema(present)
     typer.echo(json.dumps(schema_table.as_json(present, lines, []))) if json_ else schema_table.show(lines)
 

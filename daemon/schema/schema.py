@@ -189,7 +189,7 @@ def load(path: Path) -> Schema | None:
         return None
 
 
-def demand(path: Path) -> Schema:
+def require(path: Path) -> Schema:
     """The same; raises NotFound if there is none yet."""
     schema = load(path)
     if schema is None:
