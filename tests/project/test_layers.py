@@ -206,7 +206,9 @@ def test_command_line_and_service_start_without_heavy_libraries() -> None:
 def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
     """What only a training needs is not even in reach: `parts` has every module of the loop, `loop` all of its duties."""
     heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "rich"}
-    arrays = "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
+    arrays = (
+        "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
+    )
     assert not loaded(f"import daemon.service.loop; from daemon.tabular import arrow_without_pandas; {arrays}") & heavy
 
 

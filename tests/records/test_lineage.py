@@ -159,7 +159,10 @@ def test_versions_that_were_trained_on_a_drop(recorded: Home) -> None:
     taught = [[one["version"] for one in lineage.versions_trained_on(recorded, drop)["newest"]] for drop in drops]
     assert taught == [[2, 1], [1], [2]]
     assert lineage.versions_trained_on(recorded, drops[0], limit=1)["count"] == 2
-    assert lineage.versions_trained_on(recorded, {**drops[0], "state": DropState.DUPLICATE}) == {"count": 0, "newest": []}
+    assert lineage.versions_trained_on(recorded, {**drops[0], "state": DropState.DUPLICATE}) == {
+        "count": 0,
+        "newest": [],
+    }
 
 
 def test_lists_are_bounded_and_come_in_pages(home: Home, journal: Journal) -> None:
