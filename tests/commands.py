@@ -10,6 +10,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NoReturn
 
+from forks import lighten
+
 from daemon.cli import commands
 from daemon.core.home import Home
 
@@ -48,6 +50,7 @@ def _child(arguments: Sequence[str], env: dict[str, str], cwd: Path, out: int, e
     """What the fork does; nothing of the test goes on in it."""
     code = 1
     try:
+        lighten()
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))

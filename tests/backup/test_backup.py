@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import forked
 from conftest import names
+from ingesting import HEADER, Parts, grow, numbered, row
 from service import Service, flowers, parsed, wait_until
 from test_commands import retraind
-from test_git_history import take
-from test_ingestion import HEADER, Parts, row
 
 from daemon.access import tokens
 from daemon.access.tokens import Keyring
@@ -41,16 +41,20 @@ from daemon.storage.journal import Journal
 
 
 @pytest.fixture
-def parts(mlflow_home: Home, schema: Schema) -> Iterator[Parts]:
+def parts(mlflow_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     """An ingestion with three batches, a token and a drop that waits."""
-    assert schema
+    grow(mlflow_home, numbered(3), tmp_path_factory)
     parts = Parts(mlflow_home)
-    for number in (1, 2, 3):
-        take(parts, number)
     mlflow_home.token.write_text("secret\n")
     mlflow_home.token.chmod(0o600)
     yield parts
     parts.close()
+
+
+@pytest.fixture(autouse=True)
+def settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup made in this process takes what nobody has changed for a tenth of a second."""
+    monkeypatch.setattr(backup, "SETTLED_SECONDS", 0.1)
 
 
 def wait_quiet(path: Path) -> None:
@@ -248,11 +252,13 @@ def test_torn_archive_is_refused(parts: Parts, tmp_path: Path) -> None:
     """Cut off anywhere, or no archive at all; by the command line with an exit code of its own."""
     file = tmp_path / "home.tar"
     backup.backup(parts.home, file)
+    parts.close()
     size = file.stat().st_size
     for left in (size - 20_000, size // 2, 700, 0):
         os.truncate(file, left)
-        done = retraind("restore", str(file), home=Home(tmp_path / "again"))
+        done = forked("restore", file, home=Home(tmp_path / "again"))
         assert done.returncode == Exit.DAMAGED, done.stderr
+    parts.open()
     assert sorted(names(tmp_path)) == ["home", "home.tar"]
 
 

@@ -8,27 +8,24 @@ from pathlib import Path
 
 import pytest
 from commands import forked
+from ingesting import HEADER, Parts, grow, numbered, row
 from service import Service, wait_until
 from test_git_history import DVC, GIT, git, lose_head, take
-from test_ingestion import HEADER, Parts, row
 
 from daemon.cli import doctor
 from daemon.core.errors import DatasetDamaged, Exit
 from daemon.core.home import Home
 from daemon.dataset import repair
-from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
 BATCHES = 3
 
 
 @pytest.fixture
-def parts(mlflow_home: Home, schema: Schema) -> Iterator[Parts]:
+def parts(mlflow_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     """An ingestion with three batches."""
-    assert schema
+    grow(mlflow_home, numbered(BATCHES), tmp_path_factory)
     parts = Parts(mlflow_home)
-    for number in range(1, BATCHES + 1):
-        take(parts, number)
     yield parts
     parts.close()
 
@@ -69,6 +66,10 @@ def corrupt_object(home: Home) -> None:
     path.chmod(0o444)
 
 
+def test_home_without_damage_is_in_order(parts: Parts) -> None:
+    assert bad(parts.home) == []
+
+
 SEEN = [
     harm
     for harm in (*GIT, *DVC)
@@ -83,7 +84,6 @@ SEEN = [
 )
 def test_damage_is_found_and_made_good_by_hand(parts: Parts, harm: Callable[[Home], None]) -> None:
     """Found before, all in order afterwards, and every row is there."""
-    assert bad(parts.home) == []
     harm(parts.home)
     assert bad(parts.home)
     parts.close()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_ingestion import Parts
+from ingesting import Parts
 from test_journal import a_drop
 
 from daemon.cli import schema_changes, schema_commands

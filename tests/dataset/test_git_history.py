@@ -1,5 +1,6 @@
 """daemon.dataset.git_history: git and DVC are rebuilt from journal and segments, whatever is damaged. Real git, DVC, SQLite."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -8,26 +9,25 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forks
 import pytest
-from test_ingestion import HEADER, Parts, row
+from ingesting import HEADER, Parts, grow, numbered, row
 
 from daemon.core.home import Home
 from daemon.dataset import git_history
 from daemon.dataset.checkout import check_out
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repository import Revision
-from daemon.schema.schema import Schema
 
 BATCHES = 4
 
 
 @pytest.fixture
-def parts(home: Home, schema: Schema) -> Iterator[Parts]:
-    """An ingestion with four batches."""
-    assert schema
+def parts(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """An ingestion with four batches, of which it has taken the last one itself."""
+    grow(home, numbered(BATCHES - 1), tmp_path_factory)
     parts = Parts(home)
-    for number in range(1, BATCHES + 1):
-        take(parts, number)
+    take(parts, BATCHES)
     yield parts
     parts.close()
 
@@ -152,6 +152,14 @@ DVC = [lose_settings, tear_settings, lose_scaffold, lose_cache, lose_state, lose
 
 def check(parts: Parts, batches: int = BATCHES + 1) -> None:
     """git and DVC hold exactly what the journal does, and git finds nothing wrong."""
+    check_git(parts, batches)
+    newest = git_history.recorded(parts.home.journal)[-1]
+    segments = {one["name"]: one["md5"] for one in parts.journal.segments.current()}
+    assert Dataset(parts.home).commit(batches, segments, "Again").dvc_md5 == newest.dvc_md5
+
+
+def check_git(parts: Parts, batches: int) -> None:
+    """git holds exactly what the journal does, and finds nothing wrong."""
     home = parts.home
     assert parts.lengths == [*range(1, batches + 1)]
     assert git(home, "status", "--porcelain") == ""
@@ -161,8 +169,6 @@ def check(parts: Parts, batches: int = BATCHES + 1) -> None:
     told = git(home, "log", "--reverse", "--format=%(trailers:key=Batch-Id,valueonly,separator=%x2C)").split()
     assert told == [str(one.seq) for one in history]
     assert git_history.damage(home.data, history[-1].name) is None
-    segments = {one["name"]: one["md5"] for one in parts.journal.segments.current()}
-    assert Dataset(home).commit(batches, segments, "Again").dvc_md5 == history[-1].dvc_md5
 
 
 @pytest.mark.parametrize("harm", [*GIT, *DVC], ids=lambda harm: harm.__name__)
@@ -226,22 +232,22 @@ def test_damaged_repositories_are_kept_up_to_a_number(parts: Parts) -> None:
 STEPS = 60
 """More than there are changes of the disk in one repair."""
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from daemon.dataset import git_history
-left = int(sys.argv[2])
-def audit(event, arguments):
-    global left
-    if event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "subprocess.Popen", "shutil.rmtree"):
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), 9)
-home = Path(sys.argv[1])
-history = git_history.recorded(home / "registry/journal.db")
-sys.addaudithook(audit)
-git_history.remake(home / "data", history)
-"""
+CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "subprocess.Popen", "shutil.rmtree")
+"""The audit events of what changes the disk."""
+
+
+def remake_until(home: Home, step: int) -> int:
+    """Repair the history in a process that kills itself before the change of the disk with this number; its exit code."""
+    history = git_history.recorded(home.journal)
+
+    def remake() -> None:
+        changes = itertools.count()
+        sys.addaudithook(
+            lambda event, _: os.kill(os.getpid(), 9) if event in CHANGES and next(changes) == step else None
+        )
+        git_history.remake(home.data, history)
+
+    return forks.end(forks.start(remake))
 
 
 @pytest.mark.parametrize("harm", [lose_head, remove_everything], ids=lambda harm: harm.__name__)
@@ -252,25 +258,23 @@ def test_repair_that_is_killed_is_finished(parts: Parts, harm: Callable[[Home], 
     copy = parts.home.root.parent / "harmed"
     shutil.copytree(parts.home.data / ".git", copy, dirs_exist_ok=True) if harm is lose_head else None
     for step in range(STEPS):
-        command = [sys.executable, "-c", KILLED, str(parts.home.root), str(step)]
-        done = subprocess.run(command, cwd=Path(__file__).parents[2], env=os.environ, capture_output=True, text=True)
-        assert done.returncode in (0, -signal.SIGKILL), done.stderr
-        dataset = Dataset(parts.home)
+        code = remake_until(parts.home, step)
+        assert code in (0, -signal.SIGKILL)
         parts.open()
-        check(parts, BATCHES)
+        check_git(parts, BATCHES)
         assert not (parts.home.data / git_history.TMP / git_history.FRESH).exists()
         parts.close()
-        dataset.close()
-        if done.returncode == 0:
+        if code == 0:
             break
         shutil.rmtree(parts.home.data / ".git")
         for aside in git_history.set_aside(parts.home.data):
             shutil.rmtree(aside)
         if harm is lose_head:
             shutil.copytree(copy, parts.home.data / ".git")
-    assert done.returncode == 0, "a repair takes more steps than were tried"
+    assert code == 0, "a repair takes more steps than were tried"
     assert step > 3
     parts.open()
+    check(parts, BATCHES)
 
 
 def test_nothing_is_set_aside_without_damage(parts: Parts) -> None:

@@ -13,8 +13,8 @@ import pytest
 from conftest import names
 from hypothesis import given
 from hypothesis import strategies as st
+from ingesting import HEADER, Parts, row
 from test_forget import parts as parts  # noqa: PLC0414 - a fixture
-from test_ingestion import HEADER, Parts, row
 
 from daemon.core import durable, requests
 from daemon.core.home import Home

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ingesting import HEADER, Parts, grow, numbered, row
 from test_dataset import none
 from test_git_history import git
-from test_ingestion import HEADER, Parts, row
 
 from daemon.core import requests
 from daemon.core.errors import DatasetDamaged
@@ -20,21 +20,18 @@ from daemon.dataset.dataset import Dataset
 from daemon.dataset.dvc_cache import SECURED, STAMPS, Cache
 from daemon.dataset.repacking import Repacking
 from daemon.dataset.repository import Revision
-from daemon.schema.schema import Schema
 
 BATCHES = 6
 
 
 @pytest.fixture
-def parts(home: Home, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def parts(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     """An ingestion with some batches, of which more than the last one is old."""
-    assert schema
+    grow(home, numbered(BATCHES), tmp_path_factory)
     monkeypatch.setattr(repacking, "KEEP_LISTS", 1)
     monkeypatch.setattr(repacking, "LOOSE", 1)
     monkeypatch.setattr(repacking, "LOOKED_AT", [f"{number:02x}" for number in range(256)])
     parts = Parts(home)
-    for number in range(1, BATCHES + 1):
-        take(parts, number)
     yield parts
     parts.close()
 

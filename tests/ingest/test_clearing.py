@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import names
+from ingesting import HEADER, Parts
 from sqlalchemy import select
-from test_ingestion import HEADER, Parts
 
 from daemon.core.home import Home
 from daemon.ingest.clearing import AGAIN_SECONDS

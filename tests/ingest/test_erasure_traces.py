@@ -4,6 +4,7 @@ import gzip
 import json
 import sqlite3
 import struct
+from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +13,11 @@ import bundles
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from commands import forked
 from conftest import names
-from test_commands import retraind
+from ingesting import HEADER, Killed, Parts, prepare
 from test_forget import answer, in_cache, take, text
 from test_forget import parts as parts  # noqa: PLC0414 - a fixture
-from test_ingestion import HEADER, Killed, Parts
 
 from daemon.core import durable, requests, shared_folder
 from daemon.core.home import Home
@@ -75,8 +76,8 @@ def hold(parts: Parts | SimpleNamespace, name: str, content: str) -> str:
     return durable.sha256(data)
 
 
-def scattered(parts: Parts) -> str:
-    """A drop whose rows lie in the dataset, the cache, refused files, one that waits and a segment set aside; its sha256."""
+def scatter(parts: Parts) -> None:
+    """Take a drop whose rows lie in the dataset, the cache, refused files, one that waits and a segment set aside."""
     wrong = PERSON.replace("1.5,", "one and a half,").replace("5.5,", "five,")
     parts.drop("person-wrong.csv", wrong)
     parts.drop("packed.csv.gz", gzip.compress(wrong.encode(), mtime=0))
@@ -90,12 +91,24 @@ def scattered(parts: Parts) -> str:
     [live] = parts.journal.segments.current()
     parts.home.orphans.mkdir(exist_ok=True)
     (parts.home.orphans / "left.parquet").write_bytes((parts.home.segments / live["name"]).read_bytes())
-    return durable.sha256(PERSON.encode())
 
 
-def test_purge_takes_the_rows_out_of_everything_that_find_lists(parts: Parts) -> None:
+SCATTERED = durable.sha256(PERSON.encode())
+"""The drop that `scatter` has taken."""
+
+
+@pytest.fixture
+def scattered(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """An ingestion that has taken a drop whose rows lie in many places."""
+    prepare(home, scatter, tmp_path_factory)
+    parts = Parts(home)
+    yield parts
+    parts.close()
+
+
+def test_purge_takes_the_rows_out_of_everything_that_find_lists(scattered: Parts) -> None:
     """Before, every file with the bytes is listed; afterwards there is none, and the other rows of those files stay."""
-    sha256 = scattered(parts)
+    parts, sha256 = scattered, SCATTERED
     before = files_with_the_secret(parts.home)
     assert {"inbox/rejected/person-wrong.csv", "inbox/rejected/packed.csv.gz", "inbox/rejected/others.csv"} <= before
     assert before - listed(parts, sha256) == set()
@@ -142,11 +155,11 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
 @pytest.mark.parametrize("step", ["_refused", "_held", "_orphans", "_predictions"])
 @pytest.mark.parametrize("after", [False, True])
 def test_end_at_any_step_leaves_the_rest_to_the_next(
-    parts: Parts, step: str, after: bool, monkeypatch: pytest.MonkeyPatch
+    scattered: Parts, step: str, after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """The rows are known until all else is gone, so whoever is killed in between finds the rest again."""
-    sha256 = scattered(parts)
-    requests.submit(parts.home, "forget", drop=sha256, purge=True)
+    parts = scattered
+    requests.submit(parts.home, "forget", drop=SCATTERED, purge=True)
     real = getattr(Eraser, step)
 
     def cut(eraser: Eraser, drop: DropRow) -> str:
@@ -200,11 +213,13 @@ def test_predictions_that_the_drop_labelled_go_by_their_ids(parts: Parts) -> Non
 def test_command_lists_as_text_and_as_json(parts: Parts) -> None:
     """A name is enough, nothing is changed, and machines get the same."""
     take(parts, a=[1])
-    shown = retraind("forget", "a.csv", "--find", home=parts.home)
+    parts.close()
+    shown = forked("forget", "a.csv", "--find", home=parts.home)
     assert shown.returncode == 0, shown.stderr
     assert "data/dataset/" in shown.stdout
     assert "can't be known from here" in shown.stdout
-    found = json.loads(retraind("forget", "a.csv", "--find", "--json", home=parts.home).stdout)
+    found = json.loads(forked("forget", "a.csv", "--find", "--json", home=parts.home).stdout)
+    parts.open()
     assert (found["name"], found["state"]) == ("a.csv", "accepted")
     assert {trace["goes"] for trace in found["traces"]} >= {"retraind forget", "retraind forget --purge", "stays"}
     assert requests.pending(parts.home) == []

@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+from ingesting import HEADER, Parts
 from numpy.typing import NDArray
 from sites import Client
-from test_ingestion import HEADER, Parts
 
 from daemon.artifacts import bundle
 from daemon.core import requests

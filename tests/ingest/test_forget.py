@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import names
-from test_ingestion import HEADER, Killed, Parts, row
+from ingesting import HEADER, Killed, Parts, grow, prepare, row
 
 from daemon.core import durable, requests
 from daemon.core.errors import NotFound
@@ -29,6 +29,20 @@ def parts(home: Home, schema: Schema) -> Iterator[Parts]:
     """An ingestion in a new home."""
     assert schema
     parts = Parts(home)
+    yield parts
+    parts.close()
+
+
+MANY = range(segment_tiers.FAN)
+"""As many drops as a merge needs."""
+
+
+@pytest.fixture
+def merged(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """An ingestion that has taken a drop of one row for each of MANY, and has merged them."""
+    grow(home, [(f"f{number}.csv", text(number)) for number in MANY], tmp_path_factory)
+    parts = Parts(home)
+    parts.run()
     yield parts
     parts.close()
 
@@ -161,10 +175,11 @@ def test_rows_that_begin_the_dataset_stay_known(parts: Parts) -> None:
     assert table["sepal_length"].to_pylist() == [4, 5, 6, 7]
 
 
-def test_segment_that_was_merged_is_put_in_order(parts: Parts) -> None:
+def test_segment_that_was_merged_is_put_in_order(home: Home, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Out of many batches in one segment one drop goes; the others are in the order of their batches, with their tier."""
-    for number in range(segment_tiers.FAN):
-        take(parts, **{f"f{number}": [float(number), number + 0.5]})
+    grow(home, [(f"f{number}.csv", text(number, number + 0.5)) for number in MANY], tmp_path_factory)
+    parts = Parts(home)
+    parts.run()
     [merged] = parts.journal.segments.current()
     forget(parts, 0, 0.5)
     parts.run()
@@ -173,6 +188,7 @@ def test_segment_that_was_merged_is_put_in_order(parts: Parts) -> None:
     [(_, table)] = segments.read(parts.home.segments, {left["name"]: left["sha256"]})
     assert table["sepal_length"].to_pylist() == [number / 2 for number in range(2, 2 * segment_tiers.FAN)]
     assert parts.journal.batches.first_rows() == 2
+    parts.close()
 
 
 def test_batches_out_of_order_are_sorted() -> None:
@@ -183,10 +199,9 @@ def test_batches_out_of_order_are_sorted() -> None:
     assert sorted(left["_drop"].chunk(0).dictionary.to_pylist()) == ["b", "c"]
 
 
-def test_rows_come_back_to_an_old_set(parts: Parts) -> None:
+def test_rows_come_back_to_an_old_set(merged: Parts) -> None:
     """What is left may be just the rows of a segment that a merge replaced: it is another segment all the same."""
-    for number in range(segment_tiers.FAN):
-        take(parts, **{f"f{number}": [float(number)]})
+    parts = merged
     for number in range(1, segment_tiers.FAN):
         forget(parts, number)
     parts.run()
@@ -194,12 +209,26 @@ def test_rows_come_back_to_an_old_set(parts: Parts) -> None:
     assert len({one["segment"] for one in parts.journal.batches.all()}) == len(parts.journal.batches.all())
 
 
-@pytest.mark.parametrize("step", [f"{where}{call}" for where in "-+" for call in ("remove", "write", "forget", "dataset_commit", "commit", "purge", "end_request", "consume")])  # fmt: skip
-def test_end_at_any_step_forgets_once(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the process ends, the next one finishes: the rows are gone, once, also from the cache, and the request is answered."""
+def take_two(parts: Parts) -> None:
+    """Take two drops as a batch, one of them with a bad row."""
     parts.drop("a.csv", text(1, 2))
     parts.drop("b.csv", text(3) + "x,1,1,1,setosa\n")
     parts.run()
+
+
+@pytest.fixture
+def quarantined(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """An ingestion that has taken two drops, one of them with a bad row."""
+    prepare(home, take_two, tmp_path_factory)
+    parts = Parts(home)
+    yield parts
+    parts.close()
+
+
+@pytest.mark.parametrize("step", [f"{where}{call}" for where in "-+" for call in ("remove", "write", "forget", "dataset_commit", "commit", "purge", "end_request", "consume")])  # fmt: skip
+def test_end_at_any_step_forgets_once(quarantined: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the process ends, the next one finishes: the rows are gone, once, also from the cache, and the request is answered."""
+    parts = quarantined
     wanted = durable.sha256((text(3) + "x,1,1,1,setosa\n").encode())
     assert names(parts.home.rejected) == [f"b.csv.{wanted[:8]}.bad.csv"]
     request = requests.submit(parts.home, "forget", drop=wanted, purge=True)
@@ -237,10 +266,9 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, name, call)
 
 
-def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
+def test_purged_rows_are_in_no_object_of_the_cache(merged: Parts) -> None:
     """Merged and rewritten segments that held them go as well; the revisions before can't be checked out, the newest can."""
-    for number in range(segment_tiers.FAN):
-        take(parts, **{f"f{number}": [float(number)]})
+    parts = merged
     old = parts.dataset.revision()
     forget(parts, 5)
     parts.run()
@@ -250,12 +278,12 @@ def test_purged_rows_are_in_no_object_of_the_cache(parts: Parts) -> None:
     said = answer(parts, request)[1]
     assert said.startswith("The 1 rows of f7.csv were forgotten in batch 19. 3 objects")
     assert said.endswith("No version was trained on them.")
-    assert in_cache(parts.home) == set(range(segment_tiers.FAN)) - {7}
+    assert in_cache(parts.home) == {*MANY} - {7}
     newest = parts.dataset.revision()
     assert old is not None
     assert between is not None
     assert newest is not None
-    assert checked_out(parts.home, newest) == [number for number in range(segment_tiers.FAN) if number not in (5, 7)]
+    assert checked_out(parts.home, newest) == [number for number in MANY if number not in (5, 7)]
     for revision in (old, between):
         with pytest.raises(NotFound, match="purged"):
             checked_out(parts.home, revision)

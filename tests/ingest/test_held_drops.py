@@ -9,12 +9,12 @@ from typing import Any
 import bundles
 import orjson
 import pytest
+from ingesting import Parts
 from service import Service, wait_until
 from service import flowers as service_flowers
 from sites import Client
 from test_commands import a_status, retraind
 from test_exam_runner import flowers, serve
-from test_ingestion import Parts
 
 from daemon.backup import backup, restore
 from daemon.cli.report import drops as drop_report

@@ -19,6 +19,9 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 from conftest import names
+from ingesting import HEADER, Killed, grow
+from ingesting import Parts as Parts  # noqa: PLC0414 - others find it here, too
+from ingesting import row as row  # noqa: PLC0414
 
 from daemon.core import durable, requests, shared_folder
 from daemon.core.errors import Unavailable
@@ -26,76 +29,13 @@ from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
 from daemon.core.settings import Settings
 from daemon.dataset import segment_tiers, segment_writer, segments
-from daemon.dataset.dataset import Dataset
 from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
-from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.reading.late_labels import Labels
 from daemon.schema import labelled_row
 from daemon.schema import schema as schema_module
 from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
 from daemon.tabular import file_content
-
-SETTINGS = Settings(inbox=Limits(settle_seconds=0.0))
-HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
-
-
-class Parts:
-    """What ingestion works with; `reopen` is what a restart does after a kill."""
-
-    def __init__(self, home: Home, settings: Settings = SETTINGS) -> None:
-        self.home, self.settings, self.now = home, settings, 0.0
-        self.open()
-
-    def open(self) -> None:
-        self.journal = Journal.open(self.home.journal)
-        self.dataset = Dataset(self.home)
-        self.dataset.open(
-            {one["name"]: one["md5"] for one in self.journal.segments.current()}, self.journal.segments.replaced
-        )
-        self.inbox = Inbox(self.home, self.settings.inbox, lambda: None)
-        labels = Labels(self.home, self.journal)
-        self.ingestion = Ingestion(self.home, self.settings, self.inbox, self.dataset, self.journal, labels)
-
-    def close(self) -> None:
-        hash_writer = self.ingestion.intake.known_rows._hash_writer
-        if hash_writer is not None:
-            hash_writer._file.close()  # as the kernel does at a kill; what is in the folder stays
-        self.dataset.close()
-        self.journal.close()
-
-    def reopen(self) -> None:
-        self.close()
-        self.open()
-
-    def run(self) -> None:
-        """Step until nothing is left to do."""
-        self.now += 5  # as the loop, which waits so long after a failure
-        for _ in range(2000):
-            if not self.ingestion.step(self.now):
-                return
-        raise AssertionError("ingestion never comes to rest")
-
-    def drop(self, name: str, text: str | bytes) -> None:
-        durable.write(self.home.inbox / name, text if isinstance(text, bytes) else text.encode())
-
-    @property
-    def lengths(self) -> list[float]:
-        """The first column of every row of the dataset, as a trainer would read it."""
-        known = {one["name"]: one["sha256"] for one in self.journal.segments.current()}
-        tables = [table for _, table in segments.read(self.home.segments, known)]
-        return sorted(length for table in tables for length in table["sepal_length"].to_pylist())
-
-    @property
-    def waiting(self) -> list[str]:
-        return sorted(set(names(self.home.inbox)) - {"rejected"})
-
-    def drops(self) -> list[tuple[str, str]]:
-        """Name and state of every drop that was decided."""
-        with closing(sqlite3.connect(self.home.journal)) as connection:
-            return connection.execute("SELECT name, state FROM drops ORDER BY id").fetchall()
 
 
 @pytest.fixture
@@ -106,14 +46,23 @@ def parts(home: Home, schema: Schema) -> Iterator[Parts]:
     parts.close()
 
 
+FILES = [(f"{number}.csv", HEADER + row(number)) for number in range(segment_tiers.FAN)]
+"""Drops of a row each, as many as a merge needs."""
+
+
+@pytest.fixture
+def full_tier(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """An ingestion that has taken FILES, each as a batch, and has not begun to merge them."""
+    grow(home, FILES, tmp_path_factory)
+    parts = Parts(home)
+    yield parts
+    parts.close()
+
+
 def bad_rows(parts: Parts, name: str) -> Path:
     """The only file of refused rows of drops with this name."""
     [found] = parts.home.rejected.glob(f"{name}.????????.bad.csv")
     return found
-
-
-def row(length: float) -> str:
-    return f"{length},3.5,1.4,0.2,setosa\n"
 
 
 def test_drop_becomes_a_revision_and_leaves_the_inbox(parts: Parts, iris: bytes) -> None:
@@ -250,10 +199,6 @@ def test_file_that_is_replaced_while_it_is_taken_is_another_drop(parts: Parts) -
     parts.drop("a.csv", HEADER + row(2))
     parts.run()
     assert parts.lengths == [1, 2]
-
-
-class Killed(BaseException):
-    """The process ends here: nothing catches it."""
 
 
 def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,11 +359,11 @@ def test_reject_file_takes_all_or_nothing(home: Home, parts: Parts) -> None:
     assert orjson.loads((home.rejected / "c.csv.report.json").read_bytes())["line"] == 3
 
 
-def test_many_batches_stay_few_segments(parts: Parts) -> None:
+def test_many_batches_stay_few_segments(full_tier: Parts) -> None:
     """Small segments are merged; rows, their order and git's history stay; DVC's list is the journal's."""
-    for number in range(segment_tiers.FAN + 1):
-        parts.drop("a.csv", HEADER + row(number))
-        parts.run()
+    parts = full_tier
+    parts.drop("a.csv", HEADER + row(segment_tiers.FAN))
+    parts.run()
     assert len(names(parts.home.segments)) == 2
     assert parts.lengths == list(range(segment_tiers.FAN + 1))
     newest = parts.journal.batches.committed()
@@ -429,12 +374,7 @@ def test_many_batches_stay_few_segments(parts: Parts) -> None:
 
 
 def steps_of_a_merge(parts: Parts) -> Iterator[int]:
-    """Drop as many small files as a merge needs; pauses before its first step and after each, and counts these moments."""
-    for number in range(segment_tiers.FAN):
-        parts.drop(f"{number}.csv", HEADER + row(number))
-        while parts.journal.batches.committed().rows <= number:
-            parts.now += 100
-            assert parts.ingestion.step(parts.now)
+    """Merge a full tier; pauses before the first step and after each, and counts these moments."""
     for moment in itertools.count():
         yield moment
         if not parts.ingestion.step(parts.now):
@@ -442,8 +382,9 @@ def steps_of_a_merge(parts: Parts) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("moment", range(5))
-def test_drop_that_comes_in_any_step_of_a_merge_stops_nothing(parts: Parts, moment: int) -> None:
+def test_drop_that_comes_in_any_step_of_a_merge_stops_nothing(full_tier: Parts, moment: int) -> None:
     """No file of the dataset has a name that the journal does not know, so nothing is set aside, and all rows stay."""
+    parts = full_tier
     for now in steps_of_a_merge(parts):
         assert {path.name for path in parts.home.segments.iterdir()} >= {
             one["name"] for one in parts.journal.segments.current()
@@ -459,8 +400,9 @@ def test_drop_that_comes_in_any_step_of_a_merge_stops_nothing(parts: Parts, mome
 
 
 @pytest.mark.parametrize("moment", range(5))
-def test_drop_forgotten_in_any_step_of_a_merge_is_nowhere(parts: Parts, moment: int) -> None:
+def test_drop_forgotten_in_any_step_of_a_merge_is_nowhere(full_tier: Parts, moment: int) -> None:
     """A merge that has begun with the drop's segment writes no row of it into a file that stays."""
+    parts = full_tier
     for now in steps_of_a_merge(parts):
         if now == moment:
             requests.submit(parts.home, "forget", drop=durable.sha256((HEADER + row(3)).encode()), purge=True)
@@ -474,8 +416,9 @@ def test_drop_forgotten_in_any_step_of_a_merge_is_nowhere(parts: Parts, moment: 
 
 @pytest.mark.parametrize("restart", [True, False])
 @pytest.mark.parametrize("name", ["", "renamed.parquet"])
-def test_segment_among_the_orphans_comes_back(parts: Parts, restart: bool, name: str) -> None:
+def test_segment_among_the_orphans_comes_back(full_tier: Parts, restart: bool, name: str) -> None:
     """What the journal names is found by its bytes wherever it was set aside, and leaves that folder."""
+    parts = full_tier
     for _ in steps_of_a_merge(parts):
         pass
     [merged] = (one["name"] for one in parts.journal.segments.current())
@@ -490,21 +433,16 @@ def test_segment_among_the_orphans_comes_back(parts: Parts, restart: bool, name:
 
 
 @pytest.mark.parametrize("step", ["-merge", "+merge", "-dataset_commit", "+dataset_commit", "-commit"])
-def test_end_in_a_merge_loses_and_doubles_nothing(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_in_a_merge_loses_and_doubles_nothing(full_tier: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A merge that is cut off is done again or finished; no segment is lost, none stays behind."""
-    for number in range(segment_tiers.FAN - 1):
-        parts.drop("a.csv", HEADER + row(number))
-        parts.run()
-    parts.drop("a.csv", HEADER + row(99))
-    while len(parts.journal.segments.current()) < segment_tiers.FAN or parts.journal.batches.uncommitted() is not None:
-        parts.ingestion.step(100.0)
+    parts = full_tier
     with monkeypatch.context() as patch:
         cut(parts, step, patch)
         with pytest.raises(Killed):
             parts.run()
     parts.reopen()
     parts.run()
-    assert parts.lengths == [*range(segment_tiers.FAN - 1), 99]
+    assert parts.lengths == [*range(segment_tiers.FAN)]
     assert len(parts.journal.segments.current()) == 1
     assert parts.dataset.folder.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
 
@@ -693,11 +631,12 @@ def test_edit_of_the_schema_survives_growth(home: Home, parts: Parts) -> None:
     assert parts.lengths == [1, 2]
 
 
-def test_kind_edited_by_hand_stops_neither_merging_nor_drops(home: Home, parts: Parts) -> None:
+def test_kind_edited_by_hand_stops_neither_merging_nor_drops(
+    home: Home, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Segments of two types are not merged; those of one still are, and drops go on."""
-    for number in range(10):
-        parts.drop("a.csv", HEADER + row(number))
-        parts.run()
+    grow(home, FILES[:10], tmp_path_factory)
+    parts = Parts(home)
     text = home.schema.read_text().replace('"kind": "number"', '"kind": "category"', 1)
     home.schema.write_text(text)
     for number in range(10, 10 + segment_tiers.FAN + 6):
@@ -705,6 +644,7 @@ def test_kind_edited_by_hand_stops_neither_merging_nor_drops(home: Home, parts: 
         parts.run()
     assert len(parts.journal.segments.current()) <= segment_tiers.FAN + 7
     assert parts.journal.batches.committed().rows == 10 + segment_tiers.FAN + 6
+    parts.close()
 
 
 def test_name_that_is_not_utf8_with_a_bad_row(home: Home, parts: Parts) -> None:

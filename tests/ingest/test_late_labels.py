@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_ingestion import Parts
+from ingesting import Parts
 
 from daemon.artifacts import bundle
 from daemon.core import durable

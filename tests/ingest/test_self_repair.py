@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import names
-from test_ingestion import HEADER, Parts, row
+from ingesting import HEADER, Parts, row
 
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
