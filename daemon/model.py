@@ -139,6 +139,10 @@ class LeastSquares(LinearRegression):  # type: ignore[misc]
         return self
 
 
+LEAST = 1e-6
+"""The smallest score that counts, before scores are normalised."""
+
+
 class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Linear regression as a classifier: least squares on one-hot targets; scores are clipped and normalised."""
 
@@ -150,7 +154,7 @@ class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """(n, d) to (n, classes); rows sum to 1."""
-        scores = np.clip(np.asarray(X) @ self.coef_.T + self.intercept_, 1e-6, 1.0)
+        scores = np.clip(np.asarray(X) @ self.coef_.T + self.intercept_, LEAST, 1.0)
         return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
     def predict(self, X: ArrayLike) -> Codes:

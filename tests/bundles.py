@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest, Pointer
+from daemon.artifacts.linear_model import Form
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.states import VersionState
@@ -43,14 +44,19 @@ HOUSE: list[float | bool | str] = [100.0, 4, True, "2026-01-31", "Zürich"]
 HOUSE_PRICE = 100.0 * 2 + 4 * 10 + 5 + 20484 * 0.01 + 50
 
 
-def make(home: Home, version: int, favourite: int = 0, scores: dict[str, Any] | None = None) -> Pointer:
-    """Seal a bundle whose bias favours one class, and which has these scores; returns what the pointer would say."""
+def make(
+    home: Home, version: int, favourite: int = 0, scores: dict[str, Any] | None = None, *, linear: bool = False
+) -> Pointer:
+    """Seal a bundle whose bias favours one class, and which has these scores; returns what the pointer would say.
+
+    `linear`: the same model is there as data, too.
+    """
     bias = np.zeros(3)
     bias[favourite] = 20.0
     rows = np.array([SETOSA, [6.0, 2.9, 4.5, 1.5], [6.9, 3.1, 5.4, 2.1]])
     weighed = np.exp(rows @ WEIGHTS + bias)
     answers = weighed / weighed.sum(axis=1, keepdims=True)
-    return _seal(home, version, SCHEMA, _graph(bias), rows, answers, scores)
+    return _seal(home, version, SCHEMA, _graph(bias), rows, answers, scores, _form(bias) if linear else None)
 
 
 def add_twin(home: Home, version: int) -> str:
@@ -79,9 +85,14 @@ def _seal(
     rows: Array,
     answers: Array,
     scores: dict[str, Any] | None = None,
+    form: Form | None = None,
 ) -> Pointer:
     folder = home.bundle(version)
     folder.mkdir(parents=True)
+    names = [bundle.ONNX, bundle.PROBE]
+    if form is not None:
+        (folder / bundle.LINEAR).write_text(form.model_dump_json())
+        names.append(bundle.LINEAR)
     (folder / bundle.ONNX).write_bytes(graph.SerializeToString())
     probe = {"rows": rows.tolist(), bundle.answered(schema): answers.tolist()}
     (folder / bundle.PROBE).write_bytes(orjson.dumps(probe))
@@ -97,7 +108,7 @@ def _seal(
         backend="onnx",
         input="float64",
         difference=0.0,
-        files={name: durable.sha256_file(folder / name) for name in (bundle.ONNX, bundle.PROBE)},
+        files={name: durable.sha256_file(folder / name) for name in names},
         scores=scores or {},
         reason="test",
         seed=42,
@@ -121,6 +132,19 @@ def record(home: Home, pointer: Pointer, state: str = "promoted") -> None:
         journal.versions.judge(
             row | {"version": pointer.version, "bundle": pointer.manifest}, VersionState(state), "For a test."
         )
+
+
+def _form(bias: Array) -> Form:
+    return Form(
+        width=4,
+        numbers=[0, 1, 2, 3],
+        means=[0.0] * 4,
+        scales=[1.0] * 4,
+        fills=False,
+        weights=WEIGHTS.T.tolist(),
+        intercepts=bias.tolist(),
+        link="softmax",
+    )
 
 
 def _sum(weights: Array) -> onnx.ModelProto:

@@ -4,23 +4,20 @@ Every endpoint that predicts (`/predict` and the protocols) ends here, so all ar
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
 import numpy as np
-import orjson
 
 from daemon.core.errors import InvalidFeatures
-from daemon.core.status import utcnow
 from web.auth.access import CALLER
 from web.http import payload
 from web.http.problems import Problem
 from web.serving import call
 from web.serving.agreement import ChampionAnswers
+from web.serving.answered import Answered, lines_of
 from web.serving.inputs import Inputs, Matrix, from_rows
 from web.serving.predictor import Predictor
 from web.worker_state import Worker
@@ -30,69 +27,6 @@ ALIASES = ("champion", "challenger", "previous")
 
 MOST_DIGITS = 10
 """Version numbers are shorter than this."""
-
-
-class RowAnswer(TypedDict):
-    """The answer to one row, as `/predict` sends it."""
-
-    prediction: float
-    """Code of the class, or the value."""
-    prediction_id: str
-    prediction_name: str | None
-    """Name of the class; None for a value, as is `confidence`."""
-    confidence: float | None
-    probabilities: NotRequired[dict[str, float]]
-    """By name of the class; left out for a value."""
-
-
-@dataclass(slots=True)
-class Answered:
-    """The predictions of one request, one per row, already logged."""
-
-    predictor: Predictor
-    predictions: list[Any]
-    """Codes of classes, or values."""
-    probabilities: list[list[float]] | None
-    """By row, in the order of the classes' codes; None for values."""
-    ids: list[str]
-    """The prediction ids."""
-    latency_ms: float
-
-    def rows(self) -> list[RowAnswer]:
-        """The answer of `/predict` to each row, without what is the same for all of them."""
-        if self.probabilities is None:
-            return [
-                {"prediction": value, "prediction_id": key, "prediction_name": None, "confidence": None}
-                for value, key in zip(self.predictions, self.ids, strict=True)
-            ]
-        classes = self.predictor.classes
-        return [
-            {
-                "prediction": code,
-                "prediction_id": key,
-                "prediction_name": classes[code],
-                "confidence": shares[code],
-                "probabilities": dict(zip(classes, shares, strict=True)),
-            }
-            for code, key, shares in zip(self.predictions, self.ids, self.probabilities, strict=True)
-        ]
-
-    def details(self) -> Iterator[tuple[str, float, list[float]]] | Iterator[tuple[None, None, None]]:
-        """For each row the name of the class, its probability and all probabilities; for values an endless series of Nones."""
-        if self.probabilities is None:
-            return repeat((None, None, None))
-        classes = self.predictor.classes
-        return (
-            (classes[code], shares[code], shares)
-            for code, shares in zip(self.predictions, self.probabilities, strict=True)
-        )
-
-    @property
-    def names(self) -> list[str | float]:
-        """The predictions as names of classes, or values."""
-        if self.probabilities is None:
-            return list(self.predictions)
-        return [self.predictor.classes[int(code)] for code in self.predictions]
 
 
 def predictor(
@@ -165,7 +99,9 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
     Raises InvalidFeatures where the model has no finite answer, and NotKept if the log is strict and can't be written. If a
     challenger on trial fails, the champion answers: see `Answered.predictor`.
     """
-    started = time.perf_counter()
+    started, caller = time.perf_counter(), environ[CALLER].name
+    if len(inputs) == 1 and not chosen.trial:
+        return _answer_row(worker, chosen, inputs, caller, started)
     if chosen.trial:
         chosen, inputs, tried = _tried(worker, chosen, inputs)
         pieces: Iterable[Matrix] = [tried]
@@ -174,21 +110,36 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
     parts: list[Answered] = []
     lines: list[bytes] = []
     answers: list[Matrix] = []
-    caller = environ[CALLER].name
     at = 0
     for piece in pieces:
         part = _part(worker, chosen, piece, started)
-        lines.extend(_lines(part, inputs.values[at : at + len(piece)], caller))
+        lines.extend(lines_of(part, inputs.values[at : at + len(piece)], caller))
         parts.append(part)
         answers.append(piece)
         at += len(piece)
     answered = parts[0] if len(parts) == 1 else _joined(parts)
+    _keep(worker, answered, lines, inputs, answers)
+    return answered
+
+
+def _answer_row(worker: Worker, chosen: Predictor, inputs: Inputs, caller: str, started: float) -> Answered:
+    """The same for the one row of most requests, without arrays."""
+    shares = chosen.answer(inputs)
+    prediction = chosen.decide(shares)
+    latency = round((time.perf_counter() - started) * 1000, 3)
+    answered = Answered(chosen, [prediction], [shares] if chosen.classes else None, worker.next_ids(1), latency)
+    _keep(worker, answered, list(lines_of(answered, inputs.values, caller)), inputs, [shares])
+    return answered
+
+
+def _keep(worker: Worker, answered: Answered, lines: list[bytes], inputs: Inputs, answers: list[Any]) -> None:
+    """Log predictions, count them, and let the shadow compare them; `answers` are arrays, or the probabilities of one row."""
     worker.log.append(lines)
     call.current().logged = True
-    worker.counters.predicted(chosen.version, len(inputs))
+    chosen = answered.predictor
+    worker.counters.predicted(chosen.version, len(lines))
     if chosen is worker.slot.current and worker.shadow.wants:
-        worker.shadow.offer(ChampionAnswers(chosen, np.concatenate(answers), answered.ids, inputs))
-    return answered
+        worker.shadow.offer(ChampionAnswers(chosen, np.vstack(answers), answered.ids, inputs))
 
 
 def _part(worker: Worker, chosen: Predictor, answers: Matrix, started: float) -> Answered:
@@ -198,7 +149,7 @@ def _part(worker: Worker, chosen: Predictor, answers: Matrix, started: float) ->
     if chosen.costs is not None:
         predictions: list[Any] = chosen.costs.decide(answers).tolist()
     elif chosen.classes:
-        predictions = [rows[0].index(max(rows[0]))] if len(rows) == 1 else answers.argmax(axis=1).tolist()
+        predictions = answers.argmax(axis=1).tolist()
     else:
         predictions = [value for (value,) in rows]
     latency = round((time.perf_counter() - started) * 1000, 3)
@@ -228,24 +179,3 @@ def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor,
     # Encoded again by its own schema: the champion may not know a category of the challenger.
     rows = from_rows(champion.schema, inputs.values)
     return champion, rows, champion.answers(rows.matrix)
-
-
-def _lines(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> Iterator[bytes]:
-    """The lines of the log, one JSON object per row; `daemon.storage.prediction_history` reads them."""
-    at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
-    lines = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
-    for values, key, prediction, (name, confidence, probabilities) in lines:
-        line = {
-            "timestamp": at,
-            "model_version": version,
-            "latency_ms": latency,
-            "prediction_id": key,
-            "features": values,
-            "prediction": prediction,
-            "prediction_name": name,
-            "confidence": confidence,
-            "probabilities": probabilities,
-        }
-        if caller:
-            line["caller"] = caller
-        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

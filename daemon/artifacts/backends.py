@@ -4,6 +4,7 @@ Shared with `web`: needs numpy and ONNX Runtime only. treelite and scikit-learn 
 whose backend they are, because ONNX does not reproduce the estimator.
 """
 
+import importlib
 from collections.abc import Callable
 
 import numpy as np
@@ -35,6 +36,11 @@ TRUSTED = [
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 ]
+
+
+def import_runtime() -> None:
+    """Import ONNX Runtime, which holds up all threads for 0.1 to 0.2 s; for workers, whose next version may need it."""
+    importlib.import_module("onnxruntime")
 
 
 def onnx_model(graph: bytes, kind: Kind) -> Callable[[Matrix], Matrix]:

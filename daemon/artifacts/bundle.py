@@ -3,7 +3,7 @@
 Shared with `web`; its manifest is that of `daemon/artifacts/manifest.py`, its backends are those of `daemon/artifacts/backends.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Required, TypedDict
 
@@ -11,11 +11,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from daemon.artifacts import backends
+from daemon.artifacts import backends, linear_model
 from daemon.artifacts.manifest import (
     AFTER,
     BEFORE,
     KEPT,
+    LINEAR,
     MANIFEST,
     MODEL,
     ONNX,
@@ -45,6 +46,7 @@ __all__ = [
     "AFTER",
     "BEFORE",
     "KEPT",
+    "LINEAR",
     "MANIFEST",
     "MODEL",
     "ONNX",
@@ -74,6 +76,8 @@ __all__ = [
 ]
 
 Matrix = NDArray[np.float64]
+RowFunction = Callable[[Sequence[float]], list[float]]
+"""One row in schema order to its probabilities, or to its one value."""
 
 PARITY = 1e-6
 """Largest difference between scikit-learn and the backend: of a probability, or of a value as a share of the probe's
@@ -93,11 +97,15 @@ class Probe(TypedDict, total=False):
 class Model:
     """A loaded bundle; immutable. `answers` takes rows in schema order."""
 
-    def __init__(self, manifest: Manifest, sha256: str, run: Callable[[Matrix], Matrix]) -> None:
+    def __init__(
+        self, manifest: Manifest, sha256: str, run: Callable[[Matrix], Matrix], row: RowFunction | None = None
+    ) -> None:
         self.manifest = manifest
         self.sha256 = sha256
         self.costs = Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes)
         """What decides which class it answers; None: the likeliest."""
+        self.row = row
+        """Answers one row without an array, as `answers` would, if the backend can."""
         self._run = run
 
     def answers(self, rows: Matrix) -> Matrix:
@@ -135,7 +143,7 @@ def _load(folder: Path, sha256: str, prefix: str) -> Model:
         prefix = ""
     files = _read(folder, manifest, prefix)
     try:
-        model = Model(manifest, sha256, _backend(made.backend, made.input, files, manifest.data_schema))
+        model = Model(manifest, sha256, *_backend(made.backend, made.input, files, manifest.data_schema))
         probe(model, orjson.loads(files[PROBE]))
     except BundleRefused:
         raise
@@ -144,12 +152,18 @@ def _load(folder: Path, sha256: str, prefix: str) -> Model:
     return model
 
 
-def _backend(backend: Backend, kind: Kind, files: dict[str, bytes], schema: Schema) -> Callable[[Matrix], Matrix]:
+def _backend(
+    backend: Backend, kind: Kind, files: dict[str, bytes], schema: Schema
+) -> tuple[Callable[[Matrix], Matrix], RowFunction | None]:
+    """What answers many rows, and one."""
+    if LINEAR in files:
+        linear = linear_model.read(files[LINEAR])
+        return linear.answers, linear.row
     if backend == "onnx":
-        return backends.onnx_model(files[ONNX], kind)
+        return backends.onnx_model(files[ONNX], kind), None
     if backend == "treelite":
-        return backends.treelite_model(files[TREELITE], kind, schema, files.get(BEFORE), files.get(AFTER))
-    return backends.skops_model(files[SKOPS], schema)
+        return backends.treelite_model(files[TREELITE], kind, schema, files.get(BEFORE), files.get(AFTER)), None
+    return backends.skops_model(files[SKOPS], schema), None
 
 
 def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:
@@ -180,6 +194,8 @@ def probe(model: Model, expected: Probe) -> None:
         raise BundleRefused(
             f"The probe gave {got.shape} {answered_with}, some maybe not finite; expected {expected_answers.shape}."
         )
+    if model.row is not None and [model.row(row) for row in rows.tolist()] != got.tolist():
+        raise BundleRefused("A row of the probe has another answer alone than among others.")
     difference = float(np.abs(got - expected_answers).max()) / expected.get("scale", 1.0)
     if difference > PARITY or (named(got, model.costs) != named(expected_answers, model.costs)).any():
         raise BundleRefused(f"The probe differs from scikit-learn by {difference:.2g}; allowed is {PARITY:g}.")

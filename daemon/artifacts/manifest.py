@@ -34,6 +34,8 @@ TREELITE = "model.treelite"
 BEFORE, AFTER = "rows.onnx", "answers.onnx"
 """Beside treelite's trees, if they are needed: what makes their rows of ours, and what corrects their probabilities."""
 SKOPS = "model.skops"
+LINEAR = "linear.json"
+"""Beside the graph of a linear model: the same model as data, which answers in its place (`daemon/artifacts/linear_model.py`)."""
 
 
 Unvalidated = GetPydanticSchema(lambda _source, handler: handler(dict[str, object]))

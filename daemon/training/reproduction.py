@@ -209,9 +209,9 @@ def _verdict(original: Original, remade: Model, twin: Model | None, scores: Scor
     largest = max(differences.values())
     close = f"within {CLOSE:g}" if largest <= CLOSE else None
     same = {
-        name: sha256 == manifest.files.get(name)
+        name: sha256 == manifest.files[name]
         for name, sha256 in remade.manifest.files.items()
-        if name not in (PROBE, f"{TWIN}{PROBE}")
+        if name in manifest.files and name not in (PROBE, f"{TWIN}{PROBE}")
     }
     return {
         "version": original.row["version"],

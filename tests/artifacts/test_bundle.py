@@ -91,6 +91,36 @@ def test_changed_file_is_refused_by_name(home: Home, name: str, harm: Callable[[
         bundle.load(home.bundle(1), pointer.manifest)
 
 
+@pytest.mark.parametrize("harm", [flip, Path.unlink, lambda path: path.write_bytes(b"")], ids=["flip", "gone", "empty"])
+def test_changed_linear_model_is_refused_by_name(home: Home, harm: Callable[[Path], object]) -> None:
+    """It answers in the place of the graph, so it is verified like the graph."""
+    pointer = bundles.make(home, 1, linear=True)
+    harm(home.bundle(1) / bundle.LINEAR)
+    with pytest.raises(BundleRefused, match=bundle.LINEAR):
+        bundle.load(home.bundle(1), pointer.manifest)
+
+
+def test_linear_model_that_answers_otherwise_is_refused(home: Home) -> None:
+    """Its hash is right and its graph too, but what would answer is another model."""
+    bundles.make(home, 1, linear=True)
+    bundles.make(home, 2, favourite=1, linear=True)
+    folder = home.bundle(1)
+    shutil.copy(home.bundle(2) / bundle.LINEAR, folder / bundle.LINEAR)
+    files = {name: durable.sha256_file(folder / name) for name in (bundle.ONNX, bundle.LINEAR, bundle.PROBE)}
+    sha256 = sealed(folder, backend="onnx", input="float64", files=files)
+    with pytest.raises(BundleRefused, match="differs from scikit-learn"):
+        bundle.load(folder, sha256)
+
+
+def test_linear_model_answers_as_its_graph(home: Home) -> None:
+    """A bundle of before has no such file, and is answered by the graph."""
+    old, new = bundles.make(home, 1), bundles.make(home, 2, linear=True)
+    by_graph, by_data = bundle.load(home.bundle(1), old.manifest), bundle.load(home.bundle(2), new.manifest)
+    rows = np.random.default_rng(0).normal(3, 2, (200, 4))
+    assert by_graph.row is None
+    np.testing.assert_allclose(by_data.answers(rows), by_graph.answers(rows), rtol=0, atol=1e-14)
+
+
 def test_bundle_of_another_manifest_is_refused(home: Home) -> None:
     """A whole and valid bundle in the wrong place is not the one that was recorded."""
     pointer = bundles.make(home, 1)

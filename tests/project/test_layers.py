@@ -49,6 +49,7 @@ HEAVY = {
         "daemon.training.selection.calibration",
         "daemon.training.selection.cross_validation",
         "daemon.training.selection.report_metrics",
+        "daemon.training.export.linear_export",
         "daemon.training.export.onnx_export",
         "daemon.training.plots",
         "daemon.training.run",

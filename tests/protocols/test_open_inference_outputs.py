@@ -4,9 +4,9 @@ import bundles
 import pytest
 
 from web.http.problems import Problem
-from web.predict import Answered
 from web.protocols import open_inference_outputs
 from web.protocols.open_inference_outputs import OutputSpec, Requested
+from web.serving.answered import Answered
 from web.serving.predictor import Predictor
 
 

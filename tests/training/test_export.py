@@ -7,6 +7,9 @@ import crashing
 import numpy as np
 import orjson
 import pytest
+from sklearn import linear_model
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from test_bundle import sealed
 from test_model import MIXED, PRICES, mixed, priced
 
@@ -17,7 +20,7 @@ from daemon.core.errors import BundleRefused, NotServable
 from daemon.core.settings import Train
 from daemon.schema.column import UNKNOWN, Column
 from daemon.schema.schema import Schema
-from daemon.training.export import export
+from daemon.training.export import export, linear_export
 from daemon.training.export.export import Exported
 from daemon.training.selection import candidates
 
@@ -210,6 +213,62 @@ def test_corrected_probabilities_serve_as_onnx(tmp_path: Path, name: str) -> Non
     facts = exported(tmp_path / "s", fitted, matrix, MIXED)
     assert facts["backend"] == "sklearn"
     assert (loaded(tmp_path / "s", facts, MIXED).answers(fresh) == model.answers(fitted, fresh, MIXED)).all()
+
+
+LINEAR = {"logistic", "least_squares", "linear", "ridge"}
+
+
+@pytest.mark.parametrize("name", [*sorted(LINEAR), "tree"])
+def test_linear_model_is_there_as_data(tmp_path: Path, name: str) -> None:
+    """Without ONNX Runtime, for one row and many: what it answers is what scikit-learn does, calibrated or not; no other model has it."""
+    schema, (matrix, targets) = (MIXED, mixed(400)) if name in CLASSIFIERS else (PRICES, priced(400))
+    fitted = candidates.build(name, schema, 42).fit(matrix, targets)
+    estimators = [fitted, model.Calibrated(fitted, 0.6)] if name in CLASSIFIERS and name in LINEAR else [fitted]
+    fresh = (mixed if name in CLASSIFIERS else priced)(1000, seed=1)[0]
+    for number, estimator in enumerate(estimators):
+        facts = exported(tmp_path / str(number), estimator, matrix, schema)
+        assert (bundle.LINEAR in facts["files"]) == (name in LINEAR)
+        if name in LINEAR:
+            got = loaded(tmp_path / str(number), facts, schema)
+            assert got.row is not None
+            assert [got.row(row) for row in fresh.tolist()] == got.answers(fresh).tolist()
+            np.testing.assert_allclose(
+                got.answers(fresh), model.answers(estimator, fresh, schema), rtol=1e-9, atol=1e-12
+            )
+
+
+@pytest.mark.parametrize("path", ["LogisticRegression", "Ridge", "Lasso", "LinearRegression"])
+@pytest.mark.parametrize("scaled", [True, False], ids=["scaled", "bare"])
+def test_linear_model_of_scikit_learn_alone_is_there_as_data(tmp_path: Path, path: str, *, scaled: bool) -> None:
+    """With two classes or a value, behind a StandardScaler or nothing."""
+    schema = PLAIN if path == "LogisticRegression" else Schema(task="regression", target="t", columns=PLAIN.columns)
+    matrix = np.random.default_rng(0).normal(1e3, 5, (300, 2))
+    targets = matrix @ [0.5, -1.0] + 500
+    estimator = getattr(linear_model, path)()
+    fitted = (make_pipeline(StandardScaler(), estimator) if scaled else estimator).fit(
+        matrix, (targets > 0).astype(np.int64) if schema.classes else targets
+    )
+    facts = exported(tmp_path / "b", fitted, matrix, schema)
+    if facts["backend"] == "onnx":  # in single precision a bare one may not be exact
+        assert bundle.LINEAR in facts["files"]
+        got = loaded(tmp_path / "b", facts, schema).answers(matrix)
+        np.testing.assert_allclose(got, model.answers(fitted, matrix, schema), rtol=1e-9, atol=1e-12)
+
+
+def test_linear_model_that_is_not_exact_or_too_large_is_left_to_onnx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix, codes = mixed(200)
+    fitted = candidates.build("logistic", MIXED, 42).fit(matrix, codes)
+    form = linear_export.form_of(fitted, 3)
+    assert form is not None
+    for number, other in enumerate((form.model_copy(update={"intercepts": [0.0, 0.0, 0.1]}), None)):
+        monkeypatch.setattr(linear_export, "form_of", lambda *_, other=other: other)
+        facts = exported(tmp_path / str(number), fitted, matrix, MIXED)
+        assert (facts["backend"], set(facts["files"])) == ("onnx", {bundle.ONNX, bundle.PROBE})
+    monkeypatch.undo()
+    monkeypatch.setattr(linear_export, "MOST_WEIGHTS", 8)  # three scores of two numbers and a category
+    assert linear_export.form_of(fitted, 3) is None
 
 
 @pytest.mark.parametrize(

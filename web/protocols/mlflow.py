@@ -13,8 +13,8 @@ from web import predict
 from web.http import package_versions, payload, reply
 from web.http.problems import Problem
 from web.http.reply import JSON, Reply
-from web.predict import Answered
 from web.protocols import dataframes
+from web.serving.answered import Answered
 from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
 from web.worker_state import Worker

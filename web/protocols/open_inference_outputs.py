@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from daemon.schema.schema import Schema
 from web.http.problems import Problem
-from web.predict import Answered
 from web.protocols import tensors
 from web.protocols.tensors import OutputTensor, Parameters
+from web.serving.answered import Answered
 
 DEFAULT = ("predict", "prediction_id")
 """Outputs of a request that selects none."""

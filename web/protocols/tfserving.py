@@ -16,8 +16,9 @@ from web import predict as answering
 from web.http import payload, reply
 from web.http.problems import Problem
 from web.http.reply import Reply
-from web.predict import ALIASES, Answered
+from web.predict import ALIASES
 from web.protocols import dataframes, mlflow, open_inference
+from web.serving.answered import Answered
 from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
 from web.worker_state import Worker

@@ -34,20 +34,29 @@ TRUTHS = {0: False, 1: True}
 
 @dataclass(slots=True)
 class Inputs:
-    """`matrix` (n, d) float64 is for the model; `values` are the same n rows as JSON values, in the order of the columns."""
+    """The n rows of a request: `values` as JSON values in the order of the columns, for the log, and as numbers for the model."""
 
-    matrix: Matrix
     values: Sequence[Sequence[Any]]
+    row: Sequence[float] | None = None
+    """The numbers of the one row of most requests; None: `matrix` was made at once."""
+    _matrix: Matrix | None = None
+
+    @property
+    def matrix(self) -> Matrix:
+        """The rows as numbers, float64 (n, d)."""
+        if self._matrix is None:
+            self._matrix = np.array([self.row], dtype=np.float64)
+        return self._matrix
 
     def __len__(self) -> int:
         """The number of rows."""
-        return len(self.matrix)
+        return len(self.values)
 
 
 def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
     """Rows of JSON: lists in the order of the columns, or objects by name; raises InvalidFeatures naming the first bad row."""
     if _is_plain_row(schema, rows):
-        return Inputs(np.array(rows, dtype=np.float64), rows)
+        return Inputs(rows, rows[0])
     count(schema, rows)
     if _plain(schema, rows):
         try:
@@ -55,7 +64,7 @@ def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
         except OverflowError:
             return _exactly(schema, rows)
         if _bounded(matrix):
-            return Inputs(matrix, rows)
+            return Inputs(rows, None, matrix)
     return _exactly(schema, rows)
 
 
@@ -92,7 +101,8 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     if matrix.dtype == np.bool_:  # the log must hold what a column of numbers takes
         matrix = matrix.astype(np.uint8)
     if schema.numeric and _bounded(matrix):
-        return Inputs(matrix.astype(np.float64, copy=False), matrix.tolist())
+        values: list[list[float]] = matrix.tolist()
+        return Inputs(values, values[0] if len(values) == 1 else None, matrix.astype(np.float64, copy=False))
     rows: list[list[Any]] = matrix.tolist()
     truths = [TRUTHS if column.kind == "boolean" else {} for column in schema.columns]
     return from_rows(
@@ -152,13 +162,18 @@ def _plain(schema: Schema, rows: Sequence[Any]) -> bool:
 
 
 def _exactly(schema: Schema, rows: Sequence[Any]) -> Inputs:
+    if len(rows) == 1:
+        numbers = encode(schema, rows[0])
+        return Inputs([_in_order(schema, rows[0])], numbers)
     matrix = np.empty((len(rows), schema.width))
-    values: list[list[Any]] = []
     for number, row in enumerate(rows):
         try:
             matrix[number] = encode(schema, row)
         except InvalidFeatures as error:
-            where = f"Row {number + 1}: " if len(rows) > 1 else ""
-            raise InvalidFeatures(f"{where}{error}", field=error.field) from None
-        values.append(row if isinstance(row, list) else [row.get(name) for name in schema.features])
-    return Inputs(matrix, values)
+            raise InvalidFeatures(f"Row {number + 1}: {error}", field=error.field) from None
+    return Inputs([_in_order(schema, row) for row in rows], None, matrix)
+
+
+def _in_order(schema: Schema, row: Any) -> list[Any]:
+    """The values of an encoded row in the order of the columns."""
+    return row if isinstance(row, list) else [row.get(name) for name in schema.features]

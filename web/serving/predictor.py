@@ -7,20 +7,24 @@ import threading
 import time
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from daemon.artifacts import bundle
+from daemon.artifacts import backends, bundle
 from daemon.core import process_table, status
 from daemon.core.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
 from daemon.core.home import Home
 from daemon.records.records import Records
+from web.serving.inputs import Inputs
 
 LOOK_SECONDS = 0.05
 """How often the pointer is checked: the longest delay of a promotion, apart from loading."""
 
 RETRY_SECONDS = 5.0
 """A bundle that failed to load is loaded again after this time, or as soon as the pointer changes."""
+
+NOT_FINITE = "The model has no finite answer for values this large."
 
 _log = logging.getLogger("retraind.web")
 
@@ -49,20 +53,37 @@ class Predictor:
     def answers(self, rows: bundle.Matrix) -> bundle.Matrix:
         """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures where they are not finite."""
         matrix = self._model.answers(rows)
-        if not _are_finite(matrix):
-            raise InvalidFeatures("The model has no finite answer for values this large.")
+        if not np.isfinite(matrix).all():
+            raise InvalidFeatures(NOT_FINITE)
         return matrix
 
+    def answer(self, inputs: Inputs) -> list[float]:
+        """The same for the one row of a request, without arrays where the backend needs none."""
+        run, row = self._model.row, inputs.row
+        shares: list[float] = self._model.answers(inputs.matrix)[0].tolist() if run is None or row is None else run(row)
+        if not all(map(isfinite, shares)):
+            raise InvalidFeatures(NOT_FINITE)
+        return shares
+
+    def decide(self, shares: list[float]) -> Any:
+        """The answered class, a code, for the probabilities of one row; the value itself of a regression."""
+        if not self.classes:
+            return shares[0]
+        if self.costs is not None:
+            return int(self.costs.decide(np.array([shares]))[0])
+        return shares.index(max(shares))
+
     def warm(self) -> None:
-        """Predict one row a few times, so the first request does not pay for lazy allocations."""
+        """Predict one row a few times, so the first request does not pay for lazy allocations.
+
+        ONNX Runtime is imported even if this version does not need it, because a swap to one that does must not wait for that.
+        """
+        backends.import_runtime()
         rows = np.zeros((1, self.schema.width))
         for _ in range(3):
             self._model.answers(rows)
-
-
-def _are_finite(matrix: bundle.Matrix) -> bool:
-    # Most requests have one row; Python checks it before numpy has begun.
-    return all(map(isfinite, matrix[0].tolist())) if len(matrix) == 1 else bool(np.isfinite(matrix).all())
+            if self._model.row is not None:
+                self._model.row(rows[0].tolist())
 
 
 def fetch(home: Home, records: Records, version: int) -> Predictor:

@@ -11,6 +11,7 @@ import skops.io
 from numpy.typing import NDArray
 
 from daemon.artifacts import backends, bundle, treelite_model
+from daemon.artifacts.linear_model import LinearModel
 from daemon.artifacts.manifest import Backend, Kind
 from daemon.core import durable, logs
 from daemon.core.errors import NotServable
@@ -18,7 +19,7 @@ from daemon.model import answers
 from daemon.schema.column import UNKNOWN
 from daemon.schema.costs import Costs, named
 from daemon.schema.schema import Schema
-from daemon.training.export import onnx_export
+from daemon.training.export import linear_export, onnx_export
 
 log = logs.Logger()
 
@@ -48,13 +49,16 @@ def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Cos
     """
     first = np.vstack([_gaps(rows, schema), rows[:PROBE_ROWS]])
     backend, comparison = _exact(estimator, first, rows, schema, costs)
-    for name, data in backend.files.items():
+    made, difference = backend.files, comparison.difference
+    if backend.name == "onnx" and (linear := _linear(estimator, first, rows, schema, costs)) is not None:
+        made, difference = made | linear[0].files, max(difference, linear[1].difference)
+    for name, data in made.items():
         (folder / name).write_bytes(data)
     answered = answers(estimator, first, schema)
     probe = {"rows": _without_nan(first), bundle.answered(schema): answered, "scale": comparison.scale}
     (folder / bundle.PROBE).write_bytes(orjson.dumps(probe, option=orjson.OPT_SERIALIZE_NUMPY))
-    files = {name: durable.sha256_file(folder / name) for name in (*backend.files, bundle.PROBE)}
-    return {"backend": backend.name, "input": backend.kind, "difference": comparison.difference, "files": files}
+    files = {name: durable.sha256_file(folder / name) for name in (*made, bundle.PROBE)}
+    return {"backend": backend.name, "input": backend.kind, "difference": difference, "files": files}
 
 
 def _exact(
@@ -72,6 +76,25 @@ def _exact(
             )
     comparison = _compare(estimator, None, _parts(first, rows), schema, costs)
     return _Backend("sklearn", "float64", {bundle.SKOPS: _trusted(estimator)}), comparison
+
+
+def _linear(
+    estimator: Any, first: Matrix, rows: Matrix, schema: Schema, costs: Costs | None
+) -> tuple["_Backend", "_Found"] | None:
+    """A linear model as data, which answers in the place of its graph; None if it is another model, or not exact."""
+    try:
+        form = linear_export.form_of(estimator, rows.shape[1])
+    except ValueError as error:  # a weight that is not finite
+        log.warning("linear_refused", estimator=type(estimator).__name__, error=str(error)[:200])
+        return None
+    if form is None:
+        return None
+    backend = _Backend("onnx", "float64", {bundle.LINEAR: form.model_dump_json().encode()}, LinearModel(form).answers)
+    comparison = _compare(estimator, backend, _parts(first, rows), schema, costs)
+    if comparison.same and comparison.difference <= bundle.PARITY:
+        return backend, comparison
+    log.info("linear_not_exact", estimator=type(estimator).__name__, difference=comparison.difference)
+    return None
 
 
 def _parts(first: Matrix, rows: Matrix) -> Iterator[Matrix]:

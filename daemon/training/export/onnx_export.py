@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from daemon.artifacts.manifest import Kind
 from daemon.encoding import Encoding
 from daemon.kernel import KernelClassifier, KernelRegressor
-from daemon.model import FLOOR, Calibrated, Design, LeastSquares, LeastSquaresClassifier
+from daemon.model import FLOOR, LEAST, Calibrated, Design, LeastSquares, LeastSquaresClassifier
 from daemon.training.export import onnx_encoding, onnx_trees
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
@@ -165,7 +165,7 @@ def _least_squares_graph(scope: Any, operator: Any, container: Any) -> None:
     label, proba = (output.full_name for output in operator.outputs)
     product = nodes.add("MatMul", [operator.inputs[0].full_name, nodes.constant("coef", fitted.coef_.T)])
     summed = nodes.add("Add", [product, nodes.constant("intercept", fitted.intercept_)])
-    clipped = nodes.add("Clip", [summed, nodes.constant("low", 1e-6), nodes.constant("high", 1.0)])
+    clipped = nodes.add("Clip", [summed, nodes.constant("low", LEAST), nodes.constant("high", 1.0)])
     total = nodes.add("ReduceSum", [clipped, nodes.columns("axes", [1])], keepdims=1)
     nodes.add("Div", [clipped, total], proba)
     nodes.add("ArgMax", [proba], label, axis=1, keepdims=0)
