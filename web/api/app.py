@@ -42,8 +42,23 @@ INLINE = {
 """Paths whose routes do not use the disk: answered at once, like predictions. All others run in a lane."""
 
 
+NOTHING: Mapping[str, str] = {}
+"""The parts of a path without any."""
+
+
 class App(Bottle):  # type: ignore[misc]
     """Bottle with problems for its own errors, in the format of the path, and security headers on every answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._direct: dict[tuple[str, str], Any] = {}
+        """The direct routes whose rule is their only path, by method and path; the router would find the same."""
+
+    def add_route(self, route: Any) -> None:
+        """Add a route of Bottle's."""
+        super().add_route(route)
+        if isinstance(route.callback, DirectRoute) and "<" not in route.rule:
+            self._direct[route.method, route.rule] = route
 
     def default_error_handler(self, res: HTTPError) -> bytes:
         """404 and 405, as Bottle raises them."""
@@ -73,14 +88,15 @@ class App(Bottle):  # type: ignore[misc]
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
         """Status, headers and body, in this thread; raises Deferred, and unexpected errors."""
+        route, parts = self._direct.get((environ["REQUEST_METHOD"], environ["PATH_INFO"])), NOTHING
         # Bottle decodes other paths, and takes the body from the answer to HEAD.
-        if environ["REQUEST_METHOD"] != "HEAD" and environ["PATH_INFO"].isascii():
+        if route is None and environ["REQUEST_METHOD"] != "HEAD" and environ["PATH_INFO"].isascii():
             with contextlib.suppress(HTTPError):
                 route, parts = self.match(environ)
-                if isinstance(route.callback, DirectRoute):
-                    environ["bottle.route"] = route
-                    return _secured(route.callback.answer(environ, parts))
-        return answer_by_wsgi(self, environ)
+        if route is None or not isinstance(route.callback, DirectRoute):
+            return answer_by_wsgi(self, environ)
+        environ["bottle.route"] = route
+        return _secured(route.callback.answer(environ, parts))
 
     def resume(self, environ: WSGIEnvironment, call: Call) -> Answer:
         """Status, headers and body from the rest of a call; raises Deferred if it must wait again."""
@@ -230,7 +246,7 @@ def _checked(route: Route, *checks: Check) -> Route:
 
 def _secured(answer: Answer) -> Answer:
     status, headers, body = answer
-    return status, [*headers, *security_headers.HEADERS, security_headers.NO_STORE], body
+    return status, headers + security_headers.SECURED, body
 
 
 def _may_read() -> bool:

@@ -34,13 +34,12 @@ class DirectRoute:
 
         After Deferred the call holds the rest of the work, without the checks, for `resume`.
         """
-        rest = partial(self._function, self._worker, environ, **parts)
         try:
             for check in self._checks:
                 check(environ)
-            reply = rest()
+            reply = self._function(self._worker, environ, **parts)
         except Deferred:
-            CURRENT.get().rest = rest
+            CURRENT.get().rest = partial(self._function, self._worker, environ, **parts)
             raise
         except Exception as error:  # noqa: BLE001 - unexpected ones are raised again
             return _refused(error, environ)

@@ -142,7 +142,8 @@ def number(query: Mapping[str, str], name: str, default: int | None, low: int, h
 
 def typed(environ: WSGIEnvironment) -> None:
     """Refuse a body that is not JSON (415)."""
-    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    header = environ.get("CONTENT_TYPE", "")
+    kind = header if header == JSON else header.partition(";")[0].strip().lower()
     if kind != JSON:
         content_type = kind or "untyped"
         raise Problem(415, f"The body must be {JSON}, not {content_type!r:.80}.", hint=f"Send Content-Type: {JSON}.")

@@ -14,3 +14,6 @@ HEADERS = [
 """On every answer, also on errors."""
 
 NO_STORE = ("Cache-Control", "no-store")
+
+SECURED = [*HEADERS, NO_STORE]
+"""On every answer that is not a file."""

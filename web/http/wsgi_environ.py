@@ -14,6 +14,22 @@ SLASHED = "retraind.slashed"
 """Key of the environment: present if the path ended in a slash, which was removed."""
 
 
+COMMON: WSGIEnvironment = {
+    "SCRIPT_NAME": "",
+    "SERVER_NAME": "retraind",
+    "SERVER_PORT": "0",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.input": io.BytesIO(),
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
+"""What all requests have in common. Nothing can be read from the empty body, so they can share it until theirs is there."""
+
+
 def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:
     """The WSGI environment of a request without its body; the path has neither the prefix `root` nor a trailing slash."""
     path = scope.path
@@ -22,23 +38,11 @@ def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:
     slashed = path.endswith("/") and len(path) > 1
     if slashed:
         path = path[:-1]
-    environ = {
-        "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path if path.isascii() else path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": "retraind",
-        "SERVER_PORT": "0",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0],
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
+    environ = COMMON.copy()
+    environ["REQUEST_METHOD"] = scope.method
+    environ["PATH_INFO"] = path if path.isascii() else path.encode().decode("latin-1")
+    environ["QUERY_STRING"] = scope.query_string
+    environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0]
     headers = scope.headers
     # By name only: items() omits a header with a non-ASCII value, so a client could hide one that a proxy extends.
     environ[PROXIED] = not FORWARDED.isdisjoint(headers.keys())

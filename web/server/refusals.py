@@ -14,7 +14,7 @@ Answer = tuple[int, Headers, bytes]
 
 # The connection must end, or the rest of a body would be read as the next request.
 CLOSE = ("Connection", "close")
-REFUSED: Headers = [CLOSE, *security_headers.HEADERS, security_headers.NO_STORE]
+REFUSED: Headers = [CLOSE, *security_headers.SECURED]
 
 _log = logging.getLogger("retraind.web")
 

@@ -18,15 +18,15 @@ SEND_SECONDS = 10.0
 STREAM: Headers = [
     ("Content-Type", "text/event-stream"),
     ("X-Accel-Buffering", "no"),  # a proxy must pass each event on at once
-    *security_headers.HEADERS,
-    security_headers.NO_STORE,
+    *security_headers.SECURED,
 ]
 
 
 def wants(environ: WSGIEnvironment) -> bool:
     """Whether a request asks for the events as a stream."""
-    route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-    return route == ("GET", "/events") and "text/event-stream" in environ.get("HTTP_ACCEPT", "")
+    if environ["PATH_INFO"] != "/events" or environ["REQUEST_METHOD"] != "GET":
+        return False
+    return "text/event-stream" in environ.get("HTTP_ACCEPT", "")
 
 
 async def send(request: Request, feed: Feed, address: str) -> None:
