@@ -1,6 +1,6 @@
 """Serving: single rows beside the peers and an empty route, slow clients, large batches, swaps, cold start and memory.
 
-Run it with `python -m benchmarks.serve.serve [--only speed,open,slow,batch,swaps,start] [--peers DIR]`.
+Run it with `python -m benchmarks.serve.serve [--only speed,parts,open,slow,batch,swaps,start] [--peers DIR]`.
 """
 
 import argparse
@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.figures import show
-from benchmarks.serve import serve_batch, serve_models, serve_slow, serve_speed, serve_swaps, serve_wrk
+from benchmarks.serve import serve_batch, serve_models, serve_parts, serve_slow, serve_speed, serve_swaps, serve_wrk
 from benchmarks.serve.serve_speed import Ours
 from daemon.core.home import Home
 
-PARTS = ("speed", "open", "slow", "batch", "swaps", "start")
+PARTS = ("speed", "parts", "open", "slow", "batch", "swaps", "start")
 
 
 def measure(parts: list[str], cache: Path | None, seconds: float, folder: Path) -> None:
@@ -26,6 +26,9 @@ def measure(parts: list[str], cache: Path | None, seconds: float, folder: Path) 
     }
     most = _speed(homes, row, cache, seconds, folder, shown="speed" in parts)
     half = {name: max(50, int(found.rate / 2)) for name, found in most.models.items()}
+    if "parts" in parts:
+        rows = serve_parts.measure(homes, row, seconds)
+        show("Where the time of a prediction goes", serve_parts.COLUMNS, rows)
     if "open" in parts:
         rows = [
             serve_speed.open_row(name, rate, serve_speed.open_loop(homes[name], row, rate, seconds))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 CONNECTIONS = 8
+WARM_SECONDS = 1
 
 SCRIPT = """
 wrk.method = "POST"
@@ -40,12 +41,12 @@ def missing() -> str | None:
 
 
 def ask(port: int, body: Mapping[str, Any], seconds: float, path: str = "/predict") -> Closed:
-    """POST a JSON body over CONNECTIONS connections for some seconds, after one second to warm up."""
+    """POST a JSON body over CONNECTIONS connections for some seconds, after WARM_SECONDS to warm up."""
     with tempfile.TemporaryDirectory(prefix="retraind-wrk-") as folder:
         script = Path(folder) / "post.lua"
         # JSON in JSON is a string that Lua reads the same way, as long as it is ASCII.
         script.write_text(SCRIPT % json.dumps(json.dumps(dict(body))))
-        _run(script, port, path, 1)
+        _run(script, port, path, WARM_SECONDS)
         return _run(script, port, path, max(1, round(seconds)))
 
 
